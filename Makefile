@@ -1,0 +1,93 @@
+# mod_amtunlock: see "make help". GNU make; everything is built under build/.
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+include apxs/variants.mk
+include apxs/apxs.mk
+
+VERSION := 0.1.0
+
+prefix     ?= /usr
+sysconfdir ?= /etc
+sbindir    ?= $(prefix)/sbin
+bindir     ?= $(prefix)/bin
+libexecdir ?= $(HTTPD_LIBEXEC)
+datadir    ?= $(prefix)/share/amtunlock
+docdir     ?= $(prefix)/share/doc/amtunlock
+unitdir    ?= /lib/systemd/system
+runstatedir ?= /run
+localstatedir ?= /var
+DESTDIR    ?=
+
+CFLAGS   ?= -g
+WARNINGS := -std=gnu11 -Wall -Wextra -Werror -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+HARDEN   := -fstack-protector-strong $(if $(filter asan tsan coverage,$(VARIANT)),,-D_FORTIFY_SOURCE=2)
+DEFINES  := -D_GNU_SOURCE -DAMTUNLOCK_VERSION='"$(VERSION)"' -DAMTUNLOCK_SBINDIR='"$(sbindir)"' \
+            -DAMTUNLOCK_SYSCONFDIR='"$(sysconfdir)"' -DAMTUNLOCK_RUNSTATEDIR='"$(runstatedir)"' \
+            -DAMTUNLOCK_LOCALSTATEDIR='"$(localstatedir)"'
+COMPILE  = $(CC) $(CPPFLAGS) -Imod_amtunlock $(DEFINES) $(APR_CPPFLAGS) $(PACKAGES_CFLAGS) $(CFLAGS) \
+           $(VARIANT_CFLAGS) $(WARNINGS) $(HARDEN) -fPIC -fvisibility=hidden -MMD -MP
+LINK     = $(CC) $(CFLAGS) $(VARIANT_CFLAGS) $(VARIANT_LDFLAGS) $(LDFLAGS) -Wl,-z,relro,-z,now
+
+# ---- what belongs to what -------------------------------------------------------------------------------
+# The library holds every room but the httpd face and the two main() functions.
+mains       := mod_amtunlock/worker/main.c mod_amtunlock/console/amtunlock.c
+lib_rooms   := wsman jobs secrets audit manageability inventory amt amt/redirection worker console
+lib_sources := $(filter-out $(mains),$(foreach room,$(lib_rooms),$(wildcard mod_amtunlock/$(room)/*.c)))
+lib_objects := $(lib_sources:%.c=$(B)/obj/%.o) $(B)/obj/mod_amtunlock/jobs/library.o
+httpd_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard mod_amtunlock/httpd/*.c))
+unit_tests  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+unit_common := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
+amtsim_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/amtsim/*.c))
+c_sources   := $(lib_sources) $(mains) $(wildcard mod_amtunlock/httpd/*.c) $(wildcard tests/*/*.c)
+c_headers   := $(wildcard mod_amtunlock/*/*.h mod_amtunlock/*/*/*.h tests/*/*.h)
+
+programs := $(B)/mod_amtunlock.so $(B)/amtunlockd $(B)/amtunlock
+
+.PHONY: all
+all: $(B)/libamtunlock.a $(programs) ## build the library, the module, the worker and the command
+
+$(B)/obj/%.o: %.c | apxs/apxs.mk
+	@mkdir -p $(@D)
+	$(COMPILE) $(if $(findstring /httpd/,$<),$(HTTPD_CPPFLAGS)) -c -o $@ $<
+
+# jobs.lua travels inside the programs that load it into Redis
+$(B)/obj/mod_amtunlock/jobs/library.o: mod_amtunlock/jobs/library.S mod_amtunlock/jobs/jobs.lua
+	@mkdir -p $(@D)
+	$(CC) -fPIC -Wa,-Imod_amtunlock/jobs -c -o $@ $<
+
+$(B)/libamtunlock.a: $(lib_objects)
+	@rm -f $@
+	$(AR) rcs $@ $(lib_objects)
+
+$(B)/mod_amtunlock.so: $(httpd_objects) $(B)/libamtunlock.a apxs/exports.map
+	$(LINK) -shared -Wl,--version-script=apxs/exports.map -o $@ $(httpd_objects) $(B)/libamtunlock.a \
+	    $(WEB_LIBS)
+
+$(B)/amtunlockd: $(B)/obj/mod_amtunlock/worker/main.o $(B)/libamtunlock.a
+	$(LINK) -pie -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+
+$(B)/amtunlock: $(B)/obj/mod_amtunlock/console/amtunlock.o $(B)/libamtunlock.a
+	$(LINK) -pie -o $@ $^ $(CONSOLE_LIBS) $(WEB_LIBS) $(APR_LIBS)
+
+# The simulated fleet shares nothing with the product: other include path, other libraries.
+amtsim_packages := libevent libevent_openssl libssl libcrypto libxml-2.0 jansson krb5-gssapi
+$(B)/obj/tests/amtsim/%.o: tests/amtsim/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(amtsim_packages)) $(CFLAGS) $(VARIANT_CFLAGS) \
+	    $(WARNINGS) $(HARDEN) -MMD -MP -c -o $@ $<
+$(B)/amtsim: $(amtsim_objects)
+	$(LINK) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(amtsim_packages)) -lpthread
+
+$(B)/unit/%: $(B)/obj/tests/unit/%.o $(unit_common) $(B)/libamtunlock.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $< $(unit_common) $(B)/libamtunlock.a -lcmocka $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+
+.PHONY: unit-tests test-programs
+unit-tests: $(unit_tests)
+test-programs: all $(B)/amtsim unit-tests ## build everything that the tests run
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+include apxs/goals.mk

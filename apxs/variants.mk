@@ -1,0 +1,28 @@
+# A variant is the same sources built another way, in a folder of its own: make VARIANT=asan
+#   (none)    what is installed
+#   check     as installed, with the test-only switches that the tests need (short times, fault points)
+#   asan      check, with AddressSanitizer and UndefinedBehaviorSanitizer
+#   tsan      check, with ThreadSanitizer
+#   coverage  check, with gcov
+VARIANT ?=
+B := build$(if $(VARIANT),/$(VARIANT))
+
+VARIANT_CFLAGS  := -O2
+VARIANT_LDFLAGS :=
+TEST_DEFINES := -DAMTUNLOCK_TEST=1
+SANITIZE_COMMON := -O1 -fno-omit-frame-pointer -U_FORTIFY_SOURCE $(TEST_DEFINES)
+
+ifeq ($(VARIANT),check)
+VARIANT_CFLAGS := -O2 $(TEST_DEFINES)
+else ifeq ($(VARIANT),asan)
+VARIANT_CFLAGS  := $(SANITIZE_COMMON) -fsanitize=address,undefined -fno-sanitize-recover=undefined
+VARIANT_LDFLAGS := -fsanitize=address,undefined
+else ifeq ($(VARIANT),tsan)
+VARIANT_CFLAGS  := $(SANITIZE_COMMON) -fsanitize=thread
+VARIANT_LDFLAGS := -fsanitize=thread
+else ifeq ($(VARIANT),coverage)
+VARIANT_CFLAGS  := -O0 --coverage $(TEST_DEFINES)
+VARIANT_LDFLAGS := --coverage
+else ifneq ($(VARIANT),)
+$(error no such variant: $(VARIANT) (check, asan, tsan or coverage))
+endif

@@ -1,0 +1,110 @@
+/* The AMT client: WS-Man calls to one device at a time, over libcurl, inside a libevent loop.
+ *
+ * A loop serves any number of devices from one thread; every call returns at once and ends in exactly one
+ * callback from that thread's event loop, never from inside the call, and never after amt_device_destroy(). A device has at most one call under way
+ * (firmware serves one), one connection, kept. What a device says is not trusted: sizes, depth and time are
+ * bounded. Knows nothing of jobs.
+ */
+#ifndef AMTUNLOCK_AMT_AMT_H
+#define AMTUNLOCK_AMT_AMT_H
+
+#include <apr_pools.h>
+#include <apr_time.h>
+#include <event2/event.h>
+
+typedef struct amt_loop_t amt_loop_t;
+typedef struct amt_device_t amt_device_t;
+
+/* How a call ended. */
+typedef enum {
+    AMT_OK,
+    AMT_UNREACHABLE,   /* no connection, or silence before the first authenticated answer */
+    AMT_TLS_UNTRUSTED, /* chain, name, pin or version */
+    AMT_AUTH_FAILED,   /* 401 to an answered challenge, or no mechanism in common */
+    AMT_REFUSED,       /* a SOAP fault or a ReturnValue other than 0 */
+    AMT_GARBAGE,       /* an answer that is no WS-Man answer, too long, or not what was asked for */
+    AMT_TIMEOUT,       /* silence after an authenticated answer */
+    AMT_BROKEN,        /* the connection ended before the answer */
+    AMT_FENCED         /* the gate was closed: not one byte of the body left */
+} amt_status_e;
+
+typedef struct {
+    amt_status_e status;
+    int acted;        /* the body may have reached the device with valid credentials: it may have acted */
+    int return_value; /* of a method; -1 if none was read */
+    const char *text; /* for an operator; "" when all is well; lives until the next call on this device */
+} amt_result_t;
+
+typedef enum { AMT_TLS_CA, AMT_TLS_PIN, AMT_TLS_LEGACY, AMT_TLS_NONE } amt_tls_e;
+
+/* How to reach a device. Copied by amt_device_create(), but for user and password, which stay the caller's and
+ * must live as long as the device. */
+typedef struct {
+    const char *fqdn;    /* the name that its certificate must carry */
+    const char *address; /* numeric: where the bytes go, whatever DNS says meanwhile */
+    amt_tls_e tls;
+    const char *pin;     /* AMT_TLS_PIN: lower-case hex SHA-256 of the certificate */
+    const char *ca_file; /* AMT_TLS_CA, AMT_TLS_LEGACY: PEM bundle */
+    const char *user;
+    const char *password;
+    apr_interval_time_t connect_timeout; /* TCP and TLS; default (0) 5 s */
+    apr_interval_time_t call_timeout;    /* one call with its challenge; default (0) 15 s */
+} amt_target_t;
+
+/* Once per process, before threads: libcurl with an allocator that wipes what it frees. */
+apr_status_t amt_library_init(void);
+
+/* A loop of `base`'s thread. Destroyed with `pool`, after its devices. */
+apr_status_t amt_loop_create(amt_loop_t **loop, struct event_base *base, apr_pool_t *pool);
+
+apr_status_t amt_device_create(amt_device_t **device, amt_loop_t *loop, const amt_target_t *target,
+                               apr_pool_t *pool);
+/* Ends a call under way without its callback, closes the connection. */
+void amt_device_destroy(amt_device_t *device);
+
+typedef void (*amt_done_fn)(void *baton, const amt_result_t *result);
+
+/* ---- looking (may be repeated) -------------------------------------------------------------------------- */
+
+typedef struct {
+    char uuid[37];         /* lower case with dashes (SMBIOS byte order undone) */
+    char version[32];      /* "12.0.67"; "" if the device did not say */
+    int major;
+} amt_identity_t;
+
+/* AMT_SetupAndConfigurationService.GetUuid and CIM_SoftwareIdentity "AMT". *identity must live until done. */
+void amt_read_identity(amt_device_t *device, amt_identity_t *identity, amt_done_fn done, void *baton);
+
+/* CIM_AssociatedPowerManagementService: PowerState (2 on, 3/4 sleep, 6 off hard, 7 hibernated, 8 off soft,
+ * 12/13 off), and whether PowerState 2 is among AvailableRequestedPowerStates. */
+typedef struct {
+    int state;
+    int on_available; /* 1, 0, or -1 where the device lists none */
+} amt_power_t;
+
+void amt_read_power(amt_device_t *device, amt_power_t *power, amt_done_fn done, void *baton);
+
+/* AMT_BootSettingData as the device gave it, kept inside the device for the next amt_clear_boot(). `overridden`:
+ * something other than a plain boot is set for the next start; `summary` lists it ("UseIDER,BIOSSetup"). */
+typedef struct {
+    int overridden;
+    char summary[128];
+} amt_boot_t;
+
+void amt_read_boot(amt_device_t *device, amt_boot_t *boot, amt_done_fn done, void *baton);
+
+/* ---- writing (each once; the gate is asked right before the body leaves) --------------------------------- */
+
+/* Nonzero: still allowed. Called from libcurl's read callback, in the loop's thread, right before the first byte
+ * of a side-effecting body. The body is given once: a rewind is refused, so libcurl cannot repeat it. */
+typedef int (*amt_gate_fn)(void *baton);
+
+/* ChangeBootOrder without source, then Put AMT_BootSettingData with every override off. Needs amt_read_boot(). */
+void amt_clear_boot(amt_device_t *device, amt_gate_fn gate, void *gate_baton, amt_done_fn done, void *baton);
+
+/* CIM_PowerManagementService.RequestPowerStateChange(PowerState). Never retried here. AMT_OK only for ReturnValue
+ * 0 (4096 counts as 0). */
+void amt_request_power(amt_device_t *device, int state, amt_gate_fn gate, void *gate_baton, amt_done_fn done,
+                       void *baton);
+
+#endif

@@ -1,0 +1,36 @@
+/* The tamper-evident record: JSON lines, each carrying the SHA-256 of the line before it, on disk before the act.
+ *
+ * A line is {"n":7,"t":"...","prev":"<64 hex>", ... ,"hash":"<64 hex>"}; hash covers the line without its own
+ * hash member. A new file begins with the last hash and count of the old one. One thread writes.
+ */
+#ifndef AMTUNLOCK_AUDIT_AUDIT_H
+#define AMTUNLOCK_AUDIT_AUDIT_H
+
+#include <apr_pools.h>
+#include <jansson.h>
+
+typedef struct audit_t audit_t;
+
+/* Opens or creates `file` (0600), checks its last line and goes on from there. A torn last line (the power went)
+ * is kept, and said in the next record. NULL on success, or the sentence that says what is wrong. */
+const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool);
+
+/* Adds one record; `event` is what happened, `fields` a JSON object (its reference is taken). Not on disk until
+ * audit_commit(). */
+apr_status_t audit_add(audit_t *audit, const char *event, json_t *fields);
+
+/* One write and one fdatasync for all that was added since. On failure nothing that was added may be acted on;
+ * *error says why. The next call tries again with the same lines first. */
+apr_status_t audit_commit(audit_t *audit, const char **error);
+
+/* Hash and count of the last committed line. */
+void audit_head(const audit_t *audit, const char **hash, apr_uint64_t *count);
+
+/* SIGHUP: go on in a new file of the same name if the old one was moved away. */
+const char *audit_reopen(audit_t *audit);
+
+/* Checks a whole file: chain, hashes, numbering. `head` ("HASH:COUNT" or NULL) must be reached too, so that a cut
+ * tail shows. NULL if all is well, else the sentence with the line number. *count gets the number of lines. */
+const char *audit_verify(const char *file, const char *head, apr_uint64_t *count, apr_pool_t *pool);
+
+#endif

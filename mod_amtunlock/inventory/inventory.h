@@ -1,0 +1,77 @@
+/* Which systems exist, how each is reached and how it is unlocked: systems.csv (RFC 4180, a header line) and the
+ * groups' defaults. Read as a whole or refused as a whole, with every problem named by file, line and reason.
+ * An inventory is read-only once loaded and may be shared by threads; it lives in its pool.
+ */
+#ifndef AMTUNLOCK_INVENTORY_INVENTORY_H
+#define AMTUNLOCK_INVENTORY_INVENTORY_H
+
+#include <apr_hash.h>
+#include <apr_pools.h>
+#include <apr_tables.h>
+#include <apr_time.h>
+
+#include "jobs/jobs.h"
+
+typedef enum { INVENTORY_SOL, INVENTORY_IMAGE, INVENTORY_HTTPS_BOOT, INVENTORY_WAKE } inventory_method_e;
+typedef enum { INVENTORY_DIGEST, INVENTORY_KERBEROS } inventory_auth_e;
+/* ca: chain and name verified; pin: SHA-256 of the certificate; legacy: as ca, TLS below 1.2 allowed; none: plain
+ * ports 16992/16994, no disk secret ever. */
+typedef enum { INVENTORY_TLS_CA, INVENTORY_TLS_PIN, INVENTORY_TLS_LEGACY, INVENTORY_TLS_NONE } inventory_tls_e;
+
+/* Defaults of a group, from amtunlockd.conf: text of the cells that may stay empty, and how its PCs behave. */
+typedef struct {
+    const char *name;
+    const char *method, *auth, *tls, *probe; /* NULL: no default of its own */
+    apr_interval_time_t boot_timeout;        /* from power-on to evidence; default 10 min */
+    int reset_running;                       /* default 0: a running PC is never reset */
+} inventory_group_t;
+
+typedef struct {
+    const char *fqdn;    /* lower case, no trailing dot: the system's id */
+    const char *address; /* numeric, or NULL: resolve fqdn at the moment of use */
+    const char *uuid;    /* lower case with dashes, or NULL */
+    const inventory_group_t *group;
+    inventory_method_e method;
+    inventory_auth_e auth;
+    inventory_tls_e tls;
+    const char *pin;        /* 64 lower-case hex digits, with INVENTORY_TLS_PIN */
+    const char *probe_host; /* NULL: the address that the system was pinned to */
+    int probe_port;         /* 0: no probe */
+    unsigned int line;
+} inventory_system_t;
+
+typedef struct {
+    const char *file;
+    unsigned int line; /* 0: the file as a whole */
+    const char *reason;
+} inventory_problem_t;
+
+typedef struct inventory_t inventory_t;
+
+/* A name as anybody may write it (DNS name or address, white space, case, trailing dot) to what it is looked up
+ * by: lower case, no trailing dot, canonical text of an address. NULL if it is no name: labels of 1-63 letters,
+ * digits, '-', '_', 253 in all; IPv4 or IPv6 literal. The same rule serves inventory and UnlockSystems. */
+const char *inventory_name_key(const char *name, apr_pool_t *pool);
+
+/* `groups`: inventory_group_t * by name; the group "default" stands in where a cell is empty. On APR_SUCCESS
+ * *inventory is whole and problems is empty; on APR_EGENERAL *inventory is NULL and problems
+ * (inventory_problem_t) says why; any other status is the file's, also in problems. */
+apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_t *groups,
+                            apr_array_header_t *problems, apr_pool_t *pool);
+
+/* By SID. NULL if there is none. */
+const inventory_system_t *inventory_find(const inventory_t *inventory, const char *sid);
+int inventory_count(const inventory_t *inventory);
+const inventory_system_t *inventory_at(const inventory_t *inventory, int index);
+/* Hex SHA-256 over what is published: equal digests mean equal inventories. */
+const char *inventory_digest(const inventory_t *inventory);
+/* When the file was last changed. */
+apr_time_t inventory_written(const inventory_t *inventory);
+
+const char *inventory_method_name(inventory_method_e method);
+
+/* Hands names, groups and methods (no address of AMT's transport, no secret) to Redis. */
+jobs_result_t inventory_publish(const inventory_t *inventory, jobs_connection_t *connection, const char *worker,
+                                apr_pool_t *pool);
+
+#endif

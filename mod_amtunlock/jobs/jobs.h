@@ -1,0 +1,243 @@
+/* Job state: the verbs of jobs.lua (Redis Functions) as C calls.
+ *
+ * Everything that must survive a process is in Redis, changed only by these verbs, each atomic there. This
+ * header knows neither httpd nor WS-Man nor AMT. Times are microseconds of Redis' own clock (apr_time_t).
+ * Strings and arrays that come back are in the pool of the call.
+ *
+ * Two ways in: the web side borrows connections from a bounded pool (jobs_store_t, any thread) under one budget
+ * of time a call; a worker's threads each own a connection (jobs_connection_t, one thread).
+ */
+#ifndef AMTUNLOCK_JOBS_JOBS_H
+#define AMTUNLOCK_JOBS_JOBS_H
+
+#include <apr_pools.h>
+#include <apr_tables.h>
+#include <apr_time.h>
+
+#include "jobs/reason.h"
+
+/* ---- how a call ended ---------------------------------------------------------------------------------- */
+
+typedef enum {
+    JOBS_OK,
+    JOBS_ALREADY,     /* the same worker and fence did this before: nothing was written again */
+    JOBS_REFUSED,     /* state, worker, fence or job did not match, or not_after has passed: nothing was written */
+    JOBS_NOT_FOUND,   /* no such job, or another caller's */
+    JOBS_QUOTA,       /* a limit of this caller is reached */
+    JOBS_CONFLICT,    /* the state forbids it (Delete of a running job, Terminate of an ended one) */
+    JOBS_UNAVAILABLE, /* Redis is away, slow, loading, read-only, out of memory, or has no such function */
+    JOBS_OUTDATED,    /* Redis holds a newer jobs.lua than this program knows */
+    JOBS_BROKEN       /* an answer that this program does not understand */
+} jobs_outcome_e;
+
+typedef struct {
+    jobs_outcome_e outcome;
+    const char *text; /* for the log: what went wrong, without secrets; "" when nothing did */
+} jobs_result_t;
+
+/* ---- where Redis is ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const char *socket;   /* path of a unix socket, or NULL */
+    const char *host;     /* else host and port */
+    int port;
+    const char *user;     /* ACL user, or NULL for none */
+    const char *password; /* or NULL; never logged */
+} jobs_redis_t;
+
+/* "unix:/path" or "host:port" or "[v6]:port" into *redis. NULL, or the sentence that says what is wrong. */
+const char *jobs_redis_parse(const char *address, jobs_redis_t *redis, apr_pool_t *pool);
+/* The first line of a password file into *password. NULL, or the sentence that says what is wrong. */
+const char *jobs_redis_read_password(const char *file, const char **password, apr_pool_t *pool);
+
+/* ---- the web side -------------------------------------------------------------------------------------- */
+
+typedef struct jobs_store_t jobs_store_t;
+
+/* Makes a store with at most `connections` connections, none open yet. Call after fork. `budget` bounds each
+ * call as a whole: waiting for a connection, connect, AUTH and the command. Closed with `pool`. */
+apr_status_t jobs_store_create(jobs_store_t **store, const jobs_redis_t *redis, int connections,
+                               apr_interval_time_t budget, apr_pool_t *pool);
+
+/* Who asks. */
+typedef struct {
+    const char *name;      /* r->user */
+    const char *peer;      /* address */
+    const char *mechanism; /* "krb5", "ntlm", "proxy" */
+    const apr_array_header_t *groups; /* const char *: groups of systems this caller may unlock; "*" is every one */
+    int reads_all;         /* an operator: may read (never change) every caller's jobs */
+} jobs_caller_t;
+
+/* A name as the caller wrote it, and what it is looked up by (lower case, no trailing dot, canonical address). */
+typedef struct {
+    const char *spelling;
+    const char *key;
+} jobs_name_t;
+
+typedef struct {
+    const apr_array_header_t *names;  /* jobs_name_t, in the order sent */
+    const char *message_id;           /* canonical UUID, or NULL: no request is recognised as a repeat */
+    apr_interval_time_t retention;    /* how long the job is kept after it completed */
+    apr_interval_time_t start_within; /* tasks not claimed by then fail with `timeout` */
+    int max_waiting_jobs;             /* of this caller; 0: no limit */
+    int max_waiting_systems;
+} jobs_submission_t;
+
+/* CIM_ConcreteJob.JobState */
+typedef enum { JOBS_STATE_NEW = 2, JOBS_STATE_RUNNING = 4, JOBS_STATE_COMPLETED = 7, JOBS_STATE_TERMINATED = 8 } jobs_state_e;
+
+typedef struct {
+    const char *id; /* 26 base32 characters; "amtunlock:" is manageability's */
+    jobs_state_e state;
+    const char *caller;
+    apr_time_t submitted, started, changed, completed; /* 0: not yet */
+    apr_time_t now;                                    /* Redis' clock at the read */
+    apr_interval_time_t retention;
+    int total;    /* systems, repeats folded */
+    int unlocked, failed, running, waiting; /* running: claimed or later; sums to total */
+    int cancelled; /* Terminate was asked */
+} jobs_job_t;
+
+/* Names (const char *, the caller's spellings) of a window of the request, in the order sent. */
+typedef struct {
+    apr_array_header_t *unlocked;
+    apr_array_header_t *failed;
+} jobs_results_t;
+
+typedef struct {
+    const char *name; /* as sent */
+    const char *step; /* "" where none began */
+    jobs_reason_e reason;
+} jobs_error_t;
+
+/* Resolves, creates, queues; or finds the job of the same MessageID and systems. *repeat (may be NULL) is set
+ * when it was one. */
+jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller, const jobs_submission_t *submission,
+                          const char **id, int *repeat, apr_pool_t *pool);
+/* id NULL: the caller's latest. */
+jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
+                        apr_pool_t *pool);
+/* first from 0; count < 0: to the end. */
+jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first, int count,
+                           jobs_results_t **results, apr_pool_t *pool);
+/* jobs_error_t of each failed system, in the order sent. */
+jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, const char *id,
+                          apr_array_header_t **errors, apr_pool_t *pool);
+/* const char *: ids of the caller's jobs (of all, for one who reads all), newest first. */
+jobs_result_t jobs_list(jobs_store_t *store, const jobs_caller_t *caller, apr_array_header_t **ids, apr_pool_t *pool);
+/* Terminate. JOBS_CONFLICT if it has ended. */
+jobs_result_t jobs_cancel(jobs_store_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool);
+/* Delete of a finished job; JOBS_CONFLICT if it has not. */
+jobs_result_t jobs_forget(jobs_store_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool);
+
+/* Enumeration contexts: `fields` is opaque text, `items` are const char *. */
+jobs_result_t jobs_context_open(jobs_store_t *store, const jobs_caller_t *caller, const char *fields,
+                                const apr_array_header_t *items, int expires_seconds, int max_contexts,
+                                const char **id, apr_pool_t *pool);
+jobs_result_t jobs_context_pull(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int count,
+                                const char **fields, apr_array_header_t **items, int *more, apr_pool_t *pool);
+jobs_result_t jobs_context_release(jobs_store_t *store, const jobs_caller_t *caller, const char *id,
+                                   apr_pool_t *pool);
+
+/* What the status page and the metrics show. */
+typedef struct {
+    int jobs_unfinished, systems_waiting, systems_leased;
+    int inventory_systems;
+    apr_time_t inventory_published;
+    const char *inventory_digest;
+    apr_array_header_t *workers;  /* const char *: ids with a live heartbeat, and what each said of itself */
+    apr_array_header_t *counters; /* jobs_counter_t: totals since the data began */
+    apr_time_t now;
+} jobs_overview_t;
+
+typedef struct {
+    const char *name; /* "jobs", "unlocked", "failed:<reason code>" */
+    apr_uint64_t value;
+} jobs_counter_t;
+
+jobs_result_t jobs_overview(jobs_store_t *store, jobs_overview_t **overview, apr_pool_t *pool);
+
+/* ---- the worker side ----------------------------------------------------------------------------------- */
+
+typedef struct jobs_connection_t jobs_connection_t;
+
+/* A connection of one thread. Not connected yet; each call connects where needed (at most every second) and
+ * gives JOBS_UNAVAILABLE while it cannot. `timeout` bounds connect and each command. Closed with `pool`. */
+apr_status_t jobs_connection_create(jobs_connection_t **connection, const jobs_redis_t *redis,
+                                    apr_interval_time_t timeout, apr_pool_t *pool);
+/* Loads jobs.lua into Redis where it is absent or older. JOBS_OUTDATED where Redis' is newer. */
+jobs_result_t jobs_library_load(jobs_connection_t *connection);
+/* run_id of the Redis that this connection reached last; "" before. It changes when Redis was restarted. */
+const char *jobs_connection_run_id(const jobs_connection_t *connection);
+
+/* A claimed task, in the pool of the claim. */
+typedef struct {
+    const char *job;
+    const char *sid;    /* system: FQDN of its inventory line, lower case */
+    const char *fence;  /* decimal text; compared as text */
+    int look;           /* a predecessor may have acted: look only */
+    const char *intent; /* look: what that predecessor wrote, as given to jobs_intend(); else NULL */
+    const char *caller, *peer, *mechanism; /* for the audit record */
+    apr_time_t lease_until; /* by the local CLOCK_BOOTTIME, counted from before the claim was sent */
+} jobs_task_t;
+
+/* Names a task in a renewal or a change. */
+typedef struct {
+    const char *job, *sid, *fence;
+} jobs_task_ref_t;
+
+/* Lease and grace, microseconds: one place, so that a test build can shorten them. */
+#define JOBS_LEASE apr_time_from_sec(30)
+#define JOBS_GRACE apr_time_from_sec(15)
+
+/* Now, by CLOCK_BOOTTIME: leases run on while a machine sleeps. */
+apr_time_t jobs_boottime(void);
+
+/* Up to `max` tasks of systems in inventory `digest`. *more: worth asking again at once. `pool` takes the
+ * jobs_task_t in *tasks. */
+jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, const char *digest, int max,
+                         apr_array_header_t **tasks, int *more, apr_pool_t *pool);
+/* Renews these leases and no others; *lost gets those (jobs_task_ref_t) that are not this worker's any more.
+ * *lease_until is the new end for all others, by jobs_boottime(). Also the worker's heartbeat: `about` is what
+ * the status page shows of it. */
+jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, const char *about,
+                         const apr_array_header_t *tasks, apr_array_header_t **lost, apr_time_t *lease_until,
+                         apr_pool_t *pool);
+
+/* One change of a task's durable state. */
+typedef enum { JOBS_INTEND, JOBS_PROGRESS, JOBS_FINISH, JOBS_RELEASE } jobs_change_e;
+
+typedef struct {
+    jobs_change_e change;
+    jobs_task_ref_t task;
+    const char *step;        /* all: where the task is */
+    const char *intent;      /* intend: JSON, what will be set and what stood before */
+    const char *device;      /* intend: UUID of the device really reached, or "" */
+    apr_interval_time_t step_deadline; /* intend: looking must have ended this long after the intent */
+    char state;              /* progress: 'P' or 'B'; finish: 'U' or 'F' */
+    jobs_reason_e reason;    /* finish of 'F' */
+    jobs_result_t result;    /* out */
+} jobs_change_t;
+
+/* Sends all changes (jobs_change_t *) in one pipeline and fills each result; each stands for itself. Returns
+ * JOBS_UNAVAILABLE if the connection broke (then every unanswered result says so and may or may not be done). */
+jobs_result_t jobs_apply(jobs_connection_t *connection, const char *worker, jobs_change_t *const *changes, int count,
+                         apr_pool_t *pool);
+
+/* Takes over what dead workers left and ends what was never started in time. *reaped: how many tasks moved. */
+jobs_result_t jobs_reap(jobs_connection_t *connection, const char *worker, int *reaped, apr_pool_t *pool);
+/* Waits up to `timeout` for the bell. JOBS_OK rung or not. */
+jobs_result_t jobs_bell_wait(jobs_connection_t *connection, apr_interval_time_t timeout, apr_pool_t *pool);
+
+/* One system of a published inventory. */
+typedef struct {
+    const char *sid, *group, *method;
+    const apr_array_header_t *keys; /* const char *: every name and address it is known by, SID included */
+} jobs_published_t;
+
+/* Publishes systems (jobs_published_t) in chunks and switches to them; `digest` names this inventory, `written`
+ * is when its file was last changed: an older one than the live inventory's is refused (JOBS_REFUSED). */
+jobs_result_t jobs_publish(jobs_connection_t *connection, const char *worker, const char *digest, apr_time_t written,
+                           const apr_array_header_t *systems, apr_pool_t *pool);
+
+#endif

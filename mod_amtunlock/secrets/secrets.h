@@ -1,0 +1,46 @@
+/* Where AMT logins and disk passphrases come from: providers, asked in order at the moment of use.
+ *
+ *   file:PATH   lines of  `amt PATTERN USER PASSWORD`  and  `disk PATTERN PASSPHRASE`; PATTERN is an FQDN or
+ *               UUID with * and ? (case-insensitive); the last field runs to the end of the line. '#' begins a
+ *               comment line. The first match wins. The file must be a regular file of this process' user with
+ *               no permission for anyone else.
+ *   exec:PATH   a helper process (the git-credential habit), time-limited.
+ *
+ * What is returned lies in OpenSSL's secure heap, belongs to the caller and is given back with the _free call,
+ * which wipes it. Nothing here logs. Calls may block (a file, a process): never from an event loop. Thread-safe.
+ */
+#ifndef AMTUNLOCK_SECRETS_SECRETS_H
+#define AMTUNLOCK_SECRETS_SECRETS_H
+
+#include <apr_pools.h>
+#include <apr_tables.h>
+
+typedef struct secrets_t secrets_t;
+
+/* What a secret is asked for. uuid may be NULL. */
+typedef struct {
+    const char *fqdn, *uuid, *group;
+} secrets_subject_t;
+
+typedef struct {
+    char *user;
+    char *password;
+} secrets_login_t;
+
+/* Secure heap and core-dump switch of the whole process; once, before threads. */
+apr_status_t secrets_process_init(void);
+
+/* `providers`: const char *, as above. Checks each (owner, mode, syntax) now. NULL on success, or the sentence
+ * that says what is wrong and where (file and line, never content). */
+const char *secrets_open(secrets_t **secrets, const apr_array_header_t *providers, apr_pool_t *pool);
+
+/* APR_SUCCESS; APR_NOTFOUND if no provider knows the subject; else *error (in pool) says what went wrong. */
+apr_status_t secrets_amt_login(secrets_t *secrets, const secrets_subject_t *subject, secrets_login_t *login,
+                               const char **error, apr_pool_t *pool);
+apr_status_t secrets_disk_passphrase(secrets_t *secrets, const secrets_subject_t *subject, char **passphrase,
+                                     const char **error, apr_pool_t *pool);
+
+void secrets_login_free(secrets_login_t *login);
+void secrets_free(char *secret);
+
+#endif

@@ -48,11 +48,6 @@ typedef struct {
 
 typedef struct inventory_t inventory_t;
 
-/* A name as anybody may write it (DNS name or address, white space, case, trailing dot) to what it is looked up
- * by: lower case, no trailing dot, canonical text of an address. NULL if it is no name: labels of 1-63 letters,
- * digits, '-', '_', 253 in all; IPv4 or IPv6 literal. The same rule serves inventory and UnlockSystems. */
-const char *inventory_name_key(const char *name, apr_pool_t *pool);
-
 /* `groups`: inventory_group_t * by name; the group "default" stands in where a cell is empty. On APR_SUCCESS
  * *inventory is whole and problems is empty; on APR_EGENERAL *inventory is NULL and problems
  * (inventory_problem_t) says why; any other status is the file's, also in problems. */

@@ -1,0 +1,8 @@
+/* jobs.lua as it was when this program was built (library.S). */
+#ifndef AMTUNLOCK_JOBS_LIBRARY_H
+#define AMTUNLOCK_JOBS_LIBRARY_H
+
+extern const char jobs_library[];
+extern const char jobs_library_end[]; /* jobs_library_end - jobs_library bytes */
+
+#endif

@@ -15,11 +15,8 @@ static const apr_interval_time_t default_call_timeout = 15 * APR_USEC_PER_SEC;
 
 apr_status_t amt_library_init(void)
 {
-    /* Pins and alerts are looked at through OpenSSL: another TLS library below libcurl would leave them out.
-     */
-    CURLsslset set = curl_global_sslset(CURLSSLBACKEND_OPENSSL, NULL, NULL);
-
-    if (set != CURLSSLSET_OK && set != CURLSSLSET_TOO_LATE) {
+    /* Pins and alerts are looked at through OpenSSL; above another TLS library they would silently not be. */
+    if (curl_global_sslset(CURLSSLBACKEND_OPENSSL, NULL, NULL) != CURLSSLSET_OK) {
         return APR_ENOTIMPL;
     }
     if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, amt_wipe_malloc, amt_wipe_free, amt_wipe_realloc,
@@ -82,8 +79,7 @@ CURLcode amt_device_set_options(amt_device_t *device)
     AMT_SET(rc, easy, CURLOPT_SHARE, device->share);
     AMT_SET(rc, easy, CURLOPT_ERRORBUFFER, device->error);
     AMT_SET(rc, easy, CURLOPT_BUFFERSIZE, 4096L);
-    /* The address is numeric: nothing to remember; and libcurl walks its memory at the end of each transfer.
-     */
+    /* The address is numeric, there is nothing to remember; and libcurl walks its memory at each end. */
     AMT_SET(rc, easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     AMT_SET(rc, easy, CURLOPT_CONNECTTIMEOUT_MS, to_milliseconds(device->target.connect_timeout));
     AMT_SET(rc, easy, CURLOPT_TIMEOUT_MS, to_milliseconds(device->target.call_timeout));

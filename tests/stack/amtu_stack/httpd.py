@@ -7,7 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import kdc, ports
+from . import kdc, ports, soap
+from .console import Console
 from .process import Failure, await_answer, pids_with_argument, run, start
 
 PROGRAM = "/usr/sbin/apache2"
@@ -231,19 +232,13 @@ class Httpd:
             raise
         return process
 
-    def answers(self, cache):
+    def answers(self, ticket):
         """Whether the service answers an authenticated Identify over TLS."""
         try:
-            return "IdentifyResponse" in self.ask(IDENTIFY, cache)
+            answer = Console(self, ticket).send(soap.IDENTIFY, seconds=10)
         except Failure:
             return False
-
-    def ask(self, envelope, cache, path="/wsman"):
-        """Sends an envelope as the caller who has this ticket; the answer's body."""
-        return run("asking the service", [
-            "curl", "-sS", "--fail-with-body", "--max-time", "10", "--cacert", self.ca, "--negotiate", "-u", ":",
-            "-H", "Content-Type: application/soap+xml;charset=UTF-8", "--data-binary", "@-", self.url(path)],
-            {"KRB5_CONFIG": str(self.realm.config), "KRB5CCNAME": f"FILE:{cache}"}, text=envelope)
+        return answer.status == 200 and b"IdentifyResponse" in answer.body
 
     def graceful(self):
         self.process.signal(signal.SIGUSR1)
@@ -264,12 +259,6 @@ class Httpd:
 
     def children(self):
         return [pid for pid in self.pids() if pid != self.process.pid]
-
-
-IDENTIFY = """\
-<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" \
-xmlns:wsmid="http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd">\
-<s:Header/><s:Body><wsmid:Identify/></s:Body></s:Envelope>"""
 
 
 def gss_ntlm():

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import asdict, dataclass
 
 from . import kdc
+from .console import Console
 from .fleet import Fleet
 from .httpd import Httpd, Settings
 from .kdc import Kdc
@@ -154,6 +155,10 @@ class Stack:
     def _link(self):
         self.places.link("run", self.places.run)
         self.places.link("httpd.conf", self.httpd.config)
+
+    def console(self, principal=kdc.CONSOLE):
+        """A caller with a ticket."""
+        return Console(self.httpd, self.kdc.cache(principal))
 
     # ---- env --------------------------------------------------------------------------------------------
 

@@ -37,11 +37,12 @@ class Console:
                 sent = Path(scratch, f"sent{number}")
                 sent.write_bytes(body.encode() if isinstance(body, str) else body)
                 words += ["--next"] if number else []
-                words += ["-sS", "-X", method, "--max-time", str(seconds), "--cacert", str(self.httpd.ca),
+                words += ["--head"] if method == "HEAD" else ["-X", method, "--data-binary", f"@{sent}"]
+                words += ["-sS", "--max-time", str(seconds), "--cacert", str(self.httpd.ca),
                           "-H", f"Content-Type: {content_type}", "-H", "Expect:", "-w", WRITE_OUT,
                           "-D", f"{scratch}/headers{number}", "-o", f"{scratch}/body{number}"]
                 words += ["--negotiate", "-u", ":"] if self.ticket else []
-                words += ["--data-binary", f"@{sent}", *more, self.httpd.url(path, tls)]
+                words += [*more, self.httpd.url(path, tls)]
             done = subprocess.run(words, capture_output=True, text=True, env=self.environment(), check=False,
                                   stdin=subprocess.DEVNULL)
             if done.returncode != 0:

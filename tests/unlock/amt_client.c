@@ -1,11 +1,11 @@
 /* Drives the AMT client from a test: what amt.h offers, from a command line, one JSON object a call.
  *
- *   amt_client TRUST SYSTEMS CALL...        user and password are the first two lines of standard input
+ *   amt_client SECONDS TRUST SYSTEMS CALL...      user and password are the first two lines of standard input
  *
- * TRUST is ca:FILE, pin:HEX, legacy:FILE or none; SYSTEMS a file of "fqdn,address" lines. Each system does
- * the calls in turn, all systems at once: identity, power, boot, clear-boot, request-power=N, fenced-power=N
- * (the gate is shut), wait (for a line on standard input). The last line tells what the systems cost: memory,
- * seconds.
+ * SECONDS is what a call may take; TRUST is ca:FILE, pin:HEX, legacy:FILE or none; SYSTEMS a file of
+ * "fqdn,address" lines. Each system does the calls in turn, all systems at once: identity, power, boot,
+ * clear-boot, request-power=N, fenced-power=N (the gate is shut), wait (for a line on standard input). The
+ * last line tells what the systems cost: memory, seconds.
  */
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -239,9 +239,10 @@ int main(int argc, char **argv)
     long before;
     int count;
 
-    if (argc < 4 || !parse_trust(&driver.target, argv[1]) || !read_line(driver.user, sizeof(driver.user)) ||
+    if (argc < 5 || !parse_trust(&driver.target, argv[2]) || !read_line(driver.user, sizeof(driver.user)) ||
         !read_line(driver.password, sizeof(driver.password))) {
-        fprintf(stderr, "usage: amt_client TRUST SYSTEMS CALL...   (user and password on standard input)\n");
+        fprintf(stderr,
+                "usage: amt_client SECONDS TRUST SYSTEMS CALL...   (user and password on standard input)\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -251,13 +252,14 @@ int main(int argc, char **argv)
     }
     wsman_library_init();
     apr_pool_create(&driver.pool, NULL);
-    driver.calls = argv + 3;
+    driver.target.call_timeout = apr_time_from_sec(strtol(argv[1], NULL, 10));
+    driver.calls = argv + 4;
     driver.base = event_base_new();
     if (!driver.base || amt_loop_create(&loop, driver.base, driver.pool) != APR_SUCCESS) {
         return 1;
     }
     before = resident();
-    systems = read_systems(&driver, loop, argv[2]);
+    systems = read_systems(&driver, loop, argv[3]);
     count = driver.running;
     began = apr_time_now();
     for (system_t *system = systems; system; system = system->next) {

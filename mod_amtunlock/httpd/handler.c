@@ -75,7 +75,7 @@ static int deny(exchange_t *x)
 {
     if (x->known == AMTUNLOCK_CALLER_ANONYMOUS) {
         ap_log_rerror(
-            APLOG_MARK, APLOG_NOTICE, 0, x->r,
+            APLOG_MARK, APLOG_INFO, 0, x->r,
             AMTULOG(
                 0060) "access denied: nobody was authenticated; this location needs an AuthType and Require");
     }

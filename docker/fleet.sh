@@ -14,7 +14,7 @@ for host in $(seq "$first" "$last"); do
 done
 
 mkdir -p /run/amtsim
-amtsim --systems "$SYSTEMS" --domain fleet.test --bind-range "$net.$first-$net.$last" --boot-seconds "$BOOT_SECONDS" \
+amtsim --systems "$SYSTEMS" --domain fleet.test --bind-range "$net.$first/24" --boot-seconds "$BOOT_SECONDS" \
     --method wake --tls ca --auth digest --dir /run/amtsim --log /run/amtsim/log --control /run/amtsim/control \
     >/run/amtsim/output &
 fleet=$!

@@ -30,6 +30,8 @@ void wsman_bytes_reserve(wsman_bytes_t *bytes, apr_size_t more, apr_pool_t *pool
 
 static void bytes_append(wsman_bytes_t *bytes, const char *data, apr_size_t length, apr_pool_t *pool)
 {
+    if (length == 0) /* an empty CDATA section */
+        return;
     wsman_bytes_reserve(bytes, length, pool);
     memcpy(bytes->data + bytes->length, data, length);
     bytes->length += length;

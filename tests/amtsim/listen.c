@@ -133,7 +133,7 @@ static void reset(int fd)
 static bool is_own_filler(const struct listener *listener, const struct sockaddr_in *peer)
 {
     for (int i = 0; i < FILLERS; i++) {
-        struct sockaddr_in own;
+        struct sockaddr_in own = {0};
         socklen_t size = sizeof(own);
         if (listener->filler[i] >= 0 &&
             getsockname(listener->filler[i], (struct sockaddr *)&own, &size) == 0 &&

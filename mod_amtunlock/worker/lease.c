@@ -26,7 +26,8 @@ struct leases_t {
     const char *worker;
     leases_about_fn about;
     void *baton;
-    int silent; /* Redis did not answer the last renewal; said once */
+    int worked; /* a renewal was answered at some time */
+    int silent; /* the last was not; said once */
 };
 
 void leases_add(leases_t *leases, lease_t *lease, const jobs_task_t *task)
@@ -105,8 +106,12 @@ static void note(leases_t *leases, const apr_array_header_t *lost, apr_time_t un
     apr_thread_mutex_unlock(leases->lock);
 }
 
+/* Before the first answer there is nothing to lose, and the intake says what is the matter with Redis. */
 static void complain(leases_t *leases, const jobs_result_t *result)
 {
+    leases->worked |= result->outcome == JOBS_OK;
+    if (!leases->worked)
+        return;
     if (result->outcome == JOBS_OK && leases->silent)
         log_info("AMTU0401", "leases are renewed again");
     else if (result->outcome != JOBS_OK && !leases->silent)

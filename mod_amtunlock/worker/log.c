@@ -190,6 +190,6 @@ void log_line(log_level_e level, const char *number, const char *text, ...)
 
 const char *log_number(log_number_t *room, long long value)
 {
-    apr_snprintf(room->text, sizeof(room->text), "%lld", value);
+    apr_snprintf(room->text, sizeof(room->text), "%" APR_INT64_T_FMT, (apr_int64_t)value);
     return room->text;
 }

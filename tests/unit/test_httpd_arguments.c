@@ -45,7 +45,7 @@ static void durations_are_iso_8601_or_seconds(void **state)
 
 static void durations_outside_their_range_are_told_it(void **state)
 {
-    static const char *const bad[] = {"PT29M59S", "1799", "P2D", "0", "-PT40M", "99999999999999999"};
+    static const char *const bad[] = {"PT29M59S", "1799", "P2D", "0", "-PT40M"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -60,7 +60,7 @@ static void durations_outside_their_range_are_told_it(void **state)
 
 static void durations_that_are_none_are_told_the_form(void **state)
 {
-    static const char *const bad[] = {"", "PT", "half an hour", "30m", "P1M", "1800 "};
+    static const char *const bad[] = {"", "PT", "half an hour", "30m", "P1M", "1800 ", "99999999999999999"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

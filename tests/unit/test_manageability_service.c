@@ -9,10 +9,17 @@
 
 #include <cmocka.h>
 
-static const char *selector(const char *name, const char *value)
+/* All four keys of the service, with these two values. */
+static const char *selectors(const char *name, const char *system)
 {
-    return apr_pstrcat(fixture.pool, "<wsman:SelectorSet><wsman:Selector Name=\"", name, "\">", value,
-                       "</wsman:Selector></wsman:SelectorSet>", NULL);
+    return apr_pstrcat(
+        fixture.pool,
+        "<wsman:SelectorSet>"
+        "<wsman:Selector Name=\"CreationClassName\">AMT_RemoteEncryptionService</wsman:Selector>"
+        "<wsman:Selector Name=\"SystemCreationClassName\">CIM_ComputerSystem</wsman:Selector>"
+        "<wsman:Selector Name=\"Name\">",
+        name, "</wsman:Selector><wsman:Selector Name=\"SystemName\">", system,
+        "</wsman:Selector></wsman:SelectorSet>", NULL);
 }
 
 /* ---- the instance ----------------------------------------------------------------------------------------
@@ -38,15 +45,16 @@ static void the_service_tells_its_properties(void **state)
 
 static void a_right_selector_with_a_wrong_value_names_nothing(void **state)
 {
+    const char *name = "Remote Encryption Service";
     request_t request = {.uri = SERVICE_URI, .action = WSMAN_ACTION_GET};
 
     (void)state;
-    request.selectors = selector("SystemName", "UNLOCK.example");
+    request.selectors = selectors(name, "UNLOCK.example");
     answered(request);
-    request.selectors = selector("SystemName", "other.example");
+    request.selectors = selectors(name, "other.example");
     refused(request, WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI");
     request = service_method("UnlockSystems", names_xml("pc1.example", NULL));
-    request.selectors = selector("Name", "other");
+    request.selectors = selectors("other", "unlock.example");
     refused(request, WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI");
 }
 

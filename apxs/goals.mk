@@ -5,6 +5,28 @@ help: ## this list
 	@echo 'make GOAL [VARIANT=check|asan|tsan|coverage] [DESTDIR=...]'
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile apxs/goals.mk | expand -t 20
 
+# ---- see it work, test it -------------------------------------------------------------------------------
+# What is built here is built by a make of its own: this one asked pkg-config before the packages were there.
+jobs := -j$(shell nproc)
+
+.PHONY: demo
+demo: ## unlock 20 simulated PCs through a real httpd, KDC, Redis and worker
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
+	@tests/demo
+
+.PHONY: test
+test: ## every test area; ends with "N passed, N failed"
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan unit-tests
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim build/check/amt_client
+	@$(MAKE) --no-print-directory $(jobs) VARIANT= all
+	@tests/run
+
+.PHONY: compose-test
+compose-test: ## the same job between containers, with docker compose or podman-compose
+	@docker/compose-test
+
 .PHONY: asan
 asan: ## everything with AddressSanitizer and UndefinedBehaviorSanitizer, under build/asan
 	$(MAKE) VARIANT=asan test-programs
@@ -12,7 +34,43 @@ asan: ## everything with AddressSanitizer and UndefinedBehaviorSanitizer, under 
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, shellcheck: quiet means clean
 	@apxs/packages.sh lint
-	@apxs/lint.sh
+	@$(MAKE) --no-print-directory VARIANT=check lint-sources
+
+.PHONY: lint-sources
+lint-sources:
+	$(shell mkdir -p build/lint)
+	$(file >build/lint/flags,$(CPPFLAGS) -Imod_amtunlock $(DEFINES) $(TEST_DEFINES) $(APR_CPPFLAGS) $(PACKAGES_CFLAGS) $(HTTPD_CPPFLAGS) $(WARNINGS))
+	$(file >build/lint/sources)
+	$(foreach source,$(c_sources) $(c_headers),$(file >>build/lint/sources,$(source)))
+	@apxs/lint.sh build/lint/flags build/lint/sources
+
+# ---- install --------------------------------------------------------------------------------------------
+# Nothing that an administrator wrote is overwritten: what is in etc/ already stays, and the samples are in docdir.
+modsdir ?= $(sysconfdir)/apache2/mods-available
+samples := $(wildcard conf/*)
+
+# $(call keep,MODE,SOURCE,FOLDER): installs a configuration file where none is yet
+keep = test -e '$(DESTDIR)$(3)/$(notdir $(2))' || install -D -m $(1) $(2) '$(DESTDIR)$(3)/$(notdir $(2))'
+
+.PHONY: install
+install: all ## programs, module, configuration, unit file and documents
+	install -D -m 0644 $(B)/mod_amtunlock.so '$(DESTDIR)$(libexecdir)/mod_amtunlock.so'
+	install -D -m 0755 $(B)/amtunlockd '$(DESTDIR)$(sbindir)/amtunlockd'
+	install -D -m 0755 $(B)/amtunlock '$(DESTDIR)$(bindir)/amtunlock'
+	install -d '$(DESTDIR)$(docdir)/examples'
+	install -m 0644 README.md LICENSE '$(DESTDIR)$(docdir)'
+	install -m 0644 $(samples) '$(DESTDIR)$(docdir)/examples'
+	install -D -m 0644 conf/amtunlockd.service '$(DESTDIR)$(unitdir)/amtunlockd.service'
+	$(call keep,0644,conf/amtunlock.load,$(modsdir))
+	$(call keep,0644,conf/amtunlock.conf,$(modsdir))
+	$(call keep,0644,conf/amtunlockd.conf,$(sysconfdir)/amtunlock)
+	$(call keep,0644,conf/systems.csv,$(sysconfdir)/amtunlock)
+
+.PHONY: uninstall
+uninstall: ## takes away what install brought, but no configuration
+	rm -f '$(DESTDIR)$(libexecdir)/mod_amtunlock.so' '$(DESTDIR)$(sbindir)/amtunlockd' \
+	    '$(DESTDIR)$(bindir)/amtunlock' '$(DESTDIR)$(unitdir)/amtunlockd.service'
+	rm -rf '$(DESTDIR)$(docdir)'
 
 .PHONY: clean
 clean: ## remove build/

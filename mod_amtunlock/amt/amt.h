@@ -1,9 +1,9 @@
 /* The AMT client: WS-Man calls to one device at a time, over libcurl, inside a libevent loop.
  *
  * A loop serves any number of devices from one thread; every call returns at once and ends in exactly one
- * callback from that thread's event loop, never from inside the call, and never after amt_device_destroy(). A device has at most one call under way
- * (firmware serves one), one connection, kept. What a device says is not trusted: sizes, depth and time are
- * bounded. Knows nothing of jobs.
+ * callback from that thread's event loop, never from inside the call, and never after amt_device_destroy(). A
+ * device has at most one call under way (firmware serves one), one connection, kept. What a device says is
+ * not trusted: sizes, depth and time are bounded. Knows nothing of jobs.
  */
 #ifndef AMTUNLOCK_AMT_AMT_H
 #define AMTUNLOCK_AMT_AMT_H
@@ -37,8 +37,8 @@ typedef struct {
 
 typedef enum { AMT_TLS_CA, AMT_TLS_PIN, AMT_TLS_LEGACY, AMT_TLS_NONE } amt_tls_e;
 
-/* How to reach a device. Copied by amt_device_create(), but for user and password, which stay the caller's and
- * must live as long as the device. */
+/* How to reach a device. Copied by amt_device_create(), but for user and password, which stay the caller's
+ * and must live as long as the device. */
 typedef struct {
     const char *fqdn;    /* the name that its certificate must carry */
     const char *address; /* numeric: where the bytes go, whatever DNS says meanwhile */
@@ -64,11 +64,11 @@ void amt_device_destroy(amt_device_t *device);
 
 typedef void (*amt_done_fn)(void *baton, const amt_result_t *result);
 
-/* ---- looking (may be repeated) -------------------------------------------------------------------------- */
+/* ---- looking (may be repeated) --------------------------------------------------------------- */
 
 typedef struct {
-    char uuid[37];         /* lower case with dashes (SMBIOS byte order undone) */
-    char version[32];      /* "12.0.67"; "" if the device did not say */
+    char uuid[37];    /* lower case with dashes (SMBIOS byte order undone) */
+    char version[32]; /* "12.0.67"; "" if the device did not say */
     int major;
 } amt_identity_t;
 
@@ -84,8 +84,9 @@ typedef struct {
 
 void amt_read_power(amt_device_t *device, amt_power_t *power, amt_done_fn done, void *baton);
 
-/* AMT_BootSettingData as the device gave it, kept inside the device for the next amt_clear_boot(). `overridden`:
- * something other than a plain boot is set for the next start; `summary` lists it ("UseIDER,BIOSSetup"). */
+/* AMT_BootSettingData as the device gave it, kept inside the device for the next amt_clear_boot().
+ * `overridden`: something other than a plain boot is set for the next start; `summary` lists it
+ * ("UseIDER,BIOSSetup"). */
 typedef struct {
     int overridden;
     char summary[128];
@@ -93,17 +94,18 @@ typedef struct {
 
 void amt_read_boot(amt_device_t *device, amt_boot_t *boot, amt_done_fn done, void *baton);
 
-/* ---- writing (each once; the gate is asked right before the body leaves) --------------------------------- */
+/* ---- writing (each once; the gate is asked right before the body leaves) --------------------- */
 
-/* Nonzero: still allowed. Called from libcurl's read callback, in the loop's thread, right before the first byte
- * of a side-effecting body. The body is given once: a rewind is refused, so libcurl cannot repeat it. */
+/* Nonzero: still allowed. Called from libcurl's read callback, in the loop's thread, right before the first
+ * byte of a side-effecting body. The body is given once: a rewind is refused, so libcurl cannot repeat it. */
 typedef int (*amt_gate_fn)(void *baton);
 
-/* ChangeBootOrder without source, then Put AMT_BootSettingData with every override off. Needs amt_read_boot(). */
+/* ChangeBootOrder without source, then Put AMT_BootSettingData with every override off. Needs
+ * amt_read_boot(). */
 void amt_clear_boot(amt_device_t *device, amt_gate_fn gate, void *gate_baton, amt_done_fn done, void *baton);
 
-/* CIM_PowerManagementService.RequestPowerStateChange(PowerState). Never retried here. AMT_OK only for ReturnValue
- * 0 (4096 counts as 0). */
+/* CIM_PowerManagementService.RequestPowerStateChange(PowerState). Never retried here. AMT_OK only for
+ * ReturnValue 0 (4096 counts as 0). */
 void amt_request_power(amt_device_t *device, int state, amt_gate_fn gate, void *gate_baton, amt_done_fn done,
                        void *baton);
 

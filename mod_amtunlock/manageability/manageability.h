@@ -10,11 +10,11 @@
 typedef struct {
     const char *system_name;          /* SystemName of the service: this server's FQDN */
     int max_systems;                  /* MaxSystemsPerRequest */
-    apr_interval_time_t retention;
-    apr_interval_time_t start_within;
+    apr_interval_time_t retention;    /* how long a job is kept after it completed */
+    apr_interval_time_t start_within; /* systems not begun by then fail with `timeout` */
     int job_started;                  /* ReturnValue of UnlockSystems: 4096, or 0 */
     int max_waiting_jobs, max_waiting_systems, max_contexts; /* of a caller; 0: no limit */
-    apr_interval_time_t poll;         /* RetryAfter when Redis is away */
+    int retry_after;                                         /* seconds, told when Redis is away */
 } manageability_settings_t;
 
 /* What one request needs; lives as long as the request. */
@@ -22,6 +22,9 @@ typedef struct {
     const manageability_settings_t *settings;
     jobs_store_t *store;
     const jobs_caller_t *caller;
+    /* Out, for the log of whoever serves: what happened to which job, or what the store said when it failed;
+     * no secret. NULL: nothing worth a line. */
+    const char *note;
 } manageability_context_t;
 
 /* The dispatch table; ends with class_ == NULL. */

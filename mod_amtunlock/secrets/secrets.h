@@ -3,8 +3,12 @@
  *   file:PATH   lines of  `amt PATTERN USER PASSWORD`  and  `disk PATTERN PASSPHRASE`; PATTERN is an FQDN or
  *               UUID with * and ? (case-insensitive); the last field runs to the end of the line. '#' begins a
  *               comment line. The first match wins. The file must be a regular file of this process' user with
- *               no permission for anyone else.
- *   exec:PATH   a helper process (the git-credential habit), time-limited.
+ *               no permission for anyone else. Lines have at most 4095 bytes. It is read anew each time.
+ *   exec:PATH   a helper process (the git-credential habit), given 10 s. It reads `need=amt` or `need=disk`,
+ *               `fqdn=`, `uuid=` (if known), `group=`, one a line, and writes `username=` and `password=`, or
+ *               `passphrase=`. Exit status 0 without these lines, or 1: it does not know the system, the next
+ *               provider is asked; any other status is a failure, and nobody else is asked. It runs in / with
+ *               PATH and LANG for an environment, and its standard error goes nowhere.
  *
  * What is returned lies in OpenSSL's secure heap, belongs to the caller and is given back with the _free call,
  * which wipes it. Nothing here logs. Calls may block (a file, a process): never from an event loop. Thread-safe.
@@ -27,8 +31,11 @@ typedef struct {
     char *password;
 } secrets_login_t;
 
-/* Secure heap and core-dump switch of the whole process; once, before threads. */
+/* Secure heap and core-dump switch of the whole process; once, before threads. Where memory cannot be locked
+ * (RLIMIT_MEMLOCK) secrets are kept all the same, and the warning says so. */
 apr_status_t secrets_process_init(void);
+/* NULL, or the sentence about what secrets_process_init() could not do; log it once. */
+const char *secrets_process_warning(void);
 
 /* `providers`: const char *, as above. Checks each (owner, mode, syntax) now. NULL on success, or the sentence
  * that says what is wrong and where (file and line, never content). */

@@ -37,6 +37,8 @@ typedef struct {
 /* body 128 KiB, tag 4 KiB, 64 attributes, depth 32: what the service reads unless it is configured wider. */
 extern const wsman_limits_t wsman_limits_default;
 
+/* A namespace declaration is an attribute too, in WSMAN_URI_XMLNS, named by its prefix ("" for the default): text
+ * such as a fault's subcode holds names with prefixes. */
 typedef struct wsman_attribute_t {
     const char *ns; /* "" for none */
     const char *name;

@@ -13,6 +13,7 @@
 #define WSMAN_URI_CIM_COMMON "http://schemas.dmtf.org/wbem/wscim/1/common"
 #define WSMAN_URI_XSI "http://www.w3.org/2001/XMLSchema-instance"
 #define WSMAN_URI_XML "http://www.w3.org/XML/1998/namespace"
+#define WSMAN_URI_XMLNS "http://www.w3.org/2000/xmlns/"
 
 #define WSMAN_URI_ANONYMOUS WSMAN_URI_WSA "/role/anonymous"
 #define WSMAN_URI_FAULT_DETAIL "http://schemas.dmtf.org/wbem/wsman/1/wsman/faultDetail/"

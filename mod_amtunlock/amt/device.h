@@ -1,0 +1,129 @@
+/* What the files of this room share: a loop, a device, one exchange of bytes with it. Not for other rooms. */
+#ifndef AMTUNLOCK_AMT_DEVICE_H
+#define AMTUNLOCK_AMT_DEVICE_H
+
+#include <curl/curl.h>
+
+#include "amt/amt.h"
+
+/* Most bytes of an answer, and of its headers. A device's longest honest answer is a tenth of that. */
+#define AMT_MAX_ANSWER (256 * 1024)
+#define AMT_MAX_HEADERS (32 * 1024)
+
+struct amt_loop_t {
+    apr_pool_t *pool;
+    struct event_base *base;
+    struct event *timer;
+    CURLM *multi;
+};
+
+/* How one exchange ended. */
+typedef struct {
+    amt_status_e status; /* AMT_OK: an answer of any HTTP status but 401 came, whole */
+    int acted;
+    long http_status;
+    const char *content_type; /* or NULL */
+    const char *bytes;
+    apr_size_t length;
+} amt_reply_t;
+
+typedef void (*amt_reply_fn)(amt_device_t *device, const amt_reply_t *reply);
+
+/* One exchange: a body to POST, and what became of it so far. */
+typedef struct {
+    apr_pool_t *pool; /* the call's; holds the answer */
+    const char *body;
+    apr_size_t length;
+    int once; /* the body acts: given once, asked for at the gate, never repeated but after a 401 */
+    amt_gate_fn gate;
+    void *gate_baton;
+    amt_reply_fn done;
+
+    apr_size_t offset; /* of the body, given to libcurl */
+    int given;         /* times that the body began to leave */
+    int denied;        /* a 401 came after the body that was given last */
+    int fenced;
+    int knew_nonce; /* the exchange began with a challenge answered before */
+    int restarted;
+    int challenges; /* 401s */
+    int too_many;   /* 401s: given up */
+    int too_long;
+    int out_of_memory;
+    long http_status; /* of the answer that is being read */
+    apr_size_t headers_length;
+    char *answer;
+    apr_size_t answer_length;
+    apr_size_t answer_size;
+} amt_exchange_t;
+
+struct amt_call_t;
+struct amt_refusal_t;
+struct amt_boot_settings_t;
+
+struct amt_device_t {
+    apr_pool_t *pool;
+    amt_loop_t *loop;
+    amt_target_t target;
+    unsigned char pin[32];
+    const char *where; /* "pc1.example.com (10.0.0.1 port 16993)" for sentences */
+    const char *url;
+    CURL *easy;
+    CURLSH *share; /* this device's connection, apart from all others */
+    struct curl_slist *headers;
+    struct curl_slist *connect_to;
+    struct event *early; /* tells of a call that ended before its first step */
+    amt_status_e early_status;
+    struct amt_refusal_t *refusals;
+
+    int knows_nonce; /* libcurl holds a challenge that this device accepted an answer to */
+    int answered;    /* an authenticated answer came at some time */
+    int alert;       /* TLS alert of the handshake that failed, or -1 */
+    char pin_seen[65];
+    unsigned int message_id;
+
+    int exchanging; /* libcurl has the easy handle */
+    amt_exchange_t exchange;
+    struct amt_call_t *call; /* NULL: idle; else call_space */
+    struct amt_call_t *call_space;
+    struct amt_boot_settings_t *boot;
+
+    char error[CURL_ERROR_SIZE];
+    char text[640];
+};
+
+/* ---- transport.c ----------------------------------------------------------------------------- */
+
+/* Sets the handle to this exchange and gives it to the loop. Fails only where memory is out; then `done` is
+ * not called. `body` must live until `done`, which is called from the loop. */
+apr_status_t amt_exchange_begin(amt_device_t *device, const amt_exchange_t *exchange);
+/* libcurl is through with the handle: tells `done`, or begins again where a forgotten nonce asks for that. */
+void amt_exchange_end(amt_device_t *device, CURLcode code);
+
+/* ---- device.c -------------------------------------------------------------------------------- */
+
+/* Sets an option unless one failed before; `rc` keeps the first failure. */
+#define AMT_SET(rc, easy, option, value)                                                                     \
+    do {                                                                                                     \
+        if (!(rc)) {                                                                                         \
+            (rc) = curl_easy_setopt((easy), (option), (value));                                              \
+        }                                                                                                    \
+    } while (0)
+
+/* All options that do not change between calls. Also after curl_easy_reset(), which drops libcurl's nonce. */
+CURLcode amt_device_set_options(amt_device_t *device);
+
+/* ---- tls.c ----------------------------------------------------------------------------------- */
+
+/* Trust and versions as the target says. */
+CURLcode amt_tls_set_options(amt_device_t *device);
+/* 64 lower-case hex digits to bytes; else APR_EINVAL. */
+apr_status_t amt_tls_parse_pin(unsigned char pin[32], const char *text);
+apr_status_t amt_tls_library_init(void);
+
+/* ---- sentences ------------------------------------------------------------------------------- */
+
+/* Writes device->text. Returns `status`. */
+amt_status_e amt_say(amt_device_t *device, amt_status_e status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,214 @@
+/* Who asks, how they proved it, and which systems they may unlock.
+ *
+ * The name is r->user and nothing else: mod_auth_gssapi's GSS_NAME is left dangling from the second request
+ * of a bound connection on. The mechanism is what mod_auth_gssapi published, because its own
+ * GssapiAllowedMech does not stop a raw NTLM token on a bound connection.
+ */
+#include "httpd/mod_amtunlock.h"
+
+#include <string.h>
+
+#include <apr_lib.h>
+#include <apr_optional.h>
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <mod_ssl.h>
+
+APLOG_USE_MODULE(amtunlock);
+
+#define PROXY_USER_MAX 256
+#define SAN_NAMES_MAX 32
+
+static const char proxy_mechanism[] = "proxy";
+static APR_OPTIONAL_FN_TYPE(ssl_var_lookup) * ssl_variable;
+
+/* ---- by which mechanism ----------------------------------------------------------------------------------
+ */
+
+static const struct {
+    amtunlock_mech_e mech;
+    const char *published; /* what follows the '/' in GSS_MECH */
+    const char *name;
+} mechanisms[] = {
+    {AMTUNLOCK_MECH_KRB5, "krb5", "krb5"},
+    {AMTUNLOCK_MECH_NTLM, "NTLM", "ntlm"},
+};
+
+/* The mechanism's name where it is accepted here; else NULL, logged. */
+static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *conf)
+{
+    const char *published = apr_table_get(r->subprocess_env, "GSS_MECH");
+    const char *slash = published ? strchr(published, '/') : NULL;
+
+    if (!published) {
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            AMTULOG(
+                0040) "access denied to %s: how it was authenticated is not known; set \"GssapiPublishMech "
+                      "On\" beside \"AuthType GSSAPI\"",
+            r->user);
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++) {
+        if (slash && strcasecmp(slash + 1, mechanisms[i].published) == 0 &&
+            (conf->mechs & mechanisms[i].mech)) {
+            return mechanisms[i].name;
+        }
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                  AMTULOG(0041) "access denied to %s: authenticated by %s, which AMTUnlockMech does not list",
+                  r->user, published);
+    return NULL;
+}
+
+/* ---- which systems ---------------------------------------------------------------------------------------
+ */
+
+static int in_scope(request_rec *r, const amtunlock_scope_t *scope)
+{
+    const char *wrong = NULL;
+    int found = ap_expr_exec(r, scope->who, &wrong);
+
+    if (found < 0 || wrong) {
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            AMTULOG(0042) "the expression of AMTUnlockScope %s cannot be evaluated, so it grants nothing: %s",
+            scope->group, wrong ? wrong : "unknown error");
+        return 0;
+    }
+    return found > 0;
+}
+
+static const apr_array_header_t *groups_of(request_rec *r, const amtunlock_dir_t *conf)
+{
+    apr_array_header_t *groups = apr_array_make(r->pool, 4, sizeof(const char *));
+
+    for (int i = 0; conf->scopes && i < conf->scopes->nelts; i++) {
+        const amtunlock_scope_t *scope = &APR_ARRAY_IDX(conf->scopes, i, amtunlock_scope_t);
+
+        if (in_scope(r, scope)) {
+            APR_ARRAY_PUSH(groups, const char *) = scope->group;
+        }
+    }
+    return groups;
+}
+
+amtunlock_caller_e amtunlock_caller(request_rec *r, const amtunlock_dir_t *conf, jobs_caller_t *caller)
+{
+    int by_proxy = ap_get_module_config(r->request_config, &amtunlock_module) == proxy_mechanism;
+
+    memset(caller, 0, sizeof(*caller));
+    if (!r->user || !*r->user) {
+        return AMTUNLOCK_CALLER_ANONYMOUS;
+    }
+    caller->mechanism = by_proxy ? proxy_mechanism : accepted_mechanism(r, conf);
+    if (!caller->mechanism) {
+        return AMTUNLOCK_CALLER_REFUSED;
+    }
+    caller->name = r->user;
+    caller->peer = r->useragent_ip;
+    caller->groups = groups_of(r, conf);
+    return AMTUNLOCK_CALLER_KNOWN;
+}
+
+/* ---- a trusted proxy in front ----------------------------------------------------------------------------
+ */
+
+static const char *tls_variable(request_rec *r, const char *name)
+{
+    const char *value =
+        ssl_variable ? ssl_variable(r->pool, r->server, r->connection, r, (char *)name) : NULL;
+
+    return value && *value ? value : NULL;
+}
+
+static int has_dns_name(request_rec *r, const char *name)
+{
+    for (int i = 0; i < SAN_NAMES_MAX; i++) {
+        const char *found = tls_variable(r, apr_psprintf(r->pool, "SSL_CLIENT_SAN_DNS_%d", i));
+
+        if (!found) {
+            return 0;
+        }
+        if (strcasecmp(found, name) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A verified client certificate with one of the listed names: a DNS name, or a whole subject. */
+static int is_trusted(request_rec *r, const amtunlock_proxy_t *proxy)
+{
+    const char *verified = tls_variable(r, "SSL_CLIENT_VERIFY");
+    const char *subject = tls_variable(r, "SSL_CLIENT_S_DN");
+
+    if (!verified || strcmp(verified, "SUCCESS") != 0) {
+        return 0;
+    }
+    for (int i = 0; i < proxy->names->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(proxy->names, i, const char *);
+
+        if (strchr(name, '=') ? subject && strcmp(subject, name) == 0 : has_dns_name(r, name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* One name of visible characters: a header that came twice is joined by a comma, and names nobody. */
+static int is_user_name(const char *user)
+{
+    apr_size_t length = strlen(user);
+
+    for (const char *c = user; *c; c++) {
+        if (apr_iscntrl(*c) || *c == ' ' || *c == ',') {
+            return 0;
+        }
+    }
+    return length > 0 && length <= PROXY_USER_MAX;
+}
+
+int amtunlock_check_authn(request_rec *r)
+{
+    const amtunlock_dir_t *conf = ap_get_module_config(r->per_dir_config, &amtunlock_module);
+    const char *type = ap_auth_type(r);
+    const char *user;
+
+    if (!conf->proxy || (type && strcasecmp(type, "None") != 0)) {
+        return DECLINED;
+    }
+    if (!is_trusted(r, conf->proxy)) {
+        ap_log_rerror(
+            APLOG_MARK, APLOG_WARNING, 0, r,
+            AMTULOG(0043) "access denied: the client's certificate is none that AMTUnlockTrustedProxy lists "
+                          "(SSLVerifyClient must be on for there to be one)");
+        return HTTP_FORBIDDEN;
+    }
+    user = apr_table_get(r->headers_in, conf->proxy->header);
+    if (!user || !is_user_name(user)) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      AMTULOG(0044) "access denied: the trusted proxy named no one caller in its header %s",
+                      conf->proxy->header);
+        return HTTP_FORBIDDEN;
+    }
+    r->user = apr_pstrdup(r->pool, user);
+    r->ap_auth_type = (char *)proxy_mechanism;
+    ap_set_module_config(r->request_config, &amtunlock_module, (void *)proxy_mechanism);
+    return OK;
+}
+
+static void find_mod_ssl(void)
+{
+    ssl_variable = APR_RETRIEVE_OPTIONAL_FN(ssl_var_lookup);
+}
+
+void amtunlock_caller_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_check_authn(amtunlock_check_authn, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_optional_fn_retrieve(find_mod_ssl, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,168 @@
+/* The inventory as a whole: loading, what may stand in it only once, looking up, its digest. */
+#include "inventory/inventory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_escape.h>
+#include <openssl/evp.h>
+
+#include "inventory/row.h"
+
+struct inventory_t {
+    apr_pool_t *pool;
+    apr_array_header_t *systems; /* inventory_system_t *, ordered by fqdn once loaded */
+    apr_hash_t *by_sid;
+    const char *digest;
+    apr_time_t written;
+};
+
+typedef struct {
+    inventory_t *inventory;
+    inventory_groups_t groups;
+    inventory_problems_t *problems;
+    apr_hash_t *addresses, *uuids; /* inventory_system_t * */
+} loading_t;
+
+/* ---- loading --------------------------------------------------------------------------------------------
+ */
+
+/* False, and a problem, if another line has this value already. */
+static int claim(loading_t *loading, apr_hash_t *taken, const char *what, const char *key,
+                 inventory_system_t *system)
+{
+    const inventory_system_t *other;
+
+    if (!key) {
+        return 1;
+    }
+    other = apr_hash_get(taken, key, APR_HASH_KEY_STRING);
+    if (other) {
+        inventory_problem(loading->problems, system->line, "%s %s stands on line %u already", what, key,
+                          other->line);
+        return 0;
+    }
+    apr_hash_set(taken, key, APR_HASH_KEY_STRING, system);
+    return 1;
+}
+
+static void take_row(void *context, const inventory_row_t *row)
+{
+    loading_t *loading = context;
+    inventory_t *inventory = loading->inventory;
+    inventory_system_t *system = inventory_check(row, &loading->groups, loading->problems, inventory->pool);
+    int single;
+
+    if (!system) {
+        return;
+    }
+    single = claim(loading, inventory->by_sid, "fqdn", system->fqdn, system);
+    single &= claim(loading, loading->addresses, "address", system->address, system);
+    single &= claim(loading, loading->uuids, "uuid", system->uuid, system);
+    if (single) {
+        APR_ARRAY_PUSH(inventory->systems, inventory_system_t *) = system;
+    }
+}
+
+static int by_fqdn(const void *left, const void *right)
+{
+    const inventory_system_t *const *a = left, *const *b = right;
+
+    return strcmp((*a)->fqdn, (*b)->fqdn);
+}
+
+/* ---- digest ---------------------------------------------------------------------------------------------
+ */
+
+/* Each text with its end, so that no two inventories give the same bytes. */
+static int digest_text(EVP_MD_CTX *context, const char *text)
+{
+    return EVP_DigestUpdate(context, text, strlen(text) + 1);
+}
+
+/* The names in a fixed order, what belongs to each, and an empty text after the last key. */
+static int digest_systems(EVP_MD_CTX *context, const apr_array_header_t *systems)
+{
+    int good = 1;
+
+    for (int i = 0; i < systems->nelts && good; i++) {
+        const inventory_system_t *system = APR_ARRAY_IDX(systems, i, const inventory_system_t *);
+
+        good = digest_text(context, system->fqdn) && digest_text(context, system->group->name) &&
+               digest_text(context, inventory_method_name(system->method)) &&
+               (!system->address || digest_text(context, system->address)) && digest_text(context, "");
+    }
+    return good;
+}
+
+static const char *make_digest(const inventory_t *inventory)
+{
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    int good = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) &&
+               digest_systems(context, inventory->systems) && EVP_DigestFinal_ex(context, bytes, &length);
+
+    EVP_MD_CTX_free(context);
+    return good ? apr_pescape_hex(inventory->pool, bytes, length, 0) : NULL;
+}
+
+/* ---- public ---------------------------------------------------------------------------------------------
+ */
+
+apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_t *groups,
+                            apr_array_header_t *problems, apr_pool_t *pool)
+{
+    inventory_t *made = apr_pcalloc(pool, sizeof(*made));
+    inventory_problems_t collected = {.file = file, .kept = problems, .pool = pool};
+    loading_t loading = {.inventory = made, .problems = &collected};
+    apr_status_t rv;
+
+    *inventory = NULL;
+    made->pool = pool;
+    made->systems = apr_array_make(pool, 256, sizeof(inventory_system_t *));
+    made->by_sid = apr_hash_make(pool);
+    loading.addresses = apr_hash_make(pool);
+    loading.uuids = apr_hash_make(pool);
+    inventory_groups_init(&loading.groups, groups, pool);
+
+    rv = inventory_read(file, &collected, take_row, &loading, &made->written, pool);
+    if (rv == APR_SUCCESS && collected.count == 0) {
+        qsort(made->systems->elts, (size_t)made->systems->nelts, (size_t)made->systems->elt_size, by_fqdn);
+        made->digest = make_digest(made);
+        if (!made->digest) {
+            inventory_problem(&collected, 0, "SHA-256 is not available from OpenSSL");
+        }
+    }
+    inventory_problems_close(&collected);
+    if (rv != APR_SUCCESS || collected.count > 0) {
+        return rv != APR_SUCCESS ? rv : APR_EGENERAL;
+    }
+    *inventory = made;
+    return APR_SUCCESS;
+}
+
+const inventory_system_t *inventory_find(const inventory_t *inventory, const char *sid)
+{
+    return apr_hash_get(inventory->by_sid, sid, APR_HASH_KEY_STRING);
+}
+
+int inventory_count(const inventory_t *inventory)
+{
+    return inventory->systems->nelts;
+}
+
+const inventory_system_t *inventory_at(const inventory_t *inventory, int index)
+{
+    return APR_ARRAY_IDX(inventory->systems, index, const inventory_system_t *);
+}
+
+const char *inventory_digest(const inventory_t *inventory)
+{
+    return inventory->digest;
+}
+
+apr_time_t inventory_written(const inventory_t *inventory)
+{
+    return inventory->written;
+}

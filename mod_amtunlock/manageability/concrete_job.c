@@ -1,0 +1,353 @@
+/* CIM_ConcreteJob: how a job looks to a console, and what a console may do with it. */
+#include "manageability/resources.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "wsman/values.h"
+
+#define CIM_ERROR_URI WSMAN_URI_CIM_CLASS "CIM_Error"
+
+/* CIM_ManagedSystemElement.OperationalStatus and .HealthState */
+enum { STATUS_OK = 2, STATUS_ERROR = 6, STATUS_COMPLETED = 17 };
+enum { HEALTH_OK = 5, HEALTH_DEGRADED = 10 };
+/* CIM_ConcreteJob.ErrorCode: not every system was unlocked */
+enum { ERROR_SOME_FAILED = 1 };
+
+static const char *const job_keys[] = {"InstanceID", NULL};
+static const char *const job_superclasses[] = {WSMAN_URI_CIM_CLASS "CIM_Job", NULL};
+
+const wsman_class_t manageability_job_class = {JOB_CLASS, JOB_URI, job_keys, 0, job_superclasses};
+
+/* ---- the instance ----------------------------------------------------------------------------------------
+ */
+
+static int has_ended(const jobs_job_t *job)
+{
+    return job->state == JOBS_STATE_COMPLETED || job->state == JOBS_STATE_TERMINATED;
+}
+
+/* "7 of 20 unlocked, 1 failed, 12 running" */
+static const char *sentence(const jobs_job_t *job, apr_pool_t *pool)
+{
+    const struct {
+        int count;
+        const char *text;
+    } parts[] = {{job->failed, "failed"}, {job->running, "running"}, {job->waiting, "waiting"}};
+    const char *made = apr_psprintf(pool, "%d of %d unlocked", job->unlocked, job->total);
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (parts[i].count > 0) {
+            made = apr_psprintf(pool, "%s, %d %s", made, parts[i].count, parts[i].text);
+        }
+    }
+    return job->cancelled ? apr_pstrcat(pool, made, "; cancelled by its caller", NULL) : made;
+}
+
+static apr_uint64_t percent(const jobs_job_t *job)
+{
+    if (has_ended(job) || job->total <= 0) {
+        return has_ended(job) ? 100 : 0;
+    }
+    return (apr_uint64_t)(job->unlocked + job->failed) * 100 / (apr_uint64_t)job->total;
+}
+
+static apr_interval_time_t elapsed(const jobs_job_t *job)
+{
+    apr_time_t end = job->completed ? job->completed : job->now;
+
+    return job->started ? end - job->started : -1;
+}
+
+static void write_error_properties(const jobs_job_t *job, wsman_writer_t *answer, apr_pool_t *pool)
+{
+    if (!has_ended(job) || !job->failed) {
+        wsman_property_nil(answer, "ErrorCode");
+        wsman_property_nil(answer, "ErrorDescription");
+        return;
+    }
+    wsman_property_uint(answer, "ErrorCode", ERROR_SOME_FAILED);
+    wsman_property(answer, "ErrorDescription",
+                   apr_psprintf(pool, "%d of %d systems were not unlocked; GetErrors says which and why",
+                                job->failed, job->total));
+}
+
+static void write_operational_status(const jobs_job_t *job, wsman_writer_t *answer)
+{
+    if (!has_ended(job)) {
+        wsman_property_uint(answer, "OperationalStatus", STATUS_OK);
+        return;
+    }
+    wsman_property_uint(answer, "OperationalStatus", STATUS_COMPLETED);
+    wsman_property_uint(answer, "OperationalStatus", job->failed ? STATUS_ERROR : STATUS_OK);
+}
+
+/* CIM writes it as an interval of its own form; 30 minutes read 00000000003000.000000:000. */
+static void write_time_before_removal(const jobs_job_t *job, wsman_writer_t *answer, apr_pool_t *pool)
+{
+    wsman_start(answer, WSMAN_NS_CLASS, "TimeBeforeRemoval");
+    wsman_element(answer, WSMAN_NS_CIM, "CIM_DateTime", wsman_format_cim_interval(job->retention, pool));
+    wsman_end(answer);
+}
+
+/* Alphabetical, as firmware and Windows write instances. */
+static void write_instance(const jobs_job_t *job, wsman_writer_t *answer, apr_pool_t *pool)
+{
+    wsman_start_class(answer, JOB_URI, JOB_CLASS);
+    wsman_property_bool(answer, "DeleteOnCompletion", 1);
+    wsman_property_interval(answer, "ElapsedTime", elapsed(job));
+    wsman_property(answer, "ElementName", "UnlockSystems");
+    write_error_properties(job, answer, pool);
+    wsman_property_uint(answer, "HealthState", job->failed ? HEALTH_DEGRADED : HEALTH_OK);
+    wsman_property(answer, "InstanceID", manageability_instance_id(job->id, pool));
+    wsman_property_uint(answer, "JobRunTimes", 1);
+    wsman_property_uint(answer, "JobState", job->state);
+    wsman_property(answer, "JobStatus", sentence(job, pool));
+    wsman_property(answer, "Name", "UnlockSystems");
+    write_operational_status(job, answer);
+    wsman_property(answer, "Owner", job->caller);
+    wsman_property_uint(answer, "PercentComplete", percent(job));
+    wsman_property_datetime(answer, "StartTime", job->started);
+    write_time_before_removal(job, answer, pool);
+    wsman_property_datetime(answer, "TimeOfLastStateChange", job->changed);
+    wsman_property_datetime(answer, "TimeSubmitted", job->submitted);
+    wsman_end(answer);
+}
+
+/* The id in the InstanceID selector; the dispatcher saw to it that there is one. */
+static const wsman_fault_t *selected_job(const wsman_request_t *request, const char **id)
+{
+    *id = manageability_job_id(wsman_selector_value(request->envelope, "InstanceID"));
+    return *id ? NULL : manageability_no_such_job(request);
+}
+
+static const wsman_fault_t *read_selected(const wsman_request_t *request, jobs_job_t **job)
+{
+    const manageability_context_t *with = manageability_context(request);
+    const char *id;
+    const wsman_fault_t *fault = selected_job(request, &id);
+
+    return fault ? fault
+                 : manageability_fault_of(request,
+                                          jobs_read(with->store, with->caller, id, job, request->pool));
+}
+
+const wsman_fault_t *manageability_job_get(wsman_request_t *request, wsman_writer_t *answer)
+{
+    jobs_job_t *job = NULL;
+    const wsman_fault_t *fault = read_selected(request, &job);
+
+    if (!fault) {
+        write_instance(job, answer, request->pool);
+    }
+    return fault;
+}
+
+/* ---- enumeration -----------------------------------------------------------------------------------------
+ */
+
+const wsman_fault_t *manageability_job_list(wsman_request_t *request, const char *resource_uri,
+                                            apr_array_header_t **items)
+{
+    const manageability_context_t *with = manageability_context(request);
+
+    (void)resource_uri;
+    return manageability_fault_of(request, jobs_list(with->store, with->caller, items, request->pool));
+}
+
+const wsman_fault_t *manageability_job_write(wsman_request_t *request, const char *item,
+                                             wsman_writer_t *answer)
+{
+    const manageability_context_t *with = manageability_context(request);
+    jobs_job_t *job = NULL;
+    jobs_result_t result = jobs_read(with->store, with->caller, item, &job, request->pool);
+    const wsman_fault_t *fault;
+
+    if (result.outcome == JOBS_NOT_FOUND) {
+        return NULL; /* its time ended since it was listed */
+    }
+    fault = manageability_fault_of(request, result);
+    if (!fault) {
+        write_instance(job, answer, request->pool);
+    }
+    return fault;
+}
+
+const wsman_class_t *manageability_job_reference(wsman_request_t *request, const char *item,
+                                                 wsman_selector_t **selectors)
+{
+    *selectors = manageability_job_selectors(item, request->pool);
+    return &manageability_job_class;
+}
+
+/* ---- Delete ----------------------------------------------------------------------------------------------
+ */
+
+const wsman_fault_t *manageability_job_delete(wsman_request_t *request, wsman_writer_t *answer)
+{
+    manageability_context_t *with = manageability_context(request);
+    const char *id;
+    const wsman_fault_t *fault = selected_job(request, &id);
+
+    (void)answer; /* a DeleteResponse has an empty body */
+    if (fault || (fault = manageability_fault_of(
+                      request, jobs_forget(with->store, with->caller, id, request->pool)))) {
+        return fault;
+    }
+    with->note = apr_psprintf(request->pool, "deleted job %s", manageability_instance_id(id, request->pool));
+    return NULL;
+}
+
+/* ---- RequestStateChange ----------------------------------------------------------------------------------
+ */
+
+enum { STATE_START = 2, STATE_TERMINATE = 4, STATE_SERVICE = 6 };
+
+static const wsman_fault_t *read_requested_state(const wsman_request_t *request, const wsman_element_t *input,
+                                                 apr_uint64_t *state)
+{
+    const char *text = wsman_child_text(input, JOB_URI, "RequestedState", request->pool);
+
+    if (!text || !*text) {
+        return manageability_bad_parameter(request, "MissingValues",
+                                           "RequestStateChange needs RequestedState");
+    }
+    if (wsman_parse_uint(text, 65535, state) != APR_SUCCESS) {
+        return manageability_bad_parameter(request, "InvalidValue", "RequestedState must be a number");
+    }
+    return NULL;
+}
+
+/* True where TimeoutPeriod asks for a time: anything but nothing, nil and an interval of zero. */
+static int asks_timeout(const wsman_request_t *request, const wsman_element_t *input)
+{
+    const wsman_element_t *period = wsman_child(input, JOB_URI, "TimeoutPeriod");
+    const wsman_element_t *interval = period && period->child ? period->child : period;
+    const char *text = interval && !wsman_is_nil(period) ? wsman_text(interval, request->pool) : "";
+
+    return strpbrk(text, "123456789") != NULL;
+}
+
+static const wsman_fault_t *terminate(const wsman_request_t *request, const char *id, int *value)
+{
+    manageability_context_t *with = manageability_context(request);
+    jobs_result_t result = jobs_cancel(with->store, with->caller, id, request->pool);
+
+    if (result.outcome == JOBS_CONFLICT) {
+        *value = RETURN_INVALID_TRANSITION;
+        return NULL;
+    }
+    *value = RETURN_OK;
+    with->note =
+        apr_psprintf(request->pool, "terminate job %s", manageability_instance_id(id, request->pool));
+    return manageability_fault_of(request, result);
+}
+
+/* What a request for this state comes to, before the job is touched; RETURN_OK: go on. */
+static int judge_state(apr_uint64_t state, int timeout)
+{
+    if (state < STATE_START || state > STATE_SERVICE) {
+        return RETURN_INVALID_PARAMETER;
+    }
+    if (state != STATE_TERMINATE) {
+        return RETURN_NOT_SUPPORTED;
+    }
+    return timeout ? RETURN_TIMEOUT_NOT_SUPPORTED : RETURN_OK;
+}
+
+const wsman_fault_t *manageability_job_request_state_change(wsman_request_t *request, wsman_writer_t *answer)
+{
+    jobs_job_t *job = NULL;
+    const wsman_element_t *input;
+    const wsman_fault_t *fault;
+    apr_uint64_t state = 0;
+    int value;
+
+    if ((fault = manageability_input(request, "RequestStateChange", &input)) ||
+        (fault = read_requested_state(request, input, &state)) || (fault = read_selected(request, &job))) {
+        return fault;
+    }
+    value = judge_state(state, asks_timeout(request, input));
+    if (value == RETURN_OK && (fault = terminate(request, job->id, &value))) {
+        return fault;
+    }
+    manageability_output(request, answer, "RequestStateChange");
+    wsman_property_uint(answer, "ReturnValue", (apr_uint64_t)value);
+    wsman_end(answer);
+    return NULL;
+}
+
+/* ---- GetErrors -------------------------------------------------------------------------------------------
+ */
+
+/* CIM_Error.ErrorType and .PerceivedSeverity */
+enum { TYPE_OTHER = 1, TYPE_COMMUNICATIONS = 2, TYPE_SOFTWARE = 4, TYPE_HARDWARE = 5, TYPE_SECURITY = 7 };
+enum { TYPE_OVERSUBSCRIPTION = 8, TYPE_UNAVAILABLE = 9 };
+enum { SEVERITY_MINOR = 4, SEVERITY_MAJOR = 5 };
+enum { CIM_ERR_FAILED = 1 };
+
+static const int error_types[JOBS_REASONS] = {
+    [JOBS_REASON_NOT_AVAILABLE] = TYPE_UNAVAILABLE, [JOBS_REASON_UNREACHABLE] = TYPE_COMMUNICATIONS,
+    [JOBS_REASON_TLS_UNTRUSTED] = TYPE_SECURITY,    [JOBS_REASON_AUTH_FAILED] = TYPE_SECURITY,
+    [JOBS_REASON_AMT_FAULT] = TYPE_HARDWARE,        [JOBS_REASON_CONSENT_REQUIRED] = TYPE_SECURITY,
+    [JOBS_REASON_BUSY] = TYPE_OVERSUBSCRIPTION,     [JOBS_REASON_NO_BOOT_DEVICE] = TYPE_HARDWARE,
+    [JOBS_REASON_IMAGE_FAILED] = TYPE_SOFTWARE,     [JOBS_REASON_WRONG_PASSPHRASE] = TYPE_SECURITY,
+    [JOBS_REASON_NO_SECRET] = TYPE_SECURITY,        [JOBS_REASON_TIMEOUT] = TYPE_COMMUNICATIONS,
+    [JOBS_REASON_INTERNAL] = TYPE_SOFTWARE,
+};
+
+/* Properties of an embedded instance are in their own class's namespace (DSP0230). */
+static void error_property(wsman_writer_t *answer, const char *name, const char *value)
+{
+    wsman_start_class(answer, CIM_ERROR_URI, name);
+    wsman_write_text(answer, value);
+    wsman_end(answer);
+}
+
+static void error_property_number(wsman_writer_t *answer, const char *name, int value, apr_pool_t *pool)
+{
+    error_property(answer, name, apr_itoa(pool, value));
+}
+
+static void write_error(const jobs_error_t *error, wsman_writer_t *answer, apr_pool_t *pool)
+{
+    const jobs_reason_t *reason = jobs_reason(error->reason);
+    int type = error->reason < JOBS_REASONS ? error_types[error->reason] : 0;
+    int severe = error->reason == JOBS_REASON_INDETERMINATE || error->reason == JOBS_REASON_INTERNAL;
+
+    wsman_start(answer, WSMAN_NS_CLASS, "Errors");
+    error_property_number(answer, "CIMStatusCode", CIM_ERR_FAILED, pool);
+    error_property(answer, "ErrorSource", error->name);
+    error_property_number(answer, "ErrorType", type ? type : TYPE_OTHER, pool);
+    error_property(answer, "Message", reason->message);
+    error_property(answer, "MessageID", reason->code);
+    error_property_number(answer, "PerceivedSeverity", severe ? SEVERITY_MAJOR : SEVERITY_MINOR, pool);
+    if (*error->step) {
+        error_property(answer, "ProbableCauseDescription", apr_pstrcat(pool, "step: ", error->step, NULL));
+    }
+    error_property(answer, "RecommendedActions", reason->action);
+    wsman_end(answer);
+}
+
+const wsman_fault_t *manageability_job_get_errors(wsman_request_t *request, wsman_writer_t *answer)
+{
+    const manageability_context_t *with = manageability_context(request);
+    apr_array_header_t *errors = NULL;
+    const wsman_element_t *input;
+    const wsman_fault_t *fault;
+    const char *id;
+
+    if ((fault = manageability_input(request, "GetErrors", &input)) || (fault = selected_job(request, &id)) ||
+        (fault = manageability_fault_of(
+             request, jobs_errors(with->store, with->caller, id, &errors, request->pool)))) {
+        return fault;
+    }
+    manageability_output(request, answer, "GetErrors");
+    for (int i = 0; i < errors->nelts; i++) {
+        write_error(&APR_ARRAY_IDX(errors, i, jobs_error_t), answer, request->pool);
+    }
+    wsman_property_uint(answer, "ReturnValue", RETURN_OK);
+    wsman_end(answer);
+    return NULL;
+}

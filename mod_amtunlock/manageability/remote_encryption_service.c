@@ -1,0 +1,410 @@
+/* AMT_RemoteEncryptionService: the one instance, UnlockSystems and GetUnlockedSystems. */
+#include "manageability/resources.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "jobs/name.h"
+#include "wsman/values.h"
+
+#define SERVICE_NAME "Remote Encryption Service"
+#define SYSTEM_CLASS "CIM_ComputerSystem"
+#define ENABLED 2 /* CIM_EnabledLogicalElement.EnabledState */
+
+static const char *const service_keys[] = {"CreationClassName", "Name", "SystemCreationClassName",
+                                           "SystemName", NULL};
+static const char *const service_superclasses[] = {WSMAN_URI_CIM_CLASS "CIM_Service", NULL};
+
+const wsman_class_t manageability_service_class = {SERVICE_CLASS, SERVICE_URI, service_keys, 1,
+                                                   service_superclasses};
+
+/* ---- the instance ----------------------------------------------------------------------------------------
+ */
+
+static const char *key_value(const wsman_request_t *request, const char *key)
+{
+    if (strcmp(key, "CreationClassName") == 0) {
+        return SERVICE_CLASS;
+    }
+    if (strcmp(key, "Name") == 0) {
+        return SERVICE_NAME;
+    }
+    return strcmp(key, "SystemName") == 0 ? manageability_context(request)->settings->system_name
+                                          : SYSTEM_CLASS;
+}
+
+/* The dispatcher saw to it that only keys are named; here their values. */
+static const wsman_fault_t *check_selectors(const wsman_request_t *request)
+{
+    for (const char *const *key = service_keys; *key; key++) {
+        const char *value = wsman_selector_value(request->envelope, *key);
+
+        if (value && strcasecmp(value, key_value(request, *key)) != 0) {
+            return wsman_fault(request->pool, WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI",
+                               "there is no " SERVICE_CLASS " with this %s", *key);
+        }
+    }
+    return NULL;
+}
+
+static void write_instance(const wsman_request_t *request, wsman_writer_t *answer)
+{
+    const manageability_settings_t *settings = manageability_context(request)->settings;
+
+    wsman_start_class(answer, SERVICE_URI, SERVICE_CLASS);
+    wsman_property(answer, "CreationClassName", SERVICE_CLASS);
+    wsman_property(answer, "ElementName", SERVICE_NAME);
+    wsman_property_uint(answer, "EnabledState", ENABLED);
+    wsman_property_uint(answer, "MaxSystemsPerRequest", (apr_uint64_t)settings->max_systems);
+    wsman_property(answer, "Name", SERVICE_NAME);
+    wsman_property_bool(answer, "Started", 1);
+    wsman_property(answer, "SystemCreationClassName", SYSTEM_CLASS);
+    wsman_property(answer, "SystemName", settings->system_name);
+    wsman_end(answer);
+}
+
+const wsman_fault_t *manageability_service_get(wsman_request_t *request, wsman_writer_t *answer)
+{
+    const wsman_fault_t *fault = check_selectors(request);
+
+    if (!fault) {
+        write_instance(request, answer);
+    }
+    return fault;
+}
+
+const wsman_fault_t *manageability_service_list(wsman_request_t *request, const char *resource_uri,
+                                                apr_array_header_t **items)
+{
+    (void)resource_uri;
+    *items = apr_array_make(request->pool, 1, sizeof(const char *));
+    APR_ARRAY_PUSH(*items, const char *) = SERVICE_NAME;
+    return NULL;
+}
+
+const wsman_fault_t *manageability_service_write(wsman_request_t *request, const char *item,
+                                                 wsman_writer_t *answer)
+{
+    (void)item;
+    write_instance(request, answer);
+    return NULL;
+}
+
+const wsman_class_t *manageability_service_reference(wsman_request_t *request, const char *item,
+                                                     wsman_selector_t **selectors)
+{
+    wsman_selector_t **last = selectors;
+
+    (void)item;
+    for (const char *const *key = service_keys; *key; key++) {
+        *last = apr_pcalloc(request->pool, sizeof(**last));
+        (*last)->name = *key;
+        (*last)->value = key_value(request, *key);
+        last = &(*last)->next;
+    }
+    return &manageability_service_class;
+}
+
+/* ---- UnlockSystems: reading the names --------------------------------------------------------------------
+ */
+
+/* A text that may stand in a sentence: a caller's bytes are quoted only where they are short and harmless. */
+static const char *quotable(const char *text)
+{
+    apr_size_t length = strlen(text);
+
+    for (const char *c = text; *c; c++) {
+        if (*c < ' ' || *c > '~') {
+            return NULL;
+        }
+    }
+    return length && length <= 253 ? text : NULL;
+}
+
+/* Why this is no name; the names of a request are counted from 1. */
+static const wsman_fault_t *bad_name(const wsman_request_t *request, const char *name, int position)
+{
+    const char *shown = quotable(name);
+
+    if (!*name) {
+        return manageability_bad_parameter(request, "InvalidValue", "name %d is empty", position);
+    }
+    if (strncmp(name, "System.", 7) == 0 && strstr(name, "[]")) {
+        return manageability_bad_parameter(
+            request, "InvalidValue",
+            "name %d is the text %s: the client turned an array into text; with PowerShell, "
+            "give the names as XML (-FilePath), not as a value set",
+            position, shown ? shown : "of a .NET array");
+    }
+    if (strlen(name) > 253) {
+        return manageability_bad_parameter(request, "InvalidValue", "name %d is longer than 253 characters",
+                                           position);
+    }
+    return manageability_bad_parameter(request, "InvalidValue",
+                                       "name %d%s%s is neither a host name nor an address", position,
+                                       shown ? ", " : "", shown ? shown : "");
+}
+
+/* The parameter's name is anybody's choice (none was ever published), but there is only one. */
+static const wsman_fault_t *check_parameter(const wsman_request_t *request, const wsman_element_t *first,
+                                            const wsman_element_t *element)
+{
+    if (strcmp(element->ns, SERVICE_URI) != 0) {
+        return manageability_bad_parameter(request, "InvalidName",
+                                           "a parameter is not in the namespace " SERVICE_URI);
+    }
+    if (strcmp(element->name, first->name) != 0) {
+        return manageability_bad_parameter(request, "InvalidName",
+                                           "UnlockSystems takes one parameter, repeated: an array of names");
+    }
+    return NULL;
+}
+
+static const wsman_fault_t *read_names(const wsman_request_t *request, const wsman_element_t *input,
+                                       const apr_array_header_t **names)
+{
+    apr_array_header_t *found = apr_array_make(request->pool, 20, sizeof(jobs_name_t));
+    int max = manageability_context(request)->settings->max_systems;
+
+    for (const wsman_element_t *element = input->child; element; element = element->next) {
+        const wsman_fault_t *fault = check_parameter(request, input->child, element);
+        jobs_name_t name = {wsman_text(element, request->pool), NULL};
+
+        if (fault) {
+            return fault;
+        }
+        if (found->nelts == max) {
+            return manageability_bad_parameter(request, "InvalidValue",
+                                               "more than %d names; MaxSystemsPerRequest is %d", max, max);
+        }
+        name.key = element->child ? NULL : jobs_name_key(name.spelling, request->pool);
+        if (!name.key) {
+            return bad_name(request, name.spelling, found->nelts + 1);
+        }
+        APR_ARRAY_PUSH(found, jobs_name_t) = name;
+    }
+    *names = found;
+    return NULL;
+}
+
+/* ---- UnlockSystems ---------------------------------------------------------------------------------------
+ */
+
+static void write_job_started(const wsman_request_t *request, const char *job, wsman_writer_t *answer)
+{
+    manageability_output(request, answer, "UnlockSystems");
+    wsman_start(answer, WSMAN_NS_CLASS, "Job");
+    wsman_write_epr(answer, JOB_URI, manageability_job_selectors(job, request->pool));
+    wsman_end(answer);
+    wsman_property_uint(answer, "ReturnValue",
+                        (apr_uint64_t)manageability_context(request)->settings->job_started);
+    wsman_end(answer);
+}
+
+/* Everything that a job is made from, but its names. */
+static jobs_submission_t submission(const wsman_request_t *request)
+{
+    const manageability_settings_t *settings = manageability_context(request)->settings;
+    jobs_submission_t made = {
+        .retention = settings->retention,
+        .start_within = settings->start_within,
+        .max_waiting_jobs = settings->max_waiting_jobs,
+        .max_waiting_systems = settings->max_waiting_systems,
+    };
+
+    /* only a UUID tells a repeated request from another one: some clients count 0, 1, 2 */
+    if (!wsman_is_uuid(request->envelope->message_id, &made.message_id, request->pool)) {
+        made.message_id = NULL;
+    }
+    return made;
+}
+
+const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsman_writer_t *answer)
+{
+    manageability_context_t *with = manageability_context(request);
+    jobs_submission_t wanted = submission(request);
+    const wsman_element_t *input;
+    const wsman_fault_t *fault;
+    const char *job = NULL;
+    int repeat = 0;
+
+    if ((fault = check_selectors(request)) ||
+        (fault = manageability_input(request, "UnlockSystems", &input))) {
+        return fault;
+    }
+    if (!input || !input->child) {
+        return manageability_bad_parameter(request, "MissingValues", "UnlockSystems needs at least one name");
+    }
+    if ((fault = read_names(request, input, &wanted.names)) ||
+        (fault = manageability_fault_of(
+             request, jobs_submit(with->store, with->caller, &wanted, &job, &repeat, request->pool)))) {
+        return fault;
+    }
+    with->note =
+        apr_psprintf(request->pool, "%s job %s, %d name(s)%s", repeat ? "repeat of" : "new",
+                     manageability_instance_id(job, request->pool), wanted.names->nelts,
+                     wanted.message_id ? "" : "; its MessageID is no UUID, so a repeat is not recognised");
+    write_job_started(request, job, answer);
+    return NULL;
+}
+
+/* ---- GetUnlockedSystems ----------------------------------------------------------------------------------
+ */
+
+/* What GetUnlockedSystems may be asked. */
+typedef struct {
+    const wsman_element_t *job;
+    const wsman_element_t *instance_id;
+    const wsman_element_t *first;
+    const wsman_element_t *count;
+} question_t;
+
+static const wsman_element_t **question_slot(question_t *question, const char *name)
+{
+    const struct {
+        const char *name;
+        const wsman_element_t **slot;
+    } slots[] = {
+        {"Job", &question->job},
+        {"InstanceID", &question->instance_id},
+        {"First", &question->first},
+        {"Count", &question->count},
+    };
+
+    for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+        if (strcmp(name, slots[i].name) == 0) {
+            return slots[i].slot;
+        }
+    }
+    return NULL;
+}
+
+static const wsman_fault_t *read_question(const wsman_request_t *request, question_t *question)
+{
+    const wsman_element_t *input;
+    const wsman_fault_t *fault = manageability_input(request, "GetUnlockedSystems", &input);
+
+    for (const wsman_element_t *element = input ? input->child : NULL; element; element = element->next) {
+        const wsman_element_t **slot =
+            strcmp(element->ns, SERVICE_URI) == 0 ? question_slot(question, element->name) : NULL;
+
+        if (!slot || *slot) {
+            return manageability_bad_parameter(
+                request, "InvalidName",
+                "GetUnlockedSystems takes Job or InstanceID, First and Count, each once");
+        }
+        if (!wsman_is_nil(element)) {
+            *slot = element;
+        }
+    }
+    return fault;
+}
+
+/* The InstanceID in the content of an endpoint reference, which some clients wrap in wsa:EndpointReference;
+ * or NULL. */
+static const char *referenced_job(const wsman_request_t *request, const wsman_element_t *reference)
+{
+    const wsman_element_t *wrapped = wsman_child(reference, WSMAN_URI_WSA, "EndpointReference");
+    const wsman_element_t *parameters =
+        wsman_child(wrapped ? wrapped : reference, WSMAN_URI_WSA, "ReferenceParameters");
+    const wsman_element_t *set = wsman_child(parameters, WSMAN_URI_WSMAN, "SelectorSet");
+    const char *uri = wsman_child_text(parameters, WSMAN_URI_WSMAN, "ResourceURI", request->pool);
+
+    if (uri && strcmp(uri, JOB_URI) != 0) {
+        return NULL;
+    }
+    for (const wsman_element_t *selector = wsman_child(set, WSMAN_URI_WSMAN, "Selector"); selector;
+         selector = wsman_next_same(selector)) {
+        const char *name = wsman_attribute(selector, "", "Name");
+
+        if (name && strcasecmp(name, "InstanceID") == 0) {
+            return wsman_text(selector, request->pool);
+        }
+    }
+    return NULL;
+}
+
+/* The InstanceID asked for in *instance_id; NULL there means the caller's latest job. */
+static const wsman_fault_t *asked_job(const wsman_request_t *request, const question_t *question,
+                                      const char **instance_id)
+{
+    const char *named = question->instance_id ? wsman_text(question->instance_id, request->pool) : NULL;
+
+    *instance_id = named;
+    if (!question->job) {
+        return NULL;
+    }
+    *instance_id = referenced_job(request, question->job);
+    if (!*instance_id) {
+        return manageability_bad_parameter(request, "InvalidValue",
+                                           "Job must be the endpoint reference of a " JOB_CLASS);
+    }
+    if (named && strcmp(named, *instance_id) != 0) {
+        return manageability_bad_parameter(request, "InvalidValue", "Job and InstanceID name different jobs");
+    }
+    return NULL;
+}
+
+static const wsman_fault_t *asked_number(const wsman_request_t *request, const wsman_element_t *element,
+                                         int *number)
+{
+    apr_uint64_t value;
+
+    if (!element) {
+        return NULL;
+    }
+    if (wsman_parse_uint(wsman_text(element, request->pool), INT_MAX, &value) != APR_SUCCESS) {
+        return manageability_bad_parameter(request, "InvalidValue", "%s must be a number from 0",
+                                           element->name);
+    }
+    *number = (int)value;
+    return NULL;
+}
+
+static void write_names(wsman_writer_t *answer, const char *property, const apr_array_header_t *names)
+{
+    for (int i = 0; i < names->nelts; i++) {
+        wsman_property(answer, property, APR_ARRAY_IDX(names, i, const char *));
+    }
+}
+
+/* job NULL: the caller's latest. */
+static const wsman_fault_t *write_results(wsman_request_t *request, const char *job, int first, int count,
+                                          wsman_writer_t *answer)
+{
+    const manageability_context_t *with = manageability_context(request);
+    jobs_results_t *results = NULL;
+    const wsman_fault_t *fault = manageability_fault_of(
+        request, jobs_results(with->store, with->caller, job, first, count, &results, request->pool));
+
+    if (fault) {
+        return fault;
+    }
+    manageability_output(request, answer, "GetUnlockedSystems");
+    write_names(answer, "unlockedSystems", results->unlocked);
+    write_names(answer, "failedSystems", results->failed);
+    wsman_property_uint(answer, "ReturnValue", RETURN_OK);
+    wsman_end(answer);
+    return NULL;
+}
+
+const wsman_fault_t *manageability_get_unlocked_systems(wsman_request_t *request, wsman_writer_t *answer)
+{
+    question_t question = {NULL, NULL, NULL, NULL};
+    const wsman_fault_t *fault;
+    const char *instance_id = NULL, *job = NULL;
+    int first = 0, count = -1;
+
+    if ((fault = check_selectors(request)) || (fault = read_question(request, &question)) ||
+        (fault = asked_job(request, &question, &instance_id)) ||
+        (fault = asked_number(request, question.first, &first)) ||
+        (fault = asked_number(request, question.count, &count))) {
+        return fault;
+    }
+    if (instance_id && !(job = manageability_job_id(instance_id))) {
+        return manageability_no_such_job(request);
+    }
+    return write_results(request, job, first, count, answer);
+}

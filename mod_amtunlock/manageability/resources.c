@@ -1,0 +1,263 @@
+/* The dispatch table, and what both classes need: faults from outcomes, inputs of methods, enumeration
+ * contexts. */
+#include "manageability/resources.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#define INSTANCE_PREFIX "amtunlock:"
+#define JOB_ID_LENGTH 26
+#define SECURITY_PROFILE "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/"
+
+/* ---- enumeration: one way to keep contexts, whatever the class -------------------------------------------
+ */
+
+static const wsman_fault_t *context_open(wsman_request_t *request, const wsman_context_t *context,
+                                         int expires, const char **id)
+{
+    const manageability_context_t *with = manageability_context(request);
+    const char *fields = apr_pstrcat(request->pool, context->mode, " ", context->resource_uri, NULL);
+
+    return manageability_fault_of(
+        request, jobs_context_open(with->store, with->caller, fields, context->items, expires,
+                                   with->settings->max_contexts, id, request->pool));
+}
+
+/* Unknown, expired, another caller's: alike. */
+static const wsman_fault_t *context_fault(const wsman_request_t *request, jobs_result_t result)
+{
+    if (result.outcome != JOBS_NOT_FOUND) {
+        return manageability_fault_of(request, result);
+    }
+    return wsman_fault(request->pool, WSMAN_FAULT_ENUMERATION_CONTEXT, NULL,
+                       "there is no such enumeration for this caller; it ended, it expired, or it never was");
+}
+
+static const wsman_fault_t *context_pull(wsman_request_t *request, const char *id, int count,
+                                         wsman_context_t *context, int *more)
+{
+    const manageability_context_t *with = manageability_context(request);
+    const char *fields = NULL;
+    const wsman_fault_t *fault =
+        context_fault(request, jobs_context_pull(with->store, with->caller, id, count, &fields,
+                                                 &context->items, more, request->pool));
+    const char *space;
+
+    if (fault) {
+        return fault;
+    }
+    space = strchr(fields, ' ');
+    if (!space) {
+        return wsman_fault(request->pool, WSMAN_FAULT_INTERNAL, NULL, "the stored enumeration is damaged");
+    }
+    context->mode = apr_pstrmemdup(request->pool, fields, (apr_size_t)(space - fields));
+    context->resource_uri = apr_pstrdup(request->pool, space + 1);
+    return NULL;
+}
+
+static const wsman_fault_t *context_release(wsman_request_t *request, const char *id)
+{
+    const manageability_context_t *with = manageability_context(request);
+
+    return context_fault(request, jobs_context_release(with->store, with->caller, id, request->pool));
+}
+
+/* ---- enumeration: what there is of each class ------------------------------------------------------------
+ */
+
+static const wsman_enumeration_source_t service_source = {
+    manageability_service_list,
+    manageability_service_write,
+    manageability_service_reference,
+    context_open,
+    context_pull,
+    context_release,
+};
+
+static const wsman_enumeration_source_t job_source = {
+    manageability_job_list, manageability_job_write, manageability_job_reference, context_open,
+    context_pull,           context_release,
+};
+
+static const wsman_enumeration_source_t *source_of(const wsman_request_t *request)
+{
+    return request->operation->class_ == &manageability_job_class ? &job_source : &service_source;
+}
+
+static const wsman_fault_t *enumerate(wsman_request_t *request, wsman_writer_t *answer)
+{
+    return wsman_enumerate(request, source_of(request), answer);
+}
+
+static const wsman_fault_t *pull(wsman_request_t *request, wsman_writer_t *answer)
+{
+    return wsman_pull(request, source_of(request), answer);
+}
+
+static const wsman_fault_t *release(wsman_request_t *request, wsman_writer_t *answer)
+{
+    return wsman_release(request, source_of(request), answer);
+}
+
+/* ---- the table -------------------------------------------------------------------------------------------
+ */
+
+const wsman_operation_t manageability_operations[] = {
+    {&manageability_service_class, WSMAN_ACTION_GET, manageability_service_get, 0},
+    {&manageability_service_class, WSMAN_ACTION_ENUMERATE, enumerate, 1},
+    {&manageability_service_class, WSMAN_ACTION_PULL, pull, 1},
+    {&manageability_service_class, WSMAN_ACTION_RELEASE, release, 1},
+    {&manageability_service_class, SERVICE_URI "/UnlockSystems", manageability_unlock_systems, 0},
+    {&manageability_service_class, SERVICE_URI "/GetUnlockedSystems", manageability_get_unlocked_systems, 0},
+    {&manageability_job_class, WSMAN_ACTION_GET, manageability_job_get, 0},
+    {&manageability_job_class, WSMAN_ACTION_ENUMERATE, enumerate, 1},
+    {&manageability_job_class, WSMAN_ACTION_PULL, pull, 1},
+    {&manageability_job_class, WSMAN_ACTION_RELEASE, release, 1},
+    {&manageability_job_class, WSMAN_ACTION_DELETE, manageability_job_delete, 0},
+    {&manageability_job_class, JOB_URI "/RequestStateChange", manageability_job_request_state_change, 0},
+    {&manageability_job_class, JOB_URI "/GetErrors", manageability_job_get_errors, 0},
+    {NULL, NULL, NULL, 0},
+};
+
+wsman_service_t manageability_service(manageability_context_t *context)
+{
+    static const char *const profiles[] = {SECURITY_PROFILE "https/spnego-kerberos",
+                                           SECURITY_PROFILE "http/spnego-kerberos", NULL};
+    wsman_service_t service = {
+        .operations = manageability_operations,
+        .identity = {"mod_amtunlock", AMTUNLOCK_VERSION, profiles},
+        .context = context,
+    };
+
+    return service;
+}
+
+manageability_context_t *manageability_context(const wsman_request_t *request)
+{
+    return request->context;
+}
+
+/* ---- from outcomes to faults -----------------------------------------------------------------------------
+ */
+
+/* What a console is told; the store's own words go to the log only. */
+static const struct {
+    wsman_fault_e kind;
+    const char *reason;
+} outcome_faults[] = {
+    [JOBS_REFUSED] = {WSMAN_FAULT_ENDPOINT_UNAVAILABLE,
+                      "the request came to the job store too late and was not carried out; "
+                      "send it again"},
+    [JOBS_QUOTA] = {WSMAN_FAULT_QUOTA_LIMIT,
+                    "a limit of this caller is reached; wait until earlier requests have ended"},
+    [JOBS_CONFLICT] = {WSMAN_FAULT_CONCURRENCY, "the state of the job does not allow this now"},
+    [JOBS_UNAVAILABLE] = {WSMAN_FAULT_ENDPOINT_UNAVAILABLE,
+                          "the job store does not answer; nothing was done, try again later"},
+    [JOBS_OUTDATED] = {WSMAN_FAULT_ENDPOINT_UNAVAILABLE,
+                       "the job store belongs to a newer version of this service"},
+    [JOBS_BROKEN] = {WSMAN_FAULT_INTERNAL,
+                     "the job store gave an answer that this service does not understand"},
+};
+
+const wsman_fault_t *manageability_fault_of(const wsman_request_t *request, jobs_result_t result)
+{
+    manageability_context_t *with = manageability_context(request);
+    wsman_fault_t *fault;
+
+    if (result.outcome == JOBS_OK || result.outcome == JOBS_ALREADY) {
+        return NULL;
+    }
+    if (result.outcome == JOBS_NOT_FOUND) {
+        return manageability_no_such_job(request);
+    }
+    with->note = result.text && *result.text ? result.text : NULL;
+    fault = wsman_fault(request->pool, outcome_faults[result.outcome].kind, NULL, "%s",
+                        outcome_faults[result.outcome].reason);
+    if (fault->kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE) {
+        fault->retry_after = with->settings->retry_after;
+    }
+    return fault;
+}
+
+const wsman_fault_t *manageability_no_such_job(const wsman_request_t *request)
+{
+    return wsman_fault(
+        request->pool, WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI",
+        "there is no such job; jobs are kept for a while after they completed, and only for their caller");
+}
+
+const wsman_fault_t *manageability_bad_parameter(const wsman_request_t *request, const char *detail,
+                                                 const char *format, ...)
+{
+    const char *reason;
+    va_list arguments;
+
+    va_start(arguments, format);
+    reason = apr_pvsprintf(request->pool, format, arguments);
+    va_end(arguments);
+    return wsman_fault(request->pool, WSMAN_FAULT_INVALID_PARAMETER, detail, "%s", reason);
+}
+
+/* ---- inputs and outputs of methods -----------------------------------------------------------------------
+ */
+
+const wsman_fault_t *manageability_input(const wsman_request_t *request, const char *method,
+                                         const wsman_element_t **input)
+{
+    const wsman_element_t *found = request->envelope->body->child;
+    const char *wanted = apr_pstrcat(request->pool, method, "_INPUT", NULL);
+
+    *input = NULL;
+    if (!found) {
+        return NULL;
+    }
+    if (strcmp(found->name, wanted) != 0 || strcmp(found->ns, request->class_->uri) != 0) {
+        return manageability_bad_parameter(request, "InvalidName",
+                                           "the body must hold %s in the namespace %s", wanted,
+                                           request->class_->uri);
+    }
+    if (found->next) {
+        return manageability_bad_parameter(request, "InvalidName", "the body must hold %s and nothing else",
+                                           wanted);
+    }
+    *input = found;
+    return NULL;
+}
+
+void manageability_output(const wsman_request_t *request, wsman_writer_t *answer, const char *method)
+{
+    wsman_start_class(answer, request->class_->uri, apr_pstrcat(request->pool, method, "_OUTPUT", NULL));
+}
+
+/* ---- names of jobs ---------------------------------------------------------------------------------------
+ */
+
+const char *manageability_job_id(const char *instance_id)
+{
+    const char *id;
+
+    if (!instance_id || strncmp(instance_id, INSTANCE_PREFIX, sizeof(INSTANCE_PREFIX) - 1) != 0) {
+        return NULL;
+    }
+    id = instance_id + sizeof(INSTANCE_PREFIX) - 1;
+    if (strlen(id) != JOB_ID_LENGTH || strspn(id, "abcdefghijklmnopqrstuvwxyz234567") != JOB_ID_LENGTH) {
+        return NULL;
+    }
+    return id;
+}
+
+const char *manageability_instance_id(const char *job, apr_pool_t *pool)
+{
+    return apr_pstrcat(pool, INSTANCE_PREFIX, job, NULL);
+}
+
+wsman_selector_t *manageability_job_selectors(const char *job, apr_pool_t *pool)
+{
+    wsman_selector_t *selector = apr_pcalloc(pool, sizeof(*selector));
+
+    selector->name = "InstanceID";
+    selector->value = manageability_instance_id(job, pool);
+    return selector;
+}

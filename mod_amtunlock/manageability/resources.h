@@ -1,0 +1,72 @@
+/* What the files of this room share: the two classes, their rows in the table, and the way from what jobs say
+ * to what a console is told.
+ */
+#ifndef AMTUNLOCK_MANAGEABILITY_RESOURCES_H
+#define AMTUNLOCK_MANAGEABILITY_RESOURCES_H
+
+#include "manageability/manageability.h"
+#include "wsman/enumeration.h"
+
+#define SERVICE_CLASS "AMT_RemoteEncryptionService"
+#define SERVICE_URI WSMAN_URI_AMT_CLASS SERVICE_CLASS
+#define JOB_CLASS "CIM_ConcreteJob"
+#define JOB_URI WSMAN_URI_CIM_CLASS JOB_CLASS
+
+/* DMTF's ReturnValues, as far as this service gives them. */
+enum { RETURN_OK = 0, RETURN_NOT_SUPPORTED = 1, RETURN_INVALID_PARAMETER = 5, RETURN_JOB_STARTED = 4096 };
+enum { RETURN_INVALID_TRANSITION = 4097, RETURN_TIMEOUT_NOT_SUPPORTED = 4098 };
+
+extern const wsman_class_t manageability_service_class;
+extern const wsman_class_t manageability_job_class;
+
+/* Enumeration: which instances there are, one instance, its reference (wsman_enumeration_source_t). */
+const wsman_fault_t *manageability_service_list(wsman_request_t *request, const char *resource_uri,
+                                                apr_array_header_t **items);
+const wsman_fault_t *manageability_service_write(wsman_request_t *request, const char *item,
+                                                 wsman_writer_t *answer);
+const wsman_class_t *manageability_service_reference(wsman_request_t *request, const char *item,
+                                                     wsman_selector_t **selectors);
+const wsman_fault_t *manageability_job_list(wsman_request_t *request, const char *resource_uri,
+                                            apr_array_header_t **items);
+const wsman_fault_t *manageability_job_write(wsman_request_t *request, const char *item,
+                                             wsman_writer_t *answer);
+const wsman_class_t *manageability_job_reference(wsman_request_t *request, const char *item,
+                                                 wsman_selector_t **selectors);
+
+wsman_operation_fn manageability_service_get;
+wsman_operation_fn manageability_unlock_systems;
+wsman_operation_fn manageability_get_unlocked_systems;
+wsman_operation_fn manageability_job_get;
+wsman_operation_fn manageability_job_delete;
+wsman_operation_fn manageability_job_request_state_change;
+wsman_operation_fn manageability_job_get_errors;
+
+/* The context that came with the request. */
+manageability_context_t *manageability_context(const wsman_request_t *request);
+
+/* NULL for JOBS_OK and JOBS_ALREADY; else the fault for a console, with the details in the context's note. */
+const wsman_fault_t *manageability_fault_of(const wsman_request_t *request, jobs_result_t result);
+
+/* "No such job": one answer for a job that never was, is gone, or is another caller's. */
+const wsman_fault_t *manageability_no_such_job(const wsman_request_t *request);
+
+/* wsman:InvalidParameter with this detail ("MissingValues", "InvalidValue", "InvalidName"). */
+const wsman_fault_t *manageability_bad_parameter(const wsman_request_t *request, const char *detail,
+                                                 const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The element METHOD_INPUT in *input; NULL in *input where the body is empty. A body that holds something
+ * else is a fault. */
+const wsman_fault_t *manageability_input(const wsman_request_t *request, const char *method,
+                                         const wsman_element_t **input);
+
+/* Opens METHOD_OUTPUT of the request's class; wsman_end() closes it. */
+void manageability_output(const wsman_request_t *request, wsman_writer_t *answer, const char *method);
+
+/* The job's id in an InstanceID ("amtunlock:" and 26 base32 characters), or NULL. */
+const char *manageability_job_id(const char *instance_id);
+const char *manageability_instance_id(const char *job, apr_pool_t *pool);
+/* The one selector of a job's endpoint reference. */
+wsman_selector_t *manageability_job_selectors(const char *job, apr_pool_t *pool);
+
+#endif

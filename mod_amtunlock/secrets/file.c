@@ -1,0 +1,209 @@
+/* The provider file:PATH. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#include "secrets/provider.h"
+
+#define BLANKS " \t"
+
+/* A line cut up in place. */
+typedef struct {
+    secrets_need_e need;
+    const char *pattern; /* NULL: a comment or an empty line */
+    const char *user;
+    const char *secret;
+} entry_t;
+
+/* True if `text` is what `pattern` with * and ? describes. A star remembers where it stood: when the rest
+ * does not fit, it takes one character more. */
+static int matches(const char *pattern, const char *text)
+{
+    const char *star = NULL, *resume = NULL;
+
+    while (*text) {
+        if (*pattern == '*') {
+            star = pattern++;
+            resume = text;
+        }
+        else if (*pattern == '?' || apr_tolower(*pattern) == apr_tolower(*text)) {
+            pattern++;
+            text++;
+        }
+        else if (star) {
+            pattern = star + 1;
+            text = ++resume;
+        }
+        else {
+            return 0;
+        }
+    }
+    return pattern[strspn(pattern, "*")] == '\0';
+}
+
+/* Ends the field that begins at *at and moves *at behind the blanks after it. */
+static const char *next_field(char **at)
+{
+    char *field = *at;
+
+    *at += strcspn(*at, BLANKS);
+    if (**at) {
+        *(*at)++ = '\0';
+        *at += strspn(*at, BLANKS);
+    }
+    return field;
+}
+
+/* NULL, or what is wrong with the line. */
+static const char *parse(char *line, entry_t *entry)
+{
+    const char *kind;
+
+    memset(entry, 0, sizeof(*entry));
+    line += strspn(line, BLANKS);
+    if (*line == '\0' || *line == '#') {
+        return NULL;
+    }
+    kind = next_field(&line);
+    if (strcmp(kind, "amt") == 0) {
+        entry->need = SECRETS_AMT;
+        entry->pattern = next_field(&line);
+        entry->user = next_field(&line);
+        entry->secret = line;
+        return *line ? NULL : "is not: amt PATTERN USER PASSWORD";
+    }
+    if (strcmp(kind, "disk") == 0) {
+        entry->need = SECRETS_DISK;
+        entry->pattern = next_field(&line);
+        entry->secret = line;
+        return *line ? NULL : "is not: disk PATTERN PASSPHRASE";
+    }
+    return "begins with neither amt nor disk";
+}
+
+/* What is wrong with an opened file, or NULL. */
+static const char *not_private(const char *path, int fd, apr_pool_t *pool)
+{
+    struct stat info;
+
+    if (fstat(fd, &info) != 0) {
+        return secrets_errno(path, "cannot be examined", errno, pool);
+    }
+    if (!S_ISREG(info.st_mode)) {
+        return apr_psprintf(pool, "%s: is not a regular file", path);
+    }
+    if (info.st_uid != geteuid()) {
+        return apr_psprintf(
+            pool, "%s: belongs to user %d, but must belong to the user that reads it (%d): chown it", path,
+            (int)info.st_uid, (int)geteuid());
+    }
+    if (info.st_mode & 077) {
+        return apr_psprintf(pool, "%s: others than its owner may use it (mode %04o): chmod 0600", path,
+                            (unsigned int)(info.st_mode & 07777));
+    }
+    return NULL;
+}
+
+/* O_NONBLOCK: a pipe in the file's place must not hold us. */
+static const char *open_private(const char *path, int *fd, apr_pool_t *pool)
+{
+    const char *error;
+
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (*fd < 0) {
+        return secrets_errno(path, errno == ELOOP ? "is a symbolic link" : "cannot be opened", errno, pool);
+    }
+    error = not_private(path, *fd, pool);
+    if (error) {
+        close(*fd);
+    }
+    return error;
+}
+
+static apr_ssize_t read_fd(void *context, char *buffer, apr_size_t size)
+{
+    const int *fd = context;
+
+    return read(*fd, buffer, size);
+}
+
+static int is_about(const entry_t *entry, secrets_need_e need, const secrets_subject_t *subject)
+{
+    return entry->pattern && entry->need == need &&
+           (matches(entry->pattern, subject->fqdn) ||
+            (subject->uuid && matches(entry->pattern, subject->uuid)));
+}
+
+static apr_status_t take(const entry_t *entry, secrets_found_t *found)
+{
+    found->user = entry->user ? secrets_copy(entry->user, strlen(entry->user)) : NULL;
+    found->secret = secrets_copy(entry->secret, strlen(entry->secret));
+    if (!found->secret || (entry->user && !found->user)) {
+        secrets_found_wipe(found);
+        return APR_ENOMEM;
+    }
+    return APR_SUCCESS;
+}
+
+/* Goes through the lines until one is about the subject (NULL: through all of them). */
+static apr_status_t scan(secrets_lines_t *lines, secrets_need_e need, const secrets_subject_t *subject,
+                         secrets_found_t *found, const char **fault)
+{
+    entry_t entry;
+    char *line;
+
+    while ((line = secrets_lines_next(lines))) {
+        *fault = parse(line, &entry);
+        if (*fault) {
+            return APR_EINVAL;
+        }
+        if (subject && is_about(&entry, need, subject)) {
+            apr_status_t rv = take(&entry, found);
+            *fault = rv == APR_SUCCESS ? NULL : "does not fit into the secure heap";
+            return rv;
+        }
+    }
+    *fault = lines->fault;
+    return *fault ? APR_EGENERAL : APR_NOTFOUND;
+}
+
+static apr_status_t find(const char *path, secrets_need_e need, const secrets_subject_t *subject,
+                         secrets_found_t *found, const char **error, apr_pool_t *pool)
+{
+    secrets_lines_t lines;
+    const char *fault;
+    apr_status_t rv;
+    int fd;
+
+    *error = open_private(path, &fd, pool);
+    if (*error) {
+        return APR_EACCES;
+    }
+    if (!secrets_lines_open(&lines, read_fd, &fd)) {
+        close(fd);
+        *error = apr_psprintf(pool, "%s: the secure heap is full", path);
+        return APR_ENOMEM;
+    }
+    rv = scan(&lines, need, subject, found, &fault);
+    if (fault) {
+        *error = apr_psprintf(pool, "%s: line %u: %s", path, lines.number, fault);
+    }
+    secrets_lines_close(&lines);
+    close(fd);
+    return rv;
+}
+
+static const char *check(const char *path, apr_pool_t *pool)
+{
+    const char *error = NULL;
+
+    find(path, SECRETS_AMT, NULL, NULL, &error, pool);
+    return error;
+}
+
+const secrets_provider_t secrets_file_provider = {"file", check, find};

@@ -1,0 +1,338 @@
+/* The provider exec:PATH: a helper process is asked, as git asks its credential helpers.
+ *
+ * The question is written into the pipe before the helper starts (it is far smaller than a pipe), so that
+ * writing can neither block nor raise SIGPIPE. The helper leads a process group of its own, which is killed
+ * as a whole when its time is over.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "secrets/provider.h"
+
+#define TIME_LIMIT apr_time_from_sec(10)
+#define OUTPUT_MAX 16384
+#define DOES_NOT_KNOW 1 /* exit status */
+
+typedef struct {
+    const char *path;
+    apr_pool_t *pool;
+    apr_time_t deadline; /* by monotonic() */
+    pid_t pid;
+    int output;
+    apr_size_t count; /* bytes read */
+    int status;       /* from waitpid() */
+} helper_t;
+
+static apr_time_t monotonic(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
+}
+
+/* False if the time was over first. */
+static int wait_readable(const helper_t *helper, int fd)
+{
+    struct pollfd watched = {.fd = fd, .events = POLLIN};
+    apr_time_t left;
+    int ready;
+
+    do {
+        left = helper->deadline - monotonic();
+        ready = left > 0 ? poll(&watched, 1, (int)(left / 1000) + 1) : 0;
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
+static apr_ssize_t read_output(void *context, char *buffer, apr_size_t size)
+{
+    helper_t *helper = context;
+    apr_ssize_t count;
+
+    if (!wait_readable(helper, helper->output)) {
+        errno = ETIMEDOUT;
+        return -1;
+    }
+    if (helper->count >= OUTPUT_MAX) {
+        errno = EFBIG;
+        return -1;
+    }
+    count = read(helper->output, buffer, size);
+    helper->count += count > 0 ? (apr_size_t)count : 0;
+    return count;
+}
+
+/* ---- starting -------------------------------------------------------------------------------------------
+ */
+
+static const char *question(secrets_need_e need, const secrets_subject_t *subject, apr_pool_t *pool)
+{
+    return apr_pstrcat(pool, need == SECRETS_AMT ? "need=amt\n" : "need=disk\n", "fqdn=", subject->fqdn, "\n",
+                       subject->uuid ? "uuid=" : "", subject->uuid ? subject->uuid : "",
+                       subject->uuid ? "\n" : "", "group=", subject->group ? subject->group : "default", "\n",
+                       NULL);
+}
+
+/* A pipe that already holds the whole question; its reading end, or -1 and errno. */
+static int question_pipe(const char *text)
+{
+    apr_size_t length = strlen(text);
+    int ends[2];
+    int good;
+
+    if (length > PIPE_BUF) {
+        errno = EMSGSIZE;
+        return -1;
+    }
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return -1;
+    }
+    good = write(ends[1], text, length) == (apr_ssize_t)length;
+    close(ends[1]);
+    if (!good) {
+        close(ends[0]);
+        return -1;
+    }
+    return ends[0];
+}
+
+static int describe_files(posix_spawn_file_actions_t *actions, int input, int output)
+{
+    int rv = posix_spawn_file_actions_adddup2(actions, input, STDIN_FILENO);
+
+    rv = rv ? rv : posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
+    rv = rv ? rv : posix_spawn_file_actions_addopen(actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    rv = rv ? rv : posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+    return rv ? rv : posix_spawn_file_actions_addchdir_np(actions, "/");
+}
+
+/* Own process group, no blocked and no ignored signals of ours. */
+static int describe_process(posix_spawnattr_t *attributes)
+{
+    sigset_t none, all;
+    int rv;
+
+    sigemptyset(&none);
+    sigfillset(&all);
+    rv = posix_spawnattr_setsigmask(attributes, &none);
+    rv = rv ? rv : posix_spawnattr_setsigdefault(attributes, &all);
+    rv = rv ? rv : posix_spawnattr_setpgroup(attributes, 0);
+    return rv ? rv
+              : posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                         POSIX_SPAWN_SETPGROUP);
+}
+
+/* 0, or an errno. */
+static int spawn(helper_t *helper, int input, int output)
+{
+    char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    char language[] = "LANG=C.UTF-8";
+    char *environment[] = {path, language, NULL};
+    char *arguments[] = {apr_pstrdup(helper->pool, helper->path), NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int rv;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    rv = describe_files(&actions, input, output);
+    rv = rv ? rv : describe_process(&attributes);
+    rv = rv ? rv : posix_spawn(&helper->pid, helper->path, &actions, &attributes, arguments, environment);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return rv;
+}
+
+/* 0, or an errno. */
+static int start(helper_t *helper, const char *text)
+{
+    int ends[2];
+    int input = question_pipe(text);
+    int rv;
+
+    if (input < 0) {
+        return errno;
+    }
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        rv = errno;
+        close(input);
+        return rv;
+    }
+    rv = spawn(helper, input, ends[1]);
+    close(input);
+    close(ends[1]);
+    helper->output = ends[0];
+    if (rv != 0) {
+        close(ends[0]);
+    }
+    return rv;
+}
+
+/* ---- reading and ending ---------------------------------------------------------------------------------
+ */
+
+/* Takes the value of a line `key=value`; what was taken first stays. */
+static int take_value(const char *line, const char *key, char **value)
+{
+    apr_size_t length = strlen(key);
+
+    if (*value || strncmp(line, key, length) != 0 || line[length] == '\0') {
+        return 1;
+    }
+    *value = secrets_copy(line + length, strlen(line + length));
+    return *value != NULL;
+}
+
+/* NULL, or what is wrong with the answer. */
+static const char *read_answer(helper_t *helper, secrets_need_e need, secrets_found_t *found)
+{
+    secrets_lines_t lines;
+    const char *fault;
+    char *line;
+    int room = secrets_lines_open(&lines, read_output, helper);
+
+    while (room && (line = secrets_lines_next(&lines))) {
+        room = need == SECRETS_DISK ? take_value(line, "passphrase=", &found->secret)
+                                    : take_value(line, "username=", &found->user) &&
+                                          take_value(line, "password=", &found->secret);
+    }
+    fault = room ? lines.fault : "the secure heap is full";
+    if (room && fault && errno == ETIMEDOUT) {
+        fault = "did not answer in time";
+    }
+    else if (room && fault && errno == EFBIG) {
+        fault = "wrote more than 16 KiB";
+    }
+    if (lines.buffer) {
+        secrets_lines_close(&lines);
+    }
+    return fault;
+}
+
+/* Waits for the end of the helper, at most until the deadline; then, or if it is not wanted any more, kills
+ * it. */
+static const char *finish(helper_t *helper, int wanted)
+{
+    int watch = wanted ? pidfd_open(helper->pid, 0) : -1;
+    int ended = watch >= 0 && wait_readable(helper, watch);
+    const char *fault = NULL;
+
+    if (wanted && watch < 0) {
+        fault = "cannot be watched (pidfd_open)";
+    }
+    else if (wanted && !ended) {
+        fault = "did not end in time";
+    }
+    if (!ended) {
+        kill(-helper->pid, SIGKILL);
+    }
+    while (waitpid(helper->pid, &helper->status, 0) < 0) {
+        if (errno != EINTR) {
+            fault = fault ? fault : "ended without a status";
+            break;
+        }
+    }
+    if (watch >= 0) {
+        close(watch);
+    }
+    return fault;
+}
+
+/* What an ended helper meant. */
+static apr_status_t judge(const helper_t *helper, secrets_need_e need, const secrets_found_t *found,
+                          const char **error)
+{
+    int complete = found->secret && (need == SECRETS_DISK || found->user);
+
+    if (!WIFEXITED(helper->status)) {
+        *error =
+            apr_psprintf(helper->pool, "%s: was ended by signal %d", helper->path, WTERMSIG(helper->status));
+        return APR_EGENERAL;
+    }
+    if (WEXITSTATUS(helper->status) == DOES_NOT_KNOW) {
+        return APR_NOTFOUND;
+    }
+    if (WEXITSTATUS(helper->status) != 0) {
+        *error =
+            apr_psprintf(helper->pool, "%s: failed with exit status %d; run it by hand to see what it says",
+                         helper->path, WEXITSTATUS(helper->status));
+        return APR_EGENERAL;
+    }
+    if (!complete && (found->user || found->secret)) {
+        *error = apr_psprintf(helper->pool, "%s: gave only one of username= and password=", helper->path);
+        return APR_EGENERAL;
+    }
+    return complete ? APR_SUCCESS : APR_NOTFOUND;
+}
+
+apr_status_t secrets_helper_ask(const char *path, secrets_need_e need, const secrets_subject_t *subject,
+                                apr_interval_time_t limit, secrets_found_t *found, const char **error,
+                                apr_pool_t *pool)
+{
+    helper_t helper = {.path = path, .pool = pool, .deadline = monotonic() + limit};
+    const char *answer_fault, *end_fault;
+    apr_status_t rv;
+    int number = start(&helper, question(need, subject, pool));
+
+    if (number != 0) {
+        *error = secrets_errno(path, "cannot be started", number, pool);
+        return APR_FROM_OS_ERROR(number);
+    }
+    answer_fault = read_answer(&helper, need, found);
+    close(helper.output);
+    end_fault = finish(&helper, answer_fault == NULL);
+    if (answer_fault || end_fault) {
+        *error = apr_psprintf(pool, "%s: %s", path, answer_fault ? answer_fault : end_fault);
+        rv = APR_EGENERAL;
+    }
+    else {
+        rv = judge(&helper, need, found, error);
+    }
+    if (rv != APR_SUCCESS) {
+        secrets_found_wipe(found);
+    }
+    return rv;
+}
+
+static apr_status_t find(const char *path, secrets_need_e need, const secrets_subject_t *subject,
+                         secrets_found_t *found, const char **error, apr_pool_t *pool)
+{
+    return secrets_helper_ask(path, need, subject, TIME_LIMIT, found, error, pool);
+}
+
+/* Whoever may write the helper reads the secrets: it must be as safe as the worker's own files. */
+static const char *check(const char *path, apr_pool_t *pool)
+{
+    struct stat info;
+
+    if (path[0] != '/') {
+        return apr_psprintf(pool, "%s: a helper is named by its whole path", path);
+    }
+    if (stat(path, &info) != 0) {
+        return secrets_errno(path, "cannot be examined", errno, pool);
+    }
+    if (!S_ISREG(info.st_mode) || access(path, X_OK) != 0) {
+        return apr_psprintf(pool, "%s: is not a program that this user may run", path);
+    }
+    if ((info.st_uid != 0 && info.st_uid != geteuid()) || (info.st_mode & 022)) {
+        return apr_psprintf(pool,
+                            "%s: others may change it (owner %d, mode %04o): chown it to root, chmod 0755",
+                            path, (int)info.st_uid, (unsigned int)(info.st_mode & 07777));
+    }
+    return NULL;
+}
+
+const secrets_provider_t secrets_helper_provider = {"exec", check, find};

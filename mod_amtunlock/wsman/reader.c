@@ -1,0 +1,188 @@
+/* The way of the bytes: counted, decoded to UTF-8, scanned, and only then given to libxml2. */
+#include <apr_strings.h>
+#include <libxml/parser.h>
+
+#include "wsman/charset.h"
+#include "wsman/headers.h"
+#include "wsman/scanner.h"
+#include "wsman/tree.h"
+
+/* Bytes taken at a time, and UTF-8 handed to libxml2 at a time: it looks back over what it holds with every
+ * piece, so pieces must not be small however the bytes arrive. */
+enum { SLICE = 4096, HAND_OVER = 16384 };
+
+const wsman_limits_t wsman_limits_default = {.body = 131072, .tag = 4096, .attributes = 64, .depth = 32};
+
+struct wsman_reader_t {
+    apr_pool_t *pool;
+    wsman_limits_t limits;
+    apr_size_t received;
+    wsman_decoder_t decoder;
+    wsman_scanner_t scanner;
+    wsman_bytes_t pending; /* decoded and scanned, not yet with libxml2 */
+    apr_size_t handed;     /* bytes of UTF-8 that libxml2 has */
+    wsman_tree_t tree;
+    const wsman_fault_t *fault;
+};
+
+void wsman_library_init(void)
+{
+    xmlInitParser();
+}
+
+wsman_reader_t *wsman_reader_create(const wsman_limits_t *limits, const char *charset, apr_pool_t *pool)
+{
+    wsman_reader_t *reader = apr_pcalloc(pool, sizeof(*reader));
+
+    reader->pool = pool;
+    reader->limits = *limits;
+    wsman_scanner_init(&reader->scanner, &reader->limits);
+    wsman_tree_init(&reader->tree, &reader->limits, pool);
+    if (wsman_decoder_init(&reader->decoder, charset) != APR_SUCCESS)
+        reader->fault = wsman_fault(pool, WSMAN_FAULT_ENCODING_LIMIT, "CharacterSet",
+                                    "The charset of the Content-Type is neither UTF-8 nor UTF-16.");
+    else if (wsman_tree_open(&reader->tree) != APR_SUCCESS)
+        reader->fault =
+            wsman_fault(pool, WSMAN_FAULT_INTERNAL, NULL, "There is no memory for an XML parser.");
+    return reader;
+}
+
+static const wsman_fault_t *refusal(const wsman_reader_t *reader, wsman_scan_e why)
+{
+    apr_pool_t *pool = reader->pool;
+
+    switch (why) {
+    case WSMAN_SCAN_TAG:
+        return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
+                           "A tag of the envelope is longer than %" APR_SIZE_T_FMT " bytes.",
+                           reader->limits.tag);
+    case WSMAN_SCAN_ATTRIBUTES:
+        return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
+                           "A tag of the envelope has more than %u attributes.", reader->limits.attributes);
+    case WSMAN_SCAN_DOCTYPE:
+        return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
+                           "SOAP allows no document type declaration in an envelope.");
+    case WSMAN_SCAN_INSTRUCTION:
+        return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
+                           "SOAP allows no processing instruction in an envelope.");
+    default:
+        return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
+                           "The envelope holds a control character that XML does not allow.");
+    }
+}
+
+static void hand_over(wsman_reader_t *reader, apr_size_t length)
+{
+    wsman_bytes_t *pending = &reader->pending;
+
+    wsman_tree_feed(&reader->tree, pending->data, length);
+    reader->fault = reader->tree.fault;
+    reader->handed += length;
+    pending->length -= length;
+    memmove(pending->data, pending->data + length, pending->length);
+}
+
+/* `fresh` bytes were decoded behind the end of what is pending. */
+static void scan(wsman_reader_t *reader, apr_size_t fresh)
+{
+    wsman_bytes_t *pending = &reader->pending;
+    wsman_scan_e why = wsman_scan(&reader->scanner, pending->data + pending->length, fresh);
+    apr_size_t safe;
+
+    pending->length += fresh;
+    if (why != WSMAN_SCAN_OK) {
+        reader->fault = refusal(reader, why);
+        return;
+    }
+    safe = wsman_scanner_safe(&reader->scanner) - reader->handed;
+    if (safe >= HAND_OVER)
+        hand_over(reader, safe);
+}
+
+static const wsman_fault_t *bad_bytes(const wsman_reader_t *reader)
+{
+    return wsman_fault(reader->pool, WSMAN_FAULT_ENCODING_LIMIT, "CharacterSet",
+                       "The envelope is not valid %s.",
+                       reader->decoder.encoding.charset == WSMAN_UTF8 ? "UTF-8" : "UTF-16");
+}
+
+static void take(wsman_reader_t *reader, const char *bytes, apr_size_t length)
+{
+    wsman_bytes_t *pending = &reader->pending;
+    apr_size_t fresh;
+    apr_status_t rv;
+
+    wsman_bytes_reserve(pending, WSMAN_DECODED_MAX(length), reader->pool);
+    rv = wsman_decode(&reader->decoder, bytes, length, pending->data + pending->length, &fresh);
+    scan(reader, fresh);
+    if (rv != APR_SUCCESS && reader->fault == NULL)
+        reader->fault = bad_bytes(reader);
+}
+
+static const wsman_fault_t *too_long(const wsman_reader_t *reader)
+{
+    wsman_fault_t *fault =
+        wsman_fault(reader->pool, WSMAN_FAULT_ENCODING_LIMIT, "ServiceEnvelopeLimit",
+                    "The envelope is longer than %" APR_SIZE_T_FMT " bytes.", reader->limits.body);
+    fault->status = 413;
+    return fault;
+}
+
+const wsman_fault_t *wsman_reader_feed(wsman_reader_t *reader, const char *bytes, apr_size_t length)
+{
+    if (reader->fault == NULL && length > reader->limits.body - reader->received)
+        reader->fault = too_long(reader);
+    reader->received += length;
+    while (length > 0 && reader->fault == NULL) {
+        apr_size_t slice = length < SLICE ? length : SLICE;
+
+        take(reader, bytes, slice);
+        bytes += slice;
+        length -= slice;
+    }
+    return reader->fault;
+}
+
+static void take_rest(wsman_reader_t *reader)
+{
+    wsman_bytes_t *pending = &reader->pending;
+    apr_size_t fresh;
+    apr_status_t rv;
+
+    wsman_bytes_reserve(pending, WSMAN_DECODED_MAX(0), reader->pool);
+    rv = wsman_decode_end(&reader->decoder, pending->data + pending->length, &fresh);
+    scan(reader, fresh);
+    if (rv != APR_SUCCESS && reader->fault == NULL)
+        reader->fault = bad_bytes(reader);
+    /* a tag that never ended is within its limit, so libxml2 may see it and say what is wrong */
+    if (reader->fault == NULL && pending->length > 0)
+        hand_over(reader, pending->length);
+}
+
+const wsman_fault_t *wsman_reader_finish(wsman_reader_t *reader, const wsman_envelope_t **envelope)
+{
+    if (reader->fault == NULL && reader->received == 0)
+        reader->fault =
+            wsman_fault(reader->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL, "There is no envelope.");
+    if (reader->fault == NULL)
+        take_rest(reader);
+    if (reader->fault == NULL) {
+        wsman_tree_finish(&reader->tree);
+        reader->fault = reader->tree.fault;
+    }
+    wsman_tree_close(&reader->tree);
+    if (reader->fault == NULL)
+        reader->fault =
+            wsman_envelope_read(reader->tree.root, reader->decoder.encoding, envelope, reader->pool);
+    return reader->fault;
+}
+
+wsman_encoding_t wsman_reader_encoding(const wsman_reader_t *reader)
+{
+    return reader->decoder.encoding;
+}
+
+const char *wsman_reader_message_id(const wsman_reader_t *reader)
+{
+    return reader->tree.message_id;
+}

@@ -1,0 +1,124 @@
+"""Bytes that are no request: a clear fault each, quickly, and the same child serves the next request."""
+
+import pytest
+from amtu_stack import soap
+from amtu_stack.console import Console
+from conftest import assert_fault
+
+QUICKLY = 1.0  # seconds
+UTF16 = "application/soap+xml;charset=UTF-16"
+SCHEMA = ("wsman:SchemaValidationError", None, 400)
+CHARSET = ("wsman:EncodingLimit", "CharacterSet", 400)
+LIMIT = ("wsman:EncodingLimit", "ServiceEnvelopeLimit", 413)
+BODY = soap.get(soap.SERVICE)
+# Enough attributes to keep libxml2 busy for seconds, in a body that is not too large for itself.
+MANY = " ".join(f"a{number}='1'" for number in range(30000))
+BRACKETS = " ".join(f"a{number}=\">\"" for number in range(13000))
+
+
+def with_attributes(attributes):
+    return f"<s:Envelope xmlns:s='{soap.S}'><s:Body><x {attributes}/></s:Body></s:Envelope>"
+
+
+BAD = {
+    "garbage": (b"\x00\x01\x02\xff\xfe garbage \x80" * 50, SCHEMA),
+    "text": (b"hello", SCHEMA),
+    "white space": (b"   \r\n  ", SCHEMA),
+    "truncated": (BODY[:len(BODY) // 2], SCHEMA),
+    "two roots": (BODY + BODY, SCHEMA),
+    "no envelope": ("<a/>", None),
+    "doctype": ('<!DOCTYPE s:Envelope [<!ENTITY a "b">]>' + BODY, SCHEMA),
+    "entity bomb": ('<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">]>' + BODY, SCHEMA),
+    "undeclared prefix": (BODY.replace("xmlns:wsa=", "xmlns:other="), SCHEMA),
+    "invalid UTF-8": (BODY.encode().replace(b"uuid:", b"uuid:\xc3\x28"), CHARSET),
+    "200 KiB": (BODY.replace("<s:Body>", "<s:Body>" + " " * 200 * 1024), LIMIT),
+    "30,000 attributes": (with_attributes(MANY), None),
+    "attributes in 64 KiB": (with_attributes(" ".join(f"a{n}=''" for n in range(5000))), None),
+    "brackets in quotes": (with_attributes(BRACKETS), None),
+    "brackets in 64 KiB": (with_attributes(" ".join(f"a{n}=\">\"" for n in range(5000))), None),
+    "depth": ("<s:Envelope xmlns:s='%s'><s:Body>%s%s</s:Body></s:Envelope>" % (soap.S, "<a>" * 200, "</a>" * 200),
+              None),
+    "a tag over 4 KiB": (with_attributes(f"a='{'b' * 5000}'"), None),
+    "65 attributes": (with_attributes(" ".join(f"a{n}=''" for n in range(65))), None),
+    "SOAP 1.1": (BODY.replace(soap.S, soap.S11), ("s:VersionMismatch", None, 500)),
+    "SOAP 1.3": (BODY.replace(soap.S, "http://www.w3.org/2033/05/soap-envelope"), ("s:VersionMismatch", None, 500)),
+    "two bodies": (BODY.replace("<s:Body>", "<s:Body/><s:Body>"), None),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_bytes(console, name):
+    body, expected = BAD[name]
+    bad, good = console.send_all([body, soap.IDENTIFY])
+    assert bad.fault, bad
+    assert 400 <= bad.status <= 500
+    if expected:
+        subcode, detail, status = expected
+        assert_fault(bad, subcode, detail, status)
+    assert bad.seconds < QUICKLY
+    assert good.text("wsmid:ProtocolVersion") == soap.WSMAN, "the same connection, so the same child, goes on"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["attributes in 64 KiB", "brackets in 64 KiB", "doctype", "depth", "truncated"])
+def test_bad_bytes_in_utf16(console, name, encoding):
+    mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}[encoding]
+    bad = console.send(mark + BAD[name][0].encode(encoding), content_type=UTF16)
+    assert bad.fault
+    assert bad.body.startswith(mark), "a fault too comes in the caller's encoding"
+    assert bad.seconds < QUICKLY
+    assert console.send(soap.IDENTIFY).status == 200
+
+
+@pytest.mark.parametrize("name", ["30,000 attributes", "brackets in quotes", "200 KiB"])
+def test_too_many_bytes_in_utf16(console, name):
+    bad = console.send(BAD[name][0].encode("utf-16"), content_type=UTF16)
+    assert (bad.fault, bad.status) == (LIMIT[:2], LIMIT[2])
+    assert bad.seconds < QUICKLY
+
+
+def test_unknown_charset(console):
+    answer = console.send(BODY, content_type="application/soap+xml;charset=EBCDIC-INT")
+    assert answer.fault == ("wsman:EncodingLimit", "CharacterSet")
+
+
+def test_quoted_charset(console):
+    assert console.send(BODY, content_type='application/soap+xml; charset="utf-8"').status == 200
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json", "multipart/encrypted;boundary=x"])
+def test_other_content_types(console, content_type):
+    assert console.send(BODY, content_type=content_type).status == 415
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+def test_other_methods(console, method):
+    answer = console.send(b"", method=method)
+    assert answer.status == 405
+    assert "POST" in answer.headers["allow"]
+
+
+def test_no_user(stack):
+    """Where no authentication was asked for, there is no user, and nothing but Identify is answered."""
+    answer = Console(stack.httpd).send(soap.unlock(["pc-00001.fleet.test"]), path="/wsman-anon/identify")
+    assert_fault(answer, "wsman:AccessDenied", status=403)
+    assert answer.seconds < QUICKLY
+
+
+def test_claimed_user_is_no_user(stack):
+    """No header makes anybody a user."""
+    more = ["-H", "X-Remote-User: console@AMTU.TEST", "-H", "REMOTE_USER: console@AMTU.TEST",
+            "-H", "X-Forwarded-User: console@AMTU.TEST"]
+    answer = Console(stack.httpd).send(soap.get(soap.SERVICE), path="/wsman-anon/identify", more=more)
+    assert_fault(answer, "wsman:AccessDenied", status=403)
+
+
+def test_body_in_chunks(console):
+    answer = console.send(soap.IDENTIFY, more=["-H", "Transfer-Encoding: chunked"])
+    assert answer.text("wsmid:ProtocolVersion") == soap.WSMAN
+
+
+def test_large_body_in_chunks(console):
+    """Without a Content-Length the bytes are counted as they come."""
+    answer = console.send(BAD["200 KiB"][0], more=["-H", "Transfer-Encoding: chunked"])
+    assert_fault(answer, *LIMIT)

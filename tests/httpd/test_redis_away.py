@@ -1,0 +1,77 @@
+"""Redis away or slow: a fault in time, nothing that happens later, and everything as before when it is back."""
+
+import os
+import signal
+from contextlib import contextmanager
+
+import pytest
+from amtu_stack import soap
+from amtu_stack.process import wait_until
+from amtu_stack.redis import Client
+from conftest import assert_fault
+
+WITHIN = 0.25  # seconds
+
+
+@contextmanager
+def frozen(stack):
+    """Redis takes connections (the kernel does) and answers nothing."""
+    process = stack.state.process("Redis")
+    process.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.signal(signal.SIGCONT)
+    assert wait_until(stack.redis.answers, 10)
+
+
+def job_names(redis):
+    return set(redis.call("KEYS", "{amtu}:job:*"))
+
+
+@pytest.mark.may_log("AMTU0")
+def test_frozen(console, stack, redis):
+    before = job_names(redis)
+    with frozen(stack):
+        answers = console.send_all([soap.unlock(["a.example"]), soap.unlocked(), soap.get_job("amtunlock:" + "a" * 26)])
+    for answer in answers:
+        assert_fault(answer, "wsa:EndpointUnavailable", answer.fault[1], status=500)
+        assert int(answer.find("wsa:RetryAfter").text.strip("PTS")) > 0
+    # What a machine that is shared with other tests adds must not hide what is measured.
+    assert sorted(answer.seconds for answer in answers)[1] < WITHIN
+    assert wait_until(lambda: console.send(soap.unlocked()).fault is None or
+                      console.send(soap.unlocked()).fault[0] == "wsa:DestinationUnreachable", 10)
+    assert job_names(redis) == before, "what was refused does not happen when Redis thaws"
+
+
+@pytest.mark.may_log("AMTU0")
+def test_identify_needs_no_redis(console, stack):
+    with frozen(stack):
+        assert console.send(soap.IDENTIFY).status == 200
+        assert console.send(soap.get(soap.SERVICE)).status == 200
+
+
+@pytest.mark.may_log("AMTU0")
+def test_connections_that_redis_closed(console, redis):
+    """A connection kept in the pool that Redis has closed is no reason for a fault."""
+    job = console.unlock(["a.example"])
+    redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert console.job(job)["JobState"] == "7"
+
+
+@pytest.mark.may_log("AMTU0")
+def test_without_a_socket(console, stack):
+    """Redis is stopped: its socket refuses."""
+    moved = stack.redis.socket.with_suffix(".away")
+    os.rename(stack.redis.socket, moved)
+    try:
+        with Client(moved) as client:
+            client.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        answer = console.send(soap.unlock(["a.example"]))
+        assert_fault(answer, "wsa:EndpointUnavailable", answer.fault[1], status=500)
+        assert answer.seconds < WITHIN
+    finally:
+        os.rename(moved, stack.redis.socket)
+    assert wait_until(lambda: console.send(soap.unlock(["a.example"])).status == 200, 10)
+
+

@@ -1,0 +1,101 @@
+"""amtunlockd: its configuration, inventory and secrets, and workers that no httpd supervises."""
+
+import csv
+
+from .httpd import GROUPS
+from .process import pids_with_argument, start
+
+CONFIGURATION = """\
+[redis]
+address = unix:{redis}
+user = amtunlockd
+password-file = {password}
+
+[worker]
+inventory = {inventory}
+secrets = file:{secrets}
+ca-file = {ca}
+audit = {folder}/audit.jsonl
+log = {folder}/worker.log
+log-level = info
+state-dir = {folder}/state
+threads = {threads}
+slots = {slots}
+
+[group default]
+auth = {auth}
+tls = {tls}
+boot-timeout = {boot_timeout}
+"""
+
+
+class Worker:
+    """Worker n of a stack; the first is the one that httpd supervises."""
+
+    def __init__(self, places, number, redis, fleet, options):
+        self.places = places
+        self.number = number
+        self.redis = redis
+        self.fleet = fleet
+        self.options = options
+
+    @property
+    def name(self):
+        return f"worker-{self.number}"
+
+    @property
+    def folder(self):
+        return self.places.run / self.name
+
+    @property
+    def config(self):
+        return self.folder / "amtunlockd.conf"
+
+    @property
+    def log(self):
+        return self.folder / "worker.log"
+
+    @property
+    def inventory(self):
+        return self.folder / "systems.csv"
+
+    def prepare(self):
+        """Everything amtunlockd reads, owned by the user it runs as."""
+        role = "amtunlock"
+        self.places.folder(self.name, role)
+        self.places.folder(f"{self.name}/state", role)
+        password = self.redis.password_file("amtunlockd")
+        secrets = self.places.write(self.folder / "secrets", self._secrets(), role, 0o600)
+        self.write_inventory(self.fleet.systems())
+        self.places.write(self.config, CONFIGURATION.format(
+            redis=self.redis.socket, password=password, inventory=self.inventory, secrets=secrets,
+            ca=self.fleet.ca, folder=self.folder, threads=self.options.threads, slots=max(2000, self.options.systems),
+            auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout), role)
+        self.places.link(f"{self.name}.log", self.log)
+
+    def write_inventory(self, systems):
+        """systems.csv for these rows of the fleet; the groups take turns, so that scopes can be told apart."""
+        with open(self.inventory, "w", newline="") as out:
+            table = csv.writer(out, lineterminator="\n")
+            table.writerow(("fqdn", "address", "uuid", "group", "method", "auth", "tls", "probe"))
+            for number, row in enumerate(systems):
+                table.writerow((row["fqdn"], row["address"], row["uuid"], GROUPS[number % len(GROUPS)], row["method"],
+                                "", "", row["probe"]))
+
+    def _secrets(self):
+        lines = []
+        for row in self.fleet.systems():
+            if self.options.amt_auth == "digest":
+                lines.append(f"amt {row['fqdn']} {row['user']} {row['password']}")
+            if row["passphrase"]:
+                lines.append(f"disk {row['fqdn']} {row['passphrase']}")
+        return "\n".join(lines) + "\n"
+
+    def pids(self):
+        """Pids of this worker now: a supervised one may have been started again since."""
+        return pids_with_argument("amtunlockd", str(self.config))
+
+    def start(self):
+        """By hand, as systemd would."""
+        return start(self.name, [self.places.program("amtunlockd"), "-c", self.config], self.places.log(self.name),
+                     role=self.places.roles["amtunlock"])

@@ -1,0 +1,383 @@
+/* The provider file:PATH: who matches, which files are refused, and that nothing of a secret is ever said. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+
+#include "secrets/secrets.h"
+
+typedef struct {
+    apr_pool_t *pool;
+    char file[64];
+    secrets_t *secrets;
+} fixture_t;
+
+static const secrets_subject_t pc1 = {"pc-1.example.com", "4c4c4544-0035-3610-8052-b2c04f4d3732", "default"};
+static const secrets_subject_t pc2 = {"pc-2.example.com", NULL, "default"};
+
+static int setup(void **state)
+{
+    fixture_t *fixture;
+    apr_pool_t *pool;
+
+    apr_pool_create(&pool, NULL);
+    fixture = apr_pcalloc(pool, sizeof(*fixture));
+    fixture->pool = pool;
+    apr_cpystrn(fixture->file, "/tmp/amtu-secrets-XXXXXX", sizeof(fixture->file));
+    close(mkstemp(fixture->file)); /* 0600 */
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_t *fixture = *state;
+
+    unlink(fixture->file);
+    apr_pool_destroy(fixture->pool);
+    return 0;
+}
+
+static void write_bytes(const fixture_t *fixture, const char *bytes, size_t length)
+{
+    FILE *file = fopen(fixture->file, "wb");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, length, file), length);
+    fclose(file);
+}
+
+static const char *open_path(fixture_t *fixture, const char *path)
+{
+    apr_array_header_t *providers = apr_array_make(fixture->pool, 1, sizeof(const char *));
+
+    APR_ARRAY_PUSH(providers, const char *) = apr_pstrcat(fixture->pool, "file:", path, NULL);
+    return secrets_open(&fixture->secrets, providers, fixture->pool);
+}
+
+static const char *open_text(fixture_t *fixture, const char *text)
+{
+    write_bytes(fixture, text, strlen(text));
+    return open_path(fixture, fixture->file);
+}
+
+static void assert_login(fixture_t *fixture, const secrets_subject_t *subject, const char *user,
+                         const char *password)
+{
+    secrets_login_t login;
+    const char *error;
+
+    assert_int_equal(secrets_amt_login(fixture->secrets, subject, &login, &error, fixture->pool),
+                     APR_SUCCESS);
+    assert_null(error);
+    assert_string_equal(login.user, user);
+    assert_string_equal(login.password, password);
+    assert_true(CRYPTO_secure_allocated(login.user));
+    assert_true(CRYPTO_secure_allocated(login.password));
+    secrets_login_free(&login);
+    assert_null(login.user);
+    assert_null(login.password);
+}
+
+static void assert_no_login(fixture_t *fixture, const secrets_subject_t *subject)
+{
+    secrets_login_t login;
+    const char *error;
+
+    assert_int_equal(secrets_amt_login(fixture->secrets, subject, &login, &error, fixture->pool),
+                     APR_NOTFOUND);
+    assert_null(error);
+    assert_null(login.user);
+    assert_null(login.password);
+}
+
+static void assert_passphrase(fixture_t *fixture, const secrets_subject_t *subject, const char *expected)
+{
+    char *passphrase;
+    const char *error;
+
+    assert_int_equal(secrets_disk_passphrase(fixture->secrets, subject, &passphrase, &error, fixture->pool),
+                     APR_SUCCESS);
+    assert_string_equal(passphrase, expected);
+    assert_true(CRYPTO_secure_allocated(passphrase));
+    secrets_free(passphrase);
+}
+
+static void test_first_match_wins(void **state)
+{
+    fixture_t *fixture = *state;
+
+    assert_null(open_text(fixture, "# logins\n"
+                                   "\n"
+                                   "amt pc-1.example.com admin one\n"
+                                   "  amt\t* \t operator \t all\n"
+                                   "disk pc-1.* first\n"
+                                   "disk * second"));
+    assert_login(fixture, &pc1, "admin", "one");
+    assert_login(fixture, &pc2, "operator", "all");
+    assert_passphrase(fixture, &pc1, "first");
+    assert_passphrase(fixture, &pc2, "second");
+}
+
+static void test_patterns(void **state)
+{
+    static const struct {
+        const char *pattern;
+        int fits;
+    } patterns[] = {
+        {"pc-1.example.com", 1},
+        {"PC-1.Example.COM", 1},
+        {"pc-?.example.com", 1},
+        {"*.example.com", 1},
+        {"*", 1},
+        {"**", 1},
+        {"pc-1*", 1},
+        {"*1*com", 1},
+        {"*.com*", 1},
+        {"4C4C4544-*-b2c04f4d3732", 1},
+        {"p*e*x*m", 1},
+        {"pc-1.example.com*", 1},
+        {"pc-1.example.co", 0},
+        {"pc-1.example.comm", 0},
+        {"?pc-1.example.com", 0},
+        {"*.example", 0},
+        {"pc-1", 0},
+        {"*.org", 0},
+        {"pc-1.example.com?", 0},
+        {"4c4c4544", 0},
+        {"[p]c-1.example.com", 0},
+    };
+    fixture_t *fixture = *state;
+
+    for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
+        assert_null(open_text(fixture, apr_psprintf(fixture->pool, "amt %s u p\n", patterns[i].pattern)));
+        if (patterns[i].fits) {
+            assert_login(fixture, &pc1, "u", "p");
+        }
+        else {
+            assert_no_login(fixture, &pc1);
+        }
+    }
+}
+
+/* Time must not grow with the power of the stars. */
+static void test_hostile_pattern_ends(void **state)
+{
+    static const secrets_subject_t long_name = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                                                "aaa.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                                                NULL, NULL};
+    fixture_t *fixture = *state;
+    char pattern[200];
+
+    for (int i = 0; i < 198; i += 2) {
+        pattern[i] = 'a';
+        pattern[i + 1] = '*';
+    }
+    pattern[198] = 'b';
+    pattern[199] = '\0';
+    assert_null(open_text(fixture, apr_psprintf(fixture->pool, "amt %s u p\n", pattern)));
+    assert_no_login(fixture, &long_name);
+}
+
+static void test_last_field_runs_to_the_end(void **state)
+{
+    fixture_t *fixture = *state;
+
+    assert_null(
+        open_text(fixture, "amt * admin a pass # word \r\ndisk * correct horse\tbattery \xc3\xa4\r\n"));
+    assert_login(fixture, &pc1, "admin", "a pass # word ");
+    assert_passphrase(fixture, &pc1, "correct horse\tbattery \xc3\xa4");
+}
+
+/* The moment of use counts: a password changed on disk is the one that is used. */
+static void test_read_anew(void **state)
+{
+    fixture_t *fixture = *state;
+    secrets_login_t login;
+    const char *error;
+
+    assert_null(open_text(fixture, "amt * admin old\n"));
+    assert_login(fixture, &pc1, "admin", "old");
+    write_bytes(fixture, "amt * admin new\n", 16);
+    assert_login(fixture, &pc1, "admin", "new");
+
+    assert_int_equal(chmod(fixture->file, 0644), 0);
+    assert_int_not_equal(secrets_amt_login(fixture->secrets, &pc1, &login, &error, fixture->pool),
+                         APR_SUCCESS);
+    assert_non_null(strstr(error, "others than its owner may use it (mode 0644)"));
+    assert_null(login.password);
+    assert_int_equal(chmod(fixture->file, 0600), 0);
+    write_bytes(fixture, "amt pc-9 admin x\nbroken pc-1 hunter2\n", 37);
+    assert_int_not_equal(secrets_amt_login(fixture->secrets, &pc1, &login, &error, fixture->pool),
+                         APR_SUCCESS);
+    assert_string_equal(
+        error,
+        apr_psprintf(fixture->pool, "file:%s: line 2: begins with neither amt nor disk", fixture->file));
+    unlink(fixture->file);
+    assert_int_not_equal(secrets_amt_login(fixture->secrets, &pc1, &login, &error, fixture->pool),
+                         APR_SUCCESS);
+    assert_non_null(strstr(error, "No such file"));
+}
+
+static void test_syntax_names_line_never_content(void **state)
+{
+    static const struct {
+        const char *text, *words;
+    } bad[] = {
+        {"amt * hunter2\n", "line 1: is not: amt PATTERN USER PASSWORD"},
+        {"# fine\namt *\n", "line 2: is not: amt PATTERN USER PASSWORD"},
+        {"amt\n", "line 1: is not: amt"},
+        {"amt * u hunter2\ndisk *\n", "line 2: is not: disk PATTERN PASSPHRASE"},
+        {"hunter2\n", "line 1: begins with neither amt nor disk"},
+        {"AMT * u hunter2\n", "line 1: begins with neither amt nor disk"},
+    };
+    fixture_t *fixture = *state;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const char *error = open_text(fixture, bad[i].text);
+
+        assert_non_null(error);
+        assert_null(fixture->secrets);
+        assert_non_null(strstr(error, bad[i].words));
+        assert_non_null(strstr(error, fixture->file));
+        assert_null(strstr(error, "hunter2"));
+    }
+    write_bytes(fixture, "amt * u a\0b\n", 12);
+    assert_non_null(strstr(open_path(fixture, fixture->file), "line 1: the line holds a NUL byte"));
+}
+
+/* Exactly 4095 bytes fit, wherever the buffer happens to end. */
+static void test_line_length(void **state)
+{
+    fixture_t *fixture = *state;
+    char *text = apr_palloc(fixture->pool, 10000);
+    const char *error;
+
+    memset(text, 'x', 10000);
+    memcpy(text, "# comment\n", 10);
+    memcpy(text + 10, "disk * ", 7);
+    text[10 + 4095] = '\n';
+    write_bytes(fixture, text, 10 + 4096);
+    assert_null(open_path(fixture, fixture->file));
+    write_bytes(fixture, text, 10 + 4095); /* no line end */
+    assert_null(open_path(fixture, fixture->file));
+    text[10 + 4095] = 'x';
+    text[10 + 4096] = '\n';
+    write_bytes(fixture, text, 10 + 4097);
+    error = open_path(fixture, fixture->file);
+    assert_non_null(error);
+    assert_non_null(strstr(error, "line 2: the line is longer than 4095 bytes"));
+}
+
+static void test_refused_files(void **state)
+{
+    fixture_t *fixture = *state;
+    const char *name = apr_pstrcat(fixture->pool, fixture->file, ".other", NULL);
+
+    assert_null(open_text(fixture, "amt * u p\n"));
+    for (mode_t bit = 01; bit <= 040; bit <<= 1) {
+        assert_int_equal(chmod(fixture->file, 0600 | bit), 0);
+        assert_non_null(strstr(open_path(fixture, fixture->file), "chmod 0600"));
+    }
+    assert_int_equal(chmod(fixture->file, 0400), 0);
+    assert_null(open_path(fixture, fixture->file));
+
+    assert_int_equal(symlink(fixture->file, name), 0);
+    assert_non_null(strstr(open_path(fixture, name), "is a symbolic link"));
+    unlink(name);
+    assert_int_equal(mkfifo(name, 0600), 0);
+    assert_non_null(strstr(open_path(fixture, name), "is not a regular file"));
+    unlink(name);
+    assert_non_null(strstr(open_path(fixture, "/tmp"), "is not a regular file"));
+    assert_non_null(strstr(open_path(fixture, name), "No such file"));
+}
+
+static void test_another_users_file(void **state)
+{
+    fixture_t *fixture = *state;
+
+    write_bytes(fixture, "amt * u p\n", 10);
+    if (geteuid() != 0 || chown(fixture->file, 1, 1) != 0) {
+        skip();
+    }
+    assert_non_null(strstr(open_path(fixture, fixture->file), "belongs to user 1, but must belong to"));
+}
+
+static void test_sources(void **state)
+{
+    fixture_t *fixture = *state;
+    apr_array_header_t *providers = apr_array_make(fixture->pool, 1, sizeof(const char *));
+    const char *second = apr_pstrcat(fixture->pool, fixture->file, ".2", NULL);
+    FILE *file;
+
+    assert_null(secrets_open(&fixture->secrets, providers, fixture->pool));
+    assert_no_login(fixture, &pc1);
+    APR_ARRAY_PUSH(providers, const char *) = "vault:/x";
+    assert_non_null(
+        strstr(secrets_open(&fixture->secrets, providers, fixture->pool), "'vault:/x' is not a source"));
+    APR_ARRAY_IDX(providers, 0, const char *) = "/etc/secrets";
+    assert_non_null(secrets_open(&fixture->secrets, providers, fixture->pool));
+
+    write_bytes(fixture, "amt pc-1.example.com u1 p1\n", 27);
+    file = fopen(second, "w");
+    fputs("amt * u2 p2\n", file);
+    fclose(file);
+    chmod(second, 0600);
+    APR_ARRAY_IDX(providers, 0, const char *) = apr_pstrcat(fixture->pool, "file:", fixture->file, NULL);
+    APR_ARRAY_PUSH(providers, const char *) = apr_pstrcat(fixture->pool, "file:", second, NULL);
+    assert_null(secrets_open(&fixture->secrets, providers, fixture->pool));
+    assert_login(fixture, &pc1, "u1", "p1");
+    assert_login(fixture, &pc2, "u2", "p2");
+    unlink(second);
+}
+
+/* A thousand look-ups leave nothing in the secure heap. */
+static void test_heap_is_given_back(void **state)
+{
+    fixture_t *fixture = *state;
+    size_t before;
+
+    assert_null(open_text(fixture, "amt pc-1* u p\nbad\n") ? NULL : "a bad line was not seen");
+    assert_null(open_text(fixture, "amt pc-1* u p\n"));
+    before = CRYPTO_secure_used();
+    for (int i = 0; i < 1000; i++) {
+        assert_login(fixture, &pc1, "u", "p");
+        assert_no_login(fixture, &pc2);
+    }
+    assert_int_equal(CRYPTO_secure_used(), before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_first_match_wins, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_patterns, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hostile_pattern_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_last_field_runs_to_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_read_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_syntax_names_line_never_content, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_line_length, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_another_users_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sources, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_heap_is_given_back, setup, teardown),
+    };
+
+    apr_initialize();
+    if (secrets_process_init() != APR_SUCCESS) {
+        return 1;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

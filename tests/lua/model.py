@@ -220,7 +220,7 @@ class Model:
     def settle(self):
         """Nobody asks for more, and workers behave: everything ends."""
         for _ in range(40):
-            if not self.running_jobs():
+            if not self.running_jobs() and not self.tester("EXISTS", "{amtu}:leases"):
                 break
             self.trace.append(["settle"])
             for worker in self.workers:

@@ -13,7 +13,7 @@
 #include "amt_certificate.h"
 #include "amt_rig.h"
 
-enum { DAY = 24 * 60 * 60 };
+#define DAY (24L * 60 * 60)
 
 static char folder[] = "/tmp/amtunlock-tls-XXXXXX";
 static char ca_file[sizeof(folder) + 16];
@@ -231,7 +231,7 @@ static int note_hello(SSL *ssl, int *alert, void *baton)
     const unsigned char *bytes;
     size_t length;
 
-    (void)alert;
+    *alert = SSL_AD_INTERNAL_ERROR;
     hello->alpn =
         SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &bytes, &length);
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &length) && length > 5) {

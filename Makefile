@@ -53,7 +53,7 @@ $(B)/obj/%.o: %.c | apxs/apxs.mk
 	$(COMPILE) $(if $(findstring /httpd/,$<),$(HTTPD_CPPFLAGS)) -c -o $@ $<
 
 # jobs.lua travels inside the programs that load it into Redis
-$(B)/obj/mod_amtunlock/jobs/library.o: mod_amtunlock/jobs/library.S mod_amtunlock/jobs/jobs.lua
+$(B)/obj/mod_amtunlock/jobs/library.o: mod_amtunlock/jobs/library.S $(wildcard mod_amtunlock/jobs/*.lua)
 	@mkdir -p $(@D)
 	$(CC) -fPIC -Wa,-Imod_amtunlock/jobs -c -o $@ $<
 

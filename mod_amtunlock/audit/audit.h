@@ -1,7 +1,8 @@
 /* The tamper-evident record: JSON lines, each carrying the SHA-256 of the line before it, on disk before the act.
  *
- * A line is {"n":7,"t":"...","prev":"<64 hex>", ... ,"hash":"<64 hex>"}; hash covers the line without its own
- * hash member. A new file begins with the last hash and count of the old one. One thread writes.
+ * A line is {"n":7,"t":"...","prev":"<64 hex>","event":"...", ... ,"hash":"<64 hex>"}; hash covers the bytes of the
+ * line without its own hash member. The first line of all has prev of 64 zeros; a new file begins with the last hash
+ * and count of the old one. One thread writes; one process, held by a lock on the file.
  */
 #ifndef AMTUNLOCK_AUDIT_AUDIT_H
 #define AMTUNLOCK_AUDIT_AUDIT_H
@@ -12,18 +13,21 @@
 typedef struct audit_t audit_t;
 
 /* Opens or creates `file` (0600), checks its last line and goes on from there. A torn last line (the power went)
- * is kept, and said in the next record. NULL on success, or the sentence that says what is wrong. */
+ * is kept, and a record {"event":"torn","bytes":...,"sha256":...} behind it says so. NULL on success, or the
+ * sentence that says what is wrong. The file is closed with `pool`. */
 const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool);
 
-/* Adds one record; `event` is what happened, `fields` a JSON object (its reference is taken). Not on disk until
- * audit_commit(). */
+/* Adds one record; `event` is what happened, `fields` a JSON object (its reference is taken, also on failure). Not
+ * on disk until audit_commit(). APR_EINVAL: not an object, a name that the record itself uses, or a line over
+ * 64 KiB; APR_ENOMEM: too much waits for a commit that keeps failing. */
 apr_status_t audit_add(audit_t *audit, const char *event, json_t *fields);
 
 /* One write and one fdatasync for all that was added since. On failure nothing that was added may be acted on;
- * *error says why. The next call tries again with the same lines first. */
+ * *error says why (valid until the next call). The next call tries again with the same lines first. A process that
+ * may meet a file size limit must ignore SIGXFSZ. */
 apr_status_t audit_commit(audit_t *audit, const char **error);
 
-/* Hash and count of the last committed line. */
+/* Hash and count of the last committed line; *hash is valid until the next commit. */
 void audit_head(const audit_t *audit, const char **hash, apr_uint64_t *count);
 
 /* SIGHUP: go on in a new file of the same name if the old one was moved away. */

@@ -4,8 +4,9 @@
  * header knows neither httpd nor WS-Man nor AMT. Times are microseconds of Redis' own clock (apr_time_t).
  * Strings and arrays that come back are in the pool of the call.
  *
- * Two ways in: the web side borrows connections from a bounded pool (jobs_store_t, any thread) under one budget
- * of time a call; a worker's threads each own a connection (jobs_connection_t, one thread).
+ * Two ways in: the web side borrows connections from a bounded pool (jobs_store_t, any thread) under one
+ * budget of time a call; a worker's threads each own a connection (jobs_connection_t, one thread). hiredis
+ * writes to sockets that may be closed: the process must ignore SIGPIPE.
  */
 #ifndef AMTUNLOCK_JOBS_JOBS_H
 #define AMTUNLOCK_JOBS_JOBS_H
@@ -20,11 +21,13 @@
 
 typedef enum {
     JOBS_OK,
-    JOBS_ALREADY,     /* the same worker and fence did this before: nothing was written again */
-    JOBS_REFUSED,     /* state, worker, fence or job did not match, or not_after has passed: nothing was written */
+    JOBS_ALREADY, /* the same worker and fence did this before: nothing was written again */
+    JOBS_REFUSED, /* state, worker, fence or job did not match, or the call came too late: nothing was written
+                   */
     JOBS_NOT_FOUND,   /* no such job, or another caller's */
     JOBS_QUOTA,       /* a limit of this caller is reached */
-    JOBS_CONFLICT,    /* the state forbids it (Delete of a running job, Terminate of an ended one) */
+    JOBS_CONFLICT,    /* the state forbids it (Delete of a running job, Terminate of an ended one; intend: the
+                         same    device is being unlocked as another system: finish with JOBS_REASON_BUSY) */
     JOBS_UNAVAILABLE, /* Redis is away, slow, loading, read-only, out of memory, or has no such function */
     JOBS_OUTDATED,    /* Redis holds a newer jobs.lua than this program knows */
     JOBS_BROKEN       /* an answer that this program does not understand */
@@ -38,8 +41,8 @@ typedef struct {
 /* ---- where Redis is ------------------------------------------------------------------------------------ */
 
 typedef struct {
-    const char *socket;   /* path of a unix socket, or NULL */
-    const char *host;     /* else host and port */
+    const char *socket; /* path of a unix socket, or NULL */
+    const char *host;   /* else host and port */
     int port;
     const char *user;     /* ACL user, or NULL for none */
     const char *password; /* or NULL; never logged */
@@ -64,11 +67,13 @@ typedef struct {
     const char *name;      /* r->user */
     const char *peer;      /* address */
     const char *mechanism; /* "krb5", "ntlm", "proxy" */
-    const apr_array_header_t *groups; /* const char *: groups of systems this caller may unlock; "*" is every one */
-    int reads_all;         /* an operator: may read (never change) every caller's jobs */
+    const apr_array_header_t
+        *groups;   /* const char *: groups of systems this caller may unlock; "*" is every one */
+    int reads_all; /* an operator: may read (never change) every caller's jobs */
 } jobs_caller_t;
 
-/* A name as the caller wrote it, and what it is looked up by (lower case, no trailing dot, canonical address). */
+/* A name as the caller wrote it, and what it is looked up by (lower case, no trailing dot, canonical
+ * address). */
 typedef struct {
     const char *spelling;
     const char *key;
@@ -84,7 +89,12 @@ typedef struct {
 } jobs_submission_t;
 
 /* CIM_ConcreteJob.JobState */
-typedef enum { JOBS_STATE_NEW = 2, JOBS_STATE_RUNNING = 4, JOBS_STATE_COMPLETED = 7, JOBS_STATE_TERMINATED = 8 } jobs_state_e;
+typedef enum {
+    JOBS_STATE_NEW = 2,
+    JOBS_STATE_RUNNING = 4,
+    JOBS_STATE_COMPLETED = 7,
+    JOBS_STATE_TERMINATED = 8
+} jobs_state_e;
 
 typedef struct {
     const char *id; /* 26 base32 characters; "amtunlock:" is manageability's */
@@ -93,9 +103,9 @@ typedef struct {
     apr_time_t submitted, started, changed, completed; /* 0: not yet */
     apr_time_t now;                                    /* Redis' clock at the read */
     apr_interval_time_t retention;
-    int total;    /* systems, repeats folded */
+    int total;                              /* systems, repeats folded */
     int unlocked, failed, running, waiting; /* running: claimed or later; sums to total */
-    int cancelled; /* Terminate was asked */
+    int cancelled;                          /* Terminate was asked */
 } jobs_job_t;
 
 /* Names (const char *, the caller's spellings) of a window of the request, in the order sent. */
@@ -112,19 +122,21 @@ typedef struct {
 
 /* Resolves, creates, queues; or finds the job of the same MessageID and systems. *repeat (may be NULL) is set
  * when it was one. */
-jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller, const jobs_submission_t *submission,
-                          const char **id, int *repeat, apr_pool_t *pool);
+jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller,
+                          const jobs_submission_t *submission, const char **id, int *repeat,
+                          apr_pool_t *pool);
 /* id NULL: the caller's latest. */
 jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
                         apr_pool_t *pool);
 /* first from 0; count < 0: to the end. */
-jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first, int count,
-                           jobs_results_t **results, apr_pool_t *pool);
+jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first,
+                           int count, jobs_results_t **results, apr_pool_t *pool);
 /* jobs_error_t of each failed system, in the order sent. */
 jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, const char *id,
                           apr_array_header_t **errors, apr_pool_t *pool);
 /* const char *: ids of the caller's jobs (of all, for one who reads all), newest first. */
-jobs_result_t jobs_list(jobs_store_t *store, const jobs_caller_t *caller, apr_array_header_t **ids, apr_pool_t *pool);
+jobs_result_t jobs_list(jobs_store_t *store, const jobs_caller_t *caller, apr_array_header_t **ids,
+                        apr_pool_t *pool);
 /* Terminate. JOBS_CONFLICT if it has ended. */
 jobs_result_t jobs_cancel(jobs_store_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool);
 /* Delete of a finished job; JOBS_CONFLICT if it has not. */
@@ -186,20 +198,27 @@ typedef struct {
     const char *job, *sid, *fence;
 } jobs_task_ref_t;
 
-/* Lease and grace, microseconds: one place, so that a test build can shorten them. */
+/* Lease and grace, microseconds. A test build may shorten them by the environment: AMTUNLOCK_TEST_LEASE_MS,
+ * AMTUNLOCK_TEST_GRACE_MS. */
+#ifdef AMTUNLOCK_TEST
+apr_interval_time_t jobs_test_interval(const char *variable, apr_interval_time_t usual);
+#define JOBS_LEASE jobs_test_interval("AMTUNLOCK_TEST_LEASE_MS", apr_time_from_sec(30))
+#define JOBS_GRACE jobs_test_interval("AMTUNLOCK_TEST_GRACE_MS", apr_time_from_sec(15))
+#else
 #define JOBS_LEASE apr_time_from_sec(30)
 #define JOBS_GRACE apr_time_from_sec(15)
+#endif
 
 /* Now, by CLOCK_BOOTTIME: leases run on while a machine sleeps. */
 apr_time_t jobs_boottime(void);
 
-/* Up to `max` tasks of systems in inventory `digest`. *more: worth asking again at once. `pool` takes the
- * jobs_task_t in *tasks. */
+/* Up to `max` tasks of systems in inventory `digest`; JOBS_REFUSED while that is not the published one.
+ * *more: worth asking again at once. `pool` takes the jobs_task_t in *tasks. */
 jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, const char *digest, int max,
                          apr_array_header_t **tasks, int *more, apr_pool_t *pool);
 /* Renews these leases and no others; *lost gets those (jobs_task_ref_t) that are not this worker's any more.
- * *lease_until is the new end for all others, by jobs_boottime(). Also the worker's heartbeat: `about` is what
- * the status page shows of it. */
+ * *lease_until is the new end for all others, by jobs_boottime(). Also the worker's heartbeat: `about` is
+ * what the status page shows of it. */
 jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, const char *about,
                          const apr_array_header_t *tasks, apr_array_header_t **lost, apr_time_t *lease_until,
                          apr_pool_t *pool);
@@ -210,21 +229,23 @@ typedef enum { JOBS_INTEND, JOBS_PROGRESS, JOBS_FINISH, JOBS_RELEASE } jobs_chan
 typedef struct {
     jobs_change_e change;
     jobs_task_ref_t task;
-    const char *step;        /* all: where the task is */
-    const char *intent;      /* intend: JSON, what will be set and what stood before */
-    const char *device;      /* intend: UUID of the device really reached, or "" */
+    const char *step;                  /* all: where the task is */
+    const char *intent;                /* intend: JSON, what will be set and what stood before */
+    const char *device;                /* intend: UUID of the device really reached, or "" */
     apr_interval_time_t step_deadline; /* intend: looking must have ended this long after the intent */
-    char state;              /* progress: 'P' or 'B'; finish: 'U' or 'F' */
-    jobs_reason_e reason;    /* finish of 'F' */
-    jobs_result_t result;    /* out */
+    char state;                        /* progress: 'P' or 'B'; finish: 'U' or 'F' */
+    jobs_reason_e reason;              /* finish of 'F' */
+    jobs_result_t result;              /* out */
 } jobs_change_t;
 
 /* Sends all changes (jobs_change_t *) in one pipeline and fills each result; each stands for itself. Returns
- * JOBS_UNAVAILABLE if the connection broke (then every unanswered result says so and may or may not be done). */
-jobs_result_t jobs_apply(jobs_connection_t *connection, const char *worker, jobs_change_t *const *changes, int count,
-                         apr_pool_t *pool);
+ * JOBS_UNAVAILABLE if the connection broke (then every unanswered result says so and may or may not be done).
+ */
+jobs_result_t jobs_apply(jobs_connection_t *connection, const char *worker, jobs_change_t *const *changes,
+                         int count, apr_pool_t *pool);
 
-/* Takes over what dead workers left and ends what was never started in time. *reaped: how many tasks moved. */
+/* Takes over what dead workers left and ends what was never started in time. *reaped: how many tasks moved.
+ */
 jobs_result_t jobs_reap(jobs_connection_t *connection, const char *worker, int *reaped, apr_pool_t *pool);
 /* Waits up to `timeout` for the bell. JOBS_OK rung or not. */
 jobs_result_t jobs_bell_wait(jobs_connection_t *connection, apr_interval_time_t timeout, apr_pool_t *pool);
@@ -235,9 +256,10 @@ typedef struct {
     const apr_array_header_t *keys; /* const char *: every name and address it is known by, SID included */
 } jobs_published_t;
 
-/* Publishes systems (jobs_published_t) in chunks and switches to them; `digest` names this inventory, `written`
- * is when its file was last changed: an older one than the live inventory's is refused (JOBS_REFUSED). */
-jobs_result_t jobs_publish(jobs_connection_t *connection, const char *worker, const char *digest, apr_time_t written,
-                           const apr_array_header_t *systems, apr_pool_t *pool);
+/* Publishes systems (jobs_published_t) in chunks and switches to them; `digest` names this inventory,
+ * `written` is when its file was last changed: an older one than the live inventory's is refused
+ * (JOBS_REFUSED). */
+jobs_result_t jobs_publish(jobs_connection_t *connection, const char *worker, const char *digest,
+                           apr_time_t written, const apr_array_header_t *systems, apr_pool_t *pool);
 
 #endif

@@ -1,0 +1,412 @@
+/* Writing the record. Lines wait in memory, already chained, until one write and one fdatasync have put them
+ * on disk; only then does the head move. A write that failed half-way is cut off again before the next try,
+ * so that the file never holds a line twice.
+ */
+#include "audit/audit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_file_info.h>
+#include <apr_strings.h>
+
+#include "audit/record.h"
+
+#define PENDING_MAX ((apr_size_t)16 << 20)
+/* A torn tail is at most what one batch can leave; the last whole line stands before it. */
+#define TAIL_MAX (PENDING_MAX + 2 * (apr_size_t)AUDIT_LINE_MAX)
+
+struct audit_t {
+    apr_pool_t *pool;
+    const char *file;
+    int fd;
+    apr_off_t size;    /* of what is known to be on disk */
+    int half_written;  /* bytes behind `size` are to be cut off */
+    audit_head_t head; /* of what is on disk */
+    audit_head_t next; /* of what was added */
+    char *pending;     /* from malloc */
+    apr_size_t pending_length, pending_room;
+    char error[512];
+};
+
+static const char *sentence(const audit_t *audit, const char *what, int number)
+{
+    char text[160];
+
+    return apr_psprintf(audit->pool, "%s: %s: %s", audit->file, what,
+                        apr_strerror(APR_FROM_OS_ERROR(number), text, sizeof(text)));
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------
+ */
+
+/* A new name is only durable once its folder is. */
+static int sync_folder(const char *file, apr_pool_t *pool)
+{
+    const char *slash = strrchr(file, '/');
+    const char *folder = slash ? apr_pstrmemdup(pool, file, (apr_size_t)(slash - file) + 1) : ".";
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int good = fd >= 0 && fsync(fd) == 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return good;
+}
+
+/* What is wrong with an opened file, or NULL. */
+static const char *check_file(const audit_t *audit, int fd, struct stat *info)
+{
+    if (fstat(fd, info) != 0) {
+        return sentence(audit, "cannot be examined", errno);
+    }
+    if (!S_ISREG(info->st_mode)) {
+        return apr_psprintf(audit->pool, "%s: is not a regular file", audit->file);
+    }
+    if (info->st_uid != geteuid() || (info->st_mode & 022)) {
+        return apr_psprintf(audit->pool,
+                            "%s: others may change it (owner %d, mode %04o): chown it, chmod 0600",
+                            audit->file, (int)info->st_uid, (unsigned int)(info->st_mode & 07777));
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        return errno == EWOULDBLOCK
+                   ? apr_psprintf(audit->pool, "%s: another process writes it; each worker needs its own",
+                                  audit->file)
+                   : sentence(audit, "cannot be locked", errno);
+    }
+    if (info->st_size == 0 && !sync_folder(audit->file, audit->pool)) {
+        return sentence(audit, "its folder cannot be synced", errno);
+    }
+    return NULL;
+}
+
+/* O_NONBLOCK: a pipe in the file's place must not hold us. */
+static const char *open_file(const audit_t *audit, int *fd, struct stat *info)
+{
+    const char *error;
+
+    *fd =
+        open(audit->file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+    if (*fd < 0) {
+        return sentence(audit, "cannot be opened", errno);
+    }
+    error = check_file(audit, *fd, info);
+    if (error) {
+        close(*fd);
+        *fd = -1;
+    }
+    return error;
+}
+
+/* Reads the last bytes of the file; from malloc, NULL and errno on failure. */
+static char *read_tail(int fd, apr_off_t size, apr_size_t *length)
+{
+    apr_size_t wanted = size > (apr_off_t)TAIL_MAX ? TAIL_MAX : (apr_size_t)size;
+    apr_off_t from = size - (apr_off_t)wanted;
+    char *tail = malloc(wanted + 1);
+
+    for (*length = 0; tail && *length < wanted;) {
+        ssize_t count = pread(fd, tail + *length, wanted - *length, from + (apr_off_t)*length);
+        if (count <= 0) {
+            free(tail);
+            errno = count < 0 ? errno : EIO;
+            return NULL;
+        }
+        *length += (apr_size_t)count;
+    }
+    return tail;
+}
+
+/* Start of the last line that is whole, and *end behind its text; NULL if there is none. */
+static const char *last_whole_line(const char *tail, apr_size_t length, const char **end)
+{
+    const char *stop = memrchr(tail, '\n', length);
+
+    while (stop) {
+        const char *before = memrchr(tail, '\n', (size_t)(stop - tail));
+        const char *line = before ? before + 1 : tail;
+
+        if (audit_record_is_whole(line, (apr_size_t)(stop - line))) {
+            *end = stop;
+            return line;
+        }
+        stop = before;
+    }
+    return NULL;
+}
+
+/* Says in the record what of a batch was left when the power went. The bytes stay; a line end closes them. */
+static const char *record_torn(audit_t *audit, const char *bytes, apr_size_t length)
+{
+    char hash[AUDIT_HASH_DIGITS + 1];
+    const char *error = NULL;
+
+    if (!audit_sha256(bytes, length, hash) || !(audit->pending = malloc(AUDIT_LINE_MAX + 1))) {
+        return apr_psprintf(audit->pool, "%s: no memory", audit->file);
+    }
+    audit->pending_room = AUDIT_LINE_MAX + 1;
+    audit->pending[0] = '\n';
+    audit->pending_length = 1;
+    if (audit_add(audit, AUDIT_EVENT_TORN,
+                  json_pack("{s:I, s:s}", "bytes", (json_int_t)length, "sha256", hash)) != APR_SUCCESS) {
+        return apr_psprintf(audit->pool, "%s: a torn line cannot be recorded", audit->file);
+    }
+    return audit_commit(audit, &error) == APR_SUCCESS ? NULL : apr_pstrdup(audit->pool, error);
+}
+
+/* True if these bytes are how a record begins, as far as they go. */
+static int may_be_record(const char *bytes, apr_size_t length)
+{
+    static const char begin[] = "{\"n\":1,";
+
+    return memcmp(bytes, begin, length < sizeof(begin) - 1 ? length : sizeof(begin) - 1) == 0;
+}
+
+/* Finds the place in the chain where the file ends. */
+static const char *take_tail(audit_t *audit, const char *tail, apr_size_t length)
+{
+    const char *end = NULL;
+    const char *line = last_whole_line(tail, length, &end);
+    apr_size_t torn = length;
+    audit_record_t record;
+    const char *fault;
+
+    if (!line && (audit->size > (apr_off_t)length || !may_be_record(tail, length))) {
+        return apr_psprintf(audit->pool,
+                            "%s: holds something else than a record; move it away or name another file",
+                            audit->file);
+    }
+    if (line) {
+        fault = audit_record_parse(line, (apr_size_t)(end - line), &record);
+        if (fault) {
+            return apr_psprintf(audit->pool, "%s: the last record %s; move the file away and keep it",
+                                audit->file, fault);
+        }
+        audit->head = audit->next = record.head;
+        torn = (apr_size_t)(tail + length - (end + 1));
+    }
+    if (torn == 0) {
+        return NULL;
+    }
+    return record_torn(audit, tail + length - torn, torn);
+}
+
+static const char *resume(audit_t *audit)
+{
+    apr_size_t length;
+    const char *error;
+    char *tail = read_tail(audit->fd, audit->size, &length);
+
+    if (!tail) {
+        return sentence(audit, "cannot be read", errno);
+    }
+    error = take_tail(audit, tail, length);
+    free(tail);
+    return error;
+}
+
+static apr_status_t cleanup(void *data)
+{
+    audit_t *audit = data;
+
+    if (audit->fd >= 0) {
+        close(audit->fd);
+    }
+    free(audit->pending);
+    return APR_SUCCESS;
+}
+
+const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool)
+{
+    audit_t *made = apr_pcalloc(pool, sizeof(*made));
+    struct stat info;
+    const char *error;
+
+    *audit = NULL;
+    made->pool = pool;
+    made->file = apr_pstrdup(pool, file);
+    made->fd = -1;
+    audit_head_none(&made->head);
+    audit_head_none(&made->next);
+    apr_pool_cleanup_register(pool, made, cleanup, apr_pool_cleanup_null);
+
+    error = open_file(made, &made->fd, &info);
+    if (!error) {
+        made->size = info.st_size;
+        error = resume(made);
+    }
+    if (error) {
+        apr_pool_cleanup_run(pool, made, cleanup);
+        return error;
+    }
+    *audit = made;
+    return NULL;
+}
+
+/* ---- adding and committing ------------------------------------------------------------------------------
+ */
+
+static int make_room(audit_t *audit, apr_size_t length)
+{
+    apr_size_t room = audit->pending_room ? audit->pending_room : AUDIT_LINE_MAX;
+    char *grown;
+
+    while (room - audit->pending_length < length) {
+        room *= 2;
+    }
+    if (room == audit->pending_room) {
+        return 1;
+    }
+    grown = room <= PENDING_MAX ? realloc(audit->pending, room) : NULL;
+    if (!grown) {
+        return 0;
+    }
+    audit->pending = grown;
+    audit->pending_room = room;
+    return 1;
+}
+
+apr_status_t audit_add(audit_t *audit, const char *event, json_t *fields)
+{
+    audit_head_t next = audit->next;
+    apr_size_t length;
+    char *line = json_is_object(fields) ? audit_record_format(&next, event, fields, &length) : NULL;
+
+    json_decref(fields);
+    if (!line) {
+        return APR_EINVAL;
+    }
+    if (!make_room(audit, length)) {
+        free(line);
+        return APR_ENOMEM;
+    }
+    memcpy(audit->pending + audit->pending_length, line, length);
+    free(line);
+    audit->pending_length += length;
+    audit->next = next;
+    return APR_SUCCESS;
+}
+
+static apr_status_t fail(audit_t *audit, const char *what, int number, const char **error)
+{
+    char text[160];
+
+    apr_snprintf(audit->error, sizeof(audit->error), "%s: %s: %s", audit->file, what,
+                 apr_strerror(APR_FROM_OS_ERROR(number), text, sizeof(text)));
+    *error = audit->error;
+    return APR_FROM_OS_ERROR(number);
+}
+
+/* Cuts off what a failed try left, and makes sure that the file is as long as we left it. */
+static apr_status_t settle(audit_t *audit, const char **error)
+{
+    struct stat info;
+
+    if (audit->half_written && ftruncate(audit->fd, audit->size) != 0) {
+        return fail(audit, "a half-written line cannot be cut off", errno, error);
+    }
+    audit->half_written = 0;
+    if (fstat(audit->fd, &info) != 0) {
+        return fail(audit, "cannot be examined", errno, error);
+    }
+    if (info.st_size != audit->size) {
+        return fail(audit, "someone else wrote it or cut it; move it away, keep it, and reload", EBUSY,
+                    error);
+    }
+    return APR_SUCCESS;
+}
+
+/* 0, or an errno. */
+static int write_all(int fd, const char *bytes, apr_size_t length)
+{
+    while (length > 0) {
+        ssize_t count = write(fd, bytes, length);
+
+        if (count < 0 && errno != EINTR) {
+            return errno;
+        }
+        if (count > 0) {
+            bytes += count;
+            length -= (apr_size_t)count;
+        }
+    }
+    return 0;
+}
+
+apr_status_t audit_commit(audit_t *audit, const char **error)
+{
+    apr_status_t rv;
+    int number;
+
+    *error = NULL;
+    if (audit->pending_length == 0) {
+        return APR_SUCCESS;
+    }
+    rv = settle(audit, error);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    number = write_all(audit->fd, audit->pending, audit->pending_length);
+    if (number == 0 && fdatasync(audit->fd) != 0) {
+        number = errno; /* the kernel may have dropped these pages: only writing them anew helps */
+    }
+    if (number != 0) {
+        audit->half_written = 1;
+        return fail(audit, "the record cannot be written, so no system may be touched", number, error);
+    }
+    audit->size += (apr_off_t)audit->pending_length;
+    audit->pending_length = 0;
+    audit->head = audit->next;
+    return APR_SUCCESS;
+}
+
+void audit_head(const audit_t *audit, const char **hash, apr_uint64_t *count)
+{
+    *hash = audit->head.hash;
+    *count = audit->head.count;
+}
+
+/* ---- rotation -------------------------------------------------------------------------------------------
+ */
+
+static int is_still_there(const audit_t *audit)
+{
+    struct stat named, opened;
+
+    return stat(audit->file, &named) == 0 && fstat(audit->fd, &opened) == 0 &&
+           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
+const char *audit_reopen(audit_t *audit)
+{
+    struct stat info;
+    const char *error;
+    int fd;
+
+    if (is_still_there(audit)) {
+        return NULL;
+    }
+    error = open_file(audit, &fd, &info);
+    if (error) {
+        return error;
+    }
+    if (info.st_size != 0) {
+        close(fd);
+        return apr_psprintf(audit->pool,
+                            "%s: is not empty, so it is not the next file of this record; move it away",
+                            audit->file);
+    }
+    if (audit->half_written && ftruncate(audit->fd, audit->size) != 0) {
+        error = sentence(audit, "the file before ends in a half-written line", errno);
+    }
+    close(audit->fd);
+    audit->fd = fd;
+    audit->size = 0;
+    audit->half_written = 0;
+    return error;
+}

@@ -1,0 +1,43 @@
+/* Inside the audit: one record as a line of text, both ways. */
+#ifndef AMTUNLOCK_AUDIT_RECORD_H
+#define AMTUNLOCK_AUDIT_RECORD_H
+
+#include <apr_pools.h>
+#include <jansson.h>
+
+#define AUDIT_HASH_DIGITS 64
+#define AUDIT_LINE_MAX 65536 /* bytes, with the line end */
+#define AUDIT_EVENT_TORN "torn"
+
+/* prev of the first record of all */
+extern const char audit_no_hash[];
+
+/* A place in the chain: the record that was last. */
+typedef struct {
+    apr_uint64_t count;
+    char hash[AUDIT_HASH_DIGITS + 1];
+} audit_head_t;
+
+void audit_head_none(audit_head_t *head);
+/* Hex SHA-256; 0 if OpenSSL fails. */
+int audit_sha256(const char *bytes, apr_size_t length, char digits[AUDIT_HASH_DIGITS + 1]);
+
+/* The line (with its end, from malloc) of the record that follows *head, and moves *head on to it. NULL if it
+ * cannot be made: names taken twice, too long, no memory; *head is as before. */
+char *audit_record_format(audit_head_t *head, const char *event, json_t *fields, apr_size_t *length);
+
+/* True if the line has the form of a record's end: what is torn has not. `length` is without the line end. */
+int audit_record_is_whole(const char *line, apr_size_t length);
+
+typedef struct {
+    audit_head_t head; /* this record's count and hash */
+    char prev[AUDIT_HASH_DIGITS + 1];
+    int torn; /* it accounts for a torn line: */
+    apr_uint64_t torn_bytes;
+    char torn_hash[AUDIT_HASH_DIGITS + 1];
+} audit_record_t;
+
+/* Reads a whole line (without its end) and checks its hash. NULL, or what is wrong with it. */
+const char *audit_record_parse(const char *line, apr_size_t length, audit_record_t *record);
+
+#endif

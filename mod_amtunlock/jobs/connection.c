@@ -1,0 +1,132 @@
+/* A worker thread's own connection: made again after it broke, at most once a second. */
+#include "jobs/connection.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#define RECONNECT_AFTER apr_time_from_sec(1)
+#define RUN_ID_LENGTH 40
+
+struct jobs_connection_t {
+    apr_pool_t *pool;
+    apr_pool_t *scratch;
+    jobs_redis_t redis;
+    jobs_link_t link;
+    apr_interval_time_t timeout;
+    apr_time_t dialled; /* by jobs_boottime(); 0: never */
+    const char *why;    /* what went wrong last, in `trouble` */
+    apr_pool_t *trouble;
+    char run_id[RUN_ID_LENGTH + 1];
+};
+
+static apr_status_t close_link(void *connection)
+{
+    jobs_link_close(&((jobs_connection_t *)connection)->link);
+    return APR_SUCCESS;
+}
+
+apr_status_t jobs_connection_create(jobs_connection_t **connection, const jobs_redis_t *redis,
+                                    apr_interval_time_t timeout, apr_pool_t *pool)
+{
+    jobs_connection_t *made = apr_pcalloc(pool, sizeof(*made));
+    apr_status_t rv;
+    if ((rv = apr_pool_create(&made->scratch, pool)) != APR_SUCCESS ||
+        (rv = apr_pool_create(&made->trouble, pool)) != APR_SUCCESS)
+        return rv;
+    made->pool = pool;
+    made->redis.socket = redis->socket ? apr_pstrdup(pool, redis->socket) : NULL;
+    made->redis.host = redis->host ? apr_pstrdup(pool, redis->host) : NULL;
+    made->redis.port = redis->port;
+    made->redis.user = redis->user ? apr_pstrdup(pool, redis->user) : NULL;
+    made->redis.password = redis->password ? apr_pstrdup(pool, redis->password) : NULL;
+    made->link.redis = &made->redis;
+    made->timeout = timeout;
+    made->why = "";
+    apr_pool_cleanup_register(pool, made, close_link, apr_pool_cleanup_null);
+    *connection = made;
+    return APR_SUCCESS;
+}
+
+const char *jobs_connection_run_id(const jobs_connection_t *connection)
+{
+    return connection->run_id;
+}
+
+jobs_link_t *jobs_connection_link(jobs_connection_t *connection)
+{
+    return &connection->link;
+}
+
+apr_interval_time_t jobs_connection_timeout(const jobs_connection_t *connection)
+{
+    return connection->timeout;
+}
+
+apr_pool_t *jobs_connection_scratch(jobs_connection_t *connection)
+{
+    apr_pool_clear(connection->scratch);
+    return connection->scratch;
+}
+
+/* Which start of Redis this is. */
+static jobs_result_t learn_run_id(jobs_connection_t *connection, apr_time_t deadline, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    const char *why = "";
+    jobs_call_t *info = jobs_command("INFO", pool);
+    jobs_call_text(info, "server");
+    if (jobs_link_ask(&connection->link, info, deadline, &reply, &why, pool) != JOBS_LINK_FINE)
+        return jobs_result(JOBS_UNAVAILABLE, why);
+    if (reply->type == REDIS_REPLY_ERROR)
+        return jobs_answer(reply, NULL, pool);
+    const char *line = reply->type == REDIS_REPLY_STRING ? strstr(reply->str, "\nrun_id:") : NULL;
+    if (!line || strcspn(line + 8, "\r\n") != RUN_ID_LENGTH)
+        return jobs_result(JOBS_BROKEN, "INFO server names no run_id: this is no Redis 7 or later");
+    apr_cpystrn(connection->run_id, line + 8, sizeof(connection->run_id));
+    return JOBS_FINE;
+}
+
+static jobs_result_t dial(jobs_connection_t *connection, apr_pool_t *pool)
+{
+    apr_time_t deadline = jobs_boottime() + connection->timeout;
+    const char *why = "";
+    connection->dialled = jobs_boottime();
+    if (jobs_link_open(&connection->link, deadline, &why, pool) != JOBS_LINK_FINE)
+        return jobs_result(JOBS_UNAVAILABLE, why);
+    jobs_result_t result = learn_run_id(connection, deadline, pool);
+    if (result.outcome != JOBS_OK)
+        jobs_link_close(&connection->link);
+    return result;
+}
+
+jobs_result_t jobs_connection_ready(jobs_connection_t *connection, apr_pool_t *pool)
+{
+    if (jobs_link_alive(&connection->link))
+        return JOBS_FINE;
+    if (connection->dialled && jobs_boottime() - connection->dialled < RECONNECT_AFTER)
+        return jobs_result(JOBS_UNAVAILABLE,
+                           apr_psprintf(pool, "Redis is tried again within a second%s%s",
+                                        *connection->why ? "; it was: " : "", connection->why));
+    jobs_result_t result = dial(connection, pool);
+    apr_pool_clear(connection->trouble);
+    connection->why = apr_pstrdup(connection->trouble, result.text);
+    return result;
+}
+
+jobs_result_t jobs_connection_ask(jobs_connection_t *connection, jobs_call_t *call, apr_interval_time_t more,
+                                  redisReply **reply, apr_pool_t *pool)
+{
+    const char *why = "";
+    jobs_result_t result = jobs_connection_ready(connection, pool);
+    if (result.outcome != JOBS_OK)
+        return result;
+    apr_time_t deadline = jobs_boottime() + connection->timeout + more;
+    if (jobs_link_ask(&connection->link, call, deadline, reply, &why, pool) != JOBS_LINK_FINE)
+        return jobs_result(JOBS_UNAVAILABLE, why);
+    int late = 0;
+    result = jobs_answer(*reply, &late, pool);
+    if (late) /* Redis' clock may have been set: learn it anew */
+        jobs_link_close(&connection->link);
+    return result;
+}

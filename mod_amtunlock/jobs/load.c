@@ -1,0 +1,61 @@
+/* Gives Redis the functions that this program was built with. */
+#include "jobs/library.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "jobs/connection.h"
+
+#define TRIES 3 /* other workers may load at the same moment */
+
+static jobs_result_t load(jobs_connection_t *connection, int replace, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = jobs_command("FUNCTION", pool);
+    jobs_call_text(call, "LOAD");
+    if (replace)
+        jobs_call_text(call, "REPLACE");
+    jobs_call_bytes(call, jobs_library, (size_t)(jobs_library_end - jobs_library));
+    jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
+    /* The answer is the library's name, which is no verb's word. */
+    if (reply && reply->type == REDIS_REPLY_STRING)
+        return JOBS_FINE;
+    return result;
+}
+
+/* Absent: loaded, but not over what another worker loads meanwhile. Older: replaced. Newer: left. */
+static jobs_result_t check(jobs_connection_t *connection, int *loaded, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = jobs_command("FCALL", pool);
+    jobs_call_text(call, "amtunlock_schema");
+    jobs_call_text(call, "0");
+    jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
+    int absent =
+        reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "Function not found") != NULL;
+    apr_int64_t theirs = jobs_number_at(reply, 1);
+    *loaded = 0;
+    if (absent || (result.outcome == JOBS_OK && theirs < JOBS_SCHEMA)) {
+        *loaded = 1;
+        return load(connection, !absent, pool);
+    }
+    if (result.outcome == JOBS_OK && theirs > JOBS_SCHEMA)
+        return jobs_result(
+            JOBS_OUTDATED,
+            apr_psprintf(pool,
+                         "Redis holds version %" APR_INT64_T_FMT
+                         " of the amtunlock functions, this program brings version %d: upgrade it",
+                         theirs, JOBS_SCHEMA));
+    return result;
+}
+
+jobs_result_t jobs_library_load(jobs_connection_t *connection)
+{
+    apr_pool_t *pool = jobs_connection_scratch(connection);
+    jobs_result_t result = JOBS_FINE;
+    int loaded = 1;
+    for (int i = 0; i < TRIES && loaded; i++)
+        result = check(connection, &loaded, pool);
+    return result;
+}

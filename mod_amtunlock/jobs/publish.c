@@ -1,0 +1,106 @@
+/* Hands the inventory to Redis in chunks, then switches to it: 100,000 systems in one call would stop Redis
+ * for a second.
+ */
+#include "jobs/connection.h"
+
+#include <string.h>
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+
+#define SYSTEMS_A_CHUNK 500
+#define WORDS_A_CHUNK 6000
+
+/* How many distinct names the systems have; *twice gets one that two of them share, or NULL. */
+static int count_names(const apr_array_header_t *systems, const char **twice, apr_pool_t *pool)
+{
+    apr_hash_t *names = apr_hash_make(pool);
+    *twice = NULL;
+    for (int i = 0; i < systems->nelts; i++) {
+        const jobs_published_t *system = &APR_ARRAY_IDX(systems, i, jobs_published_t);
+        for (int k = 0; k < system->keys->nelts; k++) {
+            const char *name = APR_ARRAY_IDX(system->keys, k, const char *);
+            const char *other = apr_hash_get(names, name, APR_HASH_KEY_STRING);
+            if (other && strcmp(other, system->sid) != 0)
+                *twice = name;
+            apr_hash_set(names, name, APR_HASH_KEY_STRING, system->sid);
+        }
+    }
+    return (int)apr_hash_count(names);
+}
+
+static jobs_result_t ask_switch(jobs_connection_t *connection, const char *worker, const char *generation,
+                                const char *digest, apr_time_t written, int systems, int names,
+                                apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = jobs_verb("publish_switch", pool);
+    jobs_call_text(call, worker);
+    jobs_call_text(call, generation);
+    jobs_call_text(call, digest);
+    jobs_call_number(call, written);
+    jobs_call_number(call, systems);
+    jobs_call_number(call, systems + names);
+    return jobs_connection_ask(connection, call, 0, &reply, pool);
+}
+
+static void add_system(jobs_call_t *call, const jobs_published_t *system)
+{
+    jobs_call_text(call, system->sid);
+    jobs_call_text(call, system->group);
+    jobs_call_text(call, system->method);
+    jobs_call_number(call, system->keys->nelts);
+    for (int k = 0; k < system->keys->nelts; k++)
+        jobs_call_text(call, APR_ARRAY_IDX(system->keys, k, const char *));
+}
+
+/* Sends systems from *next on, as many as a chunk takes. */
+static jobs_result_t send_chunk(jobs_connection_t *connection, const char *generation,
+                                const apr_array_header_t *systems, int *next, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = jobs_verb("publish_chunk", pool);
+    jobs_call_text(call, generation);
+    for (int n = 0; n < SYSTEMS_A_CHUNK && *next < systems->nelts && call->words->nelts < WORDS_A_CHUNK; n++)
+        add_system(call, &APR_ARRAY_IDX(systems, (*next)++, jobs_published_t));
+    return jobs_connection_ask(connection, call, 0, &reply, pool);
+}
+
+static jobs_result_t publish(jobs_connection_t *connection, const char *worker, const char *digest,
+                             apr_time_t written, const apr_array_header_t *systems, int names,
+                             apr_pool_t *pool)
+{
+    apr_pool_t *chunk_pool = NULL;
+    const char *generation = jobs_new_id(pool);
+    jobs_result_t result = JOBS_FINE;
+    if (!generation || apr_pool_create(&chunk_pool, pool) != APR_SUCCESS)
+        return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers or no memory");
+    for (int next = 0; next < systems->nelts;) {
+        apr_pool_clear(chunk_pool);
+        result = send_chunk(connection, generation, systems, &next, chunk_pool);
+        if (result.outcome != JOBS_OK) {
+            result.text = apr_pstrdup(pool, result.text);
+            break;
+        }
+    }
+    apr_pool_destroy(chunk_pool);
+    if (result.outcome != JOBS_OK)
+        return result;
+    return ask_switch(connection, worker, generation, digest, written, systems->nelts, names, pool);
+}
+
+jobs_result_t jobs_publish(jobs_connection_t *connection, const char *worker, const char *digest,
+                           apr_time_t written, const apr_array_header_t *systems, apr_pool_t *pool)
+{
+    const char *twice = NULL;
+    int names = count_names(systems, &twice, pool);
+    if (twice)
+        return jobs_result(JOBS_CONFLICT, apr_psprintf(pool, "two systems share the name %s", twice));
+    /* First ask whether it is called for: most often this very inventory is live already. */
+    jobs_result_t result = ask_switch(connection, worker, "", digest, written, systems->nelts, names, pool);
+    if (result.outcome == JOBS_OK)
+        result = publish(connection, worker, digest, written, systems, names, pool);
+    if (result.outcome == JOBS_ALREADY)
+        return JOBS_FINE;
+    return result;
+}

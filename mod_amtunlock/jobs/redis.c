@@ -1,0 +1,245 @@
+/* Connections to Redis (hiredis), calls with lengths, and what replies mean. */
+#include "jobs/redis.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+
+#include <apr_strings.h>
+
+apr_time_t jobs_boottime(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (apr_time_t)now.tv_sec * APR_USEC_PER_SEC + now.tv_nsec / 1000;
+}
+
+jobs_result_t jobs_result(jobs_outcome_e outcome, const char *text)
+{
+    jobs_result_t result = {outcome, text};
+    return result;
+}
+
+/* ---- a call -------------------------------------------------------------------------------------------- */
+
+void jobs_call_bytes(jobs_call_t *call, const char *bytes, size_t length)
+{
+    APR_ARRAY_PUSH(call->words, const char *) = bytes;
+    APR_ARRAY_PUSH(call->lengths, size_t) = length;
+}
+
+void jobs_call_text(jobs_call_t *call, const char *text)
+{
+    if (!text)
+        text = "";
+    jobs_call_bytes(call, text, strlen(text));
+}
+
+void jobs_call_number(jobs_call_t *call, apr_int64_t number)
+{
+    jobs_call_text(call, apr_psprintf(call->pool, "%" APR_INT64_T_FMT, number));
+}
+
+void jobs_call_not_after(jobs_call_t *call)
+{
+    call->not_after = call->words->nelts;
+    jobs_call_text(call, "0");
+}
+
+jobs_call_t *jobs_command(const char *name, apr_pool_t *pool)
+{
+    jobs_call_t *call = apr_pcalloc(pool, sizeof(*call));
+    call->pool = pool;
+    call->words = apr_array_make(pool, 32, sizeof(const char *));
+    call->lengths = apr_array_make(pool, 32, sizeof(size_t));
+    jobs_call_text(call, name);
+    return call;
+}
+
+jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool)
+{
+    jobs_call_t *call = jobs_command("FCALL", pool);
+    jobs_call_text(call, apr_pstrcat(pool, "amtunlock_", name, NULL));
+    jobs_call_text(call, "0"); /* keys: all are derived inside, in the one slot of {amtu} */
+    jobs_call_number(call, JOBS_SCHEMA);
+    return call;
+}
+
+/* ---- time ---------------------------------------------------------------------------------------------- */
+
+/* At least a millisecond: zero would mean "for ever" to the socket. */
+static struct timeval remaining(apr_time_t deadline)
+{
+    apr_interval_time_t left = deadline - jobs_boottime();
+    if (left < 1000)
+        left = 1000;
+    struct timeval time = {.tv_sec = apr_time_sec(left), .tv_usec = apr_time_usec(left)};
+    return time;
+}
+
+static int is_over(apr_time_t deadline)
+{
+    return jobs_boottime() >= deadline;
+}
+
+/* ---- a link -------------------------------------------------------------------------------------------- */
+
+void jobs_link_close(jobs_link_t *link)
+{
+    if (link->context)
+        redisFree(link->context);
+    link->context = NULL;
+}
+
+int jobs_link_alive(const jobs_link_t *link)
+{
+    if (!link->context || link->context->err)
+        return 0;
+    struct pollfd idle = {.fd = link->context->fd, .events = POLLIN};
+    return poll(&idle, 1, 0) == 0; /* nothing is due, so anything to read is an end */
+}
+
+/* The link has failed: closes it and says why. */
+static jobs_link_e fail(jobs_link_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
+{
+    redisContext *context = link->context;
+    int timeout = is_over(deadline) || (context && context->err == REDIS_ERR_IO &&
+                                        (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT));
+    if (timeout)
+        *why = "Redis did not answer in time: is it busy, stopped, or its disk slow?";
+    else
+        *why = apr_psprintf(pool, "the connection to Redis broke: %s",
+                            context ? context->errstr : "out of memory");
+    jobs_link_close(link);
+    return timeout ? JOBS_LINK_TIMEOUT : JOBS_LINK_BROKEN;
+}
+
+int jobs_link_put(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline)
+{
+    if (call->not_after) {
+        const char *text = apr_psprintf(call->pool, "%" APR_INT64_T_FMT, deadline + link->offset);
+        APR_ARRAY_IDX(call->words, call->not_after, const char *) = text;
+        APR_ARRAY_IDX(call->lengths, call->not_after, size_t) = strlen(text);
+    }
+    return redisAppendCommandArgv(link->context, call->words->nelts, (const char **)(void *)call->words->elts,
+                                  (const size_t *)(void *)call->lengths->elts) == REDIS_OK;
+}
+
+static jobs_link_e flush(jobs_link_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
+{
+    int done = 0;
+    while (!done) {
+        if (is_over(deadline) || redisSetTimeout(link->context, remaining(deadline)) != REDIS_OK ||
+            redisBufferWrite(link->context, &done) != REDIS_OK)
+            return fail(link, deadline, why, pool);
+    }
+    return JOBS_LINK_FINE;
+}
+
+static apr_status_t free_reply(void *reply)
+{
+    freeReplyObject(reply);
+    return APR_SUCCESS;
+}
+
+jobs_link_e jobs_link_take(jobs_link_t *link, apr_time_t deadline, redisReply **reply, const char **why,
+                           apr_pool_t *pool)
+{
+    void *got = NULL;
+    if (!link->context)
+        return fail(link, deadline, why, pool);
+    if (flush(link, deadline, why, pool) != JOBS_LINK_FINE)
+        return is_over(deadline) ? JOBS_LINK_TIMEOUT : JOBS_LINK_BROKEN;
+    /* redisGetReply() would start its patience anew with every read */
+    for (;;) {
+        if (redisGetReplyFromReader(link->context, &got) != REDIS_OK)
+            return fail(link, deadline, why, pool);
+        if (got)
+            break;
+        if (is_over(deadline) || redisSetTimeout(link->context, remaining(deadline)) != REDIS_OK ||
+            redisBufferRead(link->context) != REDIS_OK)
+            return fail(link, deadline, why, pool);
+    }
+    apr_pool_cleanup_register(pool, got, free_reply, apr_pool_cleanup_null);
+    *reply = got;
+    return JOBS_LINK_FINE;
+}
+
+jobs_link_e jobs_link_ask(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline, redisReply **reply,
+                          const char **why, apr_pool_t *pool)
+{
+    if (!jobs_link_put(link, call, deadline))
+        return fail(link, deadline, why, pool);
+    return jobs_link_take(link, deadline, reply, why, pool);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------- */
+
+static redisContext *dial(const jobs_redis_t *redis, apr_time_t deadline)
+{
+    if (redis->socket)
+        return redisConnectUnixWithTimeout(redis->socket, remaining(deadline));
+    return redisConnectWithTimeout(redis->host, redis->port, remaining(deadline));
+}
+
+static const char *address(const jobs_redis_t *redis, apr_pool_t *pool)
+{
+    if (redis->socket)
+        return redis->socket;
+    return apr_psprintf(pool, strchr(redis->host, ':') ? "[%s]:%d" : "%s:%d", redis->host, redis->port);
+}
+
+static int put_auth(jobs_link_t *link, apr_time_t deadline, apr_pool_t *pool)
+{
+    jobs_call_t *auth = jobs_command("AUTH", pool);
+    if (link->redis->user)
+        jobs_call_text(auth, link->redis->user);
+    jobs_call_text(auth, link->redis->password);
+    return jobs_link_put(link, auth, deadline);
+}
+
+/* AUTH's and TIME's replies. The clock is taken as read when the answer came: late rather than early. */
+static jobs_link_e greet(jobs_link_t *link, int with_auth, apr_time_t deadline, const char **why,
+                         apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_link_e outcome;
+    if (with_auth) {
+        if ((outcome = jobs_link_take(link, deadline, &reply, why, pool)) != JOBS_LINK_FINE)
+            return outcome;
+        if (reply->type == REDIS_REPLY_ERROR) {
+            *why = jobs_answer(reply, NULL, pool).text;
+            jobs_link_close(link);
+            return JOBS_LINK_AWAY;
+        }
+    }
+    if ((outcome = jobs_link_take(link, deadline, &reply, why, pool)) != JOBS_LINK_FINE)
+        return outcome;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+        *why = jobs_answer(reply, NULL, pool).text;
+        jobs_link_close(link);
+        return JOBS_LINK_AWAY;
+    }
+    link->learnt = jobs_boottime();
+    link->offset = apr_time_from_sec(jobs_number_at(reply, 0)) + jobs_number_at(reply, 1) - link->learnt;
+    return JOBS_LINK_FINE;
+}
+
+jobs_link_e jobs_link_open(jobs_link_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
+{
+    const jobs_redis_t *redis = link->redis;
+    int with_auth = redis->password != NULL;
+    jobs_link_close(link);
+    link->context = dial(redis, deadline);
+    if (!link->context || link->context->err) {
+        *why = apr_psprintf(pool, "no connection to Redis at %s: %s; is it running, and may this user enter?",
+                            address(redis, pool), link->context ? link->context->errstr : "out of memory");
+        jobs_link_close(link);
+        return JOBS_LINK_AWAY;
+    }
+    if ((with_auth && !put_auth(link, deadline, pool)) ||
+        !jobs_link_put(link, jobs_command("TIME", pool), deadline))
+        return fail(link, deadline, why, pool);
+    return greet(link, with_auth, deadline, why, pool);
+}

@@ -1,0 +1,93 @@
+/* One connection to Redis, and one call of a verb of jobs.lua: for the files of this room only.
+ *
+ * A call is built word by word with lengths, so no byte of it is ever taken for syntax. A link is used by one
+ * thread at a time; every step that may wait is given what remains until a deadline (by jobs_boottime()).
+ */
+#ifndef AMTUNLOCK_JOBS_REDIS_H
+#define AMTUNLOCK_JOBS_REDIS_H
+
+#include <hiredis/hiredis.h>
+
+#include "jobs/jobs.h"
+
+#define JOBS_SCHEMA 1 /* SCHEMA of jobs.lua */
+#define JOBS_KEY(name) "{amtu}:" name
+
+/* ---- a call -------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    apr_pool_t *pool;
+    apr_array_header_t *words;   /* const char * */
+    apr_array_header_t *lengths; /* size_t */
+    int not_after;               /* index of the word that jobs_link_put() fills in; 0: none */
+    int repeatable; /* done twice it does no more than once: may be sent again on a new connection */
+} jobs_call_t;
+
+/* Any command. */
+jobs_call_t *jobs_command(const char *name, apr_pool_t *pool);
+/* A verb, with the schema that every verb wants first. */
+jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool);
+/* text NULL: the empty word. Not copied. */
+void jobs_call_text(jobs_call_t *call, const char *text);
+void jobs_call_bytes(jobs_call_t *call, const char *bytes, size_t length);
+void jobs_call_number(jobs_call_t *call, apr_int64_t number);
+/* A place for the latest moment, by Redis' clock, at which this may be done: the deadline of the exchange. */
+void jobs_call_not_after(jobs_call_t *call);
+
+/* ---- a link -------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const jobs_redis_t *redis;
+    redisContext *context; /* NULL: not connected */
+    apr_time_t offset;     /* Redis' clock less jobs_boottime() */
+    apr_time_t learnt;     /* when, by jobs_boottime() */
+} jobs_link_t;
+
+/* What went wrong between here and Redis, for who must decide whether to try again. */
+typedef enum {
+    JOBS_LINK_FINE,    /* Redis answered, be it with an error */
+    JOBS_LINK_BROKEN,  /* the connection ended: closed */
+    JOBS_LINK_TIMEOUT, /* the deadline passed: closed */
+    JOBS_LINK_AWAY     /* no connection could be made, or Redis did not let us in: closed */
+} jobs_link_e;
+
+/* Connects, authenticates and learns Redis' clock. *why (in pool) says what is wrong. */
+jobs_link_e jobs_link_open(jobs_link_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool);
+void jobs_link_close(jobs_link_t *link);
+/* Open, and not closed by Redis while it lay idle. */
+int jobs_link_alive(const jobs_link_t *link);
+/* Adds a call to what the next take sends. 0: no memory, the link is closed. */
+int jobs_link_put(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline);
+/* The next reply, freed with `pool`. */
+jobs_link_e jobs_link_take(jobs_link_t *link, apr_time_t deadline, redisReply **reply, const char **why,
+                           apr_pool_t *pool);
+/* One call, one reply. */
+jobs_link_e jobs_link_ask(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline, redisReply **reply,
+                          const char **why, apr_pool_t *pool);
+
+/* ---- answers ------------------------------------------------------------------------------------------- */
+
+/* What a verb's answer says. *late is set where not_after had passed; may be NULL. */
+jobs_result_t jobs_answer(const redisReply *reply, int *late, apr_pool_t *pool);
+jobs_result_t jobs_result(jobs_outcome_e outcome, const char *text);
+#define JOBS_FINE jobs_result(JOBS_OK, "")
+
+/* Element `at` of an array, or NULL; its text ("" if it is none); its number (0 if it is none). */
+const redisReply *jobs_element(const redisReply *reply, size_t at);
+const char *jobs_text_at(const redisReply *reply, size_t at);
+apr_int64_t jobs_number_at(const redisReply *reply, size_t at);
+/* const char * of the texts from `first` on. */
+apr_array_header_t *jobs_texts(const redisReply *reply, size_t first, apr_pool_t *pool);
+
+/* ---- names of things ----------------------------------------------------------------------------------- */
+
+#define JOBS_ID_LENGTH 26
+
+/* 128 random bits as lower-case base32. NULL: the system has no randomness. */
+const char *jobs_new_id(apr_pool_t *pool);
+/* Lower-case hex SHA-256. */
+const char *jobs_sha256(const char *text, apr_pool_t *pool);
+/* SHA-256 over the texts (const char *), each with its end. */
+const char *jobs_sha256_all(const apr_array_header_t *texts, apr_pool_t *pool);
+
+#endif

@@ -1,0 +1,173 @@
+/* The web side's connections: a bounded apr_reslist, one budget of time a call, and a circuit breaker.
+ *
+ * A frozen Redis must not take httpd down with it. Each call waits no longer than the budget, in whole; after
+ * a few calls in a row found no Redis, calls fail at once for a moment and then one at a time tries again.
+ */
+#include "jobs/store.h"
+
+#include <stdlib.h>
+
+#include <apr_reslist.h>
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+
+#define BREAK_AFTER 3                      /* failures in a row */
+#define BREAK_FOR apr_time_from_msec(1000) /* then nobody tries for so long */
+#define RELEARN_AFTER apr_time_from_sec(10)
+
+struct jobs_store_t {
+    jobs_redis_t redis;
+    apr_interval_time_t budget;
+    apr_reslist_t *links;
+    apr_thread_mutex_t *lock; /* guards what follows */
+    int failures;
+    int probing;           /* one call is trying whether Redis is back */
+    apr_time_t open_until; /* by jobs_boottime(); 0: the breaker is closed */
+};
+
+/* ---- the breaker --------------------------------------------------------------------------------------- */
+
+/* 0: fail at once. */
+static int breaker_enter(jobs_store_t *store)
+{
+    int enter = 1;
+    apr_thread_mutex_lock(store->lock);
+    if (store->open_until) {
+        enter = !store->probing && jobs_boottime() >= store->open_until;
+        store->probing = store->probing || enter;
+    }
+    apr_thread_mutex_unlock(store->lock);
+    return enter;
+}
+
+static void breaker_leave(jobs_store_t *store, int reached)
+{
+    apr_thread_mutex_lock(store->lock);
+    store->probing = 0;
+    if (reached) {
+        store->failures = 0;
+        store->open_until = 0;
+    }
+    else if (store->open_until || ++store->failures >= BREAK_AFTER) {
+        store->open_until = jobs_boottime() + BREAK_FOR;
+    }
+    apr_thread_mutex_unlock(store->lock);
+}
+
+/* ---- the pool ------------------------------------------------------------------------------------------ */
+
+/* A link connects when it is first used, within that call's budget. */
+static apr_status_t link_make(void **resource, void *params, apr_pool_t *pool)
+{
+    jobs_store_t *store = params;
+    jobs_link_t *link = calloc(1, sizeof(*link)); /* links come and go; the pool would only grow */
+    (void)pool;
+    if (!link)
+        return APR_ENOMEM;
+    link->redis = &store->redis;
+    *resource = link;
+    return APR_SUCCESS;
+}
+
+static apr_status_t link_destroy(void *resource, void *params, apr_pool_t *pool)
+{
+    (void)params;
+    (void)pool;
+    jobs_link_close(resource);
+    free(resource);
+    return APR_SUCCESS;
+}
+
+static const char *dup_or_null(apr_pool_t *pool, const char *text)
+{
+    return text ? apr_pstrdup(pool, text) : NULL;
+}
+
+apr_status_t jobs_store_create(jobs_store_t **store, const jobs_redis_t *redis, int connections,
+                               apr_interval_time_t budget, apr_pool_t *pool)
+{
+    jobs_store_t *made = apr_pcalloc(pool, sizeof(*made));
+    apr_status_t rv;
+    made->redis.socket = dup_or_null(pool, redis->socket);
+    made->redis.host = dup_or_null(pool, redis->host);
+    made->redis.port = redis->port;
+    made->redis.user = dup_or_null(pool, redis->user);
+    made->redis.password = dup_or_null(pool, redis->password);
+    made->budget = budget;
+    if ((rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool)) != APR_SUCCESS)
+        return rv;
+    if ((rv = apr_reslist_create(&made->links, 0, connections, connections, 0, link_make, link_destroy, made,
+                                 pool)) != APR_SUCCESS)
+        return rv;
+    apr_reslist_timeout_set(made->links, budget);
+    *store = made;
+    return APR_SUCCESS;
+}
+
+/* ---- a call -------------------------------------------------------------------------------------------- */
+
+/* A connection that lay idle may have died: it is replaced before anything is sent on it. */
+static jobs_link_e ready(jobs_link_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
+{
+    /* Redis' clock may be set while a connection lives, so what was learnt of it ages. */
+    if (jobs_link_alive(link) && jobs_boottime() - link->learnt < RELEARN_AFTER)
+        return JOBS_LINK_FINE;
+    return jobs_link_open(link, deadline, why, pool);
+}
+
+static jobs_link_e attempt(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline, redisReply **reply,
+                           const char **why, apr_pool_t *pool)
+{
+    jobs_link_e outcome = ready(link, deadline, why, pool);
+    if (outcome != JOBS_LINK_FINE)
+        return outcome;
+    return jobs_link_ask(link, call, deadline, reply, why, pool);
+}
+
+/* Once more on a fresh connection, where that can do no harm: the connection died under a call that may be
+ * repeated, or Redis' clock went forward since it was learnt, so that a call in time looked late. */
+static int worth_repeating(const jobs_call_t *call, jobs_link_e outcome, int late, apr_time_t deadline)
+{
+    if (jobs_boottime() >= deadline)
+        return 0;
+    return (outcome == JOBS_LINK_BROKEN && call->repeatable) || (outcome == JOBS_LINK_FINE && late);
+}
+
+static jobs_result_t exchange(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline, redisReply **reply,
+                              int *reached, apr_pool_t *pool)
+{
+    const char *why = "";
+    jobs_result_t result = JOBS_FINE;
+    int late = 0;
+    for (int tries = 0; tries < 2; tries++) {
+        jobs_link_e outcome = attempt(link, call, deadline, reply, &why, pool);
+        *reached = outcome == JOBS_LINK_FINE;
+        result = *reached ? jobs_answer(*reply, &late, pool) : jobs_result(JOBS_UNAVAILABLE, why);
+        if (!worth_repeating(call, outcome, late, deadline))
+            break;
+        jobs_link_close(link);
+    }
+    if (late) /* to a caller of the service this is a store too slow to be used */
+        result.outcome = JOBS_UNAVAILABLE;
+    return result;
+}
+
+jobs_result_t jobs_store_ask(jobs_store_t *store, jobs_call_t *call, redisReply **reply, apr_pool_t *pool)
+{
+    apr_time_t deadline = jobs_boottime() + store->budget;
+    void *resource = NULL;
+    int reached = 0;
+    if (!breaker_enter(store))
+        return jobs_result(JOBS_UNAVAILABLE,
+                           "Redis was away a moment ago; it is tried again within a second");
+    if (apr_reslist_acquire(store->links, &resource) != APR_SUCCESS) {
+        breaker_leave(store, 0);
+        return jobs_result(JOBS_UNAVAILABLE,
+                           "every connection to Redis stayed in use: Redis is slow, or more "
+                           "connections are needed");
+    }
+    jobs_result_t result = exchange(resource, call, deadline, reply, &reached, pool);
+    apr_reslist_release(store->links, resource);
+    breaker_leave(store, reached);
+    return result;
+}

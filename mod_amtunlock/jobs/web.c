@@ -1,0 +1,312 @@
+/* The web side's verbs. */
+#include "jobs/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+static const char *owner(const jobs_caller_t *caller, apr_pool_t *pool)
+{
+    return jobs_sha256(caller->name, pool);
+}
+
+static int is_id(const char *id)
+{
+    return strlen(id) == JOBS_ID_LENGTH && strspn(id, "abcdefghijklmnopqrstuvwxyz234567") == JOBS_ID_LENGTH;
+}
+
+/* A verb of this caller's that may be sent twice. */
+static jobs_call_t *caller_verb(const char *name, const jobs_caller_t *caller, apr_pool_t *pool)
+{
+    jobs_call_t *call = jobs_verb(name, pool);
+    call->repeatable = 1;
+    jobs_call_text(call, owner(caller, pool));
+    return call;
+}
+
+/* A verb that reads one job; NULL for an id that no job can have. */
+static jobs_call_t *reading_verb(const char *name, const jobs_caller_t *caller, const char *id,
+                                 apr_pool_t *pool)
+{
+    if (id && !is_id(id))
+        return NULL;
+    jobs_call_t *call = caller_verb(name, caller, pool);
+    jobs_call_number(call, caller->reads_all ? 1 : 0);
+    jobs_call_text(call, id);
+    return call;
+}
+
+static jobs_result_t no_such_job(void)
+{
+    return jobs_result(JOBS_NOT_FOUND, "no such job, or another caller's");
+}
+
+/* ---- submit -------------------------------------------------------------------------------------------- */
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The same UUID with the same set of systems, however written, ordered or repeated, is the same request. */
+static const char *request_digest(const jobs_submission_t *submission, apr_pool_t *pool)
+{
+    int count = submission->names->nelts;
+    apr_array_header_t *sorted = apr_array_make(pool, count + 1, sizeof(const char *));
+    apr_array_header_t *texts = apr_array_make(pool, count + 1, sizeof(const char *));
+    if (!submission->message_id)
+        return "";
+    for (int i = 0; i < count; i++)
+        APR_ARRAY_PUSH(sorted, const char *) = APR_ARRAY_IDX(submission->names, i, jobs_name_t).key;
+    qsort(sorted->elts, (size_t)sorted->nelts, sizeof(const char *), by_text);
+    APR_ARRAY_PUSH(texts, const char *) = submission->message_id;
+    for (int i = 0; i < count; i++) {
+        const char *key = APR_ARRAY_IDX(sorted, i, const char *);
+        if (i == 0 || strcmp(key, APR_ARRAY_IDX(sorted, i - 1, const char *)) != 0)
+            APR_ARRAY_PUSH(texts, const char *) = key;
+    }
+    return jobs_sha256_all(texts, pool);
+}
+
+static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submission_t *submission,
+                                const char *id, apr_pool_t *pool)
+{
+    jobs_call_t *call = jobs_verb("submit", pool);
+    call->repeatable = 1; /* the id is ours: a second arrival finds the job of the first */
+    jobs_call_text(call, id);
+    jobs_call_text(call, caller->name);
+    jobs_call_text(call, owner(caller, pool));
+    jobs_call_text(call, caller->peer);
+    jobs_call_text(call, caller->mechanism);
+    jobs_call_text(call, request_digest(submission, pool));
+    jobs_call_not_after(call);
+    jobs_call_number(call, submission->retention);
+    jobs_call_number(call, submission->start_within);
+    jobs_call_number(call, submission->max_waiting_jobs);
+    jobs_call_number(call, submission->max_waiting_systems);
+    jobs_call_number(call, caller->groups ? caller->groups->nelts : 0);
+    for (int i = 0; caller->groups && i < caller->groups->nelts; i++)
+        jobs_call_text(call, APR_ARRAY_IDX(caller->groups, i, const char *));
+    for (int i = 0; i < submission->names->nelts; i++) {
+        const jobs_name_t *name = &APR_ARRAY_IDX(submission->names, i, jobs_name_t);
+        jobs_call_text(call, name->spelling);
+        jobs_call_text(call, name->key);
+    }
+    return call;
+}
+
+jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller,
+                          const jobs_submission_t *submission, const char **id, int *repeat, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    const char *fresh = jobs_new_id(pool);
+    if (!fresh)
+        return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
+    jobs_result_t result = jobs_store_ask(store, submit_call(caller, submission, fresh, pool), &reply, pool);
+    if (result.outcome != JOBS_OK)
+        return result;
+    *id = jobs_text_at(reply, 1);
+    if (repeat)
+        *repeat = (int)jobs_number_at(reply, 2);
+    return result;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+static jobs_job_t *job_of_reply(const redisReply *reply, apr_pool_t *pool)
+{
+    jobs_job_t *job = apr_pcalloc(pool, sizeof(*job));
+    job->id = jobs_text_at(reply, 1);
+    job->state = (jobs_state_e)jobs_number_at(reply, 2);
+    job->caller = jobs_text_at(reply, 3);
+    job->submitted = jobs_number_at(reply, 4);
+    job->started = jobs_number_at(reply, 5);
+    job->changed = jobs_number_at(reply, 6);
+    job->completed = jobs_number_at(reply, 7);
+    job->now = jobs_number_at(reply, 8);
+    job->retention = jobs_number_at(reply, 9);
+    job->total = (int)jobs_number_at(reply, 10);
+    job->unlocked = (int)jobs_number_at(reply, 11);
+    job->failed = (int)jobs_number_at(reply, 12);
+    job->running = (int)jobs_number_at(reply, 13);
+    job->waiting = (int)jobs_number_at(reply, 14);
+    job->cancelled = (int)jobs_number_at(reply, 15);
+    return job;
+}
+
+jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
+                        apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = reading_verb("read", caller, id, pool);
+    if (!call)
+        return no_such_job();
+    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    if (result.outcome == JOBS_OK)
+        *job = job_of_reply(reply, pool);
+    return result;
+}
+
+jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first,
+                           int count, jobs_results_t **results, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = reading_verb("results", caller, id, pool);
+    if (!call)
+        return no_such_job();
+    jobs_call_number(call, first < 0 ? 0 : first);
+    jobs_call_number(call, count);
+    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    if (result.outcome != JOBS_OK)
+        return result;
+    *results = apr_pcalloc(pool, sizeof(**results));
+    (*results)->unlocked = jobs_texts(jobs_element(reply, 1), 0, pool);
+    (*results)->failed = jobs_texts(jobs_element(reply, 2), 0, pool);
+    return result;
+}
+
+jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, const char *id,
+                          apr_array_header_t **errors, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = reading_verb("errors", caller, id, pool);
+    if (!call)
+        return no_such_job();
+    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    if (result.outcome != JOBS_OK)
+        return result;
+    *errors = apr_array_make(pool, (int)reply->elements / 3 + 1, sizeof(jobs_error_t));
+    for (size_t i = 1; i + 2 < reply->elements; i += 3) {
+        jobs_error_t *error = apr_array_push(*errors);
+        error->name = jobs_text_at(reply, i);
+        error->step = jobs_text_at(reply, i + 1);
+        error->reason = jobs_reason_of_code(jobs_text_at(reply, i + 2));
+    }
+    return result;
+}
+
+jobs_result_t jobs_list(jobs_store_t *store, const jobs_caller_t *caller, apr_array_header_t **ids,
+                        apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = caller_verb("list", caller, pool);
+    jobs_call_number(call, caller->reads_all ? 1 : 0);
+    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    if (result.outcome == JOBS_OK)
+        *ids = jobs_texts(reply, 1, pool);
+    return result;
+}
+
+/* ---- changing ------------------------------------------------------------------------------------------ */
+
+jobs_result_t jobs_cancel(jobs_store_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = caller_verb("cancel", caller, pool);
+    if (!is_id(id))
+        return no_such_job();
+    jobs_call_text(call, id);
+    jobs_call_not_after(call);
+    return jobs_store_ask(store, call, &reply, pool);
+}
+
+jobs_result_t jobs_forget(jobs_store_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = caller_verb("forget", caller, pool);
+    call->repeatable = 0; /* a second one would say "no such job" of a job that the first has just deleted */
+    if (!is_id(id))
+        return no_such_job();
+    jobs_call_text(call, id);
+    return jobs_store_ask(store, call, &reply, pool);
+}
+
+/* ---- enumerations in progress -------------------------------------------------------------------------- */
+
+jobs_result_t jobs_context_open(jobs_store_t *store, const jobs_caller_t *caller, const char *fields,
+                                const apr_array_header_t *items, int expires_seconds, int max_contexts,
+                                const char **id, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = caller_verb("context_open", caller, pool);
+    const char *fresh = jobs_new_id(pool);
+    if (!fresh)
+        return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
+    jobs_call_text(call, fresh);
+    jobs_call_number(call, expires_seconds > 0 ? expires_seconds : 1);
+    jobs_call_number(call, max_contexts);
+    jobs_call_text(call, fields);
+    for (int i = 0; i < items->nelts; i++)
+        jobs_call_text(call, APR_ARRAY_IDX(items, i, const char *));
+    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    if (result.outcome == JOBS_OK)
+        *id = fresh;
+    return result;
+}
+
+jobs_result_t jobs_context_pull(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int count,
+                                const char **fields, apr_array_header_t **items, int *more, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = caller_verb("context_pull", caller, pool);
+    call->repeatable = 0; /* a second one would skip what the first has given */
+    if (!is_id(id))
+        return jobs_result(JOBS_NOT_FOUND, "no such enumeration");
+    jobs_call_text(call, id);
+    jobs_call_number(call, count > 0 ? count : 1);
+    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    if (result.outcome != JOBS_OK)
+        return result;
+    *fields = jobs_text_at(reply, 1);
+    *more = (int)jobs_number_at(reply, 2);
+    *items = jobs_texts(jobs_element(reply, 3), 0, pool);
+    return result;
+}
+
+jobs_result_t jobs_context_release(jobs_store_t *store, const jobs_caller_t *caller, const char *id,
+                                   apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = caller_verb("context_release", caller, pool);
+    call->repeatable = 0;
+    if (!is_id(id))
+        return jobs_result(JOBS_NOT_FOUND, "no such enumeration");
+    jobs_call_text(call, id);
+    return jobs_store_ask(store, call, &reply, pool);
+}
+
+/* ---- overview ------------------------------------------------------------------------------------------ */
+
+static apr_array_header_t *counters_of_reply(const redisReply *flat, apr_pool_t *pool)
+{
+    apr_array_header_t *counters = apr_array_make(pool, 16, sizeof(jobs_counter_t));
+    for (size_t i = 0; flat && i + 1 < flat->elements; i += 2) {
+        jobs_counter_t *counter = apr_array_push(counters);
+        counter->name = jobs_text_at(flat, i);
+        counter->value = (apr_uint64_t)jobs_number_at(flat, i + 1);
+    }
+    return counters;
+}
+
+jobs_result_t jobs_overview(jobs_store_t *store, jobs_overview_t **overview, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = jobs_verb("overview", pool);
+    call->repeatable = 1;
+    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    if (result.outcome != JOBS_OK)
+        return result;
+    jobs_overview_t *made = apr_pcalloc(pool, sizeof(*made));
+    made->jobs_unfinished = (int)jobs_number_at(reply, 1);
+    made->systems_waiting = (int)jobs_number_at(reply, 2);
+    made->systems_leased = (int)jobs_number_at(reply, 3);
+    made->inventory_systems = (int)jobs_number_at(reply, 4);
+    made->inventory_published = jobs_number_at(reply, 5);
+    made->inventory_digest = jobs_text_at(reply, 6);
+    made->now = jobs_number_at(reply, 7);
+    made->workers = jobs_texts(jobs_element(reply, 8), 0, pool);
+    made->counters = counters_of_reply(jobs_element(reply, 9), pool);
+    *overview = made;
+    return result;
+}

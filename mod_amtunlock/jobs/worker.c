@@ -1,0 +1,212 @@
+/* The worker's verbs. */
+#include "jobs/connection.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#define RENEWED_A_CALL 500 /* keeps each call short for whoever else waits for Redis */
+#define CHANGES_A_PIPELINE 256
+
+#ifdef AMTUNLOCK_TEST
+apr_interval_time_t jobs_test_interval(const char *variable, apr_interval_time_t usual)
+{
+    const char *ms = getenv(variable);
+    return ms ? apr_time_from_msec(apr_atoi64(ms)) : usual;
+}
+#endif
+
+/* ---- claim --------------------------------------------------------------------------------------------- */
+
+static void task_of_reply(jobs_task_t *task, const redisReply *reply, apr_time_t lease_until)
+{
+    task->job = jobs_text_at(reply, 0);
+    task->sid = jobs_text_at(reply, 1);
+    task->fence = jobs_text_at(reply, 2);
+    task->look = (int)jobs_number_at(reply, 3);
+    task->intent = task->look ? jobs_text_at(reply, 4) : NULL;
+    task->caller = jobs_text_at(reply, 5);
+    task->peer = jobs_text_at(reply, 6);
+    task->mechanism = jobs_text_at(reply, 7);
+    task->lease_until = lease_until;
+}
+
+jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, const char *digest, int max,
+                         apr_array_header_t **tasks, int *more, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = jobs_verb("claim", pool);
+    jobs_call_text(call, worker);
+    jobs_call_text(call, digest);
+    jobs_call_number(call, max);
+    jobs_call_not_after(call);
+    jobs_call_number(call, JOBS_LEASE);
+    apr_time_t sent = jobs_boottime();
+    jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
+    *tasks = apr_array_make(pool, max > 0 ? max : 1, sizeof(jobs_task_t));
+    *more = 0;
+    if (result.outcome == JOBS_REFUSED && !strcmp(result.text, "inventory"))
+        result.text =
+            "the published inventory is not this worker's: is its systems.csv older than another's?";
+    if (result.outcome != JOBS_OK)
+        return result;
+    *more = (int)jobs_number_at(reply, 1);
+    const redisReply *claimed = jobs_element(reply, 2);
+    for (size_t i = 0; claimed && i < claimed->elements; i++)
+        task_of_reply(apr_array_push(*tasks), claimed->element[i], sent + JOBS_LEASE);
+    return result;
+}
+
+/* ---- renew --------------------------------------------------------------------------------------------- */
+
+static jobs_call_t *renew_call(const char *worker, const char *about, const apr_array_header_t *tasks,
+                               int first, int after, apr_pool_t *pool)
+{
+    jobs_call_t *call = jobs_verb("renew", pool);
+    jobs_call_text(call, worker);
+    jobs_call_text(call, about);
+    jobs_call_number(call, after == tasks->nelts);
+    jobs_call_number(call, JOBS_LEASE);
+    for (int i = first; i < after; i++) {
+        const jobs_task_ref_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_ref_t);
+        jobs_call_text(call, task->job);
+        jobs_call_text(call, task->sid);
+        jobs_call_text(call, task->fence);
+    }
+    return call;
+}
+
+jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, const char *about,
+                         const apr_array_header_t *tasks, apr_array_header_t **lost, apr_time_t *lease_until,
+                         apr_pool_t *pool)
+{
+    apr_time_t sent = jobs_boottime();
+    jobs_result_t result = JOBS_FINE;
+    int first = 0;
+    *lost = apr_array_make(pool, 4, sizeof(jobs_task_ref_t));
+    do {
+        redisReply *reply = NULL;
+        int after = first + RENEWED_A_CALL < tasks->nelts ? first + RENEWED_A_CALL : tasks->nelts;
+        result = jobs_connection_ask(connection, renew_call(worker, about, tasks, first, after, pool), 0,
+                                     &reply, pool);
+        if (result.outcome != JOBS_OK)
+            return result;
+        const redisReply *gone = jobs_element(reply, 1);
+        for (size_t i = 0; gone && i < gone->elements; i++) {
+            jobs_task_ref_t *task = apr_array_push(*lost);
+            task->job = jobs_text_at(gone->element[i], 0);
+            task->sid = jobs_text_at(gone->element[i], 1);
+            task->fence = jobs_text_at(gone->element[i], 2);
+        }
+        first = after;
+    } while (first < tasks->nelts);
+    *lease_until = sent + JOBS_LEASE;
+    return result;
+}
+
+/* ---- changes ------------------------------------------------------------------------------------------- */
+
+static const char *const change_verbs[] = {
+    [JOBS_INTEND] = "intend",
+    [JOBS_PROGRESS] = "progress",
+    [JOBS_FINISH] = "finish",
+    [JOBS_RELEASE] = "release",
+};
+
+static jobs_call_t *change_call(const char *worker, const jobs_change_t *change, apr_pool_t *pool)
+{
+    jobs_call_t *call = jobs_verb(change_verbs[change->change], pool);
+    jobs_call_text(call, worker);
+    jobs_call_text(call, change->task.job);
+    jobs_call_text(call, change->task.sid);
+    jobs_call_text(call, change->task.fence);
+    jobs_call_text(call, change->step);
+    if (change->change == JOBS_INTEND) {
+        jobs_call_not_after(call);
+        jobs_call_number(call, change->step_deadline);
+        jobs_call_text(call, change->device);
+        jobs_call_text(call, change->intent);
+    }
+    if (change->change == JOBS_PROGRESS || change->change == JOBS_FINISH)
+        jobs_call_bytes(call, apr_pstrmemdup(pool, &change->state, 1), 1);
+    if (change->change == JOBS_FINISH)
+        jobs_call_text(call, change->state == 'F' ? jobs_reason(change->reason)->code : "");
+    return call;
+}
+
+/* One pipeline: all calls leave together, the answers come back in their order. */
+static jobs_result_t apply_some(jobs_connection_t *connection, const char *worker,
+                                jobs_change_t *const *changes, int count, apr_pool_t *pool)
+{
+    jobs_link_t *link = jobs_connection_link(connection);
+    jobs_result_t ready = jobs_connection_ready(connection, pool);
+    apr_time_t deadline = jobs_boottime() + jobs_connection_timeout(connection);
+    const char *why = "out of memory";
+    int answered = 0;
+    int any_late = 0;
+    if (ready.outcome != JOBS_OK)
+        why = ready.text;
+    for (int i = 0; ready.outcome == JOBS_OK && i < count; i++) {
+        if (!jobs_link_put(link, change_call(worker, changes[i], pool), deadline)) {
+            jobs_link_close(link);
+            ready.outcome = JOBS_UNAVAILABLE;
+        }
+    }
+    for (; ready.outcome == JOBS_OK && answered < count; answered++) {
+        redisReply *reply = NULL;
+        int late = 0;
+        if (jobs_link_take(link, deadline, &reply, &why, pool) != JOBS_LINK_FINE)
+            break;
+        changes[answered]->result = jobs_answer(reply, &late, pool);
+        any_late |= late;
+    }
+    if (any_late) /* Redis' clock may have been set: learn it anew */
+        jobs_link_close(link);
+    if (answered == count)
+        return JOBS_FINE;
+    for (int i = answered; i < count; i++)
+        changes[i]->result = jobs_result(JOBS_UNAVAILABLE, why);
+    return jobs_result(JOBS_UNAVAILABLE, why);
+}
+
+jobs_result_t jobs_apply(jobs_connection_t *connection, const char *worker, jobs_change_t *const *changes,
+                         int count, apr_pool_t *pool)
+{
+    jobs_result_t whole = JOBS_FINE;
+    for (int first = 0; first < count; first += CHANGES_A_PIPELINE) {
+        int some = count - first < CHANGES_A_PIPELINE ? count - first : CHANGES_A_PIPELINE;
+        jobs_result_t result = apply_some(connection, worker, changes + first, some, pool);
+        if (result.outcome != JOBS_OK)
+            whole = result;
+    }
+    return whole;
+}
+
+/* ---- reap and the bell --------------------------------------------------------------------------------- */
+
+jobs_result_t jobs_reap(jobs_connection_t *connection, const char *worker, int *reaped, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = jobs_verb("reap", pool);
+    jobs_call_text(call, worker);
+    jobs_call_number(call, JOBS_LEASE);
+    jobs_call_number(call, JOBS_GRACE);
+    jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
+    *reaped = result.outcome == JOBS_OK ? (int)jobs_number_at(reply, 1) : 0;
+    return result;
+}
+
+jobs_result_t jobs_bell_wait(jobs_connection_t *connection, apr_interval_time_t timeout, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = jobs_command("BLPOP", pool);
+    /* To Redis 0 is "for ever". */
+    apr_int64_t ms = timeout > 1000 ? apr_time_as_msec(timeout) : 1;
+    jobs_call_text(call, JOBS_KEY("bell"));
+    jobs_call_text(call, apr_psprintf(pool, "%" APR_INT64_T_FMT ".%03d", ms / 1000, (int)(ms % 1000)));
+    jobs_result_t result = jobs_connection_ask(connection, call, timeout, &reply, pool);
+    if (reply && (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_ARRAY))
+        return JOBS_FINE;
+    return result;
+}

@@ -113,24 +113,31 @@ static void add_to_summary(amt_boot_t *boot, const char *name)
     apr_snprintf(boot->summary + used, sizeof(boot->summary) - used, "%s%s", used ? "," : "", name);
 }
 
+static void keep_setting(struct amt_boot_settings_t *boot, const wsman_element_t *element, amt_boot_t *out)
+{
+    setting_t *setting = apr_array_push(boot->settings);
+
+    setting->name = apr_pstrdup(boot->pool, element->name);
+    setting->value = apr_pstrdup(boot->pool, wsman_text(element, boot->pool)); /* may be the answer's own */
+    setting->member = find_member(element->name);
+    if (setting->member >= 0 && members[setting->member].kind == OVERRIDE &&
+        strcmp(setting->value, members[setting->member].off) != 0) {
+        out->overridden = 1;
+        add_to_summary(out, setting->name);
+    }
+}
+
 static amt_status_e read_settings(amt_call_t *call, const wsman_element_t *payload)
 {
-    amt_boot_t *out = call->out;
     struct amt_boot_settings_t *boot = new_settings(call->device->pool);
 
-    forget(call->device);
     call->device->boot = boot;
     for (const wsman_element_t *element = payload->child; element; element = element->next) {
-        setting_t *setting = apr_array_push(boot->settings);
-
-        setting->name = apr_pstrdup(boot->pool, element->name);
-        setting->value = apr_pstrdup(boot->pool, wsman_text(element, call->pool));
-        setting->member = find_member(element->name);
-        if (setting->member >= 0 && members[setting->member].kind == OVERRIDE &&
-            strcmp(setting->value, members[setting->member].off) != 0) {
-            out->overridden = 1;
-            add_to_summary(out, setting->name);
+        if (element->child) {
+            forget(call->device);
+            return amt_answer_garbage(call, "a setting is no plain value");
         }
+        keep_setting(boot, element, call->out);
     }
     if (!wsman_child(payload, NULL, "InstanceID")) {
         forget(call->device);

@@ -247,10 +247,17 @@ static amt_status_e say_silence(amt_device_t *device, CURLcode code)
                    seconds);
 }
 
-/* A handshake that ended: by an alert the peers disagree, else the line broke. */
+/* A handshake that ended: by an alert the peers disagree, else the line broke or nobody there speaks TLS. */
 static amt_status_e say_handshake(amt_device_t *device, CURLcode code)
 {
-    return device->alert >= 0 ? say_untrusted(device, code) : say_unreachable(device, code);
+    if (device->alert >= 0) {
+        return say_untrusted(device, code);
+    }
+    return amt_say(
+        device, AMT_UNREACHABLE,
+        "%s takes connections but did not complete a TLS handshake: %s; check that AMT has TLS switched on "
+        "(else tls = none) and that nothing in between cuts it",
+        device->where, curl_words(device, code));
 }
 
 static amt_status_e say_broken(amt_device_t *device, CURLcode code)

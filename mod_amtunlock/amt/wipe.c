@@ -68,11 +68,12 @@ char *amt_wipe_strdup(const char *text)
 
 void amt_wipe_free(void *block)
 {
-    header_t *header = (header_t *)block - 1;
+    header_t *header;
 
     if (!block) {
         return;
     }
+    header = (header_t *)block - 1;
     OPENSSL_cleanse(block, header->size);
     free(header);
 }

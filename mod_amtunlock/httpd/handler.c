@@ -75,7 +75,7 @@ static int deny(exchange_t *x)
 {
     if (x->known == AMTUNLOCK_CALLER_ANONYMOUS) {
         ap_log_rerror(
-            APLOG_MARK, APLOG_WARNING, 0, x->r,
+            APLOG_MARK, APLOG_INFO, 0, x->r,
             AMTULOG(
                 0060) "access denied: nobody was authenticated; this location needs an AuthType and Require");
     }
@@ -226,7 +226,7 @@ static int refuse_method(exchange_t *x)
 static int refuse_type(exchange_t *x, const char *type)
 {
     if (strcmp(type, "multipart/encrypted") == 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
+        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, x->r,
                       AMTULOG(0061) "the client encrypts its messages because it speaks plain HTTP; it must "
                                     "use HTTPS here");
         return refuse(x, WSMAN_FAULT_UNSUPPORTED_FEATURE, HTTP_UNSUPPORTED_MEDIA_TYPE,

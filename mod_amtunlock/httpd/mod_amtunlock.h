@@ -12,7 +12,8 @@
 #include "jobs/jobs.h"
 #include "wsman/dispatch.h"
 
-extern module AP_MODULE_DECLARE_DATA amtunlock_module;
+/* The one symbol that httpd looks up; its own macro for that is empty here, and all else is hidden. */
+extern module AP_MODULE_DECLARE_DATA __attribute__((visibility("default"))) amtunlock_module;
 
 /* The number of a log line: unique, greppable, never reused. 0001-0199 are the httpd face's. */
 #define AMTULOG(n) "AMTU" #n ": "

@@ -1,4 +1,4 @@
-/* jobs.lua as it was when this program was built (library.S). */
+/* The Redis library (jobs.lua and its parts) as it was when this program was built (library.S). */
 #ifndef AMTUNLOCK_JOBS_LIBRARY_H
 #define AMTUNLOCK_JOBS_LIBRARY_H
 

@@ -370,6 +370,7 @@ static void write_names(wsman_writer_t *answer, const char *property, const apr_
     }
 }
 
+/* job NULL: the caller's latest. */
 static const wsman_fault_t *write_results(wsman_request_t *request, const char *job, int first, int count,
                                           wsman_writer_t *answer)
 {
@@ -389,20 +390,6 @@ static const wsman_fault_t *write_results(wsman_request_t *request, const char *
     return NULL;
 }
 
-/* The id of the caller's latest job in *job. */
-static const wsman_fault_t *latest_job(const wsman_request_t *request, const char **job)
-{
-    const manageability_context_t *with = manageability_context(request);
-    jobs_job_t *found = NULL;
-    const wsman_fault_t *fault =
-        manageability_fault_of(request, jobs_read(with->store, with->caller, NULL, &found, request->pool));
-
-    if (!fault) {
-        *job = found->id;
-    }
-    return fault;
-}
-
 const wsman_fault_t *manageability_get_unlocked_systems(wsman_request_t *request, wsman_writer_t *answer)
 {
     question_t question = {NULL, NULL, NULL, NULL};
@@ -416,11 +403,8 @@ const wsman_fault_t *manageability_get_unlocked_systems(wsman_request_t *request
         (fault = asked_number(request, question.count, &count))) {
         return fault;
     }
-    if (!instance_id) {
-        fault = latest_job(request, &job);
+    if (instance_id && !(job = manageability_job_id(instance_id))) {
+        return manageability_no_such_job(request);
     }
-    else if (!(job = manageability_job_id(instance_id))) {
-        fault = manageability_no_such_job(request);
-    }
-    return fault ? fault : write_results(request, job, first, count, answer);
+    return write_results(request, job, first, count, answer);
 }

@@ -25,7 +25,8 @@ typedef struct {
     /* Class and selectors of the instance's endpoint reference. */
     const wsman_class_t *(*reference)(wsman_request_t *request, const char *item, wsman_selector_t **selectors);
     /* Opens, takes up to `count` items from, and releases a context. A context that is unknown, expired or
-     * another caller's gives WSMAN_FAULT_ENUMERATION_CONTEXT. `expires` is in seconds. */
+     * another caller's gives WSMAN_FAULT_ENUMERATION_CONTEXT. `expires` is in seconds. A pull that leaves nothing
+     * sets *more to 0 and ends the context. */
     const wsman_fault_t *(*context_open)(wsman_request_t *request, const wsman_context_t *context, int expires,
                                          const char **id);
     const wsman_fault_t *(*context_pull)(wsman_request_t *request, const char *id, int count,

@@ -16,10 +16,13 @@ void wsman_write_header(wsman_writer_t *writer, wsman_ns_e ns, const char *local
 void wsman_header_begin(wsman_writer_t *writer);
 void wsman_header_end(wsman_writer_t *writer);
 
-/* Between begin and end, what is written is set aside; end adds it if `keep`, else it is forgotten. Returns
- * the bytes of UTF-8 that were set aside. Set-asides do not nest. */
-void wsman_aside_begin(wsman_writer_t *writer);
-apr_size_t wsman_aside_end(wsman_writer_t *writer, int keep);
+/* Between begin and end, what is written is set aside (set-asides nest); end returns its bytes of UTF-8.
+ * Paste writes it, once, where the writer is by then; what is never pasted is forgotten. */
+typedef struct wsman_aside_t wsman_aside_t;
+
+wsman_aside_t *wsman_aside_begin(wsman_writer_t *writer);
+apr_size_t wsman_aside_end(wsman_writer_t *writer, wsman_aside_t *aside);
+void wsman_aside_paste(wsman_writer_t *writer, wsman_aside_t *aside);
 
 /* Marks a prefix as used by text (a QName), so that it is declared. */
 void wsman_use(wsman_writer_t *writer, wsman_ns_e ns);

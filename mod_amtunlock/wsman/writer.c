@@ -38,11 +38,16 @@ typedef struct {
  */
 struct wsman_writer_t {
     apr_pool_t *pool;
-    fragment_t header, body, aside;
+    fragment_t header, body;
     fragment_t *current;
     fragment_t *before; /* the header was begun; goes on here after it */
     unsigned int used;  /* a bit for each wsman_ns_e */
     int failed;
+};
+
+struct wsman_aside_t {
+    fragment_t fragment;
+    fragment_t *outer;
 };
 
 static void check(wsman_writer_t *writer, int result)
@@ -111,26 +116,32 @@ apr_pool_t *wsman_writer_pool(const wsman_writer_t *writer)
     return writer->pool;
 }
 
-void wsman_aside_begin(wsman_writer_t *writer)
+wsman_aside_t *wsman_aside_begin(wsman_writer_t *writer)
 {
-    if (!writer->failed && !fragment_open(&writer->aside, writer->pool))
+    wsman_aside_t *aside = apr_pcalloc(writer->pool, sizeof(*aside));
+
+    if (!fragment_open(&aside->fragment, writer->pool))
         writer->failed = 1;
-    writer->current = &writer->aside;
+    aside->outer = writer->current;
+    writer->current = &aside->fragment;
+    return aside;
 }
 
-apr_size_t wsman_aside_end(wsman_writer_t *writer, int keep)
+apr_size_t wsman_aside_end(wsman_writer_t *writer, wsman_aside_t *aside)
 {
-    apr_size_t length = 0;
-
-    writer->current = &writer->body;
+    writer->current = aside->outer;
     if (writer->failed)
         return 0;
-    fragment_finish(writer, &writer->aside);
-    length = (apr_size_t)xmlBufferLength(writer->aside.buffer);
-    if (keep)
-        fragment_append(writer, &writer->body, &writer->aside);
-    fragment_close(&writer->aside, writer->pool);
-    return length;
+    fragment_finish(writer, &aside->fragment);
+    return (apr_size_t)xmlBufferLength(aside->fragment.buffer);
+}
+
+void wsman_aside_paste(wsman_writer_t *writer, wsman_aside_t *aside)
+{
+    if (writer->failed)
+        return;
+    fragment_append(writer, writer->current, &aside->fragment);
+    fragment_close(&aside->fragment, writer->pool);
 }
 
 void wsman_header_begin(wsman_writer_t *writer)

@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stack"))
 
 from amtu_stack import kdc, soap  # noqa: E402
+from amtu_stack.httpd import Settings  # noqa: E402
 from amtu_stack.places import build_folder  # noqa: E402
 from amtu_stack.process import wait_until  # noqa: E402
 from amtu_stack.stack import Options, Stack  # noqa: E402
@@ -35,15 +36,48 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "ends_children: a child of httpd ends during the test")
 
 
-def _bring_up(name, **options):
-    stack = Stack(build_folder() / "stack-tests" / name, Options(**options))
+GSSAPI = """
+    SetHandler amtunlock
+    AuthType GSSAPI
+    AuthName "AMT unlock"
+    GssapiConnectionBound On
+    GssapiAllowedMech krb5
+    Require valid-user
+"""
+# Places that differ in one thing from /wsman.
+PLACES = f"""
+<Location /few>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockMaxSystems 3
+    AMTUnlockCallerLimits jobs=2 systems=4 contexts=2
+    AMTUnlockJobStarted 0
+</Location>
+<Location /small>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockMaxBody 8192
+    AMTUnlockMaxSystems 3
+</Location>
+<Location /nobody>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockScope * false
+</Location>
+<Location /unpublished>{GSSAPI}</Location>
+<Location /ntlm-only>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockMech ntlm
+</Location>
+"""
+
+
+def _bring_up(name, settings=None, **options):
+    stack = Stack(build_folder() / "stack-tests" / name, Options(**options), settings=settings)
     stack.up()
     return stack
 
 
 @pytest.fixture(scope="session")
 def _shared_stack():
-    stack = _bring_up("httpd", systems=SYSTEMS, boot_seconds="1-1")
+    stack = _bring_up("httpd", Settings(extra=PLACES), systems=SYSTEMS, boot_seconds="1-1")
     yield stack
     stack.down()
 

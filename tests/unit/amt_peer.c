@@ -28,6 +28,8 @@ struct peer_t {
     peer_row_t rows[PEER_MAX_REQUESTS];
     size_t row_count;
     SSL_CTX *tls;
+    const char *greeting; /* or NULL */
+    int port;
     char address[INET_ADDRSTRLEN];
     int listener;
     int stop[2]; /* a pipe */
@@ -253,6 +255,10 @@ static void welcome(peer_t *peer)
             hang_up(c, 0);
         }
     }
+    else if (peer->greeting) {
+        give(c, peer->greeting, strlen(peer->greeting));
+        hang_up(c, 0);
+    }
     pthread_mutex_lock(&peer->lock);
     peer->connection_count++;
     pthread_mutex_unlock(&peer->lock);
@@ -295,7 +301,7 @@ static void bind_somewhere(peer_t *peer)
 
     for (int tries = 0; tries < 200; tries++) {
         unsigned int n = ((unsigned int)getpid() << 6) + turn++;
-        struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(peer->tls ? 16993 : 16992)};
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)peer->port)};
 
         snprintf(peer->address, sizeof(peer->address), "127.%u.%u.%u", 130 + (n >> 16) % 100, n >> 8 & 255,
                  1 + n % 254);
@@ -310,7 +316,7 @@ static void bind_somewhere(peer_t *peer)
     fail_msg("no free address for a test device");
 }
 
-peer_t *peer_start(const peer_row_t *rows, size_t count, SSL_CTX *tls)
+static peer_t *start(const peer_row_t *rows, size_t count, SSL_CTX *tls, int port, const char *greeting)
 {
     peer_t *peer = calloc(1, sizeof(*peer));
 
@@ -322,11 +328,23 @@ peer_t *peer_start(const peer_row_t *rows, size_t count, SSL_CTX *tls)
     }
     peer->row_count = count;
     peer->tls = tls;
+    peer->port = port;
+    peer->greeting = greeting;
     pthread_mutex_init(&peer->lock, NULL);
     assert_int_equal(pipe(peer->stop), 0);
     bind_somewhere(peer);
     assert_int_equal(pthread_create(&peer->thread, NULL, run, peer), 0);
     return peer;
+}
+
+peer_t *peer_start(const peer_row_t *rows, size_t count, SSL_CTX *tls)
+{
+    return start(rows, count, tls, tls ? 16993 : 16992, NULL);
+}
+
+peer_t *peer_start_greeter(const char *greeting)
+{
+    return start(NULL, 0, NULL, 16993, greeting);
 }
 
 void peer_stop(peer_t *peer)

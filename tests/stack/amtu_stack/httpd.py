@@ -173,12 +173,12 @@ class Httpd:
         for key in tls.glob("*.key"):
             key.chmod(0o600)
 
-    def configure(self):
-        """Writes httpd.conf from the settings."""
+    def text(self):
+        """httpd.conf by the settings."""
         names = (f"mpm_{self.settings.mpm}", *MODULE_NAMES)
         www = self.places.roles["www-data"]
         owner = self.places.roles["amtunlock"]
-        self.places.write(self.config, SERVER.format(
+        return SERVER.format(
             root=self.root, http=self.http, https=self.https, servers=self.settings.servers,
             identity=f"User {www.httpd_name()}\nGroup {www.httpd_group()}" if www.uid is not None else "",
             modules="\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in names),
@@ -189,7 +189,11 @@ class Httpd:
             mechanisms=self.settings.mechanisms, worker="On" if self.settings.supervise else "Off",
             worker_program=self.places.program("amtunlockd"), worker_config=self.worker.config,
             worker_user=f"AMTUnlockWorkerUser {owner.httpd_name()}" if owner.uid is not None else "",
-            extra=self.settings.extra))
+            extra=self.settings.extra)
+
+    def configure(self):
+        """Writes httpd.conf from the settings."""
+        return self.places.write(self.config, self.text())
 
     def environment(self):
         made = {"KRB5_CONFIG": str(self.realm.config), "KRB5_KTNAME": f"FILE:{self.realm.keytab}",
@@ -198,12 +202,10 @@ class Httpd:
             made["NTLM_USER_FILE"] = str(self.ntlm_users)
         return {**made, **sanitizer(self.places.program("mod_amtunlock.so"))}
 
-    def _command(self, *more):
-        return [PROGRAM, "-d", self.root, "-f", self.config, *more]
-
-    def check(self):
-        """What `httpd -t` says: (exit status, text)."""
-        done = subprocess.run([str(word) for word in self._command("-t")], capture_output=True, text=True, check=False,
+    def check(self, config=None):
+        """What `httpd -t` says of a configuration: (exit status, text)."""
+        words = [PROGRAM, "-d", self.root, "-f", config or self.config, "-t"]
+        done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False,
                               env={**os.environ, **self.environment()}, stdin=subprocess.DEVNULL)
         return done.returncode, done.stderr + done.stdout
 
@@ -224,7 +226,8 @@ class Httpd:
         status, text = self.check()
         if status != 0:
             raise Failure(f"httpd refuses its configuration {self.config}:\n{text.strip()}")
-        process = start("httpd", self._command("-D", "FOREGROUND"), self.places.log("httpd-start"), self.environment())
+        process = start("httpd", [PROGRAM, "-d", self.root, "-f", self.config, "-D", "FOREGROUND"],
+                        self.places.log("httpd-start"), self.environment())
         try:
             await_answer(process, lambda: ports.connects(self.http) and ports.connects(self.https), 15, self.error_log)
         except Failure:

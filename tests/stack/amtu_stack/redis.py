@@ -81,12 +81,13 @@ class Redis:
         return self.places.write(self.socket.parent / "users.acl", "\n".join(lines) + "\n", "redis", 0o600)
 
     def _write_configuration(self):
-        """The product's redis.conf; what differs in a test comes after it and wins."""
+        """The product's redis.conf, less what differs in a test."""
         folder = self.socket.parent
         own = {"port": 0, "unixsocket": self.socket, "unixsocketperm": 666, "dir": folder / "data",
                "aclfile": folder / "users.acl", "daemonize": "no", "supervised": "no", "logfile": '""',
                "pidfile": '""'}
-        lines = [CONFIGURATION.read_text(), *(f"{name} {value}" for name, value in own.items())]
+        kept = [line for line in CONFIGURATION.read_text().splitlines() if line.partition(" ")[0] not in own]
+        lines = [*kept, *(f"{name} {value}" for name, value in own.items())]
         return self.places.write(folder / "redis.conf", "\n".join(lines) + "\n")
 
     def client(self, seconds=5.0):

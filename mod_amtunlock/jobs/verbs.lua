@@ -1,0 +1,49 @@
+-- What Redis is told of the library: the verbs and their flags.
+
+-- A verb that ends, hands over or keeps what was begun must work in a full Redis too.
+local VERBS = {
+    { 'submit' },
+    { 'read', 'no-writes' },
+    { 'results', 'no-writes' },
+    { 'errors', 'no-writes' },
+    { 'list', 'no-writes' },
+    { 'cancel', 'allow-oom' },
+    { 'forget', 'allow-oom' },
+    { 'context_open' },
+    { 'context_pull' },
+    { 'context_release', 'allow-oom' },
+    { 'overview', 'no-writes' },
+    { 'claim' },
+    { 'renew', 'allow-oom' },
+    { 'intend', 'allow-oom' },
+    { 'progress', 'allow-oom' },
+    { 'finish', 'allow-oom' },
+    { 'release', 'allow-oom' },
+    { 'reap', 'allow-oom' },
+    { 'reassert', 'allow-oom' },
+    { 'publish_chunk' },
+    { 'publish_switch' },
+}
+
+for i = 1, #VERBS do -- pairs() does not exist yet while the library loads
+    local name, flag = VERBS[i][1], VERBS[i][2]
+    redis.register_function({
+        function_name = 'amtunlock_' .. name,
+        flags = { flag },
+        callback = function(_, args)
+            if args[1] ~= SCHEMA then
+                return { 'outdated', SCHEMA }
+            end
+            local time = call('TIME')
+            return verbs[name](time[1] * 1000000 + time[2], reader(args))
+        end,
+    })
+end
+
+redis.register_function({
+    function_name = 'amtunlock_schema',
+    flags = { 'no-writes' },
+    callback = function()
+        return { 'ok', SCHEMA }
+    end,
+})

@@ -1,0 +1,383 @@
+-- What workers ask for. Part of the library that jobs.lua begins.
+
+-- ---- claim -----------------------------------------------------------------------------------------------------
+
+local function start(now, id)
+    if call('HGET', key('job', id), 'state') == NEW then
+        call('HSET', key('job', id), 'state', RUNNING, 'started', text(now))
+    end
+end
+
+local function own(now, id, sid, task, claim, state)
+    task.fence, task.worker = next_fence(now), claim.worker
+    call('HSET', key('system', sid), 'job', id, 'fence', task.fence, 'worker', claim.worker)
+    call('ZADD', key('leases'), text(now + claim.lease), sid)
+    start(now, id)
+    move(now, id, sid, task, state)
+    local intent = state == 'K' and call('HGET', key('system', sid), 'intent') or ''
+    local caller, peer, mechanism = unpack(call('HMGET', key('job', id), 'caller', 'peer', 'mechanism'))
+    claim.tasks[#claim.tasks + 1] =
+        { id, sid, task.fence, state == 'K' and '1' or '0', intent, caller, peer, mechanism }
+end
+
+-- One entry of the queue: claimed, joined, put off or ended; nothing where the entry is stale.
+local function take_queued(now, claim, id, sid)
+    local task = read_task(id, sid)
+    if not task or task.state ~= 'Q' then
+        return
+    end
+    if number(call('HGET', key('job', id), 'start_by')) < now then
+        end_task(now, id, sid, task, 'F', 'timeout', '')
+    elseif call('HEXISTS', claim.inventory, 's:' .. sid) == 0 then
+        end_task(now, id, sid, task, 'F', 'not-available', '')
+    elseif call('EXISTS', key('system', sid)) == 1 then
+        call('ZADD', key('system', sid, 'waiters'), 'NX', text(now), id)
+        start(now, id)
+        move(now, id, sid, task, 'J')
+        tally('joined')
+    elseif call('EXISTS', key('cool', sid)) == 1 then
+        local again = now + call('PTTL', key('cool', sid)) * 1000
+        call('ZADD', key('retry'), text(again), id .. '|' .. sid)
+    else
+        own(now, id, sid, task, claim, 'C')
+    end
+end
+
+local function take_look(now, claim, id, sid)
+    local task = read_task(id, sid)
+    if not task or task.state ~= 'L' then
+        return
+    end
+    if number(task.deadline) < now or call('HEXISTS', claim.inventory, 's:' .. sid) == 0 then
+        conclude(now, id, sid, task, 'F', 'indeterminate', task.step)
+    else
+        own(now, id, sid, task, claim, 'K')
+    end
+end
+
+local function requeue_due(now)
+    for _, entry in ipairs(call('ZRANGEBYSCORE', key('retry'), '-inf', text(now), 'LIMIT', 0, 100)) do
+        local owner = call('HGET', key('job', entry:match('^[^|]*')), 'owner')
+        call('ZREM', key('retry'), entry)
+        if owner then
+            call('LPUSH', key('queue', owner), entry)
+            call('ZADD', key('ring'), 'NX', text(now), owner)
+        end
+    end
+end
+
+-- The next entry of the caller served longest ago. Each turn gets a later score than all before it.
+local function next_queued(turn)
+    while true do
+        local owner = call('ZRANGE', key('ring'), 0, 0)[1]
+        if not owner then
+            return nil
+        end
+        local entry = call('LPOP', key('queue', owner))
+        if entry then
+            call('ZADD', key('ring'), text(turn), owner)
+            return entry
+        end
+        call('ZREM', key('ring'), owner)
+    end
+end
+
+function verbs.claim(now, read)
+    local claim = { tasks = {} }
+    local digest
+    claim.worker, digest = read.take(2)
+    local max, not_after = math.min(read.number(), CLAIMED_A_CALL), read.number()
+    claim.lease = read.number()
+    if late(now, not_after) then
+        return { 'late' }
+    end
+    local generation, live = unpack(call('HMGET', key('inventory'), 'generation', 'digest'))
+    if live ~= digest then
+        return { 'refused', 'inventory' }
+    end
+    claim.inventory = key('inventory', generation)
+    requeue_due(now)
+    -- A bound on entries, not only on tasks claimed: stale and joined ones cost time too.
+    for turn = 1, 4 * max + 100 do
+        if #claim.tasks >= max then
+            break
+        end
+        local look = call('LPOP', key('looks'))
+        local entry = look or next_queued(now + turn)
+        if not entry then
+            break
+        end
+        local id, sid = entry:match('^([^|]*)|(.*)$')
+        local take = look and take_look or take_queued
+        take(now, claim, id, sid)
+    end
+    local more = call('EXISTS', key('looks'), key('ring')) > 0
+    if more then
+        ring_bell()
+    end
+    return { 'ok', more and '1' or '0', claim.tasks }
+end
+
+-- ---- what it holds ---------------------------------------------------------------------------------------------
+
+-- Only what is named is renewed. What this worker has and has not named for a lease, because the answer to its
+-- claim was lost, it does not know of: that goes to others.
+local function sweep(now, worker)
+    for _, sid in ipairs(call('ZRANGEBYSCORE', key('leases'), '-inf', text(now))) do
+        if call('HGET', key('system', sid), 'worker') == worker then
+            lose(now, sid)
+        end
+    end
+end
+
+function verbs.renew(now, read)
+    local worker, about, last = read.take(3)
+    local lease = read.number()
+    local lost, kept = {}, {}
+    while read.more() do
+        local id, sid, fence = read.take(3)
+        local task = held(id, sid, worker, fence)
+        local goes_on = task and (task.state == 'C' or INTENDED[task.state])
+        if task and not goes_on then -- cancelled
+            let_go(now, id, sid, task)
+        elseif task and task.state == 'K' and number(task.deadline) < now then
+            conclude(now, id, sid, task, 'F', 'indeterminate', task.step)
+            goes_on = false
+        end
+        if goes_on then
+            kept[#kept + 1] = text(now + lease)
+            kept[#kept + 1] = sid
+        else
+            lost[#lost + 1] = { id, sid, fence }
+        end
+    end
+    write_many('ZADD', key('leases'), kept)
+    if last == '1' then
+        sweep(now, worker)
+        call('SET', key('worker', worker), about, 'PX', text(math.ceil(lease / 2000)))
+        call('ZADD', key('workers'), text(now), worker)
+        call('ZREMRANGEBYSCORE', key('workers'), '-inf', text(now - 2 * lease))
+    end
+    return { 'ok', lost }
+end
+
+local function refused(id, sid)
+    local task = read_task(id, sid)
+    return { 'refused', task and 'the task is ' .. task.state .. ', fence ' .. task.fence or 'no such task' }
+end
+
+-- Two lines of the inventory may name one device.
+local function device_taken(device, sid)
+    local other = device ~= '' and call('GET', key('device', device))
+    return other and other ~= sid and call('HGET', key('system', other), 'device') == device and other
+end
+
+function verbs.intend(now, read)
+    local worker, id, sid, fence, step = read.take(5)
+    local not_after, deadline = read.number(), read.number()
+    local device, intent = read.take(2)
+    if late(now, not_after) then
+        return { 'late' }
+    end
+    local task = held(id, sid, worker, fence)
+    if task and task.state == 'I' and task.intent_fence == fence then
+        return { 'already' }
+    end
+    if not task or task.state ~= 'C' or task.intent_fence ~= '' then
+        return refused(id, sid)
+    end
+    if number(call('ZSCORE', key('leases'), sid)) < now then
+        return { 'refused', 'the lease has ended' }
+    end
+    local other = device_taken(device, sid)
+    if other then
+        return { 'conflict', 'the same device is being unlocked as ' .. other }
+    end
+    task.intent_fence, task.step, task.deadline = fence, clean(step), text(now + deadline)
+    call('HSET', key('system', sid), 'intent', intent, 'device', device)
+    if device ~= '' then
+        call('SET', key('device', device), sid)
+    end
+    move(now, id, sid, task, 'I')
+    return { 'ok' }
+end
+
+local BEFORE = { P = { I = true, P = true }, B = { I = true, P = true, B = true } }
+
+function verbs.progress(now, read)
+    local worker, id, sid, fence, step, state = read.take(6)
+    local task = held(id, sid, worker, fence)
+    if not task or not (BEFORE[state] and BEFORE[state][task.state]) then
+        return refused(id, sid)
+    end
+    step = clean(step)
+    if task.state == state and task.step == step then
+        return { 'already' }
+    end
+    task.step = step
+    move(now, id, sid, task, state)
+    return { 'ok' }
+end
+
+function verbs.finish(now, read)
+    local worker, id, sid, fence, step, state, reason = read.take(7)
+    if state ~= 'U' and state ~= 'F' then
+        error('a task ends U or F, not ' .. state)
+    end
+    local task = held(id, sid, worker, fence)
+    if task and (task.state == 'C' or INTENDED[task.state]) then
+        conclude(now, id, sid, task, state, reason, clean(step))
+        return { 'ok' }
+    end
+    task = read_task(id, sid)
+    if task and task.state == state and task.reason == reason and task.fence == fence and task.worker == worker then
+        return { 'already' }
+    end
+    return refused(id, sid)
+end
+
+function verbs.release(now, read)
+    local worker, id, sid, fence, step = read.take(5)
+    local task = held(id, sid, worker, fence)
+    if task then
+        task.step = clean(step)
+        let_go(now, id, sid, task)
+        return { 'ok' }
+    end
+    task = read_task(id, sid)
+    if task and (task.state == 'Q' or task.state == 'L') and task.fence == fence and task.worker == worker then
+        return { 'already' }
+    end
+    return refused(id, sid)
+end
+
+-- ---- what others left ------------------------------------------------------------------------------------------
+
+local function end_stale_looks(now)
+    local count = 0
+    for _, entry in ipairs(call('LRANGE', key('looks'), 0, REAPED_A_CALL - 1)) do
+        local id, sid = entry:match('^([^|]*)|(.*)$')
+        local task = read_task(id, sid)
+        if task and task.state == 'L' and number(task.deadline) < now then
+            conclude(now, id, sid, task, 'F', 'indeterminate', task.step)
+            count = count + 1
+        end
+    end
+    return count
+end
+
+function verbs.reap(now, read)
+    local _, lease, grace = read.take(1), read.number(), read.number()
+    local over = call('ZRANGEBYSCORE', key('leases'), '-inf', text(now - grace), 'LIMIT', 0, REAPED_A_CALL)
+    -- Redis' clock was set back: no lease is given that long.
+    local beyond = call('ZRANGEBYSCORE', key('leases'), '(' .. text(now + 2 * lease), '+inf', 'LIMIT', 0,
+        REAPED_A_CALL)
+    for _, sid in ipairs(over) do
+        lose(now, sid)
+    end
+    for _, sid in ipairs(beyond) do
+        lose(now, sid)
+    end
+    local reaped = #over + #beyond + end_stale_looks(now) + end_all_overdue(now, 20)
+    for _, owner in ipairs(call('ZRANGE', key('callers'), 0, 15)) do
+        if call('EXISTS', key('jobs', owner)) == 0 then
+            call('ZREM', key('callers'), owner)
+        end
+    end
+    return { 'ok', text(reaped) }
+end
+
+-- After Redis lost what it had acknowledged: a worker tells it an intent from its memory or its audit record. A
+-- task that Redis remembers before its intent is looked at from now on, and never powered.
+function verbs.reassert(now, read)
+    local worker, id, sid, fence, step = read.take(5)
+    local deadline = read.number()
+    local device, intent = read.take(2)
+    local task = read_task(id, sid)
+    if not task then
+        return { 'none' }
+    end
+    if task.intent_fence ~= '' then
+        if held(id, sid, task.worker, fence) and task.worker ~= worker and INTENDED[task.state] then
+            let_go(now, id, sid, task) -- by this worker's life before this one
+            return { 'ok' }
+        end
+        return { 'already' }
+    end
+    if task.state ~= 'Q' and task.state ~= 'C' and task.state ~= 'J' then
+        return refused(id, sid)
+    end
+    task.fence, task.intent_fence, task.worker = fence, fence, worker
+    task.step, task.deadline = clean(step), text(now + deadline)
+    local owner = call('HGET', key('system', sid), 'job')
+    if owner and owner ~= id then -- another job's unlock is under way: that one reports on the PC, not this
+        end_task(now, id, sid, task, 'F', 'indeterminate', task.step)
+        return { 'ok' }
+    end
+    call('HSET', key('system', sid), 'job', id, 'fence', fence, 'worker', '', 'intent', intent, 'device', device)
+    call('ZREM', key('leases'), sid)
+    if device ~= '' then
+        call('SET', key('device', device), sid)
+    end
+    if number(call('GET', key('fence'))) < number(fence) then
+        call('SET', key('fence'), fence)
+    end
+    start(now, id)
+    move(now, id, sid, task, 'L')
+    call('RPUSH', key('looks'), id .. '|' .. sid)
+    ring_bell()
+    return { 'ok' }
+end
+
+-- ---- publishing the inventory ----------------------------------------------------------------------------------
+
+-- Systems as: sid, group, method, how many keys, the keys.
+function verbs.publish_chunk(_, read)
+    local staged = key('inventory', (read.take(1)))
+    local fields = {}
+    while read.more() do
+        local sid, group, method = read.take(3)
+        fields[#fields + 1] = 's:' .. sid
+        fields[#fields + 1] = group .. '|' .. method
+        for _ = 1, read.number() do
+            fields[#fields + 1] = 'n:' .. read.take(1)
+            fields[#fields + 1] = sid
+        end
+    end
+    write_many('HSET', staged, fields)
+    call('EXPIRE', staged, STAGED_S)
+    return { 'ok' }
+end
+
+-- With generation '' it only asks whether publishing is called for.
+function verbs.publish_switch(now, read)
+    local worker, generation, digest = read.take(3)
+    local written, systems, fields = read.number(), read.number(), read.number()
+    local live = key('inventory')
+    local previous, live_digest, live_written = unpack(call('HMGET', live, 'generation', 'digest', 'written'))
+    local verdict
+    if previous and live_digest == digest and call('EXISTS', key('inventory', previous)) == 1 then
+        call('HSET', live, 'written', text(math.max(written, number(live_written))))
+        verdict = { 'already' }
+    elseif previous and written < number(live_written) then
+        verdict = { 'refused', 'a newer inventory is published' }
+    elseif generation == '' then
+        return { 'ok' }
+    elseif call('HLEN', key('inventory', generation)) ~= fields then
+        verdict = { 'conflict', 'not every chunk arrived, or two systems share a name' }
+    end
+    if verdict then
+        if generation ~= '' then
+            call('UNLINK', key('inventory', generation))
+        end
+        return verdict
+    end
+    call('PERSIST', key('inventory', generation))
+    call('HSET', live, 'generation', generation, 'digest', digest, 'written', text(written), 'systems',
+        text(systems), 'published', text(now), 'by', worker)
+    if previous then
+        call('EXPIRE', key('inventory', previous), RETIRED_S)
+    end
+    ring_bell()
+    return { 'ok' }
+end

@@ -1,0 +1,256 @@
+/* See engine.h. */
+#include "worker/engine.h"
+
+#include <sys/time.h>
+
+#include <apr_allocator.h>
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+#include <apr_thread_proc.h>
+
+#include "worker/log.h"
+#include "worker/methods.h"
+#include "worker/seat.h"
+
+/* What the allocator keeps for the next unlocks; more goes back to the system. */
+#define KEEP_FREE (4 * 1024 * 1024)
+
+/* ---- the intake's side --------------------------------------------------------------------------------- */
+
+/* Called with the leases' lock held: wakes only. */
+static void on_lost(lease_t *lease)
+{
+    engine_t *engine = ((seat_t *)lease->owner)->engine;
+    atomic_store(&engine->lost, 1);
+    waker_wake(&engine->waker);
+}
+
+static void copy_task(jobs_task_t *to, const jobs_task_t *from, apr_pool_t *pool)
+{
+    *to = *from;
+    to->job = apr_pstrdup(pool, from->job);
+    to->sid = apr_pstrdup(pool, from->sid);
+    to->fence = apr_pstrdup(pool, from->fence);
+    to->intent = apr_pstrdup(pool, from->intent);
+    to->caller = apr_pstrdup(pool, from->caller);
+    to->peer = apr_pstrdup(pool, from->peer);
+    to->mechanism = apr_pstrdup(pool, from->mechanism);
+}
+
+static seat_t *make_seat(engine_t *engine, const jobs_task_t *task, setup_t *setup,
+                         const inventory_system_t *system)
+{
+    apr_pool_t *pool = NULL;
+    if (apr_pool_create_ex(&pool, NULL, NULL, engine->allocator) != APR_SUCCESS)
+        return NULL;
+    seat_t *seat = apr_pcalloc(pool, sizeof(*seat));
+    seat->pool = pool;
+    seat->engine = engine;
+    seat->setup = setup_hold(setup);
+    copy_task(&seat->task, task, pool);
+    for (int kind = 0; kind < MAILS_A_SEAT; kind++) {
+        seat->mail[kind].kind = (mail_kind_e)kind;
+        seat->mail[kind].seat = seat;
+    }
+    seat->lease.on_lost = on_lost;
+    seat->lease.owner = seat;
+    seat->unlock.ports = &seat_ports;
+    seat->unlock.task = &seat->task;
+    seat->unlock.system = system;
+    seat->unlock.method = method_find(system->method);
+    seat->unlock.pool = pool;
+    return seat;
+}
+
+apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, setup_t *setup,
+                         const inventory_system_t *system)
+{
+    seat_t *seat = make_seat(engine, task, setup, system);
+    if (seat == NULL)
+        return APR_ENOMEM;
+    atomic_fetch_add(&engine->load, 1);
+    leases_add(engine->options.leases, &seat->lease, &seat->task);
+    seat_post(seat, MAIL_ARRIVED);
+    return APR_SUCCESS;
+}
+
+int engine_load(const engine_t *engine)
+{
+    return atomic_load(&engine->load);
+}
+
+void engine_drain(engine_t *engine, int leave)
+{
+    atomic_store(&engine->draining, leave ? 2 : 1);
+    waker_wake(&engine->waker);
+}
+
+/* ---- mail ---------------------------------------------------------------------------------------------- */
+
+void seat_post(seat_t *seat, mail_kind_e kind)
+{
+    engine_t *engine = seat->engine;
+    /* The inbox has room for all mail of all seats; a seat that is gone from it would be a lost PC. */
+    if (apr_queue_trypush(engine->inbox, &seat->mail[kind]) != APR_SUCCESS)
+        log_error("AMTU0501", "an engine's inbox is full, which cannot be", "system", seat->task.sid);
+    waker_wake(&engine->waker);
+}
+
+static void arrive(seat_t *seat)
+{
+    seat_begin(seat);
+    if (seat->engine->drained)
+        unlock_drain(&seat->unlock, seat->engine->drained == 2);
+}
+
+static void open_mail(engine_t *engine)
+{
+    static void (*const handlers[])(seat_t *) = {
+        [MAIL_ARRIVED] = arrive, [MAIL_STORED] = seat_stored, [MAIL_CHORE_DONE] = seat_chore_done};
+    void *taken = NULL;
+    while (apr_queue_trypop(engine->inbox, &taken) == APR_SUCCESS) {
+        const mail_t *mail = taken;
+        handlers[mail->kind](mail->seat);
+    }
+}
+
+/* ---- what is told to all seats --------------------------------------------------------------------------
+ */
+
+/* An unlock that ends leaves the ring at once, so the walk keeps the next one in hand. */
+static void tell_lost(engine_t *engine)
+{
+    seat_t *seat, *next;
+    APR_RING_FOREACH_SAFE(seat, next, &engine->seats, seat_t, link)
+    {
+        if (atomic_load(&seat->lease.lost))
+            unlock_lost(&seat->unlock);
+    }
+}
+
+static void tell_drain(engine_t *engine, int draining)
+{
+    seat_t *seat, *next;
+    engine->drained = draining;
+    APR_RING_FOREACH_SAFE(seat, next, &engine->seats, seat_t, link)
+    {
+        unlock_drain(&seat->unlock, draining == 2);
+    }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *data)
+{
+    engine_t *engine = data;
+    (void)fd;
+    (void)what;
+    waker_clear(&engine->waker);
+    open_mail(engine);
+    if (atomic_exchange(&engine->lost, 0))
+        tell_lost(engine);
+    int draining = atomic_load(&engine->draining);
+    if (draining != engine->drained)
+        tell_drain(engine, draining);
+    turns_serve(engine);
+    seats_free(engine);
+    if (atomic_load(&engine->stopping))
+        event_base_loopbreak(engine->base);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *data)
+{
+    (void)fd;
+    (void)what;
+    turns_serve(data);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------- */
+
+/* The worker has waited for the unlocks; what is here now is left to its lease. The store and the chores have
+ * ended before, so nobody has anything of a seat. */
+static void drop_seats(engine_t *engine)
+{
+    while (!APR_RING_EMPTY(&engine->seats, seat_t, link))
+        seat_drop(APR_RING_FIRST(&engine->seats));
+    while (!APR_RING_EMPTY(&engine->ending, seat_t, link))
+        seat_drop(APR_RING_FIRST(&engine->ending));
+}
+
+static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+{
+    engine_t *engine = data;
+    event_base_loop(engine->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    drop_seats(engine);
+    apr_thread_exit(thread, APR_SUCCESS);
+    return NULL;
+}
+
+static apr_status_t free_base(void *data)
+{
+    engine_t *engine = data;
+    if (engine->wake_event)
+        event_free(engine->wake_event);
+    if (engine->turn_event)
+        event_free(engine->turn_event);
+    event_base_free(engine->base);
+    return APR_SUCCESS;
+}
+
+static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
+{
+    engine->base = event_base_new();
+    if (engine->base == NULL)
+        return APR_ENOMEM;
+    apr_pool_cleanup_register(pool, engine, free_base, apr_pool_cleanup_null);
+    apr_status_t rv = amt_loop_create(&engine->loop, engine->base, pool);
+    if (rv != APR_SUCCESS)
+        return rv;
+    engine->wake_event = event_new(engine->base, engine->waker.fd, EV_READ | EV_PERSIST, on_wake, engine);
+    engine->turn_event = event_new(engine->base, -1, 0, on_turn, engine);
+    if (engine->wake_event == NULL || engine->turn_event == NULL)
+        return APR_ENOMEM;
+    event_add(engine->wake_event, NULL);
+    return APR_SUCCESS;
+}
+
+static apr_status_t make_allocator(engine_t *engine, apr_pool_t *pool)
+{
+    apr_thread_mutex_t *lock = NULL;
+    apr_status_t rv = apr_allocator_create(&engine->allocator);
+    if (rv != APR_SUCCESS)
+        return rv;
+    apr_allocator_max_free_set(engine->allocator, KEEP_FREE);
+    rv = apr_thread_mutex_create(&lock, APR_THREAD_MUTEX_DEFAULT, pool);
+    apr_allocator_mutex_set(engine->allocator, lock);
+    return rv;
+}
+
+apr_status_t engine_start(engine_t **engine, const engine_options_t *options, apr_pool_t *pool)
+{
+    engine_t *made = apr_pcalloc(pool, sizeof(*made));
+    unsigned int room = (unsigned int)options->slots * MAILS_A_SEAT;
+    made->options = *options;
+    made->pool = pool;
+    APR_RING_INIT(&made->seats, seat_t, link);
+    APR_RING_INIT(&made->ending, seat_t, link);
+    APR_RING_INIT(&made->turns_waiting, seat_t, turn_link);
+    APR_RING_INIT(&made->turns_had, seat_t, turn_link);
+    apr_status_t rv = make_allocator(made, pool);
+    if (rv == APR_SUCCESS)
+        rv = apr_queue_create(&made->inbox, room, pool);
+    if (rv == APR_SUCCESS)
+        rv = waker_open(&made->waker, pool);
+    if (rv == APR_SUCCESS)
+        rv = make_loop(made, pool);
+    if (rv == APR_SUCCESS)
+        rv = apr_thread_create(&made->thread, NULL, run, made, pool);
+    *engine = made;
+    return rv;
+}
+
+void engine_stop(engine_t *engine)
+{
+    apr_status_t ended;
+    atomic_store(&engine->stopping, 1);
+    waker_wake(&engine->waker);
+    apr_thread_join(&ended, engine->thread);
+}

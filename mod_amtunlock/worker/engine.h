@@ -1,0 +1,45 @@
+/* An engine: one thread, one event loop, a curl multi handle behind the AMT client, and any number of unlocks
+ * that each wait for one thing at a time. Nothing here blocks.
+ *
+ * Whose is what: the intake thread makes an unlock's pool from the engine's allocator and hands it over
+ * through the inbox; from then on the engine's thread alone allocates from it and destroys it. The store,
+ * lease and chore threads read only what was handed to them and write only their answers.
+ */
+#ifndef AMTUNLOCK_WORKER_ENGINE_H
+#define AMTUNLOCK_WORKER_ENGINE_H
+
+#include <apr_pools.h>
+
+#include "jobs/jobs.h"
+#include "worker/chores.h"
+#include "worker/lease.h"
+#include "worker/setup.h"
+#include "worker/store_thread.h"
+
+typedef struct engine_t engine_t;
+
+/* What the engines of a worker share. Must outlive them. */
+typedef struct {
+    chores_t *chores;
+    leases_t *leases;
+    store_t *store;
+    int slots;    /* unlocks at a time, over all engines */
+    int connects; /* first connections under way at a time, this engine */
+} engine_options_t;
+
+apr_status_t engine_start(engine_t **engine, const engine_options_t *options, apr_pool_t *pool);
+/* Ends and joins the thread; unlocks that are still there are dropped where they stand. */
+void engine_stop(engine_t *engine);
+
+/* From the intake thread, at most `slots` at a time. Copies the task, holds the setup. `system` is of that
+ * setup. */
+apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, setup_t *setup,
+                         const inventory_system_t *system);
+
+/* Any thread. Unlocks that this engine has, those in its inbox included. */
+int engine_load(const engine_t *engine);
+/* Any thread. See unlock_drain(); holds for unlocks that come later, too. May be called again with leave set.
+ */
+void engine_drain(engine_t *engine, int leave);
+
+#endif

@@ -1,0 +1,328 @@
+/* See intake.h. */
+#include "worker/intake.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+#include <apr_thread_proc.h>
+
+#include "worker/log.h"
+#include "worker/methods.h"
+#include "worker/waker.h"
+
+#define REDIS_TIMEOUT apr_time_from_sec(3)
+#define BELL_TIMEOUT apr_time_from_sec(3) /* of the connection; a wait on it is shorter */
+#define BELL_WAIT apr_time_from_sec(1)
+#define REAP_EVERY apr_time_from_sec(1)
+#define CLAIM_MAX 128
+#define ASK_INVENTORY_EVERY apr_time_from_sec(10)
+#define RUN_ID_MAX 64
+
+struct intake_t {
+    intake_options_t options;
+    apr_thread_t *thread;
+    waker_t waker;
+    atomic_int stopping, ended;
+    apr_thread_mutex_t *lock; /* guards offered */
+    setup_t *offered;
+
+    /* The thread's own. */
+    setup_t *setup; /* claimed by */
+    int ready;      /* the library is loaded, and setup's inventory is the live one, or a newer one is */
+    int not_ours;   /* the live inventory is another; said once */
+    apr_time_t ask_again; /* whether it still is */
+    jobs_connection_t *connection, *bell;
+    char run_id[RUN_ID_MAX]; /* of the Redis that was made ready */
+    apr_time_t hold_until;   /* no claims before, by jobs_boottime() */
+    apr_time_t reap_due;
+    int away; /* Redis; said once */
+};
+
+/* ---- making Redis ready -------------------------------------------------------------------------------- */
+
+static int is_well(intake_t *intake, const jobs_result_t *result)
+{
+    int away = result->outcome == JOBS_UNAVAILABLE;
+    if (away && !intake->away)
+        log_error("AMTU0441", "Redis does not answer, nothing is claimed", "text", result->text);
+    if (!away && intake->away)
+        log_info("AMTU0442", "Redis answers again");
+    intake->away = away;
+    if (away) /* who knows what Redis comes back as */
+        intake->ready = 0;
+    return result->outcome == JOBS_OK || result->outcome == JOBS_ALREADY;
+}
+
+static void take_offered(intake_t *intake)
+{
+    apr_thread_mutex_lock(intake->lock);
+    setup_t *offered = intake->offered;
+    intake->offered = NULL;
+    apr_thread_mutex_unlock(intake->lock);
+    if (offered == NULL)
+        return;
+    setup_drop(intake->setup);
+    intake->setup = offered;
+    intake->ready = 0;
+    intake->not_ours = 0;
+}
+
+/* Where another worker's file is newer, ours is not published: it is when it becomes the newer one. */
+static int publish(intake_t *intake, apr_pool_t *pool)
+{
+    const inventory_t *inventory = setup_inventory(intake->setup);
+    jobs_result_t result = inventory_publish(inventory, intake->connection, intake->options.worker, pool);
+    if (result.outcome == JOBS_REFUSED) {
+        if (!intake->not_ours)
+            log_warn("AMTU0443", "the published inventory is newer than this worker's: nothing is claimed",
+                     "text", result.text, "digest", inventory_digest(inventory));
+        intake->not_ours = 1;
+        return 1;
+    }
+    if (!is_well(intake, &result)) {
+        if (result.outcome != JOBS_UNAVAILABLE)
+            log_error("AMTU0444", "the inventory was not published", "text", result.text);
+        return 0;
+    }
+    if (result.outcome == JOBS_OK)
+        log_info("AMTU0445", "inventory published", "systems",
+                 log_number(LOG_NUMBER, inventory_count(inventory)), "digest", inventory_digest(inventory));
+    return 1;
+}
+
+static int is_same_redis(const intake_t *intake)
+{
+    return strcmp(jobs_connection_run_id(intake->connection), intake->run_id) == 0;
+}
+
+/* A Redis that came back as another process may have forgotten what it acknowledged. Until every worker's
+ * leases there have run out, a claim could begin what another has begun. */
+static void note_run_id(intake_t *intake)
+{
+    if (is_same_redis(intake))
+        return;
+    if (intake->run_id[0] != '\0') {
+        intake->hold_until = jobs_boottime() + JOBS_LEASE + JOBS_GRACE;
+        log_warn("AMTU0446", "Redis was started anew: nothing is claimed until all leases have run out",
+                 "seconds", log_number(LOG_NUMBER, apr_time_sec(JOBS_LEASE + JOBS_GRACE)));
+    }
+    apr_cpystrn(intake->run_id, jobs_connection_run_id(intake->connection), sizeof(intake->run_id));
+}
+
+/* Nonzero: the library is there and our inventory published. */
+static int make_ready(intake_t *intake, apr_pool_t *pool)
+{
+    take_offered(intake);
+    if (intake->ready && is_same_redis(intake))
+        return 1;
+    jobs_result_t result = jobs_library_load(intake->connection);
+    if (result.outcome == JOBS_OUTDATED) {
+        log_error("AMTU0447", "Redis serves a newer version; this worker stops", "text", result.text);
+        intake->options.on_outdated(intake->options.baton);
+        return 0;
+    }
+    if (!is_well(intake, &result))
+        return 0;
+    note_run_id(intake);
+    intake->ready = publish(intake, pool);
+    return intake->ready;
+}
+
+/* ---- claiming ------------------------------------------------------------------------------------------ */
+
+static engine_t *idlest(const intake_t *intake)
+{
+    engine_t *best = intake->options.engines[0];
+    for (int i = 1; i < intake->options.engine_count; i++) {
+        if (engine_load(intake->options.engines[i]) < engine_load(best))
+            best = intake->options.engines[i];
+    }
+    return best;
+}
+
+static int free_slots(const intake_t *intake)
+{
+    int used = 0;
+    for (int i = 0; i < intake->options.engine_count; i++)
+        used += engine_load(intake->options.engines[i]);
+    return intake->options.slots - used;
+}
+
+/* Who can write to Redis could queue a system that no inventory has; this worker knows its own. */
+static void refuse(intake_t *intake, const jobs_task_t *task, apr_pool_t *pool)
+{
+    jobs_change_t change = {.change = task->look ? JOBS_RELEASE : JOBS_FINISH,
+                            .task = {.job = task->job, .sid = task->sid, .fence = task->fence},
+                            .step = "claim",
+                            .state = 'F',
+                            .reason = JOBS_REASON_NOT_AVAILABLE};
+    jobs_change_t *const changes[] = {&change};
+    log_error("AMTU0448", "a task was queued for a system that the inventory does not have", "system",
+              task->sid, "job", task->job);
+    jobs_apply(intake->connection, intake->options.worker, changes, 1, pool);
+}
+
+static void hand_out(intake_t *intake, const apr_array_header_t *tasks, apr_pool_t *pool)
+{
+    for (int i = 0; i < tasks->nelts; i++) {
+        const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
+        const inventory_system_t *system = inventory_find(setup_inventory(intake->setup), task->sid);
+        if (system == NULL || method_find(system->method) == NULL)
+            refuse(intake, task, pool);
+        else if (engine_give(idlest(intake), task, intake->setup, system) != APR_SUCCESS)
+            log_error("AMTU0449", "no memory for a task; its lease will run out", "system", task->sid);
+    }
+}
+
+/* The live inventory is another. Redis may have lost ours, or another worker's file may be the newer one. */
+static void note_inventory(intake_t *intake, const jobs_result_t *result)
+{
+    if (result->outcome == JOBS_OK)
+        intake->not_ours = 0;
+    if (result->outcome != JOBS_REFUSED || jobs_boottime() < intake->ask_again)
+        return;
+    if (!intake->not_ours)
+        log_warn("AMTU0450", "nothing is claimed", "text", result->text);
+    intake->not_ours = 1;
+    intake->ready = 0;
+    intake->ask_again = jobs_boottime() + ASK_INVENTORY_EVERY;
+}
+
+/* Claimed from a Redis that was started anew in between: see note_run_id(). */
+static void give_back(intake_t *intake, const apr_array_header_t *tasks, apr_pool_t *pool)
+{
+    jobs_change_t **changes = apr_palloc(pool, sizeof(*changes) * (apr_size_t)(tasks->nelts + 1));
+    for (int i = 0; i < tasks->nelts; i++) {
+        const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
+        changes[i] = apr_pcalloc(pool, sizeof(**changes));
+        changes[i]->change = JOBS_RELEASE;
+        changes[i]->task = (jobs_task_ref_t){task->job, task->sid, task->fence};
+        changes[i]->step = "claim";
+    }
+    jobs_apply(intake->connection, intake->options.worker, changes, tasks->nelts, pool);
+}
+
+static int may_claim(const intake_t *intake, int room)
+{
+    return room > 0 && !store_is_deaf(intake->options.store) && jobs_boottime() >= intake->hold_until;
+}
+
+/* Nonzero: worth claiming again at once. */
+static int claim(intake_t *intake, apr_pool_t *pool)
+{
+    apr_array_header_t *tasks = NULL;
+    int more = 0;
+    int room = free_slots(intake);
+    if (!may_claim(intake, room))
+        return 0;
+    jobs_result_t result = jobs_claim(intake->connection, intake->options.worker,
+                                      inventory_digest(setup_inventory(intake->setup)),
+                                      room < CLAIM_MAX ? room : CLAIM_MAX, &tasks, &more, pool);
+    note_inventory(intake, &result);
+    if (!is_well(intake, &result))
+        return 0;
+    if (is_same_redis(intake))
+        hand_out(intake, tasks, pool);
+    else
+        give_back(intake, tasks, pool);
+    return more && tasks->nelts > 0;
+}
+
+static void reap(intake_t *intake, apr_pool_t *pool)
+{
+    int reaped = 0;
+    if (jobs_boottime() < intake->reap_due)
+        return;
+    intake->reap_due = jobs_boottime() + REAP_EVERY;
+    jobs_result_t result = jobs_reap(intake->connection, intake->options.worker, &reaped, pool);
+    if (is_well(intake, &result) && reaped > 0)
+        log_info("AMTU0451", "took over what others left", "tasks", log_number(LOG_NUMBER, reaped));
+}
+
+/* ---- the thread ---------------------------------------------------------------------------------------- */
+
+/* The bell where it can be heard; else a second. */
+static void wait_for_bell(intake_t *intake, apr_pool_t *pool)
+{
+    if (!intake->away && jobs_bell_wait(intake->bell, BELL_WAIT, pool).outcome == JOBS_OK)
+        return;
+    waker_wait(&intake->waker, BELL_WAIT);
+}
+
+static void one_round(intake_t *intake, apr_pool_t *pool)
+{
+    int again = 0;
+    if (make_ready(intake, pool)) {
+        reap(intake, pool);
+        again = claim(intake, pool);
+    }
+    if (!again && !atomic_load(&intake->stopping))
+        wait_for_bell(intake, pool);
+}
+
+static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+{
+    intake_t *intake = data;
+    apr_pool_t *pool = NULL;
+    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
+        return NULL;
+    while (!atomic_load(&intake->stopping)) {
+        one_round(intake, pool);
+        apr_pool_clear(pool);
+    }
+    take_offered(intake);
+    setup_drop(intake->setup);
+    apr_pool_destroy(pool);
+    atomic_store(&intake->ended, 1);
+    apr_thread_exit(thread, APR_SUCCESS);
+    return NULL;
+}
+
+apr_status_t intake_start(intake_t **intake, const intake_options_t *options, setup_t *setup,
+                          apr_pool_t *pool)
+{
+    intake_t *made = apr_pcalloc(pool, sizeof(*made));
+    made->options = *options;
+    made->setup = setup_hold(setup);
+    apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
+    if (rv == APR_SUCCESS)
+        rv = waker_open(&made->waker, pool);
+    if (rv == APR_SUCCESS)
+        rv = jobs_connection_create(&made->connection, options->redis, REDIS_TIMEOUT, pool);
+    if (rv == APR_SUCCESS)
+        rv = jobs_connection_create(&made->bell, options->redis, BELL_TIMEOUT, pool);
+    if (rv == APR_SUCCESS)
+        rv = apr_thread_create(&made->thread, NULL, run, made, pool);
+    *intake = made;
+    return rv;
+}
+
+void intake_stop(intake_t *intake)
+{
+    atomic_store(&intake->stopping, 1);
+    waker_wake(&intake->waker);
+}
+
+int intake_ended(const intake_t *intake)
+{
+    return atomic_load(&intake->ended);
+}
+
+void intake_join(intake_t *intake)
+{
+    apr_status_t ended;
+    apr_thread_join(&ended, intake->thread);
+}
+
+void intake_offer(intake_t *intake, setup_t *setup)
+{
+    apr_thread_mutex_lock(intake->lock);
+    setup_t *before = intake->offered;
+    intake->offered = setup_hold(setup);
+    apr_thread_mutex_unlock(intake->lock);
+    if (before != NULL)
+        setup_drop(before);
+    waker_wake(&intake->waker);
+}

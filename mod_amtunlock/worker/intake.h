@@ -1,0 +1,38 @@
+/* The intake: a thread that publishes the inventory, claims tasks up to the free slots and hands them to the
+ * engines, takes over what dead workers left, and waits for the bell in between. */
+#ifndef AMTUNLOCK_WORKER_INTAKE_H
+#define AMTUNLOCK_WORKER_INTAKE_H
+
+#include <apr_pools.h>
+
+#include "worker/engine.h"
+#include "worker/setup.h"
+
+typedef struct intake_t intake_t;
+
+typedef struct {
+    const jobs_redis_t *redis;
+    const char *worker;
+    engine_t *const *engines;
+    int engine_count;
+    int slots;
+    store_t *store;
+    void (*on_outdated)(
+        void *baton); /* Redis holds a newer jobs.lua: this worker cannot serve; from the thread */
+    void *baton;
+} intake_options_t;
+
+/* Starts the thread with `setup`, which it holds. What `options` points to must outlive it. */
+apr_status_t intake_start(intake_t **intake, const intake_options_t *options, setup_t *setup,
+                          apr_pool_t *pool);
+/* Any thread. Nothing new is claimed; what is being claimed now still goes to the engines, until
+ * intake_ended(). */
+void intake_stop(intake_t *intake);
+int intake_ended(const intake_t *intake);
+void intake_join(intake_t *intake);
+
+/* Any thread. Publishes `setup`, which it holds, and claims by it from then on; until Redis takes it, by the
+ * old. */
+void intake_offer(intake_t *intake, setup_t *setup);
+
+#endif

@@ -1,0 +1,183 @@
+/* See lease.h. */
+#include "worker/lease.h"
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+#include <apr_thread_proc.h>
+
+#include "worker/log.h"
+#include "worker/waker.h"
+
+#define RENEW_EVERY (JOBS_LEASE / 3)
+#define RENEW_AGAIN apr_time_from_sec(1) /* after Redis did not answer */
+#define REDIS_TIMEOUT apr_time_from_sec(3)
+#define ABOUT_MAX 400
+
+struct leases_t {
+    apr_thread_mutex_t *lock; /* guards the ring and `round` of its leases; never held during a call */
+    APR_RING_HEAD(leases_ring_t, lease_t) ring;
+    unsigned int round;
+    waker_t waker;
+    atomic_int stopping;
+    apr_pool_t *pool;
+    apr_thread_t *thread;
+    jobs_connection_t *connection;
+    const char *worker;
+    leases_about_fn about;
+    void *baton;
+    int worked; /* a renewal was answered at some time */
+    int silent; /* the last was not; said once */
+};
+
+void leases_add(leases_t *leases, lease_t *lease, const jobs_task_t *task)
+{
+    lease->task.job = task->job;
+    lease->task.sid = task->sid;
+    lease->task.fence = task->fence;
+    atomic_init(&lease->until, task->lease_until);
+    atomic_init(&lease->lost, 0);
+    apr_thread_mutex_lock(leases->lock);
+    lease->round = leases->round - 1; /* no renewal under way names it */
+    APR_RING_INSERT_TAIL(&leases->ring, lease, lease_t, link);
+    apr_thread_mutex_unlock(leases->lock);
+}
+
+void leases_remove(leases_t *leases, lease_t *lease)
+{
+    apr_thread_mutex_lock(leases->lock);
+    APR_RING_REMOVE(lease, link);
+    apr_thread_mutex_unlock(leases->lock);
+}
+
+int lease_holds(const lease_t *lease)
+{
+    return !atomic_load(&lease->lost) && jobs_boottime() < atomic_load(&lease->until) - LEASE_MARGIN;
+}
+
+/* ---- a renewal ----------------------------------------------------------------------------------------- */
+
+/* Copies the names, since a lease may be removed and freed while Redis is asked. */
+static apr_array_header_t *name_leases(leases_t *leases, apr_pool_t *pool)
+{
+    apr_array_header_t *named = apr_array_make(pool, 64, sizeof(jobs_task_ref_t));
+    lease_t *lease;
+    apr_thread_mutex_lock(leases->lock);
+    leases->round++;
+    APR_RING_FOREACH(lease, &leases->ring, lease_t, link)
+    {
+        jobs_task_ref_t *ref = apr_array_push(named);
+        ref->job = apr_pstrdup(pool, lease->task.job);
+        ref->sid = apr_pstrdup(pool, lease->task.sid);
+        ref->fence = apr_pstrdup(pool, lease->task.fence);
+        lease->round = leases->round;
+    }
+    apr_thread_mutex_unlock(leases->lock);
+    return named;
+}
+
+/* Fences are never used twice, so a fence names a lease. */
+static apr_hash_t *fences_of(const apr_array_header_t *lost, apr_pool_t *pool)
+{
+    apr_hash_t *fences = apr_hash_make(pool);
+    for (int i = 0; i < lost->nelts; i++) {
+        const char *fence = APR_ARRAY_IDX(lost, i, jobs_task_ref_t).fence;
+        apr_hash_set(fences, fence, APR_HASH_KEY_STRING, fence);
+    }
+    return fences;
+}
+
+static void note(leases_t *leases, const apr_array_header_t *lost, apr_time_t until, apr_pool_t *pool)
+{
+    apr_hash_t *fences = fences_of(lost, pool);
+    lease_t *lease;
+    apr_thread_mutex_lock(leases->lock);
+    APR_RING_FOREACH(lease, &leases->ring, lease_t, link)
+    {
+        if (lease->round != leases->round)
+            continue;
+        if (apr_hash_get(fences, lease->task.fence, APR_HASH_KEY_STRING) == NULL) {
+            atomic_store(&lease->until, until);
+            continue;
+        }
+        atomic_store(&lease->lost, 1);
+        lease->on_lost(lease);
+    }
+    apr_thread_mutex_unlock(leases->lock);
+}
+
+/* Before the first answer there is nothing to lose, and the intake says what is the matter with Redis. */
+static void complain(leases_t *leases, const jobs_result_t *result)
+{
+    leases->worked |= result->outcome == JOBS_OK;
+    if (!leases->worked)
+        return;
+    if (result->outcome == JOBS_OK && leases->silent)
+        log_info("AMTU0401", "leases are renewed again");
+    else if (result->outcome != JOBS_OK && !leases->silent)
+        log_error("AMTU0402", "leases are not renewed", "text", result->text);
+    leases->silent = result->outcome != JOBS_OK;
+}
+
+/* Returns when to renew next, from now. */
+static apr_interval_time_t renew(leases_t *leases, apr_pool_t *pool)
+{
+    apr_array_header_t *lost = NULL;
+    apr_time_t until = 0;
+    char about[ABOUT_MAX] = "";
+    leases->about(leases->baton, about, sizeof(about));
+    apr_array_header_t *named = name_leases(leases, pool);
+    jobs_result_t result = jobs_renew(leases->connection, leases->worker, about, named, &lost, &until, pool);
+    complain(leases, &result);
+    if (result.outcome != JOBS_OK)
+        return RENEW_AGAIN;
+    note(leases, lost, until, pool);
+    return RENEW_EVERY;
+}
+
+static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+{
+    leases_t *leases = data;
+    apr_pool_t *pool = NULL;
+    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
+        return NULL;
+    while (!atomic_load(&leases->stopping)) {
+        apr_interval_time_t next = renew(leases, pool);
+        apr_pool_clear(pool);
+        waker_wait(&leases->waker, next);
+    }
+    apr_pool_destroy(pool);
+    apr_thread_exit(thread, APR_SUCCESS);
+    return NULL;
+}
+
+apr_status_t leases_create(leases_t **leases, const jobs_redis_t *redis, const char *worker, apr_pool_t *pool)
+{
+    leases_t *made = apr_pcalloc(pool, sizeof(*made));
+    APR_RING_INIT(&made->ring, lease_t, link);
+    made->pool = pool;
+    made->worker = worker;
+    atomic_init(&made->stopping, 0);
+    apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
+    if (rv == APR_SUCCESS)
+        rv = waker_open(&made->waker, pool);
+    if (rv == APR_SUCCESS)
+        rv = jobs_connection_create(&made->connection, redis, REDIS_TIMEOUT, pool);
+    *leases = made;
+    return rv;
+}
+
+apr_status_t leases_start(leases_t *leases, leases_about_fn about, void *baton)
+{
+    leases->about = about;
+    leases->baton = baton;
+    return apr_thread_create(&leases->thread, NULL, run, leases, leases->pool);
+}
+
+void leases_stop(leases_t *leases)
+{
+    apr_status_t ended;
+    atomic_store(&leases->stopping, 1);
+    waker_wake(&leases->waker);
+    apr_thread_join(&ended, leases->thread);
+}

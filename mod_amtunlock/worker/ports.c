@@ -1,0 +1,352 @@
+/* What the steps of an unlock ask for, done by its engine: see unlock_ports_t. All of it runs on the engine's
+ * thread, but for the two `done` calls that post mail. */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "worker/log.h"
+#include "worker/seat.h"
+
+/* A turn is for the burst of a first connection. Who is still silent then is no burden; it must not hold up
+ * others. */
+#define TURN_LASTS apr_time_from_sec(1)
+
+static seat_t *seat_of(unlock_t *unlock)
+{
+    return (seat_t *)unlock;
+}
+
+/* ---- turns --------------------------------------------------------------------------------------------- */
+
+static void give_turn(engine_t *engine, seat_t *seat)
+{
+    APR_RING_REMOVE(seat, turn_link);
+    APR_RING_INSERT_TAIL(&engine->turns_had, seat, seat_t, turn_link);
+    engine->turns++;
+    seat->turn = TURN_HAD;
+    seat->turn_until = jobs_boottime() + TURN_LASTS;
+    unlock_turn_answer(&seat->unlock);
+}
+
+static void end_turn(seat_t *seat)
+{
+    if (seat->turn == TURN_NONE)
+        return;
+    APR_RING_REMOVE(seat, turn_link);
+    seat->engine->turns -= seat->turn == TURN_HAD;
+    seat->turn = TURN_NONE;
+}
+
+/* Turns that are had stand in the order they were given. */
+static void end_old_turns(engine_t *engine)
+{
+    apr_time_t now = jobs_boottime();
+    while (!APR_RING_EMPTY(&engine->turns_had, seat_t, turn_link)) {
+        seat_t *seat = APR_RING_FIRST(&engine->turns_had);
+        if (seat->turn_until > now)
+            return;
+        end_turn(seat);
+    }
+}
+
+void turns_serve(engine_t *engine)
+{
+    static const struct timeval soon = {.tv_usec = 50000};
+    end_old_turns(engine);
+    while (engine->turns < engine->options.connects &&
+           !APR_RING_EMPTY(&engine->turns_waiting, seat_t, turn_link))
+        give_turn(engine, APR_RING_FIRST(&engine->turns_waiting));
+    if (!APR_RING_EMPTY(&engine->turns_waiting, seat_t, turn_link))
+        event_add(engine->turn_event, &soon);
+}
+
+/* Given from turns_serve(), never from here: an answer may not come from inside the port. */
+static void port_turn(unlock_t *unlock)
+{
+    seat_t *seat = seat_of(unlock);
+    seat->turn = TURN_WAITING;
+    APR_RING_INSERT_TAIL(&seat->engine->turns_waiting, seat, seat_t, turn_link);
+    waker_wake(&seat->engine->waker);
+}
+
+/* ---- chores -------------------------------------------------------------------------------------------- */
+
+static void on_chore_done(chore_t *chore)
+{
+    seat_post(chore->owner, MAIL_CHORE_DONE);
+}
+
+static void push_chore(seat_t *seat, chore_kind_e kind)
+{
+    seat->chore.kind = kind;
+    seat->chore.system = seat->unlock.system;
+    seat->chore.setup = seat->setup;
+    seat->chore.done = on_chore_done;
+    seat->chore.owner = seat;
+    seat->chore_out = 1;
+    seat->chore_wanted = 1;
+    if (chores_push(seat->engine->options.chores, &seat->chore) == APR_SUCCESS)
+        return;
+    seat->chore.reason = JOBS_REASON_INTERNAL;
+    apr_cpystrn(seat->chore.text, "no thread takes the chore", sizeof(seat->chore.text));
+    seat_post(seat, MAIL_CHORE_DONE);
+}
+
+static void port_resolve(unlock_t *unlock)
+{
+    push_chore(seat_of(unlock), CHORE_RESOLVE);
+}
+
+static void port_login(unlock_t *unlock)
+{
+    push_chore(seat_of(unlock), CHORE_LOGIN);
+}
+
+/* The chore's results become the seat's, wanted or not: a login must be wiped either way. */
+static void keep_results(seat_t *seat)
+{
+    chore_t *chore = &seat->chore;
+    if (chore->kind == CHORE_LOGIN) {
+        seat->login = chore->login;
+        memset(&chore->login, 0,
+               sizeof(chore->login)); /* pointers only: the login itself is the seat's now */
+        return;
+    }
+    apr_cpystrn(seat->unlock.address, chore->address, sizeof(seat->unlock.address));
+    apr_cpystrn(seat->unlock.probe_address, chore->probe_address, sizeof(seat->unlock.probe_address));
+}
+
+static void forget_login(seat_t *seat)
+{
+    if (seat->login.user != NULL || seat->login.password != NULL)
+        secrets_login_free(&seat->login);
+    memset(&seat->login, 0, sizeof(seat->login));
+}
+
+void seat_chore_done(seat_t *seat)
+{
+    seat->chore_out = 0;
+    int wanted = seat->chore_wanted;
+    if (seat->chore.reason == JOBS_REASON_NONE && (wanted || seat->chore.kind == CHORE_LOGIN))
+        keep_results(seat);
+    if (!wanted) {
+        forget_login(seat);
+        return;
+    }
+    seat->chore_wanted = 0;
+    unlock_chore_answer(&seat->unlock, seat->chore.reason, seat->chore.text);
+}
+
+/* ---- the PC -------------------------------------------------------------------------------------------- */
+
+static void on_probed(probe_t *probe, int open)
+{
+    seat_t *seat = probe->owner;
+    unlock_probe_answer(&seat->unlock, open);
+}
+
+static void port_probe(unlock_t *unlock, apr_interval_time_t timeout)
+{
+    seat_t *seat = seat_of(unlock);
+    probe_start(&seat->probe, seat->engine->base, unlock->probe_address, unlock->system->probe_port, timeout);
+}
+
+/* The device for this PC, made at its first call. */
+static apr_status_t need_device(seat_t *seat)
+{
+    static const amt_tls_e kinds[] = {[INVENTORY_TLS_CA] = AMT_TLS_CA,
+                                      [INVENTORY_TLS_PIN] = AMT_TLS_PIN,
+                                      [INVENTORY_TLS_LEGACY] = AMT_TLS_LEGACY,
+                                      [INVENTORY_TLS_NONE] = AMT_TLS_NONE};
+    const inventory_system_t *system = seat->unlock.system;
+    const amt_target_t target = {
+        .fqdn = system->fqdn,
+        .address = seat->unlock.address,
+        .tls = kinds[system->tls],
+        .pin = system->pin,
+        .ca_file = setup_settings(seat->setup)->ca_file,
+        .user = seat->login.user,
+        .password = seat->login.password,
+    };
+    if (seat->device != NULL)
+        return APR_SUCCESS;
+    return amt_device_create(&seat->device, seat->engine->loop, &target, seat->pool);
+}
+
+static void on_called(void *baton, const amt_result_t *result)
+{
+    seat_t *seat = baton;
+    seat->calling = 0;
+    end_turn(seat);
+    unlock_call_answer(&seat->unlock, result);
+}
+
+/* The gate: asked right before the bytes of an act leave. */
+static int may_act(void *baton)
+{
+    const seat_t *seat = baton;
+    return !seat->unlock.over && lease_holds(&seat->lease);
+}
+
+static void port_call(unlock_t *unlock, unlock_call_e call)
+{
+    seat_t *seat = seat_of(unlock);
+    if (need_device(seat) != APR_SUCCESS) {
+        seat->device = NULL;
+        log_error("AMTU0511", "no client for this PC could be made", "system", seat->task.sid);
+        return; /* the step's time-out ends it */
+    }
+    seat->calling = 1;
+    switch (call) {
+    case UNLOCK_CALL_IDENTITY:
+        amt_read_identity(seat->device, &unlock->identity, on_called, seat);
+        break;
+    case UNLOCK_CALL_BOOT:
+        amt_read_boot(seat->device, &unlock->boot, on_called, seat);
+        break;
+    case UNLOCK_CALL_POWER:
+        amt_read_power(seat->device, &unlock->power, on_called, seat);
+        break;
+    case UNLOCK_CALL_CLEAR_BOOT:
+        amt_clear_boot(seat->device, may_act, seat, on_called, seat);
+        break;
+    case UNLOCK_CALL_POWER_ON:
+        amt_request_power(seat->device, 2, may_act, seat, on_called, seat);
+        break;
+    }
+}
+
+/* ---- the store ----------------------------------------------------------------------------------------- */
+
+static void on_stored(store_request_t *request)
+{
+    seat_post(request->owner, MAIL_STORED);
+}
+
+static void port_store(unlock_t *unlock, jobs_change_e change, char state)
+{
+    seat_t *seat = seat_of(unlock);
+    store_request_t *request = &seat->request;
+    request->change = (jobs_change_t){
+        .change = change,
+        .task = {.job = seat->task.job, .sid = seat->task.sid, .fence = seat->task.fence},
+        .step = unlock_step_name(unlock),
+        .intent = unlock->intent,
+        .device = unlock->identity.uuid,
+        .step_deadline = unlock->look_for,
+        .state = state,
+        .reason = unlock->reason,
+    };
+    request->task = &seat->task;
+    request->text = unlock->text;
+    request->address = unlock->address;
+    request->done = on_stored;
+    request->owner = seat;
+    unlock->storing = 1;
+    if (store_push(seat->engine->options.store, request) == APR_SUCCESS)
+        return;
+    /* Cannot be, the outbox has room for all; the lease then runs out and others take over. */
+    unlock->storing = 0;
+    log_error("AMTU0512", "the outbox is full, which cannot be", "system", seat->task.sid);
+}
+
+void seat_stored(seat_t *seat)
+{
+    const store_request_t *request = &seat->request;
+    unlock_store_answer(&seat->unlock, request->outcome, request->audited, request->answer);
+}
+
+/* ---- time, ends ---------------------------------------------------------------------------------------- */
+
+static void on_alarm(evutil_socket_t fd, short what, void *data)
+{
+    seat_t *seat = data;
+    (void)fd;
+    (void)what;
+    unlock_alarm(&seat->unlock);
+}
+
+static void port_alarm(unlock_t *unlock, apr_interval_time_t after)
+{
+    const struct timeval wait = {.tv_sec = apr_time_sec(after), .tv_usec = apr_time_usec(after)};
+    event_add(&seat_of(unlock)->alarm, &wait);
+}
+
+static void destroy_device(seat_t *seat)
+{
+    if (seat->device != NULL)
+        amt_device_destroy(seat->device);
+    seat->device = NULL;
+    seat->calling = 0;
+}
+
+static void port_stop(unlock_t *unlock)
+{
+    seat_t *seat = seat_of(unlock);
+    seat->chore_wanted = 0;
+    event_del(&seat->alarm);
+    end_turn(seat);
+    probe_stop(&seat->probe);
+    if (seat->calling)
+        destroy_device(seat);
+}
+
+static void port_hang_up(unlock_t *unlock)
+{
+    seat_t *seat = seat_of(unlock);
+    destroy_device(seat); /* first: it knows the login */
+    forget_login(seat);
+}
+
+/* Freed from the loop, never from here: whoever ended the unlock still stands in its seat. */
+static void port_over(unlock_t *unlock)
+{
+    seat_t *seat = seat_of(unlock);
+    APR_RING_REMOVE(seat, link);
+    APR_RING_INSERT_TAIL(&seat->engine->ending, seat, seat_t, link);
+    waker_wake(&seat->engine->waker);
+}
+
+void seat_begin(seat_t *seat)
+{
+    APR_RING_INSERT_TAIL(&seat->engine->seats, seat, seat_t, link);
+    event_assign(&seat->alarm, seat->engine->base, -1, 0, on_alarm, seat);
+    probe_init(&seat->probe, on_probed, seat);
+    unlock_begin(&seat->unlock);
+}
+
+void seat_drop(seat_t *seat)
+{
+    engine_t *engine = seat->engine;
+    port_stop(&seat->unlock);
+    port_hang_up(&seat->unlock);
+    APR_RING_REMOVE(seat, link);
+    leases_remove(engine->options.leases, &seat->lease);
+    setup_drop(seat->setup);
+    apr_pool_destroy(seat->pool);
+    atomic_fetch_sub(&engine->load, 1);
+}
+
+void seats_free(engine_t *engine)
+{
+    seat_t *seat, *next;
+    APR_RING_FOREACH_SAFE(seat, next, &engine->ending, seat_t, link)
+    {
+        if (!seat->chore_out && !seat->unlock.storing)
+            seat_drop(seat);
+    }
+}
+
+const unlock_ports_t seat_ports = {
+    .resolve = port_resolve,
+    .login = port_login,
+    .turn = port_turn,
+    .probe = port_probe,
+    .call = port_call,
+    .store = port_store,
+    .alarm = port_alarm,
+    .stop = port_stop,
+    .hang_up = port_hang_up,
+    .over = port_over,
+    .now = jobs_boottime,
+};

@@ -1,0 +1,403 @@
+/* See settings.h. One table of keys; each row knows how its value is read and where it goes. */
+#include "worker/settings.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_file_io.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <ini.h>
+
+#define GROUP_PREFIX "group "
+#define NOT_SET (-1)
+/* libinih cuts longer section names silently; the reader below refuses them first. */
+#define SECTION_MAX 48
+
+/* One reading of a file. */
+typedef struct {
+    apr_file_t *file;
+    const char *name;
+    unsigned int line; /* that libinih was given last */
+    settings_t *settings;
+    apr_array_header_t *problems, *secrets;
+    apr_hash_t *seen; /* "section key" -> itself */
+    apr_pool_t *pool;
+} reading_t;
+
+typedef struct settings_key_t settings_key_t;
+
+/* Puts `value` at `field`. NULL, or what is wrong with it. */
+typedef const char *(*take_fn)(reading_t *reading, const settings_key_t *key, const char *value, void *field);
+
+struct settings_key_t {
+    const char *section; /* GROUP_PREFIX: any group, and offset counts in inventory_group_t */
+    const char *name;
+    take_fn take;
+    size_t offset;
+    int min, max; /* of numbers */
+    int repeats;
+};
+
+static void problem(reading_t *reading, unsigned int line, const char *reason)
+{
+    inventory_problem_t *p = apr_array_push(reading->problems);
+    p->file = reading->name;
+    p->line = line;
+    p->reason = reason;
+}
+
+/* ---- values -------------------------------------------------------------------------------------------- */
+
+static const char *take_text(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    (void)key;
+    *(const char **)field = apr_pstrdup(reading->pool, value);
+    return NULL;
+}
+
+/* Daemons change directory and operators read logs elsewhere: a relative path would mean two files. */
+static const char *take_path(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    if (value[0] != '/')
+        return apr_psprintf(reading->pool, "%s must be an absolute path, not \"%s\"", key->name, value);
+    return take_text(reading, key, value, field);
+}
+
+static const char *take_path_or_none(reading_t *reading, const settings_key_t *key, const char *value,
+                                     void *field)
+{
+    return value[0] ? take_path(reading, key, value, field) : take_text(reading, key, value, field);
+}
+
+static const char *take_path_or_dash(reading_t *reading, const settings_key_t *key, const char *value,
+                                     void *field)
+{
+    return strcmp(value, "-") == 0 ? take_text(reading, key, value, field)
+                                   : take_path(reading, key, value, field);
+}
+
+static const char *take_address(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    jobs_redis_t parsed = {0};
+    const char *error = jobs_redis_parse(value, &parsed, reading->pool);
+    return error ? error : take_text(reading, key, value, field);
+}
+
+static const char *take_user(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    *(const char **)field = NULL;
+    return value[0] ? take_text(reading, key, value, field) : NULL;
+}
+
+static const char *read_number(reading_t *reading, const settings_key_t *key, const char *value, int *number)
+{
+    char *end = NULL;
+    errno = 0;
+    long n = strtol(value, &end, 10);
+    if (errno != 0 || end == value || *end != '\0' || n < key->min || n > key->max)
+        return apr_psprintf(reading->pool, "%s must be a whole number from %d to %d, not \"%s\"", key->name,
+                            key->min, key->max, value);
+    *number = (int)n;
+    return NULL;
+}
+
+static const char *take_number(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    return read_number(reading, key, value, field);
+}
+
+static const char *take_seconds(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    int seconds = 0;
+    const char *error = read_number(reading, key, value, &seconds);
+    if (error == NULL)
+        *(apr_interval_time_t *)field = apr_time_from_sec(seconds);
+    return error;
+}
+
+static const char *take_yes_no(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    int yes = strcmp(value, "yes") == 0;
+    if (!yes && strcmp(value, "no") != 0)
+        return apr_psprintf(reading->pool, "%s must be yes or no, not \"%s\"", key->name, value);
+    *(int *)field = yes;
+    return NULL;
+}
+
+static const char *take_level(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    int level = log_level_of_name(value);
+    if (level < 0)
+        return apr_psprintf(reading->pool, "%s must be error, warn, info or debug, not \"%s\"", key->name,
+                            value);
+    *(log_level_e *)field = (log_level_e)level;
+    return NULL;
+}
+
+static const char *take_secret_provider(reading_t *reading, const settings_key_t *key, const char *value,
+                                        void *field)
+{
+    (void)field;
+    if (strncmp(value, "file:/", 6) != 0 && strncmp(value, "exec:/", 6) != 0)
+        return apr_psprintf(reading->pool, "%s must be file:/PATH or exec:/PATH, not \"%s\"", key->name,
+                            value);
+    APR_ARRAY_PUSH(reading->secrets, const char *) = apr_pstrdup(reading->pool, value);
+    return NULL;
+}
+
+/* What may stand here is the inventory's to say; it names the line of systems.csv that a bad default spoils.
+ */
+static const char *take_cell(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    if (value[0] == '\0')
+        return apr_psprintf(reading->pool, "%s has no value; leave the line out to have no default",
+                            key->name);
+    return take_text(reading, key, value, field);
+}
+
+/* ---- the table ----------------------------------------------------------------------------------------- */
+
+#define IN_SETTINGS(member) offsetof(settings_t, member)
+#define IN_GROUP(member) offsetof(inventory_group_t, member)
+
+static const settings_key_t keys[] = {
+    {"redis", "address", take_address, IN_SETTINGS(redis_address), 0, 0, 0},
+    {"redis", "user", take_user, IN_SETTINGS(redis.user), 0, 0, 0},
+    {"redis", "password-file", take_path_or_none, IN_SETTINGS(password_file), 0, 0, 0},
+    {"worker", "inventory", take_path, IN_SETTINGS(inventory), 0, 0, 0},
+    {"worker", "secrets", take_secret_provider, 0, 0, 0, 1},
+    {"worker", "ca-file", take_path, IN_SETTINGS(ca_file), 0, 0, 0},
+    {"worker", "audit", take_path, IN_SETTINGS(audit), 0, 0, 0},
+    {"worker", "log", take_path_or_dash, IN_SETTINGS(log), 0, 0, 0},
+    {"worker", "log-level", take_level, IN_SETTINGS(log_level), 0, 0, 0},
+    {"worker", "state-dir", take_path, IN_SETTINGS(state_dir), 0, 0, 0},
+    {"worker", "threads", take_number, IN_SETTINGS(threads), 0, 64, 0},
+    {"worker", "slots", take_number, IN_SETTINGS(slots), 1, 20000, 0},
+    {"worker", "connects", take_number, IN_SETTINGS(connects), 1, 10000, 0},
+    {GROUP_PREFIX, "method", take_cell, IN_GROUP(method), 0, 0, 0},
+    {GROUP_PREFIX, "auth", take_cell, IN_GROUP(auth), 0, 0, 0},
+    {GROUP_PREFIX, "tls", take_cell, IN_GROUP(tls), 0, 0, 0},
+    {GROUP_PREFIX, "probe", take_cell, IN_GROUP(probe), 0, 0, 0},
+    {GROUP_PREFIX, "boot-timeout", take_seconds, IN_GROUP(boot_timeout), 5, 7200, 0},
+    {GROUP_PREFIX, "reset-running", take_yes_no, IN_GROUP(reset_running), 0, 0, 0},
+};
+
+static int is_group(const char *section)
+{
+    return strncmp(section, GROUP_PREFIX, strlen(GROUP_PREFIX)) == 0;
+}
+
+static int section_matches(const settings_key_t *key, const char *section)
+{
+    return strcmp(key->section, GROUP_PREFIX) == 0 ? is_group(section) : strcmp(key->section, section) == 0;
+}
+
+static const settings_key_t *find_key(const char *section, const char *name, int *known_section)
+{
+    *known_section = 0;
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (!section_matches(&keys[i], section))
+            continue;
+        *known_section = 1;
+        if (strcmp(keys[i].name, name) == 0)
+            return &keys[i];
+    }
+    return NULL;
+}
+
+/* ---- groups -------------------------------------------------------------------------------------------- */
+
+static inventory_group_t *group_of(reading_t *reading, const char *name)
+{
+    inventory_group_t *group = apr_hash_get(reading->settings->groups, name, APR_HASH_KEY_STRING);
+    if (group != NULL)
+        return group;
+    group = apr_pcalloc(reading->pool, sizeof(*group));
+    group->name = apr_pstrdup(reading->pool, name);
+    group->boot_timeout = NOT_SET;
+    group->reset_running = NOT_SET;
+    apr_hash_set(reading->settings->groups, group->name, APR_HASH_KEY_STRING, group);
+    return group;
+}
+
+static int is_group_name(const char *name)
+{
+    for (const char *p = name; *p; p++) {
+        if (!apr_isalnum(*p) && strchr("-_.", *p) == NULL)
+            return 0;
+    }
+    return *name != '\0';
+}
+
+/* Texts stay NULL where a group has none (the inventory looks into "default" itself); numbers are filled
+ * here. */
+static void complete_groups(settings_t *settings, apr_pool_t *pool)
+{
+    inventory_group_t *standard = apr_hash_get(settings->groups, "default", APR_HASH_KEY_STRING);
+    if (standard->boot_timeout == NOT_SET)
+        standard->boot_timeout = apr_time_from_sec(600);
+    if (standard->reset_running == NOT_SET)
+        standard->reset_running = 0;
+    for (apr_hash_index_t *i = apr_hash_first(pool, settings->groups); i; i = apr_hash_next(i)) {
+        inventory_group_t *group = apr_hash_this_val(i);
+        if (group->boot_timeout == NOT_SET)
+            group->boot_timeout = standard->boot_timeout;
+        if (group->reset_running == NOT_SET)
+            group->reset_running = standard->reset_running;
+    }
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+static void *field_of(reading_t *reading, const settings_key_t *key, const char *section)
+{
+    char *base = (char *)reading->settings;
+    if (is_group(section))
+        base = (char *)group_of(reading, section + strlen(GROUP_PREFIX));
+    return base + key->offset;
+}
+
+/* Why this line cannot be, or NULL. */
+static const char *take_line(reading_t *reading, const char *section, const char *name, const char *value)
+{
+    int known_section = 0;
+    if (section[0] == '\0')
+        return apr_psprintf(reading->pool, "\"%s\" stands before any [section]", name);
+    const settings_key_t *key = find_key(section, name, &known_section);
+    if (!known_section)
+        return apr_psprintf(reading->pool,
+                            "section [%s] is not known: there are [redis], [worker] and [group NAME]",
+                            section);
+    if (key == NULL)
+        return apr_psprintf(reading->pool, "\"%s\" is not known in section [%s]", name, section);
+    if (is_group(section) && !is_group_name(section + strlen(GROUP_PREFIX)))
+        return apr_psprintf(reading->pool,
+                            "[%s]: a group's name is made of letters, digits, '-', '_' and '.'", section);
+
+    const char *id = apr_pstrcat(reading->pool, section, "\n", name, NULL);
+    if (!key->repeats && apr_hash_get(reading->seen, id, APR_HASH_KEY_STRING) != NULL)
+        return apr_psprintf(reading->pool, "\"%s\" is given twice in section [%s]", name, section);
+    apr_hash_set(reading->seen, id, APR_HASH_KEY_STRING, id);
+    return key->take(reading, key, value, field_of(reading, key, section));
+}
+
+/* libinih's handler: problems are collected, so it always goes on. */
+static int on_value(void *user, const char *section, const char *name, const char *value)
+{
+    reading_t *reading = user;
+    const char *reason = take_line(reading, section, name, value);
+    if (reason != NULL)
+        problem(reading, reading->line, reason);
+    return 1;
+}
+
+/* libinih cuts what it finds too long without a word; here it is still whole. */
+static void check_raw_line(reading_t *reading, const char *line, int room)
+{
+    size_t length = strlen(line);
+    const char *start = line + strspn(line, " \t");
+    if (length == (size_t)room - 1 && line[length - 1] != '\n')
+        problem(reading, reading->line,
+                apr_psprintf(reading->pool, "the line is longer than %d bytes", room - 2));
+    if (start[0] == '[' && strcspn(start, "]") > SECTION_MAX)
+        problem(reading, reading->line,
+                apr_psprintf(reading->pool, "the section's name is longer than %d bytes", SECTION_MAX - 1));
+}
+
+/* libinih's reader: like fgets(), and keeps the number of the line. */
+static char *next_line(char *line, int room, void *stream)
+{
+    reading_t *reading = stream;
+    if (apr_file_gets(line, room, reading->file) != APR_SUCCESS)
+        return NULL;
+    reading->line++;
+    check_raw_line(reading, line, room);
+    return line;
+}
+
+static int core_count(void)
+{
+    cpu_set_t cores;
+    if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
+        return 1;
+    return CPU_COUNT(&cores) > 0 ? CPU_COUNT(&cores) : 1;
+}
+
+static void set_defaults(reading_t *reading)
+{
+    settings_t *settings = reading->settings;
+    settings->file = reading->name;
+    settings->redis_address = "unix:/run/redis/amtunlock.sock";
+    settings->redis.user = "amtunlockd";
+    settings->password_file = AMTUNLOCK_SYSCONFDIR "/amtunlock/redis-worker.password";
+    settings->inventory = AMTUNLOCK_SYSCONFDIR "/amtunlock/systems.csv";
+    settings->ca_file = AMTUNLOCK_SYSCONFDIR "/amtunlock/amt-ca.pem";
+    settings->audit = AMTUNLOCK_LOCALSTATEDIR "/lib/amtunlock/audit.jsonl";
+    settings->log = "-";
+    settings->log_level = LOG_LEVEL_INFO;
+    settings->state_dir = AMTUNLOCK_RUNSTATEDIR "/amtunlock";
+    settings->slots = 2000;
+    settings->connects = 100;
+    settings->groups = apr_hash_make(reading->pool);
+
+    inventory_group_t *standard = group_of(reading, "default");
+    standard->auth = "digest";
+    standard->tls = "ca";
+}
+
+static void complete(reading_t *reading)
+{
+    settings_t *settings = reading->settings;
+    const char *user = settings->redis.user;
+    const char *error = jobs_redis_parse(settings->redis_address, &settings->redis, reading->pool);
+    settings->redis.user = user;
+    if (error != NULL)
+        problem(reading, 0, error);
+    if (settings->threads == 0)
+        settings->threads = core_count();
+    if (reading->secrets->nelts == 0)
+        APR_ARRAY_PUSH(reading->secrets, const char *) = "file:" AMTUNLOCK_SYSCONFDIR "/amtunlock/secrets";
+    settings->secrets = reading->secrets;
+    complete_groups(settings, reading->pool);
+}
+
+apr_status_t settings_load(settings_t **settings, const char *file, apr_array_header_t *problems,
+                           apr_pool_t *pool)
+{
+    reading_t reading = {.name = file, .problems = problems, .pool = pool};
+    int before = problems->nelts;
+    *settings = NULL;
+    apr_status_t rv = apr_file_open(&reading.file, file, APR_FOPEN_READ | APR_FOPEN_BUFFERED, 0, pool);
+    if (rv != APR_SUCCESS) {
+        char text[120];
+        problem(&reading, 0, apr_psprintf(pool, "cannot be read: %s", apr_strerror(rv, text, sizeof(text))));
+        return rv;
+    }
+    reading.settings = apr_pcalloc(pool, sizeof(**settings));
+    reading.secrets = apr_array_make(pool, 2, sizeof(const char *));
+    reading.seen = apr_hash_make(pool);
+    set_defaults(&reading);
+    int bad_line = ini_parse_stream(next_line, &reading, on_value, &reading);
+    apr_file_close(reading.file);
+    if (bad_line != 0)
+        problem(&reading, bad_line > 0 ? (unsigned int)bad_line : 0, "is neither [section] nor NAME = VALUE");
+    complete(&reading);
+    if (problems->nelts != before)
+        return APR_EGENERAL;
+    *settings = reading.settings;
+    return APR_SUCCESS;
+}
+
+const char *settings_read_password(settings_t *settings, apr_pool_t *pool)
+{
+    if (settings->password_file[0] == '\0')
+        return NULL;
+    return jobs_redis_read_password(settings->password_file, &settings->redis.password, pool);
+}

@@ -1,0 +1,128 @@
+#include "worker/setup.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "worker/methods.h"
+
+struct setup_t {
+    apr_pool_t *pool; /* of its own: freed by whichever thread drops it last */
+    atomic_int holders;
+    settings_t *settings;
+    inventory_t *inventory;
+    secrets_t *secrets;
+};
+
+static void add_problem(apr_array_header_t *problems, const char *file, unsigned int line, const char *reason)
+{
+    inventory_problem_t *problem = apr_array_push(problems);
+    problem->file = file;
+    problem->line = line;
+    problem->reason = reason;
+}
+
+void setup_check_methods(const inventory_t *inventory, const char *file, apr_array_header_t *problems,
+                         apr_pool_t *pool)
+{
+    for (int i = 0; i < inventory_count(inventory); i++) {
+        const inventory_system_t *system = inventory_at(inventory, i);
+        if (method_find(system->method) != NULL)
+            continue;
+        add_problem(problems, file, system->line,
+                    apr_psprintf(pool, "%s: this worker has no method %s; it has: %s", system->fqdn,
+                                 inventory_method_name(system->method), methods_list(pool)));
+    }
+}
+
+static int needs_ca(const inventory_t *inventory)
+{
+    for (int i = 0; i < inventory_count(inventory); i++) {
+        inventory_tls_e tls = inventory_at(inventory, i)->tls;
+        if (tls == INVENTORY_TLS_CA || tls == INVENTORY_TLS_LEGACY)
+            return 1;
+    }
+    return 0;
+}
+
+/* Problems outlive a setup that was refused, so their texts move to the caller's pool. */
+static void hand_over(apr_array_header_t *problems, const apr_array_header_t *found, apr_pool_t *pool)
+{
+    for (int i = 0; i < found->nelts; i++) {
+        const inventory_problem_t *problem = &APR_ARRAY_IDX(found, i, inventory_problem_t);
+        add_problem(problems, apr_pstrdup(pool, problem->file), problem->line,
+                    apr_pstrdup(pool, problem->reason));
+    }
+}
+
+static void load_inventory(setup_t *setup, apr_array_header_t *problems)
+{
+    settings_t *settings = setup->settings;
+    if (inventory_load(&setup->inventory, settings->inventory, settings->groups, problems, setup->pool) !=
+        APR_SUCCESS)
+        return;
+    setup_check_methods(setup->inventory, settings->inventory, problems, setup->pool);
+    if (needs_ca(setup->inventory) && access(settings->ca_file, R_OK) != 0)
+        add_problem(problems, settings->file, 0,
+                    apr_psprintf(setup->pool,
+                                 "ca-file %s cannot be read, and systems are verified against it",
+                                 settings->ca_file));
+}
+
+static void load_parts(setup_t *setup, const char *file, apr_array_header_t *problems)
+{
+    if (settings_load(&setup->settings, file, problems, setup->pool) != APR_SUCCESS)
+        return;
+    const char *error = settings_read_password(setup->settings, setup->pool);
+    if (error != NULL)
+        add_problem(problems, file, 0, error);
+    error = secrets_open(&setup->secrets, setup->settings->secrets, setup->pool);
+    if (error != NULL)
+        add_problem(problems, file, 0, error);
+    load_inventory(setup, problems);
+}
+
+setup_t *setup_load(const char *file, apr_array_header_t *problems, apr_pool_t *pool)
+{
+    apr_pool_t *own = NULL;
+    if (apr_pool_create_unmanaged_ex(&own, NULL, NULL) != APR_SUCCESS)
+        return NULL;
+    setup_t *setup = apr_pcalloc(own, sizeof(*setup));
+    apr_array_header_t *found = apr_array_make(own, 4, sizeof(inventory_problem_t));
+    setup->pool = own;
+    atomic_init(&setup->holders, 1);
+    load_parts(setup, apr_pstrdup(own, file), found);
+    if (found->nelts == 0)
+        return setup;
+    hand_over(problems, found, pool);
+    setup_drop(setup);
+    return NULL;
+}
+
+setup_t *setup_hold(setup_t *setup)
+{
+    atomic_fetch_add(&setup->holders, 1);
+    return setup;
+}
+
+void setup_drop(setup_t *setup)
+{
+    if (atomic_fetch_sub(&setup->holders, 1) == 1)
+        apr_pool_destroy(setup->pool);
+}
+
+const settings_t *setup_settings(const setup_t *setup)
+{
+    return setup->settings;
+}
+
+const inventory_t *setup_inventory(const setup_t *setup)
+{
+    return setup->inventory;
+}
+
+secrets_t *setup_secrets(const setup_t *setup)
+{
+    return setup->secrets;
+}

@@ -1,0 +1,31 @@
+/* What the worker goes by: one reading of settings, inventory and secrets, as a whole or not at all.
+ *
+ * Never changed once loaded, shared by threads and counted: a task holds the setup it was claimed under until
+ * it ends, so a reload takes nothing away from a running unlock. The last holder frees it.
+ */
+#ifndef AMTUNLOCK_WORKER_SETUP_H
+#define AMTUNLOCK_WORKER_SETUP_H
+
+#include "inventory/inventory.h"
+#include "secrets/secrets.h"
+#include "worker/settings.h"
+
+typedef struct setup_t setup_t;
+
+/* Reads everything that `file` names. NULL where anything is wrong; `problems` (inventory_problem_t, in
+ * `pool`) then says what. The caller holds what is returned. May block; call from one thread at a time. */
+setup_t *setup_load(const char *file, apr_array_header_t *problems, apr_pool_t *pool);
+
+setup_t *setup_hold(setup_t *setup);
+void setup_drop(setup_t *setup);
+
+const settings_t *setup_settings(const setup_t *setup);
+const inventory_t *setup_inventory(const setup_t *setup);
+secrets_t *setup_secrets(const setup_t *setup);
+
+/* Adds a problem for each system whose method this worker cannot carry out yet: found when the file is read,
+ * not at night. */
+void setup_check_methods(const inventory_t *inventory, const char *file, apr_array_header_t *problems,
+                         apr_pool_t *pool);
+
+#endif

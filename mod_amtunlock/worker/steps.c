@@ -1,0 +1,406 @@
+/* See steps.h. */
+#include "worker/steps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <jansson.h>
+
+#include "worker/log.h"
+#include "worker/methods.h"
+
+#define SETTLE SECONDS(10) /* an unclear power state is read again after this */
+#define WATCH SECONDS(30)  /* firmware reports a start within 10 s; the rest is patience */
+#define PROBE_FIRST_WAIT SECONDS(2)
+
+/* PowerState of CIM_AssociatedPowerManagementService, and of RequestPowerStateChange */
+#define POWER_ON 2
+
+/* ---- ends ---------------------------------------------------------------------------------------------- */
+
+/* The one way out with a result. What a method set is undone here, before the task is finished (wake sets
+ * nothing that outlives the start), and the connection to AMT and the login are given up. */
+static unlock_step_e leave(unlock_t *unlock, char state, jobs_reason_e reason, const char *text)
+{
+    unlock->state = state;
+    unlock->reason = reason;
+    unlock->ended_at = unlock_steps[unlock->step].name;
+    apr_cpystrn(unlock->text, text ? text : "", sizeof(unlock->text));
+    unlock->ports->stop(unlock);
+    unlock->ports->hang_up(unlock);
+    return UNLOCK_FINISH;
+}
+
+static unlock_step_e unlocked(unlock_t *unlock)
+{
+    return leave(unlock, 'U', JOBS_REASON_NONE, "");
+}
+
+unlock_step_e unlock_fail(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    return leave(unlock, 'F', reason, text);
+}
+
+/* Whoever looks after a predecessor's death can only be sure of what it sees. */
+unlock_step_e unlock_look_on(unlock_t *unlock)
+{
+    return unlock->probe_address[0] ? UNLOCK_PROBE
+                                    : unlock_fail(unlock, JOBS_REASON_INDETERMINATE, "the PC has no address");
+}
+
+/* ---- before the intent: looking ------------------------------------------------------------------------ */
+
+static void send_resolve(unlock_t *unlock)
+{
+    unlock->ports->resolve(unlock);
+}
+
+static unlock_step_e accept_resolve(unlock_t *unlock)
+{
+    log_debug("AMTU0601", "resolved", "system", unlock->task->sid, "address", unlock->address);
+    return UNLOCK_LOGIN;
+}
+
+static void send_login(unlock_t *unlock)
+{
+    unlock->ports->login(unlock);
+}
+
+static unlock_step_e accept_login(unlock_t *unlock)
+{
+    (void)unlock;
+    return UNLOCK_PROBE_FIRST;
+}
+
+static void send_probe_first(unlock_t *unlock)
+{
+    unlock->ports->probe(unlock, PROBE_FIRST_WAIT);
+}
+
+static unlock_step_e accept_probe_first(unlock_t *unlock)
+{
+    return unlock->task->look && unlock->probe_open ? unlocked(unlock) : UNLOCK_TURN;
+}
+
+static void send_turn(unlock_t *unlock)
+{
+    unlock->ports->turn(unlock);
+}
+
+static unlock_step_e accept_turn(unlock_t *unlock)
+{
+    (void)unlock;
+    return UNLOCK_IDENTIFY;
+}
+
+static void send_identify(unlock_t *unlock)
+{
+    unlock->ports->call(unlock, UNLOCK_CALL_IDENTITY);
+}
+
+static unlock_step_e accept_identify(unlock_t *unlock)
+{
+    const char *expected = unlock->system->uuid;
+    if (expected != NULL && strcmp(expected, unlock->identity.uuid) != 0)
+        return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,
+                           apr_psprintf(unlock->pool, "the device is %s, the inventory says %s",
+                                        unlock->identity.uuid, expected));
+    return UNLOCK_READ_BOOT;
+}
+
+static void send_read_boot(unlock_t *unlock)
+{
+    unlock->ports->call(unlock, UNLOCK_CALL_BOOT);
+}
+
+static unlock_step_e accept_read_boot(unlock_t *unlock)
+{
+    (void)unlock;
+    return UNLOCK_READ_POWER;
+}
+
+static void send_read_power(unlock_t *unlock)
+{
+    unlock->ports->call(unlock, UNLOCK_CALL_POWER);
+}
+
+apr_interval_time_t unlock_most_look(const unlock_t *unlock)
+{
+    return unlock->system->group->boot_timeout + WATCH + WATCH;
+}
+
+/* What will be set, what stood before, and until when a successor may look. The time is the wall clock's: it
+ * is read on another machine, maybe, and bounded there. */
+static const char *write_intent(unlock_t *unlock)
+{
+    json_t *intent = json_pack("{s:s, s:i, s:i, s:b, s:s, s:s, s:s, s:I, s:I}", "method",
+                               inventory_method_name(unlock->system->method), "power", POWER_ON,
+                               "power_before", unlock->power.state, "clear_boot", unlock->boot.overridden,
+                               "boot_before", unlock->boot.summary, "address", unlock->address, "device",
+                               unlock->identity.uuid, "written", (json_int_t)apr_time_sec(apr_time_now()),
+                               "look_seconds", (json_int_t)apr_time_sec(unlock->look_for));
+    char *text = intent ? json_dumps(intent, JSON_COMPACT) : NULL;
+    const char *kept = text ? apr_pstrdup(unlock->pool, text) : NULL;
+    free(text);
+    json_decref(intent);
+    return kept;
+}
+
+/* The one branch, by the power state that was read. Rows that are not here are unclear states. */
+typedef enum { POWER_UNCLEAR, POWER_RUNNING, POWER_ASLEEP, POWER_OFF } power_kind_e;
+
+static power_kind_e kind_of_power(int state)
+{
+    static const power_kind_e kinds[] = {
+        [2] = POWER_RUNNING, [3] = POWER_ASLEEP, [4] = POWER_ASLEEP, [6] = POWER_OFF,
+        [7] = POWER_OFF,     [8] = POWER_OFF,    [12] = POWER_OFF,   [13] = POWER_OFF,
+    };
+    return state >= 0 && state < (int)(sizeof(kinds) / sizeof(kinds[0])) ? kinds[state] : POWER_UNCLEAR;
+}
+
+static const char *power_text(unlock_t *unlock, const char *text)
+{
+    return apr_psprintf(unlock->pool, "%s (power state %d)", text, unlock->power.state);
+}
+
+static unlock_step_e branch_unclear(unlock_t *unlock)
+{
+    if (unlock->settled)
+        return unlock_fail(unlock, JOBS_REASON_AMT_FAULT,
+                           power_text(unlock, "its power state stays unclear"));
+    unlock->settled = 1;
+    return UNLOCK_READ_POWER;
+}
+
+/* A running PC is left alone, whatever it waits for. */
+static unlock_step_e branch_running(unlock_t *unlock)
+{
+    if (unlock->probe_open)
+        return unlocked(unlock);
+    return unlock_fail(unlock, JOBS_REASON_ALREADY_ON, "it is running, and its probe does not answer");
+}
+
+static unlock_step_e branch_power(unlock_t *unlock)
+{
+    power_kind_e kind = kind_of_power(unlock->power.state);
+    if (kind == POWER_RUNNING)
+        return branch_running(unlock);
+    if (kind == POWER_UNCLEAR)
+        return branch_unclear(unlock);
+    if (unlock->probe_open)
+        return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,
+                           "its probe answers while AMT says it is off: they are not the same PC");
+    if (unlock->power.on_available == 0)
+        return unlock_fail(unlock, JOBS_REASON_AMT_FAULT,
+                           power_text(unlock, "AMT does not offer to power on now"));
+    unlock->power_before = unlock->power.state;
+    unlock->look_for = unlock_most_look(unlock);
+    unlock->intent = write_intent(unlock);
+    return unlock->intent ? UNLOCK_INTEND
+                          : unlock_fail(unlock, JOBS_REASON_INTERNAL, "the intent could not be written");
+}
+
+static unlock_step_e accept_read_power(unlock_t *unlock)
+{
+    if (!unlock->task->look)
+        return branch_power(unlock);
+    unlock->seen_on = unlock->power.state == POWER_ON;
+    return unlock->seen_on ? UNLOCK_PROBE : UNLOCK_WATCH;
+}
+
+/* A successor that cannot reach AMT can still probe. */
+static unlock_step_e refuse_look(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    return unlock->task->look ? unlock_look_on(unlock) : unlock_fail(unlock, reason, text);
+}
+
+/* ---- the intent ---------------------------------------------------------------------------------------- */
+
+static void send_intend(unlock_t *unlock)
+{
+    unlock->ports->store(unlock, JOBS_INTEND, 'I');
+}
+
+static unlock_step_e accept_intend(unlock_t *unlock)
+{
+    unlock->intended = 1;
+    int off = kind_of_power(unlock->power_before) == POWER_OFF;
+    unlock_step_e first = off ? unlock->method->prepare : unlock->method->resume;
+    return first == UNLOCK_CLEAR_BOOT && !unlock->boot.overridden ? UNLOCK_POWER_ON : first;
+}
+
+/* Redis or the audit record would not have the intent, so there is none. */
+static unlock_step_e refuse_intend(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    if (reason == JOBS_REASON_BUSY)
+        return unlock_fail(unlock, reason, text);
+    unlock->ports->hang_up(unlock);
+    return UNLOCK_RELEASE;
+}
+
+/* ---- after the intent: acting, once -------------------------------------------------------------------- */
+
+static void send_clear_boot(unlock_t *unlock)
+{
+    unlock->ports->call(unlock, UNLOCK_CALL_CLEAR_BOOT);
+}
+
+static unlock_step_e accept_clear_boot(unlock_t *unlock)
+{
+    (void)unlock;
+    return UNLOCK_POWER_ON;
+}
+
+static void send_power_on(unlock_t *unlock)
+{
+    unlock->boot_until = unlock->ports->now() + unlock->system->group->boot_timeout;
+    unlock->ports->call(unlock, UNLOCK_CALL_POWER_ON);
+}
+
+static unlock_step_e accept_power_on(unlock_t *unlock)
+{
+    unlock->power_answered = 1;
+    return UNLOCK_TELL_POWERED;
+}
+
+/* What was read before the power request says nothing about after it. */
+static unlock_step_e watch(unlock_t *unlock)
+{
+    unlock->power.state = -1;
+    return UNLOCK_WATCH;
+}
+
+/* Refused, or no answer: the PC says by its power state which it was. Only a request that surely did nothing
+ * ends the unlock here, with what is known. */
+static unlock_step_e refuse_power_on(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    if (reason == JOBS_REASON_INDETERMINATE || unlock->power_refused) {
+        apr_cpystrn(unlock->text, text, sizeof(unlock->text));
+        return watch(unlock);
+    }
+    return unlock_fail(unlock, reason, text);
+}
+
+static unlock_step_e expire_power_on(unlock_t *unlock)
+{
+    return refuse_power_on(unlock, JOBS_REASON_INDETERMINATE, "the power request was not answered");
+}
+
+static void send_tell_powered(unlock_t *unlock)
+{
+    unlock->ports->store(unlock, JOBS_PROGRESS, 'P');
+}
+
+static unlock_step_e accept_tell_powered(unlock_t *unlock)
+{
+    return watch(unlock);
+}
+
+/* ---- watching ------------------------------------------------------------------------------------------ */
+
+static unlock_step_e accept_watch(unlock_t *unlock)
+{
+    if (unlock->power.state == POWER_ON) {
+        unlock->seen_on = 1;
+        return unlock->task->look ? UNLOCK_PROBE : UNLOCK_TELL_BOOTING;
+    }
+    if (unlock->power_refused)
+        return unlock_fail(unlock, JOBS_REASON_AMT_FAULT, apr_pstrdup(unlock->pool, unlock->text));
+    return UNLOCK_WATCH;
+}
+
+/* A PC that starts may leave AMT without an answer for a while; one that refuses our login must not be asked
+ * on. */
+static unlock_step_e refuse_watch(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    (void)text;
+    unlock->power.state = -1;
+    return reason == JOBS_REASON_AUTH_FAILED ? UNLOCK_PROBE : UNLOCK_WATCH;
+}
+
+static unlock_step_e expire_watch(unlock_t *unlock)
+{
+    if (unlock->power.state < 0) /* AMT fell silent: the system itself may still answer */
+        return UNLOCK_PROBE;
+    if (unlock->task->look || !unlock->power_answered)
+        return unlock_fail(unlock, JOBS_REASON_INDETERMINATE,
+                           power_text(unlock, "the PC was not seen to start"));
+    return unlock_fail(unlock, JOBS_REASON_AMT_FAULT,
+                       power_text(unlock, "AMT accepted the power request, but the PC did not start"));
+}
+
+static void send_tell_booting(unlock_t *unlock)
+{
+    unlock->ports->store(unlock, JOBS_PROGRESS, 'B');
+}
+
+static unlock_step_e accept_tell_booting(unlock_t *unlock)
+{
+    return unlock->method->evidence;
+}
+
+/* AMT is not needed any more: its connections are few. */
+static void send_probe(unlock_t *unlock)
+{
+    unlock->ports->hang_up(unlock);
+    unlock->ports->probe(unlock, STEPS_PROBE_WAIT);
+}
+
+static unlock_step_e accept_probe(unlock_t *unlock)
+{
+    return unlock->probe_open ? unlocked(unlock) : UNLOCK_PROBE;
+}
+
+static unlock_step_e expire_probe(unlock_t *unlock)
+{
+    int known = unlock->seen_on || unlock->power_answered;
+    return unlock_fail(unlock, known ? JOBS_REASON_TIMEOUT : JOBS_REASON_INDETERMINATE,
+                       "its probe did not answer in time");
+}
+
+/* ---- the last word ------------------------------------------------------------------------------------- */
+
+static void send_finish(unlock_t *unlock)
+{
+    unlock->ports->store(unlock, JOBS_FINISH, unlock->state);
+}
+
+static void send_release(unlock_t *unlock)
+{
+    unlock->ports->store(unlock, JOBS_RELEASE, '\0');
+}
+
+static unlock_step_e accept_over(unlock_t *unlock)
+{
+    (void)unlock;
+    return UNLOCK_OVER;
+}
+
+/* ---- the table ----------------------------------------------------------------------------------------- */
+
+const step_t unlock_steps[] = {
+    [UNLOCK_RESOLVE] = {"resolve", send_resolve, accept_resolve, refuse_look, NULL, SECONDS(20), 0,
+                        .retry = 1},
+    [UNLOCK_LOGIN] = {"login", send_login, accept_login, refuse_look, NULL, SECONDS(60), 0},
+    [UNLOCK_PROBE_FIRST] = {"probe-first", send_probe_first, accept_probe_first, NULL, NULL, SECONDS(5), 0},
+    [UNLOCK_TURN] = {"turn", send_turn, accept_turn, NULL, NULL, 0, 0},
+    [UNLOCK_IDENTIFY] = {"identity", send_identify, accept_identify, refuse_look, NULL, SECONDS(25), 0,
+                         .retry = 1},
+    [UNLOCK_READ_BOOT] = {"boot-settings", send_read_boot, accept_read_boot, refuse_look, NULL, SECONDS(25),
+                          0, .retry = 1},
+    [UNLOCK_READ_POWER] = {"power-state", send_read_power, accept_read_power, refuse_look, NULL, SECONDS(35),
+                           SETTLE, .retry = 1},
+    [UNLOCK_INTEND] = {"intent", send_intend, accept_intend, refuse_intend, NULL, 0, 0},
+    [UNLOCK_CLEAR_BOOT] = {"clear-boot", send_clear_boot, accept_clear_boot, NULL, NULL, SECONDS(40), 0,
+                           .writes = 1},
+    [UNLOCK_POWER_ON] = {"power-on", send_power_on, accept_power_on, refuse_power_on, expire_power_on,
+                         SECONDS(30), 0, .writes = 1},
+    [UNLOCK_TELL_POWERED] = {"powered", send_tell_powered, accept_tell_powered, NULL, NULL, 0, 0},
+    [UNLOCK_WATCH] = {"watch", send_read_power, accept_watch, refuse_watch, expire_watch, WATCH, SECONDS(1)},
+    [UNLOCK_TELL_BOOTING] = {"booting", send_tell_booting, accept_tell_booting, NULL, NULL, 0, 0},
+    [UNLOCK_PROBE] = {"probe", send_probe, accept_probe, NULL, expire_probe, 0, SECONDS(1)},
+    [UNLOCK_FINISH] = {"finish", send_finish, accept_over, NULL, NULL, 0, 0},
+    [UNLOCK_RELEASE] = {"release", send_release, accept_over, NULL, NULL, 0, 0},
+    [UNLOCK_OVER] = {"over", NULL, NULL, NULL, NULL, 0, 0},
+};

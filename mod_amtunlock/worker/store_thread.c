@@ -1,0 +1,324 @@
+/* See store_thread.h. */
+#include "worker/store_thread.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <syslog.h>
+
+#include <apr_queue.h>
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+#include <apr_thread_proc.h>
+#include <jansson.h>
+
+#include "worker/log.h"
+#include "worker/waker.h"
+
+#define BATCH 256
+#define REDIS_TIMEOUT apr_time_from_sec(2)
+#define AGAIN apr_time_from_msec(500) /* after Redis or the audit file failed */
+#define HEAD_EVERY apr_time_from_sec(60)
+#define HEAD_MAX 96
+
+typedef APR_RING_HEAD(requests_t, store_request_t) requests_t;
+
+struct store_t {
+    apr_queue_t *outbox;
+    waker_t waker;
+    apr_thread_t *thread;
+    atomic_int stopping, reopen, deaf;
+    store_options_t options;
+    jobs_connection_t *connection;
+    requests_t kept; /* taken from the outbox, not answered yet; the thread's own */
+    int kept_count;
+    int withdrawn;       /* lines were recorded that no commit has covered yet */
+    int redis_away;      /* said once */
+    apr_time_t head_due; /* when the head goes to syslog next */
+    apr_uint64_t head_said;
+    apr_thread_mutex_t *head_lock;
+    char head[HEAD_MAX]; /* guarded by head_lock */
+};
+
+/* ---- the audit record ---------------------------------------------------------------------------------- */
+
+/* Which changes leave a line, and under which name. */
+static const char *event_of(const store_request_t *request)
+{
+    static const char *const events[] = {[JOBS_INTEND] = "intent", [JOBS_FINISH] = "outcome"};
+    size_t change = request->change.change;
+    return change < sizeof(events) / sizeof(events[0]) ? events[change] : NULL;
+}
+
+static void put_text(json_t *fields, const char *name, const char *text)
+{
+    if (text == NULL || text[0] == '\0')
+        return;
+    json_t *value = json_string(text);
+    /* What a device said may be no UTF-8; that it said something stays on record. */
+    json_object_set_new(fields, name, value ? value : json_string("(not UTF-8)"));
+}
+
+static void put_intent(json_t *fields, const jobs_change_t *change)
+{
+    json_error_t error;
+    json_t *act = json_loads(change->intent, 0, &error);
+    if (act != NULL)
+        json_object_set_new(fields, "act", act);
+}
+
+static void put_outcome(json_t *fields, const store_request_t *request)
+{
+    const jobs_change_t *change = &request->change;
+    put_text(fields, "result", change->state == 'U' ? "unlocked" : "failed");
+    if (change->state != 'U')
+        put_text(fields, "reason", jobs_reason(change->reason)->code);
+    put_text(fields, "text", request->text);
+}
+
+static json_t *fields_of(const store_t *store, const store_request_t *request)
+{
+    const jobs_task_t *task = request->task;
+    json_t *fields = json_object();
+    put_text(fields, "system", task->sid);
+    put_text(fields, "job", task->job);
+    put_text(fields, "fence", task->fence);
+    put_text(fields, "caller", task->caller);
+    put_text(fields, "peer", task->peer);
+    put_text(fields, "mechanism", task->mechanism);
+    put_text(fields, "worker", store->options.worker);
+    put_text(fields, "address", request->address);
+    put_text(fields, "step", request->change.step);
+    if (request->change.change == JOBS_INTEND)
+        put_intent(fields, &request->change);
+    else
+        put_outcome(fields, request);
+    return fields;
+}
+
+/* An intent that Redis did not take was not acted on: the record says that too. */
+static void record_withdrawal(store_t *store, const store_request_t *request)
+{
+    json_t *fields = json_object();
+    put_text(fields, "system", request->task->sid);
+    put_text(fields, "job", request->task->job);
+    put_text(fields, "fence", request->task->fence);
+    put_text(fields, "text", request->answer);
+    if (audit_add(store->options.audit, "intent-withdrawn", fields) != APR_SUCCESS)
+        log_error("AMTU0421", "audit line was not taken", "system", request->task->sid);
+    store->withdrawn = 1;
+}
+
+static int record(store_t *store, store_request_t *request)
+{
+    const char *event = event_of(request);
+    if (event == NULL || request->recorded)
+        return 1;
+    request->recorded = audit_add(store->options.audit, event, fields_of(store, request)) == APR_SUCCESS;
+    return request->recorded;
+}
+
+static void note_head(store_t *store)
+{
+    const char *hash = "";
+    apr_uint64_t count = 0;
+    audit_head(store->options.audit, &hash, &count);
+    apr_thread_mutex_lock(store->head_lock);
+    apr_snprintf(store->head, sizeof(store->head), "%s:%" APR_UINT64_T_FMT, hash, count);
+    apr_thread_mutex_unlock(store->head_lock);
+    if (count == store->head_said || jobs_boottime() < store->head_due)
+        return;
+    /* Elsewhere than in the file, so that a cut tail shows. */
+    syslog(LOG_NOTICE, "AMTU0422 audit head %s:%llu", hash, (unsigned long long)count);
+    store->head_said = count;
+    store->head_due = jobs_boottime() + HEAD_EVERY;
+}
+
+/* All lines so far on disk? */
+static int commit(store_t *store)
+{
+    const char *error = "";
+    int well = audit_commit(store->options.audit, &error) == APR_SUCCESS;
+    int was_deaf = atomic_exchange(&store->deaf, !well);
+    if (!well && !was_deaf)
+        log_error("AMTU0423", "the audit record cannot be written: no PC is touched", "text", error);
+    if (well && was_deaf)
+        log_info("AMTU0424", "the audit record is written again");
+    if (well)
+        note_head(store);
+    return well;
+}
+
+static void reopen(store_t *store)
+{
+    const char *error = audit_reopen(store->options.audit);
+    if (error != NULL)
+        log_error("AMTU0425", "the audit file cannot be opened again", "text", error);
+}
+
+/* ---- a batch ------------------------------------------------------------------------------------------- */
+
+static void answer(store_t *store, store_request_t *request, jobs_outcome_e outcome, int audited,
+                   const char *text)
+{
+    APR_RING_REMOVE(request, link);
+    store->kept_count--;
+    request->outcome = outcome;
+    request->audited = audited;
+    apr_cpystrn(request->answer, text ? text : "", sizeof(request->answer));
+    if (request->change.change == JOBS_INTEND && outcome != JOBS_OK && outcome != JOBS_ALREADY)
+        record_withdrawal(store, request);
+    request->done(request);
+}
+
+static void take_from_outbox(store_t *store)
+{
+    void *taken = NULL;
+    while (apr_queue_trypop(store->outbox, &taken) == APR_SUCCESS) {
+        store_request_t *request = taken;
+        request->recorded = 0;
+        APR_RING_INSERT_TAIL(&store->kept, request, store_request_t, link);
+        store->kept_count++;
+    }
+}
+
+/* The requests whose lines are on disk, or that need none; the others wait, but intents are turned down:
+ * their PCs have not been touched and others may do better. */
+static int select_audited(store_t *store, store_request_t **selected)
+{
+    int count = 0, recorded = 1;
+    store_request_t *request, *next;
+    APR_RING_FOREACH(request, &store->kept, store_request_t, link)
+    {
+        recorded &= record(store, request);
+    }
+    int well = commit(store) && recorded;
+    APR_RING_FOREACH_SAFE(request, next, &store->kept, store_request_t, link)
+    {
+        if (count < BATCH && (well || event_of(request) == NULL))
+            selected[count++] = request;
+        else if (!well && request->change.change == JOBS_INTEND)
+            answer(store, request, JOBS_UNAVAILABLE, 0, "the audit record cannot be written");
+    }
+    return count;
+}
+
+static void complain(store_t *store, jobs_result_t result)
+{
+    int away = result.outcome == JOBS_UNAVAILABLE;
+    if (away && !store->redis_away)
+        log_error("AMTU0426", "Redis does not take results, they are kept", "text", result.text);
+    if (!away && store->redis_away)
+        log_info("AMTU0427", "Redis takes results again");
+    store->redis_away = away;
+}
+
+/* A request without an answer is kept for the next batch, but progress: by then it is old. */
+static void hand_out(store_t *store, store_request_t **selected, int count)
+{
+    for (int i = 0; i < count; i++) {
+        store_request_t *request = selected[i];
+        jobs_result_t *result = &request->change.result;
+        if (result->outcome != JOBS_UNAVAILABLE || request->change.change == JOBS_PROGRESS)
+            answer(store, request, result->outcome, 1, result->text);
+    }
+}
+
+static int do_batch(store_t *store, apr_pool_t *pool)
+{
+    store_request_t *selected[BATCH];
+    jobs_change_t *changes[BATCH];
+    take_from_outbox(store);
+    store->withdrawn = 0;
+    int count = select_audited(store, selected);
+    for (int i = 0; i < count; i++)
+        changes[i] = &selected[i]->change;
+    if (count > 0) {
+        complain(store, jobs_apply(store->connection, store->options.worker, changes, count, pool));
+        hand_out(store, selected, count);
+    }
+    if (store->withdrawn)
+        commit(store);
+    return count;
+}
+
+/* Until there is something to do: more than a batch is there, something is due again, or nothing is. */
+static void rest(store_t *store, int done)
+{
+    int is_stuck = store->redis_away || atomic_load(&store->deaf);
+    if (atomic_load(&store->stopping) || apr_queue_size(store->outbox) > 0)
+        return;
+    if (store->kept_count > 0 && done == BATCH && !is_stuck)
+        return;
+    waker_wait(&store->waker, store->kept_count > 0 || is_stuck ? AGAIN : -1);
+}
+
+static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+{
+    store_t *store = data;
+    apr_pool_t *pool = NULL;
+    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
+        return NULL;
+    while (!atomic_load(&store->stopping) || apr_queue_size(store->outbox) > 0) {
+        if (atomic_exchange(&store->reopen, 0))
+            reopen(store);
+        int done = do_batch(store, pool);
+        apr_pool_clear(pool);
+        rest(store, done);
+    }
+    commit(store); /* withdrawals of the last batch */
+    apr_pool_destroy(pool);
+    apr_thread_exit(thread, APR_SUCCESS);
+    return NULL;
+}
+
+apr_status_t store_start(store_t **store, const store_options_t *options, apr_pool_t *pool)
+{
+    store_t *made = apr_pcalloc(pool, sizeof(*made));
+    made->options = *options;
+    APR_RING_INIT(&made->kept, store_request_t, link);
+    apr_status_t rv = apr_queue_create(&made->outbox, (unsigned int)options->capacity, pool);
+    if (rv == APR_SUCCESS)
+        rv = apr_thread_mutex_create(&made->head_lock, APR_THREAD_MUTEX_DEFAULT, pool);
+    if (rv == APR_SUCCESS)
+        rv = waker_open(&made->waker, pool);
+    if (rv == APR_SUCCESS)
+        rv = jobs_connection_create(&made->connection, options->redis, REDIS_TIMEOUT, pool);
+    if (rv == APR_SUCCESS)
+        rv = apr_thread_create(&made->thread, NULL, run, made, pool);
+    *store = made;
+    return rv;
+}
+
+void store_stop(store_t *store)
+{
+    apr_status_t ended;
+    atomic_store(&store->stopping, 1);
+    waker_wake(&store->waker);
+    apr_thread_join(&ended, store->thread);
+}
+
+apr_status_t store_push(store_t *store, store_request_t *request)
+{
+    apr_status_t rv = apr_queue_trypush(store->outbox, request);
+    if (rv == APR_SUCCESS)
+        waker_wake(&store->waker);
+    return rv;
+}
+
+int store_is_deaf(const store_t *store)
+{
+    return atomic_load(&store->deaf);
+}
+
+void store_reopen_audit(store_t *store)
+{
+    atomic_store(&store->reopen, 1);
+    waker_wake(&store->waker);
+}
+
+void store_audit_head(store_t *store, char *text, apr_size_t room)
+{
+    apr_thread_mutex_lock(store->head_lock);
+    apr_cpystrn(text, store->head, room);
+    apr_thread_mutex_unlock(store->head_lock);
+}

@@ -1,0 +1,64 @@
+/* The store thread: every change that must be durable goes through its outbox.
+ *
+ * It drains the outbox in batches: the audit lines of a batch in one write and one fsync, then one pipeline
+ * to Redis, then the answers. A request is kept until Redis took or refused it, however long Redis is away;
+ * progress alone is news and is not kept. A task has at most one request outstanding and the outbox has room
+ * for more than all tasks, so nobody waits for anybody. Results wait for the audit record; intents are turned
+ * down while it cannot be written.
+ */
+#ifndef AMTUNLOCK_WORKER_STORE_THREAD_H
+#define AMTUNLOCK_WORKER_STORE_THREAD_H
+
+#include <apr_pools.h>
+#include <apr_ring.h>
+
+#include "audit/audit.h"
+#include "jobs/jobs.h"
+#include "worker/unlock.h"
+
+typedef struct store_t store_t;
+typedef struct store_request_t store_request_t;
+
+/* Belongs to who pushes it; from push to done it is the store thread's alone, and all that it points to must
+ * stay. */
+struct store_request_t {
+    jobs_change_t change;
+    const jobs_task_t *task;                /* whose: for the audit record */
+    const char *text;                       /* of a finish: for the audit record; "" or NULL for none */
+    const char *address;                    /* of the PC; "" where it is not known */
+    void (*done)(store_request_t *request); /* from the store thread; may not block */
+    void *owner;
+
+    /* Answer. audited 0: the audit record could not be written, and Redis was not asked. */
+    jobs_outcome_e outcome;
+    int audited;
+    char answer[UNLOCK_TEXT_MAX];
+
+    /* The store thread's own. */
+    APR_RING_ENTRY(store_request_t) link;
+    int recorded; /* its line is with the audit room, on disk or on its way */
+};
+
+typedef struct {
+    const jobs_redis_t *redis;
+    const char *worker;
+    audit_t *audit; /* the store thread's alone while it runs */
+    int capacity;   /* requests outstanding at a time, over all threads */
+} store_options_t;
+
+/* Starts the thread. What `options` points to must live as long. */
+apr_status_t store_start(store_t **store, const store_options_t *options, apr_pool_t *pool);
+/* Ends and joins the thread; what Redis has not taken by then stays unanswered. */
+void store_stop(store_t *store);
+
+/* Any thread; never blocks. APR_EAGAIN if more than `capacity` are outstanding: a fault of the caller. */
+apr_status_t store_push(store_t *store, store_request_t *request);
+
+/* Any thread. Nonzero: the audit record cannot be written now, so nothing should be claimed. */
+int store_is_deaf(const store_t *store);
+/* Any thread. SIGHUP: the audit file may have been moved away. */
+void store_reopen_audit(store_t *store);
+/* Any thread: "hash:count" of the audit record's head as last committed. */
+void store_audit_head(store_t *store, char *text, apr_size_t room);
+
+#endif

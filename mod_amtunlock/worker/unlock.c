@@ -1,0 +1,359 @@
+/* See unlock.h. Walks the table of steps.c. */
+#include "worker/unlock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <jansson.h>
+
+#include "worker/log.h"
+#include "worker/methods.h"
+#include "worker/steps.h"
+
+#define RETRIES 3
+#define RETRY_WITHIN SECONDS(25)
+#define RETRY_BASE SECONDS(1) /* full jitter: up to 1, 2, 4 s */
+#define LOOK_AT_LEAST SECONDS(5)
+
+const char *unlock_step_name(const unlock_t *unlock)
+{
+    return unlock->ended_at ? unlock->ended_at : unlock_steps[unlock->step].name;
+}
+
+/* How a call that ended badly is told: silence means something else once the PC has answered our login. */
+static const struct {
+    jobs_reason_e before, after;
+} amt_reasons[] = {
+    [AMT_OK] = {JOBS_REASON_NONE, JOBS_REASON_NONE},
+    [AMT_UNREACHABLE] = {JOBS_REASON_UNREACHABLE, JOBS_REASON_TIMEOUT},
+    [AMT_TLS_UNTRUSTED] = {JOBS_REASON_TLS_UNTRUSTED, JOBS_REASON_TLS_UNTRUSTED},
+    [AMT_AUTH_FAILED] = {JOBS_REASON_AUTH_FAILED, JOBS_REASON_AUTH_FAILED},
+    [AMT_REFUSED] = {JOBS_REASON_AMT_FAULT, JOBS_REASON_AMT_FAULT},
+    [AMT_GARBAGE] = {JOBS_REASON_AMT_FAULT, JOBS_REASON_AMT_FAULT},
+    [AMT_TIMEOUT] = {JOBS_REASON_UNREACHABLE, JOBS_REASON_TIMEOUT},
+    [AMT_BROKEN] = {JOBS_REASON_UNREACHABLE, JOBS_REASON_AMT_FAULT},
+    [AMT_FENCED] = {JOBS_REASON_INTERNAL, JOBS_REASON_INTERNAL},
+};
+
+jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated)
+{
+    if ((size_t)status >= sizeof(amt_reasons) / sizeof(amt_reasons[0]))
+        return JOBS_REASON_INTERNAL;
+    return authenticated ? amt_reasons[status].after : amt_reasons[status].before;
+}
+
+static int is_silence(amt_status_e status)
+{
+    return status == AMT_UNREACHABLE || status == AMT_TIMEOUT || status == AMT_BROKEN;
+}
+
+/* ---- walking the table --------------------------------------------------------------------------------- */
+
+static void end(unlock_t *unlock)
+{
+    unlock->over = 1;
+    unlock->ports->stop(unlock);
+    unlock->ports->hang_up(unlock);
+    unlock->ports->over(unlock);
+}
+
+/* No path of the table leads here before the intent. Should one ever, nothing is sent. */
+static int may_send(const unlock_t *unlock)
+{
+    return !unlock_steps[unlock->step].writes || (unlock->intended && !unlock->task->look);
+}
+
+static void send_step(unlock_t *unlock)
+{
+    apr_time_t now = unlock->ports->now();
+    if (!may_send(unlock)) {
+        log_error("AMTU0610", "a step would write without an intent", "system", unlock->task->sid, "step",
+                  unlock_steps[unlock->step].name);
+        end(unlock);
+        return;
+    }
+    unlock->pausing = 0;
+    unlock->sent = now;
+    if (unlock->until)
+        unlock->ports->alarm(unlock, unlock->until > now ? unlock->until - now : 0);
+    unlock_steps[unlock->step].send(unlock);
+}
+
+/* Sends `after` from now, if the step still runs then. */
+static void send_later(unlock_t *unlock, apr_interval_time_t after)
+{
+    apr_time_t now = unlock->ports->now();
+    if (unlock->until && now + after > unlock->until)
+        after = unlock->until > now ? unlock->until - now : 0;
+    unlock->pausing = 1;
+    unlock->ports->alarm(unlock, after > 0 ? after : 0);
+}
+
+static apr_time_t end_of_step(const unlock_t *unlock, unlock_step_e step)
+{
+    apr_time_t now = unlock->ports->now();
+    if (step != UNLOCK_PROBE)
+        return unlock_steps[step].limit ? now + unlock_steps[step].limit : 0;
+    /* Redis may have kept us waiting past the deadline: one probe is due all the same. */
+    apr_time_t one_probe = now + STEPS_PROBE_WAIT + SECONDS(1);
+    return unlock->boot_until > one_probe ? unlock->boot_until : one_probe;
+}
+
+static void go(unlock_t *unlock, unlock_step_e next)
+{
+    if (next == unlock->step && unlock_steps[next].every) {
+        send_later(unlock, unlock->sent + unlock_steps[next].every - unlock->ports->now());
+        return;
+    }
+    log_debug("AMTU0602", "step", "system", unlock->task->sid, "job", unlock->task->job, "from",
+              unlock_steps[unlock->step].name, "to", unlock_steps[next].name);
+    unlock->step = next;
+    unlock->tries = 0;
+    if (next == UNLOCK_OVER) {
+        end(unlock);
+        return;
+    }
+    unlock->until = end_of_step(unlock, next);
+    send_step(unlock);
+}
+
+/* Draining comes between two steps, never between an act and what is known of it. */
+static int gives_back(const unlock_t *unlock)
+{
+    int acting = unlock->intended || unlock->task->look;
+    int ending =
+        unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE || unlock->step == UNLOCK_OVER;
+    return unlock->draining && !ending && (!acting || unlock->leaving);
+}
+
+static void go_on(unlock_t *unlock, unlock_step_e next)
+{
+    if (gives_back(unlock) && next != UNLOCK_FINISH && next != UNLOCK_RELEASE) {
+        unlock->ports->stop(unlock);
+        unlock->ports->hang_up(unlock);
+        next = UNLOCK_RELEASE;
+    }
+    go(unlock, next);
+}
+
+/* Whether the step is sent again, after a random while. */
+static int retries(unlock_t *unlock, int may_help)
+{
+    apr_time_t now = unlock->ports->now();
+    if (!may_help || !unlock_steps[unlock->step].retry || unlock->intended || gives_back(unlock))
+        return 0;
+    if (unlock->retry_until == 0)
+        unlock->retry_until = unlock->sent + RETRY_WITHIN;
+    if (unlock->tries >= RETRIES || now >= unlock->retry_until)
+        return 0;
+    apr_interval_time_t most = RETRY_BASE << unlock->tries++;
+    send_later(unlock, (apr_interval_time_t)arc4random_uniform((uint32_t)most));
+    return 1;
+}
+
+static void refuse(unlock_t *unlock, jobs_reason_e reason, const char *text, int may_help)
+{
+    const step_t *step = &unlock_steps[unlock->step];
+    if (retries(unlock, may_help)) {
+        log_info("AMTU0603", "tries again", "system", unlock->task->sid, "step", step->name, "reason",
+                 jobs_reason(reason)->code, "text", text);
+        return;
+    }
+    go_on(unlock, step->refuse ? step->refuse(unlock, reason, text) : unlock_fail(unlock, reason, text));
+}
+
+void unlock_chore_answer(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    if (unlock->over)
+        return;
+    if (reason == JOBS_REASON_NONE)
+        go_on(unlock, unlock_steps[unlock->step].accept(unlock));
+    else
+        refuse(unlock, reason, text, reason == JOBS_REASON_UNREACHABLE);
+}
+
+void unlock_turn_answer(unlock_t *unlock)
+{
+    if (!unlock->over)
+        go_on(unlock, unlock_steps[unlock->step].accept(unlock));
+}
+
+void unlock_probe_answer(unlock_t *unlock, int open)
+{
+    if (unlock->over)
+        return;
+    unlock->probe_open = open;
+    go_on(unlock, unlock_steps[unlock->step].accept(unlock));
+}
+
+/* A power request whose answer is lost may have been carried out: that is no failure but a question. */
+static jobs_reason_e reason_of_call(const unlock_t *unlock, const amt_result_t *result)
+{
+    int no_answer = is_silence(result->status) || result->status == AMT_GARBAGE;
+    if (unlock->step == UNLOCK_POWER_ON && result->acted && no_answer)
+        return JOBS_REASON_INDETERMINATE;
+    return unlock_reason_of_amt(result->status, unlock->authenticated);
+}
+
+void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
+{
+    if (unlock->over)
+        return;
+    if (result->status == AMT_FENCED) {
+        unlock_lost(unlock);
+        return;
+    }
+    if (result->status == AMT_OK) {
+        unlock->authenticated = 1;
+        go_on(unlock, unlock_steps[unlock->step].accept(unlock));
+        return;
+    }
+    if (unlock->step == UNLOCK_POWER_ON && result->status == AMT_REFUSED)
+        unlock->power_refused = 1;
+    refuse(unlock, reason_of_call(unlock, result), result->text, is_silence(result->status));
+}
+
+/* ---- the store's answers ------------------------------------------------------------------------------- */
+
+static int is_done(jobs_outcome_e outcome)
+{
+    return outcome == JOBS_OK || outcome == JOBS_ALREADY;
+}
+
+static void log_end(const unlock_t *unlock, jobs_outcome_e outcome, const char *text)
+{
+    if (unlock->step == UNLOCK_RELEASE)
+        log_info("AMTU0604", "given back", "system", unlock->task->sid, "job", unlock->task->job, "refused",
+                 is_done(outcome) ? NULL : text);
+    else if (!is_done(outcome))
+        log_warn("AMTU0605", "result was not taken", "system", unlock->task->sid, "job", unlock->task->job,
+                 "reason", unlock->reason ? jobs_reason(unlock->reason)->code : "unlocked", "text", text);
+    else if (unlock->state == 'U')
+        log_info("AMTU0606", "unlocked", "system", unlock->task->sid, "job", unlock->task->job);
+    else
+        log_warn("AMTU0607", "not unlocked", "system", unlock->task->sid, "job", unlock->task->job, "reason",
+                 jobs_reason(unlock->reason)->code, "step", unlock->ended_at, "text", unlock->text);
+}
+
+static void answer_intend(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text)
+{
+    if (is_done(outcome))
+        go_on(unlock, unlock_steps[UNLOCK_INTEND].accept(unlock));
+    else if (!audited)
+        refuse(unlock, JOBS_REASON_INTERNAL, text, 0);
+    else if (outcome == JOBS_CONFLICT)
+        refuse(unlock, JOBS_REASON_BUSY, text, 0);
+    else
+        unlock_lost(unlock);
+}
+
+void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text)
+{
+    unlock->storing = 0;
+    if (unlock->over)
+        return;
+    if (unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE) {
+        log_end(unlock, outcome, text);
+        go(unlock, UNLOCK_OVER);
+    }
+    else if (unlock->step == UNLOCK_INTEND) {
+        answer_intend(unlock, outcome, audited, text);
+    }
+    else if (is_done(outcome) || outcome == JOBS_UNAVAILABLE) {
+        go_on(unlock, unlock_steps[unlock->step].accept(unlock)); /* progress is news, nothing hangs on it */
+    }
+    else {
+        unlock_lost(unlock);
+    }
+}
+
+/* ---- time ---------------------------------------------------------------------------------------------- */
+
+static unlock_step_e expire(unlock_t *unlock)
+{
+    const step_t *step = &unlock_steps[unlock->step];
+    if (step->expire)
+        return step->expire(unlock);
+    if (unlock->task->look)
+        return unlock_look_on(unlock);
+    return unlock_fail(unlock, unlock->authenticated ? JOBS_REASON_TIMEOUT : JOBS_REASON_UNREACHABLE,
+                       "the step took longer than it may");
+}
+
+void unlock_alarm(unlock_t *unlock)
+{
+    if (unlock->over)
+        return;
+    if (unlock->until && unlock->ports->now() >= unlock->until) {
+        unlock->pausing = 0;
+        unlock->ports->stop(unlock);
+        go_on(unlock, expire(unlock));
+    }
+    else if (unlock->pausing) {
+        send_step(unlock);
+    }
+}
+
+/* ---- from the worker ----------------------------------------------------------------------------------- */
+
+/* Until when a successor may look: what the intent says, but never longer than this group's PCs would be
+ * given, and long enough for one look. */
+static apr_time_t end_of_look(const unlock_t *unlock)
+{
+    json_error_t error;
+    json_t *intent = unlock->task->intent ? json_loads(unlock->task->intent, 0, &error) : NULL;
+    json_int_t written = json_integer_value(json_object_get(intent, "written"));
+    json_int_t seconds = json_integer_value(json_object_get(intent, "look_seconds"));
+    json_decref(intent);
+    apr_interval_time_t most = unlock_most_look(unlock);
+    apr_interval_time_t left = most;
+    if (written > 0 && seconds > 0 && seconds <= apr_time_sec(most))
+        left = SECONDS(written + seconds) - apr_time_now();
+    if (left > most)
+        left = most;
+    return unlock->ports->now() + (left < LOOK_AT_LEAST ? LOOK_AT_LEAST : left);
+}
+
+/* An address that the inventory gives is used as it is; only names are asked for. */
+static int is_resolved(unlock_t *unlock)
+{
+    const inventory_system_t *system = unlock->system;
+    if (system->address == NULL || system->probe_host != NULL)
+        return 0;
+    apr_cpystrn(unlock->address, system->address, sizeof(unlock->address));
+    apr_cpystrn(unlock->probe_address, system->address, sizeof(unlock->probe_address));
+    return 1;
+}
+
+void unlock_begin(unlock_t *unlock)
+{
+    log_info("AMTU0608", unlock->task->look ? "looks after a predecessor" : "begins", "system",
+             unlock->task->sid, "job", unlock->task->job, "fence", unlock->task->fence);
+    if (unlock->task->look)
+        unlock->boot_until = end_of_look(unlock);
+    unlock->step = is_resolved(unlock) ? UNLOCK_LOGIN : UNLOCK_RESOLVE;
+    unlock->until = end_of_step(unlock, unlock->step);
+    send_step(unlock);
+}
+
+void unlock_lost(unlock_t *unlock)
+{
+    int ending = unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE;
+    if (unlock->over || ending)
+        return;
+    log_warn("AMTU0609", "lease lost, leaves the PC alone", "system", unlock->task->sid, "job",
+             unlock->task->job, "step", unlock_steps[unlock->step].name);
+    end(unlock);
+}
+
+void unlock_drain(unlock_t *unlock, int leave_intended)
+{
+    unlock->draining = 1;
+    unlock->leaving = leave_intended != 0;
+    if (unlock->over || unlock->storing || !gives_back(unlock))
+        return;
+    unlock->ports->stop(unlock);
+    unlock->ports->hang_up(unlock);
+    go(unlock, UNLOCK_RELEASE);
+}

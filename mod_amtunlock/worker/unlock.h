@@ -1,0 +1,155 @@
+/* How one PC is unlocked: the procedure, as a table of steps (unlock.c), free of sockets, threads and clocks.
+ *
+ * A step sends one thing through the ports and waits for one answer; the table says what is accepted, how
+ * long it may take, whether it may be tried again and whether it writes to the PC. The engine is behind the
+ * ports; a test puts something smaller there. An unlock belongs to one thread.
+ *
+ * The rules that hold whatever a step does:
+ *   - nothing is written to a PC before the intent is durable (jobs_intend, with its audit line before it);
+ *   - the power request goes out once in the life of an unlock; an answer that is lost is not asked for
+ * again;
+ *   - retries: only before the intent, only of what did not answer, 3, 25 s in all, never after a 401;
+ *   - a lost lease ends the unlock on the spot: nothing more is sent to the PC, and no result is written;
+ *   - every other exit goes through leave(), which undoes what was set and finishes the task.
+ */
+#ifndef AMTUNLOCK_WORKER_UNLOCK_H
+#define AMTUNLOCK_WORKER_UNLOCK_H
+
+#include "amt/amt.h"
+#include "inventory/inventory.h"
+#include "jobs/jobs.h"
+
+typedef struct unlock_t unlock_t;
+typedef struct method_t method_t;
+
+/* The steps, in the order of a full way. The names that consoles and operators see are in unlock.c. */
+typedef enum {
+    UNLOCK_RESOLVE,      /* the PC's name to one address, kept for the whole unlock */
+    UNLOCK_LOGIN,        /* its AMT user and password */
+    UNLOCK_PROBE_FIRST,  /* is its system up already? */
+    UNLOCK_TURN,         /* wait to connect: not all at once */
+    UNLOCK_IDENTIFY,     /* connect; TLS; UUID; version */
+    UNLOCK_READ_BOOT,    /* what is set for its next start */
+    UNLOCK_READ_POWER,   /* and the branch by it */
+    UNLOCK_INTEND,       /* durable and audited */
+    UNLOCK_CLEAR_BOOT,   /* an override somebody left */
+    UNLOCK_POWER_ON,     /* once */
+    UNLOCK_TELL_POWERED, /* progress, for who is waiting */
+    UNLOCK_WATCH,        /* until the power state has changed */
+    UNLOCK_TELL_BOOTING,
+    UNLOCK_PROBE, /* until its system answers */
+    UNLOCK_FINISH,
+    UNLOCK_RELEASE,
+    UNLOCK_OVER
+} unlock_step_e;
+
+/* Calls to the device. */
+typedef enum {
+    UNLOCK_CALL_IDENTITY,
+    UNLOCK_CALL_BOOT,
+    UNLOCK_CALL_POWER,
+    UNLOCK_CALL_CLEAR_BOOT, /* asks the gate */
+    UNLOCK_CALL_POWER_ON    /* asks the gate */
+} unlock_call_e;
+
+/* What a step needs done. Each of the first six is answered once by one of the unlock_*_answer() calls below,
+ * never from inside the port, unless stop() came first. */
+typedef struct {
+    void (*resolve)(unlock_t *unlock); /* into address and probe_address */
+    void (*login)(unlock_t *unlock);   /* kept behind the port */
+    void (*turn)(unlock_t *unlock);    /* a turn to connect; given back at the next answer or stop() */
+    void (*probe)(unlock_t *unlock, apr_interval_time_t timeout);
+    void (*call)(unlock_t *unlock, unlock_call_e call); /* results into identity, boot, power */
+    /* Durable: change with step_name, and intent, device, look_for | state | state and reason of the unlock.
+     */
+    void (*store)(unlock_t *unlock, jobs_change_e change, char state);
+    void (*alarm)(unlock_t *unlock,
+                  apr_interval_time_t after); /* one alarm an unlock: sets it anew; unlock_alarm() */
+    void (*stop)(unlock_t *unlock); /* what is under way with the PC ends without an answer; the alarm too */
+    void (*hang_up)(unlock_t *unlock); /* closes the connection to AMT and wipes the login */
+    void (*over)(unlock_t *unlock);    /* the unlock is over; it may be freed at once */
+    apr_time_t (*now)(void);           /* jobs_boottime() */
+} unlock_ports_t;
+
+#define UNLOCK_ADDRESS_MAX 64
+#define UNLOCK_TEXT_MAX 240
+
+struct unlock_t {
+    /* Set by who makes it, never changed. All of it outlives the unlock. */
+    const unlock_ports_t *ports;
+    const jobs_task_t *task;
+    const inventory_system_t *system;
+    const method_t *method;
+    apr_pool_t *pool;
+
+    /* What is known of the PC. */
+    char address[UNLOCK_ADDRESS_MAX];       /* numeric; "" before it was resolved */
+    char probe_address[UNLOCK_ADDRESS_MAX]; /* numeric */
+    amt_identity_t identity;
+    amt_boot_t boot;
+    amt_power_t power;
+    int power_before; /* what the intent says stood before */
+    int probe_open;   /* what the last probe said */
+
+    /* Where it is. */
+    unlock_step_e step;
+    int tries;                       /* of this step, failed */
+    apr_time_t until;                /* this step ends then; 0: it has no end of its own */
+    apr_time_t sent;                 /* when the step last sent */
+    apr_time_t retry_until;          /* no retry after this; 0: nothing was tried twice yet */
+    apr_time_t boot_until;           /* evidence must be there by then */
+    unsigned int pausing : 1;        /* waits for the alarm to send (again) */
+    unsigned int storing : 1;        /* the store has a request of it */
+    unsigned int authenticated : 1;  /* the PC answered our login once */
+    unsigned int settled : 1;        /* an unclear power state was waited for */
+    unsigned int intended : 1;       /* the intent is durable: nobody else begins this unlock again */
+    unsigned int power_answered : 1; /* AMT said yes to the power request */
+    unsigned int power_refused : 1;  /* AMT said no */
+    unsigned int seen_on : 1;        /* the PC was seen running after the intent */
+    unsigned int draining : 1;       /* the worker stops: give back what can be given back */
+    unsigned int leaving : 1;        /* and what has an intent too */
+    unsigned int over : 1;
+    const char *intent;           /* JSON */
+    apr_interval_time_t look_for; /* a successor may look this long after the intent */
+
+    /* How it ended. */
+    char state; /* 'U' or 'F' */
+    jobs_reason_e reason;
+    const char *ended_at;       /* name of the step */
+    char text[UNLOCK_TEXT_MAX]; /* for the log and the audit record */
+};
+
+/* Name of the step it is at (or ended at), as consoles and operators see it. */
+const char *unlock_step_name(const unlock_t *unlock);
+
+/* Starts: the members named above are set, the rest is zero. */
+void unlock_begin(unlock_t *unlock);
+
+/* ---- answers, from the ports ----------------------------------------------------------------------------
+ */
+
+void unlock_chore_answer(unlock_t *unlock, jobs_reason_e reason,
+                         const char *text); /* resolve, login: NONE is well */
+void unlock_turn_answer(unlock_t *unlock);
+void unlock_probe_answer(unlock_t *unlock, int open);
+void unlock_call_answer(unlock_t *unlock, const amt_result_t *result);
+/* `audited` 0: the audit record could not be written and Redis was not asked. */
+void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text);
+void unlock_alarm(unlock_t *unlock);
+
+/* ---- from the worker ------------------------------------------------------------------------------------
+ */
+
+/* Its lease is another's now. */
+void unlock_lost(unlock_t *unlock);
+/* The worker stops: what has no intent goes back to the queue; what has one runs on, or with `leave` is given
+ * back too, for others to look at. */
+void unlock_drain(unlock_t *unlock, int leave);
+
+/* ---- tables, for their tests ----------------------------------------------------------------------------
+ */
+
+/* Reason code for an AMT call that ended badly, before or after the PC's first authenticated answer. */
+jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated);
+
+#endif

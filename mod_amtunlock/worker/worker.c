@@ -1,0 +1,415 @@
+/* See worker.h. */
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "amt/amt.h"
+#include "worker/intake.h"
+#include "worker/log.h"
+
+#define CHORE_THREADS 8
+#define DRAIN_SUPERVISED apr_time_from_sec(2)
+#define DRAIN_OWN_UNIT apr_time_from_sec(60)
+#define DRAIN_LAST apr_time_from_sec(2) /* to give back what could not be finished */
+#define LOCK_WAIT apr_time_from_sec(10) /* a predecessor may still be draining */
+#define FILES_A_SLOT 3                  /* AMT, probe, and one to spare */
+#define FILES_BESIDES 64
+
+typedef struct {
+    const char *file;
+    apr_pool_t *pool;
+    char id[33]; /* 128 random bits, hex */
+    int supervised;
+    setup_t *first; /* the threads' connections, paths and numbers are its for as long as the process lives */
+    setup_t *setup; /* in force; the main thread's */
+    audit_t *audit;
+    chores_t *chores;
+    leases_t *leases;
+    store_t *store;
+    engine_t **engines;
+    int engine_count;
+    intake_t *intake;
+    atomic_int outdated;
+} worker_t;
+
+static int load_of(const worker_t *worker)
+{
+    int load = 0;
+    for (int i = 0; i < worker->engine_count; i++)
+        load += engine_load(worker->engines[i]);
+    return load;
+}
+
+/* ---- before there are threads ----------------------------------------------------------------------------
+ */
+
+/* One worker a host, by flock: the lock goes with the process, however it ends. Returns NULL, or why not. */
+static const char *take_lock(const worker_t *worker)
+{
+    const char *path =
+        apr_pstrcat(worker->pool, setup_settings(worker->first)->state_dir, "/worker.lock", NULL);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return apr_psprintf(worker->pool, "%s cannot be opened: %s", path, strerror(errno));
+    apr_time_t until = jobs_boottime() + LOCK_WAIT;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return apr_psprintf(worker->pool, "%s cannot be locked: %s", path, strerror(errno));
+        if (jobs_boottime() >= until)
+            return apr_psprintf(worker->pool, "another worker runs on this host (it holds %s)", path);
+        apr_sleep(apr_time_from_msec(100));
+    }
+    char text[16];
+    int length = apr_snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) != 0 || write(fd, text, (size_t)length) != length)
+        return apr_psprintf(worker->pool, "%s cannot be written: %s", path, strerror(errno));
+    return NULL; /* the descriptor stays open as long as the process lives */
+}
+
+static void raise_file_limit(int slots)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)slots * FILES_A_SLOT + FILES_BESIDES;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < wanted)
+        log_warn("AMTU0303", "fewer files may be open than all slots need (LimitNOFILE)", "limit",
+                 log_number(LOG_NUMBER, (long long)limit.rlim_max), "wanted",
+                 log_number(LOG_NUMBER, (long long)wanted));
+}
+
+static const char *name_worker(worker_t *worker)
+{
+    unsigned char bits[16];
+    if (apr_generate_random_bytes(bits, sizeof(bits)) != APR_SUCCESS)
+        return "no random numbers";
+    for (size_t i = 0; i < sizeof(bits); i++)
+        apr_snprintf(worker->id + 2 * i, 3, "%02x", bits[i]);
+    return NULL;
+}
+
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* What must be before anything else: NULL, or why the worker cannot begin. */
+static const char *prepare(worker_t *worker)
+{
+    const settings_t *settings = setup_settings(worker->first);
+    const char *error = name_worker(worker);
+    if (error == NULL)
+        error = take_lock(worker);
+    if (error == NULL)
+        error = audit_open(&worker->audit, settings->audit, worker->pool);
+    if (error != NULL)
+        return error;
+    if (amt_library_init() != APR_SUCCESS)
+        return "libcurl cannot be initialised";
+    return NULL;
+}
+
+/* ---- threads ------------------------------------------------------------------------------------------- */
+
+/* For the status page. */
+static void write_about(void *baton, char *text, apr_size_t room)
+{
+    const worker_t *worker = baton;
+    const settings_t *settings = setup_settings(worker->first);
+    char host[65] = "", head[96] = "";
+    gethostname(host, sizeof(host) - 1);
+    store_audit_head(worker->store, head, sizeof(head));
+    apr_snprintf(text, room, "host=%s pid=%d version=%s slots=%d running=%d threads=%d audit=%s", host,
+                 (int)getpid(), AMTUNLOCK_VERSION, settings->slots, load_of(worker), worker->engine_count,
+                 head);
+}
+
+static void on_outdated(void *baton)
+{
+    worker_t *worker = baton;
+    if (!atomic_exchange(&worker->outdated, 1))
+        kill(getpid(), SIGTERM); /* wakes the main thread */
+}
+
+static apr_status_t start_engines(worker_t *worker)
+{
+    const settings_t *settings = setup_settings(worker->first);
+    const engine_options_t options = {.chores = worker->chores,
+                                      .leases = worker->leases,
+                                      .store = worker->store,
+                                      .slots = settings->slots,
+                                      .connects = settings->connects};
+    worker->engines = apr_pcalloc(worker->pool, sizeof(engine_t *) * (apr_size_t)settings->threads);
+    apr_status_t rv = APR_SUCCESS;
+    for (int i = 0; i < settings->threads && rv == APR_SUCCESS; i++) {
+        rv = engine_start(&worker->engines[i], &options, worker->pool);
+        worker->engine_count += rv == APR_SUCCESS;
+    }
+    return rv;
+}
+
+static apr_status_t start_threads(worker_t *worker)
+{
+    const settings_t *settings = setup_settings(worker->first);
+    const store_options_t store = {.redis = &settings->redis,
+                                   .worker = worker->id,
+                                   .audit = worker->audit,
+                                   .capacity = settings->slots + 16};
+    apr_status_t rv = chores_start(&worker->chores, CHORE_THREADS, worker->pool);
+    if (rv == APR_SUCCESS)
+        rv = store_start(&worker->store, &store, worker->pool);
+    if (rv == APR_SUCCESS)
+        rv = leases_create(&worker->leases, &settings->redis, worker->id, worker->pool);
+    if (rv == APR_SUCCESS)
+        rv = start_engines(worker);
+    if (rv == APR_SUCCESS)
+        rv = leases_start(worker->leases, write_about, worker);
+    if (rv != APR_SUCCESS)
+        return rv;
+    const intake_options_t intake = {.redis = &settings->redis,
+                                     .worker = worker->id,
+                                     .engines = worker->engines,
+                                     .engine_count = worker->engine_count,
+                                     .slots = settings->slots,
+                                     .store = worker->store,
+                                     .on_outdated = on_outdated,
+                                     .baton = worker};
+    return intake_start(&worker->intake, &intake, worker->first, worker->pool);
+}
+
+/* ---- reload ----------------------------------------------------------------------------------------------
+ */
+
+static void log_problems(const apr_array_header_t *problems)
+{
+    for (int i = 0; i < problems->nelts; i++) {
+        const inventory_problem_t *problem = &APR_ARRAY_IDX(problems, i, inventory_problem_t);
+        log_error("AMTU0311", "not accepted", "file", problem->file, "line",
+                  problem->line ? log_number(LOG_NUMBER, problem->line) : NULL, "reason", problem->reason);
+    }
+}
+
+static void warn_of_restart(const char *what, int changed)
+{
+    if (changed)
+        log_warn("AMTU0312", "changed, but takes effect at the next start only", "setting", what);
+}
+
+/* What threads were started with stays until they are started again. */
+static void compare_with_first(const worker_t *worker, const settings_t *now)
+{
+    const settings_t *first = setup_settings(worker->first);
+    warn_of_restart("redis address", strcmp(first->redis_address, now->redis_address) != 0);
+    warn_of_restart("audit", strcmp(first->audit, now->audit) != 0);
+    warn_of_restart("state-dir", strcmp(first->state_dir, now->state_dir) != 0);
+    warn_of_restart("threads", first->threads != now->threads);
+    warn_of_restart("slots", first->slots != now->slots);
+    warn_of_restart("connects", first->connects != now->connects);
+}
+
+static void warn_of_resets(const settings_t *settings, apr_pool_t *pool)
+{
+    for (apr_hash_index_t *i = apr_hash_first(pool, settings->groups); i; i = apr_hash_next(i)) {
+        const inventory_group_t *group = apr_hash_this_val(i);
+        if (group->reset_running)
+            log_warn("AMTU0313", "reset-running is set, but no method of this worker resets a PC", "group",
+                     group->name);
+    }
+}
+
+static apr_status_t use_log(const settings_t *settings)
+{
+    apr_status_t rv = log_open(settings->log, settings->log_level);
+    if (rv != APR_SUCCESS) {
+        char text[120];
+        log_error("AMTU0314", "the log cannot be opened", "file", settings->log, "text",
+                  apr_strerror(rv, text, sizeof(text)));
+    }
+    return rv;
+}
+
+static void reload_setup(worker_t *worker, apr_pool_t *pool)
+{
+    apr_array_header_t *problems = apr_array_make(pool, 8, sizeof(inventory_problem_t));
+    setup_t *setup = setup_load(worker->file, problems, pool);
+    if (setup == NULL) {
+        log_problems(problems);
+        log_error("AMTU0315", "reload refused: the last good settings and inventory stay in force",
+                  "problems", log_number(LOG_NUMBER, problems->nelts));
+        return;
+    }
+    compare_with_first(worker, setup_settings(setup));
+    warn_of_resets(setup_settings(setup), pool);
+    use_log(setup_settings(setup));
+    intake_offer(worker->intake, setup);
+    setup_drop(worker->setup);
+    worker->setup = setup;
+    log_info("AMTU0316", "reloaded", "systems",
+             log_number(LOG_NUMBER, inventory_count(setup_inventory(setup))));
+}
+
+static void reload(worker_t *worker)
+{
+    apr_pool_t *pool = NULL;
+    log_reopen();
+    store_reopen_audit(worker->store);
+    if (apr_pool_create(&pool, worker->pool) != APR_SUCCESS)
+        return;
+    reload_setup(worker, pool);
+    apr_pool_destroy(pool);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------
+ */
+
+static void drain_engines(const worker_t *worker, int leave)
+{
+    for (int i = 0; i < worker->engine_count; i++)
+        engine_drain(worker->engines[i], leave);
+}
+
+/* Nonzero: nothing is left. A second signal ends the wait. */
+static int wait_until_empty(const worker_t *worker, const sigset_t *signals, apr_interval_time_t at_most)
+{
+    static const struct timespec tick = {.tv_nsec = 20 * 1000 * 1000};
+    apr_time_t until = jobs_boottime() + at_most;
+    while (!intake_ended(worker->intake) || load_of(worker) > 0) {
+        int signal = sigtimedwait(signals, NULL, &tick);
+        if (jobs_boottime() >= until || signal == SIGTERM || signal == SIGINT)
+            return 0;
+    }
+    return 1;
+}
+
+static int drain(const worker_t *worker, const sigset_t *signals)
+{
+    log_info("AMTU0304", "stops", "supervised", worker->supervised ? "yes" : "no", "running",
+             log_number(LOG_NUMBER, load_of(worker)));
+    intake_stop(worker->intake);
+    drain_engines(worker, worker->supervised);
+    if (wait_until_empty(worker, signals, worker->supervised ? DRAIN_SUPERVISED : DRAIN_OWN_UNIT))
+        return 1;
+    if (worker->supervised)
+        return 0;
+    drain_engines(worker, 1);
+    return wait_until_empty(worker, signals, DRAIN_LAST);
+}
+
+/* Engines last: the others still send them answers. */
+static void stop_threads(const worker_t *worker)
+{
+    intake_join(worker->intake);
+    chores_stop(worker->chores);
+    store_stop(worker->store);
+    leases_stop(worker->leases);
+    for (int i = 0; i < worker->engine_count; i++)
+        engine_stop(worker->engines[i]);
+}
+
+static int stop(worker_t *worker, const sigset_t *signals)
+{
+    int outdated = atomic_load(&worker->outdated);
+    if (!drain(worker, signals)) {
+        log_warn("AMTU0305", "stopped with tasks left; their leases run out, then others look", "tasks",
+                 log_number(LOG_NUMBER, load_of(worker)));
+        _exit(outdated); /* threads are busy with what will not come any more: no orderly way out */
+    }
+    stop_threads(worker);
+    setup_drop(worker->setup);
+    setup_drop(worker->first);
+    log_info("AMTU0306", "stopped");
+    return outdated;
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------------
+ */
+
+static void log_start(const worker_t *worker)
+{
+    const settings_t *settings = setup_settings(worker->first);
+    log_info("AMTU0301", "worker started", "version", AMTUNLOCK_VERSION, "pid",
+             log_number(LOG_NUMBER, getpid()), "worker", worker->id, "supervised",
+             worker->supervised ? "yes" : "no", "threads", log_number(LOG_NUMBER, worker->engine_count),
+             "slots", log_number(LOG_NUMBER, settings->slots), "systems",
+             log_number(LOG_NUMBER, inventory_count(setup_inventory(worker->first))));
+    warn_of_resets(settings, worker->pool);
+}
+
+static int fail(const char *why)
+{
+    log_error("AMTU0302", "cannot start", "text", why);
+    return 1;
+}
+
+static int begin(worker_t *worker)
+{
+    char text[120];
+    if (use_log(setup_settings(worker->first)) != APR_SUCCESS)
+        return 1;
+    const char *error = prepare(worker);
+    if (error != NULL)
+        return fail(error);
+    raise_file_limit(setup_settings(worker->first)->slots);
+    apr_status_t rv = start_threads(worker);
+    if (rv != APR_SUCCESS)
+        return fail(apr_strerror(rv, text, sizeof(text)));
+    log_start(worker);
+    return 0;
+}
+
+static setup_t *first_setup(const char *file, apr_pool_t *pool)
+{
+    apr_array_header_t *problems = apr_array_make(pool, 8, sizeof(inventory_problem_t));
+    if (secrets_process_init() != APR_SUCCESS) {
+        fail("memory for secrets cannot be had (LimitMEMLOCK)");
+        return NULL;
+    }
+    setup_t *setup = setup_load(file, problems, pool);
+    log_problems(problems);
+    return setup;
+}
+
+int worker_run(const char *file, apr_pool_t *pool)
+{
+    sigset_t signals;
+    const char *supervised = getenv("AMTUNLOCK_SUPERVISED");
+    worker_t *worker = apr_pcalloc(pool, sizeof(*worker));
+    worker->pool = pool;
+    worker->file = file;
+    worker->supervised = supervised != NULL && strcmp(supervised, "1") == 0;
+    umask(027);
+    block_signals(&signals); /* before threads, so that they all inherit it */
+    log_open("-", LOG_LEVEL_INFO);
+    worker->first = first_setup(file, pool);
+    if (worker->first == NULL)
+        return fail("see above");
+    worker->setup = setup_hold(worker->first);
+    if (begin(worker) != 0)
+        _exit(1); /* some threads may run */
+    int signal;
+    while ((signal = sigwaitinfo(&signals, NULL)) != SIGTERM && signal != SIGINT) {
+        if (signal == SIGHUP)
+            reload(worker);
+    }
+    return stop(worker, &signals);
+}

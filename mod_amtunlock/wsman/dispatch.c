@@ -1,0 +1,150 @@
+#include "wsman/dispatch.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+#include "wsman/checks.h"
+#include "wsman/element.h"
+
+/* RelatesTo repeats what the caller sent; this much of it. */
+#define LONGEST_RELATES_TO 2048
+
+static const char *relates_to(const wsman_envelope_t *envelope)
+{
+    const char *id = envelope->message_id;
+
+    return id != NULL && *id != '\0' && strlen(id) <= LONGEST_RELATES_TO ? id : NULL;
+}
+
+/* The encoding goes by the name that clients look for; byte order is told by the mark or by the first
+ * character. */
+static const char *content_type(wsman_encoding_t encoding)
+{
+    return encoding.charset == WSMAN_UTF8 ? "application/soap+xml;charset=UTF-8"
+                                          : "application/soap+xml;charset=UTF-16";
+}
+
+static apr_status_t fill(wsman_answer_t *answer, wsman_writer_t *writer, wsman_encoding_t encoding,
+                         int status)
+{
+    answer->status = status;
+    answer->content_type = content_type(encoding);
+    return wsman_writer_finish(writer, encoding, &answer->bytes, &answer->length);
+}
+
+static apr_status_t fill_fault(const wsman_fault_t *fault, wsman_encoding_t encoding, const char *relates,
+                               wsman_answer_t *answer, apr_pool_t *pool)
+{
+    wsman_writer_t *writer = wsman_writer_create(pool);
+
+    answer->fault = fault;
+    wsman_fault_write(writer, relates, fault);
+    return fill(answer, writer, encoding, fault->status);
+}
+
+void wsman_answer_fault(const wsman_fault_t *fault, wsman_encoding_t encoding, const char *relates,
+                        wsman_answer_t *answer, apr_pool_t *pool)
+{
+    memset(answer, 0, sizeof(*answer));
+    if (relates != NULL && strlen(relates) > LONGEST_RELATES_TO)
+        relates = NULL;
+    if (fill_fault(fault, encoding, relates, answer, pool) == APR_SUCCESS)
+        return;
+    /* something in it cannot be written: the same fault in our own words alone */
+    if (fill_fault(wsman_fault(pool, fault->kind, NULL, NULL), encoding, NULL, answer, pool) == APR_SUCCESS) {
+        answer->status = fault->status;
+        answer->fault = fault;
+        return;
+    }
+    answer->status = 500;
+    answer->bytes = "";
+    answer->length = 0;
+}
+
+/* ---- Identify (DSP0226 11) ---------------------------------------------------------------------------- */
+
+static int is_identify(const wsman_envelope_t *envelope)
+{
+    return wsman_is_element(envelope->body->child, WSMAN_URI_WSMID, "Identify");
+}
+
+static void write_if(wsman_writer_t *writer, const char *local, const char *text)
+{
+    if (text != NULL)
+        wsman_element(writer, WSMAN_NS_WSMID, local, text);
+}
+
+static void write_profiles(wsman_writer_t *writer, const char *const *profile)
+{
+    if (profile == NULL || *profile == NULL)
+        return;
+    wsman_start(writer, WSMAN_NS_WSMID, "SecurityProfiles");
+    for (; *profile != NULL; profile++)
+        wsman_element(writer, WSMAN_NS_WSMID, "SecurityProfileName", *profile);
+    wsman_end(writer);
+}
+
+static void write_identity(wsman_writer_t *writer, const wsman_identity_t *identity)
+{
+    wsman_response_begin(writer, NULL, NULL);
+    wsman_start(writer, WSMAN_NS_WSMID, "IdentifyResponse");
+    wsman_element(writer, WSMAN_NS_WSMID, "ProtocolVersion", WSMAN_URI_WSMAN);
+    write_if(writer, "ProductVendor", identity->vendor);
+    write_if(writer, "ProductVersion", identity->version);
+    write_profiles(writer, identity->security_profiles);
+    wsman_end(writer);
+}
+
+/* ---- serving ------------------------------------------------------------------------------------------ */
+
+static const wsman_fault_t *run(wsman_request_t *request, const wsman_service_t *service,
+                                wsman_writer_t *writer)
+{
+    const wsman_envelope_t *envelope = request->envelope;
+    const wsman_fault_t *fault;
+
+    if (is_identify(envelope)) {
+        if ((fault = wsman_check_understood(request)) == NULL)
+            write_identity(writer, &service->identity);
+        return fault;
+    }
+    if ((fault = wsman_check_request(request, service)) != NULL)
+        return fault;
+    wsman_response_begin(writer, relates_to(envelope),
+                         apr_pstrcat(request->pool, envelope->action, "Response", NULL));
+    return request->operation->run(request, writer);
+}
+
+/* The answer of an operation that succeeded, or the fault that keeps it from being sent. */
+static const wsman_fault_t *finish(const wsman_request_t *request, wsman_writer_t *writer,
+                                   wsman_answer_t *answer)
+{
+    if (fill(answer, writer, request->envelope->encoding, 200) != APR_SUCCESS)
+        return wsman_fault(request->pool, WSMAN_FAULT_INTERNAL, NULL,
+                           "The answer holds text that cannot be written as XML.");
+    if (answer->length <= request->max_envelope_size)
+        return NULL;
+    return wsman_fault(request->pool, WSMAN_FAULT_ENCODING_LIMIT, "MaxEnvelopeSize",
+                       "The answer has %" APR_SIZE_T_FMT " bytes, but the request allows %" APR_SIZE_T_FMT
+                       ": ask for less, or set a larger wsman:MaxEnvelopeSize.",
+                       answer->length, request->max_envelope_size);
+}
+
+void wsman_serve(const wsman_service_t *service, const wsman_envelope_t *envelope, wsman_answer_t *answer,
+                 apr_pool_t *pool)
+{
+    wsman_request_t request = {.pool = pool,
+                               .envelope = envelope,
+                               .max_envelope_size = wsman_envelope_room(envelope),
+                               .operation_timeout = -1,
+                               .context = service->context};
+    wsman_writer_t *writer = wsman_writer_create(pool);
+    const wsman_fault_t *fault;
+
+    memset(answer, 0, sizeof(*answer));
+    if ((fault = run(&request, service, writer)) == NULL)
+        fault = finish(&request, writer, answer);
+    if (fault != NULL)
+        wsman_answer_fault(fault, envelope->encoding, relates_to(envelope), answer, pool);
+    answer->action = envelope->action;
+}

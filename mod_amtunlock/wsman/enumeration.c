@@ -1,0 +1,443 @@
+#include "wsman/enumeration.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+#include "wsman/element.h"
+#include "wsman/parts.h"
+#include "wsman/values.h"
+
+/* A context that nobody names a time for; the longest that is granted. Seconds. */
+enum { USUAL_EXPIRES = 600, LONGEST_EXPIRES = 3600 };
+
+/* Room that an item may need in an answer, with its reference, and what surrounds the items. An answer must
+ * not outgrow MaxEnvelopeSize, and items that were taken from a context cannot be put back: so fewer are
+ * taken. */
+enum { ROOM_OF_ITEM = 4096, ROOM_AROUND = 2048 };
+
+/* What an Enumerate asks for. */
+typedef struct {
+    const char *mode; /* as in wsman_context_t */
+    int optimized;
+    int max_elements;
+    int expires; /* seconds */
+    int expires_given;
+    int only_base_class; /* PolymorphismMode None */
+} enumerate_t;
+
+static const char mode_object[] = "object";
+static const char mode_epr[] = "epr";
+static const char mode_both[] = "both";
+
+/* ---- reading what is asked ---------------------------------------------------------------------------- */
+
+static const wsman_fault_t *payload(const wsman_request_t *request, const char *name,
+                                    const wsman_element_t **out)
+{
+    *out = request->envelope->body->child;
+    if (wsman_is_element(*out, WSMAN_URI_WSEN, name))
+        return NULL;
+    return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL, "The s:Body must hold a wsen:%s.",
+                       name);
+}
+
+/* xs:positiveInteger; more than anybody has is as good as what is there. */
+static const wsman_fault_t *read_max_elements(const wsman_request_t *request, const wsman_element_t *parent,
+                                              const char *ns, int *out)
+{
+    const char *text = wsman_child_text(parent, ns, "MaxElements", request->pool);
+    apr_uint64_t value;
+
+    *out = 1;
+    if (text == NULL)
+        return NULL;
+    if (wsman_parse_uint(text, APR_UINT64_MAX, &value) != APR_SUCCESS || value == 0)
+        return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
+                           "MaxElements is not a number above 0.");
+    *out = value > APR_INT32_MAX ? APR_INT32_MAX : (int)value;
+    return NULL;
+}
+
+static const wsman_fault_t *read_filter(const wsman_request_t *request, const wsman_element_t *body)
+{
+    static const char *const dialects[] = {
+        "http://www.w3.org/TR/1999/REC-xpath-19991116",
+        "http://schemas.dmtf.org/wbem/wsman/1/wsman/SelectorFilter",
+        "http://schemas.dmtf.org/wbem/wsman/1/cimbinding/associationFilter",
+        "http://schemas.dmtf.org/wbem/cql/1/dsp0202.pdf",
+        "http://schemas.microsoft.com/wbem/wsman/1/WQL",
+    };
+    const wsman_element_t *general = wsman_child(body, WSMAN_URI_WSEN, "Filter");
+    const wsman_element_t *filter = wsman_child(body, WSMAN_URI_WSMAN, "Filter");
+    const char *dialect;
+
+    if (general != NULL && filter != NULL)
+        return wsman_fault(request->pool, WSMAN_FAULT_CANNOT_PROCESS_FILTER, NULL,
+                           "Only one of wsen:Filter and wsman:Filter may be given.");
+    if (filter == NULL && (filter = general) == NULL)
+        return NULL;
+    if ((dialect = wsman_attribute(filter, "", "Dialect")) == NULL) /* XPath is meant (WS-Enumeration 3.1) */
+        dialect = dialects[0];
+    for (apr_size_t i = 0; i < sizeof(dialects) / sizeof(dialects[0]); i++)
+        if (strcmp(dialect, dialects[i]) == 0)
+            return wsman_fault(request->pool, WSMAN_FAULT_FILTERING_NOT_SUPPORTED, NULL, NULL);
+    return wsman_fault(request->pool, WSMAN_FAULT_FILTER_DIALECT, NULL, NULL);
+}
+
+/* Looks like xs:dateTime; how it reads is of no interest, clocks differ too much to accept it. */
+static int is_datetime(const char *text)
+{
+    return strlen(text) >= strlen("2026-11-21T19:12:52") && text[4] == '-' && text[7] == '-' &&
+           text[10] == 'T';
+}
+
+static const wsman_fault_t *read_expires(const wsman_request_t *request, const wsman_element_t *body,
+                                         enumerate_t *asked)
+{
+    const char *text = wsman_child_text(body, WSMAN_URI_WSEN, "Expires", request->pool);
+    apr_interval_time_t interval;
+
+    asked->expires = USUAL_EXPIRES;
+    asked->expires_given = text != NULL;
+    if (text == NULL)
+        return NULL;
+    if (is_datetime(text))
+        return wsman_fault(request->pool, WSMAN_FAULT_EXPIRATION_TYPE, NULL, NULL);
+    if (wsman_parse_duration(text, &interval) != APR_SUCCESS || interval < apr_time_from_sec(1))
+        return wsman_fault(request->pool, WSMAN_FAULT_EXPIRATION_TIME, NULL,
+                           "Expires is not a duration of a second or more, such as PT10M.");
+    asked->expires =
+        interval > apr_time_from_sec(LONGEST_EXPIRES) ? LONGEST_EXPIRES : (int)apr_time_sec(interval);
+    return NULL;
+}
+
+static const wsman_fault_t *read_mode(const wsman_request_t *request, const wsman_element_t *body,
+                                      enumerate_t *asked)
+{
+    const char *text = wsman_child_text(body, WSMAN_URI_WSMAN, "EnumerationMode", request->pool);
+
+    asked->mode = mode_object;
+    if (text == NULL)
+        return NULL;
+    if (strcmp(text, "EnumerateEPR") == 0)
+        asked->mode = mode_epr;
+    else if (strcmp(text, "EnumerateObjectAndEPR") == 0)
+        asked->mode = mode_both;
+    else
+        return wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, "EnumerationMode", NULL);
+    return NULL;
+}
+
+/* DSP0227 8: matters only where a base class was named, since the classes here have no subclasses. There, an
+ * instance is never cut down to the properties of its base class. */
+static const wsman_fault_t *read_polymorphism(const wsman_request_t *request, const wsman_element_t *body,
+                                              enumerate_t *asked)
+{
+    const char *text = wsman_child_text(body, WSMAN_URI_WSMB, "PolymorphismMode", request->pool);
+    int base_class = strcmp(request->class_->uri, request->envelope->resource_uri) != 0;
+
+    if (text == NULL || strcmp(text, "IncludeSubClassProperties") == 0)
+        return NULL;
+    if (strcmp(text, "None") == 0) {
+        asked->only_base_class = base_class;
+        return NULL;
+    }
+    if (strcmp(text, "ExcludeSubClassProperties") == 0 && (!base_class || asked->mode == mode_epr))
+        return NULL;
+    return wsman_fault(request->pool, WSMAN_FAULT_POLYMORPHISM, NULL, NULL);
+}
+
+static const wsman_fault_t *read_enumerate(const wsman_request_t *request, enumerate_t *asked)
+{
+    const wsman_element_t *body;
+    const wsman_fault_t *fault = payload(request, "Enumerate", &body);
+
+    if (fault == NULL && wsman_child(body, WSMAN_URI_WSEN, "EndTo") != NULL)
+        fault = wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, "AddressingMode",
+                            "wsen:EndTo is not supported.");
+    if (fault == NULL)
+        fault = read_filter(request, body);
+    if (fault == NULL)
+        fault = read_expires(request, body, asked);
+    if (fault == NULL)
+        fault = read_mode(request, body, asked);
+    if (fault == NULL)
+        fault = read_polymorphism(request, body, asked);
+    if (fault == NULL)
+        fault = read_max_elements(request, body, WSMAN_URI_WSMAN, &asked->max_elements);
+    asked->optimized = fault == NULL && wsman_child(body, WSMAN_URI_WSMAN, "OptimizeEnumeration") != NULL;
+    return fault;
+}
+
+/* ---- writing items ------------------------------------------------------------------------------------ */
+
+/* `count`, or as many items as surely fit. */
+static int that_fit(const wsman_request_t *request, int count)
+{
+    apr_size_t width = request->envelope->encoding.charset == WSMAN_UTF8 ? 1 : 2;
+    apr_size_t room = request->max_envelope_size / width;
+    apr_size_t fit = room < ROOM_AROUND + ROOM_OF_ITEM ? 1 : (room - ROOM_AROUND) / ROOM_OF_ITEM;
+
+    return (apr_size_t)count < fit ? count : (int)fit;
+}
+
+static void write_reference(wsman_request_t *request, const wsman_enumeration_source_t *source,
+                            const char *item, wsman_writer_t *answer)
+{
+    wsman_selector_t *selectors = NULL;
+    const wsman_class_t *class_ = source->reference(request, item, &selectors);
+
+    wsman_start(answer, WSMAN_NS_WSA, "EndpointReference");
+    wsman_write_epr(answer, class_->uri, selectors);
+    wsman_end(answer);
+}
+
+/* The instance may be gone by now: then there is no item at all. */
+static const wsman_fault_t *write_object(wsman_request_t *request, const wsman_enumeration_source_t *source,
+                                         const char *item, int with_reference, wsman_writer_t *answer,
+                                         int *written)
+{
+    wsman_aside_t *object = wsman_aside_begin(answer);
+    const wsman_fault_t *fault = source->write(request, item, answer);
+
+    if (wsman_aside_end(answer, object) == 0 || fault != NULL)
+        return fault;
+    ++*written;
+    if (with_reference)
+        wsman_start(answer, WSMAN_NS_WSMAN, "Item");
+    wsman_aside_paste(answer, object);
+    if (with_reference) {
+        write_reference(request, source, item, answer);
+        wsman_end(answer);
+    }
+    return NULL;
+}
+
+/* The first `count` items, as `mode` says. Adds to *written. */
+static const wsman_fault_t *write_items(wsman_request_t *request, const wsman_enumeration_source_t *source,
+                                        const char *mode, const apr_array_header_t *items, int count,
+                                        wsman_writer_t *answer, int *written)
+{
+    const wsman_fault_t *fault = NULL;
+
+    for (int i = 0; i < count && fault == NULL; i++) {
+        const char *item = APR_ARRAY_IDX(items, i, const char *);
+
+        if (strcmp(mode, mode_epr) == 0) {
+            write_reference(request, source, item, answer);
+            ++*written;
+        }
+        else {
+            fault = write_object(request, source, item, strcmp(mode, mode_both) == 0, answer, written);
+        }
+    }
+    return fault;
+}
+
+/* `count` < 0: nobody knows. */
+static void write_estimate(const wsman_request_t *request, int count, wsman_writer_t *answer)
+{
+    if (!request->envelope->total_items_estimate)
+        return;
+    wsman_header_begin(answer);
+    wsman_start(answer, WSMAN_NS_WSMAN, "TotalItemsCountEstimate");
+    if (count < 0) {
+        wsman_use(answer, WSMAN_NS_XSI);
+        wsman_write_attribute(answer, "xsi:nil", "true");
+    }
+    else {
+        wsman_write_text(answer, apr_itoa(request->pool, count));
+    }
+    wsman_end(answer);
+    wsman_header_end(answer);
+}
+
+/* ---- Enumerate ---------------------------------------------------------------------------------------- */
+
+static const wsman_fault_t *list_items(wsman_request_t *request, const wsman_enumeration_source_t *source,
+                                       const enumerate_t *asked, apr_array_header_t **items)
+{
+    *items = apr_array_make(request->pool, 1, sizeof(const char *));
+    return asked->only_base_class ? NULL : source->list(request, request->envelope->resource_uri, items);
+}
+
+/* A context for all items but the first `sent`. *id stays NULL if there is nothing to keep. */
+static const wsman_fault_t *open_context(wsman_request_t *request, const wsman_enumeration_source_t *source,
+                                         const enumerate_t *asked, const apr_array_header_t *items, int sent,
+                                         const char **id)
+{
+    wsman_context_t context = {.resource_uri = request->envelope->resource_uri, .mode = asked->mode};
+
+    if (asked->optimized && sent == items->nelts)
+        return NULL;
+    context.items = apr_array_make(request->pool, items->nelts - sent + 1, sizeof(const char *));
+    for (int i = sent; i < items->nelts; i++)
+        APR_ARRAY_PUSH(context.items, const char *) = APR_ARRAY_IDX(items, i, const char *);
+    return source->context_open(request, &context, asked->expires, id);
+}
+
+/* The items that travel with the answer to Enumerate itself (DSP0226 8.2.3). */
+static const wsman_fault_t *write_optimized(wsman_request_t *request,
+                                            const wsman_enumeration_source_t *source,
+                                            const enumerate_t *asked, const apr_array_header_t *items,
+                                            int count, wsman_writer_t *answer)
+{
+    const wsman_fault_t *fault;
+    int written = 0;
+
+    if (!asked->optimized)
+        return NULL;
+    wsman_start(answer, WSMAN_NS_WSMAN, "Items");
+    fault = write_items(request, source, asked->mode, items, count, answer, &written);
+    wsman_end(answer);
+    if (count == items->nelts)
+        wsman_element(answer, WSMAN_NS_WSMAN, "EndOfSequence", NULL);
+    return fault;
+}
+
+static const wsman_fault_t *answer_enumerate(wsman_request_t *request,
+                                             const wsman_enumeration_source_t *source,
+                                             const enumerate_t *asked, const apr_array_header_t *items,
+                                             wsman_writer_t *answer)
+{
+    int most = asked->optimized ? that_fit(request, asked->max_elements) : 0;
+    int count = items->nelts < most ? items->nelts : most;
+    const char *id = NULL;
+    const wsman_fault_t *fault = open_context(request, source, asked, items, count, &id);
+
+    if (fault != NULL)
+        return fault;
+    wsman_start(answer, WSMAN_NS_WSEN, "EnumerateResponse");
+    if (id != NULL && asked->expires_given)
+        wsman_element(answer, WSMAN_NS_WSEN, "Expires",
+                      wsman_format_duration(apr_time_from_sec(asked->expires), request->pool));
+    wsman_element(answer, WSMAN_NS_WSEN, "EnumerationContext", id);
+    fault = write_optimized(request, source, asked, items, count, answer);
+    wsman_end(answer);
+    write_estimate(request, items->nelts, answer);
+    if (fault != NULL && id != NULL)
+        source->context_release(request, id); /* nobody will learn its name */
+    return fault;
+}
+
+const wsman_fault_t *wsman_enumerate(wsman_request_t *request, const wsman_enumeration_source_t *source,
+                                     wsman_writer_t *answer)
+{
+    enumerate_t asked = {0};
+    apr_array_header_t *items;
+    const wsman_fault_t *fault = read_enumerate(request, &asked);
+
+    if (fault == NULL)
+        fault = list_items(request, source, &asked, &items);
+    return fault != NULL ? fault : answer_enumerate(request, source, &asked, items, answer);
+}
+
+/* ---- Pull and Release --------------------------------------------------------------------------------- */
+
+static const wsman_fault_t *read_context_id(const wsman_request_t *request, const char *name,
+                                            const wsman_element_t **body, const char **id)
+{
+    const wsman_fault_t *fault = payload(request, name, body);
+
+    if (fault != NULL)
+        return fault;
+    *id = wsman_child_text(*body, WSMAN_URI_WSEN, "EnumerationContext", request->pool);
+    if (*id != NULL && **id != '\0')
+        return NULL;
+    return wsman_fault(request->pool, WSMAN_FAULT_ENUMERATION_CONTEXT, NULL, "The wsen:%s names no context.",
+                       name);
+}
+
+/* An answer never waits, so MaxTime only has to be a time; MaxCharacters is one more limit on what fits. */
+static const wsman_fault_t *read_pull(const wsman_request_t *request, const char **id, int *count)
+{
+    const wsman_element_t *body;
+    const wsman_fault_t *fault = read_context_id(request, "Pull", &body, id);
+    const char *characters, *time;
+    apr_interval_time_t interval;
+    apr_uint64_t most;
+
+    if (fault == NULL)
+        fault = read_max_elements(request, body, WSMAN_URI_WSEN, count);
+    if (fault != NULL)
+        return fault;
+    *count = that_fit(request, *count);
+    time = wsman_child_text(body, WSMAN_URI_WSEN, "MaxTime", request->pool);
+    if (time != NULL && (wsman_parse_duration(time, &interval) != APR_SUCCESS || interval <= 0))
+        return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
+                           "MaxTime is not a positive duration such as PT5S.");
+    characters = wsman_child_text(body, WSMAN_URI_WSEN, "MaxCharacters", request->pool);
+    if (characters == NULL || *characters == '\0')
+        return NULL;
+    if (wsman_parse_uint(characters, APR_UINT64_MAX, &most) != APR_SUCCESS || most == 0)
+        return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
+                           "MaxCharacters is not a number above 0.");
+    if (most / ROOM_OF_ITEM < (apr_uint64_t)*count)
+        *count = most < 2 * ROOM_OF_ITEM ? 1 : (int)(most / ROOM_OF_ITEM);
+    return NULL;
+}
+
+/* Takes items until one could be written: instances may be gone, and an answer with no item and no end would
+ * make a client ask for ever. */
+static const wsman_fault_t *take_items(wsman_request_t *request, const wsman_enumeration_source_t *source,
+                                       const char *id, int count, wsman_writer_t *answer, int *more)
+{
+    const wsman_fault_t *fault = NULL;
+    int written = 0;
+
+    *more = 1;
+    while (fault == NULL && written == 0 && *more) {
+        wsman_context_t context = {0};
+
+        if ((fault = source->context_pull(request, id, count, &context, more)) != NULL)
+            return fault;
+        if (strcmp(context.resource_uri, request->envelope->resource_uri) != 0)
+            fault = wsman_fault(request->pool, WSMAN_FAULT_ENUMERATION_CONTEXT, NULL,
+                                "The context belongs to an enumeration of another resource.");
+        else
+            fault = write_items(request, source, context.mode, context.items, context.items->nelts, answer,
+                                &written);
+    }
+    if (fault != NULL && *more)
+        source->context_release(request, id); /* a Pull that fails ends its enumeration */
+    return fault;
+}
+
+const wsman_fault_t *wsman_pull(wsman_request_t *request, const wsman_enumeration_source_t *source,
+                                wsman_writer_t *answer)
+{
+    const wsman_fault_t *fault;
+    wsman_aside_t *items;
+    const char *id;
+    int count, more;
+
+    if ((fault = read_pull(request, &id, &count)) != NULL)
+        return fault;
+    items = wsman_aside_begin(answer);
+    fault = take_items(request, source, id, count, answer, &more);
+    wsman_aside_end(answer, items);
+    if (fault != NULL)
+        return fault;
+    wsman_start(answer, WSMAN_NS_WSEN, "PullResponse");
+    if (more) /* clients go on for as long as they are given a context */
+        wsman_element(answer, WSMAN_NS_WSEN, "EnumerationContext", id);
+    wsman_start(answer, WSMAN_NS_WSEN, "Items");
+    wsman_aside_paste(answer, items);
+    wsman_end(answer);
+    if (!more)
+        wsman_element(answer, WSMAN_NS_WSEN, "EndOfSequence", NULL);
+    wsman_end(answer);
+    write_estimate(request, -1, answer);
+    return NULL;
+}
+
+const wsman_fault_t *wsman_release(wsman_request_t *request, const wsman_enumeration_source_t *source,
+                                   wsman_writer_t *answer)
+{
+    const wsman_element_t *body;
+    const char *id;
+    const wsman_fault_t *fault = read_context_id(request, "Release", &body, &id);
+
+    (void)answer; /* the body of a ReleaseResponse is empty */
+    return fault != NULL ? fault : source->context_release(request, id);
+}

@@ -1,0 +1,38 @@
+#include "faults.h"
+
+#include <string.h>
+
+static const char *const names[FAULT_COUNT] = {
+    [FAULT_BLACK_HOLE] = "black-hole",
+    [FAULT_SILENT] = "silent",
+    [FAULT_REFUSED] = "refused",
+    [FAULT_RESET] = "reset",
+    [FAULT_SLOW] = "slow",
+    [FAULT_AUTH_FAILS] = "auth-fails",
+    [FAULT_WRONG_CERTIFICATE] = "wrong-certificate",
+    [FAULT_WRONG_UUID] = "wrong-uuid",
+    [FAULT_SESSION_BUSY] = "session-busy",
+    [FAULT_CONSENT] = "consent",
+    [FAULT_GARBAGE] = "garbage",
+    [FAULT_ENDLESS] = "endless",
+    [FAULT_HALF_IDER] = "half-ider",
+    [FAULT_NO_PROMPT] = "no-prompt",
+    [FAULT_WRONG_PASSPHRASE] = "wrong-passphrase",
+    [FAULT_SWITCHED_ON] = "switched-on",
+    [FAULT_POWER_LOST] = "power-lost",
+    [FAULT_POWER_IGNORED] = "power-ignored",
+};
+
+enum fault fault_by_name(const char *name)
+{
+    for (int i = 0; i < FAULT_COUNT; i++) {
+        if (!strcmp(names[i], name))
+            return (enum fault)i;
+    }
+    return FAULT_COUNT;
+}
+
+const char *fault_name(enum fault fault)
+{
+    return names[fault];
+}

@@ -1,0 +1,33 @@
+/* The ways in which a simulated PC can misbehave, by the names the command line and the control socket use.
+ */
+#ifndef AMTSIM_FAULTS_H
+#define AMTSIM_FAULTS_H
+
+enum fault {
+    FAULT_BLACK_HOLE,
+    FAULT_SILENT,
+    FAULT_REFUSED,
+    FAULT_RESET,
+    FAULT_SLOW,
+    FAULT_AUTH_FAILS,
+    FAULT_WRONG_CERTIFICATE,
+    FAULT_WRONG_UUID,
+    FAULT_SESSION_BUSY,
+    FAULT_CONSENT,
+    FAULT_GARBAGE,
+    FAULT_ENDLESS,
+    FAULT_HALF_IDER,
+    FAULT_NO_PROMPT,
+    FAULT_WRONG_PASSPHRASE,
+    FAULT_SWITCHED_ON,
+    FAULT_POWER_LOST,
+    FAULT_POWER_IGNORED,
+    FAULT_COUNT
+};
+
+/* The fault of that name, or FAULT_COUNT. */
+enum fault fault_by_name(const char *name);
+
+const char *fault_name(enum fault fault);
+
+#endif

@@ -1,0 +1,132 @@
+/* amtsim: a fleet of simulated PCs with Intel AMT. */
+#include "control.h"
+#include "fleet.h"
+#include "http.h"
+#include "listen.h"
+#include "log.h"
+#include "options.h"
+#include "probe.h"
+#include "tls.h"
+
+#include <errno.h>
+#include <libxml/parser.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct port plain_ports[] = {{16992, false, http_accept}};
+static const struct port tls_ports[] = {{16993, true, http_accept}};
+#define PORT_COUNT 1
+
+/* Takes the range, or in auto mode the first block that nobody else has. */
+static int open_fleet(struct event_base *base, struct fleet *fleet, struct options *options)
+{
+    const struct port *ports = options->tls == TLS_NONE ? plain_ports : tls_ports;
+    int failure = 1;
+
+    for (unsigned n = 0; failure == 1; n++) {
+        if (options->block_auto && !options_block(n, &options->range)) {
+            fputs("amtsim: no free block left in 127.0.0.0/8\n", stderr);
+            return -1;
+        }
+        if (listen_claim(&options->range)) {
+            fleet_place(fleet, &options->range);
+            failure = listen_open(base, fleet->pcs, fleet->count, ports, PORT_COUNT);
+            if (failure)
+                listen_close(fleet->pcs, fleet->count);
+        }
+        else if (!options->block_auto)
+            fputs("amtsim: another simulator has this block\n", stderr);
+        if (!options->block_auto)
+            break;
+    }
+    return failure ? -1 : 0;
+}
+
+static void on_signal(evutil_socket_t number, short what, void *base)
+{
+    (void)number;
+    (void)what;
+    event_base_loopbreak(base);
+}
+
+static void apply_faults(const struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->count; i++)
+        listen_apply_faults(&fleet->pcs[i]);
+}
+
+static int serve(struct event_base *base)
+{
+    struct event *term = evsignal_new(base, SIGTERM, on_signal, base);
+    struct event *interrupt = evsignal_new(base, SIGINT, on_signal, base);
+
+    if (!term || !interrupt || event_add(term, NULL) != 0 || event_add(interrupt, NULL) != 0)
+        return -1;
+    puts("ready");
+    fflush(stdout);
+    event_base_dispatch(base);
+    event_free(term);
+    event_free(interrupt);
+    return 0;
+}
+
+static int open_everything(struct event_base *base, struct fleet *fleet, struct options *options)
+{
+    char ca[4096];
+
+    snprintf(ca, sizeof(ca), "%s/ca.pem", options->dir);
+    if (!listen_enough_files(options->systems, PORT_COUNT) || fleet_make(fleet, options) ||
+        tls_setup(options, ca) || log_open(options->log) || open_fleet(base, fleet, options) ||
+        fleet_write(fleet, options))
+        return -1;
+    apply_faults(fleet);
+    return control_open(base, fleet, options->control);
+}
+
+static int run(struct event_base *base, struct options *options)
+{
+    static const struct pc_hooks hooks = {.os_up = probe_open, .os_down = probe_close};
+    struct fleet fleet = {0};
+    int failure;
+
+    pc_setup(base, &hooks);
+    probe_setup(base);
+    http_setup(base);
+    failure = open_everything(base, &fleet, options) || serve(base);
+    control_close();
+    http_close_all();
+    listen_close(fleet.pcs, fleet.count);
+    for (unsigned i = 0; i < fleet.count; i++)
+        probe_close(&fleet.pcs[i]);
+    tls_free(fleet.pcs, fleet.count);
+    fleet_free(&fleet);
+    log_close();
+    return failure ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct event_base *base;
+    int status = options_parse(&options, argc, argv);
+
+    if (status)
+        return status;
+    signal(SIGPIPE, SIG_IGN);
+    LIBXML_TEST_VERSION
+    if (mkdir(options.dir, 0700) != 0 && errno != EEXIST) {
+        fprintf(stderr, "amtsim: --dir %s: %s\n", options.dir, strerror(errno));
+        return 1;
+    }
+    base = event_base_new();
+    if (!base) {
+        fputs("amtsim: no event loop\n", stderr);
+        return 1;
+    }
+    status = run(base, &options);
+    event_base_free(base);
+    xmlCleanupParser();
+    return status;
+}

@@ -1,0 +1,6 @@
+#include "redirection.h"
+
+void redirection_changed(struct pc *pc)
+{
+    (void)pc;
+}

@@ -1,0 +1,206 @@
+#include "tls.h"
+
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DAY 86400L
+
+static struct {
+    SSL_CTX *context;
+    EVP_PKEY *ca_key, *shared_key;
+    X509 *ca;
+    bool rsa, key_per_pc;
+} tls;
+
+static EVP_PKEY *new_key(void)
+{
+    return tls.rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+}
+
+static bool set_extension(X509 *certificate, X509 *issuer, int nid, const char *value)
+{
+    X509V3_CTX context;
+
+    X509V3_set_ctx_nodb(&context);
+    X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+    bool ok = extension && X509_add_ext(certificate, extension, -1);
+    X509_EXTENSION_free(extension);
+    return ok;
+}
+
+static bool set_serial(X509 *certificate)
+{
+    unsigned char random[16];
+
+    RAND_bytes(random, sizeof(random));
+    random[0] &= 0x7f; /* positive */
+    random[0] |= 0x40;
+    BIGNUM *number = BN_bin2bn(random, sizeof(random), NULL);
+    bool ok = number && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate));
+    BN_free(number);
+    return ok;
+}
+
+static X509 *new_certificate(const char *name, EVP_PKEY *key, long not_before, long not_after)
+{
+    X509 *certificate = X509_new();
+
+    if (!certificate)
+        return NULL;
+    X509_NAME *subject = X509_get_subject_name(certificate);
+    bool ok =
+        X509_set_version(certificate, X509_VERSION_3) && set_serial(certificate) &&
+        X509_gmtime_adj(X509_getm_notBefore(certificate), not_before) &&
+        X509_gmtime_adj(X509_getm_notAfter(certificate), not_after) &&
+        X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0) &&
+        X509_set_pubkey(certificate, key);
+    if (ok)
+        return certificate;
+    X509_free(certificate);
+    return NULL;
+}
+
+static X509 *new_ca(EVP_PKEY *key)
+{
+    X509 *ca = new_certificate("Simulated AMT fleet CA", key, -DAY, 365 * DAY);
+
+    if (ca && X509_set_issuer_name(ca, X509_get_subject_name(ca)) &&
+        set_extension(ca, ca, NID_basic_constraints, "critical,CA:TRUE") &&
+        set_extension(ca, ca, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+        set_extension(ca, ca, NID_subject_key_identifier, "hash") && X509_sign(ca, key, EVP_sha256()))
+        return ca;
+    X509_free(ca);
+    return NULL;
+}
+
+static bool finish_leaf(X509 *leaf, X509 *issuer, EVP_PKEY *issuer_key, const char *name)
+{
+    char san[160];
+
+    snprintf(san, sizeof(san), "DNS:%s", name);
+    return X509_set_issuer_name(leaf, X509_get_subject_name(issuer)) &&
+           set_extension(leaf, issuer, NID_basic_constraints, "critical,CA:FALSE") &&
+           set_extension(leaf, issuer, NID_key_usage, "critical,digitalSignature,keyEncipherment") &&
+           set_extension(leaf, issuer, NID_ext_key_usage, "serverAuth") &&
+           set_extension(leaf, issuer, NID_subject_alt_name, san) &&
+           X509_sign(leaf, issuer_key, EVP_sha256());
+}
+
+static X509 *new_leaf(const char *name, EVP_PKEY *key, bool self_signed, long not_before, long not_after)
+{
+    X509 *leaf = new_certificate(name, key, not_before, not_after);
+
+    if (leaf && finish_leaf(leaf, self_signed ? leaf : tls.ca, self_signed ? key : tls.ca_key, name))
+        return leaf;
+    X509_free(leaf);
+    return NULL;
+}
+
+static X509 *leaf_for(struct pc *pc)
+{
+    if (!pc_has(pc, FAULT_WRONG_CERTIFICATE))
+        return new_leaf(pc->fqdn, pc->key, false, -DAY, 300 * DAY);
+    switch (pc->wrong_certificate) {
+    case CERTIFICATE_WRONG_NAME:
+        return new_leaf("somebody-else.invalid", pc->key, false, -DAY, 300 * DAY);
+    case CERTIFICATE_EXPIRED:
+        return new_leaf(pc->fqdn, pc->key, false, -30 * DAY, -DAY);
+    default:
+        return new_leaf(pc->fqdn, pc->key, true, -DAY, 300 * DAY);
+    }
+}
+
+/* Keys and certificates are made when a PC is first spoken to: a large fleet starts at once. */
+static bool make_certificate(struct pc *pc)
+{
+    if (!pc->key && tls.key_per_pc)
+        pc->key = new_key();
+    else if (!pc->key && EVP_PKEY_up_ref(tls.shared_key))
+        pc->key = tls.shared_key;
+    if (!pc->key)
+        return false;
+    if (pc->certificate && pc->certificate_wrong == pc_has(pc, FAULT_WRONG_CERTIFICATE) &&
+        pc->certificate_kind == pc->wrong_certificate)
+        return true;
+    X509_free(pc->certificate);
+    pc->certificate = leaf_for(pc);
+    pc->certificate_wrong = pc_has(pc, FAULT_WRONG_CERTIFICATE);
+    pc->certificate_kind = pc->wrong_certificate;
+    return pc->certificate != NULL;
+}
+
+SSL *tls_accept(struct pc *pc)
+{
+    SSL *ssl = make_certificate(pc) ? SSL_new(tls.context) : NULL;
+
+    if (ssl && SSL_use_certificate(ssl, pc->certificate) == 1 && SSL_use_PrivateKey(ssl, pc->key) == 1)
+        return ssl;
+    SSL_free(ssl);
+    return NULL;
+}
+
+static bool set_versions(const struct options *options)
+{
+    if (options->tls == TLS_LEGACY)
+        return SSL_CTX_set_min_proto_version(tls.context, TLS1_VERSION) &&
+               SSL_CTX_set_max_proto_version(tls.context, TLS1_1_VERSION) &&
+               SSL_CTX_set_cipher_list(tls.context, "DEFAULT:@SECLEVEL=0");
+    return SSL_CTX_set_min_proto_version(tls.context, TLS1_2_VERSION) &&
+           SSL_CTX_set_max_proto_version(tls.context, options->tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+}
+
+static bool write_ca(const char *file)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
+
+    if (!out) {
+        perror(file);
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    bool ok = PEM_write_X509(out, tls.ca) == 1;
+    return fclose(out) == 0 && ok;
+}
+
+int tls_setup(const struct options *options, const char *file)
+{
+    tls.rsa = options->rsa;
+    tls.key_per_pc = options->key_per_pc;
+    tls.context = SSL_CTX_new(TLS_server_method());
+    tls.ca_key = new_key();
+    tls.shared_key = tls.key_per_pc ? NULL : new_key();
+    tls.ca = tls.ca_key ? new_ca(tls.ca_key) : NULL;
+    if (!tls.context || !tls.ca || (!tls.key_per_pc && !tls.shared_key) || !set_versions(options)) {
+        ERR_print_errors_fp(stderr);
+        return -1;
+    }
+    /* no resumption is known of firmware: every connection pays for its handshake */
+    SSL_CTX_set_session_cache_mode(tls.context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_options(tls.context,
+                        SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(tls.context, SSL_MODE_RELEASE_BUFFERS);
+    return write_ca(file) ? 0 : -1;
+}
+
+void tls_free(struct pc *pcs, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        X509_free(pcs[i].certificate);
+        EVP_PKEY_free(pcs[i].key);
+    }
+    X509_free(tls.ca);
+    EVP_PKEY_free(tls.ca_key);
+    EVP_PKEY_free(tls.shared_key);
+    SSL_CTX_free(tls.context);
+    memset(&tls, 0, sizeof(tls));
+}

@@ -1,0 +1,90 @@
+#include "amt_certificate.h"
+
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+
+static void add_extension(X509 *certificate, X509 *issuer, int nid, const char *value)
+{
+    X509_EXTENSION *extension;
+    X509V3_CTX context;
+
+    X509V3_set_ctx_nodb(&context);
+    X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
+    extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+    assert_non_null(extension);
+    assert_int_equal(X509_add_ext(certificate, extension, -1), 1);
+    X509_EXTENSION_free(extension);
+}
+
+void certificate_make(certificate_t *out, const char *name, const certificate_t *issuer, long from,
+                      long until)
+{
+    static long serial = 1;
+    X509_NAME *subject;
+    char names[300];
+
+    out->key = EVP_EC_gen("P-256");
+    out->certificate = X509_new();
+    assert_true(out->key && out->certificate);
+    if (!issuer) {
+        issuer = out;
+    }
+    X509_set_version(out->certificate, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(out->certificate), serial++);
+    X509_gmtime_adj(X509_getm_notBefore(out->certificate), from);
+    X509_gmtime_adj(X509_getm_notAfter(out->certificate), until);
+    X509_set_pubkey(out->certificate, out->key);
+    subject = X509_get_subject_name(out->certificate);
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+    X509_set_issuer_name(out->certificate, X509_get_subject_name(issuer->certificate));
+    snprintf(names, sizeof(names), "DNS:%s", name);
+    add_extension(out->certificate, issuer->certificate, NID_subject_alt_name, names);
+    add_extension(out->certificate, issuer->certificate, NID_basic_constraints,
+                  issuer == out ? "critical,CA:TRUE" : "CA:FALSE");
+    assert_true(X509_sign(out->certificate, issuer->key, EVP_sha256()) > 0);
+}
+
+void certificate_free(certificate_t *certificate)
+{
+    EVP_PKEY_free(certificate->key);
+    X509_free(certificate->certificate);
+}
+
+void certificate_pin(char pin[65], const certificate_t *certificate)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+
+    assert_int_equal(X509_digest(certificate->certificate, EVP_sha256(), digest, &length), 1);
+    for (unsigned int i = 0; i < length; i++) {
+        snprintf(pin + 2 * (size_t)i, 3, "%02x", digest[i]);
+    }
+}
+
+void certificate_save(const certificate_t *certificate, const char *path)
+{
+    FILE *file = fopen(path, "we");
+
+    assert_non_null(file);
+    assert_int_equal(PEM_write_X509(file, certificate->certificate), 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+SSL_CTX *certificate_server(const certificate_t *certificate, int max_version)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+    assert_non_null(ctx);
+    SSL_CTX_set_security_level(ctx, 0); /* this server may be as old as a test wants */
+    SSL_CTX_set_min_proto_version(ctx, TLS1_VERSION);
+    SSL_CTX_set_max_proto_version(ctx, max_version);
+    assert_int_equal(SSL_CTX_use_certificate(ctx, certificate->certificate), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(ctx, certificate->key), 1);
+    return ctx;
+}

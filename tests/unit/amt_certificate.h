@@ -1,0 +1,26 @@
+/* Certificates for test devices, made on the spot. */
+#ifndef TESTS_UNIT_AMT_CERTIFICATE_H
+#define TESTS_UNIT_AMT_CERTIFICATE_H
+
+#include <openssl/ssl.h>
+
+typedef struct {
+    EVP_PKEY *key;
+    X509 *certificate;
+} certificate_t;
+
+/* A certificate for this DNS name, valid from `from` to `until` (seconds from now), by `issuer` (NULL:
+ * self-signed; it may then issue others). Fails the test where it cannot. */
+void certificate_make(certificate_t *out, const char *name, const certificate_t *issuer, long from,
+                      long until);
+void certificate_free(certificate_t *certificate);
+
+/* Lower-case hex SHA-256 of the DER form. */
+void certificate_pin(char pin[65], const certificate_t *certificate);
+/* Writes the certificate in PEM to `path`. */
+void certificate_save(const certificate_t *certificate, const char *path);
+/* A server's context with this certificate and no newer protocol than `max_version` (0: the library's
+ * newest). */
+SSL_CTX *certificate_server(const certificate_t *certificate, int max_version);
+
+#endif

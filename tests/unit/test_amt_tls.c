@@ -1,0 +1,279 @@
+/* Whom the AMT client believes, and that it shows no credentials to anybody else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+/* cmocka wants the four above first */
+#include <apr_time.h>
+#include <cmocka.h>
+
+#include "amt_certificate.h"
+#include "amt_rig.h"
+
+enum { DAY = 24 * 60 * 60 };
+
+static char folder[] = "/tmp/amtunlock-tls-XXXXXX";
+static char ca_file[sizeof(folder) + 16];
+static char other_ca_file[sizeof(folder) + 16];
+static certificate_t authority;
+static certificate_t other_authority;
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(ca_file, sizeof(ca_file), "%s/ca.pem", folder);
+    snprintf(other_ca_file, sizeof(other_ca_file), "%s/other.pem", folder);
+    certificate_make(&authority, "Test CA", NULL, -DAY, DAY);
+    certificate_make(&other_authority, "Other CA", NULL, -DAY, DAY);
+    certificate_save(&authority, ca_file);
+    certificate_save(&other_authority, other_ca_file);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    certificate_free(&authority);
+    certificate_free(&other_authority);
+    unlink(ca_file);
+    unlink(other_ca_file);
+    rmdir(folder);
+    return 0;
+}
+
+static const peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+/* Reads the power state of a device with this certificate; status and text are left in *rig. Returns how many
+ * requests the device got to read. */
+static int try_device(rig_t *rig, const certificate_t *certificate, int max_version,
+                      const amt_target_t *trust)
+{
+    SSL_CTX *ctx = certificate_server(certificate, max_version);
+    amt_power_t power;
+    int requests;
+
+    rig_up_tls(rig, rows, ROWS, ctx, trust);
+    rig_read_power(rig, &power);
+    requests = peer_requests(rig->peer, NULL);
+    rig_down(rig);
+    SSL_CTX_free(ctx);
+    return requests;
+}
+
+static const amt_target_t by_ca = {.tls = AMT_TLS_CA, .ca_file = ca_file};
+
+static void test_trusted(void **state)
+{
+    certificate_t device;
+    rig_t rig;
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    assert_int_equal(try_device(&rig, &device, 0, &by_ca), 2);
+    assert_string_equal(rig.text, "");
+    assert_int_equal(rig.status, AMT_OK);
+    assert_int_equal(try_device(&rig, &device, TLS1_2_VERSION, &by_ca), 2);
+    assert_int_equal(rig.status, AMT_OK);
+    certificate_free(&device);
+}
+
+/* Every certificate that a bundle does not vouch for: nothing is sent to its owner. */
+static void test_untrusted(void **state)
+{
+    static const struct {
+        const char *name;
+        certificate_t *issuer;
+        long from, until;
+        const char *said;
+    } cases[] = {
+        {RIG_FQDN, &other_authority, -DAY, DAY, "issuer"},
+        {"pc2.example.com", &authority, -DAY, DAY, RIG_FQDN},
+        {RIG_FQDN, &authority, -2 * DAY, -DAY, "expired"},
+        {RIG_FQDN, &authority, DAY, 2 * DAY, "not yet valid"},
+        {RIG_FQDN, NULL, -DAY, DAY, "self"},
+    };
+    amt_tls_e kinds[] = {AMT_TLS_CA, AMT_TLS_LEGACY};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+        amt_target_t trust = {.tls = kinds[i % 2], .ca_file = ca_file};
+        certificate_t device;
+        rig_t rig;
+
+        certificate_make(&device, cases[i / 2].name, cases[i / 2].issuer, cases[i / 2].from,
+                         cases[i / 2].until);
+        assert_int_equal(try_device(&rig, &device, 0, &trust), 0);
+        assert_int_equal(rig.status, AMT_TLS_UNTRUSTED);
+        assert_int_equal(rig.acted, 0);
+        assert_non_null(strstr(rig.text, cases[i / 2].said));
+        certificate_free(&device);
+    }
+}
+
+static void test_bundle_that_cannot_be_read(void **state)
+{
+    amt_target_t trust = {.tls = AMT_TLS_CA, .ca_file = "/nonexistent/ca.pem"};
+    certificate_t device;
+    rig_t rig;
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    assert_int_equal(try_device(&rig, &device, 0, &trust), 0);
+    assert_int_equal(rig.status, AMT_TLS_UNTRUSTED);
+    assert_non_null(strstr(rig.text, "/nonexistent/ca.pem"));
+    certificate_free(&device);
+}
+
+/* Name, dates and issuer do not matter to a pin. */
+static void test_pinned(void **state)
+{
+    char pin[65];
+    amt_target_t trust = {.tls = AMT_TLS_PIN, .pin = pin};
+    certificate_t device;
+    rig_t rig;
+
+    (void)state;
+    certificate_make(&device, "unset", NULL, -2 * DAY, -DAY);
+    certificate_pin(pin, &device);
+    assert_int_equal(try_device(&rig, &device, 0, &trust), 2);
+    assert_string_equal(rig.text, "");
+    assert_int_equal(rig.status, AMT_OK);
+    certificate_free(&device);
+}
+
+/* Right name, trusted issuer, but not the pinned one. */
+static void test_not_the_pinned_one(void **state)
+{
+    char pin[65];
+    char shown[65];
+    amt_target_t trust = {.tls = AMT_TLS_PIN, .pin = pin, .ca_file = ca_file};
+    certificate_t pinned;
+    certificate_t device;
+    rig_t rig;
+
+    (void)state;
+    certificate_make(&pinned, RIG_FQDN, &authority, -DAY, DAY);
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    certificate_pin(pin, &pinned);
+    certificate_pin(shown, &device);
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        assert_int_equal(try_device(&rig, &device, version, &trust), 0);
+        assert_int_equal(rig.status, AMT_TLS_UNTRUSTED);
+        assert_non_null(strstr(rig.text, shown));
+    }
+    certificate_free(&pinned);
+    certificate_free(&device);
+}
+
+static void test_old_versions_only_where_allowed(void **state)
+{
+    amt_target_t legacy = {.tls = AMT_TLS_LEGACY, .ca_file = ca_file};
+    certificate_t device;
+    rig_t rig;
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    for (int version = TLS1_VERSION; version <= TLS1_1_VERSION; version++) {
+        assert_int_equal(try_device(&rig, &device, version, &by_ca), 0);
+        assert_int_equal(rig.status, AMT_TLS_UNTRUSTED);
+        assert_non_null(strstr(rig.text, "legacy"));
+        assert_int_equal(try_device(&rig, &device, version, &legacy), 2);
+        assert_string_equal(rig.text, "");
+        assert_int_equal(rig.status, AMT_OK);
+    }
+    certificate_free(&device);
+}
+
+/* No certificate was wrong where none was seen. */
+static void test_line_that_breaks_in_the_handshake(void **state)
+{
+    static const char *const greetings[] = {"", "HTTP/1.1 400 Bad Request\r\n\r\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(greetings) / sizeof(greetings[0]); i++) {
+        amt_power_t power;
+        amt_target_t target;
+        peer_t *greeter;
+        rig_t rig;
+
+        rig_up(&rig, NULL, 0);
+        greeter = peer_start_greeter(greetings[i]);
+        amt_device_destroy(rig.device);
+        target = rig.target;
+        target.tls = AMT_TLS_CA;
+        target.ca_file = ca_file;
+        target.address = peer_address(greeter);
+        assert_int_equal(amt_device_create(&rig.device, rig.loop, &target, rig.pool), APR_SUCCESS);
+        rig_read_power(&rig, &power);
+        assert_int_equal(rig.status, AMT_UNREACHABLE);
+        assert_non_null(strstr(rig.text, "did not complete a TLS handshake"));
+        peer_stop(greeter);
+        rig_down(&rig);
+    }
+}
+
+/* ---- what is said in the hello
+ * ------------------------------------------------------------------------------ */
+
+typedef struct {
+    char name[256];
+    int alpn;
+} hello_t;
+
+static int note_hello(SSL *ssl, int *alert, void *baton)
+{
+    hello_t *hello = baton;
+    const unsigned char *bytes;
+    size_t length;
+
+    (void)alert;
+    hello->alpn =
+        SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &bytes, &length);
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &length) && length > 5) {
+        snprintf(hello->name, sizeof(hello->name), "%.*s", (int)(length - 5), (const char *)bytes + 5);
+    }
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static void test_hello_names_the_fqdn(void **state)
+{
+    hello_t hello = {"", 1};
+    certificate_t device;
+    amt_power_t power;
+    SSL_CTX *ctx;
+    rig_t rig;
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    ctx = certificate_server(&device, 0);
+    SSL_CTX_set_client_hello_cb(ctx, note_hello, &hello);
+    rig_up_tls(&rig, rows, ROWS, ctx, &by_ca);
+    rig_read_power(&rig, &power);
+    assert_int_equal(rig.status, AMT_OK);
+    rig_down(&rig);
+    assert_string_equal(hello.name, RIG_FQDN);
+    assert_int_equal(hello.alpn, 0);
+    SSL_CTX_free(ctx);
+    certificate_free(&device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_trusted),
+        cmocka_unit_test(test_untrusted),
+        cmocka_unit_test(test_bundle_that_cannot_be_read),
+        cmocka_unit_test(test_pinned),
+        cmocka_unit_test(test_not_the_pinned_one),
+        cmocka_unit_test(test_old_versions_only_where_allowed),
+        cmocka_unit_test(test_line_that_breaks_in_the_handshake),
+        cmocka_unit_test(test_hello_names_the_fqdn),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

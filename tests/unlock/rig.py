@@ -1,0 +1,197 @@
+"""A fleet, a Redis and workers without httpd: jobs are submitted as the module does it, by the function library."""
+
+import hashlib
+import json
+import secrets
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stack"))
+
+from amtu_stack.fleet import Fleet  # noqa: E402
+from amtu_stack.places import Places, build_folder  # noqa: E402
+from amtu_stack.process import Failure, collect, start, tail, wait_until  # noqa: E402
+from amtu_stack.redis import Redis, RedisError  # noqa: E402
+from amtu_stack.worker import Worker  # noqa: E402
+
+import shutil  # noqa: E402
+
+CALLER = "console@FLEET.TEST"
+COMPLETED, TERMINATED = "7", "8"
+
+
+@dataclass
+class Options:
+    """What amtu_stack's parts ask for."""
+
+    systems: int = 4
+    method: str = "wake"
+    tls: str = "ca"
+    amt_auth: str = "digest"
+    boot_seconds: str = "1-1"
+    faults: str = ""
+    seed: int | None = None
+    threads: int = 2
+    boot_timeout: int = 20
+
+
+class BarePlaces(Places):
+    """The folders of a rig: only the programs it needs."""
+
+    def _copy_programs(self):
+        target = self.run / "bin"
+        target.mkdir(mode=0o755)
+        for name in ("amtunlockd", "amtsim"):
+            source = build_folder() / name
+            if not source.exists():
+                raise Failure(f"not built: {source}. Run: make test-programs")
+            shutil.copy(source, target / name)
+            (target / name).chmod(0o755)
+
+
+class Job:
+    """A submitted job and what Redis says of it."""
+
+    def __init__(self, rig, job, systems):
+        self.rig, self.id, self.systems = rig, job, systems
+
+    def _hash(self, *more):
+        flat = self.rig.redis_call("HGETALL", ":".join(("{amtu}:job", self.id, *more)))
+        return dict(zip(flat[::2], flat[1::2]))
+
+    def state(self):
+        return self._hash().get("state")
+
+    def tasks(self):
+        """{system: (state, reason, step)}"""
+        found = {}
+        for system, packed in self._hash("tasks").items():
+            fields = packed.split("|")
+            found[system] = (fields[0], fields[7], fields[4])
+        return found
+
+    def results(self):
+        """{system: 'unlocked' or the reason}"""
+        return {system: "unlocked" if state == "U" else reason or state
+                for system, (state, reason, _) in self.tasks().items()}
+
+    def await_end(self, seconds):
+        """Results when the job has ended; an error that shows where it stands when it has not by then."""
+        if not wait_until(lambda: self.state() in (COMPLETED, TERMINATED), seconds, 0.05):
+            raise AssertionError(f"job not ended after {seconds} s: {self.tasks()}\n{self.rig.worker_tail()}")
+        return self.results()
+
+    def await_states(self, states, seconds):
+        if not wait_until(lambda: all(task[0] in states for task in self.tasks().values()), seconds, 0.02):
+            raise AssertionError(f"not all in {states} after {seconds} s: {self.tasks()}\n{self.rig.worker_tail()}")
+
+
+class Rig:
+    """Redis, a simulated fleet, and any number of workers."""
+
+    def __init__(self, name, **options):
+        self.options = Options(**options)
+        self.places = BarePlaces(build_folder() / "unlock-tests" / name)
+        self.redis = Redis(self.places)
+        self.fleet = Fleet(self.places, self.options)
+        self.workers = []
+        self.processes = []
+        self.environment = {}
+
+    def up(self):
+        try:
+            self.places.create()
+            self.redis_process = self._keep(self.redis.start())
+            self._keep(self.fleet.start())
+            self.fleet.ca.chmod(0o644)  # a certificate; the workers run as another user
+        except BaseException:
+            self.down()
+            raise
+
+    def down(self):
+        for process in reversed(self.processes):
+            process.stop()
+        collect()
+        for worker in self.workers:
+            for name in ("worker.log", "audit.jsonl"):
+                if (worker.folder / name).exists():
+                    shutil.copy(worker.folder / name, self.places.logs / f"{worker.name}-{name}")
+        self.places.remove()
+
+    def _keep(self, process):
+        self.processes.append(process)
+        return process
+
+    # ---- workers ----------------------------------------------------------------------------------------
+
+    def add_worker(self, environment=None, ready=True):
+        """One more worker with files of its own, as on a host of its own."""
+        worker = Worker(self.places, len(self.workers) + 1, self.redis, self.fleet, self.options)
+        worker.prepare()
+        self.workers.append(worker)
+        self.start_worker(worker, environment, ready)
+        return worker
+
+    def start_worker(self, worker, environment=None, ready=True):
+        program = [self.places.program("amtunlockd"), "-c", worker.config]
+        worker.process = self._keep(start(worker.name, program, self.places.log(worker.name),
+                                          env={**self.environment, **(environment or {})},
+                                          role=self.places.roles["amtunlock"]))
+        if ready and not wait_until(lambda: self._is_ready(worker), 10, 0.05):
+            raise Failure(f"{worker.name} is not ready:\n{tail(worker.log)}\n{tail(self.places.log(worker.name))}")
+        return worker.process
+
+    def _is_ready(self, worker):
+        if not worker.process.alive():
+            raise Failure(f"{worker.name} ended:\n{tail(self.places.log(worker.name))}\n{tail(worker.log)}")
+        return self.redis_call("EXISTS", "{amtu}:inventory") == 1 and self.heard(worker, "AMTU0301")
+
+    def heard(self, worker, number):
+        return number in worker.log.read_text() if worker.log.exists() else False
+
+    def worker_tail(self):
+        return "\n".join(tail(worker.log) for worker in self.workers)
+
+    def audit(self, worker):
+        return [json.loads(line) for line in (worker.folder / "audit.jsonl").read_text().splitlines()]
+
+    # ---- jobs -------------------------------------------------------------------------------------------
+
+    def redis_call(self, *words):
+        with self.redis.client() as client:
+            return client.call(*words)
+
+    def systems(self):
+        return [row["fqdn"] for row in self.fleet.systems()]
+
+    def submit(self, systems, caller=CALLER, start_within=3600):
+        job = secrets.token_hex(13)
+        owner = hashlib.sha256(caller.encode()).hexdigest()
+        now = int(time.time() * 1000000)
+        words = ["FCALL", "amtunlock_submit", 0, self.schema(), job, caller, owner, "127.0.0.1", "krb5", "",
+                 now + 10_000_000, 1800 * 1000000, start_within * 1000000, 0, 0, 1, "*"]
+        for name in systems:
+            words += [name, name]
+        answer = self.redis_call(*words)
+        if answer[0] != "ok":
+            raise RedisError(answer)
+        return Job(self, answer[1], systems)
+
+    def cancel(self, job, caller=CALLER):
+        owner = hashlib.sha256(caller.encode()).hexdigest()
+        return self.redis_call("FCALL", "amtunlock_cancel", 0, self.schema(), owner, job.id,
+                               int(time.time() * 1000000) + 10_000_000)
+
+    def schema(self):
+        return self.redis_call("FCALL_RO", "amtunlock_schema", 0)[1]
+
+    # ---- the fleet's side -------------------------------------------------------------------------------
+
+    def events(self, system=None, event=None):
+        return [one for one in self.fleet.events()
+                if (system is None or one.get("system") == system) and (event is None or one["event"] == event)]
+
+    def power_requests(self, system):
+        return len(self.events(system, "power"))

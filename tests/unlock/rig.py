@@ -116,8 +116,10 @@ class Rig:
         collect()
         for worker in self.workers:
             for name in ("worker.log", "audit.jsonl"):
-                if (worker.folder / name).exists():
-                    shutil.copy(worker.folder / name, self.places.logs / f"{worker.name}-{name}")
+                kept = worker.folder / name
+                # Only what is a file in truth: a test may have put a link to a device here, and that never ends.
+                if kept.is_file() and not kept.is_symlink():
+                    shutil.copy(kept, self.places.logs / f"{worker.name}-{name}")
         self.places.remove()
 
     def _keep(self, process):
@@ -188,6 +190,17 @@ class Rig:
         return self.redis_call("FCALL_RO", "amtunlock_schema", 0)[1]
 
     # ---- the fleet's side -------------------------------------------------------------------------------
+
+    def break_pc(self, system, fault):
+        self._tell(system, fault, True)
+
+    def heal(self, system, fault):
+        self._tell(system, fault, False)
+
+    def _tell(self, system, fault, on):
+        answer = self.fleet.tell(do="fault", system=system, fault=fault, on=on)
+        if not answer.get("ok"):
+            raise Failure(f"amtsim does not take {fault}: {answer}")
 
     def events(self, system=None, event=None):
         return [one for one in self.fleet.events()

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stack"))
 
 from amtu_stack.fleet import Fleet  # noqa: E402
-from amtu_stack.places import Places, build_folder  # noqa: E402
+from amtu_stack.places import ROLE_IDS, Places, Role, build_folder  # noqa: E402
 from amtu_stack.process import Failure, collect, start, tail, wait_until  # noqa: E402
 from amtu_stack.redis import Redis, RedisError  # noqa: E402
 from amtu_stack.worker import Worker  # noqa: E402
@@ -91,9 +91,12 @@ class Job:
 class Rig:
     """Redis, a simulated fleet, and any number of workers."""
 
-    def __init__(self, name, **options):
+    def __init__(self, name, one_user=False, **options):
+        """one_user: everything runs as whoever tests, who may then change the limits of a process."""
         self.options = Options(**options)
         self.places = BarePlaces(build_folder() / "unlock-tests" / name)
+        if one_user:
+            self.places.roles = {role: Role(role) for role in ROLE_IDS}
         self.redis = Redis(self.places)
         self.fleet = Fleet(self.places, self.options)
         self.workers = []

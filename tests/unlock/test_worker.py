@@ -276,7 +276,7 @@ def test_redis_that_stops_answering_loses_no_result(rig):
 
 
 def test_without_an_audit_record_no_pc_is_touched(rig):
-    fleet = rig(systems=2)
+    fleet = rig(systems=2, one_user=True)
     worker = fleet.add_worker()
     first, second = fleet.systems()
     assert fleet.submit([first]).await_end(10) == {first: "unlocked"}

@@ -28,8 +28,7 @@ APLOG_USE_MODULE(amtunlock);
 #define BODY_FLOOR (128 * 1024)
 #define BODY_PER_NAME 512
 
-/* ---- what a setter is told by its row --------------------------------------------------------------------
- */
+/* ---- what a setter is told by its row --------------------------------------------------------------- */
 
 /* Where a number or time goes in amtunlock_dir_t, and what it may be. */
 typedef struct {
@@ -64,8 +63,7 @@ static const char *complain(const cmd_parms *cmd, const char *sentence)
     return sentence ? apr_pstrcat(cmd->pool, cmd->cmd->name, " ", sentence, NULL) : NULL;
 }
 
-/* ---- setters: the process --------------------------------------------------------------------------------
- */
+/* ---- setters: the process --------------------------------------------------------------------------- */
 
 static const char *set_redis_option(cmd_parms *cmd, amtunlock_server_t *conf, const char *option)
 {
@@ -135,8 +133,7 @@ static const char *set_worker_user(cmd_parms *cmd, void *dir, const char *arg)
     return ap_check_cmd_context(cmd, GLOBAL_ONLY);
 }
 
-/* ---- setters: a location ---------------------------------------------------------------------------------
- */
+/* ---- setters: a location ---------------------------------------------------------------------------- */
 
 static const char *set_duration(cmd_parms *cmd, void *dir, const char *arg)
 {
@@ -266,8 +263,7 @@ static const char *set_trusted_proxy(cmd_parms *cmd, void *dir, int argc, char *
     return NULL;
 }
 
-/* ---- the table -------------------------------------------------------------------------------------------
- */
+/* ---- the table -------------------------------------------------------------------------------------- */
 
 #define IN_LOCATION (RSRC_CONF | ACCESS_CONF)
 #define SERVER_FIELD(field) ((void *)offsetof(amtunlock_server_t, field))
@@ -305,8 +301,7 @@ const command_rec amtunlock_directives[] = {
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL},
 };
 
-/* ---- creation, merging, defaults -------------------------------------------------------------------------
- */
+/* ---- creation, merging, defaults -------------------------------------------------------------------- */
 
 void *amtunlock_create_server(apr_pool_t *p, server_rec *s)
 {

@@ -24,8 +24,7 @@ static void assert_done(jobs_result_t result)
     }
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------------- */
 
 int manageability_group_setup(void **state)
 {
@@ -115,8 +114,7 @@ int manageability_teardown(void **state)
     return 0;
 }
 
-/* ---- requests --------------------------------------------------------------------------------------------
- */
+/* ---- requests --------------------------------------------------------------------------------------- */
 
 static const char *new_message_id(void)
 {
@@ -229,8 +227,7 @@ request_t job_request(const char *job, const char *action)
     return (request_t){.uri = JOB_URI, .action = action, .selectors = selectors_xml(job)};
 }
 
-/* ---- names and jobs --------------------------------------------------------------------------------------
- */
+/* ---- names and jobs --------------------------------------------------------------------------------- */
 
 static const char *join_names(const char *first, va_list more)
 {
@@ -301,8 +298,7 @@ const char *properties(const wsman_element_t *instance, const char *name)
     return joined;
 }
 
-/* ---- a worker --------------------------------------------------------------------------------------------
- */
+/* ---- a worker --------------------------------------------------------------------------------------- */
 
 jobs_task_t claim_task(void)
 {

@@ -21,8 +21,7 @@ static void finish_next(jobs_reason_e reason)
     finish_task(&task, reason);
 }
 
-/* ---- the instance ----------------------------------------------------------------------------------------
- */
+/* ---- the instance ----------------------------------------------------------------------------------- */
 
 static void a_new_job_has_not_begun(void **state)
 {
@@ -121,8 +120,7 @@ static void no_such_job_for_anybody_else(void **state)
     assert_string_equal(property(get(id), "JobState"), "2");
 }
 
-/* ---- RequestStateChange ----------------------------------------------------------------------------------
- */
+/* ---- RequestStateChange ----------------------------------------------------------------------------- */
 
 static const char *change(const char *id, const char *input)
 {
@@ -181,8 +179,7 @@ static void a_state_change_without_a_state_is_refused(void **state)
             WSMAN_FAULT_INVALID_PARAMETER, "InvalidValue");
 }
 
-/* ---- GetErrors -------------------------------------------------------------------------------------------
- */
+/* ---- GetErrors -------------------------------------------------------------------------------------- */
 
 static const char *error_text(const wsman_element_t *error, const char *name)
 {
@@ -231,8 +228,7 @@ static void forbidden_and_unknown_are_told_alike(void **state)
     assert_null(wsman_next_same(second));
 }
 
-/* ---- Delete and enumeration ------------------------------------------------------------------------------
- */
+/* ---- Delete and enumeration ------------------------------------------------------------------------- */
 
 static void only_a_finished_job_can_be_deleted(void **state)
 {

@@ -22,8 +22,7 @@ static const char *selectors(const char *name, const char *system)
         "</wsman:Selector></wsman:SelectorSet>", NULL);
 }
 
-/* ---- the instance ----------------------------------------------------------------------------------------
- */
+/* ---- the instance ----------------------------------------------------------------------------------- */
 
 static void the_service_tells_its_properties(void **state)
 {
@@ -75,8 +74,7 @@ static void the_service_is_found_under_its_base_class(void **state)
     }
 }
 
-/* ---- UnlockSystems ---------------------------------------------------------------------------------------
- */
+/* ---- UnlockSystems ---------------------------------------------------------------------------------- */
 
 static void names_that_are_none_are_refused(void **state)
 {
@@ -237,8 +235,7 @@ static void without_redis_a_caller_is_told_when_to_come_again(void **state)
     answered((request_t){.uri = SERVICE_URI, .action = WSMAN_ACTION_GET});
 }
 
-/* ---- GetUnlockedSystems ----------------------------------------------------------------------------------
- */
+/* ---- GetUnlockedSystems ----------------------------------------------------------------------------- */
 
 static const char *reference_xml(const char *uri, const char *job)
 {

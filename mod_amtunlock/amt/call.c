@@ -45,6 +45,7 @@ static void step_answered(amt_device_t *device, const amt_reply_t *reply)
         status = AMT_OK;
     }
     if (status == AMT_OK && (++call->step)->uri) {
+        apr_pool_clear(call->pool); /* request and answer of the step before */
         status = begin_step(call);
         if (status == AMT_OK) {
             return;
@@ -143,23 +144,15 @@ void amt_call_refuse(amt_call_t *call, amt_status_e status)
 amt_call_t *amt_call_create(amt_device_t *device, const amt_step_t *steps, void *out, amt_done_fn done,
                             void *baton)
 {
-    apr_pool_t *pool;
-    amt_call_t *call;
+    amt_call_t *call = device->call_space;
 
     if (device->call) {
         refuse_second(device, done, baton);
         return NULL;
     }
-    apr_pool_create(&pool, device->pool);
-    call = apr_pcalloc(pool, sizeof(*call));
-    call->device = device;
-    call->pool = pool;
-    call->steps = steps;
-    call->step = steps;
-    call->out = out;
-    call->return_value = -1;
-    call->done = done;
-    call->baton = baton;
+    *call = (amt_call_t){
+        .device = device, .step = steps, .out = out, .return_value = -1, .done = done, .baton = baton};
+    apr_pool_create(&call->pool, device->pool);
     device->call = call;
     return call;
 }
@@ -175,6 +168,7 @@ void amt_call_begin(amt_call_t *call)
 
 apr_status_t amt_call_init(amt_device_t *device)
 {
+    device->call_space = apr_pcalloc(device->pool, sizeof(*device->call_space));
     device->early = event_new(device->loop->base, -1, 0, tell_early_end, device);
     return device->early ? APR_SUCCESS : APR_ENOMEM;
 }

@@ -83,7 +83,8 @@ struct amt_device_t {
 
     int exchanging; /* libcurl has the easy handle */
     amt_exchange_t exchange;
-    struct amt_call_t *call; /* NULL: idle */
+    struct amt_call_t *call; /* NULL: idle; else call_space */
+    struct amt_call_t *call_space;
     struct amt_boot_settings_t *boot;
 
     char error[CURL_ERROR_SIZE];

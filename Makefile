@@ -84,9 +84,13 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(unit_common) $(B)/libamtunlock.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $< $(unit_common) $(B)/libamtunlock.a -lcmocka $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 
+# Drives the AMT client by itself, against the simulated fleet.
+$(B)/amt_client: $(B)/obj/tests/unlock/amt_client.o $(B)/libamtunlock.a
+	$(LINK) -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+
 .PHONY: unit-tests test-programs
 unit-tests: $(unit_tests)
-test-programs: all $(B)/amtsim unit-tests ## build everything that the tests run
+test-programs: all $(B)/amtsim $(B)/amt_client unit-tests ## build everything that the tests run
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 

@@ -19,7 +19,7 @@ demo: ## unlock 20 simulated PCs through a real httpd, KDC, Redis and worker
 test: ## every test area; ends with "N passed, N failed"
 	@apxs/packages.sh test
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan unit-tests
-	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim build/check/amt_client
 	@$(MAKE) --no-print-directory $(jobs) VARIANT= all
 	@tests/run
 

@@ -118,7 +118,7 @@ static void keep_setting(struct amt_boot_settings_t *boot, const wsman_element_t
     setting_t *setting = apr_array_push(boot->settings);
 
     setting->name = apr_pstrdup(boot->pool, element->name);
-    setting->value = wsman_text(element, boot->pool);
+    setting->value = apr_pstrdup(boot->pool, wsman_text(element, boot->pool)); /* may be the answer's own */
     setting->member = find_member(element->name);
     if (setting->member >= 0 && members[setting->member].kind == OVERRIDE &&
         strcmp(setting->value, members[setting->member].off) != 0) {

@@ -45,6 +45,7 @@ static void step_answered(amt_device_t *device, const amt_reply_t *reply)
         status = AMT_OK;
     }
     if (status == AMT_OK && (++call->step)->uri) {
+        apr_pool_clear(call->pool); /* request and answer of the step before */
         status = begin_step(call);
         if (status == AMT_OK) {
             return;
@@ -72,14 +73,8 @@ static amt_status_e begin_step(amt_call_t *call)
 
 /* ---- ends that the loop tells ---------------------------------------------------------------- */
 
-static void unlink_refusal(struct amt_refusal_t *refusal)
+static void free_refusal(struct amt_refusal_t *refusal)
 {
-    struct amt_refusal_t **link = &refusal->device->refusals;
-
-    while (*link != refusal) {
-        link = &(*link)->next;
-    }
-    *link = refusal->next;
     event_free(refusal->event);
     free(refusal);
 }
@@ -87,13 +82,18 @@ static void unlink_refusal(struct amt_refusal_t *refusal)
 static void tell_refusal(evutil_socket_t fd, short what, void *baton)
 {
     struct amt_refusal_t *refusal = baton;
+    struct amt_refusal_t **link = &refusal->device->refusals;
     amt_result_t result = {AMT_REFUSED, 0, -1, "this device has a call under way"};
     amt_done_fn done = refusal->done;
     void *done_baton = refusal->baton;
 
     (void)fd;
     (void)what;
-    unlink_refusal(refusal);
+    while (*link != refusal) {
+        link = &(*link)->next;
+    }
+    *link = refusal->next;
+    free_refusal(refusal);
     done(done_baton, &result);
 }
 
@@ -102,9 +102,6 @@ static void refuse_second(amt_device_t *device, amt_done_fn done, void *baton)
 {
     struct amt_refusal_t *refusal = calloc(1, sizeof(*refusal));
 
-#ifdef AMTUNLOCK_TEST
-    assert(!"one call at a time per device");
-#endif
     if (!refusal) {
         return;
     }
@@ -143,23 +140,18 @@ void amt_call_refuse(amt_call_t *call, amt_status_e status)
 amt_call_t *amt_call_create(amt_device_t *device, const amt_step_t *steps, void *out, amt_done_fn done,
                             void *baton)
 {
-    apr_pool_t *pool;
-    amt_call_t *call;
+    amt_call_t *call = device->call_space;
 
+#ifdef AMTUNLOCK_TEST
+    assert(!device->call && "one call at a time per device");
+#endif
     if (device->call) {
         refuse_second(device, done, baton);
         return NULL;
     }
-    apr_pool_create(&pool, device->pool);
-    call = apr_pcalloc(pool, sizeof(*call));
-    call->device = device;
-    call->pool = pool;
-    call->steps = steps;
-    call->step = steps;
-    call->out = out;
-    call->return_value = -1;
-    call->done = done;
-    call->baton = baton;
+    *call = (amt_call_t){
+        .device = device, .step = steps, .out = out, .return_value = -1, .done = done, .baton = baton};
+    apr_pool_create(&call->pool, device->pool);
     device->call = call;
     return call;
 }
@@ -175,14 +167,18 @@ void amt_call_begin(amt_call_t *call)
 
 apr_status_t amt_call_init(amt_device_t *device)
 {
+    device->call_space = apr_pcalloc(device->pool, sizeof(*device->call_space));
     device->early = event_new(device->loop->base, -1, 0, tell_early_end, device);
     return device->early ? APR_SUCCESS : APR_ENOMEM;
 }
 
 void amt_call_drop(amt_device_t *device)
 {
-    while (device->refusals) {
-        unlink_refusal(device->refusals);
+    struct amt_refusal_t *refusal;
+
+    while ((refusal = device->refusals)) {
+        device->refusals = refusal->next;
+        free_refusal(refusal);
     }
     if (device->early) {
         event_free(device->early);

@@ -37,11 +37,10 @@ typedef struct {
 
 struct amt_call_t {
     amt_device_t *device;
-    apr_pool_t *pool;        /* until the call ends */
-    const amt_step_t *steps; /* ends with uri == NULL */
-    const amt_step_t *step;  /* the one under way */
-    void *out;               /* the caller's, what the steps fill */
-    int power_state;         /* wanted; amt_request_power() */
+    apr_pool_t *pool;       /* of the step under way, empty at the next: thousands of calls wait at a time */
+    const amt_step_t *step; /* the one under way, in a row that ends with uri == NULL */
+    void *out;              /* the caller's, what the steps fill */
+    int power_state;        /* wanted; amt_request_power() */
 
     char message_id[16];
     int acted;
@@ -54,8 +53,9 @@ struct amt_call_t {
 
 /* ---- call.c ---------------------------------------------------------------------------------- */
 
-/* A call of these steps, which may be filled in further until amt_call_begin(). NULL if the device has a call
- * under way: that is a mistake of the caller, told to `done` from the loop (in test builds: abort). */
+/* A call of these steps (a static table), which may be filled in further until amt_call_begin(). NULL if the
+ * device has a call under way: that is a mistake of the caller, told to `done` from the loop (in test builds:
+ * abort). */
 amt_call_t *amt_call_create(amt_device_t *device, const amt_step_t *steps, void *out, amt_done_fn done,
                             void *baton);
 void amt_call_begin(amt_call_t *call);

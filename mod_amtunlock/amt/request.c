@@ -52,9 +52,18 @@ apr_status_t amt_request_write(amt_call_t *call, const char **bytes, apr_size_t 
         .operation_timeout = (int)apr_time_sec(call->device->target.call_timeout),
     };
     wsman_encoding_t utf8 = {WSMAN_UTF8, 0};
-    wsman_writer_t *writer = wsman_writer_create(call->pool);
+    wsman_writer_t *writer;
+    apr_pool_t *scratch; /* the writer's buffers are several times the text */
+    apr_status_t rv;
 
+    apr_pool_create(&scratch, call->pool);
+    writer = wsman_writer_create(scratch);
     wsman_request_begin(writer, &headers);
     write_payload(call, writer);
-    return wsman_writer_finish(writer, utf8, bytes, length);
+    rv = wsman_writer_finish(writer, utf8, bytes, length);
+    if (rv == APR_SUCCESS) {
+        *bytes = apr_pmemdup(call->pool, *bytes, *length);
+    }
+    apr_pool_destroy(scratch);
+    return rv;
 }

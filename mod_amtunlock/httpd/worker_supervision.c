@@ -73,8 +73,7 @@ static struct {
 
 static void start_worker(worker_t *worker);
 
-/* ---- as whom ---------------------------------------------------------------------------------------------
- */
+/* ---- as whom ---------------------------------------------------------------------------------------- */
 
 /* "1234" in *id; returns the end, or NULL. */
 static const char *read_id(const char *text, apr_int64_t *id)
@@ -123,8 +122,7 @@ const char *amtunlock_worker_identity(const char *user, uid_t *uid, gid_t *gid, 
     return NULL;
 }
 
-/* ---- from what -------------------------------------------------------------------------------------------
- */
+/* ---- from what -------------------------------------------------------------------------------------- */
 
 static void mark_file(const char *path, file_mark_t *mark)
 {
@@ -151,8 +149,7 @@ static void find_origin(const amtunlock_server_t *conf, origin_t *origin, apr_po
     }
 }
 
-/* ---- the child before it is the worker -------------------------------------------------------------------
- */
+/* ---- the child before it is the worker -------------------------------------------------------------- */
 
 /* What the child needs, looked up before the fork: after it, only system calls. */
 typedef struct {
@@ -258,8 +255,7 @@ static int prepare_launch(const amtunlock_server_t *conf, launch_t *launch, apr_
     return 1;
 }
 
-/* ---- life and death --------------------------------------------------------------------------------------
- */
+/* ---- life and death --------------------------------------------------------------------------------- */
 
 static int httpd_is_stopping(void)
 {
@@ -391,8 +387,7 @@ static void start_worker(worker_t *worker)
     }
 }
 
-/* ---- what httpd's hooks want -----------------------------------------------------------------------------
- */
+/* ---- what httpd's hooks want ------------------------------------------------------------------------ */
 
 static worker_t *retained_worker(void)
 {

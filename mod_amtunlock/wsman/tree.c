@@ -83,6 +83,24 @@ static wsman_attribute_t **link_attribute(wsman_tree_t *tree, wsman_attribute_t 
     return &attribute->next;
 }
 
+/* libxml2 gives every '&' of an attribute as "&#38;" unless it is told to replace entities, which it never
+ * is. */
+static const char *attribute_value(wsman_tree_t *tree, const xmlChar *from, const xmlChar *end)
+{
+    static const char ampersand[] = "&#38;";
+    const apr_size_t width = sizeof(ampersand) - 1;
+    char *value = apr_pstrmemdup(tree->pool, AS_TEXT(from), (apr_size_t)(end - from));
+    char *to = value;
+
+    for (const char *c = value; *c != '\0'; c++) {
+        *to++ = *c;
+        if (strncmp(c, ampersand, width) == 0)
+            c += width - 1;
+    }
+    *to = '\0';
+    return value;
+}
+
 static void read_attributes(wsman_tree_t *tree, wsman_element_t *element, int declared,
                             const xmlChar **declarations, int count, const xmlChar **attributes)
 {
@@ -92,10 +110,9 @@ static void read_attributes(wsman_tree_t *tree, wsman_element_t *element, int de
         tail = link_attribute(tree, tail, WSMAN_URI_XMLNS, interned(tree, declarations[0]),
                               interned(tree, declarations[1]));
     for (int i = 0; i < count; i++, attributes += ATTRIBUTE_FIELDS)
-        tail = link_attribute(
-            tree, tail, interned(tree, attributes[ATTRIBUTE_URI]), interned(tree, attributes[ATTRIBUTE_NAME]),
-            apr_pstrmemdup(tree->pool, AS_TEXT(attributes[ATTRIBUTE_VALUE]),
-                           (apr_size_t)(attributes[ATTRIBUTE_END] - attributes[ATTRIBUTE_VALUE])));
+        tail = link_attribute(tree, tail, interned(tree, attributes[ATTRIBUTE_URI]),
+                              interned(tree, attributes[ATTRIBUTE_NAME]),
+                              attribute_value(tree, attributes[ATTRIBUTE_VALUE], attributes[ATTRIBUTE_END]));
 }
 
 /* The root tells at once whether this is SOAP 1.2; nobody needs to read on if it is not. */

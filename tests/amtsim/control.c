@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -18,14 +17,14 @@
 #define LINE_MAX_BYTES 4096
 
 struct client {
-    LIST_ENTRY(client) entry;
+    struct client *next, **link; /* the list of all, and where it points here */
     struct bufferevent *stream;
 };
 
 static struct fleet *fleet;
 static struct evconnlistener *listener;
 static char socket_path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
-static LIST_HEAD(, client) clients = LIST_HEAD_INITIALIZER(clients);
+static struct client *clients;
 
 static json_t *sorry(const char *why)
 {
@@ -159,7 +158,9 @@ static void reply(struct bufferevent *stream, json_t *answer)
 
 static void hang_up(struct client *client)
 {
-    LIST_REMOVE(client, entry);
+    *client->link = client->next;
+    if (client->next)
+        client->next->link = client->link;
     bufferevent_free(client->stream);
     free(client);
 }
@@ -202,7 +203,11 @@ static void on_client(struct evconnlistener *from, evutil_socket_t fd, struct so
         close(fd);
         return;
     }
-    LIST_INSERT_HEAD(&clients, client, entry);
+    client->next = clients;
+    client->link = &clients;
+    if (client->next)
+        client->next->link = &client->next;
+    clients = client;
     bufferevent_setcb(client->stream, on_line, NULL, on_end, client);
     bufferevent_enable(client->stream, EV_READ | EV_WRITE);
 }
@@ -232,8 +237,12 @@ int control_open(struct event_base *base, struct fleet *the_fleet, const char *p
 
 void control_close(void)
 {
-    while (!LIST_EMPTY(&clients))
-        hang_up(LIST_FIRST(&clients));
+    struct client *next;
+
+    for (struct client *client = clients; client; client = next) {
+        next = client->next;
+        hang_up(client);
+    }
     if (!listener)
         return;
     evconnlistener_free(listener);

@@ -69,7 +69,7 @@ static char *place_of(struct credentials *credentials, const char *name, size_t 
 
 static bool read_credentials(const char *header, struct credentials *credentials)
 {
-    char unknown[VALUE_MAX];
+    char unknown[VALUE_MAX] = "";
 
     memset(credentials, 0, sizeof(*credentials));
     if (strncasecmp(header, "Digest ", 7) != 0)

@@ -124,9 +124,9 @@ void fleet_place(struct fleet *fleet, const struct address_range *range)
 
 struct pc *fleet_find(const struct fleet *fleet, const char *fqdn)
 {
-    unsigned number;
+    unsigned long number = strncmp(fqdn, "pc-", 3) == 0 ? strtoul(fqdn + 3, NULL, 10) : 0;
 
-    if (sscanf(fqdn, "pc-%u.", &number) != 1 || number < 1 || number > fleet->count)
+    if (number < 1 || number > fleet->count)
         return NULL;
     return strcmp(fleet->pcs[number - 1].fqdn, fqdn) == 0 ? &fleet->pcs[number - 1] : NULL;
 }

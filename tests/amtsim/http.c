@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,7 +27,7 @@
 enum state { READING_HEAD, READING_BODY, ANSWERING, SENDING, LINGERING };
 
 struct connection {
-    LIST_ENTRY(connection) entry;
+    struct connection *next, **link; /* the list of all, and where it points here */
     struct pc *pc;
     struct bufferevent *stream;
     bool tls;
@@ -45,7 +44,7 @@ struct connection {
 };
 
 static struct event_base *loop;
-static LIST_HEAD(, connection) connections = LIST_HEAD_INITIALIZER(connections);
+static struct connection *connections;
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 static void on_read(struct bufferevent *stream, void *arg);
@@ -66,7 +65,9 @@ static void free_connection(struct connection *c)
 {
     release_device(c);
     event_del(&c->timer);
-    LIST_REMOVE(c, entry);
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
     bufferevent_free(c->stream);
     evbuffer_free(c->answer);
     free(c->head_text);
@@ -75,8 +76,12 @@ static void free_connection(struct connection *c)
 
 void http_close_all(void)
 {
-    while (!LIST_EMPTY(&connections))
-        free_connection(LIST_FIRST(&connections));
+    struct connection *next;
+
+    for (struct connection *c = connections; c; c = next) {
+        next = c->next;
+        free_connection(c);
+    }
 }
 
 static void arm_ms(struct connection *c, unsigned ms)
@@ -483,7 +488,11 @@ void http_accept(struct pc *pc, int fd, bool tls)
     c->pc = pc;
     c->tls = tls;
     event_assign(&c->timer, loop, -1, 0, on_timer, c);
-    LIST_INSERT_HEAD(&connections, c, entry);
+    c->next = connections;
+    c->link = &connections;
+    if (c->next)
+        c->next->link = &c->next;
+    connections = c;
     bufferevent_setcb(c->stream, on_read, on_written, on_event, c);
     bufferevent_set_timeouts(c->stream, &idle, &idle);
     bufferevent_enable(c->stream, EV_READ | EV_WRITE);

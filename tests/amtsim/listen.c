@@ -93,47 +93,67 @@ bool listen_enough_files(unsigned systems, int ports)
 /* ---- connections
  * ------------------------------------------------------------------------------------------- */
 
-static void swallow(evutil_socket_t fd, short what, void *arg)
+/* A connection that nobody will ever answer. */
+struct trap {
+    struct trap *next, **link;
+    struct event event;
+    int fd;
+    bool resets; /* when the client says something */
+};
+
+static struct trap *traps;
+
+static void free_trap(struct trap *trap)
 {
-    struct event **self = arg;
+    struct linger now = {1, 0};
+
+    if (trap->resets)
+        setsockopt(trap->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    event_del(&trap->event);
+    close(trap->fd);
+    *trap->link = trap->next;
+    if (trap->next)
+        trap->next->link = trap->link;
+    free(trap);
+}
+
+static void on_trapped(evutil_socket_t fd, short what, void *arg)
+{
+    struct trap *trap = arg;
     char buffer[4096];
     ssize_t got = recv(fd, buffer, sizeof(buffer), 0);
 
     (void)what;
-    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    event_free(*self);
-    free(self);
-    close(fd);
+    if (got <= 0 || trap->resets)
+        free_trap(trap);
 }
 
-/* Takes the connection and never answers. */
-static void black_hole(int fd)
+/* Takes the connection and never answers, or resets it as soon as the client speaks. */
+static void set_trap(int fd, bool resets)
 {
-    struct event **self = malloc(sizeof(struct event *));
+    struct trap *trap = calloc(1, sizeof(*trap));
 
-    if (self)
-        *self = event_new(loop, fd, EV_READ | EV_PERSIST, swallow, self);
-    if (self && *self && event_add(*self, NULL) == 0)
+    if (!trap) {
+        close(fd);
         return;
-    if (self && *self)
-        event_free(*self);
-    free(self);
-    close(fd);
-}
-
-static void reset(int fd)
-{
-    struct linger now = {1, 0};
-
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-    close(fd);
+    }
+    trap->fd = fd;
+    trap->resets = resets;
+    trap->next = traps;
+    trap->link = &traps;
+    if (trap->next)
+        trap->next->link = &trap->next;
+    traps = trap;
+    event_assign(&trap->event, loop, fd, EV_READ | EV_PERSIST, on_trapped, trap);
+    event_add(&trap->event, NULL);
 }
 
 static bool is_own_filler(const struct listener *listener, const struct sockaddr_in *peer)
 {
     for (int i = 0; i < FILLERS; i++) {
-        struct sockaddr_in own;
+        struct sockaddr_in own = {0};
         socklen_t size = sizeof(own);
         if (listener->filler[i] >= 0 &&
             getsockname(listener->filler[i], (struct sockaddr *)&own, &size) == 0 &&
@@ -149,10 +169,8 @@ static void hand_over(const struct listener *listener, int fd)
 
     log_event(pc->fqdn, "connection",
               json_pack("{s:I, s:i}", "n", (json_int_t)++pc->connections, "port", listener->port->number));
-    if (pc_has(pc, FAULT_BLACK_HOLE))
-        black_hole(fd);
-    else if (pc_has(pc, FAULT_RESET))
-        reset(fd);
+    if (pc_has(pc, FAULT_BLACK_HOLE) || pc_has(pc, FAULT_RESET))
+        set_trap(fd, pc_has(pc, FAULT_RESET));
     else
         listener->port->accepted(pc, fd, listener->port->tls);
 }
@@ -325,6 +343,11 @@ void listen_close(struct pc *pcs, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         if (pcs[i].listeners)
             close_pc(&pcs[i]);
+    }
+    struct trap *next;
+    for (struct trap *trap = traps; trap; trap = next) {
+        next = trap->next;
+        free_trap(trap);
     }
     if (lock_fd >= 0)
         close(lock_fd);

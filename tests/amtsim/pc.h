@@ -98,9 +98,9 @@ struct redirection; /* the sessions on 16994/16995 */
 
 struct pc {
     const struct options *options;
-    unsigned index;
     uint64_t random; /* state of this PC's own seeded generator: times repeat with the seed */
     char fqdn[128];
+    unsigned index;
     struct in_addr address;
     char uuid[37];
     char realm[40];    /* Digest:<32 hex> */
@@ -110,22 +110,16 @@ struct pc {
 
     enum power power;
     enum stage stage;
-    bool disk_unlocked;
-    bool changing; /* an accepted power request has not completed yet */
-    enum power changing_to;
     double boot_seconds;
+    enum power changing_to;
     struct event timer;       /* the next step of a boot */
     struct event power_timer; /* completes a power request */
 
-    struct boot_settings boot;
-    bool options_cleared;
-    int boot_source; /* index in CIM_BootSourceSetting, -1: none */
+    struct boot_settings boot, booted; /* what is asked for; what the running boot was started with */
+    int boot_source, booted_source;    /* index in CIM_BootSourceSetting, -1: none */
     unsigned role;
-    struct boot_settings booted; /* what the running boot was started with */
-    int booted_source;
 
     unsigned redirection; /* EnabledState */
-    bool listener_enabled;
     unsigned opt_in_required;
     unsigned opt_in_state;
     char opt_in_code[8];
@@ -133,12 +127,10 @@ struct pc {
 
     unsigned long faults; /* 1UL << enum fault */
     enum wrong_certificate wrong_certificate;
-    bool user_acted; /* switched-on has struck */
 
-    struct evp_pkey_st *key;     /* tls.c's */
-    struct x509_st *certificate; /* made for the fault and the kind that follow */
-    bool certificate_wrong;
     enum wrong_certificate certificate_kind;
+    struct x509_st *certificate; /* tls.c's, as the key is */
+    struct evp_pkey_st *key;
 
     struct nonce nonces[NONCES_KEPT];
     unsigned nonce_next;
@@ -147,12 +139,19 @@ struct pc {
     struct enumeration enumerations[ENUMERATIONS_KEPT];
     uint32_t enumeration_last;
     uint32_t message_last;
-    bool answering; /* one WS-Man call at a time */
 
     unsigned long connections, requests, power_requests, boots;
     struct listeners *listeners;
     struct probe *probe;
     struct redirection *session;
+
+    bool disk_unlocked;
+    bool changing;          /* an accepted power request has not completed yet */
+    bool options_cleared;   /* AMT_BootSettingData.OptionsCleared */
+    bool listener_enabled;  /* AMT_RedirectionService.ListenerEnabled */
+    bool answering;         /* one WS-Man call at a time */
+    bool user_acted;        /* switched-on has struck */
+    bool certificate_wrong; /* what the certificate was made for, with certificate_kind */
 };
 
 /* What the model tells the others; each may be NULL. */

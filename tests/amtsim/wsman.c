@@ -16,12 +16,15 @@ static const struct wsman_class *const tables[] = {power_classes,   boot_classes
                                                    general_classes, redirection_classes,
                                                    consent_classes, authorization_classes};
 
+#define TABLES (sizeof(tables) / sizeof(tables[0]))
+
 /* One request on its way through. */
 struct operation {
     struct pc *pc;
     const struct wsman_class *class;
     const struct soap_request *request;
     struct answer *answer;
+    struct call call; /* of a method */
     char uri[160];
 };
 
@@ -335,7 +338,7 @@ static bool input_is(const xmlNode *body, const char *uri, const char *method)
 
 static const struct soap_fault *invoke(struct operation *op, const struct method_entry *method)
 {
-    struct call call = {op->pc, op->request, op->request->body, op->uri, {op->answer->xml, "g"}, false};
+    struct call *call = &op->call;
     char action[256], output[128];
 
     if (selected_instance(op) < 0)
@@ -345,11 +348,12 @@ static const struct soap_fault *invoke(struct operation *op, const struct method
     snprintf(action, sizeof(action), "%s/%sResponse", op->uri, method->name);
     snprintf(output, sizeof(output), "%s_OUTPUT", method->name);
     soap_open(op->answer, op->pc, op->request, action, (const char *const[]){op->uri, NULL});
-    out_open(&call.out, output);
-    const struct soap_fault *fault = method->run(&call);
-    out_close(&call.out);
+    *call = (struct call){op->pc, op->request, op->request->body, op->uri, {op->answer->xml, "g"}, false};
+    out_open(&call->out, output);
+    const struct soap_fault *fault = method->run(call);
+    out_close(&call->out);
     soap_close(op->answer);
-    op->answer->drop = call.drop;
+    op->answer->drop = call->drop;
     return fault;
 }
 
@@ -369,7 +373,7 @@ static const struct {
 
 static const struct wsman_class *find_class(struct operation *op)
 {
-    for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++) {
+    for (size_t i = 0; i < TABLES; i++) {
         for (const struct wsman_class *class = tables[i]; class->name; class ++) {
             snprintf(op->uri, sizeof(op->uri), "%s%s", class->base, class->name);
             if (!strcmp(op->uri, op->request->resource))

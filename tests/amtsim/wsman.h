@@ -29,15 +29,15 @@ struct method_entry {
 
 struct wsman_class {
     const char *name, *base;
-    bool common;                                 /* firmware declares the `common` namespace in its answers */
-    unsigned long realms;                        /* one of them is needed */
-    int count;                                   /* instances */
     const char *const *key_names;                /* NULL-terminated; none for an association */
     const char *service;                         /* the Name of a class keyed as CIM_Service is */
     const char *(*key)(int n, const char *name); /* of instance n, where it is not a service */
     void (*write)(struct out *out, struct pc *pc, int n);
     const struct soap_fault *(*put)(struct pc *pc, const xmlNode *instance, const char *uri);
     const struct method_entry *methods; /* ended by a NULL name */
+    unsigned long realms;               /* one of them is needed */
+    int count;                          /* instances */
+    bool common;                        /* firmware declares the `common` namespace in its answers */
 };
 
 extern const char *const service_keys[], *const instance_keys[];

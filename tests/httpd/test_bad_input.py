@@ -6,7 +6,9 @@ from amtu_stack.console import Console
 from conftest import assert_fault
 
 QUICKLY = 1.0  # seconds
+UTF16 = "application/soap+xml;charset=UTF-16"
 SCHEMA = ("wsman:SchemaValidationError", None, 400)
+CHARSET = ("wsman:EncodingLimit", "CharacterSet", 400)
 LIMIT = ("wsman:EncodingLimit", "ServiceEnvelopeLimit", 413)
 BODY = soap.get(soap.SERVICE)
 # Enough attributes to keep libxml2 busy for seconds, in a body that is not too large for itself.
@@ -28,11 +30,12 @@ BAD = {
     "doctype": ('<!DOCTYPE s:Envelope [<!ENTITY a "b">]>' + BODY, SCHEMA),
     "entity bomb": ('<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">]>' + BODY, SCHEMA),
     "undeclared prefix": (BODY.replace("xmlns:wsa=", "xmlns:other="), SCHEMA),
-    "invalid UTF-8": (BODY.encode().replace(b"uuid:", b"uuid:\xc3\x28"), SCHEMA),
+    "invalid UTF-8": (BODY.encode().replace(b"uuid:", b"uuid:\xc3\x28"), CHARSET),
     "200 KiB": (BODY.replace("<s:Body>", "<s:Body>" + " " * 200 * 1024), LIMIT),
     "30,000 attributes": (with_attributes(MANY), None),
-    "30,000 attributes in little": (with_attributes(" ".join(f"a{n}=''" for n in range(9000))), None),
+    "attributes in 64 KiB": (with_attributes(" ".join(f"a{n}=''" for n in range(5000))), None),
     "brackets in quotes": (with_attributes(BRACKETS), None),
+    "brackets in 64 KiB": (with_attributes(" ".join(f"a{n}=\">\"" for n in range(5000))), None),
     "depth": ("<s:Envelope xmlns:s='%s'><s:Body>%s%s</s:Body></s:Envelope>" % (soap.S, "<a>" * 200, "</a>" * 200),
               None),
     "a tag over 4 KiB": (with_attributes(f"a='{'b' * 5000}'"), None),
@@ -57,14 +60,21 @@ def test_bad_bytes(console, name):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-@pytest.mark.parametrize("name", ["30,000 attributes in little", "brackets in quotes", "doctype", "depth"])
+@pytest.mark.parametrize("name", ["attributes in 64 KiB", "brackets in 64 KiB", "doctype", "depth", "truncated"])
 def test_bad_bytes_in_utf16(console, name, encoding):
     mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}[encoding]
-    bad = console.send(mark + BAD[name][0].encode(encoding), content_type="application/soap+xml;charset=UTF-16")
+    bad = console.send(mark + BAD[name][0].encode(encoding), content_type=UTF16)
     assert bad.fault
     assert bad.body.startswith(mark), "a fault too comes in the caller's encoding"
     assert bad.seconds < QUICKLY
     assert console.send(soap.IDENTIFY).status == 200
+
+
+@pytest.mark.parametrize("name", ["30,000 attributes", "brackets in quotes", "200 KiB"])
+def test_too_many_bytes_in_utf16(console, name):
+    bad = console.send(BAD[name][0].encode("utf-16"), content_type=UTF16)
+    assert (bad.fault, bad.status) == (LIMIT[:2], LIMIT[2])
+    assert bad.seconds < QUICKLY
 
 
 def test_unknown_charset(console):

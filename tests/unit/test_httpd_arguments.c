@@ -1,5 +1,6 @@
 /* Text of directives' arguments: what is taken, and what the sentence says of what is not. */
-#include "httpd/arguments.c" /* the one file of that room that needs no httpd */
+/* The one file of that room that needs no httpd, and no library holds it. */
+#include "httpd/arguments.c" /* NOLINT(bugprone-suspicious-include) */
 
 #include <apr_general.h>
 #include <setjmp.h>
@@ -45,7 +46,7 @@ static void durations_are_iso_8601_or_seconds(void **state)
 
 static void durations_outside_their_range_are_told_it(void **state)
 {
-    static const char *const bad[] = {"PT29M59S", "1799", "P2D", "0", "-PT40M", "99999999999999999"};
+    static const char *const bad[] = {"PT29M59S", "1799", "P2D", "0", "-PT40M"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -60,7 +61,7 @@ static void durations_outside_their_range_are_told_it(void **state)
 
 static void durations_that_are_none_are_told_the_form(void **state)
 {
-    static const char *const bad[] = {"", "PT", "half an hour", "30m", "P1M", "1800 "};
+    static const char *const bad[] = {"", "PT", "half an hour", "30m", "P1M", "1800 ", "99999999999999999"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

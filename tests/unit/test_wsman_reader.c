@@ -248,7 +248,8 @@ static void bad_sequences_are_refused(void **state)
 
         if (fault == NULL || fault->kind != WSMAN_FAULT_ENCODING_LIMIT)
             fail_msg("case %zu: %s", i, fault == NULL ? "read" : fault->reason);
-        assert_string_equal(fault->detail, "CharacterSet");
+        else
+            assert_string_equal(fault->detail, "CharacterSet");
     }
 }
 
@@ -571,6 +572,26 @@ static void message_id_outlives_the_fault(void **state)
     assert_null(wsman_reader_message_id(reader));
 }
 
+static void references_in_attributes(void **state)
+{
+    static const struct {
+        const char *written, *value;
+    } cases[] = {
+        {"&amp;", "&"},         {"&#38;", "&"},      {"&#x26;", "&"},    {"&amp;#38;", "&#38;"},
+        {"&amp;amp;", "&amp;"}, {"a&amp;b", "a&b"},  {"&lt;&gt;", "<>"}, {"&quot;&apos;", "\"'"},
+        {"&amp;&amp;", "&&"},   {" a\n b", " a  b"}, {"&#10;", "\n"},    {"&#x20AC;", "\xE2\x82\xAC"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *body =
+            apr_pstrcat(*state, "<a b=\"", cases[i].written, "\">", cases[i].written, "</a>", NULL);
+        const wsman_element_t *element =
+            fixture_envelope(fixture_wrap("", body, *state), *state)->body->child;
+
+        assert_string_equal(wsman_attribute(element, "", "b"), cases[i].value);
+    }
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
@@ -585,7 +606,7 @@ int main(void)
         TEST(tag_limit_is_inclusive),         TEST(attribute_limit_is_inclusive),
         TEST(depth_limit_is_inclusive),       TEST(attribute_flood_is_cheap),
         TEST(costly_envelopes_are_cheap),     TEST(a_dead_reader_stays_dead),
-        TEST(message_id_outlives_the_fault),
+        TEST(message_id_outlives_the_fault),  TEST(references_in_attributes),
     };
 
     return cmocka_run_group_tests(tests, fixture_group_setup, fixture_group_teardown);

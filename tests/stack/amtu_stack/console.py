@@ -92,6 +92,7 @@ def _answer(scratch, number, line):
     headers = {}
     for field in blocks[-1].splitlines()[1:]:
         name, _, value = field.partition(":")
-        headers[name.strip().lower()] = value.strip()
+        name = name.strip().lower()
+        headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
     body = Path(scratch, f"body{number}")
     return soap.Answer(int(status), headers, body.read_bytes() if body.exists() else b"", float(seconds))

@@ -1,0 +1,298 @@
+/* Envelopes over HTTP. libcurl speaks HTTP, TLS and SPNEGO; this file says how, and turns what goes wrong
+ * into what a person can do about it. An answer is collected whole before it is read: the bodies of 401s
+ * never get that far.
+ */
+#include "console/client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <curl/curl.h>
+
+#define ANSWER_MAX ((apr_size_t)16 << 20)
+#define CONNECT_SECONDS 10L
+#define ANSWER_SECONDS 60L
+#define CONTENT_TYPE "application/soap+xml"
+
+struct console_client_t {
+    CURL *curl;
+    struct curl_slist *headers;
+    const char *url;
+    char error[CURL_ERROR_SIZE];
+    char *body; /* from malloc, grown */
+    apr_size_t length, room;
+    int too_long;
+};
+
+static const wsman_limits_t answer_limits = {.body = ANSWER_MAX, .tag = 4096, .attributes = 64, .depth = 32};
+
+volatile int console_interrupted;
+
+/* ---- libcurl's calls back -------------------------------------------------------------------------------
+ */
+
+static int make_room(console_client_t *client, apr_size_t count)
+{
+    apr_size_t room = client->room ? client->room : 16384;
+    char *grown;
+
+    while (room < client->length + count) {
+        room *= 2;
+    }
+    if (room == client->room) {
+        return 1;
+    }
+    grown = realloc(client->body, room);
+    if (!grown) {
+        return 0;
+    }
+    client->body = grown;
+    client->room = room;
+    return 1;
+}
+
+static size_t take_bytes(char *bytes, size_t one, size_t count, void *data)
+{
+    console_client_t *client = data;
+
+    (void)one; /* is 1 */
+    if (client->length + count > ANSWER_MAX || !make_room(client, count)) {
+        client->too_long = 1;
+        return 0;
+    }
+    memcpy(client->body + client->length, bytes, count);
+    client->length += count;
+    return count;
+}
+
+/* Non-zero ends the transfer. */
+static int watch(void *data, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+    (void)data;
+    (void)down_total;
+    (void)down;
+    (void)up_total;
+    (void)up;
+    return console_interrupted;
+}
+
+/* ---- a client -------------------------------------------------------------------------------------------
+ */
+
+static apr_status_t close_client(void *data)
+{
+    console_client_t *client = data;
+
+    curl_easy_cleanup(client->curl);
+    curl_slist_free_all(client->headers);
+    free(client->body);
+    return APR_SUCCESS;
+}
+
+/* Every option must take: one that is refused (SPNEGO, a scheme) means a libcurl that cannot do this work. */
+static int configure(console_client_t *client, const char *cacert)
+{
+    CURL *curl = client->curl;
+    int good = curl_easy_setopt(curl, CURLOPT_URL, client->url) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_NEGOTIATE) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_USERPWD, ":") == CURLE_OK && /* whoever the ticket names */
+               curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_USERAGENT, "amtunlock/" AMTUNLOCK_VERSION) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_TIMEOUT, ANSWER_SECONDS) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->error) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_WRITEDATA, client) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, watch) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK;
+
+    return good && (!cacert || curl_easy_setopt(curl, CURLOPT_CAINFO, cacert) == CURLE_OK);
+}
+
+const console_problem_t *console_client_create(console_client_t **client, const char *url, const char *cacert,
+                                               apr_pool_t *pool)
+{
+    console_client_t *made = apr_pcalloc(pool, sizeof(*made));
+
+    made->url = apr_pstrdup(pool, url);
+    made->curl = curl_easy_init();
+    apr_pool_cleanup_register(pool, made, close_client, apr_pool_cleanup_null);
+    made->headers = curl_slist_append(NULL, "Content-Type: " CONTENT_TYPE ";charset=UTF-8");
+    if (!made->curl || !made->headers || !curl_slist_append(made->headers, "Expect:") ||
+        !configure(made, cacert)) {
+        return console_problem(pool, CONSOLE_SERVICE, "install libcurl with GSS-API",
+                               "this libcurl cannot do what is needed (%s)", curl_version());
+    }
+    *client = made;
+    return NULL;
+}
+
+wsman_writer_t *console_client_begin(const console_client_t *client, const char *action,
+                                     const char *resource_uri, const wsman_selector_t *selectors,
+                                     apr_pool_t *pool)
+{
+    wsman_request_headers_t headers = {.to = client->url,
+                                       .action = action,
+                                       .resource_uri = resource_uri,
+                                       .selectors = selectors,
+                                       .operation_timeout = ANSWER_SECONDS,
+                                       .max_envelope_size = ANSWER_MAX};
+    wsman_writer_t *writer = wsman_writer_create(pool);
+
+    wsman_request_begin(writer, &headers);
+    return writer;
+}
+
+/* ---- what can go wrong ----------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *advice;
+    CURLcode code;
+    int passing;
+} transport_advice[] = {
+    {"name the authority that signed its certificate: --cacert FILE (or AMTU_CA)",
+     CURLE_PEER_FAILED_VERIFICATION, 0},
+    {"--cacert (or AMTU_CA) must be a readable PEM file", CURLE_SSL_CACERT_BADFILE, 0},
+    {"--url (or AMTU_URL) looks like https://HOST/wsman", CURLE_URL_MALFORMAT, 0},
+    {"--url (or AMTU_URL) looks like https://HOST/wsman", CURLE_UNSUPPORTED_PROTOCOL, 0},
+    {"check the host name in --url (or AMTU_URL)", CURLE_COULDNT_RESOLVE_HOST, 1},
+    {"check that the web server runs, and the port in --url (or AMTU_URL)", CURLE_COULDNT_CONNECT, 1},
+    {NULL, CURLE_OPERATION_TIMEDOUT, 1},
+    {NULL, CURLE_GOT_NOTHING, 1},
+    {NULL, CURLE_SEND_ERROR, 1},
+    {NULL, CURLE_RECV_ERROR, 1},
+    {NULL, CURLE_PARTIAL_FILE, 1},
+};
+
+static const console_problem_t *transport_problem(const console_client_t *client, CURLcode code,
+                                                  apr_pool_t *pool)
+{
+    console_problem_t *problem;
+
+    if (console_interrupted) {
+        return console_problem(pool, CONSOLE_INTERRUPTED, NULL, "interrupted");
+    }
+    if (client->too_long) {
+        return console_problem(pool, CONSOLE_SERVICE, NULL, "%s: the answer is longer than 16 MiB",
+                               client->url);
+    }
+    problem = console_problem(pool, CONSOLE_SERVICE, NULL, "%s: %s", client->url,
+                              *client->error ? client->error : curl_easy_strerror(code));
+    for (size_t i = 0; i < sizeof(transport_advice) / sizeof(transport_advice[0]); i++) {
+        if (transport_advice[i].code == code) {
+            problem->advice = transport_advice[i].advice;
+            problem->passing = transport_advice[i].passing;
+        }
+    }
+    return problem;
+}
+
+static const struct {
+    const char *advice;
+    wsman_fault_e kind;
+    console_exit_e exit;
+} fault_advice[] = {
+    {"ask the service's administrator for AMTUnlockScope", WSMAN_FAULT_ACCESS_DENIED, CONSOLE_DENIED},
+    {"check the name of the job: others' jobs do not show, and a job is kept for 30 minutes after its end",
+     WSMAN_FAULT_DESTINATION_UNREACHABLE, CONSOLE_SERVICE},
+    {"the service does not reach its job store; try again", WSMAN_FAULT_ENDPOINT_UNAVAILABLE,
+     CONSOLE_SERVICE},
+    {"wait until your earlier jobs have ended", WSMAN_FAULT_QUOTA_LIMIT, CONSOLE_SERVICE},
+    {"nothing was started; correct the names and ask again", WSMAN_FAULT_INVALID_PARAMETER, CONSOLE_SERVICE},
+    {"ask for fewer systems at a time", WSMAN_FAULT_ENCODING_LIMIT, CONSOLE_SERVICE},
+    {"this service is older than this command", WSMAN_FAULT_ACTION_NOT_SUPPORTED, CONSOLE_SERVICE},
+};
+
+static const console_problem_t *fault_problem(const wsman_fault_t *fault, apr_pool_t *pool)
+{
+    const char *subcode = fault->subcode ? fault->subcode : wsman_fault_subcode(fault->kind);
+    console_problem_t *problem = console_problem(
+        pool, CONSOLE_SERVICE, NULL, "the service refused: %s (%s%s%s)", fault->reason,
+        *subcode ? subcode : "fault", fault->detail ? "/" : "", fault->detail ? fault->detail : "");
+
+    for (size_t i = 0; i < sizeof(fault_advice) / sizeof(fault_advice[0]); i++) {
+        if (fault_advice[i].kind == fault->kind) {
+            problem->exit = fault_advice[i].exit;
+            problem->advice = fault_advice[i].advice;
+        }
+    }
+    problem->passing =
+        fault->kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE || fault->kind == WSMAN_FAULT_TIMED_OUT;
+    return problem;
+}
+
+/* An answer that is no envelope: somebody else answered, or httpd before the module saw the request. */
+static const console_problem_t *http_problem(const console_client_t *client, long status, apr_pool_t *pool)
+{
+    console_problem_t *problem;
+
+    if (status == 401) {
+        return console_problem(pool, CONSOLE_DENIED, "get a ticket with kinit (klist shows what you have)",
+                               "%s: not authenticated (HTTP 401)", client->url);
+    }
+    if (status == 403) {
+        return console_problem(pool, CONSOLE_DENIED, "ask the service's administrator",
+                               "%s: access denied (HTTP 403)", client->url);
+    }
+    problem =
+        console_problem(pool, CONSOLE_SERVICE, "--url (or AMTU_URL) must name the WS-Management service",
+                        "%s: the answer is not WS-Management (HTTP %ld)", client->url, status);
+    problem->passing = status >= 502 && status <= 504;
+    return problem;
+}
+
+/* ---- sending --------------------------------------------------------------------------------------------
+ */
+
+static int is_envelope(const char *content_type)
+{
+    return content_type && strncasecmp(content_type, CONTENT_TYPE, sizeof(CONTENT_TYPE) - 1) == 0;
+}
+
+static const console_problem_t *read_answer(const console_client_t *client, const wsman_envelope_t **answer,
+                                            apr_pool_t *pool)
+{
+    char *content_type = NULL;
+    const wsman_fault_t *fault;
+    wsman_reader_t *reader;
+    long status = 0;
+
+    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(client->curl, CURLINFO_CONTENT_TYPE, &content_type);
+    if (status == 401 || !is_envelope(content_type)) {
+        return http_problem(client, status, pool);
+    }
+    reader = wsman_reader_create(&answer_limits, NULL, pool);
+    fault = wsman_reader_feed(reader, client->body, client->length);
+    fault = fault ? fault : wsman_reader_finish(reader, answer);
+    if (fault) {
+        return console_problem(pool, CONSOLE_SERVICE, NULL, "%s: the answer cannot be read: %s", client->url,
+                               fault->reason);
+    }
+    return (*answer)->fault ? fault_problem((*answer)->fault, pool) : NULL;
+}
+
+const console_problem_t *console_client_send(console_client_t *client, wsman_writer_t *writer,
+                                             const wsman_envelope_t **answer, apr_pool_t *pool)
+{
+    const wsman_encoding_t utf8 = {WSMAN_UTF8, 0};
+    const char *bytes;
+    apr_size_t length;
+    CURLcode code;
+
+    if (wsman_writer_finish(writer, utf8, &bytes, &length) != APR_SUCCESS) {
+        return console_problem(pool, CONSOLE_USAGE, "names are UTF-8 text without control characters",
+                               "the request cannot be written as XML");
+    }
+    client->length = 0;
+    client->too_long = 0;
+    client->error[0] = '\0';
+    curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
+    curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, bytes);
+    code = curl_easy_perform(client->curl);
+    curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, ""); /* the pool that holds them may go first */
+    return code == CURLE_OK ? read_answer(client, answer, pool) : transport_problem(client, code, pool);
+}

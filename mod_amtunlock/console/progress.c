@@ -1,0 +1,249 @@
+/* Following a job: poll, tell what is new, and keep one line alive on a terminal. */
+#include "console/progress.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+
+#define WINDOW 500 /* names asked for at a time */
+#define FIRST_PAUSE 500
+#define LONGEST_PAUSE 3000 /* ms */
+/* How long the service may be away while we wait for a job, which goes on without us. */
+#define PATIENCE apr_time_from_sec(60)
+
+typedef struct {
+    console_client_t *client;
+    const console_t *console;
+    const char *id;
+    int names, quiet;
+    apr_hash_t *told;      /* systems already printed */
+    const char *status;    /* of the last look; "" before */
+    apr_time_t away_since; /* 0: the service answers */
+    apr_pool_t *pool;
+} following_t;
+
+int console_has_ended(const console_job_t *job)
+{
+    return job->state_number >= SERVICE_JOB_COMPLETED;
+}
+
+/* ---- looking --------------------------------------------------------------------------------------------
+ */
+
+/* All names in both lists, window by window where it shows when to stop: the number of names is known, or
+ * every window of an ended job is full but the last. */
+static const console_problem_t *read_names(console_client_t *client, const console_job_t *job, const char *id,
+                                           int names, apr_array_header_t *failed, apr_pool_t *pool)
+{
+    const console_problem_t *problem;
+
+    if (names == 0 && !console_has_ended(job)) {
+        return service_results(client, id, 0, 0, job->unlocked, failed, pool);
+    }
+    for (int first = 0; names == 0 || first < names; first += WINDOW) {
+        int before = job->unlocked->nelts + failed->nelts;
+
+        problem = service_results(client, id, first, WINDOW, job->unlocked, failed, pool);
+        if (problem) {
+            return problem;
+        }
+        if (names == 0 && job->unlocked->nelts + failed->nelts < before + WINDOW) {
+            break;
+        }
+    }
+    return NULL;
+}
+
+/* Gives each failed name its reason. */
+static const console_problem_t *read_reasons(console_client_t *client, console_job_t *job, const char *id,
+                                             const apr_array_header_t *failed, apr_pool_t *pool)
+{
+    apr_array_header_t *failures = apr_array_make(pool, failed->nelts + 1, sizeof(console_failure_t));
+    apr_hash_t *by_name = apr_hash_make(pool);
+    const console_problem_t *problem = service_errors(client, id, failures, pool);
+
+    for (int i = 0; i < failures->nelts; i++) {
+        console_failure_t *failure = &APR_ARRAY_IDX(failures, i, console_failure_t);
+        apr_hash_set(by_name, failure->system, APR_HASH_KEY_STRING, failure);
+    }
+    for (int i = 0; i < failed->nelts && !problem; i++) {
+        const char *name = APR_ARRAY_IDX(failed, i, const char *);
+        const console_failure_t *known = apr_hash_get(by_name, name, APR_HASH_KEY_STRING);
+        const console_failure_t unknown = {name, "internal", "the service gave no reason", "", ""};
+
+        APR_ARRAY_PUSH(job->failed, console_failure_t) = known ? *known : unknown;
+    }
+    return problem;
+}
+
+static const console_problem_t *fill_lists(console_client_t *client, const char *id, int names,
+                                           console_job_t *job, apr_pool_t *pool)
+{
+    apr_array_header_t *failed = apr_array_make(pool, 4, sizeof(const char *));
+    const console_problem_t *problem = read_names(client, job, id, names, failed, pool);
+
+    return problem || failed->nelts == 0 ? problem : read_reasons(client, job, id, failed, pool);
+}
+
+const console_problem_t *console_look(console_client_t *client, const char *id, int names, console_job_t *job,
+                                      apr_pool_t *pool)
+{
+    const console_problem_t *problem = service_job(client, id, job, pool);
+
+    return problem ? problem : fill_lists(client, id, names, job, pool);
+}
+
+/* ---- telling --------------------------------------------------------------------------------------------
+ */
+
+static void clear_line(const following_t *following)
+{
+    if (following->console->live) {
+        fputs("\r\033[K", following->console->err);
+    }
+}
+
+/* One line, cut to the terminal, written over by the next. */
+static void draw_line(const following_t *following, const char *text, apr_pool_t *pool)
+{
+    struct winsize size = {0};
+    int width = 80;
+
+    if (!following->console->live) {
+        return;
+    }
+    if (ioctl(fileno(following->console->err), TIOCGWINSZ, &size) == 0 && size.ws_col > 1) {
+        width = size.ws_col;
+    }
+    clear_line(following);
+    fprintf(following->console->err, "%.*s", width - 1, console_printable(text, pool));
+    fflush(following->console->err);
+}
+
+static int is_new(const following_t *following, const char *name)
+{
+    if (apr_hash_get(following->told, name, APR_HASH_KEY_STRING)) {
+        return 0;
+    }
+    name = apr_pstrdup(following->pool, name);
+    apr_hash_set(following->told, name, APR_HASH_KEY_STRING, name);
+    return 1;
+}
+
+static void tell_new(const following_t *following, const console_job_t *job, apr_pool_t *pool)
+{
+    FILE *out = following->console->out;
+
+    clear_line(following);
+    for (int i = 0; i < job->unlocked->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(job->unlocked, i, const char *);
+
+        if (is_new(following, name)) {
+            fprintf(out, "unlocked  %s\n", console_printable(name, pool));
+        }
+    }
+    for (int i = 0; i < job->failed->nelts; i++) {
+        const console_failure_t *failure = &APR_ARRAY_IDX(job->failed, i, const console_failure_t);
+
+        if (is_new(following, failure->system)) {
+            fprintf(out, "failed    %s  %s: %s\n", console_printable(failure->system, pool),
+                    console_printable(failure->reason, pool), console_printable(failure->message, pool));
+        }
+    }
+    fflush(out);
+}
+
+/* ---- following ------------------------------------------------------------------------------------------
+ */
+
+static const console_problem_t *interrupted(const following_t *following)
+{
+    return console_problem(
+        following->pool, CONSOLE_INTERRUPTED,
+        apr_psprintf(following->pool, "go on with: amtunlock status --wait %s", following->id),
+        "interrupted; the job goes on without this command");
+}
+
+/* A look that failed: NULL to try on. */
+static const console_problem_t *bear(following_t *following, const console_problem_t *problem)
+{
+    apr_time_t now = apr_time_now();
+    console_problem_t *final;
+
+    if (problem->exit == CONSOLE_INTERRUPTED) {
+        return interrupted(following);
+    }
+    if (problem->passing && following->away_since == 0) {
+        following->away_since = now;
+        clear_line(following);
+        fprintf(following->console->err, "amtunlock: %s; the job goes on, trying again\n",
+                console_printable(problem->what, following->pool));
+    }
+    if (problem->passing && now - following->away_since < PATIENCE) {
+        return NULL;
+    }
+    final = console_problem(
+        following->pool, problem->exit,
+        apr_psprintf(following->pool, "go on with: amtunlock status --wait %s", following->id), "%s",
+        problem->what);
+    return final;
+}
+
+/* One look; the lists only when something has happened. */
+static const console_problem_t *look(following_t *following, int *ended, apr_pool_t *pool)
+{
+    console_job_t job;
+    const console_problem_t *problem = service_job(following->client, following->id, &job, pool);
+
+    if (problem) {
+        return bear(following, problem);
+    }
+    if (strcmp(job.status, following->status) != 0 || console_has_ended(&job)) {
+        problem = following->quiet
+                      ? NULL
+                      : fill_lists(following->client, following->id, following->names, &job, pool);
+        if (problem) {
+            return bear(following, problem);
+        }
+        tell_new(following, &job, pool);
+        following->status = apr_pstrdup(following->pool, job.status);
+    }
+    following->away_since = 0;
+    *ended = console_has_ended(&job);
+    draw_line(following, apr_psprintf(pool, "%3d%%  %s", job.percent, job.status), pool);
+    return NULL;
+}
+
+const console_problem_t *console_follow(console_client_t *client, const console_t *console, const char *id,
+                                        int names, int quiet, console_job_t *job, apr_pool_t *pool)
+{
+    following_t following = {.client = client,
+                             .console = console,
+                             .id = id,
+                             .names = names,
+                             .quiet = quiet,
+                             .told = apr_hash_make(pool),
+                             .status = "",
+                             .pool = pool};
+    const console_problem_t *problem = NULL;
+    apr_pool_t *scratch;
+    int pause = FIRST_PAUSE;
+    int ended = 0;
+
+    apr_pool_create(&scratch, pool);
+    while (!problem && !ended) {
+        problem = look(&following, &ended, scratch);
+        apr_pool_clear(scratch);
+        if (!problem && !ended) {
+            poll(NULL, 0, pause); /* a signal ends it early */
+            pause = pause * 3 / 2 < LONGEST_PAUSE ? pause * 3 / 2 : LONGEST_PAUSE;
+            problem = console_interrupted ? interrupted(&following) : NULL;
+        }
+    }
+    clear_line(&following);
+    return problem ? problem : console_look(client, id, names, job, pool);
+}

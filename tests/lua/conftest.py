@@ -1,0 +1,40 @@
+import pytest
+
+from redis_server import TESTER, RedisServer, Verbs
+
+INVENTORY = {
+    "pc1.example": ("floor1", ["10.0.0.1"]),
+    "pc2.example": ("floor1", []),
+    "pc3.example": ("floor2", []),
+    "vault.example": ("safe", ["10.0.0.9"]),
+}
+
+
+@pytest.fixture(scope="session", name="redis_server")
+def _redis_server():
+    server = RedisServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(name="redis")
+def _redis(redis_server):
+    """An empty Redis with the library and the inventory."""
+    redis_server.cli(TESTER, "CONFIG", "SET", "maxmemory", "0")
+    redis_server.cli(TESTER, "FLUSHALL")
+    redis_server.load()
+    verbs = Verbs(redis_server.cli)
+    assert verbs.publish(INVENTORY) == ["ok"]
+    return redis_server
+
+
+@pytest.fixture(name="verbs")
+def _verbs(redis):
+    """Each call through redis-cli, as the user whose verb it is."""
+    return Verbs(redis.cli)
+
+
+@pytest.fixture(name="tester")
+def _tester(redis):
+    """Commands as a user who may do everything, to look behind the verbs."""
+    return lambda *words: redis.cli(TESTER, *words)

@@ -1,0 +1,252 @@
+"""A redis-server of a test's own (the shipped configuration and users, a unix socket, a folder of its own), the
+library as the programs carry it, and two ways to talk to it: redis-cli, and a socket for tests in a hurry."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+JOBS = TOP / "mod_amtunlock" / "jobs"
+USERS = TOP / "conf" / "redis-users.acl"
+WEB, WORKER, TESTER = "amtunlock-web", "amtunlockd", "tester"
+SCHEMA = "1"
+
+
+class RedisError(Exception):
+    """Redis answered with an error."""
+
+
+def library():
+    """The library's text: the parts that library.S joins, in its order."""
+    parts = re.findall(r'^\s*\.incbin "([\w.]+)"', (JOBS / "library.S").read_text(), re.M)
+    return "".join((JOBS / part).read_text() for part in parts)
+
+
+class Wire:
+    """One connection that speaks RESP2. Answers are str, int, list or None."""
+
+    def __init__(self, path, user):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(20)
+        self.socket.connect(path)
+        self.reader = self.socket.makefile("rb")
+        self("AUTH", user, user)
+
+    def __call__(self, *words):
+        words = [str(word).encode() for word in words]
+        head = [b"*%d\r\n" % len(words)]
+        self.socket.sendall(b"".join(head + [b"$%d\r\n%s\r\n" % (len(word), word) for word in words]))
+        return self.answer()
+
+    def answer(self):
+        line = self.reader.readline()
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"-":
+            raise RedisError(rest.decode())
+        if kind == b"+":
+            return rest.decode()
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            if rest == b"-1":
+                return None
+            return self.reader.read(int(rest) + 2)[:-2].decode()
+        if kind == b"*":
+            # all elements are read, also after an error among them
+            return None if rest == b"-1" else [self.answer() for _ in range(int(rest))]
+        raise RedisError(f"no RESP: {line!r}")
+
+    def close(self):
+        self.reader.close()
+        self.socket.close()
+
+
+class RedisServer:
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="amtunlock-lua-"))
+        self.socket = str(self.folder / "redis.sock")
+        self.process = None
+        self._write_configuration()
+        self._write_users()
+        self.start()
+
+    def _write_configuration(self):
+        own = ("dir ", "aclfile ", "unixsocket ")
+        shipped = (TOP / "conf" / "redis.conf").read_text().splitlines()
+        lines = [line for line in shipped if not line.startswith(own)]
+        lines += [f"dir {self.folder}", f"aclfile {self.folder}/users.acl", f"unixsocket {self.socket}"]
+        (self.folder / "redis.conf").write_text("\n".join(lines) + "\n")
+
+    def _write_users(self):
+        """The shipped users, each with its name as password, and one that may do everything."""
+        users = re.sub(r"^user (amtunlock\S+) on.*$", r"\g<0> >\1", USERS.read_text(), flags=re.M)
+        (self.folder / "users.acl").write_text(f"{users}user {TESTER} on >{TESTER} ~* &* +@all\n")
+
+    def start(self):
+        log = open(self.folder / "redis.log", "ab")
+        self.process = subprocess.Popen(["redis-server", str(self.folder / "redis.conf")], stdout=log, stderr=log)
+        log.close()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                Wire(self.socket, TESTER).close()
+                return
+            except (OSError, RedisError):
+                time.sleep(0.005)
+        raise RuntimeError((self.folder / "redis.log").read_text())
+
+    def kill(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def remove(self):
+        self.kill()
+        shutil.rmtree(self.folder)
+
+    def wire(self, user):
+        return Wire(self.socket, user)
+
+    def cli(self, user, *words, stdin=None):
+        """Through redis-cli, which prints JSON."""
+        command = ["redis-cli", "-s", self.socket, "--user", user, "--json"]
+        command += (["-x"] if stdin is not None else []) + [str(word) for word in words]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=20, check=False,
+                              env={**os.environ, "REDISCLI_AUTH": user})
+        text = done.stdout.strip()
+        if text.startswith("error:"):
+            raise RedisError(json.loads(text[len("error:"):]))
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:  # some errors are printed as they come
+            raise RedisError(text or done.stderr.strip()) from None
+
+    def load(self, text=None):
+        return self.cli(WORKER, "FUNCTION", "LOAD", "REPLACE", stdin=library() if text is None else text)
+
+
+WEB_VERBS = ("submit read results errors list cancel forget context_open context_pull context_release "
+             "overview").split()
+WORKER_VERBS = ("claim renew intend progress finish release reap reassert publish_chunk publish_switch").split()
+EVER = 10**17  # a not_after that never comes
+SECOND = 10**6
+LEASE, GRACE = 30 * SECOND, 15 * SECOND
+
+
+class Verbs:
+    """The verbs with the arguments that a test does not care about filled in. `ask(user, *words)` sends them."""
+
+    def __init__(self, ask):
+        self.ask = ask
+
+    def __call__(self, verb, *words):
+        user = WEB if verb in WEB_VERBS else WORKER
+        return self.ask(user, "FCALL", f"amtunlock_{verb}", 0, SCHEMA, *words)
+
+    def publish(self, systems, digest="digest-1", written=1000, generation=None):
+        """systems: {sid: (group, [other names])}"""
+        generation = generation or f"g-{digest}"
+        words, names = [], 0
+        for sid, (group, others) in systems.items():
+            words += [sid, group, "wake", len(others) + 1, sid, *others]
+            names += len(others) + 1
+        self("publish_chunk", generation, *words)
+        return self("publish_switch", "w0", generation, digest, written, len(systems), len(systems) + names)
+
+    def submit(self, job, *names, caller="alice", groups=("*",), message="", not_after=EVER, retention=1800 * SECOND,
+               start_within=3600 * SECOND, max_jobs=0, max_systems=0):
+        spelled = [word for name in names for word in (name, name.lower())]
+        return self("submit", job, caller, f"sha-{caller}", "192.0.2.1", "krb5", message, not_after, retention,
+                    start_within, max_jobs, max_systems, len(groups), *groups, *spelled)
+
+    def read(self, job="", caller="alice", reads_all=0):
+        answer = self("read", f"sha-{caller}", reads_all, job)
+        if answer[0] != "ok":
+            return answer[0]
+        fields = ("id state caller submitted started changed completed now retention total unlocked failed running "
+                  "waiting cancelled").split()
+        texts = ("id", "caller")
+        return {name: value if name in texts else int(value) for name, value in zip(fields, answer[1:])}
+
+    def results(self, job="", first=0, count=-1, caller="alice"):
+        word, unlocked, failed = self("results", f"sha-{caller}", 0, job, first, count)
+        assert word == "ok"
+        return unlocked, failed
+
+    def errors(self, job="", caller="alice"):
+        word, *flat = self("errors", f"sha-{caller}", 0, job)
+        assert word == "ok"
+        return [tuple(flat[i:i + 3]) for i in range(0, len(flat), 3)]
+
+    def cancel(self, job, caller="alice", not_after=EVER):
+        return self("cancel", f"sha-{caller}", job, not_after)[0]
+
+    def forget(self, job, caller="alice"):
+        return self("forget", f"sha-{caller}", job)[0]
+
+    def claim(self, worker="w1", most=100, digest="digest-1", not_after=EVER, lease=LEASE):
+        word, *rest = self("claim", worker, digest, most, not_after, lease)
+        assert word == "ok", word
+        return [Task(worker, *each) for each in rest[1]]
+
+    def claim_one(self, worker="w1", **more):
+        tasks = self.claim(worker, 1, **more)
+        assert len(tasks) == 1
+        return tasks[0]
+
+    def renew(self, worker, *tasks, last=1, lease=LEASE):
+        """The (job, sid, fence) that are lost."""
+        words = [word for task in tasks for word in task.ref]
+        answer = self("renew", worker, f"about {worker}", last, lease, *words)
+        assert answer[0] == "ok"
+        return [tuple(each) for each in answer[1]]
+
+    def intend(self, task, device="", deadline=600 * SECOND, not_after=EVER, intent='{"set":"power"}', **other):
+        ref = {**task.named, **other}
+        return self("intend", ref["worker"], ref["job"], ref["sid"], ref["fence"], "intent", not_after, deadline, device,
+                    intent)[0]
+
+    def progress(self, task, state, step="step", **other):
+        ref = {**task.named, **other}
+        return self("progress", ref["worker"], ref["job"], ref["sid"], ref["fence"], step, state)[0]
+
+    def finish(self, task, state="U", reason="", step="end", **other):
+        ref = {**task.named, **other}
+        return self("finish", ref["worker"], ref["job"], ref["sid"], ref["fence"], step, state, reason)[0]
+
+    def release(self, task, step="drain", **other):
+        ref = {**task.named, **other}
+        return self("release", ref["worker"], ref["job"], ref["sid"], ref["fence"], step)[0]
+
+    def reap(self, worker="w9", lease=LEASE, grace=GRACE):
+        word, count = self("reap", worker, lease, grace)
+        assert word == "ok"
+        return int(count)
+
+    def counters(self):
+        flat = self("overview")[9]
+        return {flat[i]: int(flat[i + 1]) for i in range(0, len(flat), 2)}
+
+
+class Task:
+    """What a claim gives."""
+
+    def __init__(self, worker, job, sid, fence, look, intent, caller, peer, mechanism):
+        self.worker, self.job, self.sid, self.fence = worker, job, sid, fence
+        self.look, self.intent = look == "1", intent
+        self.caller, self.peer, self.mechanism = caller, peer, mechanism
+
+    @property
+    def ref(self):
+        return (self.job, self.sid, self.fence)
+
+    @property
+    def named(self):
+        return {"worker": self.worker, "job": self.job, "sid": self.sid, "fence": self.fence}

@@ -1,0 +1,544 @@
+"""What the workers' verbs promise, each through redis-cli as the worker's user."""
+
+import pytest
+
+from redis_server import EVER, LEASE, SECOND, RedisError, Task
+
+RUNNING, COMPLETED, TERMINATED = 4, 7, 8
+
+
+def state(tester, job, sid):
+    return tester("HGET", f"{{amtu}}:job:{job}:tasks", sid)[0]
+
+
+# ---- claim -------------------------------------------------------------------------------------------------
+
+
+def test_a_claim_says_who_asked(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    assert (task.job, task.sid, task.look, task.intent) == ("j1", "pc1.example", False, "")
+    assert (task.caller, task.peer, task.mechanism) == ("alice", "192.0.2.1", "krb5")
+    assert verbs.read("j1")["state"] == RUNNING
+    assert tester("HGET", "{amtu}:system:pc1.example", "worker") == "w1"
+    assert verbs.claim() == []
+
+
+def test_fences_grow_and_keep_all_their_digits(verbs, tester):
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    one, two = verbs.claim()
+    assert int(two.fence) == int(one.fence) + 1
+    assert len(one.fence) == 16 and tester("GET", "{amtu}:fence") == two.fence
+    # a clock that was set back does not bring an old fence again
+    tester("SET", "{amtu}:fence", "9000000000000001")
+    verbs.submit("j2", "pc3.example")
+    assert verbs.claim_one().fence == "9000000000000002"
+
+
+def test_callers_take_turns(verbs):
+    verbs.submit("a1", "pc1.example", "pc2.example", "pc3.example")
+    verbs.submit("b1", "vault.example", caller="bob")
+    assert [task.job for task in verbs.claim(most=2)] == ["a1", "b1"]
+    assert [task.job for task in verbs.claim()] == ["a1", "a1"]
+
+
+def test_a_caller_served_longest_ago_is_next(verbs):
+    systems = {f"s{i}.example": ("g", []) for i in range(12)}
+    verbs.publish(systems, written=2000, digest="digest-1b")
+    names = list(systems)
+    verbs.submit("a", *names[:6])
+    verbs.submit("b", *names[6:10], caller="bob")
+    order = [verbs.claim_one(digest="digest-1b").job for _ in range(4)]
+    verbs.submit("c", *names[10:], caller="carol")
+    order += [verbs.claim_one(digest="digest-1b").job for _ in range(6)]
+    assert order == ["a", "b", "a", "b", "a", "b", "c", "a", "b", "c"]
+
+
+def test_more_rings_the_bell_again(verbs, tester):
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    tester("DEL", "{amtu}:bell")
+    assert verbs("claim", "w1", "digest-1", 1, EVER, LEASE)[1] == "1"
+    assert tester("LLEN", "{amtu}:bell") == 1
+    tester("DEL", "{amtu}:bell")
+    verbs.claim()
+    assert verbs("claim", "w1", "digest-1", 1, EVER, LEASE)[1] == "0"
+    assert tester("LLEN", "{amtu}:bell") == 0
+
+
+def test_a_late_claim_takes_nothing(verbs):
+    verbs.submit("j1", "pc1.example")
+    assert verbs("claim", "w1", "digest-1", 1, 1, LEASE) == ["late"]
+    assert verbs.read("j1")["waiting"] == 1
+
+
+def test_a_worker_with_another_inventory_gets_nothing(verbs):
+    verbs.submit("j1", "pc1.example")
+    assert verbs("claim", "w1", "digest-2", 1, EVER, LEASE) == ["refused", "inventory"]
+
+
+def test_a_system_that_left_the_inventory_is_not_available(verbs):
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    assert verbs.publish({"pc2.example": ("floor1", [])}, digest="digest-2", written=2000) == ["ok"]
+    assert [task.sid for task in verbs.claim(digest="digest-2")] == ["pc2.example"]
+    assert verbs.errors("j1") == [("pc1.example", "", "not-available")]
+
+
+def test_a_task_past_its_latest_start_is_not_claimed(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    tester("HSET", "{amtu}:job:j1", "start_by", "1")
+    assert verbs.claim() == []
+    assert verbs.errors("j1") == [("pc1.example", "", "timeout")]
+    assert verbs.read("j1")["state"] == COMPLETED
+
+
+def test_one_claim_takes_a_bounded_number(verbs, redis_server):
+    wire = redis_server.wire("tester")
+    fast = type(verbs)(lambda user, *words: wire(*words))
+    systems = {f"s{i}.example": ("g", []) for i in range(300)}
+    fast.publish(systems, written=2000, digest="many")
+    fast.submit("j1", *systems)
+    assert len(fast.claim(most=100000, digest="many")) == 200
+    assert len(fast.claim(most=100000, digest="many")) == 100
+    wire.close()
+
+
+# ---- joining -----------------------------------------------------------------------------------------------
+
+
+def test_a_second_request_joins_the_first_and_ends_with_it(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    verbs.submit("j2", "PC1.example", caller="bob")
+    assert verbs.claim("w2") == []
+    assert state(tester, "j2", "pc1.example") == "J"
+    assert verbs.read("j2", caller="bob")["running"] == 1
+    verbs.intend(task)
+    verbs.finish(task, "F", "no-prompt", "console")
+    assert verbs.errors("j2", caller="bob") == [("PC1.example", "console", "no-prompt")]
+    assert verbs.read("j2", caller="bob")["state"] == COMPLETED
+    assert tester("EXISTS", "{amtu}:system:pc1.example", "{amtu}:system:pc1.example:waiters", "{amtu}:leases") == 0
+
+
+def test_a_cancelled_waiter_is_cancelled_and_the_owner_goes_on(verbs):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    verbs.submit("j2", "pc1.example", caller="bob")
+    verbs.claim()
+    assert verbs.cancel("j2", caller="bob") == "ok"
+    assert verbs.errors("j2", caller="bob") == [("pc1.example", "", "cancelled")]
+    assert verbs.finish(task) == "ok"
+    assert verbs.read("j2", caller="bob")["failed"] == 1
+    assert verbs.read("j1")["unlocked"] == 1
+
+
+@pytest.mark.parametrize("how", ["release", "renew", "renewed unnamed"])
+def test_a_waiter_takes_over_from_an_owner_cancelled_before_its_intent(verbs, how):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one(lease=LEASE if how != "renewed unnamed" else 0)
+    for job, caller in (("j2", "bob"), ("j3", "carol")):
+        verbs.submit(job, "pc1.example", caller=caller)
+        assert verbs.claim("w2") == []
+    verbs.cancel("j1")
+    assert verbs.claim("w2") == []
+    if how == "release":
+        assert verbs.release(task) == "ok"
+    elif how == "renew":
+        assert verbs.renew("w1", task) == [task.ref]
+    else:
+        assert verbs.renew("w1") == []
+    new = verbs.claim("w2")
+    assert [each.job for each in new] == ["j2"]
+    assert verbs.finish(new[0]) == "ok"
+    assert verbs.read("j3", caller="carol")["unlocked"] == 1
+
+
+def test_waiters_do_not_hang_on_a_first_one_that_is_cancelled_in_its_turn(verbs):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    for job, caller in (("j2", "bob"), ("j3", "carol")):
+        verbs.submit(job, "pc1.example", caller=caller)
+        verbs.claim("w2")
+    verbs.cancel("j1")
+    verbs.release(task)
+    verbs.cancel("j2", caller="bob")
+    assert [each.job for each in verbs.claim("w2")] == ["j3"]
+
+
+# ---- intend ------------------------------------------------------------------------------------------------
+
+
+def test_an_intent_is_written_once(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    assert verbs.intend(task) == "ok"
+    assert verbs.intend(task) == "already"
+    assert state(tester, "j1", "pc1.example") == "I"
+    assert tester("HGET", "{amtu}:system:pc1.example", "intent") == '{"set":"power"}'
+    assert verbs.progress(task, "P") == "ok"
+    assert verbs.intend(task) == "refused"
+
+
+WRONG = [{"worker": "w2"}, {"fence": "1"}, {"job": "j2"}, {"sid": "pc2.example"}, {"fence": ""}]
+
+
+@pytest.mark.parametrize("other", WRONG)
+def test_what_does_not_match_writes_nothing(verbs, tester, other):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    before = tester("HGETALL", "{amtu}:job:j1:tasks"), tester("HGETALL", "{amtu}:system:pc1.example")
+    assert verbs.intend(task, **other) == "refused"
+    assert verbs.progress(task, "P", **other) == "refused"
+    assert verbs.finish(task, **other) == "refused"
+    assert verbs.release(task, **other) == "refused"
+    named = {**task.named, **other}
+    wrong = Task(named["worker"], named["job"], named["sid"], named["fence"], "0", "", "", "", "")
+    score = tester("ZSCORE", "{amtu}:leases", "pc1.example")
+    assert verbs.renew(named["worker"], wrong, last=0) == [wrong.ref]
+    assert tester("ZSCORE", "{amtu}:leases", "pc1.example") == score
+    assert before == (tester("HGETALL", "{amtu}:job:j1:tasks"), tester("HGETALL", "{amtu}:system:pc1.example"))
+
+
+def test_fences_that_differ_in_the_last_digit_differ(verbs):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    near = str(int(task.fence) + 1)
+    assert near[:14] == task.fence[:14]
+    assert verbs.intend(task, fence=near) == "refused"
+    assert verbs.intend(task) == "ok"
+
+
+def test_an_intent_that_comes_late_or_after_its_lease_is_refused(verbs):
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    one = verbs.claim_one()
+    assert verbs.intend(one, not_after=1) == "late"
+    two = verbs.claim_one(lease=0)
+    assert verbs.intend(two) == "refused"
+    assert verbs.intend(one) == "ok"
+
+
+def test_two_lines_for_one_device_cannot_both_act(verbs, tester):
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    one, two = verbs.claim()
+    assert verbs.intend(one, device="uuid-1") == "ok"
+    assert verbs.intend(two, device="uuid-1") == "conflict"
+    assert state(tester, "j1", "pc2.example") == "C"
+    verbs.finish(one)
+    assert verbs.intend(two, device="uuid-1") == "ok"
+    verbs.finish(two)
+    assert tester("EXISTS", "{amtu}:device:uuid-1") == 0
+
+
+# ---- progress, finish, release -----------------------------------------------------------------------------
+
+
+def test_progress_only_goes_forward(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    assert verbs.progress(task, "P") == "refused"
+    verbs.intend(task)
+    assert verbs.progress(task, "P") == "ok"
+    assert verbs.progress(task, "P") == "already"
+    assert verbs.progress(task, "P", step="other|step") == "ok"
+    assert tester("HGET", "{amtu}:job:j1:tasks", "pc1.example").split("|")[4] == "other step"
+    assert verbs.progress(task, "B") == "ok"
+    assert verbs.progress(task, "P") == "refused"
+    assert verbs.progress(task, "U") == "refused"
+
+
+def test_a_result_is_taken_once(verbs):
+    verbs.submit("j1", "pc1.example", "nosuch.example")
+    task = verbs.claim_one()
+    with pytest.raises(RedisError, match="ends U or F"):
+        verbs.finish(task, "Q")
+    assert verbs.finish(task) == "ok"
+    assert verbs.finish(task) == "already"
+    assert verbs.finish(task, "F", "no-prompt") == "refused"
+    assert verbs.finish(task, worker="w2") == "refused"
+    assert verbs.read("j1")["unlocked"] == 1 and verbs.read("j1")["failed"] == 1
+
+
+def test_finish_keeps_the_job_for_its_retention(verbs, tester):
+    verbs.submit("j1", "pc1.example", retention=2400 * SECOND, message="m1")
+    verbs.finish(verbs.claim_one())
+    for key in ("job:j1", "job:j1:tasks", "job:j1:names", "message:sha-alice:m1", "jobs:sha-alice"):
+        assert 2390 < tester("TTL", "{amtu}:" + key) <= 2400, key
+    assert tester("EXISTS", "{amtu}:jobs", "{amtu}:deadlines", "{amtu}:caller:sha-alice") == 0
+
+
+def test_release_before_the_intent_gives_the_task_back_to_the_head(verbs):
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    task = verbs.claim_one()
+    assert verbs.release(task) == "ok"
+    assert verbs.release(task) == "already"
+    assert verbs.read("j1")["waiting"] == 2
+    again = verbs.claim_one("w2")
+    assert again.sid == "pc1.example" and again.fence != task.fence
+    assert verbs.release(task) == "refused"
+
+
+def test_release_after_the_intent_leaves_a_look_for_others(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    verbs.intend(task)
+    assert verbs.release(task) == "ok"
+    assert state(tester, "j1", "pc1.example") == "L"
+    assert verbs.release(task) == "already"
+    look = verbs.claim_one("w2")
+    assert look.look and look.intent == '{"set":"power"}'
+    assert verbs.intend(look) == "refused"
+    assert verbs.progress(look, "P") == "refused"
+    assert verbs.finish(task) == "refused"
+    assert verbs.release(look) == "ok"
+    assert state(tester, "j1", "pc1.example") == "L"
+    look = verbs.claim_one("w3")
+    assert look.look and verbs.finish(look, "F", "indeterminate") == "ok"
+    assert verbs.read("j1")["state"] == COMPLETED
+
+
+def test_looks_go_before_everything_else(verbs):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    verbs.intend(task)
+    verbs.submit("j2", "pc2.example", caller="bob")
+    verbs.release(task)
+    assert [(each.sid, each.look) for each in verbs.claim("w2")] == [("pc1.example", True), ("pc2.example", False)]
+
+
+def test_a_look_past_its_deadline_is_indeterminate(verbs):
+    verbs.submit("j1", "pc1.example", "pc2.example", "pc3.example")
+    one, two, three = verbs.claim()
+    for task in (one, two, three):
+        verbs.intend(task, deadline=0)
+    verbs.release(one)
+    assert verbs.claim("w2") == []
+    assert verbs.errors("j1") == [("pc1.example", "drain", "indeterminate")]
+    verbs.release(two)
+    assert verbs.reap() == 1
+    assert ("pc2.example", "drain", "indeterminate") in verbs.errors("j1")
+    assert verbs.finish(three) == "ok"
+
+
+def test_a_looker_that_looks_too_long_loses_its_task(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    verbs.intend(task)
+    verbs.release(task)
+    look = verbs.claim_one("w2")
+    assert verbs.renew("w2", look) == []
+    fields = tester("HGET", "{amtu}:job:j1:tasks", "pc1.example").split("|")
+    fields[5] = "1"
+    tester("HSET", "{amtu}:job:j1:tasks", "pc1.example", "|".join(fields))
+    assert verbs.renew("w2", look) == [look.ref]
+    assert verbs.errors("j1")[0][2] == "indeterminate"
+    assert verbs.finish(look) == "refused"
+
+
+# ---- renew, reap -------------------------------------------------------------------------------------------
+
+
+def test_renew_keeps_what_it_names_and_is_a_heartbeat(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one(lease=SECOND)
+    before = float(tester("ZSCORE", "{amtu}:leases", "pc1.example"))
+    assert verbs.renew("w1", task) == []
+    assert float(tester("ZSCORE", "{amtu}:leases", "pc1.example")) > before + 28 * SECOND
+    assert tester("GET", "{amtu}:worker:w1") == "about w1"
+    assert 10000 < tester("PTTL", "{amtu}:worker:w1") <= 15000
+
+
+def test_what_a_worker_does_not_name_for_a_lease_goes_to_others(verbs, tester):
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    one, two = verbs.claim(lease=0)
+    tester("ZADD", "{amtu}:leases", 10**16, "pc1.example")
+    verbs.intend(one)
+    tester("ZADD", "{amtu}:leases", 1, "pc1.example")
+    assert verbs.renew("w2") == []
+    assert state(tester, "j1", "pc2.example") == "C"
+    assert verbs.renew("w1", last=0) == []
+    assert state(tester, "j1", "pc2.example") == "C"
+    assert verbs.renew("w1") == []
+    assert state(tester, "j1", "pc2.example") == "Q"
+    assert state(tester, "j1", "pc1.example") == "L"
+    assert verbs.finish(one) == verbs.finish(two) == "refused"
+
+
+def test_reap_waits_for_the_grace(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    verbs.claim_one(lease=0)
+    assert verbs.reap() == 0
+    assert state(tester, "j1", "pc1.example") == "C"
+    assert verbs.reap(grace=0) == 1
+    assert state(tester, "j1", "pc1.example") == "Q"
+    assert verbs.claim_one("w2").look is False
+
+
+@pytest.mark.parametrize("steps", ["I", "IP", "IPB"])
+def test_reap_makes_a_look_of_what_may_have_acted(verbs, tester, steps):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    verbs.intend(task)
+    for step in steps[1:]:
+        verbs.progress(task, step)
+    tester("ZADD", "{amtu}:leases", 1, "pc1.example")
+    assert verbs.reap() == 1
+    assert state(tester, "j1", "pc1.example") == "L"
+    assert 55 < tester("TTL", "{amtu}:cool:pc1.example") <= 60
+    assert verbs.renew("w1", task) == [task.ref]
+    assert verbs.progress(task, "B") == verbs.finish(task) == verbs.intend(task) == "refused"
+    assert verbs.claim_one("w2").look
+    tester("ZADD", "{amtu}:leases", 1, "pc1.example")
+    assert verbs.reap() == 1
+    assert state(tester, "j1", "pc1.example") == "L"
+    assert verbs.counters()["reaped"] == 2
+
+
+def test_no_new_unlock_while_a_system_cools_down(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    verbs.intend(task)
+    tester("ZADD", "{amtu}:leases", 1, "pc1.example")
+    verbs.reap()
+    look = verbs.claim_one("w2")
+    verbs.finish(look, "F", "indeterminate")
+    verbs.submit("j2", "pc1.example")
+    assert verbs.claim() == []
+    assert state(tester, "j2", "pc1.example") == "Q"
+    tester("DEL", "{amtu}:cool:pc1.example")
+    tester("ZADD", "{amtu}:retry", 1, "j2|pc1.example")
+    assert verbs.claim_one().job == "j2"
+
+
+def test_reap_takes_leases_that_a_clock_set_back_made_too_long(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    verbs.claim_one(lease=2 * LEASE - SECOND)
+    assert verbs.reap() == 0
+    tester("ZADD", "{amtu}:leases", 10**16, "pc1.example")
+    assert verbs.reap() == 1
+    assert state(tester, "j1", "pc1.example") == "Q"
+
+
+def test_reap_frees_what_a_cancelled_owner_held(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    verbs.claim_one(lease=0)
+    verbs.cancel("j1")
+    assert verbs.reap(grace=0) == 1
+    assert tester("EXISTS", "{amtu}:system:pc1.example", "{amtu}:leases") == 0
+
+
+def test_reap_ends_what_was_never_started(verbs, tester):
+    verbs.submit("j2", "pc2.example")
+    verbs.submit("j1", "pc1.example", start_within=0)
+    assert verbs.reap() == 1
+    assert tester("HGET", "{amtu}:job:j1", "state") == "7"
+    assert 0 < tester("TTL", "{amtu}:job:j1") <= 1800
+    assert tester("HGET", "{amtu}:job:j2", "state") == "2"
+
+
+def test_a_task_given_back_after_its_latest_start_ends_too(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    tester("HSET", "{amtu}:job:j1", "start_by", "1")
+    tester("ZADD", "{amtu}:deadlines", "1", "j1")
+    assert verbs.reap() == 1
+    assert state(tester, "j1", "pc1.example") == "C"
+    verbs.release(task)
+    assert verbs.reap() == 1
+    assert verbs.errors("j1") == [("pc1.example", "drain", "timeout")]
+
+
+def test_a_job_deleted_under_its_worker_blocks_nobody(verbs, tester):
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    one, two = verbs.claim(lease=0)
+    verbs.submit("j2", "pc1.example", caller="bob")
+    verbs.claim()
+    tester("DEL", "{amtu}:job:j1", "{amtu}:job:j1:tasks", "{amtu}:job:j1:names")
+    assert verbs.finish(one) == verbs.intend(two) == "refused"
+    assert verbs.reap(grace=0) == 2
+    assert verbs.claim_one("w2").job == "j2"
+
+
+@pytest.mark.parametrize("key", ["{amtu}:job:j1", "{amtu}:job:j1:tasks"])
+def test_a_job_deleted_in_part_does_not_stop_the_reaper(verbs, tester, key):
+    verbs.submit("j1", "pc1.example")
+    verbs.claim_one(lease=0)
+    verbs.submit("j2", "pc2.example", caller="bob")
+    verbs.claim_one("w2", lease=0)
+    tester("DEL", key)
+    assert verbs.reap(grace=0) >= 2
+    assert state(tester, "j2", "pc2.example") == "Q"
+
+
+# ---- reassert ----------------------------------------------------------------------------------------------
+
+
+def reassert(verbs, task, worker=None, deadline=600 * SECOND):
+    return verbs("reassert", worker or task.worker, task.job, task.sid, task.fence, "intend", deadline, "uuid-1",
+                 '{"set":"power"}')[0]
+
+
+def test_reassert_of_a_job_that_redis_forgot(verbs):
+    assert reassert(verbs, Task("w1", "j1", "pc1.example", "12", "0", "", "", "", "")) == "none"
+
+
+def test_reassert_of_what_redis_remembers_changes_nothing(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    verbs.intend(task)
+    assert reassert(verbs, task) == "already"
+    assert state(tester, "j1", "pc1.example") == "I"
+    assert reassert(verbs, task, worker="w1-after-its-restart") == "ok"
+    assert state(tester, "j1", "pc1.example") == "L"
+
+
+def test_reassert_makes_a_look_of_a_task_that_redis_remembers_before_its_intent(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = Task("w1", "j1", "pc1.example", "9000000000000000", "0", "", "", "", "")
+    assert reassert(verbs, task) == "ok"
+    assert state(tester, "j1", "pc1.example") == "L"
+    look = verbs.claim_one("w2")
+    assert look.look and look.intent == '{"set":"power"}' and look.fence == "9000000000000001"
+    assert verbs.intend(look) == "refused"
+
+
+def test_reassert_while_another_job_unlocks_the_system(verbs):
+    verbs.submit("j1", "pc1.example")
+    verbs.submit("j2", "pc1.example", caller="bob")
+    mine = Task("w1", "j2", "pc1.example", "12", "0", "", "", "", "")
+    owner = verbs.claim("w2")[0]
+    assert owner.job == "j1"
+    assert reassert(verbs, mine) == "ok"
+    assert verbs.errors("j2", caller="bob") == [("pc1.example", "intend", "indeterminate")]
+    assert verbs.finish(owner) == "ok"
+
+
+# ---- publish -----------------------------------------------------------------------------------------------
+
+
+def test_an_inventory_replaces_the_one_before(verbs, tester):
+    assert verbs.publish({"new.example": ("g", ["10.1.1.1"])}, digest="digest-2", written=2000) == ["ok"]
+    live = tester("HGETALL", "{amtu}:inventory")
+    assert (live["digest"], live["systems"], live["by"]) == ("digest-2", "1", "w0")
+    assert 0 < tester("TTL", "{amtu}:inventory:g-digest-1") <= 60
+    assert tester("TTL", "{amtu}:inventory:g-digest-2") == -1
+    assert tester("HGETALL", "{amtu}:inventory:g-digest-2") == {
+        "s:new.example": "g|wake", "n:new.example": "new.example", "n:10.1.1.1": "new.example"}
+
+
+def test_an_older_inventory_is_refused(verbs, tester):
+    assert verbs.publish({"old.example": ("g", [])}, digest="digest-0", written=999)[0] == "refused"
+    assert tester("HGET", "{amtu}:inventory", "digest") == "digest-1"
+    assert tester("EXISTS", "{amtu}:inventory:g-digest-0") == 0
+
+
+def test_the_live_inventory_is_not_switched_to_again(verbs, tester):
+    assert verbs("publish_switch", "w2", "", "digest-1", 3000, 4, 8) == ["already"]
+    assert tester("HGET", "{amtu}:inventory", "written") == "3000"
+    assert verbs("publish_switch", "w2", "", "digest-3", 3000, 4, 8) == ["ok"]
+    assert tester("HGET", "{amtu}:inventory", "digest") == "digest-1"
+
+
+def test_a_chunk_that_is_missing_is_noticed(verbs, tester):
+    verbs("publish_chunk", "g2", "a.example", "g", "wake", 1, "a.example")
+    assert 500 < tester("TTL", "{amtu}:inventory:g2") <= 600
+    assert verbs("publish_switch", "w1", "g2", "digest-2", 3000, 2, 4)[0] == "conflict"
+    assert tester("EXISTS", "{amtu}:inventory:g2") == 0

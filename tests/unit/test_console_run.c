@@ -1,0 +1,659 @@
+/* The command against a service that is played from a script: each step says what the request must hold and
+ * what it is answered with, byte for byte. The product's own writer has no part in the answers.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <jansson.h>
+
+#include "console/console.h"
+#include "wsman/envelope.h"
+
+#define ID "amtunlock:abcdefghijklmnopqrstuvwxyz"
+#define AMT "http://intel.com/wbem/wscim/1/amt-schema/1/AMT_RemoteEncryptionService"
+#define CIM "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/"
+#define REQUEST_MAX 65536
+
+/* ---- the played service ---------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    const char *expect[3]; /* each must stand in the request */
+    int status;            /* 0: close without an answer */
+    const char *type;      /* NULL: application/soap+xml */
+    const char *body;      /* of s:Body, or the whole answer with another type */
+} step_t;
+
+typedef struct {
+    apr_pool_t *pool;
+    console_t console;
+    char *out, *err;
+    size_t out_length, err_length;
+    int listener;
+    const char *url;
+    pthread_t thread;
+    const step_t *steps;
+    int count;
+    int played;      /* how many steps were asked for */
+    char fault[256]; /* what was not as expected; "" */
+} fixture_t;
+
+/* Reads one request whole; its length, or 0. */
+static size_t read_request(int fd, char *text)
+{
+    size_t length = 0, wanted = REQUEST_MAX;
+
+    while (length < wanted && length < REQUEST_MAX - 1) {
+        ssize_t count = read(fd, text + length, REQUEST_MAX - 1 - length);
+        char *body, *field;
+
+        if (count <= 0) {
+            return 0;
+        }
+        length += (size_t)count;
+        text[length] = '\0';
+        body = strstr(text, "\r\n\r\n");
+        field = strcasestr(text, "content-length:");
+        if (body && field) {
+            wanted = (size_t)(body + 4 - text) + strtoul(field + 15, NULL, 10);
+        }
+    }
+    return length;
+}
+
+static void answer(int fd, const step_t *step)
+{
+    static const char head[] =
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><s:Envelope "
+        "xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\" "
+        "xmlns:wsa=\"http://schemas.xmlsoap.org/ws/2004/08/addressing\" "
+        "xmlns:wsman=\"http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd\" "
+        "xmlns:wsen=\"http://schemas.xmlsoap.org/ws/2004/09/enumeration\"><s:Header>"
+        "<wsa:To>http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous</wsa:To>"
+        "<wsa:Action>urn:x</wsa:Action><wsa:MessageID>uuid:1</wsa:MessageID><wsa:RelatesTo>uuid:0</"
+        "wsa:RelatesTo>"
+        "</s:Header><s:Body>";
+    static const char tail[] = "</s:Body></s:Envelope>";
+    int whole = step->type != NULL;
+    size_t length = strlen(step->body) + (whole ? 0 : sizeof(head) + sizeof(tail) - 2);
+
+    dprintf(fd, "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+            step->status, whole ? step->type : "application/soap+xml;charset=UTF-8", length);
+    dprintf(fd, "%s%s%s", whole ? "" : head, step->body, whole ? "" : tail);
+}
+
+static void check(fixture_t *fixture, const step_t *step, const char *text)
+{
+    for (int i = 0; i < 3 && step->expect[i]; i++) {
+        if (!strstr(text, step->expect[i]) && !*fixture->fault) {
+            apr_snprintf(fixture->fault, sizeof(fixture->fault), "step %d: no '%s' in the request",
+                         fixture->played, step->expect[i]);
+        }
+    }
+}
+
+static void *serve(void *data)
+{
+    fixture_t *fixture = data;
+    char *text = malloc(REQUEST_MAX);
+    int fd;
+
+    while ((fd = accept(fixture->listener, NULL, NULL)) >= 0) {
+        if (read_request(fd, text) > 0) {
+            const step_t *step = fixture->played < fixture->count ? &fixture->steps[fixture->played] : NULL;
+
+            if (!step) {
+                apr_cpystrn(fixture->fault, "one request more than scripted", sizeof(fixture->fault));
+            }
+            else {
+                check(fixture, step, text);
+                fixture->played++;
+            }
+            if (step && step->status) {
+                answer(fd, step);
+            }
+        }
+        close(fd);
+    }
+    free(text);
+    return NULL;
+}
+
+static int setup(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    fixture_t *fixture;
+    apr_pool_t *pool;
+
+    apr_pool_create(&pool, NULL);
+    fixture = apr_pcalloc(pool, sizeof(*fixture));
+    fixture->pool = pool;
+    fixture->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fixture->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fixture->listener, 16), 0);
+    assert_int_equal(getsockname(fixture->listener, (struct sockaddr *)&address, &length), 0);
+    fixture->url = apr_psprintf(pool, "http://127.0.0.1:%d/wsman", ntohs(address.sin_port));
+    fixture->console.out = open_memstream(&fixture->out, &fixture->out_length);
+    fixture->console.err = open_memstream(&fixture->err, &fixture->err_length);
+    setenv("AMTU_URL", fixture->url, 1);
+    setenv("no_proxy", "*", 1);
+    console_interrupted = 0;
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_t *fixture = *state;
+
+    fclose(fixture->console.out);
+    fclose(fixture->console.err);
+    free(fixture->out);
+    free(fixture->err);
+    close(fixture->listener);
+    apr_pool_destroy(fixture->pool);
+    return 0;
+}
+
+/* Runs the command line against the script; every step must have been asked for, as expected. */
+static console_exit_e run(fixture_t *fixture, const char *line, const step_t *steps, int count)
+{
+    console_exit_e status;
+    char **argv;
+    int argc = 0;
+
+    fixture->steps = steps;
+    fixture->count = count;
+    fixture->played = 0;
+    assert_int_equal(apr_tokenize_to_argv(line, &argv, fixture->pool), APR_SUCCESS);
+    while (argv[argc]) {
+        argc++;
+    }
+    assert_int_equal(pthread_create(&fixture->thread, NULL, serve, fixture), 0);
+    status = console_run(argc, argv, &fixture->console, fixture->pool);
+    shutdown(fixture->listener, SHUT_RDWR); /* ends accept() */
+    pthread_join(fixture->thread, NULL);
+    fflush(fixture->console.out);
+    fflush(fixture->console.err);
+    if (*fixture->fault) {
+        fail_msg("%s; standard error: %s", fixture->fault, fixture->err);
+    }
+    if (fixture->played != count) {
+        fail_msg("only %d of %d requests came; standard error: %s", fixture->played, count, fixture->err);
+    }
+    return status;
+}
+
+#define RUN(fixture, line, steps) run(fixture, line, steps, (int)(sizeof(steps) / sizeof((steps)[0])))
+
+/* ---- pieces of answers ----------------------------------------------------------------------------------
+ */
+
+#define OK 200, NULL
+#define SERVICE(max)                                                                                         \
+    "<p:AMT_RemoteEncryptionService xmlns:p=\"" AMT "\"><p:MaxSystemsPerRequest>" max                        \
+    "</p:MaxSystemsPerRequest><p:Name>Remote Encryption Service</p:Name>"                                    \
+    "<p:SystemName>web.example.com</p:SystemName></p:AMT_RemoteEncryptionService>"
+#define STARTED                                                                                              \
+    "<p:UnlockSystems_OUTPUT xmlns:p=\"" AMT                                                                 \
+    "\"><p:Job><wsa:Address>x</wsa:Address><wsa:ReferenceParameters>"                                        \
+    "<wsman:ResourceURI>" CIM "CIM_ConcreteJob</wsman:ResourceURI><wsman:SelectorSet>"                       \
+    "<wsman:Selector Name=\"InstanceID\">" ID                                                                \
+    "</wsman:Selector></wsman:SelectorSet></wsa:ReferenceParameters>"                                        \
+    "</p:Job><p:ReturnValue>4096</p:ReturnValue></p:UnlockSystems_OUTPUT>"
+#define JOB(state, percent, sentence)                                                                        \
+    "<p:CIM_ConcreteJob xmlns:p=\"" CIM "CIM_ConcreteJob\"><p:InstanceID>" ID                                \
+    "</p:InstanceID><p:JobState>" state "</p:JobState><p:JobStatus>" sentence                                \
+    "</p:JobStatus><p:PercentComplete>" percent "</p:PercentComplete></p:CIM_ConcreteJob>"
+#define U(name) "<p:unlockedSystems>" name "</p:unlockedSystems>"
+#define F(name) "<p:failedSystems>" name "</p:failedSystems>"
+#define RESULTS(names)                                                                                       \
+    "<p:GetUnlockedSystems_OUTPUT xmlns:p=\"" AMT "\">" names                                                \
+    "<p:ReturnValue>0</p:ReturnValue></p:GetUnlockedSystems_OUTPUT>"
+#define ERROR(name, code, message)                                                                           \
+    "<p:Errors><e:ErrorSource xmlns:e=\"" CIM "CIM_Error\">" name                                            \
+    "</e:ErrorSource><e:Message xmlns:e=\"" CIM "CIM_Error\">" message                                       \
+    "</e:Message><e:MessageID xmlns:e=\"" CIM "CIM_Error\">" code                                            \
+    "</e:MessageID><e:RecommendedActions xmlns:e=\"" CIM                                                     \
+    "CIM_Error\">look at it</e:RecommendedActions></p:Errors>"
+#define ERRORS(errors)                                                                                       \
+    "<p:GetErrors_OUTPUT xmlns:p=\"" CIM "CIM_ConcreteJob\">" errors                                         \
+    "<p:ReturnValue>0</p:ReturnValue></p:GetErrors_OUTPUT>"
+#define FAULT(code, subcode, detail, reason)                                                                 \
+    "<s:Fault><s:Code><s:Value>s:" code "</s:Value><s:Subcode><s:Value>" subcode                             \
+    "</s:Value></s:Subcode></s:Code><s:Reason><s:Text xml:lang=\"en-US\">" reason                            \
+    "</s:Text></s:Reason><s:Detail><wsman:FaultDetail>http://schemas.dmtf.org/wbem/wsman/1/wsman/"           \
+    "faultDetail/" detail "</wsman:FaultDetail></s:Detail></s:Fault>"
+
+#define GET_SERVICE(max)                                                                                     \
+    {                                                                                                        \
+        {"transfer/Get<", AMT}, OK, SERVICE(max)                                                             \
+    }
+#define GET_JOB(state, percent, sentence)                                                                    \
+    {                                                                                                        \
+        {"transfer/Get<", "CIM_ConcreteJob", ID}, OK, JOB(state, percent, sentence)                          \
+    }
+#define GET_RESULTS(names)                                                                                   \
+    {                                                                                                        \
+        {"/GetUnlockedSystems<", ID}, OK, RESULTS(names)                                                     \
+    }
+
+/* ---- tests ----------------------------------------------------------------------------------------------
+ */
+
+static void test_unlock_without_waiting(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("20"),
+        {{AMT "/UnlockSystems<", ">a.example</", ">b.example</"}, OK, STARTED},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock a.example b.example", steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, ID "\n");
+    assert_non_null(strstr(fixture->err, "warning: http://127.0.0.1"));
+}
+
+static void test_unlock_and_wait(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("20"),
+        {{"/UnlockSystems<"}, OK, STARTED},
+        GET_JOB("2", "0", "0 of 3 unlocked"),
+        GET_RESULTS(""),
+        GET_JOB("4", "33", "1 of 3 unlocked"),
+        {{"/GetUnlockedSystems<", "First>0<", "Count>500<"}, OK, RESULTS(U("b.example"))},
+        GET_JOB("4", "33", "1 of 3 unlocked"), /* nothing new: no lists are asked for */
+        GET_JOB("7", "100", "2 of 3 unlocked, 1 failed"),
+        GET_RESULTS(U("a.example") U("b.example") F("c.example")),
+        {{CIM "CIM_ConcreteJob/GetErrors<", ID}, OK, ERRORS(ERROR("c.example", "unreachable", "no answer"))},
+        GET_JOB("7", "100", "2 of 3 unlocked, 1 failed"),
+        GET_RESULTS(U("a.example") U("b.example") F("c.example")),
+        {{"/GetErrors<"}, OK, ERRORS(ERROR("c.example", "unreachable", "no answer"))},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --wait a.example b.example c.example", steps),
+                     CONSOLE_FAILED);
+    assert_string_equal(fixture->out, "unlocked  b.example\n"
+                                      "unlocked  a.example\n"
+                                      "failed    c.example  unreachable: no answer\n"
+                                      "2 of 3 unlocked, 1 failed: c.example unreachable\n");
+    assert_non_null(strstr(fixture->err, "job " ID "\n"));
+}
+
+static void test_wait_for_programs(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("0"), /* a service that does not say its maximum */
+        {{"/UnlockSystems<"}, OK, STARTED},
+        GET_JOB("7", "100", "1 of 1 unlocked"),
+        GET_JOB("7", "100", "1 of 1 unlocked"),
+        GET_RESULTS(U("a.example")),
+    };
+    fixture_t *fixture = *state;
+    json_t *object;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --wait --json a.example", steps), CONSOLE_DONE);
+    object = json_loads(fixture->out, 0, NULL);
+    assert_non_null(object);
+    assert_string_equal(json_string_value(json_object_get(object, "state")), "Completed");
+    assert_int_equal(json_array_size(json_object_get(object, "unlocked")), 1);
+    assert_int_equal(json_array_size(json_object_get(object, "failed")), 0);
+    json_decref(object);
+}
+
+/* The service goes away while a job runs: the command waits, says so once, and goes on. */
+static void test_service_away_for_a_while(void **state)
+{
+    static const step_t steps[] = {
+        GET_JOB("4", "0", "0 of 1 unlocked"),
+        GET_RESULTS(""),
+        {{"transfer/Get<"}, 0, NULL, NULL},
+        {{"transfer/Get<"},
+         500,
+         NULL,
+         FAULT("Receiver", "wsa:EndpointUnavailable", "x", "the store is away")},
+        {{"transfer/Get<"}, 503, "text/html", "<html>"},
+        GET_JOB("7", "100", "1 of 1 unlocked"),
+        GET_RESULTS(U("a.example")),
+        GET_JOB("7", "100", "1 of 1 unlocked"),
+        GET_RESULTS(U("a.example")),
+    };
+    fixture_t *fixture = *state;
+    const char *first;
+
+    assert_int_equal(RUN(fixture, "amtunlock status --wait " ID, steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, "unlocked  a.example\n1 of 1 unlocked\n");
+    first = strstr(fixture->err, "the job goes on, trying again");
+    assert_non_null(first);
+    assert_null(strstr(first + 20, "the job goes on"));
+}
+
+static void test_a_fault_ends_waiting(void **state)
+{
+    static const step_t steps[] = {
+        {{"transfer/Get<"},
+         400,
+         NULL,
+         FAULT("Sender", "wsa:DestinationUnreachable", "InvalidResourceURI", "no such job")},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock status --wait abcdefghijklmnopqrstuvwxyz", steps),
+                     CONSOLE_SERVICE);
+    assert_non_null(
+        strstr(fixture->err, "the service refused: no such job (DestinationUnreachable/InvalidResourceURI)"));
+    assert_non_null(strstr(fixture->err, "go on with: amtunlock status --wait " ID));
+}
+
+static void test_interrupted(void **state)
+{
+    static const step_t steps[] = {{{NULL}, 200, "text/plain", ""}};
+    fixture_t *fixture = *state;
+
+    console_interrupted = 1;
+    assert_int_equal(run(fixture, "amtunlock status --wait " ID, steps, 0), CONSOLE_INTERRUPTED);
+    assert_non_null(strstr(fixture->err, "go on with: amtunlock status --wait " ID));
+}
+
+static void test_too_many_systems(void **state)
+{
+    static const step_t steps[] = {GET_SERVICE("2")};
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock a b c", steps), CONSOLE_SERVICE);
+    assert_non_null(
+        strstr(fixture->err, "3 systems asked for, but the service takes at most 2 in one request"));
+}
+
+static void test_status(void **state)
+{
+    static const step_t steps[] = {
+        GET_JOB("4", "50", "1 of 2 unlocked"),
+        GET_RESULTS(U("a.example")),
+    };
+    fixture_t *fixture = *state;
+
+    /* a job that runs has failed nothing for good: the question is answered */
+    assert_int_equal(RUN(fixture, "amtunlock status abcdefghijklmnopqrstuvwxyz", steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, ID "  Running  50%  1 of 2 unlocked\nunlocked  a.example\n");
+}
+
+static void test_status_of_a_failed_job(void **state)
+{
+    static const step_t steps[] = {
+        GET_JOB("8", "100", "0 of 2 unlocked, 2 failed"),
+        {{"/GetUnlockedSystems<", "First>0<", "Count>500<"}, OK, RESULTS(F("a.example") F("B.example"))},
+        {{"/GetErrors<"}, OK, ERRORS(ERROR("a.example", "cancelled", "cancelled"))},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock status " ID, steps), CONSOLE_FAILED);
+    assert_non_null(strstr(fixture->out, "failed    a.example  cancelled: cancelled\n"));
+    assert_non_null(strstr(fixture->out, "failed    B.example  internal: the service gave no reason\n"));
+}
+
+/* More names than a window: asked for until a window is not full. */
+static void test_paging(void **state)
+{
+    fixture_t *fixture = *state;
+    char *full = apr_pstrdup(fixture->pool, "");
+    step_t steps[] = {
+        GET_JOB("7", "100", "501 of 501 unlocked"),
+        {{"First>0<", "Count>500<"}, OK, NULL},
+        {{"First>500<", "Count>500<"}, OK, RESULTS(U("last.example"))},
+    };
+
+    for (int i = 0; i < 500; i++) {
+        full = apr_psprintf(fixture->pool, "%s<p:unlockedSystems>pc-%03d</p:unlockedSystems>", full, i);
+    }
+    steps[1].body = apr_psprintf(fixture->pool,
+                                 "<p:GetUnlockedSystems_OUTPUT xmlns:p=\"" AMT "\">%s"
+                                 "<p:ReturnValue>0</p:ReturnValue></p:GetUnlockedSystems_OUTPUT>",
+                                 full);
+    assert_int_equal(RUN(fixture, "amtunlock status " ID, steps), CONSOLE_DONE);
+    assert_non_null(strstr(fixture->out, "unlocked  pc-499\nunlocked  last.example\n"));
+}
+
+static void test_errors(void **state)
+{
+    static const step_t steps[] = {
+        {{"/GetErrors<", ID},
+         OK,
+         ERRORS(ERROR("a.example", "timeout", "late") ERROR("b.example", "busy", "taken"))},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock errors " ID, steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, "failed    a.example  timeout: late\n          look at it\n"
+                                      "failed    b.example  busy: taken\n          look at it\n");
+}
+
+#define STATE_CHANGE(value)                                                                                  \
+    "<p:RequestStateChange_OUTPUT xmlns:p=\"" CIM "CIM_ConcreteJob\"><p:ReturnValue>" value                  \
+    "</p:ReturnValue></p:RequestStateChange_OUTPUT>"
+
+static void test_cancel(void **state)
+{
+    static const step_t steps[] = {
+        {{"/RequestStateChange<", "RequestedState>4<", ID}, OK, STATE_CHANGE("0")},
+        GET_JOB("8", "100", "0 of 1 unlocked, 1 failed"),
+        GET_RESULTS(F("a.example")),
+        {{"/GetErrors<"}, OK, ERRORS(ERROR("a.example", "cancelled", "cancelled"))},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock cancel " ID, steps), CONSOLE_DONE);
+    assert_non_null(strstr(fixture->out, "Terminated"));
+}
+
+static void test_cancel_of_an_ended_job(void **state)
+{
+    static const step_t steps[] = {{{"/RequestStateChange<"}, OK, STATE_CHANGE("4097")}};
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock cancel " ID, steps), CONSOLE_SERVICE);
+    assert_non_null(strstr(fixture->err, "the job has ended already"));
+}
+
+static void test_jobs(void **state)
+{
+    static const step_t steps[] = {
+        {{"enumeration/Enumerate<", "OptimizeEnumeration", "CIM_ConcreteJob"},
+         OK,
+         "<wsen:EnumerateResponse><wsen:EnumerationContext>c1</wsen:EnumerationContext><wsman:Items>" JOB(
+             "4", "50", "1 of 2 unlocked") "</wsman:Items></wsen:EnumerateResponse>"},
+        {{"enumeration/Pull<", ">c1<"},
+         OK,
+         "<wsen:PullResponse><wsen:EnumerationContext>c2</wsen:EnumerationContext><wsen:Items>" JOB(
+             "7", "100", "done") "</wsen:Items></wsen:PullResponse>"},
+        {{"enumeration/Pull<", ">c2<"},
+         OK,
+         "<wsen:PullResponse><wsen:Items/><wsen:EndOfSequence/></wsen:PullResponse>"},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock jobs", steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out,
+                        ID "  Running      50%  1 of 2 unlocked\n" ID "  Completed   100%  done\n");
+}
+
+static void test_service_without_a_list(void **state)
+{
+    static const step_t steps[] = {
+        {{"enumeration/Enumerate<"},
+         400,
+         NULL,
+         FAULT("Sender", "wsa:ActionNotSupported", "ActionMismatch", "no Enumerate here")},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock jobs", steps), CONSOLE_SERVICE);
+    assert_non_null(strstr(fixture->err, "no Enumerate here (ActionNotSupported/ActionMismatch)"));
+    assert_non_null(strstr(fixture->err, "older than this command"));
+}
+
+static void test_info(void **state)
+{
+    static const step_t steps[] = {
+        {{"Identify"},
+         OK,
+         "<wsmid:IdentifyResponse "
+         "xmlns:wsmid=\"http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd\">"
+         "<wsmid:ProtocolVersion>x</wsmid:ProtocolVersion><wsmid:ProductVendor>mod_amtunlock</"
+         "wsmid:ProductVendor>"
+         "<wsmid:ProductVersion>0.1</wsmid:ProductVersion></wsmid:IdentifyResponse>"},
+        GET_SERVICE("100"),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock info", steps), CONSOLE_DONE);
+    assert_non_null(strstr(fixture->out, "mod_amtunlock 0.1\nRemote Encryption Service on web.example.com\n"
+                                         "at most 100 systems in one request\n"));
+}
+
+/* Each way of being refused, with its exit status and something to do. */
+static void refusal(fixture_t *fixture, const step_t *step, console_exit_e status, const char *what,
+                    const char *advice)
+{
+    assert_int_equal(run(fixture, "amtunlock errors " ID, step, 1), status);
+    if (!strstr(fixture->err, what) || !strstr(fixture->err, advice)) {
+        fail_msg("said: %s", fixture->err);
+    }
+    assert_true(fixture->out == NULL || *fixture->out == '\0');
+}
+
+static void test_no_ticket(void **state)
+{
+    static const step_t step = {{NULL}, 401, "text/html", "<html>"};
+
+    refusal(*state, &step, CONSOLE_DENIED, "not authenticated (HTTP 401)", "kinit");
+}
+
+static void test_access_denied(void **state)
+{
+    static const step_t step = {{NULL}, 403, NULL, FAULT("Sender", "wsman:AccessDenied", "x", "not for you")};
+
+    refusal(*state, &step, CONSOLE_DENIED, "not for you (AccessDenied/x)", "AMTUnlockScope");
+}
+
+static void test_forbidden_by_httpd(void **state)
+{
+    static const step_t step = {{NULL}, 403, "text/html", "<html>"};
+
+    refusal(*state, &step, CONSOLE_DENIED, "access denied (HTTP 403)", "administrator");
+}
+
+static void test_not_a_service(void **state)
+{
+    static const step_t step = {{NULL}, 404, "text/html", "<html>"};
+
+    refusal(*state, &step, CONSOLE_SERVICE, "not WS-Management (HTTP 404)", "AMTU_URL");
+}
+
+static void test_garbage(void **state)
+{
+    static const step_t step = {{NULL}, 200, "application/soap+xml", "\x01 garbage"};
+
+    refusal(*state, &step, CONSOLE_SERVICE, "the answer cannot be read", "");
+}
+
+static void test_another_answer(void **state)
+{
+    static const step_t step = {{NULL}, OK, SERVICE("1")};
+
+    refusal(*state, &step, CONSOLE_SERVICE, "has no GetErrors_OUTPUT", "may not be the service");
+}
+
+static void test_quota(void **state)
+{
+    static const step_t step = {{NULL}, 400, NULL, FAULT("Sender", "wsman:QuotaLimit", "x", "too many jobs")};
+
+    refusal(*state, &step, CONSOLE_SERVICE, "too many jobs (QuotaLimit/x)", "wait until your earlier jobs");
+}
+
+static void test_nobody_there(void **state)
+{
+    fixture_t *fixture = *state;
+
+    assert_int_equal(run(fixture, "amtunlock --url http://127.0.0.1:1/wsman info", NULL, 0), CONSOLE_SERVICE);
+    assert_non_null(strstr(fixture->err, "check that the web server runs"));
+}
+
+/* Nobody knows whether a request without an answer arrived. */
+static void test_unlock_without_an_answer(void **state)
+{
+    static const step_t steps[] = {GET_SERVICE("20"), {{"/UnlockSystems<"}, 0, NULL, NULL}};
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock a.example", steps), CONSOLE_SERVICE);
+    assert_non_null(strstr(fixture->err, "may have arrived: see amtunlock jobs"));
+}
+
+static void test_name_that_xml_forbids(void **state)
+{
+    static const step_t steps[] = {GET_SERVICE("20")};
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture,
+                         "amtunlock unlock a\x01"
+                         "b",
+                         steps),
+                     CONSOLE_USAGE);
+    assert_non_null(strstr(fixture->err, "cannot be written as XML"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_unlock_without_waiting),
+        TEST(test_unlock_and_wait),
+        TEST(test_wait_for_programs),
+        TEST(test_service_away_for_a_while),
+        TEST(test_a_fault_ends_waiting),
+        TEST(test_interrupted),
+        TEST(test_too_many_systems),
+        TEST(test_status),
+        TEST(test_status_of_a_failed_job),
+        TEST(test_paging),
+        TEST(test_errors),
+        TEST(test_cancel),
+        TEST(test_cancel_of_an_ended_job),
+        TEST(test_jobs),
+        TEST(test_service_without_a_list),
+        TEST(test_info),
+        TEST(test_no_ticket),
+        TEST(test_access_denied),
+        TEST(test_forbidden_by_httpd),
+        TEST(test_not_a_service),
+        TEST(test_garbage),
+        TEST(test_another_answer),
+        TEST(test_quota),
+        TEST(test_nobody_there),
+        TEST(test_unlock_without_an_answer),
+        TEST(test_name_that_xml_forbids),
+    };
+
+    apr_initialize();
+    wsman_library_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

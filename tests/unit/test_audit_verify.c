@@ -212,7 +212,7 @@ static void test_first_record(void **state)
     fixture_t *fixture = *state;
     char *text = apr_pstrdup(fixture->pool, fixture->line[0]);
 
-    memcpy(strstr(text, "\"prev\":\"") + 8, "1", 1);
+    strstr(text, "\"prev\":\"")[8] = '1';
     assert_found(fixture, text, "line 1: was changed");
 }
 

@@ -301,7 +301,7 @@ static void test_last_line_changed(void **state)
     add(fixture, "honest", 1);
     commit(fixture);
     text = apr_pstrdup(fixture->pool, content(fixture, fixture->file));
-    memcpy(strstr(text, "honest"), "forged", 6);
+    strstr(text, "honest")[0] = 'H';
     file = fopen(fixture->file, "w");
     fputs(text, file);
     fclose(file);

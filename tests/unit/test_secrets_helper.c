@@ -245,7 +245,7 @@ static void test_signals_are_normal(void **state)
     sigaddset(&blocked, SIGTERM);
     sigprocmask(SIG_BLOCK, &blocked, &before);
     signal(SIGUSR1, SIG_IGN);
-    write_helper(fixture, "grep -E '^Sig(Blk|Ign)' /proc/$$/status >\"$notes\"; echo passphrase=p");
+    write_helper(fixture, "echo passphrase=p; exec grep -E '^Sig(Blk|Ign)' /proc/self/status >\"$notes\"");
     assert_int_equal(ask(fixture, SECRETS_DISK, LIMIT), APR_SUCCESS);
     sigprocmask(SIG_SETMASK, &before, NULL);
     signal(SIGUSR1, SIG_DFL);

@@ -1,0 +1,267 @@
+"""Random work through the real library, and a small model that holds it to its promises.
+
+The model believes nothing that Redis says of itself but the tasks' records; after every step it compares them with
+the records before the step. Time passes by moving what Redis remembers as times, so nothing here waits."""
+
+import random
+
+from redis_server import GRACE, LEASE, SECOND, TESTER, Verbs
+
+SYSTEMS = ["pc1.example", "pc2.example", "pc3.example"]
+CALLERS = ["alice", "bob", "carol"]
+HELD = set("CIPBK")
+OWNING = HELD | {"L"}
+FINAL = set("UFX")
+# What one step may make of a task. Looking never leads back to acting, and an end is an end.
+NEXT = {
+    "Q": set("QCJFX"), "C": set("CQIUFX"), "J": set("JQUFX"), "I": set("IPBLUF"), "P": set("PBLUF"), "B": set("BLUF"),
+    "L": set("LKUF"), "K": set("KLUF"), "U": {"U"}, "F": {"F"}, "X": {"X"},
+}
+
+
+class Broken(AssertionError):
+    """A promise was broken."""
+
+
+class Worker:
+    def __init__(self, name):
+        self.name = name
+        self.known = []
+
+
+class Model:
+    def __init__(self, verbs, tester, seed):
+        self.verbs, self.tester = verbs, tester
+        self.random = random.Random(seed)
+        self.jobs = {}  # id: caller
+        self.ended = set()
+        self.before = {}  # (job, sid): (state, fence, intent fence)
+        self.intents = {}  # (job, sid): how often an intent was accepted
+        self.fences = {}  # sid: the newest fence
+        self.all_fences = set()
+        self.workers = [Worker("w0"), Worker("w1")]
+        self.stale = []  # what a stuck thread or a paused process still believes to hold
+        self.count = 0
+        self.trace = []
+
+    # ---- the promises --------------------------------------------------------------------------------------
+
+    def promise(self, holds, what):
+        if not holds:
+            raise Broken(f"{what}; the last steps: {self.trace[-12:]}")
+
+    def records(self, jobs):
+        now = {}
+        for job in jobs:
+            flat = self.tester("HGETALL", f"{{amtu}}:job:{job}:tasks")
+            for sid, record in zip(flat[::2], flat[1::2]):
+                fields = record.split("|")
+                now[job, sid] = (fields[0], fields[1], fields[2])
+            lost = {task for task in self.before if task[0] == job} - now.keys()
+            self.promise(not lost, f"{lost} are lost")
+        return now
+
+    def check(self, all_jobs=False):
+        """What has ended and was right is looked at again only at the end of the life."""
+        jobs = [job for job in self.jobs if all_jobs or job not in self.ended]
+        now = {**self.before, **self.records(jobs)}
+        for task, (state, _, intent) in self.before.items():
+            self.promise(now[task][0] in NEXT[state], f"{task} went from {state} to {now[task][0]}")
+            self.promise(intent in ("", now[task][2]), f"the intent of {task} was changed")
+        owners = [sid for (_, sid), (state, _, _) in now.items() if state in OWNING]
+        self.promise(len(owners) == len(set(owners)), f"a system has two owners: {owners}")
+        for job in jobs:
+            self.check_job(job, [state for (each, _), (state, _, _) in now.items() if each == job])
+        self.before = now
+
+    def check_job(self, job, states):
+        read = self.verbs.read(job, caller=self.jobs[job])
+        counted = (read["waiting"], read["running"], read["unlocked"], read["failed"])
+        real = (states.count("Q"), sum(map(states.count, "CIPBJLK")), states.count("U"), sum(map(states.count, "FX")))
+        self.promise(counted == real or read["waiting"] == 0, f"{job} counts {counted}, not {real}")
+        ended = self.tester("HGET", f"{{amtu}}:job:{job}", "state") in ("7", "8")
+        self.promise(ended == (set(states) <= FINAL), f"{job} has ended: {ended}, with {states}")
+        for key in (f"job:{job}", f"job:{job}:tasks", f"job:{job}:names"):
+            self.promise((self.tester("TTL", "{amtu}:" + key) > 0) == ended, f"{key} has a wrong TTL")
+        if ended:
+            self.ended.add(job)
+
+    # ---- the steps -----------------------------------------------------------------------------------------
+
+    def submit(self):
+        self.count += 1
+        job, caller = f"j{self.count}", self.random.choice(CALLERS)
+        names = self.random.sample([*SYSTEMS, "nosuch.example"], self.random.randint(1, 3))
+        self.jobs[job] = caller
+        self.promise(self.verbs.submit(job, *names, caller=caller)[0] == "ok", "a submission failed")
+        return job, names
+
+    def running_jobs(self):
+        return sorted({job for (job, _), (state, _, _) in self.before.items() if state not in FINAL})
+
+    def cancel(self):
+        jobs = self.running_jobs()
+        if not jobs:
+            return None
+        job = self.random.choice(jobs)
+        return job, self.verbs.cancel(job, caller=self.jobs[job])
+
+    def overdue(self):
+        jobs = self.running_jobs()
+        if not jobs:
+            return None
+        job = self.random.choice(jobs)
+        self.tester("HSET", f"{{amtu}}:job:{job}", "start_by", 1)
+        if self.tester("ZSCORE", "{amtu}:deadlines", job):
+            self.tester("ZADD", "{amtu}:deadlines", 1, job)
+        return job
+
+    def claim(self):
+        worker = self.random.choice(self.workers)
+        tasks = self.verbs.claim(worker.name, self.random.randint(1, 3))
+        for task in tasks:
+            self.promise(task.fence.isdigit() and task.fence not in self.all_fences, "a fence was given twice")
+            self.promise(int(task.fence) > int(self.fences.get(task.sid, 0)), "a fence is not newer")
+            self.all_fences.add(task.fence)
+            self.fences[task.sid] = task.fence
+        if self.random.random() < 0.8:  # else the answer is lost on its way
+            worker.known += tasks
+        return worker.name, [task.ref for task in tasks]
+
+    def renew(self):
+        worker = self.random.choice(self.workers)
+        lost = self.verbs.renew(worker.name, *worker.known)
+        for task in worker.known:
+            if task.ref in lost:
+                self.stale.append(task)
+        worker.known = [task for task in worker.known if task.ref not in lost]
+        return worker.name, lost
+
+    def forget(self):
+        """A thread of a worker hangs with a task in its hands; its process no longer names it."""
+        worker = self.random.choice(self.workers)
+        if worker.known:
+            self.stale.append(worker.known.pop(self.random.randrange(len(worker.known))))
+
+    def kill(self):
+        """A process dies, or seems to: it may be paused and wake later. Another comes."""
+        at = self.random.randrange(len(self.workers))
+        self.stale += self.workers[at].known
+        self.count += 1
+        self.workers[at] = Worker(f"w{self.count}")
+        return self.workers[at].name
+
+    def change(self, task, verb):
+        answer = {
+            "intend": lambda: self.verbs.intend(task, device=self.random.choice(["", f"uuid-{task.sid}"])),
+            "powered": lambda: self.verbs.progress(task, "P"),
+            "booting": lambda: self.verbs.progress(task, "B"),
+            "unlocked": lambda: self.verbs.finish(task),
+            "failed": lambda: self.verbs.finish(task, "F", "no-prompt"),
+            "release": lambda: self.verbs.release(task),
+        }[verb]()
+        if answer == "ok":
+            state = self.before[task.job, task.sid][0]
+            self.promise(task.fence == self.fences[task.sid], f"{verb} was taken with an old fence")
+            self.promise(state in HELD or (state == "X" and verb == "release"), f"{verb} was taken in {state}")
+            if verb == "intend":
+                self.promise(not task.look, "a look got an intent")
+                self.intents[task.job, task.sid] = self.intents.get((task.job, task.sid), 0) + 1
+                self.promise(self.intents[task.job, task.sid] == 1, "a task got a second intent")
+        return answer
+
+    def act(self):
+        worker = self.random.choice(self.workers)
+        if not worker.known:
+            return None
+        task = self.random.choice(worker.known)
+        verb = self.random.choice(["intend", "intend", "powered", "booting", "unlocked", "failed", "release"])
+        answer = self.change(task, verb)
+        if answer == "ok" and verb in ("unlocked", "failed", "release"):
+            worker.known.remove(task)
+        return task.ref, verb, answer
+
+    def act_stale(self):
+        if not self.stale:
+            return None
+        # most telling: the same worker holds the same system again, or nobody has it since
+        held = {(worker.name, task.sid) for worker in self.workers for task in worker.known}
+        telling = [task for task in self.stale
+                   if (task.worker, task.sid) in held or task.fence == self.fences[task.sid]]
+        task = self.random.choice(telling[-4:] or self.stale[-4:])
+        verb = self.random.choice(["intend", "powered", "booting", "unlocked", "failed", "release"])
+        return task.ref, verb, self.change(task, verb)
+
+    def time_passes(self):
+        """A lease's time, and the grace, pass at once; those who live have renewed meanwhile."""
+        flat = self.tester("ZRANGE", "{amtu}:leases", 0, -1, "WITHSCORES")
+        for sid, score in zip(flat[::2], flat[1::2]):
+            self.tester("ZADD", "{amtu}:leases", float(score) - LEASE - GRACE - SECOND, sid)
+        for sid in SYSTEMS:
+            self.tester("DEL", f"{{amtu}}:cool:{sid}")
+        for entry in self.tester("ZRANGE", "{amtu}:retry", 0, -1):
+            self.tester("ZADD", "{amtu}:retry", 1, entry)
+        for worker in self.workers:
+            if worker.known:
+                self.verbs.renew(worker.name, *worker.known)
+
+    def reap(self):
+        return self.verbs.reap(self.random.choice(self.workers).name)
+
+    STEPS = {submit: 4, cancel: 2, overdue: 1, claim: 8, renew: 3, forget: 3, kill: 1, act: 10, act_stale: 8,
+             time_passes: 3, reap: 3}
+
+    def step(self):
+        chosen = self.random.choices(list(self.STEPS), list(self.STEPS.values()))[0]
+        self.trace.append([chosen.__name__])
+        self.trace[-1].append(chosen(self))
+        self.check()
+
+    def settle(self):
+        """Nobody asks for more, and workers behave: everything ends."""
+        for _ in range(40):
+            if not self.running_jobs() and not self.tester("EXISTS", "{amtu}:leases"):
+                break
+            self.trace.append(["settle"])
+            for worker in self.workers:
+                worker.known = [task for task in worker.known
+                                if self.change(task, self.random.choice(["unlocked", "failed"])) not in ("ok", "refused")]
+            self.check()
+            self.time_passes()
+            for worker in self.workers:
+                lost = self.verbs.renew(worker.name, *worker.known)
+                worker.known = [task for task in worker.known if task.ref not in lost]
+            self.reap()
+            self.check()
+            self.claim()
+            self.check()
+        self.promise(not self.running_jobs(), f"these never end: {self.running_jobs()}")
+        self.check(all_jobs=True)
+        for key in ("jobs", "leases", "looks", "deadlines"):
+            self.promise(self.tester("EXISTS", "{amtu}:" + key) == 0, f"{key} is left when all has ended")
+        for sid in SYSTEMS:
+            self.promise(self.tester("EXISTS", f"{{amtu}}:system:{sid}", f"{{amtu}}:device:uuid-{sid}") == 0,
+                         f"{sid} is owned when all has ended")
+
+
+def run(server, library, seed, steps):
+    """One life of a Redis under random work, from empty to all ended."""
+    wires = {}
+
+    def ask(user, *words):
+        if user not in wires:
+            wires[user] = server.wire(user)
+        return wires[user](*words)
+
+    try:
+        ask(TESTER, "FLUSHALL")
+        ask(TESTER, "FUNCTION", "LOAD", "REPLACE", library)
+        verbs = Verbs(ask)
+        verbs.publish({sid: ("g", []) for sid in SYSTEMS})
+        model = Model(verbs, lambda *words: ask(TESTER, *words), seed)
+        for _ in range(steps):
+            model.step()
+        model.settle()
+    finally:
+        for wire in wires.values():
+            wire.close()

@@ -1,0 +1,352 @@
+/* What the jobs room makes of a Redis that answers oddly, breaks off or lies about the time. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#include "fake_redis.h"
+#include "jobs/redis.h"
+
+#define SECRET "the-password"
+#define OK_JOB "*3\r\n$2\r\nok\r\n$26\r\nabcdefghijklmnopqrstuvwxyz\r\n$1\r\n0\r\n"
+#define OK_ONLY "*1\r\n$2\r\nok\r\n"
+#define LATE "*1\r\n$4\r\nlate\r\n"
+#define INFO "$59\r\n# Server\r\nrun_id:0123456789abcdef0123456789abcdef01234567\r\n\r\n"
+#define ID "abcdefghijklmnopqrstuvwxyz"
+
+static fake_redis_t fake;
+static apr_pool_t *pool;
+static jobs_store_t *store;
+static jobs_connection_t *connection;
+static const jobs_caller_t alice = {.name = "alice", .peer = "192.0.2.1", .mechanism = "krb5"};
+
+static int begin(void **state)
+{
+    (void)state;
+    memset(&fake, 0, sizeof(fake));
+    return apr_pool_create(&pool, NULL) == APR_SUCCESS ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    apr_pool_destroy(pool);
+    return 0;
+}
+
+/* Greets every connection, then gives it these answers. */
+static void answers(int at, const char *first, const char *second, const char *third)
+{
+    const char *all[] = {FAKE_AUTH, FAKE_TIME, first, second, third};
+    memcpy(fake.replies[at], all, sizeof(all));
+}
+
+static void start(void)
+{
+    jobs_redis_t redis = {.user = "user", .password = SECRET};
+    assert_int_equal(fake_redis_start(&fake), 0);
+    redis.socket = fake.socket;
+    assert_int_equal(jobs_store_create(&store, &redis, 2, apr_time_from_sec(5), pool), APR_SUCCESS);
+    assert_int_equal(jobs_connection_create(&connection, &redis, apr_time_from_sec(5), pool), APR_SUCCESS);
+}
+
+/* Closes the connections too, so that the fake sees their ends. */
+static void stop(void)
+{
+    apr_pool_clear(pool);
+    fake_redis_stop(&fake);
+}
+
+static jobs_result_t submit(void)
+{
+    jobs_submission_t submission = {.names = apr_array_make(pool, 1, sizeof(jobs_name_t)),
+                                    .retention = apr_time_from_sec(1800),
+                                    .start_within = apr_time_from_sec(3600)};
+    jobs_name_t *name = apr_array_push((apr_array_header_t *)submission.names);
+    const char *id = NULL;
+    *name = (jobs_name_t){.spelling = "PC1", .key = "pc1"};
+    return jobs_submit(store, &alice, &submission, &id, NULL, pool);
+}
+
+/* ---- errors -------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *error;
+    jobs_outcome_e outcome;
+    const char *says;
+} errors[] = {
+    {"-NOAUTH Authentication required.", JOBS_UNAVAILABLE, "password file"},
+    {"-NOPERM this user has no permissions to run the 'fcall' command", JOBS_UNAVAILABLE, "redis-users.acl"},
+    {"-ERR The user executing the script can't run this command or subcommand script: x", JOBS_UNAVAILABLE,
+     "redis-users.acl"},
+    {"-ERR Function not found", JOBS_UNAVAILABLE, "start amtunlockd"},
+    {"-LOADING Redis is loading the dataset in memory", JOBS_UNAVAILABLE, "wait"},
+    {"-READONLY You can't write against a read only replica.", JOBS_UNAVAILABLE, "primary"},
+    {"-ERR Can not run script with write flag on readonly replica.", JOBS_UNAVAILABLE, "primary"},
+    {"-MASTERDOWN Link with MASTER is down", JOBS_UNAVAILABLE, "primary"},
+    {"-OOM allow-oom flag is not set on the function, can not run it when used memory > 'maxmemory'",
+     JOBS_UNAVAILABLE, "maxmemory"},
+    {"-MISCONF Errors writing to the AOF file: No space left on device", JOBS_UNAVAILABLE, "disk"},
+    {"-BUSY Redis is busy running a script.", JOBS_UNAVAILABLE, "slow log"},
+    {"-NOREPLICAS Not enough good replicas to write.", JOBS_UNAVAILABLE, "min-replicas-to-write"},
+    {"-ERR max number of clients reached", JOBS_UNAVAILABLE, "maxclients"},
+    {"-ERR unknown command 'FCALL'", JOBS_UNAVAILABLE, "Redis 7"},
+    {"-ERR user_function:12: too few arguments", JOBS_BROKEN, "too few arguments"},
+    {"+OK", JOBS_BROKEN, "no amtunlock function"},
+    {":1", JOBS_BROKEN, "no amtunlock function"},
+    {"*0", JOBS_BROKEN, "no amtunlock function"},
+    {"$-1", JOBS_BROKEN, "no amtunlock function"},
+    {"*1\r\n$9\r\nsomething", JOBS_BROKEN, "no amtunlock function"},
+    {"*2\r\n$8\r\noutdated\r\n$3\r\n999", JOBS_OUTDATED, "upgrade"},
+    {"*2\r\n$8\r\noutdated\r\n$1\r\n0", JOBS_UNAVAILABLE, "restart amtunlockd"},
+    {"*2\r\n$5\r\nquota\r\n$4\r\njobs", JOBS_QUOTA, "jobs"},
+    {"*2\r\n$7\r\nrefused\r\n$3\r\nwhy", JOBS_REFUSED, "why"},
+};
+
+static void an_error_becomes_a_sentence(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        memset(&fake, 0, sizeof(fake));
+        answers(0, apr_pstrcat(pool, errors[i].error, "\r\n", NULL), NULL, NULL);
+        start();
+        jobs_result_t result = submit();
+        if (result.outcome != errors[i].outcome || !strstr(result.text, errors[i].says))
+            fail_msg("%s: outcome %d, %s", errors[i].error, result.outcome, result.text);
+        stop();
+    }
+}
+
+static void a_refused_password_is_not_told(void **state)
+{
+    (void)state;
+    fake.replies[0][0] = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+    fake.replies[0][1] = "-NOAUTH Authentication required.\r\n";
+    start();
+    jobs_result_t result = submit();
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_non_null(strstr(result.text, "password file"));
+    assert_null(strstr(result.text, SECRET));
+    stop();
+    assert_string_equal(fake.commands[0], "AUTH user " SECRET);
+}
+
+static void what_is_no_redis_protocol_is_unavailable(void **state)
+{
+    (void)state;
+    fake.replies[0][0] = "HTTP/1.1 400 Bad Request\r\n";
+    start();
+    assert_int_equal(submit().outcome, JOBS_UNAVAILABLE);
+    stop();
+}
+
+static void a_time_that_is_none_is_unavailable(void **state)
+{
+    (void)state;
+    fake.replies[0][0] = FAKE_AUTH;
+    fake.replies[0][1] = "*0\r\n";
+    start();
+    assert_true(submit().outcome != JOBS_OK);
+    stop();
+}
+
+/* ---- broken connections -------------------------------------------------------------------------------- */
+
+static void a_submission_whose_answer_was_lost_is_sent_again_with_its_id(void **state)
+{
+    (void)state;
+    answers(0, NULL, NULL, NULL); /* takes the command and closes */
+    answers(1, OK_JOB, NULL, NULL);
+    start();
+    assert_int_equal(submit().outcome, JOBS_OK);
+    stop();
+    assert_int_equal(fake.connection_count, 2);
+    assert_int_equal(fake.command_count, 6);
+    const size_t same = strlen("FCALL amtunlock_submit 0 1 ") + JOBS_ID_LENGTH;
+    assert_memory_equal(fake.commands[2], "FCALL amtunlock_submit 0 1 ", 27);
+    assert_memory_equal(fake.commands[2], fake.commands[5], same);
+}
+
+static void a_third_time_is_not_tried(void **state)
+{
+    (void)state;
+    answers(0, NULL, NULL, NULL);
+    answers(1, NULL, NULL, NULL);
+    answers(2, OK_JOB, NULL, NULL);
+    start();
+    assert_int_equal(submit().outcome, JOBS_UNAVAILABLE);
+    stop();
+    assert_int_equal(fake.connection_count, 2);
+}
+
+static void a_pull_whose_answer_was_lost_is_not_sent_again(void **state)
+{
+    const char *fields = NULL;
+    apr_array_header_t *items = NULL;
+    int more = 0;
+    (void)state;
+    answers(0, NULL, NULL, NULL);
+    answers(1, OK_ONLY, NULL, NULL);
+    start();
+    jobs_result_t result = jobs_context_pull(store, &alice, ID, 5, &fields, &items, &more, pool);
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_int_equal(jobs_forget(store, &alice, ID, pool).outcome, JOBS_OK);
+    stop();
+    assert_int_equal(fake.connection_count, 2);
+}
+
+static void a_half_reply_is_no_reply(void **state)
+{
+    (void)state;
+    answers(0, "*3\r\n$2\r\nok\r\n$26\r\nabc", NULL, NULL);
+    fake.replies[0][3] = NULL;
+    answers(1, OK_JOB, NULL, NULL);
+    jobs_redis_t redis = {.user = "user", .password = SECRET};
+    assert_int_equal(fake_redis_start(&fake), 0);
+    redis.socket = fake.socket;
+    assert_int_equal(jobs_store_create(&store, &redis, 2, apr_time_from_msec(150), pool), APR_SUCCESS);
+    apr_time_t before = jobs_boottime();
+    assert_int_equal(submit().outcome, JOBS_UNAVAILABLE); /* the rest never comes */
+    assert_true(jobs_boottime() - before < apr_time_from_msec(250));
+    stop();
+}
+
+/* ---- time ---------------------------------------------------------------------------------------------- */
+
+static const char *not_after_of(const char *command)
+{
+    /* FCALL verb 0 1 id caller sha peer mechanism message NOT_AFTER ...; the message is empty */
+    char *copy = apr_pstrdup(pool, command);
+    char *word = copy;
+    for (int i = 0; i < 10 && word; i++)
+        word = strchr(word + 1, ' ');
+    return word ? apr_pstrndup(pool, word + 1, strcspn(word + 1, " ")) : "";
+}
+
+static void not_after_is_in_redis_time(void **state)
+{
+    (void)state;
+    answers(0, OK_JOB, NULL, NULL);
+    start();
+    assert_int_equal(submit().outcome, JOBS_OK);
+    stop();
+    apr_int64_t not_after = apr_atoi64(not_after_of(fake.commands[2]));
+    const apr_int64_t start_of_fake = apr_time_from_sec(2000000000);
+    assert_true(not_after > start_of_fake + apr_time_from_sec(4));
+    assert_true(not_after <= start_of_fake + apr_time_from_sec(5));
+}
+
+static void a_clock_that_went_forward_is_learnt_anew(void **state)
+{
+    (void)state;
+    answers(0, LATE, NULL, NULL);
+    answers(1, OK_JOB, NULL, NULL);
+    fake.replies[1][1] = "*2\r\n$10\r\n2000009999\r\n$1\r\n0\r\n";
+    start();
+    assert_int_equal(submit().outcome, JOBS_OK);
+    stop();
+    assert_true(apr_atoi64(not_after_of(fake.commands[5])) > apr_time_from_sec(2000009999));
+}
+
+static void what_stays_late_is_unavailable_and_said(void **state)
+{
+    (void)state;
+    answers(0, LATE, NULL, NULL);
+    answers(1, LATE, NULL, NULL);
+    start();
+    jobs_result_t result = submit();
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_non_null(strstr(result.text, "too late"));
+    stop();
+}
+
+/* ---- a worker's connection ----------------------------------------------------------------------------- */
+
+static jobs_change_t finish_of(const char *sid)
+{
+    jobs_change_t change = {.change = JOBS_FINISH, .task = {"job", sid, "7"}, .step = "end", .state = 'U'};
+    return change;
+}
+
+static void a_pipeline_that_breaks_leaves_what_was_answered(void **state)
+{
+    (void)state;
+    answers(0, INFO, OK_ONLY, NULL);
+    start();
+    jobs_change_t one = finish_of("pc1");
+    jobs_change_t two = finish_of("pc2");
+    jobs_change_t three = finish_of("pc3");
+    jobs_change_t *all[] = {&one, &two, &three};
+    assert_int_equal(jobs_apply(connection, "w1", all, 3, pool).outcome, JOBS_UNAVAILABLE);
+    assert_int_equal(one.result.outcome, JOBS_OK);
+    assert_int_equal(two.result.outcome, JOBS_UNAVAILABLE);
+    assert_int_equal(three.result.outcome, JOBS_UNAVAILABLE);
+    assert_true(*three.result.text != '\0');
+    assert_string_equal(jobs_connection_run_id(connection), "0123456789abcdef0123456789abcdef01234567");
+    /* no second connection within a second */
+    assert_int_equal(jobs_apply(connection, "w1", all, 3, pool).outcome, JOBS_UNAVAILABLE);
+    assert_int_equal(one.result.outcome, JOBS_UNAVAILABLE);
+    stop();
+    assert_int_equal(fake.connection_count, 1);
+    assert_string_equal(fake.commands[3], "FCALL amtunlock_finish 0 1 w1 job pc1 7 end U ");
+}
+
+static void answers_of_a_pipeline_stand_for_themselves(void **state)
+{
+    (void)state;
+    answers(0, INFO, "-MISCONF no disk\r\n", "*2\r\n$7\r\nrefused\r\n$3\r\nwhy\r\n");
+    fake.replies[0][5] = OK_ONLY;
+    start();
+    jobs_change_t one = finish_of("pc1");
+    jobs_change_t two = finish_of("pc2");
+    jobs_change_t three = finish_of("pc3");
+    jobs_change_t *all[] = {&one, &two, &three};
+    assert_int_equal(jobs_apply(connection, "w1", all, 3, pool).outcome, JOBS_OK);
+    assert_int_equal(one.result.outcome, JOBS_UNAVAILABLE);
+    assert_int_equal(two.result.outcome, JOBS_REFUSED);
+    assert_int_equal(three.result.outcome, JOBS_OK);
+    stop();
+}
+
+static void a_redis_without_a_run_id_is_not_used(void **state)
+{
+    int reaped = 0;
+    (void)state;
+    answers(0, "$8\r\n# Server\r\n", OK_ONLY, NULL);
+    start();
+    assert_int_equal(jobs_reap(connection, "w1", &reaped, pool).outcome, JOBS_BROKEN);
+    stop();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_error_becomes_a_sentence, begin, end),
+        cmocka_unit_test_setup_teardown(a_refused_password_is_not_told, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_no_redis_protocol_is_unavailable, begin, end),
+        cmocka_unit_test_setup_teardown(a_time_that_is_none_is_unavailable, begin, end),
+        cmocka_unit_test_setup_teardown(a_submission_whose_answer_was_lost_is_sent_again_with_its_id, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_third_time_is_not_tried, begin, end),
+        cmocka_unit_test_setup_teardown(a_pull_whose_answer_was_lost_is_not_sent_again, begin, end),
+        cmocka_unit_test_setup_teardown(a_half_reply_is_no_reply, begin, end),
+        cmocka_unit_test_setup_teardown(not_after_is_in_redis_time, begin, end),
+        cmocka_unit_test_setup_teardown(a_clock_that_went_forward_is_learnt_anew, begin, end),
+        cmocka_unit_test_setup_teardown(what_stays_late_is_unavailable_and_said, begin, end),
+        cmocka_unit_test_setup_teardown(a_pipeline_that_breaks_leaves_what_was_answered, begin, end),
+        cmocka_unit_test_setup_teardown(answers_of_a_pipeline_stand_for_themselves, begin, end),
+        cmocka_unit_test_setup_teardown(a_redis_without_a_run_id_is_not_used, begin, end),
+    };
+    signal(SIGPIPE, SIG_IGN);
+    apr_initialize();
+    atexit(apr_terminate);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

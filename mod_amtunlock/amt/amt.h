@@ -25,7 +25,8 @@ typedef enum {
     AMT_GARBAGE,       /* an answer that is no WS-Man answer, too long, or not what was asked for */
     AMT_TIMEOUT,       /* silence after an authenticated answer */
     AMT_BROKEN,        /* the connection ended before the answer */
-    AMT_FENCED         /* the gate was closed: not one byte of the body left */
+    AMT_FENCED,        /* the gate was closed: not one byte of the body left */
+    AMT_BUSY           /* another console holds the redirection session */
 } amt_status_e;
 
 typedef struct {

@@ -25,7 +25,8 @@ typedef enum {
     AMT_GARBAGE,       /* an answer that is no WS-Man answer, too long, or not what was asked for */
     AMT_TIMEOUT,       /* silence after an authenticated answer */
     AMT_BROKEN,        /* the connection ended before the answer */
-    AMT_FENCED         /* the gate was closed: not one byte of the body left */
+    AMT_FENCED,        /* the gate was closed: not one byte of the body left */
+    AMT_BUSY           /* another console holds the redirection session */
 } amt_status_e;
 
 typedef struct {
@@ -97,7 +98,10 @@ void amt_read_boot(amt_device_t *device, amt_boot_t *boot, amt_done_fn done, voi
 /* ---- writing (each once; the gate is asked right before the body leaves) --------------------- */
 
 /* Nonzero: still allowed. Called from libcurl's read callback, in the loop's thread, right before the first
- * byte of a side-effecting body. The body is given once: a rewind is refused, so libcurl cannot repeat it. */
+ * byte of a side-effecting body; it must not call anything of this header. The body is given once: a rewind
+ * is refused, so libcurl cannot repeat it; only after a 401 is it given once more, and the gate asked again.
+ * A body that has left this process may travel until call_timeout: a gate that counts down a lease leaves
+ * that much room. */
 typedef int (*amt_gate_fn)(void *baton);
 
 /* ChangeBootOrder without source, then Put AMT_BootSettingData with every override off. Needs

@@ -73,14 +73,8 @@ static amt_status_e begin_step(amt_call_t *call)
 
 /* ---- ends that the loop tells ---------------------------------------------------------------- */
 
-static void unlink_refusal(struct amt_refusal_t *refusal)
+static void free_refusal(struct amt_refusal_t *refusal)
 {
-    struct amt_refusal_t **link = &refusal->device->refusals;
-
-    while (*link != refusal) {
-        link = &(*link)->next;
-    }
-    *link = refusal->next;
     event_free(refusal->event);
     free(refusal);
 }
@@ -88,13 +82,18 @@ static void unlink_refusal(struct amt_refusal_t *refusal)
 static void tell_refusal(evutil_socket_t fd, short what, void *baton)
 {
     struct amt_refusal_t *refusal = baton;
+    struct amt_refusal_t **link = &refusal->device->refusals;
     amt_result_t result = {AMT_REFUSED, 0, -1, "this device has a call under way"};
     amt_done_fn done = refusal->done;
     void *done_baton = refusal->baton;
 
     (void)fd;
     (void)what;
-    unlink_refusal(refusal);
+    while (*link != refusal) {
+        link = &(*link)->next;
+    }
+    *link = refusal->next;
+    free_refusal(refusal);
     done(done_baton, &result);
 }
 
@@ -103,9 +102,6 @@ static void refuse_second(amt_device_t *device, amt_done_fn done, void *baton)
 {
     struct amt_refusal_t *refusal = calloc(1, sizeof(*refusal));
 
-#ifdef AMTUNLOCK_TEST
-    assert(!"one call at a time per device");
-#endif
     if (!refusal) {
         return;
     }
@@ -146,6 +142,9 @@ amt_call_t *amt_call_create(amt_device_t *device, const amt_step_t *steps, void 
 {
     amt_call_t *call = device->call_space;
 
+#ifdef AMTUNLOCK_TEST
+    assert(!device->call && "one call at a time per device");
+#endif
     if (device->call) {
         refuse_second(device, done, baton);
         return NULL;
@@ -175,8 +174,11 @@ apr_status_t amt_call_init(amt_device_t *device)
 
 void amt_call_drop(amt_device_t *device)
 {
-    while (device->refusals) {
-        unlink_refusal(device->refusals);
+    struct amt_refusal_t *refusal;
+
+    while ((refusal = device->refusals)) {
+        device->refusals = refusal->next;
+        free_refusal(refusal);
     }
     if (device->early) {
         event_free(device->early);

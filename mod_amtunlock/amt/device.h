@@ -7,8 +7,8 @@
 #include "amt/amt.h"
 
 /* Most bytes of an answer, and of its headers. A device's longest honest answer is a tenth of that. */
-#define AMT_MAX_ANSWER (256 * 1024)
-#define AMT_MAX_HEADERS (32 * 1024)
+#define AMT_MAX_ANSWER ((apr_size_t)256 * 1024)
+#define AMT_MAX_HEADERS ((apr_size_t)32 * 1024)
 
 struct amt_loop_t {
     apr_pool_t *pool;

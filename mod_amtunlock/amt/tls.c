@@ -32,7 +32,7 @@ apr_status_t amt_tls_parse_pin(unsigned char pin[32], const char *text)
     if (!text || strlen(text) != 64) {
         return APR_EINVAL;
     }
-    for (int i = 0; i < 32; i++) {
+    for (size_t i = 0; i < 32; i++) {
         int high = hex_digit(text[2 * i]);
         int low = hex_digit(text[2 * i + 1]);
 

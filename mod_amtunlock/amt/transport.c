@@ -299,7 +299,7 @@ static amt_status_e say_stopped(amt_device_t *device, CURLcode code)
     }
     if (x->too_long) {
         return amt_say(device, AMT_GARBAGE, "%s sent an answer longer than %d KiB; is it an AMT device?",
-                       device->where, AMT_MAX_ANSWER / 1024);
+                       device->where, (int)(AMT_MAX_ANSWER / 1024));
     }
     return say_broken(device, code);
 }

@@ -224,7 +224,7 @@ static apr_status_t cleanup(void *data)
 const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool)
 {
     audit_t *made = apr_pcalloc(pool, sizeof(*made));
-    struct stat info;
+    struct stat info = {0};
     const char *error;
 
     *audit = NULL;
@@ -384,7 +384,7 @@ static int is_still_there(const audit_t *audit)
 
 const char *audit_reopen(audit_t *audit)
 {
-    struct stat info;
+    struct stat info = {0};
     const char *error;
     int fd;
 

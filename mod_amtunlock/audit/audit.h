@@ -1,8 +1,9 @@
-/* The tamper-evident record: JSON lines, each carrying the SHA-256 of the line before it, on disk before the act.
+/* The tamper-evident record: JSON lines, each carrying the SHA-256 of the line before it, on disk before the
+ * act.
  *
- * A line is {"n":7,"t":"...","prev":"<64 hex>","event":"...", ... ,"hash":"<64 hex>"}; hash covers the bytes of the
- * line without its own hash member. The first line of all has prev of 64 zeros; a new file begins with the last hash
- * and count of the old one. One thread writes; one process, held by a lock on the file.
+ * A line is {"n":7,"t":"...","prev":"<64 hex>","event":"...", ... ,"hash":"<64 hex>"}; hash covers the bytes
+ * of the line without its own hash member. The first line of all has prev of 64 zeros; a new file begins with
+ * the last hash and count of the old one. One thread writes; one process, held by a lock on the file.
  */
 #ifndef AMTUNLOCK_AUDIT_AUDIT_H
 #define AMTUNLOCK_AUDIT_AUDIT_H
@@ -12,19 +13,19 @@
 
 typedef struct audit_t audit_t;
 
-/* Opens or creates `file` (0600), checks its last line and goes on from there. A torn last line (the power went)
- * is kept, and a record {"event":"torn","bytes":...,"sha256":...} behind it says so. NULL on success, or the
- * sentence that says what is wrong. The file is closed with `pool`. */
+/* Opens or creates `file` (0600), checks its last line and goes on from there. A torn last line (the power
+ * went) is kept, and a record {"event":"torn","bytes":...,"sha256":...} behind it says so. NULL on success,
+ * or the sentence that says what is wrong. The file is closed with `pool`. */
 const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool);
 
-/* Adds one record; `event` is what happened, `fields` a JSON object (its reference is taken, also on failure). Not
- * on disk until audit_commit(). APR_EINVAL: not an object, a name that the record itself uses, or a line over
- * 64 KiB; APR_ENOMEM: too much waits for a commit that keeps failing. */
+/* Adds one record; `event` is what happened, `fields` a JSON object (its reference is taken, also on
+ * failure). Not on disk until audit_commit(). APR_EINVAL: not an object, a name that the record itself uses,
+ * or a line over 64 KiB; APR_ENOMEM: too much waits for a commit that keeps failing. */
 apr_status_t audit_add(audit_t *audit, const char *event, json_t *fields);
 
-/* One write and one fdatasync for all that was added since. On failure nothing that was added may be acted on;
- * *error says why (valid until the next call). The next call tries again with the same lines first. A process that
- * may meet a file size limit must ignore SIGXFSZ. */
+/* One write and one fdatasync for all that was added since. On failure nothing that was added may be acted
+ * on; *error says why (valid until the next call). The next call tries again with the same lines first. A
+ * process that may meet a file size limit must ignore SIGXFSZ. */
 apr_status_t audit_commit(audit_t *audit, const char **error);
 
 /* Hash and count of the last committed line; *hash is valid until the next commit. */
@@ -33,8 +34,9 @@ void audit_head(const audit_t *audit, const char **hash, apr_uint64_t *count);
 /* SIGHUP: go on in a new file of the same name if the old one was moved away. */
 const char *audit_reopen(audit_t *audit);
 
-/* Checks a whole file: chain, hashes, numbering. `head` ("HASH:COUNT" or NULL) must be reached too, so that a cut
- * tail shows. NULL if all is well, else the sentence with the line number. *count gets the number of lines. */
+/* Checks a whole file: chain, hashes, numbering. `head` ("HASH:COUNT" or NULL) must be reached too, so that a
+ * cut tail shows. NULL if all is well, else the sentence with the line number. *count gets the number of
+ * lines. */
 const char *audit_verify(const char *file, const char *head, apr_uint64_t *count, apr_pool_t *pool);
 
 #endif

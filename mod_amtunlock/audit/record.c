@@ -53,8 +53,8 @@ static char *format_body(const audit_head_t *head, const char *event, json_t *fi
     json_t *record;
 
     format_time(apr_time_now(), now);
-    record = json_pack("{s:I, s:s, s:s, s:s}", "n", (json_int_t)(head->count + 1), "t", now, "prev",
-                       head->hash, "event", event);
+    record = json_pack("{s:I, s:s, s:s, s:s}", "n", (json_int_t)head->count + 1, "t", now, "prev", head->hash,
+                       "event", event);
     if (record && !json_object_get(fields, "hash")) {
         size_t own = json_object_size(record);
 

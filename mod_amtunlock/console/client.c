@@ -149,22 +149,22 @@ wsman_writer_t *console_client_begin(const console_client_t *client, const char 
  */
 
 static const struct {
-    CURLcode code;
     const char *advice;
+    CURLcode code;
     int passing;
 } transport_advice[] = {
-    {CURLE_PEER_FAILED_VERIFICATION,
-     "name the authority that signed its certificate: --cacert FILE (or AMTU_CA)", 0},
-    {CURLE_SSL_CACERT_BADFILE, "--cacert (or AMTU_CA) must be a readable PEM file", 0},
-    {CURLE_URL_MALFORMAT, "--url (or AMTU_URL) looks like https://HOST/wsman", 0},
-    {CURLE_UNSUPPORTED_PROTOCOL, "--url (or AMTU_URL) looks like https://HOST/wsman", 0},
-    {CURLE_COULDNT_RESOLVE_HOST, "check the host name in --url (or AMTU_URL)", 1},
-    {CURLE_COULDNT_CONNECT, "check that the web server runs, and the port in --url (or AMTU_URL)", 1},
-    {CURLE_OPERATION_TIMEDOUT, NULL, 1},
-    {CURLE_GOT_NOTHING, NULL, 1},
-    {CURLE_SEND_ERROR, NULL, 1},
-    {CURLE_RECV_ERROR, NULL, 1},
-    {CURLE_PARTIAL_FILE, NULL, 1},
+    {"name the authority that signed its certificate: --cacert FILE (or AMTU_CA)",
+     CURLE_PEER_FAILED_VERIFICATION, 0},
+    {"--cacert (or AMTU_CA) must be a readable PEM file", CURLE_SSL_CACERT_BADFILE, 0},
+    {"--url (or AMTU_URL) looks like https://HOST/wsman", CURLE_URL_MALFORMAT, 0},
+    {"--url (or AMTU_URL) looks like https://HOST/wsman", CURLE_UNSUPPORTED_PROTOCOL, 0},
+    {"check the host name in --url (or AMTU_URL)", CURLE_COULDNT_RESOLVE_HOST, 1},
+    {"check that the web server runs, and the port in --url (or AMTU_URL)", CURLE_COULDNT_CONNECT, 1},
+    {NULL, CURLE_OPERATION_TIMEDOUT, 1},
+    {NULL, CURLE_GOT_NOTHING, 1},
+    {NULL, CURLE_SEND_ERROR, 1},
+    {NULL, CURLE_RECV_ERROR, 1},
+    {NULL, CURLE_PARTIAL_FILE, 1},
 };
 
 static const console_problem_t *transport_problem(const console_client_t *client, CURLcode code,
@@ -191,19 +191,19 @@ static const console_problem_t *transport_problem(const console_client_t *client
 }
 
 static const struct {
+    const char *advice;
     wsman_fault_e kind;
     console_exit_e exit;
-    const char *advice;
 } fault_advice[] = {
-    {WSMAN_FAULT_ACCESS_DENIED, CONSOLE_DENIED, "ask the service's administrator for AMTUnlockScope"},
-    {WSMAN_FAULT_DESTINATION_UNREACHABLE, CONSOLE_SERVICE,
-     "check the name of the job: others' jobs do not show, and a job is kept for 30 minutes after its end"},
-    {WSMAN_FAULT_ENDPOINT_UNAVAILABLE, CONSOLE_SERVICE,
-     "the service does not reach its job store; try again"},
-    {WSMAN_FAULT_QUOTA_LIMIT, CONSOLE_SERVICE, "wait until your earlier jobs have ended"},
-    {WSMAN_FAULT_INVALID_PARAMETER, CONSOLE_SERVICE, "nothing was started; correct the names and ask again"},
-    {WSMAN_FAULT_ENCODING_LIMIT, CONSOLE_SERVICE, "ask for fewer systems at a time"},
-    {WSMAN_FAULT_ACTION_NOT_SUPPORTED, CONSOLE_SERVICE, "this service is older than this command"},
+    {"ask the service's administrator for AMTUnlockScope", WSMAN_FAULT_ACCESS_DENIED, CONSOLE_DENIED},
+    {"check the name of the job: others' jobs do not show, and a job is kept for 30 minutes after its end",
+     WSMAN_FAULT_DESTINATION_UNREACHABLE, CONSOLE_SERVICE},
+    {"the service does not reach its job store; try again", WSMAN_FAULT_ENDPOINT_UNAVAILABLE,
+     CONSOLE_SERVICE},
+    {"wait until your earlier jobs have ended", WSMAN_FAULT_QUOTA_LIMIT, CONSOLE_SERVICE},
+    {"nothing was started; correct the names and ask again", WSMAN_FAULT_INVALID_PARAMETER, CONSOLE_SERVICE},
+    {"ask for fewer systems at a time", WSMAN_FAULT_ENCODING_LIMIT, CONSOLE_SERVICE},
+    {"this service is older than this command", WSMAN_FAULT_ACTION_NOT_SUPPORTED, CONSOLE_SERVICE},
 };
 
 static const console_problem_t *fault_problem(const wsman_fault_t *fault, apr_pool_t *pool)

@@ -11,10 +11,11 @@ typedef struct {
     const console_options_t *options;
     console_client_t *client;
     apr_pool_t *pool;
+    console_exit_e status; /* where nothing went wrong */
 } run_t;
 
-/* NULL and *status, or what went wrong. */
-typedef const console_problem_t *(command_fn)(const run_t *run, console_exit_e *status);
+/* NULL, or what went wrong. */
+typedef const console_problem_t *(command_fn)(run_t *run);
 
 static console_exit_e judge(const console_job_t *job)
 {
@@ -49,8 +50,7 @@ static const console_problem_t *explain_unlock(const run_t *run, const console_p
                            problem->what);
 }
 
-static const console_problem_t *finish_waiting(const run_t *run, const char *id, int names,
-                                               console_exit_e *status)
+static const console_problem_t *finish_waiting(run_t *run, const char *id, int names)
 {
     console_job_t job;
     const console_problem_t *problem =
@@ -65,11 +65,11 @@ static const console_problem_t *finish_waiting(const run_t *run, const char *id,
     else {
         fprintf(run->console->out, "%s\n", console_summary(&job, run->pool));
     }
-    *status = judge(&job);
+    run->status = judge(&job);
     return NULL;
 }
 
-static const console_problem_t *run_unlock(const run_t *run, console_exit_e *status)
+static const console_problem_t *run_unlock(run_t *run)
 {
     const console_problem_t *problem;
     apr_array_header_t *names;
@@ -87,7 +87,7 @@ static const console_problem_t *run_unlock(const run_t *run, console_exit_e *sta
     }
     if (run->options->wait) {
         fprintf(run->console->err, "job %s\n", console_printable(id, run->pool));
-        return finish_waiting(run, id, names->nelts, status);
+        return finish_waiting(run, id, names->nelts);
     }
     if (!run->options->json) {
         fprintf(run->console->out, "%s\n", console_printable(id, run->pool));
@@ -113,7 +113,7 @@ static const console_problem_t *named_job(const run_t *run, const char **id)
                                  "'%s' is not the name of a job", text);
 }
 
-static const console_problem_t *run_status(const run_t *run, console_exit_e *status)
+static const console_problem_t *run_status(run_t *run)
 {
     const console_problem_t *problem;
     console_job_t job;
@@ -121,22 +121,21 @@ static const console_problem_t *run_status(const run_t *run, console_exit_e *sta
 
     problem = named_job(run, &id);
     if (!problem && run->options->wait) {
-        return finish_waiting(run, id, 0, status);
+        return finish_waiting(run, id, 0);
     }
     problem = problem ? problem : console_look(run->client, id, 0, &job, run->pool);
     if (!problem) {
         console_print_job(run->console, &job, run->options->json, run->pool);
-        *status = judge(&job);
+        run->status = judge(&job);
     }
     return problem;
 }
 
-static const console_problem_t *run_errors(const run_t *run, console_exit_e *status)
+static const console_problem_t *run_errors(run_t *run)
 {
     const console_problem_t *problem;
     console_job_t job = {.failed = apr_array_make(run->pool, 4, sizeof(console_failure_t))};
 
-    (void)status;
     problem = named_job(run, &job.job);
     problem = problem ? problem : service_errors(run->client, job.job, job.failed, run->pool);
     if (!problem) {
@@ -145,13 +144,12 @@ static const console_problem_t *run_errors(const run_t *run, console_exit_e *sta
     return problem;
 }
 
-static const console_problem_t *run_cancel(const run_t *run, console_exit_e *status)
+static const console_problem_t *run_cancel(run_t *run)
 {
     const console_problem_t *problem;
     console_job_t job;
     const char *id;
 
-    (void)status;
     problem = named_job(run, &id);
     problem = problem ? problem : service_cancel(run->client, id, run->pool);
     problem = problem ? problem : console_look(run->client, id, 0, &job, run->pool);
@@ -161,24 +159,22 @@ static const console_problem_t *run_cancel(const run_t *run, console_exit_e *sta
     return problem;
 }
 
-static const console_problem_t *run_jobs(const run_t *run, console_exit_e *status)
+static const console_problem_t *run_jobs(run_t *run)
 {
     apr_array_header_t *jobs = apr_array_make(run->pool, 20, sizeof(console_job_t *));
     const console_problem_t *problem = service_jobs(run->client, jobs, run->pool);
 
-    (void)status;
     if (!problem) {
         console_print_jobs(run->console, jobs, run->options->json, run->pool);
     }
     return problem;
 }
 
-static const console_problem_t *run_info(const run_t *run, console_exit_e *status)
+static const console_problem_t *run_info(run_t *run)
 {
     console_info_t info = {0};
     const console_problem_t *problem = service_info(run->client, &info, run->pool);
 
-    (void)status;
     if (!problem) {
         console_print_info(run->console, run->options->url, &info, run->options->json, run->pool);
     }
@@ -277,7 +273,9 @@ static const console_problem_t *run_command(const console_options_t *options, co
 
     problem = problem ? problem : check_url(console, options->url, pool);
     problem = problem ? problem : console_client_create(&run.client, options->url, options->cacert, pool);
-    return problem ? problem : command->run(&run, status);
+    problem = problem ? problem : command->run(&run);
+    *status = run.status;
+    return problem;
 }
 
 console_exit_e console_run(int argc, char *const argv[], const console_t *console, apr_pool_t *pool)

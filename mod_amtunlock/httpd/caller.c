@@ -25,8 +25,7 @@ APLOG_USE_MODULE(amtunlock);
 static const char proxy_mechanism[] = "proxy";
 static APR_OPTIONAL_FN_TYPE(ssl_var_lookup) * ssl_variable;
 
-/* ---- by which mechanism ----------------------------------------------------------------------------------
- */
+/* ---- by which mechanism ----------------------------------------------------------------------------- */
 
 static const struct {
     amtunlock_mech_e mech;
@@ -64,8 +63,7 @@ static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *con
     return NULL;
 }
 
-/* ---- which systems ---------------------------------------------------------------------------------------
- */
+/* ---- which systems ---------------------------------------------------------------------------------- */
 
 static int in_scope(request_rec *r, const amtunlock_scope_t *scope)
 {
@@ -114,8 +112,7 @@ amtunlock_caller_e amtunlock_caller(request_rec *r, const amtunlock_dir_t *conf,
     return AMTUNLOCK_CALLER_KNOWN;
 }
 
-/* ---- a trusted proxy in front ----------------------------------------------------------------------------
- */
+/* ---- a trusted proxy in front ----------------------------------------------------------------------- */
 
 static const char *tls_variable(request_rec *r, const char *name)
 {

@@ -27,8 +27,7 @@ typedef struct {
     int in_section_proxy, in_section_auth;
 } facts_t;
 
-/* ---- reading the configuration tree ----------------------------------------------------------------------
- */
+/* ---- reading the configuration tree ----------------------------------------------------------------- */
 
 static void note_handler(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool)
 {
@@ -126,8 +125,7 @@ static void read_tree(facts_t *facts, const ap_directive_t *line, apr_pool_t *po
     }
 }
 
-/* ---- checks ----------------------------------------------------------------------------------------------
- */
+/* ---- checks ----------------------------------------------------------------------------------------- */
 
 static int check_redis(const amtunlock_server_t *conf, const facts_t *facts, server_rec *s)
 {

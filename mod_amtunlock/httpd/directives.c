@@ -15,21 +15,22 @@
 
 APLOG_USE_MODULE(amtunlock);
 
+#define MINUTES(n) apr_time_from_sec((apr_int64_t)(n)*60)
+#define DAYS(n) MINUTES((apr_int64_t)(n)*24 * 60)
+
 /* CIM_ConcreteJob instances are promised for half an hour; only a test build may break the promise. */
 #ifdef AMTUNLOCK_TEST
 #define RETENTION_MIN apr_time_from_sec(1)
 #else
-#define RETENTION_MIN apr_time_from_sec(30 * 60)
+#define RETENTION_MIN MINUTES(30)
 #endif
-#define DAYS(n) apr_time_from_sec((apr_int64_t)(n)*24 * 3600)
 
 #define BODY_MIN 8192 /* DSP0226 R6.2-4: what every service must take */
-#define BODY_MAX (256 * 1024 * 1024)
-#define BODY_FLOOR (128 * 1024)
+#define BODY_MAX APR_INT64_C(268435456)
+#define BODY_FLOOR APR_INT64_C(131072)
 #define BODY_PER_NAME 512
 
-/* ---- what a setter is told by its row --------------------------------------------------------------------
- */
+/* ---- what a setter is told by its row --------------------------------------------------------------- */
 
 /* Where a number or time goes in amtunlock_dir_t, and what it may be. */
 typedef struct {
@@ -64,8 +65,7 @@ static const char *complain(const cmd_parms *cmd, const char *sentence)
     return sentence ? apr_pstrcat(cmd->pool, cmd->cmd->name, " ", sentence, NULL) : NULL;
 }
 
-/* ---- setters: the process --------------------------------------------------------------------------------
- */
+/* ---- setters: the process --------------------------------------------------------------------------- */
 
 static const char *set_redis_option(cmd_parms *cmd, amtunlock_server_t *conf, const char *option)
 {
@@ -135,8 +135,7 @@ static const char *set_worker_user(cmd_parms *cmd, void *dir, const char *arg)
     return ap_check_cmd_context(cmd, GLOBAL_ONLY);
 }
 
-/* ---- setters: a location ---------------------------------------------------------------------------------
- */
+/* ---- setters: a location ---------------------------------------------------------------------------- */
 
 static const char *set_duration(cmd_parms *cmd, void *dir, const char *arg)
 {
@@ -266,8 +265,7 @@ static const char *set_trusted_proxy(cmd_parms *cmd, void *dir, int argc, char *
     return NULL;
 }
 
-/* ---- the table -------------------------------------------------------------------------------------------
- */
+/* ---- the table -------------------------------------------------------------------------------------- */
 
 #define IN_LOCATION (RSRC_CONF | ACCESS_CONF)
 #define SERVER_FIELD(field) ((void *)offsetof(amtunlock_server_t, field))
@@ -305,8 +303,7 @@ const command_rec amtunlock_directives[] = {
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL},
 };
 
-/* ---- creation, merging, defaults -------------------------------------------------------------------------
- */
+/* ---- creation, merging, defaults -------------------------------------------------------------------- */
 
 void *amtunlock_create_server(apr_pool_t *p, server_rec *s)
 {
@@ -328,6 +325,7 @@ void *amtunlock_merge_server(apr_pool_t *p, void *main_server, void *virtual_hos
     return main_server;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): httpd's signature */
 void *amtunlock_create_dir(apr_pool_t *p, char *path)
 {
     amtunlock_dir_t *conf = apr_pcalloc(p, sizeof(*conf));
@@ -384,8 +382,8 @@ const amtunlock_dir_t *amtunlock_dir(request_rec *r)
                                         sizeof(amtunlock_dir_t));
 
     DEFAULT(max_systems, AMTUNLOCK_UNSET, AMTUNLOCK_DEFAULT_MAX_SYSTEMS)
-    DEFAULT(retention, AMTUNLOCK_UNSET, apr_time_from_sec(30 * 60))
-    DEFAULT(start_within, AMTUNLOCK_UNSET, apr_time_from_sec(60 * 60))
+    DEFAULT(retention, AMTUNLOCK_UNSET, MINUTES(30))
+    DEFAULT(start_within, AMTUNLOCK_UNSET, MINUTES(60))
     DEFAULT(job_started, AMTUNLOCK_UNSET, 4096)
     DEFAULT(max_body, 0, amtunlock_body_for(conf->max_systems))
     DEFAULT(limit_jobs, AMTUNLOCK_UNSET, AMTUNLOCK_DEFAULT_LIMIT_JOBS)

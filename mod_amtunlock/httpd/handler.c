@@ -32,13 +32,13 @@ typedef struct {
     jobs_caller_t caller;
     wsman_reader_t *reader;
     apr_off_t received;         /* bytes of the body */
+    int too_large;              /* there are more of them than may be read */
     const wsman_fault_t *fault; /* of the reader, as soon as there is one */
     wsman_encoding_t encoding;  /* of the answer */
     const char *message_id;
 } exchange_t;
 
-/* ---- answering -------------------------------------------------------------------------------------------
- */
+/* ---- answering -------------------------------------------------------------------------------------- */
 
 static int send_answer(exchange_t *x, const wsman_answer_t *answer)
 {
@@ -83,8 +83,7 @@ static int deny(exchange_t *x)
                   "the caller is not authenticated by a mechanism that this service accepts");
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------
- */
+/* ---- reading ---------------------------------------------------------------------------------------- */
 
 static apr_status_t take_bucket(exchange_t *x, apr_bucket *bucket)
 {
@@ -119,15 +118,25 @@ static apr_status_t take_brigade(exchange_t *x, apr_bucket_brigade *brigade, int
     return APR_SUCCESS;
 }
 
-/* Reads to the end, or until more than the limit came: then the reader (where there is one) has said so, and
- * httpd closes the connection behind a 413. OK, or the status that httpd answers. */
+/* True where the client announces more than may be read. */
+static int announces_too_much(const exchange_t *x)
+{
+    const char *text = apr_table_get(x->r->headers_in, "Content-Length");
+    apr_off_t length = 0;
+
+    return text && ap_parse_strict_length(&length, text) && length > x->conf->max_body;
+}
+
+/* Reads to the end, or until more than the limit came. Of a body that announces to be too large only the
+ * beginning is read: enough to answer in its encoding. OK, or the status that httpd answers. */
 static int read_body(exchange_t *x)
 {
     request_rec *r = x->r;
     apr_bucket_brigade *brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    apr_off_t limit = announces_too_much(x) ? 0 : x->conf->max_body;
     int ended = 0;
 
-    while (!ended && x->received <= x->conf->max_body) {
+    while (!ended && x->received <= limit) {
         apr_status_t status =
             ap_get_brigade(r->input_filters, brigade, AP_MODE_READBYTES, APR_BLOCK_READ, READ_CHUNK);
 
@@ -141,8 +150,9 @@ static int read_body(exchange_t *x)
             return ap_map_http_request_error(status, HTTP_BAD_REQUEST);
         }
     }
-    if (!ended) {
-        r->connection->keepalive = AP_CONN_CLOSE;
+    x->too_large = !ended;
+    if (x->too_large) {
+        r->connection->keepalive = AP_CONN_CLOSE; /* the rest is not worth reading */
     }
     return OK;
 }
@@ -156,6 +166,13 @@ static void open_reader(exchange_t *x, const char *charset)
     x->encoding = wsman_reader_encoding(x->reader);
 }
 
+/* How to answer, as far as the reader came. */
+static void learn_sender(exchange_t *x)
+{
+    x->encoding = wsman_reader_encoding(x->reader);
+    x->message_id = wsman_reader_message_id(x->reader);
+}
+
 /* The envelope, or NULL with x->fault set. */
 static const wsman_envelope_t *finish_reader(exchange_t *x)
 {
@@ -164,13 +181,11 @@ static const wsman_envelope_t *finish_reader(exchange_t *x)
     if (!x->fault) {
         x->fault = wsman_reader_finish(x->reader, &envelope);
     }
-    x->encoding = wsman_reader_encoding(x->reader);
-    x->message_id = wsman_reader_message_id(x->reader);
+    learn_sender(x);
     return x->fault ? NULL : envelope;
 }
 
-/* ---- what HTTP refuses -----------------------------------------------------------------------------------
- */
+/* ---- what HTTP refuses ------------------------------------------------------------------------------ */
 
 /* The media type in lower case, its charset (or NULL) in *charset; "" where none was sent. */
 static const char *media_type(request_rec *r, const char **charset)
@@ -237,15 +252,6 @@ static int refuse_type(exchange_t *x, const char *type)
                   "the content type of a request must be application/soap+xml");
 }
 
-/* True where the client announces more than may be read: refused before it is sent. */
-static int announces_too_much(const exchange_t *x)
-{
-    const char *text = apr_table_get(x->r->headers_in, "Content-Length");
-    apr_off_t length = 0;
-
-    return text && ap_parse_strict_length(&length, text) && length > x->conf->max_body;
-}
-
 static int refuse_size(exchange_t *x)
 {
     wsman_fault_t *fault = wsman_fault(
@@ -253,14 +259,14 @@ static int refuse_size(exchange_t *x)
         "the request is larger than this service reads: %" APR_OFF_T_FMT " bytes", x->conf->max_body);
 
     fault->status = HTTP_REQUEST_ENTITY_TOO_LARGE;
+    learn_sender(x);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r,
                   AMTULOG(0064) "refused: the body is larger than %" APR_OFF_T_FMT " bytes",
                   x->conf->max_body);
     return send_fault(x, fault);
 }
 
-/* ---- serving ---------------------------------------------------------------------------------------------
- */
+/* ---- serving ---------------------------------------------------------------------------------------- */
 
 /* What only asks is debugging matter: consoles poll. What changes something, or was refused, is told. */
 static void log_answer(exchange_t *x, const wsman_answer_t *answer, const char *note)
@@ -357,10 +363,6 @@ static int exchange(exchange_t *x)
     if (is_soap(type)) {
         open_reader(x, charset);
     }
-    if (announces_too_much(x)) {
-        x->r->connection->keepalive = AP_CONN_CLOSE;
-        return x->known == AMTUNLOCK_CALLER_KNOWN ? refuse_size(x) : deny(x);
-    }
     if ((status = read_body(x)) != OK) {
         return status;
     }
@@ -372,6 +374,9 @@ static int exchange(exchange_t *x)
     }
     if (!x->reader) {
         return refuse_type(x, type);
+    }
+    if (x->known == AMTUNLOCK_CALLER_KNOWN && x->too_large) {
+        return refuse_size(x);
     }
     if (x->known == AMTUNLOCK_CALLER_KNOWN && !amtunlock_server(x->r->server)->store) {
         return without_store(x);

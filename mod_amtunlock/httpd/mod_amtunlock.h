@@ -23,8 +23,7 @@ extern module AP_MODULE_DECLARE_DATA __attribute__((visibility("default"))) amtu
 #define AMTUNLOCK_HANDLER_STATUS "amtunlock-status"
 #define AMTUNLOCK_HANDLER_METRICS "amtunlock-metrics"
 
-/* ---- configuration (directives.c) ------------------------------------------------------------------------
- */
+/* ---- configuration (directives.c) ------------------------------------------------------------------- */
 
 /* Of the whole process: kept in the main server's configuration. NULL and AMTUNLOCK_UNSET: not configured. */
 #define AMTUNLOCK_UNSET (-1)
@@ -73,14 +72,12 @@ const amtunlock_dir_t *amtunlock_dir(request_rec *r);
 /* True if this httpd is to start and keep a worker. */
 int amtunlock_supervises(const amtunlock_server_t *conf);
 
-/* ---- checks over several directives (config_check.c) -----------------------------------------------------
- */
+/* ---- checks over several directives (config_check.c) ------------------------------------------------ */
 
 /* check_config hook: httpd -t runs it too. */
 int amtunlock_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 
-/* ---- who asks (caller.c) ---------------------------------------------------------------------------------
- */
+/* ---- who asks (caller.c) ---------------------------------------------------------------------------- */
 
 typedef enum {
     AMTUNLOCK_CALLER_KNOWN,
@@ -95,8 +92,7 @@ amtunlock_caller_e amtunlock_caller(request_rec *r, const amtunlock_dir_t *conf,
 int amtunlock_check_authn(request_rec *r);
 void amtunlock_caller_register_hooks(apr_pool_t *p);
 
-/* ---- handlers --------------------------------------------------------------------------------------------
- */
+/* ---- handlers --------------------------------------------------------------------------------------- */
 
 int amtunlock_handler(request_rec *r);
 int amtunlock_status_handler(request_rec *r);
@@ -105,8 +101,7 @@ int amtunlock_metrics_handler(request_rec *r);
 /* For the two pages: GET only; *overview, or the status to return with *sentence sent already. OK: go on. */
 int amtunlock_overview(request_rec *r, jobs_overview_t **overview);
 
-/* ---- the worker (worker_supervision.c) -------------------------------------------------------------------
- */
+/* ---- the worker (worker_supervision.c) -------------------------------------------------------------- */
 
 /* post_config, second pass: starts, adopts, replaces or ends the worker. Never fails the server. */
 void amtunlock_worker_configure(apr_pool_t *pconf, server_rec *s);

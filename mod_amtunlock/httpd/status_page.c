@@ -71,8 +71,7 @@ static const char *published_at(const jobs_overview_t *overview, apr_pool_t *poo
                                          : "never";
 }
 
-/* ---- for a person ----------------------------------------------------------------------------------------
- */
+/* ---- for a person ----------------------------------------------------------------------------------- */
 
 static void row(request_rec *r, const char *head, const char *text)
 {
@@ -137,8 +136,7 @@ static void send_html(request_rec *r, const jobs_overview_t *overview)
                wsman_format_datetime(overview->now, r->pool));
 }
 
-/* ---- for a script ----------------------------------------------------------------------------------------
- */
+/* ---- for a script ----------------------------------------------------------------------------------- */
 
 /* A line break in what a worker says of itself must not make a line of its own. */
 static const char *one_line(request_rec *r, const char *text)

@@ -1,6 +1,6 @@
-/* Which systems exist, how each is reached and how it is unlocked: systems.csv (RFC 4180, a header line) and the
- * groups' defaults. Read as a whole or refused as a whole, with every problem named by file, line and reason.
- * An inventory is read-only once loaded and may be shared by threads; it lives in its pool.
+/* Which systems exist, how each is reached and how it is unlocked: systems.csv (RFC 4180, a header line) and
+ * the groups' defaults. Read as a whole or refused as a whole, with every problem named by file, line and
+ * reason. An inventory is read-only once loaded and may be shared by threads; it lives in its pool.
  */
 #ifndef AMTUNLOCK_INVENTORY_INVENTORY_H
 #define AMTUNLOCK_INVENTORY_INVENTORY_H
@@ -14,11 +14,17 @@
 
 typedef enum { INVENTORY_SOL, INVENTORY_IMAGE, INVENTORY_HTTPS_BOOT, INVENTORY_WAKE } inventory_method_e;
 typedef enum { INVENTORY_DIGEST, INVENTORY_KERBEROS } inventory_auth_e;
-/* ca: chain and name verified; pin: SHA-256 of the certificate; legacy: as ca, TLS below 1.2 allowed; none: plain
- * ports 16992/16994, no disk secret ever. */
-typedef enum { INVENTORY_TLS_CA, INVENTORY_TLS_PIN, INVENTORY_TLS_LEGACY, INVENTORY_TLS_NONE } inventory_tls_e;
+/* ca: chain and name verified; pin: SHA-256 of the certificate; legacy: as ca, TLS below 1.2 allowed; none:
+ * plain ports 16992/16994, no disk secret ever. */
+typedef enum {
+    INVENTORY_TLS_CA,
+    INVENTORY_TLS_PIN,
+    INVENTORY_TLS_LEGACY,
+    INVENTORY_TLS_NONE
+} inventory_tls_e;
 
-/* Defaults of a group, from amtunlockd.conf: text of the cells that may stay empty, and how its PCs behave. */
+/* Defaults of a group, from amtunlockd.conf: text of the cells that may stay empty, and how its PCs behave.
+ */
 typedef struct {
     const char *name;
     const char *method, *auth, *tls, *probe; /* NULL: no default of its own */
@@ -66,7 +72,7 @@ apr_time_t inventory_written(const inventory_t *inventory);
 const char *inventory_method_name(inventory_method_e method);
 
 /* Hands names, groups and methods (no address of AMT's transport, no secret) to Redis. */
-jobs_result_t inventory_publish(const inventory_t *inventory, jobs_connection_t *connection, const char *worker,
-                                apr_pool_t *pool);
+jobs_result_t inventory_publish(const inventory_t *inventory, jobs_connection_t *connection,
+                                const char *worker, apr_pool_t *pool);
 
 #endif

@@ -20,8 +20,7 @@ static const char *const job_superclasses[] = {WSMAN_URI_CIM_CLASS "CIM_Job", NU
 
 const wsman_class_t manageability_job_class = {JOB_CLASS, JOB_URI, job_keys, 0, job_superclasses};
 
-/* ---- the instance ----------------------------------------------------------------------------------------
- */
+/* ---- the instance ----------------------------------------------------------------------------------- */
 
 static int has_ended(const jobs_job_t *job)
 {
@@ -144,8 +143,7 @@ const wsman_fault_t *manageability_job_get(wsman_request_t *request, wsman_write
     return fault;
 }
 
-/* ---- enumeration -----------------------------------------------------------------------------------------
- */
+/* ---- enumeration ------------------------------------------------------------------------------------ */
 
 const wsman_fault_t *manageability_job_list(wsman_request_t *request, const char *resource_uri,
                                             apr_array_header_t **items)
@@ -181,8 +179,7 @@ const wsman_class_t *manageability_job_reference(wsman_request_t *request, const
     return &manageability_job_class;
 }
 
-/* ---- Delete ----------------------------------------------------------------------------------------------
- */
+/* ---- Delete ----------------------------------------------------------------------------------------- */
 
 const wsman_fault_t *manageability_job_delete(wsman_request_t *request, wsman_writer_t *answer)
 {
@@ -199,8 +196,7 @@ const wsman_fault_t *manageability_job_delete(wsman_request_t *request, wsman_wr
     return NULL;
 }
 
-/* ---- RequestStateChange ----------------------------------------------------------------------------------
- */
+/* ---- RequestStateChange ----------------------------------------------------------------------------- */
 
 enum { STATE_START = 2, STATE_TERMINATE = 4, STATE_SERVICE = 6 };
 
@@ -278,8 +274,7 @@ const wsman_fault_t *manageability_job_request_state_change(wsman_request_t *req
     return NULL;
 }
 
-/* ---- GetErrors -------------------------------------------------------------------------------------------
- */
+/* ---- GetErrors -------------------------------------------------------------------------------------- */
 
 /* CIM_Error.ErrorType and .PerceivedSeverity */
 enum { TYPE_OTHER = 1, TYPE_COMMUNICATIONS = 2, TYPE_SOFTWARE = 4, TYPE_HARDWARE = 5, TYPE_SECURITY = 7 };

@@ -20,8 +20,7 @@ static const char *const service_superclasses[] = {WSMAN_URI_CIM_CLASS "CIM_Serv
 const wsman_class_t manageability_service_class = {SERVICE_CLASS, SERVICE_URI, service_keys, 1,
                                                    service_superclasses};
 
-/* ---- the instance ----------------------------------------------------------------------------------------
- */
+/* ---- the instance ----------------------------------------------------------------------------------- */
 
 static const char *key_value(const wsman_request_t *request, const char *key)
 {
@@ -107,8 +106,7 @@ const wsman_class_t *manageability_service_reference(wsman_request_t *request, c
     return &manageability_service_class;
 }
 
-/* ---- UnlockSystems: reading the names --------------------------------------------------------------------
- */
+/* ---- UnlockSystems: reading the names --------------------------------------------------------------- */
 
 /* A text that may stand in a sentence: a caller's bytes are quoted only where they are short and harmless. */
 static const char *quotable(const char *text)
@@ -189,8 +187,7 @@ static const wsman_fault_t *read_names(const wsman_request_t *request, const wsm
     return NULL;
 }
 
-/* ---- UnlockSystems ---------------------------------------------------------------------------------------
- */
+/* ---- UnlockSystems ---------------------------------------------------------------------------------- */
 
 static void write_job_started(const wsman_request_t *request, const char *job, wsman_writer_t *answer)
 {
@@ -250,8 +247,7 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
     return NULL;
 }
 
-/* ---- GetUnlockedSystems ----------------------------------------------------------------------------------
- */
+/* ---- GetUnlockedSystems ----------------------------------------------------------------------------- */
 
 /* What GetUnlockedSystems may be asked. */
 typedef struct {

@@ -11,8 +11,7 @@
 #define JOB_ID_LENGTH 26
 #define SECURITY_PROFILE "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/"
 
-/* ---- enumeration: one way to keep contexts, whatever the class -------------------------------------------
- */
+/* ---- enumeration: one way to keep contexts, whatever the class -------------------------------------- */
 
 static const wsman_fault_t *context_open(wsman_request_t *request, const wsman_context_t *context,
                                          int expires, const char **id)
@@ -64,8 +63,7 @@ static const wsman_fault_t *context_release(wsman_request_t *request, const char
     return context_fault(request, jobs_context_release(with->store, with->caller, id, request->pool));
 }
 
-/* ---- enumeration: what there is of each class ------------------------------------------------------------
- */
+/* ---- enumeration: what there is of each class ------------------------------------------------------- */
 
 static const wsman_enumeration_source_t service_source = {
     manageability_service_list,
@@ -101,8 +99,7 @@ static const wsman_fault_t *release(wsman_request_t *request, wsman_writer_t *an
     return wsman_release(request, source_of(request), answer);
 }
 
-/* ---- the table -------------------------------------------------------------------------------------------
- */
+/* ---- the table -------------------------------------------------------------------------------------- */
 
 const wsman_operation_t manageability_operations[] = {
     {&manageability_service_class, WSMAN_ACTION_GET, manageability_service_get, 0},
@@ -139,8 +136,7 @@ manageability_context_t *manageability_context(const wsman_request_t *request)
     return request->context;
 }
 
-/* ---- from outcomes to faults -----------------------------------------------------------------------------
- */
+/* ---- from outcomes to faults ------------------------------------------------------------------------ */
 
 /* What a console is told; the store's own words go to the log only. */
 static const struct {
@@ -200,8 +196,7 @@ const wsman_fault_t *manageability_bad_parameter(const wsman_request_t *request,
     return wsman_fault(request->pool, WSMAN_FAULT_INVALID_PARAMETER, detail, "%s", reason);
 }
 
-/* ---- inputs and outputs of methods -----------------------------------------------------------------------
- */
+/* ---- inputs and outputs of methods ------------------------------------------------------------------ */
 
 const wsman_fault_t *manageability_input(const wsman_request_t *request, const char *method,
                                          const wsman_element_t **input)
@@ -231,8 +226,7 @@ void manageability_output(const wsman_request_t *request, wsman_writer_t *answer
     wsman_start_class(answer, request->class_->uri, apr_pstrcat(request->pool, method, "_OUTPUT", NULL));
 }
 
-/* ---- names of jobs ---------------------------------------------------------------------------------------
- */
+/* ---- names of jobs ---------------------------------------------------------------------------------- */
 
 const char *manageability_job_id(const char *instance_id)
 {

@@ -178,9 +178,9 @@ static void drop_seats(engine_t *engine)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     engine_t *engine = data;
+    (void)thread;
     event_base_loop(engine->base, EVLOOP_NO_EXIT_ON_EMPTY);
     drop_seats(engine);
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 

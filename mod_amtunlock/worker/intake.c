@@ -265,6 +265,7 @@ static void one_round(intake_t *intake, apr_pool_t *pool)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     intake_t *intake = data;
+    (void)thread;
     apr_pool_t *pool = NULL;
     if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
         return NULL;
@@ -276,7 +277,6 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     setup_drop(intake->setup);
     apr_pool_destroy(pool);
     atomic_store(&intake->ended, 1);
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 

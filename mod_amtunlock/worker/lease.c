@@ -138,6 +138,7 @@ static apr_interval_time_t renew(leases_t *leases, apr_pool_t *pool)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     leases_t *leases = data;
+    (void)thread;
     apr_pool_t *pool = NULL;
     if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
         return NULL;
@@ -147,7 +148,6 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         waker_wait(&leases->waker, next);
     }
     apr_pool_destroy(pool);
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 

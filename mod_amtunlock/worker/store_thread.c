@@ -255,6 +255,7 @@ static void rest(store_t *store, int done)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     store_t *store = data;
+    (void)thread;
     apr_pool_t *pool = NULL;
     if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
         return NULL;
@@ -267,7 +268,6 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     }
     commit(store); /* withdrawals of the last batch */
     apr_pool_destroy(pool);
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 

@@ -111,6 +111,7 @@ static void block_signals(sigset_t *signals)
     sigaddset(signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on files must show as an audit record that cannot be written, not as death */
 }
 
 /* What must be before anything else: NULL, or why the worker cannot begin. */

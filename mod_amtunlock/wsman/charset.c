@@ -212,10 +212,11 @@ static apr_status_t decode_unit(wsman_decoder_t *decoder, apr_uint32_t unit, cha
 static apr_status_t decode_byte(wsman_decoder_t *decoder, unsigned char byte, char **out)
 {
     apr_uint32_t code;
-    int step;
 
     if (decoder->encoding.charset == WSMAN_UTF8) {
-        if ((step = wsman_utf8_step(&decoder->utf8, byte, &code)) > 0)
+        int step = wsman_utf8_step(&decoder->utf8, byte, &code);
+
+        if (step > 0)
             *out = utf8_put(*out, code);
         return step < 0 ? APR_EINVAL : APR_SUCCESS;
     }

@@ -266,14 +266,16 @@ static const wsman_fault_t *open_context(wsman_request_t *request, const wsman_e
                                          const enumerate_t *asked, const apr_array_header_t *items, int sent,
                                          const char **id)
 {
-    wsman_context_t context = {.resource_uri = request->envelope->resource_uri, .mode = asked->mode};
+    wsman_context_t *context = apr_pcalloc(request->pool, sizeof(*context));
 
     if (asked->optimized && sent == items->nelts)
         return NULL;
-    context.items = apr_array_make(request->pool, items->nelts - sent + 1, sizeof(const char *));
+    context->resource_uri = request->envelope->resource_uri;
+    context->mode = asked->mode;
+    context->items = apr_array_make(request->pool, items->nelts - sent + 1, sizeof(const char *));
     for (int i = sent; i < items->nelts; i++)
-        APR_ARRAY_PUSH(context.items, const char *) = APR_ARRAY_IDX(items, i, const char *);
-    return source->context_open(request, &context, asked->expires, id);
+        APR_ARRAY_PUSH(context->items, const char *) = APR_ARRAY_IDX(items, i, const char *);
+    return source->context_open(request, context, asked->expires, id);
 }
 
 /* The items that travel with the answer to Enumerate itself (DSP0226 8.2.3). */
@@ -373,7 +375,7 @@ static const wsman_fault_t *read_pull(const wsman_request_t *request, const char
         return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "MaxCharacters is not a number above 0.");
     if (most / ROOM_OF_ITEM < (apr_uint64_t)*count)
-        *count = most < 2 * ROOM_OF_ITEM ? 1 : (int)(most / ROOM_OF_ITEM);
+        *count = most < ROOM_OF_ITEM ? 1 : (int)(most / ROOM_OF_ITEM);
     return NULL;
 }
 

@@ -83,13 +83,14 @@ static const struct {
 wsman_fault_t *wsman_fault(apr_pool_t *pool, wsman_fault_e kind, const char *detail, const char *format, ...)
 {
     wsman_fault_t *fault = apr_pcalloc(pool, sizeof(*fault));
-    va_list arguments;
 
     fault->kind = kind;
     fault->detail = detail;
     fault->status = kinds[kind].status;
     fault->reason = kinds[kind].sentence;
     if (format != NULL) {
+        va_list arguments;
+
         va_start(arguments, format);
         /* whatever the sentence quotes, the fault itself can be written */
         fault->reason = wsman_make_xml_text(apr_pvsprintf(pool, format, arguments), pool);

@@ -3,19 +3,15 @@
 #include "digest.h"
 #include "http_head.h"
 #include "log.h"
-#include "tls.h"
+#include "stream.h"
 #include "wsman.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #define IDLE_SECONDS 60
 #define LINGER_SECONDS 2
@@ -95,12 +91,9 @@ static void arm_ms(struct connection *c, unsigned ms)
 static void linger(struct connection *c)
 {
     const struct timeval wait = {LINGER_SECONDS, 0};
-    SSL *ssl = c->tls ? bufferevent_openssl_get_ssl(c->stream) : NULL;
 
     c->state = LINGERING;
-    if (ssl)
-        SSL_shutdown(ssl);
-    shutdown(bufferevent_getfd(c->stream), SHUT_WR);
+    stream_finish(c->stream);
     bufferevent_set_timeouts(c->stream, &wait, NULL);
 }
 
@@ -445,46 +438,24 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
         free_connection(c);
         return;
     }
-    log_event(c->pc->fqdn, "tls",
-              json_pack("{s:s}", "version", SSL_get_version(bufferevent_openssl_get_ssl(stream))));
-}
-
-static struct bufferevent *open_stream(struct pc *pc, int fd, bool tls)
-{
-    SSL *ssl = tls ? tls_accept(pc) : NULL;
-    struct bufferevent *stream;
-
-    if (!tls)
-        return bufferevent_socket_new(loop, fd, BEV_OPT_CLOSE_ON_FREE);
-    if (!ssl)
-        return NULL;
-    stream = bufferevent_openssl_socket_new(loop, fd, ssl, BUFFEREVENT_SSL_ACCEPTING,
-                                            BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
-    if (stream)
-        bufferevent_openssl_set_allow_dirty_shutdown(stream, 1);
-    else
-        SSL_free(ssl);
-    return stream;
+    stream_note_tls(c->pc, stream);
 }
 
 void http_accept(struct pc *pc, int fd, bool tls)
 {
     const struct timeval idle = {IDLE_SECONDS, 0};
-    struct connection *c = calloc(1, sizeof(*c));
-    int on = 1;
+    struct bufferevent *stream = stream_open(loop, pc, fd, tls);
+    struct connection *c = stream ? calloc(1, sizeof(*c)) : NULL;
 
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (c) {
+    if (c)
         c->answer = evbuffer_new();
-        c->stream = c->answer ? open_stream(pc, fd, tls) : NULL;
-    }
-    if (!c || !c->stream) {
-        if (c && c->answer)
-            evbuffer_free(c->answer);
+    if (!c || !c->answer) {
         free(c);
-        close(fd);
+        if (stream)
+            bufferevent_free(stream);
         return;
     }
+    c->stream = stream;
     c->pc = pc;
     c->tls = tls;
     event_assign(&c->timer, loop, -1, 0, on_timer, c);

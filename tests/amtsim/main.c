@@ -6,6 +6,8 @@
 #include "log.h"
 #include "options.h"
 #include "probe.h"
+#include "prompt.h"
+#include "redirection.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -15,9 +17,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct port plain_ports[] = {{16992, false, http_accept}};
-static const struct port tls_ports[] = {{16993, true, http_accept}};
-#define PORT_COUNT 1
+static const struct port plain_ports[] = {{16992, false, http_accept},
+                                          {PORT_REDIRECTION, false, redirection_accept}};
+static const struct port tls_ports[] = {{16993, true, http_accept},
+                                        {PORT_REDIRECTION_TLS, true, redirection_accept}};
+#define PORT_COUNT 2
 
 /* Takes the range, or in auto mode the first block that nobody else has. */
 static int open_fleet(struct event_base *base, struct fleet *fleet, struct options *options)
@@ -85,21 +89,44 @@ static int open_everything(struct event_base *base, struct fleet *fleet, struct 
     return control_open(base, fleet, options->control);
 }
 
+static void on_os_up(struct pc *pc)
+{
+    probe_open(pc);
+    prompt_login(pc);
+}
+
+static void stop_pcs(struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->count; i++) {
+        probe_close(&fleet->pcs[i]);
+        prompt_free(&fleet->pcs[i]);
+    }
+}
+
 static int run(struct event_base *base, struct options *options)
 {
-    static const struct pc_hooks hooks = {.os_up = probe_open, .os_down = probe_close};
+    static const struct pc_hooks hooks = {
+        .os_up = on_os_up,
+        .os_down = probe_close,
+        .redirected = redirection_is_open,
+        .booting = prompt_boot,
+        .prompt = prompt_ask,
+        .power_gone = prompt_stop,
+    };
     struct fleet fleet = {0};
     int failure;
 
     pc_setup(base, &hooks);
     probe_setup(base);
+    prompt_setup(base);
     http_setup(base);
+    redirection_setup(base);
     failure = open_everything(base, &fleet, options) || serve(base);
     control_close();
     http_close_all();
+    redirection_close_all();
     listen_close(fleet.pcs, fleet.count);
-    for (unsigned i = 0; i < fleet.count; i++)
-        probe_close(&fleet.pcs[i]);
+    stop_pcs(&fleet);
     tls_free(fleet.pcs, fleet.count);
     fleet_free(&fleet);
     log_close();

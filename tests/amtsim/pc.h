@@ -92,9 +92,10 @@ struct enumeration {
 /* In which way a certificate is wrong. */
 enum wrong_certificate { CERTIFICATE_SELF_SIGNED, CERTIFICATE_WRONG_NAME, CERTIFICATE_EXPIRED };
 
-struct listeners;   /* listen.h */
-struct probe;       /* probe.h */
-struct redirection; /* the sessions on 16994/16995 */
+struct listeners; /* listen.h */
+struct probe;     /* probe.h */
+struct session;   /* session.h */
+struct console;   /* prompt.h */
 
 struct pc {
     const struct options *options;
@@ -143,7 +144,8 @@ struct pc {
     unsigned long connections, requests, power_requests, boots;
     struct listeners *listeners;
     struct probe *probe;
-    struct redirection *session;
+    struct session *sol, *ider; /* open or being opened */
+    struct console *console;
 
     bool disk_unlocked;
     bool changing;          /* an accepted power request has not completed yet */
@@ -160,7 +162,7 @@ struct pc_hooks {
     void (*os_down)(struct pc *pc);          /* it does not any more */
     bool (*redirected)(const struct pc *pc); /* a SOL or IDE-R session is open */
     void (*booting)(struct pc *pc);          /* power came, or a warm start: pc->booted says with what */
-    void (*prompt)(struct pc *pc);           /* it waits for a passphrase */
+    void (*prompt)(struct pc *pc);           /* its disk is locked and it wants a passphrase */
     void (*power_gone)(struct pc *pc);       /* off or asleep: whatever ran on it is gone */
 };
 

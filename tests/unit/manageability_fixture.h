@@ -52,10 +52,12 @@ request_t job_method(const char *job, const char *method, const char *input);
 /* A Get of this job, or another action of WS-Transfer. */
 request_t job_request(const char *job, const char *action);
 
-/* <p:systems> for each name; ends with NULL. */
-const char *names_xml(const char *first, ...) __attribute__((sentinel));
-/* The InstanceID of a job for these names; ends with NULL. */
-const char *unlock(const jobs_caller_t *caller, const char *first, ...) __attribute__((sentinel));
+/* A list of names for the two below. */
+#define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
+/* <p:systems> for each name. */
+const char *names_xml(const char *const *names);
+/* The InstanceID of a job of this caller (NULL: alice) for these names. */
+const char *unlock(const jobs_caller_t *caller, const char *const *names);
 /* The InstanceID in an UnlockSystems_OUTPUT. */
 const char *job_of_output(const wsman_element_t *output);
 

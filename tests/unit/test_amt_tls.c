@@ -13,7 +13,7 @@
 #include "amt_certificate.h"
 #include "amt_rig.h"
 
-enum { DAY = 24 * 60 * 60 };
+#define DAY (24L * 60 * 60)
 
 static char folder[] = "/tmp/amtunlock-tls-XXXXXX";
 static char ca_file[sizeof(folder) + 16];
@@ -217,6 +217,32 @@ static void test_line_that_breaks_in_the_handshake(void **state)
     }
 }
 
+/* The 401 closes the connection; the next one takes up the session, whoever vouched for it. */
+static void test_session_is_taken_up(void **state)
+{
+    char pin[65];
+    amt_target_t trusts[] = {by_ca, {.tls = AMT_TLS_PIN, .pin = pin}};
+    certificate_t device;
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    certificate_pin(pin, &device);
+    for (size_t i = 0; i < sizeof(trusts) / sizeof(trusts[0]); i++) {
+        SSL_CTX *ctx = certificate_server(&device, TLS1_2_VERSION);
+        amt_power_t power;
+        rig_t rig;
+
+        rig_up_tls(&rig, rows, ROWS, ctx, &trusts[i]);
+        rig_read_power(&rig, &power);
+        assert_int_equal(rig.status, AMT_OK);
+        assert_int_equal(peer_connections(rig.peer), 2);
+        assert_int_equal(SSL_CTX_sess_hits(ctx), 1);
+        rig_down(&rig);
+        SSL_CTX_free(ctx);
+    }
+    certificate_free(&device);
+}
+
 /* ---- what is said in the hello
  * ------------------------------------------------------------------------------ */
 
@@ -231,7 +257,7 @@ static int note_hello(SSL *ssl, int *alert, void *baton)
     const unsigned char *bytes;
     size_t length;
 
-    (void)alert;
+    *alert = SSL_AD_INTERNAL_ERROR;
     hello->alpn =
         SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &bytes, &length);
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &length) && length > 5) {
@@ -272,6 +298,7 @@ int main(void)
         cmocka_unit_test(test_not_the_pinned_one),
         cmocka_unit_test(test_old_versions_only_where_allowed),
         cmocka_unit_test(test_line_that_breaks_in_the_handshake),
+        cmocka_unit_test(test_session_is_taken_up),
         cmocka_unit_test(test_hello_names_the_fqdn),
     };
 

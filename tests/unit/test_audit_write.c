@@ -126,7 +126,7 @@ static const char *content(const fixture_t *fixture, const char *name)
     char *text = apr_pcalloc(fixture->pool, 100000);
 
     assert_non_null(file);
-    fread(text, 1, 99999, file);
+    text[fread(text, 1, 99999, file)] = '\0';
     fclose(file);
     return text;
 }
@@ -301,7 +301,7 @@ static void test_last_line_changed(void **state)
     add(fixture, "honest", 1);
     commit(fixture);
     text = apr_pstrdup(fixture->pool, content(fixture, fixture->file));
-    memcpy(strstr(text, "honest"), "forged", 6);
+    strstr(text, "honest")[0] = 'H';
     file = fopen(fixture->file, "w");
     fputs(text, file);
     fclose(file);

@@ -1,5 +1,6 @@
 /* Text of directives' arguments: what is taken, and what the sentence says of what is not. */
-#include "httpd/arguments.c" /* the one file of that room that needs no httpd */
+/* The one file of that room that needs no httpd, and no library holds it. */
+#include "httpd/arguments.c" /* NOLINT(bugprone-suspicious-include) */
 
 #include <apr_general.h>
 #include <setjmp.h>

@@ -193,12 +193,11 @@ static void test_no_groups_at_all(void **state)
 static void test_forms_of_files(void **state)
 {
     static const char *const forms[] = {
-        "fqdn,probe\na.example,22\nb.example,23\n",       /* LF */
-        "fqdn,probe\r\na.example,22\r\nb.example,23\r\n", /* CRLF */
-        "fqdn,probe\na.example,22\nb.example,23",         /* no last line end */
-        "\xef\xbb\xbf"
-        "fqdn,probe\na.example,22\nb.example,23\n", /* byte order mark */
-        "probe,fqdn\n22,a.example\n23,b.example\n", /* any order */
+        "fqdn,probe\na.example,22\nb.example,23\n",                /* LF */
+        "fqdn,probe\r\na.example,22\r\nb.example,23\r\n",          /* CRLF */
+        "fqdn,probe\na.example,22\nb.example,23",                  /* no last line end */
+        "\xef\xbb\xbf\x66qdn,probe\na.example,22\nb.example,23\n", /* byte order mark */
+        "probe,fqdn\n22,a.example\n23,b.example\n",                /* any order */
         "\"fqdn\",\"probe\"\n\"a.example\",\"22\"\n\"b.example\",23\n",
         "\n\nFQDN , Probe\n\n a.example , 22\n   \nb.example,23\n\n", /* blanks */
     };
@@ -411,7 +410,8 @@ static void test_line_length(void **state)
     assert_refused(fixture, 2, "longer than 4096 bytes");
 
     text[5 + 4096 + 1] = ' ';
-    memcpy(text + big - 11, "\nb.example\n", 11);
+    text[big - 11] = '\n';
+    text[big - 1] = '\n';
     load_bytes(fixture, text, big);
     assert_refused(fixture, 2, "longer than 4096 bytes");
     load_bytes(fixture, text, big - 11);

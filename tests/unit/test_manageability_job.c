@@ -21,12 +21,11 @@ static void finish_next(jobs_reason_e reason)
     finish_task(&task, reason);
 }
 
-/* ---- the instance ----------------------------------------------------------------------------------------
- */
+/* ---- the instance ----------------------------------------------------------------------------------- */
 
 static void a_new_job_has_not_begun(void **state)
 {
-    const char *id = unlock(NULL, "pc1.example", "pc2.example", NULL);
+    const char *id = unlock(NULL, NAMES("pc1.example", "pc2.example"));
     const wsman_element_t *job = get(id);
     const char *last = "";
 
@@ -52,7 +51,7 @@ static void a_new_job_has_not_begun(void **state)
 
 static void a_running_job_tells_how_far_it_is(void **state)
 {
-    const char *id = unlock(NULL, "pc1.example", "pc2.example", "nowhere.example", NULL);
+    const char *id = unlock(NULL, NAMES("pc1.example", "pc2.example", "nowhere.example"));
     const wsman_element_t *job;
     jobs_task_t task = claim_task();
 
@@ -71,7 +70,7 @@ static void a_running_job_tells_how_far_it_is(void **state)
 
 static void a_job_without_a_failure_is_completed_and_well(void **state)
 {
-    const char *id = unlock(NULL, "pc1.example", NULL);
+    const char *id = unlock(NULL, NAMES("pc1.example"));
     const wsman_element_t *job;
 
     (void)state;
@@ -87,7 +86,7 @@ static void a_job_without_a_failure_is_completed_and_well(void **state)
 
 static void a_job_with_a_failure_is_completed_with_an_error(void **state)
 {
-    const char *id = unlock(NULL, "pc1.example", "nowhere.example", NULL);
+    const char *id = unlock(NULL, NAMES("pc1.example", "nowhere.example"));
     const wsman_element_t *job;
 
     (void)state;
@@ -102,7 +101,7 @@ static void a_job_with_a_failure_is_completed_with_an_error(void **state)
 
 static void no_such_job_for_anybody_else(void **state)
 {
-    const char *id = unlock(NULL, "pc1.example", NULL);
+    const char *id = unlock(NULL, NAMES("pc1.example"));
     request_t requests[] = {
         job_request(id, WSMAN_ACTION_GET),
         job_request(id, WSMAN_ACTION_DELETE),
@@ -121,8 +120,7 @@ static void no_such_job_for_anybody_else(void **state)
     assert_string_equal(property(get(id), "JobState"), "2");
 }
 
-/* ---- RequestStateChange ----------------------------------------------------------------------------------
- */
+/* ---- RequestStateChange ----------------------------------------------------------------------------- */
 
 static const char *change(const char *id, const char *input)
 {
@@ -131,7 +129,7 @@ static const char *change(const char *id, const char *input)
 
 static void terminate_ends_what_has_not_begun(void **state)
 {
-    const char *id = unlock(NULL, "pc1.example", "pc2.example", NULL);
+    const char *id = unlock(NULL, NAMES("pc1.example", "pc2.example"));
     const wsman_element_t *job;
 
     (void)state;
@@ -160,7 +158,7 @@ static void other_states_are_answered_by_their_return_values(void **state)
         {"<p:RequestedState>4</p:RequestedState><p:TimeoutPeriod>00000000000000.000000:000</p:TimeoutPeriod>",
          "0"},
     };
-    const char *id = unlock(NULL, "pc1.example", NULL);
+    const char *id = unlock(NULL, NAMES("pc1.example"));
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -170,7 +168,7 @@ static void other_states_are_answered_by_their_return_values(void **state)
 
 static void a_state_change_without_a_state_is_refused(void **state)
 {
-    const char *id = unlock(NULL, "pc1.example", NULL);
+    const char *id = unlock(NULL, NAMES("pc1.example"));
 
     (void)state;
     refused(job_method(id, "RequestStateChange", NULL), WSMAN_FAULT_INVALID_PARAMETER, "MissingValues");
@@ -181,8 +179,7 @@ static void a_state_change_without_a_state_is_refused(void **state)
             WSMAN_FAULT_INVALID_PARAMETER, "InvalidValue");
 }
 
-/* ---- GetErrors -------------------------------------------------------------------------------------------
- */
+/* ---- GetErrors -------------------------------------------------------------------------------------- */
 
 static const char *error_text(const wsman_element_t *error, const char *name)
 {
@@ -191,7 +188,7 @@ static const char *error_text(const wsman_element_t *error, const char *name)
 
 static void errors_say_which_why_and_what_to_do(void **state)
 {
-    const char *id = unlock(NULL, "PC1.example", "vault.example", "nowhere.example", NULL);
+    const char *id = unlock(NULL, NAMES("PC1.example", "vault.example", "nowhere.example"));
     const wsman_element_t *output, *error;
 
     (void)state;
@@ -212,7 +209,7 @@ static void errors_say_which_why_and_what_to_do(void **state)
 /* A PC that this caller may not unlock and one that is not there differ in the name only. */
 static void forbidden_and_unknown_are_told_alike(void **state)
 {
-    const char *id = unlock(NULL, "vault.example", "nowhere.example", NULL);
+    const char *id = unlock(NULL, NAMES("vault.example", "nowhere.example"));
     const wsman_element_t *first =
         wsman_child(answered(job_method(id, "GetErrors", NULL)), JOB_URI, "Errors");
     const wsman_element_t *second = wsman_next_same(first);
@@ -231,12 +228,11 @@ static void forbidden_and_unknown_are_told_alike(void **state)
     assert_null(wsman_next_same(second));
 }
 
-/* ---- Delete and enumeration ------------------------------------------------------------------------------
- */
+/* ---- Delete and enumeration ------------------------------------------------------------------------- */
 
 static void only_a_finished_job_can_be_deleted(void **state)
 {
-    const char *id = unlock(NULL, "pc1.example", NULL);
+    const char *id = unlock(NULL, NAMES("pc1.example"));
 
     (void)state;
     refused(job_request(id, WSMAN_ACTION_DELETE), WSMAN_FAULT_CONCURRENCY, NULL);
@@ -253,10 +249,10 @@ static request_t enumeration(const char *uri, const char *action, const char *bo
 static void a_caller_sees_its_own_jobs(void **state)
 {
     const char *classes[] = {JOB_URI, WSMAN_URI_CIM_CLASS "CIM_Job"};
-    const char *mine = unlock(NULL, "pc1.example", NULL);
+    const char *mine = unlock(NULL, NAMES("pc1.example"));
 
     (void)state;
-    unlock(&fixture.mallory, "vault.example", NULL);
+    unlock(&fixture.mallory, NAMES("vault.example"));
     for (int i = 0; i < 2; i++) {
         const wsman_element_t *response =
             answered(enumeration(classes[i], WSMAN_ACTION_ENUMERATE,
@@ -286,7 +282,7 @@ static const char *open_enumeration(void)
 
 static void jobs_are_pulled_one_by_one(void **state)
 {
-    const char *jobs[] = {unlock(NULL, "a.x", NULL), unlock(NULL, "b.x", NULL)};
+    const char *jobs[] = {unlock(NULL, NAMES("a.x")), unlock(NULL, NAMES("b.x"))};
     const char *context = open_enumeration();
     int seen = 0;
 
@@ -308,8 +304,8 @@ static void a_context_is_its_callers_alone(void **state)
     request_t foreign;
 
     (void)state;
-    unlock(NULL, "a.x", NULL);
-    unlock(NULL, "b.x", NULL);
+    unlock(NULL, NAMES("a.x"));
+    unlock(NULL, NAMES("b.x"));
     foreign = enumeration(JOB_URI, WSMAN_ACTION_PULL, pull_body(open_enumeration()));
     foreign.caller = &fixture.mallory;
     refused(foreign, WSMAN_FAULT_ENUMERATION_CONTEXT, NULL);
@@ -319,8 +315,8 @@ static void a_caller_has_so_many_contexts(void **state)
 {
     (void)state;
     fixture.settings.max_contexts = 1;
-    unlock(NULL, "a.x", NULL);
-    unlock(NULL, "b.x", NULL);
+    unlock(NULL, NAMES("a.x"));
+    unlock(NULL, NAMES("b.x"));
     open_enumeration();
     refused(enumeration(JOB_URI, WSMAN_ACTION_ENUMERATE, "<wsen:Enumerate/>"), WSMAN_FAULT_QUOTA_LIMIT, NULL);
 }

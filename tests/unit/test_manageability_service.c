@@ -22,8 +22,7 @@ static const char *selectors(const char *name, const char *system)
         "</wsman:Selector></wsman:SelectorSet>", NULL);
 }
 
-/* ---- the instance ----------------------------------------------------------------------------------------
- */
+/* ---- the instance ----------------------------------------------------------------------------------- */
 
 static void the_service_tells_its_properties(void **state)
 {
@@ -53,7 +52,7 @@ static void a_right_selector_with_a_wrong_value_names_nothing(void **state)
     answered(request);
     request.selectors = selectors(name, "other.example");
     refused(request, WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI");
-    request = service_method("UnlockSystems", names_xml("pc1.example", NULL));
+    request = service_method("UnlockSystems", names_xml(NAMES("pc1.example")));
     request.selectors = selectors("other", "unlock.example");
     refused(request, WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI");
 }
@@ -75,8 +74,7 @@ static void the_service_is_found_under_its_base_class(void **state)
     }
 }
 
-/* ---- UnlockSystems ---------------------------------------------------------------------------------------
- */
+/* ---- UnlockSystems ---------------------------------------------------------------------------------- */
 
 static void names_that_are_none_are_refused(void **state)
 {
@@ -97,7 +95,7 @@ static void names_that_are_none_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         const char *reason =
-            refused(service_method("UnlockSystems", names_xml("pc1.example", bad[i].name, NULL)),
+            refused(service_method("UnlockSystems", names_xml(NAMES("pc1.example", bad[i].name))),
                     WSMAN_FAULT_INVALID_PARAMETER, "InvalidValue");
 
         if (!strstr(reason, bad[i].says) || !strstr(reason, "name 2")) {
@@ -119,11 +117,11 @@ static void a_name_may_be_long_but_not_longer(void **state)
         name[i] = '.';
     }
     name[254] = '\0';
-    reason = refused(service_method("UnlockSystems", names_xml(name, NULL)), WSMAN_FAULT_INVALID_PARAMETER,
+    reason = refused(service_method("UnlockSystems", names_xml(NAMES(name))), WSMAN_FAULT_INVALID_PARAMETER,
                      "InvalidValue");
     assert_non_null(strstr(reason, "253"));
     name[253] = '\0';
-    assert_non_null(unlock(NULL, name, NULL));
+    assert_non_null(unlock(NULL, NAMES(name)));
 }
 
 static void no_name_is_a_missing_value(void **state)
@@ -136,12 +134,12 @@ static void no_name_is_a_missing_value(void **state)
 static void the_maximum_is_named(void **state)
 {
     const char *reason =
-        refused(service_method("UnlockSystems", names_xml("a", "b", "c", "d", "e", "a", NULL)),
+        refused(service_method("UnlockSystems", names_xml(NAMES("a", "b", "c", "d", "e", "a"))),
                 WSMAN_FAULT_INVALID_PARAMETER, "InvalidValue");
 
     (void)state;
     assert_non_null(strstr(reason, "MaxSystemsPerRequest is 5"));
-    assert_non_null(unlock(NULL, "a", "b", "c", "d", "e", NULL));
+    assert_non_null(unlock(NULL, NAMES("a", "b", "c", "d", "e")));
 }
 
 static void any_one_parameter_name_will_do(void **state)
@@ -157,7 +155,7 @@ static void any_one_parameter_name_will_do(void **state)
 
 static void another_payload_is_refused(void **state)
 {
-    request_t request = service_method("UnlockSystems", names_xml("pc1.example", NULL));
+    request_t request = service_method("UnlockSystems", names_xml(NAMES("pc1.example")));
 
     (void)state;
     request.body = "<p:LockSystems_INPUT xmlns:p=\"" SERVICE_URI
@@ -170,7 +168,8 @@ static void another_payload_is_refused(void **state)
 
 static void an_unlock_is_answered_with_a_job(void **state)
 {
-    const wsman_element_t *output = answered(service_method("UnlockSystems", names_xml("pc1.example", NULL)));
+    const wsman_element_t *output =
+        answered(service_method("UnlockSystems", names_xml(NAMES("pc1.example"))));
 
     (void)state;
     assert_string_equal(output->ns, SERVICE_URI);
@@ -179,13 +178,13 @@ static void an_unlock_is_answered_with_a_job(void **state)
     assert_int_equal(strlen(job_of_output(output)), strlen("amtunlock:") + 26);
     assert_non_null(strstr(fixture.note, job_of_output(output)));
     fixture.settings.job_started = 0;
-    output = answered(service_method("UnlockSystems", names_xml("pc1.example", NULL)));
+    output = answered(service_method("UnlockSystems", names_xml(NAMES("pc1.example"))));
     assert_string_equal(property(output, "ReturnValue"), "0");
 }
 
 static const char *unlock_with_id(const char *message_id, const char *name)
 {
-    request_t request = service_method("UnlockSystems", names_xml(name, "pc2.example", NULL));
+    request_t request = service_method("UnlockSystems", names_xml(NAMES(name, "pc2.example")));
 
     request.message_id = message_id;
     return job_of_output(answered(request));
@@ -217,9 +216,9 @@ static void a_caller_over_its_limit_hears_so(void **state)
 {
     (void)state;
     fixture.settings.max_waiting_jobs = 1;
-    unlock(NULL, "pc1.example", NULL);
-    refused(service_method("UnlockSystems", names_xml("pc2.example", NULL)), WSMAN_FAULT_QUOTA_LIMIT, NULL);
-    assert_non_null(unlock(&fixture.mallory, "pc2.example", NULL));
+    unlock(NULL, NAMES("pc1.example"));
+    refused(service_method("UnlockSystems", names_xml(NAMES("pc2.example"))), WSMAN_FAULT_QUOTA_LIMIT, NULL);
+    assert_non_null(unlock(&fixture.mallory, NAMES("pc2.example")));
 }
 
 static void without_redis_a_caller_is_told_when_to_come_again(void **state)
@@ -228,7 +227,7 @@ static void without_redis_a_caller_is_told_when_to_come_again(void **state)
 
     (void)state;
     redis_server_kill(&fixture.server);
-    answer = ask(service_method("UnlockSystems", names_xml("pc1.example", NULL)));
+    answer = ask(service_method("UnlockSystems", names_xml(NAMES("pc1.example"))));
     assert_non_null(answer.fault);
     assert_int_equal(answer.fault->kind, WSMAN_FAULT_ENDPOINT_UNAVAILABLE);
     assert_int_equal(answer.fault->retry_after, 7);
@@ -237,8 +236,7 @@ static void without_redis_a_caller_is_told_when_to_come_again(void **state)
     answered((request_t){.uri = SERVICE_URI, .action = WSMAN_ACTION_GET});
 }
 
-/* ---- GetUnlockedSystems ----------------------------------------------------------------------------------
- */
+/* ---- GetUnlockedSystems ----------------------------------------------------------------------------- */
 
 static const char *reference_xml(const char *uri, const char *job)
 {
@@ -264,7 +262,7 @@ static const char *failed_of(const char *input)
 
 static void results_are_found_by_every_way_to_name_a_job(void **state)
 {
-    const char *job = unlock(NULL, "Nowhere.Example", "vault.example", NULL);
+    const char *job = unlock(NULL, NAMES("Nowhere.Example", "vault.example"));
     const char *reference = reference_xml(JOB_URI, job);
     const char *ways[] = {
         apr_pstrcat(fixture.pool, "<p:InstanceID>", job, "</p:InstanceID>", NULL),
@@ -278,7 +276,7 @@ static void results_are_found_by_every_way_to_name_a_job(void **state)
     (void)state;
     assert_string_equal(failed_of(NULL), "Nowhere.Example vault.example");
     assert_string_equal(failed_of(""), "Nowhere.Example vault.example");
-    unlock(NULL, "later.example", NULL);
+    unlock(NULL, NAMES("later.example"));
     assert_string_equal(failed_of(NULL), "later.example");
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         assert_string_equal(failed_of(ways[i]), "Nowhere.Example vault.example");
@@ -291,7 +289,7 @@ static void results_come_as_they_are_in_the_callers_spelling(void **state)
     jobs_task_t task;
 
     (void)state;
-    unlock(NULL, "PC1.example", "10.0.0.1", "pc2.example", NULL);
+    unlock(NULL, NAMES("PC1.example", "10.0.0.1", "pc2.example"));
     output = answered(service_method("GetUnlockedSystems", NULL));
     assert_string_equal(properties(output, "unlockedSystems"), "");
     task = claim_task();
@@ -306,7 +304,7 @@ static void results_come_as_they_are_in_the_callers_spelling(void **state)
 static void a_window_of_the_names_can_be_asked_for(void **state)
 {
     (void)state;
-    unlock(NULL, "a.x", "b.x", "c.x", "d.x", NULL);
+    unlock(NULL, NAMES("a.x", "b.x", "c.x", "d.x"));
     assert_string_equal(failed_of("<p:First>1</p:First><p:Count>2</p:Count>"), "b.x c.x");
     assert_string_equal(failed_of("<p:First>3</p:First>"), "d.x");
     assert_string_equal(failed_of("<p:Count>0</p:Count>"), "");
@@ -336,7 +334,7 @@ static void questions_that_make_no_sense_are_refused(void **state)
                     reference_xml(JOB_URI, "amtunlock:aaaaaaaaaaaaaaaaaaaaaaaaaa"), "</p:Job>", NULL);
 
     (void)state;
-    unlock(NULL, "a.x", NULL);
+    unlock(NULL, NAMES("a.x"));
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         refused(service_method("GetUnlockedSystems", bad[i].input), WSMAN_FAULT_INVALID_PARAMETER,
                 bad[i].detail);
@@ -347,7 +345,7 @@ static void questions_that_make_no_sense_are_refused(void **state)
 
 static void no_job_gone_and_anothers_look_alike(void **state)
 {
-    const char *job = unlock(&fixture.mallory, "pc1.example", NULL);
+    const char *job = unlock(&fixture.mallory, NAMES("pc1.example"));
     const char *ids[] = {job, "amtunlock:aaaaaaaaaaaaaaaaaaaaaaaaaa", "amtunlock:AAAA", "other", ""};
     const char *reason = NULL;
 

@@ -262,12 +262,11 @@ static void test_syntax_names_line_never_content(void **state)
 static void test_line_length(void **state)
 {
     fixture_t *fixture = *state;
-    char *text = apr_palloc(fixture->pool, 10000);
+    char *text = apr_pcalloc(fixture->pool, 10001);
     const char *error;
 
     memset(text, 'x', 10000);
-    memcpy(text, "# comment\n", 10);
-    memcpy(text + 10, "disk * ", 7);
+    text = apr_pstrcat(fixture->pool, "# comment\n", "disk * ", text, NULL);
     text[10 + 4095] = '\n';
     write_bytes(fixture, text, 10 + 4096);
     assert_null(open_path(fixture, fixture->file));

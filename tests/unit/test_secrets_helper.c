@@ -76,7 +76,7 @@ static const char *read_notes(const fixture_t *fixture)
     char *text = apr_pcalloc(fixture->pool, 4096);
 
     assert_non_null(file);
-    fread(text, 1, 4095, file);
+    text[fread(text, 1, 4095, file)] = '\0';
     fclose(file);
     return text;
 }
@@ -245,7 +245,7 @@ static void test_signals_are_normal(void **state)
     sigaddset(&blocked, SIGTERM);
     sigprocmask(SIG_BLOCK, &blocked, &before);
     signal(SIGUSR1, SIG_IGN);
-    write_helper(fixture, "grep -E '^Sig(Blk|Ign)' /proc/$$/status >\"$notes\"; echo passphrase=p");
+    write_helper(fixture, "echo passphrase=p; exec grep -E '^Sig(Blk|Ign)' /proc/self/status >\"$notes\"");
     assert_int_equal(ask(fixture, SECRETS_DISK, LIMIT), APR_SUCCESS);
     sigprocmask(SIG_SETMASK, &before, NULL);
     signal(SIGUSR1, SIG_DFL);

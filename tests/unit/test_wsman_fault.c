@@ -14,47 +14,47 @@
 /* What the standards say, apart from the room's own table. */
 static const struct {
     wsman_fault_e kind;
+    int status;
     const char *code;
     const char *subcode;
-    int status;
     const char *action;
 } expected[] = {
-    {WSMAN_FAULT_VERSION_MISMATCH, "VersionMismatch", "", 500, WSMAN_URI_WSA "/fault"},
-    {WSMAN_FAULT_MUST_UNDERSTAND, "MustUnderstand", "", 500, WSMAN_URI_WSA "/fault"},
+    {WSMAN_FAULT_VERSION_MISMATCH, 500, "VersionMismatch", "", WSMAN_URI_WSA "/fault"},
+    {WSMAN_FAULT_MUST_UNDERSTAND, 500, "MustUnderstand", "", WSMAN_URI_WSA "/fault"},
 #define WSMAN_ACTION "http://schemas.dmtf.org/wbem/wsman/1/wsman/fault"
-    {WSMAN_FAULT_SCHEMA_VALIDATION, "Sender", "wsman:SchemaValidationError", 400, WSMAN_ACTION},
-    {WSMAN_FAULT_HEADER_REQUIRED, "Sender", "wsa:MessageInformationHeaderRequired", 400,
+    {WSMAN_FAULT_SCHEMA_VALIDATION, 400, "Sender", "wsman:SchemaValidationError", WSMAN_ACTION},
+    {WSMAN_FAULT_HEADER_REQUIRED, 400, "Sender", "wsa:MessageInformationHeaderRequired",
      WSMAN_URI_WSA "/fault"},
-    {WSMAN_FAULT_HEADER_INVALID, "Sender", "wsa:InvalidMessageInformationHeader", 400,
+    {WSMAN_FAULT_HEADER_INVALID, 400, "Sender", "wsa:InvalidMessageInformationHeader",
      WSMAN_URI_WSA "/fault"},
-    {WSMAN_FAULT_ACTION_NOT_SUPPORTED, "Sender", "wsa:ActionNotSupported", 400, WSMAN_URI_WSA "/fault"},
-    {WSMAN_FAULT_DESTINATION_UNREACHABLE, "Sender", "wsa:DestinationUnreachable", 400,
+    {WSMAN_FAULT_ACTION_NOT_SUPPORTED, 400, "Sender", "wsa:ActionNotSupported", WSMAN_URI_WSA "/fault"},
+    {WSMAN_FAULT_DESTINATION_UNREACHABLE, 400, "Sender", "wsa:DestinationUnreachable",
      WSMAN_URI_WSA "/fault"},
-    {WSMAN_FAULT_ENDPOINT_UNAVAILABLE, "Receiver", "wsa:EndpointUnavailable", 500, WSMAN_URI_WSA "/fault"},
-    {WSMAN_FAULT_ACCESS_DENIED, "Sender", "wsman:AccessDenied", 403, WSMAN_ACTION},
-    {WSMAN_FAULT_CONCURRENCY, "Sender", "wsman:Concurrency", 400, WSMAN_ACTION},
-    {WSMAN_FAULT_ENCODING_LIMIT, "Sender", "wsman:EncodingLimit", 400, WSMAN_ACTION},
-    {WSMAN_FAULT_INTERNAL, "Receiver", "wsman:InternalError", 500, WSMAN_ACTION},
-    {WSMAN_FAULT_INVALID_OPTIONS, "Sender", "wsman:InvalidOptions", 400, WSMAN_ACTION},
-    {WSMAN_FAULT_INVALID_PARAMETER, "Sender", "wsman:InvalidParameter", 400, WSMAN_ACTION},
-    {WSMAN_FAULT_INVALID_SELECTORS, "Sender", "wsman:InvalidSelectors", 400, WSMAN_ACTION},
-    {WSMAN_FAULT_QUOTA_LIMIT, "Sender", "wsman:QuotaLimit", 400, WSMAN_ACTION},
-    {WSMAN_FAULT_TIMED_OUT, "Receiver", "wsman:TimedOut", 500, WSMAN_ACTION},
-    {WSMAN_FAULT_UNSUPPORTED_FEATURE, "Sender", "wsman:UnsupportedFeature", 400, WSMAN_ACTION},
-    {WSMAN_FAULT_INVALID_REPRESENTATION, "Sender", "wxf:InvalidRepresentation", 400, WSMAN_URI_WXF "/fault"},
-    {WSMAN_FAULT_CANNOT_PROCESS_FILTER, "Sender", "wsen:CannotProcessFilter", 400, WSMAN_URI_WSEN "/fault"},
-    {WSMAN_FAULT_ENUMERATION_CONTEXT, "Receiver", "wsen:InvalidEnumerationContext", 500,
+    {WSMAN_FAULT_ENDPOINT_UNAVAILABLE, 500, "Receiver", "wsa:EndpointUnavailable", WSMAN_URI_WSA "/fault"},
+    {WSMAN_FAULT_ACCESS_DENIED, 403, "Sender", "wsman:AccessDenied", WSMAN_ACTION},
+    {WSMAN_FAULT_CONCURRENCY, 400, "Sender", "wsman:Concurrency", WSMAN_ACTION},
+    {WSMAN_FAULT_ENCODING_LIMIT, 400, "Sender", "wsman:EncodingLimit", WSMAN_ACTION},
+    {WSMAN_FAULT_INTERNAL, 500, "Receiver", "wsman:InternalError", WSMAN_ACTION},
+    {WSMAN_FAULT_INVALID_OPTIONS, 400, "Sender", "wsman:InvalidOptions", WSMAN_ACTION},
+    {WSMAN_FAULT_INVALID_PARAMETER, 400, "Sender", "wsman:InvalidParameter", WSMAN_ACTION},
+    {WSMAN_FAULT_INVALID_SELECTORS, 400, "Sender", "wsman:InvalidSelectors", WSMAN_ACTION},
+    {WSMAN_FAULT_QUOTA_LIMIT, 400, "Sender", "wsman:QuotaLimit", WSMAN_ACTION},
+    {WSMAN_FAULT_TIMED_OUT, 500, "Receiver", "wsman:TimedOut", WSMAN_ACTION},
+    {WSMAN_FAULT_UNSUPPORTED_FEATURE, 400, "Sender", "wsman:UnsupportedFeature", WSMAN_ACTION},
+    {WSMAN_FAULT_INVALID_REPRESENTATION, 400, "Sender", "wxf:InvalidRepresentation", WSMAN_URI_WXF "/fault"},
+    {WSMAN_FAULT_CANNOT_PROCESS_FILTER, 400, "Sender", "wsen:CannotProcessFilter", WSMAN_URI_WSEN "/fault"},
+    {WSMAN_FAULT_ENUMERATION_CONTEXT, 500, "Receiver", "wsen:InvalidEnumerationContext",
      WSMAN_URI_WSEN "/fault"},
-    {WSMAN_FAULT_ENUMERATION_TIMED_OUT, "Receiver", "wsen:TimedOut", 500, WSMAN_URI_WSEN "/fault"},
-    {WSMAN_FAULT_EXPIRATION_TIME, "Sender", "wsen:InvalidExpirationTime", 400, WSMAN_URI_WSEN "/fault"},
-    {WSMAN_FAULT_EXPIRATION_TYPE, "Sender", "wsen:UnsupportedExpirationType", 400, WSMAN_URI_WSEN "/fault"},
-    {WSMAN_FAULT_FILTERING_NOT_SUPPORTED, "Sender", "wsen:FilteringNotSupported", 400,
+    {WSMAN_FAULT_ENUMERATION_TIMED_OUT, 500, "Receiver", "wsen:TimedOut", WSMAN_URI_WSEN "/fault"},
+    {WSMAN_FAULT_EXPIRATION_TIME, 400, "Sender", "wsen:InvalidExpirationTime", WSMAN_URI_WSEN "/fault"},
+    {WSMAN_FAULT_EXPIRATION_TYPE, 400, "Sender", "wsen:UnsupportedExpirationType", WSMAN_URI_WSEN "/fault"},
+    {WSMAN_FAULT_FILTERING_NOT_SUPPORTED, 400, "Sender", "wsen:FilteringNotSupported",
      WSMAN_URI_WSEN "/fault"},
-    {WSMAN_FAULT_FILTER_DIALECT, "Sender", "wsen:FilterDialectRequestedUnavailable", 400,
+    {WSMAN_FAULT_FILTER_DIALECT, 400, "Sender", "wsen:FilterDialectRequestedUnavailable",
      WSMAN_URI_WSEN "/fault"},
-    {WSMAN_FAULT_POLYMORPHISM, "Sender", "wsmb:PolymorphismModeNotSupported", 400,
+    {WSMAN_FAULT_POLYMORPHISM, 400, "Sender", "wsmb:PolymorphismModeNotSupported",
      "http://schemas.dmtf.org/wbem/wsman/1/cimbinding/fault"},
-    {WSMAN_FAULT_OTHER, "Receiver", "", 500, WSMAN_ACTION},
+    {WSMAN_FAULT_OTHER, 500, "Receiver", "", WSMAN_ACTION},
 };
 
 static void every_kind_is_in_the_table(void **state)
@@ -326,13 +326,29 @@ static void long_reasons_are_cut(void **state)
     char *text = apr_palloc(*state, 3001);
     const wsman_fault_t *fault;
 
-    for (int i = 0; i < 1500; i++)
+    for (size_t i = 0; i < 1500; i++)
         memcpy(text + 2 * i, "\xC3\xA9", 2);
     text[3000] = '\0';
     fault = from_device("", apr_pstrcat(*state, "<a:Reason><a:Text>x", text, "</a:Text></a:Reason>", NULL),
                         *state);
     assert_int_equal(strlen(fault->reason), 503);
     assert_string_equal(fault->reason + 499, "?...");
+}
+
+/* A device is not trusted with an operator's terminal: CSI is a single character of C1. */
+static void words_of_a_device_give_no_orders(void **state)
+{
+    const wsman_fault_t *fault = from_device(
+        "<a:Value>a:Sender</a:Value><a:Subcode><a:Value>c:A\xC2\x9B"
+        "B</a:Value></a:Subcode>",
+        "<a:Reason><a:Text>\xC2\x9B"
+        "2J\x7F "
+        "\xC2\xA0\xC3\x9B</a:Text></a:Reason><a:Detail><c:FaultDetail>x/\xC2\x80</c:FaultDetail></a:Detail>",
+        *state);
+
+    assert_string_equal(fault->reason, "??2J? \xC2\xA0\xC3\x9B");
+    assert_string_equal(fault->subcode, "A??B");
+    assert_string_equal(fault->detail, "??");
 }
 
 static void subcodes_of_other_namespaces_are_not_ours(void **state)
@@ -350,13 +366,21 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(every_kind_is_in_the_table),  TEST(every_kind_survives_the_round_trip),
-        TEST(the_text_of_a_fault),         TEST(retry_after_is_milliseconds),
-        TEST(headers_are_named),           TEST(faults_can_always_be_written),
-        TEST(a_status_of_its_own_is_kept), TEST(a_device_refuses_a_resource),
-        TEST(a_device_gives_detail),       TEST(a_device_is_vague),
-        TEST(subcodes_may_nest),           TEST(a_device_says_when_to_come_back),
-        TEST(long_reasons_are_cut),        TEST(subcodes_of_other_namespaces_are_not_ours),
+        TEST(every_kind_is_in_the_table),
+        TEST(every_kind_survives_the_round_trip),
+        TEST(the_text_of_a_fault),
+        TEST(retry_after_is_milliseconds),
+        TEST(headers_are_named),
+        TEST(faults_can_always_be_written),
+        TEST(a_status_of_its_own_is_kept),
+        TEST(a_device_refuses_a_resource),
+        TEST(a_device_gives_detail),
+        TEST(a_device_is_vague),
+        TEST(subcodes_may_nest),
+        TEST(a_device_says_when_to_come_back),
+        TEST(long_reasons_are_cut),
+        TEST(words_of_a_device_give_no_orders),
+        TEST(subcodes_of_other_namespaces_are_not_ours),
     };
 
     return cmocka_run_group_tests(tests, fixture_group_setup, fixture_group_teardown);

@@ -248,7 +248,8 @@ static void bad_sequences_are_refused(void **state)
 
         if (fault == NULL || fault->kind != WSMAN_FAULT_ENCODING_LIMIT)
             fail_msg("case %zu: %s", i, fault == NULL ? "read" : fault->reason);
-        assert_string_equal(fault->detail, "CharacterSet");
+        else
+            assert_string_equal(fault->detail, "CharacterSet");
     }
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stack"))
 
 from amtu_stack.fleet import Fleet  # noqa: E402
-from amtu_stack.places import Places, build_folder  # noqa: E402
+from amtu_stack.places import ROLE_IDS, Places, Role, build_folder  # noqa: E402
 from amtu_stack.process import Failure, collect, start, tail, wait_until  # noqa: E402
 from amtu_stack.redis import Redis, RedisError  # noqa: E402
 from amtu_stack.worker import Worker  # noqa: E402
@@ -91,9 +91,12 @@ class Job:
 class Rig:
     """Redis, a simulated fleet, and any number of workers."""
 
-    def __init__(self, name, **options):
+    def __init__(self, name, one_user=False, **options):
+        """one_user: everything runs as whoever tests, who may then change the limits of a process."""
         self.options = Options(**options)
         self.places = BarePlaces(build_folder() / "unlock-tests" / name)
+        if one_user:
+            self.places.roles = {role: Role(role) for role in ROLE_IDS}
         self.redis = Redis(self.places)
         self.fleet = Fleet(self.places, self.options)
         self.workers = []
@@ -116,8 +119,10 @@ class Rig:
         collect()
         for worker in self.workers:
             for name in ("worker.log", "audit.jsonl"):
-                if (worker.folder / name).exists():
-                    shutil.copy(worker.folder / name, self.places.logs / f"{worker.name}-{name}")
+                kept = worker.folder / name
+                # Only what is a file in truth: a test may have put a link to a device here, and that never ends.
+                if kept.is_file() and not kept.is_symlink():
+                    shutil.copy(kept, self.places.logs / f"{worker.name}-{name}")
         self.places.remove()
 
     def _keep(self, process):
@@ -188,6 +193,17 @@ class Rig:
         return self.redis_call("FCALL_RO", "amtunlock_schema", 0)[1]
 
     # ---- the fleet's side -------------------------------------------------------------------------------
+
+    def break_pc(self, system, fault):
+        self._tell(system, fault, True)
+
+    def heal(self, system, fault):
+        self._tell(system, fault, False)
+
+    def _tell(self, system, fault, on):
+        answer = self.fleet.tell(do="fault", system=system, fault=fault, on=on)
+        if not answer.get("ok"):
+            raise Failure(f"amtsim does not take {fault}: {answer}")
 
     def events(self, system=None, event=None):
         return [one for one in self.fleet.events()

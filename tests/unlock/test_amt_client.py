@@ -164,6 +164,23 @@ def test_nonces_that_expire_before_the_power_request(fleet, pc):
     assert len(fleet.events(pc, "power")) == 1
 
 
+def test_a_power_request_takes_no_connection_that_idled(fleet, pc):
+    """Firmware may be closing such a one just now, and a close that crosses the body hides what became of it."""
+    client = fleet.client([pc], fleet.ca, "power", "wait", "power", "wait", "request-power=2")
+    connections = []
+    for _ in range(2):
+        assert json.loads(client.stdout.readline())["status"] == "ok"
+        connections.append(len(fleet.events(pc, "connection")))
+        time.sleep(4.2)  # the idle time itself is what is tested: more than 3 whole seconds
+        client.stdin.write("\n")
+        client.stdin.flush()
+    output, _ = client.communicate(timeout=SECONDS)
+    assert json.loads(output.splitlines()[0])["status"] == "ok"
+    connections.append(len(fleet.events(pc, "connection")))
+    assert connections == [2, 2, 3]
+    assert len(fleet.events(pc, "power")) == 1
+
+
 def test_a_wrong_password_is_tried_once(fleet, pc):
     [power] = fleet.run_one(pc, fleet.ca, "power", user=(pc["user"], "not " + pc["password"]))
     assert power["status"] == "auth-failed"

@@ -138,11 +138,16 @@ class Stack:
                           f"The end of {self.httpd.error_log}:\n{tail(self.httpd.error_log)}")
         for worker in self.workers:
             if not wait_until(worker.pids, 10):
-                raise Failure(f"{worker.name} is not running. The end of {worker.log}:\n{tail(worker.log)}")
+                raise Failure(f"{worker.name} is not running. The end of its log:\n{self._tail(worker)}")
         if not wait_until(self._workers_answer, 15, 0.05):
-            ends = "\n".join(tail(worker.log) for worker in self.workers)
+            ends = "\n".join(self._tail(worker) for worker in self.workers)
             raise Failure(f"the workers have not published {self.options.systems} systems. "
                           f"The ends of their logs:\n{ends}")
+
+    def _tail(self, worker):
+        """A worker that cannot read its settings has no log yet and writes to whoever started it."""
+        own = [log for log in (worker.log, self.places.log(worker.name)) if log.exists()]
+        return tail(own[0] if own else self.httpd.error_log)
 
     def _workers_answer(self):
         try:

@@ -66,10 +66,11 @@ class Worker:
         self.places.folder(f"{self.name}/state", role)
         password = self.redis.password_file("amtunlockd")
         secrets = self.places.write(self.folder / "secrets", self._secrets(), role, 0o600)
+        ca = self.places.write(self.folder / "amt-ca.pem", self.fleet.ca.read_text(), role)
         self.write_inventory(self.fleet.systems())
         self.places.write(self.config, CONFIGURATION.format(
             redis=self.redis.socket, password=password, inventory=self.inventory, secrets=secrets,
-            ca=self.fleet.ca, folder=self.folder, threads=self.options.threads, slots=max(2000, self.options.systems),
+            ca=ca, folder=self.folder, threads=self.options.threads, slots=max(2000, self.options.systems),
             auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout), role)
         self.places.link(f"{self.name}.log", self.log)
 

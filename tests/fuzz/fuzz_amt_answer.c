@@ -1,0 +1,131 @@
+/* Fuzzes what a device may answer, through every call: the first byte picks the call, the second the HTTP
+ * status, the rest is the body of each answer. Nothing goes over a network: the answer is handed to the call
+ * in libcurl's place.
+ */
+#include <apr_general.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "amt/call.h"
+#include "amt/device.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static apr_pool_t *pool;
+static struct event_base *base;
+static amt_device_t *device;
+
+static amt_identity_t identity;
+static amt_power_t power;
+static amt_boot_t boot;
+static int dones;
+
+/* The contract that callers rely on, whatever came. */
+static void done(void *baton, const amt_result_t *result)
+{
+    (void)baton;
+    dones++;
+    if (result->status == AMT_OK ? *result->text != '\0' : *result->text == '\0') {
+        abort();
+    }
+    for (const char *c = result->text; *c; c++) {
+        if (*c < ' ' || *c > '~') {
+            abort();
+        }
+    }
+    if (!memchr(identity.uuid, '\0', sizeof(identity.uuid)) ||
+        !memchr(boot.summary, '\0', sizeof(boot.summary)) ||
+        !memchr(identity.version, '\0', sizeof(identity.version))) {
+        abort();
+    }
+}
+
+/* So that what is left at the end is a leak. */
+static void end(void)
+{
+    apr_pool_destroy(pool);
+    event_base_free(base);
+}
+
+static void make_device(void)
+{
+    static const amt_target_t target = {.fqdn = "pc1.example.com",
+                                        .address = "127.0.0.1",
+                                        .tls = AMT_TLS_NONE,
+                                        .user = "user",
+                                        .password = "password"};
+    amt_loop_t *loop;
+
+    apr_initialize();
+    wsman_library_init();
+    apr_pool_create(&pool, NULL);
+    base = event_base_new();
+    atexit(end);
+    if (amt_library_init() != APR_SUCCESS || amt_loop_create(&loop, base, pool) != APR_SUCCESS ||
+        amt_device_create(&device, loop, &target, pool) != APR_SUCCESS) {
+        abort();
+    }
+}
+
+/* Ends the exchange under way with this answer; a call of several steps begins the next one. */
+static void answer(const uint8_t *data, size_t size, long http_status)
+{
+    amt_reply_t reply = {.status = AMT_OK,
+                         .acted = device->exchange.once,
+                         .http_status = http_status,
+                         .content_type = "application/soap+xml; charset=UTF-8",
+                         .bytes = (const char *)data,
+                         .length = size};
+
+    curl_multi_remove_handle(device->loop->multi, device->easy);
+    device->exchanging = 0;
+    device->exchange.done(device, &reply);
+}
+
+static void begin(int which)
+{
+    switch (which) {
+    case 0:
+        amt_read_identity(device, &identity, done, NULL);
+        break;
+    case 1:
+        amt_read_power(device, &power, done, NULL);
+        break;
+    case 2:
+        amt_request_power(device, 2, NULL, NULL, done, NULL);
+        break;
+    default:
+        amt_read_boot(device, &boot, done, NULL);
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const long statuses[] = {500, 503, 200, 400, 403}; /* '0' to '4' in the corpus */
+
+    if (!device) {
+        make_device();
+    }
+    if (size < 2) {
+        return 0;
+    }
+    dones = 0;
+    device->message_id = 0;
+    begin(data[0] % 4);
+    while (device->exchanging) {
+        answer(data + 2, size - 2, statuses[(data[1] + 2) % 5]);
+    }
+    if (device->boot) { /* what was read goes out again */
+        amt_clear_boot(device, NULL, NULL, done, NULL);
+        while (device->exchanging) {
+            answer(data + 2, size - 2, 200);
+        }
+    }
+    if (dones == 0 || device->call) {
+        abort();
+    }
+    return 0;
+}

@@ -1,0 +1,106 @@
+"""A graceful restart replaces the worker where what it was started from changed, and only there."""
+
+import os
+
+import pytest
+from amtu_stack.process import wait_until
+from conftest import _bring_up
+
+WITHIN = 20  # seconds
+
+
+@pytest.fixture(scope="module")
+def stack():
+    stack = _bring_up("replacement", systems=1, boot_seconds="1-1")
+    yield stack
+    stack.down()
+
+
+def only(stack):
+    assert wait_until(lambda: len(stack.workers[0].pids()) == 1, WITHIN), stack.workers[0].pids()
+    return stack.workers[0].pids()[0]
+
+
+def graceful(stack):
+    """Restarts, and waits until new children serve."""
+    before = set(stack.httpd.children())
+    stack.httpd.graceful()
+    assert wait_until(lambda: set(stack.httpd.children()) - before, WITHIN)
+
+
+def configured(stack, old, new):
+    text = stack.httpd.config.read_text()
+    assert old in text
+    stack.httpd.config.write_text(text.replace(old, new))
+
+
+def zombies(stack):
+    """Children of httpd that ended and that nobody has buried."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = open(f"/proc/{entry}/stat").read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] == "Z" and int(fields[1]) == stack.httpd.process.pid:
+            found.append(int(entry))
+    return found
+
+
+def test_unchanged(stack):
+    before = only(stack)
+    graceful(stack)
+    assert only(stack) == before
+
+
+def test_changed_settings(stack):
+    before = only(stack)
+    stack.workers[0].config.write_text(stack.workers[0].config.read_text() + "\n")
+    graceful(stack)
+    assert wait_until(lambda: stack.workers[0].pids() not in ([], [before]), WITHIN)
+    after = only(stack)
+    graceful(stack)
+    assert only(stack) == after, "once is enough"
+
+
+def test_changed_program(stack):
+    before = only(stack)
+    program = stack.places.program("amtunlockd")
+    copy = program.with_suffix(".new")
+    copy.write_bytes(program.read_bytes())
+    copy.chmod(0o755)
+    copy.rename(program)
+    graceful(stack)
+    assert wait_until(lambda: stack.workers[0].pids() not in ([], [before]), WITHIN)
+
+
+def test_off_ends_it_and_on_starts_it(stack):
+    before = only(stack)
+    configured(stack, "AMTUnlockWorker On", "AMTUnlockWorker Off")
+    graceful(stack)
+    assert wait_until(lambda: stack.workers[0].pids() == [], WITHIN)
+    configured(stack, "AMTUnlockWorker Off", "AMTUnlockWorker On")
+    graceful(stack)
+    assert only(stack) != before
+
+
+def test_program_that_cannot_be_run(stack):
+    """httpd serves on, says what is wrong, and does not try without a pause."""
+    program = stack.places.program("amtunlockd")
+    configured(stack, f"AMTUnlockWorkerProgram {program}", f"AMTUnlockWorkerProgram {program}.none")
+    start = stack.httpd.error_log.stat().st_size
+    graceful(stack)
+
+    def text():
+        with open(stack.httpd.error_log, errors="replace") as log:
+            log.seek(start)
+            return log.read()
+
+    assert wait_until(lambda: text().count("AMTU0103") >= 2, WITHIN)
+    assert "AMTU0028" in text() and "AMTU0100" in text()
+    assert text().count("AMTU0105") <= 3
+    assert wait_until(lambda: stack.httpd.answers(stack.kdc.cache("console")), 10)
+    assert wait_until(lambda: zombies(stack) == [], 10)
+    configured(stack, f"AMTUnlockWorkerProgram {program}.none", f"AMTUnlockWorkerProgram {program}")
+    graceful(stack)
+    only(stack)

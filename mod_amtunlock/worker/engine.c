@@ -13,7 +13,7 @@
 #include "worker/seat.h"
 
 /* What the allocator keeps for the next unlocks; more goes back to the system. */
-#define KEEP_FREE (4 * 1024 * 1024)
+#define KEEP_FREE ((apr_size_t)4 * 1024 * 1024)
 
 /* ---- the intake's side --------------------------------------------------------------------------------- */
 
@@ -120,7 +120,7 @@ static void open_mail(engine_t *engine)
 /* An unlock that ends leaves the ring at once, so the walk keeps the next one in hand. */
 static void tell_lost(engine_t *engine)
 {
-    seat_t *seat, *next;
+    seat_t *seat = NULL, *next = NULL;
     APR_RING_FOREACH_SAFE(seat, next, &engine->seats, seat_t, link)
     {
         if (atomic_load(&seat->lease.lost))
@@ -130,7 +130,7 @@ static void tell_lost(engine_t *engine)
 
 static void tell_drain(engine_t *engine, int draining)
 {
-    seat_t *seat, *next;
+    seat_t *seat = NULL, *next = NULL;
     engine->drained = draining;
     APR_RING_FOREACH_SAFE(seat, next, &engine->seats, seat_t, link)
     {

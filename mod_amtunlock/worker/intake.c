@@ -193,7 +193,7 @@ static void note_inventory(intake_t *intake, const jobs_result_t *result)
 /* Claimed from a Redis that was started anew in between: see note_run_id(). */
 static void give_back(intake_t *intake, const apr_array_header_t *tasks, apr_pool_t *pool)
 {
-    jobs_change_t **changes = apr_palloc(pool, sizeof(*changes) * (apr_size_t)(tasks->nelts + 1));
+    jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (apr_size_t)(tasks->nelts + 1));
     for (int i = 0; i < tasks->nelts; i++) {
         const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
         changes[i] = apr_pcalloc(pool, sizeof(**changes));

@@ -400,6 +400,8 @@ int worker_run(const char *file, apr_pool_t *pool)
     worker->file = file;
     worker->supervised = supervised != NULL && strcmp(supervised, "1") == 0;
     umask(027);
+    if (chdir("/") != 0)
+        return fail("the root directory cannot be entered");
     block_signals(&signals); /* before threads, so that they all inherit it */
     log_open("-", LOG_LEVEL_INFO);
     worker->first = first_setup(file, pool);

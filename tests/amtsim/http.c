@@ -14,13 +14,12 @@
 #include <time.h>
 
 #define IDLE_SECONDS 60
-#define LINGER_SECONDS 2
 #define CHUNK_MAX 0x400
 #define SLOW_PIECES 20
 #define SLOW_PIECE_MS 100
 #define ENDLESS_MS 20
 
-enum state { READING_HEAD, READING_BODY, ANSWERING, SENDING, LINGERING };
+enum state { READING_HEAD, READING_BODY, ANSWERING, SENDING };
 
 struct connection {
     struct connection *next, **link; /* the list of all, and where it points here */
@@ -57,17 +56,25 @@ static void release_device(struct connection *c)
     c->holds_device = false;
 }
 
-static void free_connection(struct connection *c)
+/* Forgets the connection; its stream lives on. */
+static struct bufferevent *detach(struct connection *c)
 {
+    struct bufferevent *stream = c->stream;
+
     release_device(c);
     event_del(&c->timer);
     *c->link = c->next;
     if (c->next)
         c->next->link = c->link;
-    bufferevent_free(c->stream);
     evbuffer_free(c->answer);
     free(c->head_text);
     free(c);
+    return stream;
+}
+
+static void free_connection(struct connection *c)
+{
+    bufferevent_free(detach(c));
 }
 
 void http_close_all(void)
@@ -85,16 +92,6 @@ static void arm_ms(struct connection *c, unsigned ms)
     struct timeval tv = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
 
     event_add(&c->timer, &tv);
-}
-
-/* Says goodbye and waits for the client to do the same, so that no reset overtakes the answer. */
-static void linger(struct connection *c)
-{
-    const struct timeval wait = {LINGER_SECONDS, 0};
-
-    c->state = LINGERING;
-    stream_finish(c->stream);
-    bufferevent_set_timeouts(c->stream, &wait, NULL);
 }
 
 /* ---- sending
@@ -405,10 +402,6 @@ static void on_read(struct bufferevent *stream, void *arg)
     struct connection *c = arg;
     struct evbuffer *input = bufferevent_get_input(stream);
 
-    if (c->state == LINGERING) {
-        evbuffer_drain(input, evbuffer_get_length(input));
-        return;
-    }
     if (c->state == READING_HEAD && !take_head(c, input))
         return;
     if (c->state == READING_BODY)
@@ -423,7 +416,7 @@ static void on_written(struct bufferevent *stream, void *arg)
         event_pending(&c->timer, EV_TIMEOUT, NULL))
         return;
     if (c->close_after) {
-        linger(c);
+        stream_close(detach(c));
         return;
     }
     c->state = READING_HEAD;

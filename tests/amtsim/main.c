@@ -1,13 +1,16 @@
 /* amtsim: a fleet of simulated PCs with Intel AMT. */
+#include "bios.h"
 #include "control.h"
 #include "fleet.h"
 #include "http.h"
+#include "ider.h"
 #include "listen.h"
 #include "log.h"
 #include "options.h"
 #include "probe.h"
 #include "prompt.h"
 #include "redirection.h"
+#include "stream.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -95,10 +98,24 @@ static void on_os_up(struct pc *pc)
     prompt_login(pc);
 }
 
+static void on_boot(struct pc *pc)
+{
+    bios_stop(pc);
+    ider_host_reset(pc);
+    prompt_boot(pc);
+}
+
+static void on_power_gone(struct pc *pc)
+{
+    bios_stop(pc);
+    prompt_stop(pc);
+}
+
 static void stop_pcs(struct fleet *fleet)
 {
     for (unsigned i = 0; i < fleet->count; i++) {
         probe_close(&fleet->pcs[i]);
+        bios_stop(&fleet->pcs[i]);
         prompt_free(&fleet->pcs[i]);
     }
 }
@@ -109,9 +126,10 @@ static int run(struct event_base *base, struct options *options)
         .os_up = on_os_up,
         .os_down = probe_close,
         .redirected = redirection_is_open,
-        .booting = prompt_boot,
+        .booting = on_boot,
+        .boot_image = bios_boot,
         .prompt = prompt_ask,
-        .power_gone = prompt_stop,
+        .power_gone = on_power_gone,
     };
     struct fleet fleet = {0};
     int failure;
@@ -119,12 +137,14 @@ static int run(struct event_base *base, struct options *options)
     pc_setup(base, &hooks);
     probe_setup(base);
     prompt_setup(base);
+    bios_setup(base);
     http_setup(base);
     redirection_setup(base);
     failure = open_everything(base, &fleet, options) || serve(base);
     control_close();
     http_close_all();
     redirection_close_all();
+    stream_close_all();
     listen_close(fleet.pcs, fleet.count);
     stop_pcs(&fleet);
     tls_free(fleet.pcs, fleet.count);

@@ -36,7 +36,7 @@ enum power_result {
 };
 
 /* How far the host got. */
-enum stage { STAGE_OFF, STAGE_FIRMWARE, STAGE_PROMPT, STAGE_STARTING, STAGE_UP, STAGE_ASLEEP };
+enum stage { STAGE_OFF, STAGE_FIRMWARE, STAGE_IMAGE, STAGE_PROMPT, STAGE_STARTING, STAGE_UP, STAGE_ASLEEP };
 
 /* AMT_RedirectionService.EnabledState: bit 0 IDE-R, bit 1 SOL above the base. */
 #define REDIRECTION_NONE 32768U
@@ -146,6 +146,7 @@ struct pc {
     struct probe *probe;
     struct session *sol, *ider; /* open or being opened */
     struct console *console;
+    struct bios *bios;
 
     bool disk_unlocked;
     bool changing;          /* an accepted power request has not completed yet */
@@ -162,6 +163,7 @@ struct pc_hooks {
     void (*os_down)(struct pc *pc);          /* it does not any more */
     bool (*redirected)(const struct pc *pc); /* a SOL or IDE-R session is open */
     void (*booting)(struct pc *pc);          /* power came, or a warm start: pc->booted says with what */
+    bool (*boot_image)(struct pc *pc);       /* boot from the redirected drive; false: there is none */
     void (*prompt)(struct pc *pc);           /* its disk is locked and it wants a passphrase */
     void (*power_gone)(struct pc *pc);       /* off or asleep: whatever ran on it is gone */
 };
@@ -213,6 +215,9 @@ void pc_power_was_read(struct pc *pc);
 
 /* A passphrase was accepted: the disk is open, and the boot goes on. */
 void pc_unlock(struct pc *pc);
+
+/* The redirected drive turned out not to be bootable: the firmware goes on with the disk. */
+void pc_boot_from_disk(struct pc *pc);
 
 /* The guest restarts warm by itself (the unlock image does). */
 void pc_restart_warm(struct pc *pc);

@@ -86,8 +86,7 @@ void session_end(struct session *session, const char *reason)
     *session->link = session->next;
     if (session->next)
         session->next->link = session->link;
-    stream_finish(session->stream);
-    bufferevent_free(session->stream);
+    stream_close(session->stream);
     free(session);
 }
 
@@ -159,10 +158,8 @@ static void send_reply(struct session *session, uint8_t status, uint8_t type, co
     session_send(session, data, size);
 }
 
-static size_t add_text(uint8_t *at, const char *text)
+static size_t add_text(uint8_t *at, const char *text, size_t length)
 {
-    size_t length = strlen(text);
-
     at[0] = (uint8_t)length;
     memcpy(at + 1, text, length);
     return length + 1;
@@ -175,9 +172,9 @@ static void send_challenge(struct session *session)
 
     RAND_bytes(random, sizeof(random));
     EVP_EncodeBlock((unsigned char *)session->nonce, random, sizeof(random));
-    size += add_text(data + size, session->pc->realm);
-    size += add_text(data + size, session->nonce);
-    size += add_text(data + size, "auth");
+    size += add_text(data + size, session->pc->realm, strlen(session->pc->realm));
+    size += add_text(data + size, session->nonce, NONCE_LENGTH);
+    size += add_text(data + size, "auth", strlen("auth"));
     send_reply(session, AUTH_FAILED, AUTH_DIGEST, data, size);
 }
 

@@ -32,15 +32,13 @@ struct session {
     struct pc *pc;
     struct bufferevent *stream;
     const struct session_kind *kind; /* NULL before StartRedirectionSession */
-    struct bios *bios;               /* of an IDE-R session that boots a PC */
+    struct ider *ider;               /* what ider.c keeps of an IDE-R session */
     struct event silence, beat;      /* nothing came for too long; time for a heartbeat */
     unsigned silence_ms, beat_ms;    /* 0: never */
     uint32_t in_sequence, out_sequence;
-    unsigned long read_bytes; /* IDE-R */
+    unsigned long read_bytes; /* by the host, of an IDE-R session */
     enum session_state state;
     char nonce[NONCE_LENGTH + 1];
-    bool enabled;         /* IDE-R: the device shows the drives to the host */
-    bool enable_on_reset; /* and will at the next reset */
 };
 
 extern const struct session_kind sol_kind, ider_kind;

@@ -12,7 +12,11 @@ struct bufferevent *stream_open(struct event_base *base, struct pc *pc, int fd, 
 /* The handshake is done: writes the event `tls`. */
 void stream_note_tls(const struct pc *pc, struct bufferevent *stream);
 
-/* Says that nothing more will come, in TLS and in TCP. */
-void stream_finish(struct bufferevent *stream);
+/* Takes the stream over: sends what is still to be sent, says goodbye in TLS and in TCP, and waits a little
+ * for the client to do the same, so that no reset overtakes the last answer. */
+void stream_close(struct bufferevent *stream);
+
+/* Ends the waiting. */
+void stream_close_all(void);
 
 #endif

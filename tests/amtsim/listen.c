@@ -4,6 +4,7 @@
 #include "trap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,7 @@ static struct {
 
 static struct event_base *loop;
 static int lock_fd = -1;
+static int spare_fd = -1; /* given up to take, and close, a connection that there is no file for */
 
 static int new_socket(void)
 {
@@ -116,11 +118,9 @@ bool listen_claim_wide(void)
     return false;
 }
 
-bool listen_enough_files(unsigned systems, int sockets)
+static bool raise_limit(rlim_t needed, rlim_t *hard)
 {
     struct rlimit limit;
-    rlim_t listening = (rlim_t)systems * ((rlim_t)sockets + 1); /* and the probe */
-    rlim_t needed = listening + systems / 4 + 256;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return true;
@@ -129,14 +129,25 @@ bool listen_enough_files(unsigned systems, int sockets)
         if (setrlimit(RLIMIT_NOFILE, &higher) == 0)
             return true;
     }
+    *hard = limit.rlim_max;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max >= needed)
+    return limit.rlim_max >= needed;
+}
+
+bool listen_enough_files(unsigned systems, int sockets)
+{
+    /* what listens, the probes of those that are up, and connections to a quarter of them */
+    rlim_t listening = (rlim_t)systems * (rlim_t)sockets, hard = 0;
+    rlim_t needed = 256 + (sockets ? listening + systems + systems / 4 : systems / 2);
+
+    spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (raise_limit(needed, &hard))
         return true;
     fprintf(stderr,
             "amtsim: %u PCs need %lu open files, %lu of them listening; the hard limit is %lu "
             "(raise it: ulimit -Hn, or LimitNOFILE)\n",
-            systems, (unsigned long)needed, (unsigned long)listening, (unsigned long)limit.rlim_max);
+            systems, (unsigned long)needed, (unsigned long)listening, (unsigned long)hard);
     return false;
 }
 
@@ -188,6 +199,17 @@ static void find_owner(const struct port *port, int fd)
     close(fd);
 }
 
+/* Without this a connection that cannot be taken would keep its listener ready for ever. */
+static void turn_away(const struct listener *listener)
+{
+    close(spare_fd);
+    int fd = accept(listener->fd, NULL, NULL);
+    if (fd >= 0)
+        close(fd);
+    spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    fputs("amtsim: too many open files: a connection was turned away\n", stderr);
+}
+
 static bool accept_one(const struct listener *listener)
 {
     struct sockaddr_in peer = {0};
@@ -196,7 +218,7 @@ static bool accept_one(const struct listener *listener)
 
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE)
-            fputs("amtsim: too many open files: a PC stays unanswered\n", stderr);
+            turn_away(listener);
         return false;
     }
     if (!listener->pc)

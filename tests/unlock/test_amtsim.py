@@ -848,6 +848,33 @@ def test_too_few_files_are_told():
     assert "300 PCs need" in done.stderr
 
 
+def test_connections_beyond_the_limit_are_turned_away_and_told():
+    drop = ["setpriv", "--bounding-set=-sys_resource"] if os.getuid() == 0 else []
+    one = Fleet("--systems", 4, prefix=[*drop, "sh", "-c", 'ulimit -n 300; exec "$0" "$@"'])
+    held = []
+    try:
+        for _ in range(310):
+            held.append(socket.create_connection((one.pcs[0]["address"], 16993), timeout=5))
+        wait_for("one that is turned away", lambda: any(is_closed(client) for client in held))
+    finally:
+        for client in held:
+            client.close()
+        assert one.console(one.pcs[1]).power_state() == 8
+        status, errors = one.stop()
+    assert status == 0
+    assert "too many open files" in errors
+
+
+def is_closed(client):
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
 # ---- one socket a port for all ----------------------------------------------------------------------------------
 
 def in_own_network(script):

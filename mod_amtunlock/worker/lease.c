@@ -61,7 +61,7 @@ int lease_holds(const lease_t *lease)
 static apr_array_header_t *name_leases(leases_t *leases, apr_pool_t *pool)
 {
     apr_array_header_t *named = apr_array_make(pool, 64, sizeof(jobs_task_ref_t));
-    lease_t *lease;
+    lease_t *lease = NULL;
     apr_thread_mutex_lock(leases->lock);
     leases->round++;
     APR_RING_FOREACH(lease, &leases->ring, lease_t, link)
@@ -90,7 +90,7 @@ static apr_hash_t *fences_of(const apr_array_header_t *lost, apr_pool_t *pool)
 static void note(leases_t *leases, const apr_array_header_t *lost, apr_time_t until, apr_pool_t *pool)
 {
     apr_hash_t *fences = fences_of(lost, pool);
-    lease_t *lease;
+    lease_t *lease = NULL;
     apr_thread_mutex_lock(leases->lock);
     APR_RING_FOREACH(lease, &leases->ring, lease_t, link)
     {

@@ -186,7 +186,7 @@ static void take_from_outbox(store_t *store)
 static int select_audited(store_t *store, store_request_t **selected)
 {
     int count = 0, recorded = 1;
-    store_request_t *request, *next;
+    store_request_t *request = NULL, *next = NULL;
     APR_RING_FOREACH(request, &store->kept, store_request_t, link)
     {
         recorded &= record(store, request);

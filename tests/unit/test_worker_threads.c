@@ -30,7 +30,8 @@ static jobs_store_t *web;
 static jobs_connection_t *connection;
 static char audit_file[96];
 
-/* ---- fixture --------------------------------------------------------------------------------------------- */
+/* ---- fixture ---------------------------------------------------------------------------------------------
+ */
 
 static int start_redis(void **state)
 {
@@ -87,7 +88,8 @@ static int end(void **state)
 /* Submits a job of these systems and claims it. */
 static const jobs_task_t *claim(int count)
 {
-    const jobs_caller_t caller = {.name = "c", .peer = "192.0.2.1", .mechanism = "krb5", .groups = one_text("*")};
+    const jobs_caller_t caller = {
+        .name = "c", .peer = "192.0.2.1", .mechanism = "krb5", .groups = one_text("*")};
     apr_array_header_t *names = apr_array_make(pool, 2, sizeof(jobs_name_t));
     for (int i = 1; i <= count; i++) {
         jobs_name_t *name = apr_array_push(names);
@@ -114,7 +116,8 @@ static int wait_for(int (*condition)(void *), void *baton, int milliseconds)
     return condition(baton);
 }
 
-/* ---- the store ------------------------------------------------------------------------------------------- */
+/* ---- the store -------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     store_request_t request;
@@ -195,9 +198,9 @@ static void changes_are_recorded_then_applied(void **state)
     assert_int_equal(outcome_of(push(store, task, JOBS_FINISH, 'U'), 3000), JOBS_ALREADY);
     store_audit_head(store, head, sizeof(head));
     store_stop(store);
-    apr_snprintf(verdict, sizeof(verdict), "%s", audit_verify(audit_file, head, &count, pool)
-                                                     ? audit_verify(audit_file, head, &count, pool)
-                                                     : "well");
+    apr_snprintf(verdict, sizeof(verdict), "%s",
+                 audit_verify(audit_file, head, &count, pool) ? audit_verify(audit_file, head, &count, pool)
+                                                              : "well");
     assert_string_equal(verdict, "well");
     assert_int_equal(count, 3);
 }
@@ -295,7 +298,8 @@ static void the_outbox_has_a_bound(void **state)
     assert_true(APR_STATUS_IS_EAGAIN(rv));
 }
 
-/* ---- leases ---------------------------------------------------------------------------------------------- */
+/* ---- leases ----------------------------------------------------------------------------------------------
+ */
 
 static atomic_int lost;
 

@@ -31,14 +31,16 @@ static int teardown(void **state)
 /* What holds however an unlock went. */
 static void check_promises(const worker_pc_t *pc, const char *where)
 {
-    if (pc->power_requests > 1 || pc->writes_without_intent || pc->over > 1 || pc->finishes + pc->releases > 1)
-        fail_msg("%s: %d power requests, %d writes without intent, over %d times, %d finishes, %d releases", where,
-                 pc->power_requests, pc->writes_without_intent, pc->over, pc->finishes, pc->releases);
+    if (pc->power_requests > 1 || pc->writes_without_intent || pc->over > 1 ||
+        pc->finishes + pc->releases > 1)
+        fail_msg("%s: %d power requests, %d writes without intent, over %d times, %d finishes, %d releases",
+                 where, pc->power_requests, pc->writes_without_intent, pc->over, pc->finishes, pc->releases);
     if (pc->over && pc->connected)
         fail_msg("%s: over, and still connected", where);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     const char *name;
@@ -86,16 +88,24 @@ static const row_t rows[] = {
 
     {"boot options left by others", {.overridden = 1}, "unlocked", NULL, 1, 0},
     {"boot options stay", {.overridden = 1, FAILS(CLEAR_BOOT, REFUSED)}, "amt-fault", "clear-boot", 0, 4},
-    {"clearing is not answered", {.overridden = 1, FAILS(CLEAR_BOOT, TIMEOUT), .acted = 1}, "timeout", "clear-boot",
-     0, 4},
+    {"clearing is not answered",
+     {.overridden = 1, FAILS(CLEAR_BOOT, TIMEOUT), .acted = 1},
+     "timeout",
+     "clear-boot",
+     0,
+     4},
     {"fenced before clearing", {.overridden = 1, FAILS(CLEAR_BOOT, FENCED)}, "left", NULL, 0, 4},
     {"fenced before power", {FAILS(POWER_ON, FENCED)}, "left", NULL, 1, 4},
 
     {"power answer lost", {FAILS(POWER_ON, TIMEOUT), .acted = 1}, "unlocked", "probe", 1, 0},
     {"power answer cut", {FAILS(POWER_ON, BROKEN), .acted = 1}, "unlocked", "probe", 1, 0},
     {"power answer garbage", {FAILS(POWER_ON, GARBAGE), .acted = 1}, "unlocked", "probe", 1, 0},
-    {"power answer lost, nothing happens", {FAILS(POWER_ON, TIMEOUT), .acted = 1, .does_nothing = 1},
-     "indeterminate", "watch", 1, 0},
+    {"power answer lost, nothing happens",
+     {FAILS(POWER_ON, TIMEOUT), .acted = 1, .does_nothing = 1},
+     "indeterminate",
+     "watch",
+     1,
+     0},
     {"power request never left", {FAILS(POWER_ON, UNREACHABLE)}, "timeout", "power-on", 1, 4},
     {"power request unauthorised", {FAILS(POWER_ON, AUTH_FAILED)}, "auth-failed", "power-on", 1, 4},
     {"power refused", {FAILS(POWER_ON, REFUSED), .acted = 1, .does_nothing = 1}, "amt-fault", "watch", 1, 5},
@@ -118,7 +128,12 @@ static const row_t rows[] = {
     {"looks: runs, never up", {.look = 1, .power = 2, .never_boots = 1}, "timeout", "probe", 0, 0},
     {"looks: AMT away", {.look = 1, FAILS(IDENTITY, UNREACHABLE)}, "indeterminate", "probe", 0, 4},
     {"looks: no login", {.look = 1, .login = JOBS_REASON_NO_SECRET}, "indeterminate", "probe", 0, 0},
-    {"looks: no address", {.look = 1, .named = 1, .resolve = JOBS_REASON_UNREACHABLE}, "indeterminate", NULL, 0, 0},
+    {"looks: no address",
+     {.look = 1, .named = 1, .resolve = JOBS_REASON_UNREACHABLE},
+     "indeterminate",
+     NULL,
+     0,
+     0},
     {"looks: another device", {.look = 1, .uuid = OTHER}, "not-verified", "identity", 0, 0},
 };
 
@@ -130,11 +145,11 @@ static void check_row(const row_t *row, apr_pool_t *pool)
     worker_pc_run(pc);
     const char *step = unlock_step_name(&pc->unlock);
     if (strcmp(worker_pc_ending(pc), row->ending) != 0 || (row->step && strcmp(step, row->step) != 0))
-        fail_msg("%s: %s at %s (%s), expected %s at %s", row->name, worker_pc_ending(pc), step, pc->unlock.text,
-                 row->ending, row->step ? row->step : "any step");
+        fail_msg("%s: %s at %s (%s), expected %s at %s", row->name, worker_pc_ending(pc), step,
+                 pc->unlock.text, row->ending, row->step ? row->step : "any step");
     if (pc->power_requests != row->power_requests || (row->calls && pc->calls != row->calls))
-        fail_msg("%s: %d power requests in %d calls, expected %d in %d", row->name, pc->power_requests, pc->calls,
-                 row->power_requests, row->calls);
+        fail_msg("%s: %d power requests in %d calls, expected %d in %d", row->name, pc->power_requests,
+                 pc->calls, row->power_requests, row->calls);
     if (pc->over != 1)
         fail_msg("%s: over %d times", row->name, pc->over);
     check_promises(pc, row->name);
@@ -146,7 +161,8 @@ static void test_rows(void **state)
         check_row(&rows[i], *state);
 }
 
-/* ---- interruptions at every place ------------------------------------------------------------------------ */
+/* ---- interruptions at every place ------------------------------------------------------------------------
+ */
 
 static int count_requests(const behaviour_t *is, apr_pool_t *pool)
 {
@@ -256,7 +272,8 @@ static void test_draining_a_unit_of_its_own(void **state)
     }
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------ */
+/* ---- time ------------------------------------------------------------------------------------------------
+ */
 
 static void test_retries_are_bounded(void **state)
 {
@@ -305,7 +322,8 @@ static apr_interval_time_t look_lasts(const char *intent, apr_pool_t *pool)
 static void test_looking_ends_by_the_deadline_of_the_intent(void **state)
 {
     const apr_interval_time_t most = apr_time_from_sec(120 + 60 + 5);
-    assert_in_range(look_lasts(intent_written(*state, 60, 100), *state), apr_time_from_sec(38), apr_time_from_sec(45));
+    assert_in_range(look_lasts(intent_written(*state, 60, 100), *state), apr_time_from_sec(38),
+                    apr_time_from_sec(45));
     assert_in_range(look_lasts(intent_written(*state, 9999, 100), *state), apr_time_from_sec(4),
                     apr_time_from_sec(10));
     /* What nobody here would have written is bounded by what this group's PCs are given. */
@@ -316,7 +334,8 @@ static void test_looking_ends_by_the_deadline_of_the_intent(void **state)
     assert_true(look_lasts(NULL, *state) <= most);
 }
 
-/* ---- tables ---------------------------------------------------------------------------------------------- */
+/* ---- tables ----------------------------------------------------------------------------------------------
+ */
 
 static void test_reasons_of_amt(void **state)
 {

@@ -14,7 +14,8 @@ static worker_pc_t *pc_of(unlock_t *unlock)
     return (worker_pc_t *)unlock;
 }
 
-/* ---- the ports: they only note --------------------------------------------------------------------------- */
+/* ---- the ports: they only note ---------------------------------------------------------------------------
+ */
 
 static void ask(unlock_t *unlock, asked_e what)
 {
@@ -117,7 +118,8 @@ static const unlock_ports_t ports = {
     .now = port_now,
 };
 
-/* ---- answers --------------------------------------------------------------------------------------------- */
+/* ---- answers ---------------------------------------------------------------------------------------------
+ */
 
 static void answer_resolve(worker_pc_t *pc)
 {
@@ -194,7 +196,8 @@ static void answer_store(worker_pc_t *pc)
     unlock_store_answer(&pc->unlock, JOBS_OK, 1, "");
 }
 
-/* ---- running --------------------------------------------------------------------------------------------- */
+/* ---- running ---------------------------------------------------------------------------------------------
+ */
 
 worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
 {
@@ -204,11 +207,20 @@ worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
     pc->now = apr_time_from_sec(1000);
     pc->power = is->power ? is->power : 8;
     pc->up_at = pc->now;
-    pc->task = (jobs_task_t){.job = "job", .sid = "pc.example.com", .fence = "1", .look = is->look,
-                             .intent = is->intent, .caller = "c", .peer = "p", .mechanism = "krb5"};
+    pc->task = (jobs_task_t){.job = "job",
+                             .sid = "pc.example.com",
+                             .fence = "1",
+                             .look = is->look,
+                             .intent = is->intent,
+                             .caller = "c",
+                             .peer = "p",
+                             .mechanism = "krb5"};
     pc->group = (inventory_group_t){.name = "default", .boot_timeout = apr_time_from_sec(120)};
-    pc->system = (inventory_system_t){.fqdn = "pc.example.com", .address = is->named ? NULL : "192.0.2.7",
-                                      .uuid = is->uuid, .group = &pc->group, .method = INVENTORY_WAKE,
+    pc->system = (inventory_system_t){.fqdn = "pc.example.com",
+                                      .address = is->named ? NULL : "192.0.2.7",
+                                      .uuid = is->uuid,
+                                      .group = &pc->group,
+                                      .method = INVENTORY_WAKE,
                                       .probe_port = 22};
     pc->unlock.ports = &ports;
     pc->unlock.task = &pc->task;

@@ -6,29 +6,37 @@
 #include "worker/methods.h"
 #include "worker/unlock.h"
 
-typedef enum { ASKED_NOTHING, ASKED_RESOLVE, ASKED_LOGIN, ASKED_TURN, ASKED_PROBE, ASKED_CALL, ASKED_STORE } asked_e;
+typedef enum {
+    ASKED_NOTHING,
+    ASKED_RESOLVE,
+    ASKED_LOGIN,
+    ASKED_TURN,
+    ASKED_PROBE,
+    ASKED_CALL,
+    ASKED_STORE
+} asked_e;
 
 /* How this PC and its surroundings behave; all zero: off, healthy, boots in 20 s. */
 typedef struct {
-    int power;             /* state at first; 0: 8, soft off */
-    int power_later;       /* state at the second reading, where it differs */
-    int on_unavailable;    /* AMT does not offer to power on */
-    int overridden;        /* somebody left boot options */
-    int boot_seconds;      /* 0: 20 */
+    int power;          /* state at first; 0: 8, soft off */
+    int power_later;    /* state at the second reading, where it differs */
+    int on_unavailable; /* AMT does not offer to power on */
+    int overridden;     /* somebody left boot options */
+    int boot_seconds;   /* 0: 20 */
     int never_boots;
     int probe_open_before; /* though it is off */
     const char *uuid;      /* of the inventory */
     int named;             /* the inventory has no address */
     jobs_reason_e resolve, login;
 
-    int fails;             /* the call below fails */
+    int fails; /* the call below fails */
     unlock_call_e call;
     amt_status_e status;
     int acted;
-    int times;             /* 0: always */
-    int does_nothing;      /* a power request leaves the PC as it is */
+    int times;        /* 0: always */
+    int does_nothing; /* a power request leaves the PC as it is */
 
-    int store_fails;       /* the change below is answered so */
+    int store_fails; /* the change below is answered so */
     jobs_change_e change;
     jobs_outcome_e outcome;
     int not_audited;
@@ -54,8 +62,8 @@ typedef struct {
     apr_time_t up_at;
 
     /* What a test looks at. */
-    int answered;       /* requests, so far */
-    int failed;         /* calls that failed as asked for */
+    int answered; /* requests, so far */
+    int failed;   /* calls that failed as asked for */
     int calls, power_requests, clears, probes, logins;
     int intents, finishes, releases, progress;
     int writes_without_intent;

@@ -18,7 +18,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = pathlib.Path(os.environ.get("AMTSIM", ROOT / "build" / "amtsim"))
+PROGRAM = ROOT / os.environ.get("AMTU_BUILD", "build") / "amtsim"
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
 WSA = "http://schemas.xmlsoap.org/ws/2004/08/addressing"

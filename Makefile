@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
+.SECONDARY:
 
 include apxs/variants.mk
 include apxs/apxs.mk
@@ -26,14 +27,18 @@ HARDEN   := -fstack-protector-strong $(if $(filter asan tsan coverage,$(VARIANT)
 DEFINES  := -D_GNU_SOURCE -DAMTUNLOCK_VERSION='"$(VERSION)"' -DAMTUNLOCK_SBINDIR='"$(sbindir)"' \
             -DAMTUNLOCK_SYSCONFDIR='"$(sysconfdir)"' -DAMTUNLOCK_RUNSTATEDIR='"$(runstatedir)"' \
             -DAMTUNLOCK_LOCALSTATEDIR='"$(localstatedir)"'
+# make V=1 shows the whole commands
+Q   := $(if $(V),,@)
+say  = $(if $(V),,@printf '  %-6s %s\n' $(1) $@)
+
 COMPILE  = $(CC) $(CPPFLAGS) -Imod_amtunlock $(DEFINES) $(APR_CPPFLAGS) $(PACKAGES_CFLAGS) $(CFLAGS) \
            $(VARIANT_CFLAGS) $(WARNINGS) $(HARDEN) -fPIC -fvisibility=hidden -MMD -MP
-LINK     = $(CC) $(CFLAGS) $(VARIANT_CFLAGS) $(VARIANT_LDFLAGS) $(LDFLAGS) -Wl,-z,relro,-z,now
+LINK     = $(CC) $(CFLAGS) $(VARIANT_CFLAGS) $(VARIANT_LDFLAGS) $(LDFLAGS) -Wl,--as-needed -Wl,-z,relro,-z,now
 
 # ---- what belongs to what -------------------------------------------------------------------------------
 # The library holds every room but the httpd face and the two main() functions.
 mains       := mod_amtunlock/worker/main.c mod_amtunlock/console/amtunlock.c
-lib_rooms   := wsman jobs secrets audit manageability inventory amt amt/redirection worker console
+lib_rooms   := wsman jobs secrets audit proof manageability inventory amt amt/redirection worker console
 lib_sources := $(filter-out $(mains),$(foreach room,$(lib_rooms),$(wildcard mod_amtunlock/$(room)/*.c)))
 lib_objects := $(lib_sources:%.c=$(B)/obj/%.o) $(B)/obj/mod_amtunlock/jobs/library.o
 httpd_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard mod_amtunlock/httpd/*.c))
@@ -48,45 +53,58 @@ programs := $(B)/mod_amtunlock.so $(B)/amtunlockd $(B)/amtunlock
 .PHONY: all
 all: $(B)/libamtunlock.a $(programs) ## build the library, the module, the worker and the command
 
-$(B)/obj/%.o: %.c | apxs/apxs.mk
+# What the flags come from: a change there builds everything anew.
+flags := Makefile apxs/apxs.mk apxs/variants.mk
+
+$(B)/obj/%.o: %.c $(flags)
 	@mkdir -p $(@D)
-	$(COMPILE) $(if $(findstring /httpd/,$<),$(HTTPD_CPPFLAGS)) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(COMPILE) $(if $(findstring /httpd/,$<),$(HTTPD_CPPFLAGS)) -c -o $@ $<
 
 # jobs.lua travels inside the programs that load it into Redis
 $(B)/obj/mod_amtunlock/jobs/library.o: mod_amtunlock/jobs/library.S $(wildcard mod_amtunlock/jobs/*.lua)
 	@mkdir -p $(@D)
-	$(CC) -fPIC -Wa,-Imod_amtunlock/jobs -c -o $@ $<
+	$(call say,AS)
+	$(Q)$(CC) -fPIC -Wa,-Imod_amtunlock/jobs -c -o $@ $<
 
 $(B)/libamtunlock.a: $(lib_objects)
 	@rm -f $@
-	$(AR) rcs $@ $(lib_objects)
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $(lib_objects)
 
 $(B)/mod_amtunlock.so: $(httpd_objects) $(B)/libamtunlock.a apxs/exports.map
-	$(LINK) -shared -Wl,--version-script=apxs/exports.map -o $@ $(httpd_objects) $(B)/libamtunlock.a \
+	$(call say,LINK)
+	$(Q)$(LINK) -shared -Wl,--version-script=apxs/exports.map -o $@ $(httpd_objects) $(B)/libamtunlock.a \
 	    $(WEB_LIBS)
 
 $(B)/amtunlockd: $(B)/obj/mod_amtunlock/worker/main.o $(B)/libamtunlock.a
-	$(LINK) -pie -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+	$(call say,LINK)
+	$(Q)$(LINK) -pie -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 
 $(B)/amtunlock: $(B)/obj/mod_amtunlock/console/amtunlock.o $(B)/libamtunlock.a
-	$(LINK) -pie -o $@ $^ $(CONSOLE_LIBS) $(WEB_LIBS) $(APR_LIBS)
+	$(call say,LINK)
+	$(Q)$(LINK) -pie -o $@ $^ $(CONSOLE_LIBS) $(WEB_LIBS) $(APR_LIBS)
 
 # The simulated fleet shares nothing with the product: other include path, other libraries.
 amtsim_packages := libevent libevent_openssl libssl libcrypto libxml-2.0 jansson krb5-gssapi
-$(B)/obj/tests/amtsim/%.o: tests/amtsim/%.c
+$(B)/obj/tests/amtsim/%.o: tests/amtsim/%.c $(flags)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(amtsim_packages)) $(CFLAGS) $(VARIANT_CFLAGS) \
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(amtsim_packages)) $(CFLAGS) $(VARIANT_CFLAGS) \
 	    $(WARNINGS) $(HARDEN) -MMD -MP -c -o $@ $<
 $(B)/amtsim: $(amtsim_objects)
-	$(LINK) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(amtsim_packages)) -lpthread
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(amtsim_packages)) -lpthread
 
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(unit_common) $(B)/libamtunlock.a
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $< $(unit_common) $(B)/libamtunlock.a -lcmocka $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $< $(unit_common) $(B)/libamtunlock.a -lcmocka $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 
 # Drives the AMT client by itself, against the simulated fleet.
 $(B)/amt_client: $(B)/obj/tests/unlock/amt_client.o $(B)/libamtunlock.a
-	$(LINK) -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 
 .PHONY: unit-tests test-programs
 unit-tests: $(unit_tests)

@@ -12,12 +12,12 @@ inventory_is_published() {
 wait_for 60 "the console's key" test -e /keys/console.keytab
 wait_for 60 "the names of the PCs" test -e /names/systems
 wait_for 60 "the certificate of httpd" test -e /ca/ca.pem
-install -m 0600 -o operator /keys/console.keytab /run/console.keytab
+install -m 0600 -o console /keys/console.keytab /run/console.keytab
 systems=$(wc -l </names/systems)
 wait_for 60 "$systems systems in the inventory" inventory_is_published "$systems"
 
 cut -d, -f1 /names/systems >/run/names
-as_operator="setpriv --reuid operator --regid operator --clear-groups env KRB5CCNAME=FILE:/tmp/ticket"
+as_operator="setpriv --reuid console --regid console --clear-groups env KRB5CCNAME=FILE:/tmp/ticket"
 $as_operator kinit -k -t /run/console.keytab console
 export AMTU_URL=https://httpd/wsman AMTU_CA=/ca/ca.pem
 echo "$systems systems to unlock"

@@ -45,7 +45,7 @@ int main(int argc, char *argv[])
         signal(SIGINT, SIG_DFL);
         raise(SIGINT);
     }
-    if (fflush(stdout) != 0) {
+    if (ferror(stdout) || fflush(stdout) != 0) {
         fputs("amtunlock: standard output cannot be written\n", stderr);
         return CONSOLE_SERVICE;
     }

@@ -223,21 +223,36 @@ static int prepare_groups(launch_t *launch, const char *name)
     return 1;
 }
 
+/* Nothing of httpd's own environment: it may name keytabs and more. A test build hands on what tests set. */
+static char *const *worker_environment(apr_pool_t *pool)
+{
+    apr_array_header_t *environment = apr_array_make(pool, 8, sizeof(char *));
+
+    APR_ARRAY_PUSH(environment, char *) = "AMTUNLOCK_SUPERVISED=1";
+    APR_ARRAY_PUSH(environment, char *) = "PATH=" WORKER_PATH;
+#ifdef AMTUNLOCK_TEST
+    for (char **variable = environ; *variable; variable++) {
+        if (strncmp(*variable, "AMTUNLOCK_TEST_", sizeof("AMTUNLOCK_TEST_") - 1) == 0) {
+            APR_ARRAY_PUSH(environment, char *) = *variable;
+        }
+    }
+#endif
+    APR_ARRAY_PUSH(environment, char *) = NULL;
+    return (char *const *)environment->elts;
+}
+
 /* True if the child may be made; every reason why not is logged. */
 static int prepare_launch(const amtunlock_server_t *conf, launch_t *launch, apr_pool_t *pool)
 {
     const char *wrong, *name = NULL;
     char **argv = apr_pcalloc(pool, 4 * sizeof(*argv));
-    char **environment = apr_pcalloc(pool, 3 * sizeof(*environment));
 
     argv[0] = "amtunlockd";
     argv[1] = "-c";
     argv[2] = apr_pstrdup(pool, conf->worker_config);
-    environment[0] = "AMTUNLOCK_SUPERVISED=1";
-    environment[1] = "PATH=" WORKER_PATH;
     launch->program = conf->worker_program;
     launch->argv = argv;
-    launch->environment = environment;
+    launch->environment = worker_environment(pool);
     launch->drop = geteuid() == 0;
     if (!launch->drop) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, current.server,

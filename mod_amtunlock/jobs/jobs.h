@@ -257,8 +257,8 @@ typedef struct {
 } jobs_published_t;
 
 /* Publishes systems (jobs_published_t) in chunks and switches to them; `digest` names this inventory,
- * `written` is when its file was last changed: an older one than the live inventory's is refused
- * (JOBS_REFUSED). */
+ * `written` is when its file was last changed. JOBS_ALREADY: it is the live one; JOBS_REFUSED: the live one
+ * is newer; JOBS_CONFLICT: two systems share a name. */
 jobs_result_t jobs_publish(jobs_connection_t *connection, const char *worker, const char *digest,
                            apr_time_t written, const apr_array_header_t *systems, apr_pool_t *pool);
 

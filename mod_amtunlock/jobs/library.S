@@ -1,4 +1,4 @@
-/* The Redis library as bytes inside the program: jobs_library .. jobs_library_end (see jobs/library.h). */
+/* The Redis library as a text inside the program (see jobs/library.h): the parts in this order. */
     .section .rodata
     .global jobs_library
     .hidden jobs_library
@@ -7,8 +7,5 @@ jobs_library:
     .incbin "web.lua"
     .incbin "worker.lua"
     .incbin "verbs.lua"
-    .global jobs_library_end
-    .hidden jobs_library_end
-jobs_library_end:
     .byte 0
     .section .note.GNU-stack,"",%progbits

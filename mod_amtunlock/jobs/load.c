@@ -16,7 +16,7 @@ static jobs_result_t load(jobs_connection_t *connection, int replace, apr_pool_t
     jobs_call_text(call, "LOAD");
     if (replace)
         jobs_call_text(call, "REPLACE");
-    jobs_call_bytes(call, jobs_library, (size_t)(jobs_library_end - jobs_library));
+    jobs_call_text(call, jobs_library);
     jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
     /* The answer is the library's name, which is no verb's word. */
     if (reply && reply->type == REDIS_REPLY_STRING)

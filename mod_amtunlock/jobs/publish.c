@@ -100,7 +100,5 @@ jobs_result_t jobs_publish(jobs_connection_t *connection, const char *worker, co
     jobs_result_t result = ask_switch(connection, worker, "", digest, written, systems->nelts, names, pool);
     if (result.outcome == JOBS_OK)
         result = publish(connection, worker, digest, written, systems, names, pool);
-    if (result.outcome == JOBS_ALREADY)
-        return JOBS_FINE;
     return result;
 }

@@ -143,35 +143,41 @@ static apr_status_t free_reply(void *reply)
     return APR_SUCCESS;
 }
 
-jobs_link_e jobs_link_take(jobs_link_t *link, apr_time_t deadline, redisReply **reply, const char **why,
-                           apr_pool_t *pool)
+/* What redisGetReply() does, but that would start its patience anew with every read. */
+static jobs_link_e read_reply(jobs_link_t *link, apr_time_t deadline, void **reply, const char **why,
+                              apr_pool_t *pool)
 {
-    void *got = NULL;
-    if (!link->context)
-        return fail(link, deadline, why, pool);
-    if (flush(link, deadline, why, pool) != JOBS_LINK_FINE)
-        return is_over(deadline) ? JOBS_LINK_TIMEOUT : JOBS_LINK_BROKEN;
-    /* redisGetReply() would start its patience anew with every read */
     for (;;) {
-        if (redisGetReplyFromReader(link->context, &got) != REDIS_OK)
+        if (redisGetReplyFromReader(link->context, reply) != REDIS_OK)
             return fail(link, deadline, why, pool);
-        if (got)
-            break;
+        if (*reply)
+            return JOBS_LINK_FINE;
         if (is_over(deadline) || redisSetTimeout(link->context, remaining(deadline)) != REDIS_OK ||
             redisBufferRead(link->context) != REDIS_OK)
             return fail(link, deadline, why, pool);
     }
-    apr_pool_cleanup_register(pool, got, free_reply, apr_pool_cleanup_null);
-    *reply = got;
-    return JOBS_LINK_FINE;
+}
+
+redisReply *jobs_link_take(jobs_link_t *link, apr_time_t deadline, jobs_link_e *outcome, const char **why,
+                           apr_pool_t *pool)
+{
+    void *reply = NULL;
+    *outcome = link->context ? flush(link, deadline, why, pool) : fail(link, deadline, why, pool);
+    if (*outcome == JOBS_LINK_FINE)
+        *outcome = read_reply(link, deadline, &reply, why, pool);
+    if (reply)
+        apr_pool_cleanup_register(pool, reply, free_reply, apr_pool_cleanup_null);
+    return reply;
 }
 
 jobs_link_e jobs_link_ask(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline, redisReply **reply,
                           const char **why, apr_pool_t *pool)
 {
+    jobs_link_e outcome;
     if (!jobs_link_put(link, call, deadline))
         return fail(link, deadline, why, pool);
-    return jobs_link_take(link, deadline, reply, why, pool);
+    *reply = jobs_link_take(link, deadline, &outcome, why, pool);
+    return outcome;
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
@@ -199,28 +205,29 @@ static int put_auth(jobs_link_t *link, apr_time_t deadline, apr_pool_t *pool)
     return jobs_link_put(link, auth, deadline);
 }
 
+static jobs_link_e not_let_in(jobs_link_t *link, const redisReply *reply, const char **why, apr_pool_t *pool)
+{
+    *why = jobs_answer(reply, NULL, pool).text;
+    jobs_link_close(link);
+    return JOBS_LINK_AWAY;
+}
+
 /* AUTH's and TIME's replies. The clock is taken as read when the answer came: late rather than early. */
 static jobs_link_e greet(jobs_link_t *link, int with_auth, apr_time_t deadline, const char **why,
                          apr_pool_t *pool)
 {
+    jobs_link_e outcome = JOBS_LINK_FINE;
     redisReply *reply = NULL;
-    jobs_link_e outcome;
     if (with_auth) {
-        if ((outcome = jobs_link_take(link, deadline, &reply, why, pool)) != JOBS_LINK_FINE)
+        if (!(reply = jobs_link_take(link, deadline, &outcome, why, pool)))
             return outcome;
-        if (reply->type == REDIS_REPLY_ERROR) {
-            *why = jobs_answer(reply, NULL, pool).text;
-            jobs_link_close(link);
-            return JOBS_LINK_AWAY;
-        }
+        if (reply->type == REDIS_REPLY_ERROR)
+            return not_let_in(link, reply, why, pool);
     }
-    if ((outcome = jobs_link_take(link, deadline, &reply, why, pool)) != JOBS_LINK_FINE)
+    if (!(reply = jobs_link_take(link, deadline, &outcome, why, pool)))
         return outcome;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
-        *why = jobs_answer(reply, NULL, pool).text;
-        jobs_link_close(link);
-        return JOBS_LINK_AWAY;
-    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
+        return not_let_in(link, reply, why, pool);
     link->learnt = jobs_boottime();
     link->offset = apr_time_from_sec(jobs_number_at(reply, 0)) + jobs_number_at(reply, 1) - link->learnt;
     return JOBS_LINK_FINE;

@@ -58,8 +58,8 @@ void jobs_link_close(jobs_link_t *link);
 int jobs_link_alive(const jobs_link_t *link);
 /* Adds a call to what the next take sends. 0: no memory, the link is closed. */
 int jobs_link_put(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline);
-/* The next reply, freed with `pool`. */
-jobs_link_e jobs_link_take(jobs_link_t *link, apr_time_t deadline, redisReply **reply, const char **why,
+/* The next reply, freed with `pool`; NULL if none came, and *outcome and *why say why. */
+redisReply *jobs_link_take(jobs_link_t *link, apr_time_t deadline, jobs_link_e *outcome, const char **why,
                            apr_pool_t *pool);
 /* One call, one reply. */
 jobs_link_e jobs_link_ask(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline, redisReply **reply,

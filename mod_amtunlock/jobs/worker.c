@@ -82,7 +82,7 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
                          apr_pool_t *pool)
 {
     apr_time_t sent = jobs_boottime();
-    jobs_result_t result = JOBS_FINE;
+    jobs_result_t result;
     int first = 0;
     *lost = apr_array_make(pool, 4, sizeof(jobs_task_ref_t));
     do {
@@ -154,9 +154,10 @@ static jobs_result_t apply_some(jobs_connection_t *connection, const char *worke
         }
     }
     for (; ready.outcome == JOBS_OK && answered < count; answered++) {
-        redisReply *reply = NULL;
+        jobs_link_e outcome;
         int late = 0;
-        if (jobs_link_take(link, deadline, &reply, &why, pool) != JOBS_LINK_FINE)
+        const redisReply *reply = jobs_link_take(link, deadline, &outcome, &why, pool);
+        if (!reply)
             break;
         changes[answered]->result = jobs_answer(reply, &late, pool);
         any_late |= late;

@@ -13,7 +13,7 @@
 #include "worker/seat.h"
 
 /* What the allocator keeps for the next unlocks; more goes back to the system. */
-#define KEEP_FREE (4 * 1024 * 1024)
+#define KEEP_FREE ((apr_size_t)4 * 1024 * 1024)
 
 /* ---- the intake's side --------------------------------------------------------------------------------- */
 
@@ -120,7 +120,7 @@ static void open_mail(engine_t *engine)
 /* An unlock that ends leaves the ring at once, so the walk keeps the next one in hand. */
 static void tell_lost(engine_t *engine)
 {
-    seat_t *seat, *next;
+    seat_t *seat = NULL, *next = NULL;
     APR_RING_FOREACH_SAFE(seat, next, &engine->seats, seat_t, link)
     {
         if (atomic_load(&seat->lease.lost))
@@ -130,7 +130,7 @@ static void tell_lost(engine_t *engine)
 
 static void tell_drain(engine_t *engine, int draining)
 {
-    seat_t *seat, *next;
+    seat_t *seat = NULL, *next = NULL;
     engine->drained = draining;
     APR_RING_FOREACH_SAFE(seat, next, &engine->seats, seat_t, link)
     {
@@ -178,9 +178,9 @@ static void drop_seats(engine_t *engine)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     engine_t *engine = data;
+    (void)thread;
     event_base_loop(engine->base, EVLOOP_NO_EXIT_ON_EMPTY);
     drop_seats(engine);
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 
@@ -212,12 +212,20 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
     return APR_SUCCESS;
 }
 
+/* Runs after the last seat is gone: engine_stop() drops them all. */
+static apr_status_t free_allocator(void *data)
+{
+    apr_allocator_destroy(data);
+    return APR_SUCCESS;
+}
+
 static apr_status_t make_allocator(engine_t *engine, apr_pool_t *pool)
 {
     apr_thread_mutex_t *lock = NULL;
     apr_status_t rv = apr_allocator_create(&engine->allocator);
     if (rv != APR_SUCCESS)
         return rv;
+    apr_pool_cleanup_register(pool, engine->allocator, free_allocator, apr_pool_cleanup_null);
     apr_allocator_max_free_set(engine->allocator, KEEP_FREE);
     rv = apr_thread_mutex_create(&lock, APR_THREAD_MUTEX_DEFAULT, pool);
     apr_allocator_mutex_set(engine->allocator, lock);

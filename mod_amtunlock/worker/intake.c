@@ -153,11 +153,11 @@ static int free_slots(const intake_t *intake)
 /* Who can write to Redis could queue a system that no inventory has; this worker knows its own. */
 static void refuse(intake_t *intake, const jobs_task_t *task, apr_pool_t *pool)
 {
-    jobs_change_t change = {.change = task->look ? JOBS_RELEASE : JOBS_FINISH,
+    jobs_change_t change = {.change = JOBS_FINISH,
                             .task = {.job = task->job, .sid = task->sid, .fence = task->fence},
                             .step = "claim",
                             .state = 'F',
-                            .reason = JOBS_REASON_NOT_AVAILABLE};
+                            .reason = task->look ? JOBS_REASON_INDETERMINATE : JOBS_REASON_NOT_AVAILABLE};
     jobs_change_t *const changes[] = {&change};
     log_error("AMTU0448", "a task was queued for a system that the inventory does not have", "system",
               task->sid, "job", task->job);
@@ -193,7 +193,7 @@ static void note_inventory(intake_t *intake, const jobs_result_t *result)
 /* Claimed from a Redis that was started anew in between: see note_run_id(). */
 static void give_back(intake_t *intake, const apr_array_header_t *tasks, apr_pool_t *pool)
 {
-    jobs_change_t **changes = apr_palloc(pool, sizeof(*changes) * (apr_size_t)(tasks->nelts + 1));
+    jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (apr_size_t)(tasks->nelts + 1));
     for (int i = 0; i < tasks->nelts; i++) {
         const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
         changes[i] = apr_pcalloc(pool, sizeof(**changes));
@@ -265,6 +265,7 @@ static void one_round(intake_t *intake, apr_pool_t *pool)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     intake_t *intake = data;
+    (void)thread;
     apr_pool_t *pool = NULL;
     if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
         return NULL;
@@ -276,7 +277,6 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     setup_drop(intake->setup);
     apr_pool_destroy(pool);
     atomic_store(&intake->ended, 1);
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 

@@ -61,7 +61,7 @@ int lease_holds(const lease_t *lease)
 static apr_array_header_t *name_leases(leases_t *leases, apr_pool_t *pool)
 {
     apr_array_header_t *named = apr_array_make(pool, 64, sizeof(jobs_task_ref_t));
-    lease_t *lease;
+    lease_t *lease = NULL;
     apr_thread_mutex_lock(leases->lock);
     leases->round++;
     APR_RING_FOREACH(lease, &leases->ring, lease_t, link)
@@ -90,7 +90,7 @@ static apr_hash_t *fences_of(const apr_array_header_t *lost, apr_pool_t *pool)
 static void note(leases_t *leases, const apr_array_header_t *lost, apr_time_t until, apr_pool_t *pool)
 {
     apr_hash_t *fences = fences_of(lost, pool);
-    lease_t *lease;
+    lease_t *lease = NULL;
     apr_thread_mutex_lock(leases->lock);
     APR_RING_FOREACH(lease, &leases->ring, lease_t, link)
     {
@@ -138,6 +138,7 @@ static apr_interval_time_t renew(leases_t *leases, apr_pool_t *pool)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     leases_t *leases = data;
+    (void)thread;
     apr_pool_t *pool = NULL;
     if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
         return NULL;
@@ -147,7 +148,6 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         waker_wait(&leases->waker, next);
     }
     apr_pool_destroy(pool);
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 

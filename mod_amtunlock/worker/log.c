@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,24 +146,28 @@ static void add_quoted(line_t *line, const char *value)
     add_char(line, '"');
 }
 
-static void add_pairs(line_t *line, va_list pairs)
+static void add_pair(line_t *line, const char *key, const char *value)
 {
-    const char *key;
-    while ((key = va_arg(pairs, const char *)) != NULL) {
-        const char *value = va_arg(pairs, const char *);
-        if (value == NULL)
-            continue;
-        add_char(line, ' ');
-        add_text(line, key);
-        add_char(line, '=');
-        if (is_plain(value))
-            add_text(line, value);
-        else
-            add_quoted(line, value);
-    }
+    add_char(line, ' ');
+    add_text(line, key);
+    add_char(line, '=');
+    if (is_plain(value))
+        add_text(line, value);
+    else
+        add_quoted(line, value);
 }
 
-void log_line(log_level_e level, const char *number, const char *text, ...)
+static void write_line(line_t *line)
+{
+    line->text[line->used++] = '\n';
+    pthread_rwlock_rdlock(&log_state.lock);
+    /* A log that cannot be written has nobody to tell. */
+    ssize_t written = log_state.fd < 0 ? 0 : write(log_state.fd, line->text, line->used);
+    (void)written;
+    pthread_rwlock_unlock(&log_state.lock);
+}
+
+void log_line(log_level_e level, const char *const words[])
 {
     if ((int)level > atomic_load_explicit(&log_state.level, memory_order_relaxed))
         return;
@@ -172,20 +175,14 @@ void log_line(log_level_e level, const char *number, const char *text, ...)
     add_time(&line);
     add_text(&line, level_names[level]);
     add_char(&line, ' ');
-    add_text(&line, number);
+    add_text(&line, words[0]);
     add_char(&line, ' ');
-    add_text(&line, text);
-    va_list pairs;
-    va_start(pairs, text);
-    add_pairs(&line, pairs);
-    va_end(pairs);
-    line.text[line.used++] = '\n';
-
-    pthread_rwlock_rdlock(&log_state.lock);
-    /* A log that cannot be written has nobody to tell. */
-    ssize_t written = log_state.fd < 0 ? 0 : write(log_state.fd, line.text, line.used);
-    (void)written;
-    pthread_rwlock_unlock(&log_state.lock);
+    add_text(&line, words[1]);
+    for (const char *const *pair = words + 2; *pair; pair += 2) {
+        if (pair[1] != NULL)
+            add_pair(&line, pair[0], pair[1]);
+    }
+    write_line(&line);
 }
 
 const char *log_number(log_number_t *room, long long value)

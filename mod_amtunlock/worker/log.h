@@ -23,14 +23,16 @@ apr_status_t log_open(const char *path, log_level_e level);
 apr_status_t log_reopen(void);
 void log_close(void);
 
-/* `number` is "AMTUnnnn"; then pairs of key and value (const char *). A pair whose value is NULL is left out.
- */
-#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__, (const char *)0)
-#define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__, (const char *)0)
-#define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__, (const char *)0)
-#define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__, (const char *)0)
+/* log_info("AMTUnnnn", "what happened", "key", value, ...): pairs of key and value (const char *); a pair
+ * whose value is NULL is left out. */
+#define log_error(...) LOG_LINE(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...) LOG_LINE(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(...) LOG_LINE(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) LOG_LINE(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define LOG_LINE(level, ...) log_line(level, (const char *const[]){__VA_ARGS__, NULL})
 
-__attribute__((sentinel)) void log_line(log_level_e level, const char *number, const char *text, ...);
+/* Number, text, pairs, NULL. */
+void log_line(log_level_e level, const char *const words[]);
 
 /* Room for a number as text, and the number in it: log_info(..., "count", log_number(LOG_NUMBER, n)). */
 typedef struct {

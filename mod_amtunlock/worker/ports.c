@@ -329,7 +329,7 @@ void seat_drop(seat_t *seat)
 
 void seats_free(engine_t *engine)
 {
-    seat_t *seat, *next;
+    seat_t *seat = NULL, *next = NULL;
     APR_RING_FOREACH_SAFE(seat, next, &engine->ending, seat_t, link)
     {
         if (!seat->chore_out && !seat->unlock.storing)

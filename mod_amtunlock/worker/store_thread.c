@@ -186,7 +186,7 @@ static void take_from_outbox(store_t *store)
 static int select_audited(store_t *store, store_request_t **selected)
 {
     int count = 0, recorded = 1;
-    store_request_t *request, *next;
+    store_request_t *request = NULL, *next = NULL;
     APR_RING_FOREACH(request, &store->kept, store_request_t, link)
     {
         recorded &= record(store, request);
@@ -255,6 +255,7 @@ static void rest(store_t *store, int done)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     store_t *store = data;
+    (void)thread;
     apr_pool_t *pool = NULL;
     if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
         return NULL;
@@ -267,7 +268,6 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     }
     commit(store); /* withdrawals of the last batch */
     apr_pool_destroy(pool);
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 

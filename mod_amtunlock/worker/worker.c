@@ -111,7 +111,8 @@ static void block_signals(sigset_t *signals)
     sigaddset(signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a limit on files must show as an audit record that cannot be written, not as death */
+    signal(SIGXFSZ,
+           SIG_IGN); /* a limit on files must show as an audit record that cannot be written, not as death */
 }
 
 /* What must be before anything else: NULL, or why the worker cannot begin. */
@@ -292,7 +293,7 @@ static void drain_engines(const worker_t *worker, int leave)
 /* Nonzero: nothing is left. A second signal ends the wait. */
 static int wait_until_empty(const worker_t *worker, const sigset_t *signals, apr_interval_time_t at_most)
 {
-    static const struct timespec tick = {.tv_nsec = 20 * 1000 * 1000};
+    static const struct timespec tick = {.tv_nsec = 20000000};
     apr_time_t until = jobs_boottime() + at_most;
     while (!intake_ended(worker->intake) || load_of(worker) > 0) {
         int signal = sigtimedwait(signals, NULL, &tick);
@@ -353,6 +354,9 @@ static void log_start(const worker_t *worker)
              worker->supervised ? "yes" : "no", "threads", log_number(LOG_NUMBER, worker->engine_count),
              "slots", log_number(LOG_NUMBER, settings->slots), "systems",
              log_number(LOG_NUMBER, inventory_count(setup_inventory(worker->first))));
+    if (secrets_process_warning() != NULL)
+        log_warn("AMTU0307", "secrets are less well kept than they could be", "text",
+                 secrets_process_warning());
     warn_of_resets(settings, worker->pool);
 }
 
@@ -399,6 +403,8 @@ int worker_run(const char *file, apr_pool_t *pool)
     worker->file = file;
     worker->supervised = supervised != NULL && strcmp(supervised, "1") == 0;
     umask(027);
+    if (chdir("/") != 0)
+        return fail("the root directory cannot be entered");
     block_signals(&signals); /* before threads, so that they all inherit it */
     log_open("-", LOG_LEVEL_INFO);
     worker->first = first_setup(file, pool);

@@ -1,6 +1,6 @@
 /* From an envelope to the operation that serves it, for any class: checks headers in the order that consoles
- * expect (DSP0226; SOAP version and XML are the reader's part), finds (ResourceURI, Action) in one table, runs
- * it, and turns what it returns into an answer or a fault, within the caller's MaxEnvelopeSize.
+ * expect (DSP0226; SOAP version and XML are the reader's part), finds (ResourceURI, Action) in one table,
+ * runs it, and turns what it returns into an answer or a fault, within the caller's MaxEnvelopeSize.
  */
 #ifndef AMTUNLOCK_WSMAN_DISPATCH_H
 #define AMTUNLOCK_WSMAN_DISPATCH_H
@@ -18,14 +18,16 @@ typedef struct wsman_operation_t wsman_operation_t;
 typedef struct {
     apr_pool_t *pool;
     const wsman_envelope_t *envelope;
-    const wsman_class_t *class_;         /* of the ResourceURI */
+    const wsman_class_t *class_; /* of the ResourceURI */
     const wsman_operation_t *operation;
-    apr_size_t max_envelope_size;        /* bytes the answer may have; never below 8192 */
+    apr_size_t max_envelope_size; /* bytes the answer may have: the caller's MaxEnvelopeSize, never below
+                                   8192, or 32767 (DSP0226 13.1) where it names none */
     apr_interval_time_t operation_timeout; /* < 0: none given */
-    void *context;                       /* of whoever made the table */
+    void *context;                         /* of whoever made the table */
 } wsman_request_t;
 
-/* Writes the payload into an open s:Body and returns NULL, or returns the fault (what it wrote is dropped). */
+/* Writes the payload into an open s:Body and returns NULL, or returns the fault (what it wrote is dropped).
+ */
 typedef const wsman_fault_t *(wsman_operation_fn)(wsman_request_t *request, wsman_writer_t *answer);
 
 /* A row of the table: which action of which class. */
@@ -38,9 +40,9 @@ struct wsman_operation_t {
 
 struct wsman_class_t {
     const char *name;
-    const char *uri;              /* ResourceURI, and namespace of its elements */
-    const char *const *keys;      /* NULL-terminated */
-    int singleton;                /* Get and methods may come without selectors (DSP0226 R5.1.2.2) */
+    const char *uri;                 /* ResourceURI, and namespace of its elements */
+    const char *const *keys;         /* NULL-terminated */
+    int singleton;                   /* Get and methods may come without selectors (DSP0226 R5.1.2.2) */
     const char *const *superclasses; /* ResourceURIs whose enumeration includes this class; NULL-terminated */
 };
 
@@ -59,10 +61,10 @@ typedef struct {
 
 /* What goes back over HTTP. */
 typedef struct {
-    int status;         /* HTTP */
+    int status; /* HTTP */
     const char *bytes;
     apr_size_t length;
-    const char *content_type; /* with the charset */
+    const char *content_type;   /* with the charset */
     const wsman_fault_t *fault; /* NULL: a result */
     const char *action;         /* of the request, for the log; may be NULL */
 } wsman_answer_t;

@@ -10,7 +10,8 @@ int wsman_is_element(const wsman_element_t *element, const char *ns, const char 
 /* True for the two spellings of true that xs:boolean has. */
 int wsman_is_true(const char *text);
 
-/* A peer's sentence made fit for a log line: white space folded, no longer than some 500 bytes. */
+/* A peer's words made fit for a log line or a terminal: white space folded, no control characters, no longer
+ * than some 500 bytes. */
 const char *wsman_one_line(const char *text, apr_pool_t *pool);
 
 /* Namespace and local name of a QName in the text of `element`. Local name NULL if its prefix is not

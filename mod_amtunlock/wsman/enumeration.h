@@ -1,7 +1,7 @@
 /* Enumerate, Pull and Release (WS-Enumeration; DSP0226 8) for any class.
  *
- * A source tells which instances there are and writes one; a store keeps the context between calls. An item is
- * named by a string of the class's choice (for CIM_ConcreteJob: the InstanceID).
+ * A source tells which instances there are and writes one; a store keeps the context between calls. An item
+ * is named by a string of the class's choice (for CIM_ConcreteJob: the InstanceID).
  */
 #ifndef AMTUNLOCK_WSMAN_ENUMERATION_H
 #define AMTUNLOCK_WSMAN_ENUMERATION_H
@@ -12,23 +12,26 @@
 
 /* What a context remembers. Kept by the store as opaque fields; bound to its caller by the store. */
 typedef struct {
-    const char *resource_uri; /* of the Enumerate; a Pull must name the same */
-    const char *mode;         /* "object", "epr" or "both" */
+    const char *resource_uri;  /* of the Enumerate; a Pull must name the same */
+    const char *mode;          /* "object", "epr" or "both" */
     apr_array_header_t *items; /* const char *: names of the instances not yet sent */
 } wsman_context_t;
 
 typedef struct {
     /* Names of all instances the caller may see, as const char * in *items. */
-    const wsman_fault_t *(*list)(wsman_request_t *request, const char *resource_uri, apr_array_header_t **items);
-    /* Writes the instance element; NULL fault. An instance that is gone meanwhile writes nothing and returns NULL. */
+    const wsman_fault_t *(*list)(wsman_request_t *request, const char *resource_uri,
+                                 apr_array_header_t **items);
+    /* Writes the instance element; NULL fault. An instance that is gone meanwhile writes nothing and returns
+     * NULL. */
     const wsman_fault_t *(*write)(wsman_request_t *request, const char *item, wsman_writer_t *answer);
     /* Class and selectors of the instance's endpoint reference. */
-    const wsman_class_t *(*reference)(wsman_request_t *request, const char *item, wsman_selector_t **selectors);
+    const wsman_class_t *(*reference)(wsman_request_t *request, const char *item,
+                                      wsman_selector_t **selectors);
     /* Opens, takes up to `count` items from, and releases a context. A context that is unknown, expired or
-     * another caller's gives WSMAN_FAULT_ENUMERATION_CONTEXT. `expires` is in seconds. A pull that leaves nothing
-     * sets *more to 0 and ends the context. */
-    const wsman_fault_t *(*context_open)(wsman_request_t *request, const wsman_context_t *context, int expires,
-                                         const char **id);
+     * another caller's gives WSMAN_FAULT_ENUMERATION_CONTEXT. `expires` is in seconds. A pull that leaves
+     * nothing sets *more to 0 and ends the context. */
+    const wsman_fault_t *(*context_open)(wsman_request_t *request, const wsman_context_t *context,
+                                         int expires, const char **id);
     const wsman_fault_t *(*context_pull)(wsman_request_t *request, const char *id, int count,
                                          wsman_context_t *context, int *more);
     const wsman_fault_t *(*context_release)(wsman_request_t *request, const char *id);

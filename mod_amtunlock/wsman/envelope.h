@@ -28,17 +28,17 @@ typedef struct {
 
 /* Every limit is inclusive. */
 typedef struct {
-    apr_size_t body;        /* bytes, as sent */
-    apr_size_t tag;         /* bytes of one start tag in UTF-8, from '<' to '>' */
+    apr_size_t body;         /* bytes, as sent */
+    apr_size_t tag;          /* bytes of one start tag in UTF-8, from '<' to '>' */
     unsigned int attributes; /* of one tag; namespace declarations count */
-    unsigned int depth;     /* of elements */
+    unsigned int depth;      /* of elements */
 } wsman_limits_t;
 
 /* body 128 KiB, tag 4 KiB, 64 attributes, depth 32: what the service reads unless it is configured wider. */
 extern const wsman_limits_t wsman_limits_default;
 
-/* A namespace declaration is an attribute too, in WSMAN_URI_XMLNS, named by its prefix ("" for the default): text
- * such as a fault's subcode holds names with prefixes. */
+/* A namespace declaration is an attribute too, in WSMAN_URI_XMLNS, named by its prefix ("" for the default):
+ * text such as a fault's subcode holds names with prefixes. */
 typedef struct wsman_attribute_t {
     const char *ns; /* "" for none */
     const char *name;
@@ -95,7 +95,8 @@ typedef struct wsman_envelope_t {
 
     const wsman_element_t *header; /* s:Header as sent, or NULL */
     const wsman_element_t *body;   /* s:Body; its first child is the payload */
-    const wsman_element_t *not_understood; /* first header with mustUnderstand that this reader does not know */
+    const wsman_element_t
+        *not_understood; /* first header with mustUnderstand that this reader does not know */
 
     /* Set when the body is a s:Fault (answers only). */
     const wsman_fault_t *fault;
@@ -115,8 +116,8 @@ wsman_reader_t *wsman_reader_create(const wsman_limits_t *limits, const char *ch
  * and returns the same fault again. */
 const wsman_fault_t *wsman_reader_feed(wsman_reader_t *reader, const char *bytes, apr_size_t length);
 
-/* No more bytes. On success NULL, and *envelope is set (in the reader's pool); else the fault. The encoding of
- * a refused envelope is known through wsman_reader_encoding(), its MessageID (where read) through
+/* No more bytes. On success NULL, and *envelope is set (in the reader's pool); else the fault. The encoding
+ * of a refused envelope is known through wsman_reader_encoding(), its MessageID (where read) through
  * wsman_reader_message_id(), so that the fault can be answered properly. */
 const wsman_fault_t *wsman_reader_finish(wsman_reader_t *reader, const wsman_envelope_t **envelope);
 
@@ -128,7 +129,8 @@ const wsman_element_t *wsman_child(const wsman_element_t *parent, const char *ns
 /* Next sibling with the same ns and name as `element`. */
 const wsman_element_t *wsman_next_same(const wsman_element_t *element);
 /* Text of that child, trimmed, or NULL. */
-const char *wsman_child_text(const wsman_element_t *parent, const char *ns, const char *name, apr_pool_t *pool);
+const char *wsman_child_text(const wsman_element_t *parent, const char *ns, const char *name,
+                             apr_pool_t *pool);
 /* Value of an attribute, or NULL. */
 const char *wsman_attribute(const wsman_element_t *element, const char *ns, const char *name);
 /* Text of an element, trimmed of white space. */

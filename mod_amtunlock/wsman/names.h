@@ -32,16 +32,16 @@
 
 /* The prefixes that the writer declares and uses; consoles have been seen to compare them as text. */
 typedef enum {
-    WSMAN_NS_SOAP,   /* s     */
-    WSMAN_NS_WSA,    /* wsa   */
-    WSMAN_NS_WSMAN,  /* wsman */
-    WSMAN_NS_WSEN,   /* wsen  */
-    WSMAN_NS_WXF,    /* wxf   */
-    WSMAN_NS_WSMID,  /* wsmid */
-    WSMAN_NS_WSMB,   /* wsmb  */
-    WSMAN_NS_CIM,    /* cim   */
-    WSMAN_NS_XSI,    /* xsi   */
-    WSMAN_NS_CLASS,  /* p: the class that wsman_start_class() opened last */
+    WSMAN_NS_SOAP,  /* s     */
+    WSMAN_NS_WSA,   /* wsa   */
+    WSMAN_NS_WSMAN, /* wsman */
+    WSMAN_NS_WSEN,  /* wsen  */
+    WSMAN_NS_WXF,   /* wxf   */
+    WSMAN_NS_WSMID, /* wsmid */
+    WSMAN_NS_WSMB,  /* wsmb  */
+    WSMAN_NS_CIM,   /* cim   */
+    WSMAN_NS_XSI,   /* xsi   */
+    WSMAN_NS_CLASS, /* p: the class that wsman_start_class() opened last */
 } wsman_ns_e;
 
 #endif

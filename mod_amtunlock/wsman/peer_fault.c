@@ -36,7 +36,7 @@ static wsman_fault_e kind_of(const wsman_element_t *code, const char **subcode, 
             continue;
         kind = wsman_fault_of_subcode(name.ns, name.local);
         if (*subcode == NULL || kind != WSMAN_FAULT_OTHER)
-            *subcode = name.local;
+            *subcode = wsman_one_line(name.local, pool);
     }
     return kind;
 }
@@ -49,7 +49,7 @@ static const char *detail_of(const wsman_element_t *detail, apr_pool_t *pool)
 
     if (slash != NULL)
         uri = slash + 1;
-    return uri == NULL || *uri == '\0' ? NULL : uri;
+    return uri == NULL || *uri == '\0' ? NULL : wsman_one_line(uri, pool);
 }
 
 /* English where there is a choice; a Text without language counts as English. */

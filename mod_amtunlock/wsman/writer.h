@@ -15,8 +15,9 @@ typedef struct wsman_writer_t wsman_writer_t;
 /* Lives in `pool`; its buffer is freed with it. */
 wsman_writer_t *wsman_writer_create(apr_pool_t *pool);
 
-/* Envelope, headers and an open s:Body of an answer to `request` (NULL: one that could not be read): To, Action,
- * RelatesTo, a MessageID of its own. `action` is complete. With `action` NULL the header is empty (Identify). */
+/* Envelope, headers and an open s:Body of an answer: To, Action, a MessageID of its own, and RelatesTo the
+ * MessageID of the request (NULL: one that could not be read). `action` is the complete URI of the answer.
+ * With `action` NULL the header is empty (Identify). */
 void wsman_response_begin(wsman_writer_t *writer, const char *relates_to, const char *action);
 
 /* A whole fault envelope. */
@@ -36,7 +37,8 @@ typedef struct {
 /* Envelope, headers and an open s:Body of a request. With action NULL: an empty header (Identify). */
 void wsman_request_begin(wsman_writer_t *writer, const wsman_request_headers_t *headers);
 
-/* Elements. `ns` picks prefix and namespace; all but WSMAN_NS_CLASS are declared on the envelope where used. */
+/* Elements. `ns` picks prefix and namespace; all but WSMAN_NS_CLASS are declared on the envelope where used.
+ */
 void wsman_start(wsman_writer_t *writer, wsman_ns_e ns, const char *local);
 /* <p:local xmlns:p="uri">: WSMAN_NS_CLASS means this class until the element ends. */
 void wsman_start_class(wsman_writer_t *writer, const char *uri, const char *local);
@@ -56,7 +58,8 @@ void wsman_property_datetime(wsman_writer_t *writer, const char *name, apr_time_
 void wsman_property_interval(wsman_writer_t *writer, const char *name, apr_interval_time_t value);
 void wsman_property_nil(wsman_writer_t *writer, const char *name);
 
-/* An endpoint reference's content (Address, ReferenceParameters) into the element that is open (DSP0226 5.1.2). */
+/* An endpoint reference's content (Address, ReferenceParameters) into the element that is open
+ * (DSP0226 5.1.2). */
 void wsman_write_epr(wsman_writer_t *writer, const char *resource_uri, const wsman_selector_t *selectors);
 
 /* Closes everything and gives the bytes (in the writer's pool) in `encoding`. APR_EGENERAL if something could

@@ -3,28 +3,23 @@
 #include "digest.h"
 #include "http_head.h"
 #include "log.h"
-#include "tls.h"
+#include "stream.h"
 #include "wsman.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #define IDLE_SECONDS 60
-#define LINGER_SECONDS 2
 #define CHUNK_MAX 0x400
 #define SLOW_PIECES 20
 #define SLOW_PIECE_MS 100
 #define ENDLESS_MS 20
 
-enum state { READING_HEAD, READING_BODY, ANSWERING, SENDING, LINGERING };
+enum state { READING_HEAD, READING_BODY, ANSWERING, SENDING };
 
 struct connection {
     struct connection *next, **link; /* the list of all, and where it points here */
@@ -61,17 +56,25 @@ static void release_device(struct connection *c)
     c->holds_device = false;
 }
 
-static void free_connection(struct connection *c)
+/* Forgets the connection; its stream lives on. */
+static struct bufferevent *detach(struct connection *c)
 {
+    struct bufferevent *stream = c->stream;
+
     release_device(c);
     event_del(&c->timer);
     *c->link = c->next;
     if (c->next)
         c->next->link = c->link;
-    bufferevent_free(c->stream);
     evbuffer_free(c->answer);
     free(c->head_text);
     free(c);
+    return stream;
+}
+
+static void free_connection(struct connection *c)
+{
+    bufferevent_free(detach(c));
 }
 
 void http_close_all(void)
@@ -91,21 +94,7 @@ static void arm_ms(struct connection *c, unsigned ms)
     event_add(&c->timer, &tv);
 }
 
-/* Says goodbye and waits for the client to do the same, so that no reset overtakes the answer. */
-static void linger(struct connection *c)
-{
-    const struct timeval wait = {LINGER_SECONDS, 0};
-    SSL *ssl = c->tls ? bufferevent_openssl_get_ssl(c->stream) : NULL;
-
-    c->state = LINGERING;
-    if (ssl)
-        SSL_shutdown(ssl);
-    shutdown(bufferevent_getfd(c->stream), SHUT_WR);
-    bufferevent_set_timeouts(c->stream, &wait, NULL);
-}
-
-/* ---- sending
- * ----------------------------------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------------------------------------- */
 
 static const char *phrase(int status)
 {
@@ -216,8 +205,7 @@ static void write_soap(struct connection *c, int status, const char *text, size_
         evbuffer_add_printf(c->answer, "0\r\n\r\n");
 }
 
-/* ---- what comes later
- * -------------------------------------------------------------------------------------- */
+/* ---- what comes later ---------------------------------------------------------------------------------- */
 
 static void send_slow_piece(struct connection *c)
 {
@@ -260,8 +248,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         send_endless_piece(c);
 }
 
-/* ---- requests
- * ---------------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------------------ */
 
 static bool is_soap(const char *type)
 {
@@ -412,10 +399,6 @@ static void on_read(struct bufferevent *stream, void *arg)
     struct connection *c = arg;
     struct evbuffer *input = bufferevent_get_input(stream);
 
-    if (c->state == LINGERING) {
-        evbuffer_drain(input, evbuffer_get_length(input));
-        return;
-    }
     if (c->state == READING_HEAD && !take_head(c, input))
         return;
     if (c->state == READING_BODY)
@@ -430,7 +413,7 @@ static void on_written(struct bufferevent *stream, void *arg)
         event_pending(&c->timer, EV_TIMEOUT, NULL))
         return;
     if (c->close_after) {
-        linger(c);
+        stream_close(detach(c));
         return;
     }
     c->state = READING_HEAD;
@@ -445,46 +428,24 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
         free_connection(c);
         return;
     }
-    log_event(c->pc->fqdn, "tls",
-              json_pack("{s:s}", "version", SSL_get_version(bufferevent_openssl_get_ssl(stream))));
-}
-
-static struct bufferevent *open_stream(struct pc *pc, int fd, bool tls)
-{
-    SSL *ssl = tls ? tls_accept(pc) : NULL;
-    struct bufferevent *stream;
-
-    if (!tls)
-        return bufferevent_socket_new(loop, fd, BEV_OPT_CLOSE_ON_FREE);
-    if (!ssl)
-        return NULL;
-    stream = bufferevent_openssl_socket_new(loop, fd, ssl, BUFFEREVENT_SSL_ACCEPTING,
-                                            BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
-    if (stream)
-        bufferevent_openssl_set_allow_dirty_shutdown(stream, 1);
-    else
-        SSL_free(ssl);
-    return stream;
+    stream_note_tls(c->pc, stream);
 }
 
 void http_accept(struct pc *pc, int fd, bool tls)
 {
     const struct timeval idle = {IDLE_SECONDS, 0};
-    struct connection *c = calloc(1, sizeof(*c));
-    int on = 1;
+    struct bufferevent *stream = stream_open(loop, pc, fd, tls);
+    struct connection *c = stream ? calloc(1, sizeof(*c)) : NULL;
 
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (c) {
+    if (c)
         c->answer = evbuffer_new();
-        c->stream = c->answer ? open_stream(pc, fd, tls) : NULL;
-    }
-    if (!c || !c->stream) {
-        if (c && c->answer)
-            evbuffer_free(c->answer);
+    if (!c || !c->answer) {
         free(c);
-        close(fd);
+        if (stream)
+            bufferevent_free(stream);
         return;
     }
+    c->stream = stream;
     c->pc = pc;
     c->tls = tls;
     event_assign(&c->timer, loop, -1, 0, on_timer, c);

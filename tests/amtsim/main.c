@@ -1,11 +1,16 @@
 /* amtsim: a fleet of simulated PCs with Intel AMT. */
+#include "bios.h"
 #include "control.h"
 #include "fleet.h"
 #include "http.h"
+#include "ider.h"
 #include "listen.h"
 #include "log.h"
 #include "options.h"
 #include "probe.h"
+#include "prompt.h"
+#include "redirection.h"
+#include "stream.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -15,9 +20,24 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct port plain_ports[] = {{16992, false, http_accept}};
-static const struct port tls_ports[] = {{16993, true, http_accept}};
-#define PORT_COUNT 1
+static const struct port plain_ports[] = {
+    {16992, false, false, http_accept},
+    {PORT_REDIRECTION, false, true, redirection_accept},
+};
+static const struct port tls_ports[] = {
+    {16993, true, false, http_accept},
+    {PORT_REDIRECTION_TLS, true, true, redirection_accept},
+};
+#define PORT_COUNT 2
+
+static int open_wide(struct event_base *base, struct fleet *fleet, const struct options *options)
+{
+    if (!listen_claim_wide())
+        return -1;
+    fleet_place(fleet, &options->range);
+    return listen_open_wide(base, fleet->pcs, fleet->count,
+                            options->tls == TLS_NONE ? plain_ports : tls_ports, PORT_COUNT);
+}
 
 /* Takes the range, or in auto mode the first block that nobody else has. */
 static int open_fleet(struct event_base *base, struct fleet *fleet, struct options *options)
@@ -25,6 +45,8 @@ static int open_fleet(struct event_base *base, struct fleet *fleet, struct optio
     const struct port *ports = options->tls == TLS_NONE ? plain_ports : tls_ports;
     int failure = 1;
 
+    if (options->wide)
+        return open_wide(base, fleet, options);
     for (unsigned n = 0; failure == 1; n++) {
         if (options->block_auto && !options_block(n, &options->range)) {
             fputs("amtsim: no free block left in 127.0.0.0/8\n", stderr);
@@ -54,7 +76,7 @@ static void on_signal(evutil_socket_t number, short what, void *base)
 static void apply_faults(const struct fleet *fleet)
 {
     for (unsigned i = 0; i < fleet->count; i++)
-        listen_apply_faults(&fleet->pcs[i]);
+        listen_update(&fleet->pcs[i]);
 }
 
 static int serve(struct event_base *base)
@@ -77,29 +99,69 @@ static int open_everything(struct event_base *base, struct fleet *fleet, struct 
     char ca[4096];
 
     snprintf(ca, sizeof(ca), "%s/ca.pem", options->dir);
-    if (!listen_enough_files(options->systems, PORT_COUNT) || fleet_make(fleet, options) ||
-        tls_setup(options, ca) || log_open(options->log) || open_fleet(base, fleet, options) ||
-        fleet_write(fleet, options))
+    if (!listen_enough_files(options->systems, options->wide ? 0 : PORT_COUNT) ||
+        fleet_make(fleet, options) || tls_setup(options, ca) || log_open(options->log) ||
+        open_fleet(base, fleet, options) || fleet_write(fleet, options))
         return -1;
     apply_faults(fleet);
     return control_open(base, fleet, options->control);
 }
 
+static void on_os_up(struct pc *pc)
+{
+    probe_open(pc);
+    prompt_login(pc);
+}
+
+static void on_boot(struct pc *pc)
+{
+    bios_stop(pc);
+    ider_host_reset(pc);
+    prompt_boot(pc);
+}
+
+static void on_power_gone(struct pc *pc)
+{
+    bios_stop(pc);
+    prompt_stop(pc);
+}
+
+static void stop_pcs(struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->count; i++) {
+        probe_close(&fleet->pcs[i]);
+        bios_stop(&fleet->pcs[i]);
+        prompt_free(&fleet->pcs[i]);
+    }
+}
+
 static int run(struct event_base *base, struct options *options)
 {
-    static const struct pc_hooks hooks = {.os_up = probe_open, .os_down = probe_close};
+    static const struct pc_hooks hooks = {
+        .os_up = on_os_up,
+        .os_down = probe_close,
+        .redirected = redirection_is_open,
+        .booting = on_boot,
+        .boot_image = bios_boot,
+        .prompt = prompt_ask,
+        .power_gone = on_power_gone,
+    };
     struct fleet fleet = {0};
     int failure;
 
     pc_setup(base, &hooks);
     probe_setup(base);
+    prompt_setup(base);
+    bios_setup(base);
     http_setup(base);
+    redirection_setup(base);
     failure = open_everything(base, &fleet, options) || serve(base);
     control_close();
     http_close_all();
+    redirection_close_all();
+    stream_close_all();
     listen_close(fleet.pcs, fleet.count);
-    for (unsigned i = 0; i < fleet.count; i++)
-        probe_close(&fleet.pcs[i]);
+    stop_pcs(&fleet);
     tls_free(fleet.pcs, fleet.count);
     fleet_free(&fleet);
     log_close();

@@ -97,8 +97,7 @@ static void arm(struct event *timer, double seconds)
     event_add(timer, &tv);
 }
 
-/* ---- faults
- * ------------------------------------------------------------------------------------------------ */
+/* ---- faults -------------------------------------------------------------------------------------------- */
 
 bool pc_has(const struct pc *pc, enum fault fault)
 {
@@ -119,8 +118,7 @@ void pc_set_fault(struct pc *pc, enum fault fault, bool on)
     }
 }
 
-/* ---- boot and power
- * ---------------------------------------------------------------------------------------- */
+/* ---- boot and power ------------------------------------------------------------------------------------ */
 
 static const char *const boot_sources[] = {
     "Intel(r) AMT: Force Hard-drive Boot",
@@ -179,9 +177,9 @@ static void take_boot_options(struct pc *pc)
 static void boot(struct pc *pc, const char *by)
 {
     unsigned role = pc->role;
-    bool prompts = pc->method != METHOD_WAKE && !pc->disk_unlocked;
 
     take_boot_options(pc);
+    bool stops = pc->booted.use_ider || (pc->method != METHOD_WAKE && !pc->disk_unlocked);
     pc->power = POWER_ON;
     pc->stage = STAGE_FIRMWARE;
     pc->boots++;
@@ -190,7 +188,7 @@ static void boot(struct pc *pc, const char *by)
               json_pack("{s:b, s:b, s:s?, s:i, s:s}", "use_sol", pc->booted.use_sol, "use_ider",
                         pc->booted.use_ider, "source", pc_boot_source(pc->booted_source), "role", (int)role,
                         "by", by));
-    arm(&pc->timer, prompts ? pc->boot_seconds / 2 : pc->boot_seconds);
+    arm(&pc->timer, stops ? pc->boot_seconds / 2 : pc->boot_seconds);
     if (hook.booting)
         hook.booting(pc);
 }
@@ -209,13 +207,9 @@ static void os_up(struct pc *pc)
     log_event(pc->fqdn, "os-up", NULL);
 }
 
-static void boot_step(evutil_socket_t fd, short what, void *arg)
+static void ask_or_finish(struct pc *pc)
 {
-    struct pc *pc = arg;
-
-    (void)fd;
-    (void)what;
-    if (pc->stage == STAGE_FIRMWARE && pc->method != METHOD_WAKE && !pc->disk_unlocked) {
+    if (pc->method != METHOD_WAKE && !pc->disk_unlocked) {
         pc->stage = STAGE_PROMPT;
         if (hook.prompt)
             hook.prompt(pc);
@@ -224,6 +218,36 @@ static void boot_step(evutil_socket_t fd, short what, void *arg)
     if (!pc->disk_unlocked)
         unlock_disk(pc); /* network-bound encryption: the key came by itself */
     os_up(pc);
+}
+
+static void boot_step(evutil_socket_t fd, short what, void *arg)
+{
+    struct pc *pc = arg;
+
+    (void)fd;
+    (void)what;
+    if (pc->stage == STAGE_FIRMWARE && pc->booted.use_ider) {
+        pc->stage = STAGE_IMAGE;
+        if (hook.boot_image && hook.boot_image(pc))
+            return;
+        pc_boot_from_disk(pc);
+        return;
+    }
+    if (pc->stage == STAGE_FIRMWARE)
+        ask_or_finish(pc);
+    else
+        os_up(pc); /* STAGE_STARTING: the disk is open, or its user was only asleep */
+}
+
+void pc_boot_from_disk(struct pc *pc)
+{
+    bool prompts = pc->method != METHOD_WAKE && !pc->disk_unlocked;
+
+    if (pc->stage != STAGE_IMAGE)
+        return;
+    pc->stage = STAGE_FIRMWARE;
+    pc->booted.use_ider = false;
+    arm(&pc->timer, prompts ? 0 : pc->boot_seconds / 2);
 }
 
 void pc_unlock(struct pc *pc)
@@ -405,8 +429,7 @@ void pc_power_was_read(struct pc *pc)
     pc->user_acted = pc_user_power(pc, POWER_ON);
 }
 
-/* ---- the user's consent
- * ------------------------------------------------------------------------------------ */
+/* ---- the user's consent -------------------------------------------------------------------------------- */
 
 enum { OPT_IN_NOT_STARTED, OPT_IN_REQUESTED, OPT_IN_DISPLAYED, OPT_IN_RECEIVED, OPT_IN_IN_SESSION };
 enum { OPT_IN_OK, OPT_IN_INTERNAL_ERROR, OPT_IN_INVALID_STATE, OPT_IN_BLOCKED };
@@ -463,8 +486,7 @@ unsigned pc_opt_in_cancel(struct pc *pc)
     return result;
 }
 
-/* ---- for the control socket
- * -------------------------------------------------------------------------------- */
+/* ---- for the control socket ---------------------------------------------------------------------------- */
 
 static json_t *fault_list(const struct pc *pc)
 {
@@ -480,9 +502,9 @@ static json_t *fault_list(const struct pc *pc)
 static const char *stage_name(enum stage stage)
 {
     static const char *const names[] = {
-        [STAGE_OFF] = "down",      [STAGE_FIRMWARE] = "firmware",
-        [STAGE_PROMPT] = "prompt", [STAGE_STARTING] = "starting",
-        [STAGE_UP] = "up",         [STAGE_ASLEEP] = "asleep",
+        [STAGE_OFF] = "down",      [STAGE_FIRMWARE] = "firmware", [STAGE_IMAGE] = "image",
+        [STAGE_PROMPT] = "prompt", [STAGE_STARTING] = "starting", [STAGE_UP] = "up",
+        [STAGE_ASLEEP] = "asleep",
     };
 
     return names[stage];

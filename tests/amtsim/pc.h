@@ -36,7 +36,7 @@ enum power_result {
 };
 
 /* How far the host got. */
-enum stage { STAGE_OFF, STAGE_FIRMWARE, STAGE_PROMPT, STAGE_STARTING, STAGE_UP, STAGE_ASLEEP };
+enum stage { STAGE_OFF, STAGE_FIRMWARE, STAGE_IMAGE, STAGE_PROMPT, STAGE_STARTING, STAGE_UP, STAGE_ASLEEP };
 
 /* AMT_RedirectionService.EnabledState: bit 0 IDE-R, bit 1 SOL above the base. */
 #define REDIRECTION_NONE 32768U
@@ -92,9 +92,10 @@ struct enumeration {
 /* In which way a certificate is wrong. */
 enum wrong_certificate { CERTIFICATE_SELF_SIGNED, CERTIFICATE_WRONG_NAME, CERTIFICATE_EXPIRED };
 
-struct listeners;   /* listen.h */
-struct probe;       /* probe.h */
-struct redirection; /* the sessions on 16994/16995 */
+struct listeners; /* listen.h */
+struct probe;     /* probe.h */
+struct session;   /* session.h */
+struct console;   /* prompt.h */
 
 struct pc {
     const struct options *options;
@@ -143,7 +144,9 @@ struct pc {
     unsigned long connections, requests, power_requests, boots;
     struct listeners *listeners;
     struct probe *probe;
-    struct redirection *session;
+    struct session *sol, *ider; /* open or being opened */
+    struct console *console;
+    struct bios *bios;
 
     bool disk_unlocked;
     bool changing;          /* an accepted power request has not completed yet */
@@ -160,7 +163,8 @@ struct pc_hooks {
     void (*os_down)(struct pc *pc);          /* it does not any more */
     bool (*redirected)(const struct pc *pc); /* a SOL or IDE-R session is open */
     void (*booting)(struct pc *pc);          /* power came, or a warm start: pc->booted says with what */
-    void (*prompt)(struct pc *pc);           /* it waits for a passphrase */
+    bool (*boot_image)(struct pc *pc);       /* boot from the redirected drive; false: there is none */
+    void (*prompt)(struct pc *pc);           /* its disk is locked and it wants a passphrase */
     void (*power_gone)(struct pc *pc);       /* off or asleep: whatever ran on it is gone */
 };
 
@@ -211,6 +215,9 @@ void pc_power_was_read(struct pc *pc);
 
 /* A passphrase was accepted: the disk is open, and the boot goes on. */
 void pc_unlock(struct pc *pc);
+
+/* The redirected drive turned out not to be bootable: the firmware goes on with the disk. */
+void pc_boot_from_disk(struct pc *pc);
 
 /* The guest restarts warm by itself (the unlock image does). */
 void pc_restart_warm(struct pc *pc);

@@ -36,7 +36,8 @@ class Wire:
         self.socket.settimeout(20)
         self.socket.connect(path)
         self.reader = self.socket.makefile("rb")
-        self("AUTH", user, user)
+        if user:
+            self("AUTH", user, user)
 
     def __call__(self, *words):
         words = [str(word).encode() for word in words]
@@ -95,7 +96,9 @@ class RedisServer:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                Wire(self.socket, TESTER).close()
+                wire = self.wire(TESTER)
+                wire("PING")  # fails while Redis reads its data
+                wire.close()
                 return
             except (OSError, RedisError):
                 time.sleep(0.005)

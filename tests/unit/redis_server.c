@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,21 +65,27 @@ static int write_users(const redis_server_t *server)
     return fclose(to);
 }
 
-static int takes_connections(const redis_server_t *server)
+/* Reachable, and done with reading its data. */
+static int is_ready(const redis_server_t *server)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", server->socket);
-    int taken = fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
-    if (fd >= 0)
-        close(fd);
-    return taken;
+    const struct timeval patience = {.tv_sec = 1};
+    redisReply *reply = NULL;
+    redisContext *context = redisConnectUnixWithTimeout(server->socket, patience);
+    if (context && !context->err) {
+        freeReplyObject(redisCommand(context, "AUTH tester tester"));
+        reply = redisCommand(context, "PING");
+    }
+    int ready = reply && reply->type == REDIS_REPLY_STATUS;
+    freeReplyObject(reply);
+    redisFree(context);
+    return ready;
 }
 
 static void become_redis(const redis_server_t *server)
 {
     char configuration[128];
     char log[128];
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that is killed leaves no Redis behind */
     snprintf(configuration, sizeof(configuration), "%s/redis.conf", server->folder);
     snprintf(log, sizeof(log), "%s/redis.log", server->folder);
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -101,7 +106,7 @@ int redis_server_restart(redis_server_t *server)
     if (server->pid == 0)
         become_redis(server);
     for (int ms = 0; server->pid > 0 && ms < START_WITHIN_MS; ms += 5) {
-        if (takes_connections(server))
+        if (is_ready(server))
             return 0;
         if (waitpid(server->pid, NULL, WNOHANG) == server->pid) {
             server->pid = 0;

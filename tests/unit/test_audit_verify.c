@@ -42,7 +42,7 @@ static void read_lines(fixture_t *fixture)
     char *at = apr_pcalloc(fixture->pool, 20000);
 
     fixture->text = at;
-    fread(at, 1, 19999, file);
+    assert_true(fread(at, 1, 19999, file) > 0);
     fclose(file);
     for (int i = 0; i < LINES; i++) {
         char *end = strchr(at, '\n');
@@ -169,6 +169,34 @@ static void test_removed_inserted_moved(void **state)
                  "line 6: is cut off");
 }
 
+/* One line replaced by another that is right in itself and follows from the line before it: the next one
+ * tells. */
+static void test_replaced_with_a_right_hash(void **state)
+{
+    fixture_t *fixture = *state;
+    const char *text = lines(fixture, "012");
+    const char *error;
+    apr_pool_t *writing;
+    audit_t *audit;
+    FILE *file;
+
+    write_file(fixture, text, strlen(text));
+    apr_pool_create(&writing, fixture->pool);
+    assert_null(audit_open(&audit, fixture->file, writing));
+    audit_add(audit, "event", json_pack("{s:s}", "system", "innocent"));
+    assert_int_equal(audit_commit(audit, &error), APR_SUCCESS);
+    apr_pool_destroy(writing);
+    assert_null(verify(fixture, NULL));
+
+    file = fopen(fixture->file, "a");
+    assert_non_null(file);
+    fputs(lines(fixture, "45"), file);
+    fclose(file);
+    error = verify(fixture, NULL);
+    assert_non_null(error);
+    assert_non_null(strstr(error, "line 5: does not carry the hash of the line before it"));
+}
+
 /* A file that was rotated begins in the middle; only what comes first is taken on trust. */
 static void test_begins_in_the_middle(void **state)
 {
@@ -261,6 +289,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_honest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_byte, setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed_inserted_moved, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_replaced_with_a_right_hash, setup, teardown),
         cmocka_unit_test_setup_teardown(test_begins_in_the_middle, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rewritten_and_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_first_record, setup, teardown),

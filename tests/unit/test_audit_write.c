@@ -126,7 +126,7 @@ static const char *content(const fixture_t *fixture, const char *name)
     char *text = apr_pcalloc(fixture->pool, 100000);
 
     assert_non_null(file);
-    fread(text, 1, 99999, file);
+    text[fread(text, 1, 99999, file)] = '\0';
     fclose(file);
     return text;
 }

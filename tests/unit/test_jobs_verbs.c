@@ -1,221 +1,260 @@
-/* The verbs as C calls, against a real Redis under the shipped users. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
+/* The web side's verbs as C calls, against a real Redis under the shipped users. */
+#include "jobs_fixture.h"
+
 #include <string.h>
 
-#include <cmocka.h>
-
-#include <apr_general.h>
 #include <apr_strings.h>
 
-#include "jobs/jobs.h"
-#include "redis_server.h"
-
-#define RETENTION apr_time_from_sec(1800)
-#define START_WITHIN apr_time_from_sec(3600)
-#define BUDGET apr_time_from_msec(2000)
-
-static redis_server_t server;
-static apr_pool_t *pool;
-static jobs_store_t *store;
-static jobs_connection_t *connection;
-static jobs_caller_t alice, mallory;
-
-#define assert_outcome(result, expected)                                                                     \
-    do {                                                                                                     \
-        jobs_result_t got_ = (result);                                                                       \
-        if (got_.outcome != (expected))                                                                      \
-            fail_msg("outcome %d, not %d: %s", got_.outcome, (int)(expected), got_.text);                    \
-    } while (0)
-
-static apr_array_header_t *texts(const char *first, ...)
-{
-    apr_array_header_t *array = apr_array_make(pool, 4, sizeof(const char *));
-    va_list more;
-    va_start(more, first);
-    for (const char *text = first; text; text = va_arg(more, const char *))
-        APR_ARRAY_PUSH(array, const char *) = text;
-    va_end(more);
-    return array;
-}
-
-static void add_system(apr_array_header_t *systems, const char *sid, const char *group,
-                       apr_array_header_t *keys)
-{
-    jobs_published_t *system = apr_array_push(systems);
-    *system = (jobs_published_t){.sid = sid, .group = group, .method = "wake", .keys = keys};
-}
-
-static apr_array_header_t *inventory(void)
-{
-    apr_array_header_t *systems = apr_array_make(pool, 4, sizeof(jobs_published_t));
-    add_system(systems, "pc1.example", "floor1", texts("pc1.example", "10.0.0.1", NULL));
-    add_system(systems, "pc2.example", "floor1", texts("pc2.example", NULL));
-    add_system(systems, "vault.example", "safe", texts("vault.example", NULL));
-    return systems;
-}
-
-static const char *submit(const jobs_caller_t *caller, const char *message_id, const char *first, ...)
-{
-    jobs_submission_t submission = {.names = apr_array_make(pool, 4, sizeof(jobs_name_t)),
-                                    .message_id = message_id,
-                                    .retention = RETENTION,
-                                    .start_within = START_WITHIN};
-    const char *id = NULL;
-    va_list more;
-    va_start(more, first);
-    for (const char *text = first; text; text = va_arg(more, const char *)) {
-        jobs_name_t *name = apr_array_push((apr_array_header_t *)submission.names);
-        char *key = apr_pstrdup(pool, text);
-        for (char *c = key; *c; c++)
-            *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
-        *name = (jobs_name_t){.spelling = text, .key = key};
-    }
-    va_end(more);
-    assert_outcome(jobs_submit(store, caller, &submission, &id, NULL, pool), JOBS_OK);
-    return id;
-}
+#define UUID "6f1a2b3c-0000-4000-8000-000000000001"
+#define NO_SUCH_JOB "aaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 static jobs_job_t *job_of(const char *id)
 {
     jobs_job_t *job = NULL;
-    assert_outcome(jobs_read(store, &alice, id, &job, pool), JOBS_OK);
+    assert_outcome(jobs_read(jobs_test.store, &jobs_test.alice, id, &job, jobs_test.pool), JOBS_OK);
     return job;
 }
 
-static jobs_task_t claim_one(const char *worker)
+static const char *text_at(const apr_array_header_t *texts, int at)
 {
-    apr_array_header_t *tasks = NULL;
-    int more = 0;
-    assert_outcome(jobs_claim(connection, worker, "digest-1", 1, &tasks, &more, pool), JOBS_OK);
-    assert_int_equal(tasks->nelts, 1);
-    return APR_ARRAY_IDX(tasks, 0, jobs_task_t);
+    assert_true(at < texts->nelts);
+    return APR_ARRAY_IDX(texts, at, const char *);
 }
 
-static jobs_change_t change_of(const jobs_task_t *task, jobs_change_e what)
+static jobs_result_t submit_as(const jobs_caller_t *caller, jobs_submission_t submission, const char **id,
+                               int *repeat)
 {
-    jobs_change_t change = {.change = what, .task = {task->job, task->sid, task->fence}, .step = "step"};
-    if (what == JOBS_INTEND) {
-        change.intent = "{\"power\":2}";
-        change.device = "";
-        change.step_deadline = apr_time_from_sec(600);
-    }
-    return change;
+    return jobs_submit(jobs_test.store, caller, &submission, id, repeat, jobs_test.pool);
 }
 
-static jobs_outcome_e apply(const char *worker, jobs_change_t change)
+static void a_submission_is_read_back(void **state)
 {
-    jobs_change_t *one = &change;
-    assert_outcome(jobs_apply(connection, worker, &one, 1, pool), JOBS_OK);
-    return change.result.outcome;
-}
-
-/* ---- fixture ------------------------------------------------------------------------------------------- */
-
-static int start_redis(void **state)
-{
+    jobs_submission_t wanted =
+        submission_of(NULL, "PC1.Example", "10.0.0.1", "nowhere.example", "vault.example", LAST);
+    const char *id = NULL;
     (void)state;
-    return redis_server_start(&server);
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    redis_server_remove(&server);
-    return 0;
-}
-
-/* Every test begins with an empty Redis that has the library and the inventory. */
-static int begin(void **state)
-{
-    (void)state;
-    apr_pool_create(&pool, NULL);
-    alice = (jobs_caller_t){.name = "alice@EXAMPLE", .peer = "192.0.2.1", .mechanism = "krb5"};
-    alice.groups = texts("floor1", NULL);
-    mallory = (jobs_caller_t){.name = "mallory@EXAMPLE", .peer = "192.0.2.2", .mechanism = "krb5"};
-    mallory.groups = texts("*", NULL);
-    if (redis_server_flush(&server))
-        return -1;
-    if (jobs_store_create(&store, &server.web, 4, BUDGET, pool) != APR_SUCCESS ||
-        jobs_connection_create(&connection, &server.worker, BUDGET, pool) != APR_SUCCESS)
-        return -1;
-    assert_outcome(jobs_library_load(connection), JOBS_OK);
-    assert_outcome(jobs_publish(connection, "w1", "digest-1", 1000, inventory(), pool), JOBS_OK);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    apr_pool_destroy(pool);
-    return 0;
-}
-
-/* ---- tests --------------------------------------------------------------------------------------------- */
-
-static void a_job_runs_from_submission_to_its_result(void **state)
-{
-    jobs_results_t *results = NULL;
-    apr_array_header_t *errors = NULL;
-    (void)state;
-    const char *id =
-        submit(&alice, NULL, "PC1.Example", "10.0.0.1", "nowhere.example", "vault.example", NULL);
+    assert_outcome(submit_as(&jobs_test.alice, wanted, &id, NULL), JOBS_OK);
     assert_int_equal(strlen(id), 26);
     jobs_job_t *job = job_of(id);
+    assert_string_equal(job->id, id);
     assert_int_equal(job->state, JOBS_STATE_NEW);
+    assert_string_equal(job->caller, "alice@EXAMPLE");
     assert_int_equal(job->total, 3);
     assert_int_equal(job->failed, 2);
     assert_int_equal(job->waiting, 1);
-    assert_string_equal(job->caller, alice.name);
-
-    jobs_task_t task = claim_one("w1");
-    assert_string_equal(task.job, id);
-    assert_string_equal(task.sid, "pc1.example");
-    assert_string_equal(task.caller, alice.name);
-    assert_string_equal(task.peer, alice.peer);
-    assert_string_equal(task.mechanism, alice.mechanism);
-    assert_int_equal(task.look, 0);
-    assert_null(task.intent);
-    assert_true(task.lease_until <= jobs_boottime() + JOBS_LEASE);
-    assert_int_equal(job_of(id)->state, JOBS_STATE_RUNNING);
-
-    assert_int_equal(apply("w1", change_of(&task, JOBS_INTEND)), JOBS_OK);
-    assert_int_equal(apply("w1", change_of(&task, JOBS_INTEND)), JOBS_ALREADY);
-    jobs_change_t progress = change_of(&task, JOBS_PROGRESS);
-    progress.state = 'P';
-    assert_int_equal(apply("w1", progress), JOBS_OK);
-    progress.state = 'B';
-    assert_int_equal(apply("w1", progress), JOBS_OK);
-    jobs_change_t finish = change_of(&task, JOBS_FINISH);
-    finish.state = 'U';
-    assert_int_equal(apply("w2", finish), JOBS_REFUSED);
-    assert_int_equal(apply("w1", finish), JOBS_OK);
-    assert_int_equal(apply("w1", finish), JOBS_ALREADY);
-
-    job = job_of(NULL);
-    assert_string_equal(job->id, id);
-    assert_int_equal(job->state, JOBS_STATE_COMPLETED);
-    assert_true(job->completed >= job->started && job->started >= job->submitted);
-    assert_outcome(jobs_results(store, &alice, id, 0, -1, &results, pool), JOBS_OK);
-    assert_int_equal(results->unlocked->nelts, 2);
-    assert_string_equal(APR_ARRAY_IDX(results->unlocked, 0, const char *), "PC1.Example");
-    assert_string_equal(APR_ARRAY_IDX(results->unlocked, 1, const char *), "10.0.0.1");
-    assert_int_equal(results->failed->nelts, 2);
-    assert_outcome(jobs_errors(store, &alice, id, &errors, pool), JOBS_OK);
-    assert_int_equal(errors->nelts, 2);
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(APR_ARRAY_IDX(errors, i, jobs_error_t).reason, JOBS_REASON_NOT_AVAILABLE);
+    assert_int_equal(job->unlocked + job->running + job->cancelled, 0);
+    assert_int_equal(job->retention, apr_time_from_sec(1800));
+    assert_true(job->submitted > 0 && job->submitted == job->changed && job->submitted <= job->now);
+    assert_int_equal(job->started + job->completed, 0);
+    assert_string_equal(job_of(NULL)->id, id);
 }
+
+static void results_and_errors_are_in_the_callers_spelling_and_order(void **state)
+{
+    jobs_submission_t wanted = submission_of(NULL, "Nowhere.example", "PC1.Example", "Vault.Example", LAST);
+    jobs_results_t *results = NULL;
+    apr_array_header_t *errors = NULL;
+    const char *id = NULL;
+    (void)state;
+    submit_as(&jobs_test.alice, wanted, &id, NULL);
+    assert_outcome(jobs_results(jobs_test.store, &jobs_test.alice, id, 0, -1, &results, jobs_test.pool),
+                   JOBS_OK);
+    assert_int_equal(results->unlocked->nelts, 0);
+    assert_int_equal(results->failed->nelts, 2);
+    assert_string_equal(text_at(results->failed, 0), "Nowhere.example");
+    assert_string_equal(text_at(results->failed, 1), "Vault.Example");
+    assert_outcome(jobs_results(jobs_test.store, &jobs_test.alice, id, 2, 5, &results, jobs_test.pool),
+                   JOBS_OK);
+    assert_int_equal(results->failed->nelts, 1);
+    assert_outcome(jobs_results(jobs_test.store, &jobs_test.alice, id, -3, 0, &results, jobs_test.pool),
+                   JOBS_OK);
+    assert_int_equal(results->failed->nelts, 0);
+    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, &errors, jobs_test.pool), JOBS_OK);
+    assert_int_equal(errors->nelts, 2);
+    const jobs_error_t *error = &APR_ARRAY_IDX(errors, 1, jobs_error_t);
+    assert_string_equal(error->name, "Vault.Example");
+    assert_string_equal(error->step, "");
+    assert_int_equal(error->reason, JOBS_REASON_NOT_AVAILABLE);
+}
+
+static void a_message_id_and_the_same_set_of_systems_is_a_repeat(void **state)
+{
+    const char *first = NULL;
+    const char *id = NULL;
+    int repeat = -1;
+    (void)state;
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "PC2.example", LAST), &first, &repeat);
+    assert_int_equal(repeat, 0);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc2.example", "PC1.example", "pc2.example.", LAST), &id,
+              &repeat);
+    assert_int_equal(repeat, 1);
+    assert_string_equal(id, first);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", LAST), &id, &repeat);
+    assert_int_equal(repeat, 0);
+    assert_string_not_equal(id, first);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &repeat);
+    assert_int_equal(repeat, 1);
+    assert_string_equal(id, first);
+    submit_as(&jobs_test.root, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &repeat);
+    assert_int_equal(repeat, 0);
+    submit_as(&jobs_test.alice, submission_of(NULL, "pc1.example", "pc2.example", LAST), &id, &repeat);
+    assert_int_equal(repeat, 0);
+}
+
+static void bytes_of_any_kind_arrive_as_they_are(void **state)
+{
+    const char *odd = "%s %b \r\n*3\r\n$5\r\n \"'|\\ \xc3\xa4";
+    jobs_caller_t caller = jobs_test.alice;
+    jobs_results_t *results = NULL;
+    const char *id = NULL;
+    (void)state;
+    caller.name = "CN=%s|%b\r\n,O=\"x\"";
+    jobs_submission_t wanted = submission_of(NULL, "nowhere.example", LAST);
+    APR_ARRAY_IDX(wanted.names, 0, jobs_name_t).spelling = odd;
+    assert_outcome(submit_as(&caller, wanted, &id, NULL), JOBS_OK);
+    assert_outcome(jobs_results(jobs_test.store, &caller, id, 0, -1, &results, jobs_test.pool), JOBS_OK);
+    assert_string_equal(text_at(results->failed, 0), odd);
+    jobs_job_t *job = NULL;
+    assert_outcome(jobs_read(jobs_test.store, &caller, id, &job, jobs_test.pool), JOBS_OK);
+    assert_string_equal(job->caller, caller.name);
+}
+
+static void limits_are_said(void **state)
+{
+    jobs_submission_t wanted = submission_of(NULL, "pc1.example", LAST);
+    const char *id = NULL;
+    (void)state;
+    wanted.max_waiting_jobs = 1;
+    assert_outcome(submit_as(&jobs_test.alice, wanted, &id, NULL), JOBS_OK);
+    jobs_result_t result = submit_as(&jobs_test.alice, wanted, &id, NULL);
+    assert_int_equal(result.outcome, JOBS_QUOTA);
+    assert_string_equal(result.text, "jobs");
+    wanted.max_waiting_jobs = 0;
+    wanted.max_waiting_systems = 1;
+    result = submit_as(&jobs_test.alice, wanted, &id, NULL);
+    assert_int_equal(result.outcome, JOBS_QUOTA);
+    assert_string_equal(result.text, "systems");
+}
+
+static void another_callers_job_is_no_job(void **state)
+{
+    static const char *const none[] = {NO_SUCH_JOB,
+                                       "",
+                                       "x",
+                                       "AAAAAAAAAAAAAAAAAAAAAAAAAA",
+                                       "amtunlock:aaaa",
+                                       "aaaaaaaaaaaaaaaaaaaaaaaaa1",
+                                       "aaaaaaaaaaaaaaaaaaaaaaaaa*"};
+    jobs_job_t *job = NULL;
+    jobs_results_t *results = NULL;
+    apr_array_header_t *errors = NULL;
+    jobs_store_t *store = jobs_test.store;
+    apr_pool_t *pool = jobs_test.pool;
+    (void)state;
+    const char *theirs = submit_one(&jobs_test.root, "pc1.example");
+    const char *mine = submit_one(&jobs_test.alice, "pc1.example");
+    assert_outcome(jobs_read(store, &jobs_test.alice, theirs, &job, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_results(store, &jobs_test.alice, theirs, 0, -1, &results, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_errors(store, &jobs_test.alice, theirs, &errors, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_cancel(store, &jobs_test.alice, theirs, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_forget(store, &jobs_test.alice, theirs, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_read(store, &jobs_test.root, mine, &job, pool), JOBS_OK);
+    assert_outcome(jobs_cancel(store, &jobs_test.root, mine, pool), JOBS_NOT_FOUND);
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        assert_outcome(jobs_read(store, &jobs_test.alice, none[i], &job, pool), JOBS_NOT_FOUND);
+        assert_outcome(jobs_cancel(store, &jobs_test.alice, none[i], pool), JOBS_NOT_FOUND);
+    }
+}
+
+static void a_cancelled_job_is_terminated_and_can_be_forgotten(void **state)
+{
+    apr_array_header_t *ids = NULL;
+    const char *kept = submit_one(&jobs_test.alice, "pc2.example");
+    const char *id = submit_one(&jobs_test.alice, "pc1.example");
+    (void)state;
+    assert_outcome(jobs_list(jobs_test.store, &jobs_test.alice, &ids, jobs_test.pool), JOBS_OK);
+    assert_int_equal(ids->nelts, 2);
+    assert_string_equal(text_at(ids, 0), id);
+    assert_outcome(jobs_forget(jobs_test.store, &jobs_test.alice, id, jobs_test.pool), JOBS_CONFLICT);
+    assert_outcome(jobs_cancel(jobs_test.store, &jobs_test.alice, id, jobs_test.pool), JOBS_OK);
+    jobs_job_t *job = job_of(id);
+    assert_int_equal(job->state, JOBS_STATE_TERMINATED);
+    assert_int_equal(job->cancelled, 1);
+    assert_true(job->completed > 0);
+    assert_outcome(jobs_cancel(jobs_test.store, &jobs_test.alice, id, jobs_test.pool), JOBS_CONFLICT);
+    assert_outcome(jobs_forget(jobs_test.store, &jobs_test.alice, id, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_list(jobs_test.store, &jobs_test.alice, &ids, jobs_test.pool), JOBS_OK);
+    assert_int_equal(ids->nelts, 1);
+    assert_string_equal(text_at(ids, 0), kept);
+    assert_outcome(jobs_list(jobs_test.store, &jobs_test.root, &ids, jobs_test.pool), JOBS_OK);
+    assert_int_equal(ids->nelts, 1);
+}
+
+static void an_enumeration_is_pulled(void **state)
+{
+    apr_array_header_t *items = texts_of("one", "two", "three", LAST);
+    const char *fields = NULL;
+    const char *id = NULL;
+    int more = -1;
+    jobs_store_t *store = jobs_test.store;
+    apr_pool_t *pool = jobs_test.pool;
+    (void)state;
+    assert_outcome(jobs_context_open(store, &jobs_test.alice, "what|how", items, 60, 1, &id, pool), JOBS_OK);
+    const char *second = NULL;
+    assert_outcome(jobs_context_open(store, &jobs_test.alice, "", items, 60, 1, &second, pool), JOBS_QUOTA);
+    assert_outcome(jobs_context_pull(store, &jobs_test.root, id, 2, &fields, &items, &more, pool),
+                   JOBS_NOT_FOUND);
+    assert_outcome(jobs_context_pull(store, &jobs_test.alice, id, 2, &fields, &items, &more, pool), JOBS_OK);
+    assert_string_equal(fields, "what|how");
+    assert_int_equal(items->nelts, 2);
+    assert_string_equal(text_at(items, 1), "two");
+    assert_int_equal(more, 1);
+    assert_outcome(jobs_context_release(store, &jobs_test.root, id, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_context_pull(store, &jobs_test.alice, id, 2, &fields, &items, &more, pool), JOBS_OK);
+    assert_int_equal(items->nelts, 1);
+    assert_int_equal(more, 0);
+    assert_outcome(jobs_context_release(store, &jobs_test.alice, id, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_context_pull(store, &jobs_test.alice, "x", 2, &fields, &items, &more, pool),
+                   JOBS_NOT_FOUND);
+}
+
+static void an_overview_counts(void **state)
+{
+    jobs_overview_t *overview = NULL;
+    apr_array_header_t *lost = NULL;
+    apr_time_t until = 0;
+    (void)state;
+    submit_one(&jobs_test.alice, "pc1.example");
+    const apr_array_header_t *none = apr_array_make(jobs_test.pool, 1, sizeof(jobs_task_ref_t));
+    assert_outcome(jobs_renew(jobs_test.connection, "w1", "0 of 10", none, &lost, &until, jobs_test.pool),
+                   JOBS_OK);
+    assert_outcome(jobs_overview(jobs_test.store, &overview, jobs_test.pool), JOBS_OK);
+    assert_int_equal(overview->jobs_unfinished, 1);
+    assert_int_equal(overview->systems_waiting, 1);
+    assert_int_equal(overview->systems_leased, 0);
+    assert_int_equal(overview->inventory_systems, 3);
+    assert_string_equal(overview->inventory_digest, JOBS_TEST_DIGEST);
+    assert_true(overview->inventory_published > 0 && overview->inventory_published <= overview->now);
+    assert_string_equal(text_at(overview->workers, 0), "w1 0 of 10");
+    assert_int_equal(overview->counters->nelts, 1);
+    assert_string_equal(APR_ARRAY_IDX(overview->counters, 0, jobs_counter_t).name, "jobs");
+    assert_int_equal(APR_ARRAY_IDX(overview->counters, 0, jobs_counter_t).value, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, jobs_fixture_begin, jobs_fixture_end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_job_runs_from_submission_to_its_result, begin, end),
+        TEST(a_submission_is_read_back),
+        TEST(results_and_errors_are_in_the_callers_spelling_and_order),
+        TEST(a_message_id_and_the_same_set_of_systems_is_a_repeat),
+        TEST(bytes_of_any_kind_arrive_as_they_are),
+        TEST(limits_are_said),
+        TEST(another_callers_job_is_no_job),
+        TEST(a_cancelled_job_is_terminated_and_can_be_forgotten),
+        TEST(an_enumeration_is_pulled),
+        TEST(an_overview_counts),
     };
-    apr_initialize();
-    atexit(apr_terminate);
-    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+    return cmocka_run_group_tests(tests, jobs_fixture_start, jobs_fixture_stop);
 }

@@ -76,7 +76,7 @@ static const char *read_notes(const fixture_t *fixture)
     char *text = apr_pcalloc(fixture->pool, 4096);
 
     assert_non_null(file);
-    fread(text, 1, 4095, file);
+    text[fread(text, 1, 4095, file)] = '\0';
     fclose(file);
     return text;
 }

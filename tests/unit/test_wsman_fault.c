@@ -335,6 +335,22 @@ static void long_reasons_are_cut(void **state)
     assert_string_equal(fault->reason + 499, "?...");
 }
 
+/* A device is not trusted with an operator's terminal: CSI is a single character of C1. */
+static void words_of_a_device_give_no_orders(void **state)
+{
+    const wsman_fault_t *fault = from_device(
+        "<a:Value>a:Sender</a:Value><a:Subcode><a:Value>c:A\xC2\x9B"
+        "B</a:Value></a:Subcode>",
+        "<a:Reason><a:Text>\xC2\x9B"
+        "2J\x7F "
+        "\xC2\xA0\xC3\x9B</a:Text></a:Reason><a:Detail><c:FaultDetail>x/\xC2\x80</c:FaultDetail></a:Detail>",
+        *state);
+
+    assert_string_equal(fault->reason, "??2J? \xC2\xA0\xC3\x9B");
+    assert_string_equal(fault->subcode, "A??B");
+    assert_string_equal(fault->detail, "??");
+}
+
 static void subcodes_of_other_namespaces_are_not_ours(void **state)
 {
     (void)state;
@@ -350,13 +366,21 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(every_kind_is_in_the_table),  TEST(every_kind_survives_the_round_trip),
-        TEST(the_text_of_a_fault),         TEST(retry_after_is_milliseconds),
-        TEST(headers_are_named),           TEST(faults_can_always_be_written),
-        TEST(a_status_of_its_own_is_kept), TEST(a_device_refuses_a_resource),
-        TEST(a_device_gives_detail),       TEST(a_device_is_vague),
-        TEST(subcodes_may_nest),           TEST(a_device_says_when_to_come_back),
-        TEST(long_reasons_are_cut),        TEST(subcodes_of_other_namespaces_are_not_ours),
+        TEST(every_kind_is_in_the_table),
+        TEST(every_kind_survives_the_round_trip),
+        TEST(the_text_of_a_fault),
+        TEST(retry_after_is_milliseconds),
+        TEST(headers_are_named),
+        TEST(faults_can_always_be_written),
+        TEST(a_status_of_its_own_is_kept),
+        TEST(a_device_refuses_a_resource),
+        TEST(a_device_gives_detail),
+        TEST(a_device_is_vague),
+        TEST(subcodes_may_nest),
+        TEST(a_device_says_when_to_come_back),
+        TEST(long_reasons_are_cut),
+        TEST(words_of_a_device_give_no_orders),
+        TEST(subcodes_of_other_namespaces_are_not_ours),
     };
 
     return cmocka_run_group_tests(tests, fixture_group_setup, fixture_group_teardown);

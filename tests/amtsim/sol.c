@@ -1,0 +1,175 @@
+#include "sol.h"
+
+#include "prompt.h"
+#include "session.h"
+#include "wire.h"
+
+#include <string.h>
+
+enum {
+    SOL_START = 0x20,
+    SOL_STARTED,
+    SOL_END,
+    SOL_ENDED,
+    SOL_PING,
+    SOL_PONG,
+    SOL_CONTROLS_TO_HOST = 0x27,
+    SOL_DATA_TO_HOST,
+    SOL_CONTROLS_FROM_HOST,
+    SOL_DATA_FROM_HOST,
+    SOL_HEARTBEAT,
+};
+
+#define HEAD 8
+#define DATA_MAX 4096
+#define FIFO 48 /* bytes a message: the device empties its 16550 often */
+
+/* control lines of the host */
+enum { LINE_RTS = 1, LINE_DTR = 2 };
+/* state of the port; POWER_ON_BIT clear: the system is off */
+enum { POWER_ON_BIT = 4 };
+
+static void write_head(struct session *session, uint8_t *message, uint8_t id)
+{
+    memset(message, 0, HEAD);
+    message[0] = id;
+    put32(message + 4, session->out_sequence++);
+}
+
+static void send_simple(struct session *session, uint8_t id)
+{
+    uint8_t message[HEAD];
+
+    write_head(session, message, id);
+    session_send(session, message, sizeof(message));
+}
+
+static void send_lines(struct session *session)
+{
+    uint8_t message[HEAD + 2];
+
+    write_head(session, message, SOL_CONTROLS_FROM_HOST);
+    message[8] = LINE_RTS | LINE_DTR;
+    message[9] = session->pc->power == POWER_ON ? POWER_ON_BIT : 0;
+    session_send(session, message, sizeof(message));
+}
+
+static void open_session(struct session *session, const uint8_t *data)
+{
+    uint8_t reply[23] = {0};
+
+    write_head(session, reply, SOL_STARTED);
+    put16(reply + 8, get16(data + 8)); /* the limits are taken as they are */
+    put16(reply + 10, get16(data + 10));
+    put16(reply + 12, get16(data + 12));
+    put16(reply + 14, get16(data + 14));
+    put16(reply + 16, get16(data + 16));
+    put16(reply + 18, get16(data + 18));
+    session_send(session, reply, sizeof(reply));
+    session_opened(session, get16(data + 14), get16(data + 18));
+    send_lines(session);
+}
+
+/* The length of a message, 0 while it is not known yet, -1 for one that a console never sends. */
+static ssize_t length_of(const uint8_t *data, size_t size)
+{
+    switch (data[0]) {
+    case SOL_START:
+        return 24;
+    case SOL_CONTROLS_TO_HOST:
+        return HEAD + 6;
+    case SOL_DATA_TO_HOST:
+        if (size < HEAD + 2)
+            return 0;
+        return get16(data + HEAD) <= DATA_MAX ? HEAD + 2 + (ssize_t)get16(data + HEAD) : -1;
+    case SOL_END:
+    case SOL_PING:
+    case SOL_PONG:
+    case SOL_HEARTBEAT:
+        return HEAD;
+    default:
+        return -1;
+    }
+}
+
+static void obey(struct session *session, const uint8_t *data)
+{
+    switch (data[0]) {
+    case SOL_START:
+        open_session(session, data);
+        break;
+    case SOL_DATA_TO_HOST:
+        prompt_input(session->pc, (const char *)data + HEAD + 2, get16(data + HEAD));
+        break;
+    case SOL_PING:
+        send_simple(session, SOL_PONG);
+        break;
+    case SOL_END:
+        send_simple(session, SOL_ENDED);
+        break;
+    default:
+        break;
+    }
+}
+
+static ssize_t message(struct session *session, const uint8_t *data, size_t size)
+{
+    ssize_t length = length_of(data, size);
+
+    if (length <= 0 || size < (size_t)length)
+        return length < 0 ? -1 : 0;
+    if ((data[0] == SOL_START) != (session->state == SESSION_AUTHENTICATED))
+        return -1;
+    obey(session, data);
+    return length;
+}
+
+static void heartbeat(struct session *session)
+{
+    send_simple(session, SOL_HEARTBEAT);
+}
+
+static void ended(struct session *session)
+{
+    (void)session;
+}
+
+const struct session_kind sol_kind = {
+    .name = "SOL ",
+    .opens = "sol-open",
+    .closes = "sol-close",
+    .enabled = REDIRECTION_SOL,
+    .message = message,
+    .heartbeat = heartbeat,
+    .ended = ended,
+};
+
+static struct session *open_for(const struct pc *pc)
+{
+    return pc->sol && pc->sol->state == SESSION_OPEN ? pc->sol : NULL;
+}
+
+void sol_write(struct pc *pc, const void *data, size_t size)
+{
+    struct session *session = open_for(pc);
+    const uint8_t *from = data;
+
+    while (session && size > 0) {
+        uint8_t message_bytes[HEAD + 2 + FIFO];
+        size_t part = size < FIFO ? size : FIFO;
+        write_head(session, message_bytes, SOL_DATA_FROM_HOST);
+        put16(message_bytes + HEAD, (unsigned)part);
+        memcpy(message_bytes + HEAD + 2, from, part);
+        session_send(session, message_bytes, HEAD + 2 + part);
+        from += part;
+        size -= part;
+    }
+}
+
+void sol_tell_power(struct pc *pc)
+{
+    struct session *session = open_for(pc);
+
+    if (session)
+        send_lines(session);
+}

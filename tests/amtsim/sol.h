@@ -1,0 +1,13 @@
+/* Serial over LAN: the host's serial port, carried to the console that opened the session. */
+#ifndef AMTSIM_SOL_H
+#define AMTSIM_SOL_H
+
+#include "pc.h"
+
+/* The host sends bytes; without a session they are lost, as on a port that nobody reads. */
+void sol_write(struct pc *pc, const void *data, size_t size);
+
+/* The host's power changed: the console is told. */
+void sol_tell_power(struct pc *pc);
+
+#endif

@@ -1,0 +1,300 @@
+/* The web side's connections when Redis is away, frozen, restarted or in trouble: no call takes longer than
+ * its budget, and what was refused does not happen later.
+ */
+#include "jobs_fixture.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <apr_strings.h>
+
+#define BUDGET apr_time_from_msec(200)
+#define SLACK apr_time_from_msec(50)
+
+static jobs_store_t *store_of(const jobs_redis_t *redis, int connections)
+{
+    jobs_store_t *store = NULL;
+    assert_int_equal(jobs_store_create(&store, redis, connections, BUDGET, jobs_test.pool), APR_SUCCESS);
+    return store;
+}
+
+/* How long an overview takes; its result in *result. */
+static apr_interval_time_t timed(jobs_store_t *store, jobs_result_t *result)
+{
+    jobs_overview_t *overview = NULL;
+    apr_time_t before = jobs_boottime();
+    *result = jobs_overview(store, &overview, jobs_test.pool);
+    return jobs_boottime() - before;
+}
+
+static jobs_result_t overview(jobs_store_t *store)
+{
+    jobs_result_t result;
+    timed(store, &result);
+    return result;
+}
+
+static void freeze(int frozen)
+{
+    kill(jobs_test.server.pid, frozen ? SIGSTOP : SIGCONT);
+    if (frozen)
+        waitpid(jobs_test.server.pid, NULL, WUNTRACED);
+}
+
+static apr_uint64_t counter(const char *name)
+{
+    jobs_overview_t *overview_now = NULL;
+    assert_outcome(jobs_overview(jobs_test.store, &overview_now, jobs_test.pool), JOBS_OK);
+    for (int i = 0; i < overview_now->counters->nelts; i++) {
+        const jobs_counter_t *each = &APR_ARRAY_IDX(overview_now->counters, i, jobs_counter_t);
+        if (!strcmp(each->name, name))
+            return each->value;
+    }
+    return 0;
+}
+
+static void no_redis_is_said_at_once(void **state)
+{
+    jobs_redis_t nowhere = {.socket = "/nonexistent/redis.sock"};
+    jobs_result_t result;
+    (void)state;
+    assert_true(timed(store_of(&nowhere, 2), &result) < BUDGET);
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_non_null(strstr(result.text, "/nonexistent/redis.sock"));
+}
+
+static void a_port_that_nobody_listens_on_is_named(void **state)
+{
+    jobs_redis_t nobody = {.host = "127.0.0.1", .port = 1};
+    jobs_result_t result;
+    (void)state;
+    assert_true(timed(store_of(&nobody, 2), &result) < BUDGET);
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_non_null(strstr(result.text, "127.0.0.1:1"));
+}
+
+static void a_wrong_password_is_said_without_it(void **state)
+{
+    jobs_redis_t wrong = jobs_test.server.web;
+    (void)state;
+    wrong.password = "not-the-password";
+    jobs_result_t result = overview(store_of(&wrong, 2));
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_non_null(strstr(result.text, "password file"));
+    assert_null(strstr(result.text, wrong.password));
+    wrong.user = NULL;
+    wrong.password = NULL;
+    result = overview(store_of(&wrong, 2));
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_non_null(strstr(result.text, "wants a user"));
+}
+
+static void another_users_verb_and_a_missing_library_are_explained(void **state)
+{
+    const char *flush[] = {"FUNCTION", "FLUSH"};
+    (void)state;
+    jobs_result_t result = overview(store_of(&jobs_test.server.worker, 2));
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_non_null(strstr(result.text, "redis-users.acl"));
+    assert_int_equal(redis_server_do(&jobs_test.server, 2, flush), 0);
+    result = overview(jobs_test.store);
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_non_null(strstr(result.text, "start amtunlockd"));
+}
+
+static void a_full_redis_refuses_jobs_and_still_reads_and_cancels(void **state)
+{
+    const char *full[] = {"CONFIG", "SET", "maxmemory", "1"};
+    const char *room[] = {"CONFIG", "SET", "maxmemory", "0"};
+    jobs_submission_t submission = submission_of(NULL, "pc2.example", LAST);
+    jobs_job_t *job = NULL;
+    const char *id = submit_one(&jobs_test.alice, "pc1.example");
+    const char *none = NULL;
+    (void)state;
+    assert_int_equal(redis_server_do(&jobs_test.server, 4, full), 0);
+    jobs_result_t refused =
+        jobs_submit(jobs_test.store, &jobs_test.alice, &submission, &none, NULL, jobs_test.pool);
+    jobs_result_t read = jobs_read(jobs_test.store, &jobs_test.alice, id, &job, jobs_test.pool);
+    jobs_result_t cancelled = jobs_cancel(jobs_test.store, &jobs_test.alice, id, jobs_test.pool);
+    assert_int_equal(redis_server_do(&jobs_test.server, 4, room), 0);
+    assert_int_equal(refused.outcome, JOBS_UNAVAILABLE);
+    assert_non_null(strstr(refused.text, "maxmemory"));
+    assert_outcome(read, JOBS_OK);
+    assert_outcome(cancelled, JOBS_OK);
+}
+
+static void a_replica_is_explained(void **state)
+{
+    const char *replica[] = {"REPLICAOF", "127.0.0.1", "1"};
+    const char *primary[] = {"REPLICAOF", "NO", "ONE"};
+    jobs_submission_t submission = submission_of(NULL, "pc1.example", LAST);
+    const char *id = NULL;
+    (void)state;
+    assert_int_equal(redis_server_do(&jobs_test.server, 3, replica), 0);
+    jobs_result_t result =
+        jobs_submit(jobs_test.store, &jobs_test.alice, &submission, &id, NULL, jobs_test.pool);
+    assert_int_equal(redis_server_do(&jobs_test.server, 3, primary), 0);
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_non_null(strstr(result.text, "primary"));
+}
+
+static void what_a_frozen_redis_was_asked_does_not_happen_when_it_thaws(void **state)
+{
+    jobs_store_t *store = store_of(&jobs_test.server.web, 2);
+    jobs_submission_t submission = submission_of(NULL, "pc1.example", LAST);
+    const char *kept = submit_one(&jobs_test.alice, "pc2.example");
+    const char *id = NULL;
+    jobs_job_t *job = NULL;
+    (void)state;
+    assert_outcome(overview(store), JOBS_OK); /* so the request itself gets as far as Redis' socket */
+    freeze(1);
+    apr_time_t before = jobs_boottime();
+    jobs_result_t result = jobs_submit(store, &jobs_test.alice, &submission, &id, NULL, jobs_test.pool);
+    apr_interval_time_t took = jobs_boottime() - before;
+    jobs_result_t cancel = jobs_cancel(store, &jobs_test.alice, kept, jobs_test.pool);
+    freeze(0);
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_int_equal(cancel.outcome, JOBS_UNAVAILABLE);
+    assert_true(took >= BUDGET - SLACK && took < BUDGET + SLACK);
+    assert_int_equal(counter("jobs"), 1);
+    assert_outcome(jobs_read(jobs_test.store, &jobs_test.alice, kept, &job, jobs_test.pool), JOBS_OK);
+    assert_int_equal(job->cancelled, 0);
+}
+
+static void after_some_failures_calls_fail_at_once_until_redis_is_back(void **state)
+{
+    jobs_store_t *store = store_of(&jobs_test.server.web, 2);
+    jobs_result_t result;
+    (void)state;
+    assert_outcome(overview(store), JOBS_OK);
+    freeze(1);
+    for (int i = 0; i < 3; i++) {
+        assert_true(timed(store, &result) < BUDGET + SLACK);
+        assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    }
+    apr_interval_time_t took = timed(store, &result);
+    freeze(0);
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_true(took < apr_time_from_msec(20));
+    assert_int_equal(overview(store).outcome, JOBS_UNAVAILABLE); /* not yet tried again */
+    apr_time_t patience = jobs_boottime() + apr_time_from_sec(3);
+    while (overview(store).outcome != JOBS_OK && jobs_boottime() < patience)
+        apr_sleep(apr_time_from_msec(20));
+    assert_outcome(overview(store), JOBS_OK);
+}
+
+typedef struct {
+    jobs_store_t *store;
+    apr_interval_time_t took;
+    apr_pool_t *pool;
+} caller_thread_t;
+
+static void *call_once(void *data)
+{
+    caller_thread_t *caller = data;
+    jobs_overview_t *unused = NULL;
+    apr_time_t before = jobs_boottime();
+    jobs_overview(caller->store, &unused, caller->pool);
+    caller->took = jobs_boottime() - before;
+    return NULL;
+}
+
+static void only_one_call_at_a_time_tries_whether_redis_is_back(void **state)
+{
+    enum { CALLERS = 6 };
+    caller_thread_t callers[CALLERS];
+    pthread_t threads[CALLERS];
+    jobs_store_t *store = store_of(&jobs_test.server.web, CALLERS);
+    int waited = 0;
+    (void)state;
+    freeze(1);
+    for (int i = 0; i < 3; i++)
+        overview(store);
+    apr_sleep(apr_time_from_msec(1050)); /* the time that the breaker stays open is what is tested */
+    for (int i = 0; i < CALLERS; i++) {
+        callers[i].store = store;
+        apr_pool_create(&callers[i].pool, jobs_test.pool);
+        pthread_create(&threads[i], NULL, call_once, &callers[i]);
+    }
+    for (int i = 0; i < CALLERS; i++) {
+        pthread_join(threads[i], NULL);
+        waited += callers[i].took > apr_time_from_msec(100);
+    }
+    freeze(0);
+    assert_int_equal(waited, 1);
+}
+
+static void a_connection_pool_that_is_used_up_is_waited_for_within_the_budget(void **state)
+{
+    caller_thread_t callers[3];
+    pthread_t threads[3];
+    jobs_store_t *store = store_of(&jobs_test.server.web, 1);
+    (void)state;
+    freeze(1);
+    for (int i = 0; i < 3; i++) {
+        callers[i].store = store;
+        apr_pool_create(&callers[i].pool, jobs_test.pool);
+        pthread_create(&threads[i], NULL, call_once, &callers[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    freeze(0);
+    for (int i = 0; i < 3; i++)
+        assert_true(callers[i].took < BUDGET + SLACK);
+}
+
+static void a_restarted_redis_is_not_noticed_by_a_caller(void **state)
+{
+    const char *id = submit_one(&jobs_test.alice, "pc1.example");
+    jobs_job_t *job = NULL;
+    (void)state;
+    redis_server_kill(&jobs_test.server);
+    assert_int_equal(redis_server_restart(&jobs_test.server), 0);
+    assert_outcome(jobs_read(jobs_test.store, &jobs_test.alice, id, &job, jobs_test.pool), JOBS_OK);
+    assert_string_equal(job->id, id); /* and the killed Redis had kept the job */
+}
+
+static void connections_that_redis_closed_are_replaced(void **state)
+{
+    const char *kill_all[] = {"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"};
+    (void)state;
+    assert_outcome(overview(jobs_test.store), JOBS_OK);
+    assert_int_equal(redis_server_do(&jobs_test.server, 6, kill_all), 0);
+    submit_one(&jobs_test.alice, "pc1.example");
+    assert_int_equal(counter("jobs"), 1);
+}
+
+static int begin(void **state)
+{
+    return jobs_fixture_begin(state);
+}
+
+static int end(void **state)
+{
+    freeze(0); /* whatever a test left */
+    return jobs_fixture_end(state);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(no_redis_is_said_at_once),
+        TEST(a_port_that_nobody_listens_on_is_named),
+        TEST(a_wrong_password_is_said_without_it),
+        TEST(another_users_verb_and_a_missing_library_are_explained),
+        TEST(a_full_redis_refuses_jobs_and_still_reads_and_cancels),
+        TEST(a_replica_is_explained),
+        TEST(what_a_frozen_redis_was_asked_does_not_happen_when_it_thaws),
+        TEST(after_some_failures_calls_fail_at_once_until_redis_is_back),
+        TEST(only_one_call_at_a_time_tries_whether_redis_is_back),
+        TEST(a_connection_pool_that_is_used_up_is_waited_for_within_the_budget),
+        TEST(a_restarted_redis_is_not_noticed_by_a_caller),
+        TEST(connections_that_redis_closed_are_replaced),
+    };
+    return cmocka_run_group_tests(tests, jobs_fixture_start, jobs_fixture_stop);
+}

@@ -1,0 +1,364 @@
+/* The worker side's verbs as C calls, against a real Redis under the shipped users. */
+#include "jobs_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+static jobs_job_t *job_of(const char *id)
+{
+    jobs_job_t *job = NULL;
+    assert_outcome(jobs_read(jobs_test.store, &jobs_test.alice, id, &job, jobs_test.pool), JOBS_OK);
+    return job;
+}
+
+static apr_array_header_t *claim(const char *worker, int max)
+{
+    apr_array_header_t *tasks = NULL;
+    int more = -1;
+    jobs_result_t result =
+        jobs_claim(jobs_test.connection, worker, JOBS_TEST_DIGEST, max, &tasks, &more, jobs_test.pool);
+    assert_outcome(result, JOBS_OK);
+    return tasks;
+}
+
+static jobs_task_t claim_one(const char *worker)
+{
+    apr_array_header_t *tasks = claim(worker, 1);
+    assert_int_equal(tasks->nelts, 1);
+    return APR_ARRAY_IDX(tasks, 0, jobs_task_t);
+}
+
+static jobs_change_t change_of(const jobs_task_t *task, jobs_change_e what, char state)
+{
+    jobs_change_t change = {.change = what,
+                            .task = {task->job, task->sid, task->fence},
+                            .step = "step",
+                            .state = state,
+                            .intent = "{\"power\":2}",
+                            .device = "",
+                            .step_deadline = apr_time_from_sec(600)};
+    return change;
+}
+
+static jobs_outcome_e apply(const char *worker, jobs_change_t change)
+{
+    jobs_change_t *one = &change;
+    assert_outcome(jobs_apply(jobs_test.connection, worker, &one, 1, jobs_test.pool), JOBS_OK);
+    return change.result.outcome;
+}
+
+static apr_array_header_t *renew(const char *worker, const apr_array_header_t *refs)
+{
+    apr_array_header_t *lost = NULL;
+    apr_time_t until = 0;
+    apr_time_t before = jobs_boottime();
+    assert_outcome(jobs_renew(jobs_test.connection, worker, "about", refs, &lost, &until, jobs_test.pool),
+                   JOBS_OK);
+    assert_true(until >= before + JOBS_LEASE && until <= jobs_boottime() + JOBS_LEASE);
+    return lost;
+}
+
+/* ---- tests --------------------------------------------------------------------------------------------- */
+
+static void a_task_runs_from_its_claim_to_its_result(void **state)
+{
+    const char *id = submit_one(&jobs_test.alice, "PC1.Example");
+    jobs_results_t *results = NULL;
+    (void)state;
+    apr_time_t before = jobs_boottime();
+    jobs_task_t task = claim_one("w1");
+    assert_string_equal(task.job, id);
+    assert_string_equal(task.sid, "pc1.example");
+    assert_string_equal(task.caller, jobs_test.alice.name);
+    assert_string_equal(task.peer, jobs_test.alice.peer);
+    assert_string_equal(task.mechanism, jobs_test.alice.mechanism);
+    assert_int_equal(task.look, 0);
+    assert_null(task.intent);
+    assert_true(task.lease_until >= before + JOBS_LEASE && task.lease_until <= jobs_boottime() + JOBS_LEASE);
+    assert_int_equal(job_of(id)->state, JOBS_STATE_RUNNING);
+
+    assert_int_equal(apply("w1", change_of(&task, JOBS_INTEND, 0)), JOBS_OK);
+    assert_int_equal(apply("w1", change_of(&task, JOBS_INTEND, 0)), JOBS_ALREADY);
+    assert_int_equal(apply("w1", change_of(&task, JOBS_PROGRESS, 'P')), JOBS_OK);
+    assert_int_equal(apply("w1", change_of(&task, JOBS_PROGRESS, 'B')), JOBS_OK);
+    assert_int_equal(apply("w2", change_of(&task, JOBS_FINISH, 'U')), JOBS_REFUSED);
+    assert_int_equal(apply("w1", change_of(&task, JOBS_FINISH, 'U')), JOBS_OK);
+    assert_int_equal(apply("w1", change_of(&task, JOBS_FINISH, 'U')), JOBS_ALREADY);
+
+    jobs_job_t *job = job_of(id);
+    assert_int_equal(job->state, JOBS_STATE_COMPLETED);
+    assert_true(job->completed >= job->started && job->started >= job->submitted);
+    assert_outcome(jobs_results(jobs_test.store, &jobs_test.alice, id, 0, -1, &results, jobs_test.pool),
+                   JOBS_OK);
+    assert_int_equal(results->unlocked->nelts, 1);
+    assert_string_equal(APR_ARRAY_IDX(results->unlocked, 0, const char *), "PC1.Example");
+}
+
+static void a_failure_carries_its_step_and_reason(void **state)
+{
+    const char *id = submit_one(&jobs_test.alice, "pc1.example");
+    apr_array_header_t *errors = NULL;
+    (void)state;
+    jobs_task_t task = claim_one("w1");
+    jobs_change_t failed = change_of(&task, JOBS_FINISH, 'F');
+    failed.reason = JOBS_REASON_AUTH_FAILED;
+    failed.step = "connect";
+    assert_int_equal(apply("w1", failed), JOBS_OK);
+    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, &errors, jobs_test.pool), JOBS_OK);
+    assert_string_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).step, "connect");
+    assert_int_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).reason, JOBS_REASON_AUTH_FAILED);
+}
+
+static void what_was_intended_is_handed_to_who_looks(void **state)
+{
+    (void)state;
+    submit_one(&jobs_test.alice, "pc1.example");
+    jobs_task_t task = claim_one("w1");
+    apply("w1", change_of(&task, JOBS_INTEND, 0));
+    assert_int_equal(apply("w1", change_of(&task, JOBS_RELEASE, 0)), JOBS_OK);
+    jobs_task_t look = claim_one("w2");
+    assert_int_equal(look.look, 1);
+    assert_string_equal(look.intent, "{\"power\":2}");
+    assert_string_not_equal(look.fence, task.fence);
+    assert_int_equal(apply("w2", change_of(&look, JOBS_INTEND, 0)), JOBS_REFUSED);
+    assert_int_equal(apply("w1", change_of(&task, JOBS_FINISH, 'U')), JOBS_REFUSED);
+    assert_int_equal(apply("w2", change_of(&look, JOBS_FINISH, 'U')), JOBS_OK);
+}
+
+static void two_systems_of_one_device_conflict(void **state)
+{
+    (void)state;
+    submit_one(&jobs_test.alice, "pc1.example");
+    submit_one(&jobs_test.alice, "pc2.example");
+    apr_array_header_t *tasks = claim("w1", 10);
+    assert_int_equal(tasks->nelts, 2);
+    jobs_change_t one = change_of(&APR_ARRAY_IDX(tasks, 0, jobs_task_t), JOBS_INTEND, 0);
+    jobs_change_t two = change_of(&APR_ARRAY_IDX(tasks, 1, jobs_task_t), JOBS_INTEND, 0);
+    jobs_change_t *both[] = {&one, &two};
+    one.device = two.device = "11111111-2222-3333-4444-555555555555";
+    assert_outcome(jobs_apply(jobs_test.connection, "w1", both, 2, jobs_test.pool), JOBS_OK);
+    assert_outcome(one.result, JOBS_OK);
+    assert_int_equal(two.result.outcome, JOBS_CONFLICT);
+    assert_non_null(strstr(two.result.text, "pc1.example"));
+}
+
+static void a_long_list_of_leases_is_renewed_in_pieces(void **state)
+{
+    apr_array_header_t *refs = apr_array_make(jobs_test.pool, 1201, sizeof(jobs_task_ref_t));
+    (void)state;
+    submit_one(&jobs_test.alice, "pc1.example");
+    jobs_task_t task = claim_one("w1");
+    for (int i = 0; i < 1200; i++) {
+        jobs_task_ref_t *ref = apr_array_push(refs);
+        *ref = (jobs_task_ref_t){"nojob", apr_psprintf(jobs_test.pool, "pc%d.example", i), "1"};
+    }
+    *(jobs_task_ref_t *)apr_array_push(refs) = (jobs_task_ref_t){task.job, task.sid, task.fence};
+    apr_array_header_t *lost = renew("w1", refs);
+    assert_int_equal(lost->nelts, 1200);
+    assert_string_equal(APR_ARRAY_IDX(lost, 1199, jobs_task_ref_t).sid, "pc1199.example");
+    assert_int_equal(apply("w1", change_of(&task, JOBS_INTEND, 0)), JOBS_OK);
+}
+
+static void many_changes_are_applied_in_their_order(void **state)
+{
+    enum { CHANGES = 600 };
+    static jobs_change_t changes[CHANGES];
+    jobs_change_t *all[CHANGES];
+    (void)state;
+    submit_one(&jobs_test.alice, "pc1.example");
+    jobs_task_t task = claim_one("w1");
+    for (int i = 0; i < CHANGES; i++) {
+        changes[i] = change_of(&task, i ? JOBS_PROGRESS : JOBS_INTEND, i < CHANGES / 2 ? 'P' : 'B');
+        changes[i].step = apr_psprintf(jobs_test.pool, "step %d", i);
+        all[i] = &changes[i];
+    }
+    assert_outcome(jobs_apply(jobs_test.connection, "w1", all, CHANGES, jobs_test.pool), JOBS_OK);
+    for (int i = 0; i < CHANGES; i++)
+        assert_outcome(changes[i].result, JOBS_OK);
+    assert_outcome(jobs_apply(jobs_test.connection, "w1", all, 0, jobs_test.pool), JOBS_OK);
+}
+
+/* ---- inventory ----------------------------------------------------------------------------------------- */
+
+static apr_array_header_t *systems_of(int count)
+{
+    apr_array_header_t *systems = apr_array_make(jobs_test.pool, count, sizeof(jobs_published_t));
+    for (int i = 0; i < count; i++) {
+        jobs_published_t *system = apr_array_push(systems);
+        const char *sid = apr_psprintf(jobs_test.pool, "s%d.example", i);
+        const char *address = apr_psprintf(jobs_test.pool, "10.%d.%d.1", i / 250, i % 250);
+        *system = (jobs_published_t){sid, "floor1", "wake", texts_of(sid, address, sid, LAST)};
+    }
+    return systems;
+}
+
+static jobs_result_t publish(const char *digest, apr_time_t written, const apr_array_header_t *systems)
+{
+    return jobs_publish(jobs_test.connection, "w1", digest, written, systems, jobs_test.pool);
+}
+
+static void a_large_inventory_is_published_in_chunks(void **state)
+{
+    jobs_submission_t wanted = submission_of(NULL, "10.4.199.1", LAST);
+    jobs_overview_t *overview = NULL;
+    const char *id = NULL;
+    (void)state;
+    assert_outcome(publish("digest-2", 2000, systems_of(1200)), JOBS_OK);
+    assert_outcome(publish("digest-2", 2000, systems_of(1200)), JOBS_ALREADY);
+    jobs_overview(jobs_test.store, &overview, jobs_test.pool);
+    assert_int_equal(overview->inventory_systems, 1200);
+    assert_string_equal(overview->inventory_digest, "digest-2");
+    jobs_submit(jobs_test.store, &jobs_test.alice, &wanted, &id, NULL, jobs_test.pool);
+    assert_int_equal(job_of(id)->waiting, 1);
+}
+
+static void an_older_inventory_is_refused_and_its_worker_claims_nothing(void **state)
+{
+    apr_array_header_t *tasks = NULL;
+    int more = 0;
+    (void)state;
+    assert_outcome(publish("digest-0", 999, systems_of(1)), JOBS_REFUSED);
+    submit_one(&jobs_test.alice, "pc1.example");
+    jobs_result_t result =
+        jobs_claim(jobs_test.connection, "w1", "digest-0", 1, &tasks, &more, jobs_test.pool);
+    assert_int_equal(result.outcome, JOBS_REFUSED);
+    assert_non_null(strstr(result.text, "inventory"));
+    assert_int_equal(tasks->nelts, 0);
+}
+
+static void two_systems_of_one_name_are_not_published(void **state)
+{
+    apr_array_header_t *systems = systems_of(2);
+    (void)state;
+    APR_ARRAY_IDX(systems, 1, jobs_published_t).keys = texts_of("s1.example", "s0.example", LAST);
+    jobs_result_t result = publish("digest-2", 2000, systems);
+    assert_int_equal(result.outcome, JOBS_CONFLICT);
+    assert_non_null(strstr(result.text, "s0.example"));
+}
+
+static void an_empty_inventory_is_an_inventory(void **state)
+{
+    const char *id = NULL;
+    (void)state;
+    assert_outcome(publish("digest-2", 2000, systems_of(0)), JOBS_OK);
+    id = submit_one(&jobs_test.alice, "pc1.example");
+    assert_int_equal(job_of(id)->state, JOBS_STATE_COMPLETED);
+}
+
+/* ---- library, connection, bell ------------------------------------------------------------------------- */
+
+static void load_fake_library(const char *schema)
+{
+    const char *code = apr_psprintf(jobs_test.pool,
+                                    "#!lua name=amtunlock\nredis.register_function{function_name='amtunlock_"
+                                    "schema',callback=function() return {'ok','%s'} end,flags={'no-writes'}}",
+                                    schema);
+    const char *load[] = {"FUNCTION", "LOAD", "REPLACE", code};
+    assert_int_equal(redis_server_do(&jobs_test.server, 4, load), 0);
+}
+
+static void the_library_is_loaded_over_an_older_one_and_never_over_a_newer(void **state)
+{
+    (void)state;
+    assert_outcome(jobs_library_load(jobs_test.connection), JOBS_OK);
+    load_fake_library("0");
+    assert_outcome(jobs_library_load(jobs_test.connection), JOBS_OK);
+    submit_one(&jobs_test.alice, "pc1.example");
+    load_fake_library("999");
+    jobs_result_t result = jobs_library_load(jobs_test.connection);
+    assert_int_equal(result.outcome, JOBS_OUTDATED);
+    assert_non_null(strstr(result.text, "upgrade"));
+}
+
+static void a_restart_of_redis_shows_in_its_run_id(void **state)
+{
+    int reaped = 0;
+    (void)state;
+    assert_outcome(jobs_reap(jobs_test.connection, "w1", &reaped, jobs_test.pool), JOBS_OK);
+    const char *before = apr_pstrdup(jobs_test.pool, jobs_connection_run_id(jobs_test.connection));
+    assert_int_equal(strlen(before), 40);
+    redis_server_kill(&jobs_test.server);
+    jobs_result_t result = jobs_reap(jobs_test.connection, "w1", &reaped, jobs_test.pool);
+    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_string_equal(jobs_connection_run_id(jobs_test.connection), before);
+    assert_int_equal(redis_server_restart(&jobs_test.server), 0);
+    apr_time_t patience = jobs_boottime() + apr_time_from_sec(5);
+    do {
+        result = jobs_reap(jobs_test.connection, "w1", &reaped, jobs_test.pool);
+        apr_sleep(apr_time_from_msec(20));
+    } while (result.outcome != JOBS_OK && jobs_boottime() < patience);
+    assert_outcome(result, JOBS_OK);
+    assert_string_not_equal(jobs_connection_run_id(jobs_test.connection), before);
+}
+
+static void the_bell_rings_and_times_out(void **state)
+{
+    (void)state;
+    apr_time_t before = jobs_boottime();
+    submit_one(&jobs_test.alice, "pc1.example");
+    assert_outcome(jobs_bell_wait(jobs_test.connection, apr_time_from_sec(10), jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_bell_wait(jobs_test.connection, apr_time_from_sec(10), jobs_test.pool), JOBS_OK);
+    assert_true(jobs_boottime() - before < apr_time_from_sec(5));
+    before = jobs_boottime();
+    assert_outcome(jobs_bell_wait(jobs_test.connection, apr_time_from_msec(300), jobs_test.pool), JOBS_OK);
+    assert_true(jobs_boottime() - before >= apr_time_from_msec(290));
+}
+
+static void reap_takes_over_from_the_dead(void **state)
+{
+    int reaped = -1;
+    (void)state;
+    const char *id = submit_one(&jobs_test.alice, "pc1.example");
+    claim_one("w1");
+    assert_outcome(jobs_reap(jobs_test.connection, "w2", &reaped, jobs_test.pool), JOBS_OK);
+    assert_int_equal(reaped, 0);
+    const char *long_ago[] = {"ZADD", "{amtu}:leases", "1", "pc1.example"};
+    assert_int_equal(redis_server_do(&jobs_test.server, 4, long_ago), 0);
+    assert_outcome(jobs_reap(jobs_test.connection, "w2", &reaped, jobs_test.pool), JOBS_OK);
+    assert_int_equal(reaped, 1);
+    assert_int_equal(job_of(id)->waiting, 1);
+}
+
+#ifdef AMTUNLOCK_TEST
+static void a_test_build_can_shorten_lease_and_grace(void **state)
+{
+    (void)state;
+    setenv("AMTUNLOCK_TEST_LEASE_MS", "1500", 1);
+    setenv("AMTUNLOCK_TEST_GRACE_MS", "250", 1);
+    apr_interval_time_t lease = JOBS_LEASE;
+    apr_interval_time_t grace = JOBS_GRACE;
+    unsetenv("AMTUNLOCK_TEST_LEASE_MS");
+    unsetenv("AMTUNLOCK_TEST_GRACE_MS");
+    assert_int_equal(lease, apr_time_from_msec(1500));
+    assert_int_equal(grace, apr_time_from_msec(250));
+    assert_int_equal(JOBS_LEASE, apr_time_from_sec(30));
+}
+#endif
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, jobs_fixture_begin, jobs_fixture_end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_task_runs_from_its_claim_to_its_result),
+        TEST(a_failure_carries_its_step_and_reason),
+        TEST(what_was_intended_is_handed_to_who_looks),
+        TEST(two_systems_of_one_device_conflict),
+        TEST(a_long_list_of_leases_is_renewed_in_pieces),
+        TEST(many_changes_are_applied_in_their_order),
+        TEST(a_large_inventory_is_published_in_chunks),
+        TEST(an_older_inventory_is_refused_and_its_worker_claims_nothing),
+        TEST(two_systems_of_one_name_are_not_published),
+        TEST(an_empty_inventory_is_an_inventory),
+        TEST(the_library_is_loaded_over_an_older_one_and_never_over_a_newer),
+        TEST(a_restart_of_redis_shows_in_its_run_id),
+        TEST(the_bell_rings_and_times_out),
+        TEST(reap_takes_over_from_the_dead),
+#ifdef AMTUNLOCK_TEST
+        TEST(a_test_build_can_shorten_lease_and_grace),
+#endif
+    };
+    return cmocka_run_group_tests(tests, jobs_fixture_start, jobs_fixture_stop);
+}

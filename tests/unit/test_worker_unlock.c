@@ -1,0 +1,391 @@
+/* The procedure of one unlock: every row of what can happen, then every place where it can be interrupted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#include "worker_pc.h"
+
+#define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
+#define OTHER "00000000-0000-0000-0000-000000000001"
+
+static int setup(void **state)
+{
+    return apr_pool_create((apr_pool_t **)state, NULL) == APR_SUCCESS ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    apr_pool_destroy(*state);
+    return 0;
+}
+
+/* What holds however an unlock went. */
+static void check_promises(const worker_pc_t *pc, const char *where)
+{
+    if (pc->power_requests > 1 || pc->writes_without_intent || pc->over > 1 ||
+        pc->finishes + pc->releases > 1)
+        fail_msg("%s: %d power requests, %d writes without intent, over %d times, %d finishes, %d releases",
+                 where, pc->power_requests, pc->writes_without_intent, pc->over, pc->finishes, pc->releases);
+    if (pc->over && pc->connected)
+        fail_msg("%s: over, and still connected", where);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    const char *name;
+    behaviour_t is;
+    const char *ending;
+    const char *step; /* it ended at; NULL: not looked at */
+    int power_requests;
+    int calls; /* 0: not looked at */
+} row_t;
+
+#define FAILS(which, how) .fails = 1, .call = UNLOCK_CALL_##which, .status = AMT_##how
+#define STORE_FAILS(which, how) .store_fails = 1, .change = JOBS_##which, .outcome = JOBS_##how
+
+static const row_t rows[] = {
+    {"off", {0}, "unlocked", "probe", 1, 0},
+    {"hard off", {.power = 6}, "unlocked", NULL, 1, 0},
+    {"hibernated", {.power = 7}, "unlocked", NULL, 1, 0},
+    {"off, graceful", {.power = 12}, "unlocked", NULL, 1, 0},
+    {"off, hard graceful", {.power = 13}, "unlocked", NULL, 1, 0},
+    {"asleep", {.power = 4}, "unlocked", NULL, 1, 0},
+    {"light sleep", {.power = 3}, "unlocked", NULL, 1, 0},
+    {"by name", {.named = 1}, "unlocked", NULL, 1, 0},
+    {"uuid as expected", {.uuid = DEVICE}, "unlocked", NULL, 1, 0},
+    {"running", {.power = 2}, "unlocked", "power-state", 0, 3},
+    {"running without its system", {.power = 2, .never_boots = 1}, "already-on", "power-state", 0, 3},
+    {"unclear state that settles", {.power = 9, .power_later = 8}, "unlocked", NULL, 1, 0},
+    {"unclear state that stays", {.power = 9}, "amt-fault", "power-state", 0, 4},
+    {"probe answers while off", {.probe_open_before = 1}, "not-verified", "power-state", 0, 0},
+    {"power on is not offered", {.on_unavailable = 1}, "amt-fault", "power-state", 0, 0},
+    {"another device", {.uuid = OTHER}, "not-verified", "identity", 0, 1},
+    {"no address", {.named = 1, .resolve = JOBS_REASON_UNREACHABLE}, "unreachable", "resolve", 0, 0},
+    {"no login", {.login = JOBS_REASON_NO_SECRET}, "no-secret", "login", 0, 0},
+
+    {"no connection", {FAILS(IDENTITY, UNREACHABLE)}, "unreachable", "identity", 0, 4},
+    {"no connection twice", {FAILS(IDENTITY, UNREACHABLE), .times = 2}, "unlocked", NULL, 1, 0},
+    {"broken before login", {FAILS(IDENTITY, BROKEN)}, "unreachable", "identity", 0, 4},
+    {"silent before login", {FAILS(IDENTITY, TIMEOUT)}, "unreachable", "identity", 0, 4},
+    {"wrong certificate", {FAILS(IDENTITY, TLS_UNTRUSTED)}, "tls-untrusted", "identity", 0, 1},
+    {"wrong password", {FAILS(IDENTITY, AUTH_FAILED)}, "auth-failed", "identity", 0, 1},
+    {"garbage", {FAILS(IDENTITY, GARBAGE)}, "amt-fault", "identity", 0, 1},
+    {"refused", {FAILS(IDENTITY, REFUSED)}, "amt-fault", "identity", 0, 1},
+    {"silent after login", {FAILS(BOOT, TIMEOUT)}, "timeout", "boot-settings", 0, 5},
+    {"gone after login", {FAILS(POWER, UNREACHABLE)}, "timeout", "power-state", 0, 6},
+    {"login refused later", {FAILS(POWER, AUTH_FAILED)}, "auth-failed", "power-state", 0, 3},
+
+    {"boot options left by others", {.overridden = 1}, "unlocked", NULL, 1, 0},
+    {"boot options stay", {.overridden = 1, FAILS(CLEAR_BOOT, REFUSED)}, "amt-fault", "clear-boot", 0, 4},
+    {"clearing is not answered",
+     {.overridden = 1, FAILS(CLEAR_BOOT, TIMEOUT), .acted = 1},
+     "timeout",
+     "clear-boot",
+     0,
+     4},
+    {"fenced before clearing", {.overridden = 1, FAILS(CLEAR_BOOT, FENCED)}, "left", NULL, 0, 4},
+    {"fenced before power", {FAILS(POWER_ON, FENCED)}, "left", NULL, 1, 4},
+
+    {"power answer lost", {FAILS(POWER_ON, TIMEOUT), .acted = 1}, "unlocked", "probe", 1, 0},
+    {"power answer cut", {FAILS(POWER_ON, BROKEN), .acted = 1}, "unlocked", "probe", 1, 0},
+    {"power answer garbage", {FAILS(POWER_ON, GARBAGE), .acted = 1}, "unlocked", "probe", 1, 0},
+    {"power answer lost, nothing happens",
+     {FAILS(POWER_ON, TIMEOUT), .acted = 1, .does_nothing = 1},
+     "indeterminate",
+     "watch",
+     1,
+     0},
+    {"power request never left", {FAILS(POWER_ON, UNREACHABLE)}, "timeout", "power-on", 1, 4},
+    {"power request unauthorised", {FAILS(POWER_ON, AUTH_FAILED)}, "auth-failed", "power-on", 1, 4},
+    {"power refused", {FAILS(POWER_ON, REFUSED), .acted = 1, .does_nothing = 1}, "amt-fault", "watch", 1, 5},
+    {"power refused, its user was faster", {FAILS(POWER_ON, REFUSED), .acted = 1}, "unlocked", "probe", 1, 0},
+    {"power ignored", {.does_nothing = 1}, "amt-fault", "watch", 1, 0},
+    {"never boots", {.never_boots = 1}, "timeout", "probe", 1, 0},
+    {"boots too late", {.boot_seconds = 3600}, "timeout", "probe", 1, 0},
+
+    {"intent refused", {STORE_FAILS(INTEND, REFUSED)}, "left", NULL, 0, 3},
+    {"intent not understood", {STORE_FAILS(INTEND, BROKEN)}, "left", NULL, 0, 3},
+    {"another line unlocks this device", {STORE_FAILS(INTEND, CONFLICT)}, "busy", "intent", 0, 3},
+    {"intent without audit", {STORE_FAILS(INTEND, UNAVAILABLE), .not_audited = 1}, "released", NULL, 0, 3},
+    {"progress refused", {STORE_FAILS(PROGRESS, REFUSED)}, "left", NULL, 1, 4},
+    {"progress lost", {STORE_FAILS(PROGRESS, UNAVAILABLE)}, "unlocked", NULL, 1, 0},
+    {"finish refused", {STORE_FAILS(FINISH, REFUSED)}, "left", NULL, 1, 0},
+
+    {"looks: system up", {.look = 1, .power = 2}, "unlocked", "probe-first", 0, 0},
+    {"looks: boots", {.look = 1, .power = 8, .power_later = 2}, "unlocked", "probe", 0, 0},
+    {"looks: stays off", {.look = 1}, "indeterminate", "watch", 0, 0},
+    {"looks: runs, never up", {.look = 1, .power = 2, .never_boots = 1}, "timeout", "probe", 0, 0},
+    {"looks: AMT away", {.look = 1, FAILS(IDENTITY, UNREACHABLE)}, "indeterminate", "probe", 0, 4},
+    {"looks: no login", {.look = 1, .login = JOBS_REASON_NO_SECRET}, "indeterminate", "probe", 0, 0},
+    {"looks: no address",
+     {.look = 1, .named = 1, .resolve = JOBS_REASON_UNREACHABLE},
+     "indeterminate",
+     NULL,
+     0,
+     0},
+    {"looks: another device", {.look = 1, .uuid = OTHER}, "not-verified", "identity", 0, 0},
+};
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static void check_row(const row_t *row, apr_pool_t *pool)
+{
+    worker_pc_t *pc = worker_pc_create(&row->is, pool);
+    worker_pc_run(pc);
+    const char *step = unlock_step_name(&pc->unlock);
+    if (strcmp(worker_pc_ending(pc), row->ending) != 0 || (row->step && strcmp(step, row->step) != 0))
+        fail_msg("%s: %s at %s (%s), expected %s at %s", row->name, worker_pc_ending(pc), step,
+                 pc->unlock.text, row->ending, row->step ? row->step : "any step");
+    if (pc->power_requests != row->power_requests || (row->calls && pc->calls != row->calls))
+        fail_msg("%s: %d power requests in %d calls, expected %d in %d", row->name, pc->power_requests,
+                 pc->calls, row->power_requests, row->calls);
+    if (pc->over != 1)
+        fail_msg("%s: over %d times", row->name, pc->over);
+    check_promises(pc, row->name);
+}
+
+static void test_rows(void **state)
+{
+    for (size_t i = 0; i < ROWS; i++)
+        check_row(&rows[i], *state);
+}
+
+/* ---- interruptions at every place ------------------------------------------------------------------------
+ */
+
+static int count_requests(const behaviour_t *is, apr_pool_t *pool)
+{
+    worker_pc_t *pc = worker_pc_create(is, pool);
+    worker_pc_run(pc);
+    return pc->answered;
+}
+
+/* A request that is never answered: the step's time-out, or the store's patience, has the word. */
+static void test_silence_anywhere_ends(void **state)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        int requests = count_requests(&rows[i].is, *state);
+        for (int at = 1; at <= requests; at++) {
+            worker_pc_t *pc = worker_pc_create(&rows[i].is, *state);
+            pc->ignore_at = at;
+            worker_pc_run(pc);
+            check_promises(pc, rows[i].name);
+            int waits_for_others = pc->asked == ASKED_STORE || pc->asked == ASKED_TURN;
+            if (!pc->over && !waits_for_others)
+                fail_msg("%s: silence at request %d never ends, at %s", rows[i].name, at,
+                         unlock_step_name(&pc->unlock));
+        }
+    }
+}
+
+typedef void (*interrupt_fn)(unlock_t *unlock);
+
+/* Interrupts after the at-th request, lets it run to its end, and looks at the PC. */
+static worker_pc_t *interrupt(const behaviour_t *is, int at, interrupt_fn how, apr_pool_t *pool)
+{
+    worker_pc_t *pc = worker_pc_create(is, pool);
+    unlock_begin(&pc->unlock);
+    while (pc->answered < at && worker_pc_step(pc)) {
+    }
+    if (!pc->over)
+        how(&pc->unlock);
+    return pc;
+}
+
+static void lose(unlock_t *unlock)
+{
+    unlock_lost(unlock);
+}
+
+static void drain_all(unlock_t *unlock)
+{
+    unlock_drain(unlock, 1);
+}
+
+static void drain_own(unlock_t *unlock)
+{
+    unlock_drain(unlock, 0);
+}
+
+static void test_a_lost_lease_stops_everything(void **state)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        int requests = count_requests(&rows[i].is, *state);
+        for (int at = 0; at < requests; at++) {
+            worker_pc_t *pc = interrupt(&rows[i].is, at, lose, *state);
+            int was_ending = pc->change == JOBS_FINISH || pc->change == JOBS_RELEASE;
+            int calls = pc->calls, probes = pc->probes;
+            while (worker_pc_step(pc)) {
+            }
+            check_promises(pc, rows[i].name);
+            if (pc->calls != calls || pc->probes != probes || pc->over != 1)
+                fail_msg("%s: lost after %d, and it went on", rows[i].name, at);
+            if (pc->finishes && !was_ending)
+                fail_msg("%s: lost after %d, and it wrote a result", rows[i].name, at);
+        }
+    }
+}
+
+static void test_draining_supervised(void **state)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        int requests = count_requests(&rows[i].is, *state);
+        for (int at = 0; at < requests; at++) {
+            worker_pc_t *pc = interrupt(&rows[i].is, at, drain_all, *state);
+            apr_time_t began = pc->now;
+            int power_requests = pc->power_requests;
+            while (worker_pc_step(pc)) {
+            }
+            check_promises(pc, rows[i].name);
+            if (pc->over != 1 || pc->now - began > apr_time_from_msec(100))
+                fail_msg("%s: drained after %d, over %d, took %d ms", rows[i].name, at, pc->over,
+                         (int)apr_time_as_msec(pc->now - began));
+            assert_int_equal(pc->power_requests, power_requests);
+        }
+    }
+}
+
+/* With an intent it goes to its end; without one it is given back at once. */
+static void test_draining_a_unit_of_its_own(void **state)
+{
+    const behaviour_t healthy = {0};
+    int requests = count_requests(&healthy, *state);
+    for (int at = 0; at < requests; at++) {
+        worker_pc_t *pc = interrupt(&healthy, at, drain_own, *state);
+        while (worker_pc_step(pc)) {
+        }
+        check_promises(pc, "drained");
+        const char *expected = pc->intents ? "unlocked" : "released";
+        assert_string_equal(worker_pc_ending(pc), expected);
+        assert_int_equal(pc->power_requests, pc->intents ? 1 : 0);
+    }
+}
+
+/* ---- time ------------------------------------------------------------------------------------------------
+ */
+
+static void test_retries_are_bounded(void **state)
+{
+    static const behaviour_t gone = {FAILS(IDENTITY, UNREACHABLE)};
+    apr_time_t longest = 0;
+    for (int i = 0; i < 200; i++) {
+        worker_pc_t *pc = worker_pc_create(&gone, *state);
+        apr_time_t began = pc->now;
+        worker_pc_run(pc);
+        assert_int_equal(pc->calls, 4);
+        if (pc->now - began > longest)
+            longest = pc->now - began;
+    }
+    assert_true(longest > apr_time_from_sec(2)); /* jitter is there: 200 draws of up to 7 s in all */
+    assert_true(longest < apr_time_from_sec(8));
+}
+
+/* A black hole: silence until the step's own end. */
+static void test_a_black_hole_takes_25_seconds(void **state)
+{
+    static const behaviour_t healthy = {0};
+    worker_pc_t *pc = worker_pc_create(&healthy, *state);
+    apr_time_t began = pc->now;
+    pc->ignore_at = 4; /* login, first probe, turn, identity */
+    worker_pc_run(pc);
+    assert_string_equal(worker_pc_ending(pc), "unreachable");
+    assert_true(pc->now - began <= apr_time_from_sec(26));
+}
+
+static const char *intent_written(apr_pool_t *pool, int seconds_ago, int look_seconds)
+{
+    return apr_psprintf(pool, "{\"method\":\"wake\",\"written\":%ld,\"look_seconds\":%d}",
+                        (long)(apr_time_sec(apr_time_now()) - seconds_ago), look_seconds);
+}
+
+static apr_interval_time_t look_lasts(const char *intent, apr_pool_t *pool)
+{
+    const behaviour_t is = {.look = 1, .power = 2, .never_boots = 1, .intent = intent};
+    worker_pc_t *pc = worker_pc_create(&is, pool);
+    apr_time_t began = pc->now;
+    worker_pc_run(pc);
+    assert_string_equal(worker_pc_ending(pc), "timeout");
+    return pc->now - began;
+}
+
+static void test_looking_ends_by_the_deadline_of_the_intent(void **state)
+{
+    const apr_interval_time_t most = apr_time_from_sec(120 + 60 + 5);
+    assert_in_range(look_lasts(intent_written(*state, 60, 100), *state), apr_time_from_sec(38),
+                    apr_time_from_sec(45));
+    assert_in_range(look_lasts(intent_written(*state, 9999, 100), *state), apr_time_from_sec(4),
+                    apr_time_from_sec(10));
+    /* What nobody here would have written is bounded by what this group's PCs are given. */
+    assert_true(look_lasts(intent_written(*state, -100000, 100), *state) <= most);
+    assert_true(look_lasts(intent_written(*state, 0, 2000000000), *state) <= most);
+    assert_true(look_lasts("{\"written\":\"yesterday\"}", *state) <= most);
+    assert_true(look_lasts("no json", *state) <= most);
+    assert_true(look_lasts(NULL, *state) <= most);
+}
+
+/* ---- tables ----------------------------------------------------------------------------------------------
+ */
+
+static void test_reasons_of_amt(void **state)
+{
+    (void)state;
+    assert_int_equal(unlock_reason_of_amt(AMT_TIMEOUT, 0), JOBS_REASON_UNREACHABLE);
+    assert_int_equal(unlock_reason_of_amt(AMT_TIMEOUT, 1), JOBS_REASON_TIMEOUT);
+    assert_int_equal(unlock_reason_of_amt(AMT_AUTH_FAILED, 1), JOBS_REASON_AUTH_FAILED);
+    assert_int_equal(unlock_reason_of_amt(AMT_BUSY, 1), JOBS_REASON_BUSY);
+    assert_int_equal(unlock_reason_of_amt((amt_status_e)99, 1), JOBS_REASON_INTERNAL);
+    assert_int_equal(unlock_reason_of_amt((amt_status_e)-1, 0), JOBS_REASON_INTERNAL);
+}
+
+static void test_methods(void **state)
+{
+    assert_non_null(method_find(INVENTORY_WAKE));
+    assert_null(method_find(INVENTORY_SOL));
+    assert_null(method_find(INVENTORY_IMAGE));
+    assert_null(method_find(INVENTORY_HTTPS_BOOT));
+    assert_string_equal(methods_list(*state), "wake");
+}
+
+static void test_the_intent_says_what_and_what_before(void **state)
+{
+    static const behaviour_t is = {.overridden = 1, .power = 7};
+    worker_pc_t *pc = worker_pc_create(&is, *state);
+    worker_pc_run(pc);
+    assert_non_null(strstr(pc->unlock.intent, "\"power\":2"));
+    assert_non_null(strstr(pc->unlock.intent, "\"power_before\":7"));
+    assert_non_null(strstr(pc->unlock.intent, "\"clear_boot\":true"));
+    assert_non_null(strstr(pc->unlock.intent, "\"device\":\"" DEVICE "\""));
+    assert_int_equal(pc->clears, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_rows, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_silence_anywhere_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_lost_lease_stops_everything, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_draining_supervised, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_draining_a_unit_of_its_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_retries_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_black_hole_takes_25_seconds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_looking_ends_by_the_deadline_of_the_intent, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reasons_of_amt, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_methods, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_intent_says_what_and_what_before, setup, teardown),
+    };
+    apr_initialize();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    apr_terminate();
+    return failed;
+}

@@ -1,0 +1,82 @@
+/* A PC, a store and a clock behind the ports of an unlock, small enough to try every way it can go: see
+ * worker/unlock.h. Nothing happens until worker_pc_run() answers what was asked. */
+#ifndef AMTUNLOCK_TESTS_WORKER_PC_H
+#define AMTUNLOCK_TESTS_WORKER_PC_H
+
+#include "worker/methods.h"
+#include "worker/unlock.h"
+
+typedef enum {
+    ASKED_NOTHING,
+    ASKED_RESOLVE,
+    ASKED_LOGIN,
+    ASKED_TURN,
+    ASKED_PROBE,
+    ASKED_CALL,
+    ASKED_STORE
+} asked_e;
+
+/* How this PC and its surroundings behave; all zero: off, healthy, boots in 20 s. */
+typedef struct {
+    int power;          /* state at first; 0: 8, soft off */
+    int power_later;    /* state at the second reading, where it differs */
+    int on_unavailable; /* AMT does not offer to power on */
+    int overridden;     /* somebody left boot options */
+    int boot_seconds;   /* 0: 20 */
+    int never_boots;
+    int probe_open_before; /* though it is off */
+    const char *uuid;      /* of the inventory */
+    int named;             /* the inventory has no address */
+    jobs_reason_e resolve, login;
+
+    int fails; /* the call below fails */
+    unlock_call_e call;
+    amt_status_e status;
+    int acted;
+    int times;        /* 0: always */
+    int does_nothing; /* a power request leaves the PC as it is */
+
+    int store_fails; /* the change below is answered so */
+    jobs_change_e change;
+    jobs_outcome_e outcome;
+    int not_audited;
+
+    int look;
+    const char *intent;
+} behaviour_t;
+
+typedef struct {
+    unlock_t unlock; /* first */
+    behaviour_t is;
+    jobs_task_t task;
+    inventory_system_t system;
+    inventory_group_t group;
+    apr_pool_t *pool;
+
+    apr_time_t now, alarm_at; /* 0: no alarm */
+    asked_e asked;
+    unlock_call_e call;
+    jobs_change_e change;
+    char change_state;
+    int power;
+    apr_time_t up_at;
+
+    /* What a test looks at. */
+    int answered; /* requests, so far */
+    int failed;   /* calls that failed as asked for */
+    int calls, power_requests, clears, probes, logins;
+    int intents, finishes, releases, progress;
+    int writes_without_intent;
+    int connected, over;
+    int ignore_at; /* the n-th request is never answered; 0: all are */
+} worker_pc_t;
+
+worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool);
+/* Answers one request, or lets the clock go to the next alarm. 0: nothing is left to do. */
+int worker_pc_step(worker_pc_t *pc);
+/* From unlock_begin() to the end. */
+void worker_pc_run(worker_pc_t *pc);
+/* "unlocked", a reason code, "released", or "left" where the unlock ended without a word. */
+const char *worker_pc_ending(const worker_pc_t *pc);
+
+#endif

@@ -24,7 +24,7 @@ static const char usage[] =
     "  --tls13                offer TLS 1.3 too (firmware of this version ends at 1.2)\n"
     "  --key ec|rsa           kind of the CA's and the PCs' keys (ec: P-256)\n"
     "  --key-per-pc           a key pair for each PC, not one for all\n"
-    "  --auth digest          (kerberos: not yet)\n"
+    "  --auth digest|kerberos kerberos: Negotiate too, with the keys of HTTP/FQDN:PORT in KRB5_KTNAME\n"
     "  --boot-seconds MIN-MAX (2-4)\n"
     "  --faults NAME=SHARE,.. share of the fleet, 0 to 1\n"
     "  --answer-ms N          what a device needs for an answer (5)\n"
@@ -36,6 +36,7 @@ static const char *const methods[] = {
     [METHOD_WAKE] = "wake", [METHOD_SOL] = "sol", [METHOD_IMAGE] = "image", [METHOD_MIX] = "mix"};
 static const char *const tls_modes[] = {[TLS_CA] = "ca", [TLS_LEGACY] = "legacy", [TLS_NONE] = "none"};
 static const char *const keys[] = {"ec", "rsa"};
+static const char *const mechanisms[] = {"digest", "kerberos"};
 
 const char *method_name(enum method method)
 {
@@ -164,14 +165,6 @@ static bool faults(struct options *options, const char *text)
     return ok && sum <= 1.000001;
 }
 
-static bool authentication(const char *text)
-{
-    if (strcmp(text, "kerberos") != 0)
-        return !strcmp(text, "digest");
-    fputs("amtsim: --auth kerberos is reserved: this simulator does not speak Negotiate yet\n", stderr);
-    return false;
-}
-
 static bool set_fleet(struct options *o, const char *name, const char *value)
 {
     unsigned word = 0;
@@ -202,7 +195,9 @@ static bool set_fleet(struct options *o, const char *name, const char *value)
         o->rsa = word == 1;
         return ok || complain(name, value, "ec or rsa");
     }
-    return authentication(value) || complain(name, value, "digest");
+    bool ok = choice(value, mechanisms, 2, &word);
+    o->kerberos = word == 1;
+    return ok || complain(name, value, "digest or kerberos");
 }
 
 static bool set_number(struct options *o, const char *name, const char *value)

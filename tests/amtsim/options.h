@@ -29,6 +29,7 @@ struct options {
     enum method method;
     enum tls_mode tls;
     bool tls13;
+    bool kerberos; /* Negotiate beside digest, with the keytab of KRB5_KTNAME */
     bool rsa;
     bool key_per_pc;
     double boot_min, boot_max; /* seconds */

@@ -39,10 +39,17 @@ const struct account *pc_account(const struct pc *pc, const char *name, struct a
     }
     if (strcmp(name, PC_USER) != 0)
         return NULL;
+    pc_domain_account(account);
     account->name = PC_USER;
     account->password = pc->password;
-    account->realms = REALM_REMOTE_CONTROL | REALM_REDIRECTION | REALM_GENERAL_INFO;
     return account;
+}
+
+void pc_domain_account(struct account *account)
+{
+    account->name = "";
+    account->password = NULL;
+    account->realms = REALM_REMOTE_CONTROL | REALM_REDIRECTION | REALM_GENERAL_INFO;
 }
 
 static void clear_boot_options(struct pc *pc)

@@ -119,7 +119,7 @@ def test_the_seed_repeats_everything_but_the_secrets():
     (("--systems", 3, "--boot-seconds", "9-3"), "--boot-seconds 9-3"),
     (("--systems", 3, "--faults", "gremlins=0.5"), "--faults gremlins=0.5"),
     (("--systems", 3, "--faults", "reset=0.6,slow=0.6"), "--faults"),
-    (("--systems", 3, "--auth", "kerberos"), "--auth kerberos is reserved"),
+    (("--systems", 3, "--auth", "basic"), "--auth basic"),
     (("--systems", 3, "--tls", "maybe"), "--tls maybe"),
     (("--systems", 3, "--block", "10.0.0.0/8"), "--block 10.0.0.0/8"),
     (("--systems", 9, "--bind-range", "127.99.0.0/29"), "room for 6"),

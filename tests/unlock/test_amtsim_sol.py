@@ -143,7 +143,7 @@ def test_messages_out_of_turn_end_the_session(sim, pc, data):
 
 
 @pytest.mark.parametrize("data", [
-    bytes([AUTHENTICATE, 0, 0, 0, DIGEST]) + struct.pack("<I", 2000),
+    bytes([AUTHENTICATE, 0, 0, 0, DIGEST]) + struct.pack("<I", 20000),
     bytes([AUTHENTICATE, 0, 0, 0, DIGEST]) + struct.pack("<I", 3) + b"\x09ab",
     bytes([AUTHENTICATE, 0, 0, 0, DIGEST]) + struct.pack("<I", 9) + bytes(9)])
 def test_lengths_that_lie_end_the_session(sim, pc, data):

@@ -26,6 +26,7 @@ static const char usage[] =
     "  --key-per-pc           a key pair for each PC, not one for all\n"
     "  --auth digest|kerberos kerberos: Negotiate too, with the keys of HTTP/FQDN:PORT in KRB5_KTNAME\n"
     "  --boot-seconds MIN-MAX (2-4)\n"
+    "  --power-seconds MIN-MAX from an accepted power request to its effect (0.1-0.3)\n"
     "  --faults NAME=SHARE,.. share of the fleet, 0 to 1\n"
     "  --answer-ms N          what a device needs for an answer (5)\n"
     "  --lockout-seconds N    after 5 bad passwords (60)\n"
@@ -178,6 +179,8 @@ static bool set_fleet(struct options *o, const char *name, const char *value)
         return range(value, &o->range) || complain(name, value, "A.B.C.D/LEN, LEN 8 to 30");
     if (!strcmp(name, "boot-seconds"))
         return seconds(value, &o->boot_min, &o->boot_max) || complain(name, value, "MIN-MAX, up to 3600");
+    if (!strcmp(name, "power-seconds"))
+        return seconds(value, &o->power_min, &o->power_max) || complain(name, value, "MIN-MAX, up to 3600");
     if (!strcmp(name, "faults"))
         return faults(o, value) || complain(name, value, "NAME=SHARE,... with known names and a sum up to 1");
     if (!strcmp(name, "method")) {
@@ -223,6 +226,7 @@ static const struct option table[] = {
     {"boot-seconds", required_argument, NULL, FLEET},
     {"faults", required_argument, NULL, FLEET},
     {"key", required_argument, NULL, FLEET},
+    {"power-seconds", required_argument, NULL, FLEET},
     {"seed", required_argument, NULL, NUMBER},
     {"probe-port", required_argument, NULL, NUMBER},
     {"answer-ms", required_argument, NULL, NUMBER},
@@ -315,6 +319,8 @@ int options_parse(struct options *options, int argc, char **argv)
                                 .method = METHOD_WAKE,
                                 .boot_min = 2,
                                 .boot_max = 4,
+                                .power_min = 0.1,
+                                .power_max = 0.3,
                                 .probe_port = 22022,
                                 .lockout_seconds = 60,
                                 .answer_ms = 5,

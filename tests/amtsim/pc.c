@@ -6,8 +6,6 @@
 #include <string.h>
 
 #define OPT_IN_SECONDS 120
-#define POWER_CHANGE_MIN 0.1 /* seconds from an accepted request to its effect */
-#define POWER_CHANGE_MAX 0.3
 #define RESUME_SECONDS 0.3
 
 static struct event_base *loop;
@@ -397,7 +395,7 @@ enum power_result pc_request_power(struct pc *pc, int requested, bool valid)
         return result;
     pc->changing = true;
     pc->changing_to = (enum power)requested;
-    arm(&pc->power_timer, between(pc, POWER_CHANGE_MIN, POWER_CHANGE_MAX));
+    arm(&pc->power_timer, between(pc, pc->options->power_min, pc->options->power_max));
     return result;
 }
 

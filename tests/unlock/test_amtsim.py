@@ -383,6 +383,17 @@ def test_the_uuid_is_sent_as_smbios_stores_it(sim, pc, user):
     assert user.invoke(SETUP, "GetUuid").text("UUID") != encoded
 
 
+def test_consoles_find_the_power_service_by_its_base_class(user):
+    items = enumerate_all(user, CIM + "CIM_ServiceAvailableToElement", 999)[0]
+    assert [item.tag for item in items] == [f"{{{ASSOCIATED_POWER}}}CIM_AssociatedPowerManagementService"]
+    assert items[0].find(f"{{{ASSOCIATED_POWER}}}PowerState").text == "8"
+
+
+def test_the_platform_guid_is_the_uuid(sim, pc, user):
+    guid = user.get(CIM + "CIM_ComputerSystemPackage").text("PlatformGUID")
+    assert uuid.UUID(bytes_le=bytes.fromhex(guid)) == uuid.UUID(pc["uuid"])
+
+
 def test_identify_names_the_firmware(user):
     body = (f'<s:Envelope xmlns:s="{amtsim.SOAP}" xmlns:i="http://schemas.dmtf.org/wbem/wsman/identity/1/'
             'wsmanidentity.xsd"><s:Header/><s:Body><i:Identify/></s:Body></s:Envelope>')

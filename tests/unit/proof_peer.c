@@ -54,30 +54,37 @@ const char *peer_frame(const char *body, apr_pool_t *pool)
     return apr_pstrcat(pool, "$", inside, "*", peer_hex(hash, 4, pool), NULL);
 }
 
-/* HMAC over a label, the id where asked for, and parts of given lengths. */
+/* What is hashed, one part behind the other. */
 typedef struct {
-    const void *bytes;
+    unsigned char bytes[1024];
     size_t length;
-} part_t;
+} text_t;
 
-static void mac(const peer_t *peer, const unsigned char key[32], const char *label, int with_id,
-                const part_t *parts, size_t count, unsigned char out[32])
+static void add(text_t *text, const void *bytes, size_t length)
 {
-    unsigned char text[1024];
-    size_t at = strlen(label);
+    must(length <= sizeof(text->bytes) - text->length);
+    memcpy(text->bytes + text->length, bytes, length);
+    text->length += length;
+}
+
+static void add_text(text_t *text, const char *words)
+{
+    add(text, words, strlen(words));
+}
+
+static void add_id(text_t *text, const char *id)
+{
+    const unsigned char length = (unsigned char)strlen(id);
+
+    add(text, &length, 1);
+    add_text(text, id);
+}
+
+static void mac(const unsigned char key[32], const text_t *text, unsigned char out[32])
+{
     unsigned int length = 32;
 
-    memcpy(text, label, at);
-    if (with_id) {
-        text[at++] = (unsigned char)strlen(peer->id);
-        memcpy(text + at, peer->id, strlen(peer->id));
-        at += strlen(peer->id);
-    }
-    for (size_t i = 0; i < count; i++) {
-        memcpy(text + at, parts[i].bytes, parts[i].length);
-        at += parts[i].length;
-    }
-    must(HMAC(EVP_sha256(), key, 32, text, at, out, &length) != NULL && length == 32);
+    must(HMAC(EVP_sha256(), key, 32, text->bytes, text->length, out, &length) != NULL && length == 32);
 }
 
 /* ---- booting --------------------------------------------------------------------------------------------
@@ -124,10 +131,14 @@ const char *peer_boot(peer_t *peer, const unsigned char sector[2048], apr_pool_t
 
 const char *peer_hello(peer_t *peer)
 {
-    const part_t parts[] = {{peer->nonce, 32}, {peer->public_key, 32}};
+    text_t text = {.length = 0};
     unsigned char proof[32];
 
-    mac(peer, peer->s, "amtunlock-proof-1 hello", 1, parts, 2, proof);
+    add_text(&text, "amtunlock-proof-1 hello");
+    add_id(&text, peer->id);
+    add(&text, peer->nonce, 32);
+    add(&text, peer->public_key, 32);
+    mac(peer->s, &text, proof);
     return peer_frame(apr_pstrcat(peer->pool, "1,hello,", peer_hex(peer->nonce, 32, peer->pool), ",",
                                   peer_hex(peer->public_key, 32, peer->pool), ",",
                                   peer_hex(proof, 32, peer->pool), NULL),
@@ -136,10 +147,14 @@ const char *peer_hello(peer_t *peer)
 
 const char *peer_result(peer_t *peer, const char *outcome, const char *reason)
 {
-    const part_t parts[] = {
-        {peer->transcript, 32}, {outcome, strlen(outcome)}, {",", 1}, {reason, strlen(reason)}};
+    text_t text = {.length = 0};
 
-    mac(peer, peer->result_key, "amtunlock-proof-1 result", 0, parts, 4, peer->said);
+    add_text(&text, "amtunlock-proof-1 result");
+    add(&text, peer->transcript, 32);
+    add_text(&text, outcome);
+    add_text(&text, ",");
+    add_text(&text, reason);
+    mac(peer->result_key, &text, peer->said);
     return peer_frame(apr_pstrcat(peer->pool, "1,result,", outcome, ",", reason, ",",
                                   peer_hex(peer->said, 32, peer->pool), NULL),
                       peer->pool);
@@ -147,9 +162,13 @@ const char *peer_result(peer_t *peer, const char *outcome, const char *reason)
 
 const char *peer_refusal(peer_t *peer, const char *reason)
 {
-    const part_t parts[] = {{peer->nonce, 32}, {reason, strlen(reason)}};
+    text_t text = {.length = 0};
 
-    mac(peer, peer->s, "amtunlock-proof-1 refusal", 1, parts, 2, peer->said);
+    add_text(&text, "amtunlock-proof-1 refusal");
+    add_id(&text, peer->id);
+    add(&text, peer->nonce, 32);
+    add_text(&text, reason);
+    mac(peer->s, &text, peer->said);
     return peer_frame(apr_pstrcat(peer->pool, "1,refusal,", peer_hex(peer->nonce, 32, peer->pool), ",",
                                   reason, ",", peer_hex(peer->said, 32, peer->pool), NULL),
                       peer->pool);
@@ -175,19 +194,20 @@ static char *body_of(const char *line, apr_pool_t *pool)
 /* HKDF by its definition (RFC 5869), for 64 bytes. */
 static void derive_keys(peer_t *peer, const unsigned char shared[32])
 {
-    unsigned char prk[32], info[128];
-    const char *label = "amtunlock-proof-1 keys";
-    size_t at = strlen(label);
+    text_t first = {.length = 0}, second = {.length = 0};
+    unsigned char prk[32];
 
-    HMAC(EVP_sha256(), peer->s, 32, shared, 32, prk, NULL);
-    memcpy(info, label, at);
-    memcpy(info + at, peer->transcript, 32);
-    info[at + 32] = 1;
-    HMAC(EVP_sha256(), prk, 32, info, at + 33, peer->seal_key, NULL);
-    memmove(info + 32, info, at + 32);
-    memcpy(info, peer->seal_key, 32);
-    info[32 + at + 32] = 2;
-    HMAC(EVP_sha256(), prk, 32, info, 32 + at + 33, peer->result_key, NULL);
+    add(&first, shared, 32);
+    mac(peer->s, &first, prk);
+    first.length = 0;
+    add_text(&first, "amtunlock-proof-1 keys");
+    add(&first, peer->transcript, 32);
+    add(&first, "\x01", 1);
+    mac(prk, &first, peer->seal_key);
+    add(&second, peer->seal_key, 32);
+    add(&second, first.bytes, first.length - 1);
+    add(&second, "\x02", 1);
+    mac(prk, &second, peer->result_key);
 }
 
 static int agree(const peer_t *peer, const unsigned char worker_key[32], unsigned char shared[32])
@@ -222,19 +242,15 @@ static int decrypt(const peer_t *peer, unsigned char *sealed, int length, unsign
 
 static void make_transcript(peer_t *peer, const unsigned char nonce[32], const unsigned char key[32])
 {
-    unsigned char text[512];
-    const char *label = "amtunlock-proof-1 transcript";
-    size_t at = strlen(label), id = strlen(peer->id);
+    text_t text = {.length = 0};
 
-    memcpy(text, label, at);
-    text[at++] = (unsigned char)id;
-    memcpy(text + at, peer->id, id);
-    at += id;
-    memcpy(text + at, peer->nonce, 32);
-    memcpy(text + at + 32, peer->public_key, 32);
-    memcpy(text + at + 64, nonce, 32);
-    memcpy(text + at + 96, key, 32);
-    SHA256(text, at + 128, peer->transcript);
+    add_text(&text, "amtunlock-proof-1 transcript");
+    add_id(&text, peer->id);
+    add(&text, peer->nonce, 32);
+    add(&text, peer->public_key, 32);
+    add(&text, nonce, 32);
+    add(&text, key, 32);
+    SHA256(text.bytes, text.length, peer->transcript);
 }
 
 static const char *unpad(const peer_t *peer, const unsigned char *plain, size_t size, const char **wrong)
@@ -285,11 +301,13 @@ const char *peer_open_seal(peer_t *peer, const char *line, const char **wrong)
 
 int peer_is_acknowledged(peer_t *peer, const char *line)
 {
-    const part_t parts[] = {{peer->said, 32}};
     const char *body = body_of(line, peer->pool);
+    text_t text = {.length = 0};
     unsigned char proof[32];
 
-    mac(peer, peer->s, "amtunlock-proof-1 ack", 0, parts, 1, proof);
+    add_text(&text, "amtunlock-proof-1 ack");
+    add(&text, peer->said, 32);
+    mac(peer->s, &text, proof);
     return body &&
            strcmp(body, apr_pstrcat(peer->pool, "1,ack,", peer_hex(proof, 32, peer->pool), NULL)) == 0;
 }

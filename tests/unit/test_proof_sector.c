@@ -32,7 +32,7 @@ static void make_placeholder(unsigned char sector[PROOF_SECTOR], unsigned char v
     static const char marker[] = "amtunlock proof sector 0b6a4e0d-5c51-4c43-9d0e-2f6f1a7c3b95 v1.\n";
 
     memset(sector, 0, PROOF_SECTOR);
-    memcpy(sector, marker, 64);
+    memcpy(sector, marker, sizeof(marker)); /* its end is written over */
     sector[64] = version;
     SHA256(sector, 2016, sector + 2016);
 }

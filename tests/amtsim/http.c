@@ -94,8 +94,7 @@ static void arm_ms(struct connection *c, unsigned ms)
     event_add(&c->timer, &tv);
 }
 
-/* ---- sending
- * ----------------------------------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------------------------------------- */
 
 static const char *phrase(int status)
 {
@@ -206,8 +205,7 @@ static void write_soap(struct connection *c, int status, const char *text, size_
         evbuffer_add_printf(c->answer, "0\r\n\r\n");
 }
 
-/* ---- what comes later
- * -------------------------------------------------------------------------------------- */
+/* ---- what comes later ---------------------------------------------------------------------------------- */
 
 static void send_slow_piece(struct connection *c)
 {
@@ -250,8 +248,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         send_endless_piece(c);
 }
 
-/* ---- requests
- * ---------------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------------------ */
 
 static bool is_soap(const char *type)
 {

@@ -15,6 +15,8 @@ static const char usage[] =
     "usage: amtsim --systems N --dir DIR --log FILE --control SOCKET\n"
     "  --domain NAME          domain of the PCs' names (fleet.test)\n"
     "  --block auto|A.B/16    loopback block (auto: the first free one from 127.16.0.0/16 on)\n"
+    "  --wide                 all of 127.0.0.0/8, one socket a port: for more than 2000 PCs; one such fleet "
+    "a host\n"
     "  --bind-range A.B.C.D/N addresses that an interface has; from A.B.C.D on, or behind it if it is the "
     "network's\n"
     "  --method wake|sol|image|mix\n"
@@ -236,6 +238,7 @@ static const struct option table[] = {
     {"control", required_argument, NULL, STRING},
     {"tls13", no_argument, NULL, FLAG},
     {"key-per-pc", no_argument, NULL, FLAG},
+    {"wide", no_argument, NULL, FLAG},
     {"help", no_argument, NULL, HELP},
     {NULL, 0, NULL, 0},
 };
@@ -251,6 +254,14 @@ static bool set_string(struct options *o, const char *name, const char *value)
     return *value || complain(name, value, "something");
 }
 
+static bool set_flag(struct options *o, const char *name)
+{
+    bool *flag = !strcmp(name, "tls13") ? &o->tls13 : !strcmp(name, "wide") ? &o->wide : &o->key_per_pc;
+
+    *flag = true;
+    return true;
+}
+
 static bool set(struct options *o, int kind, const char *name, const char *value)
 {
     switch (kind) {
@@ -261,8 +272,7 @@ static bool set(struct options *o, int kind, const char *name, const char *value
     case STRING:
         return set_string(o, name, value);
     case FLAG:
-        *(!strcmp(name, "tls13") ? &o->tls13 : &o->key_per_pc) = true;
-        return true;
+        return set_flag(o, name);
     default:
         return false;
     }
@@ -276,14 +286,21 @@ static bool domain_is_good(const char *domain)
            strspn(domain, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length;
 }
 
-static int check(const struct options *o)
+#define SOCKET_EACH_MAX 2000 /* PCs, before one socket a PC and port becomes too many */
+
+static int check(struct options *o)
 {
+    o->wide |= o->systems > SOCKET_EACH_MAX && o->block_auto;
     if (!o->systems || !o->dir || !o->log || !o->control) {
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
     if (!domain_is_good(o->domain)) {
         complain("domain", o->domain, "a domain name in lower case");
+        return EXIT_USAGE;
+    }
+    if (o->wide && o->range.first >> 24 != 127) {
+        fputs("amtsim: --wide is for 127.0.0.0/8, not for the addresses of an interface\n", stderr);
         return EXIT_USAGE;
     }
     if (o->range.last - o->range.first + 1 < o->systems) {

@@ -23,6 +23,7 @@ struct address_range {
 struct options {
     unsigned systems;
     const char *domain;
+    bool wide;       /* one socket a port for all of 127/8 */
     bool block_auto; /* try 127.16/16, 127.17/16, ... */
     struct address_range range;
     enum method method;

@@ -97,8 +97,7 @@ static void arm(struct event *timer, double seconds)
     event_add(timer, &tv);
 }
 
-/* ---- faults
- * ------------------------------------------------------------------------------------------------ */
+/* ---- faults -------------------------------------------------------------------------------------------- */
 
 bool pc_has(const struct pc *pc, enum fault fault)
 {
@@ -119,8 +118,7 @@ void pc_set_fault(struct pc *pc, enum fault fault, bool on)
     }
 }
 
-/* ---- boot and power
- * ---------------------------------------------------------------------------------------- */
+/* ---- boot and power ------------------------------------------------------------------------------------ */
 
 static const char *const boot_sources[] = {
     "Intel(r) AMT: Force Hard-drive Boot",
@@ -431,8 +429,7 @@ void pc_power_was_read(struct pc *pc)
     pc->user_acted = pc_user_power(pc, POWER_ON);
 }
 
-/* ---- the user's consent
- * ------------------------------------------------------------------------------------ */
+/* ---- the user's consent -------------------------------------------------------------------------------- */
 
 enum { OPT_IN_NOT_STARTED, OPT_IN_REQUESTED, OPT_IN_DISPLAYED, OPT_IN_RECEIVED, OPT_IN_IN_SESSION };
 enum { OPT_IN_OK, OPT_IN_INTERNAL_ERROR, OPT_IN_INVALID_STATE, OPT_IN_BLOCKED };
@@ -489,8 +486,7 @@ unsigned pc_opt_in_cancel(struct pc *pc)
     return result;
 }
 
-/* ---- for the control socket
- * -------------------------------------------------------------------------------- */
+/* ---- for the control socket ---------------------------------------------------------------------------- */
 
 static json_t *fault_list(const struct pc *pc)
 {

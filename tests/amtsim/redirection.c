@@ -34,8 +34,7 @@ void redirection_setup(struct event_base *base)
     loop = base;
 }
 
-/* ---- sessions
- * ---------------------------------------------------------------------------------------------- */
+/* ---- sessions ------------------------------------------------------------------------------------------ */
 
 static void arm_ms(struct event *timer, unsigned ms)
 {
@@ -107,8 +106,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     arm_ms(&session->beat, session->beat_ms);
 }
 
-/* ---- start
- * ------------------------------------------------------------------------------------------------- */
+/* ---- start --------------------------------------------------------------------------------------------- */
 
 static const struct session_kind *kind_by_name(const uint8_t *name)
 {
@@ -146,8 +144,7 @@ static ssize_t start(struct session *session, const uint8_t *data, size_t size)
     return 8;
 }
 
-/* ---- authentication
- * ---------------------------------------------------------------------------------------- */
+/* ---- authentication ------------------------------------------------------------------------------------ */
 
 static void send_reply(struct session *session, uint8_t status, uint8_t type, const void *data, size_t size)
 {
@@ -266,8 +263,7 @@ static ssize_t authenticate(struct session *session, const uint8_t *data, size_t
     return read < 0 ? -1 : (ssize_t)(AUTHENTICATE_HEAD + length);
 }
 
-/* ---- bytes
- * ------------------------------------------------------------------------------------------------- */
+/* ---- bytes --------------------------------------------------------------------------------------------- */
 
 /* As session_kind.message. */
 static ssize_t take_message(struct session *session, const uint8_t *data, size_t size)
@@ -343,8 +339,7 @@ void redirection_accept(struct pc *pc, int fd, bool tls)
     bufferevent_enable(stream, EV_READ | EV_WRITE);
 }
 
-/* ---- for the others
- * ---------------------------------------------------------------------------------------- */
+/* ---- for the others ------------------------------------------------------------------------------------ */
 
 bool redirection_is_open(const struct pc *pc)
 {
@@ -361,8 +356,7 @@ void redirection_changed(struct pc *pc)
 {
     end_if_disabled(pc, pc->sol);
     end_if_disabled(pc, pc->ider);
-    listen_set_port(pc, PORT_REDIRECTION, pc->listener_enabled);
-    listen_set_port(pc, PORT_REDIRECTION_TLS, pc->listener_enabled);
+    listen_update(pc);
 }
 
 void redirection_close_all(void)

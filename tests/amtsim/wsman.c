@@ -28,8 +28,7 @@ struct operation {
     char uri[160];
 };
 
-/* ---- what the class files use
- * ------------------------------------------------------------------------------ */
+/* ---- what the class files use -------------------------------------------------------------------------- */
 
 void write_service(struct out *out, const char *class_name, const char *name, const char *enabled_state)
 {
@@ -71,8 +70,7 @@ const struct soap_fault *return_value(struct call *call, unsigned long value)
     return NULL;
 }
 
-/* ---- instances
- * --------------------------------------------------------------------------------------------- */
+/* ---- instances ----------------------------------------------------------------------------------------- */
 
 static const char *service_key(const struct wsman_class *class, const char *name)
 {
@@ -164,8 +162,7 @@ static const struct soap_fault *put(struct operation *op)
     return fault ? fault : answer_with_instance(op, NS_TRANSFER "/PutResponse");
 }
 
-/* ---- enumerations
- * ------------------------------------------------------------------------------------------ */
+/* ---- enumerations -------------------------------------------------------------------------------------- */
 
 /* Firmware's contexts are a counter in little-endian hexadecimal, dressed up as a UUID. */
 static void context_text(uint32_t context, char *text, size_t size)
@@ -310,8 +307,7 @@ static const struct soap_fault *release(struct operation *op)
     return NULL;
 }
 
-/* ---- methods
- * ----------------------------------------------------------------------------------------------- */
+/* ---- methods ------------------------------------------------------------------------------------------- */
 
 static const struct method_entry *find_method(const struct operation *op)
 {
@@ -357,8 +353,7 @@ static const struct soap_fault *invoke(struct operation *op, const struct method
     return fault;
 }
 
-/* ---- dispatch
- * ---------------------------------------------------------------------------------------------- */
+/* ---- dispatch ------------------------------------------------------------------------------------------ */
 
 static const struct {
     const char *action;

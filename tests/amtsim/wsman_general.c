@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- AMT_GeneralSettings
- * ----------------------------------------------------------------------------------- */
+/* ---- AMT_GeneralSettings ------------------------------------------------------------------------------- */
 
 static void write_general(struct out *out, struct pc *pc, int n)
 {
@@ -48,8 +47,7 @@ static const char *general_key(int n, const char *name)
     return "Intel(r) AMT: General Settings";
 }
 
-/* ---- CIM_SoftwareIdentity
- * ---------------------------------------------------------------------------------- */
+/* ---- CIM_SoftwareIdentity ------------------------------------------------------------------------------ */
 
 static const struct {
     const char *id, *version;
@@ -81,8 +79,7 @@ static void write_software(struct out *out, struct pc *pc, int n)
     out_text(out, "VersionString", software[n].version);
 }
 
-/* ---- AMT_SetupAndConfigurationService
- * ---------------------------------------------------------------------- */
+/* ---- AMT_SetupAndConfigurationService ------------------------------------------------------------------ */
 
 static bool in_client_control(const struct pc *pc)
 {
@@ -141,8 +138,7 @@ static const struct method_entry setup_methods[] = {
     {NULL, NULL, 0},
 };
 
-/* ---- IPS_HostBasedSetupService
- * ----------------------------------------------------------------------------- */
+/* ---- IPS_HostBasedSetupService ------------------------------------------------------------------------- */
 
 static void write_host_based_setup(struct out *out, struct pc *pc, int n)
 {

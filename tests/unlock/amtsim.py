@@ -48,13 +48,13 @@ def wait_for(what, condition, seconds=10.0):
 class Fleet:
     """One amtsim process with its files."""
 
-    def __init__(self, *arguments, ready=True):
+    def __init__(self, *arguments, ready=True, prefix=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="amtsim."))
         self.dir = self.folder / "fleet"
         self.log = self.folder / "log"
         self.socket = self.folder / "control"
         self.tls = "none" not in arguments
-        command = [PROGRAM, "--dir", self.dir, "--log", self.log, "--control", self.socket, *map(str, arguments)]
+        command = [*prefix, PROGRAM, "--dir", self.dir, "--log", self.log, "--control", self.socket, *map(str, arguments)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if ready:
             self._read_files()

@@ -3,10 +3,13 @@ against it, so what it gets wrong nobody else would notice."""
 
 import concurrent.futures
 import itertools
+import os
+import pathlib
 import re
 import socket
 import stat
 import subprocess
+import sys
 import time
 import uuid
 
@@ -838,7 +841,51 @@ def test_state_tells_everything(sim, pc, user):
 
 
 def test_too_few_files_are_told():
+    drop = ["setpriv", "--bounding-set=-sys_resource"] if os.getuid() == 0 else []  # root could raise the limit
     command = f"ulimit -n 300; exec {amtsim.PROGRAM} --systems 300 --dir /nonexistent --log x --control y"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    done = subprocess.run([*drop, "sh", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "300" in done.stderr
+    assert "300 PCs need" in done.stderr
+
+
+def test_connections_beyond_the_limit_are_turned_away_and_told():
+    drop = ["setpriv", "--bounding-set=-sys_resource"] if os.getuid() == 0 else []
+    one = Fleet("--systems", 4, prefix=[*drop, "sh", "-c", 'ulimit -n 300; exec "$0" "$@"'])
+    held = []
+    try:
+        for _ in range(310):
+            held.append(socket.create_connection((one.pcs[0]["address"], 16993), timeout=5))
+        wait_for("one that is turned away", lambda: any(is_closed(client) for client in held))
+    finally:
+        for client in held:
+            client.close()
+        assert one.console(one.pcs[1]).power_state() == 8
+        status, errors = one.stop()
+    assert status == 0
+    assert "too many open files" in errors
+
+
+def is_closed(client):
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+# ---- one socket a port for all ----------------------------------------------------------------------------------
+
+def in_own_network(script):
+    """Runs the script where nobody else listens on anything."""
+    for unshare in (["unshare", "--net"], ["unshare", "--user", "--map-root-user", "--net"]):
+        if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode == 0:
+            command = [*unshare, "sh", "-c", 'ip link set lo up && exec "$0" "$@"', sys.executable, script]
+            return subprocess.run(command, capture_output=True, text=True, check=False)
+    pytest.skip("neither root nor users may make a network of their own here")
+
+
+def test_the_wide_fleet():
+    done = in_own_network(pathlib.Path(__file__).parent / "wide_fleet.py")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -61,7 +61,7 @@ typedef struct {
 
 struct amt_call_t;
 struct amt_refusal_t;
-struct amt_boot_settings_t;
+struct amt_instance_t;
 
 struct amt_device_t {
     apr_pool_t *pool;
@@ -86,7 +86,9 @@ struct amt_device_t {
     amt_exchange_t exchange;
     struct amt_call_t *call; /* NULL: idle; else call_space */
     struct amt_call_t *call_space;
-    struct amt_boot_settings_t *boot;
+    struct amt_instance_t *boot; /* as read, until it is written */
+    struct amt_instance_t *redirection;
+    int needs_consent; /* as amt_read_consent() found it */
 
     char error[CURL_ERROR_SIZE];
     char text[640];

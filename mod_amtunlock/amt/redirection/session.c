@@ -199,7 +199,9 @@ static void send_authentication(amt_session_t *session, unsigned char type, cons
 
     wire_put32(head + 5, (apr_uint32_t)length);
     amt_link_queue(session->link, head, sizeof(head));
-    amt_link_queue(session->link, data, length);
+    if (length) {
+        amt_link_queue(session->link, data, length);
+    }
 }
 
 static void set_deadline(amt_session_t *session, apr_interval_time_t interval)

@@ -128,6 +128,7 @@ static void test_it_goes_on(void **state)
 {
     fixture_t *fixture = *state;
     const char *head;
+    apr_uint64_t count;
 
     assert_null(live(fixture, 2));
     head = fixture->head;
@@ -135,7 +136,7 @@ static void test_it_goes_on(void **state)
     assert_null(live(fixture, 1));
     assert_non_null(strstr(content(fixture, fixture->file), "{\"n\":3,"));
     assert_follows(fixture, head, 1);
-    assert_null(audit_verify(named(fixture, ".1"), head, &(apr_uint64_t){0}, fixture->pool));
+    assert_null(audit_verify(named(fixture, ".1"), head, &count, fixture->pool));
 }
 
 /* As logrotate's "create" leaves it. */
@@ -224,6 +225,7 @@ static void test_a_torn_first_line(void **state)
 {
     fixture_t *fixture = *state;
     const char *head;
+    apr_uint64_t count;
 
     assert_null(live(fixture, 2));
     head = fixture->head;
@@ -231,7 +233,7 @@ static void test_a_torn_first_line(void **state)
     write_file(fixture->file, "{\"n\":3,\"t\":\"203", "w");
     assert_null(live(fixture, 1));
     assert_non_null(strstr(content(fixture, fixture->file), "\"203\n{\"n\":3,"));
-    assert_null(audit_verify(fixture->file, head, &(apr_uint64_t){0}, fixture->pool));
+    assert_null(audit_verify(fixture->file, head, &count, fixture->pool));
 }
 
 static void test_what_was_changed_is_not_gone_on_from(void **state)

@@ -61,6 +61,10 @@ PLACES = f"""
     GssapiPublishMech On
     AMTUnlockScope * false
 </Location>
+<Location /operator>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockOperator "%{{REMOTE_USER}} == 'console@AMTU.TEST'"
+</Location>
 <Location /unpublished>{GSSAPI}</Location>
 <Location /ntlm-only>{GSSAPI}
     GssapiPublishMech On

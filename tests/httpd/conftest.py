@@ -66,8 +66,12 @@ PLACES = f"""
     AMTUnlockOperator "%{{REMOTE_USER}} == 'console@AMTU.TEST'"
 </Location>
 <Location /unpublished>{GSSAPI}</Location>
+<Location /elsewhere>{GSSAPI}
+    SetHandler none
+</Location>
 <Location /ntlm-only>{GSSAPI}
     GssapiPublishMech On
+    GssapiAllowedMech ntlmssp
     AMTUnlockMech ntlm
 </Location>
 """

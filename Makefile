@@ -16,6 +16,7 @@ bindir     ?= $(prefix)/bin
 libexecdir ?= $(HTTPD_LIBEXEC)
 datadir    ?= $(prefix)/share/amtunlock
 docdir     ?= $(prefix)/share/doc/amtunlock
+mandir     ?= $(prefix)/share/man
 unitdir    ?= /lib/systemd/system
 runstatedir ?= /run
 localstatedir ?= /var
@@ -23,7 +24,7 @@ DESTDIR    ?=
 
 CFLAGS   ?= -g
 WARNINGS := -std=gnu11 -Wall -Wextra -Werror -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
-HARDEN   := -fstack-protector-strong $(if $(filter asan tsan coverage,$(VARIANT)),,-D_FORTIFY_SOURCE=2)
+HARDEN   := -fstack-protector-strong $(if $(filter asan tsan coverage fuzz,$(VARIANT)),,-D_FORTIFY_SOURCE=2)
 DEFINES  := -D_GNU_SOURCE -DAMTUNLOCK_VERSION='"$(VERSION)"' -DAMTUNLOCK_SBINDIR='"$(sbindir)"' \
             -DAMTUNLOCK_SYSCONFDIR='"$(sysconfdir)"' -DAMTUNLOCK_RUNSTATEDIR='"$(runstatedir)"' \
             -DAMTUNLOCK_LOCALSTATEDIR='"$(localstatedir)"'
@@ -105,6 +106,16 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(unit_common) $(B)/libamtunlock.a
 $(B)/amt_client: $(B)/obj/tests/unlock/amt_client.o $(B)/libamtunlock.a
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+
+# What may come from outside, thrown at the room that reads it (VARIANT=fuzz only).
+fuzz_targets := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+$(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/libamtunlock.a
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+$(B)/fuzz_proof: $(B)/obj/tests/unit/proof_peer.o
+
+.PHONY: fuzz-targets
+fuzz-targets: $(fuzz_targets)
 
 .PHONY: unit-tests test-programs
 unit-tests: $(unit_tests)

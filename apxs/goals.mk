@@ -2,7 +2,7 @@
 
 .PHONY: help
 help: ## this list
-	@echo 'make GOAL [VARIANT=check|asan|tsan|coverage] [DESTDIR=...]'
+	@echo 'make GOAL [VARIANT=check|asan|tsan|coverage|fuzz] [DESTDIR=...]'
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile apxs/goals.mk | expand -t 20
 
 # ---- see it work, test it -------------------------------------------------------------------------------
@@ -17,11 +17,25 @@ demo: ## unlock 20 simulated PCs through a real httpd, KDC, Redis and worker
 
 .PHONY: test
 test: ## every test area; ends with "N passed, N failed"
-	@apxs/packages.sh test
+	@apxs/packages.sh test fuzz
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan unit-tests
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=fuzz fuzz-targets
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim build/check/amt_client
 	@$(MAKE) --no-print-directory $(jobs) VARIANT= all
 	@tests/run
+
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZ_SECONDS (60); ends with "N passed, N failed"
+	@apxs/packages.sh test fuzz
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=fuzz fuzz-targets
+	@tests/fuzz/run --seconds $(FUZZ_SECONDS)
+
+.PHONY: bench
+bench: ## one job of 1,000 PCs: time, memory, CPU
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
+	@tests/bench/main_job
 
 .PHONY: compose-test
 compose-test: ## the same job between containers, with docker compose or podman-compose
@@ -53,13 +67,16 @@ samples := $(wildcard conf/*)
 keep = test -e '$(DESTDIR)$(3)/$(notdir $(2))' || install -D -m $(1) $(2) '$(DESTDIR)$(3)/$(notdir $(2))'
 
 .PHONY: install
-install: all ## programs, module, configuration, unit file and documents
+install: all ## programs, module, configuration, unit file, manual pages and documents
 	install -D -m 0644 $(B)/mod_amtunlock.so '$(DESTDIR)$(libexecdir)/mod_amtunlock.so'
 	install -D -m 0755 $(B)/amtunlockd '$(DESTDIR)$(sbindir)/amtunlockd'
 	install -D -m 0755 $(B)/amtunlock '$(DESTDIR)$(bindir)/amtunlock'
 	install -d '$(DESTDIR)$(docdir)/examples'
 	install -m 0644 README.md LICENSE '$(DESTDIR)$(docdir)'
 	install -m 0644 $(samples) '$(DESTDIR)$(docdir)/examples'
+	install -m 0644 mod_amtunlock/proof/README.md '$(DESTDIR)$(docdir)/image-proof.md'
+	install -D -m 0644 mod_amtunlock/console/amtunlock.1 '$(DESTDIR)$(mandir)/man1/amtunlock.1'
+	install -D -m 0644 mod_amtunlock/worker/amtunlockd.8 '$(DESTDIR)$(mandir)/man8/amtunlockd.8'
 	install -D -m 0644 conf/amtunlockd.service '$(DESTDIR)$(unitdir)/amtunlockd.service'
 	$(call keep,0644,conf/amtunlock.load,$(modsdir))
 	$(call keep,0644,conf/amtunlock.conf,$(modsdir))
@@ -69,7 +86,8 @@ install: all ## programs, module, configuration, unit file and documents
 .PHONY: uninstall
 uninstall: ## takes away what install brought, but no configuration
 	rm -f '$(DESTDIR)$(libexecdir)/mod_amtunlock.so' '$(DESTDIR)$(sbindir)/amtunlockd' \
-	    '$(DESTDIR)$(bindir)/amtunlock' '$(DESTDIR)$(unitdir)/amtunlockd.service'
+	    '$(DESTDIR)$(bindir)/amtunlock' '$(DESTDIR)$(unitdir)/amtunlockd.service' \
+	    '$(DESTDIR)$(mandir)/man1/amtunlock.1' '$(DESTDIR)$(mandir)/man8/amtunlockd.8'
 	rm -rf '$(DESTDIR)$(docdir)'
 
 .PHONY: clean

@@ -65,19 +65,24 @@ static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *con
 
 /* ---- which systems ---------------------------------------------------------------------------------- */
 
-static int in_scope(request_rec *r, const amtunlock_scope_t *scope)
+/* Whether the expression of this directive is true for the request. */
+static int is_true(request_rec *r, const ap_expr_info_t *expression, const char *directive)
 {
     const char *wrong = NULL;
-    int found = ap_expr_exec(r, scope->who, &wrong);
+    int found = ap_expr_exec(r, expression, &wrong);
 
     if (found < 0 || wrong) {
-        ap_log_rerror(
-            APLOG_MARK, APLOG_ERR, 0, r,
-            AMTULOG(0042) "the expression of AMTUnlockScope %s cannot be evaluated, so it grants nothing: %s",
-            scope->group, wrong ? wrong : "unknown error");
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      AMTULOG(0042) "the expression of %s cannot be evaluated, so it grants nothing: %s",
+                      directive, wrong ? wrong : "unknown error");
         return 0;
     }
     return found > 0;
+}
+
+static int in_scope(request_rec *r, const amtunlock_scope_t *scope)
+{
+    return is_true(r, scope->who, apr_pstrcat(r->pool, "AMTUnlockScope ", scope->group, NULL));
 }
 
 static const apr_array_header_t *groups_of(request_rec *r, const amtunlock_dir_t *conf)
@@ -109,6 +114,7 @@ amtunlock_caller_e amtunlock_caller(request_rec *r, const amtunlock_dir_t *conf,
     caller->name = r->user;
     caller->peer = r->useragent_ip;
     caller->groups = groups_of(r, conf);
+    caller->reads_all = conf->operators && is_true(r, conf->operators, "AMTUnlockOperator");
     return AMTUNLOCK_CALLER_KNOWN;
 }
 
@@ -198,6 +204,52 @@ int amtunlock_check_authn(request_rec *r)
     return OK;
 }
 
+/* ---- a handshake that failed ------------------------------------------------------------------------ */
+
+/* Whether the answer carries the handshake on: a token behind the name of the scheme. */
+static int has_token(void *found, const char *name, const char *value)
+{
+    static const char *const schemes[] = {"Negotiate ", "NTLM "};
+
+    (void)name;
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        if (strncasecmp(value, schemes[i], strlen(schemes[i])) == 0) {
+            *(int *)found = 1;
+        }
+    }
+    return 1;
+}
+
+/* Whether the request was for the service; its handler is chosen only after authentication. */
+static int is_ours(request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const char *wrong = NULL;
+    const char *handler =
+        core->expr_handler ? ap_expr_str_exec(r, core->expr_handler, &wrong) : core->handler;
+
+    return !wrong && handler && strcmp(handler, AMTUNLOCK_HANDLER) == 0;
+}
+
+/* mod_auth_gssapi keeps the context of a failed handshake with the connection, where every later try then
+ * fails: such a connection must not be used again. */
+static void end_failed_handshake(request_rec *r)
+{
+    int goes_on = 0;
+
+    if (r->status != HTTP_UNAUTHORIZED || !apr_table_get(r->headers_in, "Authorization") || !is_ours(r)) {
+        return;
+    }
+    apr_table_do(has_token, &goes_on, r->err_headers_out, "WWW-Authenticate", NULL);
+    if (!goes_on) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+        ap_log_rerror(
+            APLOG_MARK, APLOG_INFO, 0, r,
+            AMTULOG(
+                0045) "authentication failed; the connection is closed, so that the next try begins anew");
+    }
+}
+
 static void find_mod_ssl(void)
 {
     ssl_variable = APR_RETRIEVE_OPTIONAL_FN(ssl_var_lookup);
@@ -207,5 +259,6 @@ void amtunlock_caller_register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_check_authn(amtunlock_check_authn, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_insert_error_filter(end_failed_handshake, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_optional_fn_retrieve(find_mod_ssl, NULL, NULL, APR_HOOK_MIDDLE);
 }

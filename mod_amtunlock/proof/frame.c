@@ -11,7 +11,7 @@
 #define START "$AMTU,"
 #define START_LENGTH (sizeof(START) - 1)
 #define CHECK_BYTES 4
-#define CHECK_DIGITS (2 * CHECK_BYTES)
+#define CHECK_DIGITS 8
 
 static int is_digit(char c)
 {

@@ -16,7 +16,7 @@
 #define KEYS_LABEL "amtunlock-proof-1 keys"
 
 /* both keys come out of one derivation */
-_Static_assert(sizeof(proof_keys_t) == 2 * PROOF_BYTES, "the keys stand one behind the other");
+_Static_assert(sizeof(proof_keys_t) == 2UL * PROOF_BYTES, "the keys stand one behind the other");
 
 /* ---- what is hashed -------------------------------------------------------------------------------------
  */

@@ -17,9 +17,12 @@
 #define SYSTEM_ID_MAX 253
 #define REASON_MAX 64
 #define TEXT_MAX 200
-#define FIELDS 3 /* of every kind that an image sends, behind version and kind */
-#define MAC 2    /* the last of them */
-#define HEX_DIGITS (2 * PROOF_BYTES)
+#define FIELDS 3      /* of every kind that an image sends, behind version and kind */
+#define MAC 2         /* the last of them */
+#define HEX_DIGITS 64 /* of PROOF_BYTES */
+
+#define QUOTE(text) #text
+#define QUOTED(number) QUOTE(number)
 
 typedef enum { WAITING, GREETED, SEALED, ANSWERED, ENDED, STATES } state_e;
 typedef enum { HELLO, RESULT, REFUSAL, KINDS } kind_e;
@@ -356,7 +359,7 @@ static kind_e read_message(const frame_t *frame, message_t *message)
 
 static int is_version(const char *text)
 {
-    return strcmp(text, APR_STRINGIFY(PROOF_VERSION)) == 0;
+    return strcmp(text, QUOTED(PROOF_VERSION)) == 0;
 }
 
 /* What we typed, sent back by a terminal. */
@@ -390,7 +393,7 @@ static proof_event_e obey(proof_session_t *session, const frame_t *frame)
                is_version(frame->fields[0])
                    ? "the PC says something that version 1 of the image's protocol does not have"
                    : "the image speaks another version of its protocol than this worker, which speaks "
-                     "version " APR_STRINGIFY(PROOF_VERSION));
+                     "version " QUOTED(PROOF_VERSION));
 }
 
 proof_event_e proof_feed(proof_session_t *session, const char **bytes, apr_size_t *length)
@@ -469,7 +472,7 @@ static const char *seal_for_image(proof_session_t *session, const char *passphra
     const char *error;
 
     if (length < 1 || length > PROOF_PASSPHRASE_MAX) {
-        return "the passphrase is empty or longer than " APR_STRINGIFY(PROOF_PASSPHRASE_MAX) " bytes";
+        return "the passphrase is empty or longer than " QUOTED(PROOF_PASSPHRASE_MAX) " bytes";
     }
     own = proof_key_pair(key);
     error = seal(session, own, key, passphrase, line);

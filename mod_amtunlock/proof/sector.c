@@ -51,7 +51,7 @@ int sector_write(unsigned char sector[], const unsigned char s[], const char *sy
     sector[AT_SESSION] = 1;
     sector[AT_ID_LENGTH] = (unsigned char)length;
     memcpy(sector + AT_S, s, PROOF_BYTES);
-    memcpy(sector + AT_ID, system_id, length);
+    memcpy(sector + AT_ID, system_id, length + 1); /* its end is one of the zeros that follow */
     return hash_of(sector, sector + AT_HASH);
 }
 

@@ -6,6 +6,7 @@
 #include "ider.h"
 #include "listen.h"
 #include "log.h"
+#include "negotiate.h"
 #include "options.h"
 #include "probe.h"
 #include "prompt.h"
@@ -21,11 +22,11 @@
 #include <sys/stat.h>
 
 static const struct port plain_ports[] = {
-    {16992, false, false, http_accept},
+    {PORT_PLAIN, false, false, http_accept},
     {PORT_REDIRECTION, false, true, redirection_accept},
 };
 static const struct port tls_ports[] = {
-    {16993, true, false, http_accept},
+    {PORT_TLS, true, false, http_accept},
     {PORT_REDIRECTION_TLS, true, true, redirection_accept},
 };
 #define PORT_COUNT 2
@@ -99,6 +100,8 @@ static int open_everything(struct event_base *base, struct fleet *fleet, struct 
     char ca[4096];
 
     snprintf(ca, sizeof(ca), "%s/ca.pem", options->dir);
+    if (options->kerberos && !negotiate_setup())
+        return -1;
     if (!listen_enough_files(options->systems, options->wide ? 0 : PORT_COUNT) ||
         fleet_make(fleet, options) || tls_setup(options, ca) || log_open(options->log) ||
         open_fleet(base, fleet, options) || fleet_write(fleet, options))

@@ -24,8 +24,9 @@ static const char usage[] =
     "  --tls13                offer TLS 1.3 too (firmware of this version ends at 1.2)\n"
     "  --key ec|rsa           kind of the CA's and the PCs' keys (ec: P-256)\n"
     "  --key-per-pc           a key pair for each PC, not one for all\n"
-    "  --auth digest          (kerberos: not yet)\n"
+    "  --auth digest|kerberos kerberos: Negotiate too, with the keys of HTTP/FQDN:PORT in KRB5_KTNAME\n"
     "  --boot-seconds MIN-MAX (2-4)\n"
+    "  --power-seconds MIN-MAX from an accepted power request to its effect (0.1-0.3)\n"
     "  --faults NAME=SHARE,.. share of the fleet, 0 to 1\n"
     "  --answer-ms N          what a device needs for an answer (5)\n"
     "  --lockout-seconds N    after 5 bad passwords (60)\n"
@@ -36,6 +37,7 @@ static const char *const methods[] = {
     [METHOD_WAKE] = "wake", [METHOD_SOL] = "sol", [METHOD_IMAGE] = "image", [METHOD_MIX] = "mix"};
 static const char *const tls_modes[] = {[TLS_CA] = "ca", [TLS_LEGACY] = "legacy", [TLS_NONE] = "none"};
 static const char *const keys[] = {"ec", "rsa"};
+static const char *const mechanisms[] = {"digest", "kerberos"};
 
 const char *method_name(enum method method)
 {
@@ -164,14 +166,6 @@ static bool faults(struct options *options, const char *text)
     return ok && sum <= 1.000001;
 }
 
-static bool authentication(const char *text)
-{
-    if (strcmp(text, "kerberos") != 0)
-        return !strcmp(text, "digest");
-    fputs("amtsim: --auth kerberos is reserved: this simulator does not speak Negotiate yet\n", stderr);
-    return false;
-}
-
 static bool set_fleet(struct options *o, const char *name, const char *value)
 {
     unsigned word = 0;
@@ -185,6 +179,8 @@ static bool set_fleet(struct options *o, const char *name, const char *value)
         return range(value, &o->range) || complain(name, value, "A.B.C.D/LEN, LEN 8 to 30");
     if (!strcmp(name, "boot-seconds"))
         return seconds(value, &o->boot_min, &o->boot_max) || complain(name, value, "MIN-MAX, up to 3600");
+    if (!strcmp(name, "power-seconds"))
+        return seconds(value, &o->power_min, &o->power_max) || complain(name, value, "MIN-MAX, up to 3600");
     if (!strcmp(name, "faults"))
         return faults(o, value) || complain(name, value, "NAME=SHARE,... with known names and a sum up to 1");
     if (!strcmp(name, "method")) {
@@ -202,7 +198,9 @@ static bool set_fleet(struct options *o, const char *name, const char *value)
         o->rsa = word == 1;
         return ok || complain(name, value, "ec or rsa");
     }
-    return authentication(value) || complain(name, value, "digest");
+    bool ok = choice(value, mechanisms, 2, &word);
+    o->kerberos = word == 1;
+    return ok || complain(name, value, "digest or kerberos");
 }
 
 static bool set_number(struct options *o, const char *name, const char *value)
@@ -228,6 +226,7 @@ static const struct option table[] = {
     {"boot-seconds", required_argument, NULL, FLEET},
     {"faults", required_argument, NULL, FLEET},
     {"key", required_argument, NULL, FLEET},
+    {"power-seconds", required_argument, NULL, FLEET},
     {"seed", required_argument, NULL, NUMBER},
     {"probe-port", required_argument, NULL, NUMBER},
     {"answer-ms", required_argument, NULL, NUMBER},
@@ -320,6 +319,8 @@ int options_parse(struct options *options, int argc, char **argv)
                                 .method = METHOD_WAKE,
                                 .boot_min = 2,
                                 .boot_max = 4,
+                                .power_min = 0.1,
+                                .power_max = 0.3,
                                 .probe_port = 22022,
                                 .lockout_seconds = 60,
                                 .answer_ms = 5,

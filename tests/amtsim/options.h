@@ -29,9 +29,11 @@ struct options {
     enum method method;
     enum tls_mode tls;
     bool tls13;
+    bool kerberos; /* Negotiate beside digest, with the keytab of KRB5_KTNAME */
     bool rsa;
     bool key_per_pc;
-    double boot_min, boot_max; /* seconds */
+    double boot_min, boot_max;   /* seconds of a boot */
+    double power_min, power_max; /* seconds from an accepted power request to its effect */
     unsigned probe_port;
     unsigned lockout_seconds;
     unsigned answer_ms; /* what a device needs to answer; a second call meanwhile is refused */

@@ -6,8 +6,6 @@
 #include <string.h>
 
 #define OPT_IN_SECONDS 120
-#define POWER_CHANGE_MIN 0.1 /* seconds from an accepted request to its effect */
-#define POWER_CHANGE_MAX 0.3
 #define RESUME_SECONDS 0.3
 
 static struct event_base *loop;
@@ -39,10 +37,17 @@ const struct account *pc_account(const struct pc *pc, const char *name, struct a
     }
     if (strcmp(name, PC_USER) != 0)
         return NULL;
+    pc_domain_account(account);
     account->name = PC_USER;
     account->password = pc->password;
-    account->realms = REALM_REMOTE_CONTROL | REALM_REDIRECTION | REALM_GENERAL_INFO;
     return account;
+}
+
+void pc_domain_account(struct account *account)
+{
+    account->name = "";
+    account->password = NULL;
+    account->realms = REALM_REMOTE_CONTROL | REALM_REDIRECTION | REALM_GENERAL_INFO;
 }
 
 static void clear_boot_options(struct pc *pc)
@@ -390,7 +395,7 @@ enum power_result pc_request_power(struct pc *pc, int requested, bool valid)
         return result;
     pc->changing = true;
     pc->changing_to = (enum power)requested;
-    arm(&pc->power_timer, between(pc, POWER_CHANGE_MIN, POWER_CHANGE_MAX));
+    arm(&pc->power_timer, between(pc, pc->options->power_min, pc->options->power_max));
     return result;
 }
 

@@ -114,7 +114,7 @@ static int selected_instance(const struct operation *op)
 
 static void write_instance(struct out *out, const struct operation *op, int n)
 {
-    out_open(out, op->class->name);
+    out_open(out, op->class->instances ? op->class->instances : op->class->name);
     op->class->write(out, op->pc, n);
     out_close(out);
 }
@@ -122,8 +122,12 @@ static void write_instance(struct out *out, const struct operation *op, int n)
 static void open_answer(struct operation *op, const char *action, bool enumeration)
 {
     const char *common = op->class->common ? NS_COMMON : NULL;
-    const char *const for_get[] = {op->uri, common, NULL};
-    const char *const for_pull[] = {NS_ENUMERATION, op->uri, common, NULL};
+    char uri[sizeof(op->uri)];
+    const char *const for_get[] = {uri, common, NULL};
+    const char *const for_pull[] = {NS_ENUMERATION, uri, common, NULL};
+
+    snprintf(uri, sizeof(uri), "%s%s", op->class->base,
+             op->class->instances ? op->class->instances : op->class->name);
 
     soap_open(op->answer, op->pc, op->request, action, enumeration ? for_pull : for_get);
 }

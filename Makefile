@@ -23,7 +23,7 @@ DESTDIR    ?=
 
 CFLAGS   ?= -g
 WARNINGS := -std=gnu11 -Wall -Wextra -Werror -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
-HARDEN   := -fstack-protector-strong $(if $(filter asan tsan coverage,$(VARIANT)),,-D_FORTIFY_SOURCE=2)
+HARDEN   := -fstack-protector-strong $(if $(filter asan tsan coverage fuzz,$(VARIANT)),,-D_FORTIFY_SOURCE=2)
 DEFINES  := -D_GNU_SOURCE -DAMTUNLOCK_VERSION='"$(VERSION)"' -DAMTUNLOCK_SBINDIR='"$(sbindir)"' \
             -DAMTUNLOCK_SYSCONFDIR='"$(sysconfdir)"' -DAMTUNLOCK_RUNSTATEDIR='"$(runstatedir)"' \
             -DAMTUNLOCK_LOCALSTATEDIR='"$(localstatedir)"'
@@ -38,7 +38,7 @@ LINK     = $(CC) $(CFLAGS) $(VARIANT_CFLAGS) $(VARIANT_LDFLAGS) $(LDFLAGS) -Wl,-
 # ---- what belongs to what -------------------------------------------------------------------------------
 # The library holds every room but the httpd face and the two main() functions.
 mains       := mod_amtunlock/worker/main.c mod_amtunlock/console/amtunlock.c
-lib_rooms   := wsman jobs secrets audit manageability inventory amt amt/redirection worker console
+lib_rooms   := wsman jobs secrets audit proof manageability inventory amt amt/redirection worker console
 lib_sources := $(filter-out $(mains),$(foreach room,$(lib_rooms),$(wildcard mod_amtunlock/$(room)/*.c)))
 lib_objects := $(lib_sources:%.c=$(B)/obj/%.o) $(B)/obj/mod_amtunlock/jobs/library.o
 httpd_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard mod_amtunlock/httpd/*.c))
@@ -105,6 +105,16 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(unit_common) $(B)/libamtunlock.a
 $(B)/amt_client: $(B)/obj/tests/unlock/amt_client.o $(B)/libamtunlock.a
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+
+# What may come from outside, thrown at the room that reads it (VARIANT=fuzz only).
+fuzz_targets := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+$(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/libamtunlock.a
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+$(B)/fuzz_proof: $(B)/obj/tests/unit/proof_peer.o
+
+.PHONY: fuzz-targets
+fuzz-targets: $(fuzz_targets)
 
 .PHONY: unit-tests test-programs
 unit-tests: $(unit_tests)

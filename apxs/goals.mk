@@ -2,7 +2,7 @@
 
 .PHONY: help
 help: ## this list
-	@echo 'make GOAL [VARIANT=check|asan|tsan|coverage] [DESTDIR=...]'
+	@echo 'make GOAL [VARIANT=check|asan|tsan|coverage|fuzz] [DESTDIR=...]'
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile apxs/goals.mk | expand -t 20
 
 # ---- see it work, test it -------------------------------------------------------------------------------
@@ -17,11 +17,19 @@ demo: ## unlock 20 simulated PCs through a real httpd, KDC, Redis and worker
 
 .PHONY: test
 test: ## every test area; ends with "N passed, N failed"
-	@apxs/packages.sh test
+	@apxs/packages.sh test fuzz
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan unit-tests
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=fuzz fuzz-targets
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim build/check/amt_client
 	@$(MAKE) --no-print-directory $(jobs) VARIANT= all
 	@tests/run
+
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZ_SECONDS (60); ends with "N passed, N failed"
+	@apxs/packages.sh test fuzz
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=fuzz fuzz-targets
+	@tests/fuzz/run --seconds $(FUZZ_SECONDS)
 
 .PHONY: compose-test
 compose-test: ## the same job between containers, with docker compose or podman-compose

@@ -4,6 +4,7 @@
 #   asan      check, with AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan      check, with ThreadSanitizer
 #   coverage  check, with gcov
+#   fuzz      check, by clang with both sanitizers and libFuzzer's coverage
 VARIANT ?=
 B := build$(if $(VARIANT),/$(VARIANT))
 
@@ -23,6 +24,13 @@ VARIANT_LDFLAGS := -fsanitize=thread
 else ifeq ($(VARIANT),coverage)
 VARIANT_CFLAGS  := -O0 --coverage $(TEST_DEFINES)
 VARIANT_LDFLAGS := --coverage
+else ifeq ($(VARIANT),fuzz)
+# libFuzzer comes with clang only
+ifeq ($(origin CC),default)
+CC := clang
+endif
+VARIANT_CFLAGS  := $(SANITIZE_COMMON) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+VARIANT_LDFLAGS := -fsanitize=fuzzer,address,undefined
 else ifneq ($(VARIANT),)
-$(error no such variant: $(VARIANT) (check, asan, tsan or coverage))
+$(error no such variant: $(VARIANT) (check, asan, tsan, coverage or fuzz))
 endif

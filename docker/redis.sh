@@ -10,7 +10,7 @@ rights() {
 }
 acl=/etc/amtunlock/redis-users.acl
 lines=$(
-    echo "user default off"
+    grep '^user default ' "$acl" # nobody can log in as it, but Redis replays its append-only file with its rights
     for user in amtunlock-web amtunlockd; do
         password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
         echo "user $user resetpass >$password $(rights "$user")"

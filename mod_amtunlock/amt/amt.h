@@ -26,7 +26,8 @@ typedef enum {
     AMT_TIMEOUT,       /* silence after an authenticated answer */
     AMT_BROKEN,        /* the connection ended before the answer */
     AMT_FENCED,        /* the gate was closed: not one byte of the body left */
-    AMT_BUSY           /* another console holds the redirection session */
+    AMT_BUSY,          /* another console holds the redirection session */
+    AMT_CONSENT        /* somebody at the PC would have to consent first */
 } amt_status_e;
 
 typedef struct {
@@ -95,6 +96,42 @@ typedef struct {
 
 void amt_read_boot(amt_device_t *device, amt_boot_t *boot, amt_done_fn done, void *baton);
 
+/* AMT_BootCapabilities: what the PC's BIOS can do at its next start. */
+typedef struct {
+    int storage; /* boot from an image by storage redirection */
+    int sol;     /* show its console over Serial-over-LAN */
+} amt_capabilities_t;
+
+void amt_read_capabilities(amt_device_t *device, amt_capabilities_t *capabilities, amt_done_fn done,
+                           void *baton);
+
+/* AMT_RedirectionService as the device gave it, kept inside the device for the next amt_set_redirection(). */
+enum {
+    AMT_REDIRECTION_OFF = 32768,
+    AMT_REDIRECTION_STORAGE = 32769,
+    AMT_REDIRECTION_SOL = 32770,
+    AMT_REDIRECTION_BOTH = 32771
+};
+
+typedef struct {
+    int state;    /* EnabledState, one of the above */
+    int listener; /* ListenerEnabled: the ports are open */
+} amt_redirection_t;
+
+void amt_read_redirection(amt_device_t *device, amt_redirection_t *redirection, amt_done_fn done,
+                          void *baton);
+
+/* IPS_HostBasedSetupService and IPS_OptInService, where the device tells them. */
+typedef struct {
+    int control_mode;             /* 0 none, 1 client, 2 admin; -1 unknown */
+    apr_uint32_t opt_in_required; /* 0 never, 1 for KVM, 0xffffffff for all */
+    int opt_in_state;             /* 3 received, 4 in session; -1 unknown */
+    int needed;                   /* redirection would be refused: consent is required and was not given */
+} amt_consent_t;
+
+/* From then on, a write that the device denies ends with AMT_CONSENT where consent is needed. */
+void amt_read_consent(amt_device_t *device, amt_consent_t *consent, amt_done_fn done, void *baton);
+
 /* ---- writing (each once; the gate is asked right before the body leaves) --------------------- */
 
 /* Nonzero: still allowed. Called from libcurl's read callback, in the loop's thread, right before the first
@@ -107,6 +144,21 @@ typedef int (*amt_gate_fn)(void *baton);
 /* ChangeBootOrder without source, then Put AMT_BootSettingData with every override off. Needs
  * amt_read_boot(). */
 void amt_clear_boot(amt_device_t *device, amt_gate_fn gate, void *gate_baton, amt_done_fn done, void *baton);
+
+/* What the next start does, added up. */
+enum { AMT_START_SOL = 1, AMT_START_IMAGE = 2 };
+
+/* ChangeBootOrder without source, Put AMT_BootSettingData with what `start` says and all else off, then
+ * SetBootConfigRole for the next start only. Needs amt_read_boot(). AMT_REFUSED, and nothing sent, where the
+ * device has no such option. */
+void amt_set_boot(amt_device_t *device, int start, amt_gate_fn gate, void *gate_baton, amt_done_fn done,
+                  void *baton);
+
+/* Makes the redirection service what `wanted` (copied) says: RequestStateChange, then Put ListenerEnabled,
+ * each only on a difference to what was read; AMT_OK without a byte sent where there is none. Needs
+ * amt_read_redirection(). For putting it back: set to what was read before. */
+void amt_set_redirection(amt_device_t *device, const amt_redirection_t *wanted, amt_gate_fn gate,
+                         void *gate_baton, amt_done_fn done, void *baton);
 
 /* CIM_PowerManagementService.RequestPowerStateChange(PowerState). Never retried here. AMT_OK only for
  * ReturnValue 0 (4096 counts as 0). */

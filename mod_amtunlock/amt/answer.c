@@ -47,8 +47,23 @@ apr_status_t amt_answer_uint(const amt_call_t *call, const wsman_element_t *payl
 
 /* ---- refusals -------------------------------------------------------------------------------- */
 
+/* AMT's own status for a missing consent. */
+enum { CONSENT_MISSING = 0x821 };
+
+static amt_status_e say_consent(const amt_call_t *call)
+{
+    return amt_say(
+        call->device, AMT_CONSENT,
+        "%s does not allow %s without the consent of whoever sits at the PC; unattended unlocks need admin "
+        "control mode with user consent off, or for KVM only",
+        call->device->where, asked_for(call));
+}
+
 static amt_status_e say_denied(const amt_call_t *call, const char *reason)
 {
+    if (call->step->once && call->device->needs_consent) {
+        return say_consent(call);
+    }
     return amt_say(call->device, AMT_REFUSED,
                    "%s does not allow %s to the AMT user \"%s\": %s; the account needs the realms Remote "
                    "Control and General "
@@ -60,6 +75,9 @@ static amt_status_e say_fault(const amt_call_t *call, const wsman_fault_t *fault
 {
     const char *name = fault->subcode ? fault->subcode : wsman_fault_subcode(fault->kind);
 
+    if (strcasestr(fault->reason, "0x821") || !strcmp(name, "0x821")) {
+        return say_consent(call);
+    }
     if (fault->kind == WSMAN_FAULT_ACCESS_DENIED) {
         return say_denied(call, fault->reason);
     }
@@ -71,10 +89,16 @@ static amt_status_e say_code(const amt_call_t *call, int value)
 {
     const char *meaning = "no documented meaning";
 
+    if (value == CONSENT_MISSING) {
+        return say_consent(call);
+    }
     for (const amt_code_t *code = call->step->codes; code && code->text; code++) {
         if (code->value == value) {
-            if (code->ok) {
+            if (code->kind == AMT_CODE_GOOD) {
                 return AMT_OK;
+            }
+            if (code->kind == AMT_CODE_DENIED && call->device->needs_consent) {
+                return say_consent(call);
             }
             meaning = code->text;
         }

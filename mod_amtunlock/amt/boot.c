@@ -1,16 +1,19 @@
-/* What the PC will do at its next start: reading the boot settings, and putting them back to a plain boot.
+/* What the PC will do at its next start: reading the boot settings, setting them for an unlock, and putting
+ * them back to a plain boot.
  *
  * Firmware refuses a Put that holds a member it calls read-only or does not have, so what is written is what
- * was read, in its order, without the read-only members, and with every override off.
+ * was read, in its order, without the read-only members, and with every override off but our own.
  */
 #include <apr_strings.h>
-#include <apr_tables.h>
 #include <string.h>
 
 #include "amt/call.h"
+#include "amt/instance.h"
 
 #define BOOT_SETTING_DATA WSMAN_URI_AMT_CLASS "AMT_BootSettingData"
+#define BOOT_CAPABILITIES WSMAN_URI_AMT_CLASS "AMT_BootCapabilities"
 #define BOOT_CONFIG_SETTING WSMAN_URI_CIM_CLASS "CIM_BootConfigSetting"
+#define BOOT_SERVICE WSMAN_URI_CIM_CLASS "CIM_BootService"
 
 typedef enum {
     READ_ONLY, /* left out of a Put */
@@ -57,28 +60,6 @@ static const struct {
 };
 enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
 
-/* One property as it came. */
-typedef struct {
-    const char *name;
-    const char *value;
-    int member; /* index in members[], -1: given back as it is */
-} setting_t;
-
-struct amt_boot_settings_t {
-    apr_pool_t *pool;
-    apr_array_header_t *settings; /* of setting_t */
-};
-
-static void forget(amt_device_t *device)
-{
-    if (device->boot) {
-        apr_pool_t *pool = device->boot->pool;
-
-        device->boot = NULL;
-        apr_pool_destroy(pool);
-    }
-}
-
 /* ---- looking --------------------------------------------------------------------------------- */
 
 static int find_member(const char *name)
@@ -91,18 +72,6 @@ static int find_member(const char *name)
     return -1;
 }
 
-static struct amt_boot_settings_t *new_settings(apr_pool_t *parent)
-{
-    struct amt_boot_settings_t *boot;
-    apr_pool_t *pool;
-
-    apr_pool_create(&pool, parent);
-    boot = apr_pcalloc(pool, sizeof(*boot));
-    boot->pool = pool;
-    boot->settings = apr_array_make(pool, 40, sizeof(setting_t));
-    return boot;
-}
-
 static void add_to_summary(amt_boot_t *boot, const char *name)
 {
     apr_size_t used = strlen(boot->summary);
@@ -113,15 +82,11 @@ static void add_to_summary(amt_boot_t *boot, const char *name)
     apr_snprintf(boot->summary + used, sizeof(boot->summary) - used, "%s%s", used ? "," : "", name);
 }
 
-static void keep_setting(struct amt_boot_settings_t *boot, const wsman_element_t *element, amt_boot_t *out)
+static void note_override(const amt_setting_t *setting, amt_boot_t *out)
 {
-    setting_t *setting = apr_array_push(boot->settings);
+    int member = find_member(setting->name);
 
-    setting->name = apr_pstrdup(boot->pool, element->name);
-    setting->value = apr_pstrdup(boot->pool, wsman_text(element, boot->pool)); /* may be the answer's own */
-    setting->member = find_member(element->name);
-    if (setting->member >= 0 && members[setting->member].kind == OVERRIDE &&
-        strcmp(setting->value, members[setting->member].off) != 0) {
+    if (member >= 0 && members[member].kind == OVERRIDE && strcmp(setting->value, members[member].off) != 0) {
         out->overridden = 1;
         add_to_summary(out, setting->name);
     }
@@ -129,19 +94,18 @@ static void keep_setting(struct amt_boot_settings_t *boot, const wsman_element_t
 
 static amt_status_e read_settings(amt_call_t *call, const wsman_element_t *payload)
 {
-    struct amt_boot_settings_t *boot = new_settings(call->device->pool);
+    amt_instance_t *boot = amt_instance_keep(payload, call->device->pool);
 
     call->device->boot = boot;
-    for (const wsman_element_t *element = payload->child; element; element = element->next) {
-        if (element->child) {
-            forget(call->device);
-            return amt_answer_garbage(call, "a setting is no plain value");
-        }
-        keep_setting(boot, element, call->out);
+    if (!boot) {
+        return amt_answer_garbage(call, "a setting is no plain value");
     }
-    if (!wsman_child(payload, NULL, "InstanceID")) {
-        forget(call->device);
+    if (!amt_instance_value(boot, "InstanceID")) {
+        amt_instance_forget(&call->device->boot);
         return amt_answer_garbage(call, "it names no instance");
+    }
+    for (int i = 0; i < boot->settings->nelts; i++) {
+        note_override(&APR_ARRAY_IDX(boot->settings, i, amt_setting_t), call->out);
     }
     return AMT_OK;
 }
@@ -157,26 +121,89 @@ void amt_read_boot(amt_device_t *device, amt_boot_t *boot, amt_done_fn done, voi
 
     if (call) {
         memset(boot, 0, sizeof(*boot));
-        forget(device);
+        amt_instance_forget(&device->boot);
         amt_call_begin(call);
     }
 }
 
-/* ---- clearing -------------------------------------------------------------------------------- */
+/* What may be set: AMT_BootCapabilities. */
 
-static void write_plain_boot(const amt_call_t *call, wsman_writer_t *writer)
+static int is_true(const amt_call_t *call, const wsman_element_t *payload, const char *name)
+{
+    const char *value = wsman_child_text(payload, NULL, name, call->pool);
+
+    return value && !strcmp(value, "true");
+}
+
+static amt_status_e read_capabilities(amt_call_t *call, const wsman_element_t *payload)
+{
+    amt_capabilities_t *capabilities = call->out;
+
+    capabilities->storage = is_true(call, payload, "IDER");
+    capabilities->sol = is_true(call, payload, "SOL");
+    return AMT_OK;
+}
+
+static const amt_step_t capabilities_steps[] = {
+    {.uri = BOOT_CAPABILITIES, .verb = AMT_VERB_GET, .read = read_capabilities},
+    {.uri = NULL},
+};
+
+void amt_read_capabilities(amt_device_t *device, amt_capabilities_t *capabilities, amt_done_fn done,
+                           void *baton)
+{
+    amt_call_t *call = amt_call_create(device, capabilities_steps, capabilities, done, baton);
+
+    if (call) {
+        memset(capabilities, 0, sizeof(*capabilities));
+        amt_call_begin(call);
+    }
+}
+
+/* ---- clearing and setting -------------------------------------------------------------------- */
+
+/* The members that a start of our own sets; all others are off. */
+static const struct {
+    int start;
+    const char *name;
+    const char *value;
+} starts[] = {
+    {AMT_START_SOL, "UseSOL", "true"},
+    {AMT_START_IMAGE, "UseIDER", "true"},
+    {AMT_START_IMAGE, "IDERBootDevice", "1"}, /* the CD */
+};
+enum { STARTS = sizeof(starts) / sizeof(starts[0]) };
+
+/* What a member has at the next start, NULL for none of ours. */
+static const char *value_at(int start, const char *name)
+{
+    for (int i = 0; i < STARTS; i++) {
+        if ((starts[i].start & start) && !strcmp(starts[i].name, name)) {
+            return starts[i].value;
+        }
+    }
+    return NULL;
+}
+
+static void write_setting(const amt_call_t *call, wsman_writer_t *writer, const amt_setting_t *setting)
+{
+    int member = find_member(setting->name);
+    const char *ours = value_at(call->start, setting->name);
+
+    if (member < 0) {
+        wsman_property(writer, setting->name, setting->value);
+    }
+    else if (members[member].kind != READ_ONLY) {
+        wsman_property(writer, setting->name, ours ? ours : members[member].off);
+    }
+}
+
+static void write_boot(const amt_call_t *call, wsman_writer_t *writer)
 {
     const apr_array_header_t *settings = call->device->boot->settings;
 
     for (int i = 0; i < settings->nelts; i++) {
-        const setting_t *setting = &APR_ARRAY_IDX(settings, i, setting_t);
-
-        if (setting->member < 0) {
-            wsman_property(writer, setting->name, setting->value);
-        }
-        else if (members[setting->member].kind != READ_ONLY) {
-            wsman_property(writer, setting->name, members[setting->member].off);
-        }
+        write_setting(call, writer, &APR_ARRAY_IDX(settings, i, amt_setting_t));
     }
 }
 
@@ -184,8 +211,21 @@ static void write_plain_boot(const amt_call_t *call, wsman_writer_t *writer)
 static amt_status_e put_done(amt_call_t *call, const wsman_element_t *payload)
 {
     (void)payload;
-    forget(call->device);
+    amt_instance_forget(&call->device->boot);
     return AMT_OK;
+}
+
+static const wsman_selector_t first_configuration = {.name = "InstanceID",
+                                                     .value = "Intel(r) AMT: Boot Configuration 0"};
+
+/* 1: for the next start only */
+static void write_role(const amt_call_t *call, wsman_writer_t *writer)
+{
+    (void)call;
+    wsman_start(writer, WSMAN_NS_CLASS, "BootConfigSetting");
+    wsman_write_epr(writer, BOOT_CONFIG_SETTING, &first_configuration);
+    wsman_end(writer);
+    wsman_property(writer, "Role", "1");
 }
 
 static const amt_code_t order_codes[] = {
@@ -194,7 +234,8 @@ static const amt_code_t order_codes[] = {
     {3, 0, "busy"},
     {4, 0, "invalid reference"},
     {5, 0, "invalid parameter"},
-    {6, 0, "access denied: the account lacks the realm Remote Control, or user consent is required"},
+    {6, AMT_CODE_DENIED,
+     "access denied: the account lacks the realm Remote Control, or user consent is required"},
     {0, 0, NULL},
 };
 
@@ -206,23 +247,72 @@ static const amt_step_t clear_steps[] = {
      .method = "ChangeBootOrder",
      .once = 1,
      .codes = order_codes},
-    {.uri = BOOT_SETTING_DATA, .verb = AMT_VERB_PUT, .once = 1, .write = write_plain_boot, .read = put_done},
+    {.uri = BOOT_SETTING_DATA, .verb = AMT_VERB_PUT, .once = 1, .write = write_boot, .read = put_done},
     {.uri = NULL},
 };
 
-void amt_clear_boot(amt_device_t *device, amt_gate_fn gate, void *gate_baton, amt_done_fn done, void *baton)
+/* The source stays empty: with one chosen, firmware boots from neither of ours. */
+static const amt_step_t set_steps[] = {
+    {.uri = BOOT_CONFIG_SETTING,
+     .verb = AMT_VERB_METHOD,
+     .method = "ChangeBootOrder",
+     .once = 1,
+     .codes = order_codes},
+    {.uri = BOOT_SETTING_DATA, .verb = AMT_VERB_PUT, .once = 1, .write = write_boot, .read = put_done},
+    {.uri = BOOT_SERVICE,
+     .verb = AMT_VERB_METHOD,
+     .method = "SetBootConfigRole",
+     .once = 1,
+     .codes = order_codes,
+     .write = write_role},
+    {.uri = NULL},
+};
+
+/* A member of ours that this firmware does not have, or NULL. */
+static const char *missing_member(const amt_instance_t *boot, int start)
 {
-    amt_call_t *call = amt_call_create(device, clear_steps, NULL, done, baton);
+    for (int i = 0; i < STARTS; i++) {
+        if ((starts[i].start & start) && !amt_instance_value(boot, starts[i].name)) {
+            return starts[i].name;
+        }
+    }
+    return NULL;
+}
+
+static void change_boot(amt_device_t *device, const amt_step_t *steps, int start, amt_gate_fn gate,
+                        void *gate_baton, amt_done_fn done, void *baton)
+{
+    amt_call_t *call = amt_call_create(device, steps, NULL, done, baton);
+    const char *missing;
 
     if (!call) {
         return;
     }
     call->gate = gate;
     call->gate_baton = gate_baton;
+    call->start = start;
     if (!device->boot) {
         amt_call_refuse(call, amt_say(device, AMT_REFUSED, "the boot settings of %s were not read before",
                                       device->where));
         return;
     }
+    missing = missing_member(device->boot, start);
+    if (missing) {
+        amt_call_refuse(call,
+                        amt_say(device, AMT_REFUSED, "%s has no boot option %s: use another method for it",
+                                device->where, missing));
+        return;
+    }
     amt_call_begin(call);
+}
+
+void amt_clear_boot(amt_device_t *device, amt_gate_fn gate, void *gate_baton, amt_done_fn done, void *baton)
+{
+    change_boot(device, clear_steps, 0, gate, gate_baton, done, baton);
+}
+
+void amt_set_boot(amt_device_t *device, int start, amt_gate_fn gate, void *gate_baton, amt_done_fn done,
+                  void *baton)
+{
+    change_boot(device, set_steps, start, gate, gate_baton, done, baton);
 }

@@ -30,6 +30,13 @@ static void finish(amt_call_t *call, amt_status_e status)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
+static void skip_needless(amt_call_t *call)
+{
+    while (call->step->uri && call->step->needed && !call->step->needed(call)) {
+        call->step++;
+    }
+}
+
 static amt_status_e begin_step(amt_call_t *call);
 
 static void step_answered(amt_device_t *device, const amt_reply_t *reply)
@@ -44,10 +51,12 @@ static void step_answered(amt_device_t *device, const amt_reply_t *reply)
     if (status == AMT_REFUSED && call->step->optional) {
         status = AMT_OK;
     }
-    if (status == AMT_OK && (++call->step)->uri) {
+    if (status == AMT_OK) {
         apr_pool_clear(call->pool); /* request and answer of the step before */
-        status = begin_step(call);
-        if (status == AMT_OK) {
+        call->step++;
+        skip_needless(call);
+        status = call->step->uri ? begin_step(call) : AMT_OK;
+        if (status == AMT_OK && call->step->uri) {
             return;
         }
     }
@@ -158,9 +167,11 @@ amt_call_t *amt_call_create(amt_device_t *device, const amt_step_t *steps, void 
 
 void amt_call_begin(amt_call_t *call)
 {
-    amt_status_e status = begin_step(call);
+    amt_status_e status;
 
-    if (status != AMT_OK) {
+    skip_needless(call);
+    status = call->step->uri ? begin_step(call) : AMT_OK;
+    if (status != AMT_OK || !call->step->uri) {
         amt_call_refuse(call, status);
     }
 }

@@ -13,10 +13,13 @@ typedef struct amt_call_t amt_call_t;
 
 typedef enum { AMT_VERB_GET, AMT_VERB_PUT, AMT_VERB_METHOD } amt_verb_e;
 
+/* How a ReturnValue other than 0 is taken. */
+enum { AMT_CODE_FAILED = 0, AMT_CODE_GOOD = 1, AMT_CODE_DENIED = 2 };
+
 /* What a ReturnValue other than 0 means; ends with text == NULL. */
 typedef struct {
     int value;
-    int ok; /* as good as 0 */
+    int kind; /* AMT_CODE_... */
     const char *text;
 } amt_code_t;
 
@@ -27,6 +30,8 @@ typedef struct {
     const wsman_selector_t *selectors;
     int once;     /* it acts: passes the gate, is never repeated */
     int optional; /* a refusal does not end the call */
+    /* Whether the step is needed; NULL: it is. */
+    int (*needed)(const amt_call_t *call);
     const amt_code_t *codes;
     /* Writes into the open payload element; may be NULL. */
     void (*write)(const amt_call_t *call, wsman_writer_t *writer);
@@ -41,6 +46,8 @@ struct amt_call_t {
     const amt_step_t *step; /* the one under way, in a row that ends with uri == NULL */
     void *out;              /* the caller's, what the steps fill */
     int power_state;        /* wanted; amt_request_power() */
+    int start;              /* AMT_START_...; amt_set_boot() */
+    amt_redirection_t redirection; /* wanted; amt_set_redirection() */
 
     char message_id[16];
     int acted;

@@ -26,19 +26,23 @@ apr_status_t amt_library_init(void)
     return amt_tls_library_init();
 }
 
+void amt_sentence(char *text, apr_size_t size, const char *format, va_list args)
+{
+    apr_vsnprintf(text, size, format, args);
+    for (char *c = text; *c; c++) {
+        if (*c < ' ' || *c > '~') {
+            *c = '?';
+        }
+    }
+}
+
 amt_status_e amt_say(amt_device_t *device, amt_status_e status, const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    apr_vsnprintf(device->text, sizeof(device->text), format, args);
+    amt_sentence(device->text, sizeof(device->text), format, args);
     va_end(args);
-    /* parts of it may be the device's words: nothing that could forge a log line or break a JSON string */
-    for (char *c = device->text; *c; c++) {
-        if (*c < ' ' || *c > '~') {
-            *c = '?';
-        }
-    }
     return status;
 }
 
@@ -95,15 +99,13 @@ static apr_interval_time_t or_default(apr_interval_time_t given, apr_interval_ti
     return given > 0 ? given : otherwise;
 }
 
-static void copy_target(amt_device_t *device, const amt_target_t *from)
+void amt_target_copy(amt_target_t *target, const amt_target_t *from, apr_pool_t *pool)
 {
-    amt_target_t *target = &device->target;
-
     *target = *from;
-    target->fqdn = apr_pstrdup(device->pool, from->fqdn);
-    target->address = apr_pstrdup(device->pool, from->address);
-    target->pin = apr_pstrdup(device->pool, from->pin);
-    target->ca_file = apr_pstrdup(device->pool, from->ca_file);
+    target->fqdn = apr_pstrdup(pool, from->fqdn);
+    target->address = apr_pstrdup(pool, from->address);
+    target->pin = apr_pstrdup(pool, from->pin);
+    target->ca_file = apr_pstrdup(pool, from->ca_file);
     target->connect_timeout = or_default(from->connect_timeout, default_connect_timeout);
     target->call_timeout = or_default(from->call_timeout, default_call_timeout);
 }
@@ -117,8 +119,7 @@ static int is_host_name(const char *name)
                         "0123456789-_.") == length;
 }
 
-/* 4, 6, or 0 for no numeric address */
-static int address_family(const char *address)
+int amt_address_family(const char *address)
 {
     unsigned char bytes[sizeof(struct in6_addr)];
 
@@ -131,17 +132,15 @@ static int address_family(const char *address)
     return inet_pton(AF_INET6, address, bytes) == 1 ? 6 : 0;
 }
 
-static apr_status_t check_target(amt_device_t *device)
+apr_status_t amt_target_check(const amt_target_t *target, amt_tls_peer_t *tls)
 {
-    const amt_target_t *target = &device->target;
-
-    if (!is_host_name(target->fqdn) || !address_family(target->address) || !target->user ||
+    if (!is_host_name(target->fqdn) || !amt_address_family(target->address) || !target->user ||
         !target->password) {
         return APR_EINVAL;
     }
     switch (target->tls) {
     case AMT_TLS_PIN:
-        return amt_tls_parse_pin(device->pin, target->pin);
+        return amt_tls_parse_pin(tls->pin, target->pin);
     case AMT_TLS_CA:
     case AMT_TLS_LEGACY:
         return target->ca_file ? APR_SUCCESS : APR_EINVAL;
@@ -157,7 +156,7 @@ static apr_status_t compose_names(amt_device_t *device)
     const amt_target_t *target = &device->target;
     int tls = target->tls != AMT_TLS_NONE;
     int port = tls ? PORT_TLS : PORT_PLAIN;
-    int six = address_family(target->address) == 6;
+    int six = amt_address_family(target->address) == 6;
     const char *connect_to;
 
     device->url = apr_psprintf(device->pool, "%s://%s:%d/wsman", tls ? "https" : "http", target->fqdn, port);
@@ -222,13 +221,13 @@ apr_status_t amt_device_create(amt_device_t **out, amt_loop_t *loop, const amt_t
 
     device->pool = pool;
     device->loop = loop;
-    device->alert = -1;
-    copy_target(device, target);
+    device->tls.alert = -1;
+    amt_target_copy(&device->target, target, pool);
     /* before the pool's children go: a call's pool is one of them */
     apr_pool_pre_cleanup_register(pool, device, device_cleanup);
-    if ((rv = check_target(device)) == APR_SUCCESS && (rv = compose_names(device)) == APR_SUCCESS &&
-        (rv = compose_headers(device)) == APR_SUCCESS && (rv = amt_call_init(device)) == APR_SUCCESS &&
-        (rv = create_handles(device)) == APR_SUCCESS) {
+    if ((rv = amt_target_check(&device->target, &device->tls)) == APR_SUCCESS &&
+        (rv = compose_names(device)) == APR_SUCCESS && (rv = compose_headers(device)) == APR_SUCCESS &&
+        (rv = amt_call_init(device)) == APR_SUCCESS && (rv = create_handles(device)) == APR_SUCCESS) {
         *out = device;
         return APR_SUCCESS;
     }

@@ -3,8 +3,10 @@
 #define AMTUNLOCK_AMT_DEVICE_H
 
 #include <curl/curl.h>
+#include <stdarg.h>
 
 #include "amt/amt.h"
+#include "amt/tls.h"
 
 /* Most bytes of an answer, and of its headers. A device's longest honest answer is a tenth of that. */
 #define AMT_MAX_ANSWER ((apr_size_t)256 * 1024)
@@ -15,6 +17,7 @@ struct amt_loop_t {
     struct event_base *base;
     struct event *timer;
     CURLM *multi;
+    amt_tls_context_t *tls; /* of sessions that are not libcurl's */
 };
 
 /* How one exchange ended. */
@@ -58,13 +61,13 @@ typedef struct {
 
 struct amt_call_t;
 struct amt_refusal_t;
-struct amt_boot_settings_t;
+struct amt_instance_t;
 
 struct amt_device_t {
     apr_pool_t *pool;
     amt_loop_t *loop;
     amt_target_t target;
-    unsigned char pin[32];
+    amt_tls_peer_t tls;
     const char *where; /* "pc1.example.com (10.0.0.1 port 16993)" for sentences */
     const char *url;
     CURL *easy;
@@ -77,15 +80,15 @@ struct amt_device_t {
 
     int knows_nonce; /* libcurl holds a challenge that this device accepted an answer to */
     int answered;    /* an authenticated answer came at some time */
-    int alert;       /* TLS alert of the handshake that failed, or -1 */
-    char pin_seen[65];
     unsigned int message_id;
 
     int exchanging; /* libcurl has the easy handle */
     amt_exchange_t exchange;
     struct amt_call_t *call; /* NULL: idle; else call_space */
     struct amt_call_t *call_space;
-    struct amt_boot_settings_t *boot;
+    struct amt_instance_t *boot; /* as read, until it is written */
+    struct amt_instance_t *redirection;
+    int needs_consent; /* as amt_read_consent() found it */
 
     char error[CURL_ERROR_SIZE];
     char text[640];
@@ -112,16 +115,19 @@ void amt_exchange_end(amt_device_t *device, CURLcode code);
 /* All options that do not change between calls. Also after curl_easy_reset(), which drops libcurl's nonce. */
 CURLcode amt_device_set_options(amt_device_t *device);
 
-/* ---- tls.c ----------------------------------------------------------------------------------- */
-
-/* Trust and versions as the target says. */
-CURLcode amt_tls_set_options(amt_device_t *device);
-/* 64 lower-case hex digits to bytes; else APR_EINVAL. */
-apr_status_t amt_tls_parse_pin(unsigned char pin[32], const char *text);
-apr_status_t amt_tls_library_init(void);
+/* Copies `from` into `target` (user and password stay the caller's) with the times that it leaves open. */
+void amt_target_copy(amt_target_t *target, const amt_target_t *from, apr_pool_t *pool);
+/* APR_EINVAL where a name, the address or what the kind of trust needs is missing or wrong. */
+apr_status_t amt_target_check(const amt_target_t *target, amt_tls_peer_t *tls);
+/* 4, 6, or 0 for no numeric address. */
+int amt_address_family(const char *address);
 
 /* ---- sentences ------------------------------------------------------------------------------- */
 
+/* Formats a sentence; parts of it may be a device's words: what is not printable ASCII becomes '?', so that
+ * nothing forges a log line or breaks a JSON string. */
+void amt_sentence(char *text, apr_size_t size, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
 /* Writes device->text. Returns `status`. */
 amt_status_e amt_say(amt_device_t *device, amt_status_e status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

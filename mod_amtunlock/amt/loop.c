@@ -100,6 +100,7 @@ static apr_status_t loop_cleanup(void *baton)
     if (loop->timer) {
         event_free(loop->timer);
     }
+    amt_tls_forget(loop);
     return APR_SUCCESS;
 }
 

@@ -77,7 +77,7 @@ static const amt_code_t power_codes[] = {
     {4, 0, "failed"},
     {5, 0, "invalid parameter: not possible in the state that the PC is in"},
     {6, 0, "in use: another power request is being carried out"},
-    {4096, 1, "started"},
+    {4096, AMT_CODE_GOOD, "started"},
     {4097, 0, "invalid state transition"},
     {4098, 0, "a time-out parameter is not supported"},
     {4099, 0, "busy"},

@@ -152,8 +152,8 @@ static CURLcode set_exchange_options(amt_device_t *device)
 static apr_status_t start(amt_device_t *device)
 {
     device->error[0] = '\0';
-    device->alert = -1;
-    device->pin_seen[0] = '\0';
+    device->tls.alert = -1;
+    device->tls.pin_seen[0] = '\0';
     if (set_exchange_options(device) != CURLE_OK ||
         curl_multi_add_handle(device->loop->multi, device->easy) != CURLM_OK) {
         return APR_ENOMEM;
@@ -196,28 +196,19 @@ static const char *curl_words(const amt_device_t *device, CURLcode code)
 
 static amt_status_e say_untrusted(amt_device_t *device, CURLcode code)
 {
-    if (device->pin_seen[0]) {
-        return amt_say(
-            device, AMT_TLS_UNTRUSTED,
-            "%s shows another certificate than the pinned one (SHA-256 %s): if it was renewed, pin the new "
-            "one in the inventory; else somebody stands in between",
-            device->where, device->pin_seen);
+    if (device->tls.pin_seen[0]) {
+        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_OTHER_PIN, device->where, device->tls.pin_seen);
     }
     if (code == CURLE_SSL_CACERT_BADFILE) {
-        return amt_say(device, AMT_TLS_UNTRUSTED,
-                       "the CA bundle %s for %s cannot be used: %s; name a readable PEM file",
-                       device->target.ca_file, device->where, curl_words(device, code));
+        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_BUNDLE, device->target.ca_file, device->where,
+                       curl_words(device, code));
     }
     if (code == CURLE_SSL_CONNECT_ERROR) {
-        return amt_say(device, AMT_TLS_UNTRUSTED,
-                       "TLS with %s failed: alert \"%s\"; firmware that speaks nothing newer than TLS 1.1 "
-                       "needs tls = legacy",
-                       device->where, SSL_alert_desc_string_long(device->alert));
+        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_ALERT, device->where,
+                       SSL_alert_desc_string_long(device->tls.alert));
     }
-    return amt_say(
-        device, AMT_TLS_UNTRUSTED,
-        "the certificate of %s is not trusted: %s; check its name, its issuer and the CA bundle %s",
-        device->where, curl_words(device, code), device->target.ca_file ? device->target.ca_file : "");
+    return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_CERTIFICATE, device->where,
+                   curl_words(device, code), device->target.ca_file ? device->target.ca_file : "");
 }
 
 static amt_status_e say_unreachable(amt_device_t *device, CURLcode code)
@@ -250,14 +241,10 @@ static amt_status_e say_silence(amt_device_t *device, CURLcode code)
 /* A handshake that ended: by an alert the peers disagree, else the line broke or nobody there speaks TLS. */
 static amt_status_e say_handshake(amt_device_t *device, CURLcode code)
 {
-    if (device->alert >= 0) {
+    if (device->tls.alert >= 0) {
         return say_untrusted(device, code);
     }
-    return amt_say(
-        device, AMT_UNREACHABLE,
-        "%s takes connections but did not complete a TLS handshake: %s; check that AMT has TLS switched on "
-        "(else tls = none) and that nothing in between cuts it",
-        device->where, curl_words(device, code));
+    return amt_say(device, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, device->where, curl_words(device, code));
 }
 
 static amt_status_e say_broken(amt_device_t *device, CURLcode code)

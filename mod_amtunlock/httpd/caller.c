@@ -65,19 +65,24 @@ static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *con
 
 /* ---- which systems ---------------------------------------------------------------------------------- */
 
-static int in_scope(request_rec *r, const amtunlock_scope_t *scope)
+/* Whether the expression of this directive is true for the request. */
+static int is_true(request_rec *r, const ap_expr_info_t *expression, const char *directive)
 {
     const char *wrong = NULL;
-    int found = ap_expr_exec(r, scope->who, &wrong);
+    int found = ap_expr_exec(r, expression, &wrong);
 
     if (found < 0 || wrong) {
-        ap_log_rerror(
-            APLOG_MARK, APLOG_ERR, 0, r,
-            AMTULOG(0042) "the expression of AMTUnlockScope %s cannot be evaluated, so it grants nothing: %s",
-            scope->group, wrong ? wrong : "unknown error");
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      AMTULOG(0042) "the expression of %s cannot be evaluated, so it grants nothing: %s",
+                      directive, wrong ? wrong : "unknown error");
         return 0;
     }
     return found > 0;
+}
+
+static int in_scope(request_rec *r, const amtunlock_scope_t *scope)
+{
+    return is_true(r, scope->who, apr_pstrcat(r->pool, "AMTUnlockScope ", scope->group, NULL));
 }
 
 static const apr_array_header_t *groups_of(request_rec *r, const amtunlock_dir_t *conf)
@@ -109,6 +114,7 @@ amtunlock_caller_e amtunlock_caller(request_rec *r, const amtunlock_dir_t *conf,
     caller->name = r->user;
     caller->peer = r->useragent_ip;
     caller->groups = groups_of(r, conf);
+    caller->reads_all = conf->operators && is_true(r, conf->operators, "AMTUnlockOperator");
     return AMTUNLOCK_CALLER_KNOWN;
 }
 

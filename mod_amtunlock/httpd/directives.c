@@ -240,6 +240,15 @@ static const char *set_scope(cmd_parms *cmd, void *dir, const char *group, const
     return NULL;
 }
 
+static const char *set_operator(cmd_parms *cmd, void *dir, const char *expression)
+{
+    amtunlock_dir_t *conf = dir;
+    const char *wrong = NULL;
+
+    conf->operators = ap_expr_parse_cmd(cmd, expression, AP_EXPR_FLAG_DONT_VARY, &wrong, NULL);
+    return complain(cmd, wrong ? apr_psprintf(cmd->pool, "cannot be read: %s", wrong) : NULL);
+}
+
 static const char *set_trusted_proxy(cmd_parms *cmd, void *dir, int argc, char *const argv[])
 {
     amtunlock_dir_t *conf = dir;
@@ -291,6 +300,8 @@ const command_rec amtunlock_directives[] = {
     AP_INIT_TAKE2(
         "AMTUnlockScope", set_scope, NULL, IN_LOCATION,
         "a group of systems (or *) and the expression that is true for callers who may unlock them"),
+    AP_INIT_TAKE1("AMTUnlockOperator", set_operator, NULL, IN_LOCATION,
+                  "the expression that is true for callers who may read the jobs of all"),
     AP_INIT_ITERATE("AMTUnlockMech", set_mech, NULL, IN_LOCATION,
                     "mechanisms by which callers may have been authenticated: krb5, ntlm"),
     AP_INIT_TAKE1("AMTUnlockJobStarted", set_job_started, NULL, IN_LOCATION,
@@ -360,6 +371,7 @@ void *amtunlock_merge_dir(apr_pool_t *p, void *outer_conf, void *inner_conf)
     INNER_IF_SET(limit_contexts, AMTUNLOCK_UNSET);
     INNER_IF_SET(mechs, 0);
     INNER_IF_SET(scopes, NULL);
+    INNER_IF_SET(operators, NULL);
     INNER_IF_SET(proxy, NULL);
     return merged;
 }

@@ -344,7 +344,7 @@ static int answer_empty(exchange_t *x)
 
 static int without_store(exchange_t *x)
 {
-    wsman_fault_t *fault = wsman_fault(x->r->pool, WSMAN_FAULT_ENDPOINT_UNAVAILABLE, NULL,
+    wsman_fault_t *fault = wsman_fault(x->r->pool, WSMAN_FAULT_ENDPOINT_UNAVAILABLE, "ResourceOffline",
                                        "this server has no job store; see its error log");
 
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,

@@ -63,6 +63,7 @@ typedef struct {
     int limit_jobs, limit_systems, limit_contexts;
     int mechs;                        /* amtunlock_mech_e, or-ed */
     const apr_array_header_t *scopes; /* amtunlock_scope_t; NULL: nobody may unlock */
+    const ap_expr_info_t *operators;  /* callers who may read every job; NULL: nobody */
     const amtunlock_proxy_t *proxy;   /* NULL: none is trusted */
 } amtunlock_dir_t;
 

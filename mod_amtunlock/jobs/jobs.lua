@@ -1,11 +1,36 @@
 #!lua name=amtunlock
 --[[ Job state, whole: every verb that changes or reads it, each atomic.
 
-A verb's arguments begin with the schema number of the program that calls; its answer is an array that begins with
-one word: ok, already, refused, none, quota, conflict, late or outdated. The keys, the states of a task and the
-promises are in README.md ("How a job is kept").
-
 The library is this file (what all verbs stand on), web.lua, worker.lua and verbs.lua, joined by library.S.
+A verb's arguments begin with the schema number of the program that calls; its answer is an array that begins with
+one word: ok, already, refused, none, quota, conflict, late or outdated.
+
+The keys, all in one slot. SID is the FQDN of a system's inventory line; OWNER the SHA-256 of a caller's name.
+
+    {amtu}:inventory                HASH  generation, digest, written, systems, published, by: the live one
+    {amtu}:inventory:GENERATION     HASH  s:SID -> group|method; n:NAME -> SID
+    {amtu}:job:ID                   HASH  state, caller, owner, times, counts, retention, ...
+    {amtu}:job:ID:tasks             HASH  SID, or !NAME for what was refused -> a packed task
+    {amtu}:job:ID:names             HASH  position in the request -> SID or !NAME | the caller's spelling
+    {amtu}:jobs, {amtu}:jobs:OWNER  ZSET  unfinished jobs; a caller's jobs; both by time of submission
+    {amtu}:caller:OWNER             HASH  unfinished jobs and waiting systems, for the limits
+    {amtu}:callers                  ZSET  owners by their latest submission
+    {amtu}:queue:OWNER              LIST  ID|SID: hints; what counts is the task's state
+    {amtu}:ring                     ZSET  owners with a queue, by their last turn
+    {amtu}:retry                    ZSET  ID|SID that may not be claimed before that time
+    {amtu}:looks                    LIST  ID|SID to be looked at
+    {amtu}:deadlines                ZSET  jobs with waiting tasks, by their latest start
+    {amtu}:system:SID               HASH  job, fence, worker, intent, device: who unlocks it now
+    {amtu}:system:SID:waiters       ZSET  jobs that joined, by when they did
+    {amtu}:device:UUID              STRING  the SID whose unlock really reached this device
+    {amtu}:leases                   ZSET  SID by the end of its lease
+    {amtu}:fence                    STRING  the last fence given
+    {amtu}:cool:SID                 STRING  no new unlock until it expires
+    {amtu}:message:OWNER:SHA256     STRING  the job of a message id and a set of names
+    {amtu}:context:ID               HASH  an enumeration in progress; {amtu}:contexts:OWNER, ZSET by expiry
+    {amtu}:worker:ID                STRING  heartbeat; {amtu}:workers, ZSET by the last one
+    {amtu}:bell                     LIST  wakes workers
+    {amtu}:counters                 HASH  totals
 
 A task is one system of one job:
 

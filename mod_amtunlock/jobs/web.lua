@@ -15,6 +15,8 @@ local function resolve(now, names, groups)
         systems[i] = 's:' .. (sids[i] or '')
     end
     local lines = read_many(inventory, systems)
+    local waits = pack_task(new_task(now, 'Q', ''))
+    local refused = pack_task(new_task(now, 'F', 'not-available'))
     local tasks, packed, queued = {}, {}, {}
     for i, name in ipairs(names) do
         local group = lines[i] and lines[i]:match('^([^|]*)')
@@ -23,7 +25,7 @@ local function resolve(now, names, groups)
         if not tasks[name.task] then
             tasks[name.task] = true
             packed[#packed + 1] = name.task
-            packed[#packed + 1] = pack_task(new_task(now, known and 'Q' or 'F', known and '' or 'not-available'))
+            packed[#packed + 1] = known and waits or refused
             if known then
                 queued[#queued + 1] = sids[i]
             end

@@ -16,9 +16,12 @@ enum { HEALTH_OK = 5, HEALTH_DEGRADED = 10 };
 enum { ERROR_SOME_FAILED = 1 };
 
 static const char *const job_keys[] = {"InstanceID", NULL};
-static const char *const job_superclasses[] = {WSMAN_URI_CIM_CLASS "CIM_Job", NULL};
+static const char *const job_superclasses[] = {
+    WSMAN_URI_CIM_CLASS "CIM_Job", WSMAN_URI_CIM_CLASS "CIM_LogicalElement",
+    WSMAN_URI_CIM_CLASS "CIM_ManagedSystemElement", WSMAN_URI_CIM_CLASS "CIM_ManagedElement", NULL};
 
-const wsman_class_t manageability_job_class = {JOB_CLASS, JOB_URI, job_keys, 0, job_superclasses};
+const wsman_class_t manageability_job_class = {
+    .name = JOB_CLASS, .uri = JOB_URI, .keys = job_keys, .superclasses = job_superclasses};
 
 /* ---- the instance ----------------------------------------------------------------------------------- */
 
@@ -59,60 +62,158 @@ static apr_interval_time_t elapsed(const jobs_job_t *job)
     return job->started ? end - job->started : -1;
 }
 
-static void write_error_properties(const jobs_job_t *job, wsman_writer_t *answer, apr_pool_t *pool)
+/* ---- its properties --------------------------------------------------------------------------------- */
+
+typedef const manageability_instance_t instance_t;
+
+/* Which of job_superclasses introduces a property; 0 is the class itself. */
+enum { CONCRETE_JOB, JOB, LOGICAL_ELEMENT, MANAGED_SYSTEM_ELEMENT, MANAGED_ELEMENT };
+
+static void write_true(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
-    if (!has_ended(job) || !job->failed) {
-        wsman_property_nil(answer, "ErrorCode");
-        wsman_property_nil(answer, "ErrorDescription");
-        return;
-    }
-    wsman_property_uint(answer, "ErrorCode", ERROR_SOME_FAILED);
-    wsman_property(answer, "ErrorDescription",
-                   apr_psprintf(pool, "%d of %d systems were not unlocked; GetErrors says which and why",
-                                job->failed, job->total));
+    (void)instance;
+    wsman_property_bool(answer, name, 1);
 }
 
-static void write_operational_status(const jobs_job_t *job, wsman_writer_t *answer)
+static void write_elapsed(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
-    if (!has_ended(job)) {
-        wsman_property_uint(answer, "OperationalStatus", STATUS_OK);
+    wsman_property_interval(answer, name, elapsed(instance->job));
+}
+
+static void write_method(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    (void)instance;
+    wsman_property(answer, name, "UnlockSystems");
+}
+
+static int has_failures(const jobs_job_t *job)
+{
+    return has_ended(job) && job->failed;
+}
+
+static void write_error_code(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    if (has_failures(instance->job)) {
+        wsman_property_uint(answer, name, ERROR_SOME_FAILED);
+    }
+    else {
+        wsman_property_nil(answer, name);
+    }
+}
+
+static void write_error_description(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    const jobs_job_t *job = instance->job;
+    const char *text = NULL;
+
+    if (has_failures(job)) {
+        text = apr_psprintf(instance->request->pool,
+                            "%d of %d systems were not unlocked; GetErrors says which and why", job->failed,
+                            job->total);
+    }
+    wsman_property(answer, name, text);
+}
+
+static void write_health(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    wsman_property_uint(answer, name, instance->job->failed ? HEALTH_DEGRADED : HEALTH_OK);
+}
+
+static void write_instance_id(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    wsman_property(answer, name, manageability_instance_id(instance->job->id, instance->request->pool));
+}
+
+static void write_run_times(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    (void)instance;
+    wsman_property_uint(answer, name, 1);
+}
+
+static void write_state(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    wsman_property_uint(answer, name, instance->job->state);
+}
+
+static void write_status(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    wsman_property(answer, name, sentence(instance->job, instance->request->pool));
+}
+
+static void write_operational_status(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    if (!has_ended(instance->job)) {
+        wsman_property_uint(answer, name, STATUS_OK);
         return;
     }
-    wsman_property_uint(answer, "OperationalStatus", STATUS_COMPLETED);
-    wsman_property_uint(answer, "OperationalStatus", job->failed ? STATUS_ERROR : STATUS_OK);
+    wsman_property_uint(answer, name, STATUS_COMPLETED);
+    wsman_property_uint(answer, name, instance->job->failed ? STATUS_ERROR : STATUS_OK);
+}
+
+static void write_owner(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    wsman_property(answer, name, instance->job->caller);
+}
+
+static void write_percent(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    wsman_property_uint(answer, name, percent(instance->job));
+}
+
+static void write_started(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    wsman_property_datetime(answer, name, instance->job->started);
 }
 
 /* CIM writes it as an interval of its own form; 30 minutes read 00000000003000.000000:000. */
-static void write_time_before_removal(const jobs_job_t *job, wsman_writer_t *answer, apr_pool_t *pool)
+static void write_time_before_removal(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
-    wsman_start(answer, WSMAN_NS_CLASS, "TimeBeforeRemoval");
-    wsman_element(answer, WSMAN_NS_CIM, "CIM_DateTime", wsman_format_cim_interval(job->retention, pool));
+    wsman_start(answer, WSMAN_NS_CLASS, name);
+    wsman_element(answer, WSMAN_NS_CIM, "CIM_DateTime",
+                  wsman_format_cim_interval(instance->job->retention, instance->request->pool));
     wsman_end(answer);
 }
 
-/* Alphabetical, as firmware and Windows write instances. */
-static void write_instance(const jobs_job_t *job, wsman_writer_t *answer, apr_pool_t *pool)
+static void write_changed(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
-    wsman_start_class(answer, JOB_URI, JOB_CLASS);
-    wsman_property_bool(answer, "DeleteOnCompletion", 1);
-    wsman_property_interval(answer, "ElapsedTime", elapsed(job));
-    wsman_property(answer, "ElementName", "UnlockSystems");
-    write_error_properties(job, answer, pool);
-    wsman_property_uint(answer, "HealthState", job->failed ? HEALTH_DEGRADED : HEALTH_OK);
-    wsman_property(answer, "InstanceID", manageability_instance_id(job->id, pool));
-    wsman_property_uint(answer, "JobRunTimes", 1);
-    wsman_property_uint(answer, "JobState", job->state);
-    wsman_property(answer, "JobStatus", sentence(job, pool));
-    wsman_property(answer, "Name", "UnlockSystems");
-    write_operational_status(job, answer);
-    wsman_property(answer, "Owner", job->caller);
-    wsman_property_uint(answer, "PercentComplete", percent(job));
-    wsman_property_datetime(answer, "StartTime", job->started);
-    write_time_before_removal(job, answer, pool);
-    wsman_property_datetime(answer, "TimeOfLastStateChange", job->changed);
-    wsman_property_datetime(answer, "TimeSubmitted", job->submitted);
-    wsman_end(answer);
+    wsman_property_datetime(answer, name, instance->job->changed);
 }
+
+static void write_submitted(instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    wsman_property_datetime(answer, name, instance->job->submitted);
+}
+
+static const manageability_property_t properties[] = {
+    {"DeleteOnCompletion", JOB, write_true},
+    {"ElapsedTime", JOB, write_elapsed},
+    {"ElementName", MANAGED_ELEMENT, write_method},
+    {"ErrorCode", JOB, write_error_code},
+    {"ErrorDescription", JOB, write_error_description},
+    {"HealthState", MANAGED_SYSTEM_ELEMENT, write_health},
+    {"InstanceID", MANAGED_ELEMENT, write_instance_id},
+    {"JobRunTimes", JOB, write_run_times},
+    {"JobState", CONCRETE_JOB, write_state},
+    {"JobStatus", JOB, write_status},
+    {"Name", MANAGED_SYSTEM_ELEMENT, write_method},
+    {"OperationalStatus", MANAGED_SYSTEM_ELEMENT, write_operational_status},
+    {"Owner", JOB, write_owner},
+    {"PercentComplete", JOB, write_percent},
+    {"StartTime", JOB, write_started},
+    {"TimeBeforeRemoval", CONCRETE_JOB, write_time_before_removal},
+    {"TimeOfLastStateChange", CONCRETE_JOB, write_changed},
+    {"TimeSubmitted", JOB, write_submitted},
+    {NULL, 0, NULL},
+};
+
+static void write_instance(const wsman_request_t *request, const jobs_job_t *job, wsman_writer_t *answer)
+{
+    const manageability_instance_t instance = {request, job};
+
+    manageability_write_instance(&instance, &manageability_job_class, properties, answer);
+}
+
+/* ---- Get -------------------------------------------------------------------------------------------- */
 
 /* The id in the InstanceID selector; the dispatcher saw to it that there is one. */
 static const wsman_fault_t *selected_job(const wsman_request_t *request, const char **id)
@@ -138,19 +239,17 @@ const wsman_fault_t *manageability_job_get(wsman_request_t *request, wsman_write
     const wsman_fault_t *fault = read_selected(request, &job);
 
     if (!fault) {
-        write_instance(job, answer, request->pool);
+        write_instance(request, job, answer);
     }
     return fault;
 }
 
 /* ---- enumeration ------------------------------------------------------------------------------------ */
 
-const wsman_fault_t *manageability_job_list(wsman_request_t *request, const char *resource_uri,
-                                            apr_array_header_t **items)
+const wsman_fault_t *manageability_job_list(wsman_request_t *request, apr_array_header_t **items)
 {
     const manageability_context_t *with = manageability_context(request);
 
-    (void)resource_uri;
     return manageability_fault_of(request, jobs_list(with->store, with->caller, items, request->pool));
 }
 
@@ -167,7 +266,7 @@ const wsman_fault_t *manageability_job_write(wsman_request_t *request, const cha
     }
     fault = manageability_fault_of(request, result);
     if (!fault) {
-        write_instance(job, answer, request->pool);
+        write_instance(request, job, answer);
     }
     return fault;
 }
@@ -181,6 +280,21 @@ const wsman_class_t *manageability_job_reference(wsman_request_t *request, const
 
 /* ---- Delete ----------------------------------------------------------------------------------------- */
 
+/* A change of this job came to `result`. "No such job" to a caller who reads all would be a lie where the job
+ * is another's: an operator may look, not touch. */
+static const wsman_fault_t *change_fault(const wsman_request_t *request, const char *id, jobs_result_t result)
+{
+    const manageability_context_t *with = manageability_context(request);
+    jobs_job_t *job;
+
+    if (result.outcome == JOBS_NOT_FOUND && with->caller->reads_all &&
+        jobs_read(with->store, with->caller, id, &job, request->pool).outcome == JOBS_OK) {
+        return wsman_fault(request->pool, WSMAN_FAULT_ACCESS_DENIED, NULL,
+                           "the job is another caller's: an operator may read it, not change it");
+    }
+    return manageability_fault_of(request, result);
+}
+
 const wsman_fault_t *manageability_job_delete(wsman_request_t *request, wsman_writer_t *answer)
 {
     manageability_context_t *with = manageability_context(request);
@@ -188,8 +302,8 @@ const wsman_fault_t *manageability_job_delete(wsman_request_t *request, wsman_wr
     const wsman_fault_t *fault = selected_job(request, &id);
 
     (void)answer; /* a DeleteResponse has an empty body */
-    if (fault || (fault = manageability_fault_of(
-                      request, jobs_forget(with->store, with->caller, id, request->pool)))) {
+    if (fault ||
+        (fault = change_fault(request, id, jobs_forget(with->store, with->caller, id, request->pool)))) {
         return fault;
     }
     with->note = apr_psprintf(request->pool, "deleted job %s", manageability_instance_id(id, request->pool));
@@ -237,7 +351,7 @@ static const wsman_fault_t *terminate(const wsman_request_t *request, const char
     *value = RETURN_OK;
     with->note =
         apr_psprintf(request->pool, "terminate job %s", manageability_instance_id(id, request->pool));
-    return manageability_fault_of(request, result);
+    return change_fault(request, id, result);
 }
 
 /* What a request for this state comes to, before the job is touched; RETURN_OK: go on. */

@@ -15,10 +15,16 @@
 
 static const char *const service_keys[] = {"CreationClassName", "Name", "SystemCreationClassName",
                                            "SystemName", NULL};
-static const char *const service_superclasses[] = {WSMAN_URI_CIM_CLASS "CIM_Service", NULL};
+static const char *const service_superclasses[] = {
+    WSMAN_URI_CIM_CLASS "CIM_Service",        WSMAN_URI_CIM_CLASS "CIM_EnabledLogicalElement",
+    WSMAN_URI_CIM_CLASS "CIM_LogicalElement", WSMAN_URI_CIM_CLASS "CIM_ManagedSystemElement",
+    WSMAN_URI_CIM_CLASS "CIM_ManagedElement", NULL};
 
-const wsman_class_t manageability_service_class = {SERVICE_CLASS, SERVICE_URI, service_keys, 1,
-                                                   service_superclasses};
+const wsman_class_t manageability_service_class = {.name = SERVICE_CLASS,
+                                                   .uri = SERVICE_URI,
+                                                   .keys = service_keys,
+                                                   .singleton = 1,
+                                                   .superclasses = service_superclasses};
 
 /* ---- the instance ----------------------------------------------------------------------------------- */
 
@@ -34,34 +40,86 @@ static const char *key_value(const wsman_request_t *request, const char *key)
                                           : SYSTEM_CLASS;
 }
 
+int manageability_names_service(const wsman_request_t *request, const wsman_selector_t *selectors,
+                                const char **key)
+{
+    for (const char *const *one = service_keys; *one; one++) {
+        const char *value = wsman_selector_named(selectors, *one);
+
+        if (value && strcasecmp(value, key_value(request, *one)) != 0) {
+            if (key) {
+                *key = *one;
+            }
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* The dispatcher saw to it that only keys are named; here their values. */
 static const wsman_fault_t *check_selectors(const wsman_request_t *request)
 {
-    for (const char *const *key = service_keys; *key; key++) {
-        const char *value = wsman_selector_value(request->envelope, *key);
+    const char *key = NULL;
 
-        if (value && strcasecmp(value, key_value(request, *key)) != 0) {
-            return wsman_fault(request->pool, WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI",
-                               "there is no " SERVICE_CLASS " with this %s", *key);
-        }
+    if (manageability_names_service(request, request->envelope->selectors, &key)) {
+        return NULL;
     }
-    return NULL;
+    return wsman_fault(request->pool, WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI",
+                       "there is no " SERVICE_CLASS " with this %s", key);
 }
+
+/* Which of service_superclasses introduces a property; 0 is the class itself. */
+enum { REMOTE_ENCRYPTION_SERVICE, SERVICE, ENABLED_LOGICAL_ELEMENT, LOGICAL_ELEMENT };
+enum { MANAGED_SYSTEM_ELEMENT = LOGICAL_ELEMENT + 1, MANAGED_ELEMENT };
+
+static void write_key(const manageability_instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    wsman_property(answer, name, key_value(instance->request, name));
+}
+
+static void write_name(const manageability_instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    (void)instance;
+    wsman_property(answer, name, SERVICE_NAME);
+}
+
+static void write_enabled(const manageability_instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    (void)instance;
+    wsman_property_uint(answer, name, ENABLED);
+}
+
+static void write_max_systems(const manageability_instance_t *instance, wsman_writer_t *answer,
+                              const char *name)
+{
+    const manageability_settings_t *settings = manageability_context(instance->request)->settings;
+
+    wsman_property_uint(answer, name, (apr_uint64_t)settings->max_systems);
+}
+
+static void write_started(const manageability_instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    (void)instance;
+    wsman_property_bool(answer, name, 1);
+}
+
+static const manageability_property_t properties[] = {
+    {"CreationClassName", SERVICE, write_key},
+    {"ElementName", MANAGED_ELEMENT, write_name},
+    {"EnabledState", ENABLED_LOGICAL_ELEMENT, write_enabled},
+    {"MaxSystemsPerRequest", REMOTE_ENCRYPTION_SERVICE, write_max_systems},
+    {"Name", MANAGED_SYSTEM_ELEMENT, write_key},
+    {"Started", SERVICE, write_started},
+    {"SystemCreationClassName", SERVICE, write_key},
+    {"SystemName", SERVICE, write_key},
+    {NULL, 0, NULL},
+};
 
 static void write_instance(const wsman_request_t *request, wsman_writer_t *answer)
 {
-    const manageability_settings_t *settings = manageability_context(request)->settings;
+    const manageability_instance_t instance = {request, NULL};
 
-    wsman_start_class(answer, SERVICE_URI, SERVICE_CLASS);
-    wsman_property(answer, "CreationClassName", SERVICE_CLASS);
-    wsman_property(answer, "ElementName", SERVICE_NAME);
-    wsman_property_uint(answer, "EnabledState", ENABLED);
-    wsman_property_uint(answer, "MaxSystemsPerRequest", (apr_uint64_t)settings->max_systems);
-    wsman_property(answer, "Name", SERVICE_NAME);
-    wsman_property_bool(answer, "Started", 1);
-    wsman_property(answer, "SystemCreationClassName", SYSTEM_CLASS);
-    wsman_property(answer, "SystemName", settings->system_name);
-    wsman_end(answer);
+    manageability_write_instance(&instance, &manageability_service_class, properties, answer);
 }
 
 const wsman_fault_t *manageability_service_get(wsman_request_t *request, wsman_writer_t *answer)
@@ -74,10 +132,8 @@ const wsman_fault_t *manageability_service_get(wsman_request_t *request, wsman_w
     return fault;
 }
 
-const wsman_fault_t *manageability_service_list(wsman_request_t *request, const char *resource_uri,
-                                                apr_array_header_t **items)
+const wsman_fault_t *manageability_service_list(wsman_request_t *request, apr_array_header_t **items)
 {
-    (void)resource_uri;
     *items = apr_array_make(request->pool, 1, sizeof(const char *));
     APR_ARRAY_PUSH(*items, const char *) = SERVICE_NAME;
     return NULL;
@@ -91,18 +147,24 @@ const wsman_fault_t *manageability_service_write(wsman_request_t *request, const
     return NULL;
 }
 
-const wsman_class_t *manageability_service_reference(wsman_request_t *request, const char *item,
-                                                     wsman_selector_t **selectors)
+wsman_selector_t *manageability_service_selectors(const wsman_request_t *request)
 {
-    wsman_selector_t **last = selectors;
+    wsman_selector_t *first = NULL, **last = &first;
 
-    (void)item;
     for (const char *const *key = service_keys; *key; key++) {
         *last = apr_pcalloc(request->pool, sizeof(**last));
         (*last)->name = *key;
         (*last)->value = key_value(request, *key);
         last = &(*last)->next;
     }
+    return first;
+}
+
+const wsman_class_t *manageability_service_reference(wsman_request_t *request, const char *item,
+                                                     wsman_selector_t **selectors)
+{
+    (void)item;
+    *selectors = manageability_service_selectors(request);
     return &manageability_service_class;
 }
 
@@ -298,30 +360,6 @@ static const wsman_fault_t *read_question(const wsman_request_t *request, questi
     return fault;
 }
 
-/* The InstanceID in the content of an endpoint reference, which some clients wrap in wsa:EndpointReference;
- * or NULL. */
-static const char *referenced_job(const wsman_request_t *request, const wsman_element_t *reference)
-{
-    const wsman_element_t *wrapped = wsman_child(reference, WSMAN_URI_WSA, "EndpointReference");
-    const wsman_element_t *parameters =
-        wsman_child(wrapped ? wrapped : reference, WSMAN_URI_WSA, "ReferenceParameters");
-    const wsman_element_t *set = wsman_child(parameters, WSMAN_URI_WSMAN, "SelectorSet");
-    const char *uri = wsman_child_text(parameters, WSMAN_URI_WSMAN, "ResourceURI", request->pool);
-
-    if (uri && strcmp(uri, JOB_URI) != 0) {
-        return NULL;
-    }
-    for (const wsman_element_t *selector = wsman_child(set, WSMAN_URI_WSMAN, "Selector"); selector;
-         selector = wsman_next_same(selector)) {
-        const char *name = wsman_attribute(selector, "", "Name");
-
-        if (name && strcasecmp(name, "InstanceID") == 0) {
-            return wsman_text(selector, request->pool);
-        }
-    }
-    return NULL;
-}
-
 /* The InstanceID asked for in *instance_id; NULL there means the caller's latest job. */
 static const wsman_fault_t *asked_job(const wsman_request_t *request, const question_t *question,
                                       const char **instance_id)
@@ -332,7 +370,7 @@ static const wsman_fault_t *asked_job(const wsman_request_t *request, const ques
     if (!question->job) {
         return NULL;
     }
-    *instance_id = referenced_job(request, question->job);
+    *instance_id = manageability_referenced_instance(wsman_reference(question->job, request->pool));
     if (!*instance_id) {
         return manageability_bad_parameter(request, "InvalidValue",
                                            "Job must be the endpoint reference of a " JOB_CLASS);

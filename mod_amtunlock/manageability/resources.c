@@ -1,5 +1,5 @@
-/* The dispatch table, and what both classes need: faults from outcomes, inputs of methods, enumeration
- * contexts. */
+/* The dispatch table, and what all classes need: enumeration, the writing of instances, faults from outcomes,
+ * inputs of methods. */
 #include "manageability/resources.h"
 
 #include <stdarg.h>
@@ -65,38 +65,100 @@ static const wsman_fault_t *context_release(wsman_request_t *request, const char
 
 /* ---- enumeration: what there is of each class ------------------------------------------------------- */
 
-static const wsman_enumeration_source_t service_source = {
-    manageability_service_list,
-    manageability_service_write,
-    manageability_service_reference,
-    context_open,
-    context_pull,
-    context_release,
+/* An enumeration of a base class goes over several classes, so an item begins with the mark of its own. */
+typedef struct {
+    char mark;
+    const wsman_class_t *class_;
+    const wsman_fault_t *(*list)(wsman_request_t *request, apr_array_header_t **items);
+    const wsman_fault_t *(*write)(wsman_request_t *request, const char *item, wsman_writer_t *answer);
+    const wsman_class_t *(*reference)(wsman_request_t *request, const char *item,
+                                      wsman_selector_t **selectors);
+} kind_t;
+
+static const kind_t kinds[] = {
+    {'s', &manageability_service_class, manageability_service_list, manageability_service_write,
+     manageability_service_reference},
+    {'j', &manageability_job_class, manageability_job_list, manageability_job_write,
+     manageability_job_reference},
+    {'o', &manageability_owning_class, manageability_job_list, manageability_owning_write,
+     manageability_owning_reference},
+    {'a', &manageability_affected_class, manageability_job_list, manageability_affected_write,
+     manageability_affected_reference},
 };
 
-static const wsman_enumeration_source_t job_source = {
-    manageability_job_list, manageability_job_write, manageability_job_reference, context_open,
-    context_pull,           context_release,
-};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
-static const wsman_enumeration_source_t *source_of(const wsman_request_t *request)
+static const wsman_fault_t *list_kind(wsman_request_t *request, const kind_t *kind, apr_array_header_t *all)
 {
-    return request->operation->class_ == &manageability_job_class ? &job_source : &service_source;
+    apr_array_header_t *items = NULL;
+    const wsman_fault_t *fault = kind->list(request, &items);
+
+    for (int i = 0; !fault && i < items->nelts; i++) {
+        const char mark[] = {kind->mark, '\0'};
+
+        APR_ARRAY_PUSH(all, const char *) =
+            apr_pstrcat(request->pool, mark, APR_ARRAY_IDX(items, i, const char *), NULL);
+    }
+    return fault;
 }
+
+static const wsman_fault_t *list(wsman_request_t *request, const char *resource_uri,
+                                 apr_array_header_t **items)
+{
+    const wsman_fault_t *fault = NULL;
+
+    *items = apr_array_make(request->pool, 16, sizeof(const char *));
+    for (int i = 0; i < KINDS && !fault; i++) {
+        if (wsman_class_is(kinds[i].class_, resource_uri)) {
+            fault = list_kind(request, &kinds[i], *items);
+        }
+    }
+    return fault;
+}
+
+/* Items come back from the store, which an older version of this program may have filled. */
+static const kind_t *kind_of(const char *item)
+{
+    for (int i = 0; i < KINDS; i++) {
+        if (kinds[i].mark == *item) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
+}
+
+static const wsman_fault_t *write_item(wsman_request_t *request, const char *item, wsman_writer_t *answer)
+{
+    const kind_t *kind = kind_of(item);
+
+    return kind ? kind->write(request, item + 1, answer) : NULL;
+}
+
+static const wsman_class_t *reference_item(wsman_request_t *request, const char *item,
+                                           wsman_selector_t **selectors)
+{
+    const kind_t *kind = kind_of(item);
+
+    return (kind ? kind : &kinds[0])->reference(request, item + 1, selectors);
+}
+
+static const wsman_enumeration_source_t source = {
+    list, write_item, reference_item, context_open, context_pull, context_release,
+};
 
 static const wsman_fault_t *enumerate(wsman_request_t *request, wsman_writer_t *answer)
 {
-    return wsman_enumerate(request, source_of(request), answer);
+    return wsman_enumerate(request, &source, answer);
 }
 
 static const wsman_fault_t *pull(wsman_request_t *request, wsman_writer_t *answer)
 {
-    return wsman_pull(request, source_of(request), answer);
+    return wsman_pull(request, &source, answer);
 }
 
 static const wsman_fault_t *release(wsman_request_t *request, wsman_writer_t *answer)
 {
-    return wsman_release(request, source_of(request), answer);
+    return wsman_release(request, &source, answer);
 }
 
 /* ---- the table -------------------------------------------------------------------------------------- */
@@ -115,6 +177,14 @@ const wsman_operation_t manageability_operations[] = {
     {&manageability_job_class, WSMAN_ACTION_DELETE, manageability_job_delete, 0},
     {&manageability_job_class, JOB_URI "/RequestStateChange", manageability_job_request_state_change, 0},
     {&manageability_job_class, JOB_URI "/GetErrors", manageability_job_get_errors, 0},
+    {&manageability_owning_class, WSMAN_ACTION_GET, manageability_owning_get, 0},
+    {&manageability_owning_class, WSMAN_ACTION_ENUMERATE, enumerate, 1},
+    {&manageability_owning_class, WSMAN_ACTION_PULL, pull, 1},
+    {&manageability_owning_class, WSMAN_ACTION_RELEASE, release, 1},
+    {&manageability_affected_class, WSMAN_ACTION_GET, manageability_affected_get, 0},
+    {&manageability_affected_class, WSMAN_ACTION_ENUMERATE, enumerate, 1},
+    {&manageability_affected_class, WSMAN_ACTION_PULL, pull, 1},
+    {&manageability_affected_class, WSMAN_ACTION_RELEASE, release, 1},
     {NULL, NULL, NULL, 0},
 };
 
@@ -134,6 +204,37 @@ wsman_service_t manageability_service(manageability_context_t *context)
 manageability_context_t *manageability_context(const wsman_request_t *request)
 {
     return request->context;
+}
+
+/* ---- instances -------------------------------------------------------------------------------------- */
+
+/* How far up the class tree the request wants the instance seen from; 0: as what it is. */
+static int view_of(const wsman_request_t *request, const wsman_class_t *class_)
+{
+    if (!request->base_class) {
+        return 0;
+    }
+    for (int i = 0; class_->superclasses && class_->superclasses[i]; i++) {
+        if (strcmp(class_->superclasses[i], request->base_class) == 0) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+void manageability_write_instance(const manageability_instance_t *instance, const wsman_class_t *class_,
+                                  const manageability_property_t *properties, wsman_writer_t *answer)
+{
+    int view = view_of(instance->request, class_);
+    const char *uri = view ? class_->superclasses[view - 1] : class_->uri;
+
+    wsman_start_class(answer, uri, strrchr(uri, '/') + 1);
+    for (const manageability_property_t *property = properties; property->name; property++) {
+        if (property->origin >= view) {
+            property->write(instance, answer, property->name);
+        }
+    }
+    wsman_end(answer);
 }
 
 /* ---- from outcomes to faults ------------------------------------------------------------------------ */
@@ -172,6 +273,7 @@ const wsman_fault_t *manageability_fault_of(const wsman_request_t *request, jobs
     fault = wsman_fault(request->pool, outcome_faults[result.outcome].kind, NULL, "%s",
                         outcome_faults[result.outcome].reason);
     if (fault->kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE) {
+        fault->detail = "ResourceOffline";
         fault->retry_after = with->settings->retry_after;
     }
     return fault;
@@ -240,6 +342,14 @@ const char *manageability_job_id(const char *instance_id)
         return NULL;
     }
     return id;
+}
+
+const char *manageability_referenced_instance(const wsman_reference_t *reference)
+{
+    if (!reference || (reference->resource_uri && strcmp(reference->resource_uri, JOB_URI) != 0)) {
+        return NULL;
+    }
+    return wsman_selector_named(reference->selectors, "InstanceID");
 }
 
 const char *manageability_instance_id(const char *job, apr_pool_t *pool)

@@ -212,12 +212,20 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
     return APR_SUCCESS;
 }
 
+/* Runs after the last seat is gone: engine_stop() drops them all. */
+static apr_status_t free_allocator(void *data)
+{
+    apr_allocator_destroy(data);
+    return APR_SUCCESS;
+}
+
 static apr_status_t make_allocator(engine_t *engine, apr_pool_t *pool)
 {
     apr_thread_mutex_t *lock = NULL;
     apr_status_t rv = apr_allocator_create(&engine->allocator);
     if (rv != APR_SUCCESS)
         return rv;
+    apr_pool_cleanup_register(pool, engine->allocator, free_allocator, apr_pool_cleanup_null);
     apr_allocator_max_free_set(engine->allocator, KEEP_FREE);
     rv = apr_thread_mutex_create(&lock, APR_THREAD_MUTEX_DEFAULT, pool);
     apr_allocator_mutex_set(engine->allocator, lock);

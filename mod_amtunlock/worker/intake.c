@@ -153,11 +153,11 @@ static int free_slots(const intake_t *intake)
 /* Who can write to Redis could queue a system that no inventory has; this worker knows its own. */
 static void refuse(intake_t *intake, const jobs_task_t *task, apr_pool_t *pool)
 {
-    jobs_change_t change = {.change = task->look ? JOBS_RELEASE : JOBS_FINISH,
+    jobs_change_t change = {.change = JOBS_FINISH,
                             .task = {.job = task->job, .sid = task->sid, .fence = task->fence},
                             .step = "claim",
                             .state = 'F',
-                            .reason = JOBS_REASON_NOT_AVAILABLE};
+                            .reason = task->look ? JOBS_REASON_INDETERMINATE : JOBS_REASON_NOT_AVAILABLE};
     jobs_change_t *const changes[] = {&change};
     log_error("AMTU0448", "a task was queued for a system that the inventory does not have", "system",
               task->sid, "job", task->job);

@@ -15,8 +15,8 @@
 
 #include "jobs/jobs.h"
 
-/* An act that begins now must have reached the PC this long before others may take over; they wait for
- * JOBS_GRACE more. */
+/* No act begins later than this before the lease ends. Others take over JOBS_GRACE after its end: margin and
+ * grace together are longer than an AMT call may take, so what left in time has arrived or failed by then. */
 #define LEASE_MARGIN (JOBS_LEASE / 6)
 
 typedef struct leases_t leases_t;

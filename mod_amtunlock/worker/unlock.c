@@ -33,6 +33,7 @@ static const struct {
     [AMT_GARBAGE] = {JOBS_REASON_AMT_FAULT, JOBS_REASON_AMT_FAULT},
     [AMT_TIMEOUT] = {JOBS_REASON_UNREACHABLE, JOBS_REASON_TIMEOUT},
     [AMT_BROKEN] = {JOBS_REASON_UNREACHABLE, JOBS_REASON_AMT_FAULT},
+    [AMT_BUSY] = {JOBS_REASON_BUSY, JOBS_REASON_BUSY},
     [AMT_FENCED] = {JOBS_REASON_INTERNAL, JOBS_REASON_INTERNAL},
 };
 
@@ -56,6 +57,17 @@ static void end(unlock_t *unlock)
     unlock->ports->stop(unlock);
     unlock->ports->hang_up(unlock);
     unlock->ports->over(unlock);
+}
+
+/* Nothing more is sent to the PC, and no result is written: whoever has the task now does both. */
+static void lose(unlock_t *unlock, const char *why)
+{
+    int ending = unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE;
+    if (unlock->over || ending)
+        return;
+    log_warn("AMTU0609", "task lost, leaves the PC alone", "system", unlock->task->sid, "job",
+             unlock->task->job, "step", unlock_steps[unlock->step].name, "text", why);
+    end(unlock);
 }
 
 /* No path of the table leads here before the intent. Should one ever, nothing is sent. */
@@ -201,7 +213,7 @@ void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
     if (unlock->over)
         return;
     if (result->status == AMT_FENCED) {
-        unlock_lost(unlock);
+        lose(unlock, "its lease was about to end");
         return;
     }
     if (result->status == AMT_OK) {
@@ -245,7 +257,7 @@ static void answer_intend(unlock_t *unlock, jobs_outcome_e outcome, int audited,
     else if (outcome == JOBS_CONFLICT)
         refuse(unlock, JOBS_REASON_BUSY, text, 0);
     else
-        unlock_lost(unlock);
+        lose(unlock, text);
 }
 
 void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text)
@@ -264,7 +276,7 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
         go_on(unlock, unlock_steps[unlock->step].accept(unlock)); /* progress is news, nothing hangs on it */
     }
     else {
-        unlock_lost(unlock);
+        lose(unlock, text);
     }
 }
 
@@ -339,12 +351,7 @@ void unlock_begin(unlock_t *unlock)
 
 void unlock_lost(unlock_t *unlock)
 {
-    int ending = unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE;
-    if (unlock->over || ending)
-        return;
-    log_warn("AMTU0609", "lease lost, leaves the PC alone", "system", unlock->task->sid, "job",
-             unlock->task->job, "step", unlock_steps[unlock->step].name);
-    end(unlock);
+    lose(unlock, "another has it now, or its caller cancelled it");
 }
 
 void unlock_drain(unlock_t *unlock, int leave_intended)

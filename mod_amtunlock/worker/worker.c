@@ -354,6 +354,9 @@ static void log_start(const worker_t *worker)
              worker->supervised ? "yes" : "no", "threads", log_number(LOG_NUMBER, worker->engine_count),
              "slots", log_number(LOG_NUMBER, settings->slots), "systems",
              log_number(LOG_NUMBER, inventory_count(setup_inventory(worker->first))));
+    if (secrets_process_warning() != NULL)
+        log_warn("AMTU0307", "secrets are less well kept than they could be", "text",
+                 secrets_process_warning());
     warn_of_resets(settings, worker->pool);
 }
 
@@ -400,6 +403,8 @@ int worker_run(const char *file, apr_pool_t *pool)
     worker->file = file;
     worker->supervised = supervised != NULL && strcmp(supervised, "1") == 0;
     umask(027);
+    if (chdir("/") != 0)
+        return fail("the root directory cannot be entered");
     block_signals(&signals); /* before threads, so that they all inherit it */
     log_open("-", LOG_LEVEL_INFO);
     worker->first = first_setup(file, pool);

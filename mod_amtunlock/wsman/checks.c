@@ -165,10 +165,12 @@ static int is_enumeration(const char *action)
            strcmp(action, WSMAN_ACTION_RELEASE) == 0;
 }
 
-static int is_superclass(const wsman_class_t *class_, const char *uri)
+int wsman_class_is(const wsman_class_t *class_, const char *uri)
 {
     const char *const *superclass = class_->superclasses;
 
+    if (strcmp(class_->uri, uri) == 0 || strcmp(uri, WSMAN_URI_ALL_CLASSES) == 0)
+        return 1;
     while (superclass != NULL && *superclass != NULL && strcmp(*superclass, uri) != 0)
         superclass++;
     return superclass != NULL && *superclass != NULL;
@@ -195,11 +197,11 @@ static const wsman_fault_t *find_operation(wsman_request_t *request, const wsman
     for (const wsman_operation_t *row = service->operations; row->class_ != NULL; row++) {
         int same_action = strcmp(row->action, action) == 0;
         int same_class = strcmp(row->class_->uri, uri) == 0;
-        int above = !same_class && is_superclass(row->class_, uri);
+        int included = wsman_class_is(row->class_, uri);
 
-        resource_exists |= same_class || above;
+        resource_exists |= included;
         action_exists |= same_action;
-        if (same_action && (same_class || (above && is_enumeration(action)))) {
+        if (same_action && (same_class || (included && is_enumeration(action)))) {
             request->class_ = row->class_;
             request->operation = row;
             return NULL;
@@ -278,6 +280,10 @@ static const wsman_fault_t *check_selectors(wsman_request_t *request)
         if (!is_key(request->class_, one->name))
             return wsman_fault(request->pool, WSMAN_FAULT_INVALID_SELECTORS, "UnexpectedSelectors",
                                "The class %s has no key %.100s.", request->class_->name, one->name);
+        if ((one->epr != NULL) != (request->class_->keys_are_references != 0))
+            return wsman_fault(request->pool, WSMAN_FAULT_INVALID_SELECTORS, "TypeMismatch",
+                               "The selector %s of class %s must be %s.", one->name, request->class_->name,
+                               one->epr != NULL ? "a text" : "an endpoint reference");
         given++;
     }
     return check_keys(request, given);
@@ -325,11 +331,14 @@ const wsman_fault_t *wsman_check_request(wsman_request_t *request, const wsman_s
     return fault;
 }
 
+const char *wsman_selector_named(const wsman_selector_t *selectors, const char *name)
+{
+    while (selectors != NULL && strcasecmp(selectors->name, name) != 0)
+        selectors = selectors->next;
+    return selectors == NULL ? NULL : selectors->value;
+}
+
 const char *wsman_selector_value(const wsman_envelope_t *envelope, const char *name)
 {
-    const wsman_selector_t *selector = envelope->selectors;
-
-    while (selector != NULL && strcasecmp(selector->name, name) != 0)
-        selector = selector->next;
-    return selector == NULL ? NULL : selector->value;
+    return wsman_selector_named(envelope->selectors, name);
 }

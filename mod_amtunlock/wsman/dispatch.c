@@ -5,6 +5,7 @@
 
 #include "wsman/checks.h"
 #include "wsman/element.h"
+#include "wsman/parts.h"
 
 /* RelatesTo repeats what the caller sent; this much of it. */
 #define LONGEST_RELATES_TO 2048
@@ -112,7 +113,24 @@ static const wsman_fault_t *run(wsman_request_t *request, const wsman_service_t 
         return fault;
     wsman_response_begin(writer, relates_to(envelope),
                          apr_pstrcat(request->pool, envelope->action, "Response", NULL));
+    wsman_write_reply_parameters(writer, envelope->reply_parameters);
     return request->operation->run(request, writer);
+}
+
+/* What could not be had in time is told as that, to a caller who said how long it waits. An operation that
+ * did succeed is answered, late or not: it has happened. */
+static const wsman_fault_t *in_time(const wsman_request_t *request, apr_time_t begun,
+                                    const wsman_fault_t *fault)
+{
+    apr_interval_time_t taken = apr_time_now() - begun;
+
+    if (fault == NULL || fault->kind != WSMAN_FAULT_ENDPOINT_UNAVAILABLE)
+        return fault;
+    if (request->max_time >= 0 && taken > request->max_time)
+        return wsman_fault(request->pool, WSMAN_FAULT_ENUMERATION_TIMED_OUT, NULL, NULL);
+    if (request->operation_timeout >= 0 && taken > request->operation_timeout)
+        return wsman_fault(request->pool, WSMAN_FAULT_TIMED_OUT, NULL, NULL);
+    return fault;
 }
 
 /* The answer of an operation that succeeded, or the fault that keeps it from being sent. */
@@ -137,12 +155,14 @@ void wsman_serve(const wsman_service_t *service, const wsman_envelope_t *envelop
                                .envelope = envelope,
                                .max_envelope_size = wsman_envelope_room(envelope),
                                .operation_timeout = -1,
+                               .max_time = -1,
                                .context = service->context};
     wsman_writer_t *writer = wsman_writer_create(pool);
+    apr_time_t begun = apr_time_now();
     const wsman_fault_t *fault;
 
     memset(answer, 0, sizeof(*answer));
-    if ((fault = run(&request, service, writer)) == NULL)
+    if ((fault = in_time(&request, begun, run(&request, service, writer))) == NULL)
         fault = finish(&request, writer, answer);
     if (fault != NULL)
         wsman_answer_fault(fault, envelope->encoding, relates_to(envelope), answer, pool);

@@ -23,7 +23,11 @@ typedef struct {
     apr_size_t max_envelope_size; /* bytes the answer may have: the caller's MaxEnvelopeSize, never below
                                    8192, or 32767 (DSP0226 13.1) where it names none */
     apr_interval_time_t operation_timeout; /* < 0: none given */
-    void *context;                         /* of whoever made the table */
+    apr_interval_time_t max_time;          /* of a Pull; < 0: none given */
+    const char *base_class; /* a superclass of class_: instances are to be written as its instances, without
+                               the properties of its subclasses (PolymorphismMode
+                               ExcludeSubClassProperties); NULL: as what they are */
+    void *context;          /* of whoever made the table */
 } wsman_request_t;
 
 /* Writes the payload into an open s:Body and returns NULL, or returns the fault (what it wrote is dropped).
@@ -43,8 +47,13 @@ struct wsman_class_t {
     const char *uri;                 /* ResourceURI, and namespace of its elements */
     const char *const *keys;         /* NULL-terminated */
     int singleton;                   /* Get and methods may come without selectors (DSP0226 R5.1.2.2) */
-    const char *const *superclasses; /* ResourceURIs whose enumeration includes this class; NULL-terminated */
+    const char *const *superclasses; /* ResourceURIs whose enumeration includes this class, nearest first;
+                                        NULL-terminated, or NULL */
+    int keys_are_references;         /* an association: its selectors hold endpoint references */
 };
+
+/* True if an enumeration of `uri` includes the class: it is its own, or a superclass's, or "all classes". */
+int wsman_class_is(const wsman_class_t *class_, const char *uri);
 
 /* Who made the answer's Identify; version and vendor are left out (NULL) for an anonymous caller. */
 typedef struct {
@@ -77,7 +86,8 @@ void wsman_serve(const wsman_service_t *service, const wsman_envelope_t *envelop
 void wsman_answer_fault(const wsman_fault_t *fault, wsman_encoding_t encoding, const char *relates_to,
                         wsman_answer_t *answer, apr_pool_t *pool);
 
-/* Value of a selector by name (case-insensitive), or NULL. */
+/* Value of a selector by name (case-insensitive), or NULL; of a request's, and of any set. */
 const char *wsman_selector_value(const wsman_envelope_t *envelope, const char *name);
+const char *wsman_selector_named(const wsman_selector_t *selectors, const char *name);
 
 #endif

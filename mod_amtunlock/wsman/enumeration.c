@@ -28,6 +28,26 @@ typedef struct {
 static const char mode_object[] = "object";
 static const char mode_epr[] = "epr";
 static const char mode_both[] = "both";
+static const char mode_base[] = "base";
+static const char mode_base_both[] = "base-both";
+
+static int has_object(const char *mode)
+{
+    return strcmp(mode, mode_epr) != 0;
+}
+
+static int has_reference(const char *mode)
+{
+    return strcmp(mode, mode_both) == 0 || strcmp(mode, mode_base_both) == 0;
+}
+
+/* Items are written as this mode says from now on. */
+static void set_base_class(wsman_request_t *request, const char *mode)
+{
+    int as_base = strcmp(mode, mode_base) == 0 || strcmp(mode, mode_base_both) == 0;
+
+    request->base_class = as_base ? request->envelope->resource_uri : NULL;
+}
 
 /* ---- reading what is asked ---------------------------------------------------------------------------- */
 
@@ -128,23 +148,29 @@ static const wsman_fault_t *read_mode(const wsman_request_t *request, const wsma
     return NULL;
 }
 
-/* DSP0227 8: matters only where a base class was named, since the classes here have no subclasses. There, an
- * instance is never cut down to the properties of its base class. */
+/* DSP0227 8.1: matters only where a base class was named, since the classes here have no subclasses. A
+ * reference always names the instance by its own class, so that it can be used. */
 static const wsman_fault_t *read_polymorphism(const wsman_request_t *request, const wsman_element_t *body,
                                               enumerate_t *asked)
 {
     const char *text = wsman_child_text(body, WSMAN_URI_WSMB, "PolymorphismMode", request->pool);
-    int base_class = strcmp(request->class_->uri, request->envelope->resource_uri) != 0;
+    const char *uri = request->envelope->resource_uri;
+    int base_class = strcmp(request->class_->uri, uri) != 0;
+    int all_classes = strcmp(uri, WSMAN_URI_ALL_CLASSES) == 0; /* whose properties are nobody's */
 
     if (text == NULL || strcmp(text, "IncludeSubClassProperties") == 0)
         return NULL;
-    if (strcmp(text, "None") == 0) {
+    if (strcmp(text, "None") == 0 && !all_classes) {
         asked->only_base_class = base_class;
         return NULL;
     }
-    if (strcmp(text, "ExcludeSubClassProperties") == 0 && (!base_class || asked->mode == mode_epr))
-        return NULL;
-    return wsman_fault(request->pool, WSMAN_FAULT_POLYMORPHISM, NULL, NULL);
+    if (strcmp(text, "ExcludeSubClassProperties") != 0 || all_classes)
+        return wsman_fault(request->pool, WSMAN_FAULT_POLYMORPHISM, NULL, NULL);
+    if (base_class && asked->mode == mode_object)
+        asked->mode = mode_base;
+    if (base_class && asked->mode == mode_both)
+        asked->mode = mode_base_both;
+    return NULL;
 }
 
 static const wsman_fault_t *read_enumerate(const wsman_request_t *request, enumerate_t *asked)
@@ -220,15 +246,16 @@ static const wsman_fault_t *write_items(wsman_request_t *request, const wsman_en
 {
     const wsman_fault_t *fault = NULL;
 
+    set_base_class(request, mode);
     for (int i = 0; i < count && fault == NULL; i++) {
         const char *item = APR_ARRAY_IDX(items, i, const char *);
 
-        if (strcmp(mode, mode_epr) == 0) {
-            write_reference(request, source, item, answer);
-            ++*written;
+        if (has_object(mode)) {
+            fault = write_object(request, source, item, has_reference(mode), answer, written);
         }
         else {
-            fault = write_object(request, source, item, strcmp(mode, mode_both) == 0, answer, written);
+            write_reference(request, source, item, answer);
+            ++*written;
         }
     }
     return fault;
@@ -351,7 +378,7 @@ static const wsman_fault_t *read_context_id(const wsman_request_t *request, cons
 }
 
 /* An answer never waits, so MaxTime only has to be a time; MaxCharacters is one more limit on what fits. */
-static const wsman_fault_t *read_pull(const wsman_request_t *request, const char **id, int *count)
+static const wsman_fault_t *read_pull(wsman_request_t *request, const char **id, int *count)
 {
     const wsman_element_t *body;
     const wsman_fault_t *fault = read_context_id(request, "Pull", &body, id);
@@ -368,6 +395,8 @@ static const wsman_fault_t *read_pull(const wsman_request_t *request, const char
     if (time != NULL && (wsman_parse_duration(time, &interval) != APR_SUCCESS || interval <= 0))
         return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "MaxTime is not a positive duration such as PT5S.");
+    if (time != NULL)
+        request->max_time = interval;
     characters = wsman_child_text(body, WSMAN_URI_WSEN, "MaxCharacters", request->pool);
     if (characters == NULL || *characters == '\0')
         return NULL;

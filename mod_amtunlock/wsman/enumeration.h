@@ -13,7 +13,7 @@
 /* What a context remembers. Kept by the store as opaque fields; bound to its caller by the store. */
 typedef struct {
     const char *resource_uri;  /* of the Enumerate; a Pull must name the same */
-    const char *mode;          /* "object", "epr" or "both" */
+    const char *mode;          /* "object", "epr", "both"; "base", "base-both": as the base class */
     apr_array_header_t *items; /* const char *: names of the instances not yet sent */
 } wsman_context_t;
 
@@ -22,7 +22,7 @@ typedef struct {
     const wsman_fault_t *(*list)(wsman_request_t *request, const char *resource_uri,
                                  apr_array_header_t **items);
     /* Writes the instance element; NULL fault. An instance that is gone meanwhile writes nothing and returns
-     * NULL. */
+     * NULL. Where request->base_class is set, the instance is written as one of that class. */
     const wsman_fault_t *(*write)(wsman_request_t *request, const char *item, wsman_writer_t *answer);
     /* Class and selectors of the instance's endpoint reference. */
     const wsman_class_t *(*reference)(wsman_request_t *request, const char *item,

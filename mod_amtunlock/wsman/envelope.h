@@ -57,11 +57,18 @@ typedef struct wsman_element_t {
     struct wsman_element_t *next;  /* sibling */
 } wsman_element_t;
 
-/* One selector: a value, or (epr != NULL) an endpoint reference inside wsman:Selector. */
+/* What an endpoint reference of the default addressing model names (DSP0226 5.1.2). */
+typedef struct wsman_reference_t {
+    const char *resource_uri; /* NULL: it names none */
+    struct wsman_selector_t *selectors;
+} wsman_reference_t;
+
+/* One selector: a value, or (reference != NULL) an endpoint reference inside wsman:Selector. */
 typedef struct wsman_selector_t {
     const char *name;
     const char *value;
-    const wsman_element_t *epr;
+    const wsman_reference_t *reference;
+    const wsman_element_t *epr; /* the reference as it was read; a writer repeats it as it is */
     struct wsman_selector_t *next;
 } wsman_selector_t;
 
@@ -80,7 +87,8 @@ typedef struct wsman_envelope_t {
     const char *action;
     const char *message_id;
     const char *relates_to;
-    const char *reply_to; /* the Address inside */
+    const char *reply_to;                    /* the Address inside */
+    const wsman_element_t *reply_parameters; /* its wsa:ReferenceParameters; NULL for none */
     const char *fault_to;
     const char *resource_uri;
     int has_selector_set;
@@ -137,5 +145,8 @@ const char *wsman_attribute(const wsman_element_t *element, const char *ns, cons
 const char *wsman_text(const wsman_element_t *element, apr_pool_t *pool);
 /* True if xsi:nil is true. */
 int wsman_is_nil(const wsman_element_t *element);
+/* The reference in a wsa:EndpointReference, or in an element that holds its content (as the REF parameters
+ * of CIM methods do). NULL if there are no wsa:ReferenceParameters. */
+const wsman_reference_t *wsman_reference(const wsman_element_t *element, apr_pool_t *pool);
 
 #endif

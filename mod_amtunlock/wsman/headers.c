@@ -27,6 +27,13 @@ static void read_address(wsman_envelope_t *envelope, const wsman_element_t *head
     *MEMBER(envelope, offset, const char *) = address != NULL ? address : "";
 }
 
+static void read_reply_to(wsman_envelope_t *envelope, const wsman_element_t *header, size_t offset,
+                          apr_pool_t *pool)
+{
+    read_address(envelope, header, offset, pool);
+    envelope->reply_parameters = wsman_child(header, WSMAN_URI_WSA, "ReferenceParameters");
+}
+
 static void read_flag(wsman_envelope_t *envelope, const wsman_element_t *header, size_t offset,
                       apr_pool_t *pool)
 {
@@ -51,22 +58,47 @@ static const char *name_attribute(const wsman_element_t *element)
     return name != NULL ? name : "";
 }
 
-static void read_selectors(wsman_envelope_t *envelope, const wsman_element_t *header, size_t offset,
-                           apr_pool_t *pool)
+/* Depth is bounded by the reader's limit on elements. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
+static wsman_selector_t *selectors_in(const wsman_element_t *set, apr_pool_t *pool)
 {
-    wsman_selector_t **tail = MEMBER(envelope, offset, wsman_selector_t *);
-    const wsman_element_t *from = wsman_child(header, WSMAN_URI_WSMAN, "Selector");
+    wsman_selector_t *first = NULL, **tail = &first;
+    const wsman_element_t *from = wsman_child(set, WSMAN_URI_WSMAN, "Selector");
 
-    envelope->has_selector_set = 1;
     for (; from != NULL; from = wsman_next_same(from)) {
         wsman_selector_t *selector = apr_pcalloc(pool, sizeof(*selector));
 
         selector->name = name_attribute(from);
         selector->value = wsman_text(from, pool);
         selector->epr = wsman_child(from, WSMAN_URI_WSA, "EndpointReference");
+        selector->reference = wsman_reference(selector->epr, pool);
         *tail = selector;
         tail = &selector->next;
     }
+    return first;
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion) */
+const wsman_reference_t *wsman_reference(const wsman_element_t *element, apr_pool_t *pool)
+{
+    const wsman_element_t *wrapped = wsman_child(element, WSMAN_URI_WSA, "EndpointReference");
+    const wsman_element_t *parameters =
+        wsman_child(wrapped != NULL ? wrapped : element, WSMAN_URI_WSA, "ReferenceParameters");
+    wsman_reference_t *reference;
+
+    if (parameters == NULL)
+        return NULL;
+    reference = apr_pcalloc(pool, sizeof(*reference));
+    reference->resource_uri = wsman_child_text(parameters, WSMAN_URI_WSMAN, "ResourceURI", pool);
+    reference->selectors = selectors_in(wsman_child(parameters, WSMAN_URI_WSMAN, "SelectorSet"), pool);
+    return reference;
+}
+
+static void read_selectors(wsman_envelope_t *envelope, const wsman_element_t *header, size_t offset,
+                           apr_pool_t *pool)
+{
+    envelope->has_selector_set = 1;
+    *MEMBER(envelope, offset, wsman_selector_t *) = selectors_in(header, pool);
 }
 
 static void read_options(wsman_envelope_t *envelope, const wsman_element_t *header, size_t offset,
@@ -102,7 +134,7 @@ static const struct {
     {WSMAN_URI_WSA, "Action", read_text, offsetof(wsman_envelope_t, action)},
     {WSMAN_URI_WSA, "MessageID", read_text, offsetof(wsman_envelope_t, message_id)},
     {WSMAN_URI_WSA, "RelatesTo", read_text, offsetof(wsman_envelope_t, relates_to)},
-    {WSMAN_URI_WSA, "ReplyTo", read_address, offsetof(wsman_envelope_t, reply_to)},
+    {WSMAN_URI_WSA, "ReplyTo", read_reply_to, offsetof(wsman_envelope_t, reply_to)},
     {WSMAN_URI_WSA, "FaultTo", read_address, offsetof(wsman_envelope_t, fault_to)},
     {WSMAN_URI_WSA, "From", NULL, 0},
     {WSMAN_URI_WSMAN, "ResourceURI", read_text, offsetof(wsman_envelope_t, resource_uri)},

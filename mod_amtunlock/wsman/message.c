@@ -45,19 +45,9 @@ void wsman_response_begin(wsman_writer_t *writer, const char *relates_to, const 
     open_body(writer);
 }
 
-/* ---- requests ----------------------------------------------------------------------------------------- */
-
-static void mandatory(wsman_writer_t *writer, wsman_ns_e ns, const char *local, const char *text)
-{
-    if (text == NULL)
-        return;
-    wsman_start(writer, ns, local);
-    wsman_write_attribute(writer, MUST_UNDERSTAND, "true");
-    wsman_write_text(writer, text);
-    wsman_end(writer);
-}
-
 /* An element as it was read, under the prefixes of this writer. */
+/* Depth is bounded by the reader's limit on elements. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static void write_copy(wsman_writer_t *writer, const wsman_element_t *element)
 {
     wsman_ns_e ns = wsman_ns_of(element->ns);
@@ -76,6 +66,30 @@ static void write_copy(wsman_writer_t *writer, const wsman_element_t *element)
     wsman_end(writer);
 }
 
+void wsman_write_reply_parameters(wsman_writer_t *writer, const wsman_element_t *parameters)
+{
+    wsman_header_begin(writer);
+    for (const wsman_element_t *one = parameters == NULL ? NULL : parameters->child; one != NULL;
+         one = one->next)
+        write_copy(writer, one);
+    wsman_header_end(writer);
+}
+
+/* ---- requests ----------------------------------------------------------------------------------------- */
+
+static void mandatory(wsman_writer_t *writer, wsman_ns_e ns, const char *local, const char *text)
+{
+    if (text == NULL)
+        return;
+    wsman_start(writer, ns, local);
+    wsman_write_attribute(writer, MUST_UNDERSTAND, "true");
+    wsman_write_text(writer, text);
+    wsman_end(writer);
+}
+
+/* An endpoint reference may be a selector's value, whose selectors ...: as deep as the caller of the writer
+ * made it. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static void write_selectors(wsman_writer_t *writer, const wsman_selector_t *selector)
 {
     if (selector == NULL)
@@ -84,10 +98,17 @@ static void write_selectors(wsman_writer_t *writer, const wsman_selector_t *sele
     for (; selector != NULL; selector = selector->next) {
         wsman_start(writer, WSMAN_NS_WSMAN, "Selector");
         wsman_write_attribute(writer, "Name", selector->name);
-        if (selector->epr != NULL)
+        if (selector->epr != NULL) {
             write_copy(writer, selector->epr);
-        else if (selector->value != NULL)
+        }
+        else if (selector->reference != NULL) {
+            wsman_start(writer, WSMAN_NS_WSA, "EndpointReference");
+            wsman_write_epr(writer, selector->reference->resource_uri, selector->reference->selectors);
+            wsman_end(writer);
+        }
+        else if (selector->value != NULL) {
             wsman_write_text(writer, selector->value);
+        }
         wsman_end(writer);
     }
     wsman_end(writer);
@@ -134,6 +155,7 @@ void wsman_request_begin(wsman_writer_t *writer, const wsman_request_headers_t *
     open_body(writer);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion) */
 void wsman_write_epr(wsman_writer_t *writer, const char *resource_uri, const wsman_selector_t *selectors)
 {
     wsman_element(writer, WSMAN_NS_WSA, "Address", WSMAN_URI_ANONYMOUS);

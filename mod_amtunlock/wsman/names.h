@@ -18,6 +18,8 @@
 #define WSMAN_URI_ANONYMOUS WSMAN_URI_WSA "/role/anonymous"
 #define WSMAN_URI_FAULT_DETAIL "http://schemas.dmtf.org/wbem/wsman/1/wsman/faultDetail/"
 
+/* "Every class there is" (DSP0227 5.2) */
+#define WSMAN_URI_ALL_CLASSES "http://schemas.dmtf.org/wbem/wscim/1/*"
 #define WSMAN_URI_CIM_CLASS "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/"
 #define WSMAN_URI_AMT_CLASS "http://intel.com/wbem/wscim/1/amt-schema/1/"
 #define WSMAN_URI_IPS_CLASS "http://intel.com/wbem/wscim/1/ips-schema/1/"

@@ -16,6 +16,10 @@ void wsman_write_header(wsman_writer_t *writer, wsman_ns_e ns, const char *local
 void wsman_header_begin(wsman_writer_t *writer);
 void wsman_header_end(wsman_writer_t *writer);
 
+/* The reference parameters of a request's wsa:ReplyTo (NULL: none) as headers of its answer
+ * (DSP0226 R5.4.2-5). */
+void wsman_write_reply_parameters(wsman_writer_t *writer, const wsman_element_t *parameters);
+
 /* Between begin and end, what is written is set aside (set-asides nest); end returns its bytes of UTF-8.
  * Paste writes it, once, where the writer is by then; what is never pasted is forgotten. */
 typedef struct wsman_aside_t wsman_aside_t;

@@ -73,8 +73,7 @@ static uint32_t little32(const uint8_t *at)
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-/* ---- who are you?
- * ------------------------------------------------------------------------------------------ */
+/* ---- who are you? -------------------------------------------------------------------------------------- */
 
 static void ask_ready(const struct bios *bios, struct ider_command *command)
 {
@@ -200,8 +199,7 @@ static bool judge_beyond(struct pc *pc, const struct ider_answer *answer)
     return complain(pc, "a block behind the last is not refused with 05/21/00");
 }
 
-/* ---- can it be booted?
- * ------------------------------------------------------------------------------------- */
+/* ---- can it be booted? --------------------------------------------------------------------------------- */
 
 static bool is_whole(const struct pc *pc, const struct ider_answer *answer, size_t size)
 {
@@ -267,8 +265,7 @@ static bool judge_catalog(struct pc *pc, const struct ider_answer *answer)
            complain(pc, "a boot image behind the last block");
 }
 
-/* ---- read it
- * ----------------------------------------------------------------------------------------------- */
+/* ---- read it ------------------------------------------------------------------------------------------- */
 
 static uint32_t at_once(const struct bios *bios)
 {
@@ -312,8 +309,7 @@ static const struct step steps[] = {
     {NULL, NULL},
 };
 
-/* ---- the way through
- * --------------------------------------------------------------------------------------- */
+/* ---- the way through ----------------------------------------------------------------------------------- */
 
 static void tell_image(const struct pc *pc)
 {

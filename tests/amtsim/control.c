@@ -36,8 +36,7 @@ static json_t *done(void)
     return json_pack("{s:b}", "ok", 1);
 }
 
-/* ---- the verbs
- * --------------------------------------------------------------------------------------------- */
+/* ---- the verbs ----------------------------------------------------------------------------------------- */
 
 static bool certificate_kind(const char *word, enum wrong_certificate *kind)
 {
@@ -67,7 +66,7 @@ static json_t *set_fault(struct pc *pc, const json_t *line)
                  !certificate_kind(json_string_value(kind), &pc->wrong_certificate)))
         return sorry("kind goes with wrong-certificate: self-signed, wrong-name or expired");
     pc_set_fault(pc, fault, !on || json_is_true(on));
-    listen_apply_faults(pc);
+    listen_update(pc);
     return done();
 }
 
@@ -104,7 +103,7 @@ static void clear_one(struct pc *pc)
             pc_set_fault(pc, (enum fault)i, false);
     }
     pc->wrong_certificate = CERTIFICATE_SELF_SIGNED;
-    listen_apply_faults(pc);
+    listen_update(pc);
 }
 
 static json_t *clear(struct pc *pc, const json_t *line)
@@ -143,8 +142,7 @@ static json_t *obey(const json_t *line)
     return sorry("do must be fault, state, power, expire-nonces or clear");
 }
 
-/* ---- the socket
- * -------------------------------------------------------------------------------------------- */
+/* ---- the socket ---------------------------------------------------------------------------------------- */
 
 static void reply(struct bufferevent *stream, json_t *answer)
 {

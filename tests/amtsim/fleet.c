@@ -148,8 +148,7 @@ struct pc *fleet_find(const struct fleet *fleet, const char *fqdn)
     return strcmp(fleet->pcs[number - 1].fqdn, fqdn) == 0 ? &fleet->pcs[number - 1] : NULL;
 }
 
-/* ---- files
- * ------------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------- */
 
 static FILE *create(const char *dir, const char *name)
 {

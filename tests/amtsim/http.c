@@ -3,6 +3,7 @@
 #include "digest.h"
 #include "http_head.h"
 #include "log.h"
+#include "negotiate.h"
 #include "stream.h"
 #include "wsman.h"
 
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #define IDLE_SECONDS 60
+#define MUTUAL_MAX 1024
 #define CHUNK_MAX 0x400
 #define SLOW_PIECES 20
 #define SLOW_PIECE_MS 100
@@ -31,7 +33,8 @@ struct connection {
     struct http_head head;
     bool authenticated; /* over TLS the connection stays authenticated [AMT 6.0 and later] */
     struct account account;
-    bool holds_device; /* this connection's call is the one being answered */
+    char mutual[MUTUAL_MAX]; /* the header line with which the device proves itself in turn, or "" */
+    bool holds_device;       /* this connection's call is the one being answered */
     bool close_after;
     struct evbuffer *answer; /* ready, not sent yet */
     size_t piece;            /* of a slow answer */
@@ -94,8 +97,7 @@ static void arm_ms(struct connection *c, unsigned ms)
     event_add(&c->timer, &tv);
 }
 
-/* ---- sending
- * ----------------------------------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------------------------------------- */
 
 static const char *phrase(int status)
 {
@@ -173,10 +175,11 @@ static void send_error(struct connection *c, int status)
 
 static void send_challenge(struct connection *c, bool stale)
 {
-    char value[256], header[300];
+    char value[256], header[320];
 
     digest_challenge(c->pc, stale, value, sizeof(value));
-    snprintf(header, sizeof(header), "WWW-Authenticate: %s\r\n", value);
+    snprintf(header, sizeof(header), "%sWWW-Authenticate: %s\r\n",
+             c->pc->options->kerberos ? "WWW-Authenticate: Negotiate\r\n" : "", value);
     send_page(c, 401, header,
               "Log on failed. Incorrect user name or password, or user account temporarily locked.");
 }
@@ -199,15 +202,15 @@ static void write_soap(struct connection *c, int status, const char *text, size_
     write_status(c->answer, status);
     evbuffer_add_printf(c->answer,
                         "Content-Type: application/soap+xml; charset=UTF-8\r\n"
-                        "Transfer-Encoding: chunked\r\n%s\r\n",
-                        c->close_after ? "Connection: close\r\n" : "");
+                        "Transfer-Encoding: chunked\r\n%s%s\r\n",
+                        c->mutual, c->close_after ? "Connection: close\r\n" : "");
+    c->mutual[0] = '\0';
     write_chunks(c->answer, text, size);
     if (whole)
         evbuffer_add_printf(c->answer, "0\r\n\r\n");
 }
 
-/* ---- what comes later
- * -------------------------------------------------------------------------------------- */
+/* ---- what comes later ---------------------------------------------------------------------------------- */
 
 static void send_slow_piece(struct connection *c)
 {
@@ -250,8 +253,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         send_endless_piece(c);
 }
 
-/* ---- requests
- * ---------------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------------------ */
 
 static bool is_soap(const char *type)
 {
@@ -318,9 +320,25 @@ static void answer_call(struct connection *c, const char *body, size_t size)
     arm_ms(c, c->pc->options->answer_ms);
 }
 
-static bool authenticate(struct connection *c, const char *body, size_t size)
+static bool is_negotiate(const struct connection *c)
+{
+    return c->pc->options->kerberos && strncasecmp(c->head.authorization, "Negotiate ", 10) == 0;
+}
+
+static enum digest_result check(struct connection *c, const char *body, size_t size)
 {
     const struct digest_request request = {c->head.method, c->head.uri, body, size, c->head.authorization};
+    unsigned port = c->tls ? PORT_TLS : PORT_PLAIN;
+
+    if (!is_negotiate(c))
+        return digest_check(c->pc, &request, &c->account);
+    return negotiate_check(c->pc, port, c->head.authorization, &c->account, c->mutual, sizeof(c->mutual))
+               ? DIGEST_OK
+               : DIGEST_REFUSED;
+}
+
+static bool authenticate(struct connection *c, const char *body, size_t size)
+{
     enum digest_result result;
 
     if (!c->head.authorization) {
@@ -329,7 +347,7 @@ static bool authenticate(struct connection *c, const char *body, size_t size)
         send_challenge(c, false);
         return false;
     }
-    result = digest_check(c->pc, &request, &c->account);
+    result = check(c, body, size);
     c->authenticated = c->tls && result == DIGEST_OK;
     if (result != DIGEST_OK)
         send_challenge(c, result == DIGEST_STALE);

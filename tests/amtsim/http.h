@@ -4,6 +4,9 @@
 
 #include "pc.h"
 
+#define PORT_PLAIN 16992
+#define PORT_TLS 16993
+
 /* Which loop the connections live on. */
 void http_setup(struct event_base *base);
 

@@ -62,8 +62,7 @@ struct ider {
     uint8_t *data;
 };
 
-/* ---- out
- * --------------------------------------------------------------------------------------------------- */
+/* ---- out ----------------------------------------------------------------------------------------------- */
 
 static void write_head(struct session *session, uint8_t *message, uint8_t id, uint8_t attributes)
 {
@@ -129,8 +128,7 @@ static void send_command(struct session *session, const struct ider_command *com
     session_send(session, message, sizeof(message));
 }
 
-/* ---- commands
- * ---------------------------------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------------------------------------ */
 
 static void finish_command(struct session *session, const struct ider_answer *answer)
 {
@@ -214,8 +212,7 @@ static int take_data(struct session *session, const uint8_t *m)
     return 0;
 }
 
-/* ---- in
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- in ------------------------------------------------------------------------------------------------ */
 
 static int take_open(struct session *session, const uint8_t *m)
 {
@@ -377,8 +374,7 @@ const struct session_kind ider_kind = {
     .ended = ended,
 };
 
-/* ---- for the host
- * ------------------------------------------------------------------------------------------ */
+/* ---- for the host -------------------------------------------------------------------------------------- */
 
 static struct session *open_for(const struct pc *pc)
 {

@@ -1,16 +1,21 @@
 #include "listen.h"
 
 #include "log.h"
+#include "trap.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define BACKLOG 64
+#define BACKLOG_WIDE 4096
 #define ACCEPTS_AT_ONCE 16
 #define FILLERS 2 /* a backlog of 0 holds one connection; one more is for certain */
 
@@ -21,7 +26,6 @@ struct listener {
     const struct port *port;
     struct event event;
     int fd;
-    bool closed; /* by listen_set_port() */
     enum door door;
     int filler[FILLERS]; /* connections of our own that fill the backlog */
 };
@@ -31,15 +35,28 @@ struct listeners {
     struct listener each[];
 };
 
+/* The wide fleet: one socket a port for all of 127/8, PCs told apart by the address that was connected to. */
+static struct {
+    struct pc *pcs; /* NULL: the fleet is not wide */
+    unsigned count;
+    const struct port *ports;
+    int port_count;
+    struct listener each[PORTS_MAX];
+} wide;
+
 static struct event_base *loop;
 static int lock_fd = -1;
+static int spare_fd = -1; /* given up to take, and close, a connection that there is no file for */
 
 static int new_socket(void)
 {
     int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (wide.pcs) /* a PC's own socket beside the one for all */
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
     return fd;
 }
 
@@ -71,84 +88,70 @@ bool listen_claim(const struct address_range *range)
     return false;
 }
 
-bool listen_enough_files(unsigned systems, int ports)
+static const char wide_name[] = "\0amtsim: all of 127.0.0.0/8"; /* abstract: gone with its owner */
+
+static void tell_owner(const struct sockaddr_un *address, socklen_t size)
+{
+    struct ucred owner = {0};
+    socklen_t owner_size = sizeof(owner);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (connect(fd, (const struct sockaddr *)address, size) == 0)
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &owner, &owner_size);
+    fprintf(stderr, "amtsim: process %ld already simulates a wide fleet, and there can be only one\n",
+            (long)owner.pid);
+    close(fd);
+}
+
+bool listen_claim_wide(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t size = offsetof(struct sockaddr_un, sun_path) + sizeof(wide_name) - 1;
+
+    memcpy(address.sun_path, wide_name, sizeof(wide_name) - 1);
+    lock_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (lock_fd < 0)
+        return false;
+    if (bind(lock_fd, (struct sockaddr *)&address, size) == 0 && listen(lock_fd, 4) == 0)
+        return true;
+    tell_owner(&address, size);
+    return false;
+}
+
+static bool raise_limit(rlim_t needed, rlim_t *hard)
 {
     struct rlimit limit;
-    rlim_t listening = (rlim_t)systems * ((rlim_t)ports + 1); /* and the probe */
-    rlim_t needed = listening + systems / 4 + 256;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return true;
+    if (limit.rlim_max < needed) { /* root may raise the hard limit too */
+        const struct rlimit higher = {needed, needed};
+        if (setrlimit(RLIMIT_NOFILE, &higher) == 0)
+            return true;
+    }
+    *hard = limit.rlim_max;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= needed)
+    return limit.rlim_max >= needed;
+}
+
+bool listen_enough_files(unsigned systems, int sockets)
+{
+    /* what listens, the probes of those that are up, and connections to a quarter of them */
+    rlim_t listening = (rlim_t)systems * (rlim_t)sockets, hard = 0;
+    rlim_t needed = 256 + (sockets ? listening + systems + systems / 4 : systems / 2);
+
+    spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (raise_limit(needed, &hard))
         return true;
     fprintf(stderr,
             "amtsim: %u PCs need %lu open files, %lu of them listening; the hard limit is %lu "
             "(raise it: ulimit -Hn, or LimitNOFILE)\n",
-            systems, (unsigned long)needed, (unsigned long)listening, (unsigned long)limit.rlim_max);
+            systems, (unsigned long)needed, (unsigned long)listening, (unsigned long)hard);
     return false;
 }
 
-/* ---- connections
- * ------------------------------------------------------------------------------------------- */
-
-/* A connection that nobody will ever answer. */
-struct trap {
-    struct trap *next, **link;
-    struct event event;
-    int fd;
-    bool resets; /* when the client says something */
-};
-
-static struct trap *traps;
-
-static void free_trap(struct trap *trap)
-{
-    struct linger now = {1, 0};
-
-    if (trap->resets)
-        setsockopt(trap->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-    event_del(&trap->event);
-    close(trap->fd);
-    *trap->link = trap->next;
-    if (trap->next)
-        trap->next->link = trap->link;
-    free(trap);
-}
-
-static void on_trapped(evutil_socket_t fd, short what, void *arg)
-{
-    struct trap *trap = arg;
-    char buffer[4096];
-    ssize_t got = recv(fd, buffer, sizeof(buffer), 0);
-
-    (void)what;
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got <= 0 || trap->resets)
-        free_trap(trap);
-}
-
-/* Takes the connection and never answers, or resets it as soon as the client speaks. */
-static void set_trap(int fd, bool resets)
-{
-    struct trap *trap = calloc(1, sizeof(*trap));
-
-    if (!trap) {
-        close(fd);
-        return;
-    }
-    trap->fd = fd;
-    trap->resets = resets;
-    trap->next = traps;
-    trap->link = &traps;
-    if (trap->next)
-        trap->next->link = &trap->next;
-    traps = trap;
-    event_assign(&trap->event, loop, fd, EV_READ | EV_PERSIST, on_trapped, trap);
-    event_add(&trap->event, NULL);
-}
+/* ---- connections --------------------------------------------------------------------------------------- */
 
 static bool is_own_filler(const struct listener *listener, const struct sockaddr_in *peer)
 {
@@ -163,16 +166,48 @@ static bool is_own_filler(const struct listener *listener, const struct sockaddr
     return false;
 }
 
-static void hand_over(const struct listener *listener, int fd)
+static void hand_over(struct pc *pc, const struct port *port, int fd)
 {
-    struct pc *pc = listener->pc;
-
     log_event(pc->fqdn, "connection",
-              json_pack("{s:I, s:i}", "n", (json_int_t)++pc->connections, "port", listener->port->number));
+              json_pack("{s:I, s:i}", "n", (json_int_t)++pc->connections, "port", port->number));
     if (pc_has(pc, FAULT_BLACK_HOLE) || pc_has(pc, FAULT_RESET))
-        set_trap(fd, pc_has(pc, FAULT_RESET));
+        trap_set(loop, fd, pc_has(pc, FAULT_RESET));
     else
-        listener->port->accepted(pc, fd, listener->port->tls);
+        port->accepted(pc, fd, port->tls);
+}
+
+static bool is_shut(const struct pc *pc, const struct port *port)
+{
+    return pc_has(pc, FAULT_REFUSED) || (port->redirection && !pc->listener_enabled);
+}
+
+/* Of a connection to the socket for all. Too late to refuse it: what should be refused is reset at once. */
+static void find_owner(const struct port *port, int fd)
+{
+    const struct linger now = {1, 0};
+    struct sockaddr_in own = {0};
+    socklen_t size = sizeof(own);
+    in_addr_t first = ntohl(wide.pcs[0].address.s_addr), address;
+
+    getsockname(fd, (struct sockaddr *)&own, &size);
+    address = ntohl(own.sin_addr.s_addr);
+    if (address >= first && address - first < wide.count && !is_shut(&wide.pcs[address - first], port)) {
+        hand_over(&wide.pcs[address - first], port, fd);
+        return;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    close(fd);
+}
+
+/* Without this a connection that cannot be taken would keep its listener ready for ever. */
+static void turn_away(const struct listener *listener)
+{
+    close(spare_fd);
+    int fd = accept(listener->fd, NULL, NULL);
+    if (fd >= 0)
+        close(fd);
+    spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    fputs("amtsim: too many open files: a connection was turned away\n", stderr);
 }
 
 static bool accept_one(const struct listener *listener)
@@ -183,13 +218,15 @@ static bool accept_one(const struct listener *listener)
 
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE)
-            fprintf(stderr, "amtsim: too many open files: %s stays unanswered\n", listener->pc->fqdn);
+            turn_away(listener);
         return false;
     }
-    if (is_own_filler(listener, &peer))
+    if (!listener->pc)
+        find_owner(listener->port, fd);
+    else if (is_own_filler(listener, &peer))
         close(fd);
     else
-        hand_over(listener, fd);
+        hand_over(listener->pc, listener->port, fd);
     return true;
 }
 
@@ -205,8 +242,7 @@ static void accept_some(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* ---- doors
- * ------------------------------------------------------------------------------------------------- */
+/* ---- doors --------------------------------------------------------------------------------------------- */
 
 static void fill_backlog(struct listener *listener)
 {
@@ -257,7 +293,7 @@ static void set_door(struct listener *listener, enum door door)
 
 static void choose_door(struct listener *listener)
 {
-    if (listener->closed || pc_has(listener->pc, FAULT_REFUSED))
+    if (is_shut(listener->pc, listener->port))
         set_door(listener, DOOR_SHUT);
     else if (pc_has(listener->pc, FAULT_SILENT))
         set_door(listener, DOOR_FULL);
@@ -265,34 +301,22 @@ static void choose_door(struct listener *listener)
         set_door(listener, DOOR_OPEN);
 }
 
-void listen_apply_faults(struct pc *pc)
-{
-    for (int i = 0; pc->listeners && i < pc->listeners->count; i++)
-        choose_door(&pc->listeners->each[i]);
-}
-
-void listen_set_port(struct pc *pc, uint16_t number, bool open)
-{
-    for (int i = 0; pc->listeners && i < pc->listeners->count; i++) {
-        struct listener *listener = &pc->listeners->each[i];
-        if (listener->port->number != number)
-            continue;
-        listener->closed = !open;
-        choose_door(listener);
-    }
-}
-
-/* ---- the fleet
- * --------------------------------------------------------------------------------------------- */
+/* ---- the fleet ----------------------------------------------------------------------------------------- */
 
 static int open_one(struct listener *listener, struct pc *pc, const struct port *port)
 {
+    static const char loopback[] = "lo";
+    const struct in_addr address = {pc ? pc->address.s_addr : htonl(INADDR_ANY)};
+
     *listener = (struct listener){.pc = pc, .port = port, .fd = new_socket(), .filler = {-1, -1}};
     if (listener->fd < 0)
         return -1;
-    if (bind_and_listen(listener->fd, pc->address, port->number, BACKLOG) != 0) {
+    if ((!pc && setsockopt(listener->fd, SOL_SOCKET, SO_BINDTODEVICE, loopback, sizeof(loopback)) != 0) ||
+        bind_and_listen(listener->fd, address, port->number, pc ? BACKLOG : BACKLOG_WIDE) != 0) {
+        int why = errno;
         close(listener->fd);
         listener->fd = -1;
+        errno = why;
         return -1;
     }
     event_assign(&listener->event, loop, listener->fd, EV_READ | EV_PERSIST, accept_some, listener);
@@ -312,6 +336,28 @@ static int open_pc(struct pc *pc, const struct port *ports, int port_count)
     return 0;
 }
 
+static void close_pc(struct pc *pc)
+{
+    for (int i = 0; i < pc->listeners->count; i++) {
+        struct listener *listener = &pc->listeners->each[i];
+        event_del(&listener->event);
+        drop_fillers(listener);
+        close(listener->fd);
+    }
+    free(pc->listeners);
+    pc->listeners = NULL;
+}
+
+void listen_update(struct pc *pc)
+{
+    if (wide.pcs && !pc->listeners && pc_has(pc, FAULT_SILENT))
+        open_pc(pc, wide.ports, wide.port_count); /* its own sockets go before the one for all */
+    for (int i = 0; pc->listeners && i < pc->listeners->count; i++)
+        choose_door(&pc->listeners->each[i]);
+    if (wide.pcs && pc->listeners && !pc_has(pc, FAULT_SILENT))
+        close_pc(pc);
+}
+
 int listen_open(struct event_base *base, struct pc *pcs, unsigned count, const struct port *ports,
                 int port_count)
 {
@@ -326,29 +372,38 @@ int listen_open(struct event_base *base, struct pc *pcs, unsigned count, const s
     return 0;
 }
 
-static void close_pc(struct pc *pc)
+int listen_open_wide(struct event_base *base, struct pc *pcs, unsigned count, const struct port *ports,
+                     int port_count)
 {
-    for (int i = 0; i < pc->listeners->count; i++) {
-        struct listener *listener = &pc->listeners->each[i];
-        event_del(&listener->event);
-        drop_fillers(listener);
-        close(listener->fd);
+    loop = base;
+    wide.pcs = pcs;
+    wide.count = count;
+    wide.ports = ports;
+    for (int i = 0; i < port_count; i++) {
+        if (open_one(&wide.each[i], NULL, &ports[i]) == 0) {
+            wide.port_count = i + 1;
+            continue;
+        }
+        fprintf(stderr, "amtsim: port %u for all of 127/8: %s%s\n", ports[i].number, strerror(errno),
+                errno == EADDRINUSE ? " (other simulators have to end first)" : "");
+        return -1;
     }
-    free(pc->listeners);
-    pc->listeners = NULL;
+    return 0;
 }
 
 void listen_close(struct pc *pcs, unsigned count)
 {
+    for (int i = 0; i < wide.port_count; i++) {
+        event_del(&wide.each[i].event);
+        close(wide.each[i].fd);
+    }
+    wide.port_count = 0;
+    wide.pcs = NULL;
     for (unsigned i = 0; i < count; i++) {
         if (pcs[i].listeners)
             close_pc(&pcs[i]);
     }
-    struct trap *next;
-    for (struct trap *trap = traps; trap; trap = next) {
-        next = trap->next;
-        free_trap(trap);
-    }
+    trap_free_all();
     if (lock_fd >= 0)
         close(lock_fd);
     lock_fd = -1;

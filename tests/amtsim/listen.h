@@ -8,6 +8,7 @@
 struct port {
     uint16_t number;
     bool tls;
+    bool redirection; /* shut while AMT_RedirectionService.ListenerEnabled is false */
     /* Takes over a connection that the PC's faults left alone. */
     void (*accepted)(struct pc *pc, int fd, bool tls);
 };
@@ -23,14 +24,20 @@ bool listen_claim(const struct address_range *range);
 int listen_open(struct event_base *base, struct pc *pcs, unsigned count, const struct port *ports,
                 int port_count);
 
-/* Raises the limit of open files; false, with a sentence on stderr, when that many are not to be had. */
-bool listen_enough_files(unsigned systems, int ports);
+/* The same for the wide fleet, which takes all of 127/8; the reason on stderr. */
+bool listen_claim_wide(void);
 
-/* The PC's faults changed: refuse, hang or accept from now on. */
-void listen_apply_faults(struct pc *pc);
+/* One socket a port for all PCs, whose addresses are consecutive ones of 127/8: for more PCs than one socket
+ * each is good for. Returns 0, or -1 with the reason on stderr. */
+int listen_open_wide(struct event_base *base, struct pc *pcs, unsigned count, const struct port *ports,
+                     int port_count);
 
-/* Closes a port of a PC, or opens it again. */
-void listen_set_port(struct pc *pc, uint16_t number, bool open);
+/* Raises the limit of open files; false, with a sentence on stderr, when that many are not to be had;
+ * `sockets` listen for each PC. */
+bool listen_enough_files(unsigned systems, int sockets);
+
+/* The PC's faults or its ListenerEnabled changed: refuse, hang or accept from now on. */
+void listen_update(struct pc *pc);
 
 void listen_close(struct pc *pcs, unsigned count);
 

@@ -7,6 +7,7 @@
 #include "ider.h"
 #include "listen.h"
 #include "log.h"
+#include "negotiate.h"
 #include "options.h"
 #include "probe.h"
 #include "prompt.h"
@@ -21,11 +22,24 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct port plain_ports[] = {{16992, false, http_accept},
-                                          {PORT_REDIRECTION, false, redirection_accept}};
-static const struct port tls_ports[] = {{16993, true, http_accept},
-                                        {PORT_REDIRECTION_TLS, true, redirection_accept}};
+static const struct port plain_ports[] = {
+    {PORT_PLAIN, false, false, http_accept},
+    {PORT_REDIRECTION, false, true, redirection_accept},
+};
+static const struct port tls_ports[] = {
+    {PORT_TLS, true, false, http_accept},
+    {PORT_REDIRECTION_TLS, true, true, redirection_accept},
+};
 #define PORT_COUNT 2
+
+static int open_wide(struct event_base *base, struct fleet *fleet, const struct options *options)
+{
+    if (!listen_claim_wide())
+        return -1;
+    fleet_place(fleet, &options->range);
+    return listen_open_wide(base, fleet->pcs, fleet->count,
+                            options->tls == TLS_NONE ? plain_ports : tls_ports, PORT_COUNT);
+}
 
 /* Takes the range, or in auto mode the first block that nobody else has. */
 static int open_fleet(struct event_base *base, struct fleet *fleet, struct options *options)
@@ -33,6 +47,8 @@ static int open_fleet(struct event_base *base, struct fleet *fleet, struct optio
     const struct port *ports = options->tls == TLS_NONE ? plain_ports : tls_ports;
     int failure = 1;
 
+    if (options->wide)
+        return open_wide(base, fleet, options);
     for (unsigned n = 0; failure == 1; n++) {
         if (options->block_auto && !options_block(n, &options->range)) {
             fputs("amtsim: no free block left in 127.0.0.0/8\n", stderr);
@@ -62,7 +78,7 @@ static void on_signal(evutil_socket_t number, short what, void *base)
 static void apply_faults(const struct fleet *fleet)
 {
     for (unsigned i = 0; i < fleet->count; i++)
-        listen_apply_faults(&fleet->pcs[i]);
+        listen_update(&fleet->pcs[i]);
 }
 
 static int serve(struct event_base *base)
@@ -85,9 +101,11 @@ static int open_everything(struct event_base *base, struct fleet *fleet, struct 
     char ca[4096];
 
     snprintf(ca, sizeof(ca), "%s/ca.pem", options->dir);
-    if (!listen_enough_files(options->systems, PORT_COUNT) || fleet_make(fleet, options) ||
-        tls_setup(options, ca) || log_open(options->log) || open_fleet(base, fleet, options) ||
-        fleet_write(fleet, options))
+    if (options->kerberos && !negotiate_setup())
+        return -1;
+    if (!listen_enough_files(options->systems, options->wide ? 0 : PORT_COUNT) ||
+        fleet_make(fleet, options) || tls_setup(options, ca) || log_open(options->log) ||
+        open_fleet(base, fleet, options) || fleet_write(fleet, options))
         return -1;
     apply_faults(fleet);
     return control_open(base, fleet, options->control);

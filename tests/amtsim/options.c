@@ -15,6 +15,8 @@ static const char usage[] =
     "usage: amtsim --systems N --dir DIR --log FILE --control SOCKET\n"
     "  --domain NAME          domain of the PCs' names (fleet.test)\n"
     "  --block auto|A.B/16    loopback block (auto: the first free one from 127.16.0.0/16 on)\n"
+    "  --wide                 all of 127.0.0.0/8, one socket a port: for more than 2000 PCs; one such fleet "
+    "a host\n"
     "  --bind-range A.B.C.D/N addresses that an interface has; from A.B.C.D on, or behind it if it is the "
     "network's\n"
     "  --method wake|sol|image|mix\n"
@@ -22,9 +24,10 @@ static const char usage[] =
     "  --tls13                offer TLS 1.3 too (firmware of this version ends at 1.2)\n"
     "  --key ec|rsa           kind of the CA's and the PCs' keys (ec: P-256)\n"
     "  --key-per-pc           a key pair for each PC, not one for all\n"
-    "  --auth digest          (kerberos: not yet)\n"
+    "  --auth digest|kerberos kerberos: Negotiate too, with the keys of HTTP/FQDN:PORT in KRB5_KTNAME\n"
     "  --boot-seconds MIN-MAX (2-4)\n"
     "  --body FQDN=DIR        this PC is a QEMU: DIR has what tests/realdisk/build makes\n"
+    "  --power-seconds MIN-MAX from an accepted power request to its effect (0.1-0.3)\n"
     "  --faults NAME=SHARE,.. share of the fleet, 0 to 1\n"
     "  --answer-ms N          what a device needs for an answer (5)\n"
     "  --lockout-seconds N    after 5 bad passwords (60)\n"
@@ -35,6 +38,7 @@ static const char *const methods[] = {
     [METHOD_WAKE] = "wake", [METHOD_SOL] = "sol", [METHOD_IMAGE] = "image", [METHOD_MIX] = "mix"};
 static const char *const tls_modes[] = {[TLS_CA] = "ca", [TLS_LEGACY] = "legacy", [TLS_NONE] = "none"};
 static const char *const keys[] = {"ec", "rsa"};
+static const char *const mechanisms[] = {"digest", "kerberos"};
 
 const char *method_name(enum method method)
 {
@@ -176,14 +180,6 @@ static bool body(struct options *options, const char *text)
     return *one->folder != '\0';
 }
 
-static bool authentication(const char *text)
-{
-    if (strcmp(text, "kerberos") != 0)
-        return !strcmp(text, "digest");
-    fputs("amtsim: --auth kerberos is reserved: this simulator does not speak Negotiate yet\n", stderr);
-    return false;
-}
-
 static bool set_fleet(struct options *o, const char *name, const char *value)
 {
     unsigned word = 0;
@@ -197,6 +193,8 @@ static bool set_fleet(struct options *o, const char *name, const char *value)
         return range(value, &o->range) || complain(name, value, "A.B.C.D/LEN, LEN 8 to 30");
     if (!strcmp(name, "boot-seconds"))
         return seconds(value, &o->boot_min, &o->boot_max) || complain(name, value, "MIN-MAX, up to 3600");
+    if (!strcmp(name, "power-seconds"))
+        return seconds(value, &o->power_min, &o->power_max) || complain(name, value, "MIN-MAX, up to 3600");
     if (!strcmp(name, "faults"))
         return faults(o, value) || complain(name, value, "NAME=SHARE,... with known names and a sum up to 1");
     if (!strcmp(name, "body"))
@@ -216,7 +214,9 @@ static bool set_fleet(struct options *o, const char *name, const char *value)
         o->rsa = word == 1;
         return ok || complain(name, value, "ec or rsa");
     }
-    return authentication(value) || complain(name, value, "digest");
+    bool ok = choice(value, mechanisms, 2, &word);
+    o->kerberos = word == 1;
+    return ok || complain(name, value, "digest or kerberos");
 }
 
 static bool set_number(struct options *o, const char *name, const char *value)
@@ -243,6 +243,7 @@ static const struct option table[] = {
     {"faults", required_argument, NULL, FLEET},
     {"body", required_argument, NULL, FLEET},
     {"key", required_argument, NULL, FLEET},
+    {"power-seconds", required_argument, NULL, FLEET},
     {"seed", required_argument, NULL, NUMBER},
     {"probe-port", required_argument, NULL, NUMBER},
     {"answer-ms", required_argument, NULL, NUMBER},
@@ -253,6 +254,7 @@ static const struct option table[] = {
     {"control", required_argument, NULL, STRING},
     {"tls13", no_argument, NULL, FLAG},
     {"key-per-pc", no_argument, NULL, FLAG},
+    {"wide", no_argument, NULL, FLAG},
     {"help", no_argument, NULL, HELP},
     {NULL, 0, NULL, 0},
 };
@@ -268,6 +270,14 @@ static bool set_string(struct options *o, const char *name, const char *value)
     return *value || complain(name, value, "something");
 }
 
+static bool set_flag(struct options *o, const char *name)
+{
+    bool *flag = !strcmp(name, "tls13") ? &o->tls13 : !strcmp(name, "wide") ? &o->wide : &o->key_per_pc;
+
+    *flag = true;
+    return true;
+}
+
 static bool set(struct options *o, int kind, const char *name, const char *value)
 {
     switch (kind) {
@@ -278,8 +288,7 @@ static bool set(struct options *o, int kind, const char *name, const char *value
     case STRING:
         return set_string(o, name, value);
     case FLAG:
-        *(!strcmp(name, "tls13") ? &o->tls13 : &o->key_per_pc) = true;
-        return true;
+        return set_flag(o, name);
     default:
         return false;
     }
@@ -293,14 +302,21 @@ static bool domain_is_good(const char *domain)
            strspn(domain, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length;
 }
 
-static int check(const struct options *o)
+#define SOCKET_EACH_MAX 2000 /* PCs, before one socket a PC and port becomes too many */
+
+static int check(struct options *o)
 {
+    o->wide |= o->systems > SOCKET_EACH_MAX && o->block_auto;
     if (!o->systems || !o->dir || !o->log || !o->control) {
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
     if (!domain_is_good(o->domain)) {
         complain("domain", o->domain, "a domain name in lower case");
+        return EXIT_USAGE;
+    }
+    if (o->wide && o->range.first >> 24 != 127) {
+        fputs("amtsim: --wide is for 127.0.0.0/8, not for the addresses of an interface\n", stderr);
         return EXIT_USAGE;
     }
     if (o->range.last - o->range.first + 1 < o->systems) {
@@ -320,6 +336,8 @@ int options_parse(struct options *options, int argc, char **argv)
                                 .method = METHOD_WAKE,
                                 .boot_min = 2,
                                 .boot_max = 4,
+                                .power_min = 0.1,
+                                .power_max = 0.3,
                                 .probe_port = 22022,
                                 .lockout_seconds = 60,
                                 .answer_ms = 5,

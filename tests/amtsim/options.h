@@ -31,14 +31,17 @@ struct body_option {
 struct options {
     unsigned systems;
     const char *domain;
+    bool wide;       /* one socket a port for all of 127/8 */
     bool block_auto; /* try 127.16/16, 127.17/16, ... */
     struct address_range range;
     enum method method;
     enum tls_mode tls;
     bool tls13;
+    bool kerberos; /* Negotiate beside digest, with the keytab of KRB5_KTNAME */
     bool rsa;
     bool key_per_pc;
-    double boot_min, boot_max; /* seconds */
+    double boot_min, boot_max;   /* seconds of a boot */
+    double power_min, power_max; /* seconds from an accepted power request to its effect */
     unsigned probe_port;
     unsigned lockout_seconds;
     unsigned answer_ms; /* what a device needs to answer; a second call meanwhile is refused */

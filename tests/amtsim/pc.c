@@ -6,8 +6,6 @@
 #include <string.h>
 
 #define OPT_IN_SECONDS 120
-#define POWER_CHANGE_MIN 0.1 /* seconds from an accepted request to its effect */
-#define POWER_CHANGE_MAX 0.3
 #define RESUME_SECONDS 0.3
 
 static struct event_base *loop;
@@ -39,10 +37,17 @@ const struct account *pc_account(const struct pc *pc, const char *name, struct a
     }
     if (strcmp(name, PC_USER) != 0)
         return NULL;
+    pc_domain_account(account);
     account->name = PC_USER;
     account->password = pc->password;
-    account->realms = REALM_REMOTE_CONTROL | REALM_REDIRECTION | REALM_GENERAL_INFO;
     return account;
+}
+
+void pc_domain_account(struct account *account)
+{
+    account->name = "";
+    account->password = NULL;
+    account->realms = REALM_REMOTE_CONTROL | REALM_REDIRECTION | REALM_GENERAL_INFO;
 }
 
 static void clear_boot_options(struct pc *pc)
@@ -97,8 +102,7 @@ static void arm(struct event *timer, double seconds)
     event_add(timer, &tv);
 }
 
-/* ---- faults
- * ------------------------------------------------------------------------------------------------ */
+/* ---- faults -------------------------------------------------------------------------------------------- */
 
 bool pc_has(const struct pc *pc, enum fault fault)
 {
@@ -119,8 +123,7 @@ void pc_set_fault(struct pc *pc, enum fault fault, bool on)
     }
 }
 
-/* ---- boot and power
- * ---------------------------------------------------------------------------------------- */
+/* ---- boot and power ------------------------------------------------------------------------------------ */
 
 static const char *const boot_sources[] = {
     "Intel(r) AMT: Force Hard-drive Boot",
@@ -412,7 +415,7 @@ enum power_result pc_request_power(struct pc *pc, int requested, bool valid)
         return result;
     pc->changing = true;
     pc->changing_to = (enum power)requested;
-    arm(&pc->power_timer, between(pc, POWER_CHANGE_MIN, POWER_CHANGE_MAX));
+    arm(&pc->power_timer, between(pc, pc->options->power_min, pc->options->power_max));
     return result;
 }
 
@@ -451,8 +454,7 @@ void pc_power_was_read(struct pc *pc)
     pc->user_acted = pc_user_power(pc, POWER_ON);
 }
 
-/* ---- the user's consent
- * ------------------------------------------------------------------------------------ */
+/* ---- the user's consent -------------------------------------------------------------------------------- */
 
 enum { OPT_IN_NOT_STARTED, OPT_IN_REQUESTED, OPT_IN_DISPLAYED, OPT_IN_RECEIVED, OPT_IN_IN_SESSION };
 enum { OPT_IN_OK, OPT_IN_INTERNAL_ERROR, OPT_IN_INVALID_STATE, OPT_IN_BLOCKED };
@@ -509,8 +511,7 @@ unsigned pc_opt_in_cancel(struct pc *pc)
     return result;
 }
 
-/* ---- for the control socket
- * -------------------------------------------------------------------------------- */
+/* ---- for the control socket ---------------------------------------------------------------------------- */
 
 static json_t *fault_list(const struct pc *pc)
 {

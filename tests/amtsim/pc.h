@@ -192,6 +192,9 @@ void pc_init(struct pc *pc, const struct options *options);
 /* Ends its timers. */
 void pc_stop(struct pc *pc);
 
+/* What somebody of the domain may do, who came with a ticket: as much as PC_USER. */
+void pc_domain_account(struct account *account);
+
 bool pc_has(const struct pc *pc, enum fault fault);
 
 /* The next number of its seeded generator, 0 <= x < 1. */

@@ -3,6 +3,7 @@
 #include "digest.h"
 #include "listen.h"
 #include "log.h"
+#include "negotiate.h"
 #include "session.h"
 #include "wire.h"
 
@@ -17,13 +18,13 @@ enum { START = 0x10, START_REPLY, END, AUTHENTICATE, AUTHENTICATE_REPLY };
 /* status of START_REPLY */
 enum { STARTED = 0, START_BUSY = 2, START_UNSUPPORTED = 3 };
 /* kinds of authentication */
-enum { AUTH_QUERY = 0, AUTH_DIGEST = 4 };
+enum { AUTH_QUERY = 0, AUTH_KERBEROS = 2, AUTH_DIGEST = 4 };
 /* status of AUTHENTICATE_REPLY */
 enum { AUTH_OK = 0, AUTH_FAILED = 1 };
 
 #define HANDSHAKE_MS 30000
 #define AUTHENTICATE_HEAD 9
-#define AUTHENTICATE_MAX 1024
+#define AUTHENTICATE_MAX NEGOTIATE_TOKEN_MAX
 #define DIGEST_URI "/RedirectionService"
 
 static struct event_base *loop;
@@ -34,8 +35,7 @@ void redirection_setup(struct event_base *base)
     loop = base;
 }
 
-/* ---- sessions
- * ---------------------------------------------------------------------------------------------- */
+/* ---- sessions ------------------------------------------------------------------------------------------ */
 
 static void arm_ms(struct event *timer, unsigned ms)
 {
@@ -107,8 +107,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     arm_ms(&session->beat, session->beat_ms);
 }
 
-/* ---- start
- * ------------------------------------------------------------------------------------------------- */
+/* ---- start --------------------------------------------------------------------------------------------- */
 
 static const struct session_kind *kind_by_name(const uint8_t *name)
 {
@@ -146,8 +145,7 @@ static ssize_t start(struct session *session, const uint8_t *data, size_t size)
     return 8;
 }
 
-/* ---- authentication
- * ---------------------------------------------------------------------------------------- */
+/* ---- authentication ------------------------------------------------------------------------------------ */
 
 static void send_reply(struct session *session, uint8_t status, uint8_t type, const void *data, size_t size)
 {
@@ -244,9 +242,31 @@ static ssize_t check_digest(struct session *session, const uint8_t *data, size_t
     return 1;
 }
 
+static void check_ticket(struct session *session, const uint8_t *data, size_t size)
+{
+    uint8_t *reply = malloc(NEGOTIATE_TOKEN_MAX);
+    unsigned port = session->tls ? PORT_REDIRECTION_TLS : PORT_REDIRECTION;
+    struct account account;
+    size_t reply_size = 0;
+
+    if (reply && session->pc->options->kerberos &&
+        negotiate_accept(session->pc, port, data, size, &account, reply, &reply_size))
+        session->state = SESSION_AUTHENTICATED;
+    send_reply(session, session->state == SESSION_AUTHENTICATED ? AUTH_OK : AUTH_FAILED, AUTH_KERBEROS, reply,
+               reply_size);
+    free(reply);
+}
+
+/* Which kinds of authentication there are. */
+static void answer_query(struct session *session)
+{
+    static const uint8_t offered[] = {AUTH_DIGEST, AUTH_KERBEROS};
+
+    send_reply(session, AUTH_OK, AUTH_QUERY, offered, session->pc->options->kerberos ? 2 : 1);
+}
+
 static ssize_t authenticate(struct session *session, const uint8_t *data, size_t size)
 {
-    static const uint8_t offered[] = {AUTH_DIGEST};
     uint32_t length;
     ssize_t read = 1;
 
@@ -258,16 +278,17 @@ static ssize_t authenticate(struct session *session, const uint8_t *data, size_t
     if (size < AUTHENTICATE_HEAD + length)
         return 0;
     if (data[4] == AUTH_QUERY)
-        send_reply(session, AUTH_OK, AUTH_QUERY, offered, sizeof(offered));
+        answer_query(session);
     else if (data[4] == AUTH_DIGEST)
         read = check_digest(session, data + AUTHENTICATE_HEAD, length);
+    else if (data[4] == AUTH_KERBEROS)
+        check_ticket(session, data + AUTHENTICATE_HEAD, length);
     else
         send_reply(session, AUTH_FAILED, data[4], NULL, 0);
     return read < 0 ? -1 : (ssize_t)(AUTHENTICATE_HEAD + length);
 }
 
-/* ---- bytes
- * ------------------------------------------------------------------------------------------------- */
+/* ---- bytes --------------------------------------------------------------------------------------------- */
 
 /* As session_kind.message. */
 static ssize_t take_message(struct session *session, const uint8_t *data, size_t size)
@@ -331,6 +352,7 @@ void redirection_accept(struct pc *pc, int fd, bool tls)
     }
     session->pc = pc;
     session->stream = stream;
+    session->tls = tls;
     session->next = sessions;
     session->link = &sessions;
     if (session->next)
@@ -343,8 +365,7 @@ void redirection_accept(struct pc *pc, int fd, bool tls)
     bufferevent_enable(stream, EV_READ | EV_WRITE);
 }
 
-/* ---- for the others
- * ---------------------------------------------------------------------------------------- */
+/* ---- for the others ------------------------------------------------------------------------------------ */
 
 bool redirection_is_open(const struct pc *pc)
 {
@@ -361,8 +382,7 @@ void redirection_changed(struct pc *pc)
 {
     end_if_disabled(pc, pc->sol);
     end_if_disabled(pc, pc->ider);
-    listen_set_port(pc, PORT_REDIRECTION, pc->listener_enabled);
-    listen_set_port(pc, PORT_REDIRECTION_TLS, pc->listener_enabled);
+    listen_update(pc);
 }
 
 void redirection_close_all(void)

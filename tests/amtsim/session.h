@@ -39,6 +39,7 @@ struct session {
     unsigned long read_bytes; /* by the host, of an IDE-R session */
     enum session_state state;
     char nonce[NONCE_LENGTH + 1];
+    bool tls;
 };
 
 extern const struct session_kind sol_kind, ider_kind;

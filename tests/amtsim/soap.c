@@ -51,8 +51,7 @@ const struct soap_fault fault_schema = {"a:Sender", "e:SchemaValidationError",
                                         "The supplied SOAP violates the corresponding XML schema definition.",
                                         NULL};
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 static bool is_named(const xmlNode *node, const char *ns, const char *name)
 {
@@ -220,8 +219,7 @@ void soap_release(struct soap_request *request)
     request->document = NULL;
 }
 
-/* ---- writing
- * ----------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 bool answer_begin(struct answer *answer)
 {

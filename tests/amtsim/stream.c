@@ -46,8 +46,7 @@ void stream_note_tls(const struct pc *pc, struct bufferevent *stream)
               json_pack("{s:s}", "version", SSL_get_version(bufferevent_openssl_get_ssl(stream))));
 }
 
-/* ---- the end
- * ----------------------------------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------------------------------------- */
 
 struct closing {
     struct closing *next, **link;

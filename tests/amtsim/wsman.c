@@ -28,8 +28,7 @@ struct operation {
     char uri[160];
 };
 
-/* ---- what the class files use
- * ------------------------------------------------------------------------------ */
+/* ---- what the class files use -------------------------------------------------------------------------- */
 
 void write_service(struct out *out, const char *class_name, const char *name, const char *enabled_state)
 {
@@ -71,8 +70,7 @@ const struct soap_fault *return_value(struct call *call, unsigned long value)
     return NULL;
 }
 
-/* ---- instances
- * --------------------------------------------------------------------------------------------- */
+/* ---- instances ----------------------------------------------------------------------------------------- */
 
 static const char *service_key(const struct wsman_class *class, const char *name)
 {
@@ -116,7 +114,7 @@ static int selected_instance(const struct operation *op)
 
 static void write_instance(struct out *out, const struct operation *op, int n)
 {
-    out_open(out, op->class->name);
+    out_open(out, op->class->instances ? op->class->instances : op->class->name);
     op->class->write(out, op->pc, n);
     out_close(out);
 }
@@ -124,8 +122,12 @@ static void write_instance(struct out *out, const struct operation *op, int n)
 static void open_answer(struct operation *op, const char *action, bool enumeration)
 {
     const char *common = op->class->common ? NS_COMMON : NULL;
-    const char *const for_get[] = {op->uri, common, NULL};
-    const char *const for_pull[] = {NS_ENUMERATION, op->uri, common, NULL};
+    char uri[sizeof(op->uri)];
+    const char *const for_get[] = {uri, common, NULL};
+    const char *const for_pull[] = {NS_ENUMERATION, uri, common, NULL};
+
+    snprintf(uri, sizeof(uri), "%s%s", op->class->base,
+             op->class->instances ? op->class->instances : op->class->name);
 
     soap_open(op->answer, op->pc, op->request, action, enumeration ? for_pull : for_get);
 }
@@ -164,8 +166,7 @@ static const struct soap_fault *put(struct operation *op)
     return fault ? fault : answer_with_instance(op, NS_TRANSFER "/PutResponse");
 }
 
-/* ---- enumerations
- * ------------------------------------------------------------------------------------------ */
+/* ---- enumerations -------------------------------------------------------------------------------------- */
 
 /* Firmware's contexts are a counter in little-endian hexadecimal, dressed up as a UUID. */
 static void context_text(uint32_t context, char *text, size_t size)
@@ -310,8 +311,7 @@ static const struct soap_fault *release(struct operation *op)
     return NULL;
 }
 
-/* ---- methods
- * ----------------------------------------------------------------------------------------------- */
+/* ---- methods ------------------------------------------------------------------------------------------- */
 
 static const struct method_entry *find_method(const struct operation *op)
 {
@@ -357,8 +357,7 @@ static const struct soap_fault *invoke(struct operation *op, const struct method
     return fault;
 }
 
-/* ---- dispatch
- * ---------------------------------------------------------------------------------------------- */
+/* ---- dispatch ------------------------------------------------------------------------------------------ */
 
 static const struct {
     const char *action;

@@ -29,8 +29,9 @@ struct method_entry {
 
 struct wsman_class {
     const char *name, *base;
-    const char *const *key_names;                /* NULL-terminated; none for an association */
-    const char *service;                         /* the Name of a class keyed as CIM_Service is */
+    const char *instances;        /* the class of its instances, where it is only a base of that; else NULL */
+    const char *const *key_names; /* NULL-terminated; none for an association */
+    const char *service;          /* the Name of a class keyed as CIM_Service is */
     const char *(*key)(int n, const char *name); /* of instance n, where it is not a service */
     void (*write)(struct out *out, struct pc *pc, int n);
     const struct soap_fault *(*put)(struct pc *pc, const xmlNode *instance, const char *uri);

@@ -11,8 +11,7 @@
 /* ChangeBootOrder and SetBootConfigRole .ReturnValue */
 enum { BOOT_OK = 0, BOOT_INVALID_REFERENCE = 4, BOOT_INVALID_PARAMETER = 5 };
 
-/* ---- AMT_BootCapabilities
- * ---------------------------------------------------------------------------------- */
+/* ---- AMT_BootCapabilities ------------------------------------------------------------------------------ */
 
 /* Alphabetical, as firmware writes them; value NULL: a text member, written where it belongs. */
 static const struct {
@@ -65,8 +64,7 @@ static const char *capabilities_key(int n, const char *name)
     return "Intel(r) AMT:BootCapabilities 0";
 }
 
-/* ---- AMT_BootSettingData
- * ----------------------------------------------------------------------------------- */
+/* ---- AMT_BootSettingData ------------------------------------------------------------------------------- */
 
 enum kind {
     FLAG,       /* a boolean that may be set */
@@ -250,8 +248,7 @@ static const struct soap_fault *put_settings(struct pc *pc, const xmlNode *insta
     return NULL;
 }
 
-/* ---- CIM_BootConfigSetting, CIM_BootService, CIM_BootSourceSetting
- * ----------------------------------------- */
+/* ---- CIM_BootConfigSetting, CIM_BootService, CIM_BootSourceSetting ------------------------------------- */
 
 static void write_configuration(struct out *out, struct pc *pc, int n)
 {

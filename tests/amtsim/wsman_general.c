@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- AMT_GeneralSettings
- * ----------------------------------------------------------------------------------- */
+/* ---- AMT_GeneralSettings ------------------------------------------------------------------------------- */
 
 static void write_general(struct out *out, struct pc *pc, int n)
 {
@@ -48,8 +47,7 @@ static const char *general_key(int n, const char *name)
     return "Intel(r) AMT: General Settings";
 }
 
-/* ---- CIM_SoftwareIdentity
- * ---------------------------------------------------------------------------------- */
+/* ---- CIM_SoftwareIdentity ------------------------------------------------------------------------------ */
 
 static const struct {
     const char *id, *version;
@@ -81,8 +79,7 @@ static void write_software(struct out *out, struct pc *pc, int n)
     out_text(out, "VersionString", software[n].version);
 }
 
-/* ---- AMT_SetupAndConfigurationService
- * ---------------------------------------------------------------------- */
+/* ---- AMT_SetupAndConfigurationService ------------------------------------------------------------------ */
 
 static bool in_client_control(const struct pc *pc)
 {
@@ -107,13 +104,13 @@ static void write_setup(struct out *out, struct pc *pc, int n)
 }
 
 /* SMBIOS order: the first three fields are little-endian. */
-static void uuid_bytes(const char *text, unsigned char bytes[16])
+static void uuid_bytes(const struct pc *pc, unsigned char bytes[16])
 {
     static const unsigned char order[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
     unsigned char plain[16] = {0};
     int n = 0;
 
-    for (; *text && n < 32; text++) {
+    for (const char *text = pc->uuid; *text && n < 32; text++) {
         if (*text == '-')
             continue;
         unsigned digit = (unsigned)(*text <= '9' ? *text - '0' : *text - 'a' + 10);
@@ -122,15 +119,15 @@ static void uuid_bytes(const char *text, unsigned char bytes[16])
     }
     for (int i = 0; i < 16; i++)
         bytes[i] = plain[order[i]];
+    if (pc_has(pc, FAULT_WRONG_UUID))
+        bytes[15] ^= 0xff;
 }
 
 static const struct soap_fault *get_uuid(struct call *call)
 {
     unsigned char bytes[16], base64[25];
 
-    uuid_bytes(call->pc->uuid, bytes);
-    if (pc_has(call->pc, FAULT_WRONG_UUID))
-        bytes[15] ^= 0xff;
+    uuid_bytes(call->pc, bytes);
     EVP_EncodeBlock(base64, bytes, sizeof(bytes));
     out_text(&call->out, "UUID", (const char *)base64);
     return return_value(call, 0);
@@ -141,8 +138,30 @@ static const struct method_entry setup_methods[] = {
     {NULL, NULL, 0},
 };
 
-/* ---- IPS_HostBasedSetupService
- * ----------------------------------------------------------------------------- */
+/* ---- CIM_ComputerSystemPackage ------------------------------------------------------------------------- */
+
+static void write_package(struct out *out, struct pc *pc, int n)
+{
+    static const struct selector chassis[] = {{"CreationClassName", "CIM_Chassis"}, {"Tag", "CIM_Chassis"}};
+    static const struct selector host[] = {{"CreationClassName", "CIM_ComputerSystem"},
+                                           {"Name", "ManagedSystem"}};
+    unsigned char bytes[16];
+    char hex[33];
+
+    (void)n;
+    uuid_bytes(pc, bytes);
+    for (int i = 0; i < 16; i++)
+        snprintf(hex + 2 * (size_t)i, 3, "%02X", bytes[i]);
+    out_open(out, "Antecedent");
+    out_reference(out->xml, BASE_CIM "CIM_Chassis", chassis, 2);
+    out_close(out);
+    out_open(out, "Dependent");
+    out_reference(out->xml, BASE_CIM "CIM_ComputerSystem", host, 2);
+    out_close(out);
+    out_text(out, "PlatformGUID", hex);
+}
+
+/* ---- IPS_HostBasedSetupService ------------------------------------------------------------------------- */
 
 static void write_host_based_setup(struct out *out, struct pc *pc, int n)
 {
@@ -165,6 +184,11 @@ static void write_host_based_setup(struct out *out, struct pc *pc, int n)
 }
 
 const struct wsman_class general_classes[] = {
+    {.name = "CIM_ComputerSystemPackage",
+     .base = BASE_CIM,
+     .realms = REALM_GENERAL_INFO,
+     .count = 1,
+     .write = write_package},
     {.name = "AMT_GeneralSettings",
      .base = BASE_AMT,
      .realms = REALM_GENERAL_INFO,

@@ -48,7 +48,7 @@ jobs_submission_t submission_of(const char *message_id, const char *first, ...)
 
 const char *submit_one(const jobs_caller_t *caller, const char *first)
 {
-    jobs_submission_t submission = submission_of(NULL, first, NULL);
+    jobs_submission_t submission = submission_of(NULL, first, LAST);
     const char *id = NULL;
     assert_outcome(jobs_submit(jobs_test.store, caller, &submission, &id, NULL, jobs_test.pool), JOBS_OK);
     return id;
@@ -79,9 +79,9 @@ static void add_system(apr_array_header_t *systems, const char *sid, const char 
 static apr_array_header_t *inventory(void)
 {
     apr_array_header_t *systems = apr_array_make(jobs_test.pool, 4, sizeof(jobs_published_t));
-    add_system(systems, "pc1.example", "floor1", texts_of("pc1.example", "10.0.0.1", NULL));
-    add_system(systems, "pc2.example", "floor1", texts_of("pc2.example", NULL));
-    add_system(systems, "vault.example", "safe", texts_of("vault.example", NULL));
+    add_system(systems, "pc1.example", "floor1", texts_of("pc1.example", "10.0.0.1", LAST));
+    add_system(systems, "pc2.example", "floor1", texts_of("pc2.example", LAST));
+    add_system(systems, "vault.example", "safe", texts_of("vault.example", LAST));
     return systems;
 }
 
@@ -92,10 +92,10 @@ int jobs_fixture_begin(void **state)
     if (redis_server_flush(&f->server) || apr_pool_create(&f->pool, NULL) != APR_SUCCESS)
         return -1;
     f->alice = (jobs_caller_t){.name = "alice@EXAMPLE", .peer = "192.0.2.1", .mechanism = "krb5"};
-    f->alice.groups = texts_of("floor1", NULL);
+    f->alice.groups = texts_of("floor1", LAST);
     f->root =
         (jobs_caller_t){.name = "root@EXAMPLE", .peer = "192.0.2.2", .mechanism = "proxy", .reads_all = 1};
-    f->root.groups = texts_of("*", NULL);
+    f->root.groups = texts_of("*", LAST);
     if (jobs_store_create(&f->store, &f->server.web, 4, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS ||
         jobs_connection_create(&f->connection, &f->server.worker, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS)
         return -1;

@@ -33,6 +33,8 @@ int jobs_fixture_stop(void **state);
 int jobs_fixture_begin(void **state);
 int jobs_fixture_end(void **state);
 
+#define LAST ((const char *)NULL) /* ends the lists that follow */
+
 apr_array_header_t *texts_of(const char *first, ...);
 jobs_submission_t submission_of(const char *message_id, const char *first, ...);
 /* Fails the test unless it is taken. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -84,6 +85,7 @@ static void become_redis(const redis_server_t *server)
 {
     char configuration[128];
     char log[128];
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that is killed leaves no Redis behind */
     snprintf(configuration, sizeof(configuration), "%s/redis.conf", server->folder);
     snprintf(log, sizeof(log), "%s/redis.log", server->folder);
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

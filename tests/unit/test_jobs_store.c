@@ -109,7 +109,7 @@ static void a_full_redis_refuses_jobs_and_still_reads_and_cancels(void **state)
 {
     const char *full[] = {"CONFIG", "SET", "maxmemory", "1"};
     const char *room[] = {"CONFIG", "SET", "maxmemory", "0"};
-    jobs_submission_t submission = submission_of(NULL, "pc2.example", NULL);
+    jobs_submission_t submission = submission_of(NULL, "pc2.example", LAST);
     jobs_job_t *job = NULL;
     const char *id = submit_one(&jobs_test.alice, "pc1.example");
     const char *none = NULL;
@@ -130,7 +130,7 @@ static void a_replica_is_explained(void **state)
 {
     const char *replica[] = {"REPLICAOF", "127.0.0.1", "1"};
     const char *primary[] = {"REPLICAOF", "NO", "ONE"};
-    jobs_submission_t submission = submission_of(NULL, "pc1.example", NULL);
+    jobs_submission_t submission = submission_of(NULL, "pc1.example", LAST);
     const char *id = NULL;
     (void)state;
     assert_int_equal(redis_server_do(&jobs_test.server, 3, replica), 0);
@@ -144,7 +144,7 @@ static void a_replica_is_explained(void **state)
 static void what_a_frozen_redis_was_asked_does_not_happen_when_it_thaws(void **state)
 {
     jobs_store_t *store = store_of(&jobs_test.server.web, 2);
-    jobs_submission_t submission = submission_of(NULL, "pc1.example", NULL);
+    jobs_submission_t submission = submission_of(NULL, "pc1.example", LAST);
     const char *kept = submit_one(&jobs_test.alice, "pc2.example");
     const char *id = NULL;
     jobs_job_t *job = NULL;

@@ -30,7 +30,7 @@ static jobs_result_t submit_as(const jobs_caller_t *caller, jobs_submission_t su
 static void a_submission_is_read_back(void **state)
 {
     jobs_submission_t wanted =
-        submission_of(NULL, "PC1.Example", "10.0.0.1", "nowhere.example", "vault.example", NULL);
+        submission_of(NULL, "PC1.Example", "10.0.0.1", "nowhere.example", "vault.example", LAST);
     const char *id = NULL;
     (void)state;
     assert_outcome(submit_as(&jobs_test.alice, wanted, &id, NULL), JOBS_OK);
@@ -51,7 +51,7 @@ static void a_submission_is_read_back(void **state)
 
 static void results_and_errors_are_in_the_callers_spelling_and_order(void **state)
 {
-    jobs_submission_t wanted = submission_of(NULL, "Nowhere.example", "PC1.Example", "Vault.Example", NULL);
+    jobs_submission_t wanted = submission_of(NULL, "Nowhere.example", "PC1.Example", "Vault.Example", LAST);
     jobs_results_t *results = NULL;
     apr_array_header_t *errors = NULL;
     const char *id = NULL;
@@ -83,21 +83,21 @@ static void a_message_id_and_the_same_set_of_systems_is_a_repeat(void **state)
     const char *id = NULL;
     int repeat = -1;
     (void)state;
-    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "PC2.example", NULL), &first, &repeat);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "PC2.example", LAST), &first, &repeat);
     assert_int_equal(repeat, 0);
-    submit_as(&jobs_test.alice, submission_of(UUID, "pc2.example", "PC1.example", "pc2.example.", NULL), &id,
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc2.example", "PC1.example", "pc2.example.", LAST), &id,
               &repeat);
     assert_int_equal(repeat, 1);
     assert_string_equal(id, first);
-    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", NULL), &id, &repeat);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", LAST), &id, &repeat);
     assert_int_equal(repeat, 0);
     assert_string_not_equal(id, first);
-    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "pc2.example", NULL), &id, &repeat);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &repeat);
     assert_int_equal(repeat, 1);
     assert_string_equal(id, first);
-    submit_as(&jobs_test.root, submission_of(UUID, "pc1.example", "pc2.example", NULL), &id, &repeat);
+    submit_as(&jobs_test.root, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &repeat);
     assert_int_equal(repeat, 0);
-    submit_as(&jobs_test.alice, submission_of(NULL, "pc1.example", "pc2.example", NULL), &id, &repeat);
+    submit_as(&jobs_test.alice, submission_of(NULL, "pc1.example", "pc2.example", LAST), &id, &repeat);
     assert_int_equal(repeat, 0);
 }
 
@@ -109,7 +109,7 @@ static void bytes_of_any_kind_arrive_as_they_are(void **state)
     const char *id = NULL;
     (void)state;
     caller.name = "CN=%s|%b\r\n,O=\"x\"";
-    jobs_submission_t wanted = submission_of(NULL, "nowhere.example", NULL);
+    jobs_submission_t wanted = submission_of(NULL, "nowhere.example", LAST);
     APR_ARRAY_IDX(wanted.names, 0, jobs_name_t).spelling = odd;
     assert_outcome(submit_as(&caller, wanted, &id, NULL), JOBS_OK);
     assert_outcome(jobs_results(jobs_test.store, &caller, id, 0, -1, &results, jobs_test.pool), JOBS_OK);
@@ -121,7 +121,7 @@ static void bytes_of_any_kind_arrive_as_they_are(void **state)
 
 static void limits_are_said(void **state)
 {
-    jobs_submission_t wanted = submission_of(NULL, "pc1.example", NULL);
+    jobs_submission_t wanted = submission_of(NULL, "pc1.example", LAST);
     const char *id = NULL;
     (void)state;
     wanted.max_waiting_jobs = 1;
@@ -192,7 +192,7 @@ static void a_cancelled_job_is_terminated_and_can_be_forgotten(void **state)
 
 static void an_enumeration_is_pulled(void **state)
 {
-    apr_array_header_t *items = texts_of("one", "two", "three", NULL);
+    apr_array_header_t *items = texts_of("one", "two", "three", LAST);
     const char *fields = NULL;
     const char *id = NULL;
     int more = -1;

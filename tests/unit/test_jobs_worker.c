@@ -189,7 +189,7 @@ static apr_array_header_t *systems_of(int count)
         jobs_published_t *system = apr_array_push(systems);
         const char *sid = apr_psprintf(jobs_test.pool, "s%d.example", i);
         const char *address = apr_psprintf(jobs_test.pool, "10.%d.%d.1", i / 250, i % 250);
-        *system = (jobs_published_t){sid, "floor1", "wake", texts_of(sid, address, sid, NULL)};
+        *system = (jobs_published_t){sid, "floor1", "wake", texts_of(sid, address, sid, LAST)};
     }
     return systems;
 }
@@ -201,7 +201,7 @@ static jobs_result_t publish(const char *digest, apr_time_t written, const apr_a
 
 static void a_large_inventory_is_published_in_chunks(void **state)
 {
-    jobs_submission_t wanted = submission_of(NULL, "10.4.199.1", NULL);
+    jobs_submission_t wanted = submission_of(NULL, "10.4.199.1", LAST);
     jobs_overview_t *overview = NULL;
     const char *id = NULL;
     (void)state;
@@ -232,7 +232,7 @@ static void two_systems_of_one_name_are_not_published(void **state)
 {
     apr_array_header_t *systems = systems_of(2);
     (void)state;
-    APR_ARRAY_IDX(systems, 1, jobs_published_t).keys = texts_of("s1.example", "s0.example", NULL);
+    APR_ARRAY_IDX(systems, 1, jobs_published_t).keys = texts_of("s1.example", "s0.example", LAST);
     jobs_result_t result = publish("digest-2", 2000, systems);
     assert_int_equal(result.outcome, JOBS_CONFLICT);
     assert_non_null(strstr(result.text, "s0.example"));

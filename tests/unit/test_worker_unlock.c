@@ -343,6 +343,7 @@ static void test_reasons_of_amt(void **state)
     assert_int_equal(unlock_reason_of_amt(AMT_TIMEOUT, 0), JOBS_REASON_UNREACHABLE);
     assert_int_equal(unlock_reason_of_amt(AMT_TIMEOUT, 1), JOBS_REASON_TIMEOUT);
     assert_int_equal(unlock_reason_of_amt(AMT_AUTH_FAILED, 1), JOBS_REASON_AUTH_FAILED);
+    assert_int_equal(unlock_reason_of_amt(AMT_BUSY, 1), JOBS_REASON_BUSY);
     assert_int_equal(unlock_reason_of_amt((amt_status_e)99, 1), JOBS_REASON_INTERNAL);
     assert_int_equal(unlock_reason_of_amt((amt_status_e)-1, 0), JOBS_REASON_INTERNAL);
 }

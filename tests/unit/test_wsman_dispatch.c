@@ -13,13 +13,17 @@
 
 #define THING_URI WSMAN_URI_AMT_CLASS "AMT_Thing"
 #define ITEM_URI WSMAN_URI_CIM_CLASS "CIM_Item"
+#define LINK_URI WSMAN_URI_CIM_CLASS "CIM_Link"
 #define BASE_URI WSMAN_URI_CIM_CLASS "CIM_Base"
 
 static const char *const thing_keys[] = {"Name", "SystemName", NULL};
+static const char *const link_keys[] = {"End", NULL};
 static const char *const item_keys[] = {"InstanceID", NULL};
 static const char *const bases[] = {BASE_URI, NULL};
 static const wsman_class_t thing = {
     .name = "AMT_Thing", .uri = THING_URI, .keys = thing_keys, .singleton = 1, .superclasses = bases};
+static const wsman_class_t link_class = {
+    .name = "CIM_Link", .uri = LINK_URI, .keys = link_keys, .keys_are_references = 1};
 static const wsman_class_t item = {.name = "CIM_Item", .uri = ITEM_URI, .keys = item_keys};
 
 /* Writes an instance whose text has as many bytes as *context says. */
@@ -44,6 +48,13 @@ static const wsman_fault_t *refuse(wsman_request_t *request, wsman_writer_t *ans
     return wsman_fault(request->pool, WSMAN_FAULT_CONCURRENCY, NULL, "In use.");
 }
 
+static const wsman_fault_t *keep_waiting(wsman_request_t *request, wsman_writer_t *answer)
+{
+    (void)answer;
+    apr_sleep(apr_time_from_msec(3));
+    return wsman_fault(request->pool, WSMAN_FAULT_ENDPOINT_UNAVAILABLE, NULL, NULL);
+}
+
 static const wsman_fault_t *write_badly(wsman_request_t *request, wsman_writer_t *answer)
 {
     (void)request;
@@ -55,6 +66,8 @@ static const wsman_operation_t operations[] = {
     {&thing, WSMAN_ACTION_GET, get, 0},
     {&thing, THING_URI "/Refuse", refuse, 0},
     {&thing, THING_URI "/Break", write_badly, 0},
+    {&thing, THING_URI "/Wait", keep_waiting, 0},
+    {&link_class, WSMAN_ACTION_GET, get, 0},
     {&thing, WSMAN_ACTION_ENUMERATE, get, 0},
     {&item, WSMAN_ACTION_GET, get, 0},
     {&item, WSMAN_ACTION_DELETE, get, 1},
@@ -480,6 +493,61 @@ static void answers_keep_within_the_callers_room(void **state)
     }
 }
 
+#define EPR                                                                                                  \
+    "<wsa:EndpointReference><wsa:Address>urn:a</wsa:Address><wsa:ReferenceParameters><wsman:ResourceURI>"    \
+    "urn:r</wsman:ResourceURI></wsa:ReferenceParameters></wsa:EndpointReference>"
+
+/* An association is found by references, everything else by texts. */
+static void selectors_are_of_the_keys_type(void **state)
+{
+    expect_answer(with(WSMAN_ACTION_GET, LINK_URI, SELECTORS(SELECTOR("End", EPR)), *state), *state);
+    expect_fault(with(WSMAN_ACTION_GET, LINK_URI, SELECTORS(SELECTOR("End", "x")), *state),
+                 WSMAN_FAULT_INVALID_SELECTORS, "TypeMismatch", *state);
+    expect_fault(with(WSMAN_ACTION_GET, ITEM_URI, SELECTORS(SELECTOR("InstanceID", EPR)), *state),
+                 WSMAN_FAULT_INVALID_SELECTORS, "TypeMismatch", *state);
+}
+
+/* DSP0226 R5.4.2-5, but not in a fault, which must fit into the smallest buffer. */
+static void reply_parameters_come_back(void **state)
+{
+    const char *header = apr_pstrcat(
+        *state,
+        "<wsa:Action>" WSMAN_ACTION_GET "</wsa:Action><wsa:To>urn:t</wsa:To><wsa:MessageID>1</wsa:MessageID>"
+        "<wsa:ReplyTo><wsa:Address>" WSMAN_URI_ANONYMOUS "</wsa:Address><wsa:ReferenceParameters>"
+        "<x:Route xmlns:x=\"urn:x\" hop=\"1\"><x:Via>&lt;a&gt;</x:Via></x:Route><y:More xmlns:y=\"urn:y\"/>"
+        "</wsa:ReferenceParameters></wsa:ReplyTo>",
+        NULL);
+    wsman_answer_t answer;
+    const wsman_element_t *route;
+    const wsman_envelope_t *envelope =
+        answer_to(apr_pstrcat(*state, header, "<wsman:ResourceURI>" THING_URI "</wsman:ResourceURI>", NULL),
+                  "", &answer, *state);
+
+    assert_int_equal(answer.status, 200);
+    route = wsman_child(envelope->header, "urn:x", "Route");
+    assert_non_null(route);
+    assert_string_equal(wsman_attribute(route, "", "hop"), "1");
+    assert_string_equal(wsman_child_text(route, "urn:x", "Via", *state), "<a>");
+    assert_non_null(wsman_child(envelope->header, "urn:y", "More"));
+    envelope = answer_to(header, "", &answer, *state);
+    assert_non_null(envelope->fault);
+    assert_null(wsman_child(envelope->header, "urn:x", "Route"));
+}
+
+/* What is not to be had now is "not in time" for a caller who waited no longer. */
+static void impatient_callers_are_told_so(void **state)
+{
+#define TIMEOUT(text) "<wsman:OperationTimeout>" text "</wsman:OperationTimeout>"
+    expect_fault(with(THING_URI "/Wait", THING_URI, TIMEOUT("PT0.001S"), *state), WSMAN_FAULT_TIMED_OUT, NULL,
+                 *state);
+    expect_fault(with(THING_URI "/Wait", THING_URI, TIMEOUT("PT60S"), *state),
+                 WSMAN_FAULT_ENDPOINT_UNAVAILABLE, NULL, *state);
+    expect_fault(with(THING_URI "/Wait", THING_URI, "", *state), WSMAN_FAULT_ENDPOINT_UNAVAILABLE, NULL,
+                 *state);
+    expect_fault(with(THING_URI "/Refuse", THING_URI, TIMEOUT("PT0.000001S"), *state),
+                 WSMAN_FAULT_CONCURRENCY, NULL, *state);
+}
+
 static void selector_values(void **state)
 {
     const wsman_envelope_t *envelope = fixture_envelope(
@@ -507,6 +575,9 @@ int main(void)
         TEST(the_first_fault_wins),
         TEST(answers_keep_the_callers_encoding),
         TEST(answers_keep_within_the_callers_room),
+        TEST(selectors_are_of_the_keys_type),
+        TEST(reply_parameters_come_back),
+        TEST(impatient_callers_are_told_so),
         TEST(selector_values),
     };
 

@@ -25,12 +25,13 @@ static const wsman_class_t other_class = {.name = "CIM_Other", .uri = OTHER_URI,
 /* The source: `count` items named 0, 1, 2, ...; one context at a time. */
 typedef struct {
     int count;
-    int gone;           /* items with an odd number are gone */
-    int failing;        /* number of the item that cannot be written, or -1 */
-    int size;           /* bytes of text in an instance */
-    int refuse;         /* no context is given */
-    const char *listed; /* resource of the last list */
-    int expires;        /* of the last context */
+    int gone;               /* items with an odd number are gone */
+    int failing;            /* number of the item that cannot be written, or -1 */
+    int size;               /* bytes of text in an instance */
+    int refuse;             /* no context is given */
+    const char *listed;     /* resource of the last list */
+    const char *written_as; /* base class of the last instance, or NULL */
+    int expires;            /* of the last context */
     int opened, released;
     wsman_context_t context;
     apr_pool_t *pool;
@@ -53,6 +54,7 @@ static const wsman_fault_t *write_item(wsman_request_t *request, const char *ite
     source_t *source = request->context;
     char *text = apr_pcalloc(request->pool, (apr_size_t)source->size + 1);
 
+    source->written_as = request->base_class;
     memset(text, 'x', (apr_size_t)source->size);
     if (source->failing >= 0 && strcmp(item, apr_itoa(request->pool, source->failing)) == 0)
         return wsman_fault(request->pool, WSMAN_FAULT_INTERNAL, NULL, "Item %s broke.", item);
@@ -385,8 +387,12 @@ static void polymorphism(void **state)
         {BASE_URI, "", "0 1"},
         {BASE_URI, POLYMORPHISM("IncludeSubClassProperties"), "0 1"},
         {BASE_URI, POLYMORPHISM("None"), ""},
-        {BASE_URI, POLYMORPHISM("ExcludeSubClassProperties"), NULL},
+        {BASE_URI, POLYMORPHISM("ExcludeSubClassProperties"), "0 1"},
         {BASE_URI, POLYMORPHISM("Sideways"), NULL},
+        {WSMAN_URI_ALL_CLASSES, "", "0 1"},
+        {WSMAN_URI_ALL_CLASSES, POLYMORPHISM("IncludeSubClassProperties"), "0 1"},
+        {WSMAN_URI_ALL_CLASSES, POLYMORPHISM("None"), NULL},
+        {WSMAN_URI_ALL_CLASSES, POLYMORPHISM("ExcludeSubClassProperties"), NULL},
         {ITEM_URI, POLYMORPHISM("IncludeSubClassProperties"), "0 1"},
         {ITEM_URI, POLYMORPHISM("None"), "0 1"},
         {ITEM_URI, POLYMORPHISM("ExcludeSubClassProperties"), "0 1"},
@@ -408,6 +414,38 @@ static void polymorphism(void **state)
                             cases[i].names);
         if (source.listed != NULL)
             assert_string_equal(source.listed, cases[i].uri);
+    }
+}
+
+/* Which class an instance is written as is remembered from one Pull to the next. */
+static void instances_as_the_base_class(void **state)
+{
+    static const struct {
+        const char *uri, *content;
+        const char *base; /* NULL: as what they are */
+    } cases[] = {
+        {BASE_URI, POLYMORPHISM("ExcludeSubClassProperties"), BASE_URI},
+        {BASE_URI,
+         POLYMORPHISM("ExcludeSubClassProperties") "<wsman:EnumerationMode>EnumerateObjectAndEPR</"
+                                                   "wsman:EnumerationMode>",
+         BASE_URI},
+        {BASE_URI, "", NULL},
+        {ITEM_URI, POLYMORPHISM("ExcludeSubClassProperties"), NULL},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        source_t source = new_source(2, *state);
+        const char *body =
+            apr_pstrcat(*state, "<wsen:Enumerate>", cases[i].content, "</wsen:Enumerate>", NULL);
+
+        payload(ask(&source, WSMAN_ACTION_ENUMERATE, cases[i].uri, "", body, *state), "EnumerateResponse");
+        payload(ask(&source, WSMAN_ACTION_PULL, cases[i].uri, "",
+                    "<wsen:Pull><wsen:EnumerationContext>context-1</wsen:EnumerationContext></wsen:Pull>",
+                    *state),
+                "PullResponse");
+        assert_int_equal(source.written_as != NULL, cases[i].base != NULL);
+        if (cases[i].base != NULL)
+            assert_string_equal(source.written_as, cases[i].base);
     }
 }
 
@@ -611,6 +649,7 @@ int main(void)
         TEST(modes),
         TEST(instances_may_be_gone),
         TEST(polymorphism),
+        TEST(instances_as_the_base_class),
         TEST(what_is_refused),
         TEST(bodies_must_fit_the_action),
         TEST(bad_pulls_cost_no_item),

@@ -14,6 +14,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -34,6 +35,9 @@ ASSOCIATED_POWER = CIM + "CIM_AssociatedPowerManagementService"
 BOOT_SETTINGS = AMT + "AMT_BootSettingData"
 
 
+QUICK = ("--boot-seconds", "0.1-0.2", "--power-seconds", "0.03-0.06", "--answer-ms", 1)
+
+
 def wait_for(what, condition, seconds=10.0):
     """The first true value of condition()."""
     end = time.monotonic() + seconds
@@ -48,13 +52,17 @@ def wait_for(what, condition, seconds=10.0):
 class Fleet:
     """One amtsim process with its files."""
 
-    def __init__(self, *arguments, ready=True):
+    def __init__(self, *arguments, ready=True, prefix=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="amtsim."))
         self.dir = self.folder / "fleet"
         self.log = self.folder / "log"
+        self.log_read = 0
+        self.lines = []
+        self.reading = threading.Lock()
         self.socket = self.folder / "control"
         self.tls = "none" not in arguments
-        command = [PROGRAM, "--dir", self.dir, "--log", self.log, "--control", self.socket, *map(str, arguments)]
+        command = [*prefix, PROGRAM, "--dir", self.dir, "--log", self.log, "--control", self.socket]
+        command += map(str, arguments)
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if ready:
             self._read_files()
@@ -98,8 +106,13 @@ class Fleet:
         return self.control(do="state", system=pc["fqdn"])
 
     def events(self, pc=None, event=None):
-        lines = [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
-        return [line for line in lines
+        with self.reading, open(self.log, encoding="utf-8") as file:
+            file.seek(self.log_read)
+            new = file.read()
+            whole = new[:new.rfind("\n") + 1]
+            self.lines += [json.loads(line) for line in whole.splitlines()]
+            self.log_read += len(whole)
+        return [line for line in self.lines
                 if (pc is None or line["system"] == pc["fqdn"]) and (event is None or line["event"] == event)]
 
     def names(self, pc):

@@ -18,7 +18,7 @@ DISABLE = 0x08
 
 @pytest.fixture(scope="module", name="sim")
 def _sim():
-    with amtsim.fleet("--systems", 40, "--method", "image", "--boot-seconds", "0.2-0.4", "--answer-ms", 1) as one:
+    with amtsim.fleet("--systems", 40, "--method", "image", *amtsim.QUICK) as one:
         one.unused = iter(one.pcs)
         yield one
 

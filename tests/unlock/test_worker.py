@@ -165,7 +165,8 @@ def test_a_frozen_worker_touches_nothing_after_its_lease(rig):
         fleet.break_pc(system, "black-hole")
     first = fleet.add_worker()
     job = fleet.submit(fleet.systems())
-    job.await_states("C", 10)
+    # Both are in its hands: frozen any earlier, it would never learn that it had claimed them.
+    assert wait_until(lambda: first.log.read_text().count("AMTU0608") == 2, 10)
     first.process.signal(signal.SIGSTOP)
     for system in fleet.systems():
         fleet.heal(system, "black-hole")

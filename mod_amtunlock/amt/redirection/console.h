@@ -1,5 +1,6 @@
-/* What a PC shows on its serial console, as text lines: escape sequences dropped, CR and backspace obeyed, partial
- * lines kept, invalid UTF-8 replaced. And patterns looked for in it. Pure: no sockets, no clock. One thread.
+/* What a PC shows on its serial console, as text lines: escape sequences dropped, CR and backspace obeyed,
+ * partial lines kept, invalid UTF-8 replaced. And patterns looked for in it. Pure: no sockets, no clock. One
+ * thread.
  */
 #ifndef AMTUNLOCK_AMT_REDIRECTION_CONSOLE_H
 #define AMTUNLOCK_AMT_REDIRECTION_CONSOLE_H
@@ -13,10 +14,11 @@ typedef struct amt_console_t amt_console_t;
 #define AMT_CONSOLE_LINE 1024
 
 amt_console_t *amt_console_create(apr_pool_t *pool);
-/* A set of patterns: POSIX extended regular expressions, case-insensitive. NULL, or the sentence that says which is
- * wrong. */
+/* A set of patterns: POSIX extended regular expressions, case-insensitive. NULL, or the sentence that says
+ * which is wrong. */
 typedef struct amt_patterns_t amt_patterns_t;
-const char *amt_patterns_compile(amt_patterns_t **patterns, const apr_array_header_t *texts, apr_pool_t *pool);
+const char *amt_patterns_compile(amt_patterns_t **patterns, const apr_array_header_t *texts,
+                                 apr_pool_t *pool);
 
 /* Takes bytes as they came. */
 void amt_console_feed(amt_console_t *console, const char *bytes, apr_size_t length);

@@ -1,5 +1,5 @@
-/* Storage redirection (IDE-R to AMT 10, USB-R from 11; one wire protocol): serves a CD image, read-only, and an
- * empty floppy to the PC's firmware. Ports, threads, trust and the single `ended` as in sol.h.
+/* Storage redirection (IDE-R to AMT 10, USB-R from 11; one wire protocol): serves a CD image, read-only, and
+ * an empty floppy to the PC's firmware. Ports, threads, trust and the single `ended` as in sol.h.
  */
 #ifndef AMTUNLOCK_AMT_REDIRECTION_IDER_H
 #define AMTUNLOCK_AMT_REDIRECTION_IDER_H
@@ -8,11 +8,12 @@
 
 #define AMT_SECTOR 2048
 
-/* A CD image, mapped once and shared by all sessions; read-only, any thread. */
+/* A CD image, mapped once and shared by all sessions; read-only, any thread. It is a copy in memory: what
+ * happens to the file later reaches no session. */
 typedef struct amt_image_t amt_image_t;
 
-/* A regular file of a whole, positive number of sectors, at most 4 GiB. NULL, or the sentence that says what is
- * wrong. Unmapped with `pool`. */
+/* A regular file of a whole, positive number of sectors, at most 4 GiB. NULL, or the sentence that says what
+ * is wrong. Unmapped with `pool`, which outlives the sessions. Reads the file: not for a loop's thread. */
 const char *amt_image_open(amt_image_t **image, const char *file, apr_pool_t *pool);
 apr_uint32_t amt_image_sectors(const amt_image_t *image);
 
@@ -32,10 +33,11 @@ typedef struct {
     void (*ended)(void *baton, const amt_result_t *result);
 } amt_ider_events_t;
 
-/* `overlay` (may be NULL) is copied. */
-apr_status_t amt_ider_open(amt_ider_t **ider, amt_loop_t *loop, const amt_target_t *target, amt_image_t *image,
-                           const amt_overlay_t *overlay, const amt_ider_events_t *events, void *baton,
-                           apr_pool_t *pool);
+/* `overlay` (may be NULL) is copied, and wiped at the end. APR_EINVAL if it lies outside the image, or for a
+ * target that cannot be. */
+apr_status_t amt_ider_open(amt_ider_t **ider, amt_loop_t *loop, const amt_target_t *target,
+                           amt_image_t *image, const amt_overlay_t *overlay, const amt_ider_events_t *events,
+                           void *baton, apr_pool_t *pool);
 /* Bytes of the image served so far. */
 apr_uint64_t amt_ider_served(const amt_ider_t *ider);
 void amt_ider_close(amt_ider_t *ider);

@@ -4,7 +4,7 @@ import csv
 import json
 import socket
 
-from .process import await_answer, start
+from .process import await_answer
 
 DOMAIN = "fleet.test"
 
@@ -51,7 +51,7 @@ class Fleet:
     def start(self, environment=None):
         self.places.folder("fleet")
         output = self.places.log("amtsim")
-        process = start("amtsim", self._command(), output, environment)
+        process = self.places.start("amtsim", self._command(), output, environment)
         await_answer(process, lambda: "ready" in output.read_text().split(), 20 + self.options.systems / 500, output)
         return process
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import kdc, ports, soap
 from .console import Console
-from .process import Failure, await_answer, pids_with_argument, run, start
+from .process import Failure, await_answer, pids_with_argument, run
 
 PROGRAM = "/usr/sbin/apache2"
 MODULES = Path("/usr/lib/apache2/modules")
@@ -226,8 +226,8 @@ class Httpd:
         status, text = self.check()
         if status != 0:
             raise Failure(f"httpd refuses its configuration {self.config}:\n{text.strip()}")
-        process = start("httpd", [PROGRAM, "-d", self.root, "-f", self.config, "-D", "FOREGROUND"],
-                        self.places.log("httpd-start"), self.environment())
+        process = self.places.start("httpd", [PROGRAM, "-d", self.root, "-f", self.config, "-D", "FOREGROUND"],
+                                    self.places.log("httpd-start"), self.environment())
         try:
             await_answer(process, lambda: ports.connects(self.http) and ports.connects(self.https), 15, self.error_log)
         except Failure:

@@ -1,7 +1,7 @@
 """A Kerberos realm of the stack's own: its KDC, the service's keytab and the callers' tickets."""
 
 from . import ports
-from .process import Failure, await_answer, run, start
+from .process import Failure, await_answer, run
 
 REALM = "AMTU.TEST"
 CONSOLE = "console"
@@ -90,8 +90,8 @@ class Kdc:
         role = self.places.roles["krb5kdc"]
         log = self.places.log("kdc")
         self.places.write(log, "", "krb5kdc")
-        process = start("KDC", ["/usr/sbin/krb5kdc", "-n", "-r", REALM], log,
-                        {**self.environment(), "KRB5RCACHENAME": "none:"}, role)
+        process = self.places.start("KDC", ["/usr/sbin/krb5kdc", "-n", "-r", REALM], log,
+                                    {**self.environment(), "KRB5RCACHENAME": "none:"}, role)
         try:
             await_answer(process, lambda: ports.connects(port), 10, log)
         except Failure:

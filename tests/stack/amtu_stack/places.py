@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .process import Failure
+from .process import Failure, signals_held, start
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 RUN_PREFIX = "amtunlock-"
@@ -74,6 +74,12 @@ class Places:
         self.state = self.dir / "state.json"
         self.run = Path(run) if run else None
         self.roles = roles()
+        self.record = lambda process: process  # told of each process at once
+
+    def start(self, name, argv, log, env=None, role=None):
+        """process.start(), recorded before anything can interrupt."""
+        with signals_held() as mask:
+            return self.record(start(name, argv, log, env, role, mask))
 
     def create(self):
         """Makes both folders, empty but for the logs of an earlier run, which it removes."""

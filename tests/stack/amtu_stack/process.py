@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,8 +111,19 @@ class Process:
         return False
 
 
-def start(name, argv, log, env=None, role=None):
-    """Starts a process in a session of its own, with its output in a log. Role: who it runs as (places.Role)."""
+@contextmanager
+def signals_held():
+    """What ends the caller waits: so that nothing is started that nobody knows of."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start(name, argv, log, env=None, role=None, mask=None):
+    """Starts a process in a session of its own, with its output in a log. Role: who it runs as (places.Role); mask:
+    the signal mask it begins with, where the caller's own is not meant for it."""
     who = {}
     if role is not None and role.uid is not None:
         who = {"user": role.uid, "group": role.gid, "extra_groups": []}
@@ -119,7 +131,8 @@ def start(name, argv, log, env=None, role=None):
         try:
             child = subprocess.Popen(
                 [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env={**os.environ, **(env or {})}, start_new_session=True, cwd="/", **who)
+                env={**os.environ, **(env or {})}, start_new_session=True, cwd="/",
+                preexec_fn=None if mask is None else (lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask)), **who)
         except OSError as problem:
             raise Failure(f"{name} cannot be started: {problem}") from problem
     _children.append(child)

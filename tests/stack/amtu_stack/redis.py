@@ -4,7 +4,7 @@ import secrets
 import socket
 
 from .places import REPOSITORY
-from .process import await_answer, start
+from .process import await_answer
 
 CONFIGURATION = REPOSITORY / "conf" / "redis.conf"
 USERS = REPOSITORY / "conf" / "redis-users.acl"
@@ -109,6 +109,6 @@ class Redis:
         role = self.places.roles["redis"]
         log = self.places.log("redis")
         self.places.write(log, "", "redis")
-        process = start("Redis", ["/usr/bin/redis-server", configuration], log, role=role)
+        process = self.places.start("Redis", ["/usr/bin/redis-server", configuration], log, role=role)
         await_answer(process, self.answers, 10, log)
         return process

@@ -71,7 +71,8 @@ def unlock(names, element="systems", **more):
 
 def unlocked(job=None, more="", **headers):
     """GetUnlockedSystems of a job, or of the caller's latest."""
-    return method("GetUnlockedSystems", (f"<p:InstanceID>{escape(job)}</p:InstanceID>" if job else "") + more, **headers)
+    which = f"<p:InstanceID>{escape(job)}</p:InstanceID>" if job else ""
+    return method("GetUnlockedSystems", which + more, **headers)
 
 
 def get_job(job, **more):

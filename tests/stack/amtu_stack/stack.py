@@ -54,6 +54,7 @@ class Stack:
                         for number in range(self.options.workers)]
         settings = settings or Settings(mpm=self.options.mpm, max_systems=max(100, self.options.systems))
         self.httpd = Httpd(self.places, self.kdc, self.redis, self.workers[0], settings)
+        self.places.record = self.state.add
         self._adopt()
 
     @classmethod
@@ -96,15 +97,15 @@ class Stack:
             self.state.run = self.places.run
             self.state.options = asdict(self.options)
             self.state.save()
-            self.state.add(self.kdc.start())
-            self.state.add(self.redis.start())
-            self.state.add(self.fleet.start(self._fleet_keys()))
+            self.kdc.start()
+            self.redis.start()
+            self.fleet.start(self._fleet_keys())
             for worker in self.workers:
                 worker.prepare()
             self.httpd.prepare()
             self.start_httpd()
             for worker in self.workers[1:] if self.httpd.settings.supervise else self.workers:
-                self.state.add(worker.start())
+                worker.start()
             self._log_in()
             self._await_answers()
         finally:
@@ -124,7 +125,8 @@ class Stack:
         """Starts httpd (again) and notes where it is."""
         process = self.httpd.start()
         self.state.ports = {"http": self.httpd.http, "https": self.httpd.https}
-        return self.state.replace(process)
+        self.state.save()
+        return process
 
     def _log_in(self):
         for principal in (kdc.CONSOLE, kdc.CONSOLE2):
@@ -141,8 +143,8 @@ class Stack:
                 raise Failure(f"{worker.name} is not running. The end of its log:\n{self._tail(worker)}")
         if not wait_until(self._workers_answer, 15, 0.05):
             ends = "\n".join(self._tail(worker) for worker in self.workers)
-            raise Failure(f"the workers have not published {self.options.systems} systems. "
-                          f"The ends of their logs:\n{ends}")
+            raise Failure(f"{', '.join(worker.name for worker in self.workers)} did not publish the inventory. "
+                          f"The end of the log:\n{ends}")
 
     def _tail(self, worker):
         """A worker that cannot read its settings has no log yet and writes to whoever started it."""

@@ -36,15 +36,12 @@ class State:
         scratch.replace(self.path)
 
     def add(self, process):
-        """In the file at once: whatever happens next, `down` will find it."""
+        """In the file at once: whatever happens next, `down` will find it. A part that was started again is known by
+        its new process."""
+        self.processes = [one for one in self.processes if one.name != process.name]
         self.processes.append(process)
         self.save()
         return process
-
-    def replace(self, process):
-        """A part was started again."""
-        self.processes = [one for one in self.processes if one.name != process.name]
-        return self.add(process)
 
     def process(self, name):
         return next((one for one in self.processes if one.name == name), None)

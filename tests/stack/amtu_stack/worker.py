@@ -3,7 +3,7 @@
 import csv
 
 from .httpd import GROUPS
-from .process import pids_with_argument, start
+from .process import pids_with_argument
 
 CONFIGURATION = """\
 [redis]
@@ -98,5 +98,5 @@ class Worker:
 
     def start(self):
         """By hand, as systemd would."""
-        return start(self.name, [self.places.program("amtunlockd"), "-c", self.config], self.places.log(self.name),
-                     role=self.places.roles["amtunlock"])
+        return self.places.start(self.name, [self.places.program("amtunlockd"), "-c", self.config],
+                                 self.places.log(self.name), role=self.places.roles["amtunlock"])

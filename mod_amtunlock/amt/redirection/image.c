@@ -1,0 +1,134 @@
+/* An image is copied into sealed memory once: whoever overwrites or truncates the file meanwhile neither
+ * changes what a PC boots half-way, nor ends this process by a page that is no longer there. */
+#include <apr_strings.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "amt/redirection/drive.h"
+
+static const apr_uint64_t max_size = (apr_uint64_t)4 << 30;
+
+struct amt_image_t {
+    const unsigned char *bytes;
+    size_t size;
+};
+
+static apr_status_t image_cleanup(void *baton)
+{
+    amt_image_t *image = baton;
+
+    munmap((void *)image->bytes, image->size);
+    return APR_SUCCESS;
+}
+
+static const char *check_file(int fd, const char *file, struct stat *info, apr_pool_t *pool)
+{
+    if (fstat(fd, info)) {
+        return apr_psprintf(pool, "the image %s cannot be read: %s", file, strerror(errno));
+    }
+    if (!S_ISREG(info->st_mode)) {
+        return apr_psprintf(pool, "the image %s is no regular file", file);
+    }
+    if (info->st_size <= 0 || info->st_size % AMT_SECTOR != 0) {
+        return apr_psprintf(pool,
+                            "the image %s is no CD image: its size, %" APR_OFF_T_FMT
+                            " bytes, is no whole number of sectors of %d bytes",
+                            file, (apr_off_t)info->st_size, AMT_SECTOR);
+    }
+    if ((apr_uint64_t)info->st_size > max_size) {
+        return apr_psprintf(pool, "the image %s is larger than 4 GiB", file);
+    }
+    return NULL;
+}
+
+/* Fills the copy. 0 on success, an errno, or -1 for a file that ends early. */
+static int copy_file(int from, int to, off_t size)
+{
+    off_t copied = 0;
+
+    while (copied < size) {
+        off_t left = size - copied;
+        char buffer[32768];
+        ssize_t got = read(from, buffer, left < (off_t)sizeof(buffer) ? (size_t)left : sizeof(buffer));
+
+        if (got <= 0) {
+            return got < 0 ? errno : -1;
+        }
+        if (pwrite(to, buffer, (size_t)got, copied) != got) {
+            return errno ? errno : ENOSPC;
+        }
+        copied += got;
+    }
+    return 0;
+}
+
+static const char *fill(amt_image_t *image, int fd, int memory, const char *file, apr_pool_t *pool)
+{
+    static const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+    int error = memory < 0 ? errno : copy_file(fd, memory, (off_t)image->size);
+    void *bytes = MAP_FAILED;
+
+    if (error < 0) {
+        return apr_psprintf(pool, "the image %s was cut while it was read: replace images by renaming", file);
+    }
+    if (!error && fcntl(memory, F_ADD_SEALS, seals) == 0) {
+        bytes = mmap(NULL, image->size, PROT_READ, MAP_SHARED, memory, 0);
+    }
+    if (bytes == MAP_FAILED) {
+        return apr_psprintf(pool, "the image %s cannot be read into memory: %s", file,
+                            strerror(error ? error : errno));
+    }
+    image->bytes = bytes;
+    apr_pool_cleanup_register(pool, image, image_cleanup, apr_pool_cleanup_null);
+    return NULL;
+}
+
+const char *amt_image_open(amt_image_t **out, const char *file, apr_pool_t *pool)
+{
+    amt_image_t *image = apr_pcalloc(pool, sizeof(*image));
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not to wait for a pipe */
+    struct stat info;
+    const char *problem;
+    int memory;
+
+    if (fd < 0) {
+        return apr_psprintf(pool, "the image %s cannot be opened: %s", file, strerror(errno));
+    }
+    problem = check_file(fd, file, &info, pool);
+    if (!problem) {
+        image->size = (size_t)info.st_size;
+        memory = memfd_create("amtunlock-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        problem = fill(image, fd, memory, file, pool);
+        if (memory >= 0) {
+            close(memory);
+        }
+    }
+    close(fd);
+    if (!problem) {
+        *out = image;
+    }
+    return problem;
+}
+
+apr_uint32_t amt_image_sectors(const amt_image_t *image)
+{
+    return (apr_uint32_t)(image->size / AMT_SECTOR);
+}
+
+void amt_image_read(const amt_image_t *image, const amt_overlay_t *overlay, apr_uint64_t offset,
+                    unsigned char *bytes, apr_size_t length)
+{
+    apr_uint64_t start = overlay ? (apr_uint64_t)overlay->lba * AMT_SECTOR : 0;
+    apr_uint64_t first = offset > start ? offset : start;
+    apr_uint64_t last = offset + length < start + AMT_SECTOR ? offset + length : start + AMT_SECTOR;
+
+    memcpy(bytes, image->bytes + offset, length);
+    if (overlay && first < last) {
+        memcpy(bytes + (first - offset), overlay->bytes + (first - start), last - first);
+    }
+}

@@ -1,0 +1,111 @@
+/* Frames: text that survives a line on which anything else may appear. */
+#include "proof/frame.h"
+
+#include <string.h>
+
+#include <apr_escape.h>
+#include <apr_strings.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+
+#define START "$AMTU,"
+#define START_LENGTH (sizeof(START) - 1)
+#define CHECK_BYTES 4
+#define CHECK_DIGITS 8
+
+static int is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static int is_of_body(char c)
+{
+    return (c >= 'a' && c <= 'z') || is_digit(c) || c == '-' || c == ',';
+}
+
+static int is_of_check(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'f');
+}
+
+/* The check of a body (what stands between '$' and '*'), terminated; 0 if OpenSSL fails. */
+static int check_of(const char *body, apr_size_t length, char digits[CHECK_DIGITS + 1])
+{
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+
+    return EVP_Digest(body, length, hash, NULL, EVP_sha256(), NULL) == 1 &&
+           apr_escape_hex(digits, hash, CHECK_BYTES, 0, NULL) == APR_SUCCESS;
+}
+
+/* True if the byte can stand where it stands. */
+static int fits(const frame_reader_t *reader, char byte)
+{
+    if (reader->length < START_LENGTH) {
+        return byte == START[reader->length];
+    }
+    if (reader->star) {
+        return is_of_check(byte);
+    }
+    return is_of_body(byte) || byte == '*';
+}
+
+static void split(frame_reader_t *reader, frame_t *frame)
+{
+    char *rest = reader->bytes + START_LENGTH;
+
+    reader->bytes[reader->star] = '\0';
+    for (frame->count = 0; rest && frame->count < FRAME_FIELDS; frame->count++) {
+        char *comma = strchr(rest, ',');
+
+        if (comma) {
+            *comma = '\0';
+        }
+        frame->fields[frame->count] = rest;
+        rest = comma ? comma + 1 : NULL;
+    }
+    if (rest) {
+        frame->count++;
+    }
+}
+
+/* All of a frame is there; is it sound? The reader begins anew in any case. */
+static int end_frame(frame_reader_t *reader, frame_t *frame)
+{
+    char check[CHECK_DIGITS + 1];
+    int sound = check_of(reader->bytes + 1, reader->star - 1, check) &&
+                memcmp(check, reader->bytes + reader->star + 1, CHECK_DIGITS) == 0;
+
+    if (sound) {
+        split(reader, frame);
+    }
+    reader->length = 0;
+    reader->star = 0;
+    return sound;
+}
+
+int frame_take(frame_reader_t *reader, char byte, frame_t *frame)
+{
+    if (reader->length == FRAME_MAX || !fits(reader, byte)) {
+        reader->length = 0;
+        reader->star = 0;
+        if (byte != START[0]) {
+            return 0;
+        }
+    }
+    if (byte == '*') {
+        reader->star = reader->length;
+    }
+    reader->bytes[reader->length++] = byte;
+    return reader->star && reader->length == reader->star + 1 + CHECK_DIGITS && end_frame(reader, frame);
+}
+
+const char *frame_write(const char *body, apr_pool_t *pool)
+{
+    const char *whole = apr_pstrcat(pool, START, body, NULL);
+    char check[CHECK_DIGITS + 1];
+
+    if (!check_of(whole + 1, strlen(whole + 1), check)) {
+        return NULL;
+    }
+    return apr_pstrcat(pool, whole, "*", check, "\r", NULL);
+}

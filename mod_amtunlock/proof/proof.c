@@ -1,0 +1,506 @@
+/* The worker's side of the talk: a table of what each kind of frame means in each state. */
+#include "proof/proof.h"
+
+#include <string.h>
+
+#include <apr_escape.h>
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include "proof/frame.h"
+#include "proof/keys.h"
+#include "proof/sector.h"
+
+#define SYSTEM_ID_MAX 253
+#define REASON_MAX 64
+#define TEXT_MAX 200
+#define FIELDS 3      /* of every kind that an image sends, behind version and kind */
+#define MAC 2         /* the last of them */
+#define HEX_DIGITS 64 /* of PROOF_BYTES */
+
+#define QUOTE(text) #text
+#define QUOTED(number) QUOTE(number)
+
+typedef enum { WAITING, GREETED, SEALED, ANSWERED, ENDED, STATES } state_e;
+typedef enum { HELLO, RESULT, REFUSAL, KINDS } kind_e;
+
+/* The part that is secret, in the secure heap. */
+typedef struct {
+    unsigned char s[PROOF_BYTES];
+    proof_keys_t keys;
+} hidden_t;
+
+struct proof_session_t {
+    apr_pool_t *pool;
+    const char *system_id;
+    state_e state;
+    hidden_t *hidden; /* NULL once they are of no more use */
+    unsigned char image_nonce[PROOF_BYTES], image_key[PROOF_BYTES];
+    unsigned char transcript[PROOF_BYTES];
+    unsigned char heard[PROOF_BYTES]; /* MAC of the frame that is acknowledged */
+    const char *acknowledgement;
+    char text[TEXT_MAX];
+    frame_reader_t reader;
+};
+
+/* What a frame carries: bytes where its kind has bytes, a word where it has a word. */
+typedef struct {
+    unsigned char bytes[FIELDS][PROOF_BYTES];
+    const char *words[FIELDS];
+} message_t;
+
+typedef proof_event_e(handler_fn)(proof_session_t *session, const message_t *message);
+
+/* ---- beginning and end ----------------------------------------------------------------------------------
+ */
+
+static void wipe(proof_session_t *session)
+{
+    OPENSSL_secure_clear_free(session->hidden, sizeof(*session->hidden));
+    session->hidden = NULL;
+}
+
+void proof_session_end(proof_session_t *session)
+{
+    wipe(session);
+    session->state = ENDED;
+}
+
+static apr_status_t cleanup(void *data)
+{
+    wipe(data);
+    return APR_SUCCESS;
+}
+
+static int is_system_id(const char *text)
+{
+    size_t length = strlen(text);
+
+    return length >= 1 && length <= SYSTEM_ID_MAX &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length;
+}
+
+const char *proof_session_create(proof_session_t **session, const char *system_id, apr_pool_t *pool)
+{
+    proof_session_t *made;
+
+    *session = NULL;
+    if (!is_system_id(system_id)) {
+        return "the system's name is not an FQDN in lower case of at most 253 characters";
+    }
+    made = apr_pcalloc(pool, sizeof(*made));
+    made->pool = pool;
+    made->system_id = apr_pstrdup(pool, system_id);
+    made->hidden = OPENSSL_secure_zalloc(sizeof(*made->hidden));
+    apr_pool_cleanup_register(pool, made, cleanup, apr_pool_cleanup_null);
+    if (!made->hidden || RAND_bytes(made->hidden->s, PROOF_BYTES) != 1) {
+        return "no memory for secrets is left, or OpenSSL has no random numbers";
+    }
+    *session = made;
+    return NULL;
+}
+
+void proof_sector(const proof_session_t *session, unsigned char sector[PROOF_SECTOR])
+{
+    if (!session->hidden || !sector_write(sector, session->hidden->s, session->system_id)) {
+        memset(sector, 0, PROOF_SECTOR); /* no image says hello to that */
+    }
+}
+
+/* The state that nothing leaves: no secret is left to give away. */
+static proof_event_e end(proof_session_t *session, const char *text)
+{
+    apr_cpystrn(session->text, text, sizeof(session->text));
+    proof_session_end(session);
+    return PROOF_BROKEN;
+}
+
+const char *proof_text(const proof_session_t *session)
+{
+    return session->text;
+}
+
+/* ---- MACs -----------------------------------------------------------------------------------------------
+ */
+
+static int is_right(const unsigned char *key, const proof_words_t *words, const message_t *message)
+{
+    unsigned char mac[PROOF_BYTES];
+
+    return proof_mac(key, words, mac) && CRYPTO_memcmp(mac, message->bytes[MAC], PROOF_BYTES) == 0;
+}
+
+static int is_hello(const proof_session_t *session, const message_t *message)
+{
+    proof_words_t words;
+
+    proof_words_begin(&words, "amtunlock-proof-1 hello");
+    proof_words_add_id(&words, session->system_id);
+    proof_words_add(&words, message->bytes[0], PROOF_BYTES);
+    proof_words_add(&words, message->bytes[1], PROOF_BYTES);
+    return is_right(session->hidden->s, &words, message);
+}
+
+static int is_refusal(const proof_session_t *session, const message_t *message)
+{
+    proof_words_t words;
+
+    proof_words_begin(&words, "amtunlock-proof-1 refusal");
+    proof_words_add_id(&words, session->system_id);
+    proof_words_add(&words, message->bytes[0], PROOF_BYTES);
+    proof_words_add(&words, message->words[1], strlen(message->words[1]));
+    return is_right(session->hidden->s, &words, message);
+}
+
+static int is_result(const proof_session_t *session, const message_t *message)
+{
+    proof_words_t words;
+
+    proof_words_begin(&words, "amtunlock-proof-1 result");
+    proof_words_add(&words, session->transcript, PROOF_BYTES);
+    proof_words_add(&words, message->words[0], strlen(message->words[0]));
+    proof_words_add(&words, ",", 1);
+    proof_words_add(&words, message->words[1], strlen(message->words[1]));
+    return is_right(session->hidden->keys.result, &words, message);
+}
+
+/* ---- what a frame means, by state -----------------------------------------------------------------------
+ */
+
+static const char forged[] =
+    "the PC says what only an image served by this session could, with a wrong proof: it "
+    "was booted from something else, or from an older session";
+
+static int is_same_hello(const proof_session_t *session, const message_t *message)
+{
+    return memcmp(message->bytes[0], session->image_nonce, PROOF_BYTES) == 0 &&
+           memcmp(message->bytes[1], session->image_key, PROOF_BYTES) == 0;
+}
+
+/* Before the seal the newest counts: a PC may boot twice before its image gets to work. */
+static proof_event_e greet(proof_session_t *session, const message_t *message)
+{
+    proof_event_e event = session->state == WAITING ? PROOF_HELLO : PROOF_NONE;
+
+    if (!is_hello(session, message)) {
+        return end(session, forged);
+    }
+    memcpy(session->image_nonce, message->bytes[0], PROOF_BYTES);
+    memcpy(session->image_key, message->bytes[1], PROOF_BYTES);
+    session->state = GREETED;
+    return event;
+}
+
+static proof_event_e greet_again(proof_session_t *session, const message_t *message)
+{
+    if (!is_hello(session, message)) {
+        return end(session, forged);
+    }
+    if (!is_same_hello(session, message)) {
+        return end(session, "the image started anew after it had been given the passphrase");
+    }
+    return PROOF_NONE;
+}
+
+static proof_event_e answer_too_early(proof_session_t *session, const message_t *message)
+{
+    (void)message;
+    return end(session, "the PC gave a result before it was given a passphrase");
+}
+
+static const char no_acknowledgement[] = "OpenSSL could not make an acknowledgement";
+
+/* The acknowledgement is made now, so that the secrets can go. */
+static proof_event_e heard(proof_session_t *session, const message_t *message, proof_event_e event)
+{
+    unsigned char mac[PROOF_BYTES];
+    char digits[HEX_DIGITS + 1];
+    proof_words_t words;
+
+    proof_words_begin(&words, "amtunlock-proof-1 ack");
+    proof_words_add(&words, message->bytes[MAC], PROOF_BYTES);
+    if (!proof_mac(session->hidden->s, &words, mac)) {
+        return end(session, no_acknowledgement);
+    }
+    apr_escape_hex(digits, mac, PROOF_BYTES, 0, NULL);
+    session->acknowledgement = frame_write(apr_pstrcat(session->pool, "1,ack,", digits, NULL), session->pool);
+    if (!session->acknowledgement) {
+        return end(session, no_acknowledgement);
+    }
+    memcpy(session->heard, message->bytes[MAC], PROOF_BYTES);
+    session->state = ANSWERED;
+    wipe(session);
+    return event;
+}
+
+static void explain(proof_session_t *session, const char *reason)
+{
+    static const struct {
+        const char *word, *sentence;
+    } known[] = {
+        {"no-disk", "the image found no encrypted disk"},
+        {"unsupported-disk", "the image cannot unlock this kind of disk"},
+        {"disk-error", "the disk does not read or answer"},
+        {"locked-out", "the disk takes no more tries before its power was off"},
+        {"time-out", "the disk took too long to answer the image"},
+        {"internal", "the image failed in itself"},
+        {"no-seal", "the image got no passphrase in time"},
+        {"seal-damaged", "the passphrase reached the image damaged"},
+        {"seal-invalid", "the image could not open the sealed passphrase"},
+    };
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcmp(reason, known[i].word) == 0) {
+            apr_cpystrn(session->text, known[i].sentence, sizeof(session->text));
+            return;
+        }
+    }
+    apr_snprintf(session->text, sizeof(session->text), "the image gave as its reason: %s", reason);
+}
+
+static proof_event_e refuse(proof_session_t *session, const message_t *message)
+{
+    if (!is_refusal(session, message)) {
+        return end(session, forged);
+    }
+    explain(session, message->words[1]);
+    return heard(session, message, PROOF_RESULT_FAILED);
+}
+
+static proof_event_e answer(proof_session_t *session, const message_t *message)
+{
+    static const struct {
+        const char *outcome;
+        int has_reason;
+        proof_event_e event;
+    } outcomes[] = {
+        {"unlocked", 0, PROOF_RESULT_UNLOCKED},
+        {"wrong-passphrase", 0, PROOF_RESULT_WRONG},
+        {"failed", 1, PROOF_RESULT_FAILED},
+    };
+
+    if (!is_result(session, message)) {
+        return end(session, forged);
+    }
+    for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
+        if (strcmp(message->words[0], outcomes[i].outcome) == 0 &&
+            (outcomes[i].has_reason || strcmp(message->words[1], "none") == 0)) {
+            if (outcomes[i].has_reason) {
+                explain(session, message->words[1]);
+            }
+            return heard(session, message, outcomes[i].event);
+        }
+    }
+    return end(session, "the image gave a result that version 1 of its protocol does not have");
+}
+
+static proof_event_e repeat(proof_session_t *session, const message_t *message)
+{
+    return CRYPTO_memcmp(message->bytes[MAC], session->heard, PROOF_BYTES) == 0 ? PROOF_AGAIN : PROOF_NONE;
+}
+
+static handler_fn *const handlers[STATES][KINDS] = {
+    [WAITING] = {[HELLO] = greet, [RESULT] = answer_too_early, [REFUSAL] = refuse},
+    [GREETED] = {[HELLO] = greet, [RESULT] = answer_too_early, [REFUSAL] = refuse},
+    [SEALED] = {[HELLO] = greet_again, [RESULT] = answer, [REFUSAL] = refuse},
+    [ANSWERED] = {[RESULT] = repeat, [REFUSAL] = repeat},
+};
+
+/* ---- reading --------------------------------------------------------------------------------------------
+ */
+
+/* The fields of the kinds that an image sends. */
+static const struct {
+    const char *name;
+    unsigned char is_word[FIELDS];
+} kinds[KINDS] = {
+    [HELLO] = {"hello", {0, 0, 0}},
+    [RESULT] = {"result", {1, 1, 0}},
+    [REFUSAL] = {"refusal", {0, 1, 0}},
+};
+
+static int read_word(const char *text, const char **word)
+{
+    size_t length = strlen(text);
+
+    *word = text;
+    return length >= 1 && length <= REASON_MAX; /* frames have no other characters than a word may have */
+}
+
+static int read_bytes(const char *text, unsigned char *bytes)
+{
+    return strlen(text) == HEX_DIGITS && apr_unescape_hex(bytes, text, HEX_DIGITS, 0, NULL) == APR_SUCCESS;
+}
+
+/* The frame's kind, KINDS if there is none such or its fields are not as they should be. */
+static kind_e read_message(const frame_t *frame, message_t *message)
+{
+    kind_e kind = HELLO;
+
+    while (kind < KINDS && (frame->count < 2 || strcmp(frame->fields[1], kinds[kind].name) != 0)) {
+        kind++;
+    }
+    if (kind == KINDS || frame->count != 2 + FIELDS) {
+        return KINDS;
+    }
+    for (int i = 0; i < FIELDS; i++) {
+        const char *field = frame->fields[2 + i];
+
+        if (!(kinds[kind].is_word[i] ? read_word(field, &message->words[i])
+                                     : read_bytes(field, message->bytes[i]))) {
+            return KINDS;
+        }
+    }
+    return kind;
+}
+
+static int is_version(const char *text)
+{
+    return strcmp(text, QUOTED(PROOF_VERSION)) == 0;
+}
+
+/* What we typed, sent back by a terminal. */
+static int is_echo(const frame_t *frame)
+{
+    return frame->count >= 2 &&
+           (strcmp(frame->fields[1], "seal") == 0 || strcmp(frame->fields[1], "ack") == 0);
+}
+
+static proof_event_e obey(proof_session_t *session, const frame_t *frame)
+{
+    message_t message = {0};
+    kind_e kind;
+
+    if (session->state == ENDED) {
+        return PROOF_NONE;
+    }
+    if (is_version(frame->fields[0]) && is_echo(frame)) {
+        return PROOF_NONE;
+    }
+    kind = is_version(frame->fields[0]) ? read_message(frame, &message) : KINDS;
+    if (kind < KINDS) {
+        handler_fn *handler = handlers[session->state][kind];
+
+        return handler ? handler(session, &message) : PROOF_NONE;
+    }
+    if (session->state == ANSWERED) {
+        return PROOF_NONE;
+    }
+    return end(session,
+               is_version(frame->fields[0])
+                   ? "the PC says something that version 1 of the image's protocol does not have"
+                   : "the image speaks another version of its protocol than this worker, which speaks "
+                     "version " QUOTED(PROOF_VERSION));
+}
+
+proof_event_e proof_feed(proof_session_t *session, const char **bytes, apr_size_t *length)
+{
+    proof_event_e event = PROOF_NONE;
+    frame_t frame;
+
+    while (*length > 0 && event == PROOF_NONE) {
+        int whole = frame_take(&session->reader, **bytes, &frame);
+
+        (*bytes)++;
+        (*length)--;
+        if (whole) {
+            /* OpenSSL's errors of ours must not be taken for those of a TLS connection of this thread */
+            ERR_set_mark();
+            event = obey(session, &frame);
+            ERR_pop_to_mark();
+        }
+    }
+    return event;
+}
+
+/* ---- writing --------------------------------------------------------------------------------------------
+ */
+
+/* T, over both sides' words. */
+static int make_transcript(proof_session_t *session, const unsigned char *nonce, const unsigned char *key)
+{
+    proof_words_t words;
+
+    proof_words_begin(&words, "amtunlock-proof-1 transcript");
+    proof_words_add_id(&words, session->system_id);
+    proof_words_add(&words, session->image_nonce, PROOF_BYTES);
+    proof_words_add(&words, session->image_key, PROOF_BYTES);
+    proof_words_add(&words, nonce, PROOF_BYTES);
+    proof_words_add(&words, key, PROOF_BYTES);
+    return proof_hash(&words, session->transcript);
+}
+
+static const char *write_seal(proof_session_t *session, const unsigned char *nonce, const unsigned char *key,
+                              const unsigned char *sealed, apr_size_t length)
+{
+    const char *body =
+        apr_pstrcat(session->pool, "1,seal,", apr_pescape_hex(session->pool, nonce, PROOF_BYTES, 0), ",",
+                    apr_pescape_hex(session->pool, key, PROOF_BYTES, 0), ",",
+                    apr_pescape_hex(session->pool, sealed, length, 0), NULL);
+
+    return frame_write(body, session->pool);
+}
+
+/* NULL, or what is wrong. */
+static const char *seal(proof_session_t *session, EVP_PKEY *own, const unsigned char *key,
+                        const char *passphrase, const char **line)
+{
+    unsigned char nonce[PROOF_BYTES], sealed[PROOF_SEALED_MAX];
+    hidden_t *hidden = session->hidden;
+    apr_size_t length;
+
+    if (!own || RAND_bytes(nonce, PROOF_BYTES) != 1 || !make_transcript(session, nonce, key)) {
+        return "OpenSSL could not make a key for the seal";
+    }
+    if (!proof_agree(own, session->image_key, hidden->s, session->transcript, &hidden->keys)) {
+        return "the image's public key is one that makes no secret, or no memory for secrets is left";
+    }
+    length = proof_seal_bytes(hidden->keys.seal, session->transcript, passphrase, strlen(passphrase), sealed);
+    OPENSSL_cleanse(hidden->keys.seal, PROOF_BYTES);
+    *line = length ? write_seal(session, nonce, key, sealed, length) : NULL;
+    return *line ? NULL : "OpenSSL could not seal the passphrase";
+}
+
+static const char *seal_for_image(proof_session_t *session, const char *passphrase, const char **line)
+{
+    unsigned char key[PROOF_BYTES];
+    size_t length = strlen(passphrase);
+    EVP_PKEY *own;
+    const char *error;
+
+    if (length < 1 || length > PROOF_PASSPHRASE_MAX) {
+        return "the passphrase is empty or longer than " QUOTED(PROOF_PASSPHRASE_MAX) " bytes";
+    }
+    own = proof_key_pair(key);
+    error = seal(session, own, key, passphrase, line);
+    EVP_PKEY_free(own);
+    return error;
+}
+
+const char *proof_seal(proof_session_t *session, const char *passphrase, const char **line)
+{
+    const char *error;
+
+    *line = NULL;
+    if (session->state != GREETED) {
+        return session->state == WAITING ? "the image has not said hello: there is nobody to seal for"
+                                         : "this session has had its one passphrase, or is over";
+    }
+    ERR_set_mark();
+    error = seal_for_image(session, passphrase, line);
+    ERR_pop_to_mark();
+    if (error) {
+        end(session, error);
+        return session->text;
+    }
+    session->state = SEALED;
+    return NULL;
+}
+
+const char *proof_acknowledge(const proof_session_t *session)
+{
+    return session->acknowledgement;
+}

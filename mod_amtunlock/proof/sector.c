@@ -1,0 +1,164 @@
+/* The sector that is overlaid for each session, and where it belongs in an image file. */
+#include "proof/sector.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_errno.h>
+#include <apr_strings.h>
+#include <openssl/evp.h>
+
+#include "proof/keys.h"
+#include "proof/proof.h"
+
+#define MARKER "amtunlock proof sector 0b6a4e0d-5c51-4c43-9d0e-2f6f1a7c3b95 v1.\n"
+#define READ_SECTORS 64
+
+enum {
+    AT_VERSION = sizeof(MARKER) - 1,
+    AT_SESSION,
+    AT_ID_LENGTH,
+    AT_S = AT_ID_LENGTH + 2,
+    AT_ID = AT_S + PROOF_BYTES,
+    AT_HASH = PROOF_SECTOR - PROOF_BYTES
+};
+_Static_assert(AT_VERSION == 64 && AT_ID == 100 && AT_HASH == 2016, "places as README.md gives them");
+
+static const char *sentence(const char *file, const char *what, int number, apr_pool_t *pool)
+{
+    char text[160];
+
+    return apr_psprintf(pool, "%s: %s: %s", file, what,
+                        apr_strerror(APR_FROM_OS_ERROR(number), text, sizeof(text)));
+}
+
+static int hash_of(const unsigned char *sector, unsigned char hash[PROOF_BYTES])
+{
+    return EVP_Digest(sector, AT_HASH, hash, NULL, EVP_sha256(), NULL) == 1;
+}
+
+int sector_write(unsigned char sector[], const unsigned char s[], const char *system_id)
+{
+    apr_size_t length = strlen(system_id);
+
+    memset(sector, 0, PROOF_SECTOR);
+    memcpy(sector, MARKER, AT_VERSION);
+    sector[AT_VERSION] = PROOF_VERSION;
+    sector[AT_SESSION] = 1;
+    sector[AT_ID_LENGTH] = (unsigned char)length;
+    memcpy(sector + AT_S, s, PROOF_BYTES);
+    memcpy(sector + AT_ID, system_id, length + 1); /* its end is one of the zeros that follow */
+    return hash_of(sector, sector + AT_HASH);
+}
+
+/* ---- finding it -----------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    const char *file;
+    int count; /* of placeholders */
+    apr_uint32_t lba, second;
+    int version; /* of the last */
+    apr_pool_t *pool;
+} search_t;
+
+/* A placeholder of any version: bytes behind the version's are its own business, but it is no session's. */
+static int is_placeholder(const unsigned char *sector)
+{
+    unsigned char hash[PROOF_BYTES];
+
+    return memcmp(sector, MARKER, AT_VERSION) == 0 && sector[AT_SESSION] == 0 && hash_of(sector, hash) &&
+           memcmp(hash, sector + AT_HASH, PROOF_BYTES) == 0;
+}
+
+static void look_at(search_t *search, const unsigned char *sector, apr_uint32_t lba)
+{
+    if (!is_placeholder(sector)) {
+        return;
+    }
+    if (search->count++ == 0) {
+        search->lba = lba;
+        search->version = sector[AT_VERSION];
+    }
+    else {
+        search->second = lba;
+    }
+}
+
+/* NULL, or what is wrong; a file that is no whole number of sectors ends with its last whole one. */
+static const char *look_through(search_t *search, int fd)
+{
+    unsigned char *bytes = malloc((size_t)READ_SECTORS * PROOF_SECTOR);
+    apr_uint32_t lba = 0;
+    size_t have = 0;
+    ssize_t count;
+
+    while (bytes && ((count = read(fd, bytes + have, (size_t)READ_SECTORS * PROOF_SECTOR - have)) > 0 ||
+                     (count < 0 && errno == EINTR))) {
+        size_t whole;
+
+        have += count > 0 ? (size_t)count : 0;
+        whole = have / PROOF_SECTOR;
+        for (size_t i = 0; i < whole; i++) {
+            look_at(search, bytes + i * PROOF_SECTOR, lba++);
+        }
+        have -= whole * PROOF_SECTOR;
+        memmove(bytes, bytes + whole * PROOF_SECTOR, have);
+    }
+    if (!bytes || count < 0) {
+        int number = errno;
+
+        free(bytes);
+        return sentence(search->file, "cannot be read", number, search->pool);
+    }
+    free(bytes);
+    return NULL;
+}
+
+static const char *judge(const search_t *search)
+{
+    if (search->count == 0) {
+        return apr_psprintf(
+            search->pool,
+            "%s: holds no placeholder for the proof, so no PC booted from it could be trusted "
+            "with a passphrase: build the image with one",
+            search->file);
+    }
+    if (search->count > 1) {
+        return apr_psprintf(search->pool,
+                            "%s: holds %d placeholders for the proof, among them sectors %u and %u: build it "
+                            "with one",
+                            search->file, search->count, search->lba, search->second);
+    }
+    if (search->version != PROOF_VERSION) {
+        return apr_psprintf(search->pool,
+                            "%s: is an image for version %d of the proof, and this worker speaks version %d",
+                            search->file, search->version, PROOF_VERSION);
+    }
+    return NULL;
+}
+
+/* O_NONBLOCK: a pipe in the file's place must not hold us. */
+const char *proof_find_sector(const char *file, apr_uint32_t *lba, apr_pool_t *pool)
+{
+    search_t search = {.file = file, .pool = pool};
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat info;
+    const char *error;
+
+    if (fd < 0) {
+        return sentence(file, "cannot be opened", errno, pool);
+    }
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        close(fd);
+        return apr_psprintf(pool, "%s: is not a regular file", file);
+    }
+    error = look_through(&search, fd);
+    close(fd);
+    *lba = search.lba;
+    return error ? error : judge(&search);
+}

@@ -1,0 +1,30 @@
+/* A session of the worker's side, and the PC that was booted through it: for the tests of the proof. */
+#ifndef AMTUNLOCK_TESTS_PROOF_FIXTURE_H
+#define AMTUNLOCK_TESTS_PROOF_FIXTURE_H
+
+#include "proof/proof.h"
+#include "proof_peer.h"
+
+#define SYSTEM "pc1.example.com"
+#define PASSPHRASE "correct horse battery staple"
+
+typedef struct {
+    apr_pool_t *pool;
+    proof_session_t *session;
+    unsigned char sector[PROOF_SECTOR];
+    peer_t peer;
+} proof_fixture_t;
+
+int proof_fixture_setup(void **state);
+int proof_fixture_teardown(void **state);
+
+/* Another session, and another boot. */
+void begin(proof_fixture_t *fixture);
+/* The one event that all of a text makes; PROOF_NONE if none. */
+proof_event_e hear(const proof_fixture_t *fixture, const char *text);
+/* The line with PASSPHRASE sealed. */
+const char *seal_it(const proof_fixture_t *fixture);
+/* From the beginning as far as that the image has the passphrase. */
+void give_passphrase(proof_fixture_t *fixture);
+
+#endif

@@ -31,6 +31,12 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60); ends with "N passed, N failed"
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=fuzz fuzz-targets
 	@tests/fuzz/run --seconds $(FUZZ_SECONDS)
 
+.PHONY: bench
+bench: ## one job of 1,000 PCs: time, memory, CPU
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
+	@tests/bench/main_job
+
 .PHONY: compose-test
 compose-test: ## the same job between containers, with docker compose or podman-compose
 	@docker/compose-test

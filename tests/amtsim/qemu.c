@@ -179,7 +179,8 @@ static void take_line(const struct qemu *qemu, const json_t *line)
 
     if (error)
         complain(qemu, error);
-    if (text && *text) /* the human monitor only talks back when something is wrong */
+    /* of what it is asked here, the human monitor only confirms that a forwarding was removed */
+    if (text && *text && !strstr(text, "removed"))
         complain(qemu, text);
     if (strcmp(event_of_guest(line), "RESET") == 0)
         qemu->events->restarted(qemu->owner);

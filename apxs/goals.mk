@@ -74,6 +74,8 @@ install: all ## programs, module, configuration, unit file and documents
 	install -d '$(DESTDIR)$(docdir)/examples'
 	install -m 0644 README.md LICENSE '$(DESTDIR)$(docdir)'
 	install -m 0644 $(samples) '$(DESTDIR)$(docdir)/examples'
+	install -d '$(DESTDIR)$(datadir)'
+	install -m 0644 $(interface_texts) '$(DESTDIR)$(datadir)'
 	install -D -m 0644 conf/amtunlockd.service '$(DESTDIR)$(unitdir)/amtunlockd.service'
 	$(call keep,0644,conf/amtunlock.load,$(modsdir))
 	$(call keep,0644,conf/amtunlock.conf,$(modsdir))
@@ -84,7 +86,7 @@ install: all ## programs, module, configuration, unit file and documents
 uninstall: ## takes away what install brought, but no configuration
 	rm -f '$(DESTDIR)$(libexecdir)/mod_amtunlock.so' '$(DESTDIR)$(sbindir)/amtunlockd' \
 	    '$(DESTDIR)$(bindir)/amtunlock' '$(DESTDIR)$(unitdir)/amtunlockd.service'
-	rm -rf '$(DESTDIR)$(docdir)'
+	rm -rf '$(DESTDIR)$(docdir)' '$(DESTDIR)$(datadir)'
 
 .PHONY: clean
 clean: ## remove build/

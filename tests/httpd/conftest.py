@@ -66,6 +66,10 @@ PLACES = f"""
     AMTUnlockOperator "%{{REMOTE_USER}} == 'console@AMTU.TEST'"
 </Location>
 <Location /unpublished>{GSSAPI}</Location>
+<Location /wsman-schema>
+    SetHandler amtunlock-interface
+    Require all granted
+</Location>
 <Location /elsewhere>{GSSAPI}
     SetHandler none
 </Location>

@@ -3,9 +3,9 @@
 #
 #   apxs/packages.sh build|test|lint|fuzz ...
 #
-# Run by "make demo", "make test", "make lint" and "make fuzz". As root it installs; as an ordinary user it names what is missing
-# and fails. Daemons that come with a package are neither started nor enabled: what is installed here
-# serves a build or a test, which start their own on ports and in folders of their own.
+# Run by "make demo", "make test", "make lint" and "make fuzz". As root it installs; as an ordinary user it names
+# what is missing and fails. Daemons that come with a package are neither started nor enabled: what is installed
+# here serves a build or a test, which start their own on ports and in folders of their own.
 set -eu
 
 build="gcc make pkg-config libc6-dev apache2-bin apache2-dev libxml2-dev libhiredis-dev libcurl4-openssl-dev

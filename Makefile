@@ -16,6 +16,7 @@ bindir     ?= $(prefix)/bin
 libexecdir ?= $(HTTPD_LIBEXEC)
 datadir    ?= $(prefix)/share/amtunlock
 docdir     ?= $(prefix)/share/doc/amtunlock
+mandir     ?= $(prefix)/share/man
 unitdir    ?= /lib/systemd/system
 runstatedir ?= /run
 localstatedir ?= /var

@@ -3,14 +3,14 @@
 #
 #   apxs/packages.sh build|test|lint|fuzz ...
 #
-# Run by "make demo", "make test", "make lint" and "make fuzz". As root it installs; as an ordinary user it names what is missing
-# and fails. Daemons that come with a package are neither started nor enabled: what is installed here
-# serves a build or a test, which start their own on ports and in folders of their own.
+# Run by "make demo", "make test", "make lint" and "make fuzz". As root it installs; as an ordinary user it names
+# what is missing and fails. Daemons that come with a package are neither started nor enabled: what is installed
+# here serves a build or a test, which start their own on ports and in folders of their own.
 set -eu
 
 build="gcc make pkg-config libc6-dev apache2-bin apache2-dev libxml2-dev libhiredis-dev libcurl4-openssl-dev
        libevent-dev libssl-dev libjansson-dev libcsv-dev libinih-dev libkrb5-dev"
-test="$build libapache2-mod-auth-gssapi redis-server krb5-kdc krb5-admin-server krb5-user libcmocka-dev
+test="$build libapache2-mod-auth-gssapi gss-ntlmssp redis-server krb5-kdc krb5-admin-server krb5-user libcmocka-dev
       python3 python3-pytest curl openssl iproute2 procps"
 fuzz="$build clang libclang-rt-dev"
 lint="$build clang clang-format clang-tidy cppcheck shellcheck libcmocka-dev"

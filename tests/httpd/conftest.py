@@ -66,9 +66,17 @@ PLACES = f"""
     GssapiPublishMech On
     AMTUnlockScope * false
 </Location>
+<Location /operator>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockOperator "%{{REMOTE_USER}} == 'console@AMTU.TEST'"
+</Location>
 <Location /unpublished>{GSSAPI}</Location>
+<Location /elsewhere>{GSSAPI}
+    SetHandler none
+</Location>
 <Location /ntlm-only>{GSSAPI}
     GssapiPublishMech On
+    GssapiAllowedMech ntlmssp
     AMTUnlockMech ntlm
 </Location>
 """

@@ -265,7 +265,10 @@ class Httpd:
 
 
 def gss_ntlm():
-    """Whether GSS-API has an NTLM mechanism here (Debian's gss-ntlmssp)."""
+    """Whether GSS-API has an NTLM mechanism here (Debian's gss-ntlmssp); GSS_MECH_CONFIG names mechanisms elsewhere."""
+    elsewhere = os.environ.get("GSS_MECH_CONFIG")
+    if elsewhere:
+        return "ntlm" in Path(elsewhere).read_text()
     return any(Path("/etc/gss/mech.d").glob("*ntlm*")) if Path("/etc/gss/mech.d").is_dir() else False
 
 

@@ -53,7 +53,7 @@ if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
     trap 'exit 1' HUP INT TERM
 fi
-# A mask link keeps a unit from being enabled by the package; it is taken away again, leaving the unit off.
+# A package enables its daemon for the next start of the machine. What was not enabled before is switched off again.
 units="redis-server krb5-kdc krb5-admin-server apache2 apache-htcacheclean"
 enabled_before=
 for unit in $units; do

@@ -15,14 +15,14 @@ ServerName localhost
 {identity}
 {modules}
 SSLSessionCache shmcb:{root}/run/tls-sessions(512000)
-ErrorLog {root}/error.log
-LogLevel warn amtunlock:info
+ErrorLog {log}
+LogLevel warn
 {text}
 """
 
 
 def shipped(name, **replaced):
-    """The text of a shipped file with other texts put in; each must be there. A key's "__" stands for nothing."""
+    """The text of a shipped file with other texts put in; each must be there."""
     text = (CONF / name).read_text(encoding="utf-8")
     for old, new in replaced.items():
         assert old in text, old
@@ -40,6 +40,7 @@ class SecondHttpd:
         self.modules = modules
         self.text = text
         self.process = None
+        self.error_log = stack.places.log(f"{name}-error")
 
     def __enter__(self):
         places, www = self.stack.places, self.stack.places.roles["www-data"]
@@ -47,7 +48,7 @@ class SecondHttpd:
         places.folder(f"{self.name}/run", "www-data")
         modules = "\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in self.modules)
         config = places.write(self.root / "httpd.conf", SERVER.format(
-            root=self.root, modules=modules, text=self.text,
+            root=self.root, log=self.error_log, modules=modules, text=self.text,
             identity=f"User {www.httpd_name()}\nGroup {www.httpd_group()}" if www.uid is not None else ""))
         environment = {**self.stack.httpd.environment(), **sanitizer(places.program("mod_amtunlock.so"))}
         words = [PROGRAM, "-d", self.root, "-f", config]
@@ -56,11 +57,11 @@ class SecondHttpd:
         return self
 
     def wait(self, port):
-        await_answer(self.process, lambda: ports.connects(port), 15, self.root / "error.log")
+        await_answer(self.process, lambda: ports.connects(port), 15, self.error_log)
         return self
 
     def log(self):
-        return (self.root / "error.log").read_text(errors="replace")
+        return self.error_log.read_text(errors="replace")
 
     def __exit__(self, *exception):
         self.process.stop()

@@ -87,7 +87,7 @@ def test_scopes_hold_behind_the_edge(edge, stack):
 def test_nobody_is_stopped_at_the_edge(edge):
     answer = edge(None).send(soap.IDENTIFY, more=named(f"{kdc.CONSOLE}@{kdc.REALM}"))
     assert answer.status == 401
-    assert answer.headers["www-authenticate"] == "Negotiate"
+    assert answer.headers["www-authenticate"].startswith("Negotiate")
 
 
 def test_a_name_that_the_client_sent_is_gone(edge):

@@ -85,13 +85,13 @@ static const char *check_file(const audit_t *audit, int fd, struct stat *info)
     return NULL;
 }
 
-/* O_NONBLOCK: a pipe in the file's place must not hold us. */
-static const char *open_file(const audit_t *audit, int *fd, struct stat *info)
+/* `create` is O_CREAT or 0. O_NONBLOCK: a pipe in the file's place must not hold us. */
+static const char *open_file(const audit_t *audit, int create, int *fd, struct stat *info)
 {
     const char *error;
 
     *fd =
-        open(audit->file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+        open(audit->file, O_RDWR | create | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     if (*fd < 0) {
         return sentence(audit, "cannot be opened", errno);
     }
@@ -159,12 +159,29 @@ static const char *record_torn(audit_t *audit, const char *bytes, apr_size_t len
     return audit_commit(audit, &error) == APR_SUCCESS ? NULL : apr_pstrdup(audit->pool, error);
 }
 
-/* True if these bytes are how a record begins, as far as they go. */
-static int may_be_record(const char *bytes, apr_size_t length)
-{
-    static const char begin[] = "{\"n\":1,";
+static const char *resume(audit_t *audit);
+static apr_status_t cleanup(void *data);
 
-    return memcmp(bytes, begin, length < sizeof(begin) - 1 ? length : sizeof(begin) - 1) == 0;
+/* A file without records goes on where the one ended that was rotated away, also if no worker ran meanwhile.
+ * That one is opened as if it were ours: nobody else may write it any more, and a torn line gets its record
+ * there. */
+static const char *continue_rotated(audit_t *audit)
+{
+    audit_t before = {.pool = audit->pool, .fd = -1};
+    struct stat info = {0};
+    const char *error = audit_find_rotated(audit->file, &before.file, audit->pool);
+
+    if (error || !before.file) {
+        return error;
+    }
+    error = open_file(&before, 0, &before.fd, &info);
+    if (!error) {
+        before.size = info.st_size;
+        error = resume(&before);
+    }
+    audit->head = audit->next = before.head;
+    cleanup(&before);
+    return error;
 }
 
 /* Finds the place in the chain where the file ends. */
@@ -176,7 +193,7 @@ static const char *take_tail(audit_t *audit, const char *tail, apr_size_t length
     audit_record_t record;
     const char *fault;
 
-    if (!line && (audit->size > (apr_off_t)length || !may_be_record(tail, length))) {
+    if (!line && (audit->size > (apr_off_t)length || !audit_begins_like_record(tail, length))) {
         return apr_psprintf(audit->pool,
                             "%s: holds something else than a record; move it away or name another file",
                             audit->file);
@@ -189,6 +206,12 @@ static const char *take_tail(audit_t *audit, const char *tail, apr_size_t length
         }
         audit->head = audit->next = record.head;
         torn = (apr_size_t)(tail + length - (end + 1));
+    }
+    else {
+        fault = continue_rotated(audit);
+        if (fault) {
+            return fault;
+        }
     }
     if (torn == 0) {
         return NULL;
@@ -235,7 +258,7 @@ const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool)
     audit_head_none(&made->next);
     apr_pool_cleanup_register(pool, made, cleanup, apr_pool_cleanup_null);
 
-    error = open_file(made, &made->fd, &info);
+    error = open_file(made, O_CREAT, &made->fd, &info);
     if (!error) {
         made->size = info.st_size;
         error = resume(made);
@@ -391,7 +414,7 @@ const char *audit_reopen(audit_t *audit)
     if (is_still_there(audit)) {
         return NULL;
     }
-    error = open_file(audit, &fd, &info);
+    error = open_file(audit, O_CREAT, &fd, &info);
     if (error) {
         return error;
     }

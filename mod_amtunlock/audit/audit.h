@@ -14,8 +14,10 @@
 typedef struct audit_t audit_t;
 
 /* Opens or creates `file` (0600), checks its last line and goes on from there. A torn last line (the power
- * went) is kept, and a record {"event":"torn","bytes":...,"sha256":...} behind it says so. NULL on success,
- * or the sentence that says what is wrong. The file is closed with `pool`. */
+ * went) is kept, and a record {"event":"torn","bytes":...,"sha256":...} behind it says so. A new or empty
+ * file goes on where the newest file beside it ended that is named like it with '.' or '-' and anything
+ * behind it, as rotations name them (not compressed ones: their records cannot be read). NULL on success, or
+ * the sentence that says what is wrong. The file is closed with `pool`. */
 const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool);
 
 /* Adds one record; `event` is what happened, `fields` a JSON object (its reference is taken, also on

@@ -97,6 +97,13 @@ static int is_hash(const char *text)
     return strspn(text, "0123456789abcdef") >= AUDIT_HASH_DIGITS;
 }
 
+int audit_begins_like_record(const char *bytes, apr_size_t length)
+{
+    static const char begin[] = "{\"n\":";
+
+    return memcmp(bytes, begin, length < sizeof(begin) - 1 ? length : sizeof(begin) - 1) == 0;
+}
+
 int audit_record_is_whole(const char *line, apr_size_t length)
 {
     const char *suffix = line + length - SUFFIX_LENGTH;

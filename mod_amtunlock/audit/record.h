@@ -26,6 +26,8 @@ int audit_sha256(const char *bytes, apr_size_t length, char digits[AUDIT_HASH_DI
  * cannot be made: names taken twice, too long, no memory; *head is as before. */
 char *audit_record_format(audit_head_t *head, const char *event, json_t *fields, apr_size_t *length);
 
+/* True if these bytes are how a record begins, as far as they go. */
+int audit_begins_like_record(const char *bytes, apr_size_t length);
 /* True if the line has the form of a record's end: what is torn has not. `length` is without the line end. */
 int audit_record_is_whole(const char *line, apr_size_t length);
 
@@ -39,5 +41,10 @@ typedef struct {
 
 /* Reads a whole line (without its end) and checks its hash. NULL, or what is wrong with it. */
 const char *audit_record_parse(const char *line, apr_size_t length, audit_record_t *record);
+
+/* The file that `file` was before it was rotated: of those beside it, named as it with '.' or '-' and
+ * anything behind it, the one whose first record has the highest number; *newest is NULL if there is none.
+ * NULL, or the sentence that says what is wrong. */
+const char *audit_find_rotated(const char *file, const char **newest, apr_pool_t *pool);
 
 #endif

@@ -99,7 +99,7 @@ static const wsman_fault_t *list_kind(wsman_request_t *request, const kind_t *ki
         APR_ARRAY_PUSH(all, const char *) =
             apr_pstrcat(request->pool, mark, APR_ARRAY_IDX(items, i, const char *), NULL);
     }
-    return fault;
+    return fault; /* cppcheck-suppress returnDanglingLifetime ; it is not what `items` points to */
 }
 
 static const wsman_fault_t *list(wsman_request_t *request, const char *resource_uri,

@@ -1,0 +1,120 @@
+/* The files that were moved away from the record's name: which of them it was last. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_file_info.h>
+#include <apr_strings.h>
+
+#include "audit/record.h"
+
+static const char *sentence(const char *file, const char *what, apr_status_t rv, apr_pool_t *pool)
+{
+    char text[160];
+
+    return apr_psprintf(pool, "%s: %s: %s", file, what, apr_strerror(rv, text, sizeof(text)));
+}
+
+/* Reads what a first line can be long; -1 and errno on failure. Anything but a regular file is empty. */
+static ssize_t read_beginning(int fd, char *bytes)
+{
+    struct stat info;
+    ssize_t length = 0, count = 1;
+
+    if (fstat(fd, &info) != 0) {
+        return -1;
+    }
+    while (S_ISREG(info.st_mode) && count > 0 && length < AUDIT_LINE_MAX) {
+        count = read(fd, bytes + length, (size_t)(AUDIT_LINE_MAX - length));
+        length += count > 0 ? count : 0;
+    }
+    return count < 0 ? -1 : length;
+}
+
+/* As read_beginning(). */
+static ssize_t read_file(const char *file, char *bytes)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    ssize_t length = fd >= 0 ? read_beginning(fd, bytes) : -1;
+    int number = errno;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    errno = number;
+    return length < 0 && number == ELOOP ? 0 : length; /* a link is nobody's record */
+}
+
+/* NULL and the number of the first record, 0 if the file is no record at all; or what is wrong. */
+static const char *first_count(const char *file, apr_uint64_t *count, apr_pool_t *pool)
+{
+    char *bytes = apr_palloc(pool, AUDIT_LINE_MAX);
+    ssize_t length = read_file(file, bytes);
+    const char *end, *fault = NULL;
+    audit_record_t record;
+
+    *count = 0;
+    if (length < 0) {
+        return sentence(file, "may be the record before this one, but cannot be read",
+                        APR_FROM_OS_ERROR(errno), pool);
+    }
+    end = memchr(bytes, '\n', (size_t)length);
+    if (!end || !audit_begins_like_record(bytes, (apr_size_t)length)) {
+        return NULL;
+    }
+    fault = audit_record_parse(bytes, (apr_size_t)(end - bytes), &record);
+    *count = record.head.count;
+    return fault ? apr_psprintf(pool, "%s: its first record %s; keep the file, but elsewhere", file, fault)
+                 : NULL;
+}
+
+/* "audit.jsonl.1", "audit.jsonl-20300101": the name, and what a rotation puts behind it. */
+static int is_rotated(const char *name, const char *base)
+{
+    size_t length = strlen(base);
+
+    return strncmp(name, base, length) == 0 && (name[length] == '.' || name[length] == '-');
+}
+
+static const char *look_through(apr_dir_t *dir, const char *folder, const char *base, const char **newest,
+                                apr_pool_t *pool)
+{
+    apr_uint64_t count, most = 0;
+    apr_pool_t *file_pool;
+    apr_finfo_t info;
+    const char *error = NULL;
+
+    apr_pool_create(&file_pool, pool);
+    while (!error && apr_dir_read(&info, APR_FINFO_NAME, dir) == APR_SUCCESS) {
+        if (is_rotated(info.name, base)) {
+            apr_pool_clear(file_pool);
+            error = first_count(apr_pstrcat(file_pool, folder, info.name, NULL), &count, file_pool);
+            if (!error && count > most) {
+                most = count;
+                *newest = apr_pstrcat(pool, folder, info.name, NULL);
+            }
+        }
+    }
+    error = error ? apr_pstrdup(pool, error) : NULL;
+    apr_pool_destroy(file_pool);
+    return error;
+}
+
+const char *audit_find_rotated(const char *file, const char **newest, apr_pool_t *pool)
+{
+    const char *slash = strrchr(file, '/');
+    const char *folder = slash ? apr_pstrmemdup(pool, file, (apr_size_t)(slash - file) + 1) : "./";
+    const char *error;
+    apr_dir_t *dir;
+    apr_status_t rv = apr_dir_open(&dir, folder, pool);
+
+    *newest = NULL;
+    if (rv != APR_SUCCESS) {
+        return sentence(folder, "cannot be read", rv, pool);
+    }
+    error = look_through(dir, folder, slash ? slash + 1 : file, newest, pool);
+    apr_dir_close(dir);
+    return error;
+}

@@ -4,6 +4,7 @@
 #include "fleet.h"
 #include "http.h"
 #include "ider.h"
+#include "image.h"
 #include "listen.h"
 #include "log.h"
 #include "negotiate.h"
@@ -119,6 +120,7 @@ static void on_os_up(struct pc *pc)
 static void on_boot(struct pc *pc)
 {
     bios_stop(pc);
+    image_stop(pc);
     ider_host_reset(pc);
     prompt_boot(pc);
 }
@@ -126,6 +128,7 @@ static void on_boot(struct pc *pc)
 static void on_power_gone(struct pc *pc)
 {
     bios_stop(pc);
+    image_stop(pc);
     prompt_stop(pc);
 }
 
@@ -134,6 +137,7 @@ static void stop_pcs(struct fleet *fleet)
     for (unsigned i = 0; i < fleet->count; i++) {
         probe_close(&fleet->pcs[i]);
         bios_stop(&fleet->pcs[i]);
+        image_stop(&fleet->pcs[i]);
         prompt_free(&fleet->pcs[i]);
     }
 }
@@ -156,6 +160,7 @@ static int run(struct event_base *base, struct options *options)
     probe_setup(base);
     prompt_setup(base);
     bios_setup(base);
+    image_setup(base);
     http_setup(base);
     redirection_setup(base);
     failure = open_everything(base, &fleet, options) || serve(base);

@@ -2,6 +2,7 @@
 
 import csv
 
+from . import image
 from .httpd import GROUPS
 from .process import pids_with_argument
 
@@ -26,7 +27,7 @@ slots = {slots}
 auth = {auth}
 tls = {tls}
 boot-timeout = {boot_timeout}
-"""
+{image}"""
 
 
 class Worker:
@@ -71,8 +72,15 @@ class Worker:
         self.places.write(self.config, CONFIGURATION.format(
             redis=self.redis.socket, password=password, inventory=self.inventory, secrets=secrets,
             ca=ca, folder=self.folder, threads=self.options.threads, slots=max(2000, self.options.systems),
-            auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout), role)
+            auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout,
+            image=self._image()), role)
         self.places.link(f"{self.name}.log", self.log)
+
+    def _image(self):
+        """The line of the group's settings, where there are PCs that boot an image."""
+        if self.options.method not in ("image", "mix"):
+            return ""
+        return f"image = {image.make(self.folder / 'image.iso')}\n"
 
     def write_inventory(self, systems):
         """systems.csv for these rows of the fleet; the groups take turns, so that scopes can be told apart."""

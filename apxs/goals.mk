@@ -37,6 +37,13 @@ bench: ## one job of 1,000 PCs: time, memory, CPU
 	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
 	@tests/bench/main_job
 
+.PHONY: realdisk
+realdisk: ## unlock a real Debian on an encrypted disk, under QEMU (as root; minutes)
+	@[ "$$(id -u)" -eq 0 ] || { echo 'make realdisk: only root can make the disk (debootstrap)' >&2; exit 1; }
+	@apxs/packages.sh realdisk
+	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
+	@tests/realdisk/run
+
 .PHONY: compose-test
 compose-test: ## the same job between containers, with docker compose or podman-compose
 	@docker/compose-test

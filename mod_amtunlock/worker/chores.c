@@ -50,7 +50,10 @@ static void do_resolve(chore_t *chore)
         fail(chore, JOBS_REASON_UNREACHABLE, "%s has no address: %s", name, gai_strerror(error));
 }
 
-static void do_login(chore_t *chore)
+/* What the two kinds of secrets have in common. */
+static void fetch(chore_t *chore, const char *what,
+                  apr_status_t (*get)(chore_t *chore, const secrets_subject_t *subject, const char **error,
+                                      apr_pool_t *pool))
 {
     const char *error = NULL;
     const secrets_subject_t subject = {
@@ -60,17 +63,42 @@ static void do_login(chore_t *chore)
         fail(chore, JOBS_REASON_INTERNAL, "out of memory");
         return;
     }
-    apr_status_t rv = secrets_amt_login(setup_secrets(chore->setup), &subject, &chore->login, &error, pool);
+    apr_status_t rv = get(chore, &subject, &error, pool);
     if (rv == APR_NOTFOUND)
-        fail(chore, JOBS_REASON_NO_SECRET, "no provider of secrets has an AMT login for %s", subject.fqdn);
+        fail(chore, JOBS_REASON_NO_SECRET, "no provider of secrets has %s for %s", what, subject.fqdn);
+    else if (rv != APR_SUCCESS && error != NULL)
+        fail(chore, JOBS_REASON_NO_SECRET, "%s", error);
     else if (rv != APR_SUCCESS)
-        fail(chore, JOBS_REASON_NO_SECRET, "%s", error ? error : "the AMT login could not be fetched");
+        fail(chore, JOBS_REASON_NO_SECRET, "%s could not be fetched", what);
     apr_pool_destroy(pool);
+}
+
+static apr_status_t get_login(chore_t *chore, const secrets_subject_t *subject, const char **error,
+                              apr_pool_t *pool)
+{
+    return secrets_amt_login(setup_secrets(chore->setup), subject, &chore->login, error, pool);
+}
+
+static void do_login(chore_t *chore)
+{
+    fetch(chore, "an AMT login", get_login);
+}
+
+static apr_status_t get_passphrase(chore_t *chore, const secrets_subject_t *subject, const char **error,
+                                   apr_pool_t *pool)
+{
+    return secrets_disk_passphrase(setup_secrets(chore->setup), subject, &chore->passphrase, error, pool);
+}
+
+static void do_passphrase(chore_t *chore)
+{
+    fetch(chore, "a passphrase", get_passphrase);
 }
 
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
-    static void (*const kinds[])(chore_t *) = {[CHORE_RESOLVE] = do_resolve, [CHORE_LOGIN] = do_login};
+    static void (*const kinds[])(chore_t *) = {
+        [CHORE_RESOLVE] = do_resolve, [CHORE_LOGIN] = do_login, [CHORE_PASSPHRASE] = do_passphrase};
     chore_t *chore = data;
     (void)thread;
     chore->reason = JOBS_REASON_NONE;

@@ -14,7 +14,7 @@
 typedef struct chores_t chores_t;
 typedef struct chore_t chore_t;
 
-typedef enum { CHORE_RESOLVE, CHORE_LOGIN } chore_kind_e;
+typedef enum { CHORE_RESOLVE, CHORE_LOGIN, CHORE_PASSPHRASE } chore_kind_e;
 
 /* Belongs to who pushes it; from push to done it is the chores' alone. */
 struct chore_t {
@@ -29,7 +29,9 @@ struct chore_t {
     jobs_reason_e reason;
     char text[UNLOCK_TEXT_MAX];
     char address[UNLOCK_ADDRESS_MAX], probe_address[UNLOCK_ADDRESS_MAX];
-    secrets_login_t login; /* of CHORE_LOGIN: who pushed gives it back, secrets_login_free() */
+    /* Who pushed gives these back. */
+    secrets_login_t login; /* of CHORE_LOGIN: secrets_login_free() */
+    char *passphrase;      /* of CHORE_PASSPHRASE: secrets_free() */
 };
 
 /* `threads` at most. */

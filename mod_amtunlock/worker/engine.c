@@ -58,6 +58,7 @@ static seat_t *make_seat(engine_t *engine, const jobs_task_t *task, setup_t *set
     seat->unlock.task = &seat->task;
     seat->unlock.system = system;
     seat->unlock.method = method_find(system->method);
+    seat->unlock.prompts = settings_prompts(setup_settings(setup), system->group->name);
     seat->unlock.pool = pool;
     return seat;
 }

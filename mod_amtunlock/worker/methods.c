@@ -2,10 +2,16 @@
 
 #include <apr_strings.h>
 
+#include "worker/steps.h"
+
 /* A method without a row is refused when the inventory is read (setup.c), so nothing is claimed that cannot
  * be carried out. */
 static const method_t methods[] = {
-    {INVENTORY_WAKE, .prepare = UNLOCK_CLEAR_BOOT, .resume = UNLOCK_POWER_ON, .evidence = UNLOCK_PROBE},
+    {INVENTORY_WAKE, .look = UNLOCK_READ_BOOT, .running = UNLOCK_OVER, .plan = unlock_plan_plain,
+     .evidence = UNLOCK_PROBE},
+    {INVENTORY_SOL, .look = UNLOCK_READ_CONSENT, .running = UNLOCK_LOOK_CONSOLE,
+     .plan = unlock_plan_redirection, .evidence = UNLOCK_PROMPT, .boot = AMT_START_SOL,
+     .sessions = AMT_REDIRECTION_SOL, .hear = steps_sol_hear},
 };
 
 #define METHODS ((int)(sizeof(methods) / sizeof(methods[0])))

@@ -6,9 +6,15 @@
 
 struct method_t {
     inventory_method_e method;
-    unlock_step_e prepare;  /* first step after the intent, for a PC that is off or hibernated */
-    unlock_step_e resume;   /* the same for one that is asleep: no boot, so no boot options */
-    unlock_step_e evidence; /* what follows once it runs */
+    unlock_step_e look;    /* what is looked at after the PC's identity */
+    unlock_step_e running; /* for a PC that runs and whose probe is closed; UNLOCK_OVER: it is left alone */
+    /* Makes the plan for a PC that is off or hibernated; returns the first step after the intent. */
+    unlock_step_e (*plan)(unlock_t *unlock);
+    unlock_step_e evidence; /* what follows once it runs, after a boot */
+    int boot;               /* AMT_START_*, set for its next start */
+    int sessions; /* state of the redirection service that admits those it needs; 0: it needs none */
+    /* Takes what the PC wrote to its console. NULL: no console is opened. */
+    void (*hear)(unlock_t *unlock, const char *bytes, apr_size_t length);
 };
 
 /* NULL: this worker cannot. */

@@ -102,7 +102,12 @@ static void port_login(unlock_t *unlock)
     push_chore(seat_of(unlock), CHORE_LOGIN);
 }
 
-/* The chore's results become the seat's, wanted or not: a login must be wiped either way. */
+static void port_passphrase(unlock_t *unlock)
+{
+    push_chore(seat_of(unlock), CHORE_PASSPHRASE);
+}
+
+/* The chore's results become the seat's, wanted or not: secrets must be wiped either way. */
 static void keep_results(seat_t *seat)
 {
     chore_t *chore = &seat->chore;
@@ -110,6 +115,11 @@ static void keep_results(seat_t *seat)
         seat->login = chore->login;
         memset(&chore->login, 0,
                sizeof(chore->login)); /* pointers only: the login itself is the seat's now */
+        return;
+    }
+    if (chore->kind == CHORE_PASSPHRASE) {
+        seat->passphrase = chore->passphrase;
+        chore->passphrase = NULL;
         return;
     }
     apr_cpystrn(seat->unlock.address, chore->address, sizeof(seat->unlock.address));
@@ -123,14 +133,23 @@ static void forget_login(seat_t *seat)
     memset(&seat->login, 0, sizeof(seat->login));
 }
 
+void seat_forget_passphrase(seat_t *seat)
+{
+    if (seat->passphrase != NULL)
+        secrets_free(seat->passphrase);
+    seat->passphrase = NULL;
+}
+
 void seat_chore_done(seat_t *seat)
 {
     seat->chore_out = 0;
     int wanted = seat->chore_wanted;
-    if (seat->chore.reason == JOBS_REASON_NONE && (wanted || seat->chore.kind == CHORE_LOGIN))
+    if (seat->chore.reason == JOBS_REASON_NONE && (wanted || seat->chore.kind != CHORE_RESOLVE))
         keep_results(seat);
     if (!wanted) {
-        forget_login(seat);
+        if (seat->chore.kind == CHORE_LOGIN)
+            forget_login(seat);
+        seat_forget_passphrase(seat);
         return;
     }
     seat->chore_wanted = 0;
@@ -151,15 +170,14 @@ static void port_probe(unlock_t *unlock, apr_interval_time_t timeout)
     probe_start(&seat->probe, seat->engine->base, unlock->probe_address, unlock->system->probe_port, timeout);
 }
 
-/* The device for this PC, made at its first call. */
-static apr_status_t need_device(seat_t *seat)
+amt_target_t seat_target(const seat_t *seat)
 {
     static const amt_tls_e kinds[] = {[INVENTORY_TLS_CA] = AMT_TLS_CA,
                                       [INVENTORY_TLS_PIN] = AMT_TLS_PIN,
                                       [INVENTORY_TLS_LEGACY] = AMT_TLS_LEGACY,
                                       [INVENTORY_TLS_NONE] = AMT_TLS_NONE};
     const inventory_system_t *system = seat->unlock.system;
-    const amt_target_t target = {
+    return (amt_target_t){
         .fqdn = system->fqdn,
         .address = seat->unlock.address,
         .tls = kinds[system->tls],
@@ -168,6 +186,12 @@ static apr_status_t need_device(seat_t *seat)
         .user = seat->login.user,
         .password = seat->login.password,
     };
+}
+
+/* The device for this PC, made at its first call. */
+static apr_status_t need_device(seat_t *seat)
+{
+    const amt_target_t target = seat_target(seat);
     if (seat->device != NULL)
         return APR_SUCCESS;
     return amt_device_create(&seat->device, seat->engine->loop, &target, seat->pool);
@@ -181,39 +205,97 @@ static void on_called(void *baton, const amt_result_t *result)
     unlock_call_answer(&seat->unlock, result);
 }
 
-/* The gate: asked right before the bytes of an act leave. */
-static int may_act(void *baton)
+int seat_may_act(void *baton)
 {
     const seat_t *seat = baton;
     return !seat->unlock.over && lease_holds(&seat->lease);
 }
 
+static void call_identity(seat_t *seat)
+{
+    amt_read_identity(seat->device, &seat->unlock.identity, on_called, seat);
+}
+
+static void call_consent(seat_t *seat)
+{
+    amt_read_consent(seat->device, &seat->unlock.consent, on_called, seat);
+}
+
+static void call_redirection(seat_t *seat)
+{
+    amt_read_redirection(seat->device, &seat->unlock.redirection, on_called, seat);
+}
+
+static void call_capabilities(seat_t *seat)
+{
+    amt_read_capabilities(seat->device, &seat->unlock.capabilities, on_called, seat);
+}
+
+static void call_boot(seat_t *seat)
+{
+    amt_read_boot(seat->device, &seat->unlock.boot, on_called, seat);
+}
+
+static void call_power(seat_t *seat)
+{
+    amt_read_power(seat->device, &seat->unlock.power, on_called, seat);
+}
+
+static void call_clear_boot(seat_t *seat)
+{
+    amt_clear_boot(seat->device, seat_may_act, seat, on_called, seat);
+}
+
+static void call_set_redirection(seat_t *seat)
+{
+    amt_set_redirection(seat->device, &seat->unlock.redirection_wanted, seat_may_act, seat, on_called, seat);
+}
+
+static void call_set_boot(seat_t *seat)
+{
+    amt_set_boot(seat->device, seat->unlock.plan.boot, seat_may_act, seat, on_called, seat);
+}
+
+static void call_power_on(seat_t *seat)
+{
+    amt_request_power(seat->device, seat->unlock.plan.power, seat_may_act, seat, on_called, seat);
+}
+
+/* Over WS-Man, or over a redirection session. */
+static const struct {
+    void (*call)(seat_t *seat);
+    int of_session;
+} calls[UNLOCK_CALLS] = {
+    [UNLOCK_CALL_IDENTITY] = {call_identity, 0},
+    [UNLOCK_CALL_CONSENT] = {call_consent, 0},
+    [UNLOCK_CALL_REDIRECTION] = {call_redirection, 0},
+    [UNLOCK_CALL_CAPABILITIES] = {call_capabilities, 0},
+    [UNLOCK_CALL_BOOT] = {call_boot, 0},
+    [UNLOCK_CALL_POWER] = {call_power, 0},
+    [UNLOCK_CALL_OPEN_CONSOLE] = {sessions_open_console, 1},
+    [UNLOCK_CALL_CLOSE] = {sessions_close, 1},
+    [UNLOCK_CALL_REDRAW] = {sessions_redraw, 1},
+    [UNLOCK_CALL_CLEAR_BOOT] = {call_clear_boot, 0},
+    [UNLOCK_CALL_SET_REDIRECTION] = {call_set_redirection, 0},
+    [UNLOCK_CALL_SET_BOOT] = {call_set_boot, 0},
+    [UNLOCK_CALL_POWER_ON] = {call_power_on, 0},
+    [UNLOCK_CALL_TYPE] = {sessions_type, 1},
+};
+
 static void port_call(unlock_t *unlock, unlock_call_e call)
 {
     seat_t *seat = seat_of(unlock);
+    if (calls[call].of_session) {
+        calls[call].call(seat);
+        return;
+    }
     if (need_device(seat) != APR_SUCCESS) {
         seat->device = NULL;
         log_error("AMTU0511", "no client for this PC could be made", "system", seat->task.sid);
         return; /* the step's time-out ends it */
     }
     seat->calling = 1;
-    switch (call) {
-    case UNLOCK_CALL_IDENTITY:
-        amt_read_identity(seat->device, &unlock->identity, on_called, seat);
-        break;
-    case UNLOCK_CALL_BOOT:
-        amt_read_boot(seat->device, &unlock->boot, on_called, seat);
-        break;
-    case UNLOCK_CALL_POWER:
-        amt_read_power(seat->device, &unlock->power, on_called, seat);
-        break;
-    case UNLOCK_CALL_CLEAR_BOOT:
-        amt_clear_boot(seat->device, may_act, seat, on_called, seat);
-        break;
-    case UNLOCK_CALL_POWER_ON:
-        amt_request_power(seat->device, 2, may_act, seat, on_called, seat);
-        break;
-    }
+    calls[call].call(seat);
 }
 
 /* ---- the store ----------------------------------------------------------------------------------------- */
@@ -287,6 +369,7 @@ static void port_stop(unlock_t *unlock)
     event_del(&seat->alarm);
     end_turn(seat);
     probe_stop(&seat->probe);
+    sessions_stop(seat);
     if (seat->calling)
         destroy_device(seat);
 }
@@ -294,8 +377,10 @@ static void port_stop(unlock_t *unlock)
 static void port_hang_up(unlock_t *unlock)
 {
     seat_t *seat = seat_of(unlock);
-    destroy_device(seat); /* first: it knows the login */
+    sessions_destroy(seat); /* first, as the device: they know the login */
+    destroy_device(seat);
     forget_login(seat);
+    seat_forget_passphrase(seat);
 }
 
 /* Freed from the loop, never from here: whoever ended the unlock still stands in its seat. */
@@ -312,6 +397,7 @@ void seat_begin(seat_t *seat)
     APR_RING_INSERT_TAIL(&seat->engine->seats, seat, seat_t, link);
     event_assign(&seat->alarm, seat->engine->base, -1, 0, on_alarm, seat);
     probe_init(&seat->probe, on_probed, seat);
+    sessions_init(seat);
     unlock_begin(&seat->unlock);
 }
 
@@ -340,6 +426,7 @@ void seats_free(engine_t *engine)
 const unlock_ports_t seat_ports = {
     .resolve = port_resolve,
     .login = port_login,
+    .passphrase = port_passphrase,
     .turn = port_turn,
     .probe = port_probe,
     .call = port_call,

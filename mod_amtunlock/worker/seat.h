@@ -10,6 +10,7 @@
 #include <apr_thread_proc.h>
 #include <event2/event_struct.h>
 
+#include "amt/redirection/sol.h"
 #include "worker/engine.h"
 #include "worker/probe.h"
 #include "worker/waker.h"
@@ -27,6 +28,9 @@ typedef struct {
 /* A turn to connect: not asked for, waiting, had. */
 typedef enum { TURN_NONE, TURN_WAITING, TURN_HAD } turn_e;
 
+/* What the unlock waits for from a session. */
+typedef enum { SESSION_OPENING, SESSION_OPEN, SESSION_CLOSING } session_use_e;
+
 struct seat_t {
     unlock_t unlock; /* first: a port finds its seat by it */
     engine_t *engine;
@@ -39,8 +43,13 @@ struct seat_t {
     apr_time_t turn_until; /* a turn that is had ends then by itself */
     struct event alarm;
     probe_t probe;
+    struct event typed; /* answers what was typed, from the loop */
+    amt_status_e typed_status;
     amt_device_t *device;
+    amt_sol_t *sol; /* opening, open or closing; NULL: none */
+    session_use_e sol_use;
     secrets_login_t login;
+    char *passphrase;
     lease_t lease;
     store_request_t request;
     chore_t chore;
@@ -74,6 +83,27 @@ struct engine_t {
 };
 
 extern const unlock_ports_t seat_ports;
+
+/* ---- sessions.c: the redirection sessions behind the ports -----------------------------------------------
+ */
+
+void sessions_init(seat_t *seat);
+/* Each is answered by unlock_call_answer(), from the loop. */
+void sessions_open_console(seat_t *seat);
+void sessions_close(seat_t *seat);
+void sessions_redraw(seat_t *seat);
+void sessions_type(seat_t *seat);
+/* What is opening, closing or being typed ends without an answer. */
+void sessions_stop(seat_t *seat);
+/* All of them, at once. */
+void sessions_destroy(seat_t *seat);
+
+/* How this PC is reached, with the login that is in hand. */
+amt_target_t seat_target(const seat_t *seat);
+/* The gate: asked right before the bytes of an act leave. */
+int seat_may_act(void *seat);
+/* Wipes it. */
+void seat_forget_passphrase(seat_t *seat);
 
 /* Posts mail of the seat to its engine; any thread that has something of the seat. */
 void seat_post(seat_t *seat, mail_kind_e kind);

@@ -20,6 +20,14 @@
 /* libinih cuts longer section names silently; the reader below refuses them first. */
 #define SECTION_MAX 48
 
+/* A group, with what the inventory need not know of it. */
+typedef struct {
+    inventory_group_t inventory;                    /* first: settings_t's groups point to it */
+    apr_array_header_t *prompt, *success, *failure; /* const char *; NULL: no lines */
+    const char *redraw;                             /* as written; NULL: no line */
+    prompts_t prompts;
+} group_t;
+
 /* One reading of a file. */
 typedef struct {
     apr_file_t *file;
@@ -37,7 +45,7 @@ typedef struct settings_key_t settings_key_t;
 typedef const char *(*take_fn)(reading_t *reading, const settings_key_t *key, const char *value, void *field);
 
 struct settings_key_t {
-    const char *section; /* GROUP_PREFIX: any group, and offset counts in inventory_group_t */
+    const char *section; /* GROUP_PREFIX: any group, and offset counts in group_t */
     const char *name;
     take_fn take;
     size_t offset;
@@ -162,10 +170,22 @@ static const char *take_cell(reading_t *reading, const settings_key_t *key, cons
     return take_text(reading, key, value, field);
 }
 
+static const char *take_pattern(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    apr_array_header_t **patterns = field;
+    if (value[0] == '\0')
+        return apr_psprintf(reading->pool, "%s has no pattern; leave the line out to have those built in",
+                            key->name);
+    if (*patterns == NULL)
+        *patterns = apr_array_make(reading->pool, 4, sizeof(const char *));
+    APR_ARRAY_PUSH(*patterns, const char *) = apr_pstrdup(reading->pool, value);
+    return NULL;
+}
+
 /* ---- the table ----------------------------------------------------------------------------------------- */
 
 #define IN_SETTINGS(member) offsetof(settings_t, member)
-#define IN_GROUP(member) offsetof(inventory_group_t, member)
+#define IN_GROUP(member) offsetof(group_t, member)
 
 static const settings_key_t keys[] = {
     {"redis", "address", take_address, IN_SETTINGS(redis_address), 0, 0, 0},
@@ -181,12 +201,16 @@ static const settings_key_t keys[] = {
     {"worker", "threads", take_number, IN_SETTINGS(threads), 0, 64, 0},
     {"worker", "slots", take_number, IN_SETTINGS(slots), 1, 20000, 0},
     {"worker", "connects", take_number, IN_SETTINGS(connects), 1, 10000, 0},
-    {GROUP_PREFIX, "method", take_cell, IN_GROUP(method), 0, 0, 0},
-    {GROUP_PREFIX, "auth", take_cell, IN_GROUP(auth), 0, 0, 0},
-    {GROUP_PREFIX, "tls", take_cell, IN_GROUP(tls), 0, 0, 0},
-    {GROUP_PREFIX, "probe", take_cell, IN_GROUP(probe), 0, 0, 0},
-    {GROUP_PREFIX, "boot-timeout", take_seconds, IN_GROUP(boot_timeout), 5, 7200, 0},
-    {GROUP_PREFIX, "reset-running", take_yes_no, IN_GROUP(reset_running), 0, 0, 0},
+    {GROUP_PREFIX, "method", take_cell, IN_GROUP(inventory.method), 0, 0, 0},
+    {GROUP_PREFIX, "auth", take_cell, IN_GROUP(inventory.auth), 0, 0, 0},
+    {GROUP_PREFIX, "tls", take_cell, IN_GROUP(inventory.tls), 0, 0, 0},
+    {GROUP_PREFIX, "probe", take_cell, IN_GROUP(inventory.probe), 0, 0, 0},
+    {GROUP_PREFIX, "boot-timeout", take_seconds, IN_GROUP(inventory.boot_timeout), 5, 7200, 0},
+    {GROUP_PREFIX, "reset-running", take_yes_no, IN_GROUP(inventory.reset_running), 0, 0, 0},
+    {GROUP_PREFIX, "prompt", take_pattern, IN_GROUP(prompt), 0, 0, 1},
+    {GROUP_PREFIX, "success", take_pattern, IN_GROUP(success), 0, 0, 1},
+    {GROUP_PREFIX, "failure", take_pattern, IN_GROUP(failure), 0, 0, 1},
+    {GROUP_PREFIX, "redraw", take_text, IN_GROUP(redraw), 0, 0, 0},
 };
 
 static int is_group(const char *section)
@@ -214,16 +238,16 @@ static const settings_key_t *find_key(const char *section, const char *name, int
 
 /* ---- groups -------------------------------------------------------------------------------------------- */
 
-static inventory_group_t *group_of(reading_t *reading, const char *name)
+static group_t *group_of(reading_t *reading, const char *name)
 {
-    inventory_group_t *group = apr_hash_get(reading->settings->groups, name, APR_HASH_KEY_STRING);
+    group_t *group = apr_hash_get(reading->settings->groups, name, APR_HASH_KEY_STRING);
     if (group != NULL)
         return group;
     group = apr_pcalloc(reading->pool, sizeof(*group));
-    group->name = apr_pstrdup(reading->pool, name);
-    group->boot_timeout = NOT_SET;
-    group->reset_running = NOT_SET;
-    apr_hash_set(reading->settings->groups, group->name, APR_HASH_KEY_STRING, group);
+    group->inventory.name = apr_pstrdup(reading->pool, name);
+    group->inventory.boot_timeout = NOT_SET;
+    group->inventory.reset_running = NOT_SET;
+    apr_hash_set(reading->settings->groups, group->inventory.name, APR_HASH_KEY_STRING, group);
     return group;
 }
 
@@ -236,22 +260,41 @@ static int is_group_name(const char *name)
     return *name != '\0';
 }
 
-/* Texts stay NULL where a group has none (the inventory looks into "default" itself); numbers are filled
- * here. */
-static void complete_groups(settings_t *settings, apr_pool_t *pool)
+static void complete_group(reading_t *reading, group_t *group, const group_t *standard)
 {
-    inventory_group_t *standard = apr_hash_get(settings->groups, "default", APR_HASH_KEY_STRING);
-    if (standard->boot_timeout == NOT_SET)
-        standard->boot_timeout = apr_time_from_sec(600);
-    if (standard->reset_running == NOT_SET)
-        standard->reset_running = 0;
-    for (apr_hash_index_t *i = apr_hash_first(pool, settings->groups); i; i = apr_hash_next(i)) {
-        inventory_group_t *group = apr_hash_this_val(i);
-        if (group->boot_timeout == NOT_SET)
-            group->boot_timeout = standard->boot_timeout;
-        if (group->reset_running == NOT_SET)
-            group->reset_running = standard->reset_running;
-    }
+    if (group->inventory.boot_timeout == NOT_SET)
+        group->inventory.boot_timeout = standard->inventory.boot_timeout;
+    if (group->inventory.reset_running == NOT_SET)
+        group->inventory.reset_running = standard->inventory.reset_running;
+    const prompts_texts_t texts = {.prompt = group->prompt ? group->prompt : standard->prompt,
+                                   .success = group->success ? group->success : standard->success,
+                                   .failure = group->failure ? group->failure : standard->failure,
+                                   .redraw = group->redraw ? group->redraw : standard->redraw};
+    const char *error = prompts_make(&group->prompts, &texts, reading->pool);
+    if (error != NULL)
+        problem(reading, 0, apr_psprintf(reading->pool, "[group %s]: %s", group->inventory.name, error));
+}
+
+/* Texts of the inventory stay NULL where a group has none (it looks into "default" itself); the rest is
+ * filled here. */
+static void complete_groups(reading_t *reading)
+{
+    apr_hash_t *groups = reading->settings->groups;
+    group_t *standard = group_of(reading, "default");
+    if (standard->inventory.boot_timeout == NOT_SET)
+        standard->inventory.boot_timeout = apr_time_from_sec(600);
+    if (standard->inventory.reset_running == NOT_SET)
+        standard->inventory.reset_running = 0;
+    for (apr_hash_index_t *i = apr_hash_first(reading->pool, groups); i; i = apr_hash_next(i))
+        complete_group(reading, apr_hash_this_val(i), standard);
+}
+
+const prompts_t *settings_prompts(const settings_t *settings, const char *name)
+{
+    const group_t *group = apr_hash_get(settings->groups, name, APR_HASH_KEY_STRING);
+    if (group == NULL)
+        group = apr_hash_get(settings->groups, "default", APR_HASH_KEY_STRING);
+    return &group->prompts;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
@@ -347,9 +390,9 @@ static void set_defaults(reading_t *reading)
     settings->connects = 100;
     settings->groups = apr_hash_make(reading->pool);
 
-    inventory_group_t *standard = group_of(reading, "default");
-    standard->auth = "digest";
-    standard->tls = "ca";
+    group_t *standard = group_of(reading, "default");
+    standard->inventory.auth = "digest";
+    standard->inventory.tls = "ca";
 }
 
 static void complete(reading_t *reading)
@@ -365,7 +408,7 @@ static void complete(reading_t *reading)
     if (reading->secrets->nelts == 0)
         APR_ARRAY_PUSH(reading->secrets, const char *) = "file:" AMTUNLOCK_SYSCONFDIR "/amtunlock/secrets";
     settings->secrets = reading->secrets;
-    complete_groups(settings, reading->pool);
+    complete_groups(reading);
 }
 
 apr_status_t settings_load(settings_t **settings, const char *file, apr_array_header_t *problems,

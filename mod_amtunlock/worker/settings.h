@@ -15,6 +15,7 @@
 #include "inventory/inventory.h"
 #include "jobs/jobs.h"
 #include "worker/log.h"
+#include "worker/prompts.h"
 
 #define SETTINGS_FILE AMTUNLOCK_SYSCONFDIR "/amtunlock/amtunlockd.conf"
 
@@ -38,6 +39,9 @@ typedef struct {
 /* APR_SUCCESS, or *settings is NULL and `problems` (inventory_problem_t) says why. */
 apr_status_t settings_load(settings_t **settings, const char *file, apr_array_header_t *problems,
                            apr_pool_t *pool);
+
+/* Of a group; a name that no section has is "default". Never NULL. */
+const prompts_t *settings_prompts(const settings_t *settings, const char *group);
 
 /* Fetches redis.password from password_file. NULL, or the sentence that says what is wrong. */
 const char *settings_read_password(settings_t *settings, apr_pool_t *pool);

@@ -1,12 +1,11 @@
 /* See steps.h. */
 #include "worker/steps.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
-#include <jansson.h>
 
+#include "worker/intent.h"
 #include "worker/log.h"
 #include "worker/methods.h"
 
@@ -14,25 +13,29 @@
 #define WATCH SECONDS(30)  /* firmware reports a start within 10 s; the rest is patience */
 #define PROBE_FIRST_WAIT SECONDS(2)
 
-/* PowerState of CIM_AssociatedPowerManagementService, and of RequestPowerStateChange */
-#define POWER_ON 2
+const step_t *unlock_row(unlock_step_e step)
+{
+    static const steps_t *const parts[] = {&steps_common, &steps_redirect, &steps_sol};
+    int part = 0;
+    while ((int)step >= (int)parts[part]->first + parts[part]->count)
+        part++;
+    return &parts[part]->rows[step - parts[part]->first];
+}
 
 /* ---- ends ---------------------------------------------------------------------------------------------- */
 
-/* The one way out with a result. What a method set is undone here, before the task is finished (wake sets
- * nothing that outlives the start), and the connection to AMT and the login are given up. */
+/* The one way out with a result. What was set is taken back before the task is finished. */
 static unlock_step_e leave(unlock_t *unlock, char state, jobs_reason_e reason, const char *text)
 {
     unlock->state = state;
     unlock->reason = reason;
-    unlock->ended_at = unlock_steps[unlock->step].name;
+    unlock->ended_at = unlock_row(unlock->step)->name;
     apr_cpystrn(unlock->text, text ? text : "", sizeof(unlock->text));
     unlock->ports->stop(unlock);
-    unlock->ports->hang_up(unlock);
-    return UNLOCK_FINISH;
+    return unlock_undo(unlock, UNLOCK_FINISH);
 }
 
-static unlock_step_e unlocked(unlock_t *unlock)
+unlock_step_e unlock_unlocked(unlock_t *unlock)
 {
     return leave(unlock, 'U', JOBS_REASON_NONE, "");
 }
@@ -42,11 +45,24 @@ unlock_step_e unlock_fail(unlock_t *unlock, jobs_reason_e reason, const char *te
     return leave(unlock, 'F', reason, text);
 }
 
+unlock_step_e unlock_evident(unlock_t *unlock)
+{
+    return unlock->system->probe_port ? unlock_undo(unlock, UNLOCK_PROBE) : unlock_unlocked(unlock);
+}
+
 /* Whoever looks after a predecessor's death can only be sure of what it sees. */
 unlock_step_e unlock_look_on(unlock_t *unlock)
 {
-    return unlock->probe_address[0] ? UNLOCK_PROBE
-                                    : unlock_fail(unlock, JOBS_REASON_INDETERMINATE, "the PC has no address");
+    if (unlock->system->probe_port && unlock->probe_address[0])
+        return UNLOCK_PROBE;
+    return unlock_fail(unlock, JOBS_REASON_INDETERMINATE,
+                       unlock->probe_address[0] ? "it has no probe that would tell"
+                                                : "the PC has no address");
+}
+
+unlock_step_e unlock_refuse_look(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    return unlock->task->look ? unlock_look_on(unlock) : unlock_fail(unlock, reason, text);
 }
 
 /* ---- before the intent: looking ------------------------------------------------------------------------ */
@@ -69,8 +85,7 @@ static void send_login(unlock_t *unlock)
 
 static unlock_step_e accept_login(unlock_t *unlock)
 {
-    (void)unlock;
-    return UNLOCK_PROBE_FIRST;
+    return unlock->system->probe_port ? UNLOCK_PROBE_FIRST : UNLOCK_TURN;
 }
 
 static void send_probe_first(unlock_t *unlock)
@@ -80,7 +95,8 @@ static void send_probe_first(unlock_t *unlock)
 
 static unlock_step_e accept_probe_first(unlock_t *unlock)
 {
-    return unlock->task->look && unlock->probe_open ? unlocked(unlock) : UNLOCK_TURN;
+    int seen = unlock->task->look && unlock->probe_open && !unlock_has_to_undo(unlock);
+    return seen ? unlock_unlocked(unlock) : UNLOCK_TURN;
 }
 
 static void send_turn(unlock_t *unlock)
@@ -106,7 +122,8 @@ static unlock_step_e accept_identify(unlock_t *unlock)
         return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,
                            apr_psprintf(unlock->pool, "the device is %s, the inventory says %s",
                                         unlock->identity.uuid, expected));
-    return UNLOCK_READ_BOOT;
+    unlock->identified = 1;
+    return unlock->task->look ? unlock_undo(unlock, UNLOCK_READ_POWER) : unlock->method->look;
 }
 
 static void send_read_boot(unlock_t *unlock)
@@ -128,23 +145,6 @@ static void send_read_power(unlock_t *unlock)
 apr_interval_time_t unlock_most_look(const unlock_t *unlock)
 {
     return unlock->system->group->boot_timeout + WATCH + WATCH;
-}
-
-/* What will be set, what stood before, and until when a successor may look. The time is the wall clock's: it
- * is read on another machine, maybe, and bounded there. */
-static const char *write_intent(unlock_t *unlock)
-{
-    json_t *intent = json_pack("{s:s, s:i, s:i, s:b, s:s, s:s, s:s, s:I, s:I}", "method",
-                               inventory_method_name(unlock->system->method), "power", POWER_ON,
-                               "power_before", unlock->power.state, "clear_boot", unlock->boot.overridden,
-                               "boot_before", unlock->boot.summary, "address", unlock->address, "device",
-                               unlock->identity.uuid, "written", (json_int_t)apr_time_sec(apr_time_now()),
-                               "look_seconds", (json_int_t)apr_time_sec(unlock->look_for));
-    char *text = intent ? json_dumps(intent, JSON_COMPACT) : NULL;
-    const char *kept = text ? apr_pstrdup(unlock->pool, text) : NULL;
-    free(text);
-    json_decref(intent);
-    return kept;
 }
 
 /* The one branch, by the power state that was read. Rows that are not here are unclear states. */
@@ -173,12 +173,63 @@ static unlock_step_e branch_unclear(unlock_t *unlock)
     return UNLOCK_READ_POWER;
 }
 
-/* A running PC is left alone, whatever it waits for. */
+unlock_step_e unlock_intend(unlock_t *unlock)
+{
+    unlock->look_for = unlock_most_look(unlock);
+    unlock->intent = intent_write(unlock);
+    return unlock->intent ? UNLOCK_INTEND
+                          : unlock_fail(unlock, JOBS_REASON_INTERNAL, "the intent could not be written");
+}
+
+/* A console that is not let in now would have to be let in first, and that is a write. */
+static unlock_step_e look_at_running(unlock_t *unlock)
+{
+    const char *text = NULL;
+    jobs_reason_e reason = unlock_obstacle(unlock, &text);
+    if (reason != JOBS_REASON_NONE)
+        return unlock_fail(unlock, reason, text);
+    int let_in = (unlock->redirection.state | unlock->method->sessions) == unlock->redirection.state &&
+                 unlock->redirection.listener;
+    return let_in ? unlock->method->running
+                  : unlock_fail(
+                        unlock, JOBS_REASON_ALREADY_ON,
+                        "it is running, and its redirection is switched off: nobody looks at its prompt");
+}
+
+/* A running PC is never reset. */
 static unlock_step_e branch_running(unlock_t *unlock)
 {
     if (unlock->probe_open)
-        return unlocked(unlock);
+        return unlock_unlocked(unlock);
+    if (unlock->method->running != UNLOCK_OVER)
+        return look_at_running(unlock);
     return unlock_fail(unlock, JOBS_REASON_ALREADY_ON, "it is running, and its probe does not answer");
+}
+
+/* No boot: no boot options, no prompt. */
+static unlock_step_e plan_resume(unlock_t *unlock)
+{
+    unlock->after_intent = UNLOCK_POWER_ON;
+    unlock->evidence = UNLOCK_PROBE;
+    return unlock_intend(unlock);
+}
+
+/* A plain start: an override that somebody left would lead elsewhere. */
+unlock_step_e unlock_plan_plain(unlock_t *unlock)
+{
+    unlock->plan.clears_boot = unlock->boot.overridden;
+    return unlock->boot.overridden ? UNLOCK_CLEAR_BOOT : UNLOCK_POWER_ON;
+}
+
+static unlock_step_e plan_boot(unlock_t *unlock)
+{
+    const char *text = NULL;
+    jobs_reason_e reason = unlock->method->sessions ? unlock_obstacle(unlock, &text) : JOBS_REASON_NONE;
+    if (reason != JOBS_REASON_NONE)
+        return unlock_fail(unlock, reason, text);
+    unlock->evidence = unlock->method->evidence;
+    unlock->after_intent = unlock->method->plan(unlock);
+    return unlock_intend(unlock);
 }
 
 static unlock_step_e branch_power(unlock_t *unlock)
@@ -194,25 +245,17 @@ static unlock_step_e branch_power(unlock_t *unlock)
     if (unlock->power.on_available == 0)
         return unlock_fail(unlock, JOBS_REASON_AMT_FAULT,
                            power_text(unlock, "AMT does not offer to power on now"));
-    unlock->power_before = unlock->power.state;
-    unlock->look_for = unlock_most_look(unlock);
-    unlock->intent = write_intent(unlock);
-    return unlock->intent ? UNLOCK_INTEND
-                          : unlock_fail(unlock, JOBS_REASON_INTERNAL, "the intent could not be written");
+    unlock->plan.power = STEPS_POWER_ON;
+    unlock->plan.power_before = unlock->power.state;
+    return kind == POWER_ASLEEP ? plan_resume(unlock) : plan_boot(unlock);
 }
 
 static unlock_step_e accept_read_power(unlock_t *unlock)
 {
     if (!unlock->task->look)
         return branch_power(unlock);
-    unlock->seen_on = unlock->power.state == POWER_ON;
-    return unlock->seen_on ? UNLOCK_PROBE : UNLOCK_WATCH;
-}
-
-/* A successor that cannot reach AMT can still probe. */
-static unlock_step_e refuse_look(unlock_t *unlock, jobs_reason_e reason, const char *text)
-{
-    return unlock->task->look ? unlock_look_on(unlock) : unlock_fail(unlock, reason, text);
+    unlock->seen_on = unlock->power.state == STEPS_POWER_ON;
+    return unlock->seen_on ? unlock_look_on(unlock) : UNLOCK_WATCH;
 }
 
 /* ---- the intent ---------------------------------------------------------------------------------------- */
@@ -225,9 +268,8 @@ static void send_intend(unlock_t *unlock)
 static unlock_step_e accept_intend(unlock_t *unlock)
 {
     unlock->intended = 1;
-    int off = kind_of_power(unlock->power_before) == POWER_OFF;
-    unlock_step_e first = off ? unlock->method->prepare : unlock->method->resume;
-    return first == UNLOCK_CLEAR_BOOT && !unlock->boot.overridden ? UNLOCK_POWER_ON : first;
+    unlock->boot_until = unlock->ports->now() + unlock->system->group->boot_timeout;
+    return unlock->after_intent;
 }
 
 /* Redis or the audit record would not have the intent, so there is none. */
@@ -299,11 +341,23 @@ static unlock_step_e accept_tell_powered(unlock_t *unlock)
 
 /* ---- watching ------------------------------------------------------------------------------------------ */
 
+static unlock_step_e seek_evidence(unlock_t *unlock)
+{
+    if (unlock->task->look)
+        return unlock_look_on(unlock);
+    if (unlock->evidence != UNLOCK_PROBE)
+        return unlock->evidence;
+    if (unlock->system->probe_port)
+        return unlock_undo(unlock, UNLOCK_PROBE);
+    return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,
+                       "it was woken from sleep, and has no probe that would tell that its system runs");
+}
+
 static unlock_step_e accept_watch(unlock_t *unlock)
 {
-    if (unlock->power.state == POWER_ON) {
+    if (unlock->power.state == STEPS_POWER_ON) {
         unlock->seen_on = 1;
-        return unlock->task->look ? UNLOCK_PROBE : UNLOCK_TELL_BOOTING;
+        return unlock->task->look ? seek_evidence(unlock) : UNLOCK_TELL_BOOTING;
     }
     if (unlock->power_refused)
         return unlock_fail(unlock, JOBS_REASON_AMT_FAULT, apr_pstrdup(unlock->pool, unlock->text));
@@ -316,13 +370,13 @@ static unlock_step_e refuse_watch(unlock_t *unlock, jobs_reason_e reason, const 
 {
     (void)text;
     unlock->power.state = -1;
-    return reason == JOBS_REASON_AUTH_FAILED ? UNLOCK_PROBE : UNLOCK_WATCH;
+    return reason == JOBS_REASON_AUTH_FAILED ? seek_evidence(unlock) : UNLOCK_WATCH;
 }
 
 static unlock_step_e expire_watch(unlock_t *unlock)
 {
     if (unlock->power.state < 0) /* AMT fell silent: the system itself may still answer */
-        return UNLOCK_PROBE;
+        return seek_evidence(unlock);
     if (unlock->task->look || !unlock->power_answered)
         return unlock_fail(unlock, JOBS_REASON_INDETERMINATE,
                            power_text(unlock, "the PC was not seen to start"));
@@ -337,7 +391,7 @@ static void send_tell_booting(unlock_t *unlock)
 
 static unlock_step_e accept_tell_booting(unlock_t *unlock)
 {
-    return unlock->method->evidence;
+    return seek_evidence(unlock);
 }
 
 /* AMT is not needed any more: its connections are few. */
@@ -349,7 +403,7 @@ static void send_probe(unlock_t *unlock)
 
 static unlock_step_e accept_probe(unlock_t *unlock)
 {
-    return unlock->probe_open ? unlocked(unlock) : UNLOCK_PROBE;
+    return unlock->probe_open ? unlock_unlocked(unlock) : UNLOCK_PROBE;
 }
 
 static unlock_step_e expire_probe(unlock_t *unlock)
@@ -363,6 +417,7 @@ static unlock_step_e expire_probe(unlock_t *unlock)
 
 static void send_finish(unlock_t *unlock)
 {
+    unlock->ports->hang_up(unlock);
     unlock->ports->store(unlock, JOBS_FINISH, unlock->state);
 }
 
@@ -379,17 +434,17 @@ static unlock_step_e accept_over(unlock_t *unlock)
 
 /* ---- the table ----------------------------------------------------------------------------------------- */
 
-const step_t unlock_steps[] = {
+static const step_t rows[] = {
     [UNLOCK_RESOLVE] = {.name = "resolve",
                         .send = send_resolve,
                         .accept = accept_resolve,
-                        .refuse = refuse_look,
+                        .refuse = unlock_refuse_look,
                         .limit = SECONDS(20),
                         .retry = 1},
     [UNLOCK_LOGIN] = {.name = "login",
                       .send = send_login,
                       .accept = accept_login,
-                      .refuse = refuse_look,
+                      .refuse = unlock_refuse_look,
                       .limit = SECONDS(60)},
     [UNLOCK_PROBE_FIRST] = {.name = "probe-first",
                             .send = send_probe_first,
@@ -399,19 +454,19 @@ const step_t unlock_steps[] = {
     [UNLOCK_IDENTIFY] = {.name = "identity",
                          .send = send_identify,
                          .accept = accept_identify,
-                         .refuse = refuse_look,
+                         .refuse = unlock_refuse_look,
                          .limit = SECONDS(25),
                          .retry = 1},
     [UNLOCK_READ_BOOT] = {.name = "boot-settings",
                           .send = send_read_boot,
                           .accept = accept_read_boot,
-                          .refuse = refuse_look,
+                          .refuse = unlock_refuse_look,
                           .limit = SECONDS(25),
                           .retry = 1},
     [UNLOCK_READ_POWER] = {.name = "power-state",
                            .send = send_read_power,
                            .accept = accept_read_power,
-                           .refuse = refuse_look,
+                           .refuse = unlock_refuse_look,
                            .limit = SECONDS(35),
                            .every = SETTLE,
                            .retry = 1},
@@ -444,8 +499,11 @@ const step_t unlock_steps[] = {
                       .send = send_probe,
                       .accept = accept_probe,
                       .expire = expire_probe,
+                      .end = ENDS_WITH_BOOT,
                       .every = SECONDS(1)},
     [UNLOCK_FINISH] = {.name = "finish", .send = send_finish, .accept = accept_over},
     [UNLOCK_RELEASE] = {.name = "release", .send = send_release, .accept = accept_over},
     [UNLOCK_OVER] = {.name = "over"},
 };
+
+const steps_t steps_common = {UNLOCK_RESOLVE, sizeof(rows) / sizeof(rows[0]), rows};

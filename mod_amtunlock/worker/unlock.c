@@ -2,11 +2,10 @@
 #include "worker/unlock.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include <apr_strings.h>
-#include <jansson.h>
 
+#include "worker/intent.h"
 #include "worker/log.h"
 #include "worker/methods.h"
 #include "worker/steps.h"
@@ -14,11 +13,10 @@
 #define RETRIES 3
 #define RETRY_WITHIN SECONDS(25)
 #define RETRY_BASE SECONDS(1) /* full jitter: up to 1, 2, 4 s */
-#define LOOK_AT_LEAST SECONDS(5)
 
 const char *unlock_step_name(const unlock_t *unlock)
 {
-    return unlock->ended_at ? unlock->ended_at : unlock_steps[unlock->step].name;
+    return unlock->ended_at ? unlock->ended_at : unlock_row(unlock->step)->name;
 }
 
 /* How a call that ended badly is told: silence means something else once the PC has answered our login. */
@@ -35,6 +33,7 @@ static const struct {
     [AMT_BROKEN] = {JOBS_REASON_UNREACHABLE, JOBS_REASON_AMT_FAULT},
     [AMT_BUSY] = {JOBS_REASON_BUSY, JOBS_REASON_BUSY},
     [AMT_FENCED] = {JOBS_REASON_INTERNAL, JOBS_REASON_INTERNAL},
+    [AMT_CONSENT] = {JOBS_REASON_CONSENT_REQUIRED, JOBS_REASON_CONSENT_REQUIRED},
 };
 
 jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated)
@@ -66,22 +65,39 @@ static void lose(unlock_t *unlock, const char *why)
     if (unlock->over || ending)
         return;
     log_warn("AMTU0609", "task lost, leaves the PC alone", "system", unlock->task->sid, "job",
-             unlock->task->job, "step", unlock_steps[unlock->step].name, "text", why);
+             unlock->task->job, "step", unlock_row(unlock->step)->name, "text", why);
     end(unlock);
 }
+
+static void go_on(unlock_t *unlock, unlock_step_e next);
 
 /* No path of the table leads here before the intent. Should one ever, nothing is sent. */
 static int may_send(const unlock_t *unlock)
 {
-    return !unlock_steps[unlock->step].writes || (unlock->intended && !unlock->task->look);
+    const step_t *row = unlock_row(unlock->step);
+    if (row->undoes)
+        return unlock->identified && (unlock->intended || unlock->task->look);
+    return !row->writes || (unlock->intended && !unlock->task->look);
+}
+
+/* Looks at what came to a step that listens; also at what came before it began. */
+static void attend(unlock_t *unlock)
+{
+    const step_t *row = unlock_row(unlock->step);
+    unlock_step_e next = row->hear(unlock);
+    if (next == unlock->step && unlock->cut)
+        next = row->cut(unlock);
+    if (next != unlock->step)
+        go_on(unlock, next);
 }
 
 static void send_step(unlock_t *unlock)
 {
+    const step_t *row = unlock_row(unlock->step);
     apr_time_t now = unlock->ports->now();
     if (!may_send(unlock)) {
         log_error("AMTU0610", "a step would write without an intent", "system", unlock->task->sid, "step",
-                  unlock_steps[unlock->step].name);
+                  row->name);
         end(unlock);
         return;
     }
@@ -89,7 +105,10 @@ static void send_step(unlock_t *unlock)
     unlock->sent = now;
     if (unlock->until)
         unlock->ports->alarm(unlock, unlock->until > now ? unlock->until - now : 0);
-    unlock_steps[unlock->step].send(unlock);
+    if (row->send)
+        row->send(unlock);
+    else
+        attend(unlock);
 }
 
 /* Sends `after` from now, if the step still runs then. */
@@ -105,8 +124,8 @@ static void send_later(unlock_t *unlock, apr_interval_time_t after)
 static apr_time_t end_of_step(const unlock_t *unlock, unlock_step_e step)
 {
     apr_time_t now = unlock->ports->now();
-    if (step != UNLOCK_PROBE)
-        return unlock_steps[step].limit ? now + unlock_steps[step].limit : 0;
+    if (unlock_row(step)->end != ENDS_WITH_BOOT)
+        return unlock_row(step)->limit ? now + unlock_row(step)->limit : 0;
     /* Redis may have kept us waiting past the deadline: one probe is due all the same. */
     apr_time_t one_probe = now + STEPS_PROBE_WAIT + SECONDS(1);
     return unlock->boot_until > one_probe ? unlock->boot_until : one_probe;
@@ -114,12 +133,13 @@ static apr_time_t end_of_step(const unlock_t *unlock, unlock_step_e step)
 
 static void go(unlock_t *unlock, unlock_step_e next)
 {
-    if (next == unlock->step && unlock_steps[next].every) {
-        send_later(unlock, unlock->sent + unlock_steps[next].every - unlock->ports->now());
+    const step_t *row = unlock_row(next);
+    if (next == unlock->step && row->every) {
+        send_later(unlock, unlock->sent + row->every - unlock->ports->now());
         return;
     }
     log_debug("AMTU0602", "step", "system", unlock->task->sid, "job", unlock->task->job, "from",
-              unlock_steps[unlock->step].name, "to", unlock_steps[next].name);
+              unlock_row(unlock->step)->name, "to", row->name);
     unlock->step = next;
     unlock->tries = 0;
     if (next == UNLOCK_OVER) {
@@ -127,7 +147,10 @@ static void go(unlock_t *unlock, unlock_step_e next)
         return;
     }
     unlock->until = end_of_step(unlock, next);
-    send_step(unlock);
+    if (row->pause)
+        send_later(unlock, row->pause);
+    else
+        send_step(unlock);
 }
 
 /* Draining comes between two steps, never between an act and what is known of it. */
@@ -153,7 +176,7 @@ static void go_on(unlock_t *unlock, unlock_step_e next)
 static int retries(unlock_t *unlock, int may_help)
 {
     apr_time_t now = unlock->ports->now();
-    if (!may_help || !unlock_steps[unlock->step].retry || unlock->intended || gives_back(unlock))
+    if (!may_help || !unlock_row(unlock->step)->retry || unlock->intended || gives_back(unlock))
         return 0;
     if (unlock->retry_until == 0)
         unlock->retry_until = unlock->sent + RETRY_WITHIN;
@@ -166,7 +189,7 @@ static int retries(unlock_t *unlock, int may_help)
 
 static void refuse(unlock_t *unlock, jobs_reason_e reason, const char *text, int may_help)
 {
-    const step_t *step = &unlock_steps[unlock->step];
+    const step_t *step = unlock_row(unlock->step);
     if (retries(unlock, may_help)) {
         log_info("AMTU0603", "tries again", "system", unlock->task->sid, "step", step->name, "reason",
                  jobs_reason(reason)->code, "text", text);
@@ -180,7 +203,7 @@ void unlock_chore_answer(unlock_t *unlock, jobs_reason_e reason, const char *tex
     if (unlock->over)
         return;
     if (reason == JOBS_REASON_NONE)
-        go_on(unlock, unlock_steps[unlock->step].accept(unlock));
+        go_on(unlock, unlock_row(unlock->step)->accept(unlock));
     else
         refuse(unlock, reason, text, reason == JOBS_REASON_UNREACHABLE);
 }
@@ -188,7 +211,7 @@ void unlock_chore_answer(unlock_t *unlock, jobs_reason_e reason, const char *tex
 void unlock_turn_answer(unlock_t *unlock)
 {
     if (!unlock->over)
-        go_on(unlock, unlock_steps[unlock->step].accept(unlock));
+        go_on(unlock, unlock_row(unlock->step)->accept(unlock));
 }
 
 void unlock_probe_answer(unlock_t *unlock, int open)
@@ -196,7 +219,7 @@ void unlock_probe_answer(unlock_t *unlock, int open)
     if (unlock->over)
         return;
     unlock->probe_open = open;
-    go_on(unlock, unlock_steps[unlock->step].accept(unlock));
+    go_on(unlock, unlock_row(unlock->step)->accept(unlock));
 }
 
 /* A power request whose answer is lost may have been carried out: that is no failure but a question. */
@@ -218,7 +241,7 @@ void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
     }
     if (result->status == AMT_OK) {
         unlock->authenticated = 1;
-        go_on(unlock, unlock_steps[unlock->step].accept(unlock));
+        go_on(unlock, unlock_row(unlock->step)->accept(unlock));
         return;
     }
     if (unlock->step == UNLOCK_POWER_ON && result->status == AMT_REFUSED)
@@ -251,7 +274,7 @@ static void log_end(const unlock_t *unlock, jobs_outcome_e outcome, const char *
 static void answer_intend(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text)
 {
     if (is_done(outcome))
-        go_on(unlock, unlock_steps[UNLOCK_INTEND].accept(unlock));
+        go_on(unlock, unlock_row(UNLOCK_INTEND)->accept(unlock));
     else if (!audited)
         refuse(unlock, JOBS_REASON_INTERNAL, text, 0);
     else if (outcome == JOBS_CONFLICT)
@@ -273,7 +296,7 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
         answer_intend(unlock, outcome, audited, text);
     }
     else if (is_done(outcome) || outcome == JOBS_UNAVAILABLE) {
-        go_on(unlock, unlock_steps[unlock->step].accept(unlock)); /* progress is news, nothing hangs on it */
+        go_on(unlock, unlock_row(unlock->step)->accept(unlock)); /* progress is news, nothing hangs on it */
     }
     else {
         lose(unlock, text);
@@ -284,7 +307,7 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
 
 static unlock_step_e expire(unlock_t *unlock)
 {
-    const step_t *step = &unlock_steps[unlock->step];
+    const step_t *step = unlock_row(unlock->step);
     if (step->expire)
         return step->expire(unlock);
     if (unlock->task->look)
@@ -307,25 +330,30 @@ void unlock_alarm(unlock_t *unlock)
     }
 }
 
-/* ---- from the worker ----------------------------------------------------------------------------------- */
+/* ---- what comes unasked ---------------------------------------------------------------------------------
+ */
 
-/* Until when a successor may look: what the intent says, but never longer than this group's PCs would be
- * given, and long enough for one look. */
-static apr_time_t end_of_look(const unlock_t *unlock)
+void unlock_hear(unlock_t *unlock, const char *bytes, apr_size_t length)
 {
-    json_error_t error;
-    json_t *intent = unlock->task->intent ? json_loads(unlock->task->intent, 0, &error) : NULL;
-    json_int_t written = json_integer_value(json_object_get(intent, "written"));
-    json_int_t seconds = json_integer_value(json_object_get(intent, "look_seconds"));
-    json_decref(intent);
-    apr_interval_time_t most = unlock_most_look(unlock);
-    apr_interval_time_t left = most;
-    if (written > 0 && seconds > 0 && seconds <= apr_time_sec(most))
-        left = SECONDS(written + seconds) - apr_time_now();
-    if (left > most)
-        left = most;
-    return unlock->ports->now() + (left < LOOK_AT_LEAST ? LOOK_AT_LEAST : left);
+    if (unlock->over || !unlock->method->hear)
+        return;
+    unlock->method->hear(unlock, bytes, length);
+    if (unlock_row(unlock->step)->hear)
+        attend(unlock);
 }
+
+void unlock_cut(unlock_t *unlock, const amt_result_t *result)
+{
+    if (unlock->over)
+        return;
+    unlock->cut = 1;
+    unlock->cut_reason = unlock_reason_of_amt(result->status, unlock->authenticated);
+    apr_cpystrn(unlock->cut_text, result->text, sizeof(unlock->cut_text));
+    if (unlock_row(unlock->step)->hear)
+        attend(unlock);
+}
+
+/* ---- from the worker ----------------------------------------------------------------------------------- */
 
 /* An address that the inventory gives is used as it is; only names are asked for. */
 static int is_resolved(unlock_t *unlock)
@@ -343,7 +371,8 @@ void unlock_begin(unlock_t *unlock)
     log_info("AMTU0608", unlock->task->look ? "looks after a predecessor" : "begins", "system",
              unlock->task->sid, "job", unlock->task->job, "fence", unlock->task->fence);
     if (unlock->task->look)
-        unlock->boot_until = end_of_look(unlock);
+        unlock->boot_until =
+            unlock->ports->now() + intent_read(unlock->task->intent, &unlock->plan, unlock_most_look(unlock));
     unlock->step = is_resolved(unlock) ? UNLOCK_LOGIN : UNLOCK_RESOLVE;
     unlock->until = end_of_step(unlock, unlock->step);
     send_step(unlock);

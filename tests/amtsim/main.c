@@ -1,5 +1,6 @@
 /* amtsim: a fleet of simulated PCs with Intel AMT. */
 #include "bios.h"
+#include "body.h"
 #include "control.h"
 #include "fleet.h"
 #include "http.h"
@@ -112,6 +113,8 @@ static int open_everything(struct event_base *base, struct fleet *fleet, struct 
 
 static void on_os_up(struct pc *pc)
 {
+    if (pc->body)
+        return; /* both are its own */
     probe_open(pc);
     prompt_login(pc);
 }
@@ -120,13 +123,13 @@ static void on_boot(struct pc *pc)
 {
     bios_stop(pc);
     ider_host_reset(pc);
-    prompt_boot(pc);
+    (pc->body ? body_boot : prompt_boot)(pc);
 }
 
 static void on_power_gone(struct pc *pc)
 {
     bios_stop(pc);
-    prompt_stop(pc);
+    (pc->body ? body_power_gone : prompt_stop)(pc);
 }
 
 static void stop_pcs(struct fleet *fleet)
@@ -135,6 +138,7 @@ static void stop_pcs(struct fleet *fleet)
         probe_close(&fleet->pcs[i]);
         bios_stop(&fleet->pcs[i]);
         prompt_free(&fleet->pcs[i]);
+        body_free(&fleet->pcs[i]);
     }
 }
 
@@ -156,6 +160,7 @@ static int run(struct event_base *base, struct options *options)
     probe_setup(base);
     prompt_setup(base);
     bios_setup(base);
+    body_setup(base);
     http_setup(base);
     redirection_setup(base);
     failure = open_everything(base, &fleet, options) || serve(base);

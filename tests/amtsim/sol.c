@@ -1,5 +1,6 @@
 #include "sol.h"
 
+#include "body.h"
 #include "prompt.h"
 #include "session.h"
 #include "wire.h"
@@ -92,6 +93,14 @@ static ssize_t length_of(const uint8_t *data, size_t size)
     }
 }
 
+static void type(struct pc *pc, const char *data, size_t size)
+{
+    if (pc->body)
+        body_input(pc, data, size);
+    else
+        prompt_input(pc, data, size);
+}
+
 static void obey(struct session *session, const uint8_t *data)
 {
     switch (data[0]) {
@@ -99,7 +108,7 @@ static void obey(struct session *session, const uint8_t *data)
         open_session(session, data);
         break;
     case SOL_DATA_TO_HOST:
-        prompt_input(session->pc, (const char *)data + HEAD + 2, get16(data + HEAD));
+        type(session->pc, (const char *)data + HEAD + 2, get16(data + HEAD));
         break;
     case SOL_PING:
         send_simple(session, SOL_PONG);

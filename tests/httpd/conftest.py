@@ -7,6 +7,7 @@ A test fails when httpd wrote a warning or an error that the test did not announ
 """
 
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stack"))
 from amtu_stack import kdc, soap  # noqa: E402
 from amtu_stack.httpd import Settings  # noqa: E402
 from amtu_stack.places import build_folder  # noqa: E402
-from amtu_stack.process import run, wait_until  # noqa: E402
+from amtu_stack.process import Process, run, wait_until  # noqa: E402
 from amtu_stack.stack import Options, Stack  # noqa: E402
 
 SYSTEMS = 8
@@ -56,6 +57,10 @@ PLACES = f"""
     GssapiPublishMech On
     AMTUnlockMaxBody 8192
     AMTUnlockMaxSystems 3
+</Location>
+<Location /brief>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockRetention PT2S
 </Location>
 <Location /nobody>{GSSAPI}
     GssapiPublishMech On
@@ -199,6 +204,15 @@ def switch_off(stack, names):
 
 def is_off(stack, name):
     return str(stack.fleet.tell(do="state", system=name).get("power")) in ("8", "off")
+
+
+@pytest.fixture
+def idle_worker(stack):
+    """The worker is stopped: what is queued stays queued. It goes on when the test ends, long before a lease does."""
+    worker = Process.of("worker", stack.workers[0].pids()[0])
+    worker.signal(signal.SIGSTOP)
+    yield
+    worker.signal(signal.SIGCONT)
 
 
 @pytest.fixture

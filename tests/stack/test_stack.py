@@ -63,6 +63,21 @@ def test_up_env_down(directory):
     assert call("env", "--dir", directory)[0] == 1
 
 
+def test_every_port_of_every_pc_has_a_ticket(directory):
+    """With Kerberos at AMT: for the names that amtsim gave its PCs, and the keys that it was given open it."""
+    status, _, said = call("up", "--dir", directory, "--systems", 3, "--amt-auth", "kerberos")
+    assert status == 0, said
+    known = variables(directory)
+    names = [line.split(",")[0] for line in Path(known["SYSTEMS"]).read_text().splitlines()]
+    assert len(names) == 3
+    services = [f"HTTP/{name}:{port}" for name in names for port in (16992, 16993, 16994, 16995)]
+    keytab = directory / "run" / "krb5" / "fleet.keytab"
+    done = subprocess.run(["/usr/bin/kvno", "-k", keytab, *services], env={**os.environ, **known}, check=False,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("keytab entry valid") == len(services)
+
+
 def test_env_reads_pids_afresh(directory):
     assert call("up", "--dir", directory, "--systems", 2)[0] == 0
     before = variables(directory)["WORKER_PIDS"]

@@ -12,6 +12,7 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
+#include "worker/intent.h"
 #include "worker_pc.h"
 
 #define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
@@ -35,8 +36,23 @@ static void check_promises(const worker_pc_t *pc, const char *where)
         pc->finishes + pc->releases > 1)
         fail_msg("%s: %d power requests, %d writes without intent, over %d times, %d finishes, %d releases",
                  where, pc->power_requests, pc->writes_without_intent, pc->over, pc->finishes, pc->releases);
-    if (pc->over && pc->connected)
+    if (pc->over && (pc->connected || pc->console_open))
         fail_msg("%s: over, and still connected", where);
+    int verified = pc->system.tls == INVENTORY_TLS_CA || pc->system.tls == INVENTORY_TLS_PIN;
+    if (pc->types > 1 || (pc->types && (pc->is.look || !verified)))
+        fail_msg("%s: a passphrase typed %d times", where, pc->types);
+}
+
+/* Nothing of ours stays on a PC that we leave with a result, if its AMT lets us. */
+static void check_taken_back(const worker_pc_t *pc, const char *where)
+{
+    int lets_us = !pc->is.fails && pc->unlock.identified;
+    if (!pc->finishes || !lets_us)
+        return;
+    if (pc->boot_set)
+        fail_msg("%s: boot options stay", where);
+    if (!pc->is.look && memcmp(&pc->redirection, &pc->redirection_before, sizeof(pc->redirection)) != 0)
+        fail_msg("%s: the redirection service stays as it was set", where);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------
@@ -134,6 +150,159 @@ static const row_t rows[] = {
      NULL,
      0,
      0},
+#define SOL .redirects = 1, .method = INVENTORY_SOL
+
+    {"sol", {SOL}, "unlocked", "probe", 1, 0},
+    {"sol: hibernated", {SOL, .power = 7}, "unlocked", "probe", 1, 0},
+    {"sol: pinned", {SOL, .tls = INVENTORY_TLS_PIN}, "unlocked", "probe", 1, 0},
+    {"sol without probe", {SOL, .no_probe = 1}, "unlocked", "verdict", 1, 0},
+    {"sol: redirection off", {SOL, .redirection_off = 1}, "unlocked", "probe", 1, 0},
+    {"sol: asleep", {SOL, .power = 4}, "unlocked", "probe", 1, 0},
+    {"sol: asleep without probe", {SOL, .power = 4, .no_probe = 1}, "not-verified", "booting", 1, 0},
+    {"sol: comes up by itself", {SOL, .comes_up = 1}, "unlocked", "probe", 1, 0},
+    {"sol: comes up by itself without probe",
+     {SOL, .comes_up = 1, .no_probe = 1},
+     "unlocked",
+     "prompt",
+     1,
+     0},
+    {"sol: plain", {SOL, .tls = INVENTORY_TLS_NONE}, "tls-untrusted", "power-state", 0, 0},
+    {"sol: old TLS", {SOL, .tls = INVENTORY_TLS_LEGACY}, "tls-untrusted", "power-state", 0, 0},
+    {"sol: plain, but running", {SOL, .tls = INVENTORY_TLS_NONE, .power = 2}, "unlocked", NULL, 0, 0},
+    {"sol: plain, at its prompt",
+     {SOL, .tls = INVENTORY_TLS_NONE, .power = 2, .never_boots = 1, .stands_at_prompt = 1},
+     "tls-untrusted",
+     "power-state",
+     0,
+     0},
+    {"sol: consent", {SOL, .consent = 1}, "consent-required", "power-state", 0, 0},
+    {"sol: no such thing", {SOL, .no_console = 1}, "amt-fault", "power-state", 0, 0},
+    {"sol: another's override", {SOL, .overridden = 1}, "busy", "power-state", 0, 0},
+    {"sol: another's session", {SOL, FAILS(OPEN_CONSOLE, BUSY)}, "busy", "console-open", 0, 0},
+    {"sol: another's session, redirection was off",
+     {SOL, FAILS(OPEN_CONSOLE, BUSY), .redirection_off = 1},
+     "busy",
+     "console-open",
+     0,
+     0},
+    {"sol: console refused", {SOL, FAILS(OPEN_CONSOLE, REFUSED)}, "amt-fault", "console-open", 0, 0},
+    {"sol: console not let in", {SOL, FAILS(OPEN_CONSOLE, AUTH_FAILED)}, "auth-failed", "console-open", 0, 0},
+    {"sol: console silent", {SOL, FAILS(OPEN_CONSOLE, UNREACHABLE)}, "timeout", "console-open", 0, 0},
+    {"sol: consent asked late", {SOL, FAILS(SET_BOOT, CONSENT)}, "consent-required", "set-boot", 0, 0},
+    {"sol: boot options refused", {SOL, FAILS(SET_BOOT, REFUSED)}, "amt-fault", "set-boot", 0, 0},
+    {"sol: boot options, answer lost",
+     {SOL, FAILS(SET_BOOT, TIMEOUT), .acted = 1},
+     "timeout",
+     "set-boot",
+     0,
+     0},
+    {"sol: redirection refused",
+     {SOL, FAILS(SET_REDIRECTION, REFUSED), .redirection_off = 1},
+     "amt-fault",
+     "redirect",
+     0,
+     0},
+    {"sol: power ignored", {SOL, .does_nothing = 1}, "amt-fault", "watch", 1, 0},
+    {"sol: power answer lost", {SOL, FAILS(POWER_ON, TIMEOUT), .acted = 1}, "unlocked", "probe", 1, 0},
+    {"sol: no prompt", {SOL, .no_prompt = 1}, "no-prompt", "prompt", 1, 0},
+    {"sol: no passphrase", {SOL, .passphrase = JOBS_REASON_NO_SECRET}, "no-secret", "passphrase", 1, 0},
+    {"sol: cannot be typed", {SOL, FAILS(TYPE, BROKEN)}, "amt-fault", "type", 1, 0},
+    {"sol: fenced before typing", {SOL, FAILS(TYPE, FENCED)}, "left", NULL, 1, 0},
+    {"sol: wrong passphrase", {SOL, .refuses = 1}, "wrong-passphrase", "verdict", 1, 0},
+    {"sol: asks again", {SOL, .refuses = 2}, "wrong-passphrase", "verdict", 1, 0},
+    {"sol: asks again, without probe", {SOL, .refuses = 2, .no_probe = 1}, "wrong-passphrase", NULL, 1, 0},
+    {"sol: no word, but its system is up", {SOL, .mute = 1}, "unlocked", "probe", 1, 0},
+    {"sol: no word, no probe", {SOL, .mute = 1, .no_probe = 1}, "timeout", "verdict", 1, 0},
+    {"sol: system never up", {SOL, .never_boots = 1}, "timeout", "probe", 1, 0},
+    {"sol: garbage before the prompt", {SOL, .cut = "prompt"}, "amt-fault", "prompt", 1, 0},
+    {"sol: garbage while it starts", {SOL, .cut = "watch"}, "unlocked", NULL, 1, 0},
+    {"sol: garbage after the passphrase", {SOL, .cut = "verdict"}, "unlocked", "probe", 1, 0},
+    {"sol: garbage after the passphrase, no probe",
+     {SOL, .cut = "verdict", .no_probe = 1},
+     "amt-fault",
+     "verdict",
+     1,
+     0},
+    {"sol: runs, no prompt", {SOL, .power = 2, .never_boots = 1}, "already-on", "prompt-look", 0, 0},
+    {"sol: runs, at its prompt",
+     {SOL, .power = 2, .no_probe = 1, .stands_at_prompt = 1},
+     "unlocked",
+     "verdict",
+     0,
+     0},
+    {"sol: runs, at its prompt, redrawn",
+     {SOL, .power = 2, .no_probe = 1, .stands_at_prompt = 1, .redraws = 1},
+     "unlocked",
+     "verdict",
+     0,
+     0},
+    {"sol: runs, at its prompt, wrong passphrase",
+     {SOL, .power = 2, .no_probe = 1, .stands_at_prompt = 1, .refuses = 1},
+     "wrong-passphrase",
+     "verdict",
+     0,
+     0},
+    {"sol: runs, redirection off",
+     {SOL, .power = 2, .never_boots = 1, .redirection_off = 1},
+     "already-on",
+     "power-state",
+     0,
+     0},
+    {"sol: runs, another looks",
+     {SOL, .power = 2, .never_boots = 1, FAILS(OPEN_CONSOLE, BUSY)},
+     "busy",
+     "console-look",
+     0,
+     0},
+    {"sol: runs, redraw not taken",
+     {SOL, .power = 2, .never_boots = 1, .redraws = 1, FAILS(REDRAW, BROKEN)},
+     "amt-fault",
+     "redraw",
+     0,
+     0},
+
+#define INTENT_SET                                                                                           \
+    "{\"method\":\"sol\",\"boot\":\"UseSOL\",\"boot_before\":\"\",\"redirection\":{\"state\":32770,"         \
+    "\"listener\":"                                                                                          \
+    "true},\"redirection_before\":{\"state\":32768,\"listener\":false}}"
+
+    {"looks: sol, boot options left",
+     {SOL, .look = 1, .intent = INTENT_SET, .boot_set = AMT_START_SOL},
+     "indeterminate",
+     "watch",
+     0,
+     0},
+    {"looks: sol, up, boot options left",
+     {SOL, .look = 1, .intent = INTENT_SET, .boot_set = AMT_START_SOL, .power = 2},
+     "unlocked",
+     "probe",
+     0,
+     0},
+    {"looks: sol without probe",
+     {SOL, .look = 1, .intent = INTENT_SET, .no_probe = 1, .power = 2},
+     "indeterminate",
+     "power-state",
+     0,
+     0},
+    {"looks: sol, AMT away",
+     {SOL, .look = 1, .intent = INTENT_SET, FAILS(IDENTITY, UNREACHABLE)},
+     "indeterminate",
+     "probe",
+     0,
+     4},
+    {"looks: sol, options cannot be cleared",
+     {SOL, .look = 1, .intent = INTENT_SET, .boot_set = AMT_START_SOL, .power = 2,
+      FAILS(CLEAR_BOOT, REFUSED)},
+     "unlocked",
+     "probe",
+     0,
+     0},
+    {"looks: sol, options cannot be read",
+     {SOL, .look = 1, .intent = INTENT_SET, .boot_set = AMT_START_SOL, .power = 2, FAILS(BOOT, TIMEOUT)},
+     "unlocked",
+     "probe",
+     0,
+     0},
     {"looks: another device", {.look = 1, .uuid = OTHER}, "not-verified", "identity", 0, 0},
 };
 
@@ -153,6 +322,7 @@ static void check_row(const row_t *row, apr_pool_t *pool)
     if (pc->over != 1)
         fail_msg("%s: over %d times", row->name, pc->over);
     check_promises(pc, row->name);
+    check_taken_back(pc, row->name);
 }
 
 static void test_rows(void **state)
@@ -181,6 +351,8 @@ static void test_silence_anywhere_ends(void **state)
             pc->ignore_at = at;
             worker_pc_run(pc);
             check_promises(pc, rows[i].name);
+            if (pc->ignored < UNLOCK_CLOSE || pc->ignored > UNLOCK_UNDO_REDIRECTION)
+                check_taken_back(pc, rows[i].name);
             int waits_for_others = pc->asked == ASKED_STORE || pc->asked == ASKED_TURN;
             if (!pc->over && !waits_for_others)
                 fail_msg("%s: silence at request %d never ends, at %s", rows[i].name, at,
@@ -257,19 +429,26 @@ static void test_draining_supervised(void **state)
 }
 
 /* With an intent it goes to its end; without one it is given back at once. */
-static void test_draining_a_unit_of_its_own(void **state)
+static void check_draining_of_own(const behaviour_t *healthy, apr_pool_t *pool)
 {
-    const behaviour_t healthy = {0};
-    int requests = count_requests(&healthy, *state);
+    int requests = count_requests(healthy, pool);
     for (int at = 0; at < requests; at++) {
-        worker_pc_t *pc = interrupt(&healthy, at, drain_own, *state);
+        worker_pc_t *pc = interrupt(healthy, at, drain_own, pool);
         while (worker_pc_step(pc)) {
         }
         check_promises(pc, "drained");
+        check_taken_back(pc, "drained");
         const char *expected = pc->intents ? "unlocked" : "released";
         assert_string_equal(worker_pc_ending(pc), expected);
         assert_int_equal(pc->power_requests, pc->intents ? 1 : 0);
     }
+}
+
+static void test_draining_a_unit_of_its_own(void **state)
+{
+    const behaviour_t wake = {0}, sol = {SOL, .redirection_off = 1};
+    check_draining_of_own(&wake, *state);
+    check_draining_of_own(&sol, *state);
 }
 
 /* ---- time ------------------------------------------------------------------------------------------------
@@ -351,10 +530,62 @@ static void test_reasons_of_amt(void **state)
 static void test_methods(void **state)
 {
     assert_non_null(method_find(INVENTORY_WAKE));
-    assert_null(method_find(INVENTORY_SOL));
+    assert_non_null(method_find(INVENTORY_SOL));
     assert_null(method_find(INVENTORY_IMAGE));
     assert_null(method_find(INVENTORY_HTTPS_BOOT));
-    assert_string_equal(methods_list(*state), "wake");
+    assert_string_equal(methods_list(*state), "wake,sol");
+}
+
+static void test_the_intent_of_sol_can_be_taken_back(void **state)
+{
+    static const behaviour_t is = {SOL, .redirection_off = 1};
+    worker_pc_t *pc = worker_pc_create(&is, *state);
+    unlock_plan_t plan = {0};
+    worker_pc_run(pc);
+    assert_int_equal(pc->redirects, 2);
+    assert_int_equal(pc->sets, 1);
+    assert_int_equal(pc->types, 1);
+    intent_read(pc->unlock.intent, &plan, apr_time_from_sec(100));
+    assert_int_equal(plan.boot, AMT_START_SOL);
+    assert_int_equal(plan.redirection_before.state, AMT_REDIRECTION_OFF);
+    assert_int_equal(plan.redirection_before.listener, 0);
+    assert_int_equal(plan.redirection.state, AMT_REDIRECTION_SOL);
+    assert_int_equal(plan.redirection.listener, 1);
+    assert_non_null(strstr(pc->unlock.intent, "\"passphrase\":true"));
+}
+
+/* Nothing is written where it stands as it should. */
+static void test_redirection_that_is_on_is_not_written(void **state)
+{
+    static const behaviour_t is = {SOL};
+    worker_pc_t *pc = worker_pc_create(&is, *state);
+    worker_pc_run(pc);
+    assert_null(strstr(pc->unlock.intent, "redirection"));
+    assert_int_equal(pc->redirects, 0);
+    assert_int_equal(pc->clears, 0);
+}
+
+/* An intent comes from outside: what it says is bounded. */
+static void test_an_intent_that_would_open_doors(void **state)
+{
+    static const char *const odd[] = {
+        "{\"boot\":\"SecureErase\"}",
+        "{\"boot\":7}",
+        "{\"redirection\":{\"state\":32768,\"listener\":false},"
+        "\"redirection_before\":{\"state\":32771,\"listener\":true}}",
+        "{\"redirection\":{\"state\":32770,\"listener\":false},"
+        "\"redirection_before\":{\"state\":32768,\"listener\":true}}",
+        "{\"redirection\":{\"state\":99,\"listener\":true},\"redirection_before\":{\"state\":1}}",
+        "{\"redirection\":7,\"redirection_before\":\"x\"}",
+        "[1]",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+        unlock_plan_t plan = {0};
+        intent_read(odd[i], &plan, apr_time_from_sec(100));
+        if (plan.boot || plan.redirection.state || plan.redirection_before.state)
+            fail_msg("%s was taken over", odd[i]);
+    }
 }
 
 static void test_the_intent_says_what_and_what_before(void **state)
@@ -383,6 +614,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reasons_of_amt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_methods, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_intent_says_what_and_what_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_intent_of_sol_can_be_taken_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_redirection_that_is_on_is_not_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_intent_that_would_open_doors, setup, teardown),
     };
     apr_initialize();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,8 @@
 
 #include <apr_strings.h>
 
+#include "worker/intent.h"
+
 #define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
 #define STEPS_AT_MOST 100000
 
@@ -38,6 +40,12 @@ static void port_login(unlock_t *unlock)
     ask(unlock, ASKED_LOGIN);
 }
 
+static void port_passphrase(unlock_t *unlock)
+{
+    pc_of(unlock)->passphrases++;
+    ask(unlock, ASKED_PASSPHRASE);
+}
+
 static void port_turn(unlock_t *unlock)
 {
     ask(unlock, ASKED_TURN);
@@ -50,17 +58,42 @@ static void port_probe(unlock_t *unlock, apr_interval_time_t timeout)
     ask(unlock, ASKED_PROBE);
 }
 
+/* What a call changes on the PC; a successor may change only what its intent speaks of. */
+static int is_allowed(const worker_pc_t *pc, unlock_call_e call)
+{
+    static const struct {
+        unlock_call_e call;
+        const char *named;
+    } writes[] = {
+        {UNLOCK_CALL_CLEAR_BOOT, "UseSOL"},
+        {UNLOCK_CALL_SET_REDIRECTION, "redirection"},
+        {UNLOCK_CALL_SET_BOOT, "-"},
+        {UNLOCK_CALL_POWER_ON, "-"},
+        {UNLOCK_CALL_TYPE, "-"},
+    };
+    for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
+        if (writes[i].call != call)
+            continue;
+        if (pc->is.look)
+            return pc->is.intent != NULL && strstr(pc->is.intent, writes[i].named) != NULL;
+        return pc->intents > 0;
+    }
+    return 1;
+}
+
 static void port_call(unlock_t *unlock, unlock_call_e call)
 {
     worker_pc_t *pc = pc_of(unlock);
-    int writes = call == UNLOCK_CALL_CLEAR_BOOT || call == UNLOCK_CALL_POWER_ON;
     ask(unlock, ASKED_CALL);
     pc->call = call;
     pc->calls++;
     pc->connected = 1;
     pc->power_requests += call == UNLOCK_CALL_POWER_ON;
     pc->clears += call == UNLOCK_CALL_CLEAR_BOOT;
-    pc->writes_without_intent += writes && (!pc->intents || pc->is.look);
+    pc->redirects += call == UNLOCK_CALL_SET_REDIRECTION;
+    pc->sets += call == UNLOCK_CALL_SET_BOOT;
+    pc->types += call == UNLOCK_CALL_TYPE;
+    pc->writes_without_intent += !is_allowed(pc, call);
 }
 
 static void port_store(unlock_t *unlock, jobs_change_e change, char state)
@@ -89,6 +122,7 @@ static void port_stop(unlock_t *unlock)
 static void port_hang_up(unlock_t *unlock)
 {
     pc_of(unlock)->connected = 0;
+    pc_of(unlock)->console_open = 0;
 }
 
 static void port_over(unlock_t *unlock)
@@ -107,6 +141,7 @@ static apr_time_t port_now(void)
 static const unlock_ports_t ports = {
     .resolve = port_resolve,
     .login = port_login,
+    .passphrase = port_passphrase,
     .turn = port_turn,
     .probe = port_probe,
     .call = port_call,
@@ -133,6 +168,11 @@ static void answer_login(worker_pc_t *pc)
     unlock_chore_answer(&pc->unlock, pc->is.login, "no login");
 }
 
+static void answer_passphrase(worker_pc_t *pc)
+{
+    unlock_chore_answer(&pc->unlock, pc->is.passphrase, "no passphrase");
+}
+
 static void answer_turn(worker_pc_t *pc)
 {
     unlock_turn_answer(&pc->unlock);
@@ -144,18 +184,106 @@ static void answer_probe(worker_pc_t *pc)
     unlock_probe_answer(&pc->unlock, up || pc->is.probe_open_before);
 }
 
+static void say(worker_pc_t *pc, const char *text, int after_seconds)
+{
+    pc->says = text;
+    pc->says_at = pc->now + apr_time_from_sec(after_seconds);
+}
+
+#define PROMPT "Please unlock disk root: "
+
 static void start_pc(worker_pc_t *pc)
 {
     if (pc->is.does_nothing || pc->power == 2)
         return;
+    int seconds = pc->is.boot_seconds ? pc->is.boot_seconds : 20;
     pc->power = 2;
-    pc->up_at = pc->now + apr_time_from_sec(pc->is.boot_seconds ? pc->is.boot_seconds : 20);
+    pc->up_at = pc->now + apr_time_from_sec(seconds);
+    pc->boot_set = 0; /* they last for one start */
+    if (!pc->is.redirects || pc->is.no_prompt)
+        return;
+    if (pc->is.comes_up)
+        say(pc, "Debian GNU/Linux\r\npc login: ", seconds);
+    else
+        say(pc, "Loading Linux ...\r\n" PROMPT, seconds / 2);
+}
+
+static void take_passphrase(worker_pc_t *pc)
+{
+    static const char *const answers[] = {"\r\ncryptsetup: root: set up successfully\r\n",
+                                          "\r\ncryptsetup failed, bad password or options?\r\n" PROMPT,
+                                          "\r\n" PROMPT};
+    if (pc->is.refuses)
+        pc->up_at = APR_INT64_MAX;
+    else if (pc->up_at < pc->now)
+        pc->up_at = pc->now + apr_time_from_sec(5);
+    if (!pc->is.mute)
+        say(pc, answers[pc->is.refuses], 2);
+}
+
+static void open_console(worker_pc_t *pc)
+{
+    pc->console_open = 1;
+    if (pc->is.stands_at_prompt && !pc->is.redraws)
+        say(pc, PROMPT, 1);
+}
+
+static void close_console(worker_pc_t *pc)
+{
+    pc->console_open = 0;
+    pc->says_at = 0;
+}
+
+static void redraw(worker_pc_t *pc)
+{
+    if (pc->is.stands_at_prompt)
+        say(pc, "\r\n" PROMPT, 1);
+}
+
+static void clear_boot(worker_pc_t *pc)
+{
+    pc->boot_set = 0;
+    pc->is.overridden = 0;
+}
+
+static void set_boot(worker_pc_t *pc)
+{
+    pc->boot_set = pc->unlock.plan.boot;
+}
+
+static void set_redirection(worker_pc_t *pc)
+{
+    pc->redirection = pc->unlock.redirection_wanted;
+}
+
+/* What a call does to the PC. */
+static void (*const effects[UNLOCK_CALLS])(worker_pc_t *pc) = {
+    [UNLOCK_CALL_OPEN_CONSOLE] = open_console,
+    [UNLOCK_CALL_CLOSE] = close_console,
+    [UNLOCK_CALL_REDRAW] = redraw,
+    [UNLOCK_CALL_CLEAR_BOOT] = clear_boot,
+    [UNLOCK_CALL_SET_BOOT] = set_boot,
+    [UNLOCK_CALL_SET_REDIRECTION] = set_redirection,
+    [UNLOCK_CALL_POWER_ON] = start_pc,
+    [UNLOCK_CALL_TYPE] = take_passphrase,
+};
+
+static void fill_boot(worker_pc_t *pc)
+{
+    amt_boot_t *boot = &pc->unlock.boot;
+    boot->overridden = pc->is.overridden || pc->boot_set;
+    apr_cpystrn(boot->summary, pc->is.overridden ? "BIOSSetup" : intent_boot_name(pc->boot_set),
+                sizeof(boot->summary));
 }
 
 static void fill(worker_pc_t *pc)
 {
     apr_cpystrn(pc->unlock.identity.uuid, DEVICE, sizeof(pc->unlock.identity.uuid));
-    pc->unlock.boot.overridden = pc->is.overridden;
+    pc->unlock.consent.needed = pc->is.consent;
+    pc->unlock.redirection = pc->redirection;
+    pc->unlock.capabilities = (amt_capabilities_t){.sol = !pc->is.no_console, .storage = !pc->is.no_storage};
+    if (pc->call == UNLOCK_CALL_BOOT)
+        fill_boot(pc);
     if (pc->call == UNLOCK_CALL_POWER) {
         pc->unlock.power = (amt_power_t){.state = pc->power, .on_available = !pc->is.on_unavailable};
         if (pc->is.power_later && pc->power != 2)
@@ -171,8 +299,8 @@ static void answer_call(worker_pc_t *pc)
         pc->failed++;
         result = (amt_result_t){.status = pc->is.status, .acted = pc->is.acted, .text = "as the test says"};
     }
-    if (pc->call == UNLOCK_CALL_POWER_ON && (!fails || pc->is.acted))
-        start_pc(pc);
+    if (effects[pc->call] && (!fails || pc->is.acted))
+        effects[pc->call](pc);
     if (!fails)
         fill(pc);
     unlock_call_answer(&pc->unlock, &result);
@@ -199,6 +327,18 @@ static void answer_store(worker_pc_t *pc)
 /* ---- running ---------------------------------------------------------------------------------------------
  */
 
+static const prompts_t *make_prompts(int redraws, apr_pool_t *pool)
+{
+    prompts_t *prompts = apr_pcalloc(pool, sizeof(*prompts));
+    const prompts_texts_t texts = {.redraw = redraws ? "\\x15\\r" : NULL};
+    const char *error = prompts_make(prompts, &texts, pool);
+    if (error != NULL) {
+        fprintf(stderr, "%s\n", error);
+        abort();
+    }
+    return prompts;
+}
+
 worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
 {
     worker_pc_t *pc = apr_pcalloc(pool, sizeof(*pc));
@@ -216,16 +356,22 @@ worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
                              .peer = "p",
                              .mechanism = "krb5"};
     pc->group = (inventory_group_t){.name = "default", .boot_timeout = apr_time_from_sec(120)};
+    pc->redirection = is->redirection_off ? (amt_redirection_t){.state = AMT_REDIRECTION_OFF, .listener = 0}
+                                          : (amt_redirection_t){.state = AMT_REDIRECTION_BOTH, .listener = 1};
+    pc->redirection_before = pc->redirection;
+    pc->boot_set = is->boot_set;
     pc->system = (inventory_system_t){.fqdn = "pc.example.com",
                                       .address = is->named ? NULL : "192.0.2.7",
                                       .uuid = is->uuid,
                                       .group = &pc->group,
-                                      .method = INVENTORY_WAKE,
-                                      .probe_port = 22};
+                                      .method = is->redirects ? is->method : INVENTORY_WAKE,
+                                      .tls = is->tls,
+                                      .probe_port = is->no_probe ? 0 : 22};
     pc->unlock.ports = &ports;
     pc->unlock.task = &pc->task;
     pc->unlock.system = &pc->system;
-    pc->unlock.method = method_find(INVENTORY_WAKE);
+    pc->unlock.method = method_find(pc->system.method);
+    pc->unlock.prompts = make_prompts(is->redraws, pool);
     pc->unlock.pool = pool;
     current = pc;
     return pc;
@@ -242,18 +388,56 @@ static int fire_alarm(worker_pc_t *pc)
     return 1;
 }
 
+/* What the PC has to say is heard when its time has come and its console is open. */
+static int speaks(worker_pc_t *pc, apr_time_t by)
+{
+    if (pc->over || !pc->says_at || pc->says_at > by)
+        return 0;
+    if (pc->says_at > pc->now)
+        pc->now = pc->says_at;
+    pc->says_at = 0;
+    if (pc->console_open)
+        unlock_hear(&pc->unlock, pc->says, strlen(pc->says));
+    return 1;
+}
+
+static int cuts(worker_pc_t *pc)
+{
+    static const amt_result_t gone = {.status = AMT_GARBAGE, .text = "the device sent nonsense"};
+    if (!pc->is.cut || pc->cut_done || !pc->console_open ||
+        strcmp(pc->is.cut, unlock_step_name(&pc->unlock)) != 0)
+        return 0;
+    pc->cut_done = 1;
+    pc->console_open = 0;
+    unlock_cut(&pc->unlock, &gone);
+    return 1;
+}
+
+/* Time goes on: what comes first? */
+static int wait_for(worker_pc_t *pc)
+{
+    return cuts(pc) || speaks(pc, pc->alarm_at ? pc->alarm_at : APR_INT64_MAX) || fire_alarm(pc);
+}
+
 int worker_pc_step(worker_pc_t *pc)
 {
-    static void (*const answers[])(worker_pc_t *) = {
-        [ASKED_RESOLVE] = answer_resolve, [ASKED_LOGIN] = answer_login, [ASKED_TURN] = answer_turn,
-        [ASKED_PROBE] = answer_probe,     [ASKED_CALL] = answer_call,   [ASKED_STORE] = answer_store};
+    static void (*const answers[])(worker_pc_t *) = {[ASKED_RESOLVE] = answer_resolve,
+                                                     [ASKED_LOGIN] = answer_login,
+                                                     [ASKED_PASSPHRASE] = answer_passphrase,
+                                                     [ASKED_TURN] = answer_turn,
+                                                     [ASKED_PROBE] = answer_probe,
+                                                     [ASKED_CALL] = answer_call,
+                                                     [ASKED_STORE] = answer_store};
     asked_e asked = pc->asked;
     if (asked == ASKED_NOTHING)
+        return wait_for(pc);
+    if (++pc->answered == pc->ignore_at) {
+        pc->ignored = pc->unlock.step;
         return fire_alarm(pc);
-    if (++pc->answered == pc->ignore_at)
-        return fire_alarm(pc);
+    }
     pc->asked = ASKED_NOTHING;
     pc->now += apr_time_from_msec(5);
+    speaks(pc, pc->now);
     answers[asked](pc);
     return 1;
 }

@@ -10,6 +10,7 @@ typedef enum {
     ASKED_NOTHING,
     ASKED_RESOLVE,
     ASKED_LOGIN,
+    ASKED_PASSPHRASE,
     ASKED_TURN,
     ASKED_PROBE,
     ASKED_CALL,
@@ -43,6 +44,23 @@ typedef struct {
 
     int look;
     const char *intent;
+
+    /* With a redirecting method. */
+    inventory_method_e method; /* of the inventory; INVENTORY_SOL is 0: see `redirects` */
+    int redirects;             /* 0: the method is wake */
+    inventory_tls_e tls;
+    int no_probe;
+    int consent, no_console, no_storage; /* as the device says */
+    int redirection_off;                 /* the device's service and ports */
+    jobs_reason_e passphrase;            /* what the secrets say */
+    int no_prompt;                       /* it never asks */
+    int stands_at_prompt;                /* though it runs; shown again when it is asked to redraw */
+    int redraws;                         /* the group says how */
+    int refuses;                         /* the passphrase: 1 with a word, 2 by asking again */
+    int mute;                            /* no word after the passphrase */
+    int comes_up;                        /* without asking */
+    const char *cut;                     /* the console ends by itself while the unlock is at this step */
+    int boot_set;                        /* options that a predecessor left */
 } behaviour_t;
 
 typedef struct {
@@ -60,15 +78,23 @@ typedef struct {
     char change_state;
     int power;
     apr_time_t up_at;
+    amt_redirection_t redirection, redirection_before;
+    int boot_set; /* AMT_START_*, for its next start */
+    int console_open;
+    int cut_done;
+    apr_time_t says_at; /* 0: nothing */
+    const char *says;
 
     /* What a test looks at. */
     int answered; /* requests, so far */
     int failed;   /* calls that failed as asked for */
     int calls, power_requests, clears, probes, logins;
+    int passphrases, types, redirects, sets;
     int intents, finishes, releases, progress;
     int writes_without_intent;
     int connected, over;
-    int ignore_at; /* the n-th request is never answered; 0: all are */
+    int ignore_at;         /* the n-th request is never answered; 0: all are */
+    unlock_step_e ignored; /* the step that it belonged to */
 } worker_pc_t;
 
 worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool);

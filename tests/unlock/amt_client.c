@@ -1,11 +1,18 @@
-/* Drives the AMT client from a test: what amt.h offers, from a command line, one JSON object a call.
+/* Drives the AMT client from a test: what its headers offer, from a command line, one JSON object a call.
  *
  *   amt_client SECONDS TRUST SYSTEMS CALL...      user and password are the first two lines of standard input
  *
  * SECONDS is what a call may take; TRUST is ca:FILE, pin:HEX, legacy:FILE or none; SYSTEMS a file of
- * "fqdn,address" lines. Each system does the calls in turn, all systems at once: identity, power, boot,
- * clear-boot, request-power=N, fenced-power=N (the gate is shut), wait (for a line on standard input). The
- * last line tells what the systems cost: memory, seconds.
+ * "fqdn,address,passphrase" lines. Each system does the calls in turn, all systems at once:
+ *
+ *   identity, power, boot, redirection, consent, capabilities    look
+ *   clear-boot, set-boot=N, request-power=N, set-redirection=STATE[+listener]
+ *   fenced-power=N, fenced-type                                  the gate is shut
+ *   sol, await=REGEX, type[=TEXT] (else the passphrase), close-sol
+ *   ider=FILE, booting, served=BYTES, close-ider
+ *   wait (for a line on standard input)
+ *
+ * The last line tells what the systems cost: memory, seconds.
  */
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -16,7 +23,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "amt/amt.h"
+#include "amt/redirection/console.h"
+#include "amt/redirection/ider.h"
+#include "amt/redirection/sol.h"
 #include "wsman/envelope.h"
 
 typedef struct {
@@ -27,11 +36,15 @@ typedef struct {
     char password[128];
     char **calls; /* ends with NULL */
     int running;
+    amt_loop_t *loop;
+    amt_image_t *image; /* shared by all systems */
 } driver_t;
 
 typedef struct system_t {
     driver_t *driver;
     char *fqdn;
+    char *passphrase;
+    amt_target_t target;
     amt_device_t *device;
     char **call;        /* the one under way */
     struct event *line; /* "wait" */
@@ -39,11 +52,21 @@ typedef struct system_t {
     amt_identity_t identity;
     amt_power_t power;
     amt_boot_t boot;
+    amt_redirection_t redirection;
+    amt_consent_t consent;
+    amt_capabilities_t capabilities;
+    amt_sol_t *sol;
+    amt_console_t *console;
+    amt_patterns_t *awaited;
+    amt_ider_t *ider;
+    apr_uint64_t bytes_awaited;
+    struct event *tick; /* "served" */
     struct system_t *next;
 } system_t;
 
-static const char *const status_names[] = {
-    "ok", "unreachable", "tls-untrusted", "auth-failed", "refused", "garbage", "timeout", "broken", "fenced"};
+static const char *const status_names[] = {"ok",      "unreachable", "tls-untrusted", "auth-failed",
+                                           "refused", "garbage",     "timeout",       "broken",
+                                           "fenced",  "busy",        "consent"};
 
 static void next_call(system_t *system);
 
@@ -68,6 +91,40 @@ static void print_text(const char *name, const char *text)
     putchar('"');
 }
 
+/* What a looking call found. */
+static void print_found(const system_t *system)
+{
+    const char *call = *system->call;
+
+    if (!strcmp(call, "identity")) {
+        print_text("uuid", system->identity.uuid);
+        print_text("version", system->identity.version);
+        printf(",\"major\":%d", system->identity.major);
+    }
+    if (!strcmp(call, "power")) {
+        printf(",\"state\":%d,\"on_available\":%d", system->power.state, system->power.on_available);
+    }
+    if (!strcmp(call, "boot")) {
+        printf(",\"overridden\":%d", system->boot.overridden);
+        print_text("summary", system->boot.summary);
+    }
+    if (!strcmp(call, "redirection")) {
+        printf(",\"state\":%d,\"listener\":%d", system->redirection.state, system->redirection.listener);
+    }
+    if (!strcmp(call, "consent")) {
+        printf(",\"control_mode\":%d,\"needed\":%d", system->consent.control_mode, system->consent.needed);
+    }
+    if (!strcmp(call, "capabilities")) {
+        printf(",\"storage\":%d,\"sol\":%d", system->capabilities.storage, system->capabilities.sol);
+    }
+    if (system->console) {
+        print_text("last", amt_console_last(system->console));
+    }
+    if (system->ider) {
+        printf(",\"served\":%llu", (unsigned long long)amt_ider_served(system->ider));
+    }
+}
+
 static void done(void *baton, const amt_result_t *result)
 {
     system_t *system = baton;
@@ -77,22 +134,173 @@ static void done(void *baton, const amt_result_t *result)
            system->fqdn, *system->call, status_names[result->status], result->acted, result->return_value,
            system->gate_asked);
     print_text("text", result->text);
-    if (!strcmp(*system->call, "identity")) {
-        print_text("uuid", system->identity.uuid);
-        print_text("version", system->identity.version);
-        printf(",\"major\":%d", system->identity.major);
-    }
-    if (!strcmp(*system->call, "power")) {
-        printf(",\"state\":%d,\"on_available\":%d", system->power.state, system->power.on_available);
-    }
-    if (!strcmp(*system->call, "boot")) {
-        printf(",\"overridden\":%d", system->boot.overridden);
-        print_text("summary", system->boot.summary);
-    }
+    print_found(system);
     printf("}\n");
     fflush(stdout);
     system->call++;
     next_call(system);
+}
+
+/* ---- calls that wait for a session ----------------------------------------------------------- */
+
+static const amt_result_t all_well = {AMT_OK, 0, -1, ""};
+
+static int is_call(const system_t *system, const char *name)
+{
+    const char *call = *system->call;
+
+    return call && !strncmp(call, name, strlen(name)) &&
+           (call[strlen(name)] == '\0' || call[strlen(name)] == '=');
+}
+
+static void sol_opened(void *baton)
+{
+    done(baton, &all_well);
+}
+
+static void check_console(system_t *system)
+{
+    if (is_call(system, "await") && amt_console_matches(system->console, system->awaited)) {
+        done(system, &all_well);
+    }
+}
+
+static void sol_received(void *baton, const char *bytes, apr_size_t length)
+{
+    system_t *system = baton;
+
+    amt_console_feed(system->console, bytes, length);
+    check_console(system);
+}
+
+static void sol_ended(void *baton, const amt_result_t *result)
+{
+    system_t *system = baton;
+
+    if (is_call(system, "sol") || is_call(system, "await") || is_call(system, "close-sol")) {
+        done(system, result);
+    }
+    else {
+        printf("{\"system\":\"%s\",\"ended\":\"sol\",\"status\":\"%s\"", system->fqdn,
+               status_names[result->status]);
+        print_text("text", result->text);
+        printf("}\n");
+    }
+}
+
+static void ider_opened(void *baton)
+{
+    done(baton, &all_well);
+}
+
+static void ider_booting(void *baton)
+{
+    if (is_call(baton, "booting")) {
+        done(baton, &all_well);
+    }
+}
+
+static void ider_ended(void *baton, const amt_result_t *result)
+{
+    system_t *system = baton;
+
+    if (is_call(system, "ider") || is_call(system, "booting") || is_call(system, "served") ||
+        is_call(system, "close-ider")) {
+        done(system, result);
+    }
+}
+
+static void begin_sol(system_t *system)
+{
+    static const amt_sol_events_t events = {sol_opened, sol_received, sol_ended};
+
+    system->console = amt_console_create(system->driver->pool);
+    if (amt_sol_open(&system->sol, system->driver->loop, &system->target, &events, system,
+                     system->driver->pool)) {
+        fprintf(stderr, "amt_client: no session\n");
+        exit(2);
+    }
+}
+
+static void begin_await(system_t *system)
+{
+    apr_array_header_t *texts = apr_array_make(system->driver->pool, 1, sizeof(const char *));
+    const char *problem;
+
+    APR_ARRAY_PUSH(texts, const char *) = *system->call + strlen("await=");
+    problem = amt_patterns_compile(&system->awaited, texts, system->driver->pool);
+    if (problem) {
+        fprintf(stderr, "amt_client: %s\n", problem);
+        exit(2);
+    }
+    check_console(system);
+}
+
+/* Nothing of the typed stays on the screen's record: what comes next is what counts. */
+static void begin_type(system_t *system)
+{
+    const char *equals = strchr(*system->call, '=');
+    char *line = apr_pstrcat(system->driver->pool, equals ? equals + 1 : system->passphrase, "\r", NULL);
+    amt_result_t result = all_well;
+
+    amt_console_mark(system->console);
+    if (amt_sol_send(system->sol, line, strlen(line), gate, system) != APR_SUCCESS) {
+        result = (amt_result_t){AMT_FENCED, 0, -1, "nothing was sent"};
+    }
+    done(system, &result);
+}
+
+static void begin_ider(system_t *system)
+{
+    static const amt_ider_events_t events = {ider_opened, ider_booting, ider_ended};
+    driver_t *driver = system->driver;
+    const char *file = *system->call + strlen("ider=");
+    const char *problem = driver->image ? NULL : amt_image_open(&driver->image, file, driver->pool);
+
+    if (problem || amt_ider_open(&system->ider, driver->loop, &system->target, driver->image, NULL, &events,
+                                 system, driver->pool)) {
+        fprintf(stderr, "amt_client: %s\n", problem ? problem : "no session");
+        exit(2);
+    }
+}
+
+static void look_at_served(evutil_socket_t fd, short what, void *baton)
+{
+    system_t *system = baton;
+
+    (void)fd;
+    (void)what;
+    if (is_call(system, "served") && amt_ider_served(system->ider) >= system->bytes_awaited) {
+        event_free(system->tick);
+        system->tick = NULL;
+        done(system, &all_well);
+    }
+}
+
+static void begin_served(system_t *system)
+{
+    struct timeval often = {0, 2000};
+
+    system->bytes_awaited = strtoull(*system->call + strlen("served="), NULL, 10);
+    system->tick = event_new(system->driver->base, -1, EV_PERSIST, look_at_served, system);
+    event_add(system->tick, &often);
+}
+
+static void begin_booting(system_t *system)
+{
+    if (amt_ider_served(system->ider)) {
+        done(system, &all_well);
+    }
+}
+
+static void begin_close_sol(system_t *system)
+{
+    amt_sol_close(system->sol);
+}
+
+static void begin_close_ider(system_t *system)
+{
+    amt_ider_close(system->ider);
 }
 
 static void line_came(evutil_socket_t fd, short what, void *baton)
@@ -109,42 +317,121 @@ static void line_came(evutil_socket_t fd, short what, void *baton)
     next_call(system);
 }
 
+/* ---- calls to the device --------------------------------------------------------------------- */
+
+static long number_of(const system_t *system)
+{
+    return strtol(strchr(*system->call, '=') + 1, NULL, 10);
+}
+
+static void begin_identity(system_t *system)
+{
+    amt_read_identity(system->device, &system->identity, done, system);
+}
+
+static void begin_power(system_t *system)
+{
+    amt_read_power(system->device, &system->power, done, system);
+}
+
+static void begin_boot(system_t *system)
+{
+    amt_read_boot(system->device, &system->boot, done, system);
+}
+
+static void begin_redirection(system_t *system)
+{
+    amt_read_redirection(system->device, &system->redirection, done, system);
+}
+
+static void begin_consent(system_t *system)
+{
+    amt_read_consent(system->device, &system->consent, done, system);
+}
+
+static void begin_capabilities(system_t *system)
+{
+    amt_read_capabilities(system->device, &system->capabilities, done, system);
+}
+
+static void begin_clear_boot(system_t *system)
+{
+    amt_clear_boot(system->device, gate, system, done, system);
+}
+
+static void begin_set_boot(system_t *system)
+{
+    amt_set_boot(system->device, (int)number_of(system), gate, system, done, system);
+}
+
+static void begin_set_redirection(system_t *system)
+{
+    amt_redirection_t wanted = {(int)number_of(system), strstr(*system->call, "+listener") != NULL};
+
+    amt_set_redirection(system->device, &wanted, gate, system, done, system);
+}
+
+static void begin_request_power(system_t *system)
+{
+    amt_request_power(system->device, (int)number_of(system), gate, system, done, system);
+}
+
+static void begin_wait(system_t *system)
+{
+    system->line = event_new(system->driver->base, STDIN_FILENO, EV_READ, line_came, system);
+    event_add(system->line, NULL);
+}
+
+static const struct {
+    const char *name;
+    int argument; /* 1: it has one, 0: it has none, -1: as it likes */
+    void (*begin)(system_t *system);
+} calls[] = {
+    {"identity", 0, begin_identity},
+    {"power", 0, begin_power},
+    {"boot", 0, begin_boot},
+    {"redirection", 0, begin_redirection},
+    {"consent", 0, begin_consent},
+    {"capabilities", 0, begin_capabilities},
+    {"clear-boot", 0, begin_clear_boot},
+    {"set-boot", 1, begin_set_boot},
+    {"set-redirection", 1, begin_set_redirection},
+    {"request-power", 1, begin_request_power},
+    {"fenced-power", 1, begin_request_power},
+    {"sol", 0, begin_sol},
+    {"await", 1, begin_await},
+    {"type", -1, begin_type},
+    {"fenced-type", -1, begin_type},
+    {"close-sol", 0, begin_close_sol},
+    {"ider", 1, begin_ider},
+    {"booting", 0, begin_booting},
+    {"served", 1, begin_served},
+    {"close-ider", 0, begin_close_ider},
+    {"wait", 0, begin_wait},
+};
+
 static void next_call(system_t *system)
 {
-    amt_device_t *device = system->device;
-    const char *call = *system->call;
-    const char *number = call ? strchr(call, '=') : NULL;
-
     system->gate_asked = 0;
-    if (!call) {
+    if (!*system->call) {
         if (--system->driver->running == 0) {
             event_base_loopbreak(system->driver->base);
         }
+        return;
     }
-    else if (!strcmp(call, "identity")) {
-        amt_read_identity(device, &system->identity, done, system);
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        int argument = strchr(*system->call, '=') != NULL;
+
+        if (is_call(system, calls[i].name) && (calls[i].argument < 0 || calls[i].argument == argument)) {
+            calls[i].begin(system);
+            return;
+        }
     }
-    else if (!strcmp(call, "power")) {
-        amt_read_power(device, &system->power, done, system);
-    }
-    else if (!strcmp(call, "boot")) {
-        amt_read_boot(device, &system->boot, done, system);
-    }
-    else if (!strcmp(call, "clear-boot")) {
-        amt_clear_boot(device, gate, system, done, system);
-    }
-    else if (!strcmp(call, "wait")) {
-        system->line = event_new(system->driver->base, STDIN_FILENO, EV_READ, line_came, system);
-        event_add(system->line, NULL);
-    }
-    else if (number) {
-        amt_request_power(device, (int)strtol(number + 1, NULL, 10), gate, system, done, system);
-    }
-    else {
-        fprintf(stderr, "amt_client: no such call: %s\n", call);
-        exit(2);
-    }
+    fprintf(stderr, "amt_client: no such call: %s\n", *system->call);
+    exit(2);
 }
+
+/* ---- the command line ------------------------------------------------------------------------ */
 
 static int read_line(char *line, size_t size)
 {
@@ -181,7 +468,7 @@ static int parse_trust(amt_target_t *target, const char *trust)
     return 1;
 }
 
-static system_t *read_systems(driver_t *driver, amt_loop_t *loop, const char *path)
+static system_t *read_systems(driver_t *driver, const char *path)
 {
     system_t *systems = NULL;
     FILE *file = fopen(path, "re");
@@ -203,7 +490,10 @@ static system_t *read_systems(driver_t *driver, amt_loop_t *loop, const char *pa
         target.address = apr_strtok(NULL, ",\n", &rest);
         target.user = driver->user;
         target.password = driver->password;
-        if (amt_device_create(&system->device, loop, &target, driver->pool) != APR_SUCCESS) {
+        system->passphrase = apr_pstrdup(driver->pool, apr_strtok(NULL, ",\n", &rest));
+        target.address = apr_pstrdup(driver->pool, target.address);
+        system->target = target;
+        if (amt_device_create(&system->device, driver->loop, &target, driver->pool) != APR_SUCCESS) {
             fprintf(stderr, "amt_client: %s cannot be a target\n", system->fqdn);
             exit(2);
         }
@@ -233,7 +523,6 @@ static long resident(void)
 int main(int argc, char **argv)
 {
     driver_t driver = {0};
-    amt_loop_t *loop;
     system_t *systems;
     apr_time_t began;
     long before;
@@ -255,11 +544,11 @@ int main(int argc, char **argv)
     driver.target.call_timeout = apr_time_from_sec(strtol(argv[1], NULL, 10));
     driver.calls = argv + 4;
     driver.base = event_base_new();
-    if (!driver.base || amt_loop_create(&loop, driver.base, driver.pool) != APR_SUCCESS) {
+    if (!driver.base || amt_loop_create(&driver.loop, driver.base, driver.pool) != APR_SUCCESS) {
         return 1;
     }
     before = resident();
-    systems = read_systems(&driver, loop, argv[3]);
+    systems = read_systems(&driver, argv[3]);
     count = driver.running;
     began = apr_time_now();
     for (system_t *system = systems; system; system = system->next) {
@@ -272,6 +561,12 @@ int main(int argc, char **argv)
            count ? (resident() - before) / count : 0, (double)(apr_time_now() - began) / APR_USEC_PER_SEC);
     for (system_t *system = systems; system; system = system->next) {
         amt_device_destroy(system->device);
+        if (system->sol) {
+            amt_sol_destroy(system->sol);
+        }
+        if (system->ider) {
+            amt_ider_destroy(system->ider);
+        }
     }
     apr_pool_destroy(driver.pool);
     event_base_free(driver.base);

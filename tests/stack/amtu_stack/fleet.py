@@ -7,6 +7,8 @@ import socket
 from .process import await_answer
 
 DOMAIN = "fleet.test"
+# Of an AMT device: WS-Man and redirection, each plain and in TLS.
+PORTS = (16992, 16993, 16994, 16995)
 
 
 class Fleet:
@@ -48,6 +50,11 @@ class Fleet:
         with open(self.folder / "fleet.csv", newline="") as lines:
             return list(csv.DictReader(lines))
 
+    def services(self):
+        """The Kerberos names of the PCs: AMT has the port in them. Named as amtsim will name the PCs."""
+        return [f"HTTP/pc-{number:04d}.{DOMAIN}:{port}" for number in range(1, self.options.systems + 1)
+                for port in PORTS]
+
     def start(self, environment=None):
         self.places.folder("fleet")
         output = self.places.log("amtsim")
@@ -63,6 +70,8 @@ class Fleet:
                  "--control", self.control]
         if asked.faults:
             words += ["--faults", asked.faults]
+        if asked.body:
+            words += ["--body", asked.body]
         if asked.seed is not None:
             words += ["--seed", asked.seed]
         return words

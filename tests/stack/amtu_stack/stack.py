@@ -32,6 +32,7 @@ class Options:
     boot_seconds: str = "3-8"
     faults: str = ""
     seed: int | None = None
+    body: str = ""
     threads: int = 0
 
     @property
@@ -113,12 +114,10 @@ class Stack:
         self._link()
 
     def _fleet_keys(self):
-        """With Kerberos at AMT, every PC has a principal for each of its two ports."""
+        """With Kerberos at AMT, every PC has a principal for each of its ports."""
         if self.options.amt_auth != "kerberos":
             return None
-        names = [f"HTTP/pc-{number:05d}.fleet.test:{port}" for number in range(1, self.options.systems + 1)
-                 for port in (16992, 16993)]
-        keytab = self.kdc.service_keytab(self.places.run / "krb5" / "fleet.keytab", *names)
+        keytab = self.kdc.service_keytab(self.places.run / "krb5" / "fleet.keytab", *self.fleet.services())
         return {**self.kdc.environment(), "KRB5_KTNAME": f"FILE:{keytab}"}
 
     def start_httpd(self):

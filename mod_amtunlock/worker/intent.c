@@ -1,0 +1,134 @@
+#include "worker/intent.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <jansson.h>
+
+#define LOOK_AT_LEAST apr_time_from_sec(5)
+
+/* ---- words --------------------------------------------------------------------------------------------- */
+
+/* In the order in which firmware lists them. */
+static const struct {
+    int boot;
+    const char *name;
+} boots[] = {
+    {AMT_START_SOL, "UseSOL"},
+    {AMT_START_SOL | AMT_START_IMAGE, "UseIDER,UseSOL"},
+};
+
+#define BOOTS (sizeof(boots) / sizeof(boots[0]))
+
+const char *intent_boot_name(int boot)
+{
+    for (size_t i = 0; i < BOOTS; i++) {
+        if (boots[i].boot == boot)
+            return boots[i].name;
+    }
+    return "";
+}
+
+static int boot_of_name(const char *name)
+{
+    for (size_t i = 0; name && i < BOOTS; i++) {
+        if (strcmp(boots[i].name, name) == 0)
+            return boots[i].boot;
+    }
+    return 0;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------- */
+
+static json_t *pack_redirection(const amt_redirection_t *redirection)
+{
+    return json_pack("{s:i, s:b}", "state", redirection->state, "listener", redirection->listener);
+}
+
+static int is_same(const amt_redirection_t *one, const amt_redirection_t *other)
+{
+    return one->state == other->state && !one->listener == !other->listener;
+}
+
+/* What will be set, each with what stood before. */
+static void add_acts(json_t *intent, const unlock_t *unlock)
+{
+    const unlock_plan_t *plan = &unlock->plan;
+    if (plan->power) {
+        json_object_set_new(intent, "power", json_integer(plan->power));
+        json_object_set_new(intent, "power_before", json_integer(plan->power_before));
+    }
+    if (plan->clears_boot || plan->boot) {
+        json_object_set_new(intent, "clear_boot", json_boolean(plan->clears_boot));
+        json_object_set_new(intent, "boot", json_string(intent_boot_name(plan->boot)));
+        json_object_set_new(intent, "boot_before", json_string(unlock->boot.summary));
+    }
+    if (!is_same(&plan->redirection, &plan->redirection_before)) {
+        json_object_set_new(intent, "redirection", pack_redirection(&plan->redirection));
+        json_object_set_new(intent, "redirection_before", pack_redirection(&plan->redirection_before));
+    }
+    if (plan->types)
+        json_object_set_new(intent, "passphrase", json_true());
+}
+
+const char *intent_write(const unlock_t *unlock)
+{
+    /* The time is the wall clock's: it is read on another machine, maybe, and bounded there. */
+    json_t *intent = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I}", "method", inventory_method_name(unlock->system->method), "address",
+        unlock->address, "device", unlock->identity.uuid, "written", (json_int_t)apr_time_sec(apr_time_now()),
+        "look_seconds", (json_int_t)apr_time_sec(unlock->look_for));
+    if (intent)
+        add_acts(intent, unlock);
+    char *text = intent ? json_dumps(intent, JSON_COMPACT) : NULL;
+    const char *kept = text ? apr_pstrdup(unlock->pool, text) : NULL;
+    free(text);
+    json_decref(intent);
+    return kept;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+static amt_redirection_t unpack_redirection(const json_t *redirection)
+{
+    json_int_t state = json_integer_value(json_object_get(redirection, "state"));
+    if (state < AMT_REDIRECTION_OFF || state > AMT_REDIRECTION_BOTH)
+        return (amt_redirection_t){0};
+    return (amt_redirection_t){.state = (int)state,
+                               .listener = json_is_true(json_object_get(redirection, "listener"))};
+}
+
+/* Taking back closes doors that were opened, and opens none: an intent that would is not one of ours. */
+static int only_opens(const amt_redirection_t *before, const amt_redirection_t *set)
+{
+    return before->state && set->state && (before->state | set->state) == set->state &&
+           before->listener <= set->listener;
+}
+
+static void read_plan(const json_t *intent, unlock_plan_t *plan)
+{
+    plan->boot = boot_of_name(json_string_value(json_object_get(intent, "boot")));
+    amt_redirection_t set = unpack_redirection(json_object_get(intent, "redirection"));
+    amt_redirection_t before = unpack_redirection(json_object_get(intent, "redirection_before"));
+    if (only_opens(&before, &set)) {
+        plan->redirection = set;
+        plan->redirection_before = before;
+    }
+}
+
+apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_interval_time_t most)
+{
+    json_error_t error;
+    json_t *intent = text ? json_loads(text, 0, &error) : NULL;
+    json_int_t written = json_integer_value(json_object_get(intent, "written"));
+    json_int_t seconds = json_integer_value(json_object_get(intent, "look_seconds"));
+    read_plan(intent, plan);
+    json_decref(intent);
+    apr_interval_time_t left = most;
+    if (written > 0 && seconds > 0 && seconds <= apr_time_sec(most))
+        left = apr_time_from_sec(written + seconds) - apr_time_now();
+    if (left > most)
+        left = most;
+    return left < LOOK_AT_LEAST ? LOOK_AT_LEAST : left;
+}

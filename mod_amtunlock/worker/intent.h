@@ -1,0 +1,18 @@
+/* The intent: what an unlock is going to do to a PC, as JSON, for the audit record and for a successor. */
+#ifndef AMTUNLOCK_WORKER_INTENT_H
+#define AMTUNLOCK_WORKER_INTENT_H
+
+#include "worker/unlock.h"
+
+/* The plan of an unlock and until when a successor may look, in its pool. NULL if memory is out. */
+const char *intent_write(const unlock_t *unlock);
+
+/* Reads a predecessor's intent (NULL: none came) into the plan. Of what is not understood nothing is taken
+ * over: then nothing is taken back. Returns how long may still be looked, bounded by `most`, since the text
+ * comes from outside. */
+apr_interval_time_t intent_read(const char *intent, unlock_plan_t *plan, apr_interval_time_t most);
+
+/* Boot options as amt_boot_t's summary names them: "UseIDER,UseSOL". "" for 0. */
+const char *intent_boot_name(int boot);
+
+#endif

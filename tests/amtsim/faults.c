@@ -22,6 +22,7 @@ static const char *const names[FAULT_COUNT] = {
     [FAULT_POWER_LOST] = "power-lost",
     [FAULT_POWER_IGNORED] = "power-ignored",
     [FAULT_NOISE] = "noise",
+    [FAULT_BABBLE] = "babble",
     [FAULT_DAMAGED_IMAGE] = "damaged-image",
     [FAULT_NO_DISK] = "no-disk",
     [FAULT_DISK_ERROR] = "disk-error",

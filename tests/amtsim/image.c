@@ -21,7 +21,6 @@
 
 #define SEALED_FIELDS 3
 #define DAMAGED_BYTE 100 /* of a frame from the console: the fault loses it; only seals are that long */
-#define NOISE_MAX 200
 
 enum doing {
     LOADING,  /* the kernel starts */
@@ -100,24 +99,14 @@ static void restart(struct pc *pc)
 
 /* ---- out ----------------------------------------------------------------------------------------------- */
 
-/* What a line carries besides: bytes of all kinds, and pieces that look like a frame's beginning. */
-static void make_noise(struct pc *pc)
-{
-    static const char piece[] = "\r\n$AMTU,1,hel\x1b[7m$AMT$$AMTU,1,result,unlocked,none,00";
-    uint8_t noise[NOISE_MAX];
-
-    for (size_t i = 0; i < sizeof(noise); i++)
-        noise[i] = (uint8_t)(pc_random(pc) * 256);
-    sol_write(pc, noise, sizeof(noise));
-    print(pc, piece);
-}
-
-/* The first of a kind is cut by a message of the kernel, so that only saying it again helps. */
+/* Pieces that look like the beginning of a frame, too. The first of a kind is cut by a message of the kernel,
+ * so that only saying it again helps. */
 static void write_with_noise(struct pc *pc, const char *frame)
 {
     size_t half = strlen(frame) / 2;
 
-    make_noise(pc);
+    sol_make_noise(pc);
+    print(pc, "\x1b[7m$AMTU,1,hel$AMT$$AMTU,1,result,unlocked,none,00");
     sol_write(pc, frame, half);
     if (pc->image->times == 0)
         print(pc, "[    2.718281] random: crng init done\r\n");
@@ -319,7 +308,7 @@ static void start_try(struct pc *pc)
     event_del(&image->next);
     arm(&image->limit, hasty(pc, RESULT_WAIT));
     if (!pc_has(pc, FAULT_DISK_HANGS))
-        arm(&image->next, seconds);
+        arm(&image->next, hasty(pc, seconds));
 }
 
 static void take_seal(struct pc *pc, const struct seal *seal)

@@ -23,6 +23,7 @@ enum {
 
 #define HEAD 8
 #define DATA_MAX 4096
+#define NOISE 256
 #define FIFO 48 /* bytes a message: the device empties its 16550 often */
 
 /* control lines of the host */
@@ -174,6 +175,15 @@ void sol_write(struct pc *pc, const void *data, size_t size)
         from += part;
         size -= part;
     }
+}
+
+void sol_make_noise(struct pc *pc)
+{
+    uint8_t noise[NOISE];
+
+    for (size_t i = 0; i < sizeof(noise); i++)
+        noise[i] = (uint8_t)(pc_random(pc) * 256);
+    sol_write(pc, noise, sizeof(noise));
 }
 
 void sol_tell_power(struct pc *pc)

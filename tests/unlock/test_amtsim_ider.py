@@ -10,7 +10,7 @@ import pytest
 
 import amtsim
 from amtsim import AMT, wait_for
-from redirection import CD, COMMAND, FLOPPY, NOW, ON_RESET, Ider, Session, cd_image, floppy_image
+from redirection import CD, COMMAND, FLOPPY, NOW, ON_RESET, RESET, Ider, Session, cd_image, floppy_image
 
 IMAGE = cd_image()
 DISABLE = 0x08
@@ -96,9 +96,25 @@ def test_without_a_drive_the_disk_is_booted(sim, pc, user, prepare):
         session.socket.close()
 
 
+class Stopping(Ider):
+    """Answers eight reads after the first reset, and all after the next one."""
+
+    resets = reads = 0
+
+    def serve_one(self):
+        identifier = super().serve_one()
+        self.resets += identifier == RESET
+        return identifier
+
+    def serve_command(self, drive, dma, cdb):
+        self.reads += cdb[0] == 0x28
+        if self.resets > 1 or self.reads <= 8:
+            super().serve_command(drive, dma, cdb)
+
+
 def test_a_session_that_ends_halfway_leaves_the_disk(sim, pc, user):
     ask_for_ider(user)
-    with Ider(sim, pc, IMAGE) as ider:
+    with Stopping(sim, pc, IMAGE) as ider:
         assert user.power(2) == 0
         ider.serve(lambda: len(sim.events(pc, "ider-read")) > 5)
     wait_for("the disk's prompt", lambda: sim.state(pc)["os"] == "prompt")
@@ -107,7 +123,7 @@ def test_a_session_that_ends_halfway_leaves_the_disk(sim, pc, user):
 
 def test_a_reset_in_the_middle_starts_again(sim, pc, user):
     ask_for_ider(user)
-    with Ider(sim, pc, IMAGE) as ider:
+    with Stopping(sim, pc, IMAGE) as ider:
         assert user.power(2) == 0
         ider.serve(lambda: len(sim.events(pc, "ider-read")) > 5)
         ask_for_ider(user)

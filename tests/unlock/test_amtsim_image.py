@@ -10,7 +10,7 @@ import struct
 import pytest
 
 import amtsim
-from amtsim import wait_for
+from amtsim import Digest, Wire, wait_for
 from proof import FRAME, MARKER_PLACE, SECTOR, Line, Proof, image, pad, write_frame
 from redirection import Ider, Sol
 
@@ -19,24 +19,41 @@ IMAGE = image.content(160 * 1024)
 PROMPT = b"Please unlock disk root: "
 
 
-def fleet(haste, systems):
-    return amtsim.fleet("--systems", systems, "--method", "image", *amtsim.QUICK, "--haste", haste)
+def fleet(haste, systems, *more):
+    return amtsim.fleet("--systems", systems, "--method", "image", "--boot-seconds", "0.04-0.08", "--power-seconds",
+                        "0.01-0.02", "--answer-ms", 1, "--haste", haste, *more)
 
 
 @pytest.fixture(scope="module", name="sim")
 def _sim():
     """PCs that say everything ten times as often."""
-    with fleet(10, 60) as one:
+    with fleet(10, 60, "--tls", "none") as one:
         one.unused = iter(one.pcs)
         yield one
 
 
 @pytest.fixture(scope="module", name="impatient")
 def _impatient():
-    """PCs that wait 0.6 s for a seal, 0.3 s for their disk, and 0.15 s for an ack."""
-    with fleet(200, 6) as one:
+    """PCs that wait 1.2 s for a seal, 0.6 s for their disk, and 0.3 s for an ack."""
+    with fleet(100, 6) as one:
         one.unused = iter(one.pcs)
         yield one
+
+
+class OneConnection(amtsim.Console):
+    """A console that asks for a challenge once and then sends everything over one connection."""
+
+    def __init__(self, sim, pc):
+        super().__init__(sim, pc, pc["user"], pc["password"])
+        with Wire(sim, pc) as wire:
+            challenge = wire.request("").headers["www-authenticate"]
+        self.digest = Digest(challenge, self.user, self.password)
+        self.wire = Wire(sim, pc)
+        self.count = 0
+
+    def post(self, body, *options):
+        self.count += 1
+        return self.wire.request(body, self.digest.header(nc=self.count))
 
 
 @contextlib.contextmanager
@@ -46,10 +63,10 @@ def booted(sim, *faults, pc=None, content=None, proof=None):
     proof = proof or Proof(pc["fqdn"])
     for fault in faults:
         sim.fault(pc, fault)
-    user = sim.console(pc)
-    assert user.put_boot(UseIDER="true", IDERBootDevice="1").status == 200
-    assert user.set_role(1) == 0
-    with Sol(sim, pc) as sol, Ider(sim, pc, proof.served(IMAGE) if content is None else content) as ider:
+    user = OneConnection(sim, pc)
+    with user.wire, Sol(sim, pc) as sol, Ider(sim, pc, proof.served(IMAGE) if content is None else content) as ider:
+        assert user.put_boot(UseIDER="true", IDERBootDevice="1").status == 200
+        assert user.set_role(1) == 0
         assert user.power(2) == 0
         ider.serve(lambda: sim.events(pc, "image"))
         yield pc, Line(sol, proof)

@@ -329,6 +329,9 @@ void unlock_alarm(unlock_t *unlock)
     else if (unlock->pausing) {
         send_step(unlock);
     }
+    else if (unlock->until) { /* timers may be a little early */
+        unlock->ports->alarm(unlock, unlock->until - unlock->ports->now());
+    }
 }
 
 /* ---- what comes unasked ---------------------------------------------------------------------------------

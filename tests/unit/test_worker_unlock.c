@@ -524,6 +524,17 @@ static void test_a_black_hole_takes_25_seconds(void **state)
     assert_true(pc->now - began <= apr_time_from_sec(26));
 }
 
+/* libevent's clock is coarser than ours. */
+static void test_an_alarm_that_comes_early_is_set_again(void **state)
+{
+    static const behaviour_t healthy = {0};
+    worker_pc_t *pc = worker_pc_create(&healthy, *state);
+    pc->ignore_at = 4;
+    pc->early = apr_time_from_msec(3);
+    worker_pc_run(pc);
+    assert_string_equal(worker_pc_ending(pc), "unreachable");
+}
+
 static const char *intent_written(apr_pool_t *pool, int seconds_ago, int look_seconds)
 {
     return apr_psprintf(pool, "{\"method\":\"wake\",\"written\":%ld,\"look_seconds\":%d}",
@@ -664,6 +675,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_draining_a_unit_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(test_retries_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_black_hole_takes_25_seconds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_alarm_that_comes_early_is_set_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_looking_ends_by_the_deadline_of_the_intent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reasons_of_amt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_methods, setup, teardown),

@@ -27,6 +27,7 @@ static void ask(unlock_t *unlock, asked_e what)
         abort();
     }
     pc->asked = what;
+    pc->ignoring = 0;
 }
 
 static void port_resolve(unlock_t *unlock)
@@ -109,7 +110,8 @@ static void port_store(unlock_t *unlock, jobs_change_e change, char state)
 
 static void port_alarm(unlock_t *unlock, apr_interval_time_t after)
 {
-    pc_of(unlock)->alarm_at = pc_of(unlock)->now + after;
+    worker_pc_t *pc = pc_of(unlock);
+    pc->alarm_at = pc->now + (after > pc->early ? after - pc->early : after);
 }
 
 /* The store cannot be stopped; everything else can. */
@@ -531,10 +533,12 @@ int worker_pc_step(worker_pc_t *pc)
     asked_e asked = pc->asked;
     if (asked == ASKED_NOTHING)
         return wait_for(pc);
-    if (++pc->answered == pc->ignore_at) {
+    if (!pc->ignoring && ++pc->answered == pc->ignore_at) {
         pc->ignored = pc->unlock.step;
-        return fire_alarm(pc);
+        pc->ignoring = 1;
     }
+    if (pc->ignoring)
+        return fire_alarm(pc);
     pc->asked = ASKED_NOTHING;
     pc->now += apr_time_from_msec(5);
     speaks(pc, pc->now);

@@ -104,7 +104,9 @@ typedef struct {
     int intents, finishes, releases, progress;
     int writes_without_intent;
     int connected, over;
-    int ignore_at;         /* the n-th request is never answered; 0: all are */
+    apr_interval_time_t early; /* longer alarms come so much too early */
+    int ignore_at;             /* the n-th request is never answered; 0: all are */
+    int ignoring;
     unlock_step_e ignored; /* the step that it belonged to */
 } worker_pc_t;
 

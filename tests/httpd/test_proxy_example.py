@@ -18,6 +18,7 @@ class At:
 
     def __init__(self, stack, port):
         self.realm, self.ca, self.port = stack.httpd.realm, stack.httpd.ca, port
+        self.places = stack.places
 
     def url(self, path="/wsman", tls=True):
         assert tls

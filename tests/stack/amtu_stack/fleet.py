@@ -72,7 +72,7 @@ class Fleet:
             words += ["--faults", asked.faults]
         if asked.seed is not None:
             words += ["--seed", asked.seed]
-        return words
+        return [*words, *getattr(asked, "amtsim", ())]
 
     def tell(self, **request):
         """One request on the control socket; its answer."""

@@ -15,6 +15,7 @@
 #define BOOT_RECORD 17U
 #define READY_TRIES 5
 #define RETRY_US 50000
+#define RESET_TRIES 100     /* 5 s for a console to answer the host's reset */
 #define BLOCKS_MAX 2097152U /* 4 GiB of CD: larger images are a mistake */
 
 enum {
@@ -31,7 +32,7 @@ enum { ASC_UNKNOWN_COMMAND = 0x20, ASC_OUT_OF_RANGE = 0x21, ASC_NO_MEDIUM = 0x3a
 struct bios {
     struct event retry;
     const struct step *step;
-    unsigned tries;
+    unsigned tries, reset_tries;
     uint8_t drive;
     uint32_t block, blocks; /* of the drive */
     uint32_t catalog;       /* where El Torito's is */
@@ -370,11 +371,26 @@ static bool is_stalled(const struct pc *pc)
            pc->bios->next >= pc->bios->blocks / 2;
 }
 
+/* Firmware does not pass over a drive that is only slow. */
+static bool is_waiting(struct pc *pc)
+{
+    const struct timeval later = {0, RETRY_US};
+
+    if (!ider_is_resetting(pc))
+        return false;
+    if (pc->bios->reset_tries++ == RESET_TRIES)
+        return complain(pc, "the console does not answer the host's reset");
+    event_add(&pc->bios->retry, &later);
+    return true;
+}
+
 static void run_step(struct pc *pc)
 {
     struct bios *bios = pc->bios;
     struct ider_command command = {.drive = bios->drive};
 
+    if (is_waiting(pc))
+        return;
     if (!bios->step->ask) {
         tell_image(pc);
         image_start(pc, &bios->disc);
@@ -401,7 +417,7 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 bool bios_boot(struct pc *pc)
 {
     bios_stop(pc);
-    if (!ider_is_ready(pc) || pc_has(pc, FAULT_NO_BOOT_DEVICE))
+    if (!ider_is_there(pc) || pc_has(pc, FAULT_NO_BOOT_DEVICE))
         return false;
     pc->bios = calloc(1, sizeof(struct bios));
     if (!pc->bios)

@@ -66,5 +66,6 @@ def make(path, mebibytes=4):
     """Writes one; the path. Whoever has it open keeps the old one."""
     new = path.with_name(path.name + ".new")
     new.write_bytes(content(mebibytes * 1024 * 1024))
+    new.chmod(0o644)  # for a worker that runs as another user
     os.replace(new, path)
     return path

@@ -27,8 +27,7 @@ slots = {slots}
 auth = {auth}
 tls = {tls}
 boot-timeout = {boot_timeout}
-{more}
-"""
+{more}"""
 
 
 class Worker:
@@ -78,15 +77,11 @@ class Worker:
         self.places.link(f"{self.name}.log", self.log)
 
     def _more(self):
-        """What else the group says: the image that its PCs boot, and whatever a test wants."""
-        lines = list(getattr(self.options, "group", ()))
+        """More lines of the group's settings: the image, where there are PCs that boot one, and what a test wants."""
+        lines = [*getattr(self.options, "group", ())]
         if self.options.method in ("image", "mix"):
-            disc = self.places.run / "unlock.iso"
-            if not disc.exists():
-                image.make(disc, 1)
-                disc.chmod(0o644)
-            lines.append(f"image = {disc}")
-        return "\n".join(lines)
+            lines.append(f"image = {image.make(self.folder / 'image.iso')}")
+        return "".join(f"{line}\n" for line in lines)
 
     def write_inventory(self, systems):
         """systems.csv for these rows of the fleet; the groups take turns, so that scopes can be told apart."""

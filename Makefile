@@ -42,7 +42,7 @@ mains       := mod_amtunlock/worker/main.c mod_amtunlock/console/amtunlock.c
 lib_rooms   := wsman jobs secrets audit proof manageability inventory amt amt/redirection worker console
 lib_sources := $(filter-out $(mains),$(foreach room,$(lib_rooms),$(wildcard mod_amtunlock/$(room)/*.c)))
 lib_objects := $(lib_sources:%.c=$(B)/obj/%.o) $(B)/obj/mod_amtunlock/jobs/library.o
-httpd_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard mod_amtunlock/httpd/*.c))
+httpd_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard mod_amtunlock/httpd/*.c)) $(B)/obj/mod_amtunlock/httpd/interface_texts.o
 unit_tests  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 unit_common := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
 amtsim_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/amtsim/*.c))
@@ -67,6 +67,13 @@ $(B)/obj/mod_amtunlock/jobs/library.o: mod_amtunlock/jobs/library.S $(wildcard m
 	@mkdir -p $(@D)
 	$(call say,AS)
 	$(Q)$(CC) -fPIC -Wa,-Imod_amtunlock/jobs -c -o $@ $<
+
+# the interface as MOF and WSDL travels inside the module that serves it
+interface_texts := $(wildcard mod_amtunlock/manageability/*.mof mod_amtunlock/manageability/*.wsdl)
+$(B)/obj/mod_amtunlock/httpd/interface_texts.o: mod_amtunlock/httpd/interface.S $(interface_texts)
+	@mkdir -p $(@D)
+	$(call say,AS)
+	$(Q)$(CC) -fPIC -Wa,-Imod_amtunlock/manageability -c -o $@ $<
 
 $(B)/libamtunlock.a: $(lib_objects)
 	@rm -f $@

@@ -37,6 +37,13 @@ bench: ## one job of 1,000 PCs: time, memory, CPU
 	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
 	@tests/bench/main_job
 
+.PHONY: realdisk
+realdisk: ## unlock a real Debian on an encrypted disk, under QEMU (as root; minutes)
+	@[ "$$(id -u)" -eq 0 ] || { echo 'make realdisk: only root can make the disk (debootstrap)' >&2; exit 1; }
+	@apxs/packages.sh realdisk
+	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
+	@tests/realdisk/run
+
 .PHONY: compose-test
 compose-test: ## the same job between containers, with docker compose or podman-compose
 	@docker/compose-test
@@ -74,6 +81,8 @@ install: all ## programs, module, configuration, unit file, manual pages and doc
 	install -d '$(DESTDIR)$(docdir)/examples'
 	install -m 0644 README.md LICENSE '$(DESTDIR)$(docdir)'
 	install -m 0644 $(samples) '$(DESTDIR)$(docdir)/examples'
+	install -d '$(DESTDIR)$(datadir)'
+	install -m 0644 $(interface_texts) '$(DESTDIR)$(datadir)'
 	install -m 0644 mod_amtunlock/proof/README.md '$(DESTDIR)$(docdir)/image-proof.md'
 	install -D -m 0644 mod_amtunlock/console/amtunlock.1 '$(DESTDIR)$(mandir)/man1/amtunlock.1'
 	install -D -m 0644 mod_amtunlock/worker/amtunlockd.8 '$(DESTDIR)$(mandir)/man8/amtunlockd.8'
@@ -87,7 +96,8 @@ install: all ## programs, module, configuration, unit file, manual pages and doc
 uninstall: ## takes away what install brought, but no configuration
 	rm -f '$(DESTDIR)$(libexecdir)/mod_amtunlock.so' '$(DESTDIR)$(sbindir)/amtunlockd' \
 	    '$(DESTDIR)$(bindir)/amtunlock' '$(DESTDIR)$(unitdir)/amtunlockd.service' \
-	    '$(DESTDIR)$(mandir)/man1/amtunlock.1' '$(DESTDIR)$(mandir)/man8/amtunlockd.8'
+	    '$(DESTDIR)$(mandir)/man1/amtunlock.1' '$(DESTDIR)$(mandir)/man8/amtunlockd.8' \
+	    '$(DESTDIR)$(datadir)'/AMT_RemoteEncryptionService.*
 	rm -rf '$(DESTDIR)$(docdir)'
 
 .PHONY: clean

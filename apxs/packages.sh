@@ -1,11 +1,11 @@
 #!/bin/sh
 # Installs the Debian 12 packages that a goal needs and that are missing.
 #
-#   apxs/packages.sh build|test|lint|fuzz ...
+#   apxs/packages.sh build|test|lint|fuzz|realdisk ...
 #
-# Run by "make demo", "make test", "make lint" and "make fuzz". As root it installs; as an ordinary user it names
-# what is missing and fails. Daemons that come with a package are neither started nor enabled: what is installed
-# here serves a build or a test, which start their own on ports and in folders of their own.
+# Run by "make demo", "make test" and their like. As root it installs; as an ordinary user it names what is missing
+# and fails. Daemons that come with a package are neither started nor enabled: what is installed here
+# serves a build or a test, which start their own on ports and in folders of their own.
 set -eu
 
 build="gcc make pkg-config libc6-dev apache2-bin apache2-dev libxml2-dev libhiredis-dev libcurl4-openssl-dev
@@ -14,6 +14,7 @@ test="$build libapache2-mod-auth-gssapi gss-ntlmssp redis-server krb5-kdc krb5-a
       python3 python3-pytest python3-cryptography curl openssl iproute2 procps"
 fuzz="$build clang libclang-rt-dev"
 lint="$build clang clang-format clang-tidy cppcheck shellcheck libcmocka-dev"
+realdisk="$test debootstrap qemu-system-x86 qemu-utils cryptsetup-bin e2fsprogs"
 
 wanted=
 for goal in "$@"; do
@@ -22,8 +23,9 @@ for goal in "$@"; do
     test) wanted="$wanted $test" ;;
     lint) wanted="$wanted $lint" ;;
     fuzz) wanted="$wanted $fuzz" ;;
+    realdisk) wanted="$wanted $realdisk" ;;
     *)
-        echo "packages.sh: no such goal: $goal (build, test, lint or fuzz)" >&2
+        echo "packages.sh: no such goal: $goal (build, test, lint, fuzz or realdisk)" >&2
         exit 2
         ;;
     esac
@@ -51,7 +53,7 @@ if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
     trap 'exit 1' HUP INT TERM
 fi
-# A mask link keeps a unit from being enabled by the package; it is taken away again, leaving the unit off.
+# A package enables its daemon for the next start of the machine. What was not enabled before is switched off again.
 units="redis-server krb5-kdc krb5-admin-server apache2 apache-htcacheclean"
 enabled_before=
 for unit in $units; do

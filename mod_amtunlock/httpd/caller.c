@@ -204,7 +204,8 @@ int amtunlock_check_authn(request_rec *r)
     return OK;
 }
 
-/* ---- a handshake that failed ------------------------------------------------------------------------ */
+/* ---- handshakes -----------------------------------------------------------------------------------------
+ */
 
 /* Whether the answer carries the handshake on: a token behind the name of the scheme. */
 static int has_token(void *found, const char *name, const char *value)
@@ -231,23 +232,55 @@ static int is_ours(request_rec *r)
     return !wrong && handler && strcmp(handler, AMTUNLOCK_HANDLER) == 0;
 }
 
+/* The challenges but those of raw NTLM. */
+static int keep_but_ntlm(void *kept, const char *name, const char *value)
+{
+    if (strncasecmp(value, "NTLM", 4) != 0) {
+        apr_table_addn(kept, name, value);
+    }
+    return 1;
+}
+
+/* mod_auth_gssapi offers NTLM on a bound connection also where GssapiAllowedMech leaves it out. A caller who
+ * took the offer would be denied, so it is not made. */
+static void drop_ntlm_challenge(request_rec *r)
+{
+    apr_table_t *kept = apr_table_make(r->pool, 2);
+
+    apr_table_do(keep_but_ntlm, kept, r->err_headers_out, "WWW-Authenticate", NULL);
+    if (apr_is_empty_table(kept)) { /* the answer to an NTLM token */
+        apr_table_addn(kept, "WWW-Authenticate", "Negotiate");
+    }
+    apr_table_unset(r->err_headers_out, "WWW-Authenticate");
+    apr_table_overlap(r->err_headers_out, kept, APR_OVERLAP_TABLES_MERGE);
+}
+
 /* mod_auth_gssapi keeps the context of a failed handshake with the connection, where every later try then
  * fails: such a connection must not be used again. */
 static void end_failed_handshake(request_rec *r)
 {
     int goes_on = 0;
 
-    if (r->status != HTTP_UNAUTHORIZED || !apr_table_get(r->headers_in, "Authorization") || !is_ours(r)) {
+    apr_table_do(has_token, &goes_on, r->err_headers_out, "WWW-Authenticate", NULL);
+    if (goes_on || !apr_table_get(r->headers_in, "Authorization")) {
         return;
     }
-    apr_table_do(has_token, &goes_on, r->err_headers_out, "WWW-Authenticate", NULL);
-    if (!goes_on) {
-        r->connection->keepalive = AP_CONN_CLOSE;
-        ap_log_rerror(
-            APLOG_MARK, APLOG_INFO, 0, r,
-            AMTULOG(
-                0045) "authentication failed; the connection is closed, so that the next try begins anew");
+    r->connection->keepalive = AP_CONN_CLOSE;
+    ap_log_rerror(
+        APLOG_MARK, APLOG_INFO, 0, r,
+        AMTULOG(0045) "authentication failed; the connection is closed, so that the next try begins anew");
+}
+
+/* insert_error_filter hook: the last look at a 401 before it is sent. */
+static void look_at_challenge(request_rec *r)
+{
+    if (r->status != HTTP_UNAUTHORIZED || !is_ours(r)) {
+        return;
     }
+    if (!(amtunlock_dir(r)->mechs & AMTUNLOCK_MECH_NTLM)) {
+        drop_ntlm_challenge(r);
+    }
+    end_failed_handshake(r);
 }
 
 static void find_mod_ssl(void)
@@ -259,6 +292,6 @@ void amtunlock_caller_register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_check_authn(amtunlock_check_authn, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
-    ap_hook_insert_error_filter(end_failed_handshake, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_insert_error_filter(look_at_challenge, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_optional_fn_retrieve(find_mod_ssl, NULL, NULL, APR_HOOK_MIDDLE);
 }

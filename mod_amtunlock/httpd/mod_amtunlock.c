@@ -66,6 +66,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(amtunlock_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(amtunlock_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(amtunlock_metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(amtunlock_interface_handler, NULL, NULL, APR_HOOK_MIDDLE);
     amtunlock_caller_register_hooks(p);
 }
 

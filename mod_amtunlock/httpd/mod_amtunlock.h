@@ -22,6 +22,7 @@ extern module AP_MODULE_DECLARE_DATA __attribute__((visibility("default"))) amtu
 #define AMTUNLOCK_HANDLER "amtunlock"
 #define AMTUNLOCK_HANDLER_STATUS "amtunlock-status"
 #define AMTUNLOCK_HANDLER_METRICS "amtunlock-metrics"
+#define AMTUNLOCK_HANDLER_INTERFACE "amtunlock-interface"
 
 /* ---- configuration (directives.c) ------------------------------------------------------------------- */
 
@@ -98,6 +99,7 @@ void amtunlock_caller_register_hooks(apr_pool_t *p);
 int amtunlock_handler(request_rec *r);
 int amtunlock_status_handler(request_rec *r);
 int amtunlock_metrics_handler(request_rec *r);
+int amtunlock_interface_handler(request_rec *r);
 
 /* For the two pages: GET only; *overview, or the status to return with *sentence sent already. OK: go on. */
 int amtunlock_overview(request_rec *r, jobs_overview_t **overview);

@@ -9,9 +9,6 @@
 
 #define CIM_ERROR_URI WSMAN_URI_CIM_CLASS "CIM_Error"
 
-/* CIM_ManagedSystemElement.OperationalStatus and .HealthState */
-enum { STATUS_OK = 2, STATUS_ERROR = 6, STATUS_COMPLETED = 17 };
-enum { HEALTH_OK = 5, HEALTH_DEGRADED = 10 };
 /* CIM_ConcreteJob.ErrorCode: not every system was unlocked */
 enum { ERROR_SOME_FAILED = 1 };
 

@@ -89,6 +89,27 @@ static void write_enabled(const manageability_instance_t *instance, wsman_writer
     wsman_property_uint(answer, name, ENABLED);
 }
 
+/* A service that answers is well; what it lacks to work (a store, a worker) shows in its jobs. */
+static void write_health(const manageability_instance_t *instance, wsman_writer_t *answer, const char *name)
+{
+    (void)instance;
+    wsman_property_uint(answer, name, HEALTH_OK);
+}
+
+static void write_operational_status(const manageability_instance_t *instance, wsman_writer_t *answer,
+                                     const char *name)
+{
+    (void)instance;
+    wsman_property_uint(answer, name, STATUS_OK);
+}
+
+static void write_instance_id(const manageability_instance_t *instance, wsman_writer_t *answer,
+                              const char *name)
+{
+    (void)instance;
+    wsman_property(answer, name, "amtunlock:" SERVICE_CLASS);
+}
+
 static void write_max_systems(const manageability_instance_t *instance, wsman_writer_t *answer,
                               const char *name)
 {
@@ -107,8 +128,11 @@ static const manageability_property_t properties[] = {
     {"CreationClassName", SERVICE, write_key},
     {"ElementName", MANAGED_ELEMENT, write_name},
     {"EnabledState", ENABLED_LOGICAL_ELEMENT, write_enabled},
+    {"HealthState", MANAGED_SYSTEM_ELEMENT, write_health},
+    {"InstanceID", MANAGED_ELEMENT, write_instance_id},
     {"MaxSystemsPerRequest", REMOTE_ENCRYPTION_SERVICE, write_max_systems},
     {"Name", MANAGED_SYSTEM_ELEMENT, write_key},
+    {"OperationalStatus", MANAGED_SYSTEM_ELEMENT, write_operational_status},
     {"Started", SERVICE, write_started},
     {"SystemCreationClassName", SERVICE, write_key},
     {"SystemName", SERVICE, write_key},

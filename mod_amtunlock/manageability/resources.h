@@ -18,6 +18,10 @@
 enum { RETURN_OK = 0, RETURN_NOT_SUPPORTED = 1, RETURN_INVALID_PARAMETER = 5, RETURN_JOB_STARTED = 4096 };
 enum { RETURN_INVALID_TRANSITION = 4097, RETURN_TIMEOUT_NOT_SUPPORTED = 4098 };
 
+/* CIM_ManagedSystemElement.OperationalStatus and .HealthState */
+enum { STATUS_OK = 2, STATUS_ERROR = 6, STATUS_COMPLETED = 17 };
+enum { HEALTH_OK = 5, HEALTH_DEGRADED = 10 };
+
 extern const wsman_class_t manageability_service_class;
 extern const wsman_class_t manageability_job_class;
 extern const wsman_class_t manageability_owning_class;   /* the service owns the job */

@@ -1,5 +1,7 @@
 #include "fleet.h"
 
+#include "body.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -94,6 +96,21 @@ static void deal_faults(struct fleet *fleet, const struct options *options, unsi
     }
 }
 
+static int give_bodies(const struct fleet *fleet, const struct options *options)
+{
+    for (unsigned i = 0; i < options->bodies; i++) {
+        struct pc *pc = fleet_find(fleet, options->body[i].fqdn);
+        if (!pc || pc->body) {
+            fprintf(stderr, "amtsim: --body %s: %s\n", options->body[i].fqdn,
+                    pc ? "a PC has one body" : "there is no such PC");
+            return -1;
+        }
+        if (body_give(pc, options->body[i].folder))
+            return -1;
+    }
+    return 0;
+}
+
 int fleet_make(struct fleet *fleet, const struct options *options)
 {
     unsigned *order = calloc(options->systems, sizeof(*order));
@@ -113,7 +130,7 @@ int fleet_make(struct fleet *fleet, const struct options *options)
     }
     deal_faults(fleet, options, order);
     free(order);
-    return 0;
+    return give_bodies(fleet, options);
 }
 
 void fleet_place(struct fleet *fleet, const struct address_range *range)

@@ -1,5 +1,6 @@
 /* amtsim: a fleet of simulated PCs with Intel AMT. */
 #include "bios.h"
+#include "body.h"
 #include "control.h"
 #include "fleet.h"
 #include "http.h"
@@ -113,6 +114,8 @@ static int open_everything(struct event_base *base, struct fleet *fleet, struct 
 
 static void on_os_up(struct pc *pc)
 {
+    if (pc->body)
+        return; /* both are its own */
     probe_open(pc);
     prompt_login(pc);
 }
@@ -122,14 +125,14 @@ static void on_boot(struct pc *pc)
     bios_stop(pc);
     image_stop(pc);
     ider_host_reset(pc);
-    prompt_boot(pc);
+    (pc->body ? body_boot : prompt_boot)(pc);
 }
 
 static void on_power_gone(struct pc *pc)
 {
     bios_stop(pc);
     image_stop(pc);
-    prompt_stop(pc);
+    (pc->body ? body_power_gone : prompt_stop)(pc);
 }
 
 static void stop_pcs(struct fleet *fleet)
@@ -139,6 +142,7 @@ static void stop_pcs(struct fleet *fleet)
         bios_stop(&fleet->pcs[i]);
         image_stop(&fleet->pcs[i]);
         prompt_free(&fleet->pcs[i]);
+        body_free(&fleet->pcs[i]);
     }
 }
 
@@ -161,6 +165,7 @@ static int run(struct event_base *base, struct options *options)
     prompt_setup(base);
     bios_setup(base);
     image_setup(base);
+    body_setup(base);
     http_setup(base);
     redirection_setup(base);
     failure = open_everything(base, &fleet, options) || serve(base);

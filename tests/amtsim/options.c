@@ -26,6 +26,7 @@ static const char usage[] =
     "  --key-per-pc           a key pair for each PC, not one for all\n"
     "  --auth digest|kerberos kerberos: Negotiate too, with the keys of HTTP/FQDN:PORT in KRB5_KTNAME\n"
     "  --boot-seconds MIN-MAX (2-4)\n"
+    "  --body FQDN=DIR        this PC is a QEMU: DIR has what tests/realdisk/build makes\n"
     "  --power-seconds MIN-MAX from an accepted power request to its effect (0.1-0.3)\n"
     "  --faults NAME=SHARE,.. share of the fleet, 0 to 1\n"
     "  --answer-ms N          what a device needs for an answer (5)\n"
@@ -167,6 +168,19 @@ static bool faults(struct options *options, const char *text)
     return ok && sum <= 1.000001;
 }
 
+static bool body(struct options *options, const char *text)
+{
+    struct body_option *one = &options->body[options->bodies];
+    const char *equals = strchr(text, '=');
+
+    if (!equals || options->bodies == BODIES_MAX || (size_t)(equals - text) >= sizeof(one->fqdn))
+        return false;
+    memcpy(one->fqdn, text, (size_t)(equals - text));
+    one->folder = equals + 1;
+    options->bodies++;
+    return *one->folder != '\0';
+}
+
 static bool set_fleet(struct options *o, const char *name, const char *value)
 {
     unsigned word = 0;
@@ -184,6 +198,8 @@ static bool set_fleet(struct options *o, const char *name, const char *value)
         return seconds(value, &o->power_min, &o->power_max) || complain(name, value, "MIN-MAX, up to 3600");
     if (!strcmp(name, "faults"))
         return faults(o, value) || complain(name, value, "NAME=SHARE,... with known names and a sum up to 1");
+    if (!strcmp(name, "body"))
+        return body(o, value) || complain(name, value, "FQDN=DIR, for at most 8 PCs");
     if (!strcmp(name, "method")) {
         bool ok = choice(value, methods, sizeof(methods) / sizeof(*methods), &word);
         o->method = (enum method)word;
@@ -228,6 +244,7 @@ static const struct option table[] = {
     {"auth", required_argument, NULL, FLEET},
     {"boot-seconds", required_argument, NULL, FLEET},
     {"faults", required_argument, NULL, FLEET},
+    {"body", required_argument, NULL, FLEET},
     {"key", required_argument, NULL, FLEET},
     {"power-seconds", required_argument, NULL, FLEET},
     {"seed", required_argument, NULL, NUMBER},

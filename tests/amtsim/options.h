@@ -20,6 +20,14 @@ struct address_range {
     in_addr_t lock;  /* listened on by one simulator at a time; 0: none (the range is its owner's) */
 };
 
+#define BODIES_MAX 8
+
+/* A PC with a body (body.h), and the folder that its body is in. */
+struct body_option {
+    char fqdn[128];
+    const char *folder;
+};
+
 struct options {
     unsigned systems;
     const char *domain;
@@ -40,6 +48,8 @@ struct options {
     unsigned haste;     /* the unlock image's waits are divided by it */
     unsigned long seed;
     double share[FAULT_COUNT]; /* of the fleet, 0 to 1, their sum at most 1 */
+    struct body_option body[BODIES_MAX];
+    unsigned bodies; /* how many */
     const char *dir;
     const char *log;
     const char *control;

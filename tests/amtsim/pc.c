@@ -184,6 +184,8 @@ static void boot(struct pc *pc, const char *by)
     unsigned role = pc->role;
 
     take_boot_options(pc);
+    if (pc->body)
+        lock_disk(pc); /* its key was in the memory of a system that is no more */
     bool stops = pc->booted.use_ider || (pc->method != METHOD_WAKE && !pc->disk_unlocked);
     pc->power = POWER_ON;
     pc->stage = STAGE_FIRMWARE;
@@ -193,7 +195,8 @@ static void boot(struct pc *pc, const char *by)
               json_pack("{s:b, s:b, s:s?, s:i, s:s}", "use_sol", pc->booted.use_sol, "use_ider",
                         pc->booted.use_ider, "source", pc_boot_source(pc->booted_source), "role", (int)role,
                         "by", by));
-    arm(&pc->timer, stops ? pc->boot_seconds / 2 : pc->boot_seconds);
+    if (!pc->body)
+        arm(&pc->timer, stops ? pc->boot_seconds / 2 : pc->boot_seconds);
     if (hook.booting)
         hook.booting(pc);
 }
@@ -267,7 +270,24 @@ void pc_unlock(struct pc *pc)
         return;
     unlock_disk(pc);
     pc->stage = STAGE_STARTING;
-    arm(&pc->timer, pc->boot_seconds / 2);
+    if (!pc->body)
+        arm(&pc->timer, pc->boot_seconds / 2);
+}
+
+void pc_reach(struct pc *pc, enum stage stage)
+{
+    if (stage == STAGE_PROMPT && pc->stage == STAGE_FIRMWARE)
+        pc->stage = STAGE_PROMPT;
+    if (stage == STAGE_STARTING)
+        pc_unlock(pc);
+    if (stage == STAGE_UP && pc->stage == STAGE_STARTING)
+        os_up(pc);
+}
+
+void pc_switch_itself_off(struct pc *pc)
+{
+    if (pc->power == POWER_ON)
+        go_down(pc, POWER_OFF_SOFT);
 }
 
 void pc_restart_warm(struct pc *pc)
@@ -341,8 +361,8 @@ const int *pc_power_available(const struct pc *pc)
     static const int asleep[] = {8, 2, 5, 0};
     static const int off[] = {2, 0};
 
-    if (pc->power == POWER_ON)
-        return pc->stage == STAGE_UP ? up : on;
+    if (pc->power == POWER_ON) /* a body's system is not asked for anything */
+        return pc->stage == STAGE_UP && !pc->body ? up : on;
     return pc->power == POWER_SLEEP_DEEP ? asleep : off;
 }
 

@@ -93,6 +93,7 @@ struct enumeration {
 enum wrong_certificate { CERTIFICATE_SELF_SIGNED, CERTIFICATE_WRONG_NAME, CERTIFICATE_EXPIRED };
 
 struct listeners; /* listen.h */
+struct body;      /* body.h */
 struct probe;     /* probe.h */
 struct session;   /* session.h */
 struct console;   /* prompt.h */
@@ -150,6 +151,7 @@ struct pc {
     struct console *console;
     struct bios *bios;
     struct image *image; /* at work, NULL: none */
+    struct body *body; /* NULL: its host is a model, as most are */
 
     bool disk_unlocked;
     bool changing;          /* an accepted power request has not completed yet */
@@ -230,6 +232,12 @@ void pc_boot_from_disk(struct pc *pc);
 
 /* The guest restarts warm by itself (the unlock image does). */
 void pc_restart_warm(struct pc *pc);
+
+/* A body got that far: STAGE_PROMPT, STAGE_STARTING (its disk is open) or STAGE_UP. */
+void pc_reach(struct pc *pc, enum stage stage);
+
+/* A body lost its power without having been asked to. */
+void pc_switch_itself_off(struct pc *pc);
 
 /* May boot options be set, or does the device want the user's consent first? */
 bool pc_consented(const struct pc *pc);

@@ -1,5 +1,6 @@
 #include "sol.h"
 
+#include "body.h"
 #include "image.h"
 #include "prompt.h"
 #include "session.h"
@@ -97,7 +98,9 @@ static ssize_t length_of(const uint8_t *data, size_t size)
 /* Who reads the serial port now. */
 static void type(struct pc *pc, const char *data, size_t size)
 {
-    if (pc->image)
+    if (pc->body)
+        body_input(pc, data, size);
+    else if (pc->image)
         image_input(pc, data, size);
     else
         prompt_input(pc, data, size);

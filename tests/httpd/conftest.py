@@ -7,6 +7,7 @@ A test fails when httpd wrote a warning or an error that the test did not announ
 """
 
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stack"))
 from amtu_stack import kdc, soap  # noqa: E402
 from amtu_stack.httpd import Settings  # noqa: E402
 from amtu_stack.places import build_folder  # noqa: E402
-from amtu_stack.process import wait_until  # noqa: E402
+from amtu_stack.process import Process, run, wait_until  # noqa: E402
 from amtu_stack.stack import Options, Stack  # noqa: E402
 
 SYSTEMS = 8
@@ -57,6 +58,10 @@ PLACES = f"""
     AMTUnlockMaxBody 8192
     AMTUnlockMaxSystems 3
 </Location>
+<Location /brief>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockRetention PT2S
+</Location>
 <Location /nobody>{GSSAPI}
     GssapiPublishMech On
     AMTUnlockScope * false
@@ -66,6 +71,10 @@ PLACES = f"""
     AMTUnlockOperator "%{{REMOTE_USER}} == 'console@AMTU.TEST'"
 </Location>
 <Location /unpublished>{GSSAPI}</Location>
+<Location /wsman-schema>
+    SetHandler amtunlock-interface
+    Require all granted
+</Location>
 <Location /elsewhere>{GSSAPI}
     SetHandler none
 </Location>
@@ -95,6 +104,19 @@ def _mpm_stack(request):
     stack = _bring_up(request.param, systems=SYSTEMS, boot_seconds="3-3", mpm=request.param)
     yield stack
     stack.down()
+
+
+def make_certificate(stack, pem, subject, names=""):
+    """A client certificate of the stack's CA, with its key in the same file; the file."""
+    tls = stack.httpd.root / "tls"
+    key, request, more = (pem.with_suffix(f".{kind}") for kind in ("key", "csr", "ext"))
+    more.write_text(f"extendedKeyUsage=clientAuth\n{'subjectAltName=' + names if names else ''}\n")
+    run("a client's key", ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                           "-subj", subject, "-keyout", key, "-out", request])
+    run("a client's certificate", ["openssl", "x509", "-req", "-in", request, "-CA", tls / "ca.pem", "-CAkey",
+                                   tls / "ca.key", "-CAcreateserial", "-days", "1", "-extfile", more, "-out", pem])
+    pem.write_text(pem.read_text() + key.read_text())
+    return pem
 
 
 def important(line):
@@ -182,6 +204,15 @@ def switch_off(stack, names):
 
 def is_off(stack, name):
     return str(stack.fleet.tell(do="state", system=name).get("power")) in ("8", "off")
+
+
+@pytest.fixture
+def idle_worker(stack):
+    """The worker is stopped: what is queued stays queued. It goes on when the test ends, long before a lease does."""
+    worker = Process.of("worker", stack.workers[0].pids()[0])
+    worker.signal(signal.SIGSTOP)
+    yield
+    worker.signal(signal.SIGCONT)
 
 
 @pytest.fixture

@@ -80,3 +80,16 @@ def test_a_failed_ntlm_handshake_ends_the_connection(connect, scheme):
     assert (status, ends) == (401, True)
     status, challenges, ends = post(connect(), scheme, NTLM_FIRST, path="/ntlm-only")
     assert any(challenge.startswith(scheme + " ") for challenge in challenges), "another connection begins anew"
+
+
+def test_ntlm_is_not_offered_where_it_is_not_accepted(connect):
+    """mod_auth_gssapi offers it on bound connections whatever GssapiAllowedMech says."""
+    assert post(connect())[1] == ["Negotiate"]
+
+
+@pytest.mark.may_log("GSS ERROR")
+@pytest.mark.skipif(not gss_ntlm(), reason="gss-ntlmssp is not installed")
+def test_ntlm_is_offered_where_it_is_accepted(connect):
+    assert post(connect(), path="/ntlm-only")[1] == ["Negotiate", "NTLM"]
+    status, challenges, ends = post(connect(), "NTLM", NTLM_FIRST)
+    assert (status, challenges, ends) == (401, ["Negotiate"], True), "and its handshake goes nowhere elsewhere"

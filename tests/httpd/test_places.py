@@ -1,7 +1,10 @@
 """What a Location may set otherwise: limits, mechanisms, scopes, the return value of a started job."""
 
+import time
+
 import pytest
 from amtu_stack import soap
+from amtu_stack.process import wait_until
 from conftest import assert_fault
 
 ENUMERATE = soap.request(soap.JOB, soap.ENUMERATE, "<wsen:Enumerate/>")
@@ -21,14 +24,34 @@ def test_most_systems_of_this_place(console):
     assert "3" in answer.reason
 
 
-def test_waiting_systems_are_limited(console, switched_off, redis):
-    """More than a caller may have waiting is refused whole, and is accepted once the first ones are done."""
-    first = console.send(soap.unlock(switched_off[:3]), path="/few")
-    second = console.send(soap.unlock(switched_off[3:6]), path="/few")
-    if second.status != 200:
-        assert_fault(second, "wsman:QuotaLimit")
-    console.wait(first.job)
-    assert console.send(soap.unlock(switched_off[6:7]), path="/few").status == 200
+def finish(console, *jobs):
+    for job in jobs:
+        console.send(soap.method("RequestStateChange", "<p:RequestedState>4</p:RequestedState>", resource=soap.JOB,
+                                 selectors={"InstanceID": job}))
+
+
+def test_waiting_systems_are_limited(console, names, idle_worker):
+    """What would be one system too many is refused whole; what fits is accepted."""
+    first = console.send(soap.unlock(names[:3]), path="/few")
+    assert first.status == 200
+    assert_fault(console.send(soap.unlock(names[3:5]), path="/few"), "wsman:QuotaLimit")
+    second = console.send(soap.unlock(names[3:4]), path="/few")
+    assert second.status == 200
+    finish(console, first.job, second.job)
+
+
+def test_waiting_jobs_are_limited(console, console2, names, idle_worker):
+    """Each caller has limits of his own."""
+    jobs = [console.send(soap.unlock([name]), path="/few").job for name in names[:2]]
+    assert all(jobs)
+    assert_fault(console.send(soap.unlock(names[2:3]), path="/few"), "wsman:QuotaLimit")
+    other = console2.send(soap.unlock(names[2:3]), path="/few")
+    assert other.status == 200
+    finish(console, *jobs)
+    finish(console2, other.job)
+    again = console.send(soap.unlock(names[2:3]), path="/few")
+    assert again.status == 200, "there is room again"
+    finish(console, again.job)
 
 
 def test_contexts_are_limited(console, redis):
@@ -49,6 +72,17 @@ def test_body_limit_of_this_place(console):
     assert console.send(soap.IDENTIFY, path="/small").status == 200
     answer = console.send(soap.get(soap.SERVICE).replace("<s:Body>", "<s:Body>" + " " * 8192), path="/small")
     assert_fault(answer, "wsman:EncodingLimit", "ServiceEnvelopeLimit", 413)
+
+
+def test_short_retention(console):
+    """A test build may forget a job soon: it is there until then, and gone afterwards."""
+    job = console.send(soap.unlock(["unknown.example"]), path="/brief").job
+    asked = time.monotonic()
+    assert console.job(job)["JobState"] == "7"
+    assert wait_until(lambda: console.send(soap.get_job(job)).fault, 10, 0.1)
+    assert time.monotonic() - asked > 1.5
+    assert_fault(console.send(soap.get_job(job)), "wsa:DestinationUnreachable", "InvalidResourceURI")
+    assert_fault(console.send(soap.unlocked(job)), "wsa:DestinationUnreachable", "InvalidResourceURI")
 
 
 def test_nobody_in_scope(console, names):

@@ -4,8 +4,10 @@ import os
 import signal
 
 import pytest
+from amtu_stack import soap
 from amtu_stack.process import Process, wait_until
 from conftest import switch_off
+from test_bad_input import BAD, QUICKLY
 
 RESPAWN = 20  # seconds
 
@@ -51,6 +53,15 @@ def test_killed_worker_comes_back(mpm_stack):
     assert after != before
     job = stack.console().unlock([stack.fleet.systems()[0]["fqdn"]])
     assert stack.console().wait(job)["JobState"] == "7"
+
+
+@pytest.mark.parametrize("name", ["garbage", "truncated", "doctype", "200 KiB", "30,000 attributes",
+                                  "brackets in quotes", "SOAP 1.1"])
+def test_bad_bytes_on_every_mpm(mpm_stack, name):
+    """The gate sees to it that no child ended; the second request goes to the child that got the first."""
+    bad, good = mpm_stack.console().send_all([BAD[name][0], soap.IDENTIFY])
+    assert bad.fault and bad.seconds < QUICKLY
+    assert good.text("wsmid:ProtocolVersion") == soap.WSMAN
 
 
 def test_worker_runs_as_its_own_user(mpm_stack):

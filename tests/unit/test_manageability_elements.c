@@ -184,13 +184,15 @@ static void instances_may_be_seen_as_the_base_class(void **state)
         const char *uri, *name, *properties;
     } cases[] = {
         {BASE("CIM_Service"), "CIM_Service",
-         "CreationClassName ElementName EnabledState Name Started SystemCreationClassName SystemName"},
-        {BASE("CIM_EnabledLogicalElement"), "CIM_EnabledLogicalElement", "ElementName EnabledState Name"},
+         "CreationClassName ElementName EnabledState HealthState InstanceID Name OperationalStatus Started "
+         "SystemCreationClassName SystemName"},
+        {BASE("CIM_EnabledLogicalElement"), "CIM_EnabledLogicalElement",
+         "ElementName EnabledState HealthState InstanceID Name OperationalStatus"},
         {BASE("CIM_Job"), "CIM_Job",
          "DeleteOnCompletion ElapsedTime ElementName ErrorCode ErrorDescription HealthState InstanceID "
          "JobRunTimes JobStatus Name OperationalStatus OperationalStatus Owner PercentComplete StartTime "
          "TimeSubmitted"},
-        {BASE("CIM_ManagedElement"), "CIM_ManagedElement", "ElementName"},
+        {BASE("CIM_ManagedElement"), "CIM_ManagedElement", "ElementName InstanceID"},
     };
 
     (void)state;

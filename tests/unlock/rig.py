@@ -33,6 +33,7 @@ class Options:
     boot_seconds: str = "1-1"
     faults: str = ""
     seed: int | None = None
+    body: str = ""
     threads: int = 2
     boot_timeout: int = 20
     group: tuple = ()  # more lines for [group default] of amtunlockd.conf

@@ -45,6 +45,8 @@ def _parser():
     up.add_argument("--workers", type=_count(1, 16), default=known.workers)
     up.add_argument("--boot-seconds", type=_range, default=known.boot_seconds, metavar="MIN-MAX")
     up.add_argument("--faults", default=known.faults, metavar="NAME=SHARE,...")
+    up.add_argument("--body", default=known.body, metavar="FQDN=DIR",
+                    help="this PC is a QEMU with the disk that tests/realdisk/build made in DIR")
     up.add_argument("--seed", type=int, default=None, help="of the simulated PCs' own randomness")
     up.add_argument("--threads", type=_count(0, 64), default=known.threads,
                     help="event loops of a worker; 0: one a core")

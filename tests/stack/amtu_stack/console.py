@@ -31,7 +31,7 @@ class Console:
 
     def send_all(self, bodies, path="/wsman", tls=True, content_type=CONTENT_TYPE, method="POST", seconds=30, more=()):
         """Several, one after the other on one connection, so that one child gets them all."""
-        with tempfile.TemporaryDirectory(prefix="amtunlock-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="curl-", dir=self.httpd.places.run) as scratch:
             words = ["curl"]
             for number, body in enumerate(bodies):
                 sent = Path(scratch, f"sent{number}")

@@ -70,6 +70,8 @@ class Fleet:
                  "--control", self.control]
         if asked.faults:
             words += ["--faults", asked.faults]
+        if asked.body:
+            words += ["--body", asked.body]
         if asked.seed is not None:
             words += ["--seed", asked.seed]
         return [*words, *getattr(asked, "amtsim", ())]

@@ -109,6 +109,7 @@ class Settings:
     mechanisms: str = "krb5"
     extra: str = ""  # more directives, server-wide
     servers: int = 1
+    modules: tuple = ()  # of httpd's own, besides those that every stack has
 
 
 class Httpd:
@@ -175,7 +176,7 @@ class Httpd:
 
     def text(self):
         """httpd.conf by the settings."""
-        names = (f"mpm_{self.settings.mpm}", *MODULE_NAMES)
+        names = (f"mpm_{self.settings.mpm}", *MODULE_NAMES, *self.settings.modules)
         www = self.places.roles["www-data"]
         owner = self.places.roles["amtunlock"]
         return SERVER.format(

@@ -32,6 +32,7 @@ class Options:
     boot_seconds: str = "3-8"
     faults: str = ""
     seed: int | None = None
+    body: str = ""
     threads: int = 0
 
     @property

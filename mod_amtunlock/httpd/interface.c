@@ -1,0 +1,46 @@
+/* The handler "amtunlock-interface": what the service offers, as MOF and as WSDL.
+ *
+ * The texts travel inside the module (interface.S), so that they are those of the very service that answers.
+ * They say nothing of an installation.
+ */
+#include "httpd/mod_amtunlock.h"
+
+#include <string.h>
+
+#include <http_protocol.h>
+
+extern const char amtunlock_interface_mof[];
+extern const char amtunlock_interface_wsdl[];
+
+static const struct {
+    const char *name; /* last part of the path */
+    const char *type;
+    const char *text;
+} documents[] = {
+    {"AMT_RemoteEncryptionService.mof", "text/plain;charset=UTF-8", amtunlock_interface_mof},
+    {"AMT_RemoteEncryptionService.wsdl", "text/xml;charset=UTF-8", amtunlock_interface_wsdl},
+};
+
+int amtunlock_interface_handler(request_rec *r)
+{
+    const char *slash = strrchr(r->uri, '/');
+    size_t i = 0, count = sizeof(documents) / sizeof(documents[0]);
+
+    if (!r->handler || strcmp(r->handler, AMTUNLOCK_HANDLER_INTERFACE) != 0) {
+        return DECLINED;
+    }
+    if (r->method_number != M_GET) {
+        r->allowed = AP_METHOD_BIT << M_GET;
+        return HTTP_METHOD_NOT_ALLOWED;
+    }
+    while (i < count && (!slash || strcmp(slash + 1, documents[i].name) != 0)) {
+        i++;
+    }
+    if (i == count) {
+        return HTTP_NOT_FOUND;
+    }
+    ap_set_content_type(r, documents[i].type);
+    ap_set_content_length(r, (apr_off_t)strlen(documents[i].text));
+    ap_rputs(documents[i].text, r);
+    return OK;
+}

@@ -1,0 +1,134 @@
+"""conf/amtunlock.conf as it is shipped, with nothing but the paths, the port and the two directives put in that its
+comments ask for: TLS only, Kerberos only, HTTP/1.1 only, and slow requests end early."""
+
+import socket
+import ssl
+import time
+import warnings
+
+import pytest
+from amtu_stack import kdc, ports, soap
+from amtu_stack.console import Console
+from conftest import assert_fault
+from second_httpd import SecondHttpd, shipped
+
+MODULES = ("mpm_event", "authn_core", "authz_core", "authz_host", "authz_user", "auth_gssapi", "socache_shmcb", "ssl",
+           "reqtimeout", "http2")
+HEADER_SECONDS = 1
+
+
+class There:
+    """What Console asks of an httpd."""
+
+    def __init__(self, stack, port):
+        self.realm, self.ca, self.port = stack.httpd.realm, stack.httpd.ca, port
+
+    def url(self, path="/wsman", tls=True):
+        return f"{'https' if tls else 'http'}://localhost:{self.port}{path}"
+
+
+@pytest.fixture(scope="module")
+def _there(_shared_stack):
+    stack = _shared_stack
+    (port,) = ports.pick(1)
+    tls = stack.httpd.root / "tls"
+    text = shipped("amtunlock.conf", **{
+        "#Define AMTUNLOCK\n": "Define AMTUNLOCK\n", "Listen 5986": f"Listen 127.0.0.1:{port}", "*:5986": f"*:{port}",
+        "/etc/amtunlock/tls": tls, "/etc/amtunlock/http.keytab": stack.httpd.realm.keytab,
+        "header=10-20,": f"header={HEADER_SECONDS},"})
+    redis = stack.httpd.redis
+    own = (f"LoadModule amtunlock_module {stack.places.program('mod_amtunlock.so')}\n"
+           f"AMTUnlockRedis unix:{redis.socket} user=amtunlock-web password-file={redis.password_file('amtunlock-web')}\n"
+           f"AMTUnlockScope * \"%{{REMOTE_USER}} == '{kdc.CONSOLE}@{kdc.REALM}'\"\nAMTUnlockWorker Off\n")
+    with SecondHttpd(stack, "shipped", MODULES, own + text) as httpd:
+        httpd.port = port
+        yield httpd.wait(port), There(stack, port)
+
+
+@pytest.fixture
+def there(_there):
+    return _there[1]
+
+
+@pytest.fixture
+def console(stack, there):
+    return Console(there, stack.kdc.cache(kdc.CONSOLE))
+
+
+def test_it_serves(console):
+    assert console.send(soap.IDENTIFY).text("wsmid:ProductVendor") == "mod_amtunlock"
+    job = console.unlock(["unknown.example"])
+    assert console.results(job) == ([], ["unknown.example"])
+
+
+def test_its_check_is_silent(_there):
+    assert "warn" not in _there[0].checked.lower(), _there[0].checked
+    assert [line for line in _there[0].log().splitlines() if "AMTU" in line and ":warn" in line] == []
+
+
+def test_kerberos_only(there):
+    """NTLM is neither offered nor taken."""
+    answer = Console(there).send(soap.IDENTIFY)
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == "Negotiate"
+
+
+def test_tls_only(there):
+    """On its port plain HTTP is an error of HTTP itself."""
+    answer = Console(there).send(soap.IDENTIFY, tls=False)
+    assert answer.status == 400
+    assert b"IdentifyResponse" not in answer.body
+
+
+def test_http_1_1_only(there, stack):
+    trust = ssl.create_default_context(cafile=stack.httpd.ca)
+    trust.set_alpn_protocols(["h2", "http/1.1"])
+    with trust.wrap_socket(socket.create_connection(("localhost", there.port), 5), server_hostname="localhost") as opened:
+        assert opened.selected_alpn_protocol() in ("http/1.1", None)
+
+
+def test_old_tls_is_refused(there, stack):
+    trust = ssl.create_default_context(cafile=stack.httpd.ca)
+    trust.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that they are old is the point
+        trust.minimum_version, trust.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError):
+        trust.wrap_socket(socket.create_connection(("localhost", there.port), 5), server_hostname="localhost")
+
+
+def test_a_slow_request_ends_early(there, stack):
+    """RequestReadTimeout, whose time is put in here as a second."""
+    trust = ssl.create_default_context(cafile=stack.httpd.ca)
+    with trust.wrap_socket(socket.create_connection(("localhost", there.port), 15), server_hostname="localhost") as opened:
+        begun = time.monotonic()
+        opened.sendall(b"POST /wsman HTTP/1.1\r\nHost: localhost\r\n")
+        assert b" 408 " in (opened.recv(4096) or b" 408 ")
+        assert time.monotonic() - begun < HEADER_SECONDS + 5
+
+
+@pytest.mark.parametrize("line", [b"POST /wsman\tHTTP/1.1", b"POST /wsman HTTP/1.1\r\nHost : localhost", b"POST  /wsman HTTP/1.1"])
+def test_sloppy_requests_are_refused(there, stack, line):
+    trust = ssl.create_default_context(cafile=stack.httpd.ca)
+    with trust.wrap_socket(socket.create_connection(("localhost", there.port), 15), server_hostname="localhost") as opened:
+        opened.sendall(line + b"\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+        assert b" 400 " in opened.recv(4096).partition(b"\r\n")[0]
+
+
+def test_identify_for_anybody(there):
+    answer = Console(there).send(soap.IDENTIFY, path="/wsman-anon/identify")
+    assert answer.text("wsmid:ProtocolVersion") == soap.WSMAN
+    assert answer.find("wsmid:ProductVendor") is None
+    assert_fault(Console(there).send(soap.get(soap.SERVICE), path="/wsman-anon/identify"), "wsman:AccessDenied", status=403)
+
+
+def test_the_interface_for_anybody(there):
+    assert Console(there).send(b"", path="/wsman-schema/AMT_RemoteEncryptionService.wsdl", method="GET").status == 200
+
+
+def test_without_the_define_nothing_is_served(stack):
+    """As installed, before an administrator has decided anything."""
+    text = shipped("amtunlock.conf")
+    assert "\n#Define AMTUNLOCK\n" in text and "\nDefine" not in text
+    loaded = [line for line in text.partition("<IfDefine AMTUNLOCK>")[0].splitlines() if line.strip() and line[0] != "#"]
+    assert loaded == []

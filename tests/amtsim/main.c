@@ -164,8 +164,8 @@ static int run(struct event_base *base, struct options *options)
     probe_setup(base);
     prompt_setup(base);
     bios_setup(base);
-    image_setup(base);
     body_setup(base);
+    image_setup(base);
     http_setup(base);
     redirection_setup(base);
     failure = open_everything(base, &fleet, options) || serve(base);

@@ -150,8 +150,8 @@ struct pc {
     struct session *sol, *ider; /* open or being opened */
     struct console *console;
     struct bios *bios;
-    struct image *image; /* at work, NULL: none */
     struct body *body; /* NULL: its host is a model, as most are */
+    struct image *image; /* at work, NULL: none */
 
     bool disk_unlocked;
     bool changing;          /* an accepted power request has not completed yet */

@@ -39,7 +39,7 @@ def test_twenty_pcs_are_unlocked(rig):
     fleet = rig(systems=20, method="image", boot_seconds="1-3", boot_timeout=60)
     worker = fleet.add_worker()
     assert set(fleet.submit(fleet.systems()).await_end(60).values()) == {"unlocked"}
-    served = hashlib.sha256((worker.folder / "image.iso").read_bytes()).hexdigest()
+    served = hashlib.sha256((fleet.places.run / "unlock.iso").read_bytes()).hexdigest()
     for system in fleet.systems():
         assert passphrases(fleet, system) == [True]
         assert names(fleet, system, "sol-open", "ider-open", "power", "boot", "image", "unlocked", "restart", "os-up") == \
@@ -143,7 +143,7 @@ def test_killed_after_the_seal(rig):
 def test_the_image_is_read_anew_at_sighup(rig):
     fleet = rig(systems=2, method="image")
     worker = fleet.add_worker()
-    disc = worker.folder / "image.iso"
+    disc = fleet.places.run / "unlock.iso"
     before, after = fleet.systems()
     assert fleet.submit([before]).await_end(30) == {before: "unlocked"}
     first = hashlib.sha256(disc.read_bytes()).hexdigest()
@@ -158,12 +158,12 @@ def test_the_image_is_read_anew_at_sighup(rig):
 def test_an_image_that_is_none_is_refused(rig):
     fleet = rig(systems=1, method="image")
     worker = fleet.add_worker()
-    disc = worker.folder / "image.iso"
+    disc = fleet.places.run / "unlock.iso"
     disc.rename(disc.with_suffix(".old"))
     disc.write_bytes(bytes(4096))
     disc.chmod(0o644)
     worker.process.signal(signal.SIGHUP)
     assert wait_until(lambda: fleet.heard(worker, "AMTU0315"), 10), fleet.worker_tail()
-    assert "image.iso" in worker.log.read_text()
+    assert "unlock.iso" in worker.log.read_text()
     system, = fleet.systems()
     assert fleet.submit([system]).await_end(30) == {system: "unlocked"}, "the last good image stays"

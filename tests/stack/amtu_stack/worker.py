@@ -27,7 +27,8 @@ slots = {slots}
 auth = {auth}
 tls = {tls}
 boot-timeout = {boot_timeout}
-{more}"""
+{more}
+"""
 
 
 class Worker:
@@ -77,11 +78,15 @@ class Worker:
         self.places.link(f"{self.name}.log", self.log)
 
     def _more(self):
-        """More lines of the group's settings: the image, where there are PCs that boot one, and what a test wants."""
-        lines = [*getattr(self.options, "group", ())]
+        """What else the group says: the image that its PCs boot, and whatever a test wants."""
+        lines = list(getattr(self.options, "group", ()))
         if self.options.method in ("image", "mix"):
-            lines.append(f"image = {image.make(self.folder / 'image.iso')}")
-        return "".join(f"{line}\n" for line in lines)
+            disc = self.places.run / "unlock.iso"
+            if not disc.exists():
+                image.make(disc, 1)
+                disc.chmod(0o644)
+            lines.append(f"image = {disc}")
+        return "\n".join(lines)
 
     def write_inventory(self, systems):
         """systems.csv for these rows of the fleet; the groups take turns, so that scopes can be told apart."""

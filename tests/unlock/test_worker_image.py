@@ -125,7 +125,7 @@ def test_killed_while_the_firmware_reads(rig):
 
 
 def test_killed_after_the_seal(rig):
-    fleet = rig(systems=1, method="image", boot_seconds="4-4")
+    fleet = rig(systems=1, method="image", boot_seconds="4-4", amtsim=("--haste", "6"))
     fleet.environment = {"AMTUNLOCK_TEST_LEASE_MS": "3000", "AMTUNLOCK_TEST_GRACE_MS": "1000"}
     system, = fleet.systems()
     switch_redirection(fleet, system, OFF["enabled_state"])
@@ -134,7 +134,7 @@ def test_killed_after_the_seal(rig):
     fleet.add_worker()
     assert wait_until(lambda: any(one["what"] == "seal" for one in fleet.events(system, "proof")), 20, 0.01)
     first.process.signal(signal.SIGKILL)
-    # Nobody acknowledges its result: the image says it for 30 s, then restarts all the same.
+    # Nobody acknowledges its result: the image says it for its time, then restarts all the same.
     assert job.await_end(60) == {system: "unlocked"}
     assert passphrases(fleet, system) == [True] and fleet.power_requests(system) == 1
     check_taken_back(fleet, system, OFF)

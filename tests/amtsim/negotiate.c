@@ -3,6 +3,7 @@
 #include "log.h"
 
 #include <gssapi/gssapi.h>
+#include <gssapi/gssapi_krb5.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,16 +24,28 @@ static void complain(OM_uint32 status, int type)
     } while (more);
 }
 
+static OM_uint32 acquire(gss_OID_set mechanisms, OM_uint32 *minor)
+{
+    return gss_acquire_cred(minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, mechanisms, GSS_C_ACCEPT, &keys, NULL,
+                            NULL);
+}
+
+/* Kerberos must have its keys, also on a machine with other mechanisms; clients then speak it inside SPNEGO. */
 bool negotiate_setup(void)
 {
+    gss_OID_set_desc kerberos = {1, (gss_OID)gss_mech_krb5};
     OM_uint32 minor;
-    OM_uint32 major = gss_acquire_cred(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, GSS_C_NO_OID_SET,
-                                       GSS_C_ACCEPT, &keys, NULL, NULL);
 
-    if (!GSS_ERROR(major))
-        return true;
-    complain(minor, GSS_C_MECH_CODE);
-    return false;
+    if (GSS_ERROR(acquire(&kerberos, &minor))) {
+        complain(minor, GSS_C_MECH_CODE);
+        return false;
+    }
+    gss_release_cred(&minor, &keys);
+    if (GSS_ERROR(acquire(GSS_C_NO_OID_SET, &minor))) {
+        complain(minor, GSS_C_MECH_CODE);
+        return false;
+    }
+    return true;
 }
 
 static void name_text(gss_name_t name, char *text, size_t room)

@@ -64,7 +64,7 @@ def test_the_words_of_a_problem(place):
     assert result.stderr.startswith(f"{place}/systems.csv:3: ")
 
 
-@pytest.mark.parametrize("method", ["sol", "image", "https-boot"])
+@pytest.mark.parametrize("method", ["https-boot"])
 def test_a_method_that_this_worker_has_not(place, method):
     (place / "systems.csv").write_text(HEADER + f"pc-1.example.com,192.0.2.1,,default,{method},digest,ca,22\n")
     result = check(place)

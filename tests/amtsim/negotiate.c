@@ -3,6 +3,7 @@
 #include "log.h"
 
 #include <gssapi/gssapi.h>
+#include <gssapi/gssapi_krb5.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,12 +24,23 @@ static void complain(OM_uint32 status, int type)
     } while (more);
 }
 
+/* Kerberos only, by itself or negotiated: a device knows nothing else, though the host that simulates it may
+ * have other mechanisms, which need no keytab. */
 bool negotiate_setup(void)
 {
-    OM_uint32 minor;
-    OM_uint32 major = gss_acquire_cred(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, GSS_C_NO_OID_SET,
-                                       GSS_C_ACCEPT, &keys, NULL, NULL);
+    static gss_OID_desc spnego = {6, "\x2b\x06\x01\x05\x05\x02"};
+    gss_OID_set_desc kerberos = {1, (gss_OID)gss_mech_krb5};
+    gss_cred_id_t found = GSS_C_NO_CREDENTIAL;
+    OM_uint32 minor, ignored;
+    OM_uint32 major = gss_acquire_cred(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, &kerberos, GSS_C_ACCEPT,
+                                       &found, NULL, NULL);
 
+    if (!GSS_ERROR(major))
+        major =
+            gss_add_cred(&minor, found, GSS_C_NO_NAME, &spnego, GSS_C_ACCEPT, 0, 0, &keys, NULL, NULL, NULL);
+    if (!GSS_ERROR(major))
+        major = gss_set_neg_mechs(&minor, keys, &kerberos);
+    gss_release_cred(&ignored, &found);
     if (!GSS_ERROR(major))
         return true;
     complain(minor, GSS_C_MECH_CODE);

@@ -46,6 +46,17 @@ amt_status_e amt_say(amt_device_t *device, amt_status_e status, const char *form
     return status;
 }
 
+void amt_write_hex(char *out, const unsigned char *bytes, apr_size_t length)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (apr_size_t i = 0; i < length; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    *out = '\0';
+}
+
 /* ---- options of the handle ------------------------------------------------------------------- */
 
 static long to_milliseconds(apr_interval_time_t interval)

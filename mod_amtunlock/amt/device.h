@@ -122,6 +122,9 @@ apr_status_t amt_target_check(const amt_target_t *target, amt_tls_peer_t *tls);
 /* 4, 6, or 0 for no numeric address. */
 int amt_address_family(const char *address);
 
+/* Lower case, and a NUL behind it. */
+void amt_write_hex(char *out, const unsigned char *bytes, apr_size_t length);
+
 /* ---- sentences ------------------------------------------------------------------------------- */
 
 /* Formats a sentence; parts of it may be a device's words: what is not printable ASCII becomes '?', so that

@@ -58,17 +58,6 @@ apr_status_t amt_tls_parse_pin(unsigned char pin[32], const char *text)
     return APR_SUCCESS;
 }
 
-static void write_hex(char *out, const unsigned char *bytes, unsigned int length)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    for (unsigned int i = 0; i < length; i++) {
-        *out++ = digits[bytes[i] >> 4];
-        *out++ = digits[bytes[i] & 15];
-    }
-    *out = '\0';
-}
-
 /* Stands in for chain and name: the leaf certificate is the pinned one, or the handshake fails. */
 static int verify_pin(X509_STORE_CTX *store, void *baton)
 {
@@ -84,7 +73,7 @@ static int verify_pin(X509_STORE_CTX *store, void *baton)
         return 0;
     }
     if (CRYPTO_memcmp(digest, peer->pin, length) != 0) {
-        write_hex(peer->pin_seen, digest, length);
+        amt_write_hex(peer->pin_seen, digest, length);
         X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_UNTRUSTED);
         return 0;
     }

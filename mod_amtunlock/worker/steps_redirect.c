@@ -148,10 +148,10 @@ static void send_set_boot(unlock_t *unlock)
     unlock->ports->call(unlock, UNLOCK_CALL_SET_BOOT);
 }
 
+/* A PC whose session is gone by now is not even switched on. */
 static unlock_step_e accept_set_boot(unlock_t *unlock)
 {
-    (void)unlock;
-    return UNLOCK_POWER_ON;
+    return unlock->cut ? unlock_fail(unlock, unlock->cut_reason, unlock->cut_text) : UNLOCK_POWER_ON;
 }
 
 static unlock_step_e refuse_set_boot(unlock_t *unlock, jobs_reason_e reason, const char *text)

@@ -417,7 +417,7 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 bool bios_boot(struct pc *pc)
 {
     bios_stop(pc);
-    if (!ider_is_there(pc))
+    if (!ider_is_there(pc) || pc_has(pc, FAULT_NO_BOOT_DEVICE))
         return false;
     pc->bios = calloc(1, sizeof(struct bios));
     if (!pc->bios)

@@ -17,6 +17,7 @@ static const char *const names[FAULT_COUNT] = {
     [FAULT_ENDLESS] = "endless",
     [FAULT_HALF_IDER] = "half-ider",
     [FAULT_NO_PROMPT] = "no-prompt",
+    [FAULT_NO_BOOT_DEVICE] = "no-boot-device",
     [FAULT_WRONG_PASSPHRASE] = "wrong-passphrase",
     [FAULT_SWITCHED_ON] = "switched-on",
     [FAULT_POWER_LOST] = "power-lost",

@@ -246,8 +246,9 @@ static int listen_somewhere(redirection_peer_t *peer, int port)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
 
     for (int attempt = 0; attempt < 100; attempt++) {
+        static unsigned int tries;
         unsigned int host =
-            0x7f000000U | (((unsigned int)getpid() * 131U + (unsigned int)rand()) & 0xfffffeU) | 2U;
+            0x7f000000U | (((unsigned int)getpid() * 131U + ++tries * 7919U) & 0xfffffeU) | 2U;
         int one = 1;
 
         address.sin_addr.s_addr = htonl(host);

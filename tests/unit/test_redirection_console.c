@@ -141,11 +141,12 @@ static void test_mark(void **state)
 static void test_long_lines(void **state)
 {
     amt_console_t *console = amt_console_create(pool);
+    static const char needle[] = {'n', 'e', 'e', 'd', 'l', 'e'};
     char text[3 * AMT_CONSOLE_LINE];
 
     (void)state;
     memset(text, 'a', sizeof(text));
-    memcpy(text + AMT_CONSOLE_LINE - 3, "needle", 6); /* across the border */
+    memcpy(text + AMT_CONSOLE_LINE - 3, needle, sizeof(needle)); /* across the border */
     text[sizeof(text) - 1] = 'z';
     amt_console_feed(console, text, sizeof(text));
     assert_false(shows(console, "needle"));

@@ -368,7 +368,7 @@ static void test_all_codes(void **state)
 {
     static const unsigned char known[] = {0x00, 0x04, 0x08, 0x0a, 0x1a, 0x1b, 0x1e, 0x23, 0x25, 0x28,
                                           0x2a, 0x2e, 0x43, 0x46, 0x4a, 0x51, 0x52, 0x5a, 0xaa, 0xac};
-    amt_drive_answer_t answer;
+    amt_drive_answer_t answer = {.length = 0};
 
     (void)state;
     for (int code = 0; code < 256; code++) {
@@ -415,9 +415,10 @@ static void test_overlay(void **state)
     for (size_t i = 0; i < AMT_SECTOR; i++) {
         overlay.bytes[i] = (unsigned char)(i * 13 + 5);
     }
-    check_bytes(0, 3 * AMT_SECTOR, NULL);
-    for (apr_uint64_t offset = 5 * AMT_SECTOR; offset < 9 * AMT_SECTOR; offset += 97) {
-        check_bytes(offset, 3 * AMT_SECTOR, &overlay);
+    check_bytes(0, (size_t)3 * AMT_SECTOR, NULL);
+    for (apr_uint64_t offset = (apr_uint64_t)5 * AMT_SECTOR; offset < (apr_uint64_t)9 * AMT_SECTOR;
+         offset += 97) {
+        check_bytes(offset, (size_t)3 * AMT_SECTOR, &overlay);
         check_bytes(offset, 100, &overlay);
         check_bytes(offset, 1, &overlay);
     }
@@ -464,12 +465,12 @@ static void test_file_changes(void **state)
 
     (void)state;
     snprintf(path, sizeof(path), "%s/other.iso", folder);
-    write_file(path, 4 * AMT_SECTOR);
+    write_file(path, (size_t)4 * AMT_SECTOR);
     assert_null(amt_image_open(&other, path, pool));
     assert_int_equal(truncate(path, 0), 0);
-    amt_image_read(other, NULL, 3 * AMT_SECTOR, bytes, sizeof(bytes));
+    amt_image_read(other, NULL, (apr_uint64_t)3 * AMT_SECTOR, bytes, sizeof(bytes));
     assert_int_equal(amt_image_sectors(other), 4);
-    assert_int_equal(bytes[1], byte_at(3 * AMT_SECTOR + 1));
+    assert_int_equal(bytes[1], byte_at((size_t)3 * AMT_SECTOR + 1));
     unlink(path);
 }
 

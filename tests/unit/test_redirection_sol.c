@@ -153,7 +153,7 @@ static void lose_patience(evutil_socket_t fd, short what, void *baton)
 static void sol_run(sol_rig_t *rig)
 {
     struct timeval limit = {20, 0};
-    struct timeval patience = {0, rig->patience * 1000};
+    struct timeval patience = {0, (suseconds_t)rig->patience * 1000};
     struct event *guard = evtimer_new(rig->base, too_long, NULL);
     struct event *closer = evtimer_new(rig->base, lose_patience, rig);
 

@@ -542,6 +542,7 @@ int worker_pc_step(worker_pc_t *pc)
     pc->asked = ASKED_NOTHING;
     pc->now += apr_time_from_msec(5);
     speaks(pc, pc->now);
+    cuts(pc);
     answers[asked](pc);
     return 1;
 }

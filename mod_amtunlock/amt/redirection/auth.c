@@ -4,6 +4,8 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "amt/device.h"
+
 /* What firmware hashes and compares. */
 static const char uri[] = "/RedirectionService";
 static const char method[] = "POST";
@@ -76,16 +78,11 @@ static int hash(EVP_MD_CTX *ctx, const amt_auth_field_t *parts, apr_size_t parts
 /* Hex MD5 of the parts with ':' between. */
 static int hash_parts(char hex[HEX + 1], const amt_auth_field_t *parts, apr_size_t parts_count)
 {
-    static const char digits[] = "0123456789abcdef";
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     unsigned char digest[EVP_MAX_MD_SIZE] = {0};
     int ok = ctx && hash(ctx, parts, parts_count, digest);
 
-    for (int i = 0; i < HEX / 2; i++) {
-        hex[2 * i] = digits[digest[i] >> 4];
-        hex[2 * i + 1] = digits[digest[i] & 15];
-    }
-    hex[HEX] = '\0';
+    amt_write_hex(hex, digest, HEX / 2);
     OPENSSL_cleanse(digest, sizeof(digest));
     EVP_MD_CTX_free(ctx); /* wipes its state */
     return ok;

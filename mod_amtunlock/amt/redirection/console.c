@@ -268,7 +268,7 @@ static void take_escape(amt_console_t *console, unsigned char byte)
         console->parameter = 0;
         console->first_parameter = 1;
     }
-    else if (memchr("]PX^_", byte, 5)) {
+    else if (byte != 0 && strchr("]PX^_", byte)) {
         console->place = STRING;
     }
     else if (byte >= 0x20 && byte <= 0x2f) {
@@ -285,7 +285,7 @@ static void take_escape(amt_console_t *console, unsigned char byte)
 /* What moves to another place of the screen ends the line: what is written there is no part of it. */
 static void end_of_control(amt_console_t *console, unsigned char final)
 {
-    if (memchr("ABEFHLMSTdf", final, 11) || (final == 'J' && console->parameter != 0)) {
+    if (strchr("ABEFHLMSTdf", final) || (final == 'J' && console->parameter != 0)) {
         end_line(console);
     }
     else if ((final == 'K' || final == 'J') && console->parameter == 0) {

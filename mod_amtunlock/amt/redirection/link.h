@@ -11,7 +11,7 @@ typedef struct amt_link_t amt_link_t;
 /* Bytes that are read ahead, and thus the longest message that can be looked at as a whole. */
 #define AMT_LINK_IN 4096
 /* Bytes that may be queued. */
-#define AMT_LINK_OUT (20 * 1024)
+#define AMT_LINK_OUT ((apr_size_t)20 * 1024)
 /* Room that is left when a message is offered: what it makes its taker send must fit. */
 #define AMT_LINK_RESERVE 2048
 

@@ -302,17 +302,12 @@ static void ask_for_challenge(amt_session_t *session, const unsigned char *kinds
 
 static int make_cnonce(char cnonce[33])
 {
-    static const char digits[] = "0123456789abcdef";
     unsigned char bytes[16];
 
     if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
         return 0;
     }
-    for (int i = 0; i < 16; i++) {
-        cnonce[2 * i] = digits[bytes[i] >> 4];
-        cnonce[2 * i + 1] = digits[bytes[i] & 15];
-    }
-    cnonce[32] = '\0';
+    amt_write_hex(cnonce, bytes, sizeof(bytes));
     return 1;
 }
 

@@ -24,28 +24,27 @@ static void complain(OM_uint32 status, int type)
     } while (more);
 }
 
-static OM_uint32 acquire(gss_OID_set mechanisms, OM_uint32 *minor)
-{
-    return gss_acquire_cred(minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, mechanisms, GSS_C_ACCEPT, &keys, NULL,
-                            NULL);
-}
-
-/* Kerberos must have its keys, also on a machine with other mechanisms; clients then speak it inside SPNEGO. */
+/* Kerberos only, by itself or negotiated: a device knows nothing else, though the host that simulates it may
+ * have other mechanisms, which need no keytab. */
 bool negotiate_setup(void)
 {
+    static gss_OID_desc spnego = {6, "\x2b\x06\x01\x05\x05\x02"};
     gss_OID_set_desc kerberos = {1, (gss_OID)gss_mech_krb5};
-    OM_uint32 minor;
+    gss_cred_id_t found = GSS_C_NO_CREDENTIAL;
+    OM_uint32 minor, ignored;
+    OM_uint32 major = gss_acquire_cred(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, &kerberos, GSS_C_ACCEPT,
+                                       &found, NULL, NULL);
 
-    if (GSS_ERROR(acquire(&kerberos, &minor))) {
-        complain(minor, GSS_C_MECH_CODE);
-        return false;
-    }
-    gss_release_cred(&minor, &keys);
-    if (GSS_ERROR(acquire(GSS_C_NO_OID_SET, &minor))) {
-        complain(minor, GSS_C_MECH_CODE);
-        return false;
-    }
-    return true;
+    if (!GSS_ERROR(major))
+        major =
+            gss_add_cred(&minor, found, GSS_C_NO_NAME, &spnego, GSS_C_ACCEPT, 0, 0, &keys, NULL, NULL, NULL);
+    if (!GSS_ERROR(major))
+        major = gss_set_neg_mechs(&minor, keys, &kerberos);
+    gss_release_cred(&ignored, &found);
+    if (!GSS_ERROR(major))
+        return true;
+    complain(minor, GSS_C_MECH_CODE);
+    return false;
 }
 
 static void name_text(gss_name_t name, char *text, size_t room)

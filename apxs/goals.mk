@@ -18,11 +18,18 @@ demo: ## unlock 20 simulated PCs through a real httpd, KDC, Redis and worker
 .PHONY: test
 test: ## every test area; ends with "N passed, N failed"
 	@apxs/packages.sh test fuzz
-	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan unit-tests
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan all build/asan/amtsim unit-tests
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=fuzz fuzz-targets
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim build/check/amt_client
 	@$(MAKE) --no-print-directory $(jobs) VARIANT= all
 	@tests/run
+
+MUTANTS ?= 10000
+.PHONY: mutate
+mutate: ## MUTANTS (10000) mutated envelopes through a live httpd with AddressSanitizer
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan all build/asan/amtsim
+	@AMTU_BUILD=build/asan tests/httpd/mutated/campaign.py --count $(MUTANTS)
 
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
@@ -79,7 +86,7 @@ install: all ## programs, module, configuration, unit file, manual pages and doc
 	install -D -m 0755 $(B)/amtunlockd '$(DESTDIR)$(sbindir)/amtunlockd'
 	install -D -m 0755 $(B)/amtunlock '$(DESTDIR)$(bindir)/amtunlock'
 	install -d '$(DESTDIR)$(docdir)/examples'
-	install -m 0644 README.md LICENSE '$(DESTDIR)$(docdir)'
+	install -m 0644 README.md LICENSE docs/consoles.md '$(DESTDIR)$(docdir)'
 	install -m 0644 $(samples) '$(DESTDIR)$(docdir)/examples'
 	install -d '$(DESTDIR)$(datadir)'
 	install -m 0644 $(interface_texts) '$(DESTDIR)$(datadir)'

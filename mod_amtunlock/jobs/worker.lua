@@ -161,6 +161,13 @@ function verbs.renew(now, read)
     return { 'ok', lost }
 end
 
+-- Its job was cancelled after the claim, and a web verb may not free a system: whoever joined waits for this.
+local function free_cancelled(now, id, sid, task)
+    if task and task.state == 'X' then
+        let_go(now, id, sid, task)
+    end
+end
+
 local function refused(id, sid)
     local task = read_task(id, sid)
     return { 'refused', task and 'the task is ' .. task.state .. ', fence ' .. task.fence or 'no such task' }
@@ -184,6 +191,7 @@ function verbs.intend(now, read)
         return { 'already' }
     end
     if not task or task.state ~= 'C' or task.intent_fence ~= '' then
+        free_cancelled(now, id, sid, task)
         return refused(id, sid)
     end
     if number(call('ZSCORE', key('leases'), sid)) < now then
@@ -229,6 +237,7 @@ function verbs.finish(now, read)
         conclude(now, id, sid, task, state, reason, clean(step))
         return { 'ok' }
     end
+    free_cancelled(now, id, sid, task)
     task = read_task(id, sid)
     if task and task.state == state and task.reason == reason and task.fence == fence and task.worker == worker then
         return { 'already' }

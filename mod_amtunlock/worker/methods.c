@@ -7,11 +7,35 @@
 /* A method without a row is refused when the inventory is read (setup.c), so nothing is claimed that cannot
  * be carried out. */
 static const method_t methods[] = {
-    {INVENTORY_WAKE, .look = UNLOCK_READ_BOOT, .running = UNLOCK_OVER, .plan = unlock_plan_plain,
-     .evidence = UNLOCK_PROBE},
-    {INVENTORY_SOL, .look = UNLOCK_READ_CONSENT, .running = UNLOCK_LOOK_CONSOLE,
-     .plan = unlock_plan_redirection, .evidence = UNLOCK_PROMPT, .boot = AMT_START_SOL,
-     .sessions = AMT_REDIRECTION_SOL, .hear = steps_sol_hear},
+    {
+        .method = INVENTORY_WAKE,
+        .look = UNLOCK_READ_BOOT,
+        .running = UNLOCK_OVER,
+        .plan = unlock_plan_plain,
+        .evidence = UNLOCK_PROBE,
+    },
+    {
+        .method = INVENTORY_SOL,
+        .look = UNLOCK_READ_CONSENT,
+        .running = UNLOCK_LOOK_CONSOLE,
+        .plan = unlock_plan_redirection,
+        .evidence = UNLOCK_PROMPT,
+        .boot = AMT_START_SOL,
+        .sessions = AMT_REDIRECTION_SOL,
+        .opened = steps_sol_opened,
+        .hear = steps_sol_hear,
+    },
+    {
+        .method = INVENTORY_IMAGE,
+        .look = UNLOCK_READ_CONSENT,
+        .running = UNLOCK_OVER,
+        .plan = unlock_plan_redirection,
+        .evidence = UNLOCK_HELLO,
+        .boot = AMT_START_SOL | AMT_START_IMAGE,
+        .sessions = AMT_REDIRECTION_BOTH,
+        .opened = steps_image_opened,
+        .hear = steps_image_hear,
+    },
 };
 
 #define METHODS ((int)(sizeof(methods) / sizeof(methods[0])))

@@ -13,6 +13,7 @@ struct method_t {
     unlock_step_e evidence; /* what follows once it runs, after a boot */
     int boot;               /* AMT_START_*, set for its next start */
     int sessions; /* state of the redirection service that admits those it needs; 0: it needs none */
+    unlock_step_e (*opened)(unlock_t *unlock); /* with sessions: what follows once the console is open */
     /* Takes what the PC wrote to its console. NULL: no console is opened. */
     void (*hear)(unlock_t *unlock, const char *bytes, apr_size_t length);
 };

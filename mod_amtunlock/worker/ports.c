@@ -273,6 +273,8 @@ static const struct {
     [UNLOCK_CALL_BOOT] = {call_boot, 0},
     [UNLOCK_CALL_POWER] = {call_power, 0},
     [UNLOCK_CALL_OPEN_CONSOLE] = {sessions_open_console, 1},
+    [UNLOCK_CALL_OPEN_DRIVE] = {sessions_open_drive, 1},
+    [UNLOCK_CALL_CLOSE_DRIVE] = {sessions_close_drive, 1},
     [UNLOCK_CALL_CLOSE] = {sessions_close, 1},
     [UNLOCK_CALL_REDRAW] = {sessions_redraw, 1},
     [UNLOCK_CALL_CLEAR_BOOT] = {call_clear_boot, 0},
@@ -280,6 +282,8 @@ static const struct {
     [UNLOCK_CALL_SET_BOOT] = {call_set_boot, 0},
     [UNLOCK_CALL_POWER_ON] = {call_power_on, 0},
     [UNLOCK_CALL_TYPE] = {sessions_type, 1},
+    [UNLOCK_CALL_SEAL] = {sessions_seal, 1},
+    [UNLOCK_CALL_ACKNOWLEDGE] = {sessions_acknowledge, 1},
 };
 
 static void port_call(unlock_t *unlock, unlock_call_e call)
@@ -381,6 +385,8 @@ static void port_hang_up(unlock_t *unlock)
     destroy_device(seat);
     forget_login(seat);
     seat_forget_passphrase(seat);
+    if (unlock->proof != NULL)
+        proof_session_end(unlock->proof);
 }
 
 /* Freed from the loop, never from here: whoever ended the unlock still stands in its seat. */

@@ -10,6 +10,7 @@
 #include <apr_thread_proc.h>
 #include <event2/event_struct.h>
 
+#include "amt/redirection/ider.h"
 #include "amt/redirection/sol.h"
 #include "worker/engine.h"
 #include "worker/probe.h"
@@ -43,11 +44,12 @@ struct seat_t {
     apr_time_t turn_until; /* a turn that is had ends then by itself */
     struct event alarm;
     probe_t probe;
-    struct event typed; /* answers what was typed, from the loop */
-    amt_status_e typed_status;
+    struct event soon_event; /* answers a call from the loop that needs to wait for nothing */
+    amt_result_t soon;
     amt_device_t *device;
-    amt_sol_t *sol; /* opening, open or closing; NULL: none */
-    session_use_e sol_use;
+    amt_sol_t *sol;   /* opening, open or closing; NULL: none */
+    amt_ider_t *ider; /* the same */
+    session_use_e uses[UNLOCK_SESSIONS];
     secrets_login_t login;
     char *passphrase;
     lease_t lease;
@@ -90,9 +92,13 @@ extern const unlock_ports_t seat_ports;
 void sessions_init(seat_t *seat);
 /* Each is answered by unlock_call_answer(), from the loop. */
 void sessions_open_console(seat_t *seat);
+void sessions_open_drive(seat_t *seat);
+void sessions_close_drive(seat_t *seat);
 void sessions_close(seat_t *seat);
 void sessions_redraw(seat_t *seat);
 void sessions_type(seat_t *seat);
+void sessions_seal(seat_t *seat);
+void sessions_acknowledge(seat_t *seat);
 /* What is opening, closing or being typed ends without an answer. */
 void sessions_stop(seat_t *seat);
 /* All of them, at once. */

@@ -25,6 +25,7 @@ typedef struct {
     inventory_group_t inventory;                    /* first: settings_t's groups point to it */
     apr_array_header_t *prompt, *success, *failure; /* const char *; NULL: no lines */
     const char *redraw;                             /* as written; NULL: no line */
+    const char *image;                              /* path; NULL: no line */
     prompts_t prompts;
 } group_t;
 
@@ -211,6 +212,7 @@ static const settings_key_t keys[] = {
     {GROUP_PREFIX, "success", take_pattern, IN_GROUP(success), 0, 0, 1},
     {GROUP_PREFIX, "failure", take_pattern, IN_GROUP(failure), 0, 0, 1},
     {GROUP_PREFIX, "redraw", take_text, IN_GROUP(redraw), 0, 0, 0},
+    {GROUP_PREFIX, "image", take_path, IN_GROUP(image), 0, 0, 0},
 };
 
 static int is_group(const char *section)
@@ -270,6 +272,8 @@ static void complete_group(reading_t *reading, group_t *group, const group_t *st
                                    .success = group->success ? group->success : standard->success,
                                    .failure = group->failure ? group->failure : standard->failure,
                                    .redraw = group->redraw ? group->redraw : standard->redraw};
+    if (group->image == NULL)
+        group->image = standard->image;
     const char *error = prompts_make(&group->prompts, &texts, reading->pool);
     if (error != NULL)
         problem(reading, 0, apr_psprintf(reading->pool, "[group %s]: %s", group->inventory.name, error));
@@ -289,12 +293,20 @@ static void complete_groups(reading_t *reading)
         complete_group(reading, apr_hash_this_val(i), standard);
 }
 
-const prompts_t *settings_prompts(const settings_t *settings, const char *name)
+static const group_t *find_group(const settings_t *settings, const char *name)
 {
     const group_t *group = apr_hash_get(settings->groups, name, APR_HASH_KEY_STRING);
-    if (group == NULL)
-        group = apr_hash_get(settings->groups, "default", APR_HASH_KEY_STRING);
-    return &group->prompts;
+    return group ? group : apr_hash_get(settings->groups, "default", APR_HASH_KEY_STRING);
+}
+
+const prompts_t *settings_prompts(const settings_t *settings, const char *group)
+{
+    return &find_group(settings, group)->prompts;
+}
+
+const char *settings_image(const settings_t *settings, const char *group)
+{
+    return find_group(settings, group)->image;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------- */

@@ -43,6 +43,9 @@ apr_status_t settings_load(settings_t **settings, const char *file, apr_array_he
 /* Of a group; a name that no section has is "default". Never NULL. */
 const prompts_t *settings_prompts(const settings_t *settings, const char *group);
 
+/* Path of its unlock image, the default group's where it has none; NULL: neither has one. */
+const char *settings_image(const settings_t *settings, const char *group);
+
 /* Fetches redis.password from password_file. NULL, or the sentence that says what is wrong. */
 const char *settings_read_password(settings_t *settings, apr_pool_t *pool);
 

@@ -5,6 +5,7 @@
 
 #include <apr_strings.h>
 
+#include "proof/proof.h"
 #include "worker/methods.h"
 
 struct setup_t {
@@ -13,6 +14,7 @@ struct setup_t {
     settings_t *settings;
     inventory_t *inventory;
     secrets_t *secrets;
+    apr_hash_t *images; /* setup_image_t * by path */
 };
 
 static void add_problem(apr_array_header_t *problems, const char *file, unsigned int line, const char *reason)
@@ -46,6 +48,46 @@ static int needs_ca(const inventory_t *inventory)
     return 0;
 }
 
+/* Opens an image that was not met before; what is wrong is said once a path. */
+static const char *open_image(setup_t *setup, const char *path)
+{
+    setup_image_t *image = apr_hash_get(setup->images, path, APR_HASH_KEY_STRING);
+    if (image != NULL)
+        return NULL;
+    image = apr_pcalloc(setup->pool, sizeof(*image));
+    apr_hash_set(setup->images, path, APR_HASH_KEY_STRING, image);
+    const char *error = amt_image_open(&image->disc, path, setup->pool);
+    if (error == NULL)
+        error = proof_find_sector(path, &image->proof_sector, setup->pool);
+    if (error == NULL && image->proof_sector >= amt_image_sectors(image->disc))
+        error = apr_pstrcat(setup->pool, path, ": was changed while it was read", NULL);
+    return error;
+}
+
+static void load_images(setup_t *setup, apr_array_header_t *problems)
+{
+    const settings_t *settings = setup->settings;
+    for (int i = 0; i < inventory_count(setup->inventory); i++) {
+        const inventory_system_t *system = inventory_at(setup->inventory, i);
+        if (system->method != INVENTORY_IMAGE)
+            continue;
+        const char *path = settings_image(settings, system->group->name);
+        const char *error = path ? open_image(setup, path) : NULL;
+        if (path == NULL)
+            add_problem(problems, settings->inventory, system->line,
+                        apr_psprintf(setup->pool, "%s: method image needs image = PATH in [group %s] of %s",
+                                     system->fqdn, system->group->name, settings->file));
+        else if (error != NULL)
+            add_problem(problems, settings->file, 0, error);
+    }
+}
+
+const setup_image_t *setup_image(const setup_t *setup, const inventory_system_t *system)
+{
+    const char *path = settings_image(setup->settings, system->group->name);
+    return path ? apr_hash_get(setup->images, path, APR_HASH_KEY_STRING) : NULL;
+}
+
 /* Problems outlive a setup that was refused, so their texts move to the caller's pool. */
 static void hand_over(apr_array_header_t *problems, const apr_array_header_t *found, apr_pool_t *pool)
 {
@@ -68,6 +110,7 @@ static void load_inventory(setup_t *setup, apr_array_header_t *problems)
                     apr_psprintf(setup->pool,
                                  "ca-file %s cannot be read, and systems are verified against it",
                                  settings->ca_file));
+    load_images(setup, problems);
 }
 
 static void load_parts(setup_t *setup, const char *file, apr_array_header_t *problems)
@@ -91,6 +134,7 @@ setup_t *setup_load(const char *file, apr_array_header_t *problems, apr_pool_t *
     setup_t *setup = apr_pcalloc(own, sizeof(*setup));
     apr_array_header_t *found = apr_array_make(own, 4, sizeof(inventory_problem_t));
     setup->pool = own;
+    setup->images = apr_hash_make(own);
     atomic_init(&setup->holders, 1);
     load_parts(setup, apr_pstrdup(own, file), found);
     if (found->nelts == 0)

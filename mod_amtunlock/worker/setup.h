@@ -6,6 +6,7 @@
 #ifndef AMTUNLOCK_WORKER_SETUP_H
 #define AMTUNLOCK_WORKER_SETUP_H
 
+#include "amt/redirection/ider.h"
 #include "inventory/inventory.h"
 #include "secrets/secrets.h"
 #include "worker/settings.h"
@@ -22,6 +23,15 @@ void setup_drop(setup_t *setup);
 const settings_t *setup_settings(const setup_t *setup);
 const inventory_t *setup_inventory(const setup_t *setup);
 secrets_t *setup_secrets(const setup_t *setup);
+
+/* An unlock image, read once a setup, whatever groups share it. */
+typedef struct {
+    amt_image_t *disc;
+    apr_uint32_t proof_sector; /* where a session's own sector stands */
+} setup_image_t;
+
+/* Of a system's group. Not NULL for a system whose method is image. */
+const setup_image_t *setup_image(const setup_t *setup, const inventory_system_t *system);
 
 /* Adds a problem for each system whose method this worker cannot carry out yet: found when the file is read,
  * not at night. */

@@ -15,7 +15,7 @@
 
 const step_t *unlock_row(unlock_step_e step)
 {
-    static const steps_t *const parts[] = {&steps_common, &steps_redirect, &steps_sol};
+    static const steps_t *const parts[] = {&steps_common, &steps_redirect, &steps_sol, &steps_image};
     int part = 0;
     while ((int)step >= (int)parts[part]->first + parts[part]->count)
         part++;

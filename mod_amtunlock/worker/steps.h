@@ -47,7 +47,7 @@ typedef struct {
     const step_t *rows;
 } steps_t;
 
-extern const steps_t steps_common, steps_redirect, steps_sol;
+extern const steps_t steps_common, steps_redirect, steps_sol, steps_image;
 
 /* The row of a step. */
 const step_t *unlock_row(unlock_step_e step);
@@ -82,10 +82,13 @@ jobs_reason_e unlock_obstacle(unlock_t *unlock, const char **text);
 /* Into the plan: what has to be set for this method. Returns the first step after the intent. */
 unlock_step_e unlock_plan_redirection(unlock_t *unlock);
 
-/* ---- steps_sol.c ----------------------------------------------------------------------------------------
+/* ---- steps_sol.c, steps_image.c: see method_t ------------------------------------------------------------
  */
 
-/* See method_t. */
+unlock_step_e steps_sol_opened(unlock_t *unlock);
 void steps_sol_hear(unlock_t *unlock, const char *bytes, apr_size_t length);
+
+unlock_step_e steps_image_opened(unlock_t *unlock);
+void steps_image_hear(unlock_t *unlock, const char *bytes, apr_size_t length);
 
 #endif

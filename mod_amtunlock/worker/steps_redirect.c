@@ -140,7 +140,7 @@ static void send_open_console(unlock_t *unlock)
 static unlock_step_e accept_open_console(unlock_t *unlock)
 {
     unlock->session_open = 1;
-    return UNLOCK_SET_BOOT;
+    return unlock->method->opened(unlock);
 }
 
 static void send_set_boot(unlock_t *unlock)
@@ -148,10 +148,16 @@ static void send_set_boot(unlock_t *unlock)
     unlock->ports->call(unlock, UNLOCK_CALL_SET_BOOT);
 }
 
+/* A PC whose session is gone by now is not even switched on. */
 static unlock_step_e accept_set_boot(unlock_t *unlock)
 {
-    (void)unlock;
-    return UNLOCK_POWER_ON;
+    return unlock->cut ? unlock_fail(unlock, unlock->cut_reason, unlock->cut_text) : UNLOCK_POWER_ON;
+}
+
+static unlock_step_e refuse_set_boot(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    int no_drive = unlock->call_status == AMT_REFUSED && (unlock->method->boot & AMT_START_IMAGE);
+    return unlock_fail(unlock, no_drive ? JOBS_REASON_NO_BOOT_DEVICE : reason, text);
 }
 
 /* ---- taking back --------------------------------------------------------------------------------------- */
@@ -374,6 +380,7 @@ static const step_t rows[] = {
     ROW(UNLOCK_SET_BOOT) = {.name = "set-boot",
                             .send = send_set_boot,
                             .accept = accept_set_boot,
+                            .refuse = refuse_set_boot,
                             .limit = SECONDS(60),
                             .writes = 1},
     ROW(UNLOCK_CLOSE) = {.name = "close",

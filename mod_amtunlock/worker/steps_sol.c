@@ -21,6 +21,12 @@ void steps_sol_hear(unlock_t *unlock, const char *bytes, apr_size_t length)
         amt_console_feed(unlock->console, bytes, length);
 }
 
+unlock_step_e steps_sol_opened(unlock_t *unlock)
+{
+    (void)unlock;
+    return UNLOCK_SET_BOOT;
+}
+
 static int shows(const unlock_t *unlock, const amt_patterns_t *patterns)
 {
     return amt_console_matches(unlock->console, patterns);

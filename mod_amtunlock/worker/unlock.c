@@ -235,6 +235,7 @@ void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
 {
     if (unlock->over)
         return;
+    unlock->call_status = result->status;
     if (result->status == AMT_FENCED) {
         lose(unlock, "its lease was about to end");
         return;
@@ -328,6 +329,9 @@ void unlock_alarm(unlock_t *unlock)
     else if (unlock->pausing) {
         send_step(unlock);
     }
+    else if (unlock->until) { /* timers may be a little early */
+        unlock->ports->alarm(unlock, unlock->until - unlock->ports->now());
+    }
 }
 
 /* ---- what comes unasked ---------------------------------------------------------------------------------
@@ -342,9 +346,15 @@ void unlock_hear(unlock_t *unlock, const char *bytes, apr_size_t length)
         attend(unlock);
 }
 
-void unlock_cut(unlock_t *unlock, const amt_result_t *result)
+void unlock_image_read(unlock_t *unlock)
 {
-    if (unlock->over)
+    unlock->image_read = 1;
+}
+
+/* An image that has proved itself has been read, and needs its drive no more. */
+void unlock_cut(unlock_t *unlock, unlock_session_e session, const amt_result_t *result)
+{
+    if (unlock->over || (session == UNLOCK_DRIVE && unlock->image_greeted))
         return;
     unlock->cut = 1;
     unlock->cut_reason = unlock_reason_of_amt(result->status, unlock->authenticated);

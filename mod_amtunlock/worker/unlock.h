@@ -22,6 +22,7 @@
 #include "amt/redirection/console.h"
 #include "inventory/inventory.h"
 #include "jobs/jobs.h"
+#include "proof/proof.h"
 #include "worker/prompts.h"
 
 typedef struct unlock_t unlock_t;
@@ -68,7 +69,17 @@ typedef enum {
     UNLOCK_PROMPT,
     UNLOCK_PASSPHRASE,
     UNLOCK_TYPE, /* once */
-    UNLOCK_VERDICT
+    UNLOCK_VERDICT,
+
+    /* steps_image.c: the unlock image, and the talk with it */
+    UNLOCK_OPEN_DRIVE,
+    UNLOCK_HELLO,
+    UNLOCK_FETCH_KEY,
+    UNLOCK_SEAL, /* once */
+    UNLOCK_RESULT,
+    UNLOCK_ACKNOWLEDGE,
+    UNLOCK_CLOSE_DRIVE,
+    UNLOCK_HEARD
 } unlock_step_e;
 
 /* What is asked of the device, or sent to it. */
@@ -80,6 +91,8 @@ typedef enum {
     UNLOCK_CALL_BOOT,
     UNLOCK_CALL_POWER,
     UNLOCK_CALL_OPEN_CONSOLE,
+    UNLOCK_CALL_OPEN_DRIVE, /* the image, with the sector of the proof */
+    UNLOCK_CALL_CLOSE_DRIVE,
     UNLOCK_CALL_CLOSE, /* every session that is open */
     /* These ask the gate. */
     UNLOCK_CALL_REDRAW,
@@ -87,10 +100,17 @@ typedef enum {
     UNLOCK_CALL_SET_REDIRECTION, /* to redirection_wanted */
     UNLOCK_CALL_SET_BOOT,        /* to plan.boot */
     UNLOCK_CALL_POWER_ON,
-    UNLOCK_CALL_TYPE /* the passphrase and CR; it is wiped then */
+    UNLOCK_CALL_TYPE,       /* the passphrase and CR; it is wiped then */
+    UNLOCK_CALL_SEAL,       /* the passphrase, sealed by the proof; it is wiped then */
+    UNLOCK_CALL_ACKNOWLEDGE /* what the proof says */
 } unlock_call_e;
 
-#define UNLOCK_CALLS (UNLOCK_CALL_TYPE + 1)
+#define UNLOCK_CALLS (UNLOCK_CALL_ACKNOWLEDGE + 1)
+
+/* The redirection sessions. */
+typedef enum { UNLOCK_CONSOLE, UNLOCK_DRIVE } unlock_session_e;
+
+#define UNLOCK_SESSIONS (UNLOCK_DRIVE + 1)
 
 /* What a step needs done. Each of the first seven is answered once by one of the unlock_*_answer() calls
  * below, never from inside the port, unless stop() came first. */
@@ -152,6 +172,10 @@ struct unlock_t {
     unlock_plan_t plan;
     amt_redirection_t redirection_wanted; /* by the next UNLOCK_CALL_SET_REDIRECTION */
     amt_console_t *console;               /* what it shows; NULL: the console was not opened */
+    proof_session_t *proof;               /* the talk with the unlock image; NULL: none */
+    proof_event_e result;                 /* PROOF_RESULT_*, what the image said; PROOF_NONE: nothing yet */
+    int acknowledged;                     /* times */
+    amt_status_e call_status;             /* of the last call */
 
     /* Where it is. */
     unlock_step_e step;
@@ -174,6 +198,10 @@ struct unlock_t {
     unsigned int seen_on : 1;        /* the PC was seen running after the intent */
     unsigned int session_open : 1;   /* a session was opened and not closed since */
     unsigned int cut : 1;            /* a session ended by itself; cut_reason and cut_text say why */
+    unsigned int image_read : 1;     /* the PC has read of the image */
+    unsigned int image_greeted : 1;  /* and the image proved itself */
+    unsigned int image_again : 1;    /* it did not hear the acknowledgement */
+    unsigned int image_broken : 1;   /* it said what cannot be believed */
     unsigned int undone : 1;         /* all that was set is taken back, or was tried to */
     unsigned int draining : 1;       /* the worker stops: give back what can be given back */
     unsigned int leaving : 1;        /* and what has an intent too */
@@ -214,8 +242,10 @@ void unlock_alarm(unlock_t *unlock);
 
 /* Bytes that the PC wrote to its console. Hangs up, maybe. */
 void unlock_hear(unlock_t *unlock, const char *bytes, apr_size_t length);
+/* The PC reads the image. */
+void unlock_image_read(unlock_t *unlock);
 /* A session that was open ended, and not because it was closed. */
-void unlock_cut(unlock_t *unlock, const amt_result_t *result);
+void unlock_cut(unlock_t *unlock, unlock_session_e session, const amt_result_t *result);
 
 /* ---- from the worker ------------------------------------------------------------------------------------
  */

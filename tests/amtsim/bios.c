@@ -1,10 +1,9 @@
 #include "bios.h"
 
 #include "ider.h"
+#include "image.h"
 #include "log.h"
 
-#include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +15,7 @@
 #define BOOT_RECORD 17U
 #define READY_TRIES 5
 #define RETRY_US 50000
+#define RESET_TRIES 100     /* 5 s for a console to answer the host's reset */
 #define BLOCKS_MAX 2097152U /* 4 GiB of CD: larger images are a mistake */
 
 enum {
@@ -32,13 +32,13 @@ enum { ASC_UNKNOWN_COMMAND = 0x20, ASC_OUT_OF_RANGE = 0x21, ASC_NO_MEDIUM = 0x3a
 struct bios {
     struct event retry;
     const struct step *step;
-    unsigned tries;
+    unsigned tries, reset_tries;
     uint8_t drive;
     uint32_t block, blocks; /* of the drive */
     uint32_t catalog;       /* where El Torito's is */
     uint32_t next;          /* block to read */
     int64_t reading;        /* the block that the command under way reads from, -1: it reads none */
-    EVP_MD_CTX *hash;
+    struct disc disc;
 };
 
 /* A step asks the drive something and judges the answer. */
@@ -287,7 +287,7 @@ static bool judge_next(struct pc *pc, const struct ider_answer *answer)
 
     if (!is_whole(pc, answer, (size_t)count * bios->block))
         return false;
-    EVP_DigestUpdate(bios->hash, answer->data, answer->size);
+    disc_take(&bios->disc, answer->data, answer->size, bios->next == 0 && pc_has(pc, FAULT_DAMAGED_IMAGE));
     bios->next += count;
     if (bios->next < bios->blocks)
         bios->step--; /* again */
@@ -313,16 +313,17 @@ static const struct step steps[] = {
 
 static void tell_image(const struct pc *pc)
 {
-    unsigned char hash[EVP_MAX_MD_SIZE];
+    static const char *const words[] = {
+        [CHECKSUM_NONE] = "none", [CHECKSUM_RIGHT] = "right", [CHECKSUM_WRONG] = "wrong"};
+    const struct disc *disc = &pc->bios->disc;
     char hex[65];
-    unsigned size = 0;
 
-    EVP_DigestFinal_ex(pc->bios->hash, hash, &size);
-    for (unsigned i = 0; i < 32; i++)
-        snprintf(hex + 2 * (size_t)i, 3, "%02x", hash[i]);
-    log_event(
-        pc->fqdn, "image",
-        json_pack("{s:I, s:s}", "bytes", (json_int_t)pc->bios->blocks * pc->bios->block, "sha256", hex));
+    disc_sha256(disc, hex);
+    log_event(pc->fqdn, "image",
+              json_pack("{s:I, s:s, s:s}", "bytes", (json_int_t)pc->bios->blocks * pc->bios->block, "sha256",
+                        hex, "checksum", words[disc->checksum]));
+    if (disc->proof.kind == PROOF_SESSION && strcmp(disc->proof.id, pc->fqdn) != 0)
+        complain(pc, "the proof sector is another system's");
 }
 
 void bios_stop(struct pc *pc)
@@ -331,7 +332,7 @@ void bios_stop(struct pc *pc)
         return;
     ider_forget(pc);
     event_del(&pc->bios->retry);
-    EVP_MD_CTX_free(pc->bios->hash);
+    disc_end(&pc->bios->disc);
     free(pc->bios);
     pc->bios = NULL;
 }
@@ -370,13 +371,29 @@ static bool is_stalled(const struct pc *pc)
            pc->bios->next >= pc->bios->blocks / 2;
 }
 
+/* Firmware does not pass over a drive that is only slow. */
+static bool is_waiting(struct pc *pc)
+{
+    const struct timeval later = {0, RETRY_US};
+
+    if (!ider_is_resetting(pc))
+        return false;
+    if (pc->bios->reset_tries++ == RESET_TRIES)
+        return complain(pc, "the console does not answer the host's reset");
+    event_add(&pc->bios->retry, &later);
+    return true;
+}
+
 static void run_step(struct pc *pc)
 {
     struct bios *bios = pc->bios;
     struct ider_command command = {.drive = bios->drive};
 
+    if (is_waiting(pc))
+        return;
     if (!bios->step->ask) {
         tell_image(pc);
+        image_start(pc, &bios->disc);
         bios_stop(pc);
         return;
     }
@@ -400,16 +417,18 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 bool bios_boot(struct pc *pc)
 {
     bios_stop(pc);
-    if (!ider_is_ready(pc))
+    if (!ider_is_there(pc) || pc_has(pc, FAULT_NO_BOOT_DEVICE))
         return false;
     pc->bios = calloc(1, sizeof(struct bios));
     if (!pc->bios)
         return false;
-    pc->bios->hash = EVP_MD_CTX_new();
-    EVP_DigestInit_ex(pc->bios->hash, EVP_sha256(), NULL);
+    event_assign(&pc->bios->retry, loop, -1, 0, on_retry, pc);
+    if (!disc_begin(&pc->bios->disc)) {
+        bios_stop(pc);
+        return false;
+    }
     pc->bios->drive = pc->booted.ider_boot_device ? DRIVE_CD : DRIVE_FLOPPY;
     pc->bios->step = steps;
-    event_assign(&pc->bios->retry, loop, -1, 0, on_retry, pc);
     run_step(pc);
     return true;
 }

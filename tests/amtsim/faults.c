@@ -17,10 +17,22 @@ static const char *const names[FAULT_COUNT] = {
     [FAULT_ENDLESS] = "endless",
     [FAULT_HALF_IDER] = "half-ider",
     [FAULT_NO_PROMPT] = "no-prompt",
+    [FAULT_NO_BOOT_DEVICE] = "no-boot-device",
     [FAULT_WRONG_PASSPHRASE] = "wrong-passphrase",
     [FAULT_SWITCHED_ON] = "switched-on",
     [FAULT_POWER_LOST] = "power-lost",
     [FAULT_POWER_IGNORED] = "power-ignored",
+    [FAULT_NOISE] = "noise",
+    [FAULT_BABBLE] = "babble",
+    [FAULT_DAMAGED_IMAGE] = "damaged-image",
+    [FAULT_NO_DISK] = "no-disk",
+    [FAULT_DISK_ERROR] = "disk-error",
+    [FAULT_DISK_HANGS] = "disk-hangs",
+    [FAULT_DAMAGED_SEAL] = "damaged-seal",
+    [FAULT_STARTS_AGAIN] = "starts-again",
+    [FAULT_OTHER_VERSION] = "other-version",
+    [FAULT_FORGED_HELLO] = "forged-hello",
+    [FAULT_FORGED_RESULT] = "forged-result",
 };
 
 enum fault fault_by_name(const char *name)

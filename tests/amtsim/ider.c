@@ -381,11 +381,18 @@ static struct session *open_for(const struct pc *pc)
     return pc->ider && pc->ider->ider && pc->ider->ider->opened ? pc->ider : NULL;
 }
 
-bool ider_is_ready(const struct pc *pc)
+bool ider_is_there(const struct pc *pc)
 {
     const struct session *session = open_for(pc);
 
-    return session && session->ider->enabled && !session->ider->resetting;
+    return session && session->ider->enabled;
+}
+
+bool ider_is_resetting(const struct pc *pc)
+{
+    const struct session *session = open_for(pc);
+
+    return session && session->ider->resetting;
 }
 
 void ider_host_reset(struct pc *pc)
@@ -404,7 +411,7 @@ bool ider_run(struct pc *pc, const struct ider_command *command, ider_done *done
     const struct timeval wait = {COMMAND_SECONDS, 0};
     uint8_t *data;
 
-    if (!ider_is_ready(pc) || session->ider->done)
+    if (!ider_is_there(pc) || ider_is_resetting(pc) || session->ider->done)
         return false;
     data = realloc(session->ider->data, command->max + 1);
     if (!data)

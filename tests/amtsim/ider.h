@@ -30,7 +30,10 @@ struct ider_answer {
 typedef void ider_done(struct pc *pc, const struct ider_answer *answer);
 
 /* Are the drives there for the host to see? */
-bool ider_is_ready(const struct pc *pc);
+bool ider_is_there(const struct pc *pc);
+
+/* Has the console not answered the host's reset yet? Until then it takes no command. */
+bool ider_is_resetting(const struct pc *pc);
 
 /* The host was reset, or got its power: the console is told, and drives that wait for it appear. */
 void ider_host_reset(struct pc *pc);

@@ -5,6 +5,7 @@
 #include "fleet.h"
 #include "http.h"
 #include "ider.h"
+#include "image.h"
 #include "listen.h"
 #include "log.h"
 #include "negotiate.h"
@@ -122,6 +123,7 @@ static void on_os_up(struct pc *pc)
 static void on_boot(struct pc *pc)
 {
     bios_stop(pc);
+    image_stop(pc);
     ider_host_reset(pc);
     (pc->body ? body_boot : prompt_boot)(pc);
 }
@@ -129,6 +131,7 @@ static void on_boot(struct pc *pc)
 static void on_power_gone(struct pc *pc)
 {
     bios_stop(pc);
+    image_stop(pc);
     (pc->body ? body_power_gone : prompt_stop)(pc);
 }
 
@@ -137,6 +140,7 @@ static void stop_pcs(struct fleet *fleet)
     for (unsigned i = 0; i < fleet->count; i++) {
         probe_close(&fleet->pcs[i]);
         bios_stop(&fleet->pcs[i]);
+        image_stop(&fleet->pcs[i]);
         prompt_free(&fleet->pcs[i]);
         body_free(&fleet->pcs[i]);
     }
@@ -161,6 +165,7 @@ static int run(struct event_base *base, struct options *options)
     prompt_setup(base);
     bios_setup(base);
     body_setup(base);
+    image_setup(base);
     http_setup(base);
     redirection_setup(base);
     failure = open_everything(base, &fleet, options) || serve(base);

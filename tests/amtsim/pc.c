@@ -258,6 +258,12 @@ void pc_boot_from_disk(struct pc *pc)
     arm(&pc->timer, prompts ? 0 : pc->boot_seconds / 2);
 }
 
+void pc_open_disk(struct pc *pc)
+{
+    if (pc->power == POWER_ON && !pc->disk_unlocked)
+        unlock_disk(pc);
+}
+
 void pc_unlock(struct pc *pc)
 {
     if (pc->power != POWER_ON || pc->disk_unlocked)

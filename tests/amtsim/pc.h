@@ -97,6 +97,8 @@ struct body;      /* body.h */
 struct probe;     /* probe.h */
 struct session;   /* session.h */
 struct console;   /* prompt.h */
+struct bios;      /* bios.h */
+struct image;     /* image.h */
 
 struct pc {
     const struct options *options;
@@ -148,7 +150,8 @@ struct pc {
     struct session *sol, *ider; /* open or being opened */
     struct console *console;
     struct bios *bios;
-    struct body *body; /* NULL: its host is a model, as most are */
+    struct body *body;   /* NULL: its host is a model, as most are */
+    struct image *image; /* at work, NULL: none */
 
     bool disk_unlocked;
     bool changing;          /* an accepted power request has not completed yet */
@@ -220,6 +223,9 @@ void pc_power_was_read(struct pc *pc);
 
 /* A passphrase was accepted: the disk is open, and the boot goes on. */
 void pc_unlock(struct pc *pc);
+
+/* The unlock image opened the disk; the boot goes on when it restarts the PC. */
+void pc_open_disk(struct pc *pc);
 
 /* The redirected drive turned out not to be bootable: the firmware goes on with the disk. */
 void pc_boot_from_disk(struct pc *pc);

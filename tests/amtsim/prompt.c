@@ -89,6 +89,8 @@ static void ask(struct pc *pc)
         return;
     console->reading = READING_PASSPHRASE;
     console->length = 0;
+    if (pc_has(pc, FAULT_NOISE))
+        sol_make_noise(pc);
     print(pc, "Please unlock disk root: ");
 }
 

@@ -71,6 +71,8 @@ void session_opened(struct session *session, unsigned silence_ms, unsigned beat_
     arm_ms(&session->silence, silence_ms);
     arm_ms(&session->beat, beat_ms);
     log_event(session->pc->fqdn, session->kind->opens, NULL);
+    if (pc_has(session->pc, FAULT_BABBLE))
+        session_send(session, "What is this? It belongs to no message.", 39);
 }
 
 void session_end(struct session *session, const char *reason)

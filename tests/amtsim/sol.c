@@ -1,6 +1,7 @@
 #include "sol.h"
 
 #include "body.h"
+#include "image.h"
 #include "prompt.h"
 #include "session.h"
 #include "wire.h"
@@ -23,6 +24,7 @@ enum {
 
 #define HEAD 8
 #define DATA_MAX 4096
+#define NOISE 256
 #define FIFO 48 /* bytes a message: the device empties its 16550 often */
 
 /* control lines of the host */
@@ -93,10 +95,13 @@ static ssize_t length_of(const uint8_t *data, size_t size)
     }
 }
 
+/* Who reads the serial port now. */
 static void type(struct pc *pc, const char *data, size_t size)
 {
     if (pc->body)
         body_input(pc, data, size);
+    else if (pc->image)
+        image_input(pc, data, size);
     else
         prompt_input(pc, data, size);
 }
@@ -173,6 +178,15 @@ void sol_write(struct pc *pc, const void *data, size_t size)
         from += part;
         size -= part;
     }
+}
+
+void sol_make_noise(struct pc *pc)
+{
+    uint8_t noise[NOISE];
+
+    for (size_t i = 0; i < sizeof(noise); i++)
+        noise[i] = (uint8_t)(pc_random(pc) * 256);
+    sol_write(pc, noise, sizeof(noise));
 }
 
 void sol_tell_power(struct pc *pc)

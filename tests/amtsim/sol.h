@@ -7,6 +7,9 @@
 /* The host sends bytes; without a session they are lost, as on a port that nobody reads. */
 void sol_write(struct pc *pc, const void *data, size_t size);
 
+/* Bytes of all kinds, as a line has them that is not set right or that others use too. */
+void sol_make_noise(struct pc *pc);
+
 /* The host's power changed: the console is told. */
 void sol_tell_power(struct pc *pc);
 

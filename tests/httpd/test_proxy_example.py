@@ -5,7 +5,8 @@ from amtu_stack import kdc, ports, soap
 from amtu_stack.console import Console
 from amtu_stack.httpd import Settings
 from amtu_stack.process import Failure
-from conftest import Gate, _bring_up, assert_fault, make_certificate
+from certificates import make_certificate
+from conftest import Gate, _bring_up, assert_fault
 from second_httpd import SecondHttpd, shipped
 
 EDGE_MODULES = ("mpm_event", "authn_core", "authz_core", "authz_user", "auth_gssapi", "socache_shmcb", "ssl", "headers",
@@ -17,6 +18,7 @@ class At:
 
     def __init__(self, stack, port):
         self.realm, self.ca, self.port = stack.httpd.realm, stack.httpd.ca, port
+        self.places = stack.places
 
     def url(self, path="/wsman", tls=True):
         assert tls

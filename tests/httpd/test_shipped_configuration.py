@@ -22,6 +22,7 @@ class There:
 
     def __init__(self, stack, port):
         self.realm, self.ca, self.port = stack.httpd.realm, stack.httpd.ca, port
+        self.places = stack.places
 
     def url(self, path="/wsman", tls=True):
         return f"{'https' if tls else 'http'}://localhost:{self.port}{path}"

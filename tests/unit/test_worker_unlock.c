@@ -36,7 +36,7 @@ static void check_promises(const worker_pc_t *pc, const char *where)
         pc->finishes + pc->releases > 1)
         fail_msg("%s: %d power requests, %d writes without intent, over %d times, %d finishes, %d releases",
                  where, pc->power_requests, pc->writes_without_intent, pc->over, pc->finishes, pc->releases);
-    if (pc->over && (pc->connected || pc->console_open))
+    if (pc->over && (pc->connected || pc->console_open || pc->drive_open))
         fail_msg("%s: over, and still connected", where);
     int verified = pc->system.tls == INVENTORY_TLS_CA || pc->system.tls == INVENTORY_TLS_PIN;
     if (pc->types > 1 || (pc->types && (pc->is.look || !verified)))
@@ -215,7 +215,8 @@ static const row_t rows[] = {
     {"sol: no word, no probe", {SOL, .mute = 1, .no_probe = 1}, "timeout", "verdict", 1, 0},
     {"sol: system never up", {SOL, .never_boots = 1}, "timeout", "probe", 1, 0},
     {"sol: garbage before the prompt", {SOL, .cut = "prompt"}, "amt-fault", "prompt", 1, 0},
-    {"sol: garbage while it starts", {SOL, .cut = "watch"}, "unlocked", NULL, 1, 0},
+    {"sol: garbage before power", {SOL, .cut = "set-boot"}, "amt-fault", "set-boot", 0, 0},
+    {"sol: garbage while it starts", {SOL, .cut = "watch"}, "amt-fault", "prompt", 1, 0},
     {"sol: garbage after the passphrase", {SOL, .cut = "verdict"}, "unlocked", "probe", 1, 0},
     {"sol: garbage after the passphrase, no probe",
      {SOL, .cut = "verdict", .no_probe = 1},
@@ -265,6 +266,48 @@ static const row_t rows[] = {
     "{\"method\":\"sol\",\"boot\":\"UseSOL\",\"boot_before\":\"\",\"redirection\":{\"state\":32770,"         \
     "\"listener\":"                                                                                          \
     "true},\"redirection_before\":{\"state\":32768,\"listener\":false}}"
+
+#define IMAGE .redirects = 1, .method = INVENTORY_IMAGE
+
+    {"image", {IMAGE}, "unlocked", "probe", 1, 0},
+    {"image: redirection off", {IMAGE, .redirection_off = 1}, "unlocked", "probe", 1, 0},
+    {"image: asleep", {IMAGE, .power = 4}, "unlocked", "probe", 1, 0},
+    {"image: running", {IMAGE, .power = 2}, "unlocked", "power-state", 0, 0},
+    {"image: running without its system", {IMAGE, .power = 2, .never_boots = 1}, "already-on", NULL, 0, 0},
+    {"image: old TLS", {IMAGE, .tls = INVENTORY_TLS_LEGACY}, "tls-untrusted", "power-state", 0, 0},
+    {"image: consent", {IMAGE, .consent = 1}, "consent-required", "power-state", 0, 0},
+    {"image: cannot boot so", {IMAGE, .no_storage = 1}, "no-boot-device", "power-state", 0, 0},
+    {"image: has no console", {IMAGE, .no_console = 1}, "amt-fault", "power-state", 0, 0},
+    {"image: another's override", {IMAGE, .overridden = 1}, "busy", "power-state", 0, 0},
+    {"image: another's console", {IMAGE, FAILS(OPEN_CONSOLE, BUSY)}, "busy", "console-open", 0, 0},
+    {"image: another's drive", {IMAGE, FAILS(OPEN_DRIVE, BUSY)}, "busy", "drive-open", 0, 0},
+    {"image: drive garbage", {IMAGE, FAILS(OPEN_DRIVE, GARBAGE)}, "amt-fault", "drive-open", 0, 0},
+    {"image: no such option", {IMAGE, FAILS(SET_BOOT, REFUSED)}, "no-boot-device", "set-boot", 0, 0},
+    {"image: options not answered",
+     {IMAGE, FAILS(SET_BOOT, TIMEOUT), .acted = 1},
+     "timeout",
+     "set-boot",
+     0,
+     0},
+    {"image: power ignored", {IMAGE, .does_nothing = 1}, "amt-fault", "watch", 1, 0},
+    {"image: not read", {IMAGE, .not_read = 1}, "no-boot-device", "image", 1, 0},
+    {"image: does not speak", {IMAGE, .stuck = 1}, "image-failed", "image", 1, 0},
+    {"image: drive fails", {IMAGE, .drive_fails = 1}, "amt-fault", "image", 1, 0},
+    {"image: console fails", {IMAGE, .cut = "image"}, "amt-fault", "image", 1, 0},
+    {"image: another one speaks", {IMAGE, .forges = 1}, "image-failed", "image", 1, 0},
+    {"image: no passphrase", {IMAGE, .passphrase = JOBS_REASON_NO_SECRET}, "no-secret", "passphrase", 1, 0},
+    {"image: no disk", {IMAGE, .refuses_at_once = 1}, "image-failed", "acknowledged", 1, 0},
+    {"image: wrong passphrase", {IMAGE, .image_says = "wrong-passphrase"}, "wrong-passphrase", NULL, 1, 0},
+    {"image: disk error", {IMAGE, .image_says = "failed"}, "image-failed", "acknowledged", 1, 0},
+    {"image: another one's result", {IMAGE, .forges = 2}, "image-failed", "result", 1, 0},
+    {"image: no result", {IMAGE, .mute = 1}, "timeout", "result", 1, 0},
+    {"image: console fails after the seal", {IMAGE, .cut = "result"}, "amt-fault", "result", 1, 0},
+    {"image: console fails in the end", {IMAGE, .cut = "acknowledged"}, "unlocked", "probe", 1, 0},
+    {"image: hears late", {IMAGE, .deaf = 3}, "unlocked", "probe", 1, 0},
+    {"image: never hears", {IMAGE, .deaf = 100}, "timeout", "probe", 1, 0},
+    {"image: not heard", {IMAGE, FAILS(ACKNOWLEDGE, BROKEN), .acted = 1}, "unlocked", "probe", 1, 0},
+    {"image: cannot be sealed", {IMAGE, FAILS(SEAL, BROKEN)}, "amt-fault", "seal", 1, 0},
+    {"image: fenced before the seal", {IMAGE, FAILS(SEAL, FENCED)}, "left", NULL, 1, 0},
 
     {"looks: sol, boot options left",
      {SOL, .look = 1, .intent = INTENT_SET, .boot_set = AMT_START_SOL},
@@ -446,9 +489,9 @@ static void check_draining_of_own(const behaviour_t *healthy, apr_pool_t *pool)
 
 static void test_draining_a_unit_of_its_own(void **state)
 {
-    const behaviour_t wake = {0}, sol = {SOL, .redirection_off = 1};
-    check_draining_of_own(&wake, *state);
-    check_draining_of_own(&sol, *state);
+    const behaviour_t healthy[] = {{0}, {SOL, .redirection_off = 1}, {IMAGE, .redirection_off = 1}};
+    for (size_t i = 0; i < sizeof(healthy) / sizeof(healthy[0]); i++)
+        check_draining_of_own(&healthy[i], *state);
 }
 
 /* ---- time ------------------------------------------------------------------------------------------------
@@ -480,6 +523,17 @@ static void test_a_black_hole_takes_25_seconds(void **state)
     worker_pc_run(pc);
     assert_string_equal(worker_pc_ending(pc), "unreachable");
     assert_true(pc->now - began <= apr_time_from_sec(26));
+}
+
+/* libevent's clock is coarser than ours. */
+static void test_an_alarm_that_comes_early_is_set_again(void **state)
+{
+    static const behaviour_t healthy = {0};
+    worker_pc_t *pc = worker_pc_create(&healthy, *state);
+    pc->ignore_at = 4;
+    pc->early = apr_time_from_msec(3);
+    worker_pc_run(pc);
+    assert_string_equal(worker_pc_ending(pc), "unreachable");
 }
 
 static const char *intent_written(apr_pool_t *pool, int seconds_ago, int look_seconds)
@@ -531,9 +585,9 @@ static void test_methods(void **state)
 {
     assert_non_null(method_find(INVENTORY_WAKE));
     assert_non_null(method_find(INVENTORY_SOL));
-    assert_null(method_find(INVENTORY_IMAGE));
+    assert_non_null(method_find(INVENTORY_IMAGE));
     assert_null(method_find(INVENTORY_HTTPS_BOOT));
-    assert_string_equal(methods_list(*state), "wake,sol");
+    assert_string_equal(methods_list(*state), "wake,sol,image");
 }
 
 static void test_the_intent_of_sol_can_be_taken_back(void **state)
@@ -552,6 +606,18 @@ static void test_the_intent_of_sol_can_be_taken_back(void **state)
     assert_int_equal(plan.redirection.state, AMT_REDIRECTION_SOL);
     assert_int_equal(plan.redirection.listener, 1);
     assert_non_null(strstr(pc->unlock.intent, "\"passphrase\":true"));
+}
+
+static void test_the_image_gets_the_passphrase_once(void **state)
+{
+    static const behaviour_t is = {IMAGE, .deaf = 2};
+    worker_pc_t *pc = worker_pc_create(&is, *state);
+    worker_pc_run(pc);
+    assert_string_equal(pc->passphrase_read, "correct horse");
+    assert_int_equal(pc->types, 1);
+    assert_int_equal(pc->passphrases, 1);
+    assert_int_equal(pc->heard, 3);
+    assert_non_null(strstr(pc->unlock.intent, "\"boot\":\"UseIDER,UseSOL\""));
 }
 
 /* Nothing is written where it stands as it should. */
@@ -610,11 +676,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_draining_a_unit_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(test_retries_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_black_hole_takes_25_seconds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_alarm_that_comes_early_is_set_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_looking_ends_by_the_deadline_of_the_intent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reasons_of_amt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_methods, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_intent_says_what_and_what_before, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_intent_of_sol_can_be_taken_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_image_gets_the_passphrase_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_redirection_that_is_on_is_not_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_intent_that_would_open_doors, setup, teardown),
     };

@@ -27,6 +27,7 @@ static void ask(unlock_t *unlock, asked_e what)
         abort();
     }
     pc->asked = what;
+    pc->ignoring = 0;
 }
 
 static void port_resolve(unlock_t *unlock)
@@ -70,6 +71,8 @@ static int is_allowed(const worker_pc_t *pc, unlock_call_e call)
         {UNLOCK_CALL_SET_BOOT, "-"},
         {UNLOCK_CALL_POWER_ON, "-"},
         {UNLOCK_CALL_TYPE, "-"},
+        {UNLOCK_CALL_SEAL, "-"},
+        {UNLOCK_CALL_ACKNOWLEDGE, "-"},
     };
     for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
         if (writes[i].call != call)
@@ -92,7 +95,7 @@ static void port_call(unlock_t *unlock, unlock_call_e call)
     pc->clears += call == UNLOCK_CALL_CLEAR_BOOT;
     pc->redirects += call == UNLOCK_CALL_SET_REDIRECTION;
     pc->sets += call == UNLOCK_CALL_SET_BOOT;
-    pc->types += call == UNLOCK_CALL_TYPE;
+    pc->types += call == UNLOCK_CALL_TYPE || call == UNLOCK_CALL_SEAL;
     pc->writes_without_intent += !is_allowed(pc, call);
 }
 
@@ -107,7 +110,8 @@ static void port_store(unlock_t *unlock, jobs_change_e change, char state)
 
 static void port_alarm(unlock_t *unlock, apr_interval_time_t after)
 {
-    pc_of(unlock)->alarm_at = pc_of(unlock)->now + after;
+    worker_pc_t *pc = pc_of(unlock);
+    pc->alarm_at = pc->now + (after > pc->early ? after - pc->early : after);
 }
 
 /* The store cannot be stopped; everything else can. */
@@ -123,6 +127,7 @@ static void port_hang_up(unlock_t *unlock)
 {
     pc_of(unlock)->connected = 0;
     pc_of(unlock)->console_open = 0;
+    pc_of(unlock)->drive_open = 0;
 }
 
 static void port_over(unlock_t *unlock)
@@ -192,19 +197,60 @@ static void say(worker_pc_t *pc, const char *text, int after_seconds)
 
 #define PROMPT "Please unlock disk root: "
 
+static const char *in_lines(worker_pc_t *pc, const char *frame)
+{
+    return apr_pstrcat(pc->pool, "\r\n", frame, "\r\n", NULL);
+}
+
+/* A wrong digit in the MAC, and the check made right again. */
+static const char *forged(worker_pc_t *pc, const char *frame)
+{
+    char *body = apr_pstrdup(pc->pool, frame + 1);
+    char *end = strrchr(body, '*');
+    *end = '\0';
+    end[-1] = end[-1] == '0' ? '1' : '0';
+    return peer_frame(strchr(body, ',') + 1, pc->pool);
+}
+
+/* The drive leads where the sessions said, or to the disk. */
+static void boot_image(worker_pc_t *pc, int seconds)
+{
+    static const amt_result_t gone = {.status = AMT_BROKEN, .text = "the drive was taken away"};
+    if (pc->is.not_read)
+        return;
+    unlock_image_read(&pc->unlock);
+    if (pc->is.drive_fails) {
+        pc->drive_open = 0;
+        unlock_cut(&pc->unlock, UNLOCK_DRIVE, &gone);
+        return;
+    }
+    if (pc->is.stuck)
+        return;
+    const char *frame = pc->is.refuses_at_once ? peer_refusal(&pc->image, "no-disk") : peer_hello(&pc->image);
+    say(pc, in_lines(pc, pc->is.forges == 1 ? forged(pc, frame) : frame), seconds / 2);
+}
+
 static void start_pc(worker_pc_t *pc)
 {
     if (pc->is.does_nothing || pc->power == 2)
         return;
     int seconds = pc->is.boot_seconds ? pc->is.boot_seconds : 20;
+    int boot = pc->boot_set;
     pc->power = 2;
     pc->up_at = pc->now + apr_time_from_sec(seconds);
     pc->boot_set = 0; /* they last for one start */
-    if (!pc->is.redirects || pc->is.no_prompt)
+    if (!pc->is.redirects)
         return;
-    if (pc->is.comes_up)
+    pc->up_at = APR_INT64_MAX;
+    if (boot & AMT_START_IMAGE)
+        boot_image(pc, seconds);
+    else if (pc->is.comes_up) {
         say(pc, "Debian GNU/Linux\r\npc login: ", seconds);
-    else
+        pc->up_at = pc->says_at;
+    }
+    else if (!boot) /* it was asleep */
+        pc->up_at = pc->now + apr_time_from_sec(seconds);
+    else if (!pc->is.no_prompt)
         say(pc, "Loading Linux ...\r\n" PROMPT, seconds / 2);
 }
 
@@ -213,9 +259,7 @@ static void take_passphrase(worker_pc_t *pc)
     static const char *const answers[] = {"\r\ncryptsetup: root: set up successfully\r\n",
                                           "\r\ncryptsetup failed, bad password or options?\r\n" PROMPT,
                                           "\r\n" PROMPT};
-    if (pc->is.refuses)
-        pc->up_at = APR_INT64_MAX;
-    else if (pc->up_at < pc->now)
+    if (!pc->is.refuses)
         pc->up_at = pc->now + apr_time_from_sec(5);
     if (!pc->is.mute)
         say(pc, answers[pc->is.refuses], 2);
@@ -228,10 +272,64 @@ static void open_console(worker_pc_t *pc)
         say(pc, PROMPT, 1);
 }
 
-static void close_console(worker_pc_t *pc)
+static void open_drive(worker_pc_t *pc)
+{
+    unsigned char sector[PROOF_SECTOR];
+    proof_sector(pc->unlock.proof, sector);
+    const char *error = peer_boot(&pc->image, sector, pc->pool);
+    if (error != NULL) {
+        fprintf(stderr, "%s\n", error);
+        abort();
+    }
+    pc->drive_open = 1;
+}
+
+static void close_drive(worker_pc_t *pc)
+{
+    pc->drive_open = 0;
+}
+
+static void close_all(worker_pc_t *pc)
 {
     pc->console_open = 0;
+    pc->drive_open = 0;
     pc->says_at = 0;
+}
+
+static void say_result(worker_pc_t *pc, int after_seconds)
+{
+    const char *outcome = pc->is.image_says ? pc->is.image_says : "unlocked";
+    const char *frame =
+        peer_result(&pc->image, outcome, strcmp(outcome, "failed") == 0 ? "disk-error" : "none");
+    say(pc, in_lines(pc, pc->is.forges == 2 ? forged(pc, frame) : frame), after_seconds);
+}
+
+/* The port's part: the seal, then the image's. */
+static void seal(worker_pc_t *pc)
+{
+    const char *line = NULL, *wrong = NULL;
+    const char *error = proof_seal(pc->unlock.proof, "correct horse", &line);
+    if (error == NULL)
+        pc->passphrase_read = peer_open_seal(&pc->image, line, &wrong);
+    if (pc->passphrase_read == NULL) {
+        fprintf(stderr, "no seal: %s\n", error ? error : wrong);
+        abort();
+    }
+    if (!pc->is.mute)
+        say_result(pc, 3);
+}
+
+static void acknowledge(worker_pc_t *pc)
+{
+    const char *line = proof_acknowledge(pc->unlock.proof);
+    if (!peer_is_acknowledged(&pc->image, line)) {
+        fprintf(stderr, "a wrong acknowledgement: %s\n", line);
+        abort();
+    }
+    if (++pc->heard <= pc->is.deaf)
+        say_result(pc, 1);
+    else if (pc->unlock.result == PROOF_RESULT_UNLOCKED)
+        pc->up_at = pc->now + apr_time_from_sec(10);
 }
 
 static void redraw(worker_pc_t *pc)
@@ -259,7 +357,11 @@ static void set_redirection(worker_pc_t *pc)
 /* What a call does to the PC. */
 static void (*const effects[UNLOCK_CALLS])(worker_pc_t *pc) = {
     [UNLOCK_CALL_OPEN_CONSOLE] = open_console,
-    [UNLOCK_CALL_CLOSE] = close_console,
+    [UNLOCK_CALL_CLOSE] = close_all,
+    [UNLOCK_CALL_OPEN_DRIVE] = open_drive,
+    [UNLOCK_CALL_CLOSE_DRIVE] = close_drive,
+    [UNLOCK_CALL_SEAL] = seal,
+    [UNLOCK_CALL_ACKNOWLEDGE] = acknowledge,
     [UNLOCK_CALL_REDRAW] = redraw,
     [UNLOCK_CALL_CLEAR_BOOT] = clear_boot,
     [UNLOCK_CALL_SET_BOOT] = set_boot,
@@ -409,7 +511,7 @@ static int cuts(worker_pc_t *pc)
         return 0;
     pc->cut_done = 1;
     pc->console_open = 0;
-    unlock_cut(&pc->unlock, &gone);
+    unlock_cut(&pc->unlock, UNLOCK_CONSOLE, &gone);
     return 1;
 }
 
@@ -431,13 +533,16 @@ int worker_pc_step(worker_pc_t *pc)
     asked_e asked = pc->asked;
     if (asked == ASKED_NOTHING)
         return wait_for(pc);
-    if (++pc->answered == pc->ignore_at) {
+    if (!pc->ignoring && ++pc->answered == pc->ignore_at) {
         pc->ignored = pc->unlock.step;
-        return fire_alarm(pc);
+        pc->ignoring = 1;
     }
+    if (pc->ignoring)
+        return fire_alarm(pc);
     pc->asked = ASKED_NOTHING;
     pc->now += apr_time_from_msec(5);
     speaks(pc, pc->now);
+    cuts(pc);
     answers[asked](pc);
     return 1;
 }

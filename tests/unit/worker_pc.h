@@ -3,6 +3,7 @@
 #ifndef AMTUNLOCK_TESTS_WORKER_PC_H
 #define AMTUNLOCK_TESTS_WORKER_PC_H
 
+#include "proof_peer.h"
 #include "worker/methods.h"
 #include "worker/unlock.h"
 
@@ -61,6 +62,13 @@ typedef struct {
     int comes_up;                        /* without asking */
     const char *cut;                     /* the console ends by itself while the unlock is at this step */
     int boot_set;                        /* options that a predecessor left */
+    int not_read;                        /* the firmware does not look at the drive */
+    int stuck;                           /* it reads the image, which never speaks */
+    int forges;                          /* the image that speaks is another one: 1 its hello, 2 its result */
+    const char *image_says;              /* what the image says; NULL: unlocked */
+    int refuses_at_once;                 /* before it says hello */
+    int deaf;                            /* it does not hear so many acknowledgements */
+    int drive_fails;                     /* the drive ends by itself while the PC starts */
 } behaviour_t;
 
 typedef struct {
@@ -80,7 +88,10 @@ typedef struct {
     apr_time_t up_at;
     amt_redirection_t redirection, redirection_before;
     int boot_set; /* AMT_START_*, for its next start */
-    int console_open;
+    int console_open, drive_open;
+    peer_t image;
+    const char *passphrase_read; /* by the image */
+    int heard;                   /* acknowledgements */
     int cut_done;
     apr_time_t says_at; /* 0: nothing */
     const char *says;
@@ -93,7 +104,9 @@ typedef struct {
     int intents, finishes, releases, progress;
     int writes_without_intent;
     int connected, over;
-    int ignore_at;         /* the n-th request is never answered; 0: all are */
+    apr_interval_time_t early; /* longer alarms come so much too early */
+    int ignore_at;             /* the n-th request is never answered; 0: all are */
+    int ignoring;
     unlock_step_e ignored; /* the step that it belonged to */
 } worker_pc_t;
 

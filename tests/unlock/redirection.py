@@ -29,6 +29,7 @@ class Session:
     def __init__(self, fleet, pc, seconds=10):
         self.pc = pc
         self.socket = socket.create_connection((pc["address"], 16995 if fleet.tls else 16994), timeout=seconds)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # several messages answer one command
         if fleet.tls:
             context = ssl.create_default_context(cafile=fleet.dir / "ca.pem")
             self.socket = context.wrap_socket(self.socket, server_hostname=pc["fqdn"])

@@ -36,6 +36,8 @@ class Options:
     body: str = ""
     threads: int = 2
     boot_timeout: int = 20
+    group: tuple = ()  # more lines for [group default] of amtunlockd.conf
+    amtsim: tuple = ()  # more options of amtsim
 
 
 class BarePlaces(Places):

@@ -48,14 +48,15 @@ def _pc(sim):
 
 def machines(sim):
     """The pids of its children."""
-    return [int(pid) for pid in pathlib.Path(f"/proc/{sim.process.pid}/task/{sim.process.pid}/children").read_text().split()]
+    pid = sim.process.pid
+    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def probe_answers(pc):
     try:
         with socket.create_connection((pc["address"], int(pc["probe"])), timeout=5) as stream:
             return stream.recv(10) == b"up\n"
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return False
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import amtsim
 from amtsim import AMT, wait_for
-from redirection import CD, COMMAND, FLOPPY, NOW, ON_RESET, Ider, Session, cd_image, floppy_image
+from redirection import CD, COMMAND, FLOPPY, NOW, ON_RESET, RESET, Ider, Session, cd_image, floppy_image
 
 IMAGE = cd_image()
 DISABLE = 0x08
@@ -96,9 +96,61 @@ def test_without_a_drive_the_disk_is_booted(sim, pc, user, prepare):
         session.socket.close()
 
 
+class Stopping(Ider):
+    """Answers eight reads after the first reset, and all after the next one."""
+
+    resets = reads = 0
+
+    def serve_one(self):
+        identifier = super().serve_one()
+        self.resets += identifier == RESET
+        return identifier
+
+    def serve_command(self, drive, dma, cdb):
+        self.reads += cdb[0] == 0x28
+        if self.resets > 1 or self.reads <= 8:
+            super().serve_command(drive, dma, cdb)
+
+
+class Slow(Ider):
+    """Answers a reset when the host has long been looking for its drive."""
+
+    def serve_one(self):
+        head = self.take(8)
+        if len(head) == 8 and head[0] == RESET:
+            self.take(1)
+            self.check_sequence(head)
+            wait_for("the host to be there", lambda: self.fleet.state(self.pc)["os"] == "image")
+            self.send(self.head(0x47))
+            return head[0]
+        if len(head) < 8:
+            return None
+        self.check_sequence(head)
+        self.obey(head + self.take(20))
+        return head[0]
+
+
+def test_the_firmware_waits_for_a_console_that_is_slow_to_see_a_reset(sim, pc, user):
+    ask_for_ider(user)
+    with Slow(sim, pc, IMAGE) as ider:
+        ider.fleet = sim
+        assert user.power(2) == 0
+        ider.serve(lambda: sim.events(pc, "image"))
+    assert not violations(sim, pc)
+
+
+def test_a_console_that_does_not_answer_a_reset_is_told_on(sim, pc, user):
+    ask_for_ider(user)
+    with Ider(sim, pc, IMAGE):
+        assert user.power(2) == 0
+        wait_for("the disk's prompt", lambda: sim.state(pc)["os"] == "prompt")
+    assert violations(sim, pc) == ["the console does not answer the host's reset"]
+    assert not sim.events(pc, "ider-read")
+
+
 def test_a_session_that_ends_halfway_leaves_the_disk(sim, pc, user):
     ask_for_ider(user)
-    with Ider(sim, pc, IMAGE) as ider:
+    with Stopping(sim, pc, IMAGE) as ider:
         assert user.power(2) == 0
         ider.serve(lambda: len(sim.events(pc, "ider-read")) > 5)
     wait_for("the disk's prompt", lambda: sim.state(pc)["os"] == "prompt")
@@ -107,7 +159,7 @@ def test_a_session_that_ends_halfway_leaves_the_disk(sim, pc, user):
 
 def test_a_reset_in_the_middle_starts_again(sim, pc, user):
     ask_for_ider(user)
-    with Ider(sim, pc, IMAGE) as ider:
+    with Stopping(sim, pc, IMAGE) as ider:
         assert user.power(2) == 0
         ider.serve(lambda: len(sim.events(pc, "ider-read")) > 5)
         ask_for_ider(user)

@@ -98,6 +98,23 @@ def test_one_session_of_a_kind(sim, pc):
         pass
 
 
+def test_noise_before_the_prompt(sim, pc, user):
+    sim.fault(pc, "noise")
+    with Sol(sim, pc) as sol:
+        assert user.power(2) == 0
+        assert len(set(sol.wait(PROMPT))) > 128, "bytes of all kinds"
+        sol.type(passphrase(pc))
+        sol.wait(b"set up successfully")
+
+
+def test_babble(sim, pc):
+    sim.fault(pc, "babble")
+    with Sol(sim, pc) as sol:
+        assert sol.take(39).startswith(b"What is this?")
+        sol.read_message()
+        assert sol.powered is False, "and the session goes on"
+
+
 def test_session_busy(sim, pc):
     sim.fault(pc, "session-busy")
     with Session(sim, pc) as session:

@@ -5,28 +5,25 @@ import signal
 
 import pytest
 
-from rig import wait_until
+from redirected import (BOTH, OFF, Broken, another_console, another_session, check_taken_back, names, passphrases,
+                        state_of, switch_redirection)
+from rig import Rig, wait_until
 
-
-def names(rig, system, *wanted):
-    return [one["event"] for one in rig.events(system) if one["event"] in wanted]
-
-
-def passphrases(rig, system):
-    return [one["ok"] for one in rig.events(system, "passphrase")]
-
-
-def state_of(rig, system):
-    return rig.fleet.tell(do="state", system=system)
-
-
-def check_taken_back(rig, system):
-    """No session, no boot options, the redirection service as it was, and the PC never power-cycled."""
-    assert wait_until(lambda: len(rig.events(system, "sol-open")) == len(rig.events(system, "sol-close")), 5)
-    state = state_of(rig, system)
-    assert state["boot"]["use_sol"] is False and state["boot"]["use_ider"] is False, state
-    assert state["redirection"] == {"enabled_state": 32771, "listener": True}, state
-    assert len(rig.events(system, "power")) <= 1 and not rig.events(system, "off")
+# What each fault of a PC comes to, how many power requests it may have seen, and what was typed.
+FAULTS = {
+    "session-busy": ("busy", 0, []),
+    "consent": ("consent-required", 0, []),
+    "babble": ("amt-fault", 0, []),
+    "no-prompt": ("no-prompt", 1, []),
+    "wrong-passphrase": ("wrong-passphrase", 1, [False]),
+    "power-ignored": ("amt-fault", 1, []),
+    "power-lost": ("unlocked", 1, [True]),
+    "switched-on": ("unlocked", 1, [True]),
+    "slow": ("unlocked", 1, [True]),
+    "garbage": ("amt-fault", 0, []),
+    "auth-fails": ("auth-failed", 0, []),
+    "wrong-certificate": ("tls-untrusted", 0, []),
+}
 
 
 def test_twenty_pcs_are_unlocked(rig):
@@ -43,4 +40,158 @@ def test_twenty_pcs_are_unlocked(rig):
     intent = next(one for one in fleet.audit(worker) if one["event"] == "intent")
     assert intent["act"]["boot"] == "UseSOL" and intent["act"]["passphrase"] is True
     lines = worker.log.read_text()
-    assert "error" not in lines and "warn" not in lines, lines
+    assert " error " not in lines and " warn " not in lines, lines
+
+
+@pytest.fixture(name="broken", scope="module")
+def _broken(request):
+    """All faults side by side in one job, and healthy PCs among them."""
+    one = Rig("sol-faults", systems=len(FAULTS) + 4, method="sol", boot_seconds="1-1", boot_timeout=10)
+    request.addfinalizer(one.down)
+    one.up()
+    return Broken(one, FAULTS).finish(90)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault(broken, fault):
+    system = broken.system[fault]
+    expected, power, typed = FAULTS[fault]
+    assert broken.results[system] == expected, (broken.tasks[system], broken.rig.worker_tail())
+    assert broken.rig.power_requests(system) == power
+    assert passphrases(broken.rig, system) == typed
+    check_taken_back(broken.rig, system)
+
+
+def test_broken_pcs_do_not_hold_up_healthy_ones(broken):
+    assert {broken.results[system] for system in broken.healthy} == {"unlocked"}
+
+
+def test_another_consoles_session_is_not_disturbed(rig):
+    fleet = rig(systems=1, method="sol")
+    fleet.add_worker()
+    system, = fleet.systems()
+    with another_session(fleet, system):
+        assert fleet.submit([system]).await_end(20) == {system: "busy"}
+        assert names(fleet, system, "sol-open", "sol-close", "power") == ["sol-open"], "the other's, and it goes on"
+        assert state_of(fleet, system)["boot"]["use_sol"] is False
+
+
+def test_another_consoles_boot_options_stay(rig):
+    fleet = rig(systems=1, method="sol")
+    fleet.add_worker()
+    system, = fleet.systems()
+    assert another_console(fleet, system).put_boot(UseSOL="true").status == 200
+    assert fleet.submit([system]).await_end(20) == {system: "busy"}
+    assert names(fleet, system, "sol-open", "power") == []
+    assert state_of(fleet, system)["boot"]["use_sol"] is True
+
+
+def test_redirection_that_was_off_is_off_again(rig):
+    fleet = rig(systems=2, method="sol")
+    worker = fleet.add_worker()
+    good, bad = fleet.systems()
+    for system in (good, bad):
+        switch_redirection(fleet, system, OFF["enabled_state"])
+    fleet.break_pc(bad, "wrong-passphrase")
+    assert fleet.submit([good, bad]).await_end(30) == {good: "unlocked", bad: "wrong-passphrase"}
+    for system in (good, bad):
+        check_taken_back(fleet, system, OFF)
+    act = next(one for one in fleet.audit(worker) if one["event"] == "intent")["act"]
+    assert act["redirection"]["state"] == 32770 and act["redirection_before"]["state"] == 32768
+
+
+def test_no_passphrase_to_a_pc_without_tls(rig):
+    fleet = rig(systems=1, method="sol", tls="none")
+    fleet.add_worker()
+    system, = fleet.systems()
+    assert fleet.submit([system]).await_end(20) == {system: "tls-untrusted"}
+    assert names(fleet, system, "sol-open", "power", "passphrase") == []
+
+
+def test_no_passphrase_is_known(rig):
+    fleet = rig(systems=1, method="sol")
+    worker = fleet.add_worker()
+    secrets = worker.folder / "secrets"
+    secrets.write_text("".join(line for line in secrets.read_text().splitlines(keepends=True)
+                               if not line.startswith("disk ")))
+    system, = fleet.systems()
+    assert fleet.submit([system]).await_end(20) == {system: "no-secret"}
+    assert passphrases(fleet, system) == []
+    check_taken_back(fleet, system)
+
+
+def test_a_running_pc_at_its_prompt(rig):
+    fleet = rig(systems=2, method="sol", group=(r"redraw = \x15\r",))
+    fleet.add_worker()
+    asks, does_not = fleet.systems()
+    fleet.break_pc(does_not, "no-prompt")
+    for system in (asks, does_not):
+        fleet.fleet.tell(do="power", system=system, to=2)
+        assert wait_until(lambda one=system: state_of(fleet, one)["os"] == "prompt", 10)
+    results = fleet.submit([asks, does_not]).await_end(40)
+    assert results[does_not] == "already-on"
+    assert names(fleet, does_not, "power", "passphrase") == []
+    # Nothing was redrawn before the session was open: the simulated prompt answers an empty line as a wrong one.
+    assert results[asks] == "unlocked"
+    assert passphrases(fleet, asks) == [False, True] and fleet.power_requests(asks) == 0
+    for system in (asks, does_not):
+        check_taken_back(fleet, system)
+
+
+def kill_when(fleet, first, condition):
+    """Kills the first worker as soon as the condition holds; a second one is there already."""
+    fleet.add_worker()
+    assert wait_until(condition, 30, 0.01), fleet.worker_tail()
+    first.process.signal(signal.SIGKILL)
+
+
+def end_now(fleet):
+    """Without waiting for what the second worker has yet to look at."""
+    fleet.workers[1].process.signal(signal.SIGKILL)
+
+
+def short_leases(fleet):
+    fleet.environment = {"AMTUNLOCK_TEST_LEASE_MS": "3000", "AMTUNLOCK_TEST_GRACE_MS": "1000"}
+
+
+def test_killed_with_boot_options_set(rig):
+    fleet = rig(systems=1, method="sol", amtsim=("--answer-ms", "500"))
+    short_leases(fleet)
+    system, = fleet.systems()
+    switch_redirection(fleet, system, OFF["enabled_state"])
+    first = fleet.add_worker()
+    fleet.submit([system])
+    kill_when(fleet, first, lambda: state_of(fleet, system)["boot"]["use_sol"])
+    assert state_of(fleet, system)["redirection"] == {**BOTH, "enabled_state": 32770}
+    assert wait_until(lambda: state_of(fleet, system)["redirection"] == OFF, 30), fleet.worker_tail()
+    check_taken_back(fleet, system, OFF)
+    assert names(fleet, system, "power", "passphrase") == []
+    end_now(fleet)
+
+
+def test_killed_while_it_waits_for_the_prompt(rig):
+    fleet = rig(systems=1, method="sol")
+    short_leases(fleet)
+    system, = fleet.systems()
+    switch_redirection(fleet, system, OFF["enabled_state"])
+    fleet.break_pc(system, "no-prompt")
+    first = fleet.add_worker()
+    fleet.submit([system])
+    kill_when(fleet, first, lambda: state_of(fleet, system)["os"] == "prompt")
+    assert wait_until(lambda: state_of(fleet, system)["redirection"] == OFF, 30), fleet.worker_tail()
+    check_taken_back(fleet, system, OFF)
+    assert names(fleet, system, "power", "passphrase") == ["power"]
+    end_now(fleet)
+
+
+def test_killed_after_the_passphrase(rig):
+    fleet = rig(systems=1, method="sol", boot_seconds="6-6")
+    short_leases(fleet)
+    system, = fleet.systems()
+    switch_redirection(fleet, system, OFF["enabled_state"])
+    first = fleet.add_worker()
+    job = fleet.submit([system])
+    kill_when(fleet, first, lambda: state_of(fleet, system)["os"] == "starting")
+    assert job.await_end(40) == {system: "unlocked"}
+    assert passphrases(fleet, system) == [True] and fleet.power_requests(system) == 1
+    check_taken_back(fleet, system, OFF)

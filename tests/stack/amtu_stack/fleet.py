@@ -74,7 +74,7 @@ class Fleet:
             words += ["--body", asked.body]
         if asked.seed is not None:
             words += ["--seed", asked.seed]
-        return words
+        return [*words, *getattr(asked, "amtsim", ())]
 
     def tell(self, **request):
         """One request on the control socket; its answer."""

@@ -2,6 +2,7 @@
 
 import csv
 
+from . import image
 from .httpd import GROUPS
 from .process import pids_with_argument
 
@@ -26,6 +27,7 @@ slots = {slots}
 auth = {auth}
 tls = {tls}
 boot-timeout = {boot_timeout}
+{more}
 """
 
 
@@ -71,8 +73,20 @@ class Worker:
         self.places.write(self.config, CONFIGURATION.format(
             redis=self.redis.socket, password=password, inventory=self.inventory, secrets=secrets,
             ca=ca, folder=self.folder, threads=self.options.threads, slots=max(2000, self.options.systems),
-            auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout), role)
+            auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout,
+            more=self._more()), role)
         self.places.link(f"{self.name}.log", self.log)
+
+    def _more(self):
+        """What else the group says: the image that its PCs boot, and whatever a test wants."""
+        lines = list(getattr(self.options, "group", ()))
+        if self.options.method in ("image", "mix"):
+            disc = self.places.run / "unlock.iso"
+            if not disc.exists():
+                image.make(disc, 1)
+                disc.chmod(0o644)
+            lines.append(f"image = {disc}")
+        return "\n".join(lines)
 
     def write_inventory(self, systems):
         """systems.csv for these rows of the fleet; the groups take turns, so that scopes can be told apart."""

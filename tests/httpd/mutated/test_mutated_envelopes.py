@@ -1,0 +1,68 @@
+"""The short form of the campaign (make mutate is the long one), and proof that the campaign can fail."""
+
+import os
+
+import pytest
+from amtu_stack.httpd import Settings
+from campaign import CONFIGURATION, Campaign, Wrong, check
+from certificates import make_certificate
+from conftest import _bring_up
+from mutator import Mutant, mutant
+
+COUNT = 500
+SEED = "tests"
+TYPE = "application/soap+xml;charset=UTF-8"
+FAULT = ('<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:wsa="http://schemas.xmlsoap.org/ws/2004/08/addressing">'
+         '<s:Header><wsa:Action>urn:x/fault</wsa:Action></s:Header><s:Body><s:Fault><s:Code><s:Value>s:Sender</s:Value><s:Subcode>'
+         '<s:Value>wsman:AccessDenied</s:Value></s:Subcode></s:Code><s:Reason><s:Text xml:lang="en">no</s:Text></s:Reason></s:Fault>'
+         "</s:Body></s:Envelope>")
+
+
+@pytest.fixture(scope="module")
+def _stack():
+    """A stack of its own, whose programs are built with AddressSanitizer."""
+    before = os.environ.get("AMTU_BUILD")
+    os.environ["AMTU_BUILD"] = "build/asan"
+    try:
+        stack = _bring_up("mutated", Settings(extra=CONFIGURATION), systems=1, boot_seconds="1-1")
+    finally:
+        os.environ.pop("AMTU_BUILD")
+        os.environ.update({"AMTU_BUILD": before} if before else {})
+    yield stack
+    stack.down()
+
+
+def test_mutated_envelopes(_stack):
+    pem = make_certificate(_stack, _stack.httpd.root / "tls" / "mutator.pem", "/CN=mutator", "DNS:mutator.fleet.test")
+    campaign = Campaign(_stack, pem, SEED).run(COUNT)
+    wrong = list(campaign.problems())
+    assert not wrong, "\n".join([*wrong, campaign.figures()])
+    assert sum(campaign.kinds.values()) == COUNT
+    assert campaign.kinds["answered"] > COUNT // 50, "some go all the way through"
+    assert len(campaign.kinds) > 10, campaign.figures()
+
+
+def test_an_envelope_can_be_made_again():
+    seeds = ['<a xmlns="urn:x"><b>1</b><c d="2"/></a>', "<a", FAULT]
+    made = [mutant("x", number, seeds) for number in range(200)]
+    assert made == [mutant("x", number, seeds) for number in range(200)]
+    assert len({one.body for one in made}) > 100
+    assert made != [mutant("y", number, seeds) for number in range(200)]
+
+
+def sent(body=b"x"):
+    return Mutant(body, TYPE, False, [])
+
+
+def test_right_answers_are_right():
+    assert check(400, TYPE, FAULT.encode(), sent()) == "wsman:AccessDenied"
+    assert check(200, "", b"", sent(b"")) == "empty"
+
+
+@pytest.mark.parametrize("status, body", [
+    (500, FAULT), (200, FAULT), (400, FAULT.replace("</s:Fault>", "")), (400, FAULT.replace("s:Sender", "s:Client")),
+    (400, FAULT.replace(">no<", "><")), (400, FAULT.replace("urn:x/fault", "urn:x")), (400, "<a/>"), (200, ""), (502, "x"),
+    (400, FAULT.replace("wsman:AccessDenied", "wsman:InternalError")), (400, FAULT.replace("s:Header", "s:Body"))])
+def test_wrong_answers_are_wrong(status, body):
+    with pytest.raises(Wrong):
+        check(status, TYPE, body.encode(), sent())

@@ -15,6 +15,9 @@ enum { USUAL_EXPIRES = 600, LONGEST_EXPIRES = 3600 };
  * taken. */
 enum { ROOM_OF_ITEM = 4096, ROOM_AROUND = 2048 };
 
+/* Whatever room a caller has: so many items an answer, since each may cost the source a look-up. */
+enum { MOST_ITEMS = 1000 };
+
 /* What an Enumerate asks for. */
 typedef struct {
     const char *mode; /* as in wsman_context_t */
@@ -204,6 +207,8 @@ static int that_fit(const wsman_request_t *request, int count)
     apr_size_t room = request->max_envelope_size / width;
     apr_size_t fit = room < ROOM_AROUND + ROOM_OF_ITEM ? 1 : (room - ROOM_AROUND) / ROOM_OF_ITEM;
 
+    if (fit > MOST_ITEMS)
+        fit = MOST_ITEMS;
     return (apr_size_t)count < fit ? count : (int)fit;
 }
 

@@ -174,13 +174,16 @@ static void write_not_understood(wsman_writer_t *writer, const wsman_fault_t *fa
         return;
     wsman_header_begin(writer);
     wsman_start(writer, WSMAN_NS_SOAP, "NotUnderstood");
-    if (fault->name_ns != NULL && fault->name_ns[0] != '\0') {
+    if (fault->name_ns != NULL && wsman_declarable(fault->name_ns)) {
         wsman_write_attribute(writer, "qname",
                               apr_pstrcat(wsman_writer_pool(writer), "p:", fault->name, NULL));
         wsman_write_attribute(writer, "xmlns:p", fault->name_ns);
     }
     else {
-        wsman_write_attribute(writer, "qname", fault->name);
+        int is_xml = fault->name_ns != NULL && strcmp(fault->name_ns, WSMAN_URI_XML) == 0;
+
+        wsman_write_attribute(
+            writer, "qname", apr_pstrcat(wsman_writer_pool(writer), is_xml ? "xml:" : "", fault->name, NULL));
     }
     wsman_end(writer);
     wsman_header_end(writer);

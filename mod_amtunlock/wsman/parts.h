@@ -31,6 +31,10 @@ void wsman_aside_paste(wsman_writer_t *writer, wsman_aside_t *aside);
 /* Marks a prefix as used by text (a QName), so that it is declared. */
 void wsman_use(wsman_writer_t *writer, wsman_ns_e ns);
 
+/* Whether a prefix may be declared for this namespace: not for none, nor for the two that XML itself has. A
+ * peer's names may be in any. */
+int wsman_declarable(const char *uri);
+
 /* The wsman_ns_e that stands for this URI, or WSMAN_NS_CLASS if none does. */
 wsman_ns_e wsman_ns_of(const char *uri);
 

@@ -171,24 +171,32 @@ wsman_ns_e wsman_ns_of(const char *uri)
     return (wsman_ns_e)ns;
 }
 
-static void start(wsman_writer_t *writer, wsman_ns_e ns, const char *local, const char *uri)
+void wsman_start(wsman_writer_t *writer, wsman_ns_e ns, const char *local)
 {
     if (writer->failed)
         return;
     wsman_use(writer, ns);
     check(writer, xmlTextWriterStartElementNS(writer->current->xml, AS_XML(namespaces[ns].prefix),
-                                              AS_XML(local), AS_XML(uri)));
+                                              AS_XML(local), NULL));
     writer->current->open++;
 }
 
-void wsman_start(wsman_writer_t *writer, wsman_ns_e ns, const char *local)
+int wsman_declarable(const char *uri)
 {
-    start(writer, ns, local, NULL);
+    return uri[0] != '\0' && strcmp(uri, WSMAN_URI_XML) != 0 && strcmp(uri, WSMAN_URI_XMLNS) != 0;
 }
 
 void wsman_start_class(wsman_writer_t *writer, const char *uri, const char *local)
 {
-    start(writer, WSMAN_NS_CLASS, local, uri);
+    const char *prefix = wsman_declarable(uri) ? namespaces[WSMAN_NS_CLASS].prefix : NULL;
+
+    if (writer->failed)
+        return;
+    if (strcmp(uri, WSMAN_URI_XML) == 0)
+        prefix = "xml";
+    check(writer, xmlTextWriterStartElementNS(writer->current->xml, AS_XML(prefix), AS_XML(local),
+                                              AS_XML(wsman_declarable(uri) ? uri : NULL)));
+    writer->current->open++;
 }
 
 void wsman_end(wsman_writer_t *writer)

@@ -150,7 +150,7 @@ struct pc {
     struct session *sol, *ider; /* open or being opened */
     struct console *console;
     struct bios *bios;
-    struct body *body; /* NULL: its host is a model, as most are */
+    struct body *body;   /* NULL: its host is a model, as most are */
     struct image *image; /* at work, NULL: none */
 
     bool disk_unlocked;

@@ -534,6 +534,33 @@ static void reply_parameters_come_back(void **state)
     assert_null(wsman_child(envelope->header, "urn:x", "Route"));
 }
 
+/* A peer may put its names into no namespace, or into XML's own, for which no prefix can be declared. */
+static void names_in_any_namespace_come_back(void **state)
+{
+    wsman_answer_t answer;
+    const wsman_envelope_t *envelope;
+    const char *to = "<wsa:Action>" WSMAN_ACTION_GET "</wsa:Action><wsa:To>urn:t</wsa:To><wsa:MessageID>1"
+                     "</wsa:MessageID><wsman:ResourceURI>" THING_URI "</wsman:ResourceURI>";
+    const char *reply =
+        "<wsa:ReplyTo><wsa:Address>" WSMAN_URI_ANONYMOUS
+        "</wsa:Address><wsa:ReferenceParameters><plain><xml:odd/></plain><xml:more>1</xml:more>"
+        "</wsa:ReferenceParameters></wsa:ReplyTo>";
+
+    envelope = answer_to(apr_pstrcat(*state, to, reply, NULL), "", &answer, *state);
+    assert_int_equal(answer.status, 200);
+    assert_non_null(wsman_child(wsman_child(envelope->header, "", "plain"), WSMAN_URI_XML, "odd"));
+    assert_string_equal(wsman_child_text(envelope->header, WSMAN_URI_XML, "more", *state), "1");
+    envelope = answer_to(with(WSMAN_ACTION_GET, THING_URI, "<xml:odd s:mustUnderstand=\"1\"/>", *state), "",
+                         &answer, *state);
+    assert_int_equal(envelope->fault->kind, WSMAN_FAULT_MUST_UNDERSTAND);
+    assert_string_equal(wsman_attribute(wsman_child(envelope->header, NULL, "NotUnderstood"), "", "qname"),
+                        "xml:odd");
+    envelope = answer_to(with(WSMAN_ACTION_GET, THING_URI, "<odd s:mustUnderstand=\"1\"/>", *state), "",
+                         &answer, *state);
+    assert_string_equal(wsman_attribute(wsman_child(envelope->header, NULL, "NotUnderstood"), "", "qname"),
+                        "odd");
+}
+
 /* What is not to be had now is "not in time" for a caller who waited no longer. */
 static void impatient_callers_are_told_so(void **state)
 {
@@ -577,6 +604,7 @@ int main(void)
         TEST(answers_keep_within_the_callers_room),
         TEST(selectors_are_of_the_keys_type),
         TEST(reply_parameters_come_back),
+        TEST(names_in_any_namespace_come_back),
         TEST(impatient_callers_are_told_so),
         TEST(selector_values),
     };

@@ -616,6 +616,24 @@ static void items_are_rationed(void **state)
     }
 }
 
+/* However much room and however many items a caller names. */
+static void an_answer_costs_only_so_much(void **state)
+{
+    source_t source = new_source(2500, *state);
+    const wsman_element_t *response =
+        payload(ask(&source, WSMAN_ACTION_ENUMERATE, ITEM_URI,
+                    "<wsman:MaxEnvelopeSize>1000000000</wsman:MaxEnvelopeSize>",
+                    "<wsen:Enumerate>" OPTIMIZE MAX("1000000") "</wsen:Enumerate>", *state),
+                "EnumerateResponse");
+    int count = 0;
+
+    for (const wsman_element_t *one = wsman_child(response, NULL, "Items")->child; one; one = one->next)
+        count++;
+    assert_int_equal(count, 1000);
+    assert_null(wsman_child(response, NULL, "EndOfSequence"));
+    assert_int_equal(source.context.items->nelts, 1500);
+}
+
 static void max_characters_is_a_limit(void **state)
 {
     source_t source = new_source(20, *state);
@@ -659,6 +677,7 @@ int main(void)
         TEST(estimates),
         TEST(faults_of_the_source_come_through),
         TEST(items_are_rationed),
+        TEST(an_answer_costs_only_so_much),
         TEST(max_characters_is_a_limit),
     };
 

@@ -46,7 +46,7 @@ def test_an_envelope_can_be_made_again():
     seeds = ['<a xmlns="urn:x"><b>1</b><c d="2"/></a>', "<a", FAULT]
     made = [mutant("x", number, seeds) for number in range(200)]
     assert made == [mutant("x", number, seeds) for number in range(200)]
-    assert len({one.body for one in made}) > 150
+    assert len({one.body for one in made}) > 100
     assert made != [mutant("y", number, seeds) for number in range(200)]
 
 

@@ -20,6 +20,9 @@ static amt_device_t *device;
 static amt_identity_t identity;
 static amt_power_t power;
 static amt_boot_t boot;
+static amt_redirection_t redirection;
+static amt_consent_t consent;
+static amt_capabilities_t capabilities;
 static int dones;
 
 /* The contract that callers rely on, whatever came. */
@@ -96,6 +99,15 @@ static void begin(int which)
     case 2:
         amt_request_power(device, 2, NULL, NULL, done, NULL);
         break;
+    case 4:
+        amt_read_redirection(device, &redirection, done, NULL);
+        break;
+    case 5:
+        amt_read_consent(device, &consent, done, NULL);
+        break;
+    case 6:
+        amt_read_capabilities(device, &capabilities, done, NULL);
+        break;
     default:
         amt_read_boot(device, &boot, done, NULL);
         break;
@@ -114,12 +126,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     dones = 0;
     device->message_id = 0;
-    begin(data[0] % 4);
+    begin(data[0] % 8);
     while (device->exchanging) {
         answer(data + 2, size - 2, statuses[(data[1] + 2) % 5]);
     }
     if (device->boot) { /* what was read goes out again */
-        amt_clear_boot(device, NULL, NULL, done, NULL);
+        if (data[0] & 8) {
+            amt_set_boot(device, AMT_START_SOL | AMT_START_IMAGE, NULL, NULL, done, NULL);
+            if (!device->exchanging) { /* refused before its first step, which the loop tells */
+                event_base_loop(base, EVLOOP_NONBLOCK);
+            }
+        }
+        else {
+            amt_clear_boot(device, NULL, NULL, done, NULL);
+        }
+        while (device->exchanging) {
+            answer(data + 2, size - 2, 200);
+        }
+    }
+    if (device->redirection) {
+        amt_redirection_t wanted = {AMT_REDIRECTION_SOL, !redirection.listener};
+
+        amt_set_redirection(device, &wanted, NULL, NULL, done, NULL);
         while (device->exchanging) {
             answer(data + 2, size - 2, 200);
         }

@@ -520,6 +520,24 @@ static long resident(void)
     return strtol(end, NULL, 10) * sysconf(_SC_PAGESIZE);
 }
 
+/* The most that they ever were (getrusage() would count the parent's from before the exec too). */
+static long peak(void)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    char line[128];
+    long kilobytes = 0;
+
+    while (file && fgets(line, sizeof(line), file)) {
+        if (!strncmp(line, "VmHWM:", 6)) {
+            kilobytes = strtol(line + 6, NULL, 10);
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    return kilobytes * 1024;
+}
+
 int main(int argc, char **argv)
 {
     driver_t driver = {0};
@@ -557,8 +575,9 @@ int main(int argc, char **argv)
     if (driver.running) {
         event_base_dispatch(driver.base);
     }
-    printf("{\"systems\":%d,\"bytes_each\":%ld,\"seconds\":%.3f}\n", count,
-           count ? (resident() - before) / count : 0, (double)(apr_time_now() - began) / APR_USEC_PER_SEC);
+    printf("{\"systems\":%d,\"bytes_each\":%ld,\"peak_each\":%ld,\"seconds\":%.3f}\n", count,
+           count ? (resident() - before) / count : 0, count ? (peak() - before) / count : 0,
+           (double)(apr_time_now() - began) / APR_USEC_PER_SEC);
     for (system_t *system = systems; system; system = system->next) {
         amt_device_destroy(system->device);
         if (system->sol) {

@@ -158,3 +158,22 @@ def test_half_a_session(fleet, pc, image):
     assert {one["status"] for one in results} == {"ok"}
     assert not fleet.events(pc, "image")
     assert [event["reason"] for event in fleet.events(pc, "ider-close")] == ["client"]
+
+
+def test_fifty_pcs_at_once(tmp_path):
+    """One image for all: a PC costs its buffers, and nothing that grows with the image."""
+    size = 2 * MIB
+    file = tmp_path / "cd.iso"
+    file.write_bytes(cd_image(size))
+    fleet = Fleet(50, "--tls", "ca", "--method", "sol", "--boot-seconds", "0.2-0.3", "--answer-ms", "1")
+    try:
+        _, without = fleet.run(fleet.pcs, fleet.ca, "boot")
+        results, with_sessions = fleet.run(fleet.pcs, fleet.ca, "boot", "set-boot=2", f"ider={file}", "request-power=2",
+                                           f"served={size}", "close-ider")
+        assert {one["status"] for one in results.values()} == {"ok"}
+        for pc in fleet.pcs:
+            wait_until(lambda pc=pc: fleet.events(pc, "image"), "the firmware has read the image")
+            assert fleet.events(pc, "image")[0]["sha256"] == sha256(file)
+    finally:
+        fleet.stop()
+    assert with_sessions["peak_each"] - without["bytes_each"] - size / 50 < 128 * 1024, (with_sessions, without)

@@ -93,6 +93,20 @@ static const char *read_redraw(const char **redraw, const char *text, apr_pool_t
     return NULL;
 }
 
+const char *prompts_check_redraw(const char *text, apr_pool_t *pool)
+{
+    const char *redraw = NULL;
+    return read_redraw(&redraw, text, pool);
+}
+
+const char *prompts_check_pattern(const char *text, apr_pool_t *pool)
+{
+    amt_patterns_t *patterns = NULL;
+    apr_array_header_t *one = apr_array_make(pool, 1, sizeof(const char *));
+    APR_ARRAY_PUSH(one, const char *) = text;
+    return amt_patterns_compile(&patterns, one, pool);
+}
+
 const char *prompts_make(prompts_t *prompts, const prompts_texts_t *texts, apr_pool_t *pool)
 {
     const char *error = compile(&prompts->prompt, texts->prompt, prompt_texts, pool);

@@ -26,6 +26,8 @@ typedef struct {
 } prompts_texts_t;
 
 /* NULL, or what is wrong, in `pool`. */
+const char *prompts_check_pattern(const char *text, apr_pool_t *pool);
+const char *prompts_check_redraw(const char *text, apr_pool_t *pool);
 const char *prompts_make(prompts_t *prompts, const prompts_texts_t *texts, apr_pool_t *pool);
 
 #endif

@@ -177,10 +177,19 @@ static const char *take_pattern(reading_t *reading, const settings_key_t *key, c
     if (value[0] == '\0')
         return apr_psprintf(reading->pool, "%s has no pattern; leave the line out to have those built in",
                             key->name);
+    const char *error = prompts_check_pattern(value, reading->pool);
+    if (error != NULL)
+        return error;
     if (*patterns == NULL)
         *patterns = apr_array_make(reading->pool, 4, sizeof(const char *));
     APR_ARRAY_PUSH(*patterns, const char *) = apr_pstrdup(reading->pool, value);
     return NULL;
+}
+
+static const char *take_redraw(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    const char *error = prompts_check_redraw(value, reading->pool);
+    return error ? error : take_text(reading, key, value, field);
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------- */
@@ -211,7 +220,7 @@ static const settings_key_t keys[] = {
     {GROUP_PREFIX, "prompt", take_pattern, IN_GROUP(prompt), 0, 0, 1},
     {GROUP_PREFIX, "success", take_pattern, IN_GROUP(success), 0, 0, 1},
     {GROUP_PREFIX, "failure", take_pattern, IN_GROUP(failure), 0, 0, 1},
-    {GROUP_PREFIX, "redraw", take_text, IN_GROUP(redraw), 0, 0, 0},
+    {GROUP_PREFIX, "redraw", take_redraw, IN_GROUP(redraw), 0, 0, 0},
     {GROUP_PREFIX, "image", take_path, IN_GROUP(image), 0, 0, 0},
 };
 

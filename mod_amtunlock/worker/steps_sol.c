@@ -40,6 +40,13 @@ static const char *with_last_line(unlock_t *unlock, const char *text)
                    : apr_psprintf(unlock->pool, "%s; its console stayed empty", text);
 }
 
+/* What was looked at once is not looked at again with each byte that comes. */
+static unlock_step_e listen_on(unlock_t *unlock, unlock_step_e step)
+{
+    amt_console_seen(unlock->console);
+    return step;
+}
+
 static unlock_step_e cut(unlock_t *unlock)
 {
     return unlock_fail(unlock, unlock->cut_reason, unlock->cut_text);
@@ -74,7 +81,7 @@ static unlock_step_e accept_redraw(unlock_t *unlock)
 static unlock_step_e hear_look_prompt(unlock_t *unlock)
 {
     if (!shows(unlock, unlock->prompts->prompt))
-        return UNLOCK_LOOK_PROMPT;
+        return listen_on(unlock, UNLOCK_LOOK_PROMPT);
     unlock->plan.types = 1;
     unlock->after_intent = UNLOCK_PASSPHRASE;
     return unlock_intend(unlock);
@@ -93,7 +100,9 @@ static unlock_step_e hear_prompt(unlock_t *unlock)
 {
     if (shows(unlock, unlock->prompts->prompt))
         return UNLOCK_PASSPHRASE;
-    return shows(unlock, unlock->prompts->success) ? unlock_evident(unlock) : UNLOCK_PROMPT;
+    if (shows(unlock, unlock->prompts->success))
+        return unlock_evident(unlock);
+    return listen_on(unlock, UNLOCK_PROMPT);
 }
 
 static unlock_step_e expire_prompt(unlock_t *unlock)
@@ -134,7 +143,7 @@ static unlock_step_e hear_verdict(unlock_t *unlock)
         return unlock_fail(unlock, JOBS_REASON_WRONG_PASSPHRASE, "the PC says that it did not fit");
     if (shows(unlock, prompts->prompt))
         return unlock_fail(unlock, JOBS_REASON_WRONG_PASSPHRASE, "the PC asks again");
-    return UNLOCK_VERDICT;
+    return listen_on(unlock, UNLOCK_VERDICT);
 }
 
 /* What the console does not say, the probe may. */

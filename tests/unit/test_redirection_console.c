@@ -163,6 +163,21 @@ static void test_long_lines(void **state)
     assert_true(shows(console, "end$"));
 }
 
+/* What ended is forgotten, what still stands is not. */
+static void test_seen(void **state)
+{
+    amt_console_t *console = amt_console_create(pool);
+
+    (void)state;
+    amt_console_feed(console, "one\r\ntwo", 8);
+    amt_console_seen(console);
+    assert_false(shows(console, "one"));
+    assert_true(shows(console, "^two$"));
+    amt_console_feed(console, "three\r\n", 7);
+    assert_true(shows(console, "^twothree$"));
+    assert_string_equal(amt_console_last(console), "twothree");
+}
+
 /* A log without end: the newest lines are there, the oldest not, and nothing grows. */
 static void test_flood(void **state)
 {
@@ -203,9 +218,10 @@ static void test_patterns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines), cmocka_unit_test(test_lines_that_are_not_there),
-        cmocka_unit_test(test_mark),  cmocka_unit_test(test_long_lines),
-        cmocka_unit_test(test_flood), cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_lines),      cmocka_unit_test(test_lines_that_are_not_there),
+        cmocka_unit_test(test_mark),       cmocka_unit_test(test_seen),
+        cmocka_unit_test(test_long_lines), cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_patterns),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -156,6 +156,32 @@ static void a_group_takes_numbers_from_default(void **state)
     assert_null(group(settings, "a")->auth); /* the inventory looks into default itself */
 }
 
+static int sees(const amt_patterns_t *patterns, const char *line, apr_pool_t *pool)
+{
+    amt_console_t *console = amt_console_create(pool);
+    amt_console_feed(console, line, strlen(line));
+    return amt_console_matches(console, patterns);
+}
+
+static void a_group_has_its_prompts_or_those_of_default(void **state)
+{
+    fixture_t *fixture = *state;
+    settings_t *settings = load(fixture, "[group a]\nprompt = ^one$\nprompt = ^two$\nimage = /a.iso\n"
+                                         "[group default]\nprompt = ^three$\nredraw = \\x15\\r\n"
+                                         "[group b]\nmethod = sol\n");
+    assert_non_null(settings);
+    const prompts_t *a = settings_prompts(settings, "a"), *b = settings_prompts(settings, "b");
+    assert_true(sees(a->prompt, "one", fixture->pool) && sees(a->prompt, "two", fixture->pool));
+    assert_false(sees(a->prompt, "three", fixture->pool));
+    assert_true(sees(b->prompt, "three", fixture->pool));
+    assert_false(sees(b->prompt, "Please unlock disk root: ", fixture->pool));
+    assert_true(sees(b->success, "cryptsetup: root: set up successfully", fixture->pool));
+    assert_string_equal(a->redraw, "\x15\r");
+    assert_ptr_equal(settings_prompts(settings, "nobody"), settings_prompts(settings, "default"));
+    assert_string_equal(settings_image(settings, "a"), "/a.iso");
+    assert_null(settings_image(settings, "b"));
+}
+
 static void a_password_is_read_from_its_file(void **state)
 {
     fixture_t *fixture = *state;
@@ -201,6 +227,12 @@ static const struct {
     {"[group a]\nboot-timeout = 4\n", 2, "from 5 to 7200"},
     {"[group a]\nreset-running = maybe\n", 2, "yes or no"},
     {"[group a]\nmethod =\n", 2, "has no value"},
+    {"[group a]\nprompt =\n", 2, "has no pattern"},
+    {"[group a]\nprompt = ok\nprompt = (\n", 3, "\"(\" is no POSIX extended regular expression"},
+    {"[group a]\nfailure = [\n", 2, "is no POSIX extended regular expression"},
+    {"[group a]\nredraw = \\q\n", 2, "after \\ stands"},
+    {"[group a]\nredraw = a\nredraw = b\n", 3, "given twice"},
+    {"[group a]\nimage = unlock.iso\n", 2, "absolute path"},
     {"[group a b]\ntls = ca\n", 2, "letters, digits"},
     {"[group ]\ntls = ca\n", 2, ""},
     {"[worker]\nnonsense\n", 2, "neither [section] nor NAME = VALUE"},
@@ -331,6 +363,7 @@ int main(void)
         TEST(the_sample_is_the_defaults),
         TEST(every_key_is_read),
         TEST(a_group_takes_numbers_from_default),
+        TEST(a_group_has_its_prompts_or_those_of_default),
         TEST(a_password_is_read_from_its_file),
         TEST(mistakes_are_named),
         TEST(all_mistakes_are_named_at_once),

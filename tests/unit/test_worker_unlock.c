@@ -13,10 +13,7 @@
 #include <apr_strings.h>
 
 #include "worker/intent.h"
-#include "worker_pc.h"
-
-#define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
-#define OTHER "00000000-0000-0000-0000-000000000001"
+#include "worker_rows.h"
 
 static int setup(void **state)
 {
@@ -58,300 +55,7 @@ static void check_taken_back(const worker_pc_t *pc, const char *where)
 /* ---- rows ------------------------------------------------------------------------------------------------
  */
 
-typedef struct {
-    const char *name;
-    behaviour_t is;
-    const char *ending;
-    const char *step; /* it ended at; NULL: not looked at */
-    int power_requests;
-    int calls; /* 0: not looked at */
-} row_t;
-
-#define FAILS(which, how) .fails = 1, .call = UNLOCK_CALL_##which, .status = AMT_##how
-#define STORE_FAILS(which, how) .store_fails = 1, .change = JOBS_##which, .outcome = JOBS_##how
-
-static const row_t rows[] = {
-    {"off", {0}, "unlocked", "probe", 1, 0},
-    {"hard off", {.power = 6}, "unlocked", NULL, 1, 0},
-    {"hibernated", {.power = 7}, "unlocked", NULL, 1, 0},
-    {"off, graceful", {.power = 12}, "unlocked", NULL, 1, 0},
-    {"off, hard graceful", {.power = 13}, "unlocked", NULL, 1, 0},
-    {"asleep", {.power = 4}, "unlocked", NULL, 1, 0},
-    {"light sleep", {.power = 3}, "unlocked", NULL, 1, 0},
-    {"by name", {.named = 1}, "unlocked", NULL, 1, 0},
-    {"uuid as expected", {.uuid = DEVICE}, "unlocked", NULL, 1, 0},
-    {"running", {.power = 2}, "unlocked", "power-state", 0, 3},
-    {"running without its system", {.power = 2, .never_boots = 1}, "already-on", "power-state", 0, 3},
-    {"unclear state that settles", {.power = 9, .power_later = 8}, "unlocked", NULL, 1, 0},
-    {"unclear state that stays", {.power = 9}, "amt-fault", "power-state", 0, 4},
-    {"probe answers while off", {.probe_open_before = 1}, "not-verified", "power-state", 0, 0},
-    {"power on is not offered", {.on_unavailable = 1}, "amt-fault", "power-state", 0, 0},
-    {"another device", {.uuid = OTHER}, "not-verified", "identity", 0, 1},
-    {"no address", {.named = 1, .resolve = JOBS_REASON_UNREACHABLE}, "unreachable", "resolve", 0, 0},
-    {"no login", {.login = JOBS_REASON_NO_SECRET}, "no-secret", "login", 0, 0},
-
-    {"no connection", {FAILS(IDENTITY, UNREACHABLE)}, "unreachable", "identity", 0, 4},
-    {"no connection twice", {FAILS(IDENTITY, UNREACHABLE), .times = 2}, "unlocked", NULL, 1, 0},
-    {"broken before login", {FAILS(IDENTITY, BROKEN)}, "unreachable", "identity", 0, 4},
-    {"silent before login", {FAILS(IDENTITY, TIMEOUT)}, "unreachable", "identity", 0, 4},
-    {"wrong certificate", {FAILS(IDENTITY, TLS_UNTRUSTED)}, "tls-untrusted", "identity", 0, 1},
-    {"wrong password", {FAILS(IDENTITY, AUTH_FAILED)}, "auth-failed", "identity", 0, 1},
-    {"garbage", {FAILS(IDENTITY, GARBAGE)}, "amt-fault", "identity", 0, 1},
-    {"refused", {FAILS(IDENTITY, REFUSED)}, "amt-fault", "identity", 0, 1},
-    {"silent after login", {FAILS(BOOT, TIMEOUT)}, "timeout", "boot-settings", 0, 5},
-    {"gone after login", {FAILS(POWER, UNREACHABLE)}, "timeout", "power-state", 0, 6},
-    {"login refused later", {FAILS(POWER, AUTH_FAILED)}, "auth-failed", "power-state", 0, 3},
-
-    {"boot options left by others", {.overridden = 1}, "unlocked", NULL, 1, 0},
-    {"boot options stay", {.overridden = 1, FAILS(CLEAR_BOOT, REFUSED)}, "amt-fault", "clear-boot", 0, 4},
-    {"clearing is not answered",
-     {.overridden = 1, FAILS(CLEAR_BOOT, TIMEOUT), .acted = 1},
-     "timeout",
-     "clear-boot",
-     0,
-     4},
-    {"fenced before clearing", {.overridden = 1, FAILS(CLEAR_BOOT, FENCED)}, "left", NULL, 0, 4},
-    {"fenced before power", {FAILS(POWER_ON, FENCED)}, "left", NULL, 1, 4},
-
-    {"power answer lost", {FAILS(POWER_ON, TIMEOUT), .acted = 1}, "unlocked", "probe", 1, 0},
-    {"power answer cut", {FAILS(POWER_ON, BROKEN), .acted = 1}, "unlocked", "probe", 1, 0},
-    {"power answer garbage", {FAILS(POWER_ON, GARBAGE), .acted = 1}, "unlocked", "probe", 1, 0},
-    {"power answer lost, nothing happens",
-     {FAILS(POWER_ON, TIMEOUT), .acted = 1, .does_nothing = 1},
-     "indeterminate",
-     "watch",
-     1,
-     0},
-    {"power request never left", {FAILS(POWER_ON, UNREACHABLE)}, "timeout", "power-on", 1, 4},
-    {"power request unauthorised", {FAILS(POWER_ON, AUTH_FAILED)}, "auth-failed", "power-on", 1, 4},
-    {"power refused", {FAILS(POWER_ON, REFUSED), .acted = 1, .does_nothing = 1}, "amt-fault", "watch", 1, 5},
-    {"power refused, its user was faster", {FAILS(POWER_ON, REFUSED), .acted = 1}, "unlocked", "probe", 1, 0},
-    {"power ignored", {.does_nothing = 1}, "amt-fault", "watch", 1, 0},
-    {"never boots", {.never_boots = 1}, "timeout", "probe", 1, 0},
-    {"boots too late", {.boot_seconds = 3600}, "timeout", "probe", 1, 0},
-
-    {"intent refused", {STORE_FAILS(INTEND, REFUSED)}, "left", NULL, 0, 3},
-    {"intent not understood", {STORE_FAILS(INTEND, BROKEN)}, "left", NULL, 0, 3},
-    {"another line unlocks this device", {STORE_FAILS(INTEND, CONFLICT)}, "busy", "intent", 0, 3},
-    {"intent without audit", {STORE_FAILS(INTEND, UNAVAILABLE), .not_audited = 1}, "released", NULL, 0, 3},
-    {"progress refused", {STORE_FAILS(PROGRESS, REFUSED)}, "left", NULL, 1, 4},
-    {"progress lost", {STORE_FAILS(PROGRESS, UNAVAILABLE)}, "unlocked", NULL, 1, 0},
-    {"finish refused", {STORE_FAILS(FINISH, REFUSED)}, "left", NULL, 1, 0},
-
-    {"looks: system up", {.look = 1, .power = 2}, "unlocked", "probe-first", 0, 0},
-    {"looks: boots", {.look = 1, .power = 8, .power_later = 2}, "unlocked", "probe", 0, 0},
-    {"looks: stays off", {.look = 1}, "indeterminate", "watch", 0, 0},
-    {"looks: runs, never up", {.look = 1, .power = 2, .never_boots = 1}, "timeout", "probe", 0, 0},
-    {"looks: AMT away", {.look = 1, FAILS(IDENTITY, UNREACHABLE)}, "indeterminate", "probe", 0, 4},
-    {"looks: no login", {.look = 1, .login = JOBS_REASON_NO_SECRET}, "indeterminate", "probe", 0, 0},
-    {"looks: no address",
-     {.look = 1, .named = 1, .resolve = JOBS_REASON_UNREACHABLE},
-     "indeterminate",
-     NULL,
-     0,
-     0},
-#define SOL .redirects = 1, .method = INVENTORY_SOL
-
-    {"sol", {SOL}, "unlocked", "probe", 1, 0},
-    {"sol: hibernated", {SOL, .power = 7}, "unlocked", "probe", 1, 0},
-    {"sol: pinned", {SOL, .tls = INVENTORY_TLS_PIN}, "unlocked", "probe", 1, 0},
-    {"sol without probe", {SOL, .no_probe = 1}, "unlocked", "verdict", 1, 0},
-    {"sol: redirection off", {SOL, .redirection_off = 1}, "unlocked", "probe", 1, 0},
-    {"sol: asleep", {SOL, .power = 4}, "unlocked", "probe", 1, 0},
-    {"sol: asleep without probe", {SOL, .power = 4, .no_probe = 1}, "not-verified", "booting", 1, 0},
-    {"sol: comes up by itself", {SOL, .comes_up = 1}, "unlocked", "probe", 1, 0},
-    {"sol: comes up by itself without probe",
-     {SOL, .comes_up = 1, .no_probe = 1},
-     "unlocked",
-     "prompt",
-     1,
-     0},
-    {"sol: plain", {SOL, .tls = INVENTORY_TLS_NONE}, "tls-untrusted", "power-state", 0, 0},
-    {"sol: old TLS", {SOL, .tls = INVENTORY_TLS_LEGACY}, "tls-untrusted", "power-state", 0, 0},
-    {"sol: plain, but running", {SOL, .tls = INVENTORY_TLS_NONE, .power = 2}, "unlocked", NULL, 0, 0},
-    {"sol: plain, at its prompt",
-     {SOL, .tls = INVENTORY_TLS_NONE, .power = 2, .never_boots = 1, .stands_at_prompt = 1},
-     "tls-untrusted",
-     "power-state",
-     0,
-     0},
-    {"sol: consent", {SOL, .consent = 1}, "consent-required", "power-state", 0, 0},
-    {"sol: no such thing", {SOL, .no_console = 1}, "amt-fault", "power-state", 0, 0},
-    {"sol: another's override", {SOL, .overridden = 1}, "busy", "power-state", 0, 0},
-    {"sol: another's session", {SOL, FAILS(OPEN_CONSOLE, BUSY)}, "busy", "console-open", 0, 0},
-    {"sol: another's session, redirection was off",
-     {SOL, FAILS(OPEN_CONSOLE, BUSY), .redirection_off = 1},
-     "busy",
-     "console-open",
-     0,
-     0},
-    {"sol: console refused", {SOL, FAILS(OPEN_CONSOLE, REFUSED)}, "amt-fault", "console-open", 0, 0},
-    {"sol: console not let in", {SOL, FAILS(OPEN_CONSOLE, AUTH_FAILED)}, "auth-failed", "console-open", 0, 0},
-    {"sol: console silent", {SOL, FAILS(OPEN_CONSOLE, UNREACHABLE)}, "timeout", "console-open", 0, 0},
-    {"sol: consent asked late", {SOL, FAILS(SET_BOOT, CONSENT)}, "consent-required", "set-boot", 0, 0},
-    {"sol: boot options refused", {SOL, FAILS(SET_BOOT, REFUSED)}, "amt-fault", "set-boot", 0, 0},
-    {"sol: boot options, answer lost",
-     {SOL, FAILS(SET_BOOT, TIMEOUT), .acted = 1},
-     "timeout",
-     "set-boot",
-     0,
-     0},
-    {"sol: redirection refused",
-     {SOL, FAILS(SET_REDIRECTION, REFUSED), .redirection_off = 1},
-     "amt-fault",
-     "redirect",
-     0,
-     0},
-    {"sol: power ignored", {SOL, .does_nothing = 1}, "amt-fault", "watch", 1, 0},
-    {"sol: power answer lost", {SOL, FAILS(POWER_ON, TIMEOUT), .acted = 1}, "unlocked", "probe", 1, 0},
-    {"sol: no prompt", {SOL, .no_prompt = 1}, "no-prompt", "prompt", 1, 0},
-    {"sol: no passphrase", {SOL, .passphrase = JOBS_REASON_NO_SECRET}, "no-secret", "passphrase", 1, 0},
-    {"sol: cannot be typed", {SOL, FAILS(TYPE, BROKEN)}, "amt-fault", "type", 1, 0},
-    {"sol: fenced before typing", {SOL, FAILS(TYPE, FENCED)}, "left", NULL, 1, 0},
-    {"sol: wrong passphrase", {SOL, .refuses = 1}, "wrong-passphrase", "verdict", 1, 0},
-    {"sol: asks again", {SOL, .refuses = 2}, "wrong-passphrase", "verdict", 1, 0},
-    {"sol: asks again, without probe", {SOL, .refuses = 2, .no_probe = 1}, "wrong-passphrase", NULL, 1, 0},
-    {"sol: no word, but its system is up", {SOL, .mute = 1}, "unlocked", "probe", 1, 0},
-    {"sol: no word, no probe", {SOL, .mute = 1, .no_probe = 1}, "timeout", "verdict", 1, 0},
-    {"sol: system never up", {SOL, .never_boots = 1}, "timeout", "probe", 1, 0},
-    {"sol: garbage before the prompt", {SOL, .cut = "prompt"}, "amt-fault", "prompt", 1, 0},
-    {"sol: garbage before power", {SOL, .cut = "set-boot"}, "amt-fault", "set-boot", 0, 0},
-    {"sol: garbage while it starts", {SOL, .cut = "watch"}, "amt-fault", "prompt", 1, 0},
-    {"sol: garbage after the passphrase", {SOL, .cut = "verdict"}, "unlocked", "probe", 1, 0},
-    {"sol: garbage after the passphrase, no probe",
-     {SOL, .cut = "verdict", .no_probe = 1},
-     "amt-fault",
-     "verdict",
-     1,
-     0},
-    {"sol: runs, no prompt", {SOL, .power = 2, .never_boots = 1}, "already-on", "prompt-look", 0, 0},
-    {"sol: runs, at its prompt",
-     {SOL, .power = 2, .no_probe = 1, .stands_at_prompt = 1},
-     "unlocked",
-     "verdict",
-     0,
-     0},
-    {"sol: runs, at its prompt, redrawn",
-     {SOL, .power = 2, .no_probe = 1, .stands_at_prompt = 1, .redraws = 1},
-     "unlocked",
-     "verdict",
-     0,
-     0},
-    {"sol: runs, at its prompt, wrong passphrase",
-     {SOL, .power = 2, .no_probe = 1, .stands_at_prompt = 1, .refuses = 1},
-     "wrong-passphrase",
-     "verdict",
-     0,
-     0},
-    {"sol: runs, redirection off",
-     {SOL, .power = 2, .never_boots = 1, .redirection_off = 1},
-     "already-on",
-     "power-state",
-     0,
-     0},
-    {"sol: runs, another looks",
-     {SOL, .power = 2, .never_boots = 1, FAILS(OPEN_CONSOLE, BUSY)},
-     "busy",
-     "console-look",
-     0,
-     0},
-    {"sol: runs, redraw not taken",
-     {SOL, .power = 2, .never_boots = 1, .redraws = 1, FAILS(REDRAW, BROKEN)},
-     "amt-fault",
-     "redraw",
-     0,
-     0},
-
-#define INTENT_SET                                                                                           \
-    "{\"method\":\"sol\",\"boot\":\"UseSOL\",\"boot_before\":\"\",\"redirection\":{\"state\":32770,"         \
-    "\"listener\":"                                                                                          \
-    "true},\"redirection_before\":{\"state\":32768,\"listener\":false}}"
-
-#define IMAGE .redirects = 1, .method = INVENTORY_IMAGE
-
-    {"image", {IMAGE}, "unlocked", "probe", 1, 0},
-    {"image: redirection off", {IMAGE, .redirection_off = 1}, "unlocked", "probe", 1, 0},
-    {"image: asleep", {IMAGE, .power = 4}, "unlocked", "probe", 1, 0},
-    {"image: running", {IMAGE, .power = 2}, "unlocked", "power-state", 0, 0},
-    {"image: running without its system", {IMAGE, .power = 2, .never_boots = 1}, "already-on", NULL, 0, 0},
-    {"image: old TLS", {IMAGE, .tls = INVENTORY_TLS_LEGACY}, "tls-untrusted", "power-state", 0, 0},
-    {"image: consent", {IMAGE, .consent = 1}, "consent-required", "power-state", 0, 0},
-    {"image: cannot boot so", {IMAGE, .no_storage = 1}, "no-boot-device", "power-state", 0, 0},
-    {"image: has no console", {IMAGE, .no_console = 1}, "amt-fault", "power-state", 0, 0},
-    {"image: another's override", {IMAGE, .overridden = 1}, "busy", "power-state", 0, 0},
-    {"image: another's console", {IMAGE, FAILS(OPEN_CONSOLE, BUSY)}, "busy", "console-open", 0, 0},
-    {"image: another's drive", {IMAGE, FAILS(OPEN_DRIVE, BUSY)}, "busy", "drive-open", 0, 0},
-    {"image: drive garbage", {IMAGE, FAILS(OPEN_DRIVE, GARBAGE)}, "amt-fault", "drive-open", 0, 0},
-    {"image: no such option", {IMAGE, FAILS(SET_BOOT, REFUSED)}, "no-boot-device", "set-boot", 0, 0},
-    {"image: options not answered",
-     {IMAGE, FAILS(SET_BOOT, TIMEOUT), .acted = 1},
-     "timeout",
-     "set-boot",
-     0,
-     0},
-    {"image: power ignored", {IMAGE, .does_nothing = 1}, "amt-fault", "watch", 1, 0},
-    {"image: not read", {IMAGE, .not_read = 1}, "no-boot-device", "image", 1, 0},
-    {"image: does not speak", {IMAGE, .stuck = 1}, "image-failed", "image", 1, 0},
-    {"image: drive fails", {IMAGE, .drive_fails = 1}, "amt-fault", "image", 1, 0},
-    {"image: console fails", {IMAGE, .cut = "image"}, "amt-fault", "image", 1, 0},
-    {"image: another one speaks", {IMAGE, .forges = 1}, "image-failed", "image", 1, 0},
-    {"image: no passphrase", {IMAGE, .passphrase = JOBS_REASON_NO_SECRET}, "no-secret", "passphrase", 1, 0},
-    {"image: no disk", {IMAGE, .refuses_at_once = 1}, "image-failed", "acknowledged", 1, 0},
-    {"image: wrong passphrase", {IMAGE, .image_says = "wrong-passphrase"}, "wrong-passphrase", NULL, 1, 0},
-    {"image: disk error", {IMAGE, .image_says = "failed"}, "image-failed", "acknowledged", 1, 0},
-    {"image: another one's result", {IMAGE, .forges = 2}, "image-failed", "result", 1, 0},
-    {"image: no result", {IMAGE, .mute = 1}, "timeout", "result", 1, 0},
-    {"image: console fails after the seal", {IMAGE, .cut = "result"}, "amt-fault", "result", 1, 0},
-    {"image: console fails in the end", {IMAGE, .cut = "acknowledged"}, "unlocked", "probe", 1, 0},
-    {"image: hears late", {IMAGE, .deaf = 3}, "unlocked", "probe", 1, 0},
-    {"image: never hears", {IMAGE, .deaf = 100}, "timeout", "probe", 1, 0},
-    {"image: not heard", {IMAGE, FAILS(ACKNOWLEDGE, BROKEN), .acted = 1}, "unlocked", "probe", 1, 0},
-    {"image: cannot be sealed", {IMAGE, FAILS(SEAL, BROKEN)}, "amt-fault", "seal", 1, 0},
-    {"image: fenced before the seal", {IMAGE, FAILS(SEAL, FENCED)}, "left", NULL, 1, 0},
-
-    {"looks: sol, boot options left",
-     {SOL, .look = 1, .intent = INTENT_SET, .boot_set = AMT_START_SOL},
-     "indeterminate",
-     "watch",
-     0,
-     0},
-    {"looks: sol, up, boot options left",
-     {SOL, .look = 1, .intent = INTENT_SET, .boot_set = AMT_START_SOL, .power = 2},
-     "unlocked",
-     "probe",
-     0,
-     0},
-    {"looks: sol without probe",
-     {SOL, .look = 1, .intent = INTENT_SET, .no_probe = 1, .power = 2},
-     "indeterminate",
-     "power-state",
-     0,
-     0},
-    {"looks: sol, AMT away",
-     {SOL, .look = 1, .intent = INTENT_SET, FAILS(IDENTITY, UNREACHABLE)},
-     "indeterminate",
-     "probe",
-     0,
-     4},
-    {"looks: sol, options cannot be cleared",
-     {SOL, .look = 1, .intent = INTENT_SET, .boot_set = AMT_START_SOL, .power = 2,
-      FAILS(CLEAR_BOOT, REFUSED)},
-     "unlocked",
-     "probe",
-     0,
-     0},
-    {"looks: sol, options cannot be read",
-     {SOL, .look = 1, .intent = INTENT_SET, .boot_set = AMT_START_SOL, .power = 2, FAILS(BOOT, TIMEOUT)},
-     "unlocked",
-     "probe",
-     0,
-     0},
-    {"looks: another device", {.look = 1, .uuid = OTHER}, "not-verified", "identity", 0, 0},
-};
-
-#define ROWS (sizeof(rows) / sizeof(rows[0]))
-
-static void check_row(const row_t *row, apr_pool_t *pool)
+static void check_row(const worker_row_t *row, apr_pool_t *pool)
 {
     worker_pc_t *pc = worker_pc_create(&row->is, pool);
     worker_pc_run(pc);
@@ -370,8 +74,8 @@ static void check_row(const row_t *row, apr_pool_t *pool)
 
 static void test_rows(void **state)
 {
-    for (size_t i = 0; i < ROWS; i++)
-        check_row(&rows[i], *state);
+    for (size_t i = 0; i < worker_row_count; i++)
+        check_row(&worker_rows[i], *state);
 }
 
 /* ---- interruptions at every place ------------------------------------------------------------------------
@@ -387,18 +91,18 @@ static int count_requests(const behaviour_t *is, apr_pool_t *pool)
 /* A request that is never answered: the step's time-out, or the store's patience, has the word. */
 static void test_silence_anywhere_ends(void **state)
 {
-    for (size_t i = 0; i < ROWS; i++) {
-        int requests = count_requests(&rows[i].is, *state);
+    for (size_t i = 0; i < worker_row_count; i++) {
+        int requests = count_requests(&worker_rows[i].is, *state);
         for (int at = 1; at <= requests; at++) {
-            worker_pc_t *pc = worker_pc_create(&rows[i].is, *state);
+            worker_pc_t *pc = worker_pc_create(&worker_rows[i].is, *state);
             pc->ignore_at = at;
             worker_pc_run(pc);
-            check_promises(pc, rows[i].name);
+            check_promises(pc, worker_rows[i].name);
             if (pc->ignored < UNLOCK_CLOSE || pc->ignored > UNLOCK_UNDO_REDIRECTION)
-                check_taken_back(pc, rows[i].name);
+                check_taken_back(pc, worker_rows[i].name);
             int waits_for_others = pc->asked == ASKED_STORE || pc->asked == ASKED_TURN;
             if (!pc->over && !waits_for_others)
-                fail_msg("%s: silence at request %d never ends, at %s", rows[i].name, at,
+                fail_msg("%s: silence at request %d never ends, at %s", worker_rows[i].name, at,
                          unlock_step_name(&pc->unlock));
         }
     }
@@ -435,36 +139,36 @@ static void drain_own(unlock_t *unlock)
 
 static void test_a_lost_lease_stops_everything(void **state)
 {
-    for (size_t i = 0; i < ROWS; i++) {
-        int requests = count_requests(&rows[i].is, *state);
+    for (size_t i = 0; i < worker_row_count; i++) {
+        int requests = count_requests(&worker_rows[i].is, *state);
         for (int at = 0; at < requests; at++) {
-            worker_pc_t *pc = interrupt(&rows[i].is, at, lose, *state);
+            worker_pc_t *pc = interrupt(&worker_rows[i].is, at, lose, *state);
             int was_ending = pc->change == JOBS_FINISH || pc->change == JOBS_RELEASE;
             int calls = pc->calls, probes = pc->probes;
             while (worker_pc_step(pc)) {
             }
-            check_promises(pc, rows[i].name);
+            check_promises(pc, worker_rows[i].name);
             if (pc->calls != calls || pc->probes != probes || pc->over != 1)
-                fail_msg("%s: lost after %d, and it went on", rows[i].name, at);
+                fail_msg("%s: lost after %d, and it went on", worker_rows[i].name, at);
             if (pc->finishes && !was_ending)
-                fail_msg("%s: lost after %d, and it wrote a result", rows[i].name, at);
+                fail_msg("%s: lost after %d, and it wrote a result", worker_rows[i].name, at);
         }
     }
 }
 
 static void test_draining_supervised(void **state)
 {
-    for (size_t i = 0; i < ROWS; i++) {
-        int requests = count_requests(&rows[i].is, *state);
+    for (size_t i = 0; i < worker_row_count; i++) {
+        int requests = count_requests(&worker_rows[i].is, *state);
         for (int at = 0; at < requests; at++) {
-            worker_pc_t *pc = interrupt(&rows[i].is, at, drain_all, *state);
+            worker_pc_t *pc = interrupt(&worker_rows[i].is, at, drain_all, *state);
             apr_time_t began = pc->now;
             int power_requests = pc->power_requests;
             while (worker_pc_step(pc)) {
             }
-            check_promises(pc, rows[i].name);
+            check_promises(pc, worker_rows[i].name);
             if (pc->over != 1 || pc->now - began > apr_time_from_msec(100))
-                fail_msg("%s: drained after %d, over %d, took %d ms", rows[i].name, at, pc->over,
+                fail_msg("%s: drained after %d, over %d, took %d ms", worker_rows[i].name, at, pc->over,
                          (int)apr_time_as_msec(pc->now - began));
             assert_int_equal(pc->power_requests, power_requests);
         }

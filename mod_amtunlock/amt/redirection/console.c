@@ -390,6 +390,11 @@ void amt_console_mark(amt_console_t *console)
     console->partial[0] = '\0';
 }
 
+void amt_console_seen(amt_console_t *console)
+{
+    console->kept_length = 0;
+}
+
 const char *amt_console_last(const amt_console_t *console)
 {
     return console->last;

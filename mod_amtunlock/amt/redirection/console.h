@@ -27,6 +27,8 @@ void amt_console_feed(amt_console_t *console, const char *bytes, apr_size_t leng
 int amt_console_matches(const amt_console_t *console, const amt_patterns_t *patterns);
 /* Forgets what was shown until now. */
 void amt_console_mark(amt_console_t *console);
+/* Forgets the lines that ended: they were looked at. The partial one stays. */
+void amt_console_seen(amt_console_t *console);
 /* The last line with something on it, for an operator: printable ASCII, at most 120 characters. */
 const char *amt_console_last(const amt_console_t *console);
 

@@ -60,6 +60,20 @@ def test_frozen(console, stack, redis):
 
 
 @pytest.mark.may_log("AMTU0")
+def test_frozen_for_longer_than_the_caller_waits(console, stack):
+    """What a caller said about its patience decides how it is told that nothing came."""
+    timeout = "<wsman:OperationTimeout>{}</wsman:OperationTimeout>"
+    pull = soap.request(soap.JOB, soap.PULL, f"<wsen:Pull><wsen:EnumerationContext>{'a' * 26}</wsen:EnumerationContext>"
+                                             "<wsen:MaxTime>PT0.01S</wsen:MaxTime></wsen:Pull>")
+    with frozen(stack):
+        answers = console.send_all([soap.get_job("amtunlock:" + "a" * 26, more=timeout.format("PT0.01S")), pull,
+                                    soap.get_job("amtunlock:" + "a" * 26, more=timeout.format("PT60S"))])
+    assert_fault(answers[0], "wsman:TimedOut", status=500)
+    assert_fault(answers[1], "wsen:TimedOut", status=500)
+    assert_fault(answers[2], "wsa:EndpointUnavailable", "ResourceOffline", status=500)
+
+
+@pytest.mark.may_log("AMTU0")
 def test_identify_needs_no_redis(console, stack):
     with frozen(stack):
         assert console.send(soap.IDENTIFY).status == 200

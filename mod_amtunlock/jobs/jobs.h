@@ -201,15 +201,22 @@ typedef struct {
     const char *job, *sid, *fence;
 } jobs_task_ref_t;
 
-/* Lease and grace, microseconds. A test build may shorten them by the environment: AMTUNLOCK_TEST_LEASE_MS,
- * AMTUNLOCK_TEST_GRACE_MS. */
+/* Lease and grace, microseconds. A build may have others (the one with fault points has a second and half a
+ * second); a test build may change them by the environment: AMTUNLOCK_TEST_LEASE_MS, AMTUNLOCK_TEST_GRACE_MS.
+ */
+#ifndef JOBS_LEASE_MS
+#define JOBS_LEASE_MS 30000
+#endif
+#ifndef JOBS_GRACE_MS
+#define JOBS_GRACE_MS 15000
+#endif
 #ifdef AMTUNLOCK_TEST
 apr_interval_time_t jobs_test_interval(const char *variable, apr_interval_time_t usual);
-#define JOBS_LEASE jobs_test_interval("AMTUNLOCK_TEST_LEASE_MS", apr_time_from_sec(30))
-#define JOBS_GRACE jobs_test_interval("AMTUNLOCK_TEST_GRACE_MS", apr_time_from_sec(15))
+#define JOBS_LEASE jobs_test_interval("AMTUNLOCK_TEST_LEASE_MS", apr_time_from_msec(JOBS_LEASE_MS))
+#define JOBS_GRACE jobs_test_interval("AMTUNLOCK_TEST_GRACE_MS", apr_time_from_msec(JOBS_GRACE_MS))
 #else
-#define JOBS_LEASE apr_time_from_sec(30)
-#define JOBS_GRACE apr_time_from_sec(15)
+#define JOBS_LEASE apr_time_from_msec(JOBS_LEASE_MS)
+#define JOBS_GRACE apr_time_from_msec(JOBS_GRACE_MS)
 #endif
 
 /* Now, by CLOCK_BOOTTIME: leases run on while a machine sleeps. */

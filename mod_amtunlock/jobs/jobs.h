@@ -58,7 +58,8 @@ const char *jobs_redis_read_password(const char *file, const char **password, ap
 typedef struct jobs_store_t jobs_store_t;
 
 /* Makes a store with at most `connections` connections, none open yet. Call after fork. `budget` bounds each
- * call as a whole: waiting for a connection, connect, AUTH and the command. Closed with `pool`. */
+ * call as a whole: waiting for a connection (a quarter of it at most), connect, AUTH and the command. While
+ * Redis is away calls fail at once, but one a second that tries. Closed with `pool`. */
 apr_status_t jobs_store_create(jobs_store_t **store, const jobs_redis_t *redis, int connections,
                                apr_interval_time_t budget, apr_pool_t *pool);
 

@@ -83,6 +83,12 @@ PLACES = f"""
     GssapiAllowedMech ntlmssp
     AMTUnlockMech ntlm
 </Location>
+<Location /ntlm>{GSSAPI}
+    GssapiPublishMech On
+    GssapiAllowedMech ntlmssp
+    AMTUnlockMech krb5 ntlm
+    AMTUnlockScope floor-1 "%{{REMOTE_USER}} == 'fleet\\\\\\\\bob'"
+</Location>
 """
 
 

@@ -33,8 +33,9 @@ def shipped(name, **replaced):
 class SecondHttpd:
     """apache2 with these modules and this text, in a folder of the stack's run folder; the stack's keytab and CA."""
 
-    def __init__(self, stack, name, modules, text):
+    def __init__(self, stack, name, modules, text, port=None):
         self.stack = stack
+        self.port = port  # where the text makes it listen, if its user wants to know
         self.name = name
         self.root = stack.places.run / name
         self.modules = modules

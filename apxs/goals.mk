@@ -31,6 +31,12 @@ mutate: ## MUTANTS (10000) mutated envelopes through a live httpd with AddressSa
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan all build/asan/amtsim
 	@AMTU_BUILD=build/asan tests/httpd/mutated/campaign.py --count $(MUTANTS)
 
+.PHONY: interop
+interop: ## other people's WS-Man clients against a whole stack; ends with "N passed, N failed"
+	@apxs/packages.sh interop
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim
+	@AMTU_BUILD=build/check tests/interop/run
+
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZ_SECONDS (60); ends with "N passed, N failed"

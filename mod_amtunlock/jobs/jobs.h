@@ -179,6 +179,9 @@ apr_status_t jobs_connection_create(jobs_connection_t **connection, const jobs_r
                                     apr_interval_time_t timeout, apr_pool_t *pool);
 /* Loads jobs.lua into Redis where it is absent or older. JOBS_OUTDATED where Redis' is newer. */
 jobs_result_t jobs_library_load(jobs_connection_t *connection);
+/* Connects, where there is no connection now: run_id is then that of the Redis which the next call reaches.
+ */
+jobs_result_t jobs_connect(jobs_connection_t *connection, apr_pool_t *pool);
 /* run_id of the Redis that this connection reached last; "" before. It changes when Redis was restarted. */
 const char *jobs_connection_run_id(const jobs_connection_t *connection);
 
@@ -224,18 +227,28 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
                          apr_pool_t *pool);
 
 /* One change of a task's durable state. */
-typedef enum { JOBS_INTEND, JOBS_PROGRESS, JOBS_FINISH, JOBS_RELEASE } jobs_change_e;
+typedef enum {
+    JOBS_INTEND,
+    JOBS_PROGRESS,
+    JOBS_FINISH,
+    JOBS_RELEASE,
+    /* Tells a Redis that was started anew of an intent that it may have forgotten. JOBS_OK: it had, or its
+     * holder is gone; the task is looked at next. JOBS_ALREADY: it knows. JOBS_NOT_FOUND: the job is gone.
+     * JOBS_REFUSED: the task has ended without it. */
+    JOBS_REASSERT
+} jobs_change_e;
 
 typedef struct {
     jobs_change_e change;
     jobs_task_ref_t task;
-    const char *step;                  /* all: where the task is */
-    const char *intent;                /* intend: JSON, what will be set and what stood before */
-    const char *device;                /* intend: UUID of the device really reached, or "" */
-    apr_interval_time_t step_deadline; /* intend: looking must have ended this long after the intent */
-    char state;                        /* progress: 'P' or 'B'; finish: 'U' or 'F' */
-    jobs_reason_e reason;              /* finish of 'F' */
-    jobs_result_t result;              /* out */
+    const char *step;   /* all: where the task is */
+    const char *intent; /* intend, reassert: JSON, what will be set and what stood before */
+    const char *device; /* intend, reassert: UUID of the device really reached, or "" */
+    apr_interval_time_t
+        step_deadline;    /* intend, reassert: looking must have ended this long after the call */
+    char state;           /* progress: 'P' or 'B'; finish: 'U' or 'F' */
+    jobs_reason_e reason; /* finish of 'F' */
+    jobs_result_t result; /* out */
 } jobs_change_t;
 
 /* Sends all changes (jobs_change_t *) in one pipeline and fills each result; each stands for itself. Returns

@@ -108,10 +108,8 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
 /* ---- changes ------------------------------------------------------------------------------------------- */
 
 static const char *const change_verbs[] = {
-    [JOBS_INTEND] = "intend",
-    [JOBS_PROGRESS] = "progress",
-    [JOBS_FINISH] = "finish",
-    [JOBS_RELEASE] = "release",
+    [JOBS_INTEND] = "intend",   [JOBS_PROGRESS] = "progress", [JOBS_FINISH] = "finish",
+    [JOBS_RELEASE] = "release", [JOBS_REASSERT] = "reassert",
 };
 
 static jobs_call_t *change_call(const char *worker, const jobs_change_t *change, apr_pool_t *pool)
@@ -122,8 +120,9 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
     jobs_call_text(call, change->task.sid);
     jobs_call_text(call, change->task.fence);
     jobs_call_text(call, change->step);
-    if (change->change == JOBS_INTEND) {
+    if (change->change == JOBS_INTEND)
         jobs_call_not_after(call);
+    if (change->change == JOBS_INTEND || change->change == JOBS_REASSERT) {
         jobs_call_number(call, change->step_deadline);
         jobs_call_text(call, change->device);
         jobs_call_text(call, change->intent);

@@ -97,8 +97,9 @@ static int is_same_redis(const intake_t *intake)
     return strcmp(jobs_connection_run_id(intake->connection), intake->run_id) == 0;
 }
 
-/* A Redis that came back as another process may have forgotten what it acknowledged. Until every worker's
- * leases there have run out, a claim could begin what another has begun. */
+/* A Redis that came back as another process may have forgotten what it acknowledged. Every worker tells it of
+ * its intents; until all had the time for that, and every lease has run out, a claim could begin what another
+ * has begun. */
 static void note_run_id(intake_t *intake)
 {
     if (is_same_redis(intake))
@@ -206,7 +207,8 @@ static void give_back(intake_t *intake, const apr_array_header_t *tasks, apr_poo
 
 static int may_claim(const intake_t *intake, int room)
 {
-    return room > 0 && !store_is_deaf(intake->options.store) && jobs_boottime() >= intake->hold_until;
+    return room > 0 && !store_is_deaf(intake->options.store) && jobs_boottime() >= intake->hold_until &&
+           store_has_told(intake->options.store, intake->run_id);
 }
 
 /* Nonzero: worth claiming again at once. */
@@ -286,6 +288,7 @@ apr_status_t intake_start(intake_t **intake, const intake_options_t *options, se
     intake_t *made = apr_pcalloc(pool, sizeof(*made));
     made->options = *options;
     made->setup = setup_hold(setup);
+    apr_cpystrn(made->run_id, options->redis_before, sizeof(made->run_id));
     apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
     if (rv == APR_SUCCESS)
         rv = waker_open(&made->waker, pool);

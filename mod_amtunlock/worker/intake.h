@@ -17,6 +17,7 @@ typedef struct {
     int engine_count;
     int slots;
     store_t *store;
+    const char *redis_before; /* run_id of the Redis that this worker's life before knew; "": none */
     void (*on_outdated)(
         void *baton); /* Redis holds a newer jobs.lua: this worker cannot serve; from the thread */
     void *baton;

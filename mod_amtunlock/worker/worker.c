@@ -36,6 +36,8 @@ typedef struct {
     setup_t *first; /* the threads' connections, paths and numbers are its for as long as the process lives */
     setup_t *setup; /* in force; the main thread's */
     audit_t *audit;
+    unfinished_t *unfinished; /* the store thread's, once it runs */
+    char redis_before[64];
     chores_t *chores;
     leases_t *leases;
     store_t *store;
@@ -115,6 +117,15 @@ static void block_signals(sigset_t *signals)
            SIG_IGN); /* a limit on files must show as an audit record that cannot be written, not as death */
 }
 
+/* What this worker's lives before this one left open. */
+static const char *read_unfinished(worker_t *worker, const char *audit_file)
+{
+    worker->unfinished = unfinished_create(worker->pool);
+    const char *error = unfinished_read(worker->unfinished, audit_file, worker->pool);
+    apr_cpystrn(worker->redis_before, unfinished_run_id(worker->unfinished), sizeof(worker->redis_before));
+    return error;
+}
+
 /* What must be before anything else: NULL, or why the worker cannot begin. */
 static const char *prepare(worker_t *worker)
 {
@@ -124,6 +135,8 @@ static const char *prepare(worker_t *worker)
         error = take_lock(worker);
     if (error == NULL)
         error = audit_open(&worker->audit, settings->audit, worker->pool);
+    if (error == NULL)
+        error = read_unfinished(worker, settings->audit);
     if (error != NULL)
         return error;
     if (amt_library_init() != APR_SUCCESS)
@@ -176,6 +189,7 @@ static apr_status_t start_threads(worker_t *worker)
     const store_options_t store = {.redis = &settings->redis,
                                    .worker = worker->id,
                                    .audit = worker->audit,
+                                   .unfinished = worker->unfinished,
                                    .capacity = settings->slots + 16};
     apr_status_t rv = chores_start(&worker->chores, CHORE_THREADS, worker->pool);
     if (rv == APR_SUCCESS)
@@ -194,6 +208,7 @@ static apr_status_t start_threads(worker_t *worker)
                                      .engine_count = worker->engine_count,
                                      .slots = settings->slots,
                                      .store = worker->store,
+                                     .redis_before = worker->redis_before,
                                      .on_outdated = on_outdated,
                                      .baton = worker};
     return intake_start(&worker->intake, &intake, worker->first, worker->pool);

@@ -121,10 +121,16 @@ typedef struct {
     jobs_reason_e reason;
 } jobs_error_t;
 
-/* Resolves, creates, queues; or finds the job of the same MessageID and systems. *repeat (may be NULL) is set
- * when it was one. */
+/* What a submission has to do with those of the same caller before it, by its MessageID. */
+typedef enum {
+    JOBS_KIN_NONE = 0,
+    JOBS_KIN_REPEAT = 1,  /* the same systems, too: the same job */
+    JOBS_KIN_NAMESAKE = 2 /* with other systems, in a job that is still there: a job of its own, but odd */
+} jobs_kin_e;
+
+/* Resolves, creates, queues; or finds the job of the same MessageID and systems. *kin may be NULL. */
 jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller,
-                          const jobs_submission_t *submission, const char **id, int *repeat,
+                          const jobs_submission_t *submission, const char **id, jobs_kin_e *kin,
                           apr_pool_t *pool);
 /* id NULL: the caller's latest. */
 jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const char *id, jobs_job_t **job,

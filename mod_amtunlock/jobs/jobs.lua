@@ -29,7 +29,8 @@ The keys, all in one slot. SID is the FQDN of a system's inventory line; OWNER t
     {amtu}:leases                   ZSET  SID by the end of its lease
     {amtu}:fence                    STRING  the last fence given
     {amtu}:cool:SID                 STRING  no new unlock until it expires
-    {amtu}:message:OWNER:SHA256     STRING  the job of a message id and a set of names
+    {amtu}:message:OWNER:MESSAGE    STRING  the job of a message id and a set of names: two digests, UUID/NAMES
+    {amtu}:message:OWNER:UUID       STRING  the latest job of that message id, whatever its names
     {amtu}:context:ID               HASH  an enumeration in progress; {amtu}:contexts:OWNER, ZSET by expiry
     {amtu}:worker:ID                STRING  heartbeat; {amtu}:workers, ZSET by the last one
     {amtu}:bell                     LIST  wakes workers
@@ -171,6 +172,11 @@ local function ended(state)
     return state == COMPLETED or state == TERMINATED
 end
 
+-- The first half of a request's message, which is all that another request of the same message id has in common.
+local function uuid_of(message)
+    return string.match(message, '^[^/]*')
+end
+
 -- The one place where a job ends, and where its keys get their TTL.
 local function settle(now, id)
     local state, waiting, running, cancelled, retention, owner, message = unpack(call('HMGET', key('job', id),
@@ -184,7 +190,7 @@ local function settle(now, id)
     call('ZREM', key('deadlines'), id)
     owner = owner or ''
     local kept = { key('job', id), key('job', id, 'tasks'), key('job', id, 'names'),
-        key('message', owner, message or '') }
+        key('message', owner, message or ''), key('message', owner, uuid_of(message or '')) }
     if call('HINCRBY', key('caller', owner), 'unfinished', -1) <= 0 then
         call('DEL', key('caller', owner))
         kept[#kept + 1] = key('jobs', owner)

@@ -83,7 +83,7 @@ class Worker:
         if self.options.method in ("image", "mix"):
             disc = self.places.run / "unlock.iso"
             if not disc.exists():
-                image.make(disc, 1)
+                image.make(disc, getattr(self.options, "image_mebibytes", 1))
                 disc.chmod(0o644)
             lines.append(f"image = {disc}")
         return "\n".join(lines)

@@ -38,6 +38,12 @@ faults: ## kill, stop and starve everything at every step boundary and judge wha
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
 	@tests/faults/run $(if $(SHORT),--short)
 
+.PHONY: faults-mutants
+faults-mutants: ## break one promise in a copy of the sources at a time: the campaign must notice each
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
+	@tests/faults/mutate
+
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZ_SECONDS (60); ends with "N passed, N failed"

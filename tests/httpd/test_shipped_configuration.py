@@ -12,7 +12,7 @@ from amtu_stack import kdc, ports, soap
 from amtu_stack.console import Console
 from amtu_stack.httpd import gss_ntlm
 from conftest import assert_fault
-from ntlm import Caller
+from gss import Caller
 from second_httpd import SecondHttpd, shipped
 
 MODULES = ("mpm_event", "authn_core", "authz_core", "authz_host", "authz_user", "auth_gssapi", "socache_shmcb", "ssl",

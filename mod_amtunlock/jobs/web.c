@@ -6,6 +6,8 @@
 
 #include <apr_strings.h>
 
+#include "fault/fault.h"
+
 static const char *owner(const jobs_caller_t *caller, apr_pool_t *pool)
 {
     return jobs_sha256(caller->name, pool);
@@ -106,7 +108,9 @@ jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller,
     const char *fresh = jobs_new_id(pool);
     if (!fresh)
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
+    FAULT_POINT("submit.before");
     jobs_result_t result = jobs_store_ask(store, submit_call(caller, submission, fresh, pool), &reply, pool);
+    FAULT_POINT("submit.answered");
     if (result.outcome != JOBS_OK)
         return result;
     *id = jobs_text_at(reply, 1);

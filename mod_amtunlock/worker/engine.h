@@ -13,6 +13,7 @@
 #include "jobs/jobs.h"
 #include "worker/chores.h"
 #include "worker/lease.h"
+#include "worker/pacer.h"
 #include "worker/setup.h"
 #include "worker/store_thread.h"
 
@@ -23,6 +24,7 @@ typedef struct {
     chores_t *chores;
     leases_t *leases;
     store_t *store;
+    pacer_t *pacer;
     int slots;    /* unlocks at a time, over all engines */
     int connects; /* first connections under way at a time, this engine */
 } engine_options_t;

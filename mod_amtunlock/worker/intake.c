@@ -8,6 +8,7 @@
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
 
+#include "fault/fault.h"
 #include "worker/log.h"
 #include "worker/methods.h"
 #include "worker/waker.h"
@@ -126,6 +127,7 @@ static int make_ready(intake_t *intake, apr_pool_t *pool)
     }
     if (!is_well(intake, &result))
         return 0;
+    FAULT_POINT("library.loaded");
     note_run_id(intake);
     intake->ready = publish(intake, pool);
     return intake->ready;
@@ -211,6 +213,20 @@ static int may_claim(const intake_t *intake, int room)
            store_has_told(intake->options.store, intake->run_id);
 }
 
+/* By the groups of amtunlockd.conf; those without a section take what the default group says. */
+static apr_array_header_t *ramps_of(const intake_t *intake, apr_pool_t *pool)
+{
+    apr_hash_t *groups = setup_settings(intake->setup)->groups;
+    apr_array_header_t *ramps = apr_array_make(pool, 8, sizeof(jobs_ramp_t));
+    for (apr_hash_index_t *i = apr_hash_first(pool, groups); i; i = apr_hash_next(i)) {
+        const inventory_group_t *group = apr_hash_this_val(i);
+        APR_ARRAY_PUSH(ramps, jobs_ramp_t) = (jobs_ramp_t){group->name, group->power_interval};
+        if (strcmp(group->name, "default") == 0)
+            APR_ARRAY_PUSH(ramps, jobs_ramp_t) = (jobs_ramp_t){"*", group->power_interval};
+    }
+    return ramps;
+}
+
 /* Nonzero: worth claiming again at once. */
 static int claim(intake_t *intake, apr_pool_t *pool)
 {
@@ -219,9 +235,9 @@ static int claim(intake_t *intake, apr_pool_t *pool)
     int room = free_slots(intake);
     if (!may_claim(intake, room))
         return 0;
-    jobs_result_t result = jobs_claim(intake->connection, intake->options.worker,
-                                      inventory_digest(setup_inventory(intake->setup)),
-                                      room < CLAIM_MAX ? room : CLAIM_MAX, &tasks, &more, pool);
+    jobs_result_t result = jobs_claim(
+        intake->connection, intake->options.worker, inventory_digest(setup_inventory(intake->setup)),
+        room < CLAIM_MAX ? room : CLAIM_MAX, ramps_of(intake, pool), &tasks, &more, pool);
     note_inventory(intake, &result);
     if (!is_well(intake, &result))
         return 0;

@@ -43,6 +43,7 @@ struct seat_t {
     turn_e turn;
     apr_time_t turn_until; /* a turn that is had ends then by itself */
     struct event alarm;
+    struct event pace; /* its time in the group's ramp */
     probe_t probe;
     struct event soon_event; /* answers a call from the loop that needs to wait for nothing */
     amt_result_t soon;

@@ -39,6 +39,7 @@ typedef struct {
     unfinished_t *unfinished; /* the store thread's, once it runs */
     char redis_before[64];
     chores_t *chores;
+    pacer_t *pacer;
     leases_t *leases;
     store_t *store;
     engine_t **engines;
@@ -172,6 +173,7 @@ static apr_status_t start_engines(worker_t *worker)
     const engine_options_t options = {.chores = worker->chores,
                                       .leases = worker->leases,
                                       .store = worker->store,
+                                      .pacer = worker->pacer,
                                       .slots = settings->slots,
                                       .connects = settings->connects};
     worker->engines = apr_pcalloc(worker->pool, sizeof(engine_t *) * (apr_size_t)settings->threads);
@@ -192,6 +194,8 @@ static apr_status_t start_threads(worker_t *worker)
                                    .unfinished = worker->unfinished,
                                    .capacity = settings->slots + 16};
     apr_status_t rv = chores_start(&worker->chores, CHORE_THREADS, worker->pool);
+    if (rv == APR_SUCCESS)
+        rv = pacer_create(&worker->pacer, worker->pool);
     if (rv == APR_SUCCESS)
         rv = store_start(&worker->store, &store, worker->pool);
     if (rv == APR_SUCCESS)

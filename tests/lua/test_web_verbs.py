@@ -2,7 +2,7 @@
 
 import pytest
 
-from redis_server import SECOND, RedisError
+from redis_server import SCHEMA, SECOND, RedisError
 
 NEW, RUNNING, COMPLETED, TERMINATED = 2, 4, 7, 8
 
@@ -129,13 +129,13 @@ def test_limits_of_a_caller(verbs):
 def test_too_few_arguments_are_an_error_and_change_nothing(redis, tester):
     before = tester("DBSIZE")
     with pytest.raises(RedisError, match="too few arguments"):
-        redis.cli("amtunlock-web", "FCALL", "amtunlock_submit", 0, "1", "j1", "alice")
+        redis.cli("amtunlock-web", "FCALL", "amtunlock_submit", 0, SCHEMA, "j1", "alice")
     assert tester("DBSIZE") == before
 
 
-@pytest.mark.parametrize("schema", ["0", "2", ""])
+@pytest.mark.parametrize("schema", ["0", "1", "3", ""])
 def test_another_schema_is_refused(redis, schema):
-    assert redis.cli("amtunlock-web", "FCALL", "amtunlock_overview", 0, schema) == ["outdated", "1"]
+    assert redis.cli("amtunlock-web", "FCALL", "amtunlock_overview", 0, schema) == ["outdated", SCHEMA]
 
 
 def test_the_bell_is_bounded(verbs, tester):

@@ -101,7 +101,8 @@ static const jobs_task_t *claim(int count)
     apr_array_header_t *tasks = NULL;
     int more = 0;
     assert_int_equal(jobs_submit(web, &caller, &submission, &id, NULL, pool).outcome, JOBS_OK);
-    assert_int_equal(jobs_claim(connection, WORKER, "digest", count, &tasks, &more, pool).outcome, JOBS_OK);
+    assert_int_equal(jobs_claim(connection, WORKER, "digest", count, NULL, &tasks, &more, pool).outcome,
+                     JOBS_OK);
     assert_int_equal(tasks->nelts, count);
     return (const jobs_task_t *)tasks->elts;
 }
@@ -291,7 +292,8 @@ static jobs_task_t claim_look(void)
 {
     apr_array_header_t *tasks = NULL;
     int more = 0;
-    assert_int_equal(jobs_claim(connection, "worker-2", "digest", 8, &tasks, &more, pool).outcome, JOBS_OK);
+    assert_int_equal(jobs_claim(connection, "worker-2", "digest", 8, NULL, &tasks, &more, pool).outcome,
+                     JOBS_OK);
     assert_int_equal(tasks->nelts, 1);
     return APR_ARRAY_IDX(tasks, 0, jobs_task_t);
 }

@@ -9,7 +9,7 @@ import pytest
 from amtu_stack import soap
 from amtu_stack.httpd import gss_ntlm
 from conftest import assert_fault, switch_off
-from ntlm import WAYS, Caller, Ntlm
+from gss import CONTENT, WAYS, Caller, Ntlm, authorization
 
 pytestmark = pytest.mark.skipif(not gss_ntlm(), reason="gss-ntlmssp is not installed")
 
@@ -52,6 +52,23 @@ def test_as_windows_does(caller, password, way):
     assert (answer.status, answer.body) == (200, b"")
     for _ in range(3):
         assert one.post(soap.get(soap.SERVICE)).text("p:Started") == "true"
+
+
+def test_as_dotnet_does(caller, password):
+    """The last step asks whether its body is wanted (Expect: 100-continue) before it sends it."""
+    one, handshake = caller(), Ntlm(f"{DOMAIN}\\{USER}", password, False)
+    assert one.post(b"", authorization(handshake.step(), "NTLM")).status == 401
+    challenge = base64.b64decode(one.challenges[0].partition(" ")[2])
+    body = soap.get(soap.SERVICE).encode()
+    wire = one.connection.sock
+    wire.sendall(b"POST /ntlm HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+                 + f"Content-Type: {CONTENT}\r\nContent-Length: {len(body)}\r\n".encode()
+                 + f"Authorization: {authorization(handshake.step(challenge), 'NTLM')}\r\n\r\n".encode())
+    handshake.close()
+    assert wire.recv(8192) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    wire.sendall(body)
+    assert wire.recv(8192).startswith(b"HTTP/1.1 200 ")
+    assert one.post(soap.IDENTIFY).status == 200, "and the connection goes on"
 
 
 def test_the_main_job(caller, password, stack, names):
@@ -116,7 +133,7 @@ def test_a_wrong_password(caller, password, way):
 def test_a_token_out_of_order(caller, password):
     """A second handshake in the middle of the first fails; nothing of it is left on the next connection."""
     one, handshake = caller(), Ntlm(f"{DOMAIN}\\{USER}", password, False)
-    first = f"NTLM {base64.b64encode(handshake.step()).decode()}"
+    first = authorization(handshake.step(), "NTLM")
     assert one.post(b"", first).status == 401
     assert one.post(b"", first).status == 401
     handshake.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from . import rules
 from .around import Failure, RedisError
 from .history import Unreadable, load
-from .lane import STOP, Broken
+from .records import STOP, Broken
 
 
 @dataclass

@@ -4,7 +4,8 @@ import signal
 from dataclasses import dataclass
 
 from .campaign import Kind
-from .lane import Broken, Lane
+from .lane import Lane
+from .records import Broken
 
 PCS = 3
 RANDOM = "anywhere"

@@ -23,6 +23,7 @@ class Lane(Records, Rig):
                      boot_timeout=options.pop("boot_timeout", 12), **options)
         Records.__init__(self)
         self.name = name
+        self.prefix = ""  # of labels
         self.resting_workers = set()   # those that are meant to be away between rounds
         self.ready = deque()    # PCs that are off and cool
         self.resting = deque()  # (when, PC)
@@ -61,6 +62,9 @@ class Lane(Records, Rig):
         if ready and not wait_until(lambda: self.redis_call("EXISTS", "{amtu}:inventory") == 1, 15):
             raise Failure(f"{worker.name} is not ready:\n{tail(worker.log)}\n{tail(self.places.log(worker.name))}")
         return worker
+
+    def armed(self):
+        return {worker.name: worker.points for worker in self.workers}
 
     def restart(self, worker):
         """Starts it again, once it is dead."""

@@ -9,6 +9,7 @@ from .lane import Lane
 from .records import Broken
 
 LABEL = "two workers, one killed"
+AWAY = 3.0  # seconds: so long that the other has taken over
 
 
 def pair_round(lane, rng, every):
@@ -28,6 +29,8 @@ def pair_round(lane, rng, every):
         order = worker.points.arm("*", "later", 1, rng.randint(0, 200))
         lane.labels[worker.name, order] = LABEL
         lane.watch_until(job, lambda _, w=worker, o=order: w.points.hit(o) is not None, 5)
+        away = time.time() + AWAY
+        lane.watch_until(job, lambda _, until=away: time.time() > until, AWAY + 1)
         lane.restart(worker)
         worker.points.disarm(order)
     job.over = True

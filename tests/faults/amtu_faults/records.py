@@ -15,6 +15,7 @@ from .points import read_hits
 LEASE, GRACE = 1.0, 0.5  # of VARIANT=faults
 LOOK = 90.0              # the longest that somebody may look
 POLL = 0.03
+CONNECTIONS = 12         # to read the simulator's clock by
 WITHIN = float(os.environ.get("AMTU_FAULTS_WITHIN", "45"))  # seconds for a task that has no intent
 
 STOP = threading.Event()  # the campaign is being ended
@@ -25,10 +26,11 @@ class Broken(Exception):
 
 
 class Records:
-    """To be mixed into what has a name, a folder, a fleet, a redis and workers, and says give_back(systems)."""
+    """To be mixed into what has a name, a folder, a fleet, a redis and workers, says give_back(systems), and names
+    its fault points: armed() -> {who: Points}."""
 
     def __init__(self):
-        self.within = WITHIN
+        self.lease, self.grace, self.within = LEASE, GRACE, WITHIN
         self.zero = 0.0                # wall clock of the simulator's t=0
         self.label = ""                # what the jobs submitted now are for
         self.labels = {}               # (worker, order) -> what a strike of it counts as, where that is not its point
@@ -68,19 +70,16 @@ class Records:
         return None
 
     def read_clock(self, system):
-        """Wall clock of the simulator's t=0: by the narrowest of a few connections, whose time it writes down. What
-        this PC sees is not counted."""
+        """Wall clock of the simulator's t=0. It writes a connection down when it takes it, sooner or later after it was
+        made: the soonest says best. What this PC sees is not counted."""
         address = {row["fqdn"]: row["address"] for row in self.fleet.systems()}[system]
-        best = None
-        for number in range(1, 8):
+        for _ in range(CONNECTIONS):
+            known = len(self.connections(system))
             before = time.time()
             with socket.create_connection((address, 16993), 5):
-                after = time.time()
-            if not wait_until(lambda n=number: len(self.connections(system)) >= n, 5):
-                raise Broken("the simulator does not write down a connection")
-            if best is None or after - before < best:
-                best = after - before
-                self.zero = (before + after) / 2 - self.connections(system)[-1]["t"]
+                if not wait_until(lambda n=known: len(self.connections(system)) > n, 5, 0.005):
+                    raise Broken("the simulator does not write down a connection")
+            self.zero = max(self.zero, before - self.connections(system)[known]["t"])
 
     def connections(self, system):
         return [one for one in self.fleet.events() if one["system"] == system and one["event"] == "connection"]
@@ -134,10 +133,11 @@ class Records:
 
     def write_history(self):
         """Everything that rules.py judges by, into self.folder/history."""
+        self.read_clock(self.clock_pc)
         folder = self.folder / "history"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        frame = {"lease": LEASE, "grace": GRACE, "zero": self.zero, "within": self.within, "probed": True}
+        frame = {"lease": self.lease, "grace": self.grace, "zero": self.zero, "within": self.within, "probed": True}
         (folder / "history.json").write_text(json.dumps(frame))
         (folder / "redis.json").write_text(json.dumps({"jobs": self._jobs_in_redis()}))
         for name, lines in (("acknowledged", self.acknowledged), ("states", self.states),
@@ -147,10 +147,12 @@ class Records:
         shutil.copy(self.fleet.log, folder / "amtsim.jsonl")
         for worker in self.workers:
             for source, name in ((worker.folder / "audit.jsonl", f"audit-{worker.name}.jsonl"),
-                                 (worker.log, f"worker-{worker.name}.log"),
-                                 (worker.points.folder / "hits", f"hits-{worker.name}")):
+                                 (worker.log, f"worker-{worker.name}.log")):
                 if source.exists():
                     shutil.copy(source, folder / name)
+        for who, points in self.armed().items():
+            if (points.folder / "hits").exists():
+                shutil.copy(points.folder / "hits", folder / f"hits-{who}")
         return folder
 
     def _jobs_in_redis(self):
@@ -165,9 +167,8 @@ class Records:
         """How often fault points struck, by point; random ones under the name of their label. From the points' own
         files, as they were kept with the history."""
         found = Counter(self.counted)
-        for worker in self.workers:
-            kept = self.folder / "history" / f"hits-{worker.name}"
-            for hit in read_hits(kept):
+        for who in self.armed():
+            for hit in read_hits(self.folder / "history" / f"hits-{who}"):
                 if hit.action in actions:
-                    found[self.labels.get((worker.name, hit.id), hit.point)] += 1
+                    found[self.labels.get((who, hit.id), hit.point)] += 1
         return found

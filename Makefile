@@ -109,7 +109,7 @@ $(B)/amtsim: $(amtsim_objects)
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(unit_common) $(B)/libamtunlock.a
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(LINK) -o $@ $< $(unit_common) $(B)/libamtunlock.a -lcmocka $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+	$(Q)$(LINK) -o $@ $< $(unit_common) $(B)/libamtunlock.a -lcmocka $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 
 # Drives the AMT client by itself, against the simulated fleet.
 $(B)/amt_client: $(B)/obj/tests/unlock/amt_client.o $(B)/libamtunlock.a

@@ -38,6 +38,12 @@ faults: ## kill, stop and starve everything at every step boundary and judge wha
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
 	@tests/faults/run $(if $(SHORT),--short)
 
+.PHONY: interop
+interop: ## other people's WS-Man clients against a whole stack; ends with "N passed, N failed"
+	@apxs/packages.sh interop
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim
+	@AMTU_BUILD=build/check tests/interop/run
+
 .PHONY: faults-mutants
 faults-mutants: ## break one promise in a copy of the sources at a time: the campaign must notice each
 	@apxs/packages.sh test

@@ -141,8 +141,8 @@ void amt_read_consent(amt_device_t *device, amt_consent_t *consent, amt_done_fn 
  * that much room. */
 typedef int (*amt_gate_fn)(void *baton);
 
-/* ChangeBootOrder without source, then Put AMT_BootSettingData with every override off. Needs
- * amt_read_boot(). */
+/* ChangeBootOrder without source, Put AMT_BootSettingData with every override off, then SetBootConfigRole for
+ * no next start. Needs amt_read_boot(). */
 void amt_clear_boot(amt_device_t *device, amt_gate_fn gate, void *gate_baton, amt_done_fn done, void *baton);
 
 /* What the next start does, added up. */

@@ -218,14 +218,16 @@ static amt_status_e put_done(amt_call_t *call, const wsman_element_t *payload)
 static const wsman_selector_t first_configuration = {.name = "InstanceID",
                                                      .value = "Intel(r) AMT: Boot Configuration 0"};
 
-/* 1: for the next start only */
+/* The next start uses the settings, and only that one; or it does not. */
+#define ROLE_NEXT_SINGLE_USE "1"
+#define ROLE_NOT_NEXT "32768"
+
 static void write_role(const amt_call_t *call, wsman_writer_t *writer)
 {
-    (void)call;
     wsman_start(writer, WSMAN_NS_CLASS, "BootConfigSetting");
     wsman_write_epr(writer, BOOT_CONFIG_SETTING, &first_configuration);
     wsman_end(writer);
-    wsman_property(writer, "Role", "1");
+    wsman_property(writer, "Role", call->start ? ROLE_NEXT_SINGLE_USE : ROLE_NOT_NEXT);
 }
 
 static const amt_code_t order_codes[] = {
@@ -240,19 +242,8 @@ static const amt_code_t order_codes[] = {
 };
 
 /* The source goes first: some members cannot be written while one is chosen. No Source in the input clears
- * it. */
-static const amt_step_t clear_steps[] = {
-    {.uri = BOOT_CONFIG_SETTING,
-     .verb = AMT_VERB_METHOD,
-     .method = "ChangeBootOrder",
-     .once = 1,
-     .codes = order_codes},
-    {.uri = BOOT_SETTING_DATA, .verb = AMT_VERB_PUT, .once = 1, .write = write_boot, .read = put_done},
-    {.uri = NULL},
-};
-
-/* The source stays empty: with one chosen, firmware boots from neither of ours. */
-static const amt_step_t set_steps[] = {
+ * it, and it stays empty: with one chosen, firmware boots from neither of ours. */
+static const amt_step_t change_steps[] = {
     {.uri = BOOT_CONFIG_SETTING,
      .verb = AMT_VERB_METHOD,
      .method = "ChangeBootOrder",
@@ -279,10 +270,10 @@ static const char *missing_member(const amt_instance_t *boot, int start)
     return NULL;
 }
 
-static void change_boot(amt_device_t *device, const amt_step_t *steps, int start, amt_gate_fn gate,
-                        void *gate_baton, amt_done_fn done, void *baton)
+void amt_set_boot(amt_device_t *device, int start, amt_gate_fn gate, void *gate_baton, amt_done_fn done,
+                  void *baton)
 {
-    amt_call_t *call = amt_call_create(device, steps, NULL, done, baton);
+    amt_call_t *call = amt_call_create(device, change_steps, NULL, done, baton);
     const char *missing;
 
     if (!call) {
@@ -308,11 +299,5 @@ static void change_boot(amt_device_t *device, const amt_step_t *steps, int start
 
 void amt_clear_boot(amt_device_t *device, amt_gate_fn gate, void *gate_baton, amt_done_fn done, void *baton)
 {
-    change_boot(device, clear_steps, 0, gate, gate_baton, done, baton);
-}
-
-void amt_set_boot(amt_device_t *device, int start, amt_gate_fn gate, void *gate_baton, amt_done_fn done,
-                  void *baton)
-{
-    change_boot(device, set_steps, start, gate, gate_baton, done, baton);
+    amt_set_boot(device, 0, gate, gate_baton, done, baton);
 }

@@ -94,6 +94,8 @@ CURLcode amt_device_set_options(amt_device_t *device)
     AMT_SET(rc, easy, CURLOPT_SHARE, device->share);
     AMT_SET(rc, easy, CURLOPT_ERRORBUFFER, device->error);
     AMT_SET(rc, easy, CURLOPT_BUFFERSIZE, 4096L);
+    /* the least that it takes: of 64 KiB by default, and thousands of requests may leave at once */
+    AMT_SET(rc, easy, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
     /* The address is numeric, there is nothing to remember; and libcurl walks its memory at each end. */
     AMT_SET(rc, easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     AMT_SET(rc, easy, CURLOPT_CONNECTTIMEOUT_MS, to_milliseconds(device->target.connect_timeout));

@@ -212,7 +212,7 @@ static unlock_step_e branch_running(unlock_t *unlock)
 /* No boot: no boot options, no prompt. */
 static unlock_step_e plan_resume(unlock_t *unlock)
 {
-    unlock->after_intent = UNLOCK_POWER_ON;
+    unlock->after_intent = unlock_power(unlock);
     unlock->evidence = UNLOCK_PROBE;
     return unlock_intend(unlock);
 }
@@ -221,7 +221,7 @@ static unlock_step_e plan_resume(unlock_t *unlock)
 unlock_step_e unlock_plan_plain(unlock_t *unlock)
 {
     unlock->plan.clears_boot = unlock->boot.overridden;
-    return unlock->boot.overridden ? UNLOCK_CLEAR_BOOT : UNLOCK_POWER_ON;
+    return unlock->boot.overridden ? UNLOCK_CLEAR_BOOT : unlock_power(unlock);
 }
 
 static unlock_step_e plan_boot(unlock_t *unlock)
@@ -294,6 +294,21 @@ static void send_clear_boot(unlock_t *unlock)
 }
 
 static unlock_step_e accept_clear_boot(unlock_t *unlock)
+{
+    return unlock_power(unlock);
+}
+
+unlock_step_e unlock_power(const unlock_t *unlock)
+{
+    return unlock->system->group->power_interval > 0 ? UNLOCK_PACE : UNLOCK_POWER_ON;
+}
+
+static void send_pace(unlock_t *unlock)
+{
+    unlock->ports->pace(unlock);
+}
+
+static unlock_step_e accept_pace(unlock_t *unlock)
 {
     (void)unlock;
     return UNLOCK_POWER_ON;
@@ -487,6 +502,7 @@ static const step_t rows[] = {
                            .accept = accept_clear_boot,
                            .limit = SECONDS(40),
                            .writes = 1},
+    [UNLOCK_PACE] = {.name = "power-ramp", .send = send_pace, .accept = accept_pace},
     [UNLOCK_POWER_ON] = {.name = "power-on",
                          .send = send_power_on,
                          .accept = accept_power_on,

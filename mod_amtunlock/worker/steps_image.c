@@ -121,6 +121,13 @@ static unlock_step_e accept_seal(unlock_t *unlock)
     return UNLOCK_RESULT;
 }
 
+/* Nothing left for the PC: the image's key or the passphrase is of no use. */
+static unlock_step_e refuse_seal(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    return proof_text(unlock->proof)[0] ? fail_with_proof(unlock, "no passphrase was sent")
+                                        : unlock_fail(unlock, reason, text);
+}
+
 static unlock_step_e hear_result(unlock_t *unlock)
 {
     if (unlock->result != PROOF_NONE)
@@ -199,8 +206,12 @@ static const step_t rows[] = {
                              .send = send_fetch_key,
                              .accept = accept_fetch_key,
                              .limit = SECONDS(60)},
-    ROW(UNLOCK_SEAL) =
-        {.name = "seal", .send = send_seal, .accept = accept_seal, .limit = SECONDS(10), .writes = 1},
+    ROW(UNLOCK_SEAL) = {.name = "seal",
+                        .send = send_seal,
+                        .accept = accept_seal,
+                        .refuse = refuse_seal,
+                        .limit = SECONDS(10),
+                        .writes = 1},
     ROW(UNLOCK_RESULT) =
         {.name = "result", .hear = hear_result, .cut = cut, .expire = expire_result, .limit = RESULT_WAIT},
     ROW(UNLOCK_ACKNOWLEDGE) = {.name = "acknowledge",

@@ -351,6 +351,17 @@ static void note_read(const struct pc *pc, const struct ider_answer *answer)
             json_pack("{s:I, s:I}", "lba", (json_int_t)pc->bios->reading, "bytes", (json_int_t)answer->size));
 }
 
+/* A host takes its time between two commands. */
+static void run_in_time(struct pc *pc)
+{
+    const struct timeval later = {0, (suseconds_t)pc->options->drive_ms * 1000};
+
+    if (pc->options->drive_ms > 0)
+        event_add(&pc->bios->retry, &later);
+    else
+        run_step(pc);
+}
+
 static void on_answer(struct pc *pc, const struct ider_answer *answer)
 {
     const struct step *step = pc->bios->step;
@@ -362,13 +373,28 @@ static void on_answer(struct pc *pc, const struct ider_answer *answer)
         return;
     }
     if (!event_pending(&pc->bios->retry, EV_TIMEOUT, NULL))
-        run_step(pc);
+        run_in_time(pc);
 }
 
-static bool is_stalled(const struct pc *pc)
+static bool is_halfway(const struct pc *pc)
 {
-    return pc_has(pc, FAULT_HALF_IDER) && pc->bios->step->ask == ask_next &&
-           pc->bios->next >= pc->bios->blocks / 2;
+    return pc->bios->step->ask == ask_next && pc->bios->next >= pc->bios->blocks / 2;
+}
+
+/* What goes wrong in the middle of the image; false: nothing does. */
+static bool fails_halfway(struct pc *pc)
+{
+    if (!is_halfway(pc))
+        return false;
+    if (pc_has(pc, FAULT_BABBLE_DRIVE)) {
+        ider_babble(pc);
+        return true;
+    }
+    if (pc_has(pc, FAULT_READ_ERROR)) {
+        give_up(pc);
+        return true;
+    }
+    return pc_has(pc, FAULT_HALF_IDER); /* for ever, or until somebody resets the PC */
 }
 
 /* Firmware does not pass over a drive that is only slow. */
@@ -397,8 +423,8 @@ static void run_step(struct pc *pc)
         bios_stop(pc);
         return;
     }
-    if (is_stalled(pc))
-        return; /* for ever, or until somebody resets the PC */
+    if (fails_halfway(pc))
+        return;
     bios->step->ask(bios, &command);
     bios->reading = command.cdb[0] == READ_10 ? (int64_t)big32(command.cdb + 2) : -1;
     if (!ider_run(pc, &command, on_answer))

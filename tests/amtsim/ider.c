@@ -426,6 +426,14 @@ bool ider_run(struct pc *pc, const struct ider_command *command, ider_done *done
     return true;
 }
 
+void ider_babble(struct pc *pc)
+{
+    struct session *session = open_for(pc);
+
+    if (session)
+        session_babble(session);
+}
+
 void ider_forget(struct pc *pc)
 {
     struct session *session = open_for(pc);

@@ -41,6 +41,9 @@ void ider_host_reset(struct pc *pc);
 /* Sends a command to a drive, one at a time. False: nobody to send it to; `done` is not called then. */
 bool ider_run(struct pc *pc, const struct ider_command *command, ider_done *done);
 
+/* The session sends bytes that are no message. */
+void ider_babble(struct pc *pc);
+
 /* Forgets a command that is under way: its answer will be thrown away. */
 void ider_forget(struct pc *pc);
 

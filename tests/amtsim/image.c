@@ -407,7 +407,7 @@ static void take_byte(struct pc *pc, char c)
         break;
     case FRAME_WHOLE:
         frame_split(&image->reader, &frame);
-        if (!take_frame(pc, &frame))
+        if (!take_frame(pc, &frame) && image->doing == GREETING)
             end(pc);
         break;
     }

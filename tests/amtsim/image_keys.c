@@ -185,7 +185,7 @@ static bool take_passphrase(const uint8_t *plain, size_t size, uint8_t *passphra
 {
     size_t n = (size_t)plain[0] << 8 | plain[1];
 
-    if (n == 0 || n > PASSPHRASE_MAX || n + 2 > size || size - n - 2 > PLAIN_STEP ||
+    if (n == 0 || n > PASSPHRASE_MAX || n + 2 > size || size - n - 2 >= PLAIN_STEP ||
         memchr(plain + 2, 0, n) != NULL)
         return false;
     for (size_t i = n + 2; i < size; i++) {

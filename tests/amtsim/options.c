@@ -32,6 +32,7 @@ static const char usage[] =
     "  --answer-ms N          what a device needs for an answer (5)\n"
     "  --lockout-seconds N    after 5 bad passwords (60)\n"
     "  --probe-port N         (22022)\n"
+    "  --drive-ms N           a firmware's pause between two commands to a redirected drive, 0 to 999 (0)\n"
     "  --haste N              the unlock image waits only 1/N of its times (1)\n"
     "  --seed N               (1)\n";
 
@@ -228,6 +229,8 @@ static bool set_number(struct options *o, const char *name, const char *value)
         return small_number(value, 0, 60000, &o->answer_ms) || complain(name, value, "0 to 60000");
     if (!strcmp(name, "lockout-seconds"))
         return small_number(value, 0, 3600, &o->lockout_seconds) || complain(name, value, "0 to 3600");
+    if (!strcmp(name, "drive-ms"))
+        return small_number(value, 0, 999, &o->drive_ms) || complain(name, value, "0 to 999");
     if (!strcmp(name, "haste"))
         return small_number(value, 1, 1000, &o->haste) || complain(name, value, "1 to 1000");
     return number(value, 0, UINT32_MAX, &o->seed) || complain(name, value, "a number below 2^32");
@@ -251,6 +254,7 @@ static const struct option table[] = {
     {"probe-port", required_argument, NULL, NUMBER},
     {"answer-ms", required_argument, NULL, NUMBER},
     {"lockout-seconds", required_argument, NULL, NUMBER},
+    {"drive-ms", required_argument, NULL, NUMBER},
     {"haste", required_argument, NULL, NUMBER},
     {"domain", required_argument, NULL, STRING},
     {"dir", required_argument, NULL, STRING},

@@ -209,6 +209,8 @@ static void unlock_disk(struct pc *pc)
 
 static void os_up(struct pc *pc)
 {
+    if (pc_has(pc, FAULT_NO_SYSTEM))
+        return; /* it starts, for ever */
     pc->stage = STAGE_UP;
     if (hook.os_up)
         hook.os_up(pc);

@@ -74,6 +74,8 @@ void prompt_boot(struct pc *pc)
 {
     reset(pc);
     sol_tell_power(pc);
+    if (pc_has(pc, FAULT_BABBLE_CONSOLE))
+        sol_babble(pc);
     if (!pc->booted.use_sol)
         return; /* only then does the BIOS show itself on the serial port */
     print(pc, "\x1b[2J\x1b[1;1H\x1b[0;37;40mSimulated BIOS 1.0\r\nSerial redirection by Intel(R) AMT\r\n");

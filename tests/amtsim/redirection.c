@@ -50,6 +50,13 @@ void session_send(struct session *session, const void *data, size_t size)
     bufferevent_write(session->stream, data, size);
 }
 
+void session_babble(struct session *session)
+{
+    static const char text[] = "What is this? It belongs to no message.";
+
+    session_send(session, text, sizeof(text) - 1);
+}
+
 static struct session **place_of(struct session *session)
 {
     return session->kind == &sol_kind ? &session->pc->sol : &session->pc->ider;
@@ -72,7 +79,7 @@ void session_opened(struct session *session, unsigned silence_ms, unsigned beat_
     arm_ms(&session->beat, beat_ms);
     log_event(session->pc->fqdn, session->kind->opens, NULL);
     if (pc_has(session->pc, FAULT_BABBLE))
-        session_send(session, "What is this? It belongs to no message.", 39);
+        session_babble(session);
 }
 
 void session_end(struct session *session, const char *reason)
@@ -125,6 +132,8 @@ static uint8_t judge_start(const struct pc *pc, const struct session_kind *kind)
     if (kind == &ider_kind && !pc_consented(pc))
         return START_UNSUPPORTED;
     if (pc_has(pc, FAULT_SESSION_BUSY) || (kind == &sol_kind ? pc->sol : pc->ider))
+        return START_BUSY;
+    if (pc_has(pc, FAULT_DRIVE_BUSY) && kind == &ider_kind)
         return START_BUSY;
     return STARTED;
 }

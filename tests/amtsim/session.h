@@ -46,6 +46,9 @@ extern const struct session_kind sol_kind, ider_kind;
 
 void session_send(struct session *session, const void *data, size_t size);
 
+/* Sends bytes that are no message. */
+void session_babble(struct session *session);
+
 /* The client opened the session with these limits: writes the event, starts the clocks. */
 void session_opened(struct session *session, unsigned silence_ms, unsigned beat_ms);
 

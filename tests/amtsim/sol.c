@@ -180,6 +180,14 @@ void sol_write(struct pc *pc, const void *data, size_t size)
     }
 }
 
+void sol_babble(struct pc *pc)
+{
+    struct session *session = open_for(pc);
+
+    if (session)
+        session_babble(session);
+}
+
 void sol_make_noise(struct pc *pc)
 {
     uint8_t noise[NOISE];

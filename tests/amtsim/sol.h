@@ -10,6 +10,9 @@ void sol_write(struct pc *pc, const void *data, size_t size);
 /* Bytes of all kinds, as a line has them that is not set right or that others use too. */
 void sol_make_noise(struct pc *pc);
 
+/* The session sends bytes that are no message. */
+void sol_babble(struct pc *pc);
+
 /* The host's power changed: the console is told. */
 void sol_tell_power(struct pc *pc);
 

@@ -16,6 +16,9 @@
 #define ORDER(value)                                                                                         \
     ANSWER(CIM "CIM_BootConfigSetting",                                                                      \
            "<g:ChangeBootOrder_OUTPUT><g:ReturnValue>" value "</g:ReturnValue></g:ChangeBootOrder_OUTPUT>")
+#define ROLE(value)                                                                                          \
+    ANSWER(CIM "CIM_BootService", "<g:SetBootConfigRole_OUTPUT><g:ReturnValue>" value                        \
+                                  "</g:ReturnValue></g:SetBootConfigRole_OUTPUT>")
 #define INSTANCE "<g:InstanceID>Intel(r) AMT:BootSettingData 0</g:InstanceID>"
 
 /* Recent firmware, with another console's storage redirection set for the next start, and an erase that
@@ -127,7 +130,8 @@ static void test_plain_boot_is_put_back(void **state)
     static const peer_row_t rows[] = {{.act = PEER_CHALLENGE},
                                       {.act = PEER_ANSWER, .body = recent},
                                       {.act = PEER_ANSWER, .body = ORDER("0")},
-                                      {.act = PEER_ANSWER, .body = SETTINGS(INSTANCE)}};
+                                      {.act = PEER_ANSWER, .body = SETTINGS(INSTANCE)},
+                                      {.act = PEER_ANSWER, .body = ROLE("0")}};
     static const struct {
         const char *name;
         const char *value; /* NULL: must not be there */
@@ -176,11 +180,13 @@ static void test_plain_boot_is_put_back(void **state)
     assert_string_equal(rig.text, "");
     assert_int_equal(rig.status, AMT_OK);
     assert_int_equal(rig.acted, 1);
-    assert_int_equal(rig.gate_asked, 2);
-    assert_int_equal(peer_requests(rig.peer, &requests), 4);
+    assert_int_equal(rig.gate_asked, 3);
+    assert_int_equal(peer_requests(rig.peer, &requests), 5);
     assert_non_null(strstr(requests[2].body, "ChangeBootOrder_INPUT"));
     assert_null(strstr(requests[2].body, "Source"));
     assert_non_null(strstr(requests[3].body, ">http://schemas.xmlsoap.org/ws/2004/09/transfer/Put<"));
+    assert_non_null(strstr(requests[4].body, "SetBootConfigRole_INPUT"));
+    assert_non_null(strstr(requests[4].body, "Role>32768<"));
     for (size_t i = 0; i < COUNT(wanted); i++) {
         const char *place = strstr(requests[3].body, wanted[i].name);
 
@@ -202,7 +208,8 @@ static void test_settings_serve_once(void **state)
     static const peer_row_t rows[] = {{.act = PEER_CHALLENGE},
                                       {.act = PEER_ANSWER, .body = old},
                                       {.act = PEER_ANSWER, .body = ORDER("0")},
-                                      {.act = PEER_ANSWER, .body = ANSWER(BOOT, "")}};
+                                      {.act = PEER_ANSWER, .body = ANSWER(BOOT, "")},
+                                      {.act = PEER_ANSWER, .body = ROLE("0")}};
     amt_boot_t boot;
     rig_t rig;
 
@@ -214,7 +221,7 @@ static void test_settings_serve_once(void **state)
     clear_boot(&rig);
     assert_int_equal(rig.status, AMT_REFUSED);
     assert_int_equal(rig.acted, 0);
-    assert_int_equal(peer_requests(rig.peer, NULL), 4);
+    assert_int_equal(peer_requests(rig.peer, NULL), 5);
     rig_down(&rig);
 }
 

@@ -119,6 +119,21 @@ static void test_a_broken_hello_never_was(void **state)
     assert_int_equal(hear(fixture, hello), PROOF_HELLO); /* a '$' begins anew, whatever came before */
 }
 
+/* However far it came, the '$' of the next one cuts it, and nothing of that one is lost. */
+static void test_a_false_beginning_hides_nothing(void **state)
+{
+    proof_fixture_t *fixture = *state;
+
+    for (size_t at = 1; at < strlen(peer_hello(&fixture->peer)); at++) {
+        const char *hello;
+
+        begin(fixture);
+        hello = peer_hello(&fixture->peer);
+        hello = apr_pstrcat(fixture->pool, apr_pstrmemdup(fixture->pool, hello, at), hello, NULL);
+        assert_int_equal(hear(fixture, hello), PROOF_HELLO);
+    }
+}
+
 static void test_a_frame_without_end_is_noise(void **state)
 {
     proof_fixture_t *fixture = *state;
@@ -398,6 +413,8 @@ int main(void)
                                         proof_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_byte_by_byte, proof_fixture_setup, proof_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_a_broken_hello_never_was, proof_fixture_setup,
+                                        proof_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_a_false_beginning_hides_nothing, proof_fixture_setup,
                                         proof_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_a_frame_without_end_is_noise, proof_fixture_setup,
                                         proof_fixture_teardown),

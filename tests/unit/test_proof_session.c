@@ -235,6 +235,22 @@ static void test_hello_is_said_again(void **state)
     assert_int_equal(hear(fixture, hello), PROOF_NONE); /* they crossed on the line */
 }
 
+/* The seal left when the image had just given up waiting for it, and said so. */
+static void test_a_refusal_and_the_seal_cross(void **state)
+{
+    proof_fixture_t *fixture = *state;
+    const char *refusal = peer_refusal(&fixture->peer, "no-seal");
+
+    assert_int_equal(hear(fixture, peer_hello(&fixture->peer)), PROOF_HELLO);
+    seal_it(fixture);
+    assert_int_equal(hear(fixture, peer_hello(&fixture->peer)), PROOF_NONE);
+    assert_int_equal(hear(fixture, refusal), PROOF_RESULT_FAILED);
+    assert_string_equal(proof_text(fixture->session), "the image got no passphrase in time");
+    assert_true(peer_is_acknowledged(&fixture->peer, proof_acknowledge(fixture->session)));
+    assert_int_equal(hear(fixture, refusal), PROOF_AGAIN); /* it crossed the acknowledgement */
+    assert_int_equal(hear(fixture, peer_hello(&fixture->peer)), PROOF_NONE);
+}
+
 static void test_the_newest_hello_before_the_seal_counts(void **state)
 {
     proof_fixture_t *fixture = *state;
@@ -303,6 +319,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_second_seal_is_refused, proof_fixture_setup,
                                         proof_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_hello_is_said_again, proof_fixture_setup,
+                                        proof_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_a_refusal_and_the_seal_cross, proof_fixture_setup,
                                         proof_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_the_newest_hello_before_the_seal_counts, proof_fixture_setup,
                                         proof_fixture_teardown),

@@ -9,6 +9,8 @@ from rig import wait_until
 SERVICE = amtsim.AMT + "AMT_RedirectionService"
 BOTH = {"enabled_state": 32771, "listener": True}
 OFF = {"enabled_state": 32768, "listener": True}
+NO_OPTIONS = {"use_sol": False, "use_ider": False, "source": None, "role": 32768}
+ON = 2
 
 
 def names(rig, system, *wanted):
@@ -51,13 +53,14 @@ def _sessions_closed(rig, system):
 
 
 def check_taken_back(rig, system, service=None):
-    """No session, no boot options, the redirection service as it was, and the PC never power-cycled."""
+    """No session, no boot options, the redirection service as it was, and the PC asked to go on at most once, never to go
+    off, cycle or reset."""
     assert wait_until(lambda: _sessions_closed(rig, system), 5), names(rig, system, "sol-open", "sol-close",
                                                                       "ider-open", "ider-close")
     state = state_of(rig, system)
-    assert state["boot"]["use_sol"] is False and state["boot"]["use_ider"] is False, state
+    assert state["boot"] == NO_OPTIONS, state
     assert state["redirection"] == (service or BOTH), state
-    assert len(rig.events(system, "power")) <= 1 and not rig.events(system, "off")
+    assert [one["request"] for one in rig.events(system, "power")] in ([], [ON]) and not rig.events(system, "off")
 
 
 class Broken:

@@ -35,6 +35,7 @@ class Options:
     seed: int | None = None
     body: str = ""
     threads: int = 2
+    slots: int = 0  # 0: more than enough
     boot_timeout: int = 20
     group: tuple = ()  # more lines for [group default] of amtunlockd.conf
     amtsim: tuple = ()  # more options of amtsim

@@ -37,7 +37,7 @@ def test_a_pc_is_switched_on(fleet, pc):
     assert identity["major"] == int(identity["version"].split(".")[0]) >= 6
     assert (power["state"], power["on_available"]) == (8, 1)
     assert (boot["overridden"], boot["summary"]) == (0, "")
-    assert (clear["acted"], clear["gate_asked"]) == (1, 2)
+    assert (clear["acted"], clear["gate_asked"]) == (1, 3)
     assert (request["acted"], request["return_value"], request["gate_asked"]) == (1, 0, 1)
     [event] = fleet.events(pc, "power")
     assert (event["request"], event["from"], event["to"], event["result"]) == (2, 8, 2, 0)

@@ -184,6 +184,65 @@ def test_half_ider_stops_asking_and_says_nothing(sim, pc, user):
         assert not sim.events(pc, "ider-close")
 
 
+class Listening(Ider):
+    """Keeps what the device says that is no message."""
+
+    babbled = b""
+
+    def serve_one(self):
+        head = self.take(8)
+        if head.startswith(b"What"):
+            self.babbled = head
+            return None
+        self.check_sequence(head)
+        if head[0] == RESET:
+            self.take(1)
+            self.send(self.head(0x47))
+        elif head[0] == COMMAND:
+            self.obey(head + self.take(20))
+        return head[0] if head else None
+
+
+def test_babble_in_the_middle_of_the_image(sim, pc, user):
+    sim.fault(pc, "babble-drive")
+    ask_for_ider(user)
+    with Listening(sim, pc, IMAGE) as ider:
+        assert user.power(2) == 0
+        ider.serve(lambda: ider.babbled)
+    read = sum(line["bytes"] for line in sim.events(pc, "ider-read"))
+    assert len(IMAGE) / 3 < read < len(IMAGE) and not sim.events(pc, "image")
+
+
+def test_a_read_that_fails_leads_to_the_disk(sim, pc, user):
+    sim.fault(pc, "read-error")
+    ask_for_ider(user)
+    with Ider(sim, pc, IMAGE) as ider:
+        assert user.power(2) == 0
+        ider.serve(lambda: sim.state(pc)["os"] == "prompt")
+    assert len(IMAGE) / 3 < sum(line["bytes"] for line in sim.events(pc, "ider-read")) < len(IMAGE)
+    assert not sim.events(pc, "image") and not violations(sim, pc)
+
+
+def test_a_drive_that_is_busy(sim, pc):
+    sim.fault(pc, "drive-busy")
+    with Session(sim, pc) as session:
+        assert session.start(b"IDER") == 2
+    with Session(sim, pc) as session:
+        assert session.start(b"SOL ") == 0
+
+
+def test_a_firmware_takes_its_time():
+    with amtsim.fleet("--systems", 1, "--method", "image", *amtsim.QUICK, "--drive-ms", 20) as sim:
+        pc, = sim.pcs
+        user = sim.console(pc)
+        ask_for_ider(user)
+        with Ider(sim, pc, IMAGE) as ider:
+            assert user.power(2) == 0
+            ider.serve(lambda: sim.events(pc, "image"))
+        times = [line["t"] for line in sim.events(pc, "ider-read")]
+        assert all(later - earlier >= 0.019 for earlier, later in zip(times, times[1:])) and len(times) > 10
+
+
 def damaged(offset, data):
     image = bytearray(IMAGE)
     image[offset:offset + len(data)] = data

@@ -28,7 +28,7 @@ def fleet(haste, systems, *more):
 @pytest.fixture(scope="module", name="sim")
 def _sim():
     """PCs that say everything ten times as often."""
-    with fleet(10, 60, "--tls", "none") as one:
+    with fleet(10, 80, "--tls", "none") as one:
         one.unused = iter(one.pcs)
         yield one
 
@@ -233,7 +233,8 @@ def test_a_line_that_damages_the_seal(sim):
     lambda proof, _: proof.seal(b"", plain=struct.pack(">H", 513) + b"x" * 513 + bytes(125)),
     lambda proof, right: proof.seal(right + b"\0"),
     lambda proof, right: proof.seal(right, plain=pad(right)[:-1] + b"x"),
-], ids=["key", "empty", "longer than it is", "too long", "NUL", "padding"])
+    lambda proof, _: proof.seal(b"", plain=pad(b"x" * 126) + bytes(128)),
+], ids=["key", "empty", "longer than it is", "too long", "NUL", "padding", "more padding"])
 def test_a_seal_that_holds_no_passphrase(sim, seal):
     with booted(sim) as (pc, line):
         line.hello()
@@ -261,6 +262,30 @@ def test_a_frame_that_ends_the_session(sim, frame):
     assert {what for what, _, _ in proofs(sim, pc)} <= {"hello", "seal", "ended"}, "without another word"
 
 
+def test_nothing_ends_the_session_after_the_seal(sim):
+    """It owes a result: what would have ended it before, and a second seal, are noise while the disk takes its try."""
+    with booted(sim) as (pc, line):
+        line.hello()
+        right = pc["passphrase"].encode()
+        line.say(line.proof.seal(right) + write_frame(2, "seal", bytes(32)) + write_frame(1, "key") +
+                 write_frame(1, "seal", bytes(32)) + line.proof.seal(right)[:200] + b"\r" + line.proof.seal(right))
+        assert line.result() == ["unlocked", "none"]
+        line.say(write_frame(1, "ack", bytes(31)) + line.proof.ack())
+        sim.wait_event(pc, "os-up")
+    assert proofs(sim, pc) == [("hello", None, None), ("seal", None, None), ("result", "unlocked", "none"),
+                               ("ack", None, None)]
+    assert len(sim.events(pc, "passphrase")) == 1
+
+
+@pytest.mark.parametrize("before", [b"$AMTU,1,hel", b"$AMTU,1,sea\r", b"$AMTU,$AMTU,1,", b"$AMTU,1,ack,00*0"],
+                         ids=["cut by a frame", "a seal that was none yet", "twice", "in its check"])
+def test_a_false_beginning_hides_nothing(sim, before):
+    with booted(sim) as (pc, line):
+        line.hello()
+        line.say(before + line.proof.seal(pc["passphrase"].encode()))
+        assert line.result() == ["unlocked", "none"]
+
+
 # ---- waiting ------------------------------------------------------------------------------------------------------
 
 def test_no_seal(impatient):
@@ -268,6 +293,26 @@ def test_no_seal(impatient):
         assert line.refusal() == "no-seal"
         restarted_locked(impatient, pc)
     assert proofs(impatient, pc) == [("hello", None, None), ("refusal", None, "no-seal")], "nobody acknowledged it"
+
+
+def test_a_seal_that_stops(impatient):
+    """What is not followed by anything was not cut; it is no seal either."""
+    with booted(impatient) as (pc, line):
+        line.hello()
+        line.say(line.proof.seal(pc["passphrase"].encode())[:200])
+        assert line.refusal() == "no-seal"
+        restarted_locked(impatient, pc)
+
+
+def test_a_seal_that_comes_too_late(impatient):
+    """It crosses the image's refusal on the line: noise."""
+    with booted(impatient) as (pc, line):
+        line.hello()
+        assert line.refusal() == "no-seal"
+        line.say(line.proof.seal(pc["passphrase"].encode()))
+        restarted_locked(impatient, pc)
+    assert not impatient.events(pc, "passphrase")
+    assert proofs(impatient, pc) == [("hello", None, None), ("refusal", None, "no-seal")]
 
 
 def test_a_disk_that_hangs(impatient):

@@ -50,6 +50,7 @@ def test_the_whole_way(sim, pc, user):
         sol.wait(b"login: ")
         sim.wait_event(pc, "os-up")
         sol.send(0x12, 0, 0, 0)
+        sim.wait_event(pc, "sol-close")
     assert sim.names(pc) == ["sol-open", "power", "boot", "passphrase", "unlocked", "os-up", "sol-close"]
     assert sim.events(pc, "passphrase")[0]["ok"] is True
     assert sim.events(pc, "sol-close")[0]["reason"] == "client"
@@ -113,6 +114,27 @@ def test_babble(sim, pc):
         assert sol.take(39).startswith(b"What is this?")
         sol.read_message()
         assert sol.powered is False, "and the session goes on"
+
+
+def test_babble_when_it_boots(sim, pc, user):
+    sim.fault(pc, "babble-console")
+    with Sol(sim, pc) as sol:
+        assert user.power(2) == 0
+        while sol.powered is not True:
+            sol.read_message()
+        assert sol.take(39).startswith(b"What is this?")
+
+
+def test_a_system_that_never_comes_up(sim, pc, user):
+    sim.fault(pc, "no-system")
+    with Sol(sim, pc) as sol:
+        assert user.power(2) == 0
+        sol.wait(PROMPT)
+        sol.type(passphrase(pc))
+        sol.wait(b"cryptsetup: root: set up successfully")
+        time.sleep(0.3)  # it would be up three times meanwhile
+    assert (sim.state(pc)["disk"], sim.state(pc)["os"]) == ("unlocked", "starting")
+    assert not sim.events(pc, "os-up")
 
 
 def test_session_busy(sim, pc):

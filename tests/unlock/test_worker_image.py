@@ -13,10 +13,14 @@ from rig import Rig, wait_until
 # What each fault of a PC comes to, how many power requests it may have seen, and what was tried on the disk.
 FAULTS = {
     "session-busy": ("busy", 0, []),
+    "drive-busy": ("busy", 0, []),
     "consent": ("consent-required", 0, []),
     "babble": ("amt-fault", 0, []),
+    "babble-console": ("amt-fault", 1, []),
+    "babble-drive": ("amt-fault", 1, []),
     "no-boot-device": ("no-boot-device", 1, []),
     "half-ider": ("image-failed", 1, []),
+    "read-error": ("image-failed", 1, []),
     "damaged-image": ("image-failed", 1, []),
     "no-prompt": ("image-failed", 1, []),
     "no-disk": ("image-failed", 1, []),
@@ -29,6 +33,7 @@ FAULTS = {
     "forged-result": ("image-failed", 1, []),
     "wrong-passphrase": ("wrong-passphrase", 1, [False]),
     "power-ignored": ("amt-fault", 1, []),
+    "no-system": ("timeout", 1, [True]),
     "power-lost": ("unlocked", 1, [True]),
     "noise": ("unlocked", 1, [True]),
     "slow": ("unlocked", 1, [True]),

@@ -20,7 +20,7 @@ class Boundary:
 
     point: str
     nth: int = PCS         # the strike is at one of the first so many passings
-    by: str = "job"        # what leads there: a job, a start of the worker, a new inventory, a look
+    by: str = "job"        # what leads there: a job, a start of the worker, a new inventory, a new Redis, a look
     leaves_off: bool = False  # the intent is durable and the PC untouched
 
 
@@ -51,6 +51,8 @@ BOUNDARIES = (
     Boundary("finish.recorded"),
     Boundary("finish.applied"),
     Boundary("finish.told"),
+    Boundary("reassert.before", 1, "redis"),
+    Boundary("reassert.told", 1, "redis"),
     Boundary("renew.before", 2),
     Boundary("renew.answered", 2),
     Boundary("reap.before", 1),
@@ -83,7 +85,17 @@ def _inventory(lane, worker, systems):
     return job
 
 
-BEGINNINGS = {"job": _job, "start": _start, "inventory": _inventory, "look": _job}
+def _redis(lane, _worker, systems):
+    """Redis dies in the middle of the job and comes back as another process, which must be told."""
+    job = lane.submit(systems)
+    lane.watch_until(job, lambda seen: set("".join(seen.values())) & set("IPB"), 10)
+    lane.redis_process.signal(signal.SIGKILL)
+    lane.await_redis_dead()
+    lane.start_redis()
+    return job
+
+
+BEGINNINGS = {"job": _job, "start": _start, "inventory": _inventory, "redis": _redis, "look": _job}
 
 
 def await_strike(lane, worker, job, order):

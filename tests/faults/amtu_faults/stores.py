@@ -75,6 +75,35 @@ def ill_round(lane, name, rng):
     settle(lane, job)
 
 
+EMPTIED = "Redis comes back empty"
+
+
+def empty_round(lane, rng):
+    """It dies and has forgotten everything. A console that finds its job gone asks anew, for the same PCs."""
+    lane.label = EMPTIED
+    systems = lane.take(PCS)
+    job = lane.submit(systems)
+    states = rng.choice(("QC", "I", "P", "B"))
+    lane.watch_until(job, lambda seen: set("".join(seen.values())) & set(states), 1)
+    lane.redis_process.signal(signal.SIGKILL)
+    lane.await_redis_dead()
+    lane.note("Redis", "emptied", lane.redis_process.pid)
+    lane.start_redis(empty=True)
+    lane.counted[EMPTIED] += 1
+    for lost in lane.jobs:
+        lost.over = True
+    if not lane.watch_until(job, lambda _: lane.redis_call("EXISTS", "{amtu}:inventory") == 1, 20):
+        raise Broken("the inventory does not come back")
+    again = lane.submit(systems)
+    lane.watch_until(again, lambda seen: set("".join(seen.values())) <= set("KUFX"), 20)
+    if not lane.watch_end(again):
+        raise Broken(f"the job did not end: {again.tasks()}")
+
+
+def empty_kind(each, lanes):
+    return Kind("emptied", make_lane, [(EMPTIED, empty_round)] * each, lanes)
+
+
 def kind(each, ill, lanes, points=None):
     rounds = [(label_of(boundary), lambda lane, rng, b=boundary: die_round(lane, b, rng))
               for _ in range(each) for boundary in POINTS if points is None or boundary.point in points]

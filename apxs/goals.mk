@@ -44,6 +44,12 @@ interop: ## other people's WS-Man clients against a whole stack; ends with "N pa
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim
 	@AMTU_BUILD=build/check tests/interop/run
 
+.PHONY: faults-mutants
+faults-mutants: ## break one promise in a copy of the sources at a time: the campaign must notice each
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
+	@tests/faults/mutate
+
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZ_SECONDS (60); ends with "N passed, N failed"

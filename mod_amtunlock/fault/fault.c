@@ -103,7 +103,7 @@ static void do_kill(const order_t *order)
 
 static void do_stop(const order_t *order)
 {
-    kill(getpid(), SIGSTOP);
+    raise(SIGSTOP); /* to this thread: one for the process might be taken by another, and this one run on */
     record(order, "resumed", order->point);
 }
 

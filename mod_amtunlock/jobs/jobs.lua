@@ -357,12 +357,12 @@ end
 
 -- ---- the breaker -----------------------------------------------------------------------------------------------
 
--- A PC that failed so many times in a row by a fault of its own is left alone for a while: it would only cost time,
--- and firmware locks an account that is refused too often. What waits for it meanwhile ends with the reason of its
--- last failure, at step left-alone. The one task that is let through after that decides how it goes on.
+-- A PC that failed so many times in a row by one and the same fault of its own is left alone for a while: it would
+-- only cost time, and firmware locks an account that is refused too often. What waits for it meanwhile ends with the
+-- reason of its last failure, at step left-alone. The one task that is let through after that decides how it goes on.
 local FAULTS_OF_ITS_OWN = { ['unreachable'] = 3, ['tls-untrusted'] = 3, ['auth-failed'] = 2, ['amt-fault'] = 3,
     ['timeout'] = 3 }
-local LEFT_ALONE = 300 * 1000000
+local LEFT_ALONE = 60 * 1000000
 local FAILURES_KEPT_S = 1800
 local STEP_LEFT_ALONE = 'left-alone' -- JOBS_STEP_LEFT_ALONE of reason.h
 
@@ -373,6 +373,9 @@ local function note_end(now, sid, state, reason)
     end
     local most = state == 'F' and FAULTS_OF_ITS_OWN[reason]
     if most then
+        if call('HGET', breaker, 'reason') ~= reason then
+            call('DEL', breaker) -- something changed there
+        end
         local failures = call('HINCRBY', breaker, 'failures', 1)
         call('HSET', breaker, 'reason', reason, 'until', failures >= most and text(now + LEFT_ALONE) or '0')
         call('EXPIRE', breaker, FAILURES_KEPT_S)

@@ -40,6 +40,8 @@ apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, setup_t *set
 
 /* Any thread. Unlocks that this engine has, those in its inbox included. */
 int engine_load(const engine_t *engine);
+/* Any thread. When its loop last came round, by jobs_boottime(); it does each second. */
+apr_time_t engine_pulse(const engine_t *engine);
 /* Any thread. See unlock_drain(); holds for unlocks that come later, too. May be called again with leave set.
  */
 void engine_drain(engine_t *engine, int leave);

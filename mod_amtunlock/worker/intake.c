@@ -11,6 +11,7 @@
 #include "fault/fault.h"
 #include "worker/log.h"
 #include "worker/methods.h"
+#include "worker/notify.h"
 #include "worker/waker.h"
 
 #define REDIS_TIMEOUT apr_time_from_sec(3)
@@ -26,6 +27,7 @@ struct intake_t {
     apr_thread_t *thread;
     waker_t waker;
     atomic_int stopping, ended;
+    pulse_t pulse;
     apr_thread_mutex_t *lock; /* guards offered */
     setup_t *offered;
 
@@ -289,6 +291,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         return NULL;
     while (!atomic_load(&intake->stopping)) {
         one_round(intake, pool);
+        atomic_store(&intake->pulse, jobs_boottime());
         apr_pool_clear(pool);
     }
     take_offered(intake);
@@ -304,6 +307,7 @@ apr_status_t intake_start(intake_t **intake, const intake_options_t *options, se
     intake_t *made = apr_pcalloc(pool, sizeof(*made));
     made->options = *options;
     made->setup = setup_hold(setup);
+    atomic_init(&made->pulse, jobs_boottime());
     apr_cpystrn(made->run_id, options->redis_before, sizeof(made->run_id));
     apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
     if (rv == APR_SUCCESS)
@@ -327,6 +331,11 @@ void intake_stop(intake_t *intake)
 int intake_ended(const intake_t *intake)
 {
     return atomic_load(&intake->ended);
+}
+
+apr_time_t intake_pulse(const intake_t *intake)
+{
+    return atomic_load(&intake->pulse);
 }
 
 void intake_join(intake_t *intake)

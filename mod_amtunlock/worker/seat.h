@@ -13,6 +13,7 @@
 #include "amt/redirection/ider.h"
 #include "amt/redirection/sol.h"
 #include "worker/engine.h"
+#include "worker/notify.h"
 #include "worker/probe.h"
 #include "worker/waker.h"
 
@@ -70,9 +71,10 @@ struct engine_t {
     apr_queue_t *inbox;
     waker_t waker;
     struct event_base *base;
-    struct event *wake_event, *turn_event;
+    struct event *wake_event, *turn_event, *pulse_event;
     amt_loop_t *loop;
     apr_thread_t *thread;
+    pulse_t pulse;
     atomic_int load;
     atomic_int stopping, lost;
     atomic_int draining; /* 0, 1: give back what has no intent, 2: everything */

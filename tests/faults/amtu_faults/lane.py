@@ -2,6 +2,7 @@
 history wants. Lanes run side by side and share nothing."""
 
 import json
+import os
 import shutil
 import socket
 import threading
@@ -13,10 +14,12 @@ from .history import unpack
 from .points import Points, read_hits
 
 LEASE, GRACE = 1.0, 0.5  # of VARIANT=faults
+LOOK = 90.0              # the longest that somebody may look
 COOL = 61.0              # a PC whose unlock was lost is left alone for a minute
 OFF = 8
 KEPT = 24 * 3600         # seconds: jobs stay until the history is written
 POLL = 0.03
+WITHIN = float(os.environ.get("AMTU_FAULTS_WITHIN", "45"))  # seconds for a task that has no intent
 
 
 STOP = threading.Event()  # the campaign is being ended
@@ -34,9 +37,11 @@ class Lane(Rig):
         super().__init__(name, one_user=True, systems=systems + 1, boot_seconds=boot_seconds,
                          boot_timeout=options.pop("boot_timeout", 12), **options)
         self.name = name
-        self.within = 45.0
+        self.within = WITHIN
         self.label = ""        # what the jobs submitted now are for
         self.labels = {}        # (worker, order) -> what a strike of it counts as, where that is not its point
+        self.counted = Counter()       # strikes that no fault point counts, by label
+        self.resting_workers = set()   # those that are meant to be away between rounds
         self.acknowledged = []
         self.jobs = []
         self.states = []
@@ -89,7 +94,7 @@ class Lane(Rig):
         worker = super().add_worker(self.environment, ready=False)
         worker.points = points
         worker.environment = self.environment
-        self._note(worker, "started", worker.process.pid)
+        self.note(worker, "started", worker.process.pid)
         if ready and not wait_until(lambda: self.redis_call("EXISTS", "{amtu}:inventory") == 1, 15):
             raise Failure(f"{worker.name} is not ready:\n{tail(worker.log)}\n{tail(self.places.log(worker.name))}")
         return worker
@@ -98,25 +103,25 @@ class Lane(Rig):
         """Starts it again, once it is dead."""
         if not wait_until(lambda: not worker.process.alive(), 10, 0.005):
             raise Broken(f"{worker.name} did not die")
-        self._note(worker, "died", worker.process.pid, self._died_at(worker))
+        self.note(worker, "died", worker.process.pid, self._died_at(worker))
         self.begin(worker)
         collect()
 
     def begin(self, worker):
         """Starts it, with the signals that it had before; it may die at once, if a fault point says so."""
         self.start_worker(worker, worker.environment, ready=False)
-        self._note(worker, "started", worker.process.pid)
+        self.note(worker, "started", worker.process.pid)
 
     def await_started(self, worker):
         """Until it takes signals as a worker does."""
         mark = f" pid={worker.process.pid} "
-        if not wait_until(lambda: mark in worker.log.read_text() or not worker.process.alive(), 10):
+        if not wait_until(lambda: self.heard(worker, mark) or not worker.process.alive(), 10):
             raise Broken(f"{worker.name} does not start\n{tail(worker.log)}")
 
     def revive(self):
         """Nobody may be missing when a round begins."""
         for worker in self.workers:
-            if not worker.process.alive():
+            if not worker.process.alive() and worker not in self.resting_workers:
                 self.restart(worker)
                 raise Broken(f"{worker.name} had died and nobody knows of what")
 
@@ -129,9 +134,9 @@ class Lane(Rig):
     def end_worker(self, worker):
         self.await_started(worker)
         worker.process.stop(15)
-        self._note(worker, "died", worker.process.pid)
+        self.note(worker, "died", worker.process.pid)
 
-    def _note(self, worker, what, pid, at=None):
+    def note(self, worker, what, pid, at=None):
         self.processes_seen.append({"t": at or time.time(), "worker": worker.name, "pid": pid, "what": what})
 
     # ---- Redis -------------------------------------------------------------------------------------------
@@ -179,6 +184,11 @@ class Lane(Rig):
         for system in systems:
             if self.is_off(system):
                 self.fleet.tell(do="power", system=system, to=2)
+
+    def switch_off(self, systems):
+        for system in systems:
+            if not self.is_off(system):
+                self.fleet.tell(do="power", system=system, to=OFF)
 
     # ---- jobs --------------------------------------------------------------------------------------------
 
@@ -231,7 +241,7 @@ class Lane(Rig):
         """Waits for what still runs; what does not end will be in the history."""
         for job in self.jobs:
             if not job.given_back and not STOP.is_set():
-                self.watch_end(job)
+                self.watch_end(job, self.within + LOOK)
 
     # ---- the history -------------------------------------------------------------------------------------
 
@@ -267,7 +277,7 @@ class Lane(Rig):
     def strikes(self, actions):
         """How often fault points struck, by point; random ones under the name of their label. From the points' own
         files, as they were kept with the history."""
-        found = Counter()
+        found = Counter(self.counted)
         for worker in self.workers:
             kept = self.folder / "history" / f"hits-{worker.name}"
             for hit in read_hits(kept):

@@ -1,6 +1,6 @@
-/* Kerberos over HTTP, against a device that misbehaves: one ticket a connection, one new one after a 401, no
- * digest, and no body that acts on a connection that has shown no ticket. Tickets here are made by this file,
- * in the place of the KDC's. */
+/* Kerberos, against a device that misbehaves. Over HTTP: one ticket a connection, one new one after a 401, no
+ * digest, and no body that acts on a connection that has shown no ticket. And for redirection sessions.
+ * Tickets here are made by this file, in the place of the KDC's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -12,9 +12,11 @@
 #include <apr_strings.h>
 #include <cmocka.h>
 
+#include "amt/redirection/sol.h"
 #include "amt/ticket.h"
 #include "amt_certificate.h"
 #include "amt_rig.h"
+#include "redirection_peer.h"
 
 #define ROWS(rows) rows, sizeof(rows) / sizeof((rows)[0])
 #define DAY (24L * 60 * 60)
@@ -461,6 +463,189 @@ static void test_a_loop_goes_before_the_work_began(void **state)
     assert_int_equal(rig.dones, 0);
 }
 
+/* ---- redirection sessions ---------------------------------------------------------------------- */
+
+/* A device's part in a login, and what it was shown. */
+typedef struct {
+    const char *kinds; /* that it offers */
+    size_t kinds_length;
+    unsigned char status; /* of its answer to the ticket */
+    const char *proof;
+    unsigned char kind; /* that was tried; 0: none */
+    char token[64];
+    unsigned char next; /* the first byte after the login */
+} door_t;
+
+static int say_authenticated(line_t *line, unsigned char status, unsigned char kind, const char *data,
+                             size_t length)
+{
+    const unsigned char head[] = {0x14, status, 0, 0, kind, (unsigned char)length, 0, 0, 0};
+
+    return line_say(line, head, sizeof(head)) && line_say(line, data, length);
+}
+
+static void play_door(line_t *line, void *baton)
+{
+    static const unsigned char started[] = {0x11, 0, 0, 0, 1, 0, 11, 8, 0x57, 1, 0, 0, 0};
+    door_t *door = baton;
+    unsigned char bytes[9];
+
+    if (!line_hear(line, bytes, 8) || !line_say(line, started, sizeof(started)) ||
+        !line_hear(line, bytes, 9) || !say_authenticated(line, 0, 0, door->kinds, door->kinds_length) ||
+        !line_hear(line, bytes, 9)) {
+        return;
+    }
+    door->kind = bytes[4];
+    if (bytes[5] < sizeof(door->token) && line_hear(line, door->token, bytes[5]) &&
+        say_authenticated(line, door->status, 2, door->proof, strlen(door->proof)) &&
+        line_hear(line, bytes, 1)) {
+        door->next = bytes[0];
+    }
+}
+
+static void sol_opened(void *baton)
+{
+    (void)baton;
+}
+
+static void sol_received(void *baton, const char *bytes, apr_size_t length)
+{
+    (void)baton;
+    (void)bytes;
+    (void)length;
+}
+
+static void sol_ended(void *baton, const amt_result_t *result)
+{
+    rig_done(baton, result);
+}
+
+static amt_sol_t *open_door(rig_t *rig, const redirection_peer_t *peer)
+{
+    static const amt_sol_events_t events = {sol_opened, sol_received, sol_ended};
+    amt_target_t target;
+    amt_sol_t *sol = NULL;
+
+    rig_up_kerberos(rig, NULL, 0, 0);
+    target = rig->target;
+    target.address = redirection_peer_address(peer);
+    target.user = NULL;
+    target.password = NULL;
+    assert_int_equal(amt_sol_open(&sol, rig->loop, &target, &events, rig, rig->pool), APR_SUCCESS);
+    return sol;
+}
+
+/* Opens a session that the device ends; status and text are left in *rig. */
+static void try_door(rig_t *rig, door_t *door)
+{
+    redirection_peer_t *peer = redirection_peer_start(play_door, door, NULL);
+    amt_sol_t *sol = open_door(rig, peer);
+
+    rig_wait(rig);
+    amt_sol_destroy(sol);
+    redirection_peer_stop(peer);
+    rig_down_kerberos(rig);
+}
+
+static void test_a_session_shows_a_ticket_for_its_port(void **state)
+{
+    door_t door = {"\x04\x02", 2, 0, "good", 0, "", 0};
+    rig_t rig;
+
+    (void)state;
+    try_door(&rig, &door);
+    assert_int_equal(door.kind, 2);
+    assert_string_equal(door.token, "1 " RIG_FQDN ":16994");
+    assert_int_equal(door.next, 0x20); /* it opens the channel */
+}
+
+static void test_a_session_without_a_proof(void **state)
+{
+    door_t door = {"\x02", 1, 0, "", 0, "", 0};
+    rig_t rig;
+
+    (void)state;
+    try_door(&rig, &door);
+    assert_int_equal(door.next, 0x20);
+}
+
+static void test_a_session_with_a_wrong_proof(void **state)
+{
+    door_t door = {"\x02", 1, 0, "bad", 0, "", 0};
+    rig_t rig;
+
+    (void)state;
+    try_door(&rig, &door);
+    assert_int_equal(rig.status, AMT_AUTH_FAILED);
+    assert_non_null(strstr(rig.text, "prove"));
+    assert_int_not_equal(door.next, 0x20);
+}
+
+static void test_a_session_that_is_refused(void **state)
+{
+    door_t door = {"\x02\x04", 2, 1, "", 0, "", 0};
+    rig_t rig;
+
+    (void)state;
+    try_door(&rig, &door);
+    assert_int_equal(rig.status, AMT_AUTH_FAILED);
+    assert_non_null(strstr(rig.text, "amtunlock@EXAMPLE.COM"));
+    assert_int_not_equal(door.next, 0x13); /* no second login, by digest or otherwise */
+}
+
+static void test_a_session_without_kerberos(void **state)
+{
+    door_t door = {"\x01\x03\x04", 3, 0, "", 0, "", 0};
+    rig_t rig;
+
+    (void)state;
+    try_door(&rig, &door);
+    assert_int_equal(rig.status, AMT_AUTH_FAILED);
+    assert_non_null(strstr(rig.text, "offers no Kerberos"));
+    assert_int_not_equal(door.kind, 4);
+    assert_int_equal(account.made, 0);
+}
+
+static void test_a_session_that_waits_for_a_silent_kdc(void **state)
+{
+    door_t door = {"\x02", 1, 0, "", 0, "", 0};
+    redirection_peer_t *peer = redirection_peer_start(play_door, &door, NULL);
+    rig_t rig;
+    amt_sol_t *sol = open_door(&rig, peer);
+
+    (void)state;
+    lazy = 1;
+    rig_wait(&rig);
+    assert_int_equal(rig.status, AMT_NO_TICKET);
+    amt_sol_destroy(sol);
+    work_left(NULL, work_baton);
+    rig_spin(&rig);
+    assert_int_equal(rig.dones, 1);
+    redirection_peer_stop(peer);
+    rig_down_kerberos(&rig);
+}
+
+static void test_a_session_goes_before_its_ticket_comes(void **state)
+{
+    door_t door = {"\x02", 1, 0, "", 0, "", 0};
+    redirection_peer_t *peer = redirection_peer_start(play_door, &door, NULL);
+    rig_t rig;
+    amt_sol_t *sol = open_door(&rig, peer);
+
+    (void)state;
+    lazy = 1;
+    work_left = NULL;
+    while (!work_left) {
+        event_base_loop(rig.base, EVLOOP_ONCE);
+    }
+    amt_sol_destroy(sol);
+    work_left(NULL, work_baton);
+    rig_spin(&rig);
+    assert_int_equal(rig.dones, 0);
+    redirection_peer_stop(peer);
+    rig_down_kerberos(&rig);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -494,6 +679,13 @@ int main(void)
         cmocka_unit_test(test_a_silent_kdc_is_not_waited_for),
         cmocka_unit_test(test_a_device_goes_before_its_ticket_comes),
         cmocka_unit_test(test_a_loop_goes_before_the_work_began),
+        cmocka_unit_test(test_a_session_shows_a_ticket_for_its_port),
+        cmocka_unit_test(test_a_session_without_a_proof),
+        cmocka_unit_test(test_a_session_with_a_wrong_proof),
+        cmocka_unit_test(test_a_session_that_is_refused),
+        cmocka_unit_test(test_a_session_without_kerberos),
+        cmocka_unit_test(test_a_session_that_waits_for_a_silent_kdc),
+        cmocka_unit_test(test_a_session_goes_before_its_ticket_comes),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -93,6 +93,18 @@ def test_a_pc_that_the_domain_does_not_know(rig):
     assert fleet.submit([known]).await_end(20) == {known: "unlocked"}
 
 
+def test_a_pc_whose_console_the_domain_does_not_know(rig):
+    """WS-Man works: that the session's port has no name shows before anything is switched on."""
+    fleet = rig(systems=1, method="sol", amt_auth="kerberos")
+    fleet.add_worker()
+    system, = fleet.systems()
+    administer(fleet, f"delprinc -force HTTP/{system}:16995")
+    reason, said = failure(fleet, system)
+    assert reason == "auth-failed"
+    assert f"HTTP/{system}:16995" in said
+    assert fleet.power_requests(system) == 0
+
+
 def test_a_keytab_that_is_out_of_date(rig):
     fleet = rig(systems=1, amt_auth="kerberos")
     worker = fleet.add_worker()

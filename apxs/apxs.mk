@@ -10,9 +10,9 @@ APR_LIBS       := $(shell apu-1-config --link-ld 2>/dev/null) $(shell apr-1-conf
 # Ground and middle rooms, as far as httpd needs them, and what only the worker and the command need.
 WEB_PACKAGES    := libxml-2.0 hiredis libcrypto
 WORKER_PACKAGES := libcurl libssl libevent libevent_pthreads jansson inih
-CONSOLE_PACKAGES := libcurl jansson
+CONSOLE_PACKAGES := libcurl jansson krb5
 
-PACKAGES_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(WEB_PACKAGES) $(WORKER_PACKAGES) 2>/dev/null))
+PACKAGES_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(WEB_PACKAGES) $(WORKER_PACKAGES) $(CONSOLE_PACKAGES) 2>/dev/null))
 WEB_LIBS        := $(shell $(PKG_CONFIG) --libs $(WEB_PACKAGES) 2>/dev/null)
 WORKER_LIBS     := $(shell $(PKG_CONFIG) --libs $(WORKER_PACKAGES) 2>/dev/null) -lcsv
 CONSOLE_LIBS    := $(shell $(PKG_CONFIG) --libs $(CONSOLE_PACKAGES) 2>/dev/null)

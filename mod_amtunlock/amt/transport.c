@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "amt/device.h"
+#include "fault/fault.h"
 
 /* Challenges that are answered in one exchange: the handshake's own, and one more. */
 enum { MAX_ANSWERED_CHALLENGES = 2, MAX_GIVEN = 2 };
@@ -29,6 +30,7 @@ static size_t give_body(char *buffer, size_t size, size_t count, void *baton)
     apr_size_t left = x->length - x->offset;
 
     if (x->once && x->offset == 0) {
+        FAULT_POINT("act.before");
         if (x->given >= MAX_GIVEN || (x->given && !x->denied)) {
             return CURL_READFUNC_ABORT;
         }
@@ -36,6 +38,7 @@ static size_t give_body(char *buffer, size_t size, size_t count, void *baton)
             x->fenced = 1;
             return CURL_READFUNC_ABORT;
         }
+        FAULT_POINT("act.gated");
     }
     if (x->offset == 0) {
         x->given++;
@@ -348,6 +351,8 @@ void amt_exchange_end(amt_device_t *device, CURLcode code)
     }
     reply.status = judge(device, code);
     reply.acted = x->once && x->given && !x->denied;
+    if (reply.acted)
+        FAULT_POINT("act.answered");
     reply.http_status = x->http_status;
     curl_easy_getinfo(device->easy, CURLINFO_CONTENT_TYPE, &content_type);
     reply.content_type = content_type;

@@ -9,6 +9,7 @@
 #define AMTUNLOCK_AUDIT_AUDIT_H
 
 #include <apr_pools.h>
+#include <apr_time.h>
 #include <jansson.h>
 
 typedef struct audit_t audit_t;
@@ -40,5 +41,14 @@ const char *audit_reopen(audit_t *audit);
  * cut tail shows. NULL if all is well, else the sentence with the line number. *count gets the number of
  * lines. */
 const char *audit_verify(const char *file, const char *head, apr_uint64_t *count, apr_pool_t *pool);
+
+/* A record as it was written, with all its members. Valid during the call. */
+typedef void (*audit_replay_fn)(void *baton, const json_t *record);
+
+/* Hands over every record that was written at or after `since` (wall clock), in the order written: of `file`
+ * and, as far back as that takes, of the files that it was before its rotations. Torn lines are left out;
+ * nothing is verified. NULL, or the sentence that says what is wrong. */
+const char *audit_replay(const char *file, apr_time_t since, audit_replay_fn each, void *baton,
+                         apr_pool_t *pool);
 
 #endif

@@ -8,7 +8,6 @@
 
 #include <apr_escape.h>
 #include <apr_strings.h>
-#include <apr_time.h>
 #include <openssl/evp.h>
 
 #define HASH_HEAD ",\"hash\":\""
@@ -35,24 +34,23 @@ int audit_sha256(const char *bytes, apr_size_t length, char digits[AUDIT_HASH_DI
 /* ---- writing --------------------------------------------------------------------------------------------
  */
 
-/* 2026-11-21T19:12:52.123456Z */
-static void format_time(apr_time_t now, char text[32])
+void audit_format_time(apr_time_t time, char text[AUDIT_TIME_ROOM])
 {
     apr_time_exp_t parts;
 
-    apr_time_exp_gmt(&parts, now);
-    apr_snprintf(text, 32, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", parts.tm_year + 1900, parts.tm_mon + 1,
-                 parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, parts.tm_usec);
+    apr_time_exp_gmt(&parts, time);
+    apr_snprintf(text, AUDIT_TIME_ROOM, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", parts.tm_year + 1900,
+                 parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, parts.tm_usec);
 }
 
 /* The record without its hash, from malloc; NULL if there is no such record. */
 static char *format_body(const audit_head_t *head, const char *event, json_t *fields)
 {
-    char now[32];
+    char now[AUDIT_TIME_ROOM];
     char *text = NULL;
     json_t *record;
 
-    format_time(apr_time_now(), now);
+    audit_format_time(apr_time_now(), now);
     record = json_pack("{s:I, s:s, s:s, s:s}", "n", (json_int_t)head->count + 1, "t", now, "prev", head->hash,
                        "event", event);
     if (record && !json_object_get(fields, "hash")) {

@@ -3,6 +3,8 @@
 #define AMTUNLOCK_AUDIT_RECORD_H
 
 #include <apr_pools.h>
+#include <apr_tables.h>
+#include <apr_time.h>
 #include <jansson.h>
 
 #define AUDIT_HASH_DIGITS 64
@@ -17,6 +19,10 @@ typedef struct {
     apr_uint64_t count;
     char hash[AUDIT_HASH_DIGITS + 1];
 } audit_head_t;
+
+/* As records tell the time: 2026-11-21T19:12:52.123456Z. Later is greater as text, too. */
+#define AUDIT_TIME_ROOM 32
+void audit_format_time(apr_time_t time, char text[AUDIT_TIME_ROOM]);
 
 void audit_head_none(audit_head_t *head);
 /* Hex SHA-256; 0 if OpenSSL fails. */
@@ -42,9 +48,11 @@ typedef struct {
 /* Reads a whole line (without its end) and checks its hash. NULL, or what is wrong with it. */
 const char *audit_record_parse(const char *line, apr_size_t length, audit_record_t *record);
 
-/* The file that `file` was before it was rotated: of those beside it, named as it with '.' or '-' and
- * anything behind it, the one whose first record has the highest number; *newest is NULL if there is none.
+/* The files that `file` was before its rotations (const char *, oldest first): those beside it that hold a
+ * record and are named as it with '.' or '-' and anything behind it, by the number of their first records.
  * NULL, or the sentence that says what is wrong. */
+const char *audit_list_rotated(const char *file, apr_array_header_t **files, apr_pool_t *pool);
+/* The last of them; *newest is NULL if there is none. */
 const char *audit_find_rotated(const char *file, const char **newest, apr_pool_t *pool);
 
 #endif

@@ -1,6 +1,7 @@
-/* The files that were moved away from the record's name: which of them it was last. */
+/* The files that were moved away from the record's name, in the order of their records. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -78,10 +79,15 @@ static int is_rotated(const char *name, const char *base)
     return strncmp(name, base, length) == 0 && (name[length] == '.' || name[length] == '-');
 }
 
-static const char *look_through(apr_dir_t *dir, const char *folder, const char *base, const char **newest,
-                                apr_pool_t *pool)
+typedef struct {
+    const char *file;
+    apr_uint64_t count; /* of its first record */
+} rotated_t;
+
+static const char *look_through(apr_dir_t *dir, const char *folder, const char *base,
+                                apr_array_header_t *found, apr_pool_t *pool)
 {
-    apr_uint64_t count, most = 0;
+    apr_uint64_t count;
     apr_pool_t *file_pool;
     apr_finfo_t info;
     const char *error = NULL;
@@ -91,9 +97,10 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
         if (is_rotated(info.name, base)) {
             apr_pool_clear(file_pool);
             error = first_count(apr_pstrcat(file_pool, folder, info.name, NULL), &count, file_pool);
-            if (!error && count > most) {
-                most = count;
-                *newest = apr_pstrcat(pool, folder, info.name, NULL);
+            if (!error && count > 0) {
+                rotated_t *rotated = apr_array_push(found);
+                rotated->file = apr_pstrcat(pool, folder, info.name, NULL);
+                rotated->count = count;
             }
         }
     }
@@ -102,19 +109,40 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
     return error;
 }
 
-const char *audit_find_rotated(const char *file, const char **newest, apr_pool_t *pool)
+static int by_count(const void *a, const void *b)
+{
+    apr_uint64_t one = ((const rotated_t *)a)->count, other = ((const rotated_t *)b)->count;
+
+    return (one > other) - (one < other);
+}
+
+const char *audit_list_rotated(const char *file, apr_array_header_t **files, apr_pool_t *pool)
 {
     const char *slash = strrchr(file, '/');
     const char *folder = slash ? apr_pstrmemdup(pool, file, (apr_size_t)(slash - file) + 1) : "./";
+    apr_array_header_t *found = apr_array_make(pool, 8, sizeof(rotated_t));
     const char *error;
     apr_dir_t *dir;
     apr_status_t rv = apr_dir_open(&dir, folder, pool);
 
-    *newest = NULL;
+    *files = apr_array_make(pool, 8, sizeof(const char *));
     if (rv != APR_SUCCESS) {
         return sentence(folder, "cannot be read", rv, pool);
     }
-    error = look_through(dir, folder, slash ? slash + 1 : file, newest, pool);
+    error = look_through(dir, folder, slash ? slash + 1 : file, found, pool);
     apr_dir_close(dir);
+    qsort(found->elts, (size_t)found->nelts, sizeof(rotated_t), by_count);
+    for (int i = 0; i < found->nelts; i++) {
+        APR_ARRAY_PUSH(*files, const char *) = APR_ARRAY_IDX(found, i, rotated_t).file;
+    }
+    return error;
+}
+
+const char *audit_find_rotated(const char *file, const char **newest, apr_pool_t *pool)
+{
+    apr_array_header_t *files;
+    const char *error = audit_list_rotated(file, &files, pool);
+
+    *newest = files->nelts > 0 ? APR_ARRAY_IDX(files, files->nelts - 1, const char *) : NULL;
     return error;
 }

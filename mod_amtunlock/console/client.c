@@ -10,6 +10,8 @@
 #include <apr_strings.h>
 #include <curl/curl.h>
 
+#include "console/ticket.h"
+
 #define ANSWER_MAX ((apr_size_t)16 << 20)
 #define CONNECT_SECONDS 10L
 #define ANSWER_SECONDS 60L
@@ -90,14 +92,20 @@ static apr_status_t close_client(void *data)
     return APR_SUCCESS;
 }
 
+/* Who has no ticket asks without: the service's 401 is then explained. */
+static int offer_ticket(CURL *curl)
+{
+    return !console_has_ticket() ||
+           (curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_NEGOTIATE) == CURLE_OK &&
+            curl_easy_setopt(curl, CURLOPT_USERPWD, ":") == CURLE_OK); /* whoever the ticket names */
+}
+
 /* Every option must take: one that is refused (SPNEGO, a scheme) means a libcurl that cannot do this work. */
 static int configure(console_client_t *client, const char *cacert)
 {
     CURL *curl = client->curl;
     int good = curl_easy_setopt(curl, CURLOPT_URL, client->url) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-               curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_NEGOTIATE) == CURLE_OK &&
-               curl_easy_setopt(curl, CURLOPT_USERPWD, ":") == CURLE_OK && /* whoever the ticket names */
                curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_USERAGENT, "amtunlock/" AMTUNLOCK_VERSION) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS) == CURLE_OK &&
@@ -108,7 +116,8 @@ static int configure(console_client_t *client, const char *cacert)
                curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, watch) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK;
 
-    return good && (!cacert || curl_easy_setopt(curl, CURLOPT_CAINFO, cacert) == CURLE_OK);
+    return good && offer_ticket(curl) &&
+           (!cacert || curl_easy_setopt(curl, CURLOPT_CAINFO, cacert) == CURLE_OK);
 }
 
 const console_problem_t *console_client_create(console_client_t **client, const char *url, const char *cacert,

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include <apr_base64.h>
 #include <apr_lib.h>
 #include <apr_optional.h>
 #include <apr_strings.h>
@@ -24,6 +25,17 @@ APLOG_USE_MODULE(amtunlock);
 
 static const char proxy_mechanism[] = "proxy";
 static APR_OPTIONAL_FN_TYPE(ssl_var_lookup) * ssl_variable;
+
+/* Whether the request was for the service; its handler is chosen only after authentication. */
+static int is_ours(request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const char *wrong = NULL;
+    const char *handler =
+        core->expr_handler ? ap_expr_str_exec(r, core->expr_handler, &wrong) : core->handler;
+
+    return !wrong && handler && strcmp(handler, AMTUNLOCK_HANDLER) == 0;
+}
 
 /* ---- by which mechanism ----------------------------------------------------------------------------- */
 
@@ -61,6 +73,22 @@ static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *con
                   AMTULOG(0041) "access denied to %s: authenticated by %s, which AMTUnlockMech does not list",
                   r->user, published);
     return NULL;
+}
+
+/* auth_checker hook, ahead of every Require: an NTLM name in lower case. Windows' names have no case, so the
+ * caller chooses how DOMAIN\user is written: each spelling would else be a caller with limits of its own, and
+ * with jobs that the others do not see. A Kerberos name is the KDC's and stays as it is. */
+static int settle_name(request_rec *r)
+{
+    static const char ntlm[] = "/NTLM";
+    const char *published = apr_table_get(r->subprocess_env, "GSS_MECH");
+    const char *slash = published ? strchr(published, '/') : NULL;
+
+    if (r->user && slash && strcasecmp(slash, ntlm) == 0 && is_ours(r)) {
+        r->user = apr_pstrdup(r->pool, r->user);
+        ap_str_tolower(r->user);
+    }
+    return DECLINED;
 }
 
 /* ---- which systems ---------------------------------------------------------------------------------- */
@@ -207,6 +235,36 @@ int amtunlock_check_authn(request_rec *r)
 /* ---- handshakes -----------------------------------------------------------------------------------------
  */
 
+/* Skips the tag and length of DER; the position behind them, or `end` where there is another tag or no more.
+ */
+static const unsigned char *into(const unsigned char *at, const unsigned char *end, unsigned char tag)
+{
+    apr_size_t header = 2;
+
+    if (end - at < 2 || at[0] != tag) {
+        return end;
+    }
+    if (at[1] & 0x80) {
+        header += at[1] & 0x7f;
+    }
+    return (apr_size_t)(end - at) > header ? at + header : end;
+}
+
+/* Whether a token says "reject": SPNEGO's answer (RFC 4178, 4.2.2) to what failed, beside the 401. */
+static int is_rejection(const char *token)
+{
+    static const unsigned char rejected[] = {0xa0, 3, 0x0a, 1, 2}; /* negState [0] ENUMERATED 2 */
+    char start[25] = {0}; /* base64 of more than two headers and the state take */
+    unsigned char der[sizeof(start)];
+    const unsigned char *end;
+    const unsigned char *at;
+
+    apr_cpystrn(start, token, sizeof(start));
+    end = der + apr_base64_decode_binary(der, start);
+    at = into(into(der, end, 0xa1), end, 0x30);
+    return (apr_size_t)(end - at) >= sizeof(rejected) && memcmp(at, rejected, sizeof(rejected)) == 0;
+}
+
 /* Whether the answer carries the handshake on: a token behind the name of the scheme. */
 static int has_token(void *found, const char *name, const char *value)
 {
@@ -214,22 +272,13 @@ static int has_token(void *found, const char *name, const char *value)
 
     (void)name;
     for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
-        if (strncasecmp(value, schemes[i], strlen(schemes[i])) == 0) {
+        size_t length = strlen(schemes[i]);
+
+        if (strncasecmp(value, schemes[i], length) == 0 && !is_rejection(value + length)) {
             *(int *)found = 1;
         }
     }
     return 1;
-}
-
-/* Whether the request was for the service; its handler is chosen only after authentication. */
-static int is_ours(request_rec *r)
-{
-    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
-    const char *wrong = NULL;
-    const char *handler =
-        core->expr_handler ? ap_expr_str_exec(r, core->expr_handler, &wrong) : core->handler;
-
-    return !wrong && handler && strcmp(handler, AMTUNLOCK_HANDLER) == 0;
 }
 
 /* The challenges but those of raw NTLM. */
@@ -255,14 +304,32 @@ static void drop_ntlm_challenge(request_rec *r)
     apr_table_overlap(r->err_headers_out, kept, APR_OVERLAP_TABLES_MERGE);
 }
 
+/* A client that waits to be told to send its body (Expect: 100-continue) is told so before the challenge goes
+ * out. httpd would else close the connection, and the handshake with it: it could not know whether the next
+ * bytes are that body. */
+static void fetch_body(request_rec *r)
+{
+    int status = r->status;
+
+    if (r->expecting_100) {
+        r->status = HTTP_OK; /* for an error no body is asked for */
+        (void)ap_discard_request_body(r);
+        r->status = status;
+    }
+}
+
 /* mod_auth_gssapi keeps the context of a failed handshake with the connection, where every later try then
- * fails: such a connection must not be used again. */
-static void end_failed_handshake(request_rec *r)
+ * fails: such a connection must not be used again. One that goes on must stay. */
+static void keep_or_end(request_rec *r)
 {
     int goes_on = 0;
 
     apr_table_do(has_token, &goes_on, r->err_headers_out, "WWW-Authenticate", NULL);
-    if (goes_on || !apr_table_get(r->headers_in, "Authorization")) {
+    if (goes_on) {
+        fetch_body(r);
+        return;
+    }
+    if (!apr_table_get(r->headers_in, "Authorization")) {
         return;
     }
     r->connection->keepalive = AP_CONN_CLOSE;
@@ -280,7 +347,7 @@ static void look_at_challenge(request_rec *r)
     if (!(amtunlock_dir(r)->mechs & AMTUNLOCK_MECH_NTLM)) {
         drop_ntlm_challenge(r);
     }
-    end_failed_handshake(r);
+    keep_or_end(r);
 }
 
 static void find_mod_ssl(void)
@@ -292,6 +359,7 @@ void amtunlock_caller_register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_check_authn(amtunlock_check_authn, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_check_authz(settle_name, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_insert_error_filter(look_at_challenge, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_optional_fn_retrieve(find_mod_ssl, NULL, NULL, APR_HOOK_MIDDLE);
 }

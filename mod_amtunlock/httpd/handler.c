@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include <apr_atomic.h>
 #include <apr_buckets.h>
 #include <apr_strings.h>
 #include <http_core.h>
@@ -268,11 +269,28 @@ static int refuse_size(exchange_t *x)
 
 /* ---- serving ---------------------------------------------------------------------------------------- */
 
+/* A job store that is away concerns every request: once a second and child is enough to say so. */
+static int is_first_of_this_second(void)
+{
+    static volatile apr_uint32_t last;
+    apr_uint32_t now = (apr_uint32_t)apr_time_sec(apr_time_now());
+
+    return apr_atomic_xchg32(&last, now) != now;
+}
+
+static int level_of(const wsman_fault_t *fault, const char *note)
+{
+    if (fault && fault->retry_after) {
+        return is_first_of_this_second() ? APLOG_ERR : APLOG_INFO;
+    }
+    return fault || note ? APLOG_INFO : APLOG_DEBUG;
+}
+
 /* What only asks is debugging matter: consoles poll. What changes something, or was refused, is told. */
 static void log_answer(exchange_t *x, const wsman_answer_t *answer, const char *note)
 {
     const wsman_fault_t *fault = answer->fault;
-    int level = fault && fault->retry_after ? APLOG_ERR : (fault || note) ? APLOG_INFO : APLOG_DEBUG;
+    int level = level_of(fault, note);
     const char *action = answer->action ? ap_escape_logitem(x->r->pool, answer->action) : "no action";
 
     ap_log_rerror(APLOG_MARK, level, 0, x->r, AMTULOG(0065) "%s (%s) %s: %s%s%s%s%s", x->caller.name,

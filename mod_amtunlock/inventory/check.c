@@ -160,6 +160,7 @@ static const char *check_group(check_t *check, const char *text)
         made->name = apr_pstrdup(groups->pool, text);
         made->boot_timeout = groups->fallback->boot_timeout;
         made->reset_running = groups->fallback->reset_running;
+        made->power_interval = groups->fallback->power_interval;
         apr_hash_set(groups->made, made->name, APR_HASH_KEY_STRING, made);
         group = made;
     }

@@ -114,6 +114,11 @@ jobs_result_t jobs_connection_ready(jobs_connection_t *connection, apr_pool_t *p
     return result;
 }
 
+jobs_result_t jobs_connect(jobs_connection_t *connection, apr_pool_t *pool)
+{
+    return jobs_connection_ready(connection, pool);
+}
+
 jobs_result_t jobs_connection_ask(jobs_connection_t *connection, jobs_call_t *call, apr_interval_time_t more,
                                   redisReply **reply, apr_pool_t *pool)
 {

@@ -58,7 +58,8 @@ const char *jobs_redis_read_password(const char *file, const char **password, ap
 typedef struct jobs_store_t jobs_store_t;
 
 /* Makes a store with at most `connections` connections, none open yet. Call after fork. `budget` bounds each
- * call as a whole: waiting for a connection, connect, AUTH and the command. Closed with `pool`. */
+ * call as a whole: waiting for a connection (a quarter of it at most), connect, AUTH and the command. While
+ * Redis is away calls fail at once, but one a second that tries. Closed with `pool`. */
 apr_status_t jobs_store_create(jobs_store_t **store, const jobs_redis_t *redis, int connections,
                                apr_interval_time_t budget, apr_pool_t *pool);
 
@@ -120,10 +121,16 @@ typedef struct {
     jobs_reason_e reason;
 } jobs_error_t;
 
-/* Resolves, creates, queues; or finds the job of the same MessageID and systems. *repeat (may be NULL) is set
- * when it was one. */
+/* What a submission has to do with those of the same caller before it, by its MessageID. */
+typedef enum {
+    JOBS_KIN_NONE = 0,
+    JOBS_KIN_REPEAT = 1,  /* the same systems, too: the same job */
+    JOBS_KIN_NAMESAKE = 2 /* with other systems, in a job that is still there: a job of its own, but odd */
+} jobs_kin_e;
+
+/* Resolves, creates, queues; or finds the job of the same MessageID and systems. *kin may be NULL. */
 jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller,
-                          const jobs_submission_t *submission, const char **id, int *repeat,
+                          const jobs_submission_t *submission, const char **id, jobs_kin_e *kin,
                           apr_pool_t *pool);
 /* id NULL: the caller's latest. */
 jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
@@ -179,6 +186,9 @@ apr_status_t jobs_connection_create(jobs_connection_t **connection, const jobs_r
                                     apr_interval_time_t timeout, apr_pool_t *pool);
 /* Loads jobs.lua into Redis where it is absent or older. JOBS_OUTDATED where Redis' is newer. */
 jobs_result_t jobs_library_load(jobs_connection_t *connection);
+/* Connects, where there is no connection now: run_id is then that of the Redis which the next call reaches.
+ */
+jobs_result_t jobs_connect(jobs_connection_t *connection, apr_pool_t *pool);
 /* run_id of the Redis that this connection reached last; "" before. It changes when Redis was restarted. */
 const char *jobs_connection_run_id(const jobs_connection_t *connection);
 
@@ -191,6 +201,7 @@ typedef struct {
     const char *intent; /* look: what that predecessor wrote, as given to jobs_intend(); else NULL */
     const char *caller, *peer, *mechanism; /* for the audit record */
     apr_time_t lease_until; /* by the local CLOCK_BOOTTIME, counted from before the claim was sent */
+    apr_time_t power_from;  /* the same clock: its group's ramp lets it be powered from then on */
 } jobs_task_t;
 
 /* Names a task in a renewal or a change. */
@@ -198,24 +209,40 @@ typedef struct {
     const char *job, *sid, *fence;
 } jobs_task_ref_t;
 
-/* Lease and grace, microseconds. A test build may shorten them by the environment: AMTUNLOCK_TEST_LEASE_MS,
- * AMTUNLOCK_TEST_GRACE_MS. */
+/* Lease and grace, microseconds. A build may have others (the one with fault points has a second and half a
+ * second); a test build may change them by the environment: AMTUNLOCK_TEST_LEASE_MS, AMTUNLOCK_TEST_GRACE_MS.
+ */
+#ifndef JOBS_LEASE_MS
+#define JOBS_LEASE_MS 30000
+#endif
+#ifndef JOBS_GRACE_MS
+#define JOBS_GRACE_MS 15000
+#endif
 #ifdef AMTUNLOCK_TEST
 apr_interval_time_t jobs_test_interval(const char *variable, apr_interval_time_t usual);
-#define JOBS_LEASE jobs_test_interval("AMTUNLOCK_TEST_LEASE_MS", apr_time_from_sec(30))
-#define JOBS_GRACE jobs_test_interval("AMTUNLOCK_TEST_GRACE_MS", apr_time_from_sec(15))
+#define JOBS_LEASE jobs_test_interval("AMTUNLOCK_TEST_LEASE_MS", apr_time_from_msec(JOBS_LEASE_MS))
+#define JOBS_GRACE jobs_test_interval("AMTUNLOCK_TEST_GRACE_MS", apr_time_from_msec(JOBS_GRACE_MS))
 #else
-#define JOBS_LEASE apr_time_from_sec(30)
-#define JOBS_GRACE apr_time_from_sec(15)
+#define JOBS_LEASE apr_time_from_msec(JOBS_LEASE_MS)
+#define JOBS_GRACE apr_time_from_msec(JOBS_GRACE_MS)
 #endif
 
 /* Now, by CLOCK_BOOTTIME: leases run on while a machine sleeps. */
 apr_time_t jobs_boottime(void);
 
+/* How fast the systems of a group may be powered: so long from one to the next, over all workers. Group "*":
+ * every group that is not named, each by itself. */
+typedef struct {
+    const char *group;
+    apr_interval_time_t interval; /* 0: as fast as they come */
+} jobs_ramp_t;
+
 /* Up to `max` tasks of systems in inventory `digest`; JOBS_REFUSED while that is not the published one.
- * *more: worth asking again at once. `pool` takes the jobs_task_t in *tasks. */
+ * *more: worth asking again at once. `pool` takes the jobs_task_t in *tasks. `ramps` (jobs_ramp_t) may be
+ * NULL. What a ramp holds back is there again within two seconds of its time. */
 jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, const char *digest, int max,
-                         apr_array_header_t **tasks, int *more, apr_pool_t *pool);
+                         const apr_array_header_t *ramps, apr_array_header_t **tasks, int *more,
+                         apr_pool_t *pool);
 /* Renews these leases and no others; *lost gets those (jobs_task_ref_t) that are not this worker's any more.
  * *lease_until is the new end for all others, by jobs_boottime(). Also the worker's heartbeat: `about` is
  * what the status page shows of it. */
@@ -224,18 +251,28 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
                          apr_pool_t *pool);
 
 /* One change of a task's durable state. */
-typedef enum { JOBS_INTEND, JOBS_PROGRESS, JOBS_FINISH, JOBS_RELEASE } jobs_change_e;
+typedef enum {
+    JOBS_INTEND,
+    JOBS_PROGRESS,
+    JOBS_FINISH,
+    JOBS_RELEASE,
+    /* Tells a Redis that was started anew of an intent that it may have forgotten. JOBS_OK: it had, or its
+     * holder is gone; the task is looked at next. JOBS_ALREADY: it knows. JOBS_NOT_FOUND: the job is gone.
+     * JOBS_REFUSED: the task has ended without it. */
+    JOBS_REASSERT
+} jobs_change_e;
 
 typedef struct {
     jobs_change_e change;
     jobs_task_ref_t task;
-    const char *step;                  /* all: where the task is */
-    const char *intent;                /* intend: JSON, what will be set and what stood before */
-    const char *device;                /* intend: UUID of the device really reached, or "" */
-    apr_interval_time_t step_deadline; /* intend: looking must have ended this long after the intent */
-    char state;                        /* progress: 'P' or 'B'; finish: 'U' or 'F' */
-    jobs_reason_e reason;              /* finish of 'F' */
-    jobs_result_t result;              /* out */
+    const char *step;   /* all: where the task is */
+    const char *intent; /* intend, reassert: JSON, what will be set and what stood before */
+    const char *device; /* intend, reassert: UUID of the device really reached, or "" */
+    apr_interval_time_t
+        step_deadline;    /* intend, reassert: looking must have ended this long after the call */
+    char state;           /* progress: 'P' or 'B'; finish: 'U' or 'F' */
+    jobs_reason_e reason; /* finish of 'F' */
+    jobs_result_t result; /* out */
 } jobs_change_t;
 
 /* Sends all changes (jobs_change_t *) in one pipeline and fills each result; each stands for itself. Returns

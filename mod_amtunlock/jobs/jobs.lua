@@ -15,8 +15,11 @@ The keys, all in one slot. SID is the FQDN of a system's inventory line; OWNER t
     {amtu}:jobs, {amtu}:jobs:OWNER  ZSET  unfinished jobs; a caller's jobs; both by time of submission
     {amtu}:caller:OWNER             HASH  unfinished jobs and waiting systems, for the limits
     {amtu}:callers                  ZSET  owners by their latest submission
-    {amtu}:queue:OWNER              LIST  ID|SID: hints; what counts is the task's state
-    {amtu}:ring                     ZSET  owners with a queue, by their last turn
+    {amtu}:queue:ID:GROUP           LIST  SIDs: hints; what counts is the task's state
+    {amtu}:turns:OWNER              ZSET  ID:GROUP of a caller's queues, by what their turns have cost
+    {amtu}:ring                     ZSET  owners with a queue, by the same
+    {amtu}:ramp                     HASH  GROUP -> when its next system may be powered
+    {amtu}:breaker:SID              HASH  failures in a row, reason of the last, until: it is left alone
     {amtu}:retry                    ZSET  ID|SID that may not be claimed before that time
     {amtu}:looks                    LIST  ID|SID to be looked at
     {amtu}:deadlines                ZSET  jobs with waiting tasks, by their latest start
@@ -26,7 +29,8 @@ The keys, all in one slot. SID is the FQDN of a system's inventory line; OWNER t
     {amtu}:leases                   ZSET  SID by the end of its lease
     {amtu}:fence                    STRING  the last fence given
     {amtu}:cool:SID                 STRING  no new unlock until it expires
-    {amtu}:message:OWNER:SHA256     STRING  the job of a message id and a set of names
+    {amtu}:message:OWNER:MESSAGE    STRING  the job of a message id and a set of names: two digests, UUID/NAMES
+    {amtu}:message:OWNER:UUID       STRING  the latest job of that message id, whatever its names
     {amtu}:context:ID               HASH  an enumeration in progress; {amtu}:contexts:OWNER, ZSET by expiry
     {amtu}:worker:ID                STRING  heartbeat; {amtu}:workers, ZSET by the last one
     {amtu}:bell                     LIST  wakes workers
@@ -45,7 +49,7 @@ worker renews or releases, or is found dead.
 Numbers of microseconds are doubles here (exact until the year 2255). They become text by text(), never by Lua's
 own conversion, which keeps 14 digits; fences are only ever compared as text. ]]
 
-local SCHEMA = '1' -- raise with every change to the library; JOBS_SCHEMA in redis.h follows
+local SCHEMA = '2' -- raise with every change to the library; JOBS_SCHEMA in redis.h follows
 local SLICE = 1000 -- values a call; unpack() fails beyond 8,000
 local BELLS = 64
 local COOL_MS = 60000
@@ -168,6 +172,11 @@ local function ended(state)
     return state == COMPLETED or state == TERMINATED
 end
 
+-- The first half of a request's message, which is all that another request of the same message id has in common.
+local function uuid_of(message)
+    return string.match(message, '^[^/]*')
+end
+
 -- The one place where a job ends, and where its keys get their TTL.
 local function settle(now, id)
     local state, waiting, running, cancelled, retention, owner, message = unpack(call('HMGET', key('job', id),
@@ -181,7 +190,7 @@ local function settle(now, id)
     call('ZREM', key('deadlines'), id)
     owner = owner or ''
     local kept = { key('job', id), key('job', id, 'tasks'), key('job', id, 'names'),
-        key('message', owner, message or '') }
+        key('message', owner, message or ''), key('message', owner, uuid_of(message or '')) }
     if call('HINCRBY', key('caller', owner), 'unfinished', -1) <= 0 then
         call('DEL', key('caller', owner))
         kept[#kept + 1] = key('jobs', owner)
@@ -198,22 +207,17 @@ local function end_task(now, id, sid, task, state, reason, step)
     settle(now, id)
 end
 
--- What waits of a job leaves its caller's queue, so that a queue nobody serves cannot grow by cancelled jobs.
+-- What waits of a job leaves its caller's turns, so that queues nobody serves cannot grow by cancelled jobs.
 local function drop_queued(id)
     local owner = call('HGET', key('job', id), 'owner') or ''
-    local kept = {}
-    local prefix = id .. '|'
-    local queued = call('LRANGE', key('queue', owner), 0, -1)
-    for _, entry in ipairs(queued) do
-        if entry:sub(1, #prefix) ~= prefix then
-            kept[#kept + 1] = entry
+    local prefix = id .. ':'
+    for _, line in ipairs(call('ZRANGE', key('turns', owner), 0, -1)) do
+        if line:sub(1, #prefix) == prefix then
+            call('UNLINK', key('queue', line))
+            call('ZREM', key('turns', owner), line)
         end
     end
-    if #kept < #queued then
-        call('DEL', key('queue', owner))
-        write_many('RPUSH', key('queue', owner), kept)
-    end
-    if #kept == 0 then
+    if call('EXISTS', key('turns', owner)) == 0 then
         call('ZREM', key('ring'), owner)
     end
 end
@@ -300,15 +304,88 @@ end
 
 -- ---- queues ----------------------------------------------------------------------------------------------------
 
--- Back to the head of its caller's queue. The job may be past its latest start: claim and reap see to that.
+-- What waits of one job in one group is a line; a group whose ramp is closed holds up no other. Turns are fair
+-- twice: between callers, and between the lines of one caller. A turn costs more the more is waiting, so that 20
+-- systems do not wait behind 10,000, whoever asked for those; a score is what a member's turns have cost so far.
+
+-- Comes in right behind who has the next turn: nobody keeps others waiting by coming again and again.
+local function join_turns(at, member)
+    local least = call('ZRANGE', at, 0, 0, 'WITHSCORES')[2]
+    call('ZADD', at, 'NX', text(number(least) + 1), member)
+end
+
+local function join_queue(owner, line)
+    join_turns(key('turns', owner), line)
+    join_turns(key('ring'), owner)
+end
+
+-- 2 for up to 9 systems that wait, 4 for up to 99, ...: always more than joining costs.
+local function cost_of_turn(waiting)
+    return 2 + 2 * math.floor(math.log10(math.max(waiting, 1)))
+end
+
+local function group_of(sid)
+    local generation = call('HGET', key('inventory'), 'generation') or ''
+    local line = call('HGET', key('inventory', generation), 's:' .. sid)
+    return line and line:match('^([^|]*)') or ''
+end
+
+-- To the head of its line.
+local function put_back(owner, id, sid)
+    local line = id .. ':' .. group_of(sid)
+    call('LPUSH', key('queue', line), sid)
+    join_queue(owner, line)
+end
+
+-- The job may be past its latest start: claim and reap see to that.
 local function requeue(now, id, sid, task)
     local owner, start_by = unpack(call('HMGET', key('job', id), 'owner', 'start_by'))
-    owner = owner or ''
     move(now, id, sid, task, 'Q')
-    call('LPUSH', key('queue', owner), id .. '|' .. sid)
-    call('ZADD', key('ring'), 'NX', text(now), owner)
+    put_back(owner or '', id, sid)
     call('ZADD', key('deadlines'), text(number(start_by)), id)
     ring_bell()
+end
+
+-- Systems that wait, of all callers.
+local function all_waiting()
+    local waiting = 0
+    for _, owner in ipairs(call('ZRANGE', key('callers'), 0, -1)) do
+        waiting = waiting + number(call('HGET', key('caller', owner), 'waiting'))
+    end
+    return waiting
+end
+
+-- ---- the breaker -----------------------------------------------------------------------------------------------
+
+-- A PC that failed so many times in a row by one and the same fault of its own is left alone for a while: it would
+-- only cost time, and firmware locks an account that is refused too often. What waits for it meanwhile ends with the
+-- reason of its last failure, at step left-alone. The one task that is let through after that decides how it goes on.
+local FAULTS_OF_ITS_OWN = { ['unreachable'] = 3, ['tls-untrusted'] = 3, ['auth-failed'] = 2, ['amt-fault'] = 3,
+    ['timeout'] = 3 }
+local LEFT_ALONE = 60 * 1000000
+local FAILURES_KEPT_S = 1800
+local STEP_LEFT_ALONE = 'left-alone' -- JOBS_STEP_LEFT_ALONE of reason.h
+
+local function note_end(now, sid, state, reason)
+    local breaker = key('breaker', sid)
+    if state == 'U' then
+        call('DEL', breaker)
+    end
+    local most = state == 'F' and FAULTS_OF_ITS_OWN[reason]
+    if most then
+        if call('HGET', breaker, 'reason') ~= reason then
+            call('DEL', breaker) -- something changed there
+        end
+        local failures = call('HINCRBY', breaker, 'failures', 1)
+        call('HSET', breaker, 'reason', reason, 'until', failures >= most and text(now + LEFT_ALONE) or '0')
+        call('EXPIRE', breaker, FAILURES_KEPT_S)
+    end
+end
+
+-- The reason why nobody goes there now, or nil.
+local function left_alone(now, sid)
+    local till, reason = unpack(call('HMGET', key('breaker', sid), 'until', 'reason'))
+    return number(till) > now and number(till) <= now + LEFT_ALONE and reason or nil
 end
 
 -- ---- who owns a system -----------------------------------------------------------------------------------------
@@ -344,10 +421,10 @@ end
 -- All who joined wait again; the first to be claimed owns the system, and the others join that one. (Were only the
 -- first sent back, the others would hang when it is cancelled before its claim.)
 local function requeue_waiters(now, sid, waiters)
-    for i = #waiters, 1, -1 do
-        local task = read_task(waiters[i], sid)
+    for _, waiter in ipairs(waiters) do
+        local task = read_task(waiter, sid)
         if task and task.state == 'J' then
-            requeue(now, waiters[i], sid, task)
+            requeue(now, waiter, sid, task)
         end
     end
 end
@@ -355,6 +432,7 @@ end
 -- The end of an unlock: the task's, and that of all who joined.
 local function conclude(now, id, sid, task, state, reason, step)
     local waiters = free(sid)
+    note_end(now, sid, state, reason)
     end_task(now, id, sid, task, state, reason, step)
     for _, waiter in ipairs(waiters) do
         local joined = read_task(waiter, sid)

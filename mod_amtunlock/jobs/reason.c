@@ -59,6 +59,9 @@ static const jobs_reason_t reasons[JOBS_REASONS] = {
                               "See the worker's log; report it if the log does not explain it."},
 };
 
+const char jobs_left_alone[] =
+    "It failed like this several times in a row, so it is left alone for a minute.";
+
 const jobs_reason_t *jobs_reason(jobs_reason_e reason)
 {
     if ((int)reason < 0 || reason >= JOBS_REASONS)

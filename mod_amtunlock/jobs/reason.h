@@ -32,6 +32,11 @@ typedef struct {
     const char *action;  /* what an operator can do, one sentence */
 } jobs_reason_t;
 
+/* The step of a task that nobody began, because its PC had failed again and again: STEP_LEFT_ALONE of
+ * jobs.lua, which decides that. Its reason is that of the last failure. */
+#define JOBS_STEP_LEFT_ALONE "left-alone"
+extern const char jobs_left_alone[]; /* what an operator is told then, a sentence */
+
 /* Never NULL; an unknown value gives the row of JOBS_REASON_INTERNAL. */
 const jobs_reason_t *jobs_reason(jobs_reason_e reason);
 /* JOBS_REASON_INTERNAL for a code that is not in the table; JOBS_REASON_NONE for "" or NULL. */

@@ -1,7 +1,9 @@
 /* The web side's connections: a bounded apr_reslist, one budget of time a call, and a circuit breaker.
  *
- * A frozen Redis must not take httpd down with it. Each call waits no longer than the budget, in whole; after
- * a few calls in a row found no Redis, calls fail at once for a moment and then one at a time tries again.
+ * A frozen Redis must not take httpd down with it: its threads serve other pages, too. So no more calls wait
+ * for Redis than there are connections, and each no longer than the budget, in whole; who finds no connection
+ * free gives up soon. After a few calls in a row found no Redis, calls fail at once for a moment, and then
+ * one at a time tries again.
  */
 #include "jobs/store.h"
 
@@ -13,6 +15,9 @@
 
 #define BREAK_AFTER 3                      /* failures in a row */
 #define BREAK_FOR apr_time_from_msec(1000) /* then nobody tries for so long */
+/* Of the budget, for a connection to come free: much longer than a call takes, much shorter than it may take.
+ */
+#define SHARE_FOR_TURN 4
 #define RELEARN_AFTER apr_time_from_sec(10)
 
 struct jobs_store_t {
@@ -21,34 +26,47 @@ struct jobs_store_t {
     apr_reslist_t *links;
     apr_thread_mutex_t *lock; /* guards what follows */
     int failures;
-    int probing;           /* one call is trying whether Redis is back */
+    int probing;           /* a trial is under way */
     apr_time_t open_until; /* by jobs_boottime(); 0: the breaker is closed */
 };
 
 /* ---- the breaker --------------------------------------------------------------------------------------- */
 
-/* 0: fail at once. */
-static int breaker_enter(jobs_store_t *store)
+typedef enum { ENTRY_NONE, ENTRY_CALL, ENTRY_TRIAL } entry_e;
+
+/* ENTRY_NONE: fail at once. ENTRY_TRIAL: this one tries whether Redis is back, and no other does meanwhile.
+ */
+static entry_e breaker_enter(jobs_store_t *store)
 {
-    int enter = 1;
+    entry_e entry = ENTRY_CALL;
     apr_thread_mutex_lock(store->lock);
     if (store->open_until) {
-        enter = !store->probing && jobs_boottime() >= store->open_until;
-        store->probing = store->probing || enter;
+        int due = !store->probing && jobs_boottime() >= store->open_until;
+        entry = due ? ENTRY_TRIAL : ENTRY_NONE;
+        store->probing |= due;
     }
     apr_thread_mutex_unlock(store->lock);
-    return enter;
+    return entry;
 }
 
-static void breaker_leave(jobs_store_t *store, int reached)
+typedef enum {
+    REACHED,   /* Redis answered */
+    FAILED,    /* it did not */
+    NOT_ASKED, /* nobody knows: no connection was free */
+} reach_e;
+
+/* Calls that were under way when the breaker opened say nothing new by failing. */
+static void breaker_leave(jobs_store_t *store, entry_e entry, reach_e reach)
 {
     apr_thread_mutex_lock(store->lock);
-    store->probing = 0;
-    if (reached) {
+    if (entry == ENTRY_TRIAL)
+        store->probing = 0;
+    if (reach == REACHED) {
         store->failures = 0;
         store->open_until = 0;
     }
-    else if (store->open_until || ++store->failures >= BREAK_AFTER) {
+    else if (reach == FAILED &&
+             (entry == ENTRY_TRIAL || (!store->open_until && ++store->failures >= BREAK_AFTER))) {
         store->open_until = jobs_boottime() + BREAK_FOR;
     }
     apr_thread_mutex_unlock(store->lock);
@@ -99,7 +117,7 @@ apr_status_t jobs_store_create(jobs_store_t **store, const jobs_redis_t *redis, 
     if ((rv = apr_reslist_create(&made->links, 0, connections, connections, 0, link_make, link_destroy, made,
                                  pool)) != APR_SUCCESS)
         return rv;
-    apr_reslist_timeout_set(made->links, budget);
+    apr_reslist_timeout_set(made->links, budget / SHARE_FOR_TURN);
     *store = made;
     return APR_SUCCESS;
 }
@@ -157,17 +175,18 @@ jobs_result_t jobs_store_ask(jobs_store_t *store, jobs_call_t *call, redisReply 
     apr_time_t deadline = jobs_boottime() + store->budget;
     void *resource = NULL;
     int reached = 0;
-    if (!breaker_enter(store))
+    entry_e entry = breaker_enter(store);
+    if (entry == ENTRY_NONE)
         return jobs_result(JOBS_UNAVAILABLE,
                            "Redis was away a moment ago; it is tried again within a second");
     if (apr_reslist_acquire(store->links, &resource) != APR_SUCCESS) {
-        breaker_leave(store, 0);
+        breaker_leave(store, entry, NOT_ASKED);
         return jobs_result(JOBS_UNAVAILABLE,
                            "every connection to Redis stayed in use: Redis is slow, or more "
                            "connections are needed");
     }
     jobs_result_t result = exchange(resource, call, deadline, reply, &reached, pool);
     apr_reslist_release(store->links, resource);
-    breaker_leave(store, reached);
+    breaker_leave(store, entry, reached ? REACHED : FAILED);
     return result;
 }

@@ -2,7 +2,8 @@
 
 -- ---- submit ----------------------------------------------------------------------------------------------------
 
--- Which systems these names are. Unknown and out of scope end alike, under '!' and what the caller wrote.
+-- Which systems these names are: the tasks, packed, and by group those that wait. Unknown and out of scope end
+-- alike, under '!' and what the caller wrote.
 local function resolve(now, names, groups)
     local generation = call('HGET', key('inventory'), 'generation')
     local inventory = key('inventory', generation or 'none')
@@ -17,7 +18,7 @@ local function resolve(now, names, groups)
     local lines = read_many(inventory, systems)
     local waits = pack_task(new_task(now, 'Q', ''))
     local refused = pack_task(new_task(now, 'F', 'not-available'))
-    local tasks, packed, queued = {}, {}, {}
+    local tasks, packed, waiting, of_group, count = {}, {}, {}, {}, 0
     for i, name in ipairs(names) do
         local group = lines[i] and lines[i]:match('^([^|]*)')
         local known = group and (groups['*'] or groups[group])
@@ -27,11 +28,16 @@ local function resolve(now, names, groups)
             packed[#packed + 1] = name.task
             packed[#packed + 1] = known and waits or refused
             if known then
-                queued[#queued + 1] = sids[i]
+                if not of_group[group] then
+                    of_group[group] = { group = group }
+                    waiting[#waiting + 1] = of_group[group]
+                end
+                table.insert(of_group[group], sids[i])
+                count = count + 1
             end
         end
     end
-    return packed, queued
+    return packed, waiting, count
 end
 
 local function read_submission(read)
@@ -50,8 +56,14 @@ local function read_submission(read)
     return s
 end
 
-local function store_job(now, s, packed, queued)
-    local total, waiting = #packed / 2, #queued
+-- Whether the caller's message id came with other systems before, in a job that is still there.
+local function used_before(s)
+    local other = s.message ~= '' and call('GET', key('message', s.owner, uuid_of(s.message)))
+    return other and call('EXISTS', key('job', other)) == 1
+end
+
+local function store_job(now, s, packed, waiting)
+    local total = #packed / 2
     call('HSET', key('job', s.id), 'state', NEW, 'caller', s.caller, 'owner', s.owner, 'peer', s.peer, 'mechanism',
         s.mechanism, 'submitted', text(now), 'started', '0', 'changed', text(now), 'completed', '0', 'retention',
         text(s.retention), 'start_by', text(now + s.start_within), 'total', total, 'waiting', waiting, 'running', 0,
@@ -71,6 +83,7 @@ local function store_job(now, s, packed, queued)
     call('HINCRBY', key('caller', s.owner), 'waiting', waiting)
     if s.message ~= '' then
         call('SET', key('message', s.owner, s.message), s.id)
+        call('SET', key('message', s.owner, uuid_of(s.message)), s.id)
     end
 end
 
@@ -83,6 +96,9 @@ local function prune(owner)
     end
 end
 
+-- Of all callers together, so that Redis' memory has a bound whoever asks.
+local MOST_WAITING = 200000
+
 local function over_quota(s, waiting)
     local count = call('HMGET', key('caller', s.owner), 'unfinished', 'waiting')
     if waiting == 0 then
@@ -91,6 +107,8 @@ local function over_quota(s, waiting)
         return 'jobs'
     elseif s.max_systems > 0 and number(count[2]) + waiting > s.max_systems then
         return 'systems'
+    elseif all_waiting() + waiting > MOST_WAITING then
+        return 'everybody'
     end
     return nil
 end
@@ -109,31 +127,32 @@ function verbs.submit(now, read)
         return { 'ok', same, '1' }
     end
     end_all_overdue(now, 2) -- keeps Redis from filling up when no worker lives
-    local packed, queued = resolve(now, s.names, s.groups)
-    local limit = over_quota(s, #queued)
+    local packed, waiting, count = resolve(now, s.names, s.groups)
+    local limit = over_quota(s, count)
     if limit then
         return { 'quota', limit }
     end
     prune(s.owner)
-    store_job(now, s, packed, queued)
+    local kind = used_before(s) and '2' or '0'
+    store_job(now, s, packed, count)
     tally('jobs')
-    local refused = #packed / 2 - #queued
+    local refused = #packed / 2 - count
     if refused > 0 then
         tally('refused', refused)
         tally('failed:not-available', refused)
     end
-    if #queued == 0 then
+    if count == 0 then
         settle(now, s.id)
-        return { 'ok', s.id, '0' }
+        return { 'ok', s.id, kind }
     end
-    for i, sid in ipairs(queued) do
-        queued[i] = s.id .. '|' .. sid
+    for _, sids in ipairs(waiting) do
+        local line = s.id .. ':' .. sids.group
+        write_many('RPUSH', key('queue', line), sids)
+        join_queue(s.owner, line)
     end
-    write_many('RPUSH', key('queue', s.owner), queued)
-    call('ZADD', key('ring'), 'NX', text(now), s.owner)
     call('ZADD', key('deadlines'), text(now + s.start_within), s.id)
     ring_bell()
-    return { 'ok', s.id, '0' }
+    return { 'ok', s.id, kind }
 end
 
 -- ---- reading, cancelling, forgetting ---------------------------------------------------------------------------
@@ -249,7 +268,8 @@ function verbs.forget(now, read)
     if not ended(state) then
         return { 'conflict', 'the job has not ended' }
     end
-    call('UNLINK', key('job', id), key('job', id, 'tasks'), key('job', id, 'names'), key('message', owner, message))
+    call('UNLINK', key('job', id), key('job', id, 'tasks'), key('job', id, 'names'), key('message', owner, message),
+        key('message', owner, uuid_of(message)))
     call('ZREM', key('jobs', owner), id)
     return { 'ok' }
 end
@@ -326,10 +346,6 @@ end
 -- ---- overview --------------------------------------------------------------------------------------------------
 
 function verbs.overview(now)
-    local waiting = call('ZCARD', key('retry'))
-    for _, owner in ipairs(call('ZRANGE', key('ring'), 0, -1)) do
-        waiting = waiting + call('LLEN', key('queue', owner))
-    end
     local workers = {}
     for _, worker in ipairs(call('ZRANGE', key('workers'), 0, -1)) do
         local about = call('GET', key('worker', worker))
@@ -339,6 +355,6 @@ function verbs.overview(now)
     end
     local systems, published, digest =
         unpack(call('HMGET', key('inventory'), 'systems', 'published', 'digest'))
-    return { 'ok', text(call('ZCARD', key('jobs'))), text(waiting), text(call('ZCARD', key('leases'))),
+    return { 'ok', text(call('ZCARD', key('jobs'))), text(all_waiting()), text(call('ZCARD', key('leases'))),
         systems or '0', published or '0', digest or '', text(now), workers, call('HGETALL', key('counters')) }
 end

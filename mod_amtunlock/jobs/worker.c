@@ -6,6 +6,8 @@
 
 #include <apr_strings.h>
 
+#include "fault/fault.h"
+
 #define RENEWED_A_CALL 500 /* keeps each call short for whoever else waits for Redis */
 #define CHANGES_A_PIPELINE 256
 
@@ -30,19 +32,34 @@ static void task_of_reply(jobs_task_t *task, const redisReply *reply, apr_time_t
     task->peer = jobs_text_at(reply, 6);
     task->mechanism = jobs_text_at(reply, 7);
     task->lease_until = lease_until;
+    task->power_from = jobs_boottime() + jobs_number_at(reply, 8);
 }
 
-jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, const char *digest, int max,
-                         apr_array_header_t **tasks, int *more, apr_pool_t *pool)
+static jobs_call_t *claim_call(const char *worker, const char *digest, int max,
+                               const apr_array_header_t *ramps, apr_pool_t *pool)
 {
-    redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("claim", pool);
     jobs_call_text(call, worker);
     jobs_call_text(call, digest);
     jobs_call_number(call, max);
     jobs_call_not_after(call);
     jobs_call_number(call, JOBS_LEASE);
+    for (int i = 0; ramps && i < ramps->nelts; i++) {
+        const jobs_ramp_t *ramp = &APR_ARRAY_IDX(ramps, i, jobs_ramp_t);
+        jobs_call_text(call, ramp->group);
+        jobs_call_number(call, ramp->interval);
+    }
+    return call;
+}
+
+jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, const char *digest, int max,
+                         const apr_array_header_t *ramps, apr_array_header_t **tasks, int *more,
+                         apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = claim_call(worker, digest, max, ramps, pool);
     apr_time_t sent = jobs_boottime();
+    FAULT_POINT("claim.before");
     jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
     *tasks = apr_array_make(pool, max > 0 ? max : 1, sizeof(jobs_task_t));
     *more = 0;
@@ -55,6 +72,10 @@ jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, cons
     const redisReply *claimed = jobs_element(reply, 2);
     for (size_t i = 0; claimed && i < claimed->elements; i++)
         task_of_reply(apr_array_push(*tasks), claimed->element[i], sent + JOBS_LEASE);
+    if ((*tasks)->nelts > 0 && FAULT_FAILS("claim.answered")) { /* as if the answer had never come */
+        apr_array_clear(*tasks);
+        return jobs_result(JOBS_UNAVAILABLE, "the answer to a claim was lost");
+    }
     return result;
 }
 
@@ -87,6 +108,8 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
     *lost = apr_array_make(pool, 4, sizeof(jobs_task_ref_t));
     do {
         redisReply *reply = NULL;
+        if (tasks->nelts > 0)
+            FAULT_POINT("renew.before");
         int after = first + RENEWED_A_CALL < tasks->nelts ? first + RENEWED_A_CALL : tasks->nelts;
         result = jobs_connection_ask(connection, renew_call(worker, about, tasks, first, after, pool), 0,
                                      &reply, pool);
@@ -101,6 +124,8 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
         }
         first = after;
     } while (first < tasks->nelts);
+    if (tasks->nelts > 0)
+        FAULT_POINT("renew.answered");
     *lease_until = sent + JOBS_LEASE;
     return result;
 }
@@ -108,10 +133,8 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
 /* ---- changes ------------------------------------------------------------------------------------------- */
 
 static const char *const change_verbs[] = {
-    [JOBS_INTEND] = "intend",
-    [JOBS_PROGRESS] = "progress",
-    [JOBS_FINISH] = "finish",
-    [JOBS_RELEASE] = "release",
+    [JOBS_INTEND] = "intend",   [JOBS_PROGRESS] = "progress", [JOBS_FINISH] = "finish",
+    [JOBS_RELEASE] = "release", [JOBS_REASSERT] = "reassert",
 };
 
 static jobs_call_t *change_call(const char *worker, const jobs_change_t *change, apr_pool_t *pool)
@@ -122,8 +145,9 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
     jobs_call_text(call, change->task.sid);
     jobs_call_text(call, change->task.fence);
     jobs_call_text(call, change->step);
-    if (change->change == JOBS_INTEND) {
+    if (change->change == JOBS_INTEND)
         jobs_call_not_after(call);
+    if (change->change == JOBS_INTEND || change->change == JOBS_REASSERT) {
         jobs_call_number(call, change->step_deadline);
         jobs_call_text(call, change->device);
         jobs_call_text(call, change->intent);
@@ -193,7 +217,9 @@ jobs_result_t jobs_reap(jobs_connection_t *connection, const char *worker, int *
     jobs_call_text(call, worker);
     jobs_call_number(call, JOBS_LEASE);
     jobs_call_number(call, JOBS_GRACE);
+    FAULT_POINT("reap.before");
     jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
+    FAULT_POINT("reap.answered");
     *reaped = result.outcome == JOBS_OK ? (int)jobs_number_at(reply, 1) : 0;
     return result;
 }

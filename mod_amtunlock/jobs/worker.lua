@@ -8,16 +8,43 @@ local function start(now, id)
     end
 end
 
+-- Each group has a ramp: so long from one power request to the next, whichever worker sends them. A claim takes
+-- times from it a little ahead, so that workers need not ask at each.
+local RAMP_AHEAD = 2 * 1000000
+
+local function ramp_of(claim, group)
+    return claim.ramps[group] or claim.ramps['*'] or 0
+end
+
+-- When the group's next system may be powered. A time that no claim can have left there is of a clock that was set
+-- back.
+local function next_power(now, claim, group)
+    local at = number(call('HGET', key('ramp'), group))
+    return at <= now + RAMP_AHEAD + ramp_of(claim, group) and math.max(at, now) or now
+end
+
+-- How long the system that is being claimed must wait for its time.
+local function reserve_power(now, claim)
+    local interval = ramp_of(claim, claim.group)
+    if interval == 0 then
+        return 0
+    end
+    local at = next_power(now, claim, claim.group)
+    call('HSET', key('ramp'), claim.group, text(at + interval))
+    return at - now
+end
+
 local function own(now, id, sid, task, claim, state)
     task.fence, task.worker = next_fence(now), claim.worker
     call('HSET', key('system', sid), 'job', id, 'fence', task.fence, 'worker', claim.worker)
     call('ZADD', key('leases'), text(now + claim.lease), sid)
     start(now, id)
     move(now, id, sid, task, state)
+    local wait = state == 'C' and reserve_power(now, claim) or 0
     local intent = state == 'K' and call('HGET', key('system', sid), 'intent') or ''
     local caller, peer, mechanism = unpack(call('HMGET', key('job', id), 'caller', 'peer', 'mechanism'))
     claim.tasks[#claim.tasks + 1] =
-        { id, sid, task.fence, state == 'K' and '1' or '0', intent, caller, peer, mechanism }
+        { id, sid, task.fence, state == 'K' and '1' or '0', intent, caller, peer, mechanism, text(wait) }
 end
 
 -- One entry of the queue: claimed, joined, put off or ended; nothing where the entry is stale.
@@ -26,6 +53,7 @@ local function take_queued(now, claim, id, sid)
     if not task or task.state ~= 'Q' then
         return
     end
+    local broken = left_alone(now, sid)
     if number(call('HGET', key('job', id), 'start_by')) < now then
         end_task(now, id, sid, task, 'F', 'timeout', '')
     elseif call('HEXISTS', claim.inventory, 's:' .. sid) == 0 then
@@ -38,6 +66,9 @@ local function take_queued(now, claim, id, sid)
     elseif call('EXISTS', key('cool', sid)) == 1 then
         local again = now + call('PTTL', key('cool', sid)) * 1000
         call('ZADD', key('retry'), text(again), id .. '|' .. sid)
+    elseif broken then
+        end_task(now, id, sid, task, 'F', broken, STEP_LEFT_ALONE)
+        tally('left_alone')
     else
         own(now, id, sid, task, claim, 'C')
     end
@@ -57,61 +88,118 @@ end
 
 local function requeue_due(now)
     for _, entry in ipairs(call('ZRANGEBYSCORE', key('retry'), '-inf', text(now), 'LIMIT', 0, 100)) do
-        local owner = call('HGET', key('job', entry:match('^[^|]*')), 'owner')
+        local id, sid = entry:match('^([^|]*)|(.*)$')
+        local owner = call('HGET', key('job', id), 'owner')
         call('ZREM', key('retry'), entry)
         if owner then
-            call('LPUSH', key('queue', owner), entry)
-            call('ZADD', key('ring'), 'NX', text(now), owner)
+            put_back(owner, id, sid)
         end
     end
 end
 
--- The next entry of the caller served longest ago. Each turn gets a later score than all before it.
-local function next_queued(turn)
+-- The caller's line whose turn it is, of those whose group may go on now, and that group; nil: none may.
+local function open_line(now, claim, owner)
+    for _, line in ipairs(call('ZRANGE', key('turns', owner), 0, -1)) do
+        local group = line:match(':(.*)$')
+        if ramp_of(claim, group) == 0 or next_power(now, claim, group) <= now + RAMP_AHEAD then
+            return line, group
+        end
+    end
+    return nil
+end
+
+-- The next entry of a line, which pays for its turn. A line that is empty leaves.
+local function take_turn(owner, line)
+    local sid = call('LPOP', key('queue', line))
+    local left = call('LLEN', key('queue', line))
+    if left > 0 then
+        call('ZINCRBY', key('turns', owner), cost_of_turn(left), line)
+    else
+        call('ZREM', key('turns', owner), line)
+    end
+    if call('EXISTS', key('turns', owner)) == 1 then
+        local waiting = number(call('HGET', key('caller', owner), 'waiting'))
+        call('ZINCRBY', key('ring'), cost_of_turn(waiting), owner)
+    else
+        call('ZREM', key('ring'), owner)
+    end
+    return sid
+end
+
+-- The job and the system whose turn it is; nil: nothing waits that may go on now.
+local function next_queued(now, claim)
+    local at = 0
     while true do
-        local owner = call('ZRANGE', key('ring'), 0, 0)[1]
+        local owner = call('ZRANGE', key('ring'), at, at)[1]
         if not owner then
             return nil
         end
-        local entry = call('LPOP', key('queue', owner))
-        if entry then
-            call('ZADD', key('ring'), text(turn), owner)
-            return entry
+        local line, group = open_line(now, claim, owner)
+        local sid = line and take_turn(owner, line)
+        if sid then
+            claim.group = group
+            return line:match('^([^:]*)'), sid
+        elseif not line and call('EXISTS', key('turns', owner)) == 0 then
+            call('ZREM', key('ring'), owner)
+        elseif not line then
+            at = at + 1
         end
-        call('ZREM', key('ring'), owner)
     end
 end
 
-function verbs.claim(now, read)
-    local claim = { tasks = {} }
-    local digest
-    claim.worker, digest = read.take(2)
-    local max, not_after = math.min(read.number(), CLAIMED_A_CALL), read.number()
+local function next_look()
+    local look = call('LPOP', key('looks'))
+    if look then
+        return look:match('^([^|]*)|(.*)$')
+    end
+    return nil
+end
+
+local function read_claim(read)
+    local claim = { tasks = {}, ramps = {} }
+    claim.worker, claim.digest = read.take(2)
+    claim.max, claim.not_after = math.min(read.number(), CLAIMED_A_CALL), read.number()
     claim.lease = read.number()
-    if late(now, not_after) then
+    while read.more() do
+        local group = read.take(1)
+        claim.ramps[group] = read.number()
+    end
+    return claim
+end
+
+-- Takes the next one. False: nothing waits that may go on now.
+local function take_next(now, claim)
+    local take = take_look
+    local id, sid = next_look()
+    if not id then
+        take = take_queued
+        id, sid = next_queued(now, claim)
+    end
+    if not id then
+        return false
+    end
+    take(now, claim, id, sid)
+    return true
+end
+
+function verbs.claim(now, read)
+    local claim = read_claim(read)
+    if late(now, claim.not_after) then
         return { 'late' }
     end
     local generation, live = unpack(call('HMGET', key('inventory'), 'generation', 'digest'))
-    if live ~= digest then
+    if live ~= claim.digest then
         return { 'refused', 'inventory' }
     end
     claim.inventory = key('inventory', generation)
     requeue_due(now)
     -- A bound on entries, not only on tasks claimed: stale and joined ones cost time too.
-    for turn = 1, 4 * max + 100 do
-        if #claim.tasks >= max then
-            break
-        end
-        local look = call('LPOP', key('looks'))
-        local entry = look or next_queued(now + turn)
-        if not entry then
-            break
-        end
-        local id, sid = entry:match('^([^|]*)|(.*)$')
-        local take = look and take_look or take_queued
-        take(now, claim, id, sid)
+    local entries, goes_on = 4 * claim.max + 100, true
+    while goes_on and entries > 0 and #claim.tasks < claim.max do
+        goes_on = take_next(now, claim)
+        entries = entries - 1
     end
-    local more = call('EXISTS', key('looks'), key('ring')) > 0
+    local more = goes_on and call('EXISTS', key('looks'), key('ring')) > 0
     if more then
         ring_bell()
     end

@@ -416,6 +416,15 @@ static void error_property_number(wsman_writer_t *answer, const char *name, int 
     error_property(answer, name, apr_itoa(pool, value));
 }
 
+static const char *message_of(const jobs_error_t *error, apr_pool_t *pool)
+{
+    const char *message = jobs_reason(error->reason)->message;
+
+    return strcmp(error->step, JOBS_STEP_LEFT_ALONE) == 0
+               ? apr_pstrcat(pool, message, " ", jobs_left_alone, NULL)
+               : message;
+}
+
 static void write_error(const jobs_error_t *error, wsman_writer_t *answer, apr_pool_t *pool)
 {
     const jobs_reason_t *reason = jobs_reason(error->reason);
@@ -426,7 +435,7 @@ static void write_error(const jobs_error_t *error, wsman_writer_t *answer, apr_p
     error_property_number(answer, "CIMStatusCode", CIM_ERR_FAILED, pool);
     error_property(answer, "ErrorSource", error->name);
     error_property_number(answer, "ErrorType", type ? type : TYPE_OTHER, pool);
-    error_property(answer, "Message", reason->message);
+    error_property(answer, "Message", message_of(error, pool));
     error_property(answer, "MessageID", reason->code);
     error_property_number(answer, "PerceivedSeverity", severe ? SEVERITY_MAJOR : SEVERITY_MINOR, pool);
     if (*error->step) {

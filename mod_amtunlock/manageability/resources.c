@@ -258,6 +258,31 @@ static const struct {
                      "the job store gave an answer that this service does not understand"},
 };
 
+/* Which limit it is, by the store's word for it. */
+static const char *quota_reason(const char *limit)
+{
+    static const struct {
+        const char *limit, *reason;
+    } limits[] = {
+        {"jobs", "this caller has as many unfinished jobs as it may have; wait until one has ended"},
+        {"systems",
+         "this caller has as many systems waiting as it may have; wait until some have begun, or ask "
+         "for fewer"},
+        {"contexts",
+         "this caller has as many enumerations open as it may have; pull them to their end or release "
+         "them"},
+        {"everybody",
+         "as many systems are waiting as this service keeps, of all callers together; try again later"},
+    };
+
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        if (strcmp(limits[i].limit, limit) == 0) {
+            return limits[i].reason;
+        }
+    }
+    return outcome_faults[JOBS_QUOTA].reason;
+}
+
 const wsman_fault_t *manageability_fault_of(const wsman_request_t *request, jobs_result_t result)
 {
     manageability_context_t *with = manageability_context(request);
@@ -271,7 +296,8 @@ const wsman_fault_t *manageability_fault_of(const wsman_request_t *request, jobs
     }
     with->note = result.text && *result.text ? result.text : NULL;
     fault = wsman_fault(request->pool, outcome_faults[result.outcome].kind, NULL, "%s",
-                        outcome_faults[result.outcome].reason);
+                        result.outcome == JOBS_QUOTA ? quota_reason(with->note ? with->note : "")
+                                                     : outcome_faults[result.outcome].reason);
     if (fault->kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE) {
         fault->detail = "ResourceOffline";
         fault->retry_after = with->settings->retry_after;

@@ -81,6 +81,11 @@ int engine_load(const engine_t *engine)
     return atomic_load(&engine->load);
 }
 
+apr_time_t engine_pulse(const engine_t *engine)
+{
+    return atomic_load(&engine->pulse);
+}
+
 void engine_drain(engine_t *engine, int leave)
 {
     atomic_store(&engine->draining, leave ? 2 : 1);
@@ -165,6 +170,14 @@ static void on_turn(evutil_socket_t fd, short what, void *data)
     turns_serve(data);
 }
 
+static void on_pulse(evutil_socket_t fd, short what, void *data)
+{
+    engine_t *engine = data;
+    (void)fd;
+    (void)what;
+    atomic_store(&engine->pulse, jobs_boottime());
+}
+
 static void on_trim(evutil_socket_t fd, short what, void *data)
 {
     (void)fd;
@@ -208,6 +221,8 @@ static apr_status_t free_base(void *data)
         event_free(engine->wake_event);
     if (engine->turn_event)
         event_free(engine->turn_event);
+    if (engine->pulse_event)
+        event_free(engine->pulse_event);
     if (engine->trim_event)
         event_free(engine->trim_event);
     event_base_free(engine->base);
@@ -216,6 +231,7 @@ static apr_status_t free_base(void *data)
 
 static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
 {
+    static const struct timeval second = {.tv_sec = 1};
     engine->base = event_base_new();
     if (engine->base == NULL)
         return APR_ENOMEM;
@@ -225,10 +241,13 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
         return rv;
     engine->wake_event = event_new(engine->base, engine->waker.fd, EV_READ | EV_PERSIST, on_wake, engine);
     engine->turn_event = event_new(engine->base, -1, 0, on_turn, engine);
+    engine->pulse_event = event_new(engine->base, -1, EV_PERSIST, on_pulse, engine);
     engine->trim_event = event_new(engine->base, -1, 0, on_trim, engine);
-    if (engine->wake_event == NULL || engine->turn_event == NULL || engine->trim_event == NULL)
+    if (engine->wake_event == NULL || engine->turn_event == NULL || engine->pulse_event == NULL ||
+        engine->trim_event == NULL)
         return APR_ENOMEM;
     event_add(engine->wake_event, NULL);
+    event_add(engine->pulse_event, &second);
     return APR_SUCCESS;
 }
 
@@ -258,6 +277,7 @@ apr_status_t engine_start(engine_t **engine, const engine_options_t *options, ap
     unsigned int room = (unsigned int)options->slots * MAILS_A_SEAT;
     made->options = *options;
     made->pool = pool;
+    atomic_init(&made->pulse, jobs_boottime());
     APR_RING_INIT(&made->seats, seat_t, link);
     APR_RING_INIT(&made->ending, seat_t, link);
     APR_RING_INIT(&made->turns_waiting, seat_t, turn_link);

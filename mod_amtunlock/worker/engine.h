@@ -13,6 +13,7 @@
 #include "jobs/jobs.h"
 #include "worker/chores.h"
 #include "worker/lease.h"
+#include "worker/pacer.h"
 #include "worker/setup.h"
 #include "worker/store_thread.h"
 
@@ -23,6 +24,7 @@ typedef struct {
     chores_t *chores;
     leases_t *leases;
     store_t *store;
+    pacer_t *pacer;
     int slots;    /* unlocks at a time, over all engines */
     int connects; /* first connections under way at a time, this engine */
 } engine_options_t;
@@ -38,6 +40,8 @@ apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, setup_t *set
 
 /* Any thread. Unlocks that this engine has, those in its inbox included. */
 int engine_load(const engine_t *engine);
+/* Any thread. When its loop last came round, by jobs_boottime(); it does each second. */
+apr_time_t engine_pulse(const engine_t *engine);
 /* Any thread. See unlock_drain(); holds for unlocks that come later, too. May be called again with leave set.
  */
 void engine_drain(engine_t *engine, int leave);

@@ -8,8 +8,10 @@
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
 
+#include "fault/fault.h"
 #include "worker/log.h"
 #include "worker/methods.h"
+#include "worker/notify.h"
 #include "worker/waker.h"
 
 #define REDIS_TIMEOUT apr_time_from_sec(3)
@@ -25,6 +27,7 @@ struct intake_t {
     apr_thread_t *thread;
     waker_t waker;
     atomic_int stopping, ended;
+    pulse_t pulse;
     apr_thread_mutex_t *lock; /* guards offered */
     setup_t *offered;
 
@@ -97,8 +100,9 @@ static int is_same_redis(const intake_t *intake)
     return strcmp(jobs_connection_run_id(intake->connection), intake->run_id) == 0;
 }
 
-/* A Redis that came back as another process may have forgotten what it acknowledged. Until every worker's
- * leases there have run out, a claim could begin what another has begun. */
+/* A Redis that came back as another process may have forgotten what it acknowledged. Every worker tells it of
+ * its intents; until all had the time for that, and every lease has run out, a claim could begin what another
+ * has begun. */
 static void note_run_id(intake_t *intake)
 {
     if (is_same_redis(intake))
@@ -125,6 +129,7 @@ static int make_ready(intake_t *intake, apr_pool_t *pool)
     }
     if (!is_well(intake, &result))
         return 0;
+    FAULT_POINT("library.loaded");
     note_run_id(intake);
     intake->ready = publish(intake, pool);
     return intake->ready;
@@ -206,7 +211,22 @@ static void give_back(intake_t *intake, const apr_array_header_t *tasks, apr_poo
 
 static int may_claim(const intake_t *intake, int room)
 {
-    return room > 0 && !store_is_deaf(intake->options.store) && jobs_boottime() >= intake->hold_until;
+    return room > 0 && !store_is_deaf(intake->options.store) && jobs_boottime() >= intake->hold_until &&
+           store_has_told(intake->options.store, intake->run_id);
+}
+
+/* By the groups of amtunlockd.conf; those without a section take what the default group says. */
+static apr_array_header_t *ramps_of(const intake_t *intake, apr_pool_t *pool)
+{
+    apr_hash_t *groups = setup_settings(intake->setup)->groups;
+    apr_array_header_t *ramps = apr_array_make(pool, 8, sizeof(jobs_ramp_t));
+    for (apr_hash_index_t *i = apr_hash_first(pool, groups); i; i = apr_hash_next(i)) {
+        const inventory_group_t *group = apr_hash_this_val(i);
+        APR_ARRAY_PUSH(ramps, jobs_ramp_t) = (jobs_ramp_t){group->name, group->power_interval};
+        if (strcmp(group->name, "default") == 0)
+            APR_ARRAY_PUSH(ramps, jobs_ramp_t) = (jobs_ramp_t){"*", group->power_interval};
+    }
+    return ramps;
 }
 
 /* Nonzero: worth claiming again at once. */
@@ -217,9 +237,9 @@ static int claim(intake_t *intake, apr_pool_t *pool)
     int room = free_slots(intake);
     if (!may_claim(intake, room))
         return 0;
-    jobs_result_t result = jobs_claim(intake->connection, intake->options.worker,
-                                      inventory_digest(setup_inventory(intake->setup)),
-                                      room < CLAIM_MAX ? room : CLAIM_MAX, &tasks, &more, pool);
+    jobs_result_t result = jobs_claim(
+        intake->connection, intake->options.worker, inventory_digest(setup_inventory(intake->setup)),
+        room < CLAIM_MAX ? room : CLAIM_MAX, ramps_of(intake, pool), &tasks, &more, pool);
     note_inventory(intake, &result);
     if (!is_well(intake, &result))
         return 0;
@@ -271,6 +291,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         return NULL;
     while (!atomic_load(&intake->stopping)) {
         one_round(intake, pool);
+        atomic_store(&intake->pulse, jobs_boottime());
         apr_pool_clear(pool);
     }
     take_offered(intake);
@@ -286,6 +307,8 @@ apr_status_t intake_start(intake_t **intake, const intake_options_t *options, se
     intake_t *made = apr_pcalloc(pool, sizeof(*made));
     made->options = *options;
     made->setup = setup_hold(setup);
+    atomic_init(&made->pulse, jobs_boottime());
+    apr_cpystrn(made->run_id, options->redis_before, sizeof(made->run_id));
     apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
     if (rv == APR_SUCCESS)
         rv = waker_open(&made->waker, pool);
@@ -308,6 +331,11 @@ void intake_stop(intake_t *intake)
 int intake_ended(const intake_t *intake)
 {
     return atomic_load(&intake->ended);
+}
+
+apr_time_t intake_pulse(const intake_t *intake)
+{
+    return atomic_load(&intake->pulse);
 }
 
 void intake_join(intake_t *intake)

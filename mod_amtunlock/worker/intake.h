@@ -17,6 +17,7 @@ typedef struct {
     int engine_count;
     int slots;
     store_t *store;
+    const char *redis_before; /* run_id of the Redis that this worker's life before knew; "": none */
     void (*on_outdated)(
         void *baton); /* Redis holds a newer jobs.lua: this worker cannot serve; from the thread */
     void *baton;
@@ -30,6 +31,9 @@ apr_status_t intake_start(intake_t **intake, const intake_options_t *options, se
 void intake_stop(intake_t *intake);
 int intake_ended(const intake_t *intake);
 void intake_join(intake_t *intake);
+/* Any thread. When the thread last came round, by jobs_boottime(): each second or so while Redis answers, and
+ * within the few time-outs of a round while it does not. */
+apr_time_t intake_pulse(const intake_t *intake);
 
 /* Any thread. Publishes `setup`, which it holds, and claims by it from then on; until Redis takes it, by the
  * old. */

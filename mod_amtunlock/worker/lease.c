@@ -7,6 +7,7 @@
 #include <apr_thread_proc.h>
 
 #include "worker/log.h"
+#include "worker/notify.h"
 #include "worker/waker.h"
 
 #define RENEW_EVERY (JOBS_LEASE / 3)
@@ -20,6 +21,7 @@ struct leases_t {
     unsigned int round;
     waker_t waker;
     atomic_int stopping;
+    pulse_t pulse;
     apr_pool_t *pool;
     apr_thread_t *thread;
     jobs_connection_t *connection;
@@ -144,6 +146,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         return NULL;
     while (!atomic_load(&leases->stopping)) {
         apr_interval_time_t next = renew(leases, pool);
+        atomic_store(&leases->pulse, jobs_boottime());
         apr_pool_clear(pool);
         waker_wait(&leases->waker, next);
     }
@@ -158,6 +161,7 @@ apr_status_t leases_create(leases_t **leases, const jobs_redis_t *redis, const c
     made->pool = pool;
     made->worker = worker;
     atomic_init(&made->stopping, 0);
+    atomic_init(&made->pulse, jobs_boottime());
     apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
     if (rv == APR_SUCCESS)
         rv = waker_open(&made->waker, pool);
@@ -172,6 +176,11 @@ apr_status_t leases_start(leases_t *leases, leases_about_fn about, void *baton)
     leases->about = about;
     leases->baton = baton;
     return apr_thread_create(&leases->thread, NULL, run, leases, leases->pool);
+}
+
+apr_time_t leases_pulse(const leases_t *leases)
+{
+    return atomic_load(&leases->pulse);
 }
 
 void leases_stop(leases_t *leases)

@@ -43,6 +43,9 @@ apr_status_t leases_start(leases_t *leases, leases_about_fn about, void *baton);
 /* Ends and joins the thread. Leases that are still there run out by themselves. */
 void leases_stop(leases_t *leases);
 
+/* Any thread. When the thread last came round, by jobs_boottime(): every third of a lease. */
+apr_time_t leases_pulse(const leases_t *leases);
+
 /* Any thread. A lease that was added must be removed before it is freed; leases_remove() waits for a renewal
  * that is just being noted, never for Redis. */
 void leases_add(leases_t *leases, lease_t *lease, const jobs_task_t *task);

@@ -69,6 +69,29 @@ static void port_turn(unlock_t *unlock)
     waker_wake(&seat->engine->waker);
 }
 
+/* ---- the ramp ------------------------------------------------------------------------------------------ */
+
+static void on_pace(evutil_socket_t fd, short what, void *data)
+{
+    seat_t *seat = data;
+    (void)fd;
+    (void)what;
+    unlock_turn_answer(&seat->unlock);
+}
+
+static void port_pace(unlock_t *unlock)
+{
+    seat_t *seat = seat_of(unlock);
+    const inventory_group_t *group = unlock->system->group;
+    apr_interval_time_t wait =
+        pacer_take(seat->engine->options.pacer, group->name, group->power_interval, seat->task.power_from) -
+        jobs_boottime();
+    if (wait < 0)
+        wait = 0;
+    const struct timeval after = {.tv_sec = apr_time_sec(wait), .tv_usec = apr_time_usec(wait)};
+    event_add(&seat->pace, &after);
+}
+
 /* ---- chores -------------------------------------------------------------------------------------------- */
 
 static void on_chore_done(chore_t *chore)
@@ -378,6 +401,7 @@ static void port_stop(unlock_t *unlock)
     seat_t *seat = seat_of(unlock);
     seat->chore_wanted = 0;
     event_del(&seat->alarm);
+    event_del(&seat->pace);
     end_turn(seat);
     probe_stop(&seat->probe);
     sessions_stop(seat);
@@ -409,6 +433,7 @@ void seat_begin(seat_t *seat)
 {
     APR_RING_INSERT_TAIL(&seat->engine->seats, seat, seat_t, link);
     event_assign(&seat->alarm, seat->engine->base, -1, 0, on_alarm, seat);
+    event_assign(&seat->pace, seat->engine->base, -1, 0, on_pace, seat);
     probe_init(&seat->probe, on_probed, seat);
     sessions_init(seat);
     unlock_begin(&seat->unlock);
@@ -441,6 +466,7 @@ const unlock_ports_t seat_ports = {
     .login = port_login,
     .passphrase = port_passphrase,
     .turn = port_turn,
+    .pace = port_pace,
     .probe = port_probe,
     .call = port_call,
     .store = port_store,

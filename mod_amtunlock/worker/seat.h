@@ -13,6 +13,7 @@
 #include "amt/redirection/ider.h"
 #include "amt/redirection/sol.h"
 #include "worker/engine.h"
+#include "worker/notify.h"
 #include "worker/probe.h"
 #include "worker/waker.h"
 
@@ -43,6 +44,7 @@ struct seat_t {
     turn_e turn;
     apr_time_t turn_until; /* a turn that is had ends then by itself */
     struct event alarm;
+    struct event pace; /* its time in the group's ramp */
     probe_t probe;
     struct event soon_event; /* answers a call from the loop that needs to wait for nothing */
     amt_result_t soon;
@@ -69,9 +71,10 @@ struct engine_t {
     apr_queue_t *inbox;
     waker_t waker;
     struct event_base *base;
-    struct event *wake_event, *turn_event, *trim_event;
+    struct event *wake_event, *turn_event, *pulse_event, *trim_event;
     amt_loop_t *loop;
     apr_thread_t *thread;
+    pulse_t pulse;
     atomic_int load;
     atomic_int stopping, lost;
     atomic_int draining; /* 0, 1: give back what has no intent, 2: everything */

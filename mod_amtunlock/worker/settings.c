@@ -131,6 +131,19 @@ static const char *take_seconds(reading_t *reading, const settings_key_t *key, c
     return error;
 }
 
+/* So many a second; kept as the time from one to the next. */
+static const char *take_rate(reading_t *reading, const settings_key_t *key, const char *value, void *field)
+{
+    char *end = NULL;
+    errno = 0;
+    double rate = strtod(value, &end);
+    if (errno != 0 || end == value || *end != '\0' || !(rate == 0 || (rate >= 0.01 && rate <= 1000)))
+        return apr_psprintf(reading->pool, "%s must be 0 or a number from 0.01 to 1000, not \"%s\"",
+                            key->name, value);
+    *(apr_interval_time_t *)field = rate > 0 ? (apr_interval_time_t)(APR_USEC_PER_SEC / rate) : 0;
+    return NULL;
+}
+
 static const char *take_yes_no(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     int yes = strcmp(value, "yes") == 0;
@@ -217,6 +230,7 @@ static const settings_key_t keys[] = {
     {GROUP_PREFIX, "probe", take_cell, IN_GROUP(inventory.probe), 0, 0, 0},
     {GROUP_PREFIX, "boot-timeout", take_seconds, IN_GROUP(inventory.boot_timeout), 5, 7200, 0},
     {GROUP_PREFIX, "reset-running", take_yes_no, IN_GROUP(inventory.reset_running), 0, 0, 0},
+    {GROUP_PREFIX, "power-per-second", take_rate, IN_GROUP(inventory.power_interval), 0, 0, 0},
     {GROUP_PREFIX, "prompt", take_pattern, IN_GROUP(prompt), 0, 0, 1},
     {GROUP_PREFIX, "success", take_pattern, IN_GROUP(success), 0, 0, 1},
     {GROUP_PREFIX, "failure", take_pattern, IN_GROUP(failure), 0, 0, 1},
@@ -258,6 +272,7 @@ static group_t *group_of(reading_t *reading, const char *name)
     group->inventory.name = apr_pstrdup(reading->pool, name);
     group->inventory.boot_timeout = NOT_SET;
     group->inventory.reset_running = NOT_SET;
+    group->inventory.power_interval = NOT_SET;
     apr_hash_set(reading->settings->groups, group->inventory.name, APR_HASH_KEY_STRING, group);
     return group;
 }
@@ -277,6 +292,8 @@ static void complete_group(reading_t *reading, group_t *group, const group_t *st
         group->inventory.boot_timeout = standard->inventory.boot_timeout;
     if (group->inventory.reset_running == NOT_SET)
         group->inventory.reset_running = standard->inventory.reset_running;
+    if (group->inventory.power_interval == NOT_SET)
+        group->inventory.power_interval = standard->inventory.power_interval;
     const prompts_texts_t texts = {.prompt = group->prompt ? group->prompt : standard->prompt,
                                    .success = group->success ? group->success : standard->success,
                                    .failure = group->failure ? group->failure : standard->failure,
@@ -298,6 +315,8 @@ static void complete_groups(reading_t *reading)
         standard->inventory.boot_timeout = apr_time_from_sec(600);
     if (standard->inventory.reset_running == NOT_SET)
         standard->inventory.reset_running = 0;
+    if (standard->inventory.power_interval == NOT_SET)
+        standard->inventory.power_interval = 0;
     for (apr_hash_index_t *i = apr_hash_first(reading->pool, groups); i; i = apr_hash_next(i))
         complete_group(reading, apr_hash_this_val(i), standard);
 }

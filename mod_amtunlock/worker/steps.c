@@ -5,6 +5,7 @@
 
 #include <apr_strings.h>
 
+#include "fault/fault.h"
 #include "worker/intent.h"
 #include "worker/log.h"
 #include "worker/methods.h"
@@ -31,6 +32,7 @@ static unlock_step_e leave(unlock_t *unlock, char state, jobs_reason_e reason, c
     unlock->reason = reason;
     unlock->ended_at = unlock_row(unlock->step)->name;
     apr_cpystrn(unlock->text, text ? text : "", sizeof(unlock->text));
+    FAULT_POINT("finish.decided");
     unlock->ports->stop(unlock);
     return unlock_undo(unlock, UNLOCK_FINISH);
 }
@@ -176,6 +178,7 @@ static unlock_step_e branch_unclear(unlock_t *unlock)
 unlock_step_e unlock_intend(unlock_t *unlock)
 {
     unlock->look_for = unlock_most_look(unlock);
+    FAULT_POINT("intend.decided");
     unlock->intent = intent_write(unlock);
     return unlock->intent ? UNLOCK_INTEND
                           : unlock_fail(unlock, JOBS_REASON_INTERNAL, "the intent could not be written");
@@ -209,7 +212,7 @@ static unlock_step_e branch_running(unlock_t *unlock)
 /* No boot: no boot options, no prompt. */
 static unlock_step_e plan_resume(unlock_t *unlock)
 {
-    unlock->after_intent = UNLOCK_POWER_ON;
+    unlock->after_intent = unlock_power(unlock);
     unlock->evidence = UNLOCK_PROBE;
     return unlock_intend(unlock);
 }
@@ -218,7 +221,7 @@ static unlock_step_e plan_resume(unlock_t *unlock)
 unlock_step_e unlock_plan_plain(unlock_t *unlock)
 {
     unlock->plan.clears_boot = unlock->boot.overridden;
-    return unlock->boot.overridden ? UNLOCK_CLEAR_BOOT : UNLOCK_POWER_ON;
+    return unlock->boot.overridden ? UNLOCK_CLEAR_BOOT : unlock_power(unlock);
 }
 
 static unlock_step_e plan_boot(unlock_t *unlock)
@@ -254,6 +257,7 @@ static unlock_step_e accept_read_power(unlock_t *unlock)
 {
     if (!unlock->task->look)
         return branch_power(unlock);
+    FAULT_POINT("look.read");
     unlock->seen_on = unlock->power.state == STEPS_POWER_ON;
     return unlock->seen_on ? unlock_look_on(unlock) : UNLOCK_WATCH;
 }
@@ -267,6 +271,7 @@ static void send_intend(unlock_t *unlock)
 
 static unlock_step_e accept_intend(unlock_t *unlock)
 {
+    FAULT_POINT("intend.told");
     unlock->intended = 1;
     unlock->boot_until = unlock->ports->now() + unlock->system->group->boot_timeout;
     return unlock->after_intent;
@@ -290,6 +295,21 @@ static void send_clear_boot(unlock_t *unlock)
 
 static unlock_step_e accept_clear_boot(unlock_t *unlock)
 {
+    return unlock_power(unlock);
+}
+
+unlock_step_e unlock_power(const unlock_t *unlock)
+{
+    return unlock->system->group->power_interval > 0 ? UNLOCK_PACE : UNLOCK_POWER_ON;
+}
+
+static void send_pace(unlock_t *unlock)
+{
+    unlock->ports->pace(unlock);
+}
+
+static unlock_step_e accept_pace(unlock_t *unlock)
+{
     (void)unlock;
     return UNLOCK_POWER_ON;
 }
@@ -302,6 +322,7 @@ static void send_power_on(unlock_t *unlock)
 
 static unlock_step_e accept_power_on(unlock_t *unlock)
 {
+    FAULT_POINT("act.told");
     unlock->power_answered = 1;
     return UNLOCK_TELL_POWERED;
 }
@@ -336,6 +357,7 @@ static void send_tell_powered(unlock_t *unlock)
 
 static unlock_step_e accept_tell_powered(unlock_t *unlock)
 {
+    FAULT_POINT("powered.told");
     return watch(unlock);
 }
 
@@ -395,6 +417,7 @@ static void send_tell_booting(unlock_t *unlock)
 
 static unlock_step_e accept_tell_booting(unlock_t *unlock)
 {
+    FAULT_POINT("booting.told");
     return seek_evidence(unlock);
 }
 
@@ -483,6 +506,7 @@ static const step_t rows[] = {
                            .accept = accept_clear_boot,
                            .limit = SECONDS(40),
                            .writes = 1},
+    [UNLOCK_PACE] = {.name = "power-ramp", .send = send_pace, .accept = accept_pace},
     [UNLOCK_POWER_ON] = {.name = "power-on",
                          .send = send_power_on,
                          .accept = accept_power_on,

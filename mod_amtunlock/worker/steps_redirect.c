@@ -151,7 +151,7 @@ static void send_set_boot(unlock_t *unlock)
 /* A PC whose session is gone by now is not even switched on. */
 static unlock_step_e accept_set_boot(unlock_t *unlock)
 {
-    return unlock->cut ? unlock_fail(unlock, unlock->cut_reason, unlock->cut_text) : UNLOCK_POWER_ON;
+    return unlock->cut ? unlock_fail(unlock, unlock->cut_reason, unlock->cut_text) : unlock_power(unlock);
 }
 
 static unlock_step_e refuse_set_boot(unlock_t *unlock, jobs_reason_e reason, const char *text)

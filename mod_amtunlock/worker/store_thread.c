@@ -11,6 +11,7 @@
 #include <apr_thread_proc.h>
 #include <jansson.h>
 
+#include "fault/fault.h"
 #include "worker/log.h"
 #include "worker/waker.h"
 
@@ -19,6 +20,7 @@
 #define AGAIN apr_time_from_msec(500) /* after Redis or the audit file failed */
 #define HEAD_EVERY apr_time_from_sec(60)
 #define HEAD_MAX 96
+#define RUN_ID_MAX 64
 
 typedef APR_RING_HEAD(requests_t, store_request_t) requests_t;
 
@@ -27,16 +29,18 @@ struct store_t {
     waker_t waker;
     apr_thread_t *thread;
     atomic_int stopping, reopen, deaf;
+    atomic_int tell; /* somebody has met a Redis that is not the one of told_run_id */
     store_options_t options;
     jobs_connection_t *connection;
     requests_t kept; /* taken from the outbox, not answered yet; the thread's own */
     int kept_count;
-    int withdrawn;       /* lines were recorded that no commit has covered yet */
+    int uncommitted;     /* lines were recorded that no commit has covered yet */
     int redis_away;      /* said once */
     apr_time_t head_due; /* when the head goes to syslog next */
     apr_uint64_t head_said;
-    apr_thread_mutex_t *head_lock;
-    char head[HEAD_MAX]; /* guarded by head_lock */
+    apr_thread_mutex_t *lock; /* guards what follows */
+    char head[HEAD_MAX];
+    char told_run_id[RUN_ID_MAX]; /* of the Redis that knows of every intent; "" at first */
 };
 
 /* ---- the audit record ---------------------------------------------------------------------------------- */
@@ -44,7 +48,7 @@ struct store_t {
 /* Which changes leave a line, and under which name. */
 static const char *event_of(const store_request_t *request)
 {
-    static const char *const events[] = {[JOBS_INTEND] = "intent", [JOBS_FINISH] = "outcome"};
+    static const char *const events[] = {[JOBS_INTEND] = AUDIT_INTENT, [JOBS_FINISH] = AUDIT_OUTCOME};
     size_t change = request->change.change;
     return change < sizeof(events) / sizeof(events[0]) ? events[change] : NULL;
 }
@@ -95,17 +99,23 @@ static json_t *fields_of(const store_t *store, const store_request_t *request)
     return fields;
 }
 
-/* An intent that Redis did not take was not acted on: the record says that too. */
-static void record_withdrawal(store_t *store, const store_request_t *request)
+/* A line that nothing waits for: it goes to disk with the next that something waits for, or after the batch.
+ */
+static void record_aside(store_t *store, const char *event, const jobs_task_ref_t *task, const char *text)
 {
     json_t *fields = json_object();
-    put_text(fields, "system", request->task->sid);
-    put_text(fields, "job", request->task->job);
-    put_text(fields, "fence", request->task->fence);
-    put_text(fields, "text", request->answer);
-    if (audit_add(store->options.audit, "intent-withdrawn", fields) != APR_SUCCESS)
-        log_error("AMTU0421", "audit line was not taken", "system", request->task->sid);
-    store->withdrawn = 1;
+    put_text(fields, "system", task->sid);
+    put_text(fields, "job", task->job);
+    put_text(fields, "fence", task->fence);
+    put_text(fields, "worker", store->options.worker);
+    if (strcmp(event, AUDIT_OUTCOME) == 0) {
+        put_text(fields, "result", "failed");
+        put_text(fields, "reason", jobs_reason(JOBS_REASON_INDETERMINATE)->code);
+    }
+    put_text(fields, "text", text);
+    if (audit_add(store->options.audit, event, fields) != APR_SUCCESS)
+        log_error("AMTU0421", "audit line was not taken", "system", task->sid, "event", event);
+    store->uncommitted = 1;
 }
 
 static int record(store_t *store, store_request_t *request)
@@ -113,7 +123,10 @@ static int record(store_t *store, store_request_t *request)
     const char *event = event_of(request);
     if (event == NULL || request->recorded)
         return 1;
-    request->recorded = audit_add(store->options.audit, event, fields_of(store, request)) == APR_SUCCESS;
+    json_t *fields = fields_of(store, request);
+    if (request->change.change == JOBS_INTEND)
+        unfinished_begin(store->options.unfinished, fields);
+    request->recorded = audit_add(store->options.audit, event, fields) == APR_SUCCESS;
     return request->recorded;
 }
 
@@ -122,9 +135,9 @@ static void note_head(store_t *store)
     const char *hash = "";
     apr_uint64_t count = 0;
     audit_head(store->options.audit, &hash, &count);
-    apr_thread_mutex_lock(store->head_lock);
+    apr_thread_mutex_lock(store->lock);
     apr_snprintf(store->head, sizeof(store->head), "%s:%" APR_UINT64_T_FMT, hash, count);
-    apr_thread_mutex_unlock(store->head_lock);
+    apr_thread_mutex_unlock(store->lock);
     if (count == store->head_said || jobs_boottime() < store->head_due)
         return;
     /* Elsewhere than in the file, so that a cut tail shows. */
@@ -137,7 +150,7 @@ static void note_head(store_t *store)
 static int commit(store_t *store)
 {
     const char *error = "";
-    int well = audit_commit(store->options.audit, &error) == APR_SUCCESS;
+    int well = !FAULT_FAILS("record.before") && audit_commit(store->options.audit, &error) == APR_SUCCESS;
     int was_deaf = atomic_exchange(&store->deaf, !well);
     if (!well && !was_deaf)
         log_error("AMTU0423", "the audit record cannot be written: no PC is touched", "text", error);
@@ -157,6 +170,22 @@ static void reopen(store_t *store)
 
 /* ---- a batch ------------------------------------------------------------------------------------------- */
 
+/* What the answer means for the intent on record. One that Redis did not take was not acted on; one that was
+ * given back is looked at by others. */
+static void close_intent(store_t *store, const store_request_t *request)
+{
+    const jobs_change_t *change = &request->change;
+    int taken = request->outcome == JOBS_OK || request->outcome == JOBS_ALREADY;
+    if (change->change == JOBS_INTEND && !taken) {
+        unfinished_end(store->options.unfinished, &change->task);
+        record_aside(store, AUDIT_WITHDRAWN, &change->task, request->answer);
+    }
+    if (change->change == JOBS_FINISH)
+        unfinished_end(store->options.unfinished, &change->task);
+    if (change->change == JOBS_RELEASE && unfinished_end(store->options.unfinished, &change->task))
+        record_aside(store, AUDIT_HANDED_OVER, &change->task, "given back");
+}
+
 static void answer(store_t *store, store_request_t *request, jobs_outcome_e outcome, int audited,
                    const char *text)
 {
@@ -165,8 +194,7 @@ static void answer(store_t *store, store_request_t *request, jobs_outcome_e outc
     request->outcome = outcome;
     request->audited = audited;
     apr_cpystrn(request->answer, text ? text : "", sizeof(request->answer));
-    if (request->change.change == JOBS_INTEND && outcome != JOBS_OK && outcome != JOBS_ALREADY)
-        record_withdrawal(store, request);
+    close_intent(store, request);
     request->done(request);
 }
 
@@ -202,6 +230,95 @@ static int select_audited(store_t *store, store_request_t **selected)
     return count;
 }
 
+/* ---- a Redis that was started anew ----------------------------------------------------------------------
+ */
+
+typedef struct {
+    store_t *store;
+    int told, looks, forgotten;
+} telling_t;
+
+/* See unfinished_fn. What Redis knows and this worker works on goes on as if nothing had been. */
+static int on_told(void *baton, const unfinished_answer_t *said)
+{
+    telling_t *telling = baton;
+    const jobs_task_ref_t task = {said->job, said->sid, said->fence};
+    telling->told++;
+    if (said->result.outcome == JOBS_ALREADY && !said->earlier)
+        return 0;
+    if (said->result.outcome == JOBS_OK || said->result.outcome == JOBS_ALREADY) {
+        telling->looks += said->result.outcome == JOBS_OK;
+        record_aside(telling->store, AUDIT_HANDED_OVER, &task, "told to Redis");
+        return 1;
+    }
+    telling->forgotten++;
+    record_aside(telling->store, AUDIT_OUTCOME, &task,
+                 said->result.outcome == JOBS_NOT_FOUND ? "Redis does not know the job any more"
+                                                        : "Redis holds another end of the task");
+    log_error("AMTU0428", "Redis lost a task that has an intent: look at the system", "system", said->sid,
+              "job", said->job, "text", said->result.text);
+    return 1;
+}
+
+static void note_told(telling_t *telling, const char *run_id)
+{
+    store_t *store = telling->store;
+    json_t *fields =
+        json_pack("{s:s, s:s, s:i, s:i, s:i}", "worker", store->options.worker, "run_id", run_id, "intents",
+                  telling->told, "looks", telling->looks, "forgotten", telling->forgotten);
+    if (audit_add(store->options.audit, AUDIT_REDIS, fields) != APR_SUCCESS)
+        log_error("AMTU0429", "audit line was not taken", "event", AUDIT_REDIS);
+    store->uncommitted = 1;
+    if (telling->told > 0)
+        log_warn("AMTU0430", "Redis was told of intents without an outcome", "intents",
+                 log_number(LOG_NUMBER, telling->told), "looks", log_number(LOG_NUMBER, telling->looks),
+                 "forgotten", log_number(LOG_NUMBER, telling->forgotten));
+    apr_thread_mutex_lock(store->lock);
+    apr_cpystrn(store->told_run_id, run_id, sizeof(store->told_run_id));
+    apr_thread_mutex_unlock(store->lock);
+}
+
+/* Only this thread writes told_run_id, so it reads it without the lock. */
+static int is_told(const store_t *store)
+{
+    return store->told_run_id[0] != '\0' &&
+           strcmp(store->told_run_id, jobs_connection_run_id(store->connection)) == 0;
+}
+
+/* Tells the Redis that is there now what it may have forgotten; tried again while that fails. */
+static void tell(store_t *store, apr_pool_t *pool)
+{
+    telling_t telling = {.store = store};
+    atomic_store(&store->tell, 0);
+    jobs_result_t result = jobs_connect(store->connection, pool);
+    if (result.outcome == JOBS_OK && !is_told(store)) {
+        /* Of the Redis that is told: should it go meanwhile, the next one is another. */
+        const char *run_id = apr_pstrdup(pool, jobs_connection_run_id(store->connection));
+        FAULT_POINT("reassert.before");
+        result = unfinished_tell(store->options.unfinished, store->connection, store->options.worker, on_told,
+                                 &telling, pool);
+        FAULT_POINT("reassert.told");
+        if (result.outcome == JOBS_OK)
+            note_told(&telling, run_id);
+    }
+    if (result.outcome != JOBS_OK)
+        atomic_store(&store->tell, 1);
+}
+
+int store_has_told(store_t *store, const char *run_id)
+{
+    apr_thread_mutex_lock(store->lock);
+    int told = strcmp(store->told_run_id, run_id) == 0;
+    apr_thread_mutex_unlock(store->lock);
+    if (!told) {
+        atomic_store(&store->tell, 1);
+        waker_wake(&store->waker);
+    }
+    return told;
+}
+
+/* ---- the thread ---------------------------------------------------------------------------------------- */
+
 static void complain(store_t *store, jobs_result_t result)
 {
     int away = result.outcome == JOBS_UNAVAILABLE;
@@ -223,20 +340,43 @@ static void hand_out(store_t *store, store_request_t **selected, int count)
     }
 }
 
+/* Fault points of the changes of a batch; nothing in a normal build. */
+static const char *const recorded_points[] = {[JOBS_INTEND] = "intend.recorded",
+                                              [JOBS_PROGRESS] = "progress.before",
+                                              [JOBS_FINISH] = "finish.recorded",
+                                              [JOBS_RELEASE] = "release.before"};
+static const char *const applied_points[] = {[JOBS_INTEND] = "intend.applied",
+                                             [JOBS_PROGRESS] = "progress.applied",
+                                             [JOBS_FINISH] = "finish.applied",
+                                             [JOBS_RELEASE] = "release.applied"};
+
+static void pass_points(jobs_change_t *const *changes, int count, const char *const *points)
+{
+    (void)changes, (void)points;
+    for (int i = 0; i < count; i++)
+        FAULT_POINT(points[changes[i]->change]);
+}
+
 static int do_batch(store_t *store, apr_pool_t *pool)
 {
     store_request_t *selected[BATCH];
     jobs_change_t *changes[BATCH];
     take_from_outbox(store);
-    store->withdrawn = 0;
+    store->uncommitted = 0;
     int count = select_audited(store, selected);
     for (int i = 0; i < count; i++)
         changes[i] = &selected[i]->change;
     if (count > 0) {
+        pass_points(changes, count, recorded_points);
         complain(store, jobs_apply(store->connection, store->options.worker, changes, count, pool));
+        pass_points(changes, count, applied_points);
+        /* The connection may have been made anew for this: what was refused then is told before it is closed.
+         */
+        if (!is_told(store))
+            tell(store, pool);
         hand_out(store, selected, count);
     }
-    if (store->withdrawn)
+    if (store->uncommitted)
         commit(store);
     return count;
 }
@@ -244,7 +384,7 @@ static int do_batch(store_t *store, apr_pool_t *pool)
 /* Until there is something to do: more than a batch is there, something is due again, or nothing is. */
 static void rest(store_t *store, int done)
 {
-    int is_stuck = store->redis_away || atomic_load(&store->deaf);
+    int is_stuck = store->redis_away || atomic_load(&store->deaf) || atomic_load(&store->tell);
     if (atomic_load(&store->stopping) || apr_queue_size(store->outbox) > 0)
         return;
     if (store->kept_count > 0 && done == BATCH && !is_stuck)
@@ -262,11 +402,13 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     while (!atomic_load(&store->stopping) || apr_queue_size(store->outbox) > 0) {
         if (atomic_exchange(&store->reopen, 0))
             reopen(store);
+        if (atomic_load(&store->tell))
+            tell(store, pool);
         int done = do_batch(store, pool);
         apr_pool_clear(pool);
         rest(store, done);
     }
-    commit(store); /* withdrawals of the last batch */
+    commit(store); /* what the last batch left */
     apr_pool_destroy(pool);
     return NULL;
 }
@@ -275,10 +417,11 @@ apr_status_t store_start(store_t **store, const store_options_t *options, apr_po
 {
     store_t *made = apr_pcalloc(pool, sizeof(*made));
     made->options = *options;
+    atomic_init(&made->tell, 1);
     APR_RING_INIT(&made->kept, store_request_t, link);
     apr_status_t rv = apr_queue_create(&made->outbox, (unsigned int)options->capacity, pool);
     if (rv == APR_SUCCESS)
-        rv = apr_thread_mutex_create(&made->head_lock, APR_THREAD_MUTEX_DEFAULT, pool);
+        rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
     if (rv == APR_SUCCESS)
         rv = waker_open(&made->waker, pool);
     if (rv == APR_SUCCESS)
@@ -318,7 +461,7 @@ void store_reopen_audit(store_t *store)
 
 void store_audit_head(store_t *store, char *text, apr_size_t room)
 {
-    apr_thread_mutex_lock(store->head_lock);
+    apr_thread_mutex_lock(store->lock);
     apr_cpystrn(text, store->head, room);
-    apr_thread_mutex_unlock(store->head_lock);
+    apr_thread_mutex_unlock(store->lock);
 }

@@ -5,6 +5,9 @@
  * progress alone is news and is not kept. A task has at most one request outstanding and the outbox has room
  * for more than all tasks, so nobody waits for anybody. Results wait for the audit record; intents are turned
  * down while it cannot be written.
+ *
+ * A Redis that was started anew is first told every intent that has no outcome on the audit record: see
+ * unfinished.h. Nothing may be claimed from it before.
  */
 #ifndef AMTUNLOCK_WORKER_STORE_THREAD_H
 #define AMTUNLOCK_WORKER_STORE_THREAD_H
@@ -14,6 +17,7 @@
 
 #include "audit/audit.h"
 #include "jobs/jobs.h"
+#include "worker/unfinished.h"
 #include "worker/unlock.h"
 
 typedef struct store_t store_t;
@@ -42,8 +46,9 @@ struct store_request_t {
 typedef struct {
     const jobs_redis_t *redis;
     const char *worker;
-    audit_t *audit; /* the store thread's alone while it runs */
-    int capacity;   /* requests outstanding at a time, over all threads */
+    audit_t *audit;           /* the store thread's alone while it runs */
+    unfinished_t *unfinished; /* the same */
+    int capacity;             /* requests outstanding at a time, over all threads */
 } store_options_t;
 
 /* Starts the thread. What `options` points to must live as long. */
@@ -56,6 +61,8 @@ apr_status_t store_push(store_t *store, store_request_t *request);
 
 /* Any thread. Nonzero: the audit record cannot be written now, so nothing should be claimed. */
 int store_is_deaf(const store_t *store);
+/* Any thread. Nonzero: the Redis of this run_id knows of every intent. Sees to it where it does not. */
+int store_has_told(store_t *store, const char *run_id);
 /* Any thread. SIGHUP: the audit file may have been moved away. */
 void store_reopen_audit(store_t *store);
 /* Any thread: "hash:count" of the audit record's head as last committed. */

@@ -5,6 +5,7 @@
 
 #include <apr_strings.h>
 
+#include "fault/fault.h"
 #include "worker/intent.h"
 #include "worker/log.h"
 #include "worker/methods.h"
@@ -290,6 +291,7 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
     if (unlock->over)
         return;
     if (unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE) {
+        FAULT_POINT("finish.told");
         log_end(unlock, outcome, text);
         go(unlock, UNLOCK_OVER);
     }
@@ -380,6 +382,7 @@ void unlock_begin(unlock_t *unlock)
 {
     log_info("AMTU0608", unlock->task->look ? "looks after a predecessor" : "begins", "system",
              unlock->task->sid, "job", unlock->task->job, "fence", unlock->task->fence);
+    FAULT_POINT(unlock->task->look ? "look.begun" : "unlock.begun");
     if (unlock->task->look)
         unlock->boot_until =
             unlock->ports->now() + intent_read(unlock->task->intent, &unlock->plan, unlock_most_look(unlock));

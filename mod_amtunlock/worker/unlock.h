@@ -40,6 +40,7 @@ typedef enum {
     UNLOCK_READ_POWER,   /* and the branch by it */
     UNLOCK_INTEND,       /* durable and audited */
     UNLOCK_CLEAR_BOOT,   /* an override somebody left */
+    UNLOCK_PACE,         /* wait for its group's ramp */
     UNLOCK_POWER_ON,     /* once */
     UNLOCK_TELL_POWERED, /* progress, for who is waiting */
     UNLOCK_WATCH,        /* until the power state has changed */
@@ -112,13 +113,14 @@ typedef enum { UNLOCK_CONSOLE, UNLOCK_DRIVE } unlock_session_e;
 
 #define UNLOCK_SESSIONS (UNLOCK_DRIVE + 1)
 
-/* What a step needs done. Each of the first seven is answered once by one of the unlock_*_answer() calls
+/* What a step needs done. Each of the first eight is answered once by one of the unlock_*_answer() calls
  * below, never from inside the port, unless stop() came first. */
 typedef struct {
     void (*resolve)(unlock_t *unlock);    /* into address and probe_address */
     void (*login)(unlock_t *unlock);      /* kept behind the port */
     void (*passphrase)(unlock_t *unlock); /* the same */
     void (*turn)(unlock_t *unlock);       /* a turn to connect; given back at the next answer or stop() */
+    void (*pace)(unlock_t *unlock);       /* the time at which its group's ramp lets it be powered */
     void (*probe)(unlock_t *unlock, apr_interval_time_t timeout);
     void (*call)(unlock_t *unlock, unlock_call_e call); /* results into identity, boot, power, ... */
     /* Durable: change with step_name, and intent, device, look_for | state | state and reason of the unlock.
@@ -232,7 +234,7 @@ void unlock_begin(unlock_t *unlock);
 
 void unlock_chore_answer(unlock_t *unlock, jobs_reason_e reason,
                          const char *text); /* resolve, login: NONE is well */
-void unlock_turn_answer(unlock_t *unlock);
+void unlock_turn_answer(unlock_t *unlock);  /* turn, pace */
 void unlock_probe_answer(unlock_t *unlock, int open);
 void unlock_call_answer(unlock_t *unlock, const amt_result_t *result);
 /* `audited` 0: the audit record could not be written and Redis was not asked. */

@@ -19,6 +19,7 @@
 #include "amt/amt.h"
 #include "worker/intake.h"
 #include "worker/log.h"
+#include "worker/notify.h"
 
 #define CHORE_THREADS 8
 #define DRAIN_SUPERVISED apr_time_from_sec(2)
@@ -36,12 +37,16 @@ typedef struct {
     setup_t *first; /* the threads' connections, paths and numbers are its for as long as the process lives */
     setup_t *setup; /* in force; the main thread's */
     audit_t *audit;
+    unfinished_t *unfinished; /* the store thread's, once it runs */
+    char redis_before[64];
     chores_t *chores;
+    pacer_t *pacer;
     leases_t *leases;
     store_t *store;
     engine_t **engines;
     int engine_count;
     intake_t *intake;
+    notify_t notify;
     atomic_int outdated;
 } worker_t;
 
@@ -115,6 +120,15 @@ static void block_signals(sigset_t *signals)
            SIG_IGN); /* a limit on files must show as an audit record that cannot be written, not as death */
 }
 
+/* What this worker's lives before this one left open. */
+static const char *read_unfinished(worker_t *worker, const char *audit_file)
+{
+    worker->unfinished = unfinished_create(worker->pool);
+    const char *error = unfinished_read(worker->unfinished, audit_file, worker->pool);
+    apr_cpystrn(worker->redis_before, unfinished_run_id(worker->unfinished), sizeof(worker->redis_before));
+    return error;
+}
+
 /* What must be before anything else: NULL, or why the worker cannot begin. */
 static const char *prepare(worker_t *worker)
 {
@@ -124,6 +138,8 @@ static const char *prepare(worker_t *worker)
         error = take_lock(worker);
     if (error == NULL)
         error = audit_open(&worker->audit, settings->audit, worker->pool);
+    if (error == NULL)
+        error = read_unfinished(worker, settings->audit);
     if (error != NULL)
         return error;
     if (amt_library_init() != APR_SUCCESS)
@@ -159,6 +175,7 @@ static apr_status_t start_engines(worker_t *worker)
     const engine_options_t options = {.chores = worker->chores,
                                       .leases = worker->leases,
                                       .store = worker->store,
+                                      .pacer = worker->pacer,
                                       .slots = settings->slots,
                                       .connects = settings->connects};
     worker->engines = apr_pcalloc(worker->pool, sizeof(engine_t *) * (apr_size_t)settings->threads);
@@ -176,8 +193,11 @@ static apr_status_t start_threads(worker_t *worker)
     const store_options_t store = {.redis = &settings->redis,
                                    .worker = worker->id,
                                    .audit = worker->audit,
+                                   .unfinished = worker->unfinished,
                                    .capacity = settings->slots + 16};
     apr_status_t rv = chores_start(&worker->chores, CHORE_THREADS, worker->pool);
+    if (rv == APR_SUCCESS)
+        rv = pacer_create(&worker->pacer, worker->pool);
     if (rv == APR_SUCCESS)
         rv = store_start(&worker->store, &store, worker->pool);
     if (rv == APR_SUCCESS)
@@ -194,6 +214,7 @@ static apr_status_t start_threads(worker_t *worker)
                                      .engine_count = worker->engine_count,
                                      .slots = settings->slots,
                                      .store = worker->store,
+                                     .redis_before = worker->redis_before,
                                      .on_outdated = on_outdated,
                                      .baton = worker};
     return intake_start(&worker->intake, &intake, worker->first, worker->pool);
@@ -270,19 +291,54 @@ static void reload_setup(worker_t *worker, apr_pool_t *pool)
              log_number(LOG_NUMBER, inventory_count(setup_inventory(setup))));
 }
 
+static void tell_ready(const worker_t *worker)
+{
+    char words[160];
+    apr_snprintf(words, sizeof(words), "READY=1\nSTATUS=%d systems, %d unlocks at a time",
+                 inventory_count(setup_inventory(worker->setup)), setup_settings(worker->first)->slots);
+    notify_send(&worker->notify, words);
+}
+
+/* The time is for managers that wait for the end of a reload (Type=notify-reload, systemd 253). */
+static void tell_reloading(const worker_t *worker)
+{
+    char words[80];
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    apr_snprintf(words, sizeof(words), "RELOADING=1\nMONOTONIC_USEC=%" APR_INT64_T_FMT,
+                 (apr_int64_t)now.tv_sec * APR_USEC_PER_SEC + now.tv_nsec / 1000);
+    notify_send(&worker->notify, words);
+}
+
 static void reload(worker_t *worker)
 {
     apr_pool_t *pool = NULL;
+    tell_reloading(worker);
     log_reopen();
     store_reopen_audit(worker->store);
-    if (apr_pool_create(&pool, worker->pool) != APR_SUCCESS)
-        return;
-    reload_setup(worker, pool);
-    apr_pool_destroy(pool);
+    if (apr_pool_create(&pool, worker->pool) == APR_SUCCESS) {
+        reload_setup(worker, pool);
+        apr_pool_destroy(pool);
+    }
+    tell_ready(worker); /* refused or not: the last good settings are in force */
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------
  */
+
+/* Of the loop that came round longest ago. */
+static apr_time_t oldest_pulse(const worker_t *worker)
+{
+    apr_time_t oldest = leases_pulse(worker->leases);
+    /* An intake that was told to stop comes round no more. */
+    if (!intake_ended(worker->intake) && intake_pulse(worker->intake) < oldest)
+        oldest = intake_pulse(worker->intake);
+    for (int i = 0; i < worker->engine_count; i++) {
+        if (engine_pulse(worker->engines[i]) < oldest)
+            oldest = engine_pulse(worker->engines[i]);
+    }
+    return oldest;
+}
 
 static void drain_engines(const worker_t *worker, int leave)
 {
@@ -291,20 +347,22 @@ static void drain_engines(const worker_t *worker, int leave)
 }
 
 /* Nonzero: nothing is left. A second signal ends the wait. */
-static int wait_until_empty(const worker_t *worker, const sigset_t *signals, apr_interval_time_t at_most)
+static int wait_until_empty(worker_t *worker, const sigset_t *signals, apr_interval_time_t at_most)
 {
     static const struct timespec tick = {.tv_nsec = 20000000};
     apr_time_t until = jobs_boottime() + at_most;
     while (!intake_ended(worker->intake) || load_of(worker) > 0) {
         int signal = sigtimedwait(signals, NULL, &tick);
+        notify_watchdog(&worker->notify, oldest_pulse(worker));
         if (jobs_boottime() >= until || signal == SIGTERM || signal == SIGINT)
             return 0;
     }
     return 1;
 }
 
-static int drain(const worker_t *worker, const sigset_t *signals)
+static int drain(worker_t *worker, const sigset_t *signals)
 {
+    notify_send(&worker->notify, "STOPPING=1");
     log_info("AMTU0304", "stops", "supervised", worker->supervised ? "yes" : "no", "running",
              log_number(LOG_NUMBER, load_of(worker)));
     intake_stop(worker->intake);
@@ -394,6 +452,19 @@ static setup_t *first_setup(const char *file, apr_pool_t *pool)
     return setup;
 }
 
+/* The next signal; meanwhile the watchdog is told that all goes well. */
+static int await_signal(worker_t *worker, const sigset_t *signals)
+{
+    apr_interval_time_t every = notify_interval(&worker->notify);
+    const struct timespec tick = {.tv_sec = apr_time_sec(every), .tv_nsec = apr_time_usec(every) * 1000};
+    int signal = -1;
+    while (signal < 0) {
+        signal = every < 0 ? sigwaitinfo(signals, NULL) : sigtimedwait(signals, NULL, &tick);
+        notify_watchdog(&worker->notify, oldest_pulse(worker));
+    }
+    return signal;
+}
+
 int worker_run(const char *file, apr_pool_t *pool)
 {
     sigset_t signals;
@@ -401,6 +472,7 @@ int worker_run(const char *file, apr_pool_t *pool)
     worker_t *worker = apr_pcalloc(pool, sizeof(*worker));
     worker->pool = pool;
     worker->file = file;
+    notify_init(&worker->notify); /* before threads: it changes the environment */
     worker->supervised = supervised != NULL && strcmp(supervised, "1") == 0;
     umask(027);
     if (chdir("/") != 0)
@@ -413,8 +485,9 @@ int worker_run(const char *file, apr_pool_t *pool)
     worker->setup = setup_hold(worker->first);
     if (begin(worker) != 0)
         _exit(1); /* some threads may run */
+    tell_ready(worker);
     int signal;
-    while ((signal = sigwaitinfo(&signals, NULL)) != SIGTERM && signal != SIGINT) {
+    while ((signal = await_signal(worker, &signals)) != SIGTERM && signal != SIGINT) {
         if (signal == SIGHUP)
             reload(worker);
     }

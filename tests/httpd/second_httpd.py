@@ -33,8 +33,9 @@ def shipped(name, **replaced):
 class SecondHttpd:
     """apache2 with these modules and this text, in a folder of the stack's run folder; the stack's keytab and CA."""
 
-    def __init__(self, stack, name, modules, text):
+    def __init__(self, stack, name, modules, text, port=None):
         self.stack = stack
+        self.port = port  # where the text makes it listen, if its user wants to know
         self.name = name
         self.root = stack.places.run / name
         self.modules = modules
@@ -66,3 +67,15 @@ class SecondHttpd:
     def __exit__(self, *exception):
         self.process.stop()
         assert not pids_with_argument("apache2", str(self.root / "httpd.conf"))
+
+
+class There:
+    """What Console asks of an httpd."""
+
+    def __init__(self, stack, port):
+        self.realm, self.ca, self.port = stack.httpd.realm, stack.httpd.ca, port
+        self.places = stack.places
+        self.https = port
+
+    def url(self, path="/wsman", tls=True):
+        return f"{'https' if tls else 'http'}://localhost:{self.port}{path}"

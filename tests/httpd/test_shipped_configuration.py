@@ -1,6 +1,7 @@
 """conf/amtunlock.conf as it is shipped, with nothing but the paths, the port and the two directives put in that its
 comments ask for: TLS only, Kerberos only, HTTP/1.1 only, and slow requests end early."""
 
+import re
 import socket
 import ssl
 import time
@@ -9,41 +10,39 @@ import warnings
 import pytest
 from amtu_stack import kdc, ports, soap
 from amtu_stack.console import Console
+from amtu_stack.httpd import gss_ntlm
 from conftest import assert_fault
-from second_httpd import SecondHttpd, shipped
+from gss import Caller
+from second_httpd import SecondHttpd, There, shipped
 
 MODULES = ("mpm_event", "authn_core", "authz_core", "authz_host", "authz_user", "auth_gssapi", "socache_shmcb", "ssl",
            "reqtimeout", "http2")
 HEADER_SECONDS = 1
+# The lines of the block that lets NTLM in, and the scopes that it shows
+NTLM_BLOCK = ("GssapiAllowedMech ntlmssp", "GssapiCredStore ntlmssp_keyfile:", "GssapiAcceptorName HTTP@",
+              "AMTUnlockMech krb5 ntlm")
+NTLM_SCOPES = re.findall(r'#   AMTUnlockScope laptops "(.*)"', shipped("amtunlock.conf"))
 
 
-class There:
-    """What Console asks of an httpd."""
-
-    def __init__(self, stack, port):
-        self.realm, self.ca, self.port = stack.httpd.realm, stack.httpd.ca, port
-        self.places = stack.places
-
-    def url(self, path="/wsman", tls=True):
-        return f"{'https' if tls else 'http'}://localhost:{self.port}{path}"
-
-
-@pytest.fixture(scope="module")
-def _there(_shared_stack):
-    stack = _shared_stack
+def serving(stack, name, scope=f"%{{REMOTE_USER}} == '{kdc.CONSOLE}@{kdc.REALM}'", **changes):
+    """The shipped file on a port of its own, with these changes beside those that its comments ask for."""
     (port,) = ports.pick(1)
     tls = stack.httpd.root / "tls"
     text = shipped("amtunlock.conf", **{
         "#Define AMTUNLOCK\n": "Define AMTUNLOCK\n", "Listen 5986": f"Listen 127.0.0.1:{port}", "*:5986": f"*:{port}",
         "/etc/amtunlock/tls": tls, "/etc/amtunlock/http.keytab": stack.httpd.realm.keytab,
-        "header=10-20,": f"header={HEADER_SECONDS},"})
+        "header=10-20,": f"header={HEADER_SECONDS},", **changes})
     redis = stack.httpd.redis
     own = (f"LoadModule amtunlock_module {stack.places.program('mod_amtunlock.so')}\n"
            f"AMTUnlockRedis unix:{redis.socket} user=amtunlock-web password-file={redis.password_file('amtunlock-web')}\n"
-           f"AMTUnlockScope * \"%{{REMOTE_USER}} == '{kdc.CONSOLE}@{kdc.REALM}'\"\nAMTUnlockWorker Off\n")
-    with SecondHttpd(stack, "shipped", MODULES, own + text) as httpd:
-        httpd.port = port
-        yield httpd.wait(port), There(stack, port)
+           f"AMTUnlockScope * \"{scope}\"\nAMTUnlockWorker Off\n")
+    return SecondHttpd(stack, name, MODULES, own + text, port)
+
+
+@pytest.fixture(scope="module")
+def _there(_shared_stack):
+    with serving(_shared_stack, "shipped") as httpd:
+        yield httpd.wait(httpd.port), There(_shared_stack, httpd.port)
 
 
 @pytest.fixture
@@ -72,6 +71,29 @@ def test_kerberos_only(there):
     answer = Console(there).send(soap.IDENTIFY)
     assert answer.status == 401
     assert answer.headers["www-authenticate"] == "Negotiate"
+
+
+@pytest.mark.skipif(not gss_ntlm(), reason="gss-ntlmssp is not installed")
+@pytest.mark.parametrize("scope", NTLM_SCOPES)
+def test_the_block_for_ntlm(stack, scope):
+    """Its "#" taken, NTLM is taken beside Kerberos, and a scope may name its callers as the block says."""
+    taken = {f"        #{line}": f"        {line}" for line in NTLM_BLOCK}
+    name, scope = f"shipped-ntlm-{NTLM_SCOPES.index(scope)}", scope.replace("corp", "fleet").replace("alice", "bob")
+    with serving(stack, name, scope, **taken, **{"/etc/amtunlock/ntlm.users": stack.httpd.ntlm_users,
+                                                 "unlock.example.com": "localhost"}) as httpd:
+        httpd.wait(httpd.port)
+        caller = Caller(There(stack, httpd.port), "/wsman")
+        password = stack.httpd.ntlm_users.read_text().strip().rpartition(":")[2]
+        assert caller.log_in("FLEET\\bob", password).status == 200
+        system = stack.fleet.systems()[-1]["fqdn"]
+        job = caller.post(soap.unlock([system])).job
+        assert system not in caller.post(soap.unlocked(job)).texts("p:failedSystems"), "the scope does not name this caller"
+        caller.post(soap.method("RequestStateChange", "<p:RequestedState>4</p:RequestedState>", resource=soap.JOB,
+                                selectors={"InstanceID": job}))
+        caller.connection.close()
+        console = Console(There(stack, httpd.port), stack.kdc.cache(kdc.CONSOLE))
+        assert console.send(soap.get(soap.SERVICE)).status == 200
+        assert [line for line in httpd.log().splitlines() if ":error" in line or "AMTU" in line] == []
 
 
 def test_tls_only(there):

@@ -15,7 +15,7 @@ TOP = Path(__file__).resolve().parents[2]
 JOBS = TOP / "mod_amtunlock" / "jobs"
 USERS = TOP / "conf" / "redis-users.acl"
 WEB, WORKER, TESTER = "amtunlock-web", "amtunlockd", "tester"
-SCHEMA = "1"
+SCHEMA = "2"
 
 
 class RedisError(Exception):
@@ -194,8 +194,8 @@ class Verbs:
     def forget(self, job, caller="alice"):
         return self("forget", f"sha-{caller}", job)[0]
 
-    def claim(self, worker="w1", most=100, digest="digest-1", not_after=EVER, lease=LEASE):
-        word, *rest = self("claim", worker, digest, most, not_after, lease)
+    def claim(self, worker="w1", most=100, digest="digest-1", not_after=EVER, lease=LEASE, ramps=()):
+        word, *rest = self("claim", worker, digest, most, not_after, lease, *ramps)
         assert word == "ok", word
         return [Task(worker, *each) for each in rest[1]]
 
@@ -241,10 +241,11 @@ class Verbs:
 class Task:
     """What a claim gives."""
 
-    def __init__(self, worker, job, sid, fence, look, intent, caller, peer, mechanism):
+    def __init__(self, worker, job, sid, fence, look, intent, caller, peer, mechanism, wait="0"):
         self.worker, self.job, self.sid, self.fence = worker, job, sid, fence
         self.look, self.intent = look == "1", intent
         self.caller, self.peer, self.mechanism = caller, peer, mechanism
+        self.wait = int(wait)
 
     @property
     def ref(self):

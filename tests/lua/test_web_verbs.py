@@ -2,7 +2,7 @@
 
 import pytest
 
-from redis_server import SECOND, RedisError
+from redis_server import SCHEMA, SECOND, RedisError
 
 NEW, RUNNING, COMPLETED, TERMINATED = 2, 4, 7, 8
 
@@ -84,6 +84,19 @@ def test_the_same_message_is_the_same_job(verbs):
     assert verbs.read("j2") == "none"
 
 
+def test_a_message_id_with_other_systems_is_told(verbs, tester):
+    """The half before the '/' is the message id's; the other's job must still be there."""
+    assert verbs.submit("j1", "nosuch.example", message="u1/a") == ["ok", "j1", "0"]
+    assert verbs.submit("j2", "pc1.example", message="u1/b") == ["ok", "j2", "2"]
+    assert verbs.submit("j3", "nosuch.example", message="u1/a") == ["ok", "j1", "1"]
+    assert verbs.submit("j4", "nosuch.example", message="u2/a") == ["ok", "j4", "0"]
+    assert verbs.submit("j5", "nosuch.example", message="u1/c", caller="bob") == ["ok", "j5", "0"]
+    assert ttl(tester, "{amtu}:message:sha-alice:u2") > 0, "it goes with its job"
+    assert verbs.forget("j4") == "ok"
+    assert tester("EXISTS", "{amtu}:message:sha-alice:u2", "{amtu}:message:sha-alice:u2/a") == 0
+    assert verbs.submit("j6", "pc1.example", message="u2/d") == ["ok", "j6", "0"]
+
+
 def test_a_message_is_forgotten_with_its_job(verbs):
     verbs.submit("j1", "nosuch.example", message="m1")
     assert verbs.forget("j1") == "ok"
@@ -116,13 +129,13 @@ def test_limits_of_a_caller(verbs):
 def test_too_few_arguments_are_an_error_and_change_nothing(redis, tester):
     before = tester("DBSIZE")
     with pytest.raises(RedisError, match="too few arguments"):
-        redis.cli("amtunlock-web", "FCALL", "amtunlock_submit", 0, "1", "j1", "alice")
+        redis.cli("amtunlock-web", "FCALL", "amtunlock_submit", 0, SCHEMA, "j1", "alice")
     assert tester("DBSIZE") == before
 
 
-@pytest.mark.parametrize("schema", ["0", "2", ""])
+@pytest.mark.parametrize("schema", ["0", "1", "3", ""])
 def test_another_schema_is_refused(redis, schema):
-    assert redis.cli("amtunlock-web", "FCALL", "amtunlock_overview", 0, schema) == ["outdated", "1"]
+    assert redis.cli("amtunlock-web", "FCALL", "amtunlock_overview", 0, schema) == ["outdated", SCHEMA]
 
 
 def test_the_bell_is_bounded(verbs, tester):

@@ -306,7 +306,7 @@ def test_looks_go_before_everything_else(verbs):
 
 def test_a_look_past_its_deadline_is_indeterminate(verbs):
     verbs.submit("j1", "pc1.example", "pc2.example", "pc3.example")
-    one, two, three = verbs.claim()
+    one, two, three = sorted(verbs.claim(), key=lambda task: task.sid)
     for task in (one, two, three):
         verbs.intend(task, deadline=0)
     verbs.release(one)

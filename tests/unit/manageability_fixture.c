@@ -286,7 +286,7 @@ jobs_task_t claim_task(void)
     apr_array_header_t *tasks = NULL;
     int more = 0;
 
-    assert_done(jobs_claim(fixture.worker, "w1", "digest-1", 1, &tasks, &more, fixture.pool));
+    assert_done(jobs_claim(fixture.worker, "w1", "digest-1", 1, NULL, &tasks, &more, fixture.pool));
     assert_int_equal(tasks->nelts, 1);
     return APR_ARRAY_IDX(tasks, 0, jobs_task_t);
 }

@@ -300,6 +300,95 @@ static void test_a_relative_name(void **state)
     assert_int_equal(chdir(here), 0);
 }
 
+/* ---- reading back ---------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    int count, first, last;
+} seen_t;
+
+static void on_record(void *baton, const json_t *record)
+{
+    seen_t *seen = baton;
+    int number = (int)json_integer_value(json_object_get(record, "n"));
+
+    if (seen->count++ == 0) {
+        seen->first = number;
+    }
+    else {
+        assert_int_equal(number, seen->last + 1);
+    }
+    seen->last = number;
+}
+
+static seen_t replay(const fixture_t *fixture, apr_time_t since)
+{
+    seen_t seen = {0};
+    const char *error = audit_replay(fixture->file, since, on_record, &seen, fixture->pool);
+
+    if (error) {
+        fail_msg("%s", error);
+    }
+    return seen;
+}
+
+static void records_are_read_back_across_rotations(void **state)
+{
+    fixture_t *fixture = *state;
+
+    assert_null(live(fixture, 3));
+    assert_int_equal(rename(fixture->file, named(fixture, ".2")), 0);
+    assert_null(live(fixture, 2));
+    assert_int_equal(rename(fixture->file, named(fixture, ".1")), 0);
+    assert_null(live(fixture, 4));
+
+    seen_t seen = replay(fixture, 0);
+    assert_int_equal(seen.count, 9);
+    assert_int_equal(seen.first, 1);
+    assert_int_equal(replay(fixture, apr_time_now() + apr_time_from_sec(60)).count, 0);
+}
+
+/* The newest file alone, where the one before it ended early enough; of a file that reaches back, the rest.
+ */
+static void only_what_is_young_enough_is_read_back(void **state)
+{
+    fixture_t *fixture = *state;
+
+    assert_null(live(fixture, 2));
+    assert_int_equal(rename(fixture->file, named(fixture, ".1")), 0);
+    assert_null(live(fixture, 1));
+    apr_sleep(2000); /* times are told in microseconds: anything between the two lives will do */
+    apr_time_t since = apr_time_now();
+    assert_null(live(fixture, 2));
+    seen_t seen = replay(fixture, since);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.first, 4);
+}
+
+static void a_torn_line_is_not_read_back(void **state)
+{
+    fixture_t *fixture = *state;
+    FILE *file;
+
+    assert_null(live(fixture, 2));
+    file = fopen(fixture->file, "a");
+    assert_non_null(file);
+    assert_true(fputs("{\"n\":3,\"t\":\"2026", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(replay(fixture, 0).count, 2);
+    assert_null(live(fixture, 1)); /* its record of the torn line, and one more */
+    assert_int_equal(replay(fixture, 0).count, 4);
+}
+
+static void without_a_file_nothing_is_read_back(void **state)
+{
+    fixture_t *fixture = *state;
+    seen_t seen = {0};
+
+    assert_non_null(audit_replay(fixture->file, 0, on_record, &seen, fixture->pool));
+    assert_int_equal(seen.count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +403,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_file_that_is_still_written_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_file_that_others_may_change_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_relative_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_are_read_back_across_rotations, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_what_is_young_enough_is_read_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_torn_line_is_not_read_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_a_file_nothing_is_read_back, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -242,8 +242,33 @@ static void a_connection_pool_that_is_used_up_is_waited_for_within_the_budget(vo
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
     freeze(0);
-    for (int i = 0; i < 3; i++)
+    int gave_up_soon = 0;
+    for (int i = 0; i < 3; i++) {
         assert_true(callers[i].took < BUDGET + SLACK);
+        gave_up_soon += callers[i].took < BUDGET / 2;
+    }
+    assert_int_equal(gave_up_soon, 2); /* only who has the connection waits for Redis */
+}
+
+/* Many callers and few connections are no reason to think that Redis is away. */
+static void callers_that_found_no_connection_do_not_open_the_breaker(void **state)
+{
+    enum { CALLERS = 6 };
+    caller_thread_t callers[CALLERS];
+    pthread_t threads[CALLERS];
+    jobs_store_t *store = store_of(&jobs_test.server.web, 1);
+    (void)state;
+    freeze(1);
+    for (int i = 0; i < CALLERS; i++) {
+        callers[i].store = store;
+        apr_pool_create(&callers[i].pool, jobs_test.pool);
+        pthread_create(&threads[i], NULL, call_once, &callers[i]);
+    }
+    apr_sleep(BUDGET / 2); /* longer than any but the first waits */
+    freeze(0);
+    for (int i = 0; i < CALLERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_outcome(overview(store), JOBS_OK);
 }
 
 static void a_restarted_redis_is_not_noticed_by_a_caller(void **state)
@@ -293,6 +318,7 @@ int main(void)
         TEST(after_some_failures_calls_fail_at_once_until_redis_is_back),
         TEST(only_one_call_at_a_time_tries_whether_redis_is_back),
         TEST(a_connection_pool_that_is_used_up_is_waited_for_within_the_budget),
+        TEST(callers_that_found_no_connection_do_not_open_the_breaker),
         TEST(a_restarted_redis_is_not_noticed_by_a_caller),
         TEST(connections_that_redis_closed_are_replaced),
     };

@@ -18,7 +18,7 @@ static apr_array_header_t *claim(const char *worker, int max)
     apr_array_header_t *tasks = NULL;
     int more = -1;
     jobs_result_t result =
-        jobs_claim(jobs_test.connection, worker, JOBS_TEST_DIGEST, max, &tasks, &more, jobs_test.pool);
+        jobs_claim(jobs_test.connection, worker, JOBS_TEST_DIGEST, max, NULL, &tasks, &more, jobs_test.pool);
     assert_outcome(result, JOBS_OK);
     return tasks;
 }
@@ -222,7 +222,7 @@ static void an_older_inventory_is_refused_and_its_worker_claims_nothing(void **s
     assert_outcome(publish("digest-0", 999, systems_of(1)), JOBS_REFUSED);
     submit_one(&jobs_test.alice, "pc1.example");
     jobs_result_t result =
-        jobs_claim(jobs_test.connection, "w1", "digest-0", 1, &tasks, &more, jobs_test.pool);
+        jobs_claim(jobs_test.connection, "w1", "digest-0", 1, NULL, &tasks, &more, jobs_test.pool);
     assert_int_equal(result.outcome, JOBS_REFUSED);
     assert_non_null(strstr(result.text, "inventory"));
     assert_int_equal(tasks->nelts, 0);

@@ -123,7 +123,7 @@ static void every_key_is_read(void **state)
                      "[worker]\ninventory=/a\nsecrets=file:/b\nsecrets=exec:/c\nca-file=/d\n"
                      "audit=/e\nlog=/f\nlog-level=debug\nstate-dir=/g\nthreads=3\nslots=7\n"
                      "connects=9\n[group floor.1]\nmethod=wake\nauth=kerberos\ntls=none\n"
-                     "probe=22\nboot-timeout=30\nreset-running=yes\n");
+                     "probe=22\nboot-timeout=30\nreset-running=yes\npower-per-second=0.5\n");
     assert_non_null(settings);
     assert_string_equal(settings->redis.host, "::1");
     assert_int_equal(settings->redis.port, 7000);
@@ -142,15 +142,20 @@ static void every_key_is_read(void **state)
     assert_string_equal(floor->probe, "22");
     assert_true(floor->boot_timeout == apr_time_from_sec(30));
     assert_int_equal(floor->reset_running, 1);
+    assert_int_equal(floor->power_interval, apr_time_from_sec(2));
     assert_int_equal(group(settings, "default")->reset_running, 0);
+    assert_int_equal(group(settings, "default")->power_interval, 0);
 }
 
 /* Whichever stands first in the file. */
 static void a_group_takes_numbers_from_default(void **state)
 {
     settings_t *settings =
-        load(*state, "[group a]\nmethod=wake\n[group default]\nboot-timeout=77\nreset-running=yes\n");
+        load(*state, "[group a]\nmethod=wake\n[group default]\nboot-timeout=77\nreset-running=yes\n"
+                     "power-per-second=4\n[group b]\npower-per-second=0\n");
     assert_non_null(settings);
+    assert_int_equal(group(settings, "a")->power_interval, apr_time_from_msec(250));
+    assert_int_equal(group(settings, "b")->power_interval, 0);
     assert_true(group(settings, "a")->boot_timeout == apr_time_from_sec(77));
     assert_int_equal(group(settings, "a")->reset_running, 1);
     assert_null(group(settings, "a")->auth); /* the inventory looks into default itself */
@@ -226,6 +231,11 @@ static const struct {
     {"[redis]\naddress = nonsense\n", 2, ""},
     {"[group a]\nboot-timeout = 4\n", 2, "from 5 to 7200"},
     {"[group a]\nreset-running = maybe\n", 2, "yes or no"},
+    {"[group a]\npower-per-second = 0.001\n", 2, "0 or a number from 0.01 to 1000"},
+    {"[group a]\npower-per-second = -1\n", 2, "0 or a number from 0.01 to 1000"},
+    {"[group a]\npower-per-second = nan\n", 2, "0 or a number from 0.01 to 1000"},
+    {"[group a]\npower-per-second = 2/s\n", 2, "0 or a number from 0.01 to 1000"},
+    {"[group a]\npower-per-second =\n", 2, "0 or a number from 0.01 to 1000"},
     {"[group a]\nmethod =\n", 2, "has no value"},
     {"[group a]\nprompt =\n", 2, "has no pattern"},
     {"[group a]\nprompt = ok\nprompt = (\n", 3, "\"(\" is no POSIX extended regular expression"},

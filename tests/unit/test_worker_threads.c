@@ -101,7 +101,8 @@ static const jobs_task_t *claim(int count)
     apr_array_header_t *tasks = NULL;
     int more = 0;
     assert_int_equal(jobs_submit(web, &caller, &submission, &id, NULL, pool).outcome, JOBS_OK);
-    assert_int_equal(jobs_claim(connection, WORKER, "digest", count, &tasks, &more, pool).outcome, JOBS_OK);
+    assert_int_equal(jobs_claim(connection, WORKER, "digest", count, NULL, &tasks, &more, pool).outcome,
+                     JOBS_OK);
     assert_int_equal(tasks->nelts, count);
     return (const jobs_task_t *)tasks->elts;
 }
@@ -136,14 +137,22 @@ static int is_answered(void *asked)
 
 static audit_t *audit;
 
-static store_t *start_store(void)
+static store_t *start_store_as(const char *worker)
 {
     static store_options_t options;
     store_t *store = NULL;
     assert_null(audit_open(&audit, audit_file, pool));
-    options = (store_options_t){.redis = &server.worker, .worker = WORKER, .audit = audit, .capacity = 8};
+    unfinished_t *unfinished = unfinished_create(pool);
+    assert_null(unfinished_read(unfinished, audit_file, pool));
+    options = (store_options_t){
+        .redis = &server.worker, .worker = worker, .audit = audit, .unfinished = unfinished, .capacity = 8};
     assert_int_equal(store_start(&store, &options, pool), APR_SUCCESS);
     return store;
+}
+
+static store_t *start_store(void)
+{
+    return start_store_as(WORKER);
 }
 
 static asked_t *push(store_t *store, const jobs_task_t *task, jobs_change_e change, char state)
@@ -202,7 +211,7 @@ static void changes_are_recorded_then_applied(void **state)
                  audit_verify(audit_file, head, &count, pool) ? audit_verify(audit_file, head, &count, pool)
                                                               : "well");
     assert_string_equal(verdict, "well");
-    assert_int_equal(count, 3);
+    assert_int_equal(count, 4); /* and which Redis it is */
 }
 
 static void a_refused_intent_is_withdrawn_in_the_record(void **state)
@@ -232,6 +241,155 @@ static void results_wait_for_redis(void **state)
     assert_int_equal(outcome_of(result, 8000), JOBS_OK);
     store_stop(store);
     assert_int_equal(audit_lines("\"outcome\""), 1);
+}
+
+/* ---- a Redis that was started anew ----------------------------------------------------------------------
+ */
+
+typedef struct {
+    store_t *store;
+    const char *run_id;
+} told_t;
+
+static int has_told(void *told)
+{
+    return store_has_told(((told_t *)told)->store, ((told_t *)told)->run_id);
+}
+
+static int is_connected(void *unused)
+{
+    (void)unused;
+    return jobs_connect(connection, pool).outcome == JOBS_OK;
+}
+
+/* A connection is made again at most once a second. */
+static void restart_redis(void)
+{
+    redis_server_kill(&server);
+    assert_int_equal(redis_server_restart(&server), 0);
+    assert_true(wait_for(is_connected, NULL, 5000));
+}
+
+/* Waits until the store has told the Redis that is there now. */
+static void await_told(store_t *store)
+{
+    assert_true(wait_for(is_connected, NULL, 5000));
+    told_t told = {store, jobs_connection_run_id(connection)};
+    assert_true(wait_for(has_told, &told, 8000));
+}
+
+static char state_of(const jobs_task_t *task)
+{
+    jobs_caller_t caller = {.name = "c"};
+    jobs_job_t *job = NULL;
+    jobs_result_t read = jobs_read(web, &caller, task->job, &job, pool);
+    if (read.outcome != JOBS_OK)
+        return '\0';
+    return job->running ? 'r' : job->waiting ? 'w' : job->unlocked ? 'U' : 'F';
+}
+
+static jobs_task_t claim_look(void)
+{
+    apr_array_header_t *tasks = NULL;
+    int more = 0;
+    assert_int_equal(jobs_claim(connection, "worker-2", "digest", 8, NULL, &tasks, &more, pool).outcome,
+                     JOBS_OK);
+    assert_int_equal(tasks->nelts, 1);
+    return APR_ARRAY_IDX(tasks, 0, jobs_task_t);
+}
+
+/* Takes back in Redis what the intent wrote there, as if the disk had not kept it. */
+static void forget_intent(const jobs_task_t *task)
+{
+    const char *free_system[] = {"DEL", apr_pstrcat(pool, "{amtu}:system:", task->sid, NULL),
+                                 "{amtu}:leases"};
+    const char *requeue[] = {"HSET", apr_pstrcat(pool, "{amtu}:job:", task->job, ":tasks", NULL), task->sid,
+                             "Q|||||||"};
+    assert_int_equal(redis_server_do(&server, 3, free_system), 0);
+    assert_int_equal(redis_server_do(&server, 4, requeue), 0);
+}
+
+static void redis_that_kept_its_data_is_told_nothing_new(void **state)
+{
+    (void)state;
+    const jobs_task_t *task = claim(1);
+    store_t *store = start_store();
+    assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    restart_redis();
+    await_told(store);
+    assert_int_equal(outcome_of(push(store, task, JOBS_FINISH, 'U'), 3000), JOBS_OK);
+    store_stop(store);
+    assert_int_equal(audit_lines("\"outcome\""), 1);
+    assert_int_equal(audit_lines("\"intent-handed-over\""), 0);
+    assert_int_equal(audit_lines("\"event\":\"redis\""), 2);
+    assert_int_equal(state_of(task), 'U');
+}
+
+static void an_intent_that_redis_lost_is_looked_at(void **state)
+{
+    (void)state;
+    const jobs_task_t *task = claim(1);
+    store_t *store = start_store();
+    assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    forget_intent(task);
+    restart_redis();
+    await_told(store);
+    jobs_task_t look = claim_look();
+    assert_int_equal(look.look, 1);
+    assert_string_equal(look.intent, "{\"power\":2}");
+    assert_int_equal(outcome_of(push(store, task, JOBS_FINISH, 'U'), 3000), JOBS_REFUSED);
+    store_stop(store);
+    assert_int_equal(audit_lines("\"intent-handed-over\""), 1);
+}
+
+static void a_job_that_redis_forgot_is_indeterminate_on_record(void **state)
+{
+    (void)state;
+    const jobs_task_t *task = claim(1);
+    store_t *store = start_store();
+    assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(redis_server_flush(&server), 0);
+    restart_redis();
+    assert_int_equal(jobs_library_load(connection).outcome, JOBS_OK);
+    await_told(store);
+    store_stop(store);
+    assert_int_equal(audit_lines("\"indeterminate\""), 1);
+    assert_int_equal(audit_lines("\"forgotten\":1"), 1);
+}
+
+static apr_pool_t *outer;
+
+/* A life has its pool, and so its own hold of the audit file. */
+static store_t *begin_life(const char *worker)
+{
+    outer = pool;
+    apr_pool_create(&pool, outer);
+    return start_store_as(worker);
+}
+
+static void end_life(store_t *store)
+{
+    store_stop(store);
+    apr_pool_destroy(pool);
+    pool = outer;
+}
+
+/* A life that ended between its intent and its outcome: the next one gives the task to who looks, at once,
+ * and only once. */
+static void the_next_life_hands_over_what_the_last_left(void **state)
+{
+    (void)state;
+    const jobs_task_t *task = claim(1);
+    store_t *store = begin_life(WORKER);
+    assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    end_life(store);
+    for (int life = 0; life < 2; life++) {
+        store = begin_life("worker-1b");
+        await_told(store);
+        end_life(store);
+        assert_int_equal(audit_lines("\"intent-handed-over\""), 1);
+    }
+    assert_int_equal(claim_look().look, 1);
 }
 
 static int is_deaf(void *store)
@@ -396,6 +554,10 @@ int main(void)
         TEST(changes_are_recorded_then_applied),
         TEST(a_refused_intent_is_withdrawn_in_the_record),
         TEST(results_wait_for_redis),
+        TEST(redis_that_kept_its_data_is_told_nothing_new),
+        TEST(an_intent_that_redis_lost_is_looked_at),
+        TEST(a_job_that_redis_forgot_is_indeterminate_on_record),
+        TEST(the_next_life_hands_over_what_the_last_left),
         TEST(without_a_record_nothing_is_intended),
         TEST(the_outbox_has_a_bound),
         TEST(a_lease_is_kept_while_redis_answers),

@@ -13,6 +13,7 @@
 #include <apr_strings.h>
 
 #include "worker/intent.h"
+#include "worker/pacer.h"
 #include "worker_rows.h"
 
 static int setup(void **state)
@@ -370,6 +371,42 @@ static void test_the_intent_says_what_and_what_before(void **state)
     assert_int_equal(pc->clears, 1);
 }
 
+/* A group with a ramp: every method waits for its turn right before its one power request, and a PC that is
+ * not powered takes no turn. */
+static void test_the_ramp_comes_right_before_the_power_request(void **state)
+{
+    static const behaviour_t ways[] = {
+        {.ramp = 1},
+        {.ramp = 1, .overridden = 1},
+        {.ramp = 1, .redirects = 1, .method = INVENTORY_SOL},
+        {.ramp = 1, .redirects = 1, .method = INVENTORY_IMAGE},
+        {.ramp = 1, .power = 2},
+        {.ramp = 1, .power = 4},
+        {.ramp = 1, .look = 1, .intent = "{\"power\":2}"},
+    };
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        worker_pc_t *pc = worker_pc_create(&ways[i], *state);
+        worker_pc_run(pc);
+        check_promises(pc, "ramp");
+        assert_int_equal(pc->paces, pc->power_requests);
+        assert_int_equal(pc->paces_after_power, 0);
+    }
+}
+
+/* Whoever asks at the same time gets times that lie apart; groups do not wait for each other. */
+static void test_the_pacer_gives_times_that_lie_apart(void **state)
+{
+    pacer_t *pacer = NULL;
+    const apr_interval_time_t second = apr_time_from_sec(1);
+    assert_int_equal(pacer_create(&pacer, *state), APR_SUCCESS);
+    apr_time_t first = pacer_take(pacer, "a", second, 0);
+    assert_true(first <= jobs_boottime());
+    assert_int_equal(pacer_take(pacer, "a", second, 0), first + second);
+    assert_true(pacer_take(pacer, "b", second, 0) < first + second);
+    assert_int_equal(pacer_take(pacer, "a", second, first + 5 * second), first + 5 * second);
+    assert_int_equal(pacer_take(pacer, "a", second, 0), first + 6 * second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +426,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_image_gets_the_passphrase_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_redirection_that_is_on_is_not_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_intent_that_would_open_doors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_ramp_comes_right_before_the_power_request, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_pacer_gives_times_that_lie_apart, setup, teardown),
     };
     apr_initialize();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,14 @@ static void port_turn(unlock_t *unlock)
     ask(unlock, ASKED_TURN);
 }
 
+static void port_pace(unlock_t *unlock)
+{
+    worker_pc_t *pc = pc_of(unlock);
+    pc->paces++;
+    pc->paces_after_power += pc->power_requests > 0;
+    port_turn(unlock);
+}
+
 static void port_probe(unlock_t *unlock, apr_interval_time_t timeout)
 {
     (void)timeout;
@@ -153,6 +161,7 @@ static const unlock_ports_t ports = {
     .login = port_login,
     .passphrase = port_passphrase,
     .turn = port_turn,
+    .pace = port_pace,
     .probe = port_probe,
     .call = port_call,
     .store = port_store,
@@ -463,7 +472,9 @@ worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
                              .caller = "c",
                              .peer = "p",
                              .mechanism = "krb5"};
-    pc->group = (inventory_group_t){.name = "default", .boot_timeout = apr_time_from_sec(120)};
+    pc->group = (inventory_group_t){.name = "default",
+                                    .boot_timeout = apr_time_from_sec(120),
+                                    .power_interval = is->ramp ? apr_time_from_sec(1) : 0};
     pc->redirection = is->redirection_off ? (amt_redirection_t){.state = AMT_REDIRECTION_OFF, .listener = 0}
                                           : (amt_redirection_t){.state = AMT_REDIRECTION_BOTH, .listener = 1};
     pc->redirection_before = pc->redirection;

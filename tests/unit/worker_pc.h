@@ -69,6 +69,7 @@ typedef struct {
     int refuses_at_once;                 /* before it says hello */
     int deaf;                            /* it does not hear so many acknowledgements */
     int drive_fails;                     /* the drive ends by itself while the PC starts */
+    int ramp;                            /* its group has one for power requests */
 } behaviour_t;
 
 typedef struct {
@@ -102,6 +103,7 @@ typedef struct {
     int calls, power_requests, clears, probes, logins;
     int passphrases, types, redirects, sets;
     int intents, finishes, releases, progress;
+    int paces, paces_after_power;
     int writes_without_intent;
     int connected, over;
     apr_interval_time_t early; /* longer alarms come so much too early */

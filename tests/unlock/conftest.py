@@ -9,9 +9,10 @@ from rig import Rig
 def rig(request):
     """Makes rigs: rig(systems=4, ...). They are gone after the test, whatever became of it."""
     made = []
+    name = f"{request.module.__name__}-{request.node.name}"  # files run side by side, and may have a test of one name
 
     def make(**options):
-        one = Rig(request.node.name.replace("[", "-").replace("]", "")[:60], **options)
+        one = Rig(name.replace("[", "-").replace("]", "")[:80], **options)
         made.append(one)
         one.up()
         return one

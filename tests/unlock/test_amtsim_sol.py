@@ -50,6 +50,7 @@ def test_the_whole_way(sim, pc, user):
         sol.wait(b"login: ")
         sim.wait_event(pc, "os-up")
         sol.send(0x12, 0, 0, 0)
+        sim.wait_event(pc, "sol-close")
     assert sim.names(pc) == ["sol-open", "power", "boot", "passphrase", "unlocked", "os-up", "sol-close"]
     assert sim.events(pc, "passphrase")[0]["ok"] is True
     assert sim.events(pc, "sol-close")[0]["reason"] == "client"

@@ -72,7 +72,7 @@ class Worker:
         self.write_inventory(self.fleet.systems())
         self.places.write(self.config, CONFIGURATION.format(
             redis=self.redis.socket, password=password, inventory=self.inventory, secrets=secrets,
-            ca=ca, folder=self.folder, threads=self.options.threads, slots=max(2000, self.options.systems),
+            ca=ca, folder=self.folder, threads=self.options.threads, slots=getattr(self.options, "slots", 0) or max(2000, self.options.systems),
             auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout,
             more=self._more()), role)
         self.places.link(f"{self.name}.log", self.log)

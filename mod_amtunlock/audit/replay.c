@@ -1,0 +1,105 @@
+/* Reading back what was written lately, across rotations. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "audit/audit.h"
+#include "audit/record.h"
+
+typedef struct {
+    char since[AUDIT_TIME_ROOM];
+    audit_replay_fn each;
+    void *baton;
+    int only_first; /* looks at the first record alone: */
+    int reaches_back;
+} replay_t;
+
+/* True if it goes on with the next line. */
+static int take_line(replay_t *replay, const char *line, apr_size_t length)
+{
+    json_error_t error;
+    const char *time;
+    json_t *record;
+
+    if (!audit_record_is_whole(line, length) || !(record = json_loadb(line, length, 0, &error))) {
+        return 1;
+    }
+    time = json_string_value(json_object_get(record, "t"));
+    if (replay->only_first) {
+        replay->reaches_back = time && strcmp(time, replay->since) < 0;
+    }
+    else if (time && strcmp(time, replay->since) >= 0) {
+        replay->each(replay->baton, record);
+    }
+    json_decref(record);
+    return !replay->only_first;
+}
+
+static FILE *open_stream(const char *file)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    FILE *stream = fd >= 0 ? fdopen(fd, "r") : NULL;
+
+    if (fd >= 0 && !stream) {
+        close(fd);
+    }
+    return stream;
+}
+
+static const char *read_lines(replay_t *replay, const char *file, apr_pool_t *pool)
+{
+    FILE *stream = open_stream(file);
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t length = 0;
+    int goes_on = 1, failed;
+
+    while (stream && goes_on && (length = getline(&line, &room, stream)) > 0) {
+        apr_size_t text = (apr_size_t)length - (line[length - 1] == '\n');
+        goes_on = take_line(replay, line, text);
+    }
+    failed = !stream || ferror(stream);
+    if (stream) {
+        fclose(stream);
+    }
+    free(line);
+    return failed ? apr_psprintf(pool, "%s: cannot be read back: %s", file, strerror(errno)) : NULL;
+}
+
+/* Index of the oldest file that may hold what is wanted: none before one whose first record is older. */
+static const char *find_oldest(replay_t *replay, const apr_array_header_t *files, int *oldest,
+                               apr_pool_t *pool)
+{
+    const char *error = NULL;
+
+    replay->only_first = 1;
+    for (*oldest = files->nelts; !error && *oldest > 0 && !replay->reaches_back;) {
+        error = read_lines(replay, APR_ARRAY_IDX(files, --*oldest, const char *), pool);
+    }
+    replay->only_first = 0;
+    return error;
+}
+
+const char *audit_replay(const char *file, apr_time_t since, audit_replay_fn each, void *baton,
+                         apr_pool_t *pool)
+{
+    replay_t replay = {.each = each, .baton = baton};
+    apr_array_header_t *files;
+    const char *error = audit_list_rotated(file, &files, pool);
+    int oldest = 0;
+
+    audit_format_time(since, replay.since);
+    APR_ARRAY_PUSH(files, const char *) = file;
+    if (!error) {
+        error = find_oldest(&replay, files, &oldest, pool);
+    }
+    for (int i = oldest; !error && i < files->nelts; i++) {
+        error = read_lines(&replay, APR_ARRAY_IDX(files, i, const char *), pool);
+    }
+    return error;
+}

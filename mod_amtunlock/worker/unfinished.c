@@ -1,0 +1,173 @@
+/* See unfinished.h. */
+#include "worker/unfinished.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "audit/audit.h"
+#include "worker/intent.h"
+
+#define LOOK_BACK apr_time_from_sec((apr_int64_t)24 * 3600)
+#define LONGEST_LOOK apr_time_from_sec((apr_int64_t)3 * 3600)
+
+struct unfinished_t {
+    json_t *intents; /* "job sid fence": what is told of it */
+    char run_id[64];
+};
+
+static apr_status_t drop_intents(void *data)
+{
+    json_decref(((unfinished_t *)data)->intents);
+    return APR_SUCCESS;
+}
+
+unfinished_t *unfinished_create(apr_pool_t *pool)
+{
+    unfinished_t *made = apr_pcalloc(pool, sizeof(*made));
+    made->intents = json_object();
+    apr_pool_cleanup_register(pool, made, drop_intents, apr_pool_cleanup_null);
+    return made;
+}
+
+const char *unfinished_run_id(const unfinished_t *unfinished)
+{
+    return unfinished->run_id;
+}
+
+/* ---- keeping ------------------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *fields, const char *name)
+{
+    const char *text = json_string_value(json_object_get(fields, name));
+    return text ? text : "";
+}
+
+static jobs_task_ref_t ref_of(const json_t *fields)
+{
+    return (jobs_task_ref_t){text_of(fields, "job"), text_of(fields, "system"), text_of(fields, "fence")};
+}
+
+/* Into `key`, of KEY_ROOM bytes: names are short, and one that is not would only be told for nothing. */
+#define KEY_ROOM 400
+static void write_key(char *key, const jobs_task_ref_t *task)
+{
+    apr_snprintf(key, KEY_ROOM, "%s %s %s", task->job, task->sid, task->fence);
+}
+
+static void keep(unfinished_t *unfinished, const json_t *fields, int earlier)
+{
+    char key[KEY_ROOM];
+    const jobs_task_ref_t task = ref_of(fields);
+    json_t *kept =
+        json_pack("{s:O, s:O, s:O, s:O?, s:O?, s:b}", "system", json_object_get(fields, "system"), "job",
+                  json_object_get(fields, "job"), "fence", json_object_get(fields, "fence"), "step",
+                  json_object_get(fields, "step"), "act", json_object_get(fields, "act"), "earlier", earlier);
+    write_key(key, &task);
+    if (kept)
+        json_object_set_new(unfinished->intents, key, kept);
+}
+
+void unfinished_begin(unfinished_t *unfinished, const json_t *fields)
+{
+    keep(unfinished, fields, 0);
+}
+
+int unfinished_end(unfinished_t *unfinished, const jobs_task_ref_t *task)
+{
+    char key[KEY_ROOM];
+    write_key(key, task);
+    return json_object_del(unfinished->intents, key) == 0;
+}
+
+/* ---- reading them back --------------------------------------------------------------------------------- */
+
+static void take_record(void *baton, const json_t *record)
+{
+    static const char *const ends[] = {AUDIT_OUTCOME, AUDIT_WITHDRAWN, AUDIT_HANDED_OVER};
+    unfinished_t *unfinished = baton;
+    const char *event = text_of(record, "event");
+    const jobs_task_ref_t task = ref_of(record);
+    if (strcmp(event, AUDIT_INTENT) == 0)
+        keep(unfinished, record, 1);
+    if (strcmp(event, AUDIT_REDIS) == 0)
+        apr_cpystrn(unfinished->run_id, text_of(record, "run_id"), sizeof(unfinished->run_id));
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        if (strcmp(event, ends[i]) == 0)
+            unfinished_end(unfinished, &task);
+    }
+}
+
+const char *unfinished_read(unfinished_t *unfinished, const char *audit_file, apr_pool_t *pool)
+{
+    return audit_replay(audit_file, apr_time_now() - LOOK_BACK, take_record, unfinished, pool);
+}
+
+/* ---- telling ------------------------------------------------------------------------------------------- */
+
+static jobs_change_t *change_of(const json_t *intent, apr_pool_t *pool)
+{
+    unlock_plan_t unused = {0};
+    const json_t *act = json_object_get(intent, "act");
+    const char *device = json_string_value(json_object_get(act, "device"));
+    char *text = act ? json_dumps(act, JSON_COMPACT) : NULL;
+    jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
+    change->change = JOBS_REASSERT;
+    change->task = ref_of(intent);
+    change->step = text_of(intent, "step");
+    change->device = device ? device : "";
+    change->intent = apr_pstrdup(pool, text ? text : "");
+    change->step_deadline = intent_read(change->intent, &unused, LONGEST_LOOK);
+    free(text);
+    return change;
+}
+
+static jobs_change_t **changes_of(const json_t *intents, int count, apr_pool_t *pool)
+{
+    jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (apr_size_t)(count + 1));
+    const char *key;
+    json_t *intent;
+    int filled = 0;
+    json_object_foreach((json_t *)(uintptr_t)intents, key, intent)
+    {
+        changes[filled++] = change_of(intent, pool);
+    }
+    return changes;
+}
+
+/* Nonzero: Redis said something of it that it will say again. */
+static int is_answered(jobs_outcome_e outcome)
+{
+    return outcome == JOBS_OK || outcome == JOBS_ALREADY || outcome == JOBS_NOT_FOUND ||
+           outcome == JOBS_REFUSED;
+}
+
+static void pass_on(unfinished_t *unfinished, const jobs_change_t *change, unfinished_fn each, void *baton)
+{
+    char key[KEY_ROOM];
+    write_key(key, &change->task);
+    const json_t *intent = json_object_get(unfinished->intents, key);
+    const unfinished_answer_t answer = {.sid = change->task.sid,
+                                        .job = change->task.job,
+                                        .fence = change->task.fence,
+                                        .earlier = json_is_true(json_object_get(intent, "earlier")),
+                                        .result = change->result};
+    if (each(baton, &answer))
+        json_object_del(unfinished->intents, key);
+}
+
+jobs_result_t unfinished_tell(unfinished_t *unfinished, jobs_connection_t *connection, const char *worker,
+                              unfinished_fn each, void *baton, apr_pool_t *pool)
+{
+    int count = (int)json_object_size(unfinished->intents);
+    jobs_change_t **changes = changes_of(unfinished->intents, count, pool);
+    jobs_result_t whole = jobs_apply(connection, worker, changes, count, pool);
+    for (int i = 0; i < count; i++) {
+        if (is_answered(changes[i]->result.outcome))
+            pass_on(unfinished, changes[i], each, baton);
+        else
+            whole = changes[i]->result;
+    }
+    return whole;
+}

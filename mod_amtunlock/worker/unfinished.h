@@ -1,0 +1,55 @@
+/* Intents on the audit record that have no outcome there: of this worker's life, and of its lives before it.
+ *
+ * A Redis that was started anew may have forgotten them, and a task whose intent is forgotten could be
+ * claimed and acted on a second time. So they are told to it before anything is claimed. One thread at a
+ * time.
+ */
+#ifndef AMTUNLOCK_WORKER_UNFINISHED_H
+#define AMTUNLOCK_WORKER_UNFINISHED_H
+
+#include <apr_pools.h>
+#include <jansson.h>
+
+#include "jobs/jobs.h"
+
+/* The names of the audit record's events. */
+#define AUDIT_INTENT "intent"
+#define AUDIT_OUTCOME "outcome"
+#define AUDIT_WITHDRAWN "intent-withdrawn"     /* Redis did not take it, so nothing was done */
+#define AUDIT_HANDED_OVER "intent-handed-over" /* others look, and record what they see */
+#define AUDIT_REDIS "redis" /* another start of Redis was told what it may have forgotten */
+
+typedef struct unfinished_t unfinished_t;
+
+/* Lives in `pool`. */
+unfinished_t *unfinished_create(apr_pool_t *pool);
+
+/* Adds what the audit file, and the files that it was before its rotations, leave open. Records of the last
+ * day are looked at: no task that they speak of can be claimed any more after that. NULL, or the sentence
+ * that says what is wrong. */
+const char *unfinished_read(unfinished_t *unfinished, const char *audit_file, apr_pool_t *pool);
+
+/* run_id of the Redis that was told last, by the record; "" if it names none. */
+const char *unfinished_run_id(const unfinished_t *unfinished);
+
+/* `fields` are those of the audit record of an intent. */
+void unfinished_begin(unfinished_t *unfinished, const json_t *fields);
+/* Nonzero if it was there. */
+int unfinished_end(unfinished_t *unfinished, const jobs_task_ref_t *task);
+
+/* What Redis said of one: closes it on the audit record, where it is closed by that. */
+typedef struct {
+    const char *sid, *job, *fence;
+    int earlier; /* of a life of this worker before this one: nobody here works on it any more */
+    jobs_result_t result;
+} unfinished_answer_t;
+
+/* Nonzero: it is closed, and is not told again. */
+typedef int (*unfinished_fn)(void *baton, const unfinished_answer_t *answer);
+
+/* Tells Redis each of them, and `each` what it said. JOBS_OK if all were told; else what is told may be told
+ * again. */
+jobs_result_t unfinished_tell(unfinished_t *unfinished, jobs_connection_t *connection, const char *worker,
+                              unfinished_fn each, void *baton, apr_pool_t *pool);
+
+#endif

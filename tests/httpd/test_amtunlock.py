@@ -1,0 +1,116 @@
+"""The command `amtunlock` against the live service: what scripts rely on, exit statuses and --json."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from amtu_stack import kdc
+
+DONE, FAILED, USAGE, SERVICE, DENIED = range(5)
+
+
+class Command:
+    """amtunlock as a person with a ticket runs it."""
+
+    def __init__(self, stack):
+        self.program = stack.places.program("amtunlock")
+        self.environment = {**os.environ, **{name: str(value) for name, value in stack.environment().items()}}
+        self.status = self.out = self.said = None
+
+    def __call__(self, *words, ticket=None, **environment):
+        more = {"KRB5CCNAME": str(ticket)} if ticket else {}
+        done = subprocess.run([self.program, *map(str, words)], env={**self.environment, **more, **environment},
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+        self.status, self.out, self.said = done.returncode, done.stdout, done.stderr
+        return self.status
+
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def amtunlock(stack):
+    return Command(stack)
+
+
+def test_all_are_unlocked(amtunlock, switched_off):
+    assert amtunlock("unlock", "--wait", "--json", *switched_off) == DONE, amtunlock.said
+    answer = amtunlock.json()
+    assert sorted(answer["unlocked"]) == sorted(switched_off)
+    assert (answer["state"], answer["failed"]) == ("Completed", [])
+    assert amtunlock("status", "--json", answer["job"]) == DONE
+    assert amtunlock.json() == answer
+
+
+def test_who_failed_is_named(amtunlock, switched_off, tmp_path):
+    """The name of nobody is refused by itself; spelling of case and a last dot is the caller's own."""
+    file = tmp_path / "names"
+    file.write_text(f"# tonight\n{switched_off[0].upper()}.\nnobody.fleet.test\n")
+    assert amtunlock("unlock", "--wait", "--json", "--file", file) == FAILED, amtunlock.said
+    answer = amtunlock.json()
+    assert answer["unlocked"] == [f"{switched_off[0].upper()}."]
+    assert [(one["system"], one["reason"]) for one in answer["failed"]] == [("nobody.fleet.test", "not-available")]
+    assert all(one["message"] for one in answer["failed"])
+    assert amtunlock("errors", answer["job"]) == DONE
+    assert "nobody.fleet.test" in amtunlock.out
+
+
+def test_a_job_that_is_not_waited_for(amtunlock, names):
+    assert amtunlock("unlock", names[0]) == DONE
+    job = amtunlock.out.strip()
+    assert amtunlock("jobs") == DONE and job in amtunlock.out
+    assert amtunlock("status", "--wait", job) == DONE
+    assert amtunlock("cancel", job) == SERVICE, "it has ended"
+    assert "ended already" in amtunlock.said
+
+
+def test_cancel(amtunlock, names, idle_worker):
+    assert amtunlock("unlock", *names[:2]) == DONE
+    job = amtunlock.out.strip()
+    assert amtunlock("cancel", "--json", job) == DONE, amtunlock.said
+    assert amtunlock("status", "--json", job) == FAILED
+    assert {one["reason"] for one in amtunlock.json()["failed"]} == {"cancelled"}
+
+
+def test_info(amtunlock):
+    assert amtunlock("info", "--json") == DONE
+    assert amtunlock.json()["max_systems"] >= 8
+
+
+def test_anothers_job(amtunlock, stack, names):
+    assert amtunlock("unlock", names[0]) == DONE
+    job = amtunlock.out.strip()
+    for command in ("status", "errors", "cancel"):
+        assert amtunlock(command, job, ticket=f"FILE:{stack.kdc.cache(kdc.CONSOLE2)}") == SERVICE
+        assert "no such job" in amtunlock.said
+    assert amtunlock("status", "--wait", job) == DONE
+
+
+@pytest.mark.parametrize("ticket", ["FILE:/nonexistent", "FILE:/dev/null", "KEYRING:nothing:here"])
+def test_without_a_ticket(amtunlock, names, ticket):
+    """Whatever mechanisms of GSS-API the machine has: who has no ticket is told so."""
+    assert amtunlock("unlock", names[0], ticket=ticket) == DENIED, (amtunlock.status, amtunlock.said)
+    assert "kinit" in amtunlock.said and amtunlock.out == ""
+
+
+@pytest.mark.parametrize("words", [[], ["unlock"], ["explode"], ["status"], ["status", "nonsense"],
+                                   ["unlock", "--file", "/nonexistent"]])
+def test_usage(amtunlock, words):
+    assert amtunlock(*words) == USAGE
+    assert amtunlock.said and amtunlock.out == ""
+
+
+def test_nobody_serves(amtunlock, names):
+    assert amtunlock("unlock", names[0], AMTU_URL="https://127.0.0.1:1/wsman") == SERVICE
+    assert "127.0.0.1:1" in amtunlock.said
+
+
+def test_a_certificate_of_somebody_else(amtunlock, tmp_path):
+    other = tmp_path / "other.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", tmp_path / "key", "-out", other, "-subj", "/CN=somebody else"],
+                   check=True, capture_output=True)
+    assert amtunlock("info", AMTU_CA=str(other)) == SERVICE
+    assert "--cacert" in amtunlock.said

@@ -1,0 +1,175 @@
+"""Whose turn it is, how fast a group may be powered, and which PCs are left alone."""
+
+import pytest
+
+from redis_server import SECOND
+
+DIGEST = "digest-turns"
+MINUTE = 60 * SECOND
+
+
+def publish(verbs, **groups):
+    """Systems NAME-0, NAME-1, ... of each group; their names by group."""
+    names = {group: [f"{group}-{number}.example" for number in range(count)] for group, count in groups.items()}
+    systems = {sid: (group, []) for group, sids in names.items() for sid in sids}
+    assert verbs.publish(systems, digest=DIGEST, written=2000) == ["ok"]
+    return names
+
+
+def order(verbs, count, **more):
+    """The jobs of the next claims, one task each."""
+    return [task.job for _ in range(count) for task in verbs.claim(most=1, digest=DIGEST, **more)]
+
+
+# ---- turns -------------------------------------------------------------------------------------------------
+
+
+def test_few_do_not_wait_behind_many_of_another_caller(verbs):
+    names = publish(verbs, many=2000, few=20)
+    verbs.submit("big", *names["many"])
+    order(verbs, 5)
+    verbs.submit("small", *names["few"], caller="bob")
+    claimed = [task.job for task in verbs.claim(most=40, digest=DIGEST)]
+    assert claimed.count("small") == 20, "all of them, before as many of the others were claimed"
+    assert claimed.count("big") > 0, "who has much is not starved either"
+
+
+def test_few_do_not_wait_behind_many_of_the_same_caller(verbs):
+    names = publish(verbs, many=2000, few=20)
+    verbs.submit("big", *names["many"])
+    order(verbs, 5)
+    verbs.submit("small", *names["few"])
+    claimed = [task.job for task in verbs.claim(most=40, digest=DIGEST)]
+    assert claimed.count("small") == 20 and claimed.count("big") > 0
+
+
+def test_a_caller_with_many_jobs_has_one_callers_share(verbs):
+    names = publish(verbs, a=50, b=50)
+    for number in range(10):
+        verbs.submit(f"a{number}", *names["a"][number * 5:number * 5 + 5])
+    verbs.submit("b", *names["b"], caller="bob")
+    claimed = order(verbs, 40)
+    assert 18 <= claimed.count("b") <= 22
+
+
+def test_who_comes_again_and_again_does_not_keep_others_waiting(verbs):
+    names = publish(verbs, a=5, b=60)
+    verbs.submit("patient", *names["a"], caller="zoe")
+    claimed = []
+    for number in range(60):
+        verbs.submit(f"b{number:02}", names["b"][number], caller=f"bob{number:02}")
+        claimed += order(verbs, 1)
+    assert claimed[:10].count("patient") >= 3
+
+
+def test_a_cancelled_job_leaves_the_turns(verbs, tester):
+    names = publish(verbs, a=4, b=1)
+    verbs.submit("a1", *names["a"])
+    verbs.submit("b1", *names["b"], caller="bob")
+    verbs.cancel("a1")
+    assert tester("EXISTS", "{amtu}:queue:a1:a", "{amtu}:turns:sha-alice") == 0
+    assert tester("ZRANGE", "{amtu}:ring", 0, -1) == ["sha-bob"]
+    assert order(verbs, 2) == ["b1"]
+
+
+# ---- the ramp ----------------------------------------------------------------------------------------------
+
+
+def test_a_group_is_powered_at_its_pace(verbs):
+    names = publish(verbs, slow=10, free=3)
+    verbs.submit("j1", *names["slow"], *names["free"])
+    tasks = verbs.claim(digest=DIGEST, ramps=("slow", SECOND))
+    waits = [task.wait for task in tasks if task.sid.startswith("slow")]
+    # For a little ahead, a second from each to the next; the other group goes its own way.
+    assert waits == [0, SECOND, 2 * SECOND]
+    assert [task.wait for task in tasks if task.sid.startswith("free")] == [0, 0, 0]
+    assert verbs.claim("w2", digest=DIGEST, ramps=("slow", SECOND)) == [], "whichever worker asks"
+
+
+def test_a_closed_ramp_holds_up_nobody_else_and_rings_no_bell(verbs, tester):
+    names = publish(verbs, slow=10, free=1)
+    verbs.submit("j1", *names["slow"])
+    assert len(verbs.claim(digest=DIGEST, ramps=("slow", MINUTE))) == 1
+    tester("DEL", "{amtu}:bell")
+    assert verbs("claim", "w1", DIGEST, 9, 10**17, 30 * SECOND, "slow", MINUTE)[1:] == ["0", []]
+    assert tester("LLEN", "{amtu}:bell") == 0
+    verbs.submit("j2", *names["free"])
+    assert [task.job for task in verbs.claim(digest=DIGEST, ramps=("slow", MINUTE))] == ["j2"]
+
+
+def test_the_default_counts_each_group_by_itself(verbs):
+    names = publish(verbs, a=5, b=5, c=5)
+    verbs.submit("j1", *names["a"], *names["b"], *names["c"])
+    tasks = verbs.claim(digest=DIGEST, ramps=("*", MINUTE, "c", 0))
+    assert sorted(task.sid[0] for task in tasks) == ["a", "b", "c", "c", "c", "c", "c"]
+
+
+def test_a_clock_that_was_set_back_does_not_close_a_ramp(verbs, tester):
+    names = publish(verbs, slow=5)
+    tester("HSET", "{amtu}:ramp", "slow", 9 * 10**15)
+    verbs.submit("j1", *names["slow"])
+    assert [task.wait for task in verbs.claim(most=1, digest=DIGEST, ramps=("slow", SECOND))] == [0]
+    assert int(tester("HGET", "{amtu}:ramp", "slow")) < 9 * 10**15
+
+
+# ---- the breaker -------------------------------------------------------------------------------------------
+
+
+def fail(verbs, job, reason, caller="alice"):
+    verbs.submit(job, "pc1.example", caller=caller)
+    tasks = verbs.claim()
+    for task in tasks:
+        assert verbs.finish(task, "F", reason) == "ok"
+    return bool(tasks)
+
+
+@pytest.mark.parametrize("reason, times", [("unreachable", 3), ("amt-fault", 3), ("auth-failed", 2)])
+def test_a_pc_that_fails_again_and_again_is_left_alone(verbs, reason, times):
+    for number in range(times):
+        assert fail(verbs, f"j{number}", reason)
+    assert not fail(verbs, "last", reason, caller="bob")
+    assert verbs.errors("last", caller="bob") == [("pc1.example", "left-alone", reason)]
+    assert verbs.counters()["left_alone"] == 1
+    verbs.submit("other", "pc2.example")
+    assert len(verbs.claim()) == 1, "others are not"
+
+
+def test_after_a_while_one_task_is_let_through(verbs, tester):
+    for number in range(3):
+        fail(verbs, f"j{number}", "unreachable")
+    tester("HSET", "{amtu}:breaker:pc1.example", "until", 1)
+    assert fail(verbs, "again", "unreachable")
+    assert not fail(verbs, "closed", "unreachable"), "it decides how it goes on"
+    tester("HSET", "{amtu}:breaker:pc1.example", "until", 1)
+    verbs.submit("well", "pc1.example")
+    verbs.finish(verbs.claim_one())
+    assert tester("EXISTS", "{amtu}:breaker:pc1.example") == 0
+    assert fail(verbs, "once", "unreachable") and fail(verbs, "twice", "unreachable")
+
+
+def test_what_is_no_fault_of_the_pc_does_not_count(verbs):
+    for number, reason in enumerate(["busy", "no-secret", "already-on", "internal", "indeterminate"]):
+        assert fail(verbs, f"j{number}", reason)
+    assert fail(verbs, "last", "busy")
+
+
+def test_another_fault_begins_anew(verbs):
+    for number, reason in enumerate(["unreachable", "unreachable", "auth-failed", "unreachable", "unreachable"]):
+        assert fail(verbs, f"j{number}", reason)
+    assert fail(verbs, "last", "auth-failed"), "somebody is working on it"
+
+
+def test_failures_are_forgotten(verbs, tester):
+    fail(verbs, "j1", "unreachable")
+    assert 0 < tester("TTL", "{amtu}:breaker:pc1.example") <= 1800
+
+
+# ---- the bound ---------------------------------------------------------------------------------------------
+
+
+def test_all_callers_together_have_a_bound(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    tester("HSET", "{amtu}:caller:sha-alice", "waiting", 200000)
+    assert verbs.submit("j2", "pc2.example", caller="bob") == ["quota", "everybody"]
+    tester("HSET", "{amtu}:caller:sha-alice", "waiting", 199999)
+    assert verbs.submit("j2", "pc2.example", caller="bob")[0] == "ok"

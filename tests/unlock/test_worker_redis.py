@@ -1,0 +1,169 @@
+"""Redis that comes back as another process, with its data or without it: no PC gets a second power request, and what
+is lost is said."""
+
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from rig import wait_until
+
+SHORT = {"AMTUNLOCK_TEST_LEASE_MS": "2000", "AMTUNLOCK_TEST_GRACE_MS": "1000"}
+HOLD = 3.0  # seconds: both together
+
+
+@pytest.fixture
+def fleet(rig):
+    one = rig(systems=3, boot_seconds="5-5", boot_timeout=40)
+    one.environment = dict(SHORT)
+    return one
+
+
+def stop_redis(fleet):
+    fleet.redis_process.signal(signal.SIGKILL)
+    assert wait_until(lambda: not fleet.redis_process.alive(), 5)
+
+
+def start_redis(fleet):
+    """Again, on what is in its folder, with the users it had."""
+    process = fleet.places.start("Redis", ["/usr/bin/redis-server", fleet.redis.socket.parent / "redis.conf"],
+                                 fleet.places.log("redis"), role=fleet.places.roles["redis"])
+    fleet.processes.append(process)
+    fleet.redis_process = process
+    assert wait_until(fleet.redis.answers, 10)
+
+
+def empty_redis(fleet):
+    data = fleet.redis.socket.parent / "data"
+    for path in data.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def records(fleet, worker, event):
+    return [one for one in fleet.audit(worker) if one["event"] == event]
+
+
+def told(fleet, worker, times):
+    return wait_until(lambda: len(records(fleet, worker, "redis")) == times, 15)
+
+
+def test_restarted_with_its_data_in_the_middle_of_an_unlock(fleet):
+    worker = fleet.add_worker()
+    job = fleet.submit(fleet.systems()[:2])
+    job.await_states("PB", 10)
+    stop_redis(fleet)
+    start_redis(fleet)
+    began = time.monotonic()
+    late = fleet.submit(fleet.systems()[2:])
+    assert told(fleet, worker, 2), fleet.worker_tail()
+    assert records(fleet, worker, "redis")[1]["intents"] == 2
+    assert records(fleet, worker, "redis")[1]["forgotten"] == 0
+    assert wait_until(lambda: fleet.heard(worker, "AMTU0446"), 5)
+    assert wait_until(lambda: "Q" not in [task[0] for task in late.tasks().values()], 10)
+    assert time.monotonic() - began > HOLD - 0.5, "nothing is claimed until every lease has run out"
+    assert set(job.await_end(30).values()) == {"unlocked"}
+    assert set(late.await_end(30).values()) == {"unlocked"}
+    assert [fleet.power_requests(system) for system in fleet.systems()] == [1, 1, 1]
+    assert len(records(fleet, worker, "outcome")) == 3
+
+
+def test_restarted_empty_in_the_middle_of_an_unlock(fleet):
+    worker = fleet.add_worker()
+    systems = fleet.systems()[:2]
+    job = fleet.submit(systems)
+    job.await_states("PB", 10)
+    stop_redis(fleet)
+    empty_redis(fleet)
+    start_redis(fleet)
+    assert wait_until(lambda: len(records(fleet, worker, "outcome")) == 2, 15), fleet.worker_tail()
+    assert {(one["system"], one["reason"]) for one in records(fleet, worker, "outcome")} == {
+        (system, "indeterminate") for system in systems}
+    assert told(fleet, worker, 2) and records(fleet, worker, "redis")[1]["forgotten"] == 2
+    assert fleet.heard(worker, "AMTU0428") and fleet.heard(worker, "AMTU0430")
+    # The caller asks again: what has been powered is found running, and is not powered again.
+    assert wait_until(lambda: fleet.redis_call("EXISTS", "{amtu}:inventory") == 1, 10)
+    assert all(wait_until(lambda one=system: fleet.events(one, "os-up"), 15) for system in systems)
+    assert set(fleet.submit(fleet.systems()).await_end(30).values()) == {"unlocked"}
+    assert [fleet.power_requests(system) for system in fleet.systems()] == [1, 1, 1]
+
+
+def submit_and_keep(fleet, worker):
+    """A job, and Redis' data as it was before anybody had claimed of it."""
+    data, kept = fleet.redis.socket.parent / "data", fleet.places.run / "kept"
+    worker.process.signal(signal.SIGSTOP)
+    job = fleet.submit(fleet.systems())
+    shutil.copytree(data, kept)
+    worker.process.signal(signal.SIGCONT)
+    return job, kept
+
+
+def put_back(fleet, kept):
+    """What Redis acknowledged since is lost, as on a disk that lied."""
+    empty_redis(fleet)
+    shutil.copytree(kept, fleet.redis.socket.parent / "data", dirs_exist_ok=True)
+    role = fleet.places.roles["redis"]
+    for path in (fleet.redis.socket.parent / "data").rglob("*"):
+        if role.uid is not None:
+            os.chown(path, role.uid, role.gid)
+
+
+@pytest.mark.parametrize("whose", ["of a living worker", "of a worker that was killed"])
+def test_intents_that_redis_lost(fleet, whose):
+    """The tasks wait in the queue again, and one PC is still off: everything invites to a second power request."""
+    worker = fleet.add_worker()
+    off, *others = fleet.systems()
+    fleet.break_pc(off, "power-ignored")
+    job, kept = submit_and_keep(fleet, worker)
+    job.await_states("PB", 10)
+    if whose == "of a worker that was killed":
+        worker.process.signal(signal.SIGKILL)
+        assert wait_until(lambda: not worker.process.alive(), 5)
+    stop_redis(fleet)
+    put_back(fleet, kept)
+    start_redis(fleet)
+    assert {task[0] for task in job.tasks().values()} <= {"Q", "L"}
+    if not worker.process.alive():
+        fleet.start_worker(worker)
+    assert wait_until(lambda: all(job.tasks()[system][0] == "U" for system in others), 30), fleet.worker_tail()
+    assert job.tasks()[off][0] == "K", "it is looked at until it is sure that it does not start"
+    assert [fleet.power_requests(system) for system in fleet.systems()] == [1, 1, 1]
+    assert len(records(fleet, worker, "intent-handed-over")) == 3
+    assert worker.log.read_text().count("looks after a predecessor") == 3
+    worker.process.signal(signal.SIGKILL)  # it would look on for as long as it may
+
+
+def test_a_killed_worker_tells_its_intents_also_after_a_rotation(fleet):
+    """Its next life does not wait for the lease, and does not tell twice what it has told."""
+    worker = fleet.add_worker({"AMTUNLOCK_TEST_LEASE_MS": "60000"})
+    job = fleet.submit(fleet.systems())
+    job.await_states("PB", 10)
+    worker.process.signal(signal.SIGKILL)
+    assert wait_until(lambda: not worker.process.alive(), 5)
+    os.rename(worker.folder / "audit.jsonl", worker.folder / "audit.jsonl.1")
+    fleet.start_worker(worker)
+    assert set(job.await_end(20).values()) == {"unlocked"}
+    assert [fleet.power_requests(system) for system in fleet.systems()] == [1, 1, 1]
+    assert len(records(fleet, worker, "intent-handed-over")) == 3
+    assert not fleet.heard(worker, "AMTU0446"), "it is the same Redis: no reason to wait"
+    worker.process.signal(signal.SIGTERM)
+    assert wait_until(lambda: not worker.process.alive(), 10)
+    fleet.start_worker(worker)
+    assert told(fleet, worker, 2)
+    assert len(records(fleet, worker, "intent-handed-over")) == 3
+
+
+def test_a_worker_that_comes_back_with_another_redis_waits_too(fleet):
+    """Both were restarted, with the machine: that Redis is another is known from the audit record."""
+    worker = fleet.add_worker()
+    worker.process.signal(signal.SIGTERM)
+    assert wait_until(lambda: not worker.process.alive(), 10)
+    stop_redis(fleet)
+    start_redis(fleet)
+    fleet.start_worker(worker)
+    assert wait_until(lambda: fleet.heard(worker, "AMTU0446"), 5)
+    began = time.monotonic()
+    job = fleet.submit(fleet.systems()[:1])
+    assert wait_until(lambda: job.tasks()[job.systems[0]][0] != "Q", 10)
+    assert time.monotonic() - began > HOLD / 2

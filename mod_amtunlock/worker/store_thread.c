@@ -294,8 +294,10 @@ static void tell(store_t *store, apr_pool_t *pool)
     if (result.outcome == JOBS_OK && !is_told(store)) {
         /* Of the Redis that is told: should it go meanwhile, the next one is another. */
         const char *run_id = apr_pstrdup(pool, jobs_connection_run_id(store->connection));
+        FAULT_POINT("reassert.before");
         result = unfinished_tell(store->options.unfinished, store->connection, store->options.worker, on_told,
                                  &telling, pool);
+        FAULT_POINT("reassert.told");
         if (result.outcome == JOBS_OK)
             note_told(&telling, run_id);
     }

@@ -200,11 +200,29 @@ def a_torn_chain(story):
     story.audit["worker-1"] = [None, None]
 
 
-ACCEPTED = (good, failed_honestly, a_late_word_that_was_refused, two_tasks_one_after_the_other)
+def emptied(story):
+    """Redis forgot the job after the intent; the worker that had it says so."""
+    story.job = story.task = None
+    story.power = []
+    story.processes.append((1.5, "Redis", "emptied"))
+    story.audit["worker-1"].append((1.6, "outcome", {"fence": FIRST, "result": "failed", "reason": "indeterminate"}))
+
+
+def emptied_and_nobody_says(story):
+    emptied(story)
+    story.audit["worker-1"].pop()
+
+
+def forgotten_after_it_was_emptied(story):
+    emptied(story)
+    story.processes[-1] = (-1, "Redis", "emptied")
+
+
+ACCEPTED = (good, emptied, failed_honestly, a_late_word_that_was_refused, two_tasks_one_after_the_other)
 REJECTED = {
     powered_twice: "never-twice", powered_by_the_successor: "never-twice", powered_without_an_intent: "intent-first",
     no_intent_at_all: "intent-first", acknowledged_and_gone: "never-lost", a_system_gone: "never-lost",
-    never_ended: "never-lost", miscounted: "never-lost", ended_too_late: "in-time",
+    emptied_and_nobody_says: "losses-said", forgotten_after_it_was_emptied: "never-lost", never_ended: "never-lost", miscounted: "never-lost", ended_too_late: "in-time",
     without_an_intent_ended_too_late: "in-time", looked_at_too_late: "looks-begin", back_to_the_queue: "no-way-back",
     unlocked_but_locked: "true-result", unlocked_but_never_opened: "true-result", unlocked_afterwards: "true-result",
     the_late_word_was_taken: "owners-decide", nobody_said_so: "owners-decide",

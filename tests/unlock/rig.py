@@ -175,12 +175,12 @@ class Rig:
     def systems(self):
         return [row["fqdn"] for row in self.fleet.systems()]
 
-    def submit(self, systems, caller=CALLER, start_within=3600):
+    def submit(self, systems, caller=CALLER, start_within=3600, retention=1800):
         job = secrets.token_hex(13)
         owner = hashlib.sha256(caller.encode()).hexdigest()
         now = int(time.time() * 1000000)
         words = ["FCALL", "amtunlock_submit", 0, self.schema(), job, caller, owner, "127.0.0.1", "krb5", "",
-                 now + 10_000_000, 1800 * 1000000, start_within * 1000000, 0, 0, 1, "*"]
+                 now + 10_000_000, retention * 1000000, start_within * 1000000, 0, 0, 1, "*"]
         for name in systems:
             words += [name, name]
         answer = self.redis_call(*words)

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from . import rules
 from .around import Failure, RedisError
 from .history import Unreadable, load
-from .lane import STOP, Broken
+from .records import STOP, Broken
+
+
+WIDE = 34  # the first column
 
 
 @dataclass
@@ -150,7 +153,7 @@ class Campaign:
             self.rows[label].wanted = count
 
     def table(self):
-        yield (f"{'boundary':24} {'strikes':>7} {'jobs':>6} {'tasks':>6} {'twice':>6} {'lost':>6} {'other':>6} "
+        yield (f"{'boundary':{WIDE}} {'strikes':>7} {'jobs':>6} {'tasks':>6} {'twice':>6} {'lost':>6} {'other':>6} "
                f"{'indeterminate':>14}")
         total = Counter()
         for label, row in self.rows.items():
@@ -158,10 +161,10 @@ class Campaign:
             verdict = "" if row.passed else "  FAILED"
             verdict += f" ({row.broken} rounds did not work)" if row.broken else ""
             verdict += f" ({row.wanted} wanted)" if row.strikes < row.wanted else ""
-            yield (f"{label:24} {row.strikes:7} {row.jobs:6} {row.tasks:6} {row.twice:6} {row.lost:6} {row.other:6} "
+            yield (f"{label:{WIDE}} {row.strikes:7} {row.jobs:6} {row.tasks:6} {row.twice:6} {row.lost:6} {row.other:6} "
                    f"{share:>14}{verdict}")
             total.update({name: value for name, value in vars(row).items() if isinstance(value, int)})
-        yield (f"{'all':24} {total['strikes']:7} {total['jobs']:6} {total['tasks']:6} {total['twice']:6} "
+        yield (f"{'all':{WIDE}} {total['strikes']:7} {total['jobs']:6} {total['tasks']:6} {total['twice']:6} "
                f"{total['lost']:6} {total['other']:6} {total['indeterminate']:>14}")
 
     def verdict(self):

@@ -2,7 +2,7 @@
 
 from .campaign import Kind
 from .kills import PCS, REACHED, make_lane, settle
-from .lane import Broken
+from .records import Broken
 
 # Point, and at which of its first passings.
 POINTS = {"claim.answered": 1, "link.sent": 25, "link.answered": 25, "record.before": 4}

@@ -4,11 +4,13 @@ import signal
 from dataclasses import dataclass
 
 from .campaign import Kind
-from .lane import Broken, Lane
+from .lane import Lane
+from .records import Broken
 
 PCS = 3
 RANDOM = "anywhere"
 REACHED = 20.0   # seconds in which a boundary is reached, or the round has failed
+TAKEN_OVER = 20  # seconds for that, beside the lease
 NOT_HELPED = 5   # of so many PCs left off, one is not switched on by its user and ends `indeterminate`
 
 
@@ -18,7 +20,7 @@ class Boundary:
 
     point: str
     nth: int = PCS         # the strike is at one of the first so many passings
-    by: str = "job"        # what leads there: a job, a start of the worker, a new inventory, a look
+    by: str = "job"        # what leads there: a job, a start of the worker, a new inventory, a new Redis, a look
     leaves_off: bool = False  # the intent is durable and the PC untouched
 
 
@@ -49,6 +51,8 @@ BOUNDARIES = (
     Boundary("finish.recorded"),
     Boundary("finish.applied"),
     Boundary("finish.told"),
+    Boundary("reassert.before", 1, "redis"),
+    Boundary("reassert.told", 1, "redis"),
     Boundary("renew.before", 2),
     Boundary("renew.answered", 2),
     Boundary("reap.before", 1),
@@ -81,7 +85,17 @@ def _inventory(lane, worker, systems):
     return job
 
 
-BEGINNINGS = {"job": _job, "start": _start, "inventory": _inventory, "look": _job}
+def _redis(lane, _worker, systems):
+    """Redis dies in the middle of the job and comes back as another process, which must be told."""
+    job = lane.submit(systems)
+    lane.watch_until(job, lambda seen: set("".join(seen.values())) & set("IPB"), 10)
+    lane.redis_process.signal(signal.SIGKILL)
+    lane.await_redis_dead()
+    lane.start_redis()
+    return job
+
+
+BEGINNINGS = {"job": _job, "start": _start, "inventory": _inventory, "redis": _redis, "look": _job}
 
 
 def await_strike(lane, worker, job, order):
@@ -93,7 +107,7 @@ def await_strike(lane, worker, job, order):
 
 def kill_round(lane, boundary, rng):
     """One job, one kill (two, where it takes one to get there); whether its PCs are helped is up to the dice."""
-    lane.label = boundary.point
+    lane.label = lane.prefix + boundary.point
     worker = lane.workers[0]
     systems = lane.take(PCS)
     way = [(boundary.point, rng.randint(1, boundary.nth))]
@@ -102,6 +116,7 @@ def kill_round(lane, boundary, rng):
     job = None
     for point, nth in way:
         order = worker.points.arm(point, "kill", nth)
+        lane.labels[worker.name, order] = lane.prefix + point
         if job is None:
             job = BEGINNINGS[boundary.by](lane, worker, systems)
         else:
@@ -113,7 +128,7 @@ def kill_round(lane, boundary, rng):
 
 def settle(lane, job, helped=True):
     """Until everything of the job has ended; or, where nobody helps, until somebody looks at it."""
-    lane.watch_until(job, lambda seen: set("".join(seen.values())) <= set("KUFX"), 20)
+    lane.watch_until(job, lambda seen: set("".join(seen.values())) <= set("KUFX"), lane.lease + lane.grace + TAKEN_OVER)
     if helped:
         waiting = [system for system, state in lane.watch(job).items() if state == "K"]
         lane.switch_on(waiting)
@@ -141,6 +156,31 @@ def make_lane(name):
         lane.down()
         raise
     return lane
+
+
+# A few with the times that are installed.
+REAL = "30 s lease: "
+REAL_LEASE, REAL_GRACE = 30.0, 15.0
+
+
+def make_real_lane(name):
+    """Everything as in the field; only the PCs are quicker."""
+    lane = Lane(name, systems=60, boot_timeout=90)
+    lane.lease, lane.grace, lane.within, lane.prefix = REAL_LEASE, REAL_GRACE, 150.0, REAL
+    lane.up()
+    try:
+        lane.add_worker({"AMTUNLOCK_TEST_LEASE_MS": f"{REAL_LEASE * 1000:.0f}",
+                         "AMTUNLOCK_TEST_GRACE_MS": f"{REAL_GRACE * 1000:.0f}"})
+    except BaseException:
+        lane.down()
+        raise
+    return lane
+
+
+def real_kind(lanes):
+    rounds = [(REAL + boundary.point, lambda lane, rng, b=boundary: kill_round(lane, b, rng))
+              for boundary in BOUNDARIES if boundary.by == "job"]
+    return Kind("real", make_real_lane, rounds, lanes, ("kill",))
 
 
 def kind(each, anywhere, lanes):

@@ -60,9 +60,12 @@ def never_twice(history):
 
 
 def never_lost(history):
-    """What was acknowledged is there, whole, and has ended."""
+    """What was acknowledged is there, whole, and has ended; but for what a Redis that was emptied had."""
+    emptied = _emptied(history)
     for one in history.acknowledged:
         job = history.jobs.get(one["job"])
+        if job is None and one["t"] < emptied:
+            continue
         if job is None:
             yield Breach("never-lost", f"job {one['job']}", "acknowledged, and Redis does not know it", one["job"])
             continue
@@ -80,6 +83,21 @@ def never_lost(history):
             if int(fields[name]) != counts[name]:
                 yield Breach("never-lost", f"job {job}", f"says {fields[name]} {name}, its tasks say {counts[name]}",
                              job)
+
+
+def _emptied(history):
+    return max((one["t"] for one in history.processes if one["what"] == "emptied"), default=0)
+
+
+def losses_are_said(history):
+    """Where Redis forgot a job, the record says of every PC that was to be touched how that ended."""
+    emptied = _emptied(history)
+    closed = {(line["job"], line["system"], line["fence"]) for line in history.audit
+              if line["event"] in ("outcome", "intent-withdrawn", "intent-handed-over")}
+    for (job, system), lines in history.of("intent").items():
+        for line in lines:
+            if job not in history.jobs and line["at"] < emptied and (job, system, line["fence"]) not in closed:
+                yield Breach("losses-said", f"{system} of job {job}", "its intent has no end on the record", job)
 
 
 def in_time(history):
@@ -161,7 +179,7 @@ def owners_decide(history):
         if task.state == "X":
             continue
         own = [line for line in told if line["fence"] == task.fence and line["at"] <= task.ended + CLOCKS]
-        words = {line["reason"] if line["result"] == "failed" else "unlocked" for line in own}
+        words = {line.get("reason") if line.get("result") == "failed" else line.get("result") for line in own}
         if task.result not in words and task.reason != "indeterminate":
             yield Breach("owners-decide", task.name,
                          f"ended {task.result!r} with fence {task.fence}, whose holder had said {sorted(words)}",
@@ -221,7 +239,7 @@ def record_is_whole(history):
         last[line["file"]] = line
 
 
-RULES = (never_twice, never_lost, in_time, looks_begin, no_way_back, unlocked_means_unlocked, owners_decide,
+RULES = (never_twice, never_lost, losses_are_said, in_time, looks_begin, no_way_back, unlocked_means_unlocked, owners_decide,
          no_act_after_lease, looks_see, record_is_whole)
 
 

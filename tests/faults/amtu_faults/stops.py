@@ -9,7 +9,8 @@ import time
 
 from .campaign import Kind
 from .kills import BOUNDARIES, PCS, REACHED
-from .lane import GRACE, LEASE, Broken, Lane
+from .lane import Lane
+from .records import GRACE, LEASE, Broken
 
 AWAKE = 10.0   # seconds in which a worker that was woken does its rounds again
 ACTS_BY = 0.5  # by then it would have sent what it meant to send
@@ -40,7 +41,7 @@ def stop_round(lane, boundary, rng):
         sleeper.points.disarm(order)
         raise Broken(f"{sleeper.points.orders.get(order, boundary.point)}: not reached")
     asleep = sleeper.points.hit(order).at
-    lane.note(sleeper, "stopped", sleeper.process.pid, asleep)
+    lane.note(sleeper.name, "stopped", sleeper.process.pid, asleep)
     if boundary.point in SAYS_UNLOCKED:
         lane.switch_off([system for system, state in lane.watch(job).items() if state not in "UFX"])
     lane.begin(other)
@@ -48,7 +49,7 @@ def stop_round(lane, boundary, rng):
         lane.watch_until(job, lambda seen: set("".join(seen.values())) <= set("KUFX"), 20)
         lane.watch_until(job, lambda _: time.time() > asleep + LEASE + GRACE, 5)
     finally:
-        lane.note(sleeper, "continued", sleeper.process.pid)
+        lane.note(sleeper.name, "continued", sleeper.process.pid)
         sleeper.process.signal(signal.SIGCONT)
         sleeper.points.disarm(order)
     await_awake(lane, sleeper, job)

@@ -122,6 +122,11 @@ def test_one_caller_however_written(caller, password, domain_written, domain, us
     assert second.post(soap.get_job(job)).text("job:Owner") == "fleet\\bob"
 
 
+def test_httpds_own_require_sees_the_name_in_lower_case(caller, password):
+    one = caller("/bob-only")
+    assert one.log_in(f"{DOMAIN}\\{USER.upper()}", password, body=soap.get(soap.SERVICE)).text("p:Started") == "true"
+
+
 def test_a_name_may_be_written_like_an_address(caller, password):
     """user@DOMAIN is the same caller."""
     one = caller()

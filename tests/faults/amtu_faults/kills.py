@@ -100,9 +100,10 @@ BEGINNINGS = {"job": _job, "start": _start, "inventory": _inventory, "redis": _r
 
 def await_strike(lane, worker, job, order):
     """Until the order struck."""
-    if not lane.watch_until(job, lambda _: worker.points.hit(order) is not None, REACHED):
-        raise Broken(f"{worker.points.orders[order].strip()}: not reached")
+    struck = lane.watch_until(job, lambda _: worker.points.hit(order) is not None, REACHED)
     worker.points.disarm(order)
+    if not struck:
+        raise Broken("not reached")
 
 
 def kill_round(lane, boundary, rng):

@@ -58,6 +58,7 @@ def make_lane(name, systems, boot_seconds):
     except BaseException:
         lane.down()
         raise
+    lane.poll = max(lane.poll, systems / 5000)  # what is read each time grows with the fleet
     lane.within = 60 + systems / 10
     return lane
 

@@ -6,6 +6,7 @@
 
 #include "amt/call.h"
 #include "amt/device.h"
+#include "amt/instance.h"
 #include "amt/wipe.h"
 
 enum { PORT_PLAIN = 16992, PORT_TLS = 16993 };
@@ -221,6 +222,8 @@ static apr_status_t device_cleanup(void *baton)
     if (device->share) {
         curl_share_cleanup(device->share);
     }
+    amt_instance_forget(&device->boot);
+    amt_instance_forget(&device->redirection);
     curl_slist_free_all(device->headers);
     curl_slist_free_all(device->connect_to);
     return APR_SUCCESS;

@@ -71,7 +71,7 @@ struct engine_t {
     apr_queue_t *inbox;
     waker_t waker;
     struct event_base *base;
-    struct event *wake_event, *turn_event, *pulse_event;
+    struct event *wake_event, *turn_event, *pulse_event, *trim_event;
     amt_loop_t *loop;
     apr_thread_t *thread;
     pulse_t pulse;
@@ -124,6 +124,9 @@ void seat_chore_done(seat_t *seat);
 void seat_drop(seat_t *seat);
 /* Frees those that are over and that nobody else has anything of. */
 void seats_free(engine_t *engine);
+
+/* What connections held goes back to the system, in a moment and for all that end until then. */
+void engine_trim_soon(engine_t *engine);
 
 /* Gives turns to those who wait, and takes back those that were had too long. */
 void turns_serve(engine_t *engine);

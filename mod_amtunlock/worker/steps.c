@@ -363,12 +363,16 @@ static unlock_step_e accept_tell_powered(unlock_t *unlock)
 
 /* ---- watching ------------------------------------------------------------------------------------------ */
 
+/* What a session shows takes a boot's time. AMT would not keep an idle connection for so long, and ours costs
+ * as much memory as all the rest of this PC. */
 static unlock_step_e seek_evidence(unlock_t *unlock)
 {
     if (unlock->task->look)
         return unlock_look_on(unlock);
-    if (unlock->evidence != UNLOCK_PROBE)
+    if (unlock->evidence != UNLOCK_PROBE) {
+        unlock->ports->rest(unlock);
         return unlock->evidence;
+    }
     if (unlock->system->probe_port)
         return unlock_undo(unlock, UNLOCK_PROBE);
     return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,

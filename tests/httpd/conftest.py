@@ -58,6 +58,10 @@ PLACES = f"""
     AMTUnlockMaxBody 8192
     AMTUnlockMaxSystems 3
 </Location>
+<Location /many>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockMaxSystems 1000
+</Location>
 <Location /brief>{GSSAPI}
     GssapiPublishMech On
     AMTUnlockRetention PT2S

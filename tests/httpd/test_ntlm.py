@@ -4,6 +4,7 @@
 """
 
 import base64
+import http.client
 
 import pytest
 from amtu_stack import soap
@@ -54,21 +55,32 @@ def test_as_windows_does(caller, password, way):
         assert one.post(soap.get(soap.SERVICE)).text("p:Started") == "true"
 
 
-def test_as_dotnet_does(caller, password):
-    """The last step asks whether its body is wanted (Expect: 100-continue) before it sends it."""
+@pytest.mark.parametrize("both", [False, True], ids=["last step", "both steps"])
+def test_a_caller_that_asks_whether_its_body_is_wanted(caller, password, both):
+    """Expect: 100-continue, as .NET sends it in the last step. A challenge must not cost the connection either."""
     one, handshake = caller(), Ntlm(f"{DOMAIN}\\{USER}", password, False)
-    assert one.post(b"", authorization(handshake.step(), "NTLM")).status == 401
-    challenge = base64.b64decode(one.challenges[0].partition(" ")[2])
-    body = soap.get(soap.SERVICE).encode()
-    wire = one.connection.sock
-    wire.sendall(b"POST /ntlm HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
-                 + f"Content-Type: {CONTENT}\r\nContent-Length: {len(body)}\r\n".encode()
-                 + f"Authorization: {authorization(handshake.step(challenge), 'NTLM')}\r\n\r\n".encode())
-    handshake.close()
-    assert wire.recv(8192) == b"HTTP/1.1 100 Continue\r\n\r\n"
-    wire.sendall(body)
-    assert wire.recv(8192).startswith(b"HTTP/1.1 200 ")
+    wire, body = one.connection.sock, soap.get(soap.SERVICE).encode()
+
+    def ask(token):
+        """The answer, once the service wanted the body."""
+        wire.sendall(b"POST /ntlm HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+                     + f"Content-Type: {CONTENT}\r\nContent-Length: {len(body)}\r\n".encode()
+                     + f"Authorization: {authorization(token, 'NTLM')}\r\n\r\n".encode())
+        assert wire.recv(8192) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        wire.sendall(body)
+        answer = http.client.HTTPResponse(wire)
+        answer.begin()
+        answer.read()
+        return answer.status, (answer.getheader("WWW-Authenticate") or "").partition(" ")[2]
+
+    if both:
+        status, challenge = ask(handshake.step())
+    else:
+        status, challenge = one.post(b"", authorization(handshake.step(), "NTLM")).status, one.challenges[0].partition(" ")[2]
+    assert status == 401
+    assert ask(handshake.step(base64.b64decode(challenge)))[0] == 200
     assert one.post(soap.IDENTIFY).status == 200, "and the connection goes on"
+    handshake.close()
 
 
 def test_the_main_job(caller, password, stack, names):

@@ -22,6 +22,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "conformance"), str(HERE.parent), s
 from amtu_stack import soap  # noqa: E402
 from cases import CASES  # noqa: E402
 from mutator import mutant  # noqa: E402
+from rules import SCHEMA  # noqa: E402
+from transport import MISMATCH  # noqa: E402
 
 PATH = "/mutated"
 USER = "mutant@ELSEWHERE.TEST"
@@ -45,6 +47,7 @@ TIDY_EVERY = 100  # envelopes; jobs that pile up would make enumerations slow, a
 # A campaign of 10,000 grows by about 5 MiB, ever slower; a leak of 1 KiB an envelope would show in it.
 GROWTH, GROWTH_EACH = 8 * 1024, 1.5
 CODES = {"s:Sender": (400, 403, 413, 415), "s:Receiver": (500,), "s:VersionMismatch": (500,), "s:MustUnderstand": (500,)}
+HOPELESS = (SCHEMA, MISMATCH)  # what such a seed becomes seldom gets any further
 WITH_SUBCODE = ("s:Sender", "s:Receiver")
 
 
@@ -193,7 +196,7 @@ class Campaign:
                 if isinstance(body, str) and len(body) < 20000:
                     for name, value in values.items():
                         body = body.replace("{" + name + "}", value)
-                    texts.append(body)
+                    texts += [body] * (1 if case.expected in HOPELESS else 4)
         return texts
 
     def probe(self):

@@ -50,7 +50,7 @@ def check_both_worked(lane):
 
 
 def make_lane(name, systems, boot_seconds):
-    lane = Lane(name, systems=systems, boot_seconds=boot_seconds)
+    lane = Lane(name, systems=systems, boot_seconds=boot_seconds, boot_timeout=60)
     lane.up()
     try:
         lane.add_worker()

@@ -237,6 +237,8 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
         return APR_ENOMEM;
     apr_pool_cleanup_register(pool, engine, free_base, apr_pool_cleanup_null);
     apr_status_t rv = amt_loop_create(&engine->loop, engine->base, pool);
+    if (rv == APR_SUCCESS)
+        rv = amt_loop_use_threads(engine->loop, chores_run, engine->options.chores);
     if (rv != APR_SUCCESS)
         return rv;
     engine->wake_event = event_new(engine->base, engine->waker.fd, EV_READ | EV_PERSIST, on_wake, engine);

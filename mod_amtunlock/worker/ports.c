@@ -208,6 +208,7 @@ amt_target_t seat_target(const seat_t *seat)
         .ca_file = setup_settings(seat->setup)->ca_file,
         .user = seat->login.user,
         .password = seat->login.password,
+        .tickets = system->auth == INVENTORY_KERBEROS ? setup_tickets(seat->setup) : NULL,
     };
 }
 

@@ -23,11 +23,17 @@ def die_round(lane, boundary, rng):
     worker = lane.workers[0]
     order = worker.points.arm(boundary.point, "other", rng.randint(1, boundary.nth), lane.redis_process.pid)
     lane.labels[worker.name, order] = lane.label
-    job = lane.submit(lane.take(PCS))
-    await_strike(lane, worker, job, order)
+    systems = lane.take(PCS)
+    try:
+        job = lane.submit(systems)
+    except OSError:  # it died before it answered: nothing was acknowledged, so it is asked again
+        job = None
+    if job is not None:
+        await_strike(lane, worker, job, order)
     lane.await_redis_dead()
+    worker.points.disarm(order)
     lane.start_redis()
-    settle(lane, job)
+    settle(lane, job or lane.submit(systems))
 
 
 def _freeze(lane):

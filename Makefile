@@ -39,14 +39,16 @@ LINK     = $(CC) $(CFLAGS) $(VARIANT_CFLAGS) $(VARIANT_LDFLAGS) $(LDFLAGS) -Wl,-
 # ---- what belongs to what -------------------------------------------------------------------------------
 # The library holds every room but the httpd face and the two main() functions.
 mains       := mod_amtunlock/worker/main.c mod_amtunlock/console/amtunlock.c
-lib_rooms   := wsman jobs secrets audit proof manageability inventory amt amt/redirection worker console
+lib_rooms   := wsman jobs secrets audit proof manageability inventory amt amt/redirection worker console \
+               $(if $(filter faults,$(VARIANT)),fault)
 lib_sources := $(filter-out $(mains),$(foreach room,$(lib_rooms),$(wildcard mod_amtunlock/$(room)/*.c)))
 lib_objects := $(lib_sources:%.c=$(B)/obj/%.o) $(B)/obj/mod_amtunlock/jobs/library.o
 httpd_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard mod_amtunlock/httpd/*.c)) $(B)/obj/mod_amtunlock/httpd/interface_texts.o
 unit_tests  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 unit_common := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
 amtsim_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/amtsim/*.c))
-c_sources   := $(lib_sources) $(mains) $(wildcard mod_amtunlock/httpd/*.c) $(wildcard tests/*/*.c)
+c_sources   := $(sort $(lib_sources) $(mains) $(wildcard mod_amtunlock/httpd/*.c mod_amtunlock/fault/*.c) \
+               $(wildcard tests/*/*.c))
 c_headers   := $(wildcard mod_amtunlock/*/*.h mod_amtunlock/*/*/*.h tests/*/*.h)
 
 programs := $(B)/mod_amtunlock.so $(B)/amtunlockd $(B)/amtunlock

@@ -2,7 +2,7 @@
 
 .PHONY: help
 help: ## this list
-	@echo 'make GOAL [VARIANT=check|asan|tsan|coverage|fuzz] [DESTDIR=...]'
+	@echo 'make GOAL [VARIANT=check|faults|asan|tsan|coverage|fuzz] [DESTDIR=...]'
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile apxs/goals.mk | expand -t 20
 
 # ---- see it work, test it -------------------------------------------------------------------------------
@@ -21,6 +21,7 @@ test: ## every test area; ends with "N passed, N failed"
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan all build/asan/amtsim unit-tests
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=fuzz fuzz-targets
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim build/check/amt_client
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
 	@$(MAKE) --no-print-directory $(jobs) VARIANT= all
 	@tests/run
 
@@ -30,6 +31,24 @@ mutate: ## MUTANTS (10000) mutated envelopes through a live httpd with AddressSa
 	@apxs/packages.sh test
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan all build/asan/amtsim
 	@AMTU_BUILD=build/asan tests/httpd/mutated/campaign.py --count $(MUTANTS)
+
+.PHONY: faults
+faults: ## kill, stop and starve everything at every step boundary and judge what became of it (40 minutes; SHORT=1: two)
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
+	@tests/faults/run $(if $(SHORT),--short)
+
+.PHONY: interop
+interop: ## other people's WS-Man clients against a whole stack; ends with "N passed, N failed"
+	@apxs/packages.sh interop
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim
+	@AMTU_BUILD=build/check tests/interop/run
+
+.PHONY: faults-mutants
+faults-mutants: ## break one promise in a copy of the sources at a time: the campaign must notice each
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
+	@tests/faults/mutate
 
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz

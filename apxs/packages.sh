@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian 12 packages that a goal needs and that are missing.
 #
-#   apxs/packages.sh build|test|lint|fuzz|realdisk ...
+#   apxs/packages.sh build|test|lint|fuzz|realdisk|interop ...
 #
 # Run by "make demo", "make test" and their like. As root it installs; as an ordinary user it names what is missing
 # and fails. Daemons that come with a package are neither started nor enabled: what is installed here
@@ -14,6 +14,8 @@ test="$build libapache2-mod-auth-gssapi gss-ntlmssp redis-server krb5-kdc krb5-a
       python3 python3-pytest python3-pytest-xdist python3-cryptography curl openssl iproute2 procps systemd"
 fuzz="$build clang libclang-rt-dev"
 lint="$build clang clang-format clang-tidy cppcheck shellcheck libcmocka-dev"
+interop="$test python3-winrm python3-requests-kerberos python3-requests-ntlm wsl uuid-runtime golang-go
+         golang-github-masterzen-winrm-dev nodejs"
 realdisk="$test debootstrap qemu-system-x86 qemu-utils cryptsetup-bin e2fsprogs"
 
 wanted=
@@ -24,8 +26,9 @@ for goal in "$@"; do
     lint) wanted="$wanted $lint" ;;
     fuzz) wanted="$wanted $fuzz" ;;
     realdisk) wanted="$wanted $realdisk" ;;
+    interop) wanted="$wanted $interop" ;;
     *)
-        echo "packages.sh: no such goal: $goal (build, test, lint, fuzz or realdisk)" >&2
+        echo "packages.sh: no such goal: $goal (build, test, lint, fuzz, realdisk or interop)" >&2
         exit 2
         ;;
     esac

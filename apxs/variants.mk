@@ -1,6 +1,7 @@
 # A variant is the same sources built another way, in a folder of its own: make VARIANT=asan
 #   (none)    what is installed
-#   check     as installed, with the test-only switches that the tests need (short times, fault points)
+#   check     as installed, with the test-only switches that the tests need (short times)
+#   faults    check, with fault points (mod_amtunlock/fault/fault.h), a lease of 1 s and a grace of 0.5 s
 #   asan      check, with AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan      check, with ThreadSanitizer
 #   coverage  check, with gcov
@@ -15,6 +16,8 @@ SANITIZE_COMMON := -O1 -fno-omit-frame-pointer -U_FORTIFY_SOURCE $(TEST_DEFINES)
 
 ifeq ($(VARIANT),check)
 VARIANT_CFLAGS := -O2 $(TEST_DEFINES)
+else ifeq ($(VARIANT),faults)
+VARIANT_CFLAGS := -O2 $(TEST_DEFINES) -DAMTUNLOCK_FAULTS=1 -DJOBS_LEASE_MS=1000 -DJOBS_GRACE_MS=500
 else ifeq ($(VARIANT),asan)
 VARIANT_CFLAGS  := $(SANITIZE_COMMON) -fsanitize=address,undefined -fno-sanitize-recover=undefined
 VARIANT_LDFLAGS := -fsanitize=address,undefined
@@ -32,5 +35,5 @@ endif
 VARIANT_CFLAGS  := $(SANITIZE_COMMON) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 VARIANT_LDFLAGS := -fsanitize=fuzzer,address,undefined
 else ifneq ($(VARIANT),)
-$(error no such variant: $(VARIANT) (check, asan, tsan, coverage or fuzz))
+$(error no such variant: $(VARIANT) (check, faults, asan, tsan, coverage or fuzz))
 endif

@@ -81,6 +81,9 @@ static int verify_pin(X509_STORE_CTX *store, void *baton)
     return 1;
 }
 
+/* Of ours, bytes: holds what a redirection session sends at a time, and any call. */
+#define LONGEST_RECORD 8704
+
 /* Remembers a fatal alert, sent or received. */
 static void note_alert(const SSL *ssl, int where, int value)
 {
@@ -95,8 +98,9 @@ static void note_alert(const SSL *ssl, int where, int value)
 static void adjust(SSL_CTX *ctx, amt_tls_e tls)
 {
     SSL_CTX_set_info_callback(ctx, note_alert);
-    /* 34 KiB a connection that thousands of idle ones need not hold */
+    /* 34 KiB a connection that thousands of idle ones need not hold; and less where all begin at once */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_max_send_fragment(ctx, LONGEST_RECORD);
     if (tls == AMT_TLS_PIN) {
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
         SSL_CTX_set_cert_verify_callback(ctx, verify_pin, NULL);

@@ -304,14 +304,32 @@ static void drop_ntlm_challenge(request_rec *r)
     apr_table_overlap(r->err_headers_out, kept, APR_OVERLAP_TABLES_MERGE);
 }
 
+/* A client that waits to be told to send its body (Expect: 100-continue) is told so before the challenge goes
+ * out. httpd would else close the connection, and the handshake with it: it could not know whether the next
+ * bytes are that body. */
+static void fetch_body(request_rec *r)
+{
+    int status = r->status;
+
+    if (r->expecting_100) {
+        r->status = HTTP_OK; /* for an error no body is asked for */
+        (void)ap_discard_request_body(r);
+        r->status = status;
+    }
+}
+
 /* mod_auth_gssapi keeps the context of a failed handshake with the connection, where every later try then
- * fails: such a connection must not be used again. */
-static void end_failed_handshake(request_rec *r)
+ * fails: such a connection must not be used again. One that goes on must stay. */
+static void keep_or_end(request_rec *r)
 {
     int goes_on = 0;
 
     apr_table_do(has_token, &goes_on, r->err_headers_out, "WWW-Authenticate", NULL);
-    if (goes_on || !apr_table_get(r->headers_in, "Authorization")) {
+    if (goes_on) {
+        fetch_body(r);
+        return;
+    }
+    if (!apr_table_get(r->headers_in, "Authorization")) {
         return;
     }
     r->connection->keepalive = AP_CONN_CLOSE;
@@ -329,7 +347,7 @@ static void look_at_challenge(request_rec *r)
     if (!(amtunlock_dir(r)->mechs & AMTUNLOCK_MECH_NTLM)) {
         drop_ntlm_challenge(r);
     }
-    end_failed_handshake(r);
+    keep_or_end(r);
 }
 
 static void find_mod_ssl(void)

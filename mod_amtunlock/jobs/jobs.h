@@ -121,10 +121,16 @@ typedef struct {
     jobs_reason_e reason;
 } jobs_error_t;
 
-/* Resolves, creates, queues; or finds the job of the same MessageID and systems. *repeat (may be NULL) is set
- * when it was one. */
+/* What a submission has to do with those of the same caller before it, by its MessageID. */
+typedef enum {
+    JOBS_KIN_NONE = 0,
+    JOBS_KIN_REPEAT = 1,  /* the same systems, too: the same job */
+    JOBS_KIN_NAMESAKE = 2 /* with other systems, in a job that is still there: a job of its own, but odd */
+} jobs_kin_e;
+
+/* Resolves, creates, queues; or finds the job of the same MessageID and systems. *kin may be NULL. */
 jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller,
-                          const jobs_submission_t *submission, const char **id, int *repeat,
+                          const jobs_submission_t *submission, const char **id, jobs_kin_e *kin,
                           apr_pool_t *pool);
 /* id NULL: the caller's latest. */
 jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
@@ -202,15 +208,22 @@ typedef struct {
     const char *job, *sid, *fence;
 } jobs_task_ref_t;
 
-/* Lease and grace, microseconds. A test build may shorten them by the environment: AMTUNLOCK_TEST_LEASE_MS,
- * AMTUNLOCK_TEST_GRACE_MS. */
+/* Lease and grace, microseconds. A build may have others (the one with fault points has a second and half a
+ * second); a test build may change them by the environment: AMTUNLOCK_TEST_LEASE_MS, AMTUNLOCK_TEST_GRACE_MS.
+ */
+#ifndef JOBS_LEASE_MS
+#define JOBS_LEASE_MS 30000
+#endif
+#ifndef JOBS_GRACE_MS
+#define JOBS_GRACE_MS 15000
+#endif
 #ifdef AMTUNLOCK_TEST
 apr_interval_time_t jobs_test_interval(const char *variable, apr_interval_time_t usual);
-#define JOBS_LEASE jobs_test_interval("AMTUNLOCK_TEST_LEASE_MS", apr_time_from_sec(30))
-#define JOBS_GRACE jobs_test_interval("AMTUNLOCK_TEST_GRACE_MS", apr_time_from_sec(15))
+#define JOBS_LEASE jobs_test_interval("AMTUNLOCK_TEST_LEASE_MS", apr_time_from_msec(JOBS_LEASE_MS))
+#define JOBS_GRACE jobs_test_interval("AMTUNLOCK_TEST_GRACE_MS", apr_time_from_msec(JOBS_GRACE_MS))
 #else
-#define JOBS_LEASE apr_time_from_sec(30)
-#define JOBS_GRACE apr_time_from_sec(15)
+#define JOBS_LEASE apr_time_from_msec(JOBS_LEASE_MS)
+#define JOBS_GRACE apr_time_from_msec(JOBS_GRACE_MS)
 #endif
 
 /* Now, by CLOCK_BOOTTIME: leases run on while a machine sleeps. */

@@ -29,7 +29,8 @@ The keys, all in one slot. SID is the FQDN of a system's inventory line; OWNER t
     {amtu}:leases                   ZSET  SID by the end of its lease
     {amtu}:fence                    STRING  the last fence given
     {amtu}:cool:SID                 STRING  no new unlock until it expires
-    {amtu}:message:OWNER:SHA256     STRING  the job of a message id and a set of names
+    {amtu}:message:OWNER:MESSAGE    STRING  the job of a message id and a set of names: two digests, UUID/NAMES
+    {amtu}:message:OWNER:UUID       STRING  the latest job of that message id, whatever its names
     {amtu}:context:ID               HASH  an enumeration in progress; {amtu}:contexts:OWNER, ZSET by expiry
     {amtu}:worker:ID                STRING  heartbeat; {amtu}:workers, ZSET by the last one
     {amtu}:bell                     LIST  wakes workers
@@ -171,6 +172,11 @@ local function ended(state)
     return state == COMPLETED or state == TERMINATED
 end
 
+-- The first half of a request's message, which is all that another request of the same message id has in common.
+local function uuid_of(message)
+    return string.match(message, '^[^/]*')
+end
+
 -- The one place where a job ends, and where its keys get their TTL.
 local function settle(now, id)
     local state, waiting, running, cancelled, retention, owner, message = unpack(call('HMGET', key('job', id),
@@ -184,7 +190,7 @@ local function settle(now, id)
     call('ZREM', key('deadlines'), id)
     owner = owner or ''
     local kept = { key('job', id), key('job', id, 'tasks'), key('job', id, 'names'),
-        key('message', owner, message or '') }
+        key('message', owner, message or ''), key('message', owner, uuid_of(message or '')) }
     if call('HINCRBY', key('caller', owner), 'unfinished', -1) <= 0 then
         call('DEL', key('caller', owner))
         kept[#kept + 1] = key('jobs', owner)
@@ -351,12 +357,12 @@ end
 
 -- ---- the breaker -----------------------------------------------------------------------------------------------
 
--- A PC that failed so many times in a row by a fault of its own is left alone for a while: it would only cost time,
--- and firmware locks an account that is refused too often. What waits for it meanwhile ends with the reason of its
--- last failure, at step left-alone. The one task that is let through after that decides how it goes on.
+-- A PC that failed so many times in a row by one and the same fault of its own is left alone for a while: it would
+-- only cost time, and firmware locks an account that is refused too often. What waits for it meanwhile ends with the
+-- reason of its last failure, at step left-alone. The one task that is let through after that decides how it goes on.
 local FAULTS_OF_ITS_OWN = { ['unreachable'] = 3, ['tls-untrusted'] = 3, ['auth-failed'] = 2, ['amt-fault'] = 3,
     ['timeout'] = 3 }
-local LEFT_ALONE = 300 * 1000000
+local LEFT_ALONE = 60 * 1000000
 local FAILURES_KEPT_S = 1800
 local STEP_LEFT_ALONE = 'left-alone' -- JOBS_STEP_LEFT_ALONE of reason.h
 
@@ -367,6 +373,9 @@ local function note_end(now, sid, state, reason)
     end
     local most = state == 'F' and FAULTS_OF_ITS_OWN[reason]
     if most then
+        if call('HGET', breaker, 'reason') ~= reason then
+            call('DEL', breaker) -- something changed there
+        end
         local failures = call('HINCRBY', breaker, 'failures', 1)
         call('HSET', breaker, 'reason', reason, 'until', failures >= most and text(now + LEFT_ALONE) or '0')
         call('EXPIRE', breaker, FAILURES_KEPT_S)

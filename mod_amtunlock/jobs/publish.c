@@ -8,6 +8,8 @@
 #include <apr_hash.h>
 #include <apr_strings.h>
 
+#include "fault/fault.h"
+
 #define SYSTEMS_A_CHUNK 500
 #define WORDS_A_CHUNK 6000
 
@@ -86,7 +88,10 @@ static jobs_result_t publish(jobs_connection_t *connection, const char *worker, 
     apr_pool_destroy(chunk_pool);
     if (result.outcome != JOBS_OK)
         return result;
-    return ask_switch(connection, worker, generation, digest, written, systems->nelts, names, pool);
+    FAULT_POINT("publish.staged");
+    result = ask_switch(connection, worker, generation, digest, written, systems->nelts, names, pool);
+    FAULT_POINT("publish.switched");
+    return result;
 }
 
 jobs_result_t jobs_publish(jobs_connection_t *connection, const char *worker, const char *digest,

@@ -60,7 +60,7 @@ static const jobs_reason_t reasons[JOBS_REASONS] = {
 };
 
 const char jobs_left_alone[] =
-    "It failed like this several times in a row, so it is left alone for five minutes.";
+    "It failed like this several times in a row, so it is left alone for a minute.";
 
 const jobs_reason_t *jobs_reason(jobs_reason_e reason)
 {

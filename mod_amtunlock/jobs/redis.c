@@ -8,6 +8,8 @@
 
 #include <apr_strings.h>
 
+#include "fault/fault.h"
+
 apr_time_t jobs_boottime(void)
 {
     struct timespec now;
@@ -163,10 +165,16 @@ redisReply *jobs_link_take(jobs_link_t *link, apr_time_t deadline, jobs_link_e *
 {
     void *reply = NULL;
     *outcome = link->context ? flush(link, deadline, why, pool) : fail(link, deadline, why, pool);
+    if (*outcome == JOBS_LINK_FINE && FAULT_FAILS("link.sent"))
+        *outcome = fail(link, deadline, why, pool);
     if (*outcome == JOBS_LINK_FINE)
         *outcome = read_reply(link, deadline, &reply, why, pool);
     if (reply)
         apr_pool_cleanup_register(pool, reply, free_reply, apr_pool_cleanup_null);
+    if (reply && FAULT_FAILS("link.answered")) {
+        *outcome = fail(link, deadline, why, pool);
+        return NULL;
+    }
     return reply;
 }
 
@@ -239,6 +247,7 @@ jobs_link_e jobs_link_open(jobs_link_t *link, apr_time_t deadline, const char **
     int with_auth = redis->password != NULL;
     jobs_link_close(link);
     link->context = dial(redis, deadline);
+    FAULT_POINT("link.dialled");
     if (!link->context || link->context->err) {
         *why = apr_psprintf(pool, "no connection to Redis at %s: %s; is it running, and may this user enter?",
                             address(redis, pool), link->context ? link->context->errstr : "out of memory");

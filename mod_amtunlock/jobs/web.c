@@ -6,6 +6,8 @@
 
 #include <apr_strings.h>
 
+#include "fault/fault.h"
+
 static const char *owner(const jobs_caller_t *caller, apr_pool_t *pool)
 {
     return jobs_sha256(caller->name, pool);
@@ -49,7 +51,8 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The same UUID with the same set of systems, however written, ordered or repeated, is the same request. */
+/* The same UUID with the same set of systems, however written, ordered or repeated, is the same request. Two
+ * digests: of the UUID, and of both together; "" where no request is recognised. */
 static const char *request_digest(const jobs_submission_t *submission, apr_pool_t *pool)
 {
     int count = submission->names->nelts;
@@ -66,7 +69,8 @@ static const char *request_digest(const jobs_submission_t *submission, apr_pool_
         if (i == 0 || strcmp(key, APR_ARRAY_IDX(sorted, i - 1, const char *)) != 0)
             APR_ARRAY_PUSH(texts, const char *) = key;
     }
-    return jobs_sha256_all(texts, pool);
+    return apr_pstrcat(pool, jobs_sha256(submission->message_id, pool), "/", jobs_sha256_all(texts, pool),
+                       NULL);
 }
 
 static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submission_t *submission,
@@ -97,18 +101,21 @@ static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submissi
 }
 
 jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller,
-                          const jobs_submission_t *submission, const char **id, int *repeat, apr_pool_t *pool)
+                          const jobs_submission_t *submission, const char **id, jobs_kin_e *kin,
+                          apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     const char *fresh = jobs_new_id(pool);
     if (!fresh)
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
+    FAULT_POINT("submit.before");
     jobs_result_t result = jobs_store_ask(store, submit_call(caller, submission, fresh, pool), &reply, pool);
+    FAULT_POINT("submit.answered");
     if (result.outcome != JOBS_OK)
         return result;
     *id = jobs_text_at(reply, 1);
-    if (repeat)
-        *repeat = (int)jobs_number_at(reply, 2);
+    if (kin)
+        *kin = (jobs_kin_e)jobs_number_at(reply, 2);
     return result;
 }
 

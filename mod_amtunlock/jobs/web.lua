@@ -56,6 +56,12 @@ local function read_submission(read)
     return s
 end
 
+-- Whether the caller's message id came with other systems before, in a job that is still there.
+local function used_before(s)
+    local other = s.message ~= '' and call('GET', key('message', s.owner, uuid_of(s.message)))
+    return other and call('EXISTS', key('job', other)) == 1
+end
+
 local function store_job(now, s, packed, waiting)
     local total = #packed / 2
     call('HSET', key('job', s.id), 'state', NEW, 'caller', s.caller, 'owner', s.owner, 'peer', s.peer, 'mechanism',
@@ -77,6 +83,7 @@ local function store_job(now, s, packed, waiting)
     call('HINCRBY', key('caller', s.owner), 'waiting', waiting)
     if s.message ~= '' then
         call('SET', key('message', s.owner, s.message), s.id)
+        call('SET', key('message', s.owner, uuid_of(s.message)), s.id)
     end
 end
 
@@ -126,6 +133,7 @@ function verbs.submit(now, read)
         return { 'quota', limit }
     end
     prune(s.owner)
+    local kind = used_before(s) and '2' or '0'
     store_job(now, s, packed, count)
     tally('jobs')
     local refused = #packed / 2 - count
@@ -135,7 +143,7 @@ function verbs.submit(now, read)
     end
     if count == 0 then
         settle(now, s.id)
-        return { 'ok', s.id, '0' }
+        return { 'ok', s.id, kind }
     end
     for _, sids in ipairs(waiting) do
         local line = s.id .. ':' .. sids.group
@@ -144,7 +152,7 @@ function verbs.submit(now, read)
     end
     call('ZADD', key('deadlines'), text(now + s.start_within), s.id)
     ring_bell()
-    return { 'ok', s.id, '0' }
+    return { 'ok', s.id, kind }
 end
 
 -- ---- reading, cancelling, forgetting ---------------------------------------------------------------------------
@@ -260,7 +268,8 @@ function verbs.forget(now, read)
     if not ended(state) then
         return { 'conflict', 'the job has not ended' }
     end
-    call('UNLINK', key('job', id), key('job', id, 'tasks'), key('job', id, 'names'), key('message', owner, message))
+    call('UNLINK', key('job', id), key('job', id, 'tasks'), key('job', id, 'names'), key('message', owner, message),
+        key('message', owner, uuid_of(message)))
     call('ZREM', key('jobs', owner), id)
     return { 'ok' }
 end

@@ -6,6 +6,8 @@
 
 #include <apr_strings.h>
 
+#include "fault/fault.h"
+
 #define RENEWED_A_CALL 500 /* keeps each call short for whoever else waits for Redis */
 #define CHANGES_A_PIPELINE 256
 
@@ -56,6 +58,7 @@ jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, cons
     redisReply *reply = NULL;
     jobs_call_t *call = claim_call(worker, digest, max, ramps, pool);
     apr_time_t sent = jobs_boottime();
+    FAULT_POINT("claim.before");
     jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
     *tasks = apr_array_make(pool, max > 0 ? max : 1, sizeof(jobs_task_t));
     *more = 0;
@@ -68,6 +71,10 @@ jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, cons
     const redisReply *claimed = jobs_element(reply, 2);
     for (size_t i = 0; claimed && i < claimed->elements; i++)
         task_of_reply(apr_array_push(*tasks), claimed->element[i], sent + JOBS_LEASE);
+    if ((*tasks)->nelts > 0 && FAULT_FAILS("claim.answered")) { /* as if the answer had never come */
+        apr_array_clear(*tasks);
+        return jobs_result(JOBS_UNAVAILABLE, "the answer to a claim was lost");
+    }
     return result;
 }
 
@@ -100,6 +107,8 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
     *lost = apr_array_make(pool, 4, sizeof(jobs_task_ref_t));
     do {
         redisReply *reply = NULL;
+        if (tasks->nelts > 0)
+            FAULT_POINT("renew.before");
         int after = first + RENEWED_A_CALL < tasks->nelts ? first + RENEWED_A_CALL : tasks->nelts;
         result = jobs_connection_ask(connection, renew_call(worker, about, tasks, first, after, pool), 0,
                                      &reply, pool);
@@ -114,6 +123,8 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
         }
         first = after;
     } while (first < tasks->nelts);
+    if (tasks->nelts > 0)
+        FAULT_POINT("renew.answered");
     *lease_until = sent + JOBS_LEASE;
     return result;
 }
@@ -211,7 +222,9 @@ jobs_result_t jobs_reap(jobs_connection_t *connection, const char *worker, int *
     jobs_call_text(call, worker);
     jobs_call_number(call, JOBS_LEASE);
     jobs_call_number(call, JOBS_GRACE);
+    FAULT_POINT("reap.before");
     jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
+    FAULT_POINT("reap.answered");
     *reaped = result.outcome == JOBS_OK ? (int)jobs_number_at(reply, 1) : 0;
     return result;
 }

@@ -304,6 +304,15 @@ static jobs_submission_t submission(const wsman_request_t *request)
     return made;
 }
 
+/* What an operator should know of the request's MessageID. */
+static const char *remark(jobs_kin_e kin, const char *message_id)
+{
+    if (kin == JOBS_KIN_NAMESAKE) {
+        return "; its MessageID is that of an earlier request for other systems";
+    }
+    return message_id ? "" : "; its MessageID is no UUID, so a repeat is not recognised";
+}
+
 const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsman_writer_t *answer)
 {
     manageability_context_t *with = manageability_context(request);
@@ -311,7 +320,7 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
     const wsman_element_t *input;
     const wsman_fault_t *fault;
     const char *job = NULL;
-    int repeat = 0;
+    jobs_kin_e kin = JOBS_KIN_NONE;
 
     if ((fault = check_selectors(request)) ||
         (fault = manageability_input(request, "UnlockSystems", &input))) {
@@ -322,13 +331,12 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
     }
     if ((fault = read_names(request, input, &wanted.names)) ||
         (fault = manageability_fault_of(
-             request, jobs_submit(with->store, with->caller, &wanted, &job, &repeat, request->pool)))) {
+             request, jobs_submit(with->store, with->caller, &wanted, &job, &kin, request->pool)))) {
         return fault;
     }
-    with->note =
-        apr_psprintf(request->pool, "%s job %s, %d name(s)%s", repeat ? "repeat of" : "new",
-                     manageability_instance_id(job, request->pool), wanted.names->nelts,
-                     wanted.message_id ? "" : "; its MessageID is no UUID, so a repeat is not recognised");
+    with->note = apr_psprintf(
+        request->pool, "%s job %s, %d name(s)%s", kin == JOBS_KIN_REPEAT ? "repeat of" : "new",
+        manageability_instance_id(job, request->pool), wanted.names->nelts, remark(kin, wanted.message_id));
     write_job_started(request, job, answer);
     return NULL;
 }

@@ -1,6 +1,7 @@
 /* See engine.h. */
 #include "worker/engine.h"
 
+#include <malloc.h>
 #include <sys/time.h>
 
 #include <apr_allocator.h>
@@ -13,7 +14,7 @@
 #include "worker/seat.h"
 
 /* What the allocator keeps for the next unlocks; more goes back to the system. */
-#define KEEP_FREE ((apr_size_t)4 * 1024 * 1024)
+#define KEEP_FREE ((apr_size_t)256 * 1024)
 
 /* ---- the intake's side --------------------------------------------------------------------------------- */
 
@@ -177,6 +178,21 @@ static void on_pulse(evutil_socket_t fd, short what, void *data)
     atomic_store(&engine->pulse, jobs_boottime());
 }
 
+static void on_trim(evutil_socket_t fd, short what, void *data)
+{
+    (void)fd;
+    (void)what;
+    (void)data;
+    malloc_trim(0);
+}
+
+void engine_trim_soon(engine_t *engine)
+{
+    static const struct timeval soon = {.tv_sec = 1};
+    if (!event_pending(engine->trim_event, EV_TIMEOUT, NULL))
+        event_add(engine->trim_event, &soon);
+}
+
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
 /* The worker has waited for the unlocks; what is here now is left to its lease. The store and the chores have
@@ -207,6 +223,8 @@ static apr_status_t free_base(void *data)
         event_free(engine->turn_event);
     if (engine->pulse_event)
         event_free(engine->pulse_event);
+    if (engine->trim_event)
+        event_free(engine->trim_event);
     event_base_free(engine->base);
     return APR_SUCCESS;
 }
@@ -236,12 +254,16 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
     apr_status_t rv = make_loop_pool(engine, pool);
     if (rv == APR_SUCCESS)
         rv = amt_loop_create(&engine->loop, engine->base, engine->loop_pool);
+    if (rv == APR_SUCCESS)
+        rv = amt_loop_use_threads(engine->loop, chores_run, engine->options.chores);
     if (rv != APR_SUCCESS)
         return rv;
     engine->wake_event = event_new(engine->base, engine->waker.fd, EV_READ | EV_PERSIST, on_wake, engine);
     engine->turn_event = event_new(engine->base, -1, 0, on_turn, engine);
     engine->pulse_event = event_new(engine->base, -1, EV_PERSIST, on_pulse, engine);
-    if (engine->wake_event == NULL || engine->turn_event == NULL || engine->pulse_event == NULL)
+    engine->trim_event = event_new(engine->base, -1, 0, on_trim, engine);
+    if (engine->wake_event == NULL || engine->turn_event == NULL || engine->pulse_event == NULL ||
+        engine->trim_event == NULL)
         return APR_ENOMEM;
     event_add(engine->wake_event, NULL);
     event_add(engine->pulse_event, &second);

@@ -8,6 +8,7 @@
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
 
+#include "fault/fault.h"
 #include "worker/log.h"
 #include "worker/methods.h"
 #include "worker/notify.h"
@@ -128,6 +129,7 @@ static int make_ready(intake_t *intake, apr_pool_t *pool)
     }
     if (!is_well(intake, &result))
         return 0;
+    FAULT_POINT("library.loaded");
     note_run_id(intake);
     intake->ready = publish(intake, pool);
     return intake->ready;

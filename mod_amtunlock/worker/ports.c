@@ -208,6 +208,7 @@ amt_target_t seat_target(const seat_t *seat)
         .ca_file = setup_settings(seat->setup)->ca_file,
         .user = seat->login.user,
         .password = seat->login.password,
+        .tickets = system->auth == INVENTORY_KERBEROS ? setup_tickets(seat->setup) : NULL,
     };
 }
 
@@ -387,10 +388,17 @@ static void port_alarm(unlock_t *unlock, apr_interval_time_t after)
 
 static void destroy_device(seat_t *seat)
 {
-    if (seat->device != NULL)
+    if (seat->device != NULL) {
         amt_device_destroy(seat->device);
+        engine_trim_soon(seat->engine);
+    }
     seat->device = NULL;
     seat->calling = 0;
+}
+
+static void port_rest(unlock_t *unlock)
+{
+    destroy_device(seat_of(unlock));
 }
 
 static void port_stop(unlock_t *unlock)
@@ -469,6 +477,7 @@ const unlock_ports_t seat_ports = {
     .store = port_store,
     .alarm = port_alarm,
     .stop = port_stop,
+    .rest = port_rest,
     .hang_up = port_hang_up,
     .over = port_over,
     .now = jobs_boottime,

@@ -72,7 +72,7 @@ struct engine_t {
     apr_queue_t *inbox;
     waker_t waker;
     struct event_base *base;
-    struct event *wake_event, *turn_event, *pulse_event;
+    struct event *wake_event, *turn_event, *pulse_event, *trim_event;
     apr_pool_t *loop_pool; /* the loop's own, of the engine's allocator */
     amt_loop_t *loop;
     apr_thread_t *thread;
@@ -126,6 +126,9 @@ void seat_chore_done(seat_t *seat);
 void seat_drop(seat_t *seat);
 /* Frees those that are over and that nobody else has anything of. */
 void seats_free(engine_t *engine);
+
+/* What connections held goes back to the system, in a moment and for all that end until then. */
+void engine_trim_soon(engine_t *engine);
 
 /* Gives turns to those who wait, and takes back those that were had too long. */
 void turns_serve(engine_t *engine);

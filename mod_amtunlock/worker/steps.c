@@ -5,6 +5,7 @@
 
 #include <apr_strings.h>
 
+#include "fault/fault.h"
 #include "worker/intent.h"
 #include "worker/log.h"
 #include "worker/methods.h"
@@ -31,6 +32,7 @@ static unlock_step_e leave(unlock_t *unlock, char state, jobs_reason_e reason, c
     unlock->reason = reason;
     unlock->ended_at = unlock_row(unlock->step)->name;
     apr_cpystrn(unlock->text, text ? text : "", sizeof(unlock->text));
+    FAULT_POINT("finish.decided");
     unlock->ports->stop(unlock);
     return unlock_undo(unlock, UNLOCK_FINISH);
 }
@@ -176,6 +178,7 @@ static unlock_step_e branch_unclear(unlock_t *unlock)
 unlock_step_e unlock_intend(unlock_t *unlock)
 {
     unlock->look_for = unlock_most_look(unlock);
+    FAULT_POINT("intend.decided");
     unlock->intent = intent_write(unlock);
     return unlock->intent ? UNLOCK_INTEND
                           : unlock_fail(unlock, JOBS_REASON_INTERNAL, "the intent could not be written");
@@ -254,6 +257,7 @@ static unlock_step_e accept_read_power(unlock_t *unlock)
 {
     if (!unlock->task->look)
         return branch_power(unlock);
+    FAULT_POINT("look.read");
     unlock->seen_on = unlock->power.state == STEPS_POWER_ON;
     return unlock->seen_on ? unlock_look_on(unlock) : UNLOCK_WATCH;
 }
@@ -267,6 +271,7 @@ static void send_intend(unlock_t *unlock)
 
 static unlock_step_e accept_intend(unlock_t *unlock)
 {
+    FAULT_POINT("intend.told");
     unlock->intended = 1;
     unlock->boot_until = unlock->ports->now() + unlock->system->group->boot_timeout;
     return unlock->after_intent;
@@ -328,6 +333,7 @@ static void send_power_on(unlock_t *unlock)
 
 static unlock_step_e accept_power_on(unlock_t *unlock)
 {
+    FAULT_POINT("act.told");
     unlock->power_answered = 1;
     return UNLOCK_TELL_POWERED;
 }
@@ -362,17 +368,22 @@ static void send_tell_powered(unlock_t *unlock)
 
 static unlock_step_e accept_tell_powered(unlock_t *unlock)
 {
+    FAULT_POINT("powered.told");
     return watch(unlock);
 }
 
 /* ---- watching ------------------------------------------------------------------------------------------ */
 
+/* What a session shows takes a boot's time. AMT would not keep an idle connection for so long, and ours costs
+ * as much memory as all the rest of this PC. */
 static unlock_step_e seek_evidence(unlock_t *unlock)
 {
     if (unlock->task->look)
         return unlock_look_on(unlock);
-    if (unlock->evidence != UNLOCK_PROBE)
+    if (unlock->evidence != UNLOCK_PROBE) {
+        unlock->ports->rest(unlock);
         return unlock->evidence;
+    }
     if (unlock->system->probe_port)
         return unlock_undo(unlock, UNLOCK_PROBE);
     return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,
@@ -417,6 +428,7 @@ static void send_tell_booting(unlock_t *unlock)
 
 static unlock_step_e accept_tell_booting(unlock_t *unlock)
 {
+    FAULT_POINT("booting.told");
     return seek_evidence(unlock);
 }
 

@@ -11,6 +11,7 @@
 #include <apr_thread_proc.h>
 #include <jansson.h>
 
+#include "fault/fault.h"
 #include "worker/log.h"
 #include "worker/waker.h"
 
@@ -149,7 +150,7 @@ static void note_head(store_t *store)
 static int commit(store_t *store)
 {
     const char *error = "";
-    int well = audit_commit(store->options.audit, &error) == APR_SUCCESS;
+    int well = !FAULT_FAILS("record.before") && audit_commit(store->options.audit, &error) == APR_SUCCESS;
     int was_deaf = atomic_exchange(&store->deaf, !well);
     if (!well && !was_deaf)
         log_error("AMTU0423", "the audit record cannot be written: no PC is touched", "text", error);
@@ -293,8 +294,10 @@ static void tell(store_t *store, apr_pool_t *pool)
     if (result.outcome == JOBS_OK && !is_told(store)) {
         /* Of the Redis that is told: should it go meanwhile, the next one is another. */
         const char *run_id = apr_pstrdup(pool, jobs_connection_run_id(store->connection));
+        FAULT_POINT("reassert.before");
         result = unfinished_tell(store->options.unfinished, store->connection, store->options.worker, on_told,
                                  &telling, pool);
+        FAULT_POINT("reassert.told");
         if (result.outcome == JOBS_OK)
             note_told(&telling, run_id);
     }
@@ -343,6 +346,23 @@ static void hand_out(store_t *store, store_request_t **selected, int count)
     }
 }
 
+/* Fault points of the changes of a batch; nothing in a normal build. */
+static const char *const recorded_points[] = {[JOBS_INTEND] = "intend.recorded",
+                                              [JOBS_PROGRESS] = "progress.before",
+                                              [JOBS_FINISH] = "finish.recorded",
+                                              [JOBS_RELEASE] = "release.before"};
+static const char *const applied_points[] = {[JOBS_INTEND] = "intend.applied",
+                                             [JOBS_PROGRESS] = "progress.applied",
+                                             [JOBS_FINISH] = "finish.applied",
+                                             [JOBS_RELEASE] = "release.applied"};
+
+static void pass_points(jobs_change_t *const *changes, int count, const char *const *points)
+{
+    (void)changes, (void)points;
+    for (int i = 0; i < count; i++)
+        FAULT_POINT(points[changes[i]->change]);
+}
+
 static int do_batch(store_t *store, apr_pool_t *pool)
 {
     store_request_t *selected[BATCH];
@@ -353,7 +373,9 @@ static int do_batch(store_t *store, apr_pool_t *pool)
     for (int i = 0; i < count; i++)
         changes[i] = &selected[i]->change;
     if (count > 0) {
+        pass_points(changes, count, recorded_points);
         complain(store, jobs_apply(store->connection, store->options.worker, changes, count, pool));
+        pass_points(changes, count, applied_points);
         /* The connection may have been made anew for this: what was refused then is told before it is closed.
          */
         if (!is_told(store))

@@ -5,6 +5,7 @@
 
 #include <apr_strings.h>
 
+#include "fault/fault.h"
 #include "worker/intent.h"
 #include "worker/log.h"
 #include "worker/methods.h"
@@ -34,6 +35,7 @@ static const struct {
     [AMT_BUSY] = {JOBS_REASON_BUSY, JOBS_REASON_BUSY},
     [AMT_FENCED] = {JOBS_REASON_INTERNAL, JOBS_REASON_INTERNAL},
     [AMT_CONSENT] = {JOBS_REASON_CONSENT_REQUIRED, JOBS_REASON_CONSENT_REQUIRED},
+    [AMT_NO_TICKET] = {JOBS_REASON_AUTH_FAILED, JOBS_REASON_AUTH_FAILED},
 };
 
 jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated)
@@ -247,7 +249,8 @@ void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
     }
     if (unlock->step == UNLOCK_POWER_ON && result->status == AMT_REFUSED)
         unlock->power_refused = 1;
-    refuse(unlock, reason_of_call(unlock, result), result->text, is_silence(result->status));
+    refuse(unlock, reason_of_call(unlock, result), result->text,
+           is_silence(result->status) || result->status == AMT_NO_TICKET);
 }
 
 /* ---- the store's answers ------------------------------------------------------------------------------- */
@@ -290,6 +293,7 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
     if (unlock->over)
         return;
     if (unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE) {
+        FAULT_POINT("finish.told");
         log_end(unlock, outcome, text);
         go(unlock, UNLOCK_OVER);
     }
@@ -381,6 +385,7 @@ void unlock_begin(unlock_t *unlock)
 {
     log_info("AMTU0608", unlock->task->look ? "looks after a predecessor" : "begins", "system",
              unlock->task->sid, "job", unlock->task->job, "fence", unlock->task->fence);
+    FAULT_POINT(unlock->task->look ? "look.begun" : "unlock.begun");
     if (unlock->task->look)
         unlock->boot_until =
             unlock->ports->now() + intent_read(unlock->task->intent, &unlock->plan, unlock_most_look(unlock));

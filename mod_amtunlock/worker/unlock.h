@@ -129,8 +129,10 @@ typedef struct {
     void (*store)(unlock_t *unlock, jobs_change_e change, char state);
     void (*alarm)(unlock_t *unlock,
                   apr_interval_time_t after); /* one alarm an unlock: sets it anew; unlock_alarm() */
-    void (*stop)(unlock_t *unlock);    /* what is under way with the PC ends without an answer; the alarm too.
-                                          Sessions that are open stay. */
+    void (*stop)(unlock_t *unlock); /* what is under way with the PC ends without an answer; the alarm too.
+                                       Sessions that are open stay. */
+    void (*rest)(unlock_t *unlock); /* ends the connection to AMT, for a while: the next call makes another.
+                                       Sessions that are open stay. */
     void (*hang_up)(unlock_t *unlock); /* ends sessions and the connection to AMT, wipes all secrets */
     void (*over)(unlock_t *unlock);    /* the unlock is over; it may be freed at once */
     apr_time_t (*now)(void);           /* jobs_boottime() */

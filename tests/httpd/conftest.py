@@ -58,6 +58,10 @@ PLACES = f"""
     AMTUnlockMaxBody 8192
     AMTUnlockMaxSystems 3
 </Location>
+<Location /many>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockMaxSystems 1000
+</Location>
 <Location /brief>{GSSAPI}
     GssapiPublishMech On
     AMTUnlockRetention PT2S
@@ -82,6 +86,18 @@ PLACES = f"""
     GssapiPublishMech On
     GssapiAllowedMech ntlmssp
     AMTUnlockMech ntlm
+</Location>
+<Location /by-address>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockScope floor-1 "%{{REMOTE_ADDR}} -ipmatch '127.0.0.0/8'"
+    AMTUnlockScope floor-2 "%{{REMOTE_ADDR}} -ipmatch '192.0.2.0/24'"
+</Location>
+<Location /by-mechanism>{GSSAPI}
+    GssapiPublishMech On
+    GssapiAllowedMech ntlmssp
+    AMTUnlockMech krb5 ntlm
+    AMTUnlockScope floor-1 "%{{reqenv:GSS_MECH}} == 'Negotiate/krb5'"
+    AMTUnlockScope floor-2 "%{{reqenv:GSS_MECH}} =~ m#/NTLM$#"
 </Location>
 <Location /ntlm>{GSSAPI}
     GssapiPublishMech On
@@ -206,6 +222,13 @@ def idle_worker(stack):
     worker.signal(signal.SIGSTOP)
     yield
     worker.signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def ticket(stack, monkeypatch):
+    """ticket(PRINCIPAL): this process shows that caller's ticket."""
+    monkeypatch.setenv("KRB5_CONFIG", str(stack.httpd.realm.config))
+    return lambda principal: monkeypatch.setenv("KRB5CCNAME", f"FILE:{stack.kdc.cache(principal)}")
 
 
 @pytest.fixture

@@ -67,3 +67,15 @@ class SecondHttpd:
     def __exit__(self, *exception):
         self.process.stop()
         assert not pids_with_argument("apache2", str(self.root / "httpd.conf"))
+
+
+class There:
+    """What Console asks of an httpd."""
+
+    def __init__(self, stack, port):
+        self.realm, self.ca, self.port = stack.httpd.realm, stack.httpd.ca, port
+        self.places = stack.places
+        self.https = port
+
+    def url(self, path="/wsman", tls=True):
+        return f"{'https' if tls else 'http'}://localhost:{self.port}{path}"

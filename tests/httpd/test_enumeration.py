@@ -1,7 +1,10 @@
 """Enumerate, Pull and Release of the service and of the caller's jobs."""
 
+import time
+
 import pytest
 from amtu_stack import soap
+from amtu_stack.process import wait_until
 from conftest import assert_fault
 
 CONTEXT = ("wsen:InvalidEnumerationContext", None, 500)
@@ -85,6 +88,16 @@ def test_released_context_is_gone(console, three_jobs):
     context = console.send(enumerate_(soap.JOB)).text("wsen:EnumerationContext")
     assert console.send(release(soap.JOB, context)).status == 200
     assert_fault(console.send(pull(soap.JOB, context)), *CONTEXT)
+
+
+def test_a_context_expires(console, three_jobs):
+    """After the time that its caller asked for, or an answer later each: Pull does not prolong it."""
+    context = console.send(enumerate_(soap.JOB, "<wsen:Expires>PT1S</wsen:Expires>")).text("wsen:EnumerationContext")
+    begun = time.monotonic()
+    answers = []
+    assert wait_until(lambda: answers.append(console.send(pull(soap.JOB, context))) or answers[-1].status != 200, 10, 0.3)
+    assert answers[0].status == 200 and time.monotonic() - begun > 0.9
+    assert_fault(answers[-1], *CONTEXT)
 
 
 def test_unknown_context(console):

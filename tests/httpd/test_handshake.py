@@ -6,8 +6,9 @@ import ssl
 import struct
 
 import pytest
-from amtu_stack import soap
+from amtu_stack import kdc, soap
 from amtu_stack.httpd import gss_ntlm
+from gss import Caller, Kerberos
 
 CONTENT = {"Content-Type": "application/soap+xml;charset=UTF-8"}
 # NEGOTIATE_MESSAGE of MS-NLMP 2.2.1.1 with a version, as Windows sends it: 40 bytes
@@ -42,6 +43,21 @@ def post(connection, scheme=None, token=None, path="/wsman", body=b""):
     answer.read()
     challenges = [value for name, value in answer.getheaders() if name.lower() == "www-authenticate"]
     return answer.status, challenges, (answer.getheader("Connection") or "").lower() == "close"
+
+
+def test_a_ticket_is_shown_once_a_connection(stack, ticket):
+    """With Kerberos, too, a connection goes on without another header; another one has to show its own."""
+    ticket(kdc.CONSOLE)
+    caller, other = Caller(stack.httpd, "/wsman"), Caller(stack.httpd, "/wsman")
+    try:
+        answer = caller.shake_hands(Kerberos())
+        assert (answer.status, answer.body) == (200, b"")
+        for _ in range(3):
+            assert caller.post(soap.get(soap.SERVICE)).text("p:Started") == "true"
+        assert other.post(soap.get(soap.SERVICE)).status == 401
+    finally:
+        caller.connection.close()
+        other.connection.close()
 
 
 def test_the_question_whether_authentication_is_needed_ends_nothing(connect):

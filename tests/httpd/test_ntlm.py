@@ -4,12 +4,13 @@
 """
 
 import base64
+import http.client
 
 import pytest
 from amtu_stack import soap
 from amtu_stack.httpd import gss_ntlm
 from conftest import assert_fault, switch_off
-from ntlm import WAYS, Caller, Ntlm
+from gss import CONTENT, WAYS, Caller, Ntlm, authorization
 
 pytestmark = pytest.mark.skipif(not gss_ntlm(), reason="gss-ntlmssp is not installed")
 
@@ -52,6 +53,34 @@ def test_as_windows_does(caller, password, way):
     assert (answer.status, answer.body) == (200, b"")
     for _ in range(3):
         assert one.post(soap.get(soap.SERVICE)).text("p:Started") == "true"
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["last step", "both steps"])
+def test_a_caller_that_asks_whether_its_body_is_wanted(caller, password, both):
+    """Expect: 100-continue, as .NET sends it in the last step. A challenge must not cost the connection either."""
+    one, handshake = caller(), Ntlm(f"{DOMAIN}\\{USER}", password, False)
+    wire, body = one.connection.sock, soap.get(soap.SERVICE).encode()
+
+    def ask(token):
+        """The answer, once the service wanted the body."""
+        wire.sendall(b"POST /ntlm HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+                     + f"Content-Type: {CONTENT}\r\nContent-Length: {len(body)}\r\n".encode()
+                     + f"Authorization: {authorization(token, 'NTLM')}\r\n\r\n".encode())
+        assert wire.recv(8192) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        wire.sendall(body)
+        answer = http.client.HTTPResponse(wire)
+        answer.begin()
+        answer.read()
+        return answer.status, (answer.getheader("WWW-Authenticate") or "").partition(" ")[2]
+
+    if both:
+        status, challenge = ask(handshake.step())
+    else:
+        status, challenge = one.post(b"", authorization(handshake.step(), "NTLM")).status, one.challenges[0].partition(" ")[2]
+    assert status == 401
+    assert ask(handshake.step(base64.b64decode(challenge)))[0] == 200
+    assert one.post(soap.IDENTIFY).status == 200, "and the connection goes on"
+    handshake.close()
 
 
 def test_the_main_job(caller, password, stack, names):
@@ -116,7 +145,7 @@ def test_a_wrong_password(caller, password, way):
 def test_a_token_out_of_order(caller, password):
     """A second handshake in the middle of the first fails; nothing of it is left on the next connection."""
     one, handshake = caller(), Ntlm(f"{DOMAIN}\\{USER}", password, False)
-    first = f"NTLM {base64.b64encode(handshake.step()).decode()}"
+    first = authorization(handshake.step(), "NTLM")
     assert one.post(b"", first).status == 401
     assert one.post(b"", first).status == 401
     handshake.close()

@@ -74,6 +74,22 @@ def test_body_limit_of_this_place(console):
     assert_fault(answer, "wsman:EncodingLimit", "ServiceEnvelopeLimit", 413)
 
 
+@pytest.mark.parametrize("path, limit", [("/wsman", 128 * 1024), ("/many", 512 * 1000)], ids=["floor", "by systems"])
+def test_body_limit_by_systems(console, path, limit):
+    """The larger of 128 KiB and 512 bytes for each system that a request may name: to the byte."""
+    envelope = soap.get(soap.SERVICE).encode()
+    fits = envelope + b" " * (limit - len(envelope))
+    assert console.send(fits, path=path).status == 200
+    assert_fault(console.send(fits + b" ", path=path), "wsman:EncodingLimit", "ServiceEnvelopeLimit", 413)
+
+
+def test_as_many_long_names_as_are_allowed(console):
+    """The body limit leaves room for them."""
+    names = [f"{'x' * 60}.{'y' * 60}.{'z' * 60}.{'w' * 50}.{number:04}" for number in range(1000)]
+    answer = console.send(soap.unlock(names), path="/many")
+    assert answer.status == 200 and answer.job, answer
+
+
 def test_short_retention(console):
     """A test build may forget a job soon: it is there until then, and gone afterwards."""
     job = console.send(soap.unlock(["unknown.example"]), path="/brief").job

@@ -12,8 +12,8 @@ from amtu_stack import kdc, ports, soap
 from amtu_stack.console import Console
 from amtu_stack.httpd import gss_ntlm
 from conftest import assert_fault
-from ntlm import Caller
-from second_httpd import SecondHttpd, shipped
+from gss import Caller
+from second_httpd import SecondHttpd, There, shipped
 
 MODULES = ("mpm_event", "authn_core", "authz_core", "authz_host", "authz_user", "auth_gssapi", "socache_shmcb", "ssl",
            "reqtimeout", "http2")
@@ -22,18 +22,6 @@ HEADER_SECONDS = 1
 NTLM_BLOCK = ("GssapiAllowedMech ntlmssp", "GssapiCredStore ntlmssp_keyfile:", "GssapiAcceptorName HTTP@",
               "AMTUnlockMech krb5 ntlm")
 NTLM_SCOPES = re.findall(r'#   AMTUnlockScope laptops "(.*)"', shipped("amtunlock.conf"))
-
-
-class There:
-    """What Console asks of an httpd."""
-
-    def __init__(self, stack, port):
-        self.realm, self.ca, self.port = stack.httpd.realm, stack.httpd.ca, port
-        self.places = stack.places
-        self.https = port
-
-    def url(self, path="/wsman", tls=True):
-        return f"{'https' if tls else 'http'}://localhost:{self.port}{path}"
 
 
 def serving(stack, name, scope=f"%{{REMOTE_USER}} == '{kdc.CONSOLE}@{kdc.REALM}'", **changes):

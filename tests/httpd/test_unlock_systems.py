@@ -171,7 +171,7 @@ def test_repeated_message_is_the_same_job(console):
     assert console.unlock(["a.example", "b.example"], message=message) == first
 
 
-@pytest.mark.may_log("AMTU0")
+@pytest.mark.logs("its MessageID is that of an earlier request for other systems")
 def test_message_id_of_another_request(console):
     message = f"uuid:{uuid.uuid4()}"
     first = console.unlock(["a.example"], message=message)
@@ -183,6 +183,7 @@ def test_message_id_of_another_caller(console, console2):
     assert console.unlock(["a.example"], message=message) != console2.unlock(["a.example"], message=message)
 
 
+@pytest.mark.logs("its MessageID is no UUID")
 def test_message_id_that_is_no_uuid(console):
     """Intel's Go library counts 0, 1, 2: never a repeat."""
     assert console.unlock(["a.example"], message="0") != console.unlock(["a.example"], message="0")

@@ -167,6 +167,12 @@ def test_what_is_no_fault_of_the_pc_does_not_count(verbs):
     assert fail(verbs, "last", "busy")
 
 
+def test_another_fault_begins_anew(verbs):
+    for number, reason in enumerate(["unreachable", "unreachable", "auth-failed", "unreachable", "unreachable"]):
+        assert fail(verbs, f"j{number}", reason)
+    assert fail(verbs, "last", "auth-failed"), "somebody is working on it"
+
+
 def test_failures_are_forgotten(verbs, tester):
     fail(verbs, "j1", "unreachable")
     assert 0 < tester("TTL", "{amtu}:breaker:pc1.example") <= 1800

@@ -84,6 +84,19 @@ def test_the_same_message_is_the_same_job(verbs):
     assert verbs.read("j2") == "none"
 
 
+def test_a_message_id_with_other_systems_is_told(verbs, tester):
+    """The half before the '/' is the message id's; the other's job must still be there."""
+    assert verbs.submit("j1", "nosuch.example", message="u1/a") == ["ok", "j1", "0"]
+    assert verbs.submit("j2", "pc1.example", message="u1/b") == ["ok", "j2", "2"]
+    assert verbs.submit("j3", "nosuch.example", message="u1/a") == ["ok", "j1", "1"]
+    assert verbs.submit("j4", "nosuch.example", message="u2/a") == ["ok", "j4", "0"]
+    assert verbs.submit("j5", "nosuch.example", message="u1/c", caller="bob") == ["ok", "j5", "0"]
+    assert ttl(tester, "{amtu}:message:sha-alice:u2") > 0, "it goes with its job"
+    assert verbs.forget("j4") == "ok"
+    assert tester("EXISTS", "{amtu}:message:sha-alice:u2", "{amtu}:message:sha-alice:u2/a") == 0
+    assert verbs.submit("j6", "pc1.example", message="u2/d") == ["ok", "j6", "0"]
+
+
 def test_a_message_is_forgotten_with_its_job(verbs):
     verbs.submit("j1", "nosuch.example", message="m1")
     assert verbs.forget("j1") == "ok"

@@ -22,9 +22,9 @@ static const char *text_at(const apr_array_header_t *texts, int at)
 }
 
 static jobs_result_t submit_as(const jobs_caller_t *caller, jobs_submission_t submission, const char **id,
-                               int *repeat)
+                               jobs_kin_e *kin)
 {
-    return jobs_submit(jobs_test.store, caller, &submission, id, repeat, jobs_test.pool);
+    return jobs_submit(jobs_test.store, caller, &submission, id, kin, jobs_test.pool);
 }
 
 static void a_submission_is_read_back(void **state)
@@ -81,24 +81,24 @@ static void a_message_id_and_the_same_set_of_systems_is_a_repeat(void **state)
 {
     const char *first = NULL;
     const char *id = NULL;
-    int repeat = -1;
+    jobs_kin_e kin = JOBS_KIN_NAMESAKE;
     (void)state;
-    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "PC2.example", LAST), &first, &repeat);
-    assert_int_equal(repeat, 0);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "PC2.example", LAST), &first, &kin);
+    assert_int_equal(kin, JOBS_KIN_NONE);
     submit_as(&jobs_test.alice, submission_of(UUID, "pc2.example", "PC1.example", "pc2.example.", LAST), &id,
-              &repeat);
-    assert_int_equal(repeat, 1);
+              &kin);
+    assert_int_equal(kin, JOBS_KIN_REPEAT);
     assert_string_equal(id, first);
-    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", LAST), &id, &repeat);
-    assert_int_equal(repeat, 0);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", LAST), &id, &kin);
+    assert_int_equal(kin, JOBS_KIN_NAMESAKE);
     assert_string_not_equal(id, first);
-    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &repeat);
-    assert_int_equal(repeat, 1);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &kin);
+    assert_int_equal(kin, JOBS_KIN_REPEAT);
     assert_string_equal(id, first);
-    submit_as(&jobs_test.root, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &repeat);
-    assert_int_equal(repeat, 0);
-    submit_as(&jobs_test.alice, submission_of(NULL, "pc1.example", "pc2.example", LAST), &id, &repeat);
-    assert_int_equal(repeat, 0);
+    submit_as(&jobs_test.root, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &kin);
+    assert_int_equal(kin, JOBS_KIN_NONE);
+    submit_as(&jobs_test.alice, submission_of(NULL, "pc1.example", "pc2.example", LAST), &id, &kin);
+    assert_int_equal(kin, JOBS_KIN_NONE);
 }
 
 static void bytes_of_any_kind_arrive_as_they_are(void **state)

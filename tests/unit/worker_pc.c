@@ -131,6 +131,11 @@ static void port_stop(unlock_t *unlock)
         pc->asked = ASKED_NOTHING;
 }
 
+static void port_rest(unlock_t *unlock)
+{
+    pc_of(unlock)->connected = 0;
+}
+
 static void port_hang_up(unlock_t *unlock)
 {
     pc_of(unlock)->connected = 0;
@@ -162,6 +167,7 @@ static const unlock_ports_t ports = {
     .store = port_store,
     .alarm = port_alarm,
     .stop = port_stop,
+    .rest = port_rest,
     .hang_up = port_hang_up,
     .over = port_over,
     .now = port_now,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    KEPT = 16384, /* bytes of lines that ended and may still be matched */
+    KEPT = 6144, /* bytes of lines that ended and may still be matched */
     LAST = 120,
     REPLACEMENT = 0xfffd,
     TAB = 8,

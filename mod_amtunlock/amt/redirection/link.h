@@ -9,11 +9,12 @@
 typedef struct amt_link_t amt_link_t;
 
 /* Bytes that are read ahead, and thus the longest message that can be looked at as a whole. */
-#define AMT_LINK_IN 4096
-/* Bytes that may be queued. */
-#define AMT_LINK_OUT ((apr_size_t)20 * 1024)
+#define AMT_LINK_IN 2048
+/* Bytes that may be queued: the longest message, of 8 KiB and its head, and the reserve below. Two at a time
+ * would be no faster, since TLS has no records that hold them. */
+#define AMT_LINK_OUT ((apr_size_t)9856)
 /* Room that is left when a message is offered: what it makes its taker send must fit. */
-#define AMT_LINK_RESERVE 2048
+#define AMT_LINK_RESERVE 1600
 
 /* Each comes from the loop, and may free the link. */
 typedef struct {

@@ -126,4 +126,17 @@ RESOURCES = [
                   resource=OWNING), UNREACHABLE),
 ]
 
-CASES = HEADERS + RESOURCES
+# What clients really send, seen by tests/interop
+HABITS = [
+    Case("DSP0226 5.1.2.2", "an empty SelectorSet is none (wsl)",
+         get(more="<wsman:SelectorSet>\n    </wsman:SelectorSet>"), ANSWERED),
+    Case("SOAP 1.2 part 1 5.2.3", "mustUnderstand of no namespace on a known header means nothing (pywinrm, Go)",
+         edited(get(), ("s:mustUnderstand=", "mustUnderstand="),
+                ("<wsa:ReplyTo><wsa:Address>", '<wsa:ReplyTo><wsa:Address mustUnderstand="true">')), ANSWERED),
+    Case("SOAP 1.2 part 1 5.2.3", "mustUnderstand of no namespace on an unknown header means nothing", header('mustUnderstand="true"'),
+         ANSWERED),
+    Case("SOAP 1.2 part 1 5", "the envelope's namespace as the default one (wsman-messages)",
+         edited(get(), ("<s:", "<"), ("</s:", "</"), ("<Envelope ", f'<Envelope xmlns="{soap.S}" ')), ANSWERED),
+]
+
+CASES = HEADERS + RESOURCES + HABITS

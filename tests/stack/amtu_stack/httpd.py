@@ -16,6 +16,7 @@ MODULES = Path("/usr/lib/apache2/modules")
 MODULE_NAMES = ("authn_core", "authz_core", "authz_host", "authz_user", "auth_gssapi", "socache_shmcb", "ssl", "env",
                 "setenvif", "headers")
 GROUPS = ("floor-1", "floor-2")
+NTLM_DOMAIN = "FLEET"
 
 SERVER = """\
 ServerRoot {root}
@@ -159,7 +160,7 @@ class Httpd:
         self.places.roles["www-data"].own(self.realm.keytab)
 
         if self.ntlm_users:
-            self.places.write(self.ntlm_users, f"FLEET:bob:{secrets.token_hex(8)}\n", "www-data", 0o600)
+            self.places.write(self.ntlm_users, f"{NTLM_DOMAIN}:bob:{secrets.token_hex(8)}\n", "www-data", 0o600)
 
     def _make_certificates(self):
         tls = self.root / "tls"
@@ -201,6 +202,7 @@ class Httpd:
                 "KRB5RCACHENAME": f"file2:{self.root}/run/rcache"}
         if self.ntlm_users:
             made["NTLM_USER_FILE"] = str(self.ntlm_users)
+            made["NETBIOS_DOMAIN_NAME"] = NTLM_DOMAIN  # which a server that is a member would tell its clients
         return {**made, **sanitizer(self.places.program("mod_amtunlock.so"))}
 
     def check(self, config=None):

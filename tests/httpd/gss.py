@@ -1,4 +1,4 @@
-"""A caller with NTLM: tokens of gss-ntlmssp through GSS-API, as raw NTLMSSP or inside SPNEGO."""
+"""Callers whose tokens come from GSS-API itself: NTLM (gss-ntlmssp), raw or inside SPNEGO, and Kerberos."""
 
 import base64
 import ctypes
@@ -55,18 +55,14 @@ class Refused(Exception):
     """GSS-API did not go on."""
 
 
-class Ntlm:
-    """One handshake as this user: step(token) gives the next token, or None where there is nothing more to say."""
+class Handshake:
+    """One log-in: step(token) gives the next token, or None where there is nothing more to say."""
 
-    def __init__(self, user, password, inside_spnego):
+    def __init__(self, mechanism):
         self.gss = ctypes.CDLL("libgssapi_krb5.so.2")
-        self.context = c_void_p()
+        self.context, self.credential = c_void_p(), c_void_p()
         self.target = self._name(b"HTTP@localhost", HOST_SERVICE)
-        self.mechanism = Oid.of(SPNEGO if inside_spnego else NTLMSSP)
-        self.credential = self._credential(user, password)
-        if inside_spnego:
-            only = OidSet.of(Oid.of(NTLMSSP))
-            self._call("gss_set_neg_mechs", self.credential, byref(only))
+        self.mechanism = Oid.of(mechanism)
 
     def _call(self, name, *arguments):
         minor = c_uint32()
@@ -80,12 +76,6 @@ class Ntlm:
         self._call("gss_import_name", byref(Buffer.of(text)), byref(Oid.of(kind)), byref(name))
         return name
 
-    def _credential(self, user, password):
-        credential = c_void_p()
-        self._call("gss_acquire_cred_with_password", self._name(user.encode(), USER_NAME), byref(Buffer.of(password.encode())),
-                   c_uint32(0), byref(OidSet.of(self.mechanism)), INITIATE, byref(credential), None, None)
-        return credential
-
     def step(self, token=b""):
         made = Buffer()
         self._call("gss_init_sec_context", self.credential, byref(self.context), self.target, byref(self.mechanism),
@@ -97,7 +87,31 @@ class Ntlm:
     def close(self):
         if self.context:
             self._call("gss_delete_sec_context", byref(self.context), None)
-        self._call("gss_release_cred", byref(self.credential))
+        if self.credential:
+            self._call("gss_release_cred", byref(self.credential))
+
+
+class Ntlm(Handshake):
+    """As this user, with a password."""
+
+    def __init__(self, user, password, inside_spnego):
+        super().__init__(SPNEGO if inside_spnego else NTLMSSP)
+        self._call("gss_acquire_cred_with_password", self._name(user.encode(), USER_NAME), byref(Buffer.of(password.encode())),
+                   c_uint32(0), byref(OidSet.of(self.mechanism)), INITIATE, byref(self.credential), None, None)
+        if inside_spnego:
+            only = OidSet.of(Oid.of(NTLMSSP))
+            self._call("gss_set_neg_mechs", self.credential, byref(only))
+
+
+class Kerberos(Handshake):
+    """With the ticket that KRB5CCNAME and KRB5_CONFIG of this process lead to."""
+
+    def __init__(self):
+        super().__init__(SPNEGO)
+
+
+def authorization(token, scheme="Negotiate"):
+    return f"{scheme} {base64.b64encode(token).decode()}"
 
 
 class Caller:
@@ -118,13 +132,15 @@ class Caller:
         return soap.Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read(), 0)
 
     def log_in(self, user, password, way="SPNEGO", body=b""):
-        """The answer that ends the handshake; the body goes with each of its requests."""
+        """With NTLM: the answer that ends the handshake. The body goes with each of its requests."""
         scheme, inside = WAYS[way]
-        handshake = Ntlm(user, password, inside)
+        return self.shake_hands(Ntlm(user, password, inside), scheme, body)
+
+    def shake_hands(self, handshake, scheme="Negotiate", body=b""):
         try:
             token, answer = handshake.step(), None
             while token:
-                answer = self.post(body, f"{scheme} {base64.b64encode(token).decode()}")
+                answer = self.post(body, authorization(token, scheme))
                 said = [one.partition(" ")[2] for one in self.challenges if one.partition(" ")[0] == scheme]
                 token = handshake.step(base64.b64decode(said[0])) if answer.status == 401 and said and said[0] else None
             return answer

@@ -1,0 +1,173 @@
+"""Rounds dealt to lanes, the judgement on each lane, and the table."""
+
+import json
+import queue
+import random
+import threading
+import time
+import traceback
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from . import rules
+from .around import Failure, RedisError
+from .history import Unreadable, load
+from .records import STOP, Broken
+
+
+WIDE = 34  # the first column
+
+
+@dataclass
+class Row:
+    """What the table says of one boundary."""
+
+    strikes: int = 0
+    wanted: int = 0
+    jobs: int = 0
+    tasks: int = 0
+    twice: int = 0
+    lost: int = 0
+    other: int = 0
+    intended: int = 0
+    indeterminate: int = 0
+    broken: int = 0  # rounds that did not do what they meant to
+
+    @property
+    def passed(self):
+        return self.strikes >= self.wanted > 0 and not self.twice + self.lost + self.other + self.broken
+
+
+@dataclass
+class Kind:
+    """One kind of breaking: how its lane is made and what rounds there are: (label, round(lane, rng))."""
+
+    name: str
+    make_lane: object                 # (name) -> a lane that is up, with its workers
+    rounds: list = field(default_factory=list)
+    lanes: int = 1
+    actions: tuple = ("kill",)        # which strikes are counted
+
+    def deal(self):
+        """Its rounds as a queue: each lane takes the next."""
+        dealt = queue.SimpleQueue()
+        for one in self.rounds:
+            dealt.put(one)
+        return dealt
+
+
+class Campaign:
+    """Runs kinds side by side until their rounds are done or the time is up."""
+
+    def __init__(self, seconds, seed, say=print):
+        self.deadline = time.monotonic() + seconds
+        self.seed = seed
+        self.say = say
+        self.rows = defaultdict(Row)
+        self.breaches = []
+        self.figures = rules.Figures()
+        self.lock = threading.Lock()
+
+    def run(self, kinds):
+        threads = []
+        for kind in kinds:
+            dealt = kind.deal()
+            for label, _ in kind.rounds:
+                self.rows[label]  # noqa: B018 - a boundary that is never reached has a row too
+            for number in range(kind.lanes):
+                name = f"faults-{kind.name}-{number + 1}"
+                threads.append(threading.Thread(target=self._lane, args=(kind, name, dealt)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _lane(self, kind, name, dealt):
+        """One lane's life. Nothing that goes wrong in it goes unseen."""
+        lane = None
+        try:
+            lane = kind.make_lane(name)
+            self._rounds(lane, dealt, random.Random(f"{self.seed} {name}"))
+            lane.finish()
+        except Exception:
+            self._broken(kind.name, f"{name}: {traceback.format_exc()}")
+        finally:
+            if lane is not None:
+                lane.down()
+                self._judge(kind, lane)
+
+    def _rounds(self, lane, dealt, rng):
+        while time.monotonic() < self.deadline and not STOP.is_set():
+            try:
+                label, play = dealt.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                lane.revive()
+                play(lane, rng)
+            except (Broken, Failure, RedisError, OSError) as problem:
+                self._broken(label, f"{lane.name}: {label}: {problem!r}")
+
+    def _broken(self, label, text):
+        with self.lock:
+            self.rows[label].broken += 1
+            self.say(text)
+
+    # ---- judgement ---------------------------------------------------------------------------------------
+
+    def _judge(self, kind, lane):
+        folder = lane.folder / "history"
+        try:
+            history = load(folder)
+            labels = json.loads((folder / "labels.json").read_text())
+        except (Unreadable, OSError, ValueError) as problem:
+            self._broken(kind.name, f"{lane.name}: {problem}")
+            return
+        breaches = rules.judge(history)
+        with self.lock:
+            self.breaches += [f"{lane.name}: {breach}" for breach in breaches]
+            self.figures += rules.figures(history)
+            for label, strikes in lane.strikes(kind.actions).items():
+                self.rows[label].strikes += strikes
+            self._count(history, labels, breaches)
+
+    def _count(self, history, labels, breaches):
+        for job in history.jobs:
+            self.rows[labels[job]].jobs += 1
+        for task in history.tasks:
+            row = self.rows[labels[task.job]]
+            row.tasks += 1
+            row.intended += bool(task.intent_fence)
+            row.indeterminate += task.reason == "indeterminate"
+        columns = {"never-twice": "twice", "never-lost": "lost"}
+        for breach in breaches:
+            row = self.rows[labels.get(breach.job, "elsewhere")]
+            column = columns.get(breach.rule, "other")
+            setattr(row, column, getattr(row, column) + 1)
+
+    # ---- the table ---------------------------------------------------------------------------------------
+
+    def want(self, wanted):
+        """{label: how many strikes it takes}"""
+        for label, count in wanted.items():
+            self.rows[label].wanted = count
+
+    def table(self):
+        yield (f"{'boundary':{WIDE}} {'strikes':>7} {'jobs':>6} {'tasks':>6} {'twice':>6} {'lost':>6} {'other':>6} "
+               f"{'indeterminate':>14}")
+        total = Counter()
+        for label, row in self.rows.items():
+            share = f"{row.indeterminate} ({100 * row.indeterminate / row.intended:.1f} %)" if row.intended else "-"
+            verdict = "" if row.passed else "  FAILED"
+            verdict += f" ({row.broken} rounds did not work)" if row.broken else ""
+            verdict += f" ({row.wanted} wanted)" if row.strikes < row.wanted else ""
+            yield (f"{label:{WIDE}} {row.strikes:7} {row.jobs:6} {row.tasks:6} {row.twice:6} {row.lost:6} {row.other:6} "
+                   f"{share:>14}{verdict}")
+            total.update({name: value for name, value in vars(row).items() if isinstance(value, int)})
+        yield (f"{'all':{WIDE}} {total['strikes']:7} {total['jobs']:6} {total['tasks']:6} {total['twice']:6} "
+               f"{total['lost']:6} {total['other']:6} {total['indeterminate']:>14}")
+
+    def verdict(self):
+        """(passed, failed) boundaries."""
+        passed = sum(row.passed for row in self.rows.values())
+        return passed, len(self.rows) - passed

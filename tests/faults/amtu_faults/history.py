@@ -1,0 +1,173 @@
+"""What happened, read from a folder that holds the records of those who saw it.
+
+    history.json        {"lease": s, "grace": s, "zero": wall clock of the simulator's t=0, "within": s,
+                         "probed": true where every PC has a probe}
+    amtsim.jsonl        the simulator's log
+    redis.json          {"jobs": {ID: {fields of the job, "tasks": {SID: packed task}}}}: Redis at the end
+    acknowledged.jsonl  {"t", "job", "systems"}: what a caller was told is taken
+    states.jsonl        {"t", "job", "system", "state", "fence"}: changes of a task that somebody saw in Redis
+    processes.jsonl     {"t", "worker", "pid", "what": started | died | stopped | continued; of Redis: emptied too}
+    audit-WORKER.jsonl  audit records
+    worker-WORKER.log   logs
+
+All times become wall clock, in seconds.
+"""
+
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+# Redis' clock and the logs' are this host's; a log line is written to the millisecond.
+ENDED = ("7", "8")
+TASK = ("state", "fence", "intent_fence", "worker", "step", "deadline", "time", "reason")
+
+
+class Unreadable(Exception):
+    """The history is not whole: nothing can be decided from it."""
+
+
+@dataclass
+class Task:
+    """One system of one job, as Redis has it at the end."""
+
+    job: str
+    system: str
+    submitted: float
+    state: str
+    fence: str
+    intent_fence: str
+    worker: str
+    step: str
+    deadline: float  # 0: none
+    ended: float
+    reason: str
+
+    @property
+    def name(self):
+        return f"{self.system} of job {self.job}"
+
+    @property
+    def result(self):
+        return "unlocked" if self.state == "U" else self.reason
+
+
+@dataclass
+class History:
+    """Everything that the rules look at."""
+
+    lease: float
+    grace: float
+    within: float
+    probed: bool
+    acknowledged: list = field(default_factory=list)
+    jobs: dict = field(default_factory=dict)
+    tasks: list = field(default_factory=list)
+    events: dict = field(default_factory=dict)     # system -> [event], by time; "at" is wall clock
+    audit: list = field(default_factory=list)      # by time; "at" is wall clock, "file" its file
+    states: list = field(default_factory=list)
+    processes: list = field(default_factory=list)
+    lines: list = field(default_factory=list)      # of logs: {"at", "worker", "number", and its pairs}
+
+    def of(self, event):
+        """Audit lines of one kind, by (job, system)."""
+        found = defaultdict(list)
+        for line in self.audit:
+            if line["event"] == event:
+                found[line["job"], line["system"]].append(line)
+        return found
+
+    def log(self, number):
+        return [line for line in self.lines if line["number"] == number]
+
+    def seen(self, system, event):
+        return [one for one in self.events.get(system, ()) if one["event"] == event]
+
+
+def wall(stamp):
+    """2026-11-21T19:12:52.123456Z in seconds."""
+    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+
+
+def _json_lines(path, torn_end=False):
+    """torn_end: who wrote it may have died in the middle of the last line, or of one before he began anew."""
+    found = []
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        try:
+            found.append(json.loads(line))
+        except ValueError as problem:
+            if not torn_end:
+                raise Unreadable(f"{path}, line {number}: {problem}") from problem
+    return found
+
+
+def unpack(packed):
+    values = packed.split("|")
+    if len(values) != len(TASK):
+        raise Unreadable(f"no task: {packed!r}")
+    return dict(zip(TASK, values))
+
+
+def _tasks(jobs):
+    for job, fields in jobs.items():
+        for system, packed in fields["tasks"].items():
+            if system.startswith("!"):
+                continue
+            task = unpack(packed)
+            task["deadline"] = float(task["deadline"] or 0) / 1e6
+            yield Task(job=job, system=system, submitted=float(fields["submitted"]) / 1e6,
+                       ended=float(task.pop("time")) / 1e6, **task)
+
+
+LINE = re.compile(r"(\S+Z) (\w+) (AMTU\d{4}) (.*)")
+PAIR = re.compile(r' ([a-z]+)=("(?:[^"\\]|\\.)*"|\S+)')
+
+
+def _log_lines(path, worker):
+    for line in path.read_text(errors="replace").splitlines():
+        found = LINE.fullmatch(line)
+        if found:
+            pairs = {name: value.strip('"') for name, value in PAIR.findall(" " + found[4])}
+            yield {"at": wall(found[1]), "worker": worker, "number": found[3], "text": found[4], **pairs}
+
+
+def _events(path, zero):
+    events = defaultdict(list)
+    for event in _json_lines(path):
+        event["at"] = zero + event["t"]
+        events[event["system"]].append(event)
+    return events
+
+
+def _optional(folder, name):
+    path = folder / name
+    return _json_lines(path) if path.exists() else []
+
+
+def load(folder):
+    """The History in this folder; Unreadable where something is missing that every run has."""
+    folder = Path(folder)
+    try:
+        frame = json.loads((folder / "history.json").read_text())
+        jobs = json.loads((folder / "redis.json").read_text())["jobs"]
+        history = History(lease=frame["lease"], grace=frame["grace"], within=frame["within"], probed=frame["probed"],
+                          acknowledged=_json_lines(folder / "acknowledged.jsonl"), jobs=jobs,
+                          tasks=sorted(_tasks(jobs), key=lambda task: task.submitted),
+                          events=_events(folder / "amtsim.jsonl", frame["zero"]))
+    except (OSError, KeyError, ValueError) as problem:
+        raise Unreadable(f"{folder}: {problem!r}") from problem
+    audits = sorted(folder.glob("audit-*.jsonl"))
+    if not audits:
+        raise Unreadable(f"{folder}: no audit record")
+    for path in audits:
+        for line in _json_lines(path, torn_end=True):
+            history.audit.append({**line, "at": wall(line["t"]), "file": path.name})
+    history.audit.sort(key=lambda line: line["at"])
+    for path in sorted(folder.glob("worker-*.log")):
+        history.lines += _log_lines(path, path.stem.removeprefix("worker-"))
+    history.lines.sort(key=lambda line: line["at"])
+    history.states = _optional(folder, "states.jsonl")
+    history.processes = sorted(_optional(folder, "processes.jsonl"), key=lambda one: one["t"])
+    return history

@@ -1,0 +1,193 @@
+"""kill -9 of the worker at each of its boundaries, and anywhere."""
+
+import signal
+from dataclasses import dataclass
+
+from .campaign import Kind
+from .lane import Lane
+from .records import Broken
+
+PCS = 3
+RANDOM = "anywhere"
+REACHED = 20.0   # seconds in which a boundary is reached, or the round has failed
+TAKEN_OVER = 20  # seconds for that, beside the lease
+NOT_HELPED = 5   # of so many PCs left off, one is not switched on by its user and ends `indeterminate`
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """A fault point of the worker, and how a round gets there."""
+
+    point: str
+    nth: int = PCS         # the strike is at one of the first so many passings
+    by: str = "job"        # what leads there: a job, a start of the worker, a new inventory, a new Redis, a look
+    leaves_off: bool = False  # the intent is durable and the PC untouched
+
+
+BOUNDARIES = (
+    Boundary("library.loaded", 1, "start"),
+    Boundary("link.dialled", 4, "start"),
+    Boundary("link.sent", 25),
+    Boundary("link.answered", 25),
+    Boundary("publish.staged", 1, "inventory"),
+    Boundary("publish.switched", 1, "inventory"),
+    Boundary("claim.before", 1),
+    Boundary("claim.answered", 1),
+    Boundary("unlock.begun"),
+    Boundary("intend.decided"),
+    Boundary("record.before", 4),
+    Boundary("intend.recorded"),
+    Boundary("intend.applied", leaves_off=True),
+    Boundary("intend.told", leaves_off=True),
+    Boundary("act.before", leaves_off=True),
+    Boundary("act.gated", leaves_off=True),
+    Boundary("act.answered"),
+    Boundary("act.told"),
+    Boundary("progress.before", 2 * PCS),
+    Boundary("progress.applied", 2 * PCS),
+    Boundary("powered.told"),
+    Boundary("booting.told"),
+    Boundary("finish.decided"),
+    Boundary("finish.recorded"),
+    Boundary("finish.applied"),
+    Boundary("finish.told"),
+    Boundary("reassert.before", 1, "redis"),
+    Boundary("reassert.told", 1, "redis"),
+    Boundary("renew.before", 2),
+    Boundary("renew.answered", 2),
+    Boundary("reap.before", 1),
+    Boundary("reap.answered", 1),
+    Boundary("look.begun", 1, "look"),
+    Boundary("look.read", 1, "look", leaves_off=True),
+)
+
+
+def _job(lane, _worker, systems):
+    return lane.submit(systems)
+
+
+def _start(lane, worker, systems):
+    """The worker comes anew to a job that waits for it."""
+    lane.end_worker(worker)
+    job = lane.submit(systems)
+    lane.begin(worker)
+    return job
+
+
+def _inventory(lane, worker, systems):
+    """A new inventory: the one row that no job names is there, or it is not."""
+    lane.await_started(worker)
+    rows = lane.fleet.systems()
+    worker.short = not getattr(worker, "short", False)
+    worker.write_inventory(rows[1:] if worker.short else rows)
+    job = lane.submit(systems)
+    worker.process.signal(signal.SIGHUP)
+    return job
+
+
+def _redis(lane, _worker, systems):
+    """Redis dies in the middle of the job and comes back as another process, which must be told."""
+    job = lane.submit(systems)
+    lane.watch_until(job, lambda seen: set("".join(seen.values())) & set("IPB"), 10)
+    lane.redis_process.signal(signal.SIGKILL)
+    lane.await_redis_dead()
+    lane.start_redis()
+    return job
+
+
+BEGINNINGS = {"job": _job, "start": _start, "inventory": _inventory, "redis": _redis, "look": _job}
+
+
+def await_strike(lane, worker, job, order):
+    """Until the order struck."""
+    if not lane.watch_until(job, lambda _: worker.points.hit(order) is not None, REACHED):
+        raise Broken(f"{worker.points.orders[order].strip()}: not reached")
+    worker.points.disarm(order)
+
+
+def kill_round(lane, boundary, rng):
+    """One job, one kill (two, where it takes one to get there); whether its PCs are helped is up to the dice."""
+    lane.label = lane.prefix + boundary.point
+    worker = lane.workers[0]
+    systems = lane.take(PCS)
+    way = [(boundary.point, rng.randint(1, boundary.nth))]
+    if boundary.by == "look":
+        way.insert(0, ("intend.told" if boundary.leaves_off else "powered.told", rng.randint(1, PCS)))
+    job = None
+    for point, nth in way:
+        order = worker.points.arm(point, "kill", nth)
+        lane.labels[worker.name, order] = lane.prefix + point
+        if job is None:
+            job = BEGINNINGS[boundary.by](lane, worker, systems)
+        else:
+            lane.restart(worker)
+        await_strike(lane, worker, job, order)
+    lane.restart(worker)
+    settle(lane, job, helped=not boundary.leaves_off or rng.randrange(NOT_HELPED) > 0)
+
+
+def settle(lane, job, helped=True):
+    """Until everything of the job has ended; or, where nobody helps, until somebody looks at it."""
+    lane.watch_until(job, lambda seen: set("".join(seen.values())) <= set("KUFX"), lane.lease + lane.grace + TAKEN_OVER)
+    if helped:
+        waiting = [system for system, state in lane.watch(job).items() if state == "K"]
+        lane.switch_on(waiting)
+        lane.watch_end(job)
+
+
+def random_round(lane, rng):
+    """A kill somewhere: a few milliseconds after a passing of any point."""
+    lane.label = RANDOM
+    worker = lane.workers[0]
+    order = worker.points.arm("*", "later", rng.randint(1, 150), rng.randint(0, 40))
+    lane.labels[worker.name, order] = RANDOM
+    job = lane.submit(lane.take(PCS))
+    await_strike(lane, worker, job, order)
+    lane.restart(worker)
+    settle(lane, job)
+
+
+def make_lane(name):
+    lane = Lane(name, systems=90)
+    lane.up()
+    try:
+        lane.add_worker()
+    except BaseException:
+        lane.down()
+        raise
+    return lane
+
+
+# A few with the times that are installed.
+REAL = "30 s lease: "
+REAL_LEASE, REAL_GRACE = 30.0, 15.0
+
+
+def make_real_lane(name):
+    """Everything as in the field; only the PCs are quicker."""
+    lane = Lane(name, systems=60, boot_timeout=90)
+    lane.lease, lane.grace, lane.within, lane.prefix = REAL_LEASE, REAL_GRACE, 150.0, REAL
+    lane.up()
+    try:
+        lane.add_worker({"AMTUNLOCK_TEST_LEASE_MS": f"{REAL_LEASE * 1000:.0f}",
+                         "AMTUNLOCK_TEST_GRACE_MS": f"{REAL_GRACE * 1000:.0f}"})
+    except BaseException:
+        lane.down()
+        raise
+    return lane
+
+
+def real_kind(lanes):
+    rounds = [(REAL + boundary.point, lambda lane, rng, b=boundary: kill_round(lane, b, rng))
+              for boundary in BOUNDARIES if boundary.by == "job"]
+    return Kind("real", make_real_lane, rounds, lanes, ("kill",))
+
+
+def kind(each, anywhere, lanes):
+    """So many kills at each boundary and anywhere, in an order that mixes them."""
+    rounds = [(boundary.point, lambda lane, rng, b=boundary: kill_round(lane, b, rng))
+              for _ in range(each) for boundary in BOUNDARIES]
+    # Spread evenly, so that a campaign that runs out of time has had some of all.
+    for number in range(anywhere):
+        rounds.insert((number + 1) * (len(rounds) + 1) // (anywhere + 1), (RANDOM, random_round))
+    return Kind("kills", make_lane, rounds, lanes, ("kill", "later"))

@@ -1,0 +1,67 @@
+"""Two workers on one Redis and a whole fleet in one job, while one of them is killed every few seconds."""
+
+import itertools
+import time
+
+from .campaign import Kind
+from .history import load
+from .lane import Lane
+from .records import Broken
+
+LABEL = "two workers, one killed"
+AWAY = 3.0  # seconds: so long that the other has taken over
+
+
+def pair_round(lane, rng, every):
+    """One job of the whole fleet. They die in turns, the first to begin first; the dice say where."""
+    lane.label = LABEL
+    job = lane.submit(list(lane.ready))
+    due = time.time() + every
+    lane.watch_until(job, lambda seen: set(seen.values()) != {"Q"}, 10)
+    victims = itertools.cycle(sorted(lane.workers, key=lambda worker: -begun(worker)))
+    while not lane.watch_until(job, lambda seen: not set("".join(seen.values())) - set("UFX"), 0.2):
+        if time.time() > job.began + lane.within:
+            raise Broken("the job did not end")
+        if time.time() < due:
+            continue
+        due = time.time() + every
+        worker = next(victims)
+        order = worker.points.arm("*", "later", 1, rng.randint(0, 200))
+        lane.labels[worker.name, order] = LABEL
+        lane.watch_until(job, lambda _, w=worker, o=order: w.points.hit(o) is not None, 5)
+        away = time.time() + AWAY
+        lane.watch_until(job, lambda _, until=away: time.time() > until, AWAY + 1)
+        lane.restart(worker)
+        worker.points.disarm(order)
+    job.over = True
+    check_both_worked(lane)
+
+
+def begun(worker):
+    """How many PCs it has begun with."""
+    return worker.log.read_text().count("AMTU0608") if worker.log.exists() else 0
+
+
+def check_both_worked(lane):
+    history = load(lane.write_history())
+    files = {line["file"] for line in history.audit if line["event"] == "outcome"}
+    if len(files) < 2:
+        raise Broken(f"only {files} did work")
+
+
+def make_lane(name, systems, boot_seconds):
+    lane = Lane(name, systems=systems, boot_seconds=boot_seconds)
+    lane.up()
+    try:
+        lane.add_worker()
+        lane.add_worker()
+    except BaseException:
+        lane.down()
+        raise
+    lane.within = 60 + systems / 10
+    return lane
+
+
+def kind(systems, boot_seconds, every):
+    return Kind("pair", lambda name: make_lane(name, systems, boot_seconds),
+                [(LABEL, lambda lane, rng: pair_round(lane, rng, every))], 1, ("later",))

@@ -1,0 +1,174 @@
+"""What a lane writes down of what it sees and of what it did, for the history and for the table."""
+
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+from collections import Counter
+
+from .around import COMPLETED, TERMINATED, Client, RedisError, wait_until
+from .history import unpack
+from .points import read_hits
+
+LEASE, GRACE = 1.0, 0.5  # of VARIANT=faults
+LOOK = 90.0              # the longest that somebody may look
+POLL = 0.03
+CONNECTIONS = 12         # to read the simulator's clock by
+WITHIN = float(os.environ.get("AMTU_FAULTS_WITHIN", "45"))  # seconds for a task that has no intent
+
+STOP = threading.Event()  # the campaign is being ended
+
+
+class Broken(Exception):
+    """The campaign could not do what it meant to: nothing was proved."""
+
+
+class Records:
+    """To be mixed into what has a name, a folder, a fleet, a redis and workers, says give_back(systems), and names
+    its fault points: armed() -> {who: Points}."""
+
+    def __init__(self):
+        self.lease, self.grace, self.within = LEASE, GRACE, WITHIN
+        self.zero = 0.0                # wall clock of the simulator's t=0
+        self.label = ""                # what the jobs submitted now are for
+        self.labels = {}               # (worker, order) -> what a strike of it counts as, where that is not its point
+        self.counted = Counter()       # strikes that no fault point counts, by label
+        self.acknowledged = []
+        self.jobs = []
+        self.states = []
+        self.last_state = {}
+        self.processes_seen = []
+        self.client = None
+
+    def note(self, who, what, pid, at=None):
+        """Something happened to a process."""
+        self.processes_seen.append({"t": at or time.time(), "worker": who, "pid": pid, "what": what})
+
+    def keep(self, job):
+        """A job that was acknowledged."""
+        self.acknowledged.append({"t": time.time(), "job": job.id, "systems": list(job.systems)})
+        self.jobs.append(job)
+        job.over = False
+        job.began = time.time()
+        job.seen = dict.fromkeys(job.systems, "Q")
+        job.label = self.label
+        return job
+
+    def redis_call(self, *words):
+        """On a connection that is kept; a new one where Redis was started anew."""
+        for attempt in (1, 2):
+            try:
+                if self.client is None:
+                    self.client = Client(self.redis.socket)
+                return self.client.call(*words)
+            except OSError:
+                self.client = None
+                if attempt == 2:
+                    raise
+        return None
+
+    def read_clock(self, system):
+        """Wall clock of the simulator's t=0. It writes a connection down when it takes it, sooner or later after it was
+        made: the soonest says best. What this PC sees is not counted."""
+        address = {row["fqdn"]: row["address"] for row in self.fleet.systems()}[system]
+        for _ in range(CONNECTIONS):
+            known = len(self.connections(system))
+            before = time.time()
+            with socket.create_connection((address, 16993), 5):
+                if not wait_until(lambda n=known: len(self.connections(system)) > n, 5, 0.005):
+                    raise Broken("the simulator does not write down a connection")
+            self.zero = max(self.zero, before - self.connections(system)[known]["t"])
+
+    def connections(self, system):
+        return [one for one in self.fleet.events() if one["system"] == system and one["event"] == "connection"]
+
+    # ---- watching ----------------------------------------------------------------------------------------
+
+    def watch(self, job):
+        """Looks once at a job and writes down what changed; {system: state}, the last that is known while Redis is
+        away."""
+        try:
+            tasks = job._hash("tasks")
+        except (OSError, RedisError):
+            return job.seen
+        for system, packed in tasks.items():
+            task = unpack(packed)
+            job.seen[system] = task["state"]
+            known = task["state"], task["fence"]
+            if self.last_state.get((job.id, system)) != known:
+                self.last_state[job.id, system] = known
+                self.states.append({"t": time.time(), "job": job.id, "system": system, "state": known[0],
+                                    "fence": known[1]})
+        return job.seen
+
+    def watch_until(self, job, condition, seconds):
+        """Whether condition({system: state}) came true. Jobs that were left to themselves are watched too."""
+        def look():
+            if STOP.is_set():
+                raise Broken("interrupted")
+            for other in self.jobs:
+                if other is not job and not other.over:
+                    self.watch(other)
+            return condition(self.watch(job))
+        return wait_until(look, seconds, POLL)
+
+    def watch_end(self, job, seconds=None):
+        """Until the job has ended and been given back; whether it has."""
+        ended = self.watch_until(job, lambda seen: not set("".join(seen.values())) - set("UFX"),
+                                 seconds or self.within)
+        if ended and job.state() in (COMPLETED, TERMINATED) and not job.over:
+            job.over = True
+            self.give_back(job.systems)
+        return ended
+
+    def finish(self):
+        """Waits for what still runs; what does not end will be in the history."""
+        for job in self.jobs:
+            if not job.over and not STOP.is_set():
+                self.watch_end(job, self.within + LOOK)
+
+    # ---- the history -------------------------------------------------------------------------------------
+
+    def write_history(self):
+        """Everything that rules.py judges by, into self.folder/history."""
+        self.read_clock(self.clock_pc)
+        folder = self.folder / "history"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        frame = {"lease": self.lease, "grace": self.grace, "zero": self.zero, "within": self.within, "probed": True}
+        (folder / "history.json").write_text(json.dumps(frame))
+        (folder / "redis.json").write_text(json.dumps({"jobs": self._jobs_in_redis()}))
+        for name, lines in (("acknowledged", self.acknowledged), ("states", self.states),
+                            ("processes", self.processes_seen)):
+            (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (folder / "labels.json").write_text(json.dumps({job.id: job.label for job in self.jobs}))
+        shutil.copy(self.fleet.log, folder / "amtsim.jsonl")
+        for worker in self.workers:
+            for source, name in ((worker.folder / "audit.jsonl", f"audit-{worker.name}.jsonl"),
+                                 (worker.log, f"worker-{worker.name}.log")):
+                if source.exists():
+                    shutil.copy(source, folder / name)
+        for who, points in self.armed().items():
+            if (points.folder / "hits").exists():
+                shutil.copy(points.folder / "hits", folder / f"hits-{who}")
+        return folder
+
+    def _jobs_in_redis(self):
+        jobs = {}
+        for job in self.jobs:
+            fields = job._hash()
+            if fields:
+                jobs[job.id] = {**fields, "tasks": job._hash("tasks")}
+        return jobs
+
+    def strikes(self, actions):
+        """How often fault points struck, by point; random ones under the name of their label. From the points' own
+        files, as they were kept with the history."""
+        found = Counter(self.counted)
+        for who in self.armed():
+            for hit in read_hits(self.folder / "history" / f"hits-{who}"):
+                if hit.action in actions:
+                    found[self.labels.get((who, hit.id), hit.point)] += 1
+        return found

@@ -1,0 +1,277 @@
+"""The promises, each a function from a History to the breaches of it. See the design's list of promises.
+
+What a rule says is decided from records only; nothing here knows what a campaign meant to break.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from .history import ENDED
+
+CLOCKS = 0.002   # two clocks of one host, one of them read over a connection
+STARTS = 5.0     # after lease and grace, a look has begun within this
+INTENDED = set("IPBLK")
+# Results that Redis itself comes to, without a worker's word.
+UNTOLD = {"indeterminate", "timeout", "cancelled", "not-available"}
+
+
+@dataclass(frozen=True)
+class Breach:
+    rule: str
+    subject: str
+    text: str
+    job: str = ""  # where it is about one
+
+    def __str__(self):
+        return f"{self.rule}: {self.subject}: {self.text}"
+
+
+def _first_intents(history):
+    """system -> [(at, job)]: when the first intent of each task was on disk, by time."""
+    first = {}
+    for (job, system), lines in history.of("intent").items():
+        first[system, job] = min(line["at"] for line in lines)
+    found = defaultdict(list)
+    for (system, job), at in first.items():
+        found[system].append((at, job))
+    return {system: sorted(each) for system, each in found.items()}
+
+
+def powers(history):
+    """(job or None, power request) of every power request: that of the task whose intent came last before it."""
+    intents = _first_intents(history)
+    for system in history.events:
+        for event in history.seen(system, "power"):
+            owners = [job for at, job in intents.get(system, ()) if at <= event["at"] + CLOCKS]
+            yield owners[-1] if owners else None, event
+
+
+def never_twice(history):
+    """At most one power request a task, whatever became of it; and none that no durable intent came before."""
+    count = Counter()
+    for job, event in powers(history):
+        if job is None:
+            yield Breach("intent-first", event["system"], f"a power request at t={event['t']:.3f} has no intent before it")
+        else:
+            count[job, event["system"]] += 1
+    for (job, system), times in sorted(count.items()):
+        if times > 1:
+            yield Breach("never-twice", f"{system} of job {job}", f"{times} power requests", job)
+
+
+def never_lost(history):
+    """What was acknowledged is there, whole, and has ended; but for what a Redis that was emptied had."""
+    emptied = _emptied(history)
+    for one in history.acknowledged:
+        job = history.jobs.get(one["job"])
+        if job is None and one["t"] < emptied:
+            continue
+        if job is None:
+            yield Breach("never-lost", f"job {one['job']}", "acknowledged, and Redis does not know it", one["job"])
+            continue
+        missing = sorted(set(one["systems"]) - set(job["tasks"]))
+        if missing:
+            yield Breach("never-lost", f"job {one['job']}", f"without {', '.join(missing)}", one["job"])
+    for task in history.tasks:
+        if task.state not in "UFX":
+            yield Breach("never-lost", task.name, f"left in state {task.state}", task.job)
+    for job, fields in history.jobs.items():
+        counts = Counter("unlocked" if packed[0] == "U" else "failed" for packed in fields["tasks"].values())
+        if fields["state"] not in ENDED:
+            yield Breach("never-lost", f"job {job}", f"its state is {fields['state']}, no end", job)
+        for name in ("unlocked", "failed"):
+            if int(fields[name]) != counts[name]:
+                yield Breach("never-lost", f"job {job}", f"says {fields[name]} {name}, its tasks say {counts[name]}",
+                             job)
+
+
+def _emptied(history):
+    return max((one["t"] for one in history.processes if one["what"] == "emptied"), default=0)
+
+
+def losses_are_said(history):
+    """Where Redis forgot a job, the record says of every PC that was to be touched how that ended."""
+    emptied = _emptied(history)
+    closed = {(line["job"], line["system"], line["fence"]) for line in history.audit
+              if line["event"] in ("outcome", "intent-withdrawn", "intent-handed-over")}
+    for (job, system), lines in history.of("intent").items():
+        for line in lines:
+            if job not in history.jobs and line["at"] < emptied and (job, system, line["fence"]) not in closed:
+                yield Breach("losses-said", f"{system} of job {job}", "its intent has no end on the record", job)
+
+
+def in_time(history):
+    """After its intent a task ends by its step deadline; else within what the campaign gives it."""
+    slack = history.lease + history.grace + STARTS
+    for task in history.tasks:
+        by = task.deadline + slack if task.intent_fence and task.deadline else task.submitted + history.within
+        if task.ended > by:
+            yield Breach("in-time", task.name, f"ended {task.ended - task.submitted:.1f} s after its submission, "
+                                               f"{task.ended - by:.1f} s too late", task.job)
+
+
+def _looks(history):
+    """(job, system) -> [at]: when a successor began to look."""
+    found = defaultdict(list)
+    for line in history.log("AMTU0608"):
+        if line["text"].startswith("looks after"):
+            found[line["job"], line["system"]].append(line["at"])
+    return found
+
+
+def looks_begin(history):
+    """Who takes over a task with an intent begins within lease, grace and 5 s of the last death, or of the moment
+    when a worker lives again."""
+    most = history.lease + history.grace + STARTS
+    moments = [one["t"] for one in history.processes]
+    for (job, system), states in _by_task(history).items():
+        for before, after in zip(states, states[1:]):
+            if before["state"] not in "IPBK" or after["fence"] == before["fence"] or after["state"] != "K":
+                continue
+            last = max((at for at in moments if at <= after["t"]), default=None)
+            if last is not None and after["t"] - last > most:
+                yield Breach("looks-begin", f"{system} of job {job}",
+                             f"looked at {after['t'] - last:.1f} s after the last death or start", job)
+
+
+def _by_task(history):
+    found = defaultdict(list)
+    for one in history.states:
+        if one["state"] != "L": # between two owners, and mostly too short to be seen
+            found[one["job"], one["system"]].append(one)
+    return found
+
+
+def no_way_back(history):
+    """Nothing leads from an intent back to the queue."""
+    after = {}
+    for one in history.states:
+        key = one["job"], one["system"]
+        if one["state"] in INTENDED:
+            after[key] = one["state"]
+        elif one["state"] in "QCJ" and key in after:
+            yield Breach("no-way-back", f"{key[1]} of job {key[0]}", f"from {after.pop(key)} back to {one['state']}",
+                         key[0])
+
+
+def unlocked_means_unlocked(history):
+    """Who is said to be unlocked had an open disk in the simulator at that moment."""
+    for task in history.tasks:
+        if task.state != "U":
+            continue
+        is_open = False
+        for event in history.events.get(task.system, ()):
+            if event["at"] > task.ended + CLOCKS:
+                break
+            if event["event"] in ("unlocked", "locked"):
+                is_open = event["event"] == "unlocked"
+        if not is_open:
+            yield Breach("true-result", task.name, "said to be unlocked, and its disk is locked", task.job)
+
+
+def owners_decide(history):
+    """A result is the word of who held the task last, recorded before Redis took it; late results are refused."""
+    outcomes = history.of("outcome")
+    for task in history.tasks:
+        told = outcomes.get((task.job, task.system), [])
+        if not task.fence or (task.state != "U" and task.reason in UNTOLD and not told):
+            continue
+        if task.state == "X":
+            continue
+        own = [line for line in told if line["fence"] == task.fence and line["at"] <= task.ended + CLOCKS]
+        words = {line.get("reason") if line.get("result") == "failed" else line.get("result") for line in own}
+        if task.result not in words and task.reason != "indeterminate":
+            yield Breach("owners-decide", task.name,
+                         f"ended {task.result!r} with fence {task.fence}, whose holder had said {sorted(words)}",
+                         task.job)
+
+
+def no_act_after_lease(history):
+    """No power request once a successor looks, nor by a worker that was stopped past its lease."""
+    looks = _looks(history)
+    intents = {key: lines[-1] for key, lines in history.of("intent").items()}
+    stops = _stops(history)
+    for job, event in powers(history):
+        key = job, event["system"]
+        if any(at + CLOCKS < event["at"] for at in looks.get(key, ())):
+            yield Breach("no-act-after-lease", f"{event['system']} of job {job}", "a power request after a look had begun",
+                         job)
+        for worker, begin, end in stops:
+            mine = key in intents and intents[key]["file"] == f"audit-{worker}.jsonl" and intents[key]["at"] < begin
+            if mine and end - begin > history.lease and event["at"] > end:
+                yield Breach("no-act-after-lease", f"{event['system']} of job {job}",
+                             f"a power request by {worker} {event['at'] - end:.3f} s after it had slept past its lease", job)
+
+
+def _stops(history):
+    """(worker, from, until) of every time a worker was stopped."""
+    began = {}
+    found = []
+    for one in history.processes:
+        if one["what"] == "stopped":
+            began[one["worker"]] = one["t"]
+        elif one["what"] == "continued" and one["worker"] in began:
+            found.append((one["worker"], began.pop(one["worker"]), one["t"]))
+    return found
+
+
+def looks_see(history):
+    """`indeterminate` is no answer where the PC came up in time and its probe could be asked."""
+    if not history.probed:
+        return
+    for task in history.tasks:
+        if task.reason != "indeterminate":
+            continue
+        up = [one["at"] for one in history.seen(task.system, "os-up") if task.submitted <= one["at"] <= task.ended - 2]
+        gone = [one["at"] for one in history.seen(task.system, "off") if up and one["at"] >= up[-1]]
+        if up and not (gone and gone[0] < task.ended):
+            yield Breach("looks-see", task.name, f"indeterminate, but its system was up {task.ended - up[-1]:.1f} s before",
+                         task.job)
+
+
+def record_is_whole(history):
+    """Every audit record is one chain."""
+    last = {}
+    for line in sorted(history.audit, key=lambda each: (each["file"], each["n"])):
+        before = last.get(line["file"])
+        if before is not None and (line["prev"] != before["hash"] or line["n"] != before["n"] + 1):
+            yield Breach("record-whole", line["file"], f"line {line['n']} does not follow line {before['n']}")
+        last[line["file"]] = line
+
+
+RULES = (never_twice, never_lost, losses_are_said, in_time, looks_begin, no_way_back, unlocked_means_unlocked, owners_decide,
+         no_act_after_lease, looks_see, record_is_whole)
+
+
+def judge(history):
+    """Every breach of every promise."""
+    return [breach for rule in RULES for breach in rule(history)]
+
+
+@dataclass
+class Figures:
+    """What is counted beside the breaches."""
+
+    jobs: int = 0
+    tasks: int = 0
+    intended: int = 0
+    powered: int = 0
+    unlocked: int = 0
+    indeterminate: int = 0
+    looks: int = 0
+    late: int = 0       # results that came too late and were refused
+    abandoned: int = 0  # tasks that a worker gave up as it found its lease gone
+
+    def __add__(self, other):
+        return Figures(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values())))
+
+
+def figures(history):
+    return Figures(
+        jobs=len(history.jobs), tasks=len(history.tasks),
+        intended=sum(1 for task in history.tasks if task.intent_fence),
+        powered=sum(1 for _ in powers(history)),
+        unlocked=sum(1 for task in history.tasks if task.state == "U"),
+        indeterminate=sum(1 for task in history.tasks if task.reason == "indeterminate"),
+        looks=sum(len(each) for each in _looks(history).values()),
+        late=len(history.log("AMTU0605")), abandoned=len(history.log("AMTU0609")))

@@ -1,0 +1,88 @@
+"""A worker that sleeps past its lease at each of its boundaries while another takes over, and then wakes.
+
+Not at `act.gated`: between the gate and the first byte nothing is left that could look at a clock. There the promise
+is that of never twice, which the kills at that point are for.
+"""
+
+import signal
+import time
+
+from .campaign import Kind
+from .kills import BOUNDARIES, PCS, REACHED
+from .lane import Lane
+from .records import GRACE, LEASE, Broken
+
+AWAKE = 10.0   # seconds in which a worker that was woken does its rounds again
+ACTS_BY = 0.5  # by then it would have sent what it meant to send
+
+# Here the sleeper is about to say "unlocked". Their users switch the PCs off meanwhile, so that who looks does not see
+# the same, and has not ended yet when the sleeper wakes and says it.
+SAYS_UNLOCKED = ("finish.decided", "finish.recorded")
+
+# Where a sleep is most dangerous: for a campaign in short.
+SHORT = ("claim.answered", "intend.applied", "intend.told", "act.before", "finish.decided", "finish.recorded",
+         "renew.answered")
+
+POINTS = tuple(boundary for boundary in BOUNDARIES if boundary.by == "job" and boundary.point != "act.gated")
+
+
+def label_of(boundary):
+    return f"stop {boundary.point}"
+
+
+def stop_round(lane, boundary, rng):
+    """One sleeps, the other takes over; then the first wakes and finds that it has nothing left."""
+    lane.label = label_of(boundary)
+    sleeper, other = lane.workers
+    order = sleeper.points.arm(boundary.point, "stop", rng.randint(1, boundary.nth))
+    lane.labels[sleeper.name, order] = lane.label
+    job = lane.submit(lane.take(PCS))
+    if not lane.watch_until(job, lambda _: sleeper.points.hit(order) is not None, REACHED):
+        sleeper.points.disarm(order)
+        raise Broken(f"{sleeper.points.orders.get(order, boundary.point)}: not reached")
+    asleep = sleeper.points.hit(order).at
+    lane.note(sleeper.name, "stopped", sleeper.process.pid, asleep)
+    if boundary.point in SAYS_UNLOCKED:
+        lane.switch_off([system for system, state in lane.watch(job).items() if state not in "UFX"])
+    lane.begin(other)
+    try:
+        lane.watch_until(job, lambda seen: set("".join(seen.values())) <= set("KUFX"), 20)
+        lane.watch_until(job, lambda _: time.time() > asleep + LEASE + GRACE, 5)
+    finally:
+        lane.note(sleeper.name, "continued", sleeper.process.pid)
+        sleeper.process.signal(signal.SIGCONT)
+        sleeper.points.disarm(order)
+    await_awake(lane, sleeper, job)
+    lane.switch_on([system for system, state in lane.watch(job).items() if state == "K"])
+    if not lane.watch_end(job):
+        raise Broken(f"the job did not end: {job.tasks()}")
+    lane.end_worker(other)
+
+
+def await_awake(lane, worker, job):
+    """Until it has done a round of its intake, and whatever it would still do to a PC is done."""
+    awake = worker.points.arm("reap.answered", "delay")
+    if not lane.watch_until(job, lambda _: worker.points.hit(awake) is not None, AWAKE):
+        raise Broken(f"{worker.name} does not come back")
+    worker.points.disarm(awake)
+    until = time.time() + ACTS_BY
+    lane.watch_until(job, lambda _: time.time() > until, 2 * ACTS_BY)
+
+
+def make_lane(name):
+    lane = Lane(name, systems=60)
+    lane.up()
+    try:
+        lane.add_worker()
+        lane.end_worker(lane.add_worker())
+    except BaseException:
+        lane.down()
+        raise
+    lane.resting_workers.add(lane.workers[1])
+    return lane
+
+
+def kind(each, lanes, points=None):
+    rounds = [(label_of(boundary), lambda lane, rng, b=boundary: stop_round(lane, b, rng))
+              for _ in range(each) for boundary in POINTS if points is None or boundary.point in points]
+    return Kind("stops", make_lane, rounds, lanes, ("stop",))

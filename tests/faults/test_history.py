@@ -1,0 +1,292 @@
+"""The checker against histories made by hand: a good one is accepted, and each that breaks a promise is not."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from amtu_faults import rules  # noqa: E402
+from amtu_faults.history import Unreadable, load  # noqa: E402
+
+ZERO = 1_800_000_000.0  # wall clock of the simulator's t=0
+PC, JOB, FIRST, SECOND = "pc-1.fleet.test", "job1", "100", "200"
+
+
+def stamp(seconds, digits=6):
+    text = datetime.fromtimestamp(ZERO + seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return text[:20 + digits] + "Z"
+
+
+def micro(seconds):
+    return f"{(ZERO + seconds) * 1e6:.0f}"
+
+
+class Story:
+    """A history that is told: a PC is powered by worker-1, which then dies, and worker-2 looks and finds it open."""
+
+    def __init__(self):
+        self.frame = {"lease": 1.0, "grace": 0.5, "zero": ZERO, "within": 20.0, "probed": True}
+        self.task = {"state": "U", "fence": SECOND, "intent_fence": FIRST, "worker": "w2", "step": "probe",
+                     "deadline": micro(60), "time": micro(5), "reason": ""}
+        self.job = {"state": "7", "submitted": micro(0), "unlocked": "1", "failed": "0"}
+        self.power = [1.1]
+        self.events = [(1.9, "unlocked"), (2.0, "os-up")]
+        self.audit = {"worker-1": [(1.0, "intent", {"fence": FIRST})],
+                      "worker-2": [(4.9, "outcome", {"fence": SECOND, "result": "unlocked"})]}
+        self.states = [(0.5, "Q", ""), (0.9, "C", FIRST), (1.05, "I", FIRST), (4.0, "K", SECOND), (5.0, "U", SECOND)]
+        self.looks = [(4.0, SECOND)]
+        self.processes = [(0, "worker-1", "started"), (0, "worker-2", "started"), (2.5, "worker-1", "died")]
+        self.acknowledged = [{"t": ZERO, "job": JOB, "systems": [PC]}]
+
+    def write(self, folder):
+        def lines(name, objects):
+            (folder / name).write_text("".join(json.dumps(one) + "\n" for one in objects))
+        (folder / "history.json").write_text(json.dumps(self.frame))
+        tasks = {PC: "|".join(self.task.values())} if self.task else {}
+        (folder / "redis.json").write_text(json.dumps({"jobs": {JOB: {**self.job, "tasks": tasks}} if self.job else {}}))
+        events = [{"t": t, "system": PC, "event": "power", "request": 2} for t in self.power]
+        events += [{"t": t, "system": PC, "event": event} for t, event in self.events]
+        lines("amtsim.jsonl", sorted(events, key=lambda one: one["t"]))
+        lines("acknowledged.jsonl", self.acknowledged)
+        lines("states.jsonl", [{"t": ZERO + t, "job": JOB, "system": PC, "state": state, "fence": fence}
+                               for t, state, fence in self.states])
+        lines("processes.jsonl", [{"t": ZERO + t, "worker": worker, "pid": 1, "what": what}
+                                  for t, worker, what in self.processes])
+        for worker, told in self.audit.items():
+            lines(f"audit-{worker}.jsonl", self.chain(told))
+        (folder / "worker-worker-2.log").write_text("".join(
+            f"{stamp(t, 3)} info AMTU0608 looks after a predecessor system={PC} job={JOB} fence={fence}\n"
+            for t, fence in self.looks))
+        return load(folder)
+
+    @staticmethod
+    def chain(told):
+        before = "0" * 64
+        for number, (t, event, fields) in enumerate(told, 1):
+            line = {"n": number, "t": stamp(t), "prev": before, "event": event, "system": PC, "job": JOB, **fields}
+            before = hashlib.sha256(json.dumps(line).encode()).hexdigest()
+            yield {**line, "hash": before}
+
+    def set(self, **task):
+        self.task.update(task)
+
+
+def good(_story):
+    """As it is told."""
+
+
+def failed_honestly(story):
+    """Nobody powered it, and that is what is said."""
+    story.power, story.events = [], []
+    story.set(state="F", reason="indeterminate", time=micro(40))
+    story.job.update(unlocked="0", failed="1")
+    story.audit["worker-2"] = [(39.0, "outcome", {"fence": SECOND, "result": "failed", "reason": "indeterminate"})]
+
+
+def a_late_word_that_was_refused(story):
+    story.audit["worker-1"].append((6.0, "outcome", {"fence": FIRST, "result": "failed", "reason": "timeout"}))
+
+
+def two_tasks_one_after_the_other(story):
+    """Of two intents that were written down the first never came to Redis: its worker died in between."""
+    story.audit["worker-1"].insert(0, (0.7, "intent", {"fence": "90"}))
+
+
+def powered_twice(story):
+    story.power = [1.1, 1.3]
+
+
+def powered_by_the_successor(story):
+    story.power = [1.1, 4.5]
+
+
+def powered_without_an_intent(story):
+    story.power = [0.9]
+
+
+def no_intent_at_all(story):
+    story.audit["worker-1"] = []
+
+
+def acknowledged_and_gone(story):
+    story.job = story.task = None
+
+
+def a_system_gone(story):
+    story.acknowledged[0]["systems"].append("pc-2.fleet.test")
+
+
+def never_ended(story):
+    story.set(state="P")
+    story.job["state"] = "4"
+
+
+def miscounted(story):
+    story.job["unlocked"] = "2"
+
+
+def ended_too_late(story):
+    story.set(deadline=micro(5), time=micro(12))
+    story.audit["worker-2"] = [(11.9, "outcome", {"fence": SECOND, "result": "unlocked"})]
+
+
+def without_an_intent_ended_too_late(story):
+    story.power = []
+    story.audit["worker-1"] = []
+    story.audit["worker-2"] = [(29.0, "outcome", {"fence": SECOND, "result": "unlocked"})]
+    story.set(intent_fence="", deadline="", time=micro(30))
+
+
+def looked_at_too_late(story):
+    story.states[3] = (2.5 + 6.6, "K", SECOND)
+    story.states[4] = (9.5, "U", SECOND)
+    story.looks = [(9.1, SECOND)]
+    story.set(time=micro(9.5))
+
+
+def back_to_the_queue(story):
+    story.states.insert(3, (3.0, "Q", FIRST))
+
+
+def unlocked_but_locked(story):
+    story.events = [(1.9, "unlocked"), (2.0, "os-up"), (3.0, "off"), (3.0, "locked")]
+
+
+def unlocked_but_never_opened(story):
+    story.events = []
+
+
+def unlocked_afterwards(story):
+    story.events = [(7.0, "unlocked"), (7.1, "os-up")]
+
+
+def the_late_word_was_taken(story):
+    """worker-1 woke up and said `timeout`; worker-2, whose task it was, spoke after that."""
+    story.audit["worker-1"].append((4.4, "outcome", {"fence": FIRST, "result": "failed", "reason": "timeout"}))
+    story.set(state="F", reason="timeout", time=micro(4.5))
+    story.job.update(unlocked="0", failed="1")
+
+
+def nobody_said_so(story):
+    story.audit["worker-2"] = []
+
+
+def acted_after_the_look_began(story):
+    story.power = [4.2]
+
+
+def acted_after_its_sleep(story):
+    story.processes += [(1.05, "worker-1", "stopped"), (3.0, "worker-1", "continued")]
+    story.power = [3.2]
+    story.events = [(3.4, "unlocked"), (3.5, "os-up")]
+
+
+def indeterminate_though_it_was_up(story):
+    story.set(state="F", reason="indeterminate", time=micro(30))
+    story.job.update(unlocked="0", failed="1")
+
+
+def a_torn_chain(story):
+    told = list(story.chain([(0.5, "intent", {"fence": "50"}), (1.0, "intent", {"fence": FIRST})]))
+    told[1]["prev"] = "1" * 64
+    story.chain = lambda each: told if len(each) == 2 else Story.chain(each)
+    story.audit["worker-1"] = [None, None]
+
+
+def emptied(story):
+    """Redis forgot the job after the intent; the worker that had it says so."""
+    story.job = story.task = None
+    story.power = []
+    story.processes.append((1.5, "Redis", "emptied"))
+    story.audit["worker-1"].append((1.6, "outcome", {"fence": FIRST, "result": "failed", "reason": "indeterminate"}))
+
+
+def emptied_and_nobody_says(story):
+    emptied(story)
+    story.audit["worker-1"].pop()
+
+
+def forgotten_after_it_was_emptied(story):
+    emptied(story)
+    story.processes[-1] = (-1, "Redis", "emptied")
+
+
+ACCEPTED = (good, emptied, failed_honestly, a_late_word_that_was_refused, two_tasks_one_after_the_other)
+REJECTED = {
+    powered_twice: "never-twice", powered_by_the_successor: "never-twice", powered_without_an_intent: "intent-first",
+    no_intent_at_all: "intent-first", acknowledged_and_gone: "never-lost", a_system_gone: "never-lost",
+    emptied_and_nobody_says: "losses-said", forgotten_after_it_was_emptied: "never-lost", never_ended: "never-lost", miscounted: "never-lost", ended_too_late: "in-time",
+    without_an_intent_ended_too_late: "in-time", looked_at_too_late: "looks-begin", back_to_the_queue: "no-way-back",
+    unlocked_but_locked: "true-result", unlocked_but_never_opened: "true-result", unlocked_afterwards: "true-result",
+    the_late_word_was_taken: "owners-decide", nobody_said_so: "owners-decide",
+    acted_after_the_look_began: "no-act-after-lease", acted_after_its_sleep: "no-act-after-lease",
+    indeterminate_though_it_was_up: "looks-see", a_torn_chain: "record-whole",
+}
+
+
+@pytest.mark.parametrize("change", ACCEPTED, ids=lambda change: change.__name__)
+def test_accepted(tmp_path, change):
+    story = Story()
+    change(story)
+    assert [str(breach) for breach in rules.judge(story.write(tmp_path))] == []
+
+
+@pytest.mark.parametrize("change", REJECTED, ids=lambda change: change.__name__)
+def test_rejected(tmp_path, change):
+    story = Story()
+    change(story)
+    breaches = rules.judge(story.write(tmp_path))
+    assert REJECTED[change] in {breach.rule for breach in breaches}, [str(breach) for breach in breaches]
+
+
+def test_every_rule_has_a_history_that_breaks_it():
+    # Rules are functions, breaches have names: each name that can be given is asked for above.
+    source = Path(rules.__file__).read_text()
+    names = {part.split('"')[1] for part in source.split("Breach(")[1:] if part.startswith('"')}
+    assert names == set(REJECTED.values())
+
+
+def test_figures(tmp_path):
+    story = Story()
+    figures = rules.figures(story.write(tmp_path))
+    assert (figures.jobs, figures.tasks, figures.intended, figures.powered, figures.unlocked, figures.looks) == (1,) * 6
+    assert figures.indeterminate == 0
+
+
+@pytest.mark.parametrize("missing", ["amtsim.jsonl", "redis.json", "acknowledged.jsonl", "audit-worker-1.jsonl"])
+def test_what_is_missing_is_no_proof(tmp_path, missing):
+    Story().write(tmp_path)
+    (tmp_path / missing).unlink()
+    (tmp_path / "audit-worker-2.jsonl").unlink()
+    with pytest.raises(Unreadable):
+        load(tmp_path)
+
+
+def test_a_torn_last_line_of_the_record_is_no_fault(tmp_path):
+    Story().write(tmp_path)
+    with open(tmp_path / "audit-worker-1.jsonl", "a") as record:
+        record.write('{"n":2,"t":"20')
+    assert rules.judge(load(tmp_path)) == []
+
+
+@pytest.mark.parametrize("change, status", [(good, 0), (powered_twice, 1)])
+def test_the_program(tmp_path, change, status):
+    story = Story()
+    change(story)
+    story.write(tmp_path)
+    done = subprocess.run([HERE / "history", tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert f"{status} breaches" in done.stdout
+    assert status == 0 or f"never-twice: {PC} of job {JOB}: 2 power requests" in done.stdout
+
+
+def test_the_program_does_not_accept_nothing(tmp_path):
+    done = subprocess.run([HERE / "history", tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 2

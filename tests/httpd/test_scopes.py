@@ -1,0 +1,134 @@
+"""AMTUnlockScope: what an expression may ask, and that what is not allowed cannot be told from what is not there."""
+
+import re
+import statistics
+import time
+
+import pytest
+from amtu_stack import kdc, ports, soap
+from amtu_stack.console import Console
+from amtu_stack.httpd import GROUPS, gss_ntlm
+from gss import Caller, Kerberos
+from ldap_server import LdapServer
+from second_httpd import SecondHttpd, There, shipped
+
+ROUNDS = 30
+CLOSE = 0.002  # seconds: less than callers could tell across a network that they share with others
+
+
+@pytest.fixture
+def one_of_each(stack):
+    """A PC of the first group, and one of the second: they take turns."""
+    return [row["fqdn"] for row in stack.fleet.systems()[:len(GROUPS)]]
+
+
+def refused(ask, names):
+    """Those of the names that are not available to the caller."""
+    answer = ask(soap.unlock(names))
+    assert answer.status == 200, answer
+    failed = ask(soap.unlocked(answer.job)).texts("p:failedSystems")
+    ask(soap.method("RequestStateChange", "<p:RequestedState>4</p:RequestedState>", resource=soap.JOB,
+                    selectors={"InstanceID": answer.job}))
+    return failed
+
+
+def test_by_address(console, one_of_each, idle_worker):
+    assert refused(lambda body: console.send(body, path="/by-address"), one_of_each) == one_of_each[1:]
+
+
+def test_by_mechanism(stack, ticket, one_of_each, idle_worker):
+    ticket(kdc.CONSOLE)
+    caller = Caller(stack.httpd, "/by-mechanism")
+    assert caller.shake_hands(Kerberos()).status == 200
+    assert refused(caller.post, one_of_each) == one_of_each[1:]
+    caller.connection.close()
+
+
+@pytest.mark.skipif(not gss_ntlm(), reason="gss-ntlmssp is not installed")
+@pytest.mark.parametrize("way", ["raw", "SPNEGO"])
+def test_by_the_other_mechanism(stack, one_of_each, way, idle_worker):
+    caller = Caller(stack.httpd, "/by-mechanism")
+    password = stack.httpd.ntlm_users.read_text().strip().rpartition(":")[2]
+    assert caller.log_in("FLEET\\bob", password, way).status == 200
+    assert refused(caller.post, one_of_each) == one_of_each[:1]
+    caller.connection.close()
+
+
+def timed(caller, body):
+    begun = time.perf_counter()
+    answer = caller.post(body)
+    return time.perf_counter() - begun, answer
+
+
+def test_timing_tells_nothing(stack, ticket, console, one_of_each):
+    """Names that are there but not this caller's, and jobs of others, take as long as what never was."""
+    ticket(kdc.CONSOLE2)
+    caller = Caller(stack.httpd, "/wsman")
+    assert caller.shake_hands(Kerberos()).status == 200
+    job = console.unlock(["unknown.example"])
+    pairs = {"names": (lambda: soap.unlock([one_of_each[1]]), lambda: soap.unlock(["unknown.example"])),
+             "results": (lambda: soap.unlocked(job), lambda: soap.unlocked("amtunlock:" + "a" * 26))}
+    for what, (there, never) in pairs.items():
+        seconds = ([], [])
+        for _ in range(ROUNDS):
+            for taken, body in zip(seconds, (there, never)):
+                if caller.connection.sock is None:  # a fault closed it
+                    caller.connection.connect()
+                    caller.shake_hands(Kerberos())
+                taken.append(timed(caller, body())[0])
+        apart = abs(statistics.median(seconds[0]) - statistics.median(seconds[1]))
+        assert apart < CLOSE, (what, seconds)
+    caller.connection.close()
+
+
+# ---- groups of a directory --------------------------------------------------------------------------------------
+
+LDAP = """
+<Location /wsman>
+    SetHandler amtunlock
+    AuthType GSSAPI
+    AuthName x
+    GssapiPublishMech On
+    AMTUnlockScope floor-1 "{expression}"
+    AuthLDAPURL "ldap://127.0.0.1:{ldap}/dc=fleet?userPrincipalName,memberOf"
+    Require ldap-filter objectClass=person
+</Location>
+"""
+MODULES = ("mpm_event", "authn_core", "authz_core", "authz_user", "auth_gssapi", "socache_shmcb", "ssl", "ldap", "authnz_ldap")
+TLS = """
+Listen 127.0.0.1:{port}
+AMTUnlockRedis unix:{redis.socket} user=amtunlock-web password-file={password}
+AMTUnlockWorker Off
+SSLEngine On
+SSLCertificateFile {tls}/server.pem
+SSLCertificateKeyFile {tls}/server.key
+"""
+
+
+def shown(name):
+    """The expression of this directive's example for LDAP in the shipped reference."""
+    (found,) = re.findall(rf'^#{name} \S+ "(.*AUTHORIZE_MEMBEROF.*)"$', shipped("amtunlock.conf"), re.M)
+    return found
+
+
+@pytest.fixture
+def directory(stack):
+    """Both callers are in the directory; one is in the group of the shipped example."""
+    with LdapServer({f"{kdc.CONSOLE}@{kdc.REALM}": {"userPrincipalName": ["x"], "memberOf": ["CN=Others,DC=example,DC=com"]},
+                     f"{kdc.CONSOLE2}@{kdc.REALM}": {"userPrincipalName": ["x"], "memberOf": [
+                         "CN=Others,DC=example,DC=com", "CN=Floor 1,OU=Helpdesk,DC=example,DC=com"]}}) as ldap:
+        (port,) = ports.pick(1)
+        redis = stack.httpd.redis
+        text = TLS.format(port=port, redis=redis, password=redis.password_file("amtunlock-web"), tls=stack.httpd.root / "tls")
+        text += LDAP.format(expression=shown("AMTUnlockScope"), ldap=ldap.port)
+        module = f"LoadModule amtunlock_module {stack.places.program('mod_amtunlock.so')}\n"
+        with SecondHttpd(stack, "directory", MODULES, module + text, port) as httpd:
+            yield httpd.wait(port)
+
+
+def test_by_group_of_a_directory(stack, directory, one_of_each, idle_worker):
+    """A caller may unlock what its group in LDAP may, by the example of the shipped reference."""
+    there = There(stack, directory.port)
+    for principal, allowed in ((kdc.CONSOLE, []), (kdc.CONSOLE2, one_of_each[:1])):
+        caller = Console(there, stack.kdc.cache(principal))
+        assert refused(caller.send, one_of_each) == [name for name in one_of_each if name not in allowed]

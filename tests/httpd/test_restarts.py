@@ -105,14 +105,19 @@ class Belongings:
                        for line in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:]}
 
 
+def resumptions(stack):
+    """How often httpd has said that it is there again."""
+    return stack.httpd.error_log.read_text(errors="replace").count("resuming normal operations")
+
+
 def restart(stack, how):
-    before = set(stack.httpd.children())
+    """The children that it had before."""
+    before, times = set(stack.httpd.children()), resumptions(stack)
     getattr(stack.httpd, how)()
+    assert wait_until(lambda: resumptions(stack) > times, WITHIN), f"no restart after {how}"
     assert wait_until(lambda: set(stack.httpd.children()) - before, WITHIN), f"no new children after {how}"
     if how == "reload":
         assert wait_until(lambda: not before & set(stack.httpd.children()), WITHIN), "old children live on"
-
-
     return before
 
 

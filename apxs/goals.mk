@@ -58,10 +58,11 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60); ends with "N passed, N failed"
 	@tests/fuzz/run --seconds $(FUZZ_SECONDS)
 
 .PHONY: bench
-bench: ## one job of 1,000 PCs: time, memory, CPU
+bench: ## one job of 1,000 PCs, and one image to 50 at once: time, memory, CPU
 	@apxs/packages.sh test
 	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
 	@tests/bench/main_job
+	@tests/bench/image
 
 .PHONY: realdisk
 realdisk: ## unlock a real Debian on an encrypted disk, under QEMU (as root; minutes)

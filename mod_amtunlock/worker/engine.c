@@ -14,7 +14,7 @@
 #include "worker/seat.h"
 
 /* What the allocator keeps for the next unlocks; more goes back to the system. */
-#define KEEP_FREE ((apr_size_t)256 * 1024)
+#define KEEP_FREE ((apr_size_t)128 * 1024)
 
 /* ---- the intake's side --------------------------------------------------------------------------------- */
 

@@ -26,21 +26,24 @@ struct amt_link_t {
     const amt_link_events_t *events;
     void *baton;
     int stopped;
-    size_t queued;
-    unsigned char out[AMT_LINK_OUT];
+    size_t queued, room;
+    unsigned char *out;
 };
 
 static amt_link_t *link_now; /* of the session under way */
 static size_t sent;
 
 apr_status_t amt_link_open(amt_link_t **link, amt_loop_t *loop, const amt_target_t *target, int port,
-                           const char *where, const amt_link_events_t *events, void *baton, apr_pool_t *pool)
+                           const char *where, apr_size_t room, const amt_link_events_t *events, void *baton,
+                           apr_pool_t *pool)
 {
     (void)loop;
     (void)target;
     (void)port;
     (void)where;
     *link = link_now = apr_pcalloc(pool, sizeof(**link));
+    link_now->room = room;
+    link_now->out = apr_palloc(pool, room);
     link_now->events = events;
     link_now->baton = baton;
     return APR_SUCCESS;
@@ -70,7 +73,12 @@ const char *amt_link_awaits(const amt_link_t *link)
 
 apr_size_t amt_link_room(const amt_link_t *link)
 {
-    return sizeof(link->out) - link->queued;
+    return link->room - link->queued;
+}
+
+int amt_link_is_sending(const amt_link_t *link)
+{
+    return link->queued > 0;
 }
 
 unsigned char *amt_link_place(amt_link_t *link, apr_size_t length)

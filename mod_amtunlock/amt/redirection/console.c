@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    KEPT = 6144, /* bytes of lines that ended and may still be matched */
+    KEPT = 2560, /* bytes of lines that ended and may still be matched */
     LAST = 120,
     REPLACEMENT = 0xfffd,
     TAB = 8,

@@ -332,6 +332,7 @@ static const amt_channel_t storage = {
     .closed = CLOSED,
     .silence = SILENCE_SECONDS,
     .interval = RX_TIMEOUT / 2,
+    .room = DATA_HEAD + MAX_BUFFER + AMT_LINK_RESERVE, /* TLS has no records for two at a time */
     .begin = begin,
     .drained = drained,
     .busy = busy,

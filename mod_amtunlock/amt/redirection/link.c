@@ -36,11 +36,13 @@ struct amt_link_t {
     int shut;           /* nothing more to send: 1 wanted, 2 told */
     int read_wants_out; /* TLS must send before it can read */
     int told_drained;
+    int held; /* something came that waits for room to answer it */
     apr_size_t in_length;
     apr_size_t out_start;
     apr_size_t out_end;
+    apr_size_t out_size;
+    unsigned char *out;
     unsigned char in[AMT_LINK_IN];
-    unsigned char out[AMT_LINK_OUT];
 };
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -68,7 +70,7 @@ void amt_link_stop(amt_link_t *link)
         link->fd = -1;
     }
     OPENSSL_cleanse(link->in, sizeof(link->in));
-    OPENSSL_cleanse(link->out, sizeof(link->out));
+    OPENSSL_cleanse(link->out, link->out_size);
     link->in_length = link->out_start = link->out_end = 0;
 }
 
@@ -231,14 +233,19 @@ static void wake(amt_link_t *link)
 
 apr_size_t amt_link_room(const amt_link_t *link)
 {
-    return sizeof(link->out) - (link->out_end - link->out_start);
+    return link->out_size - (link->out_end - link->out_start);
+}
+
+int amt_link_is_sending(const amt_link_t *link)
+{
+    return link->out_start < link->out_end;
 }
 
 unsigned char *amt_link_place(amt_link_t *link, apr_size_t length)
 {
     unsigned char *place;
 
-    if (sizeof(link->out) - link->out_end < length) {
+    if (link->out_size - link->out_end < length) {
         apr_size_t queued = link->out_end - link->out_start;
 
         memmove(link->out, link->out + link->out_start, queued);
@@ -287,6 +294,9 @@ void amt_link_flush(amt_link_t *link)
         link->out_start += (apr_size_t)sent;
     }
     link->out_start = link->out_end = 0;
+    if (link->held) { /* there is room for it now, and no event would tell */
+        event_active(link->readable, EV_READ, 1);
+    }
     if (link->shut == 1) {
         tell_end_of_sending(link);
     }
@@ -305,8 +315,15 @@ static int offer(amt_link_t *link, const int *freed)
 {
     apr_size_t offset = 0;
 
-    while (offset < link->in_length && amt_link_room(link) >= AMT_LINK_RESERVE) {
-        apr_size_t taken = link->events->take(link->baton, link->in + offset, link->in_length - offset);
+    link->held = 0;
+    while (offset < link->in_length) {
+        apr_size_t taken;
+
+        if (amt_link_room(link) < AMT_LINK_RESERVE) {
+            link->held = 1;
+            break;
+        }
+        taken = link->events->take(link->baton, link->in + offset, link->in_length - offset);
 
         if (*freed) {
             return 0;
@@ -510,7 +527,8 @@ static void begin_connect(amt_link_t *link, int port)
 }
 
 apr_status_t amt_link_open(amt_link_t **out, amt_loop_t *loop, const amt_target_t *target, int port,
-                           const char *where, const amt_link_events_t *events, void *baton, apr_pool_t *pool)
+                           const char *where, apr_size_t room, const amt_link_events_t *events, void *baton,
+                           apr_pool_t *pool)
 {
     amt_link_t *link = apr_pcalloc(pool, sizeof(*link));
 
@@ -520,6 +538,8 @@ apr_status_t amt_link_open(amt_link_t **out, amt_loop_t *loop, const amt_target_
                          .events = events,
                          .baton = baton,
                          .peer = {.alert = -1},
+                         .out_size = room,
+                         .out = apr_palloc(pool, room),
                          .fd = -1};
     if (target->tls == AMT_TLS_PIN && amt_tls_parse_pin(link->peer.pin, target->pin) != APR_SUCCESS) {
         return APR_EINVAL;

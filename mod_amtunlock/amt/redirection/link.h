@@ -10,9 +10,6 @@ typedef struct amt_link_t amt_link_t;
 
 /* Bytes that are read ahead, and thus the longest message that can be looked at as a whole. */
 #define AMT_LINK_IN 2048
-/* Bytes that may be queued: the longest message, of 8 KiB and its head, and the reserve below. Two at a time
- * would be no faster, since TLS has no records that hold them. */
-#define AMT_LINK_OUT ((apr_size_t)9856)
 /* Room that is left when a message is offered: what it makes its taker send must fit. */
 #define AMT_LINK_RESERVE 1600
 
@@ -31,9 +28,10 @@ typedef struct {
 } amt_link_events_t;
 
 /* Begins to connect; `failed` comes from the loop, never from in here. `target` and `where` (for sentences)
- * must live as long. */
+ * must live as long. `room`: bytes that may be queued, AMT_LINK_RESERVE among them. */
 apr_status_t amt_link_open(amt_link_t **link, amt_loop_t *loop, const amt_target_t *target, int port,
-                           const char *where, const amt_link_events_t *events, void *baton, apr_pool_t *pool);
+                           const char *where, apr_size_t room, const amt_link_events_t *events, void *baton,
+                           apr_pool_t *pool);
 /* Nothing comes any more; what was queued is wiped. */
 void amt_link_stop(amt_link_t *link);
 void amt_link_free(amt_link_t *link);
@@ -44,6 +42,8 @@ int amt_link_is_ready(const amt_link_t *link);
 const char *amt_link_awaits(const amt_link_t *link);
 /* Bytes that can be queued now. */
 apr_size_t amt_link_room(const amt_link_t *link);
+/* Whether something that was queued has not left yet. */
+int amt_link_is_sending(const amt_link_t *link);
 /* Queues; the bytes leave in the loop's next turn. They must fit. */
 void amt_link_queue(amt_link_t *link, const void *bytes, apr_size_t length);
 /* A place for `length` bytes, filled by the caller before anything else: spares a copy. They must fit. */

@@ -631,7 +631,7 @@ static void tick(evutil_socket_t fd, short what, void *baton)
         return;
     }
     /* where something waits to be sent already, that will do */
-    if (amt_link_room(session->link) == AMT_LINK_OUT) {
+    if (!amt_link_is_sending(session->link)) {
         amt_session_send_plain(session, session->kind->keepalive);
     }
 }
@@ -734,8 +734,8 @@ static apr_status_t begin(amt_session_t *session)
     }
     session->where = apr_psprintf(session->pool, "%s (%s port %d)", target->fqdn, target->address, port);
     if ((rv = create_events(session)) == APR_SUCCESS &&
-        (rv = amt_link_open(&session->link, session->loop, target, port, session->where, &events, session,
-                            session->pool)) == APR_SUCCESS) {
+        (rv = amt_link_open(&session->link, session->loop, target, port, session->where, session->kind->room,
+                            &events, session, session->pool)) == APR_SUCCESS) {
         set_deadline(session, target->connect_timeout);
     }
     return rv;

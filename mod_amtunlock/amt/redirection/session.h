@@ -32,6 +32,7 @@ typedef struct {
     int any_first;                 /* the device's sequence numbers may begin anywhere; else at 0 */
     int silence;                   /* seconds without a byte after which the device is taken for gone */
     int interval;                  /* milliseconds between keep-alives */
+    apr_size_t room;               /* bytes that may be queued: its longest message, and AMT_LINK_RESERVE */
     /* Authenticated: the channel opens itself, then calls amt_session_opened(). */
     void (*begin)(void *channel);
     /* All that was sent has left. May be NULL. */

@@ -151,6 +151,7 @@ static const amt_channel_t serial = {
     .any_first = 1, /* public consoles begin at 0 and at 1, and devices take both */
     .silence = SILENCE_SECONDS,
     .interval = RX_TIMEOUT / 2,
+    .room = AMT_SOL_SEND + ((AMT_SOL_SEND + DATA_PIECE - 1) / DATA_PIECE) * DATA_HEAD + AMT_LINK_RESERVE,
     .begin = begin,
     .ended = ended,
 };

@@ -27,7 +27,7 @@ apr_status_t amt_sol_open(amt_sol_t **sol, amt_loop_t *loop, const amt_target_t 
                           const amt_sol_events_t *events, void *baton, apr_pool_t *pool);
 
 /* Most bytes of one amt_sol_send(). */
-#define AMT_SOL_SEND 4096
+#define AMT_SOL_SEND 2048
 
 /* Types bytes, once; the gate (may be NULL) is asked right before they leave, and the copies are wiped.
  * APR_EBUSY if the session is not open, does not take so much now, or the gate is closed, APR_EINVAL for none

@@ -79,6 +79,20 @@ compose-test: ## the same job between containers, with docker compose or podman-
 asan: ## everything with AddressSanitizer and UndefinedBehaviorSanitizer, under build/asan
 	$(MAKE) VARIANT=asan test-programs
 
+RESTARTS ?= 100/20
+.PHONY: restarts
+restarts: ## RESTARTS (100/20) graceful and hard restarts of httpd during jobs, on each MPM
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim
+	@AMTU_BUILD=build/check AMTU_RESTARTS=$(RESTARTS) \
+	    /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/httpd/test_restarts.py
+
+.PHONY: tsan
+tsan: ## the worker's tests with ThreadSanitizer, under build/tsan; ends with "N passed, N failed"
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=tsan all build/tsan/amtsim unit-tests
+	@tests/tsan/run
+
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, shellcheck: quiet means clean
 	@apxs/packages.sh lint

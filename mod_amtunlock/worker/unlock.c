@@ -301,7 +301,8 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
         answer_intend(unlock, outcome, audited, text);
     }
     else if (is_done(outcome) || outcome == JOBS_UNAVAILABLE) {
-        go_on(unlock, unlock_row(unlock->step)->accept(unlock)); /* progress is news, nothing hangs on it */
+        /* Progress is news, nothing hangs on it; and a ramp without Redis is at least this worker's own. */
+        go_on(unlock, unlock_row(unlock->step)->accept(unlock));
     }
     else {
         lose(unlock, text);

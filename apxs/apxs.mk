@@ -9,7 +9,7 @@ APR_LIBS       := $(shell apu-1-config --link-ld 2>/dev/null) $(shell apr-1-conf
 
 # Ground and middle rooms, as far as httpd needs them, and what only the worker and the command need.
 WEB_PACKAGES    := libxml-2.0 hiredis libcrypto
-WORKER_PACKAGES := libcurl libssl libevent libevent_pthreads jansson inih
+WORKER_PACKAGES := libcurl libssl libevent libevent_pthreads jansson inih krb5 krb5-gssapi
 CONSOLE_PACKAGES := libcurl jansson krb5
 
 PACKAGES_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(WEB_PACKAGES) $(WORKER_PACKAGES) $(CONSOLE_PACKAGES) 2>/dev/null))

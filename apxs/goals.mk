@@ -46,7 +46,7 @@ interop: ## other people's WS-Man clients against a whole stack; ends with "N pa
 
 .PHONY: faults-mutants
 faults-mutants: ## break one promise in a copy of the sources at a time: the campaign must notice each
-	@apxs/packages.sh test
+	@apxs/packages.sh faults
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
 	@tests/faults/mutate
 
@@ -78,6 +78,20 @@ compose-test: ## the same job between containers, with docker compose or podman-
 .PHONY: asan
 asan: ## everything with AddressSanitizer and UndefinedBehaviorSanitizer, under build/asan
 	$(MAKE) VARIANT=asan test-programs
+
+RESTARTS ?= 100/20
+.PHONY: restarts
+restarts: ## RESTARTS (100/20) graceful and hard restarts of httpd during jobs, on each MPM
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim
+	@AMTU_BUILD=build/check AMTU_RESTARTS=$(RESTARTS) \
+	    /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/httpd/test_restarts.py
+
+.PHONY: tsan
+tsan: ## the worker's tests with ThreadSanitizer, under build/tsan; ends with "N passed, N failed"
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=tsan all build/tsan/amtsim unit-tests
+	@tests/tsan/run
 
 .PHONY: lint
 lint: ## clang-format, clang-tidy, cppcheck, shellcheck: quiet means clean

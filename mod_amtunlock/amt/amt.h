@@ -9,6 +9,7 @@
 #define AMTUNLOCK_AMT_AMT_H
 
 #include <apr_pools.h>
+#include <apr_thread_proc.h>
 #include <apr_time.h>
 #include <event2/event.h>
 
@@ -27,7 +28,8 @@ typedef enum {
     AMT_BROKEN,        /* the connection ended before the answer */
     AMT_FENCED,        /* the gate was closed: not one byte of the body left */
     AMT_BUSY,          /* another console holds the redirection session */
-    AMT_CONSENT        /* somebody at the PC would have to consent first */
+    AMT_CONSENT,       /* somebody at the PC would have to consent first */
+    AMT_NO_TICKET      /* Kerberos: no KDC answers, for now; nothing was sent */
 } amt_status_e;
 
 typedef struct {
@@ -39,16 +41,20 @@ typedef struct {
 
 typedef enum { AMT_TLS_CA, AMT_TLS_PIN, AMT_TLS_LEGACY, AMT_TLS_NONE } amt_tls_e;
 
-/* How to reach a device. Copied by amt_device_create(), but for user and password, which stay the caller's
- * and must live as long as the device. */
+/* The account that tickets are for: amt/ticket.h. */
+typedef struct amt_tickets_t amt_tickets_t;
+
+/* How to reach a device. Copied by amt_device_create(), but for user, password and tickets, which stay the
+ * caller's and must live as long as the device. */
 typedef struct {
     const char *fqdn;    /* the name that its certificate must carry */
     const char *address; /* numeric: where the bytes go, whatever DNS says meanwhile */
     amt_tls_e tls;
     const char *pin;     /* AMT_TLS_PIN: lower-case hex SHA-256 of the certificate */
     const char *ca_file; /* AMT_TLS_CA, AMT_TLS_LEGACY: PEM bundle */
-    const char *user;
+    const char *user;    /* digest: both */
     const char *password;
+    amt_tickets_t *tickets;              /* Kerberos, and never digest: user and password are not looked at */
     apr_interval_time_t connect_timeout; /* TCP and TLS; default (0) 5 s */
     apr_interval_time_t call_timeout;    /* one call with its challenge; default (0) 15 s */
 } amt_target_t;
@@ -58,6 +64,13 @@ apr_status_t amt_library_init(void);
 
 /* A loop of `base`'s thread. Destroyed with `pool`, after its devices. */
 apr_status_t amt_loop_create(amt_loop_t **loop, struct event_base *base, apr_pool_t *pool);
+
+/* Has work(thread, baton) run on some thread that may block, soon; its result means nothing. */
+typedef apr_status_t (*amt_run_fn)(void *runner, apr_thread_start_t work, void *baton);
+
+/* Where the loop may have tickets made: without it, devices with Kerberos cannot be called. When the loop is
+ * destroyed nothing may run any more of what `run` was given; what never began to run is freed then. */
+apr_status_t amt_loop_use_threads(amt_loop_t *loop, amt_run_fn run, void *runner);
 
 apr_status_t amt_device_create(amt_device_t **device, amt_loop_t *loop, const amt_target_t *target,
                                apr_pool_t *pool);

@@ -68,7 +68,7 @@ static amt_status_e say_denied(const amt_call_t *call, const char *reason)
                    "%s does not allow %s to the AMT user \"%s\": %s; the account needs the realms Remote "
                    "Control and General "
                    "Info, and user consent must not be required",
-                   call->device->where, asked_for(call), call->device->target.user, reason);
+                   call->device->where, asked_for(call), amt_target_account(&call->device->target), reason);
 }
 
 static amt_status_e say_fault(const amt_call_t *call, const wsman_fault_t *fault)

@@ -7,6 +7,8 @@
 #include "amt/call.h"
 #include "amt/device.h"
 #include "amt/instance.h"
+#include "amt/negotiate.h"
+#include "amt/ticket.h"
 #include "amt/wipe.h"
 
 enum { PORT_PLAIN = 16992, PORT_TLS = 16993 };
@@ -79,6 +81,10 @@ static CURLcode set_http_options(amt_device_t *device)
     AMT_SET(rc, easy, CURLOPT_PROXY, "");
     AMT_SET(rc, easy, CURLOPT_FOLLOWLOCATION, 0L);
     AMT_SET(rc, easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    if (amt_negotiate_is_for(device)) {
+        AMT_SET(rc, easy, CURLOPT_HTTPAUTH, CURLAUTH_NONE); /* never digest instead */
+        return rc;
+    }
     AMT_SET(rc, easy, CURLOPT_HTTPAUTH, CURLAUTH_DIGEST);
     AMT_SET(rc, easy, CURLOPT_USERNAME, device->target.user);
     AMT_SET(rc, easy, CURLOPT_PASSWORD, device->target.password);
@@ -124,6 +130,11 @@ void amt_target_copy(amt_target_t *target, const amt_target_t *from, apr_pool_t 
     target->call_timeout = or_default(from->call_timeout, default_call_timeout);
 }
 
+const char *amt_target_account(const amt_target_t *target)
+{
+    return target->tickets ? amt_tickets_principal(target->tickets) : target->user;
+}
+
 static int is_host_name(const char *name)
 {
     apr_size_t length = name ? strlen(name) : 0;
@@ -148,8 +159,9 @@ int amt_address_family(const char *address)
 
 apr_status_t amt_target_check(const amt_target_t *target, amt_tls_peer_t *tls)
 {
-    if (!is_host_name(target->fqdn) || !amt_address_family(target->address) || !target->user ||
-        !target->password) {
+    int has_account = target->tickets || (target->user && target->password);
+
+    if (!is_host_name(target->fqdn) || !amt_address_family(target->address) || !has_account) {
         return APR_EINVAL;
     }
     switch (target->tls) {
@@ -169,7 +181,7 @@ static apr_status_t compose_names(amt_device_t *device)
 {
     const amt_target_t *target = &device->target;
     int tls = target->tls != AMT_TLS_NONE;
-    int port = tls ? PORT_TLS : PORT_PLAIN;
+    int port = device->port = tls ? PORT_TLS : PORT_PLAIN;
     int six = amt_address_family(target->address) == 6;
     const char *connect_to;
 
@@ -215,6 +227,7 @@ static apr_status_t device_cleanup(void *baton)
         device->exchanging = 0;
         curl_multi_remove_handle(device->loop->multi, device->easy);
     }
+    amt_negotiate_drop(device);
     amt_call_drop(device);
     if (device->easy) {
         curl_easy_cleanup(device->easy);

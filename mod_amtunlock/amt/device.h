@@ -17,7 +17,8 @@ struct amt_loop_t {
     struct event_base *base;
     struct event *timer;
     CURLM *multi;
-    amt_tls_context_t *tls; /* of sessions that are not libcurl's */
+    amt_tls_context_t *tls;        /* of sessions that are not libcurl's */
+    struct amt_errands_t *errands; /* NULL: no threads for tickets */
 };
 
 /* How one exchange ended. */
@@ -52,13 +53,18 @@ typedef struct {
     int too_many;   /* 401s: given up */
     int too_long;
     int out_of_memory;
-    long http_status; /* of the answer that is being read */
+    int unadmitted;       /* Kerberos: a new connection, and no token for it; nothing was sent */
+    int offers_negotiate; /* the device said so */
+    const char *proof;    /* its token, in base64; or NULL */
+    long http_status;     /* of the answer that is being read */
     apr_size_t headers_length;
     char *answer;
     apr_size_t answer_length;
     apr_size_t answer_size;
 } amt_exchange_t;
 
+struct amt_errand_t;
+struct amt_ticket_t;
 struct amt_call_t;
 struct amt_refusal_t;
 struct amt_instance_t;
@@ -70,6 +76,7 @@ struct amt_device_t {
     amt_tls_peer_t tls;
     const char *where; /* "pc1.example.com (10.0.0.1 port 16993)" for sentences */
     const char *url;
+    int port;
     CURL *easy;
     CURLSH *share; /* this device's connection, apart from all others */
     struct curl_slist *headers;
@@ -77,6 +84,12 @@ struct amt_device_t {
     struct event *early; /* tells of a call that ended before its first step */
     amt_status_e early_status;
     struct amt_refusal_t *refusals;
+
+    /* Kerberos */
+    struct amt_errand_t *errand;   /* a ticket is being made */
+    struct amt_ticket_t *ticket;   /* of the exchange under way */
+    struct curl_slist *authorized; /* headers, with its token */
+    int admitted;                  /* the connection is authenticated, as long as it lasts */
 
     int knows_nonce; /* libcurl holds a challenge that this device accepted an answer to */
     int answered;    /* an authenticated answer came at some time */
@@ -101,6 +114,8 @@ struct amt_device_t {
 apr_status_t amt_exchange_begin(amt_device_t *device, const amt_exchange_t *exchange);
 /* libcurl is through with the handle: tells `done`, or begins again where a forgotten nonce asks for that. */
 void amt_exchange_end(amt_device_t *device, CURLcode code);
+/* Gives the exchange that was begun to libcurl, (once more) from its first byte. */
+apr_status_t amt_exchange_start(amt_device_t *device);
 
 /* ---- device.c -------------------------------------------------------------------------------- */
 
@@ -119,6 +134,8 @@ CURLcode amt_device_set_options(amt_device_t *device);
 void amt_target_copy(amt_target_t *target, const amt_target_t *from, apr_pool_t *pool);
 /* APR_EINVAL where a name, the address or what the kind of trust needs is missing or wrong. */
 apr_status_t amt_target_check(const amt_target_t *target, amt_tls_peer_t *tls);
+/* Whose login it is, for sentences. */
+const char *amt_target_account(const amt_target_t *target);
 /* 4, 6, or 0 for no numeric address. */
 int amt_address_family(const char *address);
 

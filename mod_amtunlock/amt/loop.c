@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "amt/device.h"
+#include "amt/errand.h"
 
 /* Transfers that ended. A callback may start, end or destroy devices: the list is asked anew each time. */
 static void reap(amt_loop_t *loop)
@@ -100,6 +101,7 @@ static apr_status_t loop_cleanup(void *baton)
     if (loop->timer) {
         event_free(loop->timer);
     }
+    amt_errands_forget(loop);
     amt_tls_forget(loop);
     return APR_SUCCESS;
 }

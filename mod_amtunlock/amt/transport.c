@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "amt/device.h"
+#include "amt/negotiate.h"
 #include "fault/fault.h"
 
 /* Challenges that are answered in one exchange: the handshake's own, and one more. */
@@ -91,6 +92,7 @@ static size_t take_header(char *line, size_t size, size_t count, void *baton)
     if (length > 5 && strncasecmp(line, "HTTP/", 5) == 0 && !begin_answer(x, line, length)) {
         return 0;
     }
+    amt_negotiate_take_header(x, line, length);
     return length;
 }
 
@@ -149,10 +151,10 @@ static CURLcode set_exchange_options(amt_device_t *device)
     AMT_SET(rc, easy, CURLOPT_HEADERDATA, x);
     AMT_SET(rc, easy, CURLOPT_WRITEFUNCTION, take_answer);
     AMT_SET(rc, easy, CURLOPT_WRITEDATA, x);
-    return rc;
+    return rc || !amt_negotiate_is_for(device) ? rc : amt_negotiate_set_options(device);
 }
 
-static apr_status_t start(amt_device_t *device)
+apr_status_t amt_exchange_start(amt_device_t *device)
 {
     device->error[0] = '\0';
     device->tls.alert = -1;
@@ -169,16 +171,19 @@ apr_status_t amt_exchange_begin(amt_device_t *device, const amt_exchange_t *exch
 {
     device->exchange = *exchange;
     device->exchange.knew_nonce = device->knows_nonce;
-    return start(device);
+    if (amt_negotiate_is_for(device) && amt_negotiate_needs_ticket(device)) {
+        return amt_negotiate_begin(device);
+    }
+    return amt_exchange_start(device);
 }
 
 /* A device that forgot its nonces says so by a 401 that does not call the answer stale; libcurl takes that
  * for a wrong password. Worth one handshake from the start, if the same password was good before. */
-static int begin_again(amt_device_t *device)
+static int begin_digest_again(amt_device_t *device, CURLcode code)
 {
     amt_exchange_t *x = &device->exchange;
 
-    if (!x->knew_nonce || x->restarted || x->challenges > 1) {
+    if (code != CURLE_OK || x->http_status != 401 || !x->knew_nonce || x->restarted || x->challenges > 1) {
         return 0;
     }
     x->restarted = 1;
@@ -186,7 +191,13 @@ static int begin_again(amt_device_t *device)
     x->headers_length = 0;
     device->knows_nonce = 0;
     curl_easy_reset(device->easy); /* the only way to drop the nonce; connection and session stay */
-    return amt_device_set_options(device) == CURLE_OK && start(device) == APR_SUCCESS;
+    return amt_device_set_options(device) == CURLE_OK && amt_exchange_start(device) == APR_SUCCESS;
+}
+
+static int begin_again(amt_device_t *device, CURLcode code)
+{
+    return amt_negotiate_is_for(device) ? amt_negotiate_begin_again(device, code)
+                                        : begin_digest_again(device, code);
 }
 
 /* ---- what an end means ----------------------------------------------------------------------- */
@@ -264,6 +275,9 @@ static amt_status_e say_garbage(amt_device_t *device, CURLcode code)
 
 static amt_status_e say_auth_failed(amt_device_t *device)
 {
+    if (amt_negotiate_is_for(device)) {
+        return amt_negotiate_say_refused(device);
+    }
     if (device->exchange.given == 0 && device->exchange.challenges == 1) {
         return amt_say(device, AMT_AUTH_FAILED,
                        "%s asks for a kind of authentication that is not configured (digest is)",
@@ -336,7 +350,7 @@ static amt_status_e judge(amt_device_t *device, CURLcode code)
     }
     device->knows_nonce = 1;
     device->answered = 1;
-    return AMT_OK;
+    return amt_negotiate_is_for(device) ? amt_negotiate_judge(device) : AMT_OK;
 }
 
 void amt_exchange_end(amt_device_t *device, CURLcode code)
@@ -346,10 +360,11 @@ void amt_exchange_end(amt_device_t *device, CURLcode code)
     char *content_type = NULL;
 
     device->exchanging = 0;
-    if (code == CURLE_OK && x->http_status == 401 && begin_again(device)) {
+    if (begin_again(device, code)) {
         return;
     }
     reply.status = judge(device, code);
+    amt_negotiate_drop(device);
     reply.acted = x->once && x->given && !x->denied;
     if (reply.acted)
         FAULT_POINT("act.answered");

@@ -201,7 +201,6 @@ typedef struct {
     const char *intent; /* look: what that predecessor wrote, as given to jobs_intend(); else NULL */
     const char *caller, *peer, *mechanism; /* for the audit record */
     apr_time_t lease_until; /* by the local CLOCK_BOOTTIME, counted from before the claim was sent */
-    apr_time_t power_from;  /* the same clock: its group's ramp lets it be powered from then on */
 } jobs_task_t;
 
 /* Names a task in a renewal or a change. */
@@ -230,7 +229,7 @@ apr_interval_time_t jobs_test_interval(const char *variable, apr_interval_time_t
 /* Now, by CLOCK_BOOTTIME: leases run on while a machine sleeps. */
 apr_time_t jobs_boottime(void);
 
-/* How fast the systems of a group may be powered: so long from one to the next, over all workers. Group "*":
+/* How fast the systems of a group may be claimed: so long from one to the next, over all workers. Group "*":
  * every group that is not named, each by itself. */
 typedef struct {
     const char *group;
@@ -253,6 +252,7 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
 /* One change of a task's durable state. */
 typedef enum {
     JOBS_INTEND,
+    JOBS_RAMP, /* takes a time for its power request from its group's ramp, which all workers share */
     JOBS_PROGRESS,
     JOBS_FINISH,
     JOBS_RELEASE,
@@ -269,10 +269,13 @@ typedef struct {
     const char *intent; /* intend, reassert: JSON, what will be set and what stood before */
     const char *device; /* intend, reassert: UUID of the device really reached, or "" */
     apr_interval_time_t
-        step_deadline;    /* intend, reassert: looking must have ended this long after the call */
-    char state;           /* progress: 'P' or 'B'; finish: 'U' or 'F' */
-    jobs_reason_e reason; /* finish of 'F' */
-    jobs_result_t result; /* out */
+        step_deadline;            /* intend, reassert: looking must have ended this long after the call */
+    const char *group;            /* ramp: the group, */
+    apr_interval_time_t interval; /* and at least so long from one power request to the next */
+    apr_interval_time_t wait;     /* ramp, out: so long from now */
+    char state;                   /* progress: 'P' or 'B'; finish: 'U' or 'F' */
+    jobs_reason_e reason;         /* finish of 'F' */
+    jobs_result_t result;         /* out */
 } jobs_change_t;
 
 /* Sends all changes (jobs_change_t *) in one pipeline and fills each result; each stands for itself. Returns

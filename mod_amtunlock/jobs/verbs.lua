@@ -16,6 +16,7 @@ local VERBS = {
     { 'claim' },
     { 'renew', 'allow-oom' },
     { 'intend', 'allow-oom' },
+    { 'ramp', 'allow-oom' },
     { 'progress', 'allow-oom' },
     { 'finish', 'allow-oom' },
     { 'release', 'allow-oom' },

@@ -32,7 +32,6 @@ static void task_of_reply(jobs_task_t *task, const redisReply *reply, apr_time_t
     task->peer = jobs_text_at(reply, 6);
     task->mechanism = jobs_text_at(reply, 7);
     task->lease_until = lease_until;
-    task->power_from = jobs_boottime() + jobs_number_at(reply, 8);
 }
 
 static jobs_call_t *claim_call(const char *worker, const char *digest, int max,
@@ -133,8 +132,8 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
 /* ---- changes ------------------------------------------------------------------------------------------- */
 
 static const char *const change_verbs[] = {
-    [JOBS_INTEND] = "intend",   [JOBS_PROGRESS] = "progress", [JOBS_FINISH] = "finish",
-    [JOBS_RELEASE] = "release", [JOBS_REASSERT] = "reassert",
+    [JOBS_INTEND] = "intend", [JOBS_RAMP] = "ramp",       [JOBS_PROGRESS] = "progress",
+    [JOBS_FINISH] = "finish", [JOBS_RELEASE] = "release", [JOBS_REASSERT] = "reassert",
 };
 
 static jobs_call_t *change_call(const char *worker, const jobs_change_t *change, apr_pool_t *pool)
@@ -151,6 +150,10 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
         jobs_call_number(call, change->step_deadline);
         jobs_call_text(call, change->device);
         jobs_call_text(call, change->intent);
+    }
+    if (change->change == JOBS_RAMP) {
+        jobs_call_text(call, change->group);
+        jobs_call_number(call, change->interval);
     }
     if (change->change == JOBS_PROGRESS || change->change == JOBS_FINISH)
         jobs_call_bytes(call, apr_pstrmemdup(pool, &change->state, 1), 1);
@@ -184,6 +187,8 @@ static jobs_result_t apply_some(jobs_connection_t *connection, const char *worke
         if (!reply)
             break;
         changes[answered]->result = jobs_answer(reply, &late, pool);
+        if (changes[answered]->change == JOBS_RAMP)
+            changes[answered]->wait = jobs_number_at(reply, 1);
         any_late |= late;
     }
     if (any_late) /* Redis' clock may have been set: learn it anew */

@@ -8,30 +8,38 @@ local function start(now, id)
     end
 end
 
--- Each group has a ramp: so long from one power request to the next, whichever worker sends them. A claim takes
--- times from it a little ahead, so that workers need not ask at each.
+-- Each group has a ramp: so long from one system to the next, whichever worker it is. It is kept twice: claims take
+-- times from it a little ahead, so that what must wait takes no slot of a worker; and each power request takes its
+-- time right before it leaves, since one PC takes longer to get there than another.
 local RAMP_AHEAD = 2 * 1000000
+local RAMP_MOST = 3600 * 1000000
+
+-- A time that lies further ahead than `most` is of a clock that was set back.
+local function next_time(now, ramp, most)
+    local at = number(call('HGET', key('ramp'), ramp))
+    return at <= now + most and math.max(at, now) or now
+end
+
+local function take_time(now, ramp, interval, most)
+    local at = next_time(now, ramp, most)
+    call('HSET', key('ramp'), ramp, text(at + interval))
+    return at
+end
 
 local function ramp_of(claim, group)
     return claim.ramps[group] or claim.ramps['*'] or 0
 end
 
--- When the group's next system may be powered. A time that no claim can have left there is of a clock that was set
--- back.
-local function next_power(now, claim, group)
-    local at = number(call('HGET', key('ramp'), group))
-    return at <= now + RAMP_AHEAD + ramp_of(claim, group) and math.max(at, now) or now
+local function may_claim(now, claim, group)
+    local interval = ramp_of(claim, group)
+    return interval == 0 or next_time(now, 'claim:' .. group, RAMP_AHEAD + interval) <= now + RAMP_AHEAD
 end
 
--- How long the system that is being claimed must wait for its time.
-local function reserve_power(now, claim)
+local function note_claim(now, claim)
     local interval = ramp_of(claim, claim.group)
-    if interval == 0 then
-        return 0
+    if interval > 0 then
+        take_time(now, 'claim:' .. claim.group, interval, RAMP_AHEAD + interval)
     end
-    local at = next_power(now, claim, claim.group)
-    call('HSET', key('ramp'), claim.group, text(at + interval))
-    return at - now
 end
 
 local function own(now, id, sid, task, claim, state)
@@ -40,11 +48,10 @@ local function own(now, id, sid, task, claim, state)
     call('ZADD', key('leases'), text(now + claim.lease), sid)
     start(now, id)
     move(now, id, sid, task, state)
-    local wait = state == 'C' and reserve_power(now, claim) or 0
     local intent = state == 'K' and call('HGET', key('system', sid), 'intent') or ''
     local caller, peer, mechanism = unpack(call('HMGET', key('job', id), 'caller', 'peer', 'mechanism'))
     claim.tasks[#claim.tasks + 1] =
-        { id, sid, task.fence, state == 'K' and '1' or '0', intent, caller, peer, mechanism, text(wait) }
+        { id, sid, task.fence, state == 'K' and '1' or '0', intent, caller, peer, mechanism }
 end
 
 -- One entry of the queue: claimed, joined, put off or ended; nothing where the entry is stale.
@@ -70,6 +77,7 @@ local function take_queued(now, claim, id, sid)
         end_task(now, id, sid, task, 'F', broken, STEP_LEFT_ALONE)
         tally('left_alone')
     else
+        note_claim(now, claim)
         own(now, id, sid, task, claim, 'C')
     end
 end
@@ -101,7 +109,7 @@ end
 local function open_line(now, claim, owner)
     for _, line in ipairs(call('ZRANGE', key('turns', owner), 0, -1)) do
         local group = line:match(':(.*)$')
-        if ramp_of(claim, group) == 0 or next_power(now, claim, group) <= now + RAMP_AHEAD then
+        if may_claim(now, claim, group) then
             return line, group
         end
     end
@@ -313,6 +321,18 @@ function verbs.progress(now, read)
     task.step = step
     move(now, id, sid, task, state)
     return { 'ok' }
+end
+
+-- The time at which a task that has its intent may be powered, taken from its group's ramp.
+function verbs.ramp(now, read)
+    local worker, id, sid, fence = read.take(4)
+    local group = select(2, read.take(2))
+    local interval = read.number()
+    local task = held(id, sid, worker, fence)
+    if not task or task.state ~= 'I' then
+        return refused(id, sid)
+    end
+    return { 'ok', text(take_time(now, 'power:' .. group, interval, RAMP_MOST) - now) }
 end
 
 function verbs.finish(now, read)

@@ -79,9 +79,11 @@ static apr_status_t get_login(chore_t *chore, const secrets_subject_t *subject, 
     return secrets_amt_login(setup_secrets(chore->setup), subject, &chore->login, error, pool);
 }
 
+/* With Kerberos the worker's own account is all there is. */
 static void do_login(chore_t *chore)
 {
-    fetch(chore, "an AMT login", get_login);
+    if (chore->system->auth == INVENTORY_DIGEST)
+        fetch(chore, "an AMT login", get_login);
 }
 
 static apr_status_t get_passphrase(chore_t *chore, const secrets_subject_t *subject, const char **error,
@@ -125,4 +127,10 @@ void chores_stop(chores_t *chores)
 apr_status_t chores_push(chores_t *chores, chore_t *chore)
 {
     return apr_thread_pool_push(chores->threads, run, chore, APR_THREAD_TASK_PRIORITY_NORMAL, NULL);
+}
+
+apr_status_t chores_run(void *chores, apr_thread_start_t work, void *baton)
+{
+    return apr_thread_pool_push(((chores_t *)chores)->threads, work, baton, APR_THREAD_TASK_PRIORITY_NORMAL,
+                                NULL);
 }

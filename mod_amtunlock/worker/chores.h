@@ -1,5 +1,5 @@
-/* What may block, done by a few threads of an apr_thread_pool: name look-ups and secrets. Engines never
- * block; they push a chore and are told when it is done. */
+/* What may block, done by a few threads of an apr_thread_pool: name look-ups, secrets and the AMT client's
+ * Kerberos tickets. Engines never block; they push a chore and are told when it is done. */
 #ifndef AMTUNLOCK_WORKER_CHORES_H
 #define AMTUNLOCK_WORKER_CHORES_H
 
@@ -41,5 +41,7 @@ void chores_stop(chores_t *chores);
 
 /* Any thread; never blocks. On failure done is not called. */
 apr_status_t chores_push(chores_t *chores, chore_t *chore);
+/* The same for what is no chore of a seat: runs work(thread, baton). An amt_run_fn. */
+apr_status_t chores_run(void *chores, apr_thread_start_t work, void *baton);
 
 #endif

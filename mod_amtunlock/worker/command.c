@@ -85,7 +85,7 @@ static int do_inventory_check(const line_t *line)
     inventory_t *inventory = NULL;
     if (settings_load(&settings, line->file, problems, line->pool) == APR_SUCCESS &&
         inventory_load(&inventory, file, settings->groups, problems, line->pool) == APR_SUCCESS)
-        setup_check_methods(inventory, file, problems, line->pool);
+        setup_check_systems(inventory, settings, file, problems, line->pool);
     if (problems->nelts > 0)
         return print_problems(problems);
     printf("%s: well; %d systems\n", file, inventory_count(inventory));

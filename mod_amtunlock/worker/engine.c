@@ -229,6 +229,21 @@ static apr_status_t free_base(void *data)
     return APR_SUCCESS;
 }
 
+static apr_status_t destroy_loop_pool(void *data)
+{
+    apr_pool_destroy(((engine_t *)data)->loop_pool);
+    return APR_SUCCESS;
+}
+
+/* The AMT client allocates while the loop runs, and `pool` is all threads'. */
+static apr_status_t make_loop_pool(engine_t *engine, apr_pool_t *pool)
+{
+    apr_status_t rv = apr_pool_create_ex(&engine->loop_pool, NULL, NULL, engine->allocator);
+    if (rv == APR_SUCCESS)
+        apr_pool_cleanup_register(pool, engine, destroy_loop_pool, apr_pool_cleanup_null);
+    return rv;
+}
+
 static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
 {
     static const struct timeval second = {.tv_sec = 1};
@@ -236,7 +251,11 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
     if (engine->base == NULL)
         return APR_ENOMEM;
     apr_pool_cleanup_register(pool, engine, free_base, apr_pool_cleanup_null);
-    apr_status_t rv = amt_loop_create(&engine->loop, engine->base, pool);
+    apr_status_t rv = make_loop_pool(engine, pool);
+    if (rv == APR_SUCCESS)
+        rv = amt_loop_create(&engine->loop, engine->base, engine->loop_pool);
+    if (rv == APR_SUCCESS)
+        rv = amt_loop_use_threads(engine->loop, chores_run, engine->options.chores);
     if (rv != APR_SUCCESS)
         return rv;
     engine->wake_event = event_new(engine->base, engine->waker.fd, EV_READ | EV_PERSIST, on_wake, engine);

@@ -215,6 +215,14 @@ static int may_claim(const intake_t *intake, int room)
            store_has_told(intake->options.store, intake->run_id);
 }
 
+/* What a call would reach now, before anything is taken from it. Should it change in between all the same,
+ * what was claimed is given back. */
+static int meets_the_same_redis(intake_t *intake, apr_pool_t *pool)
+{
+    jobs_result_t result = jobs_connect(intake->connection, pool);
+    return is_well(intake, &result) && is_same_redis(intake);
+}
+
 /* By the groups of amtunlockd.conf; those without a section take what the default group says. */
 static apr_array_header_t *ramps_of(const intake_t *intake, apr_pool_t *pool)
 {
@@ -235,7 +243,7 @@ static int claim(intake_t *intake, apr_pool_t *pool)
     apr_array_header_t *tasks = NULL;
     int more = 0;
     int room = free_slots(intake);
-    if (!may_claim(intake, room))
+    if (!may_claim(intake, room) || !meets_the_same_redis(intake, pool))
         return 0;
     jobs_result_t result = jobs_claim(
         intake->connection, intake->options.worker, inventory_digest(setup_inventory(intake->setup)),

@@ -1,7 +1,7 @@
 /* Keeps a group's power requests apart: the ramp of power-per-second, where they leave.
  *
- * Redis gives the times at which a group's systems may be powered, to all workers together. From its claim to
- * its power request one PC takes longer than another, so within a worker the last word is spoken here.
+ * Redis gives the times, to all workers together. From the answer to the power request it may take longer for
+ * one PC than for another, and Redis may be away: within a worker the last word is spoken here.
  */
 #ifndef AMTUNLOCK_WORKER_PACER_H
 #define AMTUNLOCK_WORKER_PACER_H

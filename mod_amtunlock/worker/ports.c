@@ -84,7 +84,7 @@ static void port_pace(unlock_t *unlock)
     seat_t *seat = seat_of(unlock);
     const inventory_group_t *group = unlock->system->group;
     apr_interval_time_t wait =
-        pacer_take(seat->engine->options.pacer, group->name, group->power_interval, seat->task.power_from) -
+        pacer_take(seat->engine->options.pacer, group->name, group->power_interval, seat->power_from) -
         jobs_boottime();
     if (wait < 0)
         wait = 0;
@@ -208,6 +208,7 @@ amt_target_t seat_target(const seat_t *seat)
         .ca_file = setup_settings(seat->setup)->ca_file,
         .user = seat->login.user,
         .password = seat->login.password,
+        .tickets = system->auth == INVENTORY_KERBEROS ? setup_tickets(seat->setup) : NULL,
     };
 }
 
@@ -343,6 +344,8 @@ static void port_store(unlock_t *unlock, jobs_change_e change, char state)
         .intent = unlock->intent,
         .device = unlock->identity.uuid,
         .step_deadline = unlock->look_for,
+        .group = unlock->system->group->name,
+        .interval = unlock->system->group->power_interval,
         .state = state,
         .reason = unlock->reason,
     };
@@ -362,6 +365,8 @@ static void port_store(unlock_t *unlock, jobs_change_e change, char state)
 void seat_stored(seat_t *seat)
 {
     const store_request_t *request = &seat->request;
+    if (request->change.change == JOBS_RAMP)
+        seat->power_from = request->outcome == JOBS_OK ? jobs_boottime() + request->change.wait : 0;
     unlock_store_answer(&seat->unlock, request->outcome, request->audited, request->answer);
 }
 

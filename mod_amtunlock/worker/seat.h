@@ -44,7 +44,8 @@ struct seat_t {
     turn_e turn;
     apr_time_t turn_until; /* a turn that is had ends then by itself */
     struct event alarm;
-    struct event pace; /* its time in the group's ramp */
+    struct event pace;     /* its time in the group's ramp */
+    apr_time_t power_from; /* and the time itself, by jobs_boottime(); 0: any */
     probe_t probe;
     struct event soon_event; /* answers a call from the loop that needs to wait for nothing */
     amt_result_t soon;
@@ -72,6 +73,7 @@ struct engine_t {
     waker_t waker;
     struct event_base *base;
     struct event *wake_event, *turn_event, *pulse_event, *trim_event;
+    apr_pool_t *loop_pool; /* the loop's own, of the engine's allocator */
     amt_loop_t *loop;
     apr_thread_t *thread;
     pulse_t pulse;

@@ -217,6 +217,8 @@ static const settings_key_t keys[] = {
     {"worker", "inventory", take_path, IN_SETTINGS(inventory), 0, 0, 0},
     {"worker", "secrets", take_secret_provider, 0, 0, 0, 1},
     {"worker", "ca-file", take_path, IN_SETTINGS(ca_file), 0, 0, 0},
+    {"worker", "kerberos-keytab", take_path_or_none, IN_SETTINGS(keytab), 0, 0, 0},
+    {"worker", "kerberos-principal", take_user, IN_SETTINGS(principal), 0, 0, 0},
     {"worker", "audit", take_path, IN_SETTINGS(audit), 0, 0, 0},
     {"worker", "log", take_path_or_dash, IN_SETTINGS(log), 0, 0, 0},
     {"worker", "log-level", take_level, IN_SETTINGS(log_level), 0, 0, 0},
@@ -422,6 +424,7 @@ static void set_defaults(reading_t *reading)
     settings->password_file = AMTUNLOCK_SYSCONFDIR "/amtunlock/redis-worker.password";
     settings->inventory = AMTUNLOCK_SYSCONFDIR "/amtunlock/systems.csv";
     settings->ca_file = AMTUNLOCK_SYSCONFDIR "/amtunlock/amt-ca.pem";
+    settings->keytab = "";
     settings->audit = AMTUNLOCK_LOCALSTATEDIR "/lib/amtunlock/audit.jsonl";
     settings->log = "-";
     settings->log_level = LOG_LEVEL_INFO;

@@ -14,7 +14,8 @@ struct setup_t {
     settings_t *settings;
     inventory_t *inventory;
     secrets_t *secrets;
-    apr_hash_t *images; /* setup_image_t * by path */
+    amt_tickets_t *tickets; /* NULL: no keytab is set */
+    apr_hash_t *images;     /* setup_image_t * by path */
 };
 
 static void add_problem(apr_array_header_t *problems, const char *file, unsigned int line, const char *reason)
@@ -25,16 +26,26 @@ static void add_problem(apr_array_header_t *problems, const char *file, unsigned
     problem->reason = reason;
 }
 
-void setup_check_methods(const inventory_t *inventory, const char *file, apr_array_header_t *problems,
-                         apr_pool_t *pool)
+static const char *check_system(const inventory_system_t *system, const settings_t *settings,
+                                apr_pool_t *pool)
+{
+    if (method_find(system->method) == NULL)
+        return apr_psprintf(pool, "%s: this worker has no method %s; it has: %s", system->fqdn,
+                            inventory_method_name(system->method), methods_list(pool));
+    if (system->auth == INVENTORY_KERBEROS && settings->keytab[0] == '\0')
+        return apr_psprintf(pool, "%s: auth kerberos needs kerberos-keytab = PATH in [worker] of %s",
+                            system->fqdn, settings->file);
+    return NULL;
+}
+
+void setup_check_systems(const inventory_t *inventory, const settings_t *settings, const char *file,
+                         apr_array_header_t *problems, apr_pool_t *pool)
 {
     for (int i = 0; i < inventory_count(inventory); i++) {
         const inventory_system_t *system = inventory_at(inventory, i);
-        if (method_find(system->method) != NULL)
-            continue;
-        add_problem(problems, file, system->line,
-                    apr_psprintf(pool, "%s: this worker has no method %s; it has: %s", system->fqdn,
-                                 inventory_method_name(system->method), methods_list(pool)));
+        const char *reason = check_system(system, settings, pool);
+        if (reason != NULL)
+            add_problem(problems, file, system->line, reason);
     }
 }
 
@@ -104,13 +115,30 @@ static void load_inventory(setup_t *setup, apr_array_header_t *problems)
     if (inventory_load(&setup->inventory, settings->inventory, settings->groups, problems, setup->pool) !=
         APR_SUCCESS)
         return;
-    setup_check_methods(setup->inventory, settings->inventory, problems, setup->pool);
+    setup_check_systems(setup->inventory, settings, settings->inventory, problems, setup->pool);
     if (needs_ca(setup->inventory) && access(settings->ca_file, R_OK) != 0)
         add_problem(problems, settings->file, 0,
                     apr_psprintf(setup->pool,
                                  "ca-file %s cannot be read, and systems are verified against it",
                                  settings->ca_file));
     load_images(setup, problems);
+}
+
+static apr_status_t drop_tickets(void *tickets)
+{
+    amt_tickets_drop(tickets);
+    return APR_SUCCESS;
+}
+
+static const char *open_tickets(setup_t *setup)
+{
+    const settings_t *settings = setup->settings;
+    if (settings->keytab[0] == '\0')
+        return NULL;
+    const char *error = amt_tickets_open(&setup->tickets, settings->keytab, settings->principal, setup->pool);
+    if (error == NULL)
+        apr_pool_cleanup_register(setup->pool, setup->tickets, drop_tickets, apr_pool_cleanup_null);
+    return error;
 }
 
 static void load_parts(setup_t *setup, const char *file, apr_array_header_t *problems)
@@ -121,6 +149,9 @@ static void load_parts(setup_t *setup, const char *file, apr_array_header_t *pro
     if (error != NULL)
         add_problem(problems, file, 0, error);
     error = secrets_open(&setup->secrets, setup->settings->secrets, setup->pool);
+    if (error != NULL)
+        add_problem(problems, file, 0, error);
+    error = open_tickets(setup);
     if (error != NULL)
         add_problem(problems, file, 0, error);
     load_inventory(setup, problems);
@@ -169,4 +200,9 @@ const inventory_t *setup_inventory(const setup_t *setup)
 secrets_t *setup_secrets(const setup_t *setup)
 {
     return setup->secrets;
+}
+
+amt_tickets_t *setup_tickets(const setup_t *setup)
+{
+    return setup->tickets;
 }

@@ -7,6 +7,7 @@
 #define AMTUNLOCK_WORKER_SETUP_H
 
 #include "amt/redirection/ider.h"
+#include "amt/ticket.h"
 #include "inventory/inventory.h"
 #include "secrets/secrets.h"
 #include "worker/settings.h"
@@ -23,6 +24,8 @@ void setup_drop(setup_t *setup);
 const settings_t *setup_settings(const setup_t *setup);
 const inventory_t *setup_inventory(const setup_t *setup);
 secrets_t *setup_secrets(const setup_t *setup);
+/* The worker's Kerberos account. Not NULL for a system with auth = kerberos; held by the setup. */
+amt_tickets_t *setup_tickets(const setup_t *setup);
 
 /* An unlock image, read once a setup, whatever groups share it. */
 typedef struct {
@@ -33,9 +36,9 @@ typedef struct {
 /* Of a system's group. Not NULL for a system whose method is image. */
 const setup_image_t *setup_image(const setup_t *setup, const inventory_system_t *system);
 
-/* Adds a problem for each system whose method this worker cannot carry out yet: found when the file is read,
- * not at night. */
-void setup_check_methods(const inventory_t *inventory, const char *file, apr_array_header_t *problems,
-                         apr_pool_t *pool);
+/* Adds a problem for each system that this worker cannot serve, since it has no such method or no Kerberos
+ * account: found when the file is read, not at night. */
+void setup_check_systems(const inventory_t *inventory, const settings_t *settings, const char *file,
+                         apr_array_header_t *problems, apr_pool_t *pool);
 
 #endif

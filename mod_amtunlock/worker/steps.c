@@ -300,7 +300,18 @@ static unlock_step_e accept_clear_boot(unlock_t *unlock)
 
 unlock_step_e unlock_power(const unlock_t *unlock)
 {
-    return unlock->system->group->power_interval > 0 ? UNLOCK_PACE : UNLOCK_POWER_ON;
+    return unlock->system->group->power_interval > 0 ? UNLOCK_RAMP : UNLOCK_POWER_ON;
+}
+
+static void send_ramp(unlock_t *unlock)
+{
+    unlock->ports->store(unlock, JOBS_RAMP, '\0');
+}
+
+static unlock_step_e accept_ramp(unlock_t *unlock)
+{
+    (void)unlock;
+    return UNLOCK_PACE;
 }
 
 static void send_pace(unlock_t *unlock)
@@ -506,7 +517,8 @@ static const step_t rows[] = {
                            .accept = accept_clear_boot,
                            .limit = SECONDS(40),
                            .writes = 1},
-    [UNLOCK_PACE] = {.name = "power-ramp", .send = send_pace, .accept = accept_pace},
+    [UNLOCK_RAMP] = {.name = "power-ramp", .send = send_ramp, .accept = accept_ramp},
+    [UNLOCK_PACE] = {.name = "power-pace", .send = send_pace, .accept = accept_pace},
     [UNLOCK_POWER_ON] = {.name = "power-on",
                          .send = send_power_on,
                          .accept = accept_power_on,

@@ -66,7 +66,7 @@ unlock_step_e unlock_refuse_look(unlock_t *unlock, jobs_reason_e reason, const c
 apr_interval_time_t unlock_most_look(const unlock_t *unlock);
 /* Into the plan: a plain start. Returns the first step after the intent. */
 unlock_step_e unlock_plan_plain(unlock_t *unlock);
-/* To the power request, by way of its group's ramp where it has one. */
+/* To the power request, through its group's ramp where it has one. */
 unlock_step_e unlock_power(const unlock_t *unlock);
 /* From the plan, which is made by then, to the intent. */
 unlock_step_e unlock_intend(unlock_t *unlock);

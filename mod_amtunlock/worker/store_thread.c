@@ -329,13 +329,19 @@ static void complain(store_t *store, jobs_result_t result)
     store->redis_away = away;
 }
 
-/* A request without an answer is kept for the next batch, but progress: by then it is old. */
+/* By the next batch it would be old. */
+static int is_of_the_moment(jobs_change_e change)
+{
+    return change == JOBS_PROGRESS || change == JOBS_RAMP;
+}
+
+/* A request without an answer is kept for the next batch, where it is worth that. */
 static void hand_out(store_t *store, store_request_t **selected, int count)
 {
     for (int i = 0; i < count; i++) {
         store_request_t *request = selected[i];
         jobs_result_t *result = &request->change.result;
-        if (result->outcome != JOBS_UNAVAILABLE || request->change.change == JOBS_PROGRESS)
+        if (result->outcome != JOBS_UNAVAILABLE || is_of_the_moment(request->change.change))
             answer(store, request, result->outcome, 1, result->text);
     }
 }

@@ -35,6 +35,7 @@ static const struct {
     [AMT_BUSY] = {JOBS_REASON_BUSY, JOBS_REASON_BUSY},
     [AMT_FENCED] = {JOBS_REASON_INTERNAL, JOBS_REASON_INTERNAL},
     [AMT_CONSENT] = {JOBS_REASON_CONSENT_REQUIRED, JOBS_REASON_CONSENT_REQUIRED},
+    [AMT_NO_TICKET] = {JOBS_REASON_AUTH_FAILED, JOBS_REASON_AUTH_FAILED},
 };
 
 jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated)
@@ -248,7 +249,8 @@ void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
     }
     if (unlock->step == UNLOCK_POWER_ON && result->status == AMT_REFUSED)
         unlock->power_refused = 1;
-    refuse(unlock, reason_of_call(unlock, result), result->text, is_silence(result->status));
+    refuse(unlock, reason_of_call(unlock, result), result->text,
+           is_silence(result->status) || result->status == AMT_NO_TICKET);
 }
 
 /* ---- the store's answers ------------------------------------------------------------------------------- */
@@ -299,7 +301,8 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
         answer_intend(unlock, outcome, audited, text);
     }
     else if (is_done(outcome) || outcome == JOBS_UNAVAILABLE) {
-        go_on(unlock, unlock_row(unlock->step)->accept(unlock)); /* progress is news, nothing hangs on it */
+        /* Progress is news, nothing hangs on it; and a ramp without Redis is at least this worker's own. */
+        go_on(unlock, unlock_row(unlock->step)->accept(unlock));
     }
     else {
         lose(unlock, text);

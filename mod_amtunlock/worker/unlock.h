@@ -40,7 +40,8 @@ typedef enum {
     UNLOCK_READ_POWER,   /* and the branch by it */
     UNLOCK_INTEND,       /* durable and audited */
     UNLOCK_CLEAR_BOOT,   /* an override somebody left */
-    UNLOCK_PACE,         /* wait for its group's ramp */
+    UNLOCK_RAMP,         /* its time in its group's ramp, */
+    UNLOCK_PACE,         /* and the wait for it */
     UNLOCK_POWER_ON,     /* once */
     UNLOCK_TELL_POWERED, /* progress, for who is waiting */
     UNLOCK_WATCH,        /* until the power state has changed */

@@ -137,7 +137,7 @@ class RedisServer:
 
 WEB_VERBS = ("submit read results errors list cancel forget context_open context_pull context_release "
              "overview").split()
-WORKER_VERBS = ("claim renew intend progress finish release reap reassert publish_chunk publish_switch").split()
+WORKER_VERBS = ("claim renew intend ramp progress finish release reap reassert publish_chunk publish_switch").split()
 EVER = 10**17  # a not_after that never comes
 SECOND = 10**6
 LEASE, GRACE = 30 * SECOND, 15 * SECOND
@@ -216,6 +216,12 @@ class Verbs:
         return self("intend", ref["worker"], ref["job"], ref["sid"], ref["fence"], "intent", not_after, deadline, device,
                     intent)[0]
 
+    def ramp(self, task, group, interval, **other):
+        """Microseconds to wait, or the word of a refusal."""
+        ref = {**task.named, **other}
+        answer = self("ramp", ref["worker"], ref["job"], ref["sid"], ref["fence"], "power-ramp", group, interval)
+        return int(answer[1]) if answer[0] == "ok" else answer[0]
+
     def progress(self, task, state, step="step", **other):
         ref = {**task.named, **other}
         return self("progress", ref["worker"], ref["job"], ref["sid"], ref["fence"], step, state)[0]
@@ -241,11 +247,10 @@ class Verbs:
 class Task:
     """What a claim gives."""
 
-    def __init__(self, worker, job, sid, fence, look, intent, caller, peer, mechanism, wait="0"):
+    def __init__(self, worker, job, sid, fence, look, intent, caller, peer, mechanism):
         self.worker, self.job, self.sid, self.fence = worker, job, sid, fence
         self.look, self.intent = look == "1", intent
         self.caller, self.peer, self.mechanism = caller, peer, mechanism
-        self.wait = int(wait)
 
     @property
     def ref(self):

@@ -79,11 +79,23 @@ def test_a_group_is_powered_at_its_pace(verbs):
     names = publish(verbs, slow=10, free=3)
     verbs.submit("j1", *names["slow"], *names["free"])
     tasks = verbs.claim(digest=DIGEST, ramps=("slow", SECOND))
-    waits = [task.wait for task in tasks if task.sid.startswith("slow")]
-    # For a little ahead, a second from each to the next; the other group goes its own way.
-    assert waits == [0, SECOND, 2 * SECOND]
-    assert [task.wait for task in tasks if task.sid.startswith("free")] == [0, 0, 0]
+    # Those of the two seconds to come, and all of the other group.
+    assert sorted(task.sid.split("-")[0] for task in tasks) == ["free"] * 3 + ["slow"] * 3
     assert verbs.claim("w2", digest=DIGEST, ramps=("slow", SECOND)) == [], "whichever worker asks"
+
+
+def test_each_power_request_gets_a_time_of_its_own(verbs):
+    names = publish(verbs, slow=4)
+    verbs.submit("j1", *names["slow"])
+    tasks = verbs.claim("w1", 2, digest=DIGEST) + verbs.claim("w2", 2, digest=DIGEST)
+    assert verbs.ramp(tasks[0], "slow", MINUTE) == "refused", "only after its intent"
+    for task in tasks:
+        verbs.intend(task)
+    waits = [verbs.ramp(task, "slow", MINUTE) for task in tasks[:3]]
+    assert waits[0] == 0 and all(abs(later - earlier - MINUTE) < SECOND for earlier, later in zip(waits, waits[1:]))
+    assert verbs.ramp(tasks[3], "other", MINUTE) == 0
+    assert verbs.ramp(tasks[3], "slow", MINUTE, fence="1") == "refused"
+    assert verbs.ramp(tasks[3], "slow", MINUTE, worker="w9") == "refused"
 
 
 def test_a_closed_ramp_holds_up_nobody_else_and_rings_no_bell(verbs, tester):
@@ -106,10 +118,12 @@ def test_the_default_counts_each_group_by_itself(verbs):
 
 def test_a_clock_that_was_set_back_does_not_close_a_ramp(verbs, tester):
     names = publish(verbs, slow=5)
-    tester("HSET", "{amtu}:ramp", "slow", 9 * 10**15)
+    tester("HSET", "{amtu}:ramp", "claim:slow", 9 * 10**15, "power:slow", 9 * 10**15)
     verbs.submit("j1", *names["slow"])
-    assert [task.wait for task in verbs.claim(most=1, digest=DIGEST, ramps=("slow", SECOND))] == [0]
-    assert int(tester("HGET", "{amtu}:ramp", "slow")) < 9 * 10**15
+    task, = verbs.claim(most=1, digest=DIGEST, ramps=("slow", SECOND))
+    verbs.intend(task)
+    assert verbs.ramp(task, "slow", SECOND) == 0
+    assert all(int(tester("HGET", "{amtu}:ramp", field)) < 9 * 10**15 for field in ("claim:slow", "power:slow"))
 
 
 # ---- the breaker -------------------------------------------------------------------------------------------

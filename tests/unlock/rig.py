@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stack"))
 
 from amtu_stack.fleet import Fleet  # noqa: E402
+from amtu_stack.kdc import Kdc  # noqa: E402
 from amtu_stack.places import ROLE_IDS, Places, Role, build_folder  # noqa: E402
 from amtu_stack.process import Failure, collect, start, tail, wait_until  # noqa: E402
 from amtu_stack.redis import Redis, RedisError  # noqa: E402
@@ -103,6 +104,7 @@ class Rig:
             self.places.roles = {role: Role(role) for role in ROLE_IDS}
         self.redis = Redis(self.places)
         self.fleet = Fleet(self.places, self.options)
+        self.realm = Kdc(self.places)  # started with Kerberos at AMT
         self.workers = []
         self.processes = []
         self.environment = {}
@@ -111,11 +113,18 @@ class Rig:
         try:
             self.places.create()
             self.redis_process = self._keep(self.redis.start())
-            self._keep(self.fleet.start())
+            self._keep(self.fleet.start(self._fleet_keys()))
             self.fleet.ca.chmod(0o644)  # a certificate; the workers run as another user
         except BaseException:
             self.down()
             raise
+
+    def _fleet_keys(self):
+        if self.options.amt_auth != "kerberos":
+            return None
+        self.realm_process = self._keep(self.realm.start())
+        keytab = self.realm.service_keytab(self.places.run / "krb5" / "fleet.keytab", *self.fleet.services())
+        return {**self.realm.environment(), "KRB5_KTNAME": f"FILE:{keytab}"}
 
     def down(self):
         for process in reversed(self.processes):
@@ -137,7 +146,7 @@ class Rig:
 
     def add_worker(self, environment=None, ready=True):
         """One more worker with files of its own, as on a host of its own."""
-        worker = Worker(self.places, len(self.workers) + 1, self.redis, self.fleet, self.options)
+        worker = Worker(self.places, len(self.workers) + 1, self.redis, self.fleet, self.options, self.realm)
         worker.prepare()
         self.workers.append(worker)
         self.start_worker(worker, environment, ready)
@@ -146,7 +155,7 @@ class Rig:
     def start_worker(self, worker, environment=None, ready=True):
         program = [self.places.program("amtunlockd"), "-c", worker.config]
         worker.process = self._keep(start(worker.name, program, self.places.log(worker.name),
-                                          env={**self.environment, **(environment or {})},
+                                          env={**worker.environment(), **self.environment, **(environment or {})},
                                           role=self.places.roles["amtunlock"]))
         if ready and not wait_until(lambda: self._is_ready(worker), 10, 0.05):
             raise Failure(f"{worker.name} is not ready:\n{tail(worker.log)}\n{tail(self.places.log(worker.name))}")

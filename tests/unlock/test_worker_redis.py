@@ -123,7 +123,7 @@ def test_intents_that_redis_lost(fleet, whose):
     stop_redis(fleet)
     put_back(fleet, kept)
     start_redis(fleet)
-    assert {task[0] for task in job.tasks().values()} <= {"Q", "L"}
+    assert {task[0] for task in job.tasks().values()} <= {"Q", "C", "L"}, "no intent is known any more"
     if not worker.process.alive():
         fleet.start_worker(worker)
     assert wait_until(lambda: all(job.tasks()[system][0] == "U" for system in others), 30), fleet.worker_tail()

@@ -14,8 +14,8 @@ def power_times(fleet, systems):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_power_requests_keep_the_groups_pace(rig, workers):
-    """Two groups, each by itself at four a second: the simulator's log has the times."""
-    fleet = rig(systems=16, group=("power-per-second = 4",))
+    """Two groups, each by itself at two a second: the simulator's log has the times."""
+    fleet = rig(systems=12, group=("power-per-second = 2",))
     for _ in range(workers):
         fleet.add_worker()
     began = time.monotonic()
@@ -24,11 +24,11 @@ def test_power_requests_keep_the_groups_pace(rig, workers):
     for group in (fleet.systems()[0::2], fleet.systems()[1::2]):
         times = power_times(fleet, group)
         gaps = [later - earlier for earlier, later in zip(times, times[1:])]
-        assert len(times) == 8
-        # One worker keeps them apart to the last. Two keep the pace that Redis gives, each by its own clock.
-        assert min(gaps) > (0.22 if workers == 1 else 0.1), gaps
-        assert times[-1] - times[0] > 7 * 0.25 - 0.1, gaps
-    assert took < 10, "nor are they slower than they may be"
+        assert len(times) == 6
+        # What lies between the worker's clock and the simulator's is the machine's, and small.
+        assert min(gaps) > 0.3, gaps
+        assert times[-1] - times[0] > 5 * 0.5 - 0.2, gaps
+    assert took < 12, "nor are they slower than they may be"
 
 
 def test_a_small_job_beside_a_huge_one(rig):

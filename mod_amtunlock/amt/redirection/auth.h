@@ -6,7 +6,7 @@
 #include <apr_errno.h>
 
 /* The kinds of authentication that a device may list. */
-enum { AMT_AUTH_QUERY = 0, AMT_AUTH_DIGEST = 4 };
+enum { AMT_AUTH_QUERY = 0, AMT_AUTH_KERBEROS = 2, AMT_AUTH_DIGEST = 4 };
 
 /* Longest user name: its length travels in a byte. */
 #define AMT_AUTH_USER 255

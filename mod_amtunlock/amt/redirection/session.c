@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 #include <string.h>
 
+#include "amt/errand.h"
 #include "amt/redirection/auth.h"
 #include "amt/redirection/link.h"
 #include "amt/redirection/wire.h"
@@ -22,6 +23,7 @@ typedef enum {
     STARTING,
     ASKING_KINDS,
     ASKING_CHALLENGE,
+    AWAITING_TICKET,
     LOGGING_IN,
     OPENING,
     OPEN,
@@ -37,6 +39,9 @@ struct amt_session_t {
     const amt_channel_t *kind;
     void *channel;
     const char *where; /* "pc1.example.com (10.0.0.1 port 16995)" */
+    int port;
+    amt_errand_t *errand; /* a ticket is being made */
+    amt_ticket_t *ticket; /* until it let us in */
     amt_link_t *link;
     state_e state;
     struct event *deadline;
@@ -86,9 +91,20 @@ static void leave(amt_session_t *session)
     amt_link_stop(session->link);
 }
 
+static void drop_ticket(amt_session_t *session)
+{
+    if (session->errand) {
+        amt_errand_cancel(session->errand);
+        session->errand = NULL;
+    }
+    amt_ticket_free(session->ticket);
+    session->ticket = NULL;
+}
+
 /* All ends come here, and only the first counts. */
 static void finish(amt_session_t *session, amt_status_e status)
 {
+    drop_ticket(session);
     session->status = status;
     event_del(session->deadline);
     event_del(session->keepalive);
@@ -276,6 +292,14 @@ static void refuse_login(amt_session_t *session, int status)
         amt_session_fail(session, AMT_BUSY, "the device is busy with another login; try again later");
         return;
     }
+    if (status == 1 && session->target.tickets) {
+        amt_session_fail(
+            session, AMT_AUTH_FAILED,
+            "the device refused the Kerberos ticket of %s; check that AMT's access list gives it "
+            "the realm Redirection, its key in the domain and its clock",
+            amt_tickets_principal(session->target.tickets));
+        return;
+    }
     if (status == 1) {
         amt_session_fail(
             session, AMT_AUTH_FAILED,
@@ -298,6 +322,45 @@ static void ask_for_challenge(amt_session_t *session, const unsigned char *kinds
     }
     session->state = ASKING_CHALLENGE;
     send_authentication(session, AMT_AUTH_DIGEST, data, amt_auth_ask(data, session->target.user));
+}
+
+static void ticket_made(void *baton, amt_ticket_t *ticket)
+{
+    amt_session_t *session = baton;
+    const unsigned char *token;
+    apr_size_t length = 0;
+
+    session->errand = NULL;
+    session->ticket = ticket;
+    if (!ticket) {
+        amt_session_fail(session, AMT_NO_TICKET,
+                         "the KDC gave no ticket in time; check it, and the way to it");
+        return;
+    }
+    if (amt_ticket_status(ticket) != AMT_OK) {
+        amt_session_fail(session, amt_ticket_status(ticket), "%s", amt_ticket_text(ticket));
+        return;
+    }
+    token = amt_ticket_token(ticket, &length);
+    session->state = LOGGING_IN;
+    set_deadline(session, session->target.call_timeout);
+    send_authentication(session, AMT_AUTH_KERBEROS, token, length);
+}
+
+/* Port and kind of service are the session's own: a ticket for WS-Man opens no session. */
+static void send_for_ticket(amt_session_t *session, const unsigned char *kinds, apr_size_t count)
+{
+    if (!memchr(kinds, AMT_AUTH_KERBEROS, count)) {
+        amt_session_fail(session, AMT_AUTH_FAILED,
+                         "the device offers no Kerberos; set it up there, or give the PC auth = digest");
+        return;
+    }
+    session->state = AWAITING_TICKET;
+    event_del(session->deadline); /* the errand has its own */
+    if (amt_errand_begin(&session->errand, session->loop, session->target.tickets, session->target.fqdn,
+                         session->port, session->target.call_timeout, ticket_made, session) != APR_SUCCESS) {
+        amt_session_fail(session, AMT_BROKEN, "this worker has no memory or thread for a Kerberos ticket");
+    }
 }
 
 static int make_cnonce(char cnonce[33])
@@ -350,14 +413,36 @@ static void let_in(amt_session_t *session)
     session->kind->begin(session->channel);
 }
 
+/* The device's answer to a ticket; where it sends a token, that must prove its own key. */
+static void ticket_answered(amt_session_t *session, const unsigned char *token, apr_size_t length)
+{
+    if (length && !amt_ticket_proves(session->ticket, token, length)) {
+        amt_session_fail(session, AMT_AUTH_FAILED,
+                         "the device took the Kerberos ticket, but did not prove that it holds its own key: "
+                         "is somebody in between?");
+        return;
+    }
+    drop_ticket(session);
+    let_in(session);
+}
+
+static int kind_asked(const amt_session_t *session)
+{
+    if (session->state == ASKING_KINDS) {
+        return AMT_AUTH_QUERY;
+    }
+    return session->target.tickets ? AMT_AUTH_KERBEROS : AMT_AUTH_DIGEST;
+}
+
 /* Status and type of an answer, by what was asked. */
 static void authentication_answered(amt_session_t *session, int status, int type, const unsigned char *data,
                                     apr_size_t length)
 {
-    int asked = session->state == ASKING_KINDS ? AMT_AUTH_QUERY : AMT_AUTH_DIGEST;
-
-    if (type != asked) {
+    if (type != kind_asked(session) || session->state == AWAITING_TICKET) {
         garbage(session, "an answer to another kind of authentication");
+    }
+    else if (session->state == ASKING_KINDS && status == 0 && session->target.tickets) {
+        send_for_ticket(session, data, length);
     }
     else if (session->state == ASKING_KINDS && status == 0) {
         ask_for_challenge(session, data, length);
@@ -367,6 +452,9 @@ static void authentication_answered(amt_session_t *session, int status, int type
     }
     else if (session->state == ASKING_CHALLENGE && status == 0) {
         garbage(session, "a login without a password");
+    }
+    else if (session->state == LOGGING_IN && status == 0 && session->target.tickets) {
+        ticket_answered(session, data, length);
     }
     else if (session->state == LOGGING_IN && status == 0) {
         let_in(session);
@@ -502,6 +590,7 @@ static apr_size_t link_take(void *baton, const unsigned char *bytes, apr_size_t 
         return take_started(session, bytes, length);
     case ASKING_KINDS:
     case ASKING_CHALLENGE:
+    case AWAITING_TICKET:
     case LOGGING_IN:
         return take_authenticated(session, bytes, length);
     case OPENING:
@@ -612,6 +701,7 @@ static apr_status_t session_cleanup(void *baton)
 {
     amt_session_t *session = baton;
 
+    drop_ticket(session);
     if (session->link) {
         amt_link_free(session->link);
     }
@@ -635,11 +725,11 @@ static apr_status_t begin(amt_session_t *session)
 {
     static const amt_link_events_t events = {link_ready, link_take, link_drained, link_ended, link_failed};
     amt_target_t *target = &session->target;
-    int port = target->tls == AMT_TLS_NONE ? PORT_PLAIN : PORT_TLS;
+    int port = session->port = target->tls == AMT_TLS_NONE ? PORT_PLAIN : PORT_TLS;
     amt_tls_peer_t checked;
     apr_status_t rv = amt_target_check(target, &checked);
 
-    if (rv != APR_SUCCESS || strlen(target->user) > AMT_AUTH_USER) {
+    if (rv != APR_SUCCESS || (!target->tickets && strlen(target->user) > AMT_AUTH_USER)) {
         return APR_EINVAL;
     }
     session->where = apr_psprintf(session->pool, "%s (%s port %d)", target->fqdn, target->address, port);

@@ -57,7 +57,7 @@ class Lane(Records, Rig):
         self.environment = {**(environment or {}), **points.environment()}
         worker = super().add_worker(self.environment, ready=False)
         worker.points = points
-        worker.environment = self.environment
+        worker.points_environment = self.environment
         self.note(worker.name, "started", worker.process.pid)
         if ready and not wait_until(lambda: self.redis_call("EXISTS", "{amtu}:inventory") == 1, 15):
             raise Failure(f"{worker.name} is not ready:\n{tail(worker.log)}\n{tail(self.places.log(worker.name))}")
@@ -76,7 +76,7 @@ class Lane(Records, Rig):
 
     def begin(self, worker):
         """Starts it, with the signals that it had before; it may die at once, if a fault point says so."""
-        self.start_worker(worker, worker.environment, ready=False)
+        self.start_worker(worker, worker.points_environment, ready=False)
         self.note(worker.name, "started", worker.process.pid)
 
     def await_started(self, worker):

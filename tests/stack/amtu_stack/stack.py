@@ -51,9 +51,11 @@ class Stack:
         self.kdc = Kdc(self.places)
         self.redis = Redis(self.places)
         self.fleet = Fleet(self.places, self.options)
-        self.workers = [Worker(self.places, number + 1, self.redis, self.fleet, self.options)
+        self.workers = [Worker(self.places, number + 1, self.redis, self.fleet, self.options, self.kdc)
                         for number in range(self.options.workers)]
-        settings = settings or Settings(mpm=self.options.mpm, max_systems=max(100, self.options.systems))
+        # httpd gives its worker no environment, so a worker of a realm of our own is started by hand.
+        settings = settings or Settings(mpm=self.options.mpm, max_systems=max(100, self.options.systems),
+                                        supervise=self.options.amt_auth == "digest")
         self.httpd = Httpd(self.places, self.kdc, self.redis, self.workers[0], settings)
         self.places.record = self.state.add
         self._adopt()

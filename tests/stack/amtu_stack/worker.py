@@ -6,6 +6,9 @@ from . import image
 from .httpd import GROUPS
 from .process import pids_with_argument
 
+# The worker's account in the realm.
+ACCOUNT = "amtunlockd"
+
 CONFIGURATION = """\
 [redis]
 address = unix:{redis}
@@ -22,7 +25,7 @@ log-level = info
 state-dir = {folder}/state
 threads = {threads}
 slots = {slots}
-
+{kerberos}
 [group default]
 auth = {auth}
 tls = {tls}
@@ -34,12 +37,13 @@ boot-timeout = {boot_timeout}
 class Worker:
     """Worker n of a stack; the first is the one that httpd supervises."""
 
-    def __init__(self, places, number, redis, fleet, options):
+    def __init__(self, places, number, redis, fleet, options, realm=None):
         self.places = places
         self.number = number
         self.redis = redis
         self.fleet = fleet
         self.options = options
+        self.realm = realm  # with Kerberos at AMT
 
     @property
     def name(self):
@@ -74,8 +78,27 @@ class Worker:
             redis=self.redis.socket, password=password, inventory=self.inventory, secrets=secrets,
             ca=ca, folder=self.folder, threads=self.options.threads, slots=getattr(self.options, "slots", 0) or max(2000, self.options.systems),
             auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout,
-            more=self._more()), role)
+            kerberos=self._kerberos(role), more=self._more()), role)
         self.places.link(f"{self.name}.log", self.log)
+
+    @property
+    def keytab(self):
+        return self.folder / "amt.keytab"
+
+    def _kerberos(self, role):
+        """With Kerberos at AMT: the account that all PCs let in."""
+        if self.options.amt_auth != "kerberos":
+            return ""
+        self.realm.service_keytab(self.keytab, ACCOUNT)
+        self.keytab.chmod(0o600)
+        self.places.roles[role].own(self.keytab)
+        return f"kerberos-keytab = {self.keytab}\nkerberos-principal = {ACCOUNT}\n"
+
+    def environment(self):
+        """Where the realm is; a cache of tickets that is not there must not matter."""
+        if self.options.amt_auth != "kerberos":
+            return {}
+        return {"KRB5_CONFIG": str(self.realm.config), "KRB5CCNAME": "FILE:/nonexistent/cache"}
 
     def _more(self):
         """What else the group says: the image that its PCs boot, and whatever a test wants."""
@@ -113,4 +136,5 @@ class Worker:
     def start(self):
         """By hand, as systemd would."""
         return self.places.start(self.name, [self.places.program("amtunlockd"), "-c", self.config],
-                                 self.places.log(self.name), role=self.places.roles["amtunlock"])
+                                 self.places.log(self.name), self.environment(),
+                                 role=self.places.roles["amtunlock"])

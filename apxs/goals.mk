@@ -46,7 +46,7 @@ interop: ## other people's WS-Man clients against a whole stack; ends with "N pa
 
 .PHONY: faults-mutants
 faults-mutants: ## break one promise in a copy of the sources at a time: the campaign must notice each
-	@apxs/packages.sh test
+	@apxs/packages.sh faults
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
 	@tests/faults/mutate
 

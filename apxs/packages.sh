@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian 12 packages that a goal needs and that are missing.
 #
-#   apxs/packages.sh build|test|lint|fuzz|realdisk|interop ...
+#   apxs/packages.sh build|test|lint|fuzz|faults|realdisk|interop ...
 #
 # Run by "make demo", "make test" and their like. As root it installs; as an ordinary user it names what is missing
 # and fails. Daemons that come with a package are neither started nor enabled: what is installed here
@@ -16,6 +16,7 @@ fuzz="$build clang libclang-rt-dev"
 lint="$build clang clang-format clang-tidy cppcheck shellcheck libcmocka-dev"
 interop="$test python3-winrm python3-requests-kerberos python3-requests-ntlm wsl uuid-runtime golang-go
          golang-github-masterzen-winrm-dev nodejs"
+faults="$test patch"
 realdisk="$test debootstrap qemu-system-x86 qemu-utils cryptsetup-bin e2fsprogs"
 
 wanted=
@@ -25,10 +26,11 @@ for goal in "$@"; do
     test) wanted="$wanted $test" ;;
     lint) wanted="$wanted $lint" ;;
     fuzz) wanted="$wanted $fuzz" ;;
+    faults) wanted="$wanted $faults" ;;
     realdisk) wanted="$wanted $realdisk" ;;
     interop) wanted="$wanted $interop" ;;
     *)
-        echo "packages.sh: no such goal: $goal (build, test, lint, fuzz, realdisk or interop)" >&2
+        echo "packages.sh: no such goal: $goal (build, test, lint, fuzz, faults, realdisk or interop)" >&2
         exit 2
         ;;
     esac

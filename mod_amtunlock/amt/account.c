@@ -17,7 +17,7 @@
  * than each RENEW_PAUSE while the old one is good. Seconds. */
 enum { RENEW_SHARE = 4, RENEW_PAUSE = 30 };
 /* A KDC that did not answer is not asked again for this long: each thread that asks hangs for seconds. */
-enum { OUTAGE = 5 };
+enum { OUTAGE = 2 };
 /* A ticket-granting ticket this close to its end is none. */
 enum { LAST_SECONDS = 30 };
 

@@ -182,6 +182,15 @@ amt_status_e amt_negotiate_say_refused(amt_device_t *device)
                    device->where, amt_tickets_principal(device->target.tickets));
 }
 
+/* APR's decoder takes anything, and ends at the first character that is none. */
+static int is_base64(const char *text)
+{
+    size_t digits = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+    size_t length = digits + strspn(text + digits, "=");
+
+    return digits > 1 && length % 4 == 0 && length - digits < 3 && text[length] == '\0';
+}
+
 static int is_proved(amt_device_t *device)
 {
     const amt_exchange_t *x = &device->exchange;
@@ -191,8 +200,7 @@ static int is_proved(amt_device_t *device)
     if (!x->proof) {
         return 1;
     }
-    if (strspn(x->proof, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") !=
-        strlen(x->proof)) {
+    if (!is_base64(x->proof)) {
         return 0;
     }
     answer = apr_palloc(x->pool, (apr_size_t)apr_base64_decode_len(x->proof) + 1);

@@ -48,6 +48,19 @@ static const struct {
     {AMTUNLOCK_MECH_NTLM, "NTLM", "ntlm"},
 };
 
+/* An NTLM client may leave its domain out, and is then let in as the first such user of any domain. Who that
+ * is, nobody knows: it is not the caller that the domain's name would make of it. */
+static int is_whole_name(request_rec *r, amtunlock_mech_e mech)
+{
+    if (mech != AMTUNLOCK_MECH_NTLM || strchr(r->user, '\\')) {
+        return 1;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                  AMTULOG(0046) "access denied to %s: NTLM callers must name their domain, as DOMAIN\\user",
+                  r->user);
+    return 0;
+}
+
 /* The mechanism's name where it is accepted here; else NULL, logged. */
 static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *conf)
 {
@@ -66,7 +79,7 @@ static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *con
     for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++) {
         if (slash && strcasecmp(slash + 1, mechanisms[i].published) == 0 &&
             (conf->mechs & mechanisms[i].mech)) {
-            return mechanisms[i].name;
+            return is_whole_name(r, mechanisms[i].mech) ? mechanisms[i].name : NULL;
         }
     }
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,

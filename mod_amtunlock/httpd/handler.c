@@ -81,7 +81,7 @@ static int deny(exchange_t *x)
                 0060) "access denied: nobody was authenticated; this location needs an AuthType and Require");
     }
     return refuse(x, WSMAN_FAULT_ACCESS_DENIED, HTTP_FORBIDDEN,
-                  "the caller is not authenticated by a mechanism that this service accepts");
+                  "the caller is not authenticated in a way that this service accepts: its log says why");
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------- */

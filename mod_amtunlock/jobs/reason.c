@@ -16,9 +16,10 @@ static const jobs_reason_t reasons[JOBS_REASONS] = {
          "The system's TLS certificate is not trusted, or the way to it is not "
          "protected as its method needs.",
          "Check the AMT certificate, its name, and the CA file or pin of the system."},
-    [JOBS_REASON_AUTH_FAILED] = {"auth-failed", "Intel AMT refused the user or the password.",
-                                 "Check the AMT user, its password and its realms; wait before trying again, "
-                                 "since firmware locks accounts."},
+    [JOBS_REASON_AUTH_FAILED] =
+        {"auth-failed", "Intel AMT refused the login, or no Kerberos ticket was to be had.",
+         "See the worker's log; check the AMT user, its password and its realms; wait "
+         "before trying again, since firmware locks accounts."},
     [JOBS_REASON_AMT_FAULT] =
         {"amt-fault", "Intel AMT refused a request or gave an answer that makes no sense.",
          "See the worker's log for the answer; check the firmware's version and settings."},

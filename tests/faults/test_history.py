@@ -47,7 +47,7 @@ class Story:
 
     def write(self, folder):
         def lines(name, objects):
-            (folder / name).write_text("".join(json.dumps(one) + "\n" for one in objects))
+            (folder / name).write_text("".join(json.dumps(one, separators=(",", ":")) + "\n" for one in objects))
         (folder / "history.json").write_text(json.dumps(self.frame))
         tasks = {PC: "|".join(self.task.values())} if self.task else {}
         (folder / "redis.json").write_text(json.dumps({"jobs": {JOB: {**self.job, "tasks": tasks}} if self.job else {}}))
@@ -71,7 +71,7 @@ class Story:
         before = "0" * 64
         for number, (t, event, fields) in enumerate(told, 1):
             line = {"n": number, "t": stamp(t), "prev": before, "event": event, "system": PC, "job": JOB, **fields}
-            before = hashlib.sha256(json.dumps(line).encode()).hexdigest()
+            before = hashlib.sha256(json.dumps(line, separators=(",", ":")).encode()).hexdigest()
             yield {**line, "hash": before}
 
     def set(self, **task):
@@ -267,6 +267,13 @@ def test_what_is_missing_is_no_proof(tmp_path, missing):
     (tmp_path / "audit-worker-2.jsonl").unlink()
     with pytest.raises(Unreadable):
         load(tmp_path)
+
+
+def test_a_changed_word_in_the_record_shows(tmp_path):
+    Story().write(tmp_path)
+    record = tmp_path / "audit-worker-2.jsonl"
+    record.write_text(record.read_text().replace("unlocked", "locked"))
+    assert "record-whole" in {breach.rule for breach in rules.judge(load(tmp_path))}
 
 
 def test_a_torn_last_line_of_the_record_is_no_fault(tmp_path):

@@ -45,6 +45,7 @@ GSSAPI = """
     GssapiAllowedMech krb5
     Require valid-user
 """
+BOB = r"user fleet\\bob"  # Require takes a string expression, in which a backslash is written twice
 # Places that differ in one thing from /wsman.
 PLACES = f"""
 <Location /few>{GSSAPI}
@@ -98,6 +99,11 @@ PLACES = f"""
     AMTUnlockMech krb5 ntlm
     AMTUnlockScope floor-1 "%{{reqenv:GSS_MECH}} == 'Negotiate/krb5'"
     AMTUnlockScope floor-2 "%{{reqenv:GSS_MECH}} =~ m#/NTLM$#"
+</Location>
+<Location /bob-only>{GSSAPI.replace("valid-user", BOB)}
+    GssapiPublishMech On
+    GssapiAllowedMech ntlmssp
+    AMTUnlockMech ntlm
 </Location>
 <Location /ntlm>{GSSAPI}
     GssapiPublishMech On

@@ -122,6 +122,27 @@ def test_one_caller_however_written(caller, password, domain_written, domain, us
     assert second.post(soap.get_job(job)).text("job:Owner") == "fleet\\bob"
 
 
+def test_httpds_own_require_sees_the_name_in_lower_case(caller, password):
+    one = caller("/bob-only")
+    assert one.log_in(f"{DOMAIN}\\{USER.upper()}", password, body=soap.get(soap.SERVICE)).text("p:Started") == "true"
+
+
+def test_a_name_may_be_written_like_an_address(caller, password):
+    """user@DOMAIN is the same caller."""
+    one = caller()
+    assert one.log_in(f"{USER}@{DOMAIN}", password).status == 200
+    job = one.post(soap.unlock(["unknown.example"])).job
+    assert one.post(soap.get_job(job)).text("job:Owner") == "fleet\\bob"
+
+
+@pytest.mark.logs("AMTU0046")
+@pytest.mark.parametrize("way", WAYS)
+def test_a_name_without_its_domain_is_nobodys(caller, password, way):
+    """gss-ntlmssp takes it for the first such user of any domain."""
+    answer = caller().log_in(USER, password, way, soap.get(soap.SERVICE))
+    assert_fault(answer, "wsman:AccessDenied", status=403)
+
+
 def test_callers_of_both_mechanisms_are_two(caller, password, console):
     one = caller()
     one.log_in(f"{DOMAIN}\\{USER}", password)

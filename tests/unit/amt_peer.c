@@ -121,14 +121,14 @@ static int read_request(connection_t *c, peer_request_t *request)
 /* ---- acts
  * -------------------------------------------------------------------------------------------------- */
 
-static void challenge(connection_t *c, const char *stale, int number)
+static void challenge(connection_t *c, const char *more, const char *stale, int number)
 {
     char answer[512];
     int n = snprintf(answer, sizeof(answer),
-                     "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n"
+                     "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n%s"
                      "WWW-Authenticate: Digest realm=\"Digest:00112233445566778899AABBCCDDEEFF\", "
                      "nonce=\"bm9uY2Ugb2YgYSB0ZXN0IG%08dYQ\",stale=\"%s\",qop=\"auth-int, auth\"\r\n\r\n",
-                     number, stale);
+                     more, number, stale);
 
     give(c, answer, (size_t)n);
     hang_up(c, 0);
@@ -149,7 +149,7 @@ static void answer(connection_t *c, const peer_row_t *row, const peer_request_t 
     const char *mark = strstr(body, "@ID@");
     size_t room = strlen(body) + 128;
     char *text = malloc(room);
-    char head[256];
+    char head[512];
     char id[64];
     int n;
 
@@ -163,11 +163,15 @@ static void answer(connection_t *c, const peer_row_t *row, const peer_request_t 
     n = snprintf(
         head, sizeof(head),
         "HTTP/1.1 %d Whatever\r\nServer: Test\r\nContent-Type: application/soap+xml; charset=UTF-8\r\n"
-        "Content-Length: %zu\r\n\r\n",
-        row->status ? row->status : 200, strlen(text));
+        "Content-Length: %zu\r\n%s%s%s\r\n",
+        row->status ? row->status : 200, strlen(text), row->proof ? "WWW-Authenticate: Negotiate " : "",
+        row->proof ? row->proof : "", row->proof ? "\r\n" : "");
     give(c, head, (size_t)n);
     give(c, text, strlen(text));
     free(text);
+    if (row->closes) {
+        hang_up(c, 0);
+    }
 }
 
 static void answer_endless(connection_t *c)
@@ -193,7 +197,10 @@ static void act(connection_t *c, const peer_row_t *row, const peer_request_t *re
         break;
     case PEER_CHALLENGE:
     case PEER_STALE:
-        challenge(c, row->act == PEER_STALE ? "true" : "false", number);
+        challenge(c, "", row->act == PEER_STALE ? "true" : "false", number);
+        break;
+    case PEER_NEGOTIATE:
+        challenge(c, "WWW-Authenticate: Negotiate\r\n", "false", number);
         break;
     case PEER_BASIC:
         give(c, basic, sizeof(basic) - 1);

@@ -11,6 +11,7 @@ typedef enum {
     PEER_ANSWER,    /* `status`, `body`; keeps the connection */
     PEER_CHALLENGE, /* 401 in firmware's spelling, stale="false", closes */
     PEER_STALE,     /* the same, stale="true" */
+    PEER_NEGOTIATE, /* 401 that offers Negotiate and Digest, closes */
     PEER_BASIC,     /* 401 that offers Basic only */
     PEER_CLOSE,     /* closes without an answer */
     PEER_RESET,     /* resets without an answer */
@@ -21,8 +22,10 @@ typedef enum {
 
 typedef struct {
     peer_act_e act;
-    int status;       /* PEER_ANSWER; 0 means 200 */
-    const char *body; /* "@ID@" becomes the request's MessageID */
+    int status;        /* PEER_ANSWER; 0 means 200 */
+    const char *body;  /* "@ID@" becomes the request's MessageID */
+    const char *proof; /* PEER_ANSWER: what follows "WWW-Authenticate: Negotiate "; NULL: no such header */
+    int closes;        /* PEER_ANSWER: then closes, unannounced */
 } peer_row_t;
 
 typedef struct {

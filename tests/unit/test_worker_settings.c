@@ -104,6 +104,8 @@ static void the_sample_is_the_defaults(void **state)
     assert_string_equal(sample->password_file, defaults->password_file);
     assert_string_equal(sample->inventory, defaults->inventory);
     assert_string_equal(sample->ca_file, defaults->ca_file);
+    assert_string_equal(sample->keytab, defaults->keytab);
+    assert_null(sample->principal);
     assert_string_equal(sample->audit, defaults->audit);
     assert_string_equal(sample->log, defaults->log);
     assert_string_equal(sample->state_dir, defaults->state_dir);
@@ -122,7 +124,8 @@ static void every_key_is_read(void **state)
         load(*state, "[redis]\naddress = [::1]:7000\nuser =\npassword-file =\n"
                      "[worker]\ninventory=/a\nsecrets=file:/b\nsecrets=exec:/c\nca-file=/d\n"
                      "audit=/e\nlog=/f\nlog-level=debug\nstate-dir=/g\nthreads=3\nslots=7\n"
-                     "connects=9\n[group floor.1]\nmethod=wake\nauth=kerberos\ntls=none\n"
+                     "kerberos-keytab=/h\nkerberos-principal=worker@R\nconnects=9\n[group "
+                     "floor.1]\nmethod=wake\nauth=kerberos\ntls=none\n"
                      "probe=22\nboot-timeout=30\nreset-running=yes\npower-per-second=0.5\n");
     assert_non_null(settings);
     assert_string_equal(settings->redis.host, "::1");
@@ -135,6 +138,8 @@ static void every_key_is_read(void **state)
     assert_string_equal(APR_ARRAY_IDX(settings->secrets, 1, const char *), "exec:/c");
     assert_int_equal(settings->log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(settings->threads, 3);
+    assert_string_equal(settings->keytab, "/h");
+    assert_string_equal(settings->principal, "worker@R");
     const inventory_group_t *floor = group(settings, "floor.1");
     assert_string_equal(floor->method, "wake");
     assert_string_equal(floor->auth, "kerberos");

@@ -72,7 +72,7 @@ def test_what_others_are_told_of_it(sim, pc):
     assert (pc["method"], pc["passphrase"]) == ("sol", SECRET)
     assert sim.pcs[0]["method"] == "wake"
     assert sim.state(pc)["disk"] == "locked"
-    assert machines(sim) == []
+    wait_for("the end of its machine", lambda: not machines(sim))
 
 
 def test_the_whole_way(sim, pc):
@@ -113,7 +113,7 @@ def test_off_ends_the_machine_and_locks_the_disk(sim, pc):
     assert len(machines(sim)) == 1
     assert sim.console(pc).power(8) == 0
     sim.wait_event(pc, "locked")
-    assert machines(sim) == []
+    wait_for("the end of its machine", lambda: not machines(sim))
     assert not probe_answers(pc)
     assert sim.state(pc)["power"] == 8
     with Sol(sim, pc) as sol:
@@ -153,7 +153,7 @@ def test_it_switches_itself_off(sim, pc):
         sim.wait_event(pc, "off")
         while sol.powered:
             assert sol.read_message() is not None
-    assert machines(sim) == []
+    wait_for("the end of its machine", lambda: not machines(sim))
     assert sim.state(pc)["power"] == 8
     assert sim.events(pc, "locked")
 

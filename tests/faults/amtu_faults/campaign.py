@@ -49,10 +49,11 @@ class Kind:
     actions: tuple = ("kill",)        # which strikes are counted
 
     def deal(self):
-        """Its rounds as a queue: each lane takes the next."""
+        """Its rounds as a queue: each lane takes the next. On a busy machine a round may not get where it should; it is
+        played once more, and counts as broken when that does not help either."""
         dealt = queue.SimpleQueue()
-        for one in self.rounds:
-            dealt.put(one)
+        for label, play in self.rounds:
+            dealt.put((label, play, False))
         return dealt
 
 
@@ -99,14 +100,18 @@ class Campaign:
     def _rounds(self, lane, dealt, rng):
         while time.monotonic() < self.deadline and not STOP.is_set():
             try:
-                label, play = dealt.get_nowait()
+                label, play, again = dealt.get_nowait()
             except queue.Empty:
                 return
             try:
                 lane.revive()
                 play(lane, rng)
             except (Broken, Failure, RedisError, OSError) as problem:
-                self._broken(label, f"{lane.name}: {label}: {problem!r}")
+                if again:
+                    self._broken(label, f"{lane.name}: {label}: {problem!r}")
+                else:
+                    self.say(f"{lane.name}: {label}, to be played again: {problem!r}")
+                    dealt.put((label, play, True))
 
     def _broken(self, label, text):
         with self.lock:

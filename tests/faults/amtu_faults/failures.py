@@ -1,8 +1,7 @@
 """What fails without anybody dying: answers that are lost, a record that cannot be written, a line that is cut."""
 
 from .campaign import Kind
-from .kills import PCS, REACHED, make_lane, settle
-from .records import Broken
+from .kills import PCS, await_strike, make_lane, settle
 
 # Point, and at which of its first passings.
 POINTS = {"claim.answered": 1, "link.sent": 25, "link.answered": 25, "record.before": 4}
@@ -19,9 +18,7 @@ def fail_round(lane, point, rng):
     order = worker.points.arm(point, "fail", rng.randint(1, POINTS[point]))
     lane.labels[worker.name, order] = lane.label
     job = lane.submit(lane.take(PCS))
-    if not lane.watch_until(job, lambda _: worker.points.hit(order) is not None, REACHED):
-        raise Broken(f"fail {point}: not reached")
-    worker.points.disarm(order)
+    await_strike(lane, worker, job, order)
     settle(lane, job)
 
 

@@ -13,6 +13,7 @@
 All times become wall clock, in seconds.
 """
 
+import hashlib
 import json
 import re
 from collections import defaultdict
@@ -69,6 +70,7 @@ class History:
     audit: list = field(default_factory=list)      # by time; "at" is wall clock, "file" its file
     states: list = field(default_factory=list)
     processes: list = field(default_factory=list)
+    changed: list = field(default_factory=list)    # audit lines that are not what was hashed: (file, number)
     lines: list = field(default_factory=list)      # of logs: {"at", "worker", "number", and its pairs}
 
     def of(self, event):
@@ -141,6 +143,17 @@ def _events(path, zero):
     return events
 
 
+HASHED = re.compile(r'(\{.*),"hash":"([0-9a-f]{64})"\}')
+
+
+def _changed(path):
+    """The whole lines of an audit file whose hash is not that of the rest of the line: (file, number)."""
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        found = HASHED.fullmatch(line)
+        if found and hashlib.sha256(f"{found[1]}}}".encode()).hexdigest() != found[2]:
+            yield path.name, number
+
+
 def _optional(folder, name):
     path = folder / name
     return _json_lines(path) if path.exists() else []
@@ -164,6 +177,7 @@ def load(folder):
     for path in audits:
         for line in _json_lines(path, torn_end=True):
             history.audit.append({**line, "at": wall(line["t"]), "file": path.name})
+        history.changed += _changed(path)
     history.audit.sort(key=lambda line: line["at"])
     for path in sorted(folder.glob("worker-*.log")):
         history.lines += _log_lines(path, path.stem.removeprefix("worker-"))

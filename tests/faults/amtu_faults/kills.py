@@ -1,5 +1,6 @@
 """kill -9 of the worker at each of its boundaries, and anywhere."""
 
+import functools
 import signal
 from dataclasses import dataclass
 
@@ -62,37 +63,43 @@ BOUNDARIES = (
 )
 
 
-def _job(lane, _worker, systems):
-    return lane.submit(systems)
+# Each returns the order that it armed, and the job.
 
 
-def _start(lane, worker, systems):
-    """The worker comes anew to a job that waits for it."""
+def _job(lane, _worker, systems, arm):
+    return arm(), lane.submit(systems)
+
+
+def _start(lane, worker, systems, arm):
+    """The worker comes anew to a job that waits for it. Armed before, the worker that goes might meet it."""
     lane.end_worker(worker)
+    order = arm()
     job = lane.submit(systems)
     lane.begin(worker)
-    return job
+    return order, job
 
 
-def _inventory(lane, worker, systems):
+def _inventory(lane, worker, systems, arm):
     """A new inventory: the one row that no job names is there, or it is not."""
     lane.await_started(worker)
     rows = lane.fleet.systems()
     worker.short = not getattr(worker, "short", False)
     worker.write_inventory(rows[1:] if worker.short else rows)
+    order = arm()
     job = lane.submit(systems)
     worker.process.signal(signal.SIGHUP)
-    return job
+    return order, job
 
 
-def _redis(lane, _worker, systems):
+def _redis(lane, _worker, systems, arm):
     """Redis dies in the middle of the job and comes back as another process, which must be told."""
+    order = arm()
     job = lane.submit(systems)
     lane.watch_until(job, lambda seen: set("".join(seen.values())) & set("IPB"), 10)
     lane.redis_process.signal(signal.SIGKILL)
     lane.await_redis_dead()
     lane.start_redis()
-    return job
+    return order, job
 
 
 BEGINNINGS = {"job": _job, "start": _start, "inventory": _inventory, "redis": _redis, "look": _job}
@@ -100,9 +107,16 @@ BEGINNINGS = {"job": _job, "start": _start, "inventory": _inventory, "redis": _r
 
 def await_strike(lane, worker, job, order):
     """Until the order struck."""
-    if not lane.watch_until(job, lambda _: worker.points.hit(order) is not None, REACHED):
-        raise Broken(f"{worker.points.orders[order].strip()}: not reached")
+    struck = lane.watch_until(job, lambda _: worker.points.hit(order) is not None, REACHED)
     worker.points.disarm(order)
+    if not struck:
+        raise Broken("not reached")
+
+
+def arm_kill(lane, worker, point, nth):
+    order = worker.points.arm(point, "kill", nth)
+    lane.labels[worker.name, order] = lane.prefix + point
+    return order
 
 
 def kill_round(lane, boundary, rng):
@@ -115,11 +129,11 @@ def kill_round(lane, boundary, rng):
         way.insert(0, ("intend.told" if boundary.leaves_off else "powered.told", rng.randint(1, PCS)))
     job = None
     for point, nth in way:
-        order = worker.points.arm(point, "kill", nth)
-        lane.labels[worker.name, order] = lane.prefix + point
+        arm = functools.partial(arm_kill, lane, worker, point, nth)
         if job is None:
-            job = BEGINNINGS[boundary.by](lane, worker, systems)
+            order, job = BEGINNINGS[boundary.by](lane, worker, systems, arm)
         else:
+            order = arm()
             lane.restart(worker)
         await_strike(lane, worker, job, order)
     lane.restart(worker)
@@ -178,8 +192,9 @@ def make_real_lane(name):
 
 
 def real_kind(lanes):
+    """One at each boundary; but no unlock here takes so long that its lease is renewed."""
     rounds = [(REAL + boundary.point, lambda lane, rng, b=boundary: kill_round(lane, b, rng))
-              for boundary in BOUNDARIES if boundary.by == "job"]
+              for boundary in BOUNDARIES if boundary.by == "job" and not boundary.point.startswith("renew")]
     return Kind("real", make_real_lane, rounds, lanes, ("kill",))
 
 

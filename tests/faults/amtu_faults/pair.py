@@ -50,7 +50,7 @@ def check_both_worked(lane):
 
 
 def make_lane(name, systems, boot_seconds):
-    lane = Lane(name, systems=systems, boot_seconds=boot_seconds)
+    lane = Lane(name, systems=systems, boot_seconds=boot_seconds, boot_timeout=60)
     lane.up()
     try:
         lane.add_worker()
@@ -58,6 +58,7 @@ def make_lane(name, systems, boot_seconds):
     except BaseException:
         lane.down()
         raise
+    lane.poll = max(lane.poll, systems / 5000)  # what is read each time grows with the fleet
     lane.within = 60 + systems / 10
     return lane
 

@@ -41,6 +41,7 @@ class Records:
         self.last_state = {}
         self.processes_seen = []
         self.client = None
+        self.poll = POLL
 
     def note(self, who, what, pid, at=None):
         """Something happened to a process."""
@@ -112,7 +113,7 @@ class Records:
                 if other is not job and not other.over:
                     self.watch(other)
             return condition(self.watch(job))
-        return wait_until(look, seconds, POLL)
+        return wait_until(look, seconds, self.poll)
 
     def watch_end(self, job, seconds=None):
         """Until the job has ended and been given back; whether it has."""
@@ -124,10 +125,10 @@ class Records:
         return ended
 
     def finish(self):
-        """Waits for what still runs; what does not end will be in the history."""
+        """Waits for what still runs, longer where somebody may look; what does not end will be in the history."""
         for job in self.jobs:
-            if not job.over and not STOP.is_set():
-                self.watch_end(job, self.within + LOOK)
+            if not job.over and not STOP.is_set() and not self.watch_end(job) and set(job.seen.values()) & set("IPBLK"):
+                self.watch_end(job, LOOK)
 
     # ---- the history -------------------------------------------------------------------------------------
 

@@ -230,7 +230,9 @@ def looks_see(history):
 
 
 def record_is_whole(history):
-    """Every audit record is one chain."""
+    """Every audit record is one chain, of lines that nobody changed."""
+    for name, number in history.changed:
+        yield Breach("record-whole", name, f"line {number} is not what was hashed")
     last = {}
     for line in sorted(history.audit, key=lambda each: (each["file"], each["n"])):
         before = last.get(line["file"])

@@ -8,7 +8,7 @@ import signal
 import time
 
 from .campaign import Kind
-from .kills import BOUNDARIES, PCS, REACHED
+from .kills import BOUNDARIES, PCS, await_strike
 from .lane import Lane
 from .records import GRACE, LEASE, Broken
 
@@ -37,26 +37,30 @@ def stop_round(lane, boundary, rng):
     order = sleeper.points.arm(boundary.point, "stop", rng.randint(1, boundary.nth))
     lane.labels[sleeper.name, order] = lane.label
     job = lane.submit(lane.take(PCS))
-    if not lane.watch_until(job, lambda _: sleeper.points.hit(order) is not None, REACHED):
-        sleeper.points.disarm(order)
-        raise Broken(f"{sleeper.points.orders.get(order, boundary.point)}: not reached")
-    asleep = sleeper.points.hit(order).at
-    lane.note(sleeper.name, "stopped", sleeper.process.pid, asleep)
-    if boundary.point in SAYS_UNLOCKED:
-        lane.switch_off([system for system, state in lane.watch(job).items() if state not in "UFX"])
-    lane.begin(other)
+    await_strike(lane, sleeper, job, order)
     try:
+        sleep_past(lane, job, sleeper.points.hit(order).at, boundary.point in SAYS_UNLOCKED)
+        await_awake(lane, sleeper, job)
+        lane.switch_on([system for system, state in lane.watch(job).items() if state == "K"])
+        if not lane.watch_end(job):
+            raise Broken(f"the job did not end: {job.tasks()}")
+    finally:
+        lane.end_worker(other)
+
+
+def sleep_past(lane, job, asleep, go_off):
+    """Until the other worker has what the sleeper had, and the sleeper's lease and grace are over."""
+    sleeper, other = lane.workers
+    lane.note(sleeper.name, "stopped", sleeper.process.pid, asleep)
+    if go_off:
+        lane.switch_off([system for system, state in lane.watch(job).items() if state not in "UFX"])
+    try:
+        lane.begin(other)
         lane.watch_until(job, lambda seen: set("".join(seen.values())) <= set("KUFX"), 20)
         lane.watch_until(job, lambda _: time.time() > asleep + LEASE + GRACE, 5)
     finally:
         lane.note(sleeper.name, "continued", sleeper.process.pid)
         sleeper.process.signal(signal.SIGCONT)
-        sleeper.points.disarm(order)
-    await_awake(lane, sleeper, job)
-    lane.switch_on([system for system, state in lane.watch(job).items() if state == "K"])
-    if not lane.watch_end(job):
-        raise Broken(f"the job did not end: {job.tasks()}")
-    lane.end_worker(other)
 
 
 def await_awake(lane, worker, job):

@@ -4,7 +4,7 @@ import signal
 import time
 
 from .campaign import Kind
-from .kills import BOUNDARIES, PCS, REACHED, make_lane, settle
+from .kills import BOUNDARIES, PCS, await_strike, make_lane, settle
 from .records import Broken
 
 FROZEN = 4.0  # seconds: longer than a lease and its grace, and than a worker waits for an answer
@@ -23,14 +23,17 @@ def die_round(lane, boundary, rng):
     worker = lane.workers[0]
     order = worker.points.arm(boundary.point, "other", rng.randint(1, boundary.nth), lane.redis_process.pid)
     lane.labels[worker.name, order] = lane.label
-    job = lane.submit(lane.take(PCS))
-    if not lane.watch_until(job, lambda _: worker.points.hit(order) is not None, REACHED):
-        worker.points.disarm(order)
-        raise Broken("not reached")
-    worker.points.disarm(order)
+    systems = lane.take(PCS)
+    try:
+        job = lane.submit(systems)
+    except OSError:  # it died before it answered: nothing was acknowledged, so it is asked again
+        job = None
+    if job is not None:
+        await_strike(lane, worker, job, order)
     lane.await_redis_dead()
+    worker.points.disarm(order)
     lane.start_redis()
-    settle(lane, job)
+    settle(lane, job or lane.submit(systems))
 
 
 def _freeze(lane):

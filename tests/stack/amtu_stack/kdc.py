@@ -42,6 +42,9 @@ KDC_CONF = """\
         max_life = 7d
         supported_enctypes = aes256-cts-hmac-sha1-96:normal aes128-cts-hmac-sha1-96:normal
     }}
+
+[logging]
+    kdc = FILE:{log}
 """
 
 
@@ -83,7 +86,8 @@ class Kdc:
 
     def _configure(self, port):
         self.places.write(self.config, KRB5_CONF.format(realm=REALM, port=port))
-        self.places.write(self.folder / "kdc.conf", KDC_CONF.format(realm=REALM, port=port, folder=self.folder / "db"))
+        self.places.write(self.folder / "kdc.conf", KDC_CONF.format(realm=REALM, port=port, folder=self.folder / "db",
+                                                                   log=self.places.log("kdc")))
 
     def _start(self, port):
         self._configure(port)

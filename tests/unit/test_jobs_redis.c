@@ -15,6 +15,9 @@
 #include "fake_redis.h"
 #include "jobs/redis.h"
 
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+#define SCHEMA TEXT(JOBS_SCHEMA)
 #define SECRET "the-password"
 #define OK_JOB "*3\r\n$2\r\nok\r\n$26\r\nabcdefghijklmnopqrstuvwxyz\r\n$1\r\n0\r\n"
 #define OK_ONLY "*1\r\n$2\r\nok\r\n"
@@ -170,7 +173,7 @@ static void a_submission_whose_answer_was_lost_is_sent_again_with_its_id(void **
     stop();
     assert_int_equal(fake.connection_count, 2);
     assert_int_equal(fake.command_count, 6);
-    static const char submit[] = "FCALL amtunlock_submit 0 " APR_STRINGIFY(JOBS_SCHEMA) " ";
+    static const char submit[] = "FCALL amtunlock_submit 0 " SCHEMA " ";
     const size_t same = strlen(submit) + JOBS_ID_LENGTH;
     assert_memory_equal(fake.commands[2], submit, strlen(submit));
     assert_memory_equal(fake.commands[2], fake.commands[5], same);
@@ -297,8 +300,7 @@ static void a_pipeline_that_breaks_leaves_what_was_answered(void **state)
     assert_int_equal(one.result.outcome, JOBS_UNAVAILABLE);
     stop();
     assert_int_equal(fake.connection_count, 1);
-    assert_string_equal(fake.commands[3],
-                        "FCALL amtunlock_finish 0 " APR_STRINGIFY(JOBS_SCHEMA) " w1 job pc1 7 end U ");
+    assert_string_equal(fake.commands[3], "FCALL amtunlock_finish 0 " SCHEMA " w1 job pc1 7 end U ");
 }
 
 static void answers_of_a_pipeline_stand_for_themselves(void **state)

@@ -2,61 +2,18 @@
 #include "amt/redirection/session.h"
 
 #include <apr_strings.h>
-#include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <string.h>
 
-#include "amt/errand.h"
 #include "amt/redirection/auth.h"
-#include "amt/redirection/link.h"
+#include "amt/redirection/state.h"
 #include "amt/redirection/wire.h"
 
 enum { PORT_PLAIN = 16994, PORT_TLS = 16995 };
 enum { HEADER = 8, CLOSE_SECONDS = 2 };
 
 /* Messages without a sequence number. */
-enum { START = 0x10, STARTED = 0x11, END = 0x12, AUTHENTICATE = 0x13, AUTHENTICATED = 0x14 };
-enum { START_SHORT = 4, START_LONG = 13, AUTH_HEAD = 9, END_LENGTH = 4 };
-
-typedef enum {
-    CONNECT,
-    STARTING,
-    ASKING_KINDS,
-    ASKING_CHALLENGE,
-    AWAITING_TICKET,
-    LOGGING_IN,
-    OPENING,
-    OPEN,
-    CLOSING, /* the close was sent, its answer is awaited */
-    ENDING,  /* all was said; waits for the device to hang up */
-    OVER     /* told, or about to be */
-} state_e;
-
-struct amt_session_t {
-    apr_pool_t *pool;
-    amt_loop_t *loop;
-    amt_target_t target;
-    const amt_channel_t *kind;
-    void *channel;
-    const char *where; /* "pc1.example.com (10.0.0.1 port 16995)" */
-    int port;
-    amt_errand_t *errand; /* a ticket is being made */
-    amt_ticket_t *ticket; /* until it let us in */
-    amt_link_t *link;
-    state_e state;
-    struct event *deadline;
-    struct event *keepalive;
-    struct event *end; /* tells `ended` */
-    amt_status_e status;
-    int acted;
-    int quiet; /* keep-alive intervals without a byte from the device */
-    int counting;
-    apr_uint32_t in_sequence;
-    apr_uint32_t out_sequence;
-    const amt_message_t *message; /* whose body is being read */
-    apr_size_t body_left;
-    char text[640];
-};
+enum { START = 0x10, STARTED = 0x11, END = 0x12 };
+enum { START_SHORT = 4, START_LONG = 13, END_LENGTH = 4 };
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
@@ -91,20 +48,10 @@ static void leave(amt_session_t *session)
     amt_link_stop(session->link);
 }
 
-static void drop_ticket(amt_session_t *session)
-{
-    if (session->errand) {
-        amt_errand_cancel(session->errand);
-        session->errand = NULL;
-    }
-    amt_ticket_free(session->ticket);
-    session->ticket = NULL;
-}
-
 /* All ends come here, and only the first counts. */
 static void finish(amt_session_t *session, amt_status_e status)
 {
-    drop_ticket(session);
+    amt_login_drop(session);
     session->status = status;
     event_del(session->deadline);
     event_del(session->keepalive);
@@ -183,7 +130,7 @@ static void too_late(evutil_socket_t fd, short what, void *baton)
     }
 }
 
-static void garbage(amt_session_t *session, const char *what)
+void amt_session_garbage(amt_session_t *session, const char *what)
 {
     amt_session_fail(session, AMT_GARBAGE, "what the device sent is not understood: %s; is it an AMT device?",
                      what);
@@ -208,19 +155,7 @@ void amt_session_send_plain(amt_session_t *session, unsigned char id)
     amt_session_send(session, message, sizeof(message), 0);
 }
 
-static void send_authentication(amt_session_t *session, unsigned char type, const unsigned char *data,
-                                apr_size_t length)
-{
-    unsigned char head[AUTH_HEAD] = {AUTHENTICATE, 0, 0, 0, type};
-
-    wire_put32(head + 5, (apr_uint32_t)length);
-    amt_link_queue(session->link, head, sizeof(head));
-    if (length) {
-        amt_link_queue(session->link, data, length);
-    }
-}
-
-static void set_deadline(amt_session_t *session, apr_interval_time_t interval)
+void amt_session_limit(amt_session_t *session, apr_interval_time_t interval)
 {
     struct timeval after = {(time_t)apr_time_sec(interval), (suseconds_t)apr_time_usec(interval)};
 
@@ -235,7 +170,7 @@ static void link_ready(void *baton)
     memcpy(start + 4, session->kind->kind, 4);
     amt_link_queue(session->link, start, sizeof(start));
     session->state = STARTING;
-    set_deadline(session, session->target.call_timeout);
+    amt_session_limit(session, session->target.call_timeout);
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
@@ -262,7 +197,7 @@ static apr_size_t take_started(amt_session_t *session, const unsigned char *byte
     apr_size_t whole;
 
     if (bytes[0] != STARTED) {
-        garbage(session, "no answer to the start of a session");
+        amt_session_garbage(session, "no answer to the start of a session");
         return length;
     }
     if (length < START_SHORT) {
@@ -279,212 +214,8 @@ static apr_size_t take_started(amt_session_t *session, const unsigned char *byte
     if (length < whole) {
         return 0;
     }
-    session->state = ASKING_KINDS;
-    send_authentication(session, AMT_AUTH_QUERY, NULL, 0);
+    amt_login_begin(session);
     return whole;
-}
-
-/* ---- authentication -------------------------------------------------------------------------- */
-
-static void refuse_login(amt_session_t *session, int status)
-{
-    if (status == 2) {
-        amt_session_fail(session, AMT_BUSY, "the device is busy with another login; try again later");
-        return;
-    }
-    if (status == 1 && session->target.tickets) {
-        amt_session_fail(
-            session, AMT_AUTH_FAILED,
-            "the device refused the Kerberos ticket of %s; check that AMT's access list gives it "
-            "the realm Redirection, its key in the domain and its clock",
-            amt_tickets_principal(session->target.tickets));
-        return;
-    }
-    if (status == 1) {
-        amt_session_fail(
-            session, AMT_AUTH_FAILED,
-            "the device refused the AMT user \"%s\" or its password; check both, that the account has "
-            "the realm Redirection, and whether it is locked",
-            session->target.user);
-        return;
-    }
-    amt_session_fail(session, AMT_REFUSED, "the device refused the login (status %d)", status);
-}
-
-static void ask_for_challenge(amt_session_t *session, const unsigned char *kinds, apr_size_t count)
-{
-    unsigned char data[AMT_AUTH_DATA];
-
-    if (!memchr(kinds, AMT_AUTH_DIGEST, count)) {
-        amt_session_fail(session, AMT_AUTH_FAILED,
-                         "the device offers no digest authentication; allow it in its configuration");
-        return;
-    }
-    session->state = ASKING_CHALLENGE;
-    send_authentication(session, AMT_AUTH_DIGEST, data, amt_auth_ask(data, session->target.user));
-}
-
-static void ticket_made(void *baton, amt_ticket_t *ticket)
-{
-    amt_session_t *session = baton;
-    const unsigned char *token;
-    apr_size_t length = 0;
-
-    session->errand = NULL;
-    session->ticket = ticket;
-    if (!ticket) {
-        amt_session_fail(session, AMT_NO_TICKET,
-                         "the KDC gave no ticket in time; check it, and the way to it");
-        return;
-    }
-    if (amt_ticket_status(ticket) != AMT_OK) {
-        amt_session_fail(session, amt_ticket_status(ticket), "%s", amt_ticket_text(ticket));
-        return;
-    }
-    token = amt_ticket_token(ticket, &length);
-    session->state = LOGGING_IN;
-    set_deadline(session, session->target.call_timeout);
-    send_authentication(session, AMT_AUTH_KERBEROS, token, length);
-}
-
-/* Port and kind of service are the session's own: a ticket for WS-Man opens no session. */
-static void send_for_ticket(amt_session_t *session, const unsigned char *kinds, apr_size_t count)
-{
-    if (!memchr(kinds, AMT_AUTH_KERBEROS, count)) {
-        amt_session_fail(session, AMT_AUTH_FAILED,
-                         "the device offers no Kerberos; set it up there, or give the PC auth = digest");
-        return;
-    }
-    session->state = AWAITING_TICKET;
-    event_del(session->deadline); /* the errand has its own */
-    if (amt_errand_begin(&session->errand, session->loop, session->target.tickets, session->target.fqdn,
-                         session->port, session->target.call_timeout, ticket_made, session) != APR_SUCCESS) {
-        amt_session_fail(session, AMT_BROKEN, "this worker has no memory or thread for a Kerberos ticket");
-    }
-}
-
-static int make_cnonce(char cnonce[33])
-{
-    unsigned char bytes[16];
-
-    if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
-        return 0;
-    }
-    amt_write_hex(cnonce, bytes, sizeof(bytes));
-    return 1;
-}
-
-static void log_in(amt_session_t *session, const unsigned char *bytes, apr_size_t length)
-{
-    unsigned char data[AMT_AUTH_DATA];
-    amt_auth_challenge_t challenge;
-    apr_size_t answer_length = 0;
-    apr_status_t rv = APR_EGENERAL;
-    char cnonce[33];
-
-    if (amt_auth_parse(&challenge, bytes, length) != APR_SUCCESS) {
-        garbage(session, "a digest challenge without realm and nonce");
-        return;
-    }
-    if (make_cnonce(cnonce)) {
-        rv = amt_auth_answer(data, &answer_length, &challenge, session->target.user, session->target.password,
-                             cnonce);
-    }
-    if (rv == APR_ENOTIMPL) {
-        amt_session_fail(session, AMT_AUTH_FAILED,
-                         "the device wants a kind of digest that is not known here");
-        return;
-    }
-    if (rv != APR_SUCCESS) {
-        amt_session_fail(
-            session, AMT_BROKEN,
-            "this worker's OpenSSL offers no MD5 (FIPS mode?), which digest authentication needs");
-        return;
-    }
-    session->state = LOGGING_IN;
-    send_authentication(session, AMT_AUTH_DIGEST, data, answer_length);
-    OPENSSL_cleanse(data, sizeof(data));
-}
-
-static void let_in(amt_session_t *session)
-{
-    session->state = OPENING;
-    session->counting = !session->kind->any_first;
-    session->kind->begin(session->channel);
-}
-
-/* The device's answer to a ticket; where it sends a token, that must prove its own key. */
-static void ticket_answered(amt_session_t *session, const unsigned char *token, apr_size_t length)
-{
-    if (length && !amt_ticket_proves(session->ticket, token, length)) {
-        amt_session_fail(session, AMT_AUTH_FAILED,
-                         "the device took the Kerberos ticket, but did not prove that it holds its own key: "
-                         "is somebody in between?");
-        return;
-    }
-    drop_ticket(session);
-    let_in(session);
-}
-
-static int kind_asked(const amt_session_t *session)
-{
-    if (session->state == ASKING_KINDS) {
-        return AMT_AUTH_QUERY;
-    }
-    return session->target.tickets ? AMT_AUTH_KERBEROS : AMT_AUTH_DIGEST;
-}
-
-/* Status and type of an answer, by what was asked. */
-static void authentication_answered(amt_session_t *session, int status, int type, const unsigned char *data,
-                                    apr_size_t length)
-{
-    if (type != kind_asked(session) || session->state == AWAITING_TICKET) {
-        garbage(session, "an answer to another kind of authentication");
-    }
-    else if (session->state == ASKING_KINDS && status == 0 && session->target.tickets) {
-        send_for_ticket(session, data, length);
-    }
-    else if (session->state == ASKING_KINDS && status == 0) {
-        ask_for_challenge(session, data, length);
-    }
-    else if (session->state == ASKING_CHALLENGE && status == 1) {
-        log_in(session, data, length);
-    }
-    else if (session->state == ASKING_CHALLENGE && status == 0) {
-        garbage(session, "a login without a password");
-    }
-    else if (session->state == LOGGING_IN && status == 0 && session->target.tickets) {
-        ticket_answered(session, data, length);
-    }
-    else if (session->state == LOGGING_IN && status == 0) {
-        let_in(session);
-    }
-    else {
-        refuse_login(session, status);
-    }
-}
-
-static apr_size_t take_authenticated(amt_session_t *session, const unsigned char *bytes, apr_size_t length)
-{
-    apr_uint32_t data_length;
-
-    if (bytes[0] != AUTHENTICATED) {
-        garbage(session, "no answer to a login");
-        return length;
-    }
-    if (length < AUTH_HEAD) {
-        return 0;
-    }
-    data_length = wire_get32(bytes + 5);
-    if (data_length > AMT_AUTH_ANSWER) {
-        garbage(session, "an answer to a login that is too long");
-        return length;
-    }
-    if (length < AUTH_HEAD + data_length) {
-        return 0;
-    }
-    authentication_answered(session, bytes[1], bytes[4], bytes + AUTH_HEAD, data_length);
-    return AUTH_HEAD + data_length;
 }
 
 /* ---- the channel's messages ------------------------------------------------------------------ */
@@ -552,7 +283,7 @@ static apr_size_t take_message(amt_session_t *session, const unsigned char *byte
         return take_end(session, length);
     }
     if (!message) {
-        garbage(session, apr_psprintf(session->pool, "message 0x%02x", bytes[0]));
+        amt_session_garbage(session, apr_psprintf(session->pool, "message 0x%02x", bytes[0]));
         return length;
     }
     if (length < message->length ||
@@ -560,9 +291,9 @@ static apr_size_t take_message(amt_session_t *session, const unsigned char *byte
         return 0;
     }
     if (!in_sequence(session, wire_get32(bytes + 4))) {
-        garbage(session,
-                apr_psprintf(session->pool, "message 0x%02x has number %lu where %lu was due", bytes[0],
-                             (unsigned long)wire_get32(bytes + 4), (unsigned long)session->in_sequence));
+        amt_session_garbage(
+            session, apr_psprintf(session->pool, "message 0x%02x has number %lu where %lu was due", bytes[0],
+                                  (unsigned long)wire_get32(bytes + 4), (unsigned long)session->in_sequence));
         return length;
     }
     session->in_sequence++;
@@ -592,7 +323,7 @@ static apr_size_t link_take(void *baton, const unsigned char *bytes, apr_size_t 
     case ASKING_CHALLENGE:
     case AWAITING_TICKET:
     case LOGGING_IN:
-        return take_authenticated(session, bytes, length);
+        return amt_login_take(session, bytes, length);
     case OPENING:
     case OPEN:
     case CLOSING:
@@ -685,7 +416,7 @@ void amt_session_close(amt_session_t *session)
     session->state = CLOSING;
     event_del(session->keepalive);
     amt_session_send_plain(session, session->kind->close);
-    set_deadline(session, apr_time_from_sec(CLOSE_SECONDS));
+    amt_session_limit(session, apr_time_from_sec(CLOSE_SECONDS));
 }
 
 /* ---- create, destroy ------------------------------------------------------------------------- */
@@ -701,7 +432,7 @@ static apr_status_t session_cleanup(void *baton)
 {
     amt_session_t *session = baton;
 
-    drop_ticket(session);
+    amt_login_drop(session);
     if (session->link) {
         amt_link_free(session->link);
     }
@@ -736,7 +467,7 @@ static apr_status_t begin(amt_session_t *session)
     if ((rv = create_events(session)) == APR_SUCCESS &&
         (rv = amt_link_open(&session->link, session->loop, target, port, session->where, session->kind->room,
                             &events, session, session->pool)) == APR_SUCCESS) {
-        set_deadline(session, target->connect_timeout);
+        amt_session_limit(session, target->connect_timeout);
     }
     return rv;
 }

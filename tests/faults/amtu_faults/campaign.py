@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections import Counter, defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from . import rules
@@ -86,16 +87,21 @@ class Campaign:
     def _lane(self, kind, name, dealt):
         """One lane's life. Nothing that goes wrong in it goes unseen."""
         lane = None
-        try:
+        with self._seen(kind.name, name):
             lane = kind.make_lane(name)
             self._rounds(lane, dealt, random.Random(f"{self.seed} {name}"))
             lane.finish()
-        except Exception:
-            self._broken(kind.name, f"{name}: {traceback.format_exc()}")
-        finally:
-            if lane is not None:
+        if lane is not None:
+            with self._seen(kind.name, name):
                 lane.down()
-                self._judge(kind, lane)
+            self._judge(kind, lane)
+
+    @contextmanager
+    def _seen(self, label, name):
+        try:
+            yield
+        except Exception:
+            self._broken(label, f"{name}: {traceback.format_exc()}")
 
     def _rounds(self, lane, dealt, rng):
         while time.monotonic() < self.deadline and not STOP.is_set():

@@ -89,7 +89,7 @@ class Process:
         """Sends a signal to this very process; quietly does nothing if it is gone, whoever has its pid now."""
         try:
             handle = os.pidfd_open(self.pid)
-        except ProcessLookupError:
+        except (ProcessLookupError, FileNotFoundError):  # gone; or its number is a thread's now
             return
         try:
             # The handle is held first: what passes this check is what gets the signal.

@@ -325,6 +325,28 @@ static void test_the_image_gets_the_passphrase_once(void **state)
     assert_non_null(strstr(pc->unlock.intent, "\"boot\":\"UseIDER,UseSOL\""));
 }
 
+/* Its connections are few, and a boot is long. */
+static void test_amt_is_hung_up_on_while_the_pc_boots(void **state)
+{
+    static const behaviour_t sol = {SOL}, image = {IMAGE};
+    static const struct {
+        const behaviour_t *is;
+        unlock_step_e listens;
+    } cases[] = {{&sol, UNLOCK_PROMPT}, {&image, UNLOCK_HELLO}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        worker_pc_t *pc = worker_pc_create(cases[i].is, *state);
+        unlock_begin(&pc->unlock);
+        while (pc->unlock.step != cases[i].listens)
+            assert_true(worker_pc_step(pc));
+        assert_int_equal(pc->connected, 0);
+        assert_int_equal(pc->console_open, 1);
+        assert_int_equal(pc->drive_open, cases[i].listens == UNLOCK_HELLO);
+        while (worker_pc_step(pc))
+            ;
+        assert_string_equal(worker_pc_ending(pc), "unlocked");
+    }
+}
+
 /* Nothing is written where it stands as it should. */
 static void test_redirection_that_is_on_is_not_written(void **state)
 {
@@ -424,6 +446,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_intent_says_what_and_what_before, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_intent_of_sol_can_be_taken_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_image_gets_the_passphrase_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_amt_is_hung_up_on_while_the_pc_boots, setup, teardown),
         cmocka_unit_test_setup_teardown(test_redirection_that_is_on_is_not_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_intent_that_would_open_doors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_ramp_comes_right_before_the_power_request, setup, teardown),

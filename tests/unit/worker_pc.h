@@ -27,6 +27,7 @@ typedef struct {
     int boot_seconds;   /* 0: 20 */
     int never_boots;
     int probe_open_before; /* though it is off */
+    int ramp;              /* its group has one for power requests */
     const char *uuid;      /* of the inventory */
     int named;             /* the inventory has no address */
     jobs_reason_e resolve, login;
@@ -60,6 +61,7 @@ typedef struct {
     int refuses;                         /* the passphrase: 1 with a word, 2 by asking again */
     int mute;                            /* no word after the passphrase */
     int comes_up;                        /* without asking */
+    int drive_fails;                     /* the drive ends by itself while the PC starts */
     const char *cut;                     /* the console ends by itself while the unlock is at this step */
     int boot_set;                        /* options that a predecessor left */
     int not_read;                        /* the firmware does not look at the drive */
@@ -68,8 +70,6 @@ typedef struct {
     const char *image_says;              /* what the image says; NULL: unlocked */
     int refuses_at_once;                 /* before it says hello */
     int deaf;                            /* it does not hear so many acknowledgements */
-    int drive_fails;                     /* the drive ends by itself while the PC starts */
-    int ramp;                            /* its group has one for power requests */
 } behaviour_t;
 
 typedef struct {

@@ -16,8 +16,9 @@ def pair_round(lane, rng, every):
     """One job of the whole fleet. They die in turns, the first to begin first; the dice say where."""
     lane.label = LABEL
     job = lane.submit(list(lane.ready))
+    # Who dies before most have been powered leaves them off, and then there is nothing for two to share.
+    lane.watch_until(job, lambda seen: sum(state in "PBU" for state in seen.values()) > len(seen) / 2, 20)
     due = time.time() + every
-    lane.watch_until(job, lambda seen: set(seen.values()) != {"Q"}, 10)
     victims = itertools.cycle(sorted(lane.workers, key=lambda worker: -begun(worker)))
     while not lane.watch_until(job, lambda seen: not set("".join(seen.values())) - set("UFX"), 0.2):
         if time.time() > job.began + lane.within:

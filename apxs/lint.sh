@@ -20,7 +20,7 @@ clang-format --dry-run -Werror $(cat "$sources") || bad=1
 
 # ---- clang-tidy: a stamp is named after everything that a source's verdict depends on
 # shellcheck disable=SC2046
-common=$(cat .clang-tidy "$flags" $(grep '\.h$' "$sources" || true) | sha256sum)
+common=$(cat .clang-tidy mod_amtunlock/.clang-tidy "$flags" $(grep '\.h$' "$sources" || true) | sha256sum)
 tidy() {
     stamp=$stamps/$( (echo "$common $1" && cat "$1") | sha256sum | cut -c 1-64)
     [ ! -e "$stamp" ] || return 0

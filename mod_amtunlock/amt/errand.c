@@ -207,14 +207,14 @@ apr_status_t amt_loop_use_threads(amt_loop_t *loop, amt_run_fn run, void *runner
 void amt_errands_forget(amt_loop_t *loop)
 {
     struct amt_errands_t *errands = loop->errands;
+    amt_errand_t *errand = NULL;
+    amt_errand_t *next = NULL;
 
     if (!errands) {
         return;
     }
-    while (!APR_RING_EMPTY(&errands->out, amt_errand_t, link)) {
-        amt_errand_t *errand = APR_RING_FIRST(&errands->out);
-
-        APR_RING_REMOVE(errand, link);
+    APR_RING_FOREACH_SAFE(errand, next, &errands->out, amt_errand_t, link)
+    {
         free_errand(errand);
     }
     event_free(errands->came);

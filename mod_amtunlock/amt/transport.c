@@ -366,8 +366,9 @@ void amt_exchange_end(amt_device_t *device, CURLcode code)
     reply.status = judge(device, code);
     amt_negotiate_drop(device);
     reply.acted = x->once && x->given && !x->denied;
-    if (reply.acted)
+    if (reply.acted) {
         FAULT_POINT("act.answered");
+    }
     reply.http_status = x->http_status;
     curl_easy_getinfo(device->easy, CURLINFO_CONTENT_TYPE, &content_type);
     reply.content_type = content_type;

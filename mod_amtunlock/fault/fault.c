@@ -44,11 +44,13 @@ static int in_folder(const char *name, char path[PATH_MAX])
 static int read_orders(char text[FILE_MAX])
 {
     char path[PATH_MAX];
-    if (!in_folder("orders", path))
+    if (!in_folder("orders", path)) {
         return 0;
+    }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
         return 0;
+    }
     ssize_t length = read(fd, text, FILE_MAX - 1);
     close(fd);
     text[length > 0 ? length : 0] = '\0';
@@ -60,11 +62,13 @@ static int take(const order_t *order)
 {
     char name[WORD_MAX + 8], path[PATH_MAX];
     snprintf(name, sizeof(name), "fired.%s", order->id);
-    if (!in_folder(name, path))
+    if (!in_folder(name, path)) {
         return 0;
+    }
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
+    }
     return fd >= 0;
 }
 
@@ -72,15 +76,17 @@ static void record(const order_t *order, const char *action, const char *point)
 {
     char line[4 * WORD_MAX], path[PATH_MAX];
     struct timespec now;
-    if (!in_folder("hits", path))
+    if (!in_folder("hits", path)) {
         return;
+    }
     clock_gettime(CLOCK_REALTIME, &now);
     int length = snprintf(line, sizeof(line), "%s %s %s %d %lld.%06ld\n", order->id, point, action,
                           (int)getpid(), (long long)now.tv_sec, now.tv_nsec / 1000);
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     /* A line that cannot be written would be a strike that nobody counts. */
-    if (fd < 0 || length < 0 || write(fd, line, (size_t)length) != length)
+    if (fd < 0 || length < 0 || write(fd, line, (size_t)length) != length) {
         abort();
+    }
     close(fd);
 }
 
@@ -89,16 +95,19 @@ static void record(const order_t *order, const char *action, const char *point)
 static void sleep_ms(int ms)
 {
     struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000L};
-    while (nanosleep(&left, &left) != 0)
-        continue;
+    int is_early = 0;
+    do {
+        is_early = nanosleep(&left, &left) != 0;
+    } while (is_early);
 }
 
 static void do_kill(const order_t *order)
 {
     (void)order;
     kill(getpid(), SIGKILL);
-    for (;;)
+    for (;;) {
         pause();
+    }
 }
 
 static void do_stop(const order_t *order)
@@ -129,11 +138,13 @@ static void do_later(const order_t *order)
 {
     pthread_t thread;
     order_t *copy = malloc(sizeof(*copy));
-    if (copy == NULL)
+    if (copy == NULL) {
         abort();
+    }
     *copy = *order;
-    if (pthread_create(&thread, NULL, kill_later, copy) != 0)
+    if (pthread_create(&thread, NULL, kill_later, copy) != 0) {
         abort();
+    }
     pthread_detach(thread);
 }
 
@@ -156,8 +167,9 @@ static const struct {
 static int strike(order_t *order, const char *point)
 {
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
-        if (strcmp(actions[i].name, order->action) != 0)
+        if (strcmp(actions[i].name, order->action) != 0) {
             continue;
+        }
         snprintf(order->point, sizeof(order->point), "%s", point);
         record(order, order->action, point);
         actions[i].act(order);
@@ -172,8 +184,9 @@ static int strike(order_t *order, const char *point)
 static progress_t *progress_of(const char *id)
 {
     for (int i = 0; i < ORDERS_MAX; i++) {
-        if (strcmp(known[i].id, id) == 0)
+        if (strcmp(known[i].id, id) == 0) {
             return &known[i];
+        }
     }
     progress_t *made =
         &known[known_next++ % ORDERS_MAX]; /* a test has few orders at a time: the oldest goes */
@@ -185,8 +198,9 @@ static progress_t *progress_of(const char *id)
 /* Nonzero: this passing is the one that the order means. */
 static int is_due(const order_t *order, const char *point)
 {
-    if (strcmp(order->point, "*") != 0 && strcmp(order->point, point) != 0)
+    if (strcmp(order->point, "*") != 0 && strcmp(order->point, point) != 0) {
         return 0;
+    }
     pthread_mutex_lock(&lock);
     progress_t *progress = progress_of(order->id);
     int due = !progress->done && ++progress->passed >= order->nth;
@@ -201,10 +215,12 @@ static int read_order(char *line, order_t *order)
     const size_t most = sizeof(words) / sizeof(words[0]);
     size_t count = 0;
     char *rest = NULL;
-    for (char *word = strtok_r(line, " ", &rest); word && count < most; word = strtok_r(NULL, " ", &rest))
+    for (char *word = strtok_r(line, " ", &rest); word && count < most; word = strtok_r(NULL, " ", &rest)) {
         words[count++] = word;
-    if (count < most - 1)
+    }
+    if (count < most - 1) {
         return 0;
+    }
     snprintf(order->id, sizeof(order->id), "%s", words[0]);
     snprintf(order->point, sizeof(order->point), "%s", words[1]);
     snprintf(order->action, sizeof(order->action), "%s", words[3]);
@@ -218,12 +234,14 @@ int fault_at(const char *point)
     char text[FILE_MAX];
     int fails = 0;
     char *rest = NULL;
-    if (!read_orders(text))
+    if (!read_orders(text)) {
         return 0;
+    }
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         order_t order;
-        if (read_order(line, &order) && is_due(&order, point))
+        if (read_order(line, &order) && is_due(&order, point)) {
             fails |= strike(&order, point);
+        }
     }
     return fails;
 }

@@ -50,9 +50,10 @@ static const struct {
 static jobs_result_t error_result(const redisReply *reply, apr_pool_t *pool)
 {
     for (size_t i = 0; i < LENGTH(troubles); i++) {
-        if (strstr(reply->str, troubles[i].sign))
+        if (strstr(reply->str, troubles[i].sign)) {
             return jobs_result(JOBS_UNAVAILABLE,
                                apr_psprintf(pool, "%s (%s)", troubles[i].sentence, reply->str));
+        }
     }
     return jobs_result(JOBS_BROKEN, apr_psprintf(pool, "Redis answered with an error: %s", reply->str));
 }
@@ -60,13 +61,14 @@ static jobs_result_t error_result(const redisReply *reply, apr_pool_t *pool)
 static jobs_result_t outdated(const redisReply *reply, apr_pool_t *pool)
 {
     apr_int64_t theirs = jobs_number_at(reply, 1);
-    if (theirs > JOBS_SCHEMA)
+    if (theirs > JOBS_SCHEMA) {
         return jobs_result(
             JOBS_OUTDATED,
             apr_psprintf(pool,
                          "Redis holds version %" APR_INT64_T_FMT
                          " of the amtunlock functions, this program knows version %d: upgrade it",
                          theirs, JOBS_SCHEMA));
+    }
     return jobs_result(JOBS_UNAVAILABLE,
                        apr_psprintf(pool,
                                     "Redis holds version %" APR_INT64_T_FMT
@@ -77,29 +79,35 @@ static jobs_result_t outdated(const redisReply *reply, apr_pool_t *pool)
 
 jobs_result_t jobs_answer(const redisReply *reply, int *late, apr_pool_t *pool)
 {
-    if (late)
+    if (late) {
         *late = 0;
-    if (reply->type == REDIS_REPLY_ERROR)
+    }
+    if (reply->type == REDIS_REPLY_ERROR) {
         return error_result(reply, pool);
+    }
     const char *word = jobs_text_at(reply, 0);
     if (!strcmp(word, "late")) {
-        if (late)
+        if (late) {
             *late = 1;
+        }
         return jobs_result(JOBS_REFUSED, late_text);
     }
-    if (!strcmp(word, "outdated"))
+    if (!strcmp(word, "outdated")) {
         return outdated(reply, pool);
+    }
     for (size_t i = 0; i < LENGTH(words); i++) {
-        if (!strcmp(word, words[i].word))
+        if (!strcmp(word, words[i].word)) {
             return jobs_result(words[i].outcome, words[i].outcome == JOBS_OK ? "" : jobs_text_at(reply, 1));
+        }
     }
     return jobs_result(JOBS_BROKEN, "Redis gave an answer that no amtunlock function gives");
 }
 
 const redisReply *jobs_element(const redisReply *reply, size_t at)
 {
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || at >= reply->elements)
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || at >= reply->elements) {
         return NULL;
+    }
     return reply->element[at];
 }
 
@@ -112,8 +120,9 @@ const char *jobs_text_at(const redisReply *reply, size_t at)
 apr_int64_t jobs_number_at(const redisReply *reply, size_t at)
 {
     const redisReply *element = jobs_element(reply, at);
-    if (element && element->type == REDIS_REPLY_INTEGER)
+    if (element && element->type == REDIS_REPLY_INTEGER) {
         return element->integer;
+    }
     return apr_strtoi64(jobs_text_at(reply, at), NULL, 10);
 }
 
@@ -121,7 +130,8 @@ apr_array_header_t *jobs_texts(const redisReply *reply, size_t first, apr_pool_t
 {
     size_t count = reply && reply->type == REDIS_REPLY_ARRAY ? reply->elements : 0;
     apr_array_header_t *texts = apr_array_make(pool, (int)count + 1, sizeof(const char *));
-    for (size_t i = first; i < count; i++)
+    for (size_t i = first; i < count; i++) {
         APR_ARRAY_PUSH(texts, const char *) = jobs_text_at(reply, i);
+    }
     return texts;
 }

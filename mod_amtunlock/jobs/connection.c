@@ -32,8 +32,9 @@ apr_status_t jobs_connection_create(jobs_connection_t **connection, const jobs_r
     jobs_connection_t *made = apr_pcalloc(pool, sizeof(*made));
     apr_status_t rv;
     if ((rv = apr_pool_create(&made->scratch, pool)) != APR_SUCCESS ||
-        (rv = apr_pool_create(&made->trouble, pool)) != APR_SUCCESS)
+        (rv = apr_pool_create(&made->trouble, pool)) != APR_SUCCESS) {
         return rv;
+    }
     made->pool = pool;
     made->redis.socket = redis->socket ? apr_pstrdup(pool, redis->socket) : NULL;
     made->redis.host = redis->host ? apr_pstrdup(pool, redis->host) : NULL;
@@ -76,13 +77,16 @@ static jobs_result_t learn_run_id(jobs_connection_t *connection, apr_time_t dead
     const char *why = "";
     jobs_call_t *info = jobs_command("INFO", pool);
     jobs_call_text(info, "server");
-    if (jobs_link_ask(&connection->link, info, deadline, &reply, &why, pool) != JOBS_LINK_FINE)
+    if (jobs_link_ask(&connection->link, info, deadline, &reply, &why, pool) != JOBS_LINK_FINE) {
         return jobs_result(JOBS_UNAVAILABLE, why);
-    if (reply->type == REDIS_REPLY_ERROR)
+    }
+    if (reply->type == REDIS_REPLY_ERROR) {
         return jobs_answer(reply, NULL, pool);
+    }
     const char *line = reply->type == REDIS_REPLY_STRING ? strstr(reply->str, "\nrun_id:") : NULL;
-    if (!line || strcspn(line + 8, "\r\n") != RUN_ID_LENGTH)
+    if (!line || strcspn(line + 8, "\r\n") != RUN_ID_LENGTH) {
         return jobs_result(JOBS_BROKEN, "INFO server names no run_id: this is no Redis 7 or later");
+    }
     apr_cpystrn(connection->run_id, line + 8, sizeof(connection->run_id));
     return JOBS_FINE;
 }
@@ -92,22 +96,26 @@ static jobs_result_t dial(jobs_connection_t *connection, apr_pool_t *pool)
     apr_time_t deadline = jobs_boottime() + connection->timeout;
     const char *why = "";
     connection->dialled = jobs_boottime();
-    if (jobs_link_open(&connection->link, deadline, &why, pool) != JOBS_LINK_FINE)
+    if (jobs_link_open(&connection->link, deadline, &why, pool) != JOBS_LINK_FINE) {
         return jobs_result(JOBS_UNAVAILABLE, why);
+    }
     jobs_result_t result = learn_run_id(connection, deadline, pool);
-    if (result.outcome != JOBS_OK)
+    if (result.outcome != JOBS_OK) {
         jobs_link_close(&connection->link);
+    }
     return result;
 }
 
 jobs_result_t jobs_connection_ready(jobs_connection_t *connection, apr_pool_t *pool)
 {
-    if (jobs_link_alive(&connection->link))
+    if (jobs_link_alive(&connection->link)) {
         return JOBS_FINE;
-    if (connection->dialled && jobs_boottime() - connection->dialled < RECONNECT_AFTER)
+    }
+    if (connection->dialled && jobs_boottime() - connection->dialled < RECONNECT_AFTER) {
         return jobs_result(JOBS_UNAVAILABLE,
                            apr_psprintf(pool, "Redis is tried again within a second%s%s",
                                         *connection->why ? "; it was: " : "", connection->why));
+    }
     jobs_result_t result = dial(connection, pool);
     apr_pool_clear(connection->trouble);
     connection->why = apr_pstrdup(connection->trouble, result.text);
@@ -124,14 +132,17 @@ jobs_result_t jobs_connection_ask(jobs_connection_t *connection, jobs_call_t *ca
 {
     const char *why = "";
     jobs_result_t result = jobs_connection_ready(connection, pool);
-    if (result.outcome != JOBS_OK)
+    if (result.outcome != JOBS_OK) {
         return result;
+    }
     apr_time_t deadline = jobs_boottime() + connection->timeout + more;
-    if (jobs_link_ask(&connection->link, call, deadline, reply, &why, pool) != JOBS_LINK_FINE)
+    if (jobs_link_ask(&connection->link, call, deadline, reply, &why, pool) != JOBS_LINK_FINE) {
         return jobs_result(JOBS_UNAVAILABLE, why);
+    }
     int late = 0;
     result = jobs_answer(*reply, &late, pool);
-    if (late) /* Redis' clock may have been set: learn it anew */
+    if (late) { /* Redis' clock may have been set: learn it anew */
         jobs_link_close(&connection->link);
+    }
     return result;
 }

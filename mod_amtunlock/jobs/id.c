@@ -12,12 +12,14 @@
 const char *jobs_new_id(apr_pool_t *pool)
 {
     unsigned char bits[16];
-    if (RAND_bytes(bits, sizeof(bits)) != 1)
+    if (RAND_bytes(bits, sizeof(bits)) != 1) {
         return NULL;
+    }
     char *id = apr_palloc(pool, APR_ALIGN_DEFAULT(JOBS_ID_LENGTH + 8));
     apr_encode_base32_binary(id, bits, sizeof(bits), APR_ENCODE_NOPADDING, NULL);
-    for (char *c = id; *c; c++)
+    for (char *c = id; *c; c++) {
         *c = (char)apr_tolower(*c);
+    }
     return id;
 }
 
@@ -39,8 +41,9 @@ const char *jobs_sha256_all(const apr_array_header_t *texts, apr_pool_t *pool)
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int length = 0;
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    if (!context)
+    if (!context) {
         return "";
+    }
     EVP_DigestInit_ex(context, EVP_sha256(), NULL);
     for (int i = 0; i < texts->nelts; i++) {
         const char *text = APR_ARRAY_IDX(texts, i, const char *);

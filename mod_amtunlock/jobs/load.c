@@ -14,13 +14,15 @@ static jobs_result_t load(jobs_connection_t *connection, int replace, apr_pool_t
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_command("FUNCTION", pool);
     jobs_call_text(call, "LOAD");
-    if (replace)
+    if (replace) {
         jobs_call_text(call, "REPLACE");
+    }
     jobs_call_text(call, jobs_library);
     jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
     /* The answer is the library's name, which is no verb's word. */
-    if (reply && reply->type == REDIS_REPLY_STRING)
+    if (reply && reply->type == REDIS_REPLY_STRING) {
         return JOBS_FINE;
+    }
     return result;
 }
 
@@ -40,13 +42,14 @@ static jobs_result_t check(jobs_connection_t *connection, int *loaded, apr_pool_
         *loaded = 1;
         return load(connection, !absent, pool);
     }
-    if (result.outcome == JOBS_OK && theirs > JOBS_SCHEMA)
+    if (result.outcome == JOBS_OK && theirs > JOBS_SCHEMA) {
         return jobs_result(
             JOBS_OUTDATED,
             apr_psprintf(pool,
                          "Redis holds version %" APR_INT64_T_FMT
                          " of the amtunlock functions, this program brings version %d: upgrade it",
                          theirs, JOBS_SCHEMA));
+    }
     return result;
 }
 
@@ -55,7 +58,8 @@ jobs_result_t jobs_library_load(jobs_connection_t *connection)
     apr_pool_t *pool = jobs_connection_scratch(connection);
     jobs_result_t result = JOBS_FINE;
     int loaded = 1;
-    for (int i = 0; i < TRIES && loaded; i++)
+    for (int i = 0; i < TRIES && loaded; i++) {
         result = check(connection, &loaded, pool);
+    }
     return result;
 }

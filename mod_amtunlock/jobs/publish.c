@@ -23,8 +23,9 @@ static int count_names(const apr_array_header_t *systems, const char **twice, ap
         for (int k = 0; k < system->keys->nelts; k++) {
             const char *name = APR_ARRAY_IDX(system->keys, k, const char *);
             const char *other = apr_hash_get(names, name, APR_HASH_KEY_STRING);
-            if (other && strcmp(other, system->sid) != 0)
+            if (other && strcmp(other, system->sid) != 0) {
                 *twice = name;
+            }
             apr_hash_set(names, name, APR_HASH_KEY_STRING, system->sid);
         }
     }
@@ -52,8 +53,9 @@ static void add_system(jobs_call_t *call, const jobs_published_t *system)
     jobs_call_text(call, system->group);
     jobs_call_text(call, system->method);
     jobs_call_number(call, system->keys->nelts);
-    for (int k = 0; k < system->keys->nelts; k++)
+    for (int k = 0; k < system->keys->nelts; k++) {
         jobs_call_text(call, APR_ARRAY_IDX(system->keys, k, const char *));
+    }
 }
 
 /* Sends systems from *next on, as many as a chunk takes. */
@@ -63,8 +65,10 @@ static jobs_result_t send_chunk(jobs_connection_t *connection, const char *gener
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("publish_chunk", pool);
     jobs_call_text(call, generation);
-    for (int n = 0; n < SYSTEMS_A_CHUNK && *next < systems->nelts && call->words->nelts < WORDS_A_CHUNK; n++)
+    for (int n = 0; n < SYSTEMS_A_CHUNK && *next < systems->nelts && call->words->nelts < WORDS_A_CHUNK;
+         n++) {
         add_system(call, &APR_ARRAY_IDX(systems, (*next)++, jobs_published_t));
+    }
     return jobs_connection_ask(connection, call, 0, &reply, pool);
 }
 
@@ -75,8 +79,9 @@ static jobs_result_t publish(jobs_connection_t *connection, const char *worker, 
     apr_pool_t *chunk_pool = NULL;
     const char *generation = jobs_new_id(pool);
     jobs_result_t result = JOBS_FINE;
-    if (!generation || apr_pool_create(&chunk_pool, pool) != APR_SUCCESS)
+    if (!generation || apr_pool_create(&chunk_pool, pool) != APR_SUCCESS) {
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers or no memory");
+    }
     for (int next = 0; next < systems->nelts;) {
         apr_pool_clear(chunk_pool);
         result = send_chunk(connection, generation, systems, &next, chunk_pool);
@@ -86,8 +91,9 @@ static jobs_result_t publish(jobs_connection_t *connection, const char *worker, 
         }
     }
     apr_pool_destroy(chunk_pool);
-    if (result.outcome != JOBS_OK)
+    if (result.outcome != JOBS_OK) {
         return result;
+    }
     FAULT_POINT("publish.staged");
     result = ask_switch(connection, worker, generation, digest, written, systems->nelts, names, pool);
     FAULT_POINT("publish.switched");
@@ -99,11 +105,13 @@ jobs_result_t jobs_publish(jobs_connection_t *connection, const char *worker, co
 {
     const char *twice = NULL;
     int names = count_names(systems, &twice, pool);
-    if (twice)
+    if (twice) {
         return jobs_result(JOBS_CONFLICT, apr_psprintf(pool, "two systems share the name %s", twice));
+    }
     /* First ask whether it is called for: most often this very inventory is live already. */
     jobs_result_t result = ask_switch(connection, worker, "", digest, written, systems->nelts, names, pool);
-    if (result.outcome == JOBS_OK)
+    if (result.outcome == JOBS_OK) {
         result = publish(connection, worker, digest, written, systems, names, pool);
+    }
     return result;
 }

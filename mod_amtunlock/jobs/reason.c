@@ -65,18 +65,21 @@ const char jobs_left_alone[] =
 
 const jobs_reason_t *jobs_reason(jobs_reason_e reason)
 {
-    if ((int)reason < 0 || reason >= JOBS_REASONS)
+    if ((int)reason < 0 || reason >= JOBS_REASONS) {
         reason = JOBS_REASON_INTERNAL;
+    }
     return &reasons[reason];
 }
 
 jobs_reason_e jobs_reason_of_code(const char *code)
 {
-    if (!code || !*code)
+    if (!code || !*code) {
         return JOBS_REASON_NONE;
+    }
     for (int i = 0; i < JOBS_REASONS; i++) {
-        if (!strcmp(reasons[i].code, code))
+        if (!strcmp(reasons[i].code, code)) {
             return (jobs_reason_e)i;
+        }
     }
     return JOBS_REASON_INTERNAL;
 }

@@ -33,8 +33,9 @@ void jobs_call_bytes(jobs_call_t *call, const char *bytes, size_t length)
 
 void jobs_call_text(jobs_call_t *call, const char *text)
 {
-    if (!text)
+    if (!text) {
         text = "";
+    }
     jobs_call_bytes(call, text, strlen(text));
 }
 
@@ -74,8 +75,9 @@ jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool)
 static struct timeval remaining(apr_time_t deadline)
 {
     apr_interval_time_t left = deadline - jobs_boottime();
-    if (left < 1000)
+    if (left < 1000) {
         left = 1000;
+    }
     struct timeval time = {.tv_sec = apr_time_sec(left), .tv_usec = apr_time_usec(left)};
     return time;
 }
@@ -89,15 +91,17 @@ static int is_over(apr_time_t deadline)
 
 void jobs_link_close(jobs_link_t *link)
 {
-    if (link->context)
+    if (link->context) {
         redisFree(link->context);
+    }
     link->context = NULL;
 }
 
 int jobs_link_alive(const jobs_link_t *link)
 {
-    if (!link->context || link->context->err)
+    if (!link->context || link->context->err) {
         return 0;
+    }
     struct pollfd idle = {.fd = link->context->fd, .events = POLLIN};
     return poll(&idle, 1, 0) == 0; /* nothing is due, so anything to read is an end */
 }
@@ -108,11 +112,13 @@ static jobs_link_e fail(jobs_link_t *link, apr_time_t deadline, const char **why
     redisContext *context = link->context;
     int timeout = is_over(deadline) || (context && context->err == REDIS_ERR_IO &&
                                         (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT));
-    if (timeout)
+    if (timeout) {
         *why = "Redis did not answer in time: is it busy, stopped, or its disk slow?";
-    else
+    }
+    else {
         *why = apr_psprintf(pool, "the connection to Redis broke: %s",
                             context ? context->errstr : "out of memory");
+    }
     jobs_link_close(link);
     return timeout ? JOBS_LINK_TIMEOUT : JOBS_LINK_BROKEN;
 }
@@ -133,8 +139,9 @@ static jobs_link_e flush(jobs_link_t *link, apr_time_t deadline, const char **wh
     int done = 0;
     while (!done) {
         if (is_over(deadline) || redisSetTimeout(link->context, remaining(deadline)) != REDIS_OK ||
-            redisBufferWrite(link->context, &done) != REDIS_OK)
+            redisBufferWrite(link->context, &done) != REDIS_OK) {
             return fail(link, deadline, why, pool);
+        }
     }
     return JOBS_LINK_FINE;
 }
@@ -150,13 +157,16 @@ static jobs_link_e read_reply(jobs_link_t *link, apr_time_t deadline, void **rep
                               apr_pool_t *pool)
 {
     for (;;) {
-        if (redisGetReplyFromReader(link->context, reply) != REDIS_OK)
+        if (redisGetReplyFromReader(link->context, reply) != REDIS_OK) {
             return fail(link, deadline, why, pool);
-        if (*reply)
+        }
+        if (*reply) {
             return JOBS_LINK_FINE;
+        }
         if (is_over(deadline) || redisSetTimeout(link->context, remaining(deadline)) != REDIS_OK ||
-            redisBufferRead(link->context) != REDIS_OK)
+            redisBufferRead(link->context) != REDIS_OK) {
             return fail(link, deadline, why, pool);
+        }
     }
 }
 
@@ -165,12 +175,15 @@ redisReply *jobs_link_take(jobs_link_t *link, apr_time_t deadline, jobs_link_e *
 {
     void *reply = NULL;
     *outcome = link->context ? flush(link, deadline, why, pool) : fail(link, deadline, why, pool);
-    if (*outcome == JOBS_LINK_FINE && FAULT_FAILS("link.sent"))
+    if (*outcome == JOBS_LINK_FINE && FAULT_FAILS("link.sent")) {
         *outcome = fail(link, deadline, why, pool);
-    if (*outcome == JOBS_LINK_FINE)
+    }
+    if (*outcome == JOBS_LINK_FINE) {
         *outcome = read_reply(link, deadline, &reply, why, pool);
-    if (reply)
+    }
+    if (reply) {
         apr_pool_cleanup_register(pool, reply, free_reply, apr_pool_cleanup_null);
+    }
     if (reply && FAULT_FAILS("link.answered")) {
         *outcome = fail(link, deadline, why, pool);
         return NULL;
@@ -182,8 +195,9 @@ jobs_link_e jobs_link_ask(jobs_link_t *link, jobs_call_t *call, apr_time_t deadl
                           const char **why, apr_pool_t *pool)
 {
     jobs_link_e outcome;
-    if (!jobs_link_put(link, call, deadline))
+    if (!jobs_link_put(link, call, deadline)) {
         return fail(link, deadline, why, pool);
+    }
     *reply = jobs_link_take(link, deadline, &outcome, why, pool);
     return outcome;
 }
@@ -192,23 +206,26 @@ jobs_link_e jobs_link_ask(jobs_link_t *link, jobs_call_t *call, apr_time_t deadl
 
 static redisContext *dial(const jobs_redis_t *redis, apr_time_t deadline)
 {
-    if (redis->socket)
+    if (redis->socket) {
         return redisConnectUnixWithTimeout(redis->socket, remaining(deadline));
+    }
     return redisConnectWithTimeout(redis->host, redis->port, remaining(deadline));
 }
 
 static const char *address(const jobs_redis_t *redis, apr_pool_t *pool)
 {
-    if (redis->socket)
+    if (redis->socket) {
         return redis->socket;
+    }
     return apr_psprintf(pool, strchr(redis->host, ':') ? "[%s]:%d" : "%s:%d", redis->host, redis->port);
 }
 
 static int put_auth(jobs_link_t *link, apr_time_t deadline, apr_pool_t *pool)
 {
     jobs_call_t *auth = jobs_command("AUTH", pool);
-    if (link->redis->user)
+    if (link->redis->user) {
         jobs_call_text(auth, link->redis->user);
+    }
     jobs_call_text(auth, link->redis->password);
     return jobs_link_put(link, auth, deadline);
 }
@@ -227,15 +244,19 @@ static jobs_link_e greet(jobs_link_t *link, int with_auth, apr_time_t deadline, 
     jobs_link_e outcome = JOBS_LINK_FINE;
     redisReply *reply = NULL;
     if (with_auth) {
-        if (!(reply = jobs_link_take(link, deadline, &outcome, why, pool)))
+        if (!(reply = jobs_link_take(link, deadline, &outcome, why, pool))) {
             return outcome;
-        if (reply->type == REDIS_REPLY_ERROR)
+        }
+        if (reply->type == REDIS_REPLY_ERROR) {
             return not_let_in(link, reply, why, pool);
+        }
     }
-    if (!(reply = jobs_link_take(link, deadline, &outcome, why, pool)))
+    if (!(reply = jobs_link_take(link, deadline, &outcome, why, pool))) {
         return outcome;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
         return not_let_in(link, reply, why, pool);
+    }
     link->learnt = jobs_boottime();
     link->offset = apr_time_from_sec(jobs_number_at(reply, 0)) + jobs_number_at(reply, 1) - link->learnt;
     return JOBS_LINK_FINE;
@@ -255,7 +276,8 @@ jobs_link_e jobs_link_open(jobs_link_t *link, apr_time_t deadline, const char **
         return JOBS_LINK_AWAY;
     }
     if ((with_auth && !put_auth(link, deadline, pool)) ||
-        !jobs_link_put(link, jobs_command("TIME", pool), deadline))
+        !jobs_link_put(link, jobs_command("TIME", pool), deadline)) {
         return fail(link, deadline, why, pool);
+    }
     return greet(link, with_auth, deadline, why, pool);
 }

@@ -15,11 +15,13 @@
 static const char *parse_socket(const char *path, jobs_redis_t *redis, apr_pool_t *pool)
 {
     const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
-    if (path[0] != '/')
+    if (path[0] != '/') {
         return apr_psprintf(pool, "unix:%s is no absolute path", path);
-    if (strlen(path) >= room)
+    }
+    if (strlen(path) >= room) {
         return apr_psprintf(pool, "the socket's path is longer than the %d characters that the system allows",
                             (int)room - 1);
+    }
     redis->socket = apr_pstrdup(pool, path);
     return NULL;
 }
@@ -30,26 +32,30 @@ const char *jobs_redis_parse(const char *address, jobs_redis_t *redis, apr_pool_
     redis->socket = NULL;
     redis->host = NULL;
     redis->port = 0;
-    if (!strncmp(address, "unix:", 5))
+    if (!strncmp(address, "unix:", 5)) {
         return parse_socket(address + 5, redis, pool);
+    }
     const char *colon = strrchr(address, ':');
     const char *host = address;
     const char *host_end = colon;
-    if (!colon || colon == address)
+    if (!colon || colon == address) {
         return apr_psprintf(pool, "%s is neither unix:PATH nor HOST:PORT", address);
+    }
     if (address[0] == '[') {
         host++;
         host_end--;
-        if (host_end <= host || *host_end != ']')
+        if (host_end <= host || *host_end != ']') {
             return apr_psprintf(pool, "%s is not [ADDRESS]:PORT", address);
+        }
     }
     else if (memchr(address, ':', (size_t)(colon - address))) {
         return apr_psprintf(pool, "%s: write an IPv6 address as [ADDRESS]:PORT", address);
     }
     errno = 0;
     long port = strtol(colon + 1, &end, 10);
-    if (errno || end == colon + 1 || *end || port < 1 || port > 65535)
+    if (errno || end == colon + 1 || *end || port < 1 || port > 65535) {
         return apr_psprintf(pool, "%s: the port is a number from 1 to 65535", address);
+    }
     redis->host = apr_pstrmemdup(pool, host, (apr_size_t)(host_end - host));
     redis->port = (int)port;
     return NULL;
@@ -61,20 +67,25 @@ const char *jobs_redis_read_password(const char *file, const char **password, ap
     char message[120];
     apr_file_t *handle = NULL;
     apr_status_t rv = apr_file_open(&handle, file, APR_FOPEN_READ, APR_FPROT_OS_DEFAULT, pool);
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS) {
         return apr_psprintf(pool, "%s cannot be read: %s", file, apr_strerror(rv, message, sizeof(message)));
+    }
     rv = apr_file_gets(line, sizeof(line), handle);
     apr_file_close(handle);
-    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv))
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
         return apr_psprintf(pool, "%s cannot be read: %s", file, apr_strerror(rv, message, sizeof(message)));
+    }
     size_t length = rv == APR_SUCCESS ? strcspn(line, "\r\n") : 0;
     const char *wrong = NULL;
-    if (length == 0)
+    if (length == 0) {
         wrong = "the first line, which is the password, is empty";
-    else if (length > PASSWORD_MAX_LENGTH)
+    }
+    else if (length > PASSWORD_MAX_LENGTH) {
         wrong = "the first line is too long for a password";
-    else
+    }
+    else {
         *password = apr_pstrmemdup(pool, line, length);
+    }
     OPENSSL_cleanse(line, sizeof(line));
     return wrong ? apr_psprintf(pool, "%s: %s", file, wrong) : NULL;
 }

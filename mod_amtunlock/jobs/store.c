@@ -59,8 +59,9 @@ typedef enum {
 static void breaker_leave(jobs_store_t *store, entry_e entry, reach_e reach)
 {
     apr_thread_mutex_lock(store->lock);
-    if (entry == ENTRY_TRIAL)
+    if (entry == ENTRY_TRIAL) {
         store->probing = 0;
+    }
     if (reach == REACHED) {
         store->failures = 0;
         store->open_until = 0;
@@ -80,8 +81,9 @@ static apr_status_t link_make(void **resource, void *params, apr_pool_t *pool)
     jobs_store_t *store = params;
     jobs_link_t *link = calloc(1, sizeof(*link)); /* links come and go; the pool would only grow */
     (void)pool;
-    if (!link)
+    if (!link) {
         return APR_ENOMEM;
+    }
     link->redis = &store->redis;
     *resource = link;
     return APR_SUCCESS;
@@ -112,11 +114,13 @@ apr_status_t jobs_store_create(jobs_store_t **store, const jobs_redis_t *redis, 
     made->redis.user = dup_or_null(pool, redis->user);
     made->redis.password = dup_or_null(pool, redis->password);
     made->budget = budget;
-    if ((rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool)) != APR_SUCCESS)
+    if ((rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool)) != APR_SUCCESS) {
         return rv;
+    }
     if ((rv = apr_reslist_create(&made->links, 0, connections, connections, 0, link_make, link_destroy, made,
-                                 pool)) != APR_SUCCESS)
+                                 pool)) != APR_SUCCESS) {
         return rv;
+    }
     apr_reslist_timeout_set(made->links, budget / SHARE_FOR_TURN);
     *store = made;
     return APR_SUCCESS;
@@ -128,8 +132,9 @@ apr_status_t jobs_store_create(jobs_store_t **store, const jobs_redis_t *redis, 
 static jobs_link_e ready(jobs_link_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
     /* Redis' clock may be set while a connection lives, so what was learnt of it ages. */
-    if (jobs_link_alive(link) && jobs_boottime() - link->learnt < RELEARN_AFTER)
+    if (jobs_link_alive(link) && jobs_boottime() - link->learnt < RELEARN_AFTER) {
         return JOBS_LINK_FINE;
+    }
     return jobs_link_open(link, deadline, why, pool);
 }
 
@@ -137,8 +142,9 @@ static jobs_link_e attempt(jobs_link_t *link, jobs_call_t *call, apr_time_t dead
                            const char **why, apr_pool_t *pool)
 {
     jobs_link_e outcome = ready(link, deadline, why, pool);
-    if (outcome != JOBS_LINK_FINE)
+    if (outcome != JOBS_LINK_FINE) {
         return outcome;
+    }
     return jobs_link_ask(link, call, deadline, reply, why, pool);
 }
 
@@ -146,8 +152,9 @@ static jobs_link_e attempt(jobs_link_t *link, jobs_call_t *call, apr_time_t dead
  * repeated, or Redis' clock went forward since it was learnt, so that a call in time looked late. */
 static int worth_repeating(const jobs_call_t *call, jobs_link_e outcome, int late, apr_time_t deadline)
 {
-    if (jobs_boottime() >= deadline)
+    if (jobs_boottime() >= deadline) {
         return 0;
+    }
     return (outcome == JOBS_LINK_BROKEN && call->repeatable) || (outcome == JOBS_LINK_FINE && late);
 }
 
@@ -161,12 +168,14 @@ static jobs_result_t exchange(jobs_link_t *link, jobs_call_t *call, apr_time_t d
         jobs_link_e outcome = attempt(link, call, deadline, reply, &why, pool);
         *reached = outcome == JOBS_LINK_FINE;
         result = *reached ? jobs_answer(*reply, &late, pool) : jobs_result(JOBS_UNAVAILABLE, why);
-        if (!worth_repeating(call, outcome, late, deadline))
+        if (!worth_repeating(call, outcome, late, deadline)) {
             break;
+        }
         jobs_link_close(link);
     }
-    if (late) /* to a caller of the service this is a store too slow to be used */
+    if (late) { /* to a caller of the service this is a store too slow to be used */
         result.outcome = JOBS_UNAVAILABLE;
+    }
     return result;
 }
 
@@ -176,9 +185,10 @@ jobs_result_t jobs_store_ask(jobs_store_t *store, jobs_call_t *call, redisReply 
     void *resource = NULL;
     int reached = 0;
     entry_e entry = breaker_enter(store);
-    if (entry == ENTRY_NONE)
+    if (entry == ENTRY_NONE) {
         return jobs_result(JOBS_UNAVAILABLE,
                            "Redis was away a moment ago; it is tried again within a second");
+    }
     if (apr_reslist_acquire(store->links, &resource) != APR_SUCCESS) {
         breaker_leave(store, entry, NOT_ASKED);
         return jobs_result(JOBS_UNAVAILABLE,

@@ -31,8 +31,9 @@ static jobs_call_t *caller_verb(const char *name, const jobs_caller_t *caller, a
 static jobs_call_t *reading_verb(const char *name, const jobs_caller_t *caller, const char *id,
                                  apr_pool_t *pool)
 {
-    if (id && !is_id(id))
+    if (id && !is_id(id)) {
         return NULL;
+    }
     jobs_call_t *call = caller_verb(name, caller, pool);
     jobs_call_number(call, caller->reads_all ? 1 : 0);
     jobs_call_text(call, id);
@@ -58,16 +59,19 @@ static const char *request_digest(const jobs_submission_t *submission, apr_pool_
     int count = submission->names->nelts;
     apr_array_header_t *sorted = apr_array_make(pool, count + 1, sizeof(const char *));
     apr_array_header_t *texts = apr_array_make(pool, count + 1, sizeof(const char *));
-    if (!submission->message_id)
+    if (!submission->message_id) {
         return "";
-    for (int i = 0; i < count; i++)
+    }
+    for (int i = 0; i < count; i++) {
         APR_ARRAY_PUSH(sorted, const char *) = APR_ARRAY_IDX(submission->names, i, jobs_name_t).key;
+    }
     qsort(sorted->elts, (size_t)sorted->nelts, sizeof(const char *), by_text);
     APR_ARRAY_PUSH(texts, const char *) = submission->message_id;
     for (int i = 0; i < count; i++) {
         const char *key = APR_ARRAY_IDX(sorted, i, const char *);
-        if (i == 0 || strcmp(key, APR_ARRAY_IDX(sorted, i - 1, const char *)) != 0)
+        if (i == 0 || strcmp(key, APR_ARRAY_IDX(sorted, i - 1, const char *)) != 0) {
             APR_ARRAY_PUSH(texts, const char *) = key;
+        }
     }
     return apr_pstrcat(pool, jobs_sha256(submission->message_id, pool), "/", jobs_sha256_all(texts, pool),
                        NULL);
@@ -90,8 +94,9 @@ static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submissi
     jobs_call_number(call, submission->max_waiting_jobs);
     jobs_call_number(call, submission->max_waiting_systems);
     jobs_call_number(call, caller->groups ? caller->groups->nelts : 0);
-    for (int i = 0; caller->groups && i < caller->groups->nelts; i++)
+    for (int i = 0; caller->groups && i < caller->groups->nelts; i++) {
         jobs_call_text(call, APR_ARRAY_IDX(caller->groups, i, const char *));
+    }
     for (int i = 0; i < submission->names->nelts; i++) {
         const jobs_name_t *name = &APR_ARRAY_IDX(submission->names, i, jobs_name_t);
         jobs_call_text(call, name->spelling);
@@ -106,16 +111,19 @@ jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller,
 {
     redisReply *reply = NULL;
     const char *fresh = jobs_new_id(pool);
-    if (!fresh)
+    if (!fresh) {
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
+    }
     FAULT_POINT("submit.before");
     jobs_result_t result = jobs_store_ask(store, submit_call(caller, submission, fresh, pool), &reply, pool);
     FAULT_POINT("submit.answered");
-    if (result.outcome != JOBS_OK)
+    if (result.outcome != JOBS_OK) {
         return result;
+    }
     *id = jobs_text_at(reply, 1);
-    if (kin)
+    if (kin) {
         *kin = (jobs_kin_e)jobs_number_at(reply, 2);
+    }
     return result;
 }
 
@@ -147,11 +155,13 @@ jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const 
 {
     redisReply *reply = NULL;
     jobs_call_t *call = reading_verb("read", caller, id, pool);
-    if (!call)
+    if (!call) {
         return no_such_job();
+    }
     jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
-    if (result.outcome == JOBS_OK)
+    if (result.outcome == JOBS_OK) {
         *job = job_of_reply(reply, pool);
+    }
     return result;
 }
 
@@ -160,13 +170,15 @@ jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, con
 {
     redisReply *reply = NULL;
     jobs_call_t *call = reading_verb("results", caller, id, pool);
-    if (!call)
+    if (!call) {
         return no_such_job();
+    }
     jobs_call_number(call, first < 0 ? 0 : first);
     jobs_call_number(call, count);
     jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
-    if (result.outcome != JOBS_OK)
+    if (result.outcome != JOBS_OK) {
         return result;
+    }
     *results = apr_pcalloc(pool, sizeof(**results));
     (*results)->unlocked = jobs_texts(jobs_element(reply, 1), 0, pool);
     (*results)->failed = jobs_texts(jobs_element(reply, 2), 0, pool);
@@ -178,11 +190,13 @@ jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, cons
 {
     redisReply *reply = NULL;
     jobs_call_t *call = reading_verb("errors", caller, id, pool);
-    if (!call)
+    if (!call) {
         return no_such_job();
+    }
     jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
-    if (result.outcome != JOBS_OK)
+    if (result.outcome != JOBS_OK) {
         return result;
+    }
     *errors = apr_array_make(pool, (int)reply->elements / 3 + 1, sizeof(jobs_error_t));
     for (size_t i = 1; i + 2 < reply->elements; i += 3) {
         jobs_error_t *error = apr_array_push(*errors);
@@ -200,8 +214,9 @@ jobs_result_t jobs_list(jobs_store_t *store, const jobs_caller_t *caller, apr_ar
     jobs_call_t *call = caller_verb("list", caller, pool);
     jobs_call_number(call, caller->reads_all ? 1 : 0);
     jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
-    if (result.outcome == JOBS_OK)
+    if (result.outcome == JOBS_OK) {
         *ids = jobs_texts(reply, 1, pool);
+    }
     return result;
 }
 
@@ -211,8 +226,9 @@ jobs_result_t jobs_cancel(jobs_store_t *store, const jobs_caller_t *caller, cons
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("cancel", caller, pool);
-    if (!is_id(id))
+    if (!is_id(id)) {
         return no_such_job();
+    }
     jobs_call_text(call, id);
     jobs_call_not_after(call);
     return jobs_store_ask(store, call, &reply, pool);
@@ -223,8 +239,9 @@ jobs_result_t jobs_forget(jobs_store_t *store, const jobs_caller_t *caller, cons
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("forget", caller, pool);
     call->repeatable = 0; /* a second one would say "no such job" of a job that the first has just deleted */
-    if (!is_id(id))
+    if (!is_id(id)) {
         return no_such_job();
+    }
     jobs_call_text(call, id);
     return jobs_store_ask(store, call, &reply, pool);
 }
@@ -238,17 +255,20 @@ jobs_result_t jobs_context_open(jobs_store_t *store, const jobs_caller_t *caller
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("context_open", caller, pool);
     const char *fresh = jobs_new_id(pool);
-    if (!fresh)
+    if (!fresh) {
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
+    }
     jobs_call_text(call, fresh);
     jobs_call_number(call, expires_seconds > 0 ? expires_seconds : 1);
     jobs_call_number(call, max_contexts);
     jobs_call_text(call, fields);
-    for (int i = 0; i < items->nelts; i++)
+    for (int i = 0; i < items->nelts; i++) {
         jobs_call_text(call, APR_ARRAY_IDX(items, i, const char *));
+    }
     jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
-    if (result.outcome == JOBS_OK)
+    if (result.outcome == JOBS_OK) {
         *id = fresh;
+    }
     return result;
 }
 
@@ -258,13 +278,15 @@ jobs_result_t jobs_context_pull(jobs_store_t *store, const jobs_caller_t *caller
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("context_pull", caller, pool);
     call->repeatable = 0; /* a second one would skip what the first has given */
-    if (!is_id(id))
+    if (!is_id(id)) {
         return jobs_result(JOBS_NOT_FOUND, "no such enumeration");
+    }
     jobs_call_text(call, id);
     jobs_call_number(call, count > 0 ? count : 1);
     jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
-    if (result.outcome != JOBS_OK)
+    if (result.outcome != JOBS_OK) {
         return result;
+    }
     *fields = jobs_text_at(reply, 1);
     *more = (int)jobs_number_at(reply, 2);
     *items = jobs_texts(jobs_element(reply, 3), 0, pool);
@@ -277,8 +299,9 @@ jobs_result_t jobs_context_release(jobs_store_t *store, const jobs_caller_t *cal
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("context_release", caller, pool);
     call->repeatable = 0;
-    if (!is_id(id))
+    if (!is_id(id)) {
         return jobs_result(JOBS_NOT_FOUND, "no such enumeration");
+    }
     jobs_call_text(call, id);
     return jobs_store_ask(store, call, &reply, pool);
 }
@@ -302,8 +325,9 @@ jobs_result_t jobs_overview(jobs_store_t *store, jobs_overview_t **overview, apr
     jobs_call_t *call = jobs_verb("overview", pool);
     call->repeatable = 1;
     jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
-    if (result.outcome != JOBS_OK)
+    if (result.outcome != JOBS_OK) {
         return result;
+    }
     jobs_overview_t *made = apr_pcalloc(pool, sizeof(*made));
     made->jobs_unfinished = (int)jobs_number_at(reply, 1);
     made->systems_waiting = (int)jobs_number_at(reply, 2);

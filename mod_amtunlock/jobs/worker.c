@@ -62,15 +62,18 @@ jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, cons
     jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
     *tasks = apr_array_make(pool, max > 0 ? max : 1, sizeof(jobs_task_t));
     *more = 0;
-    if (result.outcome == JOBS_REFUSED && !strcmp(result.text, "inventory"))
+    if (result.outcome == JOBS_REFUSED && !strcmp(result.text, "inventory")) {
         result.text =
             "the published inventory is not this worker's: is its systems.csv older than another's?";
-    if (result.outcome != JOBS_OK)
+    }
+    if (result.outcome != JOBS_OK) {
         return result;
+    }
     *more = (int)jobs_number_at(reply, 1);
     const redisReply *claimed = jobs_element(reply, 2);
-    for (size_t i = 0; claimed && i < claimed->elements; i++)
+    for (size_t i = 0; claimed && i < claimed->elements; i++) {
         task_of_reply(apr_array_push(*tasks), claimed->element[i], sent + JOBS_LEASE);
+    }
     if ((*tasks)->nelts > 0 && FAULT_FAILS("claim.answered")) { /* as if the answer had never come */
         apr_array_clear(*tasks);
         return jobs_result(JOBS_UNAVAILABLE, "the answer to a claim was lost");
@@ -107,13 +110,15 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
     *lost = apr_array_make(pool, 4, sizeof(jobs_task_ref_t));
     do {
         redisReply *reply = NULL;
-        if (tasks->nelts > 0)
+        if (tasks->nelts > 0) {
             FAULT_POINT("renew.before");
+        }
         int after = first + RENEWED_A_CALL < tasks->nelts ? first + RENEWED_A_CALL : tasks->nelts;
         result = jobs_connection_ask(connection, renew_call(worker, about, tasks, first, after, pool), 0,
                                      &reply, pool);
-        if (result.outcome != JOBS_OK)
+        if (result.outcome != JOBS_OK) {
             return result;
+        }
         const redisReply *gone = jobs_element(reply, 1);
         for (size_t i = 0; gone && i < gone->elements; i++) {
             jobs_task_ref_t *task = apr_array_push(*lost);
@@ -123,8 +128,9 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
         }
         first = after;
     } while (first < tasks->nelts);
-    if (tasks->nelts > 0)
+    if (tasks->nelts > 0) {
         FAULT_POINT("renew.answered");
+    }
     *lease_until = sent + JOBS_LEASE;
     return result;
 }
@@ -144,8 +150,9 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
     jobs_call_text(call, change->task.sid);
     jobs_call_text(call, change->task.fence);
     jobs_call_text(call, change->step);
-    if (change->change == JOBS_INTEND)
+    if (change->change == JOBS_INTEND) {
         jobs_call_not_after(call);
+    }
     if (change->change == JOBS_INTEND || change->change == JOBS_REASSERT) {
         jobs_call_number(call, change->step_deadline);
         jobs_call_text(call, change->device);
@@ -155,10 +162,12 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
         jobs_call_text(call, change->group);
         jobs_call_number(call, change->interval);
     }
-    if (change->change == JOBS_PROGRESS || change->change == JOBS_FINISH)
+    if (change->change == JOBS_PROGRESS || change->change == JOBS_FINISH) {
         jobs_call_bytes(call, apr_pstrmemdup(pool, &change->state, 1), 1);
-    if (change->change == JOBS_FINISH)
+    }
+    if (change->change == JOBS_FINISH) {
         jobs_call_text(call, change->state == 'F' ? jobs_reason(change->reason)->code : "");
+    }
     return call;
 }
 
@@ -172,8 +181,9 @@ static jobs_result_t apply_some(jobs_connection_t *connection, const char *worke
     const char *why = "out of memory";
     int answered = 0;
     int any_late = 0;
-    if (ready.outcome != JOBS_OK)
+    if (ready.outcome != JOBS_OK) {
         why = ready.text;
+    }
     for (int i = 0; ready.outcome == JOBS_OK && i < count; i++) {
         if (!jobs_link_put(link, change_call(worker, changes[i], pool), deadline)) {
             jobs_link_close(link);
@@ -184,19 +194,24 @@ static jobs_result_t apply_some(jobs_connection_t *connection, const char *worke
         jobs_link_e outcome;
         int late = 0;
         const redisReply *reply = jobs_link_take(link, deadline, &outcome, &why, pool);
-        if (!reply)
+        if (!reply) {
             break;
+        }
         changes[answered]->result = jobs_answer(reply, &late, pool);
-        if (changes[answered]->change == JOBS_RAMP)
+        if (changes[answered]->change == JOBS_RAMP) {
             changes[answered]->wait = jobs_number_at(reply, 1);
+        }
         any_late |= late;
     }
-    if (any_late) /* Redis' clock may have been set: learn it anew */
+    if (any_late) { /* Redis' clock may have been set: learn it anew */
         jobs_link_close(link);
-    if (answered == count)
+    }
+    if (answered == count) {
         return JOBS_FINE;
-    for (int i = answered; i < count; i++)
+    }
+    for (int i = answered; i < count; i++) {
         changes[i]->result = jobs_result(JOBS_UNAVAILABLE, why);
+    }
     return jobs_result(JOBS_UNAVAILABLE, why);
 }
 
@@ -207,8 +222,9 @@ jobs_result_t jobs_apply(jobs_connection_t *connection, const char *worker, jobs
     for (int first = 0; first < count; first += CHANGES_A_PIPELINE) {
         int some = count - first < CHANGES_A_PIPELINE ? count - first : CHANGES_A_PIPELINE;
         jobs_result_t result = apply_some(connection, worker, changes + first, some, pool);
-        if (result.outcome != JOBS_OK)
+        if (result.outcome != JOBS_OK) {
             whole = result;
+        }
     }
     return whole;
 }
@@ -238,7 +254,8 @@ jobs_result_t jobs_bell_wait(jobs_connection_t *connection, apr_interval_time_t 
     jobs_call_text(call, JOBS_KEY("bell"));
     jobs_call_text(call, apr_psprintf(pool, "%" APR_INT64_T_FMT ".%03d", ms / 1000, (int)(ms % 1000)));
     jobs_result_t result = jobs_connection_ask(connection, call, timeout, &reply, pool);
-    if (reply && (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_ARRAY))
+    if (reply && (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_ARRAY)) {
         return JOBS_FINE;
+    }
     return result;
 }

@@ -29,8 +29,9 @@ static int resolve(const char *name, char *address, size_t room)
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     struct addrinfo *found = NULL;
     int error = getaddrinfo(name, NULL, &hints, &found);
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     error = getnameinfo(found->ai_addr, found->ai_addrlen, address, (socklen_t)room, NULL, 0, NI_NUMERICHOST);
     freeaddrinfo(found);
     return error;
@@ -46,8 +47,9 @@ static void do_resolve(chore_t *chore)
         name = system->probe_host;
         error = resolve(name, chore->probe_address, sizeof(chore->probe_address));
     }
-    if (error != 0)
+    if (error != 0) {
         fail(chore, JOBS_REASON_UNREACHABLE, "%s has no address: %s", name, gai_strerror(error));
+    }
 }
 
 /* What the two kinds of secrets have in common. */
@@ -64,12 +66,15 @@ static void fetch(chore_t *chore, const char *what,
         return;
     }
     apr_status_t rv = get(chore, &subject, &error, pool);
-    if (rv == APR_NOTFOUND)
+    if (rv == APR_NOTFOUND) {
         fail(chore, JOBS_REASON_NO_SECRET, "no provider of secrets has %s for %s", what, subject.fqdn);
-    else if (rv != APR_SUCCESS && error != NULL)
+    }
+    else if (rv != APR_SUCCESS && error != NULL) {
         fail(chore, JOBS_REASON_NO_SECRET, "%s", error);
-    else if (rv != APR_SUCCESS)
+    }
+    else if (rv != APR_SUCCESS) {
         fail(chore, JOBS_REASON_NO_SECRET, "%s could not be fetched", what);
+    }
     apr_pool_destroy(pool);
 }
 
@@ -82,8 +87,9 @@ static apr_status_t get_login(chore_t *chore, const secrets_subject_t *subject, 
 /* With Kerberos the worker's own account is all there is. */
 static void do_login(chore_t *chore)
 {
-    if (chore->system->auth == INVENTORY_DIGEST)
+    if (chore->system->auth == INVENTORY_DIGEST) {
         fetch(chore, "an AMT login", get_login);
+    }
 }
 
 static apr_status_t get_passphrase(chore_t *chore, const secrets_subject_t *subject, const char **error,
@@ -114,8 +120,9 @@ apr_status_t chores_start(chores_t **chores, int threads, apr_pool_t *pool)
 {
     *chores = apr_pcalloc(pool, sizeof(**chores));
     apr_status_t rv = apr_thread_pool_create(&(*chores)->threads, 1, (apr_size_t)threads, pool);
-    if (rv == APR_SUCCESS) /* a look-up that hangs must not hold up the next while a thread could be had */
+    if (rv == APR_SUCCESS) { /* a look-up that hangs must not hold up the next while a thread could be had */
         apr_thread_pool_threshold_set((*chores)->threads, 0);
+    }
     return rv;
 }
 

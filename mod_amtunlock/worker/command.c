@@ -43,10 +43,12 @@ static int print_problems(const apr_array_header_t *problems)
 {
     for (int i = 0; i < problems->nelts; i++) {
         const inventory_problem_t *problem = &APR_ARRAY_IDX(problems, i, inventory_problem_t);
-        if (problem->line > 0)
+        if (problem->line > 0) {
             fprintf(stderr, "%s:%u: %s\n", problem->file, problem->line, problem->reason);
-        else
+        }
+        else {
             fprintf(stderr, "%s: %s\n", problem->file, problem->reason);
+        }
     }
     return problems->nelts > 0 ? EXIT_WRONG : EXIT_WELL;
 }
@@ -69,8 +71,9 @@ static int do_check(const line_t *line)
         return EXIT_WRONG;
     }
     setup_t *setup = setup_load(line->file, problems, line->pool);
-    if (setup == NULL)
+    if (setup == NULL) {
         return print_problems(problems);
+    }
     printf("%s: well; %d systems in %s\n", line->file, inventory_count(setup_inventory(setup)),
            setup_settings(setup)->inventory);
     setup_drop(setup);
@@ -84,10 +87,12 @@ static int do_inventory_check(const line_t *line)
     settings_t *settings = NULL;
     inventory_t *inventory = NULL;
     if (settings_load(&settings, line->file, problems, line->pool) == APR_SUCCESS &&
-        inventory_load(&inventory, file, settings->groups, problems, line->pool) == APR_SUCCESS)
+        inventory_load(&inventory, file, settings->groups, problems, line->pool) == APR_SUCCESS) {
         setup_check_systems(inventory, settings, file, problems, line->pool);
-    if (problems->nelts > 0)
+    }
+    if (problems->nelts > 0) {
         return print_problems(problems);
+    }
     printf("%s: well; %d systems\n", file, inventory_count(inventory));
     return EXIT_WELL;
 }
@@ -133,8 +138,9 @@ static int is_this(const command_t *command, const line_t *line)
 {
     int words = 0;
     for (; words < 2 && command->words[words]; words++) {
-        if (words >= line->count || strcmp(command->words[words], line->words[words]) != 0)
+        if (words >= line->count || strcmp(command->words[words], line->words[words]) != 0) {
             return 0;
+        }
     }
     return line->count == words + command->arguments;
 }
@@ -142,10 +148,12 @@ static int is_this(const command_t *command, const line_t *line)
 static int dispatch(const line_t *line)
 {
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        if (!is_this(&commands[i], line))
+        if (!is_this(&commands[i], line)) {
             continue;
-        if (line->head != NULL && !commands[i].takes_head)
+        }
+        if (line->head != NULL && !commands[i].takes_head) {
             return usage("--head belongs to audit verify", NULL);
+        }
         return commands[i].run(line);
     }
     return usage("no such command, or not its arguments:", line->words[0]);
@@ -184,19 +192,23 @@ static int take_options(line_t *line, int argc, const char *const *argv)
     const char *value = NULL;
     int option = 0;
     apr_status_t rv = apr_getopt_init(&reader, line->pool, argc, argv);
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS) {
         return EXIT_WRONG;
+    }
     reader->interleave = 1;
     while ((rv = apr_getopt_long(reader, options, &option, &value)) == APR_SUCCESS) {
         int end = take_option(line, option, value);
-        if (end >= 0)
+        if (end >= 0) {
             return end;
+        }
     }
-    if (rv != APR_EOF)
+    if (rv != APR_EOF) {
         return usage("try --help", NULL);
+    }
     for (int i = reader->ind; i < argc; i++) {
-        if (line->count == (int)(sizeof(line->words) / sizeof(line->words[0])))
+        if (line->count == (int)(sizeof(line->words) / sizeof(line->words[0]))) {
             return usage("too many words:", argv[i]);
+        }
         line->words[line->count++] = reader->argv[i];
     }
     return -1;
@@ -205,11 +217,13 @@ static int take_options(line_t *line, int argc, const char *const *argv)
 int command_run(int argc, const char *const *argv)
 {
     line_t line = {.file = SETTINGS_FILE};
-    if (apr_pool_create(&line.pool, NULL) != APR_SUCCESS)
+    if (apr_pool_create(&line.pool, NULL) != APR_SUCCESS) {
         return EXIT_WRONG;
+    }
     int end = take_options(&line, argc, argv);
-    if (end < 0)
+    if (end < 0) {
         end = dispatch(&line);
+    }
     apr_pool_destroy(line.pool);
     return end;
 }

@@ -42,8 +42,9 @@ static seat_t *make_seat(engine_t *engine, const jobs_task_t *task, setup_t *set
                          const inventory_system_t *system)
 {
     apr_pool_t *pool = NULL;
-    if (apr_pool_create_ex(&pool, NULL, NULL, engine->allocator) != APR_SUCCESS)
+    if (apr_pool_create_ex(&pool, NULL, NULL, engine->allocator) != APR_SUCCESS) {
         return NULL;
+    }
     seat_t *seat = apr_pcalloc(pool, sizeof(*seat));
     seat->pool = pool;
     seat->engine = engine;
@@ -68,8 +69,9 @@ apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, setup_t *set
                          const inventory_system_t *system)
 {
     seat_t *seat = make_seat(engine, task, setup, system);
-    if (seat == NULL)
+    if (seat == NULL) {
         return APR_ENOMEM;
+    }
     atomic_fetch_add(&engine->load, 1);
     leases_add(engine->options.leases, &seat->lease, &seat->task);
     seat_post(seat, MAIL_ARRIVED);
@@ -98,16 +100,18 @@ void seat_post(seat_t *seat, mail_kind_e kind)
 {
     engine_t *engine = seat->engine;
     /* The inbox has room for all mail of all seats; a seat that is gone from it would be a lost PC. */
-    if (apr_queue_trypush(engine->inbox, &seat->mail[kind]) != APR_SUCCESS)
+    if (apr_queue_trypush(engine->inbox, &seat->mail[kind]) != APR_SUCCESS) {
         log_error("AMTU0501", "an engine's inbox is full, which cannot be", "system", seat->task.sid);
+    }
     waker_wake(&engine->waker);
 }
 
 static void arrive(seat_t *seat)
 {
     seat_begin(seat);
-    if (seat->engine->drained)
+    if (seat->engine->drained) {
         unlock_drain(&seat->unlock, seat->engine->drained == 2);
+    }
 }
 
 static void open_mail(engine_t *engine)
@@ -130,8 +134,9 @@ static void tell_lost(engine_t *engine)
     seat_t *seat = NULL, *next = NULL;
     APR_RING_FOREACH_SAFE(seat, next, &engine->seats, seat_t, link)
     {
-        if (atomic_load(&seat->lease.lost))
+        if (atomic_load(&seat->lease.lost)) {
             unlock_lost(&seat->unlock);
+        }
     }
 }
 
@@ -152,15 +157,18 @@ static void on_wake(evutil_socket_t fd, short what, void *data)
     (void)what;
     waker_clear(&engine->waker);
     open_mail(engine);
-    if (atomic_exchange(&engine->lost, 0))
+    if (atomic_exchange(&engine->lost, 0)) {
         tell_lost(engine);
+    }
     int draining = atomic_load(&engine->draining);
-    if (draining != engine->drained)
+    if (draining != engine->drained) {
         tell_drain(engine, draining);
+    }
     turns_serve(engine);
     seats_free(engine);
-    if (atomic_load(&engine->stopping))
+    if (atomic_load(&engine->stopping)) {
         event_base_loopbreak(engine->base);
+    }
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *data)
@@ -189,8 +197,9 @@ static void on_trim(evutil_socket_t fd, short what, void *data)
 void engine_trim_soon(engine_t *engine)
 {
     static const struct timeval soon = {.tv_sec = 1};
-    if (!event_pending(engine->trim_event, EV_TIMEOUT, NULL))
+    if (!event_pending(engine->trim_event, EV_TIMEOUT, NULL)) {
         event_add(engine->trim_event, &soon);
+    }
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
@@ -199,10 +208,12 @@ void engine_trim_soon(engine_t *engine)
  * ended before, so nobody has anything of a seat. */
 static void drop_seats(engine_t *engine)
 {
-    while (!APR_RING_EMPTY(&engine->seats, seat_t, link))
+    while (!APR_RING_EMPTY(&engine->seats, seat_t, link)) {
         seat_drop(APR_RING_FIRST(&engine->seats));
-    while (!APR_RING_EMPTY(&engine->ending, seat_t, link))
+    }
+    while (!APR_RING_EMPTY(&engine->ending, seat_t, link)) {
         seat_drop(APR_RING_FIRST(&engine->ending));
+    }
 }
 
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
@@ -217,14 +228,18 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 static apr_status_t free_base(void *data)
 {
     engine_t *engine = data;
-    if (engine->wake_event)
+    if (engine->wake_event) {
         event_free(engine->wake_event);
-    if (engine->turn_event)
+    }
+    if (engine->turn_event) {
         event_free(engine->turn_event);
-    if (engine->pulse_event)
+    }
+    if (engine->pulse_event) {
         event_free(engine->pulse_event);
-    if (engine->trim_event)
+    }
+    if (engine->trim_event) {
         event_free(engine->trim_event);
+    }
     event_base_free(engine->base);
     return APR_SUCCESS;
 }
@@ -239,8 +254,9 @@ static apr_status_t destroy_loop_pool(void *data)
 static apr_status_t make_loop_pool(engine_t *engine, apr_pool_t *pool)
 {
     apr_status_t rv = apr_pool_create_ex(&engine->loop_pool, NULL, NULL, engine->allocator);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
         apr_pool_cleanup_register(pool, engine, destroy_loop_pool, apr_pool_cleanup_null);
+    }
     return rv;
 }
 
@@ -248,23 +264,28 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
 {
     static const struct timeval second = {.tv_sec = 1};
     engine->base = event_base_new();
-    if (engine->base == NULL)
+    if (engine->base == NULL) {
         return APR_ENOMEM;
+    }
     apr_pool_cleanup_register(pool, engine, free_base, apr_pool_cleanup_null);
     apr_status_t rv = make_loop_pool(engine, pool);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
         rv = amt_loop_create(&engine->loop, engine->base, engine->loop_pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = amt_loop_use_threads(engine->loop, chores_run, engine->options.chores);
-    if (rv != APR_SUCCESS)
+    }
+    if (rv != APR_SUCCESS) {
         return rv;
+    }
     engine->wake_event = event_new(engine->base, engine->waker.fd, EV_READ | EV_PERSIST, on_wake, engine);
     engine->turn_event = event_new(engine->base, -1, 0, on_turn, engine);
     engine->pulse_event = event_new(engine->base, -1, EV_PERSIST, on_pulse, engine);
     engine->trim_event = event_new(engine->base, -1, 0, on_trim, engine);
     if (engine->wake_event == NULL || engine->turn_event == NULL || engine->pulse_event == NULL ||
-        engine->trim_event == NULL)
+        engine->trim_event == NULL) {
         return APR_ENOMEM;
+    }
     event_add(engine->wake_event, NULL);
     event_add(engine->pulse_event, &second);
     return APR_SUCCESS;
@@ -281,8 +302,9 @@ static apr_status_t make_allocator(engine_t *engine, apr_pool_t *pool)
 {
     apr_thread_mutex_t *lock = NULL;
     apr_status_t rv = apr_allocator_create(&engine->allocator);
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS) {
         return rv;
+    }
     apr_pool_cleanup_register(pool, engine->allocator, free_allocator, apr_pool_cleanup_null);
     apr_allocator_max_free_set(engine->allocator, KEEP_FREE);
     rv = apr_thread_mutex_create(&lock, APR_THREAD_MUTEX_DEFAULT, pool);
@@ -302,14 +324,18 @@ apr_status_t engine_start(engine_t **engine, const engine_options_t *options, ap
     APR_RING_INIT(&made->turns_waiting, seat_t, turn_link);
     APR_RING_INIT(&made->turns_had, seat_t, turn_link);
     apr_status_t rv = make_allocator(made, pool);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
         rv = apr_queue_create(&made->inbox, room, pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = waker_open(&made->waker, pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = make_loop(made, pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = apr_thread_create(&made->thread, NULL, run, made, pool);
+    }
     *engine = made;
     return rv;
 }

@@ -48,13 +48,16 @@ struct intake_t {
 static int is_well(intake_t *intake, const jobs_result_t *result)
 {
     int away = result->outcome == JOBS_UNAVAILABLE;
-    if (away && !intake->away)
+    if (away && !intake->away) {
         log_error("AMTU0441", "Redis does not answer, nothing is claimed", "text", result->text);
-    if (!away && intake->away)
+    }
+    if (!away && intake->away) {
         log_info("AMTU0442", "Redis answers again");
+    }
     intake->away = away;
-    if (away) /* who knows what Redis comes back as */
+    if (away) { /* who knows what Redis comes back as */
         intake->ready = 0;
+    }
     return result->outcome == JOBS_OK || result->outcome == JOBS_ALREADY;
 }
 
@@ -64,8 +67,9 @@ static void take_offered(intake_t *intake)
     setup_t *offered = intake->offered;
     intake->offered = NULL;
     apr_thread_mutex_unlock(intake->lock);
-    if (offered == NULL)
+    if (offered == NULL) {
         return;
+    }
     setup_drop(intake->setup);
     intake->setup = offered;
     intake->ready = 0;
@@ -78,20 +82,23 @@ static int publish(intake_t *intake, apr_pool_t *pool)
     const inventory_t *inventory = setup_inventory(intake->setup);
     jobs_result_t result = inventory_publish(inventory, intake->connection, intake->options.worker, pool);
     if (result.outcome == JOBS_REFUSED) {
-        if (!intake->not_ours)
+        if (!intake->not_ours) {
             log_warn("AMTU0443", "the published inventory is newer than this worker's: nothing is claimed",
                      "text", result.text, "digest", inventory_digest(inventory));
+        }
         intake->not_ours = 1;
         return 1;
     }
     if (!is_well(intake, &result)) {
-        if (result.outcome != JOBS_UNAVAILABLE)
+        if (result.outcome != JOBS_UNAVAILABLE) {
             log_error("AMTU0444", "the inventory was not published", "text", result.text);
+        }
         return 0;
     }
-    if (result.outcome == JOBS_OK)
+    if (result.outcome == JOBS_OK) {
         log_info("AMTU0445", "inventory published", "systems",
                  log_number(LOG_NUMBER, inventory_count(inventory)), "digest", inventory_digest(inventory));
+    }
     return 1;
 }
 
@@ -105,8 +112,9 @@ static int is_same_redis(const intake_t *intake)
  * has begun. */
 static void note_run_id(intake_t *intake)
 {
-    if (is_same_redis(intake))
+    if (is_same_redis(intake)) {
         return;
+    }
     if (intake->run_id[0] != '\0') {
         intake->hold_until = jobs_boottime() + JOBS_LEASE + JOBS_GRACE;
         log_warn("AMTU0446", "Redis was started anew: nothing is claimed until all leases have run out",
@@ -119,16 +127,18 @@ static void note_run_id(intake_t *intake)
 static int make_ready(intake_t *intake, apr_pool_t *pool)
 {
     take_offered(intake);
-    if (intake->ready && is_same_redis(intake))
+    if (intake->ready && is_same_redis(intake)) {
         return 1;
+    }
     jobs_result_t result = jobs_library_load(intake->connection);
     if (result.outcome == JOBS_OUTDATED) {
         log_error("AMTU0447", "Redis serves a newer version; this worker stops", "text", result.text);
         intake->options.on_outdated(intake->options.baton);
         return 0;
     }
-    if (!is_well(intake, &result))
+    if (!is_well(intake, &result)) {
         return 0;
+    }
     FAULT_POINT("library.loaded");
     note_run_id(intake);
     intake->ready = publish(intake, pool);
@@ -141,8 +151,9 @@ static engine_t *idlest(const intake_t *intake)
 {
     engine_t *best = intake->options.engines[0];
     for (int i = 1; i < intake->options.engine_count; i++) {
-        if (engine_load(intake->options.engines[i]) < engine_load(best))
+        if (engine_load(intake->options.engines[i]) < engine_load(best)) {
             best = intake->options.engines[i];
+        }
     }
     return best;
 }
@@ -150,8 +161,9 @@ static engine_t *idlest(const intake_t *intake)
 static int free_slots(const intake_t *intake)
 {
     int used = 0;
-    for (int i = 0; i < intake->options.engine_count; i++)
+    for (int i = 0; i < intake->options.engine_count; i++) {
         used += engine_load(intake->options.engines[i]);
+    }
     return intake->options.slots - used;
 }
 
@@ -174,22 +186,27 @@ static void hand_out(intake_t *intake, const apr_array_header_t *tasks, apr_pool
     for (int i = 0; i < tasks->nelts; i++) {
         const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
         const inventory_system_t *system = inventory_find(setup_inventory(intake->setup), task->sid);
-        if (system == NULL || method_find(system->method) == NULL)
+        if (system == NULL || method_find(system->method) == NULL) {
             refuse(intake, task, pool);
-        else if (engine_give(idlest(intake), task, intake->setup, system) != APR_SUCCESS)
+        }
+        else if (engine_give(idlest(intake), task, intake->setup, system) != APR_SUCCESS) {
             log_error("AMTU0449", "no memory for a task; its lease will run out", "system", task->sid);
+        }
     }
 }
 
 /* The live inventory is another. Redis may have lost ours, or another worker's file may be the newer one. */
 static void note_inventory(intake_t *intake, const jobs_result_t *result)
 {
-    if (result->outcome == JOBS_OK)
+    if (result->outcome == JOBS_OK) {
         intake->not_ours = 0;
-    if (result->outcome != JOBS_REFUSED || jobs_boottime() < intake->ask_again)
+    }
+    if (result->outcome != JOBS_REFUSED || jobs_boottime() < intake->ask_again) {
         return;
-    if (!intake->not_ours)
+    }
+    if (!intake->not_ours) {
         log_warn("AMTU0450", "nothing is claimed", "text", result->text);
+    }
     intake->not_ours = 1;
     intake->ready = 0;
     intake->ask_again = jobs_boottime() + ASK_INVENTORY_EVERY;
@@ -231,8 +248,9 @@ static apr_array_header_t *ramps_of(const intake_t *intake, apr_pool_t *pool)
     for (apr_hash_index_t *i = apr_hash_first(pool, groups); i; i = apr_hash_next(i)) {
         const inventory_group_t *group = apr_hash_this_val(i);
         APR_ARRAY_PUSH(ramps, jobs_ramp_t) = (jobs_ramp_t){group->name, group->power_interval};
-        if (strcmp(group->name, "default") == 0)
+        if (strcmp(group->name, "default") == 0) {
             APR_ARRAY_PUSH(ramps, jobs_ramp_t) = (jobs_ramp_t){"*", group->power_interval};
+        }
     }
     return ramps;
 }
@@ -243,30 +261,36 @@ static int claim(intake_t *intake, apr_pool_t *pool)
     apr_array_header_t *tasks = NULL;
     int more = 0;
     int room = free_slots(intake);
-    if (!may_claim(intake, room) || !meets_the_same_redis(intake, pool))
+    if (!may_claim(intake, room) || !meets_the_same_redis(intake, pool)) {
         return 0;
+    }
     jobs_result_t result = jobs_claim(
         intake->connection, intake->options.worker, inventory_digest(setup_inventory(intake->setup)),
         room < CLAIM_MAX ? room : CLAIM_MAX, ramps_of(intake, pool), &tasks, &more, pool);
     note_inventory(intake, &result);
-    if (!is_well(intake, &result))
+    if (!is_well(intake, &result)) {
         return 0;
-    if (is_same_redis(intake))
+    }
+    if (is_same_redis(intake)) {
         hand_out(intake, tasks, pool);
-    else
+    }
+    else {
         give_back(intake, tasks, pool);
+    }
     return more && tasks->nelts > 0;
 }
 
 static void reap(intake_t *intake, apr_pool_t *pool)
 {
     int reaped = 0;
-    if (jobs_boottime() < intake->reap_due)
+    if (jobs_boottime() < intake->reap_due) {
         return;
+    }
     intake->reap_due = jobs_boottime() + REAP_EVERY;
     jobs_result_t result = jobs_reap(intake->connection, intake->options.worker, &reaped, pool);
-    if (is_well(intake, &result) && reaped > 0)
+    if (is_well(intake, &result) && reaped > 0) {
         log_info("AMTU0451", "took over what others left", "tasks", log_number(LOG_NUMBER, reaped));
+    }
 }
 
 /* ---- the thread ---------------------------------------------------------------------------------------- */
@@ -274,8 +298,9 @@ static void reap(intake_t *intake, apr_pool_t *pool)
 /* The bell where it can be heard; else a second. */
 static void wait_for_bell(intake_t *intake, apr_pool_t *pool)
 {
-    if (!intake->away && jobs_bell_wait(intake->bell, BELL_WAIT, pool).outcome == JOBS_OK)
+    if (!intake->away && jobs_bell_wait(intake->bell, BELL_WAIT, pool).outcome == JOBS_OK) {
         return;
+    }
     waker_wait(&intake->waker, BELL_WAIT);
 }
 
@@ -286,8 +311,9 @@ static void one_round(intake_t *intake, apr_pool_t *pool)
         reap(intake, pool);
         again = claim(intake, pool);
     }
-    if (!again && !atomic_load(&intake->stopping))
+    if (!again && !atomic_load(&intake->stopping)) {
         wait_for_bell(intake, pool);
+    }
 }
 
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
@@ -295,8 +321,9 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     intake_t *intake = data;
     (void)thread;
     apr_pool_t *pool = NULL;
-    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
+    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
         return NULL;
+    }
     while (!atomic_load(&intake->stopping)) {
         one_round(intake, pool);
         atomic_store(&intake->pulse, jobs_boottime());
@@ -318,14 +345,18 @@ apr_status_t intake_start(intake_t **intake, const intake_options_t *options, se
     atomic_init(&made->pulse, jobs_boottime());
     apr_cpystrn(made->run_id, options->redis_before, sizeof(made->run_id));
     apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
         rv = waker_open(&made->waker, pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = jobs_connection_create(&made->connection, options->redis, REDIS_TIMEOUT, pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = jobs_connection_create(&made->bell, options->redis, BELL_TIMEOUT, pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = apr_thread_create(&made->thread, NULL, run, made, pool);
+    }
     *intake = made;
     return rv;
 }
@@ -358,7 +389,8 @@ void intake_offer(intake_t *intake, setup_t *setup)
     setup_t *before = intake->offered;
     intake->offered = setup_hold(setup);
     apr_thread_mutex_unlock(intake->lock);
-    if (before != NULL)
+    if (before != NULL) {
         setup_drop(before);
+    }
     waker_wake(&intake->waker);
 }

@@ -24,8 +24,9 @@ static const struct {
 const char *intent_boot_name(int boot)
 {
     for (size_t i = 0; i < BOOTS; i++) {
-        if (boots[i].boot == boot)
+        if (boots[i].boot == boot) {
             return boots[i].name;
+        }
     }
     return "";
 }
@@ -33,8 +34,9 @@ const char *intent_boot_name(int boot)
 static int boot_of_name(const char *name)
 {
     for (size_t i = 0; name && i < BOOTS; i++) {
-        if (strcmp(boots[i].name, name) == 0)
+        if (strcmp(boots[i].name, name) == 0) {
             return boots[i].boot;
+        }
     }
     return 0;
 }
@@ -68,8 +70,9 @@ static void add_acts(json_t *intent, const unlock_t *unlock)
         json_object_set_new(intent, "redirection", pack_redirection(&plan->redirection));
         json_object_set_new(intent, "redirection_before", pack_redirection(&plan->redirection_before));
     }
-    if (plan->types)
+    if (plan->types) {
         json_object_set_new(intent, "passphrase", json_true());
+    }
 }
 
 const char *intent_write(const unlock_t *unlock)
@@ -79,8 +82,9 @@ const char *intent_write(const unlock_t *unlock)
         "{s:s, s:s, s:s, s:I, s:I}", "method", inventory_method_name(unlock->system->method), "address",
         unlock->address, "device", unlock->identity.uuid, "written", (json_int_t)apr_time_sec(apr_time_now()),
         "look_seconds", (json_int_t)apr_time_sec(unlock->look_for));
-    if (intent)
+    if (intent) {
         add_acts(intent, unlock);
+    }
     char *text = intent ? json_dumps(intent, JSON_COMPACT) : NULL;
     const char *kept = text ? apr_pstrdup(unlock->pool, text) : NULL;
     free(text);
@@ -93,8 +97,9 @@ const char *intent_write(const unlock_t *unlock)
 static amt_redirection_t unpack_redirection(const json_t *redirection)
 {
     json_int_t state = json_integer_value(json_object_get(redirection, "state"));
-    if (state < AMT_REDIRECTION_OFF || state > AMT_REDIRECTION_BOTH)
+    if (state < AMT_REDIRECTION_OFF || state > AMT_REDIRECTION_BOTH) {
         return (amt_redirection_t){0};
+    }
     return (amt_redirection_t){.state = (int)state,
                                .listener = json_is_true(json_object_get(redirection, "listener"))};
 }
@@ -126,9 +131,11 @@ apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_inter
     read_plan(intent, plan);
     json_decref(intent);
     apr_interval_time_t left = most;
-    if (written > 0 && seconds > 0 && seconds <= apr_time_sec(most))
+    if (written > 0 && seconds > 0 && seconds <= apr_time_sec(most)) {
         left = apr_time_from_sec(written + seconds) - apr_time_now();
-    if (left > most)
+    }
+    if (left > most) {
         left = most;
+    }
     return left < LOOK_AT_LEAST ? LOOK_AT_LEAST : left;
 }

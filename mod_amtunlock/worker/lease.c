@@ -96,8 +96,9 @@ static void note(leases_t *leases, const apr_array_header_t *lost, apr_time_t un
     apr_thread_mutex_lock(leases->lock);
     APR_RING_FOREACH(lease, &leases->ring, lease_t, link)
     {
-        if (lease->round != leases->round)
+        if (lease->round != leases->round) {
             continue;
+        }
         if (apr_hash_get(fences, lease->task.fence, APR_HASH_KEY_STRING) == NULL) {
             atomic_store(&lease->until, until);
             continue;
@@ -112,12 +113,15 @@ static void note(leases_t *leases, const apr_array_header_t *lost, apr_time_t un
 static void complain(leases_t *leases, const jobs_result_t *result)
 {
     leases->worked |= result->outcome == JOBS_OK;
-    if (!leases->worked)
+    if (!leases->worked) {
         return;
-    if (result->outcome == JOBS_OK && leases->silent)
+    }
+    if (result->outcome == JOBS_OK && leases->silent) {
         log_info("AMTU0401", "leases are renewed again");
-    else if (result->outcome != JOBS_OK && !leases->silent)
+    }
+    else if (result->outcome != JOBS_OK && !leases->silent) {
         log_error("AMTU0402", "leases are not renewed", "text", result->text);
+    }
     leases->silent = result->outcome != JOBS_OK;
 }
 
@@ -131,8 +135,9 @@ static apr_interval_time_t renew(leases_t *leases, apr_pool_t *pool)
     apr_array_header_t *named = name_leases(leases, pool);
     jobs_result_t result = jobs_renew(leases->connection, leases->worker, about, named, &lost, &until, pool);
     complain(leases, &result);
-    if (result.outcome != JOBS_OK)
+    if (result.outcome != JOBS_OK) {
         return RENEW_AGAIN;
+    }
     note(leases, lost, until, pool);
     return RENEW_EVERY;
 }
@@ -142,8 +147,9 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     leases_t *leases = data;
     (void)thread;
     apr_pool_t *pool = NULL;
-    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
+    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
         return NULL;
+    }
     while (!atomic_load(&leases->stopping)) {
         apr_interval_time_t next = renew(leases, pool);
         atomic_store(&leases->pulse, jobs_boottime());
@@ -163,10 +169,12 @@ apr_status_t leases_create(leases_t **leases, const jobs_redis_t *redis, const c
     atomic_init(&made->stopping, 0);
     atomic_init(&made->pulse, jobs_boottime());
     apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
         rv = waker_open(&made->waker, pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = jobs_connection_create(&made->connection, redis, REDIS_TIMEOUT, pool);
+    }
     *leases = made;
     return rv;
 }

@@ -29,8 +29,9 @@ static const char *const level_names[] = {"error", "warn", "info", "debug"};
 int log_level_of_name(const char *name)
 {
     for (int i = 0; i < (int)(sizeof(level_names) / sizeof(level_names[0])); i++) {
-        if (strcmp(name, level_names[i]) == 0)
+        if (strcmp(name, level_names[i]) == 0) {
             return i;
+        }
     }
     return -1;
 }
@@ -39,8 +40,9 @@ int log_level_of_name(const char *name)
 
 static void use_fd(int fd, int owned)
 {
-    if (log_state.owned)
+    if (log_state.owned) {
         close(log_state.fd);
+    }
     log_state.fd = fd;
     log_state.owned = owned;
 }
@@ -55,8 +57,9 @@ static apr_status_t open_path(const char *path)
         return APR_SUCCESS;
     }
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    if (fd < 0)
+    if (fd < 0) {
         return APR_FROM_OS_ERROR(errno);
+    }
     pthread_rwlock_wrlock(&log_state.lock);
     use_fd(fd, 1);
     pthread_rwlock_unlock(&log_state.lock);
@@ -65,13 +68,16 @@ static apr_status_t open_path(const char *path)
 
 apr_status_t log_open(const char *path, log_level_e level)
 {
-    if (strlen(path) >= sizeof(log_state.path))
+    if (strlen(path) >= sizeof(log_state.path)) {
         return APR_ENAMETOOLONG;
+    }
     apr_status_t rv = open_path(path);
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS) {
         return rv;
-    if (path != log_state.path)
+    }
+    if (path != log_state.path) {
         apr_cpystrn(log_state.path, path, sizeof(log_state.path));
+    }
     atomic_store(&log_state.level, level);
     return APR_SUCCESS;
 }
@@ -98,14 +104,16 @@ typedef struct {
 
 static void add_char(line_t *line, char c)
 {
-    if (line->used < sizeof(line->text) - 1)
+    if (line->used < sizeof(line->text) - 1) {
         line->text[line->used++] = c;
+    }
 }
 
 static void add_text(line_t *line, const char *text)
 {
-    for (; *text; text++)
+    for (; *text; text++) {
         add_char(line, *text);
+    }
 }
 
 static void add_time(line_t *line)
@@ -121,8 +129,9 @@ static void add_time(line_t *line)
 static int is_plain(const char *value)
 {
     for (const char *p = value; *p; p++) {
-        if ((unsigned char)*p <= ' ' || *p == '"' || *p == '\\' || *p == '=' || *p == 0x7f)
+        if ((unsigned char)*p <= ' ' || *p == '"' || *p == '\\' || *p == '=' || *p == 0x7f) {
             return 0;
+        }
     }
     return *value != '\0';
 }
@@ -139,8 +148,9 @@ static void add_quoted(line_t *line, const char *value)
             add_char(line, hex[c & 15]);
             continue;
         }
-        if (c == '"' || c == '\\')
+        if (c == '"' || c == '\\') {
             add_char(line, '\\');
+        }
         add_char(line, *p);
     }
     add_char(line, '"');
@@ -151,10 +161,12 @@ static void add_pair(line_t *line, const char *key, const char *value)
     add_char(line, ' ');
     add_text(line, key);
     add_char(line, '=');
-    if (is_plain(value))
+    if (is_plain(value)) {
         add_text(line, value);
-    else
+    }
+    else {
         add_quoted(line, value);
+    }
 }
 
 static void write_line(line_t *line)
@@ -169,8 +181,9 @@ static void write_line(line_t *line)
 
 void log_line(log_level_e level, const char *const words[])
 {
-    if ((int)level > atomic_load_explicit(&log_state.level, memory_order_relaxed))
+    if ((int)level > atomic_load_explicit(&log_state.level, memory_order_relaxed)) {
         return;
+    }
     line_t line = {.used = 0};
     add_time(&line);
     add_text(&line, level_names[level]);
@@ -179,8 +192,9 @@ void log_line(log_level_e level, const char *const words[])
     add_char(&line, ' ');
     add_text(&line, words[1]);
     for (const char *const *pair = words + 2; *pair; pair += 2) {
-        if (pair[1] != NULL)
+        if (pair[1] != NULL) {
             add_pair(&line, pair[0], pair[1]);
+        }
     }
     write_line(&line);
 }

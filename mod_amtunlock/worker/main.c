@@ -17,18 +17,21 @@ static void bind_everything(const char *const *argv)
     const char *bound = getenv("LD_BIND_NOW");
     char program[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
-    if ((bound != NULL && bound[0] != '\0') || length <= 0)
+    if ((bound != NULL && bound[0] != '\0') || length <= 0) {
         return;
+    }
     program[length] = '\0';
-    if (setenv("LD_BIND_NOW", "1", 1) == 0)
+    if (setenv("LD_BIND_NOW", "1", 1) == 0) {
         execv(program, (char *const *)argv);
+    }
 }
 
 int main(int argc, const char *const *argv)
 {
     bind_everything(argv);
-    if (apr_app_initialize(&argc, &argv, NULL) != APR_SUCCESS)
+    if (apr_app_initialize(&argc, &argv, NULL) != APR_SUCCESS) {
         return EXIT_FAILURE;
+    }
     atexit(apr_terminate);
     return command_run(argc, argv);
 }

@@ -43,8 +43,9 @@ static const method_t methods[] = {
 const method_t *method_find(inventory_method_e method)
 {
     for (int i = 0; i < METHODS; i++) {
-        if (methods[i].method == method)
+        if (methods[i].method == method) {
             return &methods[i];
+        }
     }
     return NULL;
 }
@@ -52,7 +53,8 @@ const method_t *method_find(inventory_method_e method)
 const char *methods_list(apr_pool_t *pool)
 {
     apr_array_header_t *names = apr_array_make(pool, METHODS, sizeof(const char *));
-    for (int i = 0; i < METHODS; i++)
+    for (int i = 0; i < METHODS; i++) {
         APR_ARRAY_PUSH(names, const char *) = inventory_method_name(methods[i].method);
+    }
     return apr_array_pstrcat(pool, names, ',');
 }

@@ -54,20 +54,23 @@ static socklen_t make_address(const notify_t *notify, struct sockaddr_un *to)
     memset(to, 0, sizeof(*to));
     to->sun_family = AF_UNIX;
     memcpy(to->sun_path, notify->address, length);
-    if (to->sun_path[0] == '@')
+    if (to->sun_path[0] == '@') {
         to->sun_path[0] = '\0';
+    }
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
 int notify_send(const notify_t *notify, const char *words)
 {
     struct sockaddr_un to;
-    if (notify->address[0] == '\0')
+    if (notify->address[0] == '\0') {
         return 0;
+    }
     socklen_t length = make_address(notify, &to);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+    if (fd < 0) {
         return 0;
+    }
     /* A manager that does not listen must not hold up the worker. */
     ssize_t sent =
         sendto(fd, words, strlen(words), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&to, length);
@@ -85,16 +88,20 @@ apr_interval_time_t notify_interval(const notify_t *notify)
 void notify_watchdog(notify_t *notify, apr_time_t oldest_pulse)
 {
     apr_time_t now = jobs_boottime();
-    if (!notify->patience || now < notify->due)
+    if (!notify->patience || now < notify->due) {
         return;
+    }
     notify->due = now + notify->patience / TELLS;
     int stuck = now - oldest_pulse > notify->patience / PULSES;
-    if (stuck && !notify->stuck)
+    if (stuck && !notify->stuck) {
         log_error("AMTU0308", "a thread is stuck, so the watchdog is not told that the worker lives",
                   "seconds", log_number(LOG_NUMBER, apr_time_sec(now - oldest_pulse)));
-    if (!stuck && notify->stuck)
+    }
+    if (!stuck && notify->stuck) {
         log_info("AMTU0309", "every thread goes on again");
+    }
     notify->stuck = stuck;
-    if (!stuck)
+    if (!stuck) {
         notify_send(notify, "WATCHDOG=1");
+    }
 }

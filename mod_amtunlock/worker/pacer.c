@@ -35,12 +35,14 @@ static apr_time_t *next_of(pacer_t *pacer, const char *group)
 apr_time_t pacer_take(pacer_t *pacer, const char *group, apr_interval_time_t interval, apr_time_t from)
 {
     apr_time_t at = jobs_boottime();
-    if (at < from)
+    if (at < from) {
         at = from;
+    }
     apr_thread_mutex_lock(pacer->lock);
     apr_time_t *next = next_of(pacer, group);
-    if (at < *next)
+    if (at < *next) {
         at = *next;
+    }
     *next = at + interval;
     apr_thread_mutex_unlock(pacer->lock);
     return at;

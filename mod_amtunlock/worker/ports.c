@@ -30,8 +30,9 @@ static void give_turn(engine_t *engine, seat_t *seat)
 
 static void end_turn(seat_t *seat)
 {
-    if (seat->turn == TURN_NONE)
+    if (seat->turn == TURN_NONE) {
         return;
+    }
     APR_RING_REMOVE(seat, turn_link);
     seat->engine->turns -= seat->turn == TURN_HAD;
     seat->turn = TURN_NONE;
@@ -43,8 +44,9 @@ static void end_old_turns(engine_t *engine)
     apr_time_t now = jobs_boottime();
     while (!APR_RING_EMPTY(&engine->turns_had, seat_t, turn_link)) {
         seat_t *seat = APR_RING_FIRST(&engine->turns_had);
-        if (seat->turn_until > now)
+        if (seat->turn_until > now) {
             return;
+        }
         end_turn(seat);
     }
 }
@@ -54,10 +56,12 @@ void turns_serve(engine_t *engine)
     static const struct timeval soon = {.tv_usec = 50000};
     end_old_turns(engine);
     while (engine->turns < engine->options.connects &&
-           !APR_RING_EMPTY(&engine->turns_waiting, seat_t, turn_link))
+           !APR_RING_EMPTY(&engine->turns_waiting, seat_t, turn_link)) {
         give_turn(engine, APR_RING_FIRST(&engine->turns_waiting));
-    if (!APR_RING_EMPTY(&engine->turns_waiting, seat_t, turn_link))
+    }
+    if (!APR_RING_EMPTY(&engine->turns_waiting, seat_t, turn_link)) {
         event_add(engine->turn_event, &soon);
+    }
 }
 
 /* Given from turns_serve(), never from here: an answer may not come from inside the port. */
@@ -86,8 +90,9 @@ static void port_pace(unlock_t *unlock)
     apr_interval_time_t wait =
         pacer_take(seat->engine->options.pacer, group->name, group->power_interval, seat->power_from) -
         jobs_boottime();
-    if (wait < 0)
+    if (wait < 0) {
         wait = 0;
+    }
     const struct timeval after = {.tv_sec = apr_time_sec(wait), .tv_usec = apr_time_usec(wait)};
     event_add(&seat->pace, &after);
 }
@@ -108,8 +113,9 @@ static void push_chore(seat_t *seat, chore_kind_e kind)
     seat->chore.owner = seat;
     seat->chore_out = 1;
     seat->chore_wanted = 1;
-    if (chores_push(seat->engine->options.chores, &seat->chore) == APR_SUCCESS)
+    if (chores_push(seat->engine->options.chores, &seat->chore) == APR_SUCCESS) {
         return;
+    }
     seat->chore.reason = JOBS_REASON_INTERNAL;
     apr_cpystrn(seat->chore.text, "no thread takes the chore", sizeof(seat->chore.text));
     seat_post(seat, MAIL_CHORE_DONE);
@@ -151,15 +157,17 @@ static void keep_results(seat_t *seat)
 
 static void forget_login(seat_t *seat)
 {
-    if (seat->login.user != NULL || seat->login.password != NULL)
+    if (seat->login.user != NULL || seat->login.password != NULL) {
         secrets_login_free(&seat->login);
+    }
     memset(&seat->login, 0, sizeof(seat->login));
 }
 
 void seat_forget_passphrase(seat_t *seat)
 {
-    if (seat->passphrase != NULL)
+    if (seat->passphrase != NULL) {
         secrets_free(seat->passphrase);
+    }
     seat->passphrase = NULL;
 }
 
@@ -167,11 +175,13 @@ void seat_chore_done(seat_t *seat)
 {
     seat->chore_out = 0;
     int wanted = seat->chore_wanted;
-    if (seat->chore.reason == JOBS_REASON_NONE && (wanted || seat->chore.kind != CHORE_RESOLVE))
+    if (seat->chore.reason == JOBS_REASON_NONE && (wanted || seat->chore.kind != CHORE_RESOLVE)) {
         keep_results(seat);
+    }
     if (!wanted) {
-        if (seat->chore.kind == CHORE_LOGIN)
+        if (seat->chore.kind == CHORE_LOGIN) {
             forget_login(seat);
+        }
         seat_forget_passphrase(seat);
         return;
     }
@@ -216,8 +226,9 @@ amt_target_t seat_target(const seat_t *seat)
 static apr_status_t need_device(seat_t *seat)
 {
     const amt_target_t target = seat_target(seat);
-    if (seat->device != NULL)
+    if (seat->device != NULL) {
         return APR_SUCCESS;
+    }
     return amt_device_create(&seat->device, seat->engine->loop, &target, seat->pool);
 }
 
@@ -355,8 +366,9 @@ static void port_store(unlock_t *unlock, jobs_change_e change, char state)
     request->done = on_stored;
     request->owner = seat;
     unlock->storing = 1;
-    if (store_push(seat->engine->options.store, request) == APR_SUCCESS)
+    if (store_push(seat->engine->options.store, request) == APR_SUCCESS) {
         return;
+    }
     /* Cannot be, the outbox has room for all; the lease then runs out and others take over. */
     unlock->storing = 0;
     log_error("AMTU0512", "the outbox is full, which cannot be", "system", seat->task.sid);
@@ -365,8 +377,9 @@ static void port_store(unlock_t *unlock, jobs_change_e change, char state)
 void seat_stored(seat_t *seat)
 {
     const store_request_t *request = &seat->request;
-    if (request->change.change == JOBS_RAMP)
+    if (request->change.change == JOBS_RAMP) {
         seat->power_from = request->outcome == JOBS_OK ? jobs_boottime() + request->change.wait : 0;
+    }
     unlock_store_answer(&seat->unlock, request->outcome, request->audited, request->answer);
 }
 
@@ -410,8 +423,9 @@ static void port_stop(unlock_t *unlock)
     end_turn(seat);
     probe_stop(&seat->probe);
     sessions_stop(seat);
-    if (seat->calling)
+    if (seat->calling) {
         destroy_device(seat);
+    }
 }
 
 static void port_hang_up(unlock_t *unlock)
@@ -421,8 +435,9 @@ static void port_hang_up(unlock_t *unlock)
     destroy_device(seat);
     forget_login(seat);
     seat_forget_passphrase(seat);
-    if (unlock->proof != NULL)
+    if (unlock->proof != NULL) {
         proof_session_end(unlock->proof);
+    }
 }
 
 /* Freed from the loop, never from here: whoever ended the unlock still stands in its seat. */
@@ -461,8 +476,9 @@ void seats_free(engine_t *engine)
     seat_t *seat = NULL, *next = NULL;
     APR_RING_FOREACH_SAFE(seat, next, &engine->ending, seat_t, link)
     {
-        if (!seat->chore_out && !seat->unlock.storing)
+        if (!seat->chore_out && !seat->unlock.storing) {
             seat_drop(seat);
+        }
     }
 }
 

@@ -17,12 +17,14 @@ void probe_init(probe_t *probe, probe_done_fn done, void *owner)
 
 void probe_stop(probe_t *probe)
 {
-    if (!probe->running)
+    if (!probe->running) {
         return;
+    }
     probe->running = 0;
     event_del(&probe->event);
-    if (probe->fd >= 0)
+    if (probe->fd >= 0) {
         close(probe->fd);
+    }
     probe->fd = -1;
 }
 
@@ -49,8 +51,9 @@ static int begin_connect(const char *address, int port)
     struct addrinfo *to = NULL;
     char service[8];
     apr_snprintf(service, sizeof(service), "%d", port);
-    if (getaddrinfo(address, service, &hints, &to) != 0)
+    if (getaddrinfo(address, service, &hints, &to) != 0) {
         return -1;
+    }
     int fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, to->ai_addr, to->ai_addrlen) != 0 && errno != EINPROGRESS) {
         close(fd);
@@ -68,8 +71,10 @@ void probe_start(probe_t *probe, struct event_base *base, const char *address, i
     probe->failed = probe->fd < 0;
     probe->running = 1;
     event_assign(&probe->event, base, probe->fd, probe->failed ? EV_TIMEOUT : EV_WRITE, on_event, probe);
-    if (probe->failed)
+    if (probe->failed) {
         event_active(&probe->event, EV_TIMEOUT, 0);
-    else
+    }
+    else {
         event_add(&probe->event, &wait);
+    }
 }

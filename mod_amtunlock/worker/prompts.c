@@ -41,8 +41,9 @@ static const char *const failure_texts[] = {
 static apr_array_header_t *array_of(const char *const *texts, apr_pool_t *pool)
 {
     apr_array_header_t *array = apr_array_make(pool, 8, sizeof(const char *));
-    for (; *texts; texts++)
+    for (; *texts; texts++) {
         APR_ARRAY_PUSH(array, const char *) = *texts;
+    }
     return array;
 }
 
@@ -71,8 +72,9 @@ static int unescape(const char **text)
         *text = at + 1;
         return (unsigned char)bytes[name - names];
     }
-    if (*at != 'x' || hex_value(at[1]) < 0 || hex_value(at[2]) < 0)
+    if (*at != 'x' || hex_value(at[1]) < 0 || hex_value(at[2]) < 0) {
         return -1;
+    }
     *text = at + 3;
     int byte = hex_value(at[1]) * 16 + hex_value(at[2]);
     return byte ? byte : -1;
@@ -84,8 +86,9 @@ static const char *read_redraw(const char **redraw, const char *text, apr_pool_t
     const char *at = text;
     while (*at) {
         int byte = (unsigned char)*at++;
-        if (byte == '\\' && (byte = unescape(&at)) < 0)
+        if (byte == '\\' && (byte = unescape(&at)) < 0) {
             return apr_psprintf(pool, "redraw \"%s\": after \\ stands r, n, t, e, \\ or xHH (not x00)", text);
+        }
         *out++ = (char)byte;
     }
     *out = '\0';
@@ -110,11 +113,14 @@ const char *prompts_check_pattern(const char *text, apr_pool_t *pool)
 const char *prompts_make(prompts_t *prompts, const prompts_texts_t *texts, apr_pool_t *pool)
 {
     const char *error = compile(&prompts->prompt, texts->prompt, prompt_texts, pool);
-    if (error == NULL)
+    if (error == NULL) {
         error = compile(&prompts->success, texts->success, success_texts, pool);
-    if (error == NULL)
+    }
+    if (error == NULL) {
         error = compile(&prompts->failure, texts->failure, failure_texts, pool);
-    if (error == NULL)
+    }
+    if (error == NULL) {
         error = read_redraw(&prompts->redraw, texts->redraw ? texts->redraw : "", pool);
+    }
     return error;
 }

@@ -30,12 +30,15 @@ static void on_soon(evutil_socket_t fd, short what, void *data)
 static void type(seat_t *seat, const char *bytes)
 {
     int open = seat->sol != NULL && seat->uses[UNLOCK_CONSOLE] == SESSION_OPEN;
-    if (!seat_may_act(seat))
+    if (!seat_may_act(seat)) {
         answer_soon(seat, AMT_FENCED, "");
-    else if (open && amt_sol_send(seat->sol, bytes, strlen(bytes), seat_may_act, seat) == APR_SUCCESS)
+    }
+    else if (open && amt_sol_send(seat->sol, bytes, strlen(bytes), seat_may_act, seat) == APR_SUCCESS) {
         answer_soon(seat, AMT_OK, "");
-    else
+    }
+    else {
         answer_soon(seat, AMT_BROKEN, "its console took nothing that was typed");
+    }
 }
 
 void sessions_redraw(seat_t *seat)
@@ -65,19 +68,23 @@ void sessions_seal(seat_t *seat)
     const char *line = NULL;
     const char *error = proof_seal(seat->unlock.proof, seat->passphrase ? seat->passphrase : "", &line);
     seat_forget_passphrase(seat);
-    if (error == NULL)
+    if (error == NULL) {
         type(seat, line);
-    else
+    }
+    else {
         answer_soon(seat, AMT_BROKEN, error);
+    }
 }
 
 void sessions_acknowledge(seat_t *seat)
 {
     const char *line = proof_acknowledge(seat->unlock.proof);
-    if (line != NULL)
+    if (line != NULL) {
         type(seat, line);
-    else
+    }
+    else {
         answer_soon(seat, AMT_BROKEN, "there is nothing to acknowledge");
+    }
 }
 
 /* ---- what sessions tell -------------------------------------------------------------------------------- */
@@ -99,12 +106,15 @@ static int is_closed(const seat_t *seat)
 static void on_ended(seat_t *seat, unlock_session_e session, const amt_result_t *result)
 {
     session_use_e use = seat->uses[session];
-    if (use == SESSION_OPENING)
+    if (use == SESSION_OPENING) {
         unlock_call_answer(&seat->unlock, result);
-    else if (use == SESSION_OPEN)
+    }
+    else if (use == SESSION_OPEN) {
         unlock_cut(&seat->unlock, session, result);
-    else if (is_closed(seat))
+    }
+    else if (is_closed(seat)) {
         unlock_call_answer(&seat->unlock, &well);
+    }
 }
 
 static void on_console_opened(void *seat)
@@ -156,8 +166,9 @@ void sessions_open_console(seat_t *seat)
         .opened = on_console_opened, .received = on_console_received, .ended = on_console_ended};
     const amt_target_t target = seat_target(seat);
     seat->uses[UNLOCK_CONSOLE] = SESSION_OPENING;
-    if (amt_sol_open(&seat->sol, seat->engine->loop, &target, &events, seat, seat->pool) == APR_SUCCESS)
+    if (amt_sol_open(&seat->sol, seat->engine->loop, &target, &events, seat, seat->pool) == APR_SUCCESS) {
         return;
+    }
     seat->sol = NULL;
     answer_soon(seat, AMT_BROKEN, "no console session for this PC could be made");
 }
@@ -174,8 +185,9 @@ void sessions_open_drive(seat_t *seat)
     apr_status_t rv = amt_ider_open(&seat->ider, seat->engine->loop, &target, image->disc, &overlay, &events,
                                     seat, seat->pool);
     OPENSSL_cleanse(&overlay, sizeof(overlay));
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
         return;
+    }
     seat->ider = NULL;
     answer_soon(seat, AMT_BROKEN, "no drive session for this PC could be made");
 }
@@ -189,16 +201,18 @@ void sessions_init(seat_t *seat)
 
 static void close_drive(seat_t *seat)
 {
-    if (seat->ider == NULL)
+    if (seat->ider == NULL) {
         return;
+    }
     seat->uses[UNLOCK_DRIVE] = SESSION_CLOSING;
     amt_ider_close(seat->ider);
 }
 
 static void close_console(seat_t *seat)
 {
-    if (seat->sol == NULL)
+    if (seat->sol == NULL) {
         return;
+    }
     seat->uses[UNLOCK_CONSOLE] = SESSION_CLOSING;
     amt_sol_close(seat->sol);
 }
@@ -206,39 +220,45 @@ static void close_console(seat_t *seat)
 void sessions_close_drive(seat_t *seat)
 {
     close_drive(seat);
-    if (is_closed(seat))
+    if (is_closed(seat)) {
         answer_soon(seat, AMT_OK, "");
+    }
 }
 
 void sessions_close(seat_t *seat)
 {
     close_drive(seat);
     close_console(seat);
-    if (is_closed(seat))
+    if (is_closed(seat)) {
         answer_soon(seat, AMT_OK, "");
+    }
 }
 
 static void destroy_console(seat_t *seat)
 {
-    if (seat->sol != NULL)
+    if (seat->sol != NULL) {
         amt_sol_destroy(seat->sol);
+    }
     seat->sol = NULL;
 }
 
 static void destroy_drive(seat_t *seat)
 {
-    if (seat->ider != NULL)
+    if (seat->ider != NULL) {
         amt_ider_destroy(seat->ider);
+    }
     seat->ider = NULL;
 }
 
 void sessions_stop(seat_t *seat)
 {
     event_del(&seat->soon_event);
-    if (seat->uses[UNLOCK_CONSOLE] != SESSION_OPEN)
+    if (seat->uses[UNLOCK_CONSOLE] != SESSION_OPEN) {
         destroy_console(seat);
-    if (seat->uses[UNLOCK_DRIVE] != SESSION_OPEN)
+    }
+    if (seat->uses[UNLOCK_DRIVE] != SESSION_OPEN) {
         destroy_drive(seat);
+    }
 }
 
 void sessions_destroy(seat_t *seat)

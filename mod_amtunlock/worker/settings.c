@@ -74,8 +74,9 @@ static const char *take_text(reading_t *reading, const settings_key_t *key, cons
 /* Daemons change directory and operators read logs elsewhere: a relative path would mean two files. */
 static const char *take_path(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
-    if (value[0] != '/')
+    if (value[0] != '/') {
         return apr_psprintf(reading->pool, "%s must be an absolute path, not \"%s\"", key->name, value);
+    }
     return take_text(reading, key, value, field);
 }
 
@@ -110,9 +111,10 @@ static const char *read_number(reading_t *reading, const settings_key_t *key, co
     char *end = NULL;
     errno = 0;
     long n = strtol(value, &end, 10);
-    if (errno != 0 || end == value || *end != '\0' || n < key->min || n > key->max)
+    if (errno != 0 || end == value || *end != '\0' || n < key->min || n > key->max) {
         return apr_psprintf(reading->pool, "%s must be a whole number from %d to %d, not \"%s\"", key->name,
                             key->min, key->max, value);
+    }
     *number = (int)n;
     return NULL;
 }
@@ -126,8 +128,9 @@ static const char *take_seconds(reading_t *reading, const settings_key_t *key, c
 {
     int seconds = 0;
     const char *error = read_number(reading, key, value, &seconds);
-    if (error == NULL)
+    if (error == NULL) {
         *(apr_interval_time_t *)field = apr_time_from_sec(seconds);
+    }
     return error;
 }
 
@@ -137,9 +140,10 @@ static const char *take_rate(reading_t *reading, const settings_key_t *key, cons
     char *end = NULL;
     errno = 0;
     double rate = strtod(value, &end);
-    if (errno != 0 || end == value || *end != '\0' || !(rate == 0 || (rate >= 0.01 && rate <= 1000)))
+    if (errno != 0 || end == value || *end != '\0' || !(rate == 0 || (rate >= 0.01 && rate <= 1000))) {
         return apr_psprintf(reading->pool, "%s must be 0 or a number from 0.01 to 1000, not \"%s\"",
                             key->name, value);
+    }
     *(apr_interval_time_t *)field = rate > 0 ? (apr_interval_time_t)(APR_USEC_PER_SEC / rate) : 0;
     return NULL;
 }
@@ -147,8 +151,9 @@ static const char *take_rate(reading_t *reading, const settings_key_t *key, cons
 static const char *take_yes_no(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     int yes = strcmp(value, "yes") == 0;
-    if (!yes && strcmp(value, "no") != 0)
+    if (!yes && strcmp(value, "no") != 0) {
         return apr_psprintf(reading->pool, "%s must be yes or no, not \"%s\"", key->name, value);
+    }
     *(int *)field = yes;
     return NULL;
 }
@@ -156,9 +161,10 @@ static const char *take_yes_no(reading_t *reading, const settings_key_t *key, co
 static const char *take_level(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     int level = log_level_of_name(value);
-    if (level < 0)
+    if (level < 0) {
         return apr_psprintf(reading->pool, "%s must be error, warn, info or debug, not \"%s\"", key->name,
                             value);
+    }
     *(log_level_e *)field = (log_level_e)level;
     return NULL;
 }
@@ -167,9 +173,10 @@ static const char *take_secret_provider(reading_t *reading, const settings_key_t
                                         void *field)
 {
     (void)field;
-    if (strncmp(value, "file:/", 6) != 0 && strncmp(value, "exec:/", 6) != 0)
+    if (strncmp(value, "file:/", 6) != 0 && strncmp(value, "exec:/", 6) != 0) {
         return apr_psprintf(reading->pool, "%s must be file:/PATH or exec:/PATH, not \"%s\"", key->name,
                             value);
+    }
     APR_ARRAY_PUSH(reading->secrets, const char *) = apr_pstrdup(reading->pool, value);
     return NULL;
 }
@@ -178,23 +185,27 @@ static const char *take_secret_provider(reading_t *reading, const settings_key_t
  */
 static const char *take_cell(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
-    if (value[0] == '\0')
+    if (value[0] == '\0') {
         return apr_psprintf(reading->pool, "%s has no value; leave the line out to have no default",
                             key->name);
+    }
     return take_text(reading, key, value, field);
 }
 
 static const char *take_pattern(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     apr_array_header_t **patterns = field;
-    if (value[0] == '\0')
+    if (value[0] == '\0') {
         return apr_psprintf(reading->pool, "%s has no pattern; leave the line out to have those built in",
                             key->name);
+    }
     const char *error = prompts_check_pattern(value, reading->pool);
-    if (error != NULL)
+    if (error != NULL) {
         return error;
-    if (*patterns == NULL)
+    }
+    if (*patterns == NULL) {
         *patterns = apr_array_make(reading->pool, 4, sizeof(const char *));
+    }
     APR_ARRAY_PUSH(*patterns, const char *) = apr_pstrdup(reading->pool, value);
     return NULL;
 }
@@ -254,11 +265,13 @@ static const settings_key_t *find_key(const char *section, const char *name, int
 {
     *known_section = 0;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        if (!section_matches(&keys[i], section))
+        if (!section_matches(&keys[i], section)) {
             continue;
+        }
         *known_section = 1;
-        if (strcmp(keys[i].name, name) == 0)
+        if (strcmp(keys[i].name, name) == 0) {
             return &keys[i];
+        }
     }
     return NULL;
 }
@@ -268,8 +281,9 @@ static const settings_key_t *find_key(const char *section, const char *name, int
 static group_t *group_of(reading_t *reading, const char *name)
 {
     group_t *group = apr_hash_get(reading->settings->groups, name, APR_HASH_KEY_STRING);
-    if (group != NULL)
+    if (group != NULL) {
         return group;
+    }
     group = apr_pcalloc(reading->pool, sizeof(*group));
     group->inventory.name = apr_pstrdup(reading->pool, name);
     group->inventory.boot_timeout = NOT_SET;
@@ -282,29 +296,35 @@ static group_t *group_of(reading_t *reading, const char *name)
 static int is_group_name(const char *name)
 {
     for (const char *p = name; *p; p++) {
-        if (!apr_isalnum(*p) && strchr("-_.", *p) == NULL)
+        if (!apr_isalnum(*p) && strchr("-_.", *p) == NULL) {
             return 0;
+        }
     }
     return *name != '\0';
 }
 
 static void complete_group(reading_t *reading, group_t *group, const group_t *standard)
 {
-    if (group->inventory.boot_timeout == NOT_SET)
+    if (group->inventory.boot_timeout == NOT_SET) {
         group->inventory.boot_timeout = standard->inventory.boot_timeout;
-    if (group->inventory.reset_running == NOT_SET)
+    }
+    if (group->inventory.reset_running == NOT_SET) {
         group->inventory.reset_running = standard->inventory.reset_running;
-    if (group->inventory.power_interval == NOT_SET)
+    }
+    if (group->inventory.power_interval == NOT_SET) {
         group->inventory.power_interval = standard->inventory.power_interval;
+    }
     const prompts_texts_t texts = {.prompt = group->prompt ? group->prompt : standard->prompt,
                                    .success = group->success ? group->success : standard->success,
                                    .failure = group->failure ? group->failure : standard->failure,
                                    .redraw = group->redraw ? group->redraw : standard->redraw};
-    if (group->image == NULL)
+    if (group->image == NULL) {
         group->image = standard->image;
+    }
     const char *error = prompts_make(&group->prompts, &texts, reading->pool);
-    if (error != NULL)
+    if (error != NULL) {
         problem(reading, 0, apr_psprintf(reading->pool, "[group %s]: %s", group->inventory.name, error));
+    }
 }
 
 /* Texts of the inventory stay NULL where a group has none (it looks into "default" itself); the rest is
@@ -313,14 +333,18 @@ static void complete_groups(reading_t *reading)
 {
     apr_hash_t *groups = reading->settings->groups;
     group_t *standard = group_of(reading, "default");
-    if (standard->inventory.boot_timeout == NOT_SET)
+    if (standard->inventory.boot_timeout == NOT_SET) {
         standard->inventory.boot_timeout = apr_time_from_sec(600);
-    if (standard->inventory.reset_running == NOT_SET)
+    }
+    if (standard->inventory.reset_running == NOT_SET) {
         standard->inventory.reset_running = 0;
-    if (standard->inventory.power_interval == NOT_SET)
+    }
+    if (standard->inventory.power_interval == NOT_SET) {
         standard->inventory.power_interval = 0;
-    for (apr_hash_index_t *i = apr_hash_first(reading->pool, groups); i; i = apr_hash_next(i))
+    }
+    for (apr_hash_index_t *i = apr_hash_first(reading->pool, groups); i; i = apr_hash_next(i)) {
         complete_group(reading, apr_hash_this_val(i), standard);
+    }
 }
 
 static const group_t *find_group(const settings_t *settings, const char *name)
@@ -344,8 +368,9 @@ const char *settings_image(const settings_t *settings, const char *group)
 static void *field_of(reading_t *reading, const settings_key_t *key, const char *section)
 {
     char *base = (char *)reading->settings;
-    if (is_group(section))
+    if (is_group(section)) {
         base = (char *)group_of(reading, section + strlen(GROUP_PREFIX));
+    }
     return base + key->offset;
 }
 
@@ -353,22 +378,27 @@ static void *field_of(reading_t *reading, const settings_key_t *key, const char 
 static const char *take_line(reading_t *reading, const char *section, const char *name, const char *value)
 {
     int known_section = 0;
-    if (section[0] == '\0')
+    if (section[0] == '\0') {
         return apr_psprintf(reading->pool, "\"%s\" stands before any [section]", name);
+    }
     const settings_key_t *key = find_key(section, name, &known_section);
-    if (!known_section)
+    if (!known_section) {
         return apr_psprintf(reading->pool,
                             "section [%s] is not known: there are [redis], [worker] and [group NAME]",
                             section);
-    if (key == NULL)
+    }
+    if (key == NULL) {
         return apr_psprintf(reading->pool, "\"%s\" is not known in section [%s]", name, section);
-    if (is_group(section) && !is_group_name(section + strlen(GROUP_PREFIX)))
+    }
+    if (is_group(section) && !is_group_name(section + strlen(GROUP_PREFIX))) {
         return apr_psprintf(reading->pool,
                             "[%s]: a group's name is made of letters, digits, '-', '_' and '.'", section);
+    }
 
     const char *id = apr_pstrcat(reading->pool, section, "\n", name, NULL);
-    if (!key->repeats && apr_hash_get(reading->seen, id, APR_HASH_KEY_STRING) != NULL)
+    if (!key->repeats && apr_hash_get(reading->seen, id, APR_HASH_KEY_STRING) != NULL) {
         return apr_psprintf(reading->pool, "\"%s\" is given twice in section [%s]", name, section);
+    }
     apr_hash_set(reading->seen, id, APR_HASH_KEY_STRING, id);
     return key->take(reading, key, value, field_of(reading, key, section));
 }
@@ -378,8 +408,9 @@ static int on_value(void *user, const char *section, const char *name, const cha
 {
     reading_t *reading = user;
     const char *reason = take_line(reading, section, name, value);
-    if (reason != NULL)
+    if (reason != NULL) {
         problem(reading, reading->line, reason);
+    }
     return 1;
 }
 
@@ -388,20 +419,23 @@ static void check_raw_line(reading_t *reading, const char *line, int room)
 {
     size_t length = strlen(line);
     const char *start = line + strspn(line, " \t");
-    if (length == (size_t)room - 1 && line[length - 1] != '\n')
+    if (length == (size_t)room - 1 && line[length - 1] != '\n') {
         problem(reading, reading->line,
                 apr_psprintf(reading->pool, "the line is longer than %d bytes", room - 2));
-    if (start[0] == '[' && strcspn(start, "]") > SECTION_MAX)
+    }
+    if (start[0] == '[' && strcspn(start, "]") > SECTION_MAX) {
         problem(reading, reading->line,
                 apr_psprintf(reading->pool, "the section's name is longer than %d bytes", SECTION_MAX - 1));
+    }
 }
 
 /* libinih's reader: like fgets(), and keeps the number of the line. */
 static char *next_line(char *line, int room, void *stream)
 {
     reading_t *reading = stream;
-    if (apr_file_gets(line, room, reading->file) != APR_SUCCESS)
+    if (apr_file_gets(line, room, reading->file) != APR_SUCCESS) {
         return NULL;
+    }
     reading->line++;
     check_raw_line(reading, line, room);
     return line;
@@ -410,8 +444,9 @@ static char *next_line(char *line, int room, void *stream)
 static int core_count(void)
 {
     cpu_set_t cores;
-    if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
+    if (sched_getaffinity(0, sizeof(cores), &cores) != 0) {
         return 1;
+    }
     return CPU_COUNT(&cores) > 0 ? CPU_COUNT(&cores) : 1;
 }
 
@@ -444,12 +479,15 @@ static void complete(reading_t *reading)
     const char *user = settings->redis.user;
     const char *error = jobs_redis_parse(settings->redis_address, &settings->redis, reading->pool);
     settings->redis.user = user;
-    if (error != NULL)
+    if (error != NULL) {
         problem(reading, 0, error);
-    if (settings->threads == 0)
+    }
+    if (settings->threads == 0) {
         settings->threads = core_count();
-    if (reading->secrets->nelts == 0)
+    }
+    if (reading->secrets->nelts == 0) {
         APR_ARRAY_PUSH(reading->secrets, const char *) = "file:" AMTUNLOCK_SYSCONFDIR "/amtunlock/secrets";
+    }
     settings->secrets = reading->secrets;
     complete_groups(reading);
 }
@@ -472,18 +510,21 @@ apr_status_t settings_load(settings_t **settings, const char *file, apr_array_he
     set_defaults(&reading);
     int bad_line = ini_parse_stream(next_line, &reading, on_value, &reading);
     apr_file_close(reading.file);
-    if (bad_line != 0)
+    if (bad_line != 0) {
         problem(&reading, bad_line > 0 ? (unsigned int)bad_line : 0, "is neither [section] nor NAME = VALUE");
+    }
     complete(&reading);
-    if (problems->nelts != before)
+    if (problems->nelts != before) {
         return APR_EGENERAL;
+    }
     *settings = reading.settings;
     return APR_SUCCESS;
 }
 
 const char *settings_read_password(settings_t *settings, apr_pool_t *pool)
 {
-    if (settings->password_file[0] == '\0')
+    if (settings->password_file[0] == '\0') {
         return NULL;
+    }
     return jobs_redis_read_password(settings->password_file, &settings->redis.password, pool);
 }

@@ -29,12 +29,14 @@ static void add_problem(apr_array_header_t *problems, const char *file, unsigned
 static const char *check_system(const inventory_system_t *system, const settings_t *settings,
                                 apr_pool_t *pool)
 {
-    if (method_find(system->method) == NULL)
+    if (method_find(system->method) == NULL) {
         return apr_psprintf(pool, "%s: this worker has no method %s; it has: %s", system->fqdn,
                             inventory_method_name(system->method), methods_list(pool));
-    if (system->auth == INVENTORY_KERBEROS && settings->keytab[0] == '\0')
+    }
+    if (system->auth == INVENTORY_KERBEROS && settings->keytab[0] == '\0') {
         return apr_psprintf(pool, "%s: auth kerberos needs kerberos-keytab = PATH in [worker] of %s",
                             system->fqdn, settings->file);
+    }
     return NULL;
 }
 
@@ -44,8 +46,9 @@ void setup_check_systems(const inventory_t *inventory, const settings_t *setting
     for (int i = 0; i < inventory_count(inventory); i++) {
         const inventory_system_t *system = inventory_at(inventory, i);
         const char *reason = check_system(system, settings, pool);
-        if (reason != NULL)
+        if (reason != NULL) {
             add_problem(problems, file, system->line, reason);
+        }
     }
 }
 
@@ -53,8 +56,9 @@ static int needs_ca(const inventory_t *inventory)
 {
     for (int i = 0; i < inventory_count(inventory); i++) {
         inventory_tls_e tls = inventory_at(inventory, i)->tls;
-        if (tls == INVENTORY_TLS_CA || tls == INVENTORY_TLS_LEGACY)
+        if (tls == INVENTORY_TLS_CA || tls == INVENTORY_TLS_LEGACY) {
             return 1;
+        }
     }
     return 0;
 }
@@ -63,15 +67,18 @@ static int needs_ca(const inventory_t *inventory)
 static const char *open_image(setup_t *setup, const char *path)
 {
     setup_image_t *image = apr_hash_get(setup->images, path, APR_HASH_KEY_STRING);
-    if (image != NULL)
+    if (image != NULL) {
         return NULL;
+    }
     image = apr_pcalloc(setup->pool, sizeof(*image));
     apr_hash_set(setup->images, path, APR_HASH_KEY_STRING, image);
     const char *error = amt_image_open(&image->disc, path, setup->pool);
-    if (error == NULL)
+    if (error == NULL) {
         error = proof_find_sector(path, &image->proof_sector, setup->pool);
-    if (error == NULL && image->proof_sector >= amt_image_sectors(image->disc))
+    }
+    if (error == NULL && image->proof_sector >= amt_image_sectors(image->disc)) {
         error = apr_pstrcat(setup->pool, path, ": was changed while it was read", NULL);
+    }
     return error;
 }
 
@@ -80,16 +87,19 @@ static void load_images(setup_t *setup, apr_array_header_t *problems)
     const settings_t *settings = setup->settings;
     for (int i = 0; i < inventory_count(setup->inventory); i++) {
         const inventory_system_t *system = inventory_at(setup->inventory, i);
-        if (system->method != INVENTORY_IMAGE)
+        if (system->method != INVENTORY_IMAGE) {
             continue;
+        }
         const char *path = settings_image(settings, system->group->name);
         const char *error = path ? open_image(setup, path) : NULL;
-        if (path == NULL)
+        if (path == NULL) {
             add_problem(problems, settings->inventory, system->line,
                         apr_psprintf(setup->pool, "%s: method image needs image = PATH in [group %s] of %s",
                                      system->fqdn, system->group->name, settings->file));
-        else if (error != NULL)
+        }
+        else if (error != NULL) {
             add_problem(problems, settings->file, 0, error);
+        }
     }
 }
 
@@ -113,14 +123,16 @@ static void load_inventory(setup_t *setup, apr_array_header_t *problems)
 {
     settings_t *settings = setup->settings;
     if (inventory_load(&setup->inventory, settings->inventory, settings->groups, problems, setup->pool) !=
-        APR_SUCCESS)
+        APR_SUCCESS) {
         return;
+    }
     setup_check_systems(setup->inventory, settings, settings->inventory, problems, setup->pool);
-    if (needs_ca(setup->inventory) && access(settings->ca_file, R_OK) != 0)
+    if (needs_ca(setup->inventory) && access(settings->ca_file, R_OK) != 0) {
         add_problem(problems, settings->file, 0,
                     apr_psprintf(setup->pool,
                                  "ca-file %s cannot be read, and systems are verified against it",
                                  settings->ca_file));
+    }
     load_images(setup, problems);
 }
 
@@ -133,43 +145,51 @@ static apr_status_t drop_tickets(void *tickets)
 static const char *open_tickets(setup_t *setup)
 {
     const settings_t *settings = setup->settings;
-    if (settings->keytab[0] == '\0')
+    if (settings->keytab[0] == '\0') {
         return NULL;
+    }
     const char *error = amt_tickets_open(&setup->tickets, settings->keytab, settings->principal, setup->pool);
-    if (error == NULL)
+    if (error == NULL) {
         apr_pool_cleanup_register(setup->pool, setup->tickets, drop_tickets, apr_pool_cleanup_null);
+    }
     return error;
 }
 
 static void load_parts(setup_t *setup, const char *file, apr_array_header_t *problems)
 {
-    if (settings_load(&setup->settings, file, problems, setup->pool) != APR_SUCCESS)
+    if (settings_load(&setup->settings, file, problems, setup->pool) != APR_SUCCESS) {
         return;
+    }
     const char *error = settings_read_password(setup->settings, setup->pool);
-    if (error != NULL)
+    if (error != NULL) {
         add_problem(problems, file, 0, error);
+    }
     error = secrets_open(&setup->secrets, setup->settings->secrets, setup->pool);
-    if (error != NULL)
+    if (error != NULL) {
         add_problem(problems, file, 0, error);
+    }
     error = open_tickets(setup);
-    if (error != NULL)
+    if (error != NULL) {
         add_problem(problems, file, 0, error);
+    }
     load_inventory(setup, problems);
 }
 
 setup_t *setup_load(const char *file, apr_array_header_t *problems, apr_pool_t *pool)
 {
     apr_pool_t *own = NULL;
-    if (apr_pool_create_unmanaged_ex(&own, NULL, NULL) != APR_SUCCESS)
+    if (apr_pool_create_unmanaged_ex(&own, NULL, NULL) != APR_SUCCESS) {
         return NULL;
+    }
     setup_t *setup = apr_pcalloc(own, sizeof(*setup));
     apr_array_header_t *found = apr_array_make(own, 4, sizeof(inventory_problem_t));
     setup->pool = own;
     setup->images = apr_hash_make(own);
     atomic_init(&setup->holders, 1);
     load_parts(setup, apr_pstrdup(own, file), found);
-    if (found->nelts == 0)
+    if (found->nelts == 0) {
         return setup;
+    }
     hand_over(problems, found, pool);
     setup_drop(setup);
     return NULL;
@@ -183,8 +203,9 @@ setup_t *setup_hold(setup_t *setup)
 
 void setup_drop(setup_t *setup)
 {
-    if (atomic_fetch_sub(&setup->holders, 1) == 1)
+    if (atomic_fetch_sub(&setup->holders, 1) == 1) {
         apr_pool_destroy(setup->pool);
+    }
 }
 
 const settings_t *setup_settings(const setup_t *setup)

@@ -18,8 +18,9 @@ const step_t *unlock_row(unlock_step_e step)
 {
     static const steps_t *const parts[] = {&steps_common, &steps_redirect, &steps_sol, &steps_image};
     int part = 0;
-    while ((int)step >= (int)parts[part]->first + parts[part]->count)
+    while ((int)step >= (int)parts[part]->first + parts[part]->count) {
         part++;
+    }
     return &parts[part]->rows[step - parts[part]->first];
 }
 
@@ -55,8 +56,9 @@ unlock_step_e unlock_evident(unlock_t *unlock)
 /* Whoever looks after a predecessor's death can only be sure of what it sees. */
 unlock_step_e unlock_look_on(unlock_t *unlock)
 {
-    if (unlock->system->probe_port && unlock->probe_address[0])
+    if (unlock->system->probe_port && unlock->probe_address[0]) {
         return UNLOCK_PROBE;
+    }
     return unlock_fail(unlock, JOBS_REASON_INDETERMINATE,
                        unlock->probe_address[0] ? "it has no probe that would tell"
                                                 : "the PC has no address");
@@ -120,10 +122,11 @@ static void send_identify(unlock_t *unlock)
 static unlock_step_e accept_identify(unlock_t *unlock)
 {
     const char *expected = unlock->system->uuid;
-    if (expected != NULL && strcmp(expected, unlock->identity.uuid) != 0)
+    if (expected != NULL && strcmp(expected, unlock->identity.uuid) != 0) {
         return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,
                            apr_psprintf(unlock->pool, "the device is %s, the inventory says %s",
                                         unlock->identity.uuid, expected));
+    }
     unlock->identified = 1;
     return unlock->task->look ? unlock_undo(unlock, UNLOCK_READ_POWER) : unlock->method->look;
 }
@@ -168,9 +171,10 @@ static const char *power_text(unlock_t *unlock, const char *text)
 
 static unlock_step_e branch_unclear(unlock_t *unlock)
 {
-    if (unlock->settled)
+    if (unlock->settled) {
         return unlock_fail(unlock, JOBS_REASON_AMT_FAULT,
                            power_text(unlock, "its power state stays unclear"));
+    }
     unlock->settled = 1;
     return UNLOCK_READ_POWER;
 }
@@ -189,8 +193,9 @@ static unlock_step_e look_at_running(unlock_t *unlock)
 {
     const char *text = NULL;
     jobs_reason_e reason = unlock_obstacle(unlock, &text);
-    if (reason != JOBS_REASON_NONE)
+    if (reason != JOBS_REASON_NONE) {
         return unlock_fail(unlock, reason, text);
+    }
     int let_in = (unlock->redirection.state | unlock->method->sessions) == unlock->redirection.state &&
                  unlock->redirection.listener;
     return let_in ? unlock->method->running
@@ -202,10 +207,12 @@ static unlock_step_e look_at_running(unlock_t *unlock)
 /* A running PC is never reset. */
 static unlock_step_e branch_running(unlock_t *unlock)
 {
-    if (unlock->probe_open)
+    if (unlock->probe_open) {
         return unlock_unlocked(unlock);
-    if (unlock->method->running != UNLOCK_OVER)
+    }
+    if (unlock->method->running != UNLOCK_OVER) {
         return look_at_running(unlock);
+    }
     return unlock_fail(unlock, JOBS_REASON_ALREADY_ON, "it is running, and its probe does not answer");
 }
 
@@ -228,8 +235,9 @@ static unlock_step_e plan_boot(unlock_t *unlock)
 {
     const char *text = NULL;
     jobs_reason_e reason = unlock->method->sessions ? unlock_obstacle(unlock, &text) : JOBS_REASON_NONE;
-    if (reason != JOBS_REASON_NONE)
+    if (reason != JOBS_REASON_NONE) {
         return unlock_fail(unlock, reason, text);
+    }
     unlock->evidence = unlock->method->evidence;
     unlock->after_intent = unlock->method->plan(unlock);
     return unlock_intend(unlock);
@@ -238,16 +246,20 @@ static unlock_step_e plan_boot(unlock_t *unlock)
 static unlock_step_e branch_power(unlock_t *unlock)
 {
     power_kind_e kind = kind_of_power(unlock->power.state);
-    if (kind == POWER_RUNNING)
+    if (kind == POWER_RUNNING) {
         return branch_running(unlock);
-    if (kind == POWER_UNCLEAR)
+    }
+    if (kind == POWER_UNCLEAR) {
         return branch_unclear(unlock);
-    if (unlock->probe_open)
+    }
+    if (unlock->probe_open) {
         return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,
                            "its probe answers while AMT says it is off: they are not the same PC");
-    if (unlock->power.on_available == 0)
+    }
+    if (unlock->power.on_available == 0) {
         return unlock_fail(unlock, JOBS_REASON_AMT_FAULT,
                            power_text(unlock, "AMT does not offer to power on now"));
+    }
     unlock->plan.power = STEPS_POWER_ON;
     unlock->plan.power_before = unlock->power.state;
     return kind == POWER_ASLEEP ? plan_resume(unlock) : plan_boot(unlock);
@@ -255,8 +267,9 @@ static unlock_step_e branch_power(unlock_t *unlock)
 
 static unlock_step_e accept_read_power(unlock_t *unlock)
 {
-    if (!unlock->task->look)
+    if (!unlock->task->look) {
         return branch_power(unlock);
+    }
     FAULT_POINT("look.read");
     unlock->seen_on = unlock->power.state == STEPS_POWER_ON;
     return unlock->seen_on ? unlock_look_on(unlock) : UNLOCK_WATCH;
@@ -280,8 +293,9 @@ static unlock_step_e accept_intend(unlock_t *unlock)
 /* Redis or the audit record would not have the intent, so there is none. */
 static unlock_step_e refuse_intend(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    if (reason == JOBS_REASON_BUSY)
+    if (reason == JOBS_REASON_BUSY) {
         return unlock_fail(unlock, reason, text);
+    }
     unlock->ports->hang_up(unlock);
     return UNLOCK_RELEASE;
 }
@@ -378,14 +392,16 @@ static unlock_step_e accept_tell_powered(unlock_t *unlock)
  * as much memory as all the rest of this PC. */
 static unlock_step_e seek_evidence(unlock_t *unlock)
 {
-    if (unlock->task->look)
+    if (unlock->task->look) {
         return unlock_look_on(unlock);
+    }
     if (unlock->evidence != UNLOCK_PROBE) {
         unlock->ports->rest(unlock);
         return unlock->evidence;
     }
-    if (unlock->system->probe_port)
+    if (unlock->system->probe_port) {
         return unlock_undo(unlock, UNLOCK_PROBE);
+    }
     return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,
                        "it was woken from sleep, and has no probe that would tell that its system runs");
 }
@@ -396,8 +412,9 @@ static unlock_step_e accept_watch(unlock_t *unlock)
         unlock->seen_on = 1;
         return unlock->task->look ? seek_evidence(unlock) : UNLOCK_TELL_BOOTING;
     }
-    if (unlock->power_refused)
+    if (unlock->power_refused) {
         return unlock_fail(unlock, JOBS_REASON_AMT_FAULT, apr_pstrdup(unlock->pool, unlock->text));
+    }
     return UNLOCK_WATCH;
 }
 
@@ -412,11 +429,13 @@ static unlock_step_e refuse_watch(unlock_t *unlock, jobs_reason_e reason, const 
 
 static unlock_step_e expire_watch(unlock_t *unlock)
 {
-    if (unlock->power.state < 0) /* AMT fell silent: the system itself may still answer */
+    if (unlock->power.state < 0) { /* AMT fell silent: the system itself may still answer */
         return seek_evidence(unlock);
-    if (unlock->task->look || !unlock->power_answered)
+    }
+    if (unlock->task->look || !unlock->power_answered) {
         return unlock_fail(unlock, JOBS_REASON_INDETERMINATE,
                            power_text(unlock, "the PC was not seen to start"));
+    }
     return unlock_fail(unlock, JOBS_REASON_AMT_FAULT,
                        power_text(unlock, "AMT accepted the power request, but the PC did not start"));
 }

@@ -38,11 +38,13 @@ static void note(unlock_t *unlock, proof_event_e event)
 
 void steps_image_hear(unlock_t *unlock, const char *bytes, apr_size_t length)
 {
-    if (unlock->proof == NULL)
+    if (unlock->proof == NULL) {
         return;
+    }
     amt_console_feed(unlock->console, bytes, length);
-    while (length > 0)
+    while (length > 0) {
         note(unlock, proof_feed(unlock->proof, &bytes, &length));
+    }
 }
 
 static unlock_step_e fail_with_proof(unlock_t *unlock, const char *what)
@@ -81,18 +83,21 @@ static unlock_step_e accept_open_drive(unlock_t *unlock)
 /* It may also refuse before it says hello: it finds no disk. */
 static unlock_step_e hear_hello(unlock_t *unlock)
 {
-    if (unlock->image_broken)
+    if (unlock->image_broken) {
         return fail_with_proof(unlock, "the image did not prove itself");
-    if (unlock->result != PROOF_NONE)
+    }
+    if (unlock->result != PROOF_NONE) {
         return UNLOCK_ACKNOWLEDGE;
+    }
     return unlock->image_greeted ? UNLOCK_FETCH_KEY : UNLOCK_HELLO;
 }
 
 static unlock_step_e expire_hello(unlock_t *unlock)
 {
-    if (!unlock->image_read)
+    if (!unlock->image_read) {
         return unlock_fail(unlock, JOBS_REASON_NO_BOOT_DEVICE,
                            "its firmware did not read the drive that it was given to boot from");
+    }
     const char *last = amt_console_last(unlock->console);
     return unlock_fail(unlock, JOBS_REASON_IMAGE_FAILED,
                        apr_psprintf(unlock->pool, "its firmware read the image, which did not say hello%s%s",
@@ -130,8 +135,9 @@ static unlock_step_e refuse_seal(unlock_t *unlock, jobs_reason_e reason, const c
 
 static unlock_step_e hear_result(unlock_t *unlock)
 {
-    if (unlock->result != PROOF_NONE)
+    if (unlock->result != PROOF_NONE) {
         return UNLOCK_ACKNOWLEDGE;
+    }
     return unlock->image_broken ? fail_with_proof(unlock, "the image is not to be believed") : UNLOCK_RESULT;
 }
 

@@ -199,8 +199,9 @@ static const struct {
 static unlock_step_e undo_from(unlock_t *unlock, int from)
 {
     for (int i = from; i < UNDOS; i++) {
-        if (undos[i].applies(unlock))
+        if (undos[i].applies(unlock)) {
             return undos[i].step;
+        }
     }
     unlock->undone = 1;
     return unlock->after_undo;
@@ -209,8 +210,9 @@ static unlock_step_e undo_from(unlock_t *unlock, int from)
 static unlock_step_e undo_after(unlock_t *unlock, unlock_step_e step)
 {
     for (int i = 0; i < UNDOS; i++) {
-        if (undos[i].step == step)
+        if (undos[i].step == step) {
             return undo_from(unlock, i + 1);
+        }
     }
     return undo_from(unlock, UNDOS);
 }
@@ -230,10 +232,12 @@ static void warn_of_rest(const unlock_t *unlock, const char *what, const char *t
 unlock_step_e unlock_undo(unlock_t *unlock, unlock_step_e next)
 {
     unlock->after_undo = next;
-    if (unlock->undone)
+    if (unlock->undone) {
         return next;
-    if (unlock->task->look && unlock_has_to_undo(unlock) && !unlock->identified)
+    }
+    if (unlock->task->look && unlock_has_to_undo(unlock) && !unlock->identified) {
         warn_of_rest(unlock, "what the intent says", "its AMT could not be reached, or is not the PC's");
+    }
     return undo_from(unlock, 0);
 }
 

@@ -17,8 +17,9 @@
 
 void steps_sol_hear(unlock_t *unlock, const char *bytes, apr_size_t length)
 {
-    if (unlock->console)
+    if (unlock->console) {
         amt_console_feed(unlock->console, bytes, length);
+    }
 }
 
 unlock_step_e steps_sol_opened(unlock_t *unlock)
@@ -80,8 +81,9 @@ static unlock_step_e accept_redraw(unlock_t *unlock)
 
 static unlock_step_e hear_look_prompt(unlock_t *unlock)
 {
-    if (!shows(unlock, unlock->prompts->prompt))
+    if (!shows(unlock, unlock->prompts->prompt)) {
         return listen_on(unlock, UNLOCK_LOOK_PROMPT);
+    }
     unlock->plan.types = 1;
     unlock->after_intent = UNLOCK_PASSPHRASE;
     return unlock_intend(unlock);
@@ -98,10 +100,12 @@ static unlock_step_e expire_look_prompt(unlock_t *unlock)
 /* It may come up without a question: its user was faster, or its disk has another key. */
 static unlock_step_e hear_prompt(unlock_t *unlock)
 {
-    if (shows(unlock, unlock->prompts->prompt))
+    if (shows(unlock, unlock->prompts->prompt)) {
         return UNLOCK_PASSPHRASE;
-    if (shows(unlock, unlock->prompts->success))
+    }
+    if (shows(unlock, unlock->prompts->success)) {
         return unlock_evident(unlock);
+    }
     return listen_on(unlock, UNLOCK_PROMPT);
 }
 
@@ -137,12 +141,15 @@ static unlock_step_e accept_type(unlock_t *unlock)
 static unlock_step_e hear_verdict(unlock_t *unlock)
 {
     const prompts_t *prompts = unlock->prompts;
-    if (shows(unlock, prompts->success))
+    if (shows(unlock, prompts->success)) {
         return unlock_evident(unlock);
-    if (shows(unlock, prompts->failure))
+    }
+    if (shows(unlock, prompts->failure)) {
         return unlock_fail(unlock, JOBS_REASON_WRONG_PASSPHRASE, "the PC says that it did not fit");
-    if (shows(unlock, prompts->prompt))
+    }
+    if (shows(unlock, prompts->prompt)) {
         return unlock_fail(unlock, JOBS_REASON_WRONG_PASSPHRASE, "the PC asks again");
+    }
     return listen_on(unlock, UNLOCK_VERDICT);
 }
 

@@ -55,8 +55,9 @@ static const char *event_of(const store_request_t *request)
 
 static void put_text(json_t *fields, const char *name, const char *text)
 {
-    if (text == NULL || text[0] == '\0')
+    if (text == NULL || text[0] == '\0') {
         return;
+    }
     json_t *value = json_string(text);
     /* What a device said may be no UTF-8; that it said something stays on record. */
     json_object_set_new(fields, name, value ? value : json_string("(not UTF-8)"));
@@ -66,16 +67,18 @@ static void put_intent(json_t *fields, const jobs_change_t *change)
 {
     json_error_t error;
     json_t *act = json_loads(change->intent, 0, &error);
-    if (act != NULL)
+    if (act != NULL) {
         json_object_set_new(fields, "act", act);
+    }
 }
 
 static void put_outcome(json_t *fields, const store_request_t *request)
 {
     const jobs_change_t *change = &request->change;
     put_text(fields, "result", change->state == 'U' ? "unlocked" : "failed");
-    if (change->state != 'U')
+    if (change->state != 'U') {
         put_text(fields, "reason", jobs_reason(change->reason)->code);
+    }
     put_text(fields, "text", request->text);
 }
 
@@ -92,10 +95,12 @@ static json_t *fields_of(const store_t *store, const store_request_t *request)
     put_text(fields, "worker", store->options.worker);
     put_text(fields, "address", request->address);
     put_text(fields, "step", request->change.step);
-    if (request->change.change == JOBS_INTEND)
+    if (request->change.change == JOBS_INTEND) {
         put_intent(fields, &request->change);
-    else
+    }
+    else {
         put_outcome(fields, request);
+    }
     return fields;
 }
 
@@ -113,19 +118,22 @@ static void record_aside(store_t *store, const char *event, const jobs_task_ref_
         put_text(fields, "reason", jobs_reason(JOBS_REASON_INDETERMINATE)->code);
     }
     put_text(fields, "text", text);
-    if (audit_add(store->options.audit, event, fields) != APR_SUCCESS)
+    if (audit_add(store->options.audit, event, fields) != APR_SUCCESS) {
         log_error("AMTU0421", "audit line was not taken", "system", task->sid, "event", event);
+    }
     store->uncommitted = 1;
 }
 
 static int record(store_t *store, store_request_t *request)
 {
     const char *event = event_of(request);
-    if (event == NULL || request->recorded)
+    if (event == NULL || request->recorded) {
         return 1;
+    }
     json_t *fields = fields_of(store, request);
-    if (request->change.change == JOBS_INTEND)
+    if (request->change.change == JOBS_INTEND) {
         unfinished_begin(store->options.unfinished, fields);
+    }
     request->recorded = audit_add(store->options.audit, event, fields) == APR_SUCCESS;
     return request->recorded;
 }
@@ -138,8 +146,9 @@ static void note_head(store_t *store)
     apr_thread_mutex_lock(store->lock);
     apr_snprintf(store->head, sizeof(store->head), "%s:%" APR_UINT64_T_FMT, hash, count);
     apr_thread_mutex_unlock(store->lock);
-    if (count == store->head_said || jobs_boottime() < store->head_due)
+    if (count == store->head_said || jobs_boottime() < store->head_due) {
         return;
+    }
     /* Elsewhere than in the file, so that a cut tail shows. */
     syslog(LOG_NOTICE, "AMTU0422 audit head %s:%llu", hash, (unsigned long long)count);
     store->head_said = count;
@@ -152,20 +161,24 @@ static int commit(store_t *store)
     const char *error = "";
     int well = !FAULT_FAILS("record.before") && audit_commit(store->options.audit, &error) == APR_SUCCESS;
     int was_deaf = atomic_exchange(&store->deaf, !well);
-    if (!well && !was_deaf)
+    if (!well && !was_deaf) {
         log_error("AMTU0423", "the audit record cannot be written: no PC is touched", "text", error);
-    if (well && was_deaf)
+    }
+    if (well && was_deaf) {
         log_info("AMTU0424", "the audit record is written again");
-    if (well)
+    }
+    if (well) {
         note_head(store);
+    }
     return well;
 }
 
 static void reopen(store_t *store)
 {
     const char *error = audit_reopen(store->options.audit);
-    if (error != NULL)
+    if (error != NULL) {
         log_error("AMTU0425", "the audit file cannot be opened again", "text", error);
+    }
 }
 
 /* ---- a batch ------------------------------------------------------------------------------------------- */
@@ -180,10 +193,12 @@ static void close_intent(store_t *store, const store_request_t *request)
         unfinished_end(store->options.unfinished, &change->task);
         record_aside(store, AUDIT_WITHDRAWN, &change->task, request->answer);
     }
-    if (change->change == JOBS_FINISH)
+    if (change->change == JOBS_FINISH) {
         unfinished_end(store->options.unfinished, &change->task);
-    if (change->change == JOBS_RELEASE && unfinished_end(store->options.unfinished, &change->task))
+    }
+    if (change->change == JOBS_RELEASE && unfinished_end(store->options.unfinished, &change->task)) {
         record_aside(store, AUDIT_HANDED_OVER, &change->task, "given back");
+    }
 }
 
 static void answer(store_t *store, store_request_t *request, jobs_outcome_e outcome, int audited,
@@ -222,10 +237,12 @@ static int select_audited(store_t *store, store_request_t **selected)
     int well = commit(store) && recorded;
     APR_RING_FOREACH_SAFE(request, next, &store->kept, store_request_t, link)
     {
-        if (count < BATCH && (well || event_of(request) == NULL))
+        if (count < BATCH && (well || event_of(request) == NULL)) {
             selected[count++] = request;
-        else if (!well && request->change.change == JOBS_INTEND)
+        }
+        else if (!well && request->change.change == JOBS_INTEND) {
             answer(store, request, JOBS_UNAVAILABLE, 0, "the audit record cannot be written");
+        }
     }
     return count;
 }
@@ -244,8 +261,9 @@ static int on_told(void *baton, const unfinished_answer_t *said)
     telling_t *telling = baton;
     const jobs_task_ref_t task = {said->job, said->sid, said->fence};
     telling->told++;
-    if (said->result.outcome == JOBS_ALREADY && !said->earlier)
+    if (said->result.outcome == JOBS_ALREADY && !said->earlier) {
         return 0;
+    }
     if (said->result.outcome == JOBS_OK || said->result.outcome == JOBS_ALREADY) {
         telling->looks += said->result.outcome == JOBS_OK;
         record_aside(telling->store, AUDIT_HANDED_OVER, &task, "told to Redis");
@@ -266,13 +284,15 @@ static void note_told(telling_t *telling, const char *run_id)
     json_t *fields =
         json_pack("{s:s, s:s, s:i, s:i, s:i}", "worker", store->options.worker, "run_id", run_id, "intents",
                   telling->told, "looks", telling->looks, "forgotten", telling->forgotten);
-    if (audit_add(store->options.audit, AUDIT_REDIS, fields) != APR_SUCCESS)
+    if (audit_add(store->options.audit, AUDIT_REDIS, fields) != APR_SUCCESS) {
         log_error("AMTU0429", "audit line was not taken", "event", AUDIT_REDIS);
+    }
     store->uncommitted = 1;
-    if (telling->told > 0)
+    if (telling->told > 0) {
         log_warn("AMTU0430", "Redis was told of intents without an outcome", "intents",
                  log_number(LOG_NUMBER, telling->told), "looks", log_number(LOG_NUMBER, telling->looks),
                  "forgotten", log_number(LOG_NUMBER, telling->forgotten));
+    }
     apr_thread_mutex_lock(store->lock);
     apr_cpystrn(store->told_run_id, run_id, sizeof(store->told_run_id));
     apr_thread_mutex_unlock(store->lock);
@@ -298,11 +318,13 @@ static void tell(store_t *store, apr_pool_t *pool)
         result = unfinished_tell(store->options.unfinished, store->connection, store->options.worker, on_told,
                                  &telling, pool);
         FAULT_POINT("reassert.told");
-        if (result.outcome == JOBS_OK)
+        if (result.outcome == JOBS_OK) {
             note_told(&telling, run_id);
+        }
     }
-    if (result.outcome != JOBS_OK)
+    if (result.outcome != JOBS_OK) {
         atomic_store(&store->tell, 1);
+    }
 }
 
 int store_has_told(store_t *store, const char *run_id)
@@ -322,10 +344,12 @@ int store_has_told(store_t *store, const char *run_id)
 static void complain(store_t *store, jobs_result_t result)
 {
     int away = result.outcome == JOBS_UNAVAILABLE;
-    if (away && !store->redis_away)
+    if (away && !store->redis_away) {
         log_error("AMTU0426", "Redis does not take results, they are kept", "text", result.text);
-    if (!away && store->redis_away)
+    }
+    if (!away && store->redis_away) {
         log_info("AMTU0427", "Redis takes results again");
+    }
     store->redis_away = away;
 }
 
@@ -341,8 +365,9 @@ static void hand_out(store_t *store, store_request_t **selected, int count)
     for (int i = 0; i < count; i++) {
         store_request_t *request = selected[i];
         jobs_result_t *result = &request->change.result;
-        if (result->outcome != JOBS_UNAVAILABLE || is_of_the_moment(request->change.change))
+        if (result->outcome != JOBS_UNAVAILABLE || is_of_the_moment(request->change.change)) {
             answer(store, request, result->outcome, 1, result->text);
+        }
     }
 }
 
@@ -359,8 +384,9 @@ static const char *const applied_points[] = {[JOBS_INTEND] = "intend.applied",
 static void pass_points(jobs_change_t *const *changes, int count, const char *const *points)
 {
     (void)changes, (void)points;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         FAULT_POINT(points[changes[i]->change]);
+    }
 }
 
 static int do_batch(store_t *store, apr_pool_t *pool)
@@ -370,20 +396,23 @@ static int do_batch(store_t *store, apr_pool_t *pool)
     take_from_outbox(store);
     store->uncommitted = 0;
     int count = select_audited(store, selected);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         changes[i] = &selected[i]->change;
+    }
     if (count > 0) {
         pass_points(changes, count, recorded_points);
         complain(store, jobs_apply(store->connection, store->options.worker, changes, count, pool));
         pass_points(changes, count, applied_points);
         /* The connection may have been made anew for this: what was refused then is told before it is closed.
          */
-        if (!is_told(store))
+        if (!is_told(store)) {
             tell(store, pool);
+        }
         hand_out(store, selected, count);
     }
-    if (store->uncommitted)
+    if (store->uncommitted) {
         commit(store);
+    }
     return count;
 }
 
@@ -391,10 +420,12 @@ static int do_batch(store_t *store, apr_pool_t *pool)
 static void rest(store_t *store, int done)
 {
     int is_stuck = store->redis_away || atomic_load(&store->deaf) || atomic_load(&store->tell);
-    if (atomic_load(&store->stopping) || apr_queue_size(store->outbox) > 0)
+    if (atomic_load(&store->stopping) || apr_queue_size(store->outbox) > 0) {
         return;
-    if (store->kept_count > 0 && done == BATCH && !is_stuck)
+    }
+    if (store->kept_count > 0 && done == BATCH && !is_stuck) {
         return;
+    }
     waker_wait(&store->waker, store->kept_count > 0 || is_stuck ? AGAIN : -1);
 }
 
@@ -403,13 +434,16 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     store_t *store = data;
     (void)thread;
     apr_pool_t *pool = NULL;
-    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
+    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
         return NULL;
+    }
     while (!atomic_load(&store->stopping) || apr_queue_size(store->outbox) > 0) {
-        if (atomic_exchange(&store->reopen, 0))
+        if (atomic_exchange(&store->reopen, 0)) {
             reopen(store);
-        if (atomic_load(&store->tell))
+        }
+        if (atomic_load(&store->tell)) {
             tell(store, pool);
+        }
         int done = do_batch(store, pool);
         apr_pool_clear(pool);
         rest(store, done);
@@ -426,14 +460,18 @@ apr_status_t store_start(store_t **store, const store_options_t *options, apr_po
     atomic_init(&made->tell, 1);
     APR_RING_INIT(&made->kept, store_request_t, link);
     apr_status_t rv = apr_queue_create(&made->outbox, (unsigned int)options->capacity, pool);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
         rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = waker_open(&made->waker, pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = jobs_connection_create(&made->connection, options->redis, REDIS_TIMEOUT, pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = apr_thread_create(&made->thread, NULL, run, made, pool);
+    }
     *store = made;
     return rv;
 }
@@ -449,8 +487,9 @@ void store_stop(store_t *store)
 apr_status_t store_push(store_t *store, store_request_t *request)
 {
     apr_status_t rv = apr_queue_trypush(store->outbox, request);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
         waker_wake(&store->waker);
+    }
     return rv;
 }
 

@@ -65,8 +65,9 @@ static void keep(unfinished_t *unfinished, const json_t *fields, int earlier)
                   json_object_get(fields, "job"), "fence", json_object_get(fields, "fence"), "step",
                   json_object_get(fields, "step"), "act", json_object_get(fields, "act"), "earlier", earlier);
     write_key(key, &task);
-    if (kept)
+    if (kept) {
         json_object_set_new(unfinished->intents, key, kept);
+    }
 }
 
 void unfinished_begin(unfinished_t *unfinished, const json_t *fields)
@@ -89,13 +90,16 @@ static void take_record(void *baton, const json_t *record)
     unfinished_t *unfinished = baton;
     const char *event = text_of(record, "event");
     const jobs_task_ref_t task = ref_of(record);
-    if (strcmp(event, AUDIT_INTENT) == 0)
+    if (strcmp(event, AUDIT_INTENT) == 0) {
         keep(unfinished, record, 1);
-    if (strcmp(event, AUDIT_REDIS) == 0)
+    }
+    if (strcmp(event, AUDIT_REDIS) == 0) {
         apr_cpystrn(unfinished->run_id, text_of(record, "run_id"), sizeof(unfinished->run_id));
+    }
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        if (strcmp(event, ends[i]) == 0)
+        if (strcmp(event, ends[i]) == 0) {
             unfinished_end(unfinished, &task);
+        }
     }
 }
 
@@ -153,8 +157,9 @@ static void pass_on(unfinished_t *unfinished, const jobs_change_t *change, unfin
                                         .fence = change->task.fence,
                                         .earlier = json_is_true(json_object_get(intent, "earlier")),
                                         .result = change->result};
-    if (each(baton, &answer))
+    if (each(baton, &answer)) {
         json_object_del(unfinished->intents, key);
+    }
 }
 
 jobs_result_t unfinished_tell(unfinished_t *unfinished, jobs_connection_t *connection, const char *worker,
@@ -164,10 +169,12 @@ jobs_result_t unfinished_tell(unfinished_t *unfinished, jobs_connection_t *conne
     jobs_change_t **changes = changes_of(unfinished->intents, count, pool);
     jobs_result_t whole = jobs_apply(connection, worker, changes, count, pool);
     for (int i = 0; i < count; i++) {
-        if (is_answered(changes[i]->result.outcome))
+        if (is_answered(changes[i]->result.outcome)) {
             pass_on(unfinished, changes[i], each, baton);
-        else
+        }
+        else {
             whole = changes[i]->result;
+        }
     }
     return whole;
 }

@@ -40,8 +40,9 @@ static const struct {
 
 jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated)
 {
-    if ((size_t)status >= sizeof(amt_reasons) / sizeof(amt_reasons[0]))
+    if ((size_t)status >= sizeof(amt_reasons) / sizeof(amt_reasons[0])) {
         return JOBS_REASON_INTERNAL;
+    }
     return authenticated ? amt_reasons[status].after : amt_reasons[status].before;
 }
 
@@ -64,8 +65,9 @@ static void end(unlock_t *unlock)
 static void lose(unlock_t *unlock, const char *why)
 {
     int ending = unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE;
-    if (unlock->over || ending)
+    if (unlock->over || ending) {
         return;
+    }
     log_warn("AMTU0609", "task lost, leaves the PC alone", "system", unlock->task->sid, "job",
              unlock->task->job, "step", unlock_row(unlock->step)->name, "text", why);
     end(unlock);
@@ -77,8 +79,9 @@ static void go_on(unlock_t *unlock, unlock_step_e next);
 static int may_send(const unlock_t *unlock)
 {
     const step_t *row = unlock_row(unlock->step);
-    if (row->undoes)
+    if (row->undoes) {
         return unlock->identified && (unlock->intended || unlock->task->look);
+    }
     return !row->writes || (unlock->intended && !unlock->task->look);
 }
 
@@ -87,10 +90,12 @@ static void attend(unlock_t *unlock)
 {
     const step_t *row = unlock_row(unlock->step);
     unlock_step_e next = row->hear(unlock);
-    if (next == unlock->step && unlock->cut)
+    if (next == unlock->step && unlock->cut) {
         next = row->cut(unlock);
-    if (next != unlock->step)
+    }
+    if (next != unlock->step) {
         go_on(unlock, next);
+    }
 }
 
 static void send_step(unlock_t *unlock)
@@ -105,20 +110,24 @@ static void send_step(unlock_t *unlock)
     }
     unlock->pausing = 0;
     unlock->sent = now;
-    if (unlock->until)
+    if (unlock->until) {
         unlock->ports->alarm(unlock, unlock->until > now ? unlock->until - now : 0);
-    if (row->send)
+    }
+    if (row->send) {
         row->send(unlock);
-    else
+    }
+    else {
         attend(unlock);
+    }
 }
 
 /* Sends `after` from now, if the step still runs then. */
 static void send_later(unlock_t *unlock, apr_interval_time_t after)
 {
     apr_time_t now = unlock->ports->now();
-    if (unlock->until && now + after > unlock->until)
+    if (unlock->until && now + after > unlock->until) {
         after = unlock->until > now ? unlock->until - now : 0;
+    }
     unlock->pausing = 1;
     unlock->ports->alarm(unlock, after > 0 ? after : 0);
 }
@@ -126,8 +135,9 @@ static void send_later(unlock_t *unlock, apr_interval_time_t after)
 static apr_time_t end_of_step(const unlock_t *unlock, unlock_step_e step)
 {
     apr_time_t now = unlock->ports->now();
-    if (unlock_row(step)->end != ENDS_WITH_BOOT)
+    if (unlock_row(step)->end != ENDS_WITH_BOOT) {
         return unlock_row(step)->limit ? now + unlock_row(step)->limit : 0;
+    }
     /* Redis may have kept us waiting past the deadline: one probe is due all the same. */
     apr_time_t one_probe = now + STEPS_PROBE_WAIT + SECONDS(1);
     return unlock->boot_until > one_probe ? unlock->boot_until : one_probe;
@@ -149,10 +159,12 @@ static void go(unlock_t *unlock, unlock_step_e next)
         return;
     }
     unlock->until = end_of_step(unlock, next);
-    if (row->pause)
+    if (row->pause) {
         send_later(unlock, row->pause);
-    else
+    }
+    else {
         send_step(unlock);
+    }
 }
 
 /* Draining comes between two steps, never between an act and what is known of it. */
@@ -178,12 +190,15 @@ static void go_on(unlock_t *unlock, unlock_step_e next)
 static int retries(unlock_t *unlock, int may_help)
 {
     apr_time_t now = unlock->ports->now();
-    if (!may_help || !unlock_row(unlock->step)->retry || unlock->intended || gives_back(unlock))
+    if (!may_help || !unlock_row(unlock->step)->retry || unlock->intended || gives_back(unlock)) {
         return 0;
-    if (unlock->retry_until == 0)
+    }
+    if (unlock->retry_until == 0) {
         unlock->retry_until = unlock->sent + RETRY_WITHIN;
-    if (unlock->tries >= RETRIES || now >= unlock->retry_until)
+    }
+    if (unlock->tries >= RETRIES || now >= unlock->retry_until) {
         return 0;
+    }
     apr_interval_time_t most = RETRY_BASE << unlock->tries++;
     send_later(unlock, (apr_interval_time_t)arc4random_uniform((uint32_t)most));
     return 1;
@@ -202,24 +217,29 @@ static void refuse(unlock_t *unlock, jobs_reason_e reason, const char *text, int
 
 void unlock_chore_answer(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    if (unlock->over)
+    if (unlock->over) {
         return;
-    if (reason == JOBS_REASON_NONE)
+    }
+    if (reason == JOBS_REASON_NONE) {
         go_on(unlock, unlock_row(unlock->step)->accept(unlock));
-    else
+    }
+    else {
         refuse(unlock, reason, text, reason == JOBS_REASON_UNREACHABLE);
+    }
 }
 
 void unlock_turn_answer(unlock_t *unlock)
 {
-    if (!unlock->over)
+    if (!unlock->over) {
         go_on(unlock, unlock_row(unlock->step)->accept(unlock));
+    }
 }
 
 void unlock_probe_answer(unlock_t *unlock, int open)
 {
-    if (unlock->over)
+    if (unlock->over) {
         return;
+    }
     unlock->probe_open = open;
     go_on(unlock, unlock_row(unlock->step)->accept(unlock));
 }
@@ -228,15 +248,17 @@ void unlock_probe_answer(unlock_t *unlock, int open)
 static jobs_reason_e reason_of_call(const unlock_t *unlock, const amt_result_t *result)
 {
     int no_answer = is_silence(result->status) || result->status == AMT_GARBAGE;
-    if (unlock->step == UNLOCK_POWER_ON && result->acted && no_answer)
+    if (unlock->step == UNLOCK_POWER_ON && result->acted && no_answer) {
         return JOBS_REASON_INDETERMINATE;
+    }
     return unlock_reason_of_amt(result->status, unlock->authenticated);
 }
 
 void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
 {
-    if (unlock->over)
+    if (unlock->over) {
         return;
+    }
     unlock->call_status = result->status;
     if (result->status == AMT_FENCED) {
         lose(unlock, "its lease was about to end");
@@ -247,8 +269,9 @@ void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
         go_on(unlock, unlock_row(unlock->step)->accept(unlock));
         return;
     }
-    if (unlock->step == UNLOCK_POWER_ON && result->status == AMT_REFUSED)
+    if (unlock->step == UNLOCK_POWER_ON && result->status == AMT_REFUSED) {
         unlock->power_refused = 1;
+    }
     refuse(unlock, reason_of_call(unlock, result), result->text,
            is_silence(result->status) || result->status == AMT_NO_TICKET);
 }
@@ -262,36 +285,45 @@ static int is_done(jobs_outcome_e outcome)
 
 static void log_end(const unlock_t *unlock, jobs_outcome_e outcome, const char *text)
 {
-    if (unlock->step == UNLOCK_RELEASE)
+    if (unlock->step == UNLOCK_RELEASE) {
         log_info("AMTU0604", "given back", "system", unlock->task->sid, "job", unlock->task->job, "refused",
                  is_done(outcome) ? NULL : text);
-    else if (!is_done(outcome))
+    }
+    else if (!is_done(outcome)) {
         log_warn("AMTU0605", "result was not taken", "system", unlock->task->sid, "job", unlock->task->job,
                  "reason", unlock->reason ? jobs_reason(unlock->reason)->code : "unlocked", "text", text);
-    else if (unlock->state == 'U')
+    }
+    else if (unlock->state == 'U') {
         log_info("AMTU0606", "unlocked", "system", unlock->task->sid, "job", unlock->task->job);
-    else
+    }
+    else {
         log_warn("AMTU0607", "not unlocked", "system", unlock->task->sid, "job", unlock->task->job, "reason",
                  jobs_reason(unlock->reason)->code, "step", unlock->ended_at, "text", unlock->text);
+    }
 }
 
 static void answer_intend(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text)
 {
-    if (is_done(outcome))
+    if (is_done(outcome)) {
         go_on(unlock, unlock_row(UNLOCK_INTEND)->accept(unlock));
-    else if (!audited)
+    }
+    else if (!audited) {
         refuse(unlock, JOBS_REASON_INTERNAL, text, 0);
-    else if (outcome == JOBS_CONFLICT)
+    }
+    else if (outcome == JOBS_CONFLICT) {
         refuse(unlock, JOBS_REASON_BUSY, text, 0);
-    else
+    }
+    else {
         lose(unlock, text);
+    }
 }
 
 void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text)
 {
     unlock->storing = 0;
-    if (unlock->over)
+    if (unlock->over) {
         return;
+    }
     if (unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE) {
         FAULT_POINT("finish.told");
         log_end(unlock, outcome, text);
@@ -314,18 +346,21 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
 static unlock_step_e expire(unlock_t *unlock)
 {
     const step_t *step = unlock_row(unlock->step);
-    if (step->expire)
+    if (step->expire) {
         return step->expire(unlock);
-    if (unlock->task->look)
+    }
+    if (unlock->task->look) {
         return unlock_look_on(unlock);
+    }
     return unlock_fail(unlock, unlock->authenticated ? JOBS_REASON_TIMEOUT : JOBS_REASON_UNREACHABLE,
                        "the step took longer than it may");
 }
 
 void unlock_alarm(unlock_t *unlock)
 {
-    if (unlock->over)
+    if (unlock->over) {
         return;
+    }
     if (unlock->until && unlock->ports->now() >= unlock->until) {
         unlock->pausing = 0;
         unlock->ports->stop(unlock);
@@ -344,11 +379,13 @@ void unlock_alarm(unlock_t *unlock)
 
 void unlock_hear(unlock_t *unlock, const char *bytes, apr_size_t length)
 {
-    if (unlock->over || !unlock->method->hear)
+    if (unlock->over || !unlock->method->hear) {
         return;
+    }
     unlock->method->hear(unlock, bytes, length);
-    if (unlock_row(unlock->step)->hear)
+    if (unlock_row(unlock->step)->hear) {
         attend(unlock);
+    }
 }
 
 void unlock_image_read(unlock_t *unlock)
@@ -359,13 +396,15 @@ void unlock_image_read(unlock_t *unlock)
 /* An image that has proved itself has been read, and needs its drive no more. */
 void unlock_cut(unlock_t *unlock, unlock_session_e session, const amt_result_t *result)
 {
-    if (unlock->over || (session == UNLOCK_DRIVE && unlock->image_greeted))
+    if (unlock->over || (session == UNLOCK_DRIVE && unlock->image_greeted)) {
         return;
+    }
     unlock->cut = 1;
     unlock->cut_reason = unlock_reason_of_amt(result->status, unlock->authenticated);
     apr_cpystrn(unlock->cut_text, result->text, sizeof(unlock->cut_text));
-    if (unlock_row(unlock->step)->hear)
+    if (unlock_row(unlock->step)->hear) {
         attend(unlock);
+    }
 }
 
 /* ---- from the worker ----------------------------------------------------------------------------------- */
@@ -374,8 +413,9 @@ void unlock_cut(unlock_t *unlock, unlock_session_e session, const amt_result_t *
 static int is_resolved(unlock_t *unlock)
 {
     const inventory_system_t *system = unlock->system;
-    if (system->address == NULL || system->probe_host != NULL)
+    if (system->address == NULL || system->probe_host != NULL) {
         return 0;
+    }
     apr_cpystrn(unlock->address, system->address, sizeof(unlock->address));
     apr_cpystrn(unlock->probe_address, system->address, sizeof(unlock->probe_address));
     return 1;
@@ -386,9 +426,10 @@ void unlock_begin(unlock_t *unlock)
     log_info("AMTU0608", unlock->task->look ? "looks after a predecessor" : "begins", "system",
              unlock->task->sid, "job", unlock->task->job, "fence", unlock->task->fence);
     FAULT_POINT(unlock->task->look ? "look.begun" : "unlock.begun");
-    if (unlock->task->look)
+    if (unlock->task->look) {
         unlock->boot_until =
             unlock->ports->now() + intent_read(unlock->task->intent, &unlock->plan, unlock_most_look(unlock));
+    }
     unlock->step = is_resolved(unlock) ? UNLOCK_LOGIN : UNLOCK_RESOLVE;
     unlock->until = end_of_step(unlock, unlock->step);
     send_step(unlock);
@@ -403,8 +444,9 @@ void unlock_drain(unlock_t *unlock, int leave_intended)
 {
     unlock->draining = 1;
     unlock->leaving = leave_intended != 0;
-    if (unlock->over || unlock->storing || !gives_back(unlock))
+    if (unlock->over || unlock->storing || !gives_back(unlock)) {
         return;
+    }
     unlock->ports->stop(unlock);
     unlock->ports->hang_up(unlock);
     go(unlock, UNLOCK_RELEASE);

@@ -17,8 +17,9 @@ static apr_status_t close_fd(void *data)
 apr_status_t waker_open(waker_t *waker, apr_pool_t *pool)
 {
     waker->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (waker->fd < 0)
+    if (waker->fd < 0) {
         return APR_FROM_OS_ERROR(errno);
+    }
     apr_pool_cleanup_register(pool, waker, close_fd, apr_pool_cleanup_null);
     return APR_SUCCESS;
 }
@@ -43,6 +44,7 @@ void waker_wait(const waker_t *waker, apr_interval_time_t timeout)
 {
     struct pollfd fd = {.fd = waker->fd, .events = POLLIN};
     int milliseconds = timeout < 0 ? -1 : (int)apr_time_as_msec(timeout + 999);
-    if (poll(&fd, 1, milliseconds) > 0)
+    if (poll(&fd, 1, milliseconds) > 0) {
         waker_clear(waker);
+    }
 }

@@ -53,8 +53,9 @@ typedef struct {
 static int load_of(const worker_t *worker)
 {
     int load = 0;
-    for (int i = 0; i < worker->engine_count; i++)
+    for (int i = 0; i < worker->engine_count; i++) {
         load += engine_load(worker->engines[i]);
+    }
     return load;
 }
 
@@ -67,20 +68,24 @@ static const char *take_lock(const worker_t *worker)
     const char *path =
         apr_pstrcat(worker->pool, setup_settings(worker->first)->state_dir, "/worker.lock", NULL);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
+    if (fd < 0) {
         return apr_psprintf(worker->pool, "%s cannot be opened: %s", path, strerror(errno));
+    }
     apr_time_t until = jobs_boottime() + LOCK_WAIT;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
+        if (errno != EWOULDBLOCK && errno != EINTR) {
             return apr_psprintf(worker->pool, "%s cannot be locked: %s", path, strerror(errno));
-        if (jobs_boottime() >= until)
+        }
+        if (jobs_boottime() >= until) {
             return apr_psprintf(worker->pool, "another worker runs on this host (it holds %s)", path);
+        }
         apr_sleep(apr_time_from_msec(100));
     }
     char text[16];
     int length = apr_snprintf(text, sizeof(text), "%d\n", (int)getpid());
-    if (ftruncate(fd, 0) != 0 || write(fd, text, (size_t)length) != length)
+    if (ftruncate(fd, 0) != 0 || write(fd, text, (size_t)length) != length) {
         return apr_psprintf(worker->pool, "%s cannot be written: %s", path, strerror(errno));
+    }
     return NULL; /* the descriptor stays open as long as the process lives */
 }
 
@@ -88,23 +93,27 @@ static void raise_file_limit(int slots)
 {
     struct rlimit limit;
     rlim_t wanted = (rlim_t)slots * FILES_A_SLOT + FILES_BESIDES;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         return;
+    }
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < wanted)
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < wanted) {
         log_warn("AMTU0303", "fewer files may be open than all slots need (LimitNOFILE)", "limit",
                  log_number(LOG_NUMBER, (long long)limit.rlim_max), "wanted",
                  log_number(LOG_NUMBER, (long long)wanted));
+    }
 }
 
 static const char *name_worker(worker_t *worker)
 {
     unsigned char bits[16];
-    if (apr_generate_random_bytes(bits, sizeof(bits)) != APR_SUCCESS)
+    if (apr_generate_random_bytes(bits, sizeof(bits)) != APR_SUCCESS) {
         return "no random numbers";
-    for (size_t i = 0; i < sizeof(bits); i++)
+    }
+    for (size_t i = 0; i < sizeof(bits); i++) {
         apr_snprintf(worker->id + 2 * i, 3, "%02x", bits[i]);
+    }
     return NULL;
 }
 
@@ -134,16 +143,21 @@ static const char *prepare(worker_t *worker)
 {
     const settings_t *settings = setup_settings(worker->first);
     const char *error = name_worker(worker);
-    if (error == NULL)
+    if (error == NULL) {
         error = take_lock(worker);
-    if (error == NULL)
+    }
+    if (error == NULL) {
         error = audit_open(&worker->audit, settings->audit, worker->pool);
-    if (error == NULL)
+    }
+    if (error == NULL) {
         error = read_unfinished(worker, settings->audit);
-    if (error != NULL)
+    }
+    if (error != NULL) {
         return error;
-    if (amt_library_init() != APR_SUCCESS)
+    }
+    if (amt_library_init() != APR_SUCCESS) {
         return "libcurl cannot be initialised";
+    }
     return NULL;
 }
 
@@ -165,8 +179,9 @@ static void write_about(void *baton, char *text, apr_size_t room)
 static void on_outdated(void *baton)
 {
     worker_t *worker = baton;
-    if (!atomic_exchange(&worker->outdated, 1))
+    if (!atomic_exchange(&worker->outdated, 1)) {
         kill(getpid(), SIGTERM); /* wakes the main thread */
+    }
 }
 
 static apr_status_t start_engines(worker_t *worker)
@@ -196,18 +211,24 @@ static apr_status_t start_threads(worker_t *worker)
                                    .unfinished = worker->unfinished,
                                    .capacity = settings->slots + 16};
     apr_status_t rv = chores_start(&worker->chores, CHORE_THREADS, worker->pool);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
         rv = pacer_create(&worker->pacer, worker->pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = store_start(&worker->store, &store, worker->pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = leases_create(&worker->leases, &settings->redis, worker->id, worker->pool);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = start_engines(worker);
-    if (rv == APR_SUCCESS)
+    }
+    if (rv == APR_SUCCESS) {
         rv = leases_start(worker->leases, write_about, worker);
-    if (rv != APR_SUCCESS)
+    }
+    if (rv != APR_SUCCESS) {
         return rv;
+    }
     const intake_options_t intake = {.redis = &settings->redis,
                                      .worker = worker->id,
                                      .engines = worker->engines,
@@ -234,8 +255,9 @@ static void log_problems(const apr_array_header_t *problems)
 
 static void warn_of_restart(const char *what, int changed)
 {
-    if (changed)
+    if (changed) {
         log_warn("AMTU0312", "changed, but takes effect at the next start only", "setting", what);
+    }
 }
 
 /* What threads were started with stays until they are started again. */
@@ -254,9 +276,10 @@ static void warn_of_resets(const settings_t *settings, apr_pool_t *pool)
 {
     for (apr_hash_index_t *i = apr_hash_first(pool, settings->groups); i; i = apr_hash_next(i)) {
         const inventory_group_t *group = apr_hash_this_val(i);
-        if (group->reset_running)
+        if (group->reset_running) {
             log_warn("AMTU0313", "reset-running is set, but no method of this worker resets a PC", "group",
                      group->name);
+        }
     }
 }
 
@@ -331,19 +354,22 @@ static apr_time_t oldest_pulse(const worker_t *worker)
 {
     apr_time_t oldest = leases_pulse(worker->leases);
     /* An intake that was told to stop comes round no more. */
-    if (!intake_ended(worker->intake) && intake_pulse(worker->intake) < oldest)
+    if (!intake_ended(worker->intake) && intake_pulse(worker->intake) < oldest) {
         oldest = intake_pulse(worker->intake);
+    }
     for (int i = 0; i < worker->engine_count; i++) {
-        if (engine_pulse(worker->engines[i]) < oldest)
+        if (engine_pulse(worker->engines[i]) < oldest) {
             oldest = engine_pulse(worker->engines[i]);
+        }
     }
     return oldest;
 }
 
 static void drain_engines(const worker_t *worker, int leave)
 {
-    for (int i = 0; i < worker->engine_count; i++)
+    for (int i = 0; i < worker->engine_count; i++) {
         engine_drain(worker->engines[i], leave);
+    }
 }
 
 /* Nonzero: nothing is left. A second signal ends the wait. */
@@ -354,8 +380,9 @@ static int wait_until_empty(worker_t *worker, const sigset_t *signals, apr_inter
     while (!intake_ended(worker->intake) || load_of(worker) > 0) {
         int signal = sigtimedwait(signals, NULL, &tick);
         notify_watchdog(&worker->notify, oldest_pulse(worker));
-        if (jobs_boottime() >= until || signal == SIGTERM || signal == SIGINT)
+        if (jobs_boottime() >= until || signal == SIGTERM || signal == SIGINT) {
             return 0;
+        }
     }
     return 1;
 }
@@ -367,10 +394,12 @@ static int drain(worker_t *worker, const sigset_t *signals)
              log_number(LOG_NUMBER, load_of(worker)));
     intake_stop(worker->intake);
     drain_engines(worker, worker->supervised);
-    if (wait_until_empty(worker, signals, worker->supervised ? DRAIN_SUPERVISED : DRAIN_OWN_UNIT))
+    if (wait_until_empty(worker, signals, worker->supervised ? DRAIN_SUPERVISED : DRAIN_OWN_UNIT)) {
         return 1;
-    if (worker->supervised)
+    }
+    if (worker->supervised) {
         return 0;
+    }
     drain_engines(worker, 1);
     return wait_until_empty(worker, signals, DRAIN_LAST);
 }
@@ -382,8 +411,9 @@ static void stop_threads(const worker_t *worker)
     chores_stop(worker->chores);
     store_stop(worker->store);
     leases_stop(worker->leases);
-    for (int i = 0; i < worker->engine_count; i++)
+    for (int i = 0; i < worker->engine_count; i++) {
         engine_stop(worker->engines[i]);
+    }
 }
 
 static int stop(worker_t *worker, const sigset_t *signals)
@@ -412,9 +442,10 @@ static void log_start(const worker_t *worker)
              worker->supervised ? "yes" : "no", "threads", log_number(LOG_NUMBER, worker->engine_count),
              "slots", log_number(LOG_NUMBER, settings->slots), "systems",
              log_number(LOG_NUMBER, inventory_count(setup_inventory(worker->first))));
-    if (secrets_process_warning() != NULL)
+    if (secrets_process_warning() != NULL) {
         log_warn("AMTU0307", "secrets are less well kept than they could be", "text",
                  secrets_process_warning());
+    }
     warn_of_resets(settings, worker->pool);
 }
 
@@ -427,15 +458,18 @@ static int fail(const char *why)
 static int begin(worker_t *worker)
 {
     char text[120];
-    if (use_log(setup_settings(worker->first)) != APR_SUCCESS)
+    if (use_log(setup_settings(worker->first)) != APR_SUCCESS) {
         return 1;
+    }
     const char *error = prepare(worker);
-    if (error != NULL)
+    if (error != NULL) {
         return fail(error);
+    }
     raise_file_limit(setup_settings(worker->first)->slots);
     apr_status_t rv = start_threads(worker);
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS) {
         return fail(apr_strerror(rv, text, sizeof(text)));
+    }
     log_start(worker);
     return 0;
 }
@@ -475,21 +509,25 @@ int worker_run(const char *file, apr_pool_t *pool)
     notify_init(&worker->notify); /* before threads: it changes the environment */
     worker->supervised = supervised != NULL && strcmp(supervised, "1") == 0;
     umask(027);
-    if (chdir("/") != 0)
+    if (chdir("/") != 0) {
         return fail("the root directory cannot be entered");
+    }
     block_signals(&signals); /* before threads, so that they all inherit it */
     log_open("-", LOG_LEVEL_INFO);
     worker->first = first_setup(file, pool);
-    if (worker->first == NULL)
+    if (worker->first == NULL) {
         return fail("see above");
+    }
     worker->setup = setup_hold(worker->first);
-    if (begin(worker) != 0)
+    if (begin(worker) != 0) {
         _exit(1); /* some threads may run */
+    }
     tell_ready(worker);
     int signal;
     while ((signal = await_signal(worker, &signals)) != SIGTERM && signal != SIGINT) {
-        if (signal == SIGHUP)
+        if (signal == SIGHUP) {
             reload(worker);
+        }
     }
     return stop(worker, &signals);
 }

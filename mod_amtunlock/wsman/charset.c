@@ -37,14 +37,17 @@ int wsman_utf8_step(wsman_utf8_t *state, unsigned char byte, apr_uint32_t *code)
         *code = byte;
         return byte < 0x80 ? 1 : utf8_lead(state, byte);
     }
-    if ((byte & 0xC0) != 0x80)
+    if ((byte & 0xC0) != 0x80) {
         return -1;
+    }
     state->code = (state->code << 6) | (byte & 0x3F);
-    if (--state->missing > 0)
+    if (--state->missing > 0) {
         return 0;
+    }
     if (state->code < state->least || state->code > LAST_CODE ||
-        (state->code >= HIGH_SURROGATE && state->code < SURROGATE_END))
+        (state->code >= HIGH_SURROGATE && state->code < SURROGATE_END)) {
         return -1;
+    }
     *code = state->code;
     return 1;
 }
@@ -75,8 +78,9 @@ static char *utf8_put(char *out, apr_uint32_t code)
 /* Production Char of XML 1.0 */
 static int is_xml_char(apr_uint32_t code)
 {
-    if (code < 0x20)
+    if (code < 0x20) {
         return code == '\t' || code == '\n' || code == '\r';
+    }
     return code != 0xFFFE && code != 0xFFFF;
 }
 
@@ -89,10 +93,12 @@ static apr_size_t good_length(const char *text, apr_size_t length)
 
     for (apr_size_t i = 0; i < length; i++) {
         int step = wsman_utf8_step(&state, (unsigned char)text[i], &code);
-        if (step < 0 || (step > 0 && !is_xml_char(code)))
+        if (step < 0 || (step > 0 && !is_xml_char(code))) {
             return good;
-        if (step > 0)
+        }
+        if (step > 0) {
             good = i + 1;
+        }
     }
     return good;
 }
@@ -108,8 +114,9 @@ const char *wsman_make_xml_text(const char *text, apr_pool_t *pool)
     apr_size_t good = good_length(text, length);
     char *copy;
 
-    if (good == length)
+    if (good == length) {
         return text;
+    }
     copy = apr_pstrmemdup(pool, text, length);
     while (good < length) {
         copy[good++] = '?';
@@ -141,8 +148,9 @@ apr_status_t wsman_decoder_init(wsman_decoder_t *decoder, const char *charset)
 
     memset(decoder, 0, sizeof(*decoder));
     decoder->half = -1;
-    if (charset == NULL)
+    if (charset == NULL) {
         return APR_SUCCESS;
+    }
     length = strlen(charset);
     if (length >= 2 && charset[0] == '"' && charset[length - 1] == '"') {
         charset++;
@@ -183,12 +191,15 @@ static apr_size_t take_mark(wsman_decoder_t *decoder)
 /* Without a mark the first character decides: it is '<' or white space, so a zero byte shows the order. */
 static void look_at_first(wsman_decoder_t *decoder)
 {
-    if (decoder->order_declared || decoder->kept < 2)
+    if (decoder->order_declared || decoder->kept < 2) {
         return;
-    if (decoder->first[0] == 0 && decoder->first[1] != 0)
+    }
+    if (decoder->first[0] == 0 && decoder->first[1] != 0) {
         decoder->encoding.charset = WSMAN_UTF16BE;
-    else if (decoder->first[1] == 0 && decoder->first[0] != 0)
+    }
+    else if (decoder->first[1] == 0 && decoder->first[0] != 0) {
         decoder->encoding.charset = WSMAN_UTF16LE;
+    }
 }
 
 static apr_status_t decode_unit(wsman_decoder_t *decoder, apr_uint32_t unit, char **out)
@@ -196,14 +207,16 @@ static apr_status_t decode_unit(wsman_decoder_t *decoder, apr_uint32_t unit, cha
     apr_uint32_t high = decoder->high;
     int low = unit >= LOW_SURROGATE && unit < SURROGATE_END;
 
-    if (low != (high != 0))
+    if (low != (high != 0)) {
         return APR_EINVAL;
+    }
     if (unit >= HIGH_SURROGATE && unit < LOW_SURROGATE) {
         decoder->high = unit;
         return APR_SUCCESS;
     }
-    if (low)
+    if (low) {
         unit = BEYOND_BMP + ((high - HIGH_SURROGATE) << 10) + (unit - LOW_SURROGATE);
+    }
     decoder->high = 0;
     *out = utf8_put(*out, unit);
     return APR_SUCCESS;
@@ -216,8 +229,9 @@ static apr_status_t decode_byte(wsman_decoder_t *decoder, unsigned char byte, ch
     if (decoder->encoding.charset == WSMAN_UTF8) {
         int step = wsman_utf8_step(&decoder->utf8, byte, &code);
 
-        if (step > 0)
+        if (step > 0) {
             *out = utf8_put(*out, code);
+        }
         return step < 0 ? APR_EINVAL : APR_SUCCESS;
     }
     if (decoder->half < 0) {
@@ -237,11 +251,13 @@ static apr_status_t decide(wsman_decoder_t *decoder, char **out)
     apr_size_t at = take_mark(decoder);
     apr_status_t rv = APR_SUCCESS;
 
-    if (at == 0)
+    if (at == 0) {
         look_at_first(decoder);
+    }
     decoder->decided = 1;
-    while (at < decoder->kept && rv == APR_SUCCESS)
+    while (at < decoder->kept && rv == APR_SUCCESS) {
         rv = decode_byte(decoder, decoder->first[at++], out);
+    }
     return rv;
 }
 
@@ -257,8 +273,9 @@ apr_status_t wsman_decode(wsman_decoder_t *decoder, const char *bytes, apr_size_
             continue;
         }
         decoder->first[decoder->kept++] = (unsigned char)bytes[i];
-        if (decoder->kept == sizeof(decoder->first))
+        if (decoder->kept == sizeof(decoder->first)) {
             rv = decide(decoder, &end);
+        }
     }
     *written = (apr_size_t)(end - out);
     return rv;
@@ -270,8 +287,9 @@ apr_status_t wsman_decode_end(wsman_decoder_t *decoder, char *out, apr_size_t *w
     apr_status_t rv = decoder->decided ? APR_SUCCESS : decide(decoder, &end);
 
     *written = (apr_size_t)(end - out);
-    if (rv == APR_SUCCESS && (decoder->utf8.missing > 0 || decoder->half >= 0 || decoder->high != 0))
+    if (rv == APR_SUCCESS && (decoder->utf8.missing > 0 || decoder->half >= 0 || decoder->high != 0)) {
         rv = APR_EINVAL;
+    }
     return rv;
 }
 
@@ -288,8 +306,9 @@ static char *put_unit(char *out, apr_uint32_t unit, wsman_charset_e charset)
 
 static char *put_utf16(char *out, apr_uint32_t code, wsman_charset_e charset)
 {
-    if (code < BEYOND_BMP)
+    if (code < BEYOND_BMP) {
         return put_unit(out, code, charset);
+    }
     code -= BEYOND_BMP;
     out = put_unit(out, HIGH_SURROGATE | (code >> 10), charset);
     return put_unit(out, LOW_SURROGATE | (code & 0x3FF), charset);
@@ -307,11 +326,14 @@ const char *wsman_encode(const char *text, apr_size_t length, wsman_encoding_t e
         return encoding.bom ? apr_pstrcat(pool, "\xEF\xBB\xBF", text, NULL) : text;
     }
     end = bytes = apr_palloc(pool, 2 * length + 2);
-    if (encoding.bom)
+    if (encoding.bom) {
         end = put_unit(end, 0xFEFF, encoding.charset);
-    for (apr_size_t i = 0; i < length; i++)
-        if (wsman_utf8_step(&state, (unsigned char)text[i], &code) > 0)
+    }
+    for (apr_size_t i = 0; i < length; i++) {
+        if (wsman_utf8_step(&state, (unsigned char)text[i], &code) > 0) {
             end = put_utf16(end, code, encoding.charset);
+        }
+    }
     *encoded = (apr_size_t)(end - bytes);
     return bytes;
 }

@@ -47,14 +47,16 @@ static const wsman_fault_t *check_required(wsman_request_t *request)
     for (apr_size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
         const char *name = required[i].name;
 
-        if (required[i].value == NULL || required[i].value[0] == '\0')
+        if (required[i].value == NULL || required[i].value[0] == '\0') {
             return about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_REQUIRED, NULL,
                                      "The header wsa:%s is missing or empty.", name),
                          WSMAN_URI_WSA, name);
-        if (strlen(required[i].value) > LONGEST_URI)
+        }
+        if (strlen(required[i].value) > LONGEST_URI) {
             return about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_INVALID, NULL,
                                      "The header wsa:%s is longer than %d bytes.", name, LONGEST_URI),
                          WSMAN_URI_WSA, name);
+        }
     }
     return NULL;
 }
@@ -64,12 +66,14 @@ static const wsman_fault_t *check_reply(wsman_request_t *request)
 {
     const wsman_envelope_t *envelope = request->envelope;
 
-    if (strcmp(envelope->reply_to, WSMAN_URI_ANONYMOUS) != 0)
+    if (strcmp(envelope->reply_to, WSMAN_URI_ANONYMOUS) != 0) {
         return wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, "AddressingMode",
                            "wsa:ReplyTo must be the anonymous address.");
-    if (envelope->fault_to != NULL && strcmp(envelope->fault_to, WSMAN_URI_ANONYMOUS) != 0)
+    }
+    if (envelope->fault_to != NULL && strcmp(envelope->fault_to, WSMAN_URI_ANONYMOUS) != 0) {
         return wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, "AddressingMode",
                            "wsa:FaultTo must be the anonymous address.");
+    }
     return NULL;
 }
 
@@ -77,8 +81,9 @@ const wsman_fault_t *wsman_check_understood(wsman_request_t *request)
 {
     const wsman_element_t *header = request->envelope->not_understood;
 
-    if (header == NULL)
+    if (header == NULL) {
         return NULL;
+    }
     return about(wsman_fault(request->pool, WSMAN_FAULT_MUST_UNDERSTAND, NULL,
                              "The header %.100s must be understood, but is not known here.", header->name),
                  header->ns, header->name);
@@ -94,9 +99,10 @@ static const wsman_fault_t *check_locale(wsman_request_t *request)
         const char *language = wsman_attribute(header, WSMAN_URI_XML, "lang");
 
         if (header != NULL && wsman_must_understand(header) && language != NULL && *language != '\0' &&
-            strncasecmp(language, "en", 2) != 0)
+            strncasecmp(language, "en", 2) != 0) {
             return wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, headers[i],
                                "The header %s asks for a language other than English.", headers[i]);
+        }
     }
     return NULL;
 }
@@ -111,8 +117,9 @@ apr_size_t wsman_envelope_room(const wsman_envelope_t *envelope)
     const char *text = envelope == NULL ? NULL : envelope->max_envelope_size;
     apr_uint64_t size;
 
-    if (text == NULL || !parse_envelope_size(text, &size) || size < SMALLEST_ENVELOPE)
+    if (text == NULL || !parse_envelope_size(text, &size) || size < SMALLEST_ENVELOPE) {
         return UNASKED_ENVELOPE;
+    }
     return size > LARGEST_ENVELOPE ? LARGEST_ENVELOPE : (apr_size_t)size;
 }
 
@@ -122,15 +129,18 @@ static const wsman_fault_t *check_envelope_size(wsman_request_t *request)
     apr_uint64_t size;
 
     request->max_envelope_size = wsman_envelope_room(request->envelope);
-    if (text == NULL)
+    if (text == NULL) {
         return NULL;
-    if (!parse_envelope_size(text, &size))
+    }
+    if (!parse_envelope_size(text, &size)) {
         return about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_INVALID, NULL,
                                  "The header wsman:MaxEnvelopeSize is not a number of bytes."),
                      WSMAN_URI_WSMAN, "MaxEnvelopeSize");
-    if (size < SMALLEST_ENVELOPE)
+    }
+    if (size < SMALLEST_ENVELOPE) {
         return wsman_fault(request->pool, WSMAN_FAULT_ENCODING_LIMIT, "MinimumEnvelopeLimit",
                            "MaxEnvelopeSize must be at least %d bytes.", SMALLEST_ENVELOPE);
+    }
     return NULL;
 }
 
@@ -139,11 +149,13 @@ static const wsman_fault_t *check_timeout(wsman_request_t *request)
     const char *text = request->envelope->operation_timeout;
 
     request->operation_timeout = -1;
-    if (text == NULL)
+    if (text == NULL) {
         return NULL;
+    }
     if (wsman_parse_duration(text, &request->operation_timeout) == APR_SUCCESS &&
-        request->operation_timeout > 0)
+        request->operation_timeout > 0) {
         return NULL;
+    }
     return about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_INVALID, "OperationTimeout",
                              "The header wsman:OperationTimeout is not a positive duration such as PT60S."),
                  WSMAN_URI_WSMAN, "OperationTimeout");
@@ -151,8 +163,9 @@ static const wsman_fault_t *check_timeout(wsman_request_t *request)
 
 static const wsman_fault_t *check_fragment(wsman_request_t *request)
 {
-    if (!request->envelope->fragment_transfer)
+    if (!request->envelope->fragment_transfer) {
         return NULL;
+    }
     return wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, "FragmentLevelAccess",
                        "Fragments are not supported: ask for the whole instance.");
 }
@@ -169,10 +182,12 @@ int wsman_class_is(const wsman_class_t *class_, const char *uri)
 {
     const char *const *superclass = class_->superclasses;
 
-    if (strcmp(class_->uri, uri) == 0 || strcmp(uri, WSMAN_URI_ALL_CLASSES) == 0)
+    if (strcmp(class_->uri, uri) == 0 || strcmp(uri, WSMAN_URI_ALL_CLASSES) == 0) {
         return 1;
-    while (superclass != NULL && *superclass != NULL && strcmp(*superclass, uri) != 0)
+    }
+    while (superclass != NULL && *superclass != NULL && strcmp(*superclass, uri) != 0) {
         superclass++;
+    }
     return superclass != NULL && *superclass != NULL;
 }
 
@@ -191,9 +206,10 @@ static const wsman_fault_t *find_operation(wsman_request_t *request, const wsman
     const char *action = request->envelope->action;
     int resource_exists = 0, action_exists = 0;
 
-    if (uri == NULL || *uri == '\0')
+    if (uri == NULL || *uri == '\0') {
         return wsman_fault(request->pool, WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI",
                            "The header wsman:ResourceURI is missing or empty.");
+    }
     for (const wsman_operation_t *row = service->operations; row->class_ != NULL; row++) {
         int same_action = strcmp(row->action, action) == 0;
         int same_class = strcmp(row->class_->uri, uri) == 0;
@@ -207,8 +223,9 @@ static const wsman_fault_t *find_operation(wsman_request_t *request, const wsman
             return NULL;
         }
     }
-    if (resource_exists)
+    if (resource_exists) {
         return no_operation(request, action_exists);
+    }
     return wsman_fault(request->pool, WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI",
                        "There is no resource with this ResourceURI.");
 }
@@ -225,8 +242,9 @@ static const char *lower(const char *name, apr_pool_t *pool)
 {
     char *copy = apr_pstrdup(pool, name);
 
-    for (char *c = copy; *c != '\0'; c++)
+    for (char *c = copy; *c != '\0'; c++) {
         *c = (char)apr_tolower(*c);
+    }
     return copy;
 }
 
@@ -238,9 +256,10 @@ static const wsman_fault_t *check_duplicates(wsman_request_t *request)
     for (const wsman_selector_t *one = request->envelope->selectors; one != NULL; one = one->next) {
         const char *name = lower(one->name, request->pool);
 
-        if (apr_hash_get(seen, name, APR_HASH_KEY_STRING) != NULL)
+        if (apr_hash_get(seen, name, APR_HASH_KEY_STRING) != NULL) {
             return wsman_fault(request->pool, WSMAN_FAULT_INVALID_SELECTORS, "DuplicateSelectors",
                                "The selector %.100s appears twice.", one->name);
+        }
         apr_hash_set(seen, name, APR_HASH_KEY_STRING, one);
     }
     return NULL;
@@ -250,8 +269,9 @@ static int is_key(const wsman_class_t *class_, const char *name)
 {
     const char *const *key = class_->keys;
 
-    while (key != NULL && *key != NULL && strcasecmp(*key, name) != 0)
+    while (key != NULL && *key != NULL && strcasecmp(*key, name) != 0) {
         key++;
+    }
     return key != NULL && *key != NULL;
 }
 
@@ -259,12 +279,15 @@ static const wsman_fault_t *check_keys(wsman_request_t *request, int given)
 {
     const wsman_class_t *class_ = request->class_;
 
-    if (is_enumeration(request->envelope->action) || (class_->singleton && given == 0))
+    if (is_enumeration(request->envelope->action) || (class_->singleton && given == 0)) {
         return NULL;
-    for (const char *const *key = class_->keys; key != NULL && *key != NULL; key++)
-        if (wsman_selector_value(request->envelope, *key) == NULL)
+    }
+    for (const char *const *key = class_->keys; key != NULL && *key != NULL; key++) {
+        if (wsman_selector_value(request->envelope, *key) == NULL) {
             return wsman_fault(request->pool, WSMAN_FAULT_INVALID_SELECTORS, "InsufficientSelectors",
                                "The selector %s of class %s is missing.", *key, class_->name);
+        }
+    }
     return NULL;
 }
 
@@ -272,18 +295,22 @@ static const wsman_fault_t *check_selectors(wsman_request_t *request)
 {
     int given = 0;
 
-    if (request->operation->any_selectors)
+    if (request->operation->any_selectors) {
         return NULL;
+    }
     for (const wsman_selector_t *one = request->envelope->selectors; one != NULL; one = one->next) {
-        if (is_namespace_selector(one))
+        if (is_namespace_selector(one)) {
             continue;
-        if (!is_key(request->class_, one->name))
+        }
+        if (!is_key(request->class_, one->name)) {
             return wsman_fault(request->pool, WSMAN_FAULT_INVALID_SELECTORS, "UnexpectedSelectors",
                                "The class %s has no key %.100s.", request->class_->name, one->name);
-        if ((one->epr != NULL) != (request->class_->keys_are_references != 0))
+        }
+        if ((one->epr != NULL) != (request->class_->keys_are_references != 0)) {
             return wsman_fault(request->pool, WSMAN_FAULT_INVALID_SELECTORS, "TypeMismatch",
                                "The selector %s of class %s must be %s.", one->name, request->class_->name,
                                one->epr != NULL ? "a text" : "an endpoint reference");
+        }
         given++;
     }
     return check_keys(request, given);
@@ -292,13 +319,16 @@ static const wsman_fault_t *check_selectors(wsman_request_t *request)
 /* No operation here knows an option. */
 static const wsman_fault_t *check_options(wsman_request_t *request)
 {
-    if (!request->envelope->options_must_understand)
+    if (!request->envelope->options_must_understand) {
         return NULL;
-    for (const wsman_option_t *option = request->envelope->options; option != NULL; option = option->next)
-        if (option->must_comply)
+    }
+    for (const wsman_option_t *option = request->envelope->options; option != NULL; option = option->next) {
+        if (option->must_comply) {
             return wsman_fault(request->pool, WSMAN_FAULT_INVALID_OPTIONS, "InvalidName",
                                "The option %.100s must be complied with, but is not known here.",
                                option->name);
+        }
+    }
     return NULL;
 }
 
@@ -313,8 +343,9 @@ static const wsman_fault_t *check_all(check_fn *const *checks, apr_size_t count,
 {
     const wsman_fault_t *fault = NULL;
 
-    for (apr_size_t i = 0; i < count && fault == NULL; i++)
+    for (apr_size_t i = 0; i < count && fault == NULL; i++) {
         fault = checks[i](request);
+    }
     return fault;
 }
 
@@ -323,18 +354,21 @@ const wsman_fault_t *wsman_check_request(wsman_request_t *request, const wsman_s
     const wsman_fault_t *fault =
         check_all(checks_of_headers, sizeof(checks_of_headers) / sizeof(checks_of_headers[0]), request);
 
-    if (fault == NULL)
+    if (fault == NULL) {
         fault = find_operation(request, service);
-    if (fault == NULL)
+    }
+    if (fault == NULL) {
         fault = check_all(checks_of_operation, sizeof(checks_of_operation) / sizeof(checks_of_operation[0]),
                           request);
+    }
     return fault;
 }
 
 const char *wsman_selector_named(const wsman_selector_t *selectors, const char *name)
 {
-    while (selectors != NULL && strcasecmp(selectors->name, name) != 0)
+    while (selectors != NULL && strcasecmp(selectors->name, name) != 0) {
         selectors = selectors->next;
+    }
     return selectors == NULL ? NULL : selectors->value;
 }
 

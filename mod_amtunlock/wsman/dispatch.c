@@ -47,10 +47,12 @@ void wsman_answer_fault(const wsman_fault_t *fault, wsman_encoding_t encoding, c
                         wsman_answer_t *answer, apr_pool_t *pool)
 {
     memset(answer, 0, sizeof(*answer));
-    if (relates != NULL && strlen(relates) > LONGEST_RELATES_TO)
+    if (relates != NULL && strlen(relates) > LONGEST_RELATES_TO) {
         relates = NULL;
-    if (fill_fault(fault, encoding, relates, answer, pool) == APR_SUCCESS)
+    }
+    if (fill_fault(fault, encoding, relates, answer, pool) == APR_SUCCESS) {
         return;
+    }
     /* something in it cannot be written: the same fault in our own words alone */
     if (fill_fault(wsman_fault(pool, fault->kind, NULL, NULL), encoding, NULL, answer, pool) == APR_SUCCESS) {
         answer->status = fault->status;
@@ -71,17 +73,20 @@ static int is_identify(const wsman_envelope_t *envelope)
 
 static void write_if(wsman_writer_t *writer, const char *local, const char *text)
 {
-    if (text != NULL)
+    if (text != NULL) {
         wsman_element(writer, WSMAN_NS_WSMID, local, text);
+    }
 }
 
 static void write_profiles(wsman_writer_t *writer, const char *const *profile)
 {
-    if (profile == NULL || *profile == NULL)
+    if (profile == NULL || *profile == NULL) {
         return;
+    }
     wsman_start(writer, WSMAN_NS_WSMID, "SecurityProfiles");
-    for (; *profile != NULL; profile++)
+    for (; *profile != NULL; profile++) {
         wsman_element(writer, WSMAN_NS_WSMID, "SecurityProfileName", *profile);
+    }
     wsman_end(writer);
 }
 
@@ -105,12 +110,14 @@ static const wsman_fault_t *run(wsman_request_t *request, const wsman_service_t 
     const wsman_fault_t *fault;
 
     if (is_identify(envelope)) {
-        if ((fault = wsman_check_understood(request)) == NULL)
+        if ((fault = wsman_check_understood(request)) == NULL) {
             write_identity(writer, &service->identity);
+        }
         return fault;
     }
-    if ((fault = wsman_check_request(request, service)) != NULL)
+    if ((fault = wsman_check_request(request, service)) != NULL) {
         return fault;
+    }
     wsman_response_begin(writer, relates_to(envelope),
                          apr_pstrcat(request->pool, envelope->action, "Response", NULL));
     wsman_write_reply_parameters(writer, envelope->reply_parameters);
@@ -124,12 +131,15 @@ static const wsman_fault_t *in_time(const wsman_request_t *request, apr_time_t b
 {
     apr_interval_time_t taken = apr_time_now() - begun;
 
-    if (fault == NULL || fault->kind != WSMAN_FAULT_ENDPOINT_UNAVAILABLE)
+    if (fault == NULL || fault->kind != WSMAN_FAULT_ENDPOINT_UNAVAILABLE) {
         return fault;
-    if (request->max_time >= 0 && taken > request->max_time)
+    }
+    if (request->max_time >= 0 && taken > request->max_time) {
         return wsman_fault(request->pool, WSMAN_FAULT_ENUMERATION_TIMED_OUT, NULL, NULL);
-    if (request->operation_timeout >= 0 && taken > request->operation_timeout)
+    }
+    if (request->operation_timeout >= 0 && taken > request->operation_timeout) {
         return wsman_fault(request->pool, WSMAN_FAULT_TIMED_OUT, NULL, NULL);
+    }
     return fault;
 }
 
@@ -137,11 +147,13 @@ static const wsman_fault_t *in_time(const wsman_request_t *request, apr_time_t b
 static const wsman_fault_t *finish(const wsman_request_t *request, wsman_writer_t *writer,
                                    wsman_answer_t *answer)
 {
-    if (fill(answer, writer, request->envelope->encoding, 200) != APR_SUCCESS)
+    if (fill(answer, writer, request->envelope->encoding, 200) != APR_SUCCESS) {
         return wsman_fault(request->pool, WSMAN_FAULT_INTERNAL, NULL,
                            "The answer holds text that cannot be written as XML.");
-    if (answer->length <= request->max_envelope_size)
+    }
+    if (answer->length <= request->max_envelope_size) {
         return NULL;
+    }
     return wsman_fault(request->pool, WSMAN_FAULT_ENCODING_LIMIT, "MaxEnvelopeSize",
                        "The answer has %" APR_SIZE_T_FMT " bytes, but the request allows %" APR_SIZE_T_FMT
                        ": ask for less, or set a larger wsman:MaxEnvelopeSize.",
@@ -162,9 +174,11 @@ void wsman_serve(const wsman_service_t *service, const wsman_envelope_t *envelop
     const wsman_fault_t *fault;
 
     memset(answer, 0, sizeof(*answer));
-    if ((fault = in_time(&request, begun, run(&request, service, writer))) == NULL)
+    if ((fault = in_time(&request, begun, run(&request, service, writer))) == NULL) {
         fault = finish(&request, writer, answer);
-    if (fault != NULL)
+    }
+    if (fault != NULL) {
         wsman_answer_fault(fault, envelope->encoding, relates_to(envelope), answer, pool);
+    }
     answer->action = envelope->action;
 }

@@ -14,8 +14,9 @@ int wsman_is_element(const wsman_element_t *element, const char *ns, const char 
 
 static const wsman_element_t *find(const wsman_element_t *element, const char *ns, const char *name)
 {
-    while (element != NULL && !wsman_is_element(element, ns, name))
+    while (element != NULL && !wsman_is_element(element, ns, name)) {
         element = element->next;
+    }
     return element;
 }
 
@@ -31,11 +32,14 @@ const wsman_element_t *wsman_next_same(const wsman_element_t *element)
 
 const char *wsman_attribute(const wsman_element_t *element, const char *ns, const char *name)
 {
-    if (element == NULL)
+    if (element == NULL) {
         return NULL;
-    for (const wsman_attribute_t *at = element->attributes; at != NULL; at = at->next)
-        if (strcmp(at->name, name) == 0 && strcmp(at->ns, ns) == 0)
+    }
+    for (const wsman_attribute_t *at = element->attributes; at != NULL; at = at->next) {
+        if (strcmp(at->name, name) == 0 && strcmp(at->ns, ns) == 0) {
             return at->value;
+        }
+    }
     return NULL;
 }
 
@@ -49,13 +53,16 @@ static const char *trimmed(const char *text, apr_pool_t *pool)
 {
     apr_size_t length;
 
-    while (is_space(*text))
+    while (is_space(*text)) {
         text++;
+    }
     length = strlen(text);
-    if (length == 0 || !is_space(text[length - 1]))
+    if (length == 0 || !is_space(text[length - 1])) {
         return text;
-    while (length > 0 && is_space(text[length - 1]))
+    }
+    while (length > 0 && is_space(text[length - 1])) {
         length--;
+    }
     return apr_pstrmemdup(pool, text, length);
 }
 
@@ -63,10 +70,12 @@ static const char *trimmed(const char *text, apr_pool_t *pool)
 static void blunt_controls(char *line)
 {
     for (; *line != '\0'; line++) {
-        if (*line == '\x7F')
+        if (*line == '\x7F') {
             *line = '?';
-        else if (*line == '\xC2' && (unsigned char)line[1] >= 0x80 && (unsigned char)line[1] < 0xA0)
+        }
+        else if (*line == '\xC2' && (unsigned char)line[1] >= 0x80 && (unsigned char)line[1] < 0xA0) {
             line[0] = line[1] = '?';
+        }
     }
 }
 
@@ -78,8 +87,9 @@ const char *wsman_one_line(const char *text, apr_pool_t *pool)
 
     text = trimmed(text, pool);
     for (; *text != '\0' && length < LONGEST; text++) {
-        if (is_space(*text) && is_space(text[1]))
+        if (is_space(*text) && is_space(text[1])) {
             continue;
+        }
         line[length++] = is_space(*text) ? ' ' : *text;
     }
     apr_cpystrn(line + length, *text != '\0' ? "..." : "", sizeof("..."));
@@ -115,8 +125,9 @@ static const char *namespace_of(const wsman_element_t *element, const char *pref
 {
     const char *ns = NULL;
 
-    for (; element != NULL && ns == NULL; element = element->parent)
+    for (; element != NULL && ns == NULL; element = element->parent) {
         ns = wsman_attribute(element, WSMAN_URI_XMLNS, prefix);
+    }
     return ns;
 }
 
@@ -128,8 +139,9 @@ wsman_qname_t wsman_qname(const wsman_element_t *element, const char *text, apr_
     const char *prefix = colon == NULL ? "" : apr_pstrmemdup(pool, trim, (apr_size_t)(colon - trim));
     const char *ns = namespace_of(element, prefix);
 
-    if (ns == NULL && colon != NULL)
+    if (ns == NULL && colon != NULL) {
         return name;
+    }
     name.ns = ns == NULL ? "" : ns;
     name.local = colon == NULL ? trim : colon + 1;
     return name;

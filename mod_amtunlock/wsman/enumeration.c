@@ -58,8 +58,9 @@ static const wsman_fault_t *payload(const wsman_request_t *request, const char *
                                     const wsman_element_t **out)
 {
     *out = request->envelope->body->child;
-    if (wsman_is_element(*out, WSMAN_URI_WSEN, name))
+    if (wsman_is_element(*out, WSMAN_URI_WSEN, name)) {
         return NULL;
+    }
     return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL, "The s:Body must hold a wsen:%s.",
                        name);
 }
@@ -72,11 +73,13 @@ static const wsman_fault_t *read_max_elements(const wsman_request_t *request, co
     apr_uint64_t value;
 
     *out = 1;
-    if (text == NULL)
+    if (text == NULL) {
         return NULL;
-    if (wsman_parse_uint(text, APR_UINT64_MAX, &value) != APR_SUCCESS || value == 0)
+    }
+    if (wsman_parse_uint(text, APR_UINT64_MAX, &value) != APR_SUCCESS || value == 0) {
         return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "MaxElements is not a number above 0.");
+    }
     *out = value > APR_INT32_MAX ? APR_INT32_MAX : (int)value;
     return NULL;
 }
@@ -94,16 +97,22 @@ static const wsman_fault_t *read_filter(const wsman_request_t *request, const ws
     const wsman_element_t *filter = wsman_child(body, WSMAN_URI_WSMAN, "Filter");
     const char *dialect;
 
-    if (general != NULL && filter != NULL)
+    if (general != NULL && filter != NULL) {
         return wsman_fault(request->pool, WSMAN_FAULT_CANNOT_PROCESS_FILTER, NULL,
                            "Only one of wsen:Filter and wsman:Filter may be given.");
-    if (filter == NULL && (filter = general) == NULL)
+    }
+    if (filter == NULL && (filter = general) == NULL) {
         return NULL;
-    if ((dialect = wsman_attribute(filter, "", "Dialect")) == NULL) /* XPath is meant (WS-Enumeration 3.1) */
+    }
+    if ((dialect = wsman_attribute(filter, "", "Dialect")) ==
+        NULL) { /* XPath is meant (WS-Enumeration 3.1) */
         dialect = dialects[0];
-    for (apr_size_t i = 0; i < sizeof(dialects) / sizeof(dialects[0]); i++)
-        if (strcmp(dialect, dialects[i]) == 0)
+    }
+    for (apr_size_t i = 0; i < sizeof(dialects) / sizeof(dialects[0]); i++) {
+        if (strcmp(dialect, dialects[i]) == 0) {
             return wsman_fault(request->pool, WSMAN_FAULT_FILTERING_NOT_SUPPORTED, NULL, NULL);
+        }
+    }
     return wsman_fault(request->pool, WSMAN_FAULT_FILTER_DIALECT, NULL, NULL);
 }
 
@@ -122,13 +131,16 @@ static const wsman_fault_t *read_expires(const wsman_request_t *request, const w
 
     asked->expires = USUAL_EXPIRES;
     asked->expires_given = text != NULL;
-    if (text == NULL)
+    if (text == NULL) {
         return NULL;
-    if (is_datetime(text))
+    }
+    if (is_datetime(text)) {
         return wsman_fault(request->pool, WSMAN_FAULT_EXPIRATION_TYPE, NULL, NULL);
-    if (wsman_parse_duration(text, &interval) != APR_SUCCESS || interval < apr_time_from_sec(1))
+    }
+    if (wsman_parse_duration(text, &interval) != APR_SUCCESS || interval < apr_time_from_sec(1)) {
         return wsman_fault(request->pool, WSMAN_FAULT_EXPIRATION_TIME, NULL,
                            "Expires is not a duration of a second or more, such as PT10M.");
+    }
     asked->expires =
         interval > apr_time_from_sec(LONGEST_EXPIRES) ? LONGEST_EXPIRES : (int)apr_time_sec(interval);
     return NULL;
@@ -140,14 +152,18 @@ static const wsman_fault_t *read_mode(const wsman_request_t *request, const wsma
     const char *text = wsman_child_text(body, WSMAN_URI_WSMAN, "EnumerationMode", request->pool);
 
     asked->mode = mode_object;
-    if (text == NULL)
+    if (text == NULL) {
         return NULL;
-    if (strcmp(text, "EnumerateEPR") == 0)
+    }
+    if (strcmp(text, "EnumerateEPR") == 0) {
         asked->mode = mode_epr;
-    else if (strcmp(text, "EnumerateObjectAndEPR") == 0)
+    }
+    else if (strcmp(text, "EnumerateObjectAndEPR") == 0) {
         asked->mode = mode_both;
-    else
+    }
+    else {
         return wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, "EnumerationMode", NULL);
+    }
     return NULL;
 }
 
@@ -161,18 +177,22 @@ static const wsman_fault_t *read_polymorphism(const wsman_request_t *request, co
     int base_class = strcmp(request->class_->uri, uri) != 0;
     int all_classes = strcmp(uri, WSMAN_URI_ALL_CLASSES) == 0; /* whose properties are nobody's */
 
-    if (text == NULL || strcmp(text, "IncludeSubClassProperties") == 0)
+    if (text == NULL || strcmp(text, "IncludeSubClassProperties") == 0) {
         return NULL;
+    }
     if (strcmp(text, "None") == 0 && !all_classes) {
         asked->only_base_class = base_class;
         return NULL;
     }
-    if (strcmp(text, "ExcludeSubClassProperties") != 0 || all_classes)
+    if (strcmp(text, "ExcludeSubClassProperties") != 0 || all_classes) {
         return wsman_fault(request->pool, WSMAN_FAULT_POLYMORPHISM, NULL, NULL);
-    if (base_class && asked->mode == mode_object)
+    }
+    if (base_class && asked->mode == mode_object) {
         asked->mode = mode_base;
-    if (base_class && asked->mode == mode_both)
+    }
+    if (base_class && asked->mode == mode_both) {
         asked->mode = mode_base_both;
+    }
     return NULL;
 }
 
@@ -181,19 +201,25 @@ static const wsman_fault_t *read_enumerate(const wsman_request_t *request, enume
     const wsman_element_t *body;
     const wsman_fault_t *fault = payload(request, "Enumerate", &body);
 
-    if (fault == NULL && wsman_child(body, WSMAN_URI_WSEN, "EndTo") != NULL)
+    if (fault == NULL && wsman_child(body, WSMAN_URI_WSEN, "EndTo") != NULL) {
         fault = wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, "AddressingMode",
                             "wsen:EndTo is not supported.");
-    if (fault == NULL)
+    }
+    if (fault == NULL) {
         fault = read_filter(request, body);
-    if (fault == NULL)
+    }
+    if (fault == NULL) {
         fault = read_expires(request, body, asked);
-    if (fault == NULL)
+    }
+    if (fault == NULL) {
         fault = read_mode(request, body, asked);
-    if (fault == NULL)
+    }
+    if (fault == NULL) {
         fault = read_polymorphism(request, body, asked);
-    if (fault == NULL)
+    }
+    if (fault == NULL) {
         fault = read_max_elements(request, body, WSMAN_URI_WSMAN, &asked->max_elements);
+    }
     asked->optimized = fault == NULL && wsman_child(body, WSMAN_URI_WSMAN, "OptimizeEnumeration") != NULL;
     return fault;
 }
@@ -207,8 +233,9 @@ static int that_fit(const wsman_request_t *request, int count)
     apr_size_t room = request->max_envelope_size / width;
     apr_size_t fit = room < ROOM_AROUND + ROOM_OF_ITEM ? 1 : (room - ROOM_AROUND) / ROOM_OF_ITEM;
 
-    if (fit > MOST_ITEMS)
+    if (fit > MOST_ITEMS) {
         fit = MOST_ITEMS;
+    }
     return (apr_size_t)count < fit ? count : (int)fit;
 }
 
@@ -231,11 +258,13 @@ static const wsman_fault_t *write_object(wsman_request_t *request, const wsman_e
     wsman_aside_t *object = wsman_aside_begin(answer);
     const wsman_fault_t *fault = source->write(request, item, answer);
 
-    if (wsman_aside_end(answer, object) == 0 || fault != NULL)
+    if (wsman_aside_end(answer, object) == 0 || fault != NULL) {
         return fault;
+    }
     ++*written;
-    if (with_reference)
+    if (with_reference) {
         wsman_start(answer, WSMAN_NS_WSMAN, "Item");
+    }
     wsman_aside_paste(answer, object);
     if (with_reference) {
         write_reference(request, source, item, answer);
@@ -269,8 +298,9 @@ static const wsman_fault_t *write_items(wsman_request_t *request, const wsman_en
 /* `count` < 0: nobody knows. */
 static void write_estimate(const wsman_request_t *request, int count, wsman_writer_t *answer)
 {
-    if (!request->envelope->total_items_estimate)
+    if (!request->envelope->total_items_estimate) {
         return;
+    }
     wsman_header_begin(answer);
     wsman_start(answer, WSMAN_NS_WSMAN, "TotalItemsCountEstimate");
     if (count < 0) {
@@ -300,13 +330,15 @@ static const wsman_fault_t *open_context(wsman_request_t *request, const wsman_e
 {
     wsman_context_t *context = apr_pcalloc(request->pool, sizeof(*context));
 
-    if (asked->optimized && sent == items->nelts)
+    if (asked->optimized && sent == items->nelts) {
         return NULL;
+    }
     context->resource_uri = request->envelope->resource_uri;
     context->mode = asked->mode;
     context->items = apr_array_make(request->pool, items->nelts - sent + 1, sizeof(const char *));
-    for (int i = sent; i < items->nelts; i++)
+    for (int i = sent; i < items->nelts; i++) {
         APR_ARRAY_PUSH(context->items, const char *) = APR_ARRAY_IDX(items, i, const char *);
+    }
     return source->context_open(request, context, asked->expires, id);
 }
 
@@ -319,13 +351,15 @@ static const wsman_fault_t *write_optimized(wsman_request_t *request,
     const wsman_fault_t *fault;
     int written = 0;
 
-    if (!asked->optimized)
+    if (!asked->optimized) {
         return NULL;
+    }
     wsman_start(answer, WSMAN_NS_WSMAN, "Items");
     fault = write_items(request, source, asked->mode, items, count, answer, &written);
     wsman_end(answer);
-    if (count == items->nelts)
+    if (count == items->nelts) {
         wsman_element(answer, WSMAN_NS_WSMAN, "EndOfSequence", NULL);
+    }
     return fault;
 }
 
@@ -339,18 +373,21 @@ static const wsman_fault_t *answer_enumerate(wsman_request_t *request,
     const char *id = NULL;
     const wsman_fault_t *fault = open_context(request, source, asked, items, count, &id);
 
-    if (fault != NULL)
+    if (fault != NULL) {
         return fault;
+    }
     wsman_start(answer, WSMAN_NS_WSEN, "EnumerateResponse");
-    if (id != NULL && asked->expires_given)
+    if (id != NULL && asked->expires_given) {
         wsman_element(answer, WSMAN_NS_WSEN, "Expires",
                       wsman_format_duration(apr_time_from_sec(asked->expires), request->pool));
+    }
     wsman_element(answer, WSMAN_NS_WSEN, "EnumerationContext", id);
     fault = write_optimized(request, source, asked, items, count, answer);
     wsman_end(answer);
     write_estimate(request, items->nelts, answer);
-    if (fault != NULL && id != NULL)
+    if (fault != NULL && id != NULL) {
         source->context_release(request, id); /* nobody will learn its name */
+    }
     return fault;
 }
 
@@ -361,8 +398,9 @@ const wsman_fault_t *wsman_enumerate(wsman_request_t *request, const wsman_enume
     apr_array_header_t *items;
     const wsman_fault_t *fault = read_enumerate(request, &asked);
 
-    if (fault == NULL)
+    if (fault == NULL) {
         fault = list_items(request, source, &asked, &items);
+    }
     return fault != NULL ? fault : answer_enumerate(request, source, &asked, items, answer);
 }
 
@@ -373,11 +411,13 @@ static const wsman_fault_t *read_context_id(const wsman_request_t *request, cons
 {
     const wsman_fault_t *fault = payload(request, name, body);
 
-    if (fault != NULL)
+    if (fault != NULL) {
         return fault;
+    }
     *id = wsman_child_text(*body, WSMAN_URI_WSEN, "EnumerationContext", request->pool);
-    if (*id != NULL && **id != '\0')
+    if (*id != NULL && **id != '\0') {
         return NULL;
+    }
     return wsman_fault(request->pool, WSMAN_FAULT_ENUMERATION_CONTEXT, NULL, "The wsen:%s names no context.",
                        name);
 }
@@ -391,25 +431,32 @@ static const wsman_fault_t *read_pull(wsman_request_t *request, const char **id,
     apr_interval_time_t interval;
     apr_uint64_t most;
 
-    if (fault == NULL)
+    if (fault == NULL) {
         fault = read_max_elements(request, body, WSMAN_URI_WSEN, count);
-    if (fault != NULL)
+    }
+    if (fault != NULL) {
         return fault;
+    }
     *count = that_fit(request, *count);
     time = wsman_child_text(body, WSMAN_URI_WSEN, "MaxTime", request->pool);
-    if (time != NULL && (wsman_parse_duration(time, &interval) != APR_SUCCESS || interval <= 0))
+    if (time != NULL && (wsman_parse_duration(time, &interval) != APR_SUCCESS || interval <= 0)) {
         return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "MaxTime is not a positive duration such as PT5S.");
-    if (time != NULL)
+    }
+    if (time != NULL) {
         request->max_time = interval;
+    }
     characters = wsman_child_text(body, WSMAN_URI_WSEN, "MaxCharacters", request->pool);
-    if (characters == NULL || *characters == '\0')
+    if (characters == NULL || *characters == '\0') {
         return NULL;
-    if (wsman_parse_uint(characters, APR_UINT64_MAX, &most) != APR_SUCCESS || most == 0)
+    }
+    if (wsman_parse_uint(characters, APR_UINT64_MAX, &most) != APR_SUCCESS || most == 0) {
         return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "MaxCharacters is not a number above 0.");
-    if (most / ROOM_OF_ITEM < (apr_uint64_t)*count)
+    }
+    if (most / ROOM_OF_ITEM < (apr_uint64_t)*count) {
         *count = most < ROOM_OF_ITEM ? 1 : (int)(most / ROOM_OF_ITEM);
+    }
     return NULL;
 }
 
@@ -425,17 +472,21 @@ static const wsman_fault_t *take_items(wsman_request_t *request, const wsman_enu
     while (fault == NULL && written == 0 && *more) {
         wsman_context_t context = {0};
 
-        if ((fault = source->context_pull(request, id, count, &context, more)) != NULL)
+        if ((fault = source->context_pull(request, id, count, &context, more)) != NULL) {
             return fault;
-        if (strcmp(context.resource_uri, request->envelope->resource_uri) != 0)
+        }
+        if (strcmp(context.resource_uri, request->envelope->resource_uri) != 0) {
             fault = wsman_fault(request->pool, WSMAN_FAULT_ENUMERATION_CONTEXT, NULL,
                                 "The context belongs to an enumeration of another resource.");
-        else
+        }
+        else {
             fault = write_items(request, source, context.mode, context.items, context.items->nelts, answer,
                                 &written);
+        }
     }
-    if (fault != NULL && *more)
+    if (fault != NULL && *more) {
         source->context_release(request, id); /* a Pull that fails ends its enumeration */
+    }
     return fault;
 }
 
@@ -447,21 +498,25 @@ const wsman_fault_t *wsman_pull(wsman_request_t *request, const wsman_enumeratio
     const char *id;
     int count, more;
 
-    if ((fault = read_pull(request, &id, &count)) != NULL)
+    if ((fault = read_pull(request, &id, &count)) != NULL) {
         return fault;
+    }
     items = wsman_aside_begin(answer);
     fault = take_items(request, source, id, count, answer, &more);
     wsman_aside_end(answer, items);
-    if (fault != NULL)
+    if (fault != NULL) {
         return fault;
+    }
     wsman_start(answer, WSMAN_NS_WSEN, "PullResponse");
-    if (more) /* clients go on for as long as they are given a context */
+    if (more) { /* clients go on for as long as they are given a context */
         wsman_element(answer, WSMAN_NS_WSEN, "EnumerationContext", id);
+    }
     wsman_start(answer, WSMAN_NS_WSEN, "Items");
     wsman_aside_paste(answer, items);
     wsman_end(answer);
-    if (!more)
+    if (!more) {
         wsman_element(answer, WSMAN_NS_WSEN, "EndOfSequence", NULL);
+    }
     wsman_end(answer);
     write_estimate(request, -1, answer);
     return NULL;

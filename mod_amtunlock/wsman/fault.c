@@ -124,11 +124,13 @@ wsman_fault_e wsman_fault_of_subcode(const char *ns, const char *local)
     for (int kind = 0; kind < WSMAN_FAULT_KINDS; kind++) {
         const char *colon = strchr(kinds[kind].subcode, ':');
 
-        if (colon != NULL && strcmp(colon + 1, local) == 0 && strcmp(kinds[kind].ns, ns) == 0)
+        if (colon != NULL && strcmp(colon + 1, local) == 0 && strcmp(kinds[kind].ns, ns) == 0) {
             return (wsman_fault_e)kind;
+        }
     }
     /* DSP0226 1.0 moved this one to its own namespace */
-    if (strcmp(ns, WSMAN_URI_WSMAN) == 0 && strcmp(local, "CannotProcessFilter") == 0)
+    if (strcmp(ns, WSMAN_URI_WSMAN) == 0 && strcmp(local, "CannotProcessFilter") == 0) {
         return WSMAN_FAULT_CANNOT_PROCESS_FILTER;
+    }
     return WSMAN_FAULT_OTHER;
 }

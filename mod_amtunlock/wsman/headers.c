@@ -86,8 +86,9 @@ const wsman_reference_t *wsman_reference(const wsman_element_t *element, apr_poo
         wsman_child(wrapped != NULL ? wrapped : element, WSMAN_URI_WSA, "ReferenceParameters");
     wsman_reference_t *reference;
 
-    if (parameters == NULL)
+    if (parameters == NULL) {
         return NULL;
+    }
     reference = apr_pcalloc(pool, sizeof(*reference));
     reference->resource_uri = wsman_child_text(parameters, WSMAN_URI_WSMAN, "ResourceURI", pool);
     reference->selectors = selectors_in(wsman_child(parameters, WSMAN_URI_WSMAN, "SelectorSet"), pool);
@@ -157,8 +158,9 @@ static int index_of(const wsman_element_t *header)
 {
     int i = 0;
 
-    while (i < KNOWN && !wsman_is_element(header, known[i].ns, known[i].name))
+    while (i < KNOWN && !wsman_is_element(header, known[i].ns, known[i].name)) {
         i++;
+    }
     return i;
 }
 
@@ -194,14 +196,17 @@ static const wsman_fault_t *read_headers(wsman_envelope_t *envelope, apr_pool_t 
         int i = index_of(header);
 
         if (i == KNOWN) {
-            if (envelope->not_understood == NULL && wsman_must_understand(header))
+            if (envelope->not_understood == NULL && wsman_must_understand(header)) {
                 envelope->not_understood = header;
+            }
             continue;
         }
-        if (known[i].read == NULL || !is_ours(header))
+        if (known[i].read == NULL || !is_ours(header)) {
             continue;
-        if (seen[i]++)
+        }
+        if (seen[i]++) {
             return repeated(header, pool);
+        }
         known[i].read(envelope, header, known[i].offset, pool);
     }
     return NULL;
@@ -217,16 +222,19 @@ static const wsman_fault_t *read_parts(wsman_envelope_t *envelope, const wsman_e
         envelope->header = part;
         part = part->next;
     }
-    if (!wsman_is_element(part, WSMAN_URI_SOAP, "Body"))
+    if (!wsman_is_element(part, WSMAN_URI_SOAP, "Body")) {
         return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "The envelope must hold one s:Header, if any, and then one s:Body.");
+    }
     envelope->body = part;
-    if (part->next != NULL)
+    if (part->next != NULL) {
         return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "The envelope holds an element after its s:Body.");
-    if (part->child != NULL && part->child->next != NULL)
+    }
+    if (part->child != NULL && part->child->next != NULL) {
         return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "The s:Body of the envelope holds more than one element.");
+    }
     return NULL;
 }
 
@@ -237,12 +245,15 @@ const wsman_fault_t *wsman_envelope_read(const wsman_element_t *root, wsman_enco
     const wsman_fault_t *fault = read_parts(read, root, pool);
 
     read->encoding = encoding;
-    if (fault == NULL && read->header != NULL)
+    if (fault == NULL && read->header != NULL) {
         fault = read_headers(read, pool);
-    if (fault != NULL)
+    }
+    if (fault != NULL) {
         return fault;
-    if (wsman_is_element(read->body->child, WSMAN_URI_SOAP, "Fault"))
+    }
+    if (wsman_is_element(read->body->child, WSMAN_URI_SOAP, "Fault")) {
         read->fault = wsman_fault_read(read->body->child, read->header, pool);
+    }
     *envelope = read;
     return NULL;
 }

@@ -38,8 +38,9 @@ void wsman_response_begin(wsman_writer_t *writer, const char *relates_to, const 
     if (action != NULL) {
         wsman_element(writer, WSMAN_NS_WSA, "To", WSMAN_URI_ANONYMOUS);
         wsman_element(writer, WSMAN_NS_WSA, "Action", action);
-        if (relates_to != NULL)
+        if (relates_to != NULL) {
             wsman_element(writer, WSMAN_NS_WSA, "RelatesTo", relates_to);
+        }
         wsman_element(writer, WSMAN_NS_WSA, "MessageID", new_message_id(wsman_writer_pool(writer)));
     }
     open_body(writer);
@@ -52,17 +53,23 @@ static void write_copy(wsman_writer_t *writer, const wsman_element_t *element)
 {
     wsman_ns_e ns = wsman_ns_of(element->ns);
 
-    if (ns == WSMAN_NS_CLASS)
+    if (ns == WSMAN_NS_CLASS) {
         wsman_start_class(writer, element->ns, element->name);
-    else
+    }
+    else {
         wsman_start(writer, ns, element->name);
-    for (const wsman_attribute_t *at = element->attributes; at != NULL; at = at->next)
-        if (at->ns[0] == '\0')
+    }
+    for (const wsman_attribute_t *at = element->attributes; at != NULL; at = at->next) {
+        if (at->ns[0] == '\0') {
             wsman_write_attribute(writer, at->name, at->value);
-    if (element->child == NULL)
+        }
+    }
+    if (element->child == NULL) {
         wsman_write_text(writer, element->text);
-    for (const wsman_element_t *child = element->child; child != NULL; child = child->next)
+    }
+    for (const wsman_element_t *child = element->child; child != NULL; child = child->next) {
         write_copy(writer, child);
+    }
     wsman_end(writer);
 }
 
@@ -70,8 +77,9 @@ void wsman_write_reply_parameters(wsman_writer_t *writer, const wsman_element_t 
 {
     wsman_header_begin(writer);
     for (const wsman_element_t *one = parameters == NULL ? NULL : parameters->child; one != NULL;
-         one = one->next)
+         one = one->next) {
         write_copy(writer, one);
+    }
     wsman_header_end(writer);
 }
 
@@ -79,8 +87,9 @@ void wsman_write_reply_parameters(wsman_writer_t *writer, const wsman_element_t 
 
 static void mandatory(wsman_writer_t *writer, wsman_ns_e ns, const char *local, const char *text)
 {
-    if (text == NULL)
+    if (text == NULL) {
         return;
+    }
     wsman_start(writer, ns, local);
     wsman_write_attribute(writer, MUST_UNDERSTAND, "true");
     wsman_write_text(writer, text);
@@ -92,8 +101,9 @@ static void mandatory(wsman_writer_t *writer, wsman_ns_e ns, const char *local, 
 /* NOLINTNEXTLINE(misc-no-recursion) */
 static void write_selectors(wsman_writer_t *writer, const wsman_selector_t *selector)
 {
-    if (selector == NULL)
+    if (selector == NULL) {
         return;
+    }
     wsman_start(writer, WSMAN_NS_WSMAN, "SelectorSet");
     for (; selector != NULL; selector = selector->next) {
         wsman_start(writer, WSMAN_NS_WSMAN, "Selector");
@@ -116,9 +126,10 @@ static void write_selectors(wsman_writer_t *writer, const wsman_selector_t *sele
 
 static void write_number(wsman_writer_t *writer, const char *local, apr_uint64_t value)
 {
-    if (value > 0)
+    if (value > 0) {
         mandatory(writer, WSMAN_NS_WSMAN, local,
                   apr_psprintf(wsman_writer_pool(writer), "%" APR_UINT64_T_FMT, value));
+    }
 }
 
 static void write_reply_to(wsman_writer_t *writer)
@@ -130,9 +141,10 @@ static void write_reply_to(wsman_writer_t *writer)
 
 static void write_timeout(wsman_writer_t *writer, int seconds)
 {
-    if (seconds > 0)
+    if (seconds > 0) {
         wsman_element(writer, WSMAN_NS_WSMAN, "OperationTimeout",
                       apr_psprintf(wsman_writer_pool(writer), "PT%dS", seconds));
+    }
 }
 
 void wsman_request_begin(wsman_writer_t *writer, const wsman_request_headers_t *headers)
@@ -141,8 +153,9 @@ void wsman_request_begin(wsman_writer_t *writer, const wsman_request_headers_t *
 
     open_header(writer);
     if (headers->action != NULL) {
-        if (message_id == NULL)
+        if (message_id == NULL) {
             message_id = new_message_id(wsman_writer_pool(writer));
+        }
         mandatory(writer, WSMAN_NS_WSA, "Action", headers->action);
         mandatory(writer, WSMAN_NS_WSA, "To", headers->to);
         mandatory(writer, WSMAN_NS_WSMAN, "ResourceURI", headers->resource_uri);
@@ -170,8 +183,9 @@ void wsman_write_epr(wsman_writer_t *writer, const char *resource_uri, const wsm
 /* SOAP 1.2 part 1, 5.4.8 */
 static void write_not_understood(wsman_writer_t *writer, const wsman_fault_t *fault)
 {
-    if (fault->name == NULL)
+    if (fault->name == NULL) {
         return;
+    }
     wsman_header_begin(writer);
     wsman_start(writer, WSMAN_NS_SOAP, "NotUnderstood");
     if (fault->name_ns != NULL && wsman_declarable(fault->name_ns)) {
@@ -244,29 +258,36 @@ static void write_detail(wsman_writer_t *writer, const wsman_fault_t *fault)
 {
     apr_pool_t *pool = wsman_writer_pool(writer);
 
-    if (fault->detail == NULL && fault->retry_after <= 0 && !names_header(fault) && !names_action(fault))
+    if (fault->detail == NULL && fault->retry_after <= 0 && !names_header(fault) && !names_action(fault)) {
         return;
+    }
     wsman_start(writer, WSMAN_NS_SOAP, "Detail");
-    if (fault->detail != NULL)
+    if (fault->detail != NULL) {
         wsman_element(writer, WSMAN_NS_WSMAN, "FaultDetail",
                       apr_pstrcat(pool, WSMAN_URI_FAULT_DETAIL, fault->detail, NULL));
-    if (fault->retry_after > 0) /* in milliseconds: WS-Addressing 2004/08, 4.5 */
+    }
+    if (fault->retry_after > 0) { /* in milliseconds: WS-Addressing 2004/08, 4.5 */
         wsman_element(writer, WSMAN_NS_WSA, "RetryAfter",
                       apr_psprintf(pool, "%" APR_INT64_T_FMT, (apr_int64_t)fault->retry_after * 1000));
-    if (names_action(fault))
+    }
+    if (names_action(fault)) {
         wsman_element(writer, WSMAN_NS_WSA, "Action", fault->name);
-    if (names_header(fault))
+    }
+    if (names_header(fault)) {
         wsman_element(writer, wsman_ns_of(fault->name_ns), fault->name, NULL);
+    }
     wsman_end(writer);
 }
 
 void wsman_fault_write(wsman_writer_t *writer, const char *relates_to, const wsman_fault_t *fault)
 {
     wsman_response_begin(writer, relates_to, wsman_fault_action(fault->kind));
-    if (fault->kind == WSMAN_FAULT_MUST_UNDERSTAND)
+    if (fault->kind == WSMAN_FAULT_MUST_UNDERSTAND) {
         write_not_understood(writer, fault);
-    if (fault->kind == WSMAN_FAULT_VERSION_MISMATCH)
+    }
+    if (fault->kind == WSMAN_FAULT_VERSION_MISMATCH) {
         write_upgrade(writer);
+    }
     wsman_start(writer, WSMAN_NS_SOAP, "Fault");
     write_code(writer, fault);
     write_reason(writer, fault);

@@ -11,12 +11,15 @@ static wsman_fault_e kind_of_code(const wsman_element_t *value, apr_pool_t *pool
 {
     wsman_qname_t code = wsman_qname(value, value->text, pool);
 
-    if (code.local == NULL || strcmp(code.ns, WSMAN_URI_SOAP) != 0)
+    if (code.local == NULL || strcmp(code.ns, WSMAN_URI_SOAP) != 0) {
         return WSMAN_FAULT_OTHER;
-    if (strcmp(code.local, "VersionMismatch") == 0)
+    }
+    if (strcmp(code.local, "VersionMismatch") == 0) {
         return WSMAN_FAULT_VERSION_MISMATCH;
-    if (strcmp(code.local, "MustUnderstand") == 0)
+    }
+    if (strcmp(code.local, "MustUnderstand") == 0) {
         return WSMAN_FAULT_MUST_UNDERSTAND;
+    }
     return WSMAN_FAULT_OTHER;
 }
 
@@ -30,13 +33,16 @@ static wsman_fault_e kind_of(const wsman_element_t *code, const char **subcode, 
     for (; sub != NULL && kind == WSMAN_FAULT_OTHER; sub = wsman_child(sub, WSMAN_URI_SOAP, "Subcode")) {
         wsman_qname_t name = {"", NULL};
 
-        if ((value = wsman_child(sub, WSMAN_URI_SOAP, "Value")) != NULL)
+        if ((value = wsman_child(sub, WSMAN_URI_SOAP, "Value")) != NULL) {
             name = wsman_qname(value, value->text, pool);
-        if (name.local == NULL)
+        }
+        if (name.local == NULL) {
             continue;
+        }
         kind = wsman_fault_of_subcode(name.ns, name.local);
-        if (*subcode == NULL || kind != WSMAN_FAULT_OTHER)
+        if (*subcode == NULL || kind != WSMAN_FAULT_OTHER) {
             *subcode = wsman_one_line(name.local, pool);
+        }
     }
     return kind;
 }
@@ -47,8 +53,9 @@ static const char *detail_of(const wsman_element_t *detail, apr_pool_t *pool)
     const char *uri = wsman_child_text(detail, WSMAN_URI_WSMAN, "FaultDetail", pool);
     const char *slash = uri == NULL ? NULL : strrchr(uri, '/');
 
-    if (slash != NULL)
+    if (slash != NULL) {
         uri = slash + 1;
+    }
     return uri == NULL || *uri == '\0' ? NULL : wsman_one_line(uri, pool);
 }
 
@@ -75,8 +82,9 @@ static int retry_after_of(const wsman_element_t *detail, apr_pool_t *pool)
     const char *text = wsman_child_text(detail, WSMAN_URI_WSA, "RetryAfter", pool);
     apr_uint64_t milliseconds = 0;
 
-    if (text != NULL)
+    if (text != NULL) {
         wsman_parse_uint(text, APR_INT32_MAX, &milliseconds);
+    }
     return (int)((milliseconds + 999) / 1000);
 }
 
@@ -102,12 +110,15 @@ const wsman_fault_t *wsman_fault_read(const wsman_element_t *fault, const wsman_
     wsman_fault_e kind = kind_of(wsman_child(fault, WSMAN_URI_SOAP, "Code"), &subcode, pool);
     wsman_fault_t *read = wsman_fault(pool, kind, detail_of(detail, pool), NULL);
 
-    if (*reason != '\0')
+    if (*reason != '\0') {
         read->reason = reason;
+    }
     read->subcode = subcode;
-    if (kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE)
+    if (kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE) {
         read->retry_after = retry_after_of(detail, pool);
-    if (kind == WSMAN_FAULT_MUST_UNDERSTAND)
+    }
+    if (kind == WSMAN_FAULT_MUST_UNDERSTAND) {
         read_not_understood(read, header, pool);
+    }
     return read;
 }

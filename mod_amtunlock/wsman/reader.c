@@ -38,12 +38,14 @@ wsman_reader_t *wsman_reader_create(const wsman_limits_t *limits, const char *ch
     reader->limits = *limits;
     wsman_scanner_init(&reader->scanner, &reader->limits);
     wsman_tree_init(&reader->tree, &reader->limits, pool);
-    if (wsman_decoder_init(&reader->decoder, charset) != APR_SUCCESS)
+    if (wsman_decoder_init(&reader->decoder, charset) != APR_SUCCESS) {
         reader->fault = wsman_fault(pool, WSMAN_FAULT_ENCODING_LIMIT, "CharacterSet",
                                     "The charset of the Content-Type is neither UTF-8 nor UTF-16.");
-    else if (wsman_tree_open(&reader->tree) != APR_SUCCESS)
+    }
+    else if (wsman_tree_open(&reader->tree) != APR_SUCCESS) {
         reader->fault =
             wsman_fault(pool, WSMAN_FAULT_INTERNAL, NULL, "There is no memory for an XML parser.");
+    }
     return reader;
 }
 
@@ -95,8 +97,9 @@ static void scan(wsman_reader_t *reader, apr_size_t fresh)
         return;
     }
     safe = wsman_scanner_safe(&reader->scanner) - reader->handed;
-    if (safe >= HAND_OVER)
+    if (safe >= HAND_OVER) {
         hand_over(reader, safe);
+    }
 }
 
 static const wsman_fault_t *bad_bytes(const wsman_reader_t *reader)
@@ -115,8 +118,9 @@ static void take(wsman_reader_t *reader, const char *bytes, apr_size_t length)
     wsman_bytes_reserve(pending, WSMAN_DECODED_MAX(length), reader->pool);
     rv = wsman_decode(&reader->decoder, bytes, length, pending->data + pending->length, &fresh);
     scan(reader, fresh);
-    if (rv != APR_SUCCESS && reader->fault == NULL)
+    if (rv != APR_SUCCESS && reader->fault == NULL) {
         reader->fault = bad_bytes(reader);
+    }
 }
 
 static const wsman_fault_t *too_long(const wsman_reader_t *reader)
@@ -130,8 +134,9 @@ static const wsman_fault_t *too_long(const wsman_reader_t *reader)
 
 const wsman_fault_t *wsman_reader_feed(wsman_reader_t *reader, const char *bytes, apr_size_t length)
 {
-    if (reader->fault == NULL && length > reader->limits.body - reader->received)
+    if (reader->fault == NULL && length > reader->limits.body - reader->received) {
         reader->fault = too_long(reader);
+    }
     reader->received += length;
     while (length > 0 && reader->fault == NULL) {
         apr_size_t slice = length < SLICE ? length : SLICE;
@@ -152,28 +157,33 @@ static void take_rest(wsman_reader_t *reader)
     wsman_bytes_reserve(pending, WSMAN_DECODED_MAX(0), reader->pool);
     rv = wsman_decode_end(&reader->decoder, pending->data + pending->length, &fresh);
     scan(reader, fresh);
-    if (rv != APR_SUCCESS && reader->fault == NULL)
+    if (rv != APR_SUCCESS && reader->fault == NULL) {
         reader->fault = bad_bytes(reader);
+    }
     /* a tag that never ended is within its limit, so libxml2 may see it and say what is wrong */
-    if (reader->fault == NULL && pending->length > 0)
+    if (reader->fault == NULL && pending->length > 0) {
         hand_over(reader, pending->length);
+    }
 }
 
 const wsman_fault_t *wsman_reader_finish(wsman_reader_t *reader, const wsman_envelope_t **envelope)
 {
-    if (reader->fault == NULL && reader->received == 0)
+    if (reader->fault == NULL && reader->received == 0) {
         reader->fault =
             wsman_fault(reader->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL, "There is no envelope.");
-    if (reader->fault == NULL)
+    }
+    if (reader->fault == NULL) {
         take_rest(reader);
+    }
     if (reader->fault == NULL) {
         wsman_tree_finish(&reader->tree);
         reader->fault = reader->tree.fault;
     }
     wsman_tree_close(&reader->tree);
-    if (reader->fault == NULL)
+    if (reader->fault == NULL) {
         reader->fault =
             wsman_envelope_read(reader->tree.root, reader->decoder.encoding, envelope, reader->pool);
+    }
     return reader->fault;
 }
 

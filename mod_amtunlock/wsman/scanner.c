@@ -28,8 +28,9 @@ static state_e refuse(wsman_scanner_t *scanner, wsman_scan_e why)
 
 static state_e step_text(wsman_scanner_t *scanner, char c)
 {
-    if (c != '<')
+    if (c != '<') {
         return IN_TEXT;
+    }
     scanner->opened = scanner->offset;
     scanner->attributes = 0;
     scanner->matched = 0;
@@ -46,8 +47,9 @@ static state_e step_tag(wsman_scanner_t *scanner, char c)
     case '\'':
         return IN_SINGLE_QUOTES;
     case '=': /* outside quotes there is exactly one to an attribute */
-        if (++scanner->attributes > scanner->limits->attributes)
+        if (++scanner->attributes > scanner->limits->attributes) {
             return refuse(scanner, WSMAN_SCAN_ATTRIBUTES);
+        }
         return IN_TAG;
     default:
         return IN_TAG;
@@ -56,10 +58,12 @@ static state_e step_tag(wsman_scanner_t *scanner, char c)
 
 static state_e step_open(wsman_scanner_t *scanner, char c)
 {
-    if (c == '!')
+    if (c == '!') {
         return AT_BANG;
-    if (c != '?')
+    }
+    if (c != '?') {
         return step_tag(scanner, c);
+    }
     return scanner->opened == 0 ? IN_DECLARATION : refuse(scanner, WSMAN_SCAN_INSTRUCTION);
 }
 
@@ -77,8 +81,9 @@ static state_e step_single_quotes(wsman_scanner_t *scanner, char c)
 
 static state_e step_bang(wsman_scanner_t *scanner, char c)
 {
-    if (c == '-')
+    if (c == '-') {
         return AT_DASH;
+    }
     return c == '[' ? AT_CDATA : refuse(scanner, WSMAN_SCAN_DOCTYPE);
 }
 
@@ -89,10 +94,12 @@ static state_e step_dash(wsman_scanner_t *scanner, char c)
 
 static state_e step_cdata_open(wsman_scanner_t *scanner, char c)
 {
-    if (c != cdata_rest[scanner->matched])
+    if (c != cdata_rest[scanner->matched]) {
         return refuse(scanner, WSMAN_SCAN_DOCTYPE);
-    if (cdata_rest[++scanner->matched] != '\0')
+    }
+    if (cdata_rest[++scanner->matched] != '\0') {
         return AT_CDATA;
+    }
     scanner->matched = 0;
     return IN_CDATA;
 }
@@ -100,8 +107,9 @@ static state_e step_cdata_open(wsman_scanner_t *scanner, char c)
 /* Inside something that ends with `mark` `mark` '>'. */
 static state_e step_until(wsman_scanner_t *scanner, char c, char mark, state_e state)
 {
-    if (c == '>' && scanner->matched >= 2)
+    if (c == '>' && scanner->matched >= 2) {
         return IN_TEXT;
+    }
     scanner->matched = c == mark ? scanner->matched + 1 : 0;
     return state;
 }
@@ -119,14 +127,17 @@ static state_e step_cdata(wsman_scanner_t *scanner, char c)
 static state_e step_declaration(wsman_scanner_t *scanner, char c)
 {
     if (scanner->matched < sizeof(declaration_name) - 1) {
-        if (c != declaration_name[scanner->matched++])
+        if (c != declaration_name[scanner->matched++]) {
             return refuse(scanner, WSMAN_SCAN_INSTRUCTION);
+        }
         return IN_DECLARATION;
     }
-    if (scanner->matched < DECLARATION_OPEN && strchr(" \t\r\n", c) == NULL)
+    if (scanner->matched < DECLARATION_OPEN && strchr(" \t\r\n", c) == NULL) {
         return refuse(scanner, WSMAN_SCAN_INSTRUCTION);
-    if (c == '>' && scanner->matched == DECLARATION_QUESTION)
+    }
+    if (c == '>' && scanner->matched == DECLARATION_QUESTION) {
         return IN_TEXT;
+    }
     scanner->matched = c == '?' ? DECLARATION_QUESTION : DECLARATION_OPEN;
     return IN_DECLARATION;
 }
@@ -164,12 +175,15 @@ wsman_scan_e wsman_scan(wsman_scanner_t *scanner, const char *bytes, apr_size_t 
         unsigned char c = (unsigned char)bytes[i];
         int markup = !is_free(scanner->state);
 
-        if (c < 0x20 && c != '\t' && c != '\n' && c != '\r')
+        if (c < 0x20 && c != '\t' && c != '\n' && c != '\r') {
             scanner->refused = WSMAN_SCAN_CHARACTER;
-        else if (markup && scanner->offset - scanner->opened >= scanner->limits->tag)
+        }
+        else if (markup && scanner->offset - scanner->opened >= scanner->limits->tag) {
             scanner->refused = WSMAN_SCAN_TAG;
-        else
+        }
+        else {
             scanner->state = steps[scanner->state](scanner, (char)c);
+        }
         scanner->offset++;
     }
     return scanner->refused;

@@ -17,21 +17,25 @@ void wsman_bytes_reserve(wsman_bytes_t *bytes, apr_size_t more, apr_pool_t *pool
     apr_size_t capacity = bytes->capacity > 0 ? bytes->capacity : 64;
     char *data;
 
-    if (bytes->capacity - bytes->length >= more)
+    if (bytes->capacity - bytes->length >= more) {
         return;
-    while (capacity - bytes->length < more)
+    }
+    while (capacity - bytes->length < more) {
         capacity *= 2;
+    }
     data = apr_palloc(pool, capacity);
-    if (bytes->length > 0)
+    if (bytes->length > 0) {
         memcpy(data, bytes->data, bytes->length);
+    }
     bytes->data = data;
     bytes->capacity = capacity;
 }
 
 static void bytes_append(wsman_bytes_t *bytes, const char *data, apr_size_t length, apr_pool_t *pool)
 {
-    if (length == 0) /* an empty CDATA section */
+    if (length == 0) { /* an empty CDATA section */
         return;
+    }
     wsman_bytes_reserve(bytes, length, pool);
     memcpy(bytes->data + bytes->length, data, length);
     bytes->length += length;
@@ -60,10 +64,12 @@ static const char *interned(wsman_tree_t *tree, const xmlChar *name)
     const void **key;
     const char *copy;
 
-    if (name == NULL)
+    if (name == NULL) {
         return "";
-    if ((copy = apr_hash_get(tree->names, &name, sizeof(const void *))) != NULL)
+    }
+    if ((copy = apr_hash_get(tree->names, &name, sizeof(const void *))) != NULL) {
         return copy;
+    }
     key = apr_palloc(tree->pool, sizeof(const void *));
     *key = name;
     copy = apr_pstrdup(tree->pool, AS_TEXT(name));
@@ -94,8 +100,9 @@ static const char *attribute_value(wsman_tree_t *tree, const xmlChar *from, cons
 
     for (const char *c = value; *c != '\0'; c++) {
         *to++ = *c;
-        if (strncmp(c, ampersand, width) == 0)
+        if (strncmp(c, ampersand, width) == 0) {
             c += width - 1;
+        }
     }
     *to = '\0';
     return value;
@@ -106,35 +113,42 @@ static void read_attributes(wsman_tree_t *tree, wsman_element_t *element, int de
 {
     wsman_attribute_t **tail = &element->attributes;
 
-    for (int i = 0; i < declared; i++, declarations += 2)
+    for (int i = 0; i < declared; i++, declarations += 2) {
         tail = link_attribute(tree, tail, WSMAN_URI_XMLNS, interned(tree, declarations[0]),
                               interned(tree, declarations[1]));
-    for (int i = 0; i < count; i++, attributes += ATTRIBUTE_FIELDS)
+    }
+    for (int i = 0; i < count; i++, attributes += ATTRIBUTE_FIELDS) {
         tail = link_attribute(tree, tail, interned(tree, attributes[ATTRIBUTE_URI]),
                               interned(tree, attributes[ATTRIBUTE_NAME]),
                               attribute_value(tree, attributes[ATTRIBUTE_VALUE], attributes[ATTRIBUTE_END]));
+    }
 }
 
 /* The root tells at once whether this is SOAP 1.2; nobody needs to read on if it is not. */
 static const wsman_fault_t *check_root(wsman_tree_t *tree, const char *ns, const char *name)
 {
-    if (strcmp(name, "Envelope") != 0)
+    if (strcmp(name, "Envelope") != 0) {
         return wsman_fault(tree->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "The document is not a SOAP envelope: its root is not Envelope.");
-    if (strcmp(ns, WSMAN_URI_SOAP) == 0)
+    }
+    if (strcmp(ns, WSMAN_URI_SOAP) == 0) {
         return NULL;
-    if (strcmp(ns, WSMAN_URI_SOAP11) == 0)
+    }
+    if (strcmp(ns, WSMAN_URI_SOAP11) == 0) {
         return wsman_fault(tree->pool, WSMAN_FAULT_VERSION_MISMATCH, NULL,
                            "The envelope is SOAP 1.1; WS-Management is SOAP 1.2 (%s).", WSMAN_URI_SOAP);
+    }
     return wsman_fault(tree->pool, WSMAN_FAULT_VERSION_MISMATCH, NULL, NULL);
 }
 
 static const wsman_fault_t *check_start(wsman_tree_t *tree, const char *ns, const char *name)
 {
-    if (tree->depth == 0)
+    if (tree->depth == 0) {
         return check_root(tree, ns, name);
-    if (tree->depth < tree->limits->depth)
+    }
+    if (tree->depth < tree->limits->depth) {
         return NULL;
+    }
     return wsman_fault(tree->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                        "The envelope's elements are nested deeper than %u.", tree->limits->depth);
 }
@@ -146,8 +160,9 @@ static void push(wsman_tree_t *tree, wsman_element_t *element)
     *tree->tail = element;
     tree->tail = &element->child;
     tree->open = element;
-    if ((unsigned int)tree->texts->nelts == tree->depth)
+    if ((unsigned int)tree->texts->nelts == tree->depth) {
         memset(apr_array_push(tree->texts), 0, sizeof(wsman_bytes_t));
+    }
     APR_ARRAY_IDX(tree->texts, tree->depth, wsman_bytes_t).length = 0;
     tree->depth++;
 }
@@ -164,8 +179,9 @@ static void on_start(void *context, const xmlChar *local, const xmlChar *prefix,
 
     (void)prefix;
     (void)defaulted; /* only a DTD has defaults */
-    if (tree->fault != NULL)
+    if (tree->fault != NULL) {
         return;
+    }
     if ((fault = check_start(tree, ns, name)) != NULL) {
         stop(tree, fault);
         return;
@@ -183,8 +199,9 @@ static void note_message_id(wsman_tree_t *tree, const wsman_element_t *element)
     const wsman_element_t *parent = element->parent;
 
     if (tree->depth == 2 && wsman_is_element(element, WSMAN_URI_WSA, "MessageID") &&
-        wsman_is_element(parent, WSMAN_URI_SOAP, "Header"))
+        wsman_is_element(parent, WSMAN_URI_SOAP, "Header")) {
         tree->message_id = wsman_text(element, tree->pool);
+    }
 }
 
 static void on_end(void *context, const xmlChar *local, const xmlChar *prefix, const xmlChar *uri)
@@ -196,12 +213,14 @@ static void on_end(void *context, const xmlChar *local, const xmlChar *prefix, c
     (void)local;
     (void)prefix;
     (void)uri;
-    if (tree->fault != NULL || element == NULL)
+    if (tree->fault != NULL || element == NULL) {
         return;
+    }
     tree->depth--;
     text = &APR_ARRAY_IDX(tree->texts, tree->depth, wsman_bytes_t);
-    if (text->length > 0)
+    if (text->length > 0) {
         element->text = apr_pstrmemdup(tree->pool, text->data, text->length);
+    }
     tree->tail = &element->next;
     tree->open = element->parent;
     note_message_id(tree, element);
@@ -211,9 +230,10 @@ static void on_text(void *context, const xmlChar *text, int length)
 {
     wsman_tree_t *tree = context;
 
-    if (tree->fault == NULL && tree->depth > 0)
+    if (tree->fault == NULL && tree->depth > 0) {
         bytes_append(&APR_ARRAY_IDX(tree->texts, tree->depth - 1, wsman_bytes_t), AS_TEXT(text),
                      (apr_size_t)length, tree->pool);
+    }
 }
 
 /* Without a DTD, only amp, lt, gt, apos and quot exist. */
@@ -227,8 +247,9 @@ static void on_error(void *context, xmlErrorPtr error)
 {
     wsman_tree_t *tree = context;
 
-    if (tree->fault != NULL || error->level < XML_ERR_ERROR || error->code == XML_WAR_NS_URI)
+    if (tree->fault != NULL || error->level < XML_ERR_ERROR || error->code == XML_WAR_NS_URI) {
         return;
+    }
     tree->fault = wsman_fault(tree->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                               "The envelope is not well-formed XML (line %d): %s", error->line,
                               wsman_one_line(error->message != NULL ? error->message : "", tree->pool));
@@ -259,8 +280,9 @@ static apr_status_t free_parser(void *data)
 apr_status_t wsman_tree_open(wsman_tree_t *tree)
 {
     tree->parser = xmlCreatePushParserCtxt(&handler, tree, NULL, 0, NULL);
-    if (tree->parser == NULL)
+    if (tree->parser == NULL) {
         return APR_ENOMEM;
+    }
     apr_pool_cleanup_register(tree->pool, tree, free_parser, apr_pool_cleanup_null);
     /* the bytes are UTF-8 by now, whatever the XML declaration calls them */
     xmlCtxtUseOptions(tree->parser, XML_PARSE_NONET | XML_PARSE_IGNORE_ENC);
@@ -269,18 +291,21 @@ apr_status_t wsman_tree_open(wsman_tree_t *tree)
 
 void wsman_tree_close(wsman_tree_t *tree)
 {
-    if (tree->parser != NULL)
+    if (tree->parser != NULL) {
         apr_pool_cleanup_run(tree->pool, tree, free_parser);
+    }
 }
 
 static void parse(wsman_tree_t *tree, const char *bytes, apr_size_t length, int last)
 {
-    if (tree->fault != NULL)
+    if (tree->fault != NULL) {
         return;
+    }
     if (xmlParseChunk(tree->parser, bytes, (int)length, last) != XML_ERR_OK && tree->fault == NULL &&
-        !((xmlParserCtxtPtr)tree->parser)->wellFormed)
+        !((xmlParserCtxtPtr)tree->parser)->wellFormed) {
         tree->fault = wsman_fault(tree->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                                   "The envelope is not well-formed XML.");
+    }
 }
 
 void wsman_tree_feed(wsman_tree_t *tree, const char *bytes, apr_size_t length)
@@ -291,8 +316,9 @@ void wsman_tree_feed(wsman_tree_t *tree, const char *bytes, apr_size_t length)
 void wsman_tree_finish(wsman_tree_t *tree)
 {
     parse(tree, NULL, 0, 1);
-    if (tree->fault == NULL && (tree->root == NULL || tree->open != NULL))
+    if (tree->fault == NULL && (tree->root == NULL || tree->open != NULL)) {
         tree->fault = wsman_fault(tree->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                                   "The envelope ends before its root element does.");
+    }
     wsman_tree_close(tree);
 }

@@ -14,13 +14,15 @@ static apr_status_t take_digits(const char **text, apr_uint64_t max, apr_uint64_
 {
     apr_uint64_t value = 0;
 
-    if (!is_digit(**text))
+    if (!is_digit(**text)) {
         return APR_EINVAL;
+    }
     for (; is_digit(**text); (*text)++) {
         apr_uint64_t digit = (apr_uint64_t)(**text - '0');
 
-        if (value > max / 10 || value * 10 > max - digit)
+        if (value > max / 10 || value * 10 > max - digit) {
             return APR_EINVAL;
+        }
         value = value * 10 + digit;
     }
     *out = value;
@@ -32,8 +34,9 @@ apr_status_t wsman_parse_uint(const char *text, apr_uint64_t max, apr_uint64_t *
     apr_uint64_t value;
     apr_status_t rv = take_digits(&text, max, &value);
 
-    if (rv != APR_SUCCESS || *text != '\0')
+    if (rv != APR_SUCCESS || *text != '\0') {
         return APR_EINVAL;
+    }
     *out = value;
     return APR_SUCCESS;
 }
@@ -66,17 +69,22 @@ static apr_status_t take_component(const char **text, int in_time, int *next, ap
     int unit = *next;
     int fractional;
 
-    if (take_digits(text, most / APR_USEC_PER_SEC, &value) != APR_SUCCESS)
+    if (take_digits(text, most / APR_USEC_PER_SEC, &value) != APR_SUCCESS) {
         return APR_EINVAL;
+    }
     fractional = **text == '.' && is_digit((*text)[1]);
-    if (fractional)
+    if (fractional) {
         fraction = take_fraction(text);
-    while (unit < UNITS && (units[unit].name != **text || units[unit].is_time != in_time))
+    }
+    while (unit < UNITS && (units[unit].name != **text || units[unit].is_time != in_time)) {
         unit++;
-    if (unit == UNITS || (fractional && units[unit].name != 'S'))
+    }
+    if (unit == UNITS || (fractional && units[unit].name != 'S')) {
         return APR_EINVAL;
-    if (value > (most - fraction - *total) / APR_USEC_PER_SEC / units[unit].seconds)
+    }
+    if (value > (most - fraction - *total) / APR_USEC_PER_SEC / units[unit].seconds) {
         return APR_EINVAL;
+    }
     *total += value * units[unit].seconds * APR_USEC_PER_SEC + fraction;
     *next = unit + 1;
     (*text)++;
@@ -89,15 +97,17 @@ apr_status_t wsman_parse_duration(const char *text, apr_interval_time_t *out)
     apr_uint64_t total = 0;
 
     text += negative;
-    if (*text++ != 'P')
+    if (*text++ != 'P') {
         return APR_EINVAL;
+    }
     do {
         if (!in_time && *text == 'T') {
             in_time = 1;
             text++;
         }
-        if (take_component(&text, in_time, &next, &total) != APR_SUCCESS)
+        if (take_component(&text, in_time, &next, &total) != APR_SUCCESS) {
             return APR_EINVAL;
+        }
     } while (*text != '\0');
     *out = negative ? -(apr_interval_time_t)total : (apr_interval_time_t)total;
     return APR_SUCCESS;
@@ -107,8 +117,9 @@ const char *wsman_format_datetime(apr_time_t time, apr_pool_t *pool)
 {
     apr_time_exp_t at;
 
-    if (apr_time_exp_gmt(&at, time) != APR_SUCCESS)
+    if (apr_time_exp_gmt(&at, time) != APR_SUCCESS) {
         return "1970-01-01T00:00:00Z";
+    }
     return apr_psprintf(pool, "%04d-%02d-%02dT%02d:%02d:%02dZ", at.tm_year + 1900, at.tm_mon + 1, at.tm_mday,
                         at.tm_hour, at.tm_min, at.tm_sec);
 }
@@ -131,10 +142,12 @@ const char *wsman_format_duration(apr_interval_time_t interval, apr_pool_t *pool
 
     split(interval, parts);
     for (int i = 0; i < UNITS; i++) {
-        if (parts[i] == 0)
+        if (parts[i] == 0) {
             continue;
-        if (units[i].is_time && strchr(text, 'T') == NULL)
+        }
+        if (units[i].is_time && strchr(text, 'T') == NULL) {
             text = apr_pstrcat(pool, text, "T", NULL);
+        }
         text = apr_psprintf(pool, "%s%" APR_INT64_T_FMT "%c", text, parts[i], units[i].name);
     }
     return text[1] == '\0' ? "PT0S" : text;
@@ -146,8 +159,9 @@ const char *wsman_format_cim_interval(apr_interval_time_t interval, apr_pool_t *
     apr_int64_t parts[4];
 
     split(interval, parts);
-    if (parts[0] > most_days)
+    if (parts[0] > most_days) {
         return "99999999235959.999999:000";
+    }
     return apr_psprintf(pool,
                         "%08" APR_INT64_T_FMT "%02" APR_INT64_T_FMT "%02" APR_INT64_T_FMT
                         "%02" APR_INT64_T_FMT ".%06" APR_INT64_T_FMT ":000",
@@ -159,9 +173,11 @@ static const char *without_scheme(const char *text)
 {
     static const char *const schemes[] = {"urn:uuid:", "uuid:"};
 
-    for (apr_size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
-        if (strncasecmp(text, schemes[i], strlen(schemes[i])) == 0)
+    for (apr_size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        if (strncasecmp(text, schemes[i], strlen(schemes[i])) == 0) {
             return text + strlen(schemes[i]);
+        }
+    }
     return text;
 }
 
@@ -171,15 +187,19 @@ int wsman_is_uuid(const char *text, const char **canonical, apr_pool_t *pool)
     const char *bare = without_scheme(text);
     char *lower;
 
-    if (strlen(bare) != sizeof(shape) - 1)
+    if (strlen(bare) != sizeof(shape) - 1) {
         return 0;
-    for (apr_size_t i = 0; shape[i] != '\0'; i++)
-        if (shape[i] == '-' ? bare[i] != '-' : !apr_isxdigit(bare[i]))
+    }
+    for (apr_size_t i = 0; shape[i] != '\0'; i++) {
+        if (shape[i] == '-' ? bare[i] != '-' : !apr_isxdigit(bare[i])) {
             return 0;
+        }
+    }
     if (canonical != NULL) {
         lower = apr_pstrdup(pool, bare);
-        for (char *c = lower; *c != '\0'; c++)
+        for (char *c = lower; *c != '\0'; c++) {
             *c = (char)apr_tolower(*c);
+        }
         *canonical = lower;
     }
     return 1;

@@ -52,8 +52,9 @@ struct wsman_aside_t {
 
 static void check(wsman_writer_t *writer, int result)
 {
-    if (result < 0)
+    if (result < 0) {
         writer->failed = 1;
+    }
 }
 
 /* ---- fragments ---------------------------------------------------------------------------------------- */
@@ -62,10 +63,12 @@ static apr_status_t fragment_free(void *data)
 {
     fragment_t *fragment = data;
 
-    if (fragment->xml != NULL)
+    if (fragment->xml != NULL) {
         xmlFreeTextWriter(fragment->xml);
-    if (fragment->buffer != NULL)
+    }
+    if (fragment->buffer != NULL) {
         xmlBufferFree(fragment->buffer);
+    }
     memset(fragment, 0, sizeof(*fragment));
     return APR_SUCCESS;
 }
@@ -89,16 +92,18 @@ static void fragment_close(fragment_t *fragment, apr_pool_t *pool)
 /* Ends what is open; afterwards the buffer is whole. */
 static void fragment_finish(wsman_writer_t *writer, fragment_t *fragment)
 {
-    for (; fragment->open > 0; fragment->open--)
+    for (; fragment->open > 0; fragment->open--) {
         check(writer, xmlTextWriterEndElement(fragment->xml));
+    }
     check(writer, xmlTextWriterFlush(fragment->xml));
 }
 
 static void fragment_append(wsman_writer_t *writer, fragment_t *to, const fragment_t *from)
 {
-    if (xmlBufferLength(from->buffer) > 0)
+    if (xmlBufferLength(from->buffer) > 0) {
         check(writer, xmlTextWriterWriteRawLen(to->xml, xmlBufferContent(from->buffer),
                                                xmlBufferLength(from->buffer)));
+    }
 }
 
 wsman_writer_t *wsman_writer_create(apr_pool_t *pool)
@@ -120,8 +125,9 @@ wsman_aside_t *wsman_aside_begin(wsman_writer_t *writer)
 {
     wsman_aside_t *aside = apr_pcalloc(writer->pool, sizeof(*aside));
 
-    if (!fragment_open(&aside->fragment, writer->pool))
+    if (!fragment_open(&aside->fragment, writer->pool)) {
         writer->failed = 1;
+    }
     aside->outer = writer->current;
     writer->current = &aside->fragment;
     return aside;
@@ -130,16 +136,18 @@ wsman_aside_t *wsman_aside_begin(wsman_writer_t *writer)
 apr_size_t wsman_aside_end(wsman_writer_t *writer, wsman_aside_t *aside)
 {
     writer->current = aside->outer;
-    if (writer->failed)
+    if (writer->failed) {
         return 0;
+    }
     fragment_finish(writer, &aside->fragment);
     return (apr_size_t)xmlBufferLength(aside->fragment.buffer);
 }
 
 void wsman_aside_paste(wsman_writer_t *writer, wsman_aside_t *aside)
 {
-    if (writer->failed)
+    if (writer->failed) {
         return;
+    }
     fragment_append(writer, writer->current, &aside->fragment);
     fragment_close(&aside->fragment, writer->pool);
 }
@@ -166,15 +174,17 @@ wsman_ns_e wsman_ns_of(const char *uri)
 {
     int ns = 0;
 
-    while (ns < WSMAN_NS_CLASS && strcmp(namespaces[ns].uri, uri) != 0)
+    while (ns < WSMAN_NS_CLASS && strcmp(namespaces[ns].uri, uri) != 0) {
         ns++;
+    }
     return (wsman_ns_e)ns;
 }
 
 void wsman_start(wsman_writer_t *writer, wsman_ns_e ns, const char *local)
 {
-    if (writer->failed)
+    if (writer->failed) {
         return;
+    }
     wsman_use(writer, ns);
     check(writer, xmlTextWriterStartElementNS(writer->current->xml, AS_XML(namespaces[ns].prefix),
                                               AS_XML(local), NULL));
@@ -190,10 +200,12 @@ void wsman_start_class(wsman_writer_t *writer, const char *uri, const char *loca
 {
     const char *prefix = wsman_declarable(uri) ? namespaces[WSMAN_NS_CLASS].prefix : NULL;
 
-    if (writer->failed)
+    if (writer->failed) {
         return;
-    if (strcmp(uri, WSMAN_URI_XML) == 0)
+    }
+    if (strcmp(uri, WSMAN_URI_XML) == 0) {
         prefix = "xml";
+    }
     check(writer, xmlTextWriterStartElementNS(writer->current->xml, AS_XML(prefix), AS_XML(local),
                                               AS_XML(wsman_declarable(uri) ? uri : NULL)));
     writer->current->open++;
@@ -201,8 +213,9 @@ void wsman_start_class(wsman_writer_t *writer, const char *uri, const char *loca
 
 void wsman_end(wsman_writer_t *writer)
 {
-    if (writer->failed)
+    if (writer->failed) {
         return;
+    }
     check(writer, xmlTextWriterEndElement(writer->current->xml));
     writer->current->open--;
 }
@@ -210,28 +223,32 @@ void wsman_end(wsman_writer_t *writer)
 /* xmlTextWriter escapes, but writes also what no escape makes legal. */
 static int is_writable(wsman_writer_t *writer, const char *text)
 {
-    if (!wsman_is_xml_text(text, strlen(text)))
+    if (!wsman_is_xml_text(text, strlen(text))) {
         writer->failed = 1;
+    }
     return !writer->failed;
 }
 
 void wsman_write_attribute(wsman_writer_t *writer, const char *name, const char *value)
 {
-    if (is_writable(writer, value))
+    if (is_writable(writer, value)) {
         check(writer, xmlTextWriterWriteAttribute(writer->current->xml, AS_XML(name), AS_XML(value)));
+    }
 }
 
 void wsman_write_text(wsman_writer_t *writer, const char *text)
 {
-    if (is_writable(writer, text))
+    if (is_writable(writer, text)) {
         check(writer, xmlTextWriterWriteString(writer->current->xml, AS_XML(text)));
+    }
 }
 
 void wsman_element(wsman_writer_t *writer, wsman_ns_e ns, const char *local, const char *text)
 {
     wsman_start(writer, ns, local);
-    if (text != NULL)
+    if (text != NULL) {
         wsman_write_text(writer, text);
+    }
     wsman_end(writer);
 }
 
@@ -246,10 +263,12 @@ void wsman_write_header(wsman_writer_t *writer, wsman_ns_e ns, const char *local
 
 void wsman_property(wsman_writer_t *writer, const char *name, const char *value)
 {
-    if (value == NULL)
+    if (value == NULL) {
         wsman_property_nil(writer, name);
-    else
+    }
+    else {
         wsman_element(writer, WSMAN_NS_CLASS, name, value);
+    }
 }
 
 void wsman_property_uint(wsman_writer_t *writer, const char *name, apr_uint64_t value)
@@ -271,18 +290,22 @@ static void property_of_type(wsman_writer_t *writer, const char *name, const cha
 
 void wsman_property_datetime(wsman_writer_t *writer, const char *name, apr_time_t value)
 {
-    if (value == 0)
+    if (value == 0) {
         wsman_property_nil(writer, name);
-    else
+    }
+    else {
         property_of_type(writer, name, "Datetime", wsman_format_datetime(value, writer->pool));
+    }
 }
 
 void wsman_property_interval(wsman_writer_t *writer, const char *name, apr_interval_time_t value)
 {
-    if (value < 0)
+    if (value < 0) {
         wsman_property_nil(writer, name);
-    else
+    }
+    else {
         property_of_type(writer, name, "Interval", wsman_format_duration(value, writer->pool));
+    }
 }
 
 void wsman_property_nil(wsman_writer_t *writer, const char *name)
@@ -301,10 +324,12 @@ static void join(wsman_writer_t *writer, fragment_t *whole)
     fragment_finish(writer, &writer->header);
     fragment_finish(writer, &writer->body);
     check(writer, xmlTextWriterStartElement(whole->xml, AS_XML("s:Envelope")));
-    for (int ns = 0; ns < WSMAN_NS_CLASS; ns++)
-        if (writer->used & (1U << ns))
+    for (int ns = 0; ns < WSMAN_NS_CLASS; ns++) {
+        if (writer->used & (1U << ns)) {
             check(writer, xmlTextWriterWriteAttribute(whole->xml, AS_XML(namespaces[ns].declaration),
                                                       AS_XML(namespaces[ns].uri)));
+        }
+    }
     fragment_append(writer, whole, &writer->header);
     fragment_append(writer, whole, &writer->body);
     check(writer, xmlTextWriterEndElement(whole->xml));
@@ -318,14 +343,16 @@ apr_status_t wsman_writer_finish(wsman_writer_t *writer, wsman_encoding_t encodi
     const char *text;
     apr_size_t text_length;
 
-    if (writer->failed || !fragment_open(whole, writer->pool))
+    if (writer->failed || !fragment_open(whole, writer->pool)) {
         return APR_EGENERAL;
+    }
     join(writer, whole);
     text_length = (apr_size_t)xmlBufferLength(whole->buffer);
     text = apr_pstrmemdup(writer->pool, (const char *)xmlBufferContent(whole->buffer), text_length);
     fragment_close(whole, writer->pool);
-    if (writer->failed)
+    if (writer->failed) {
         return APR_EGENERAL;
+    }
     *bytes = wsman_encode(text, text_length, encoding, length, writer->pool);
     return APR_SUCCESS;
 }

@@ -230,6 +230,7 @@ static char *const *worker_environment(apr_pool_t *pool)
 
     APR_ARRAY_PUSH(environment, char *) = "AMTUNLOCK_SUPERVISED=1";
     APR_ARRAY_PUSH(environment, char *) = "PATH=" WORKER_PATH;
+    APR_ARRAY_PUSH(environment, char *) = "LD_BIND_NOW=1"; /* or it starts itself anew: see worker/main.c */
 #ifdef AMTUNLOCK_TEST
     for (char **variable = environ; *variable; variable++) {
         if (strncmp(*variable, "AMTUNLOCK_TEST_", sizeof("AMTUNLOCK_TEST_") - 1) == 0) {

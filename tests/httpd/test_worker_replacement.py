@@ -16,9 +16,16 @@ def stack():
     stack.down()
 
 
-def only(stack):
-    assert wait_until(lambda: len(stack.workers[0].pids()) == 1, WITHIN), stack.workers[0].pids()
-    return stack.workers[0].pids()[0]
+def only(stack, but=None):
+    """The one worker, once it is another than `but`. A process that is being started has no arguments for a moment."""
+    seen = []
+
+    def alone():
+        seen[:] = stack.workers[0].pids()
+        return len(seen) == 1 and seen != [but]
+
+    assert wait_until(alone, WITHIN), seen
+    return seen[0]
 
 
 def graceful(stack):
@@ -57,8 +64,7 @@ def test_changed_settings(stack):
     before = only(stack)
     stack.workers[0].config.write_text(stack.workers[0].config.read_text() + "\n")
     graceful(stack)
-    assert wait_until(lambda: stack.workers[0].pids() not in ([], [before]), WITHIN)
-    after = only(stack)
+    after = only(stack, but=before)
     graceful(stack)
     assert only(stack) == after, "once is enough"
 
@@ -71,7 +77,7 @@ def test_changed_program(stack):
     copy.chmod(0o755)
     copy.rename(program)
     graceful(stack)
-    assert wait_until(lambda: stack.workers[0].pids() not in ([], [before]), WITHIN)
+    only(stack, but=before)
 
 
 def test_off_ends_it_and_on_starts_it(stack):

@@ -107,13 +107,15 @@ end
 
 -- The caller's line whose turn it is, of those whose group may go on now, and that group; nil: none may.
 local function open_line(now, claim, owner)
-    for _, line in ipairs(call('ZRANGE', key('turns', owner), 0, -1)) do
-        local group = line:match(':(.*)$')
-        if may_claim(now, claim, group) then
+    local at = 0
+    while true do -- one at a time: mostly it is the first, and a caller may have thousands
+        local line = call('ZRANGE', key('turns', owner), at, at)[1]
+        local group = line and line:match(':(.*)$')
+        if not line or may_claim(now, claim, group) then
             return line, group
         end
+        at = at + 1
     end
-    return nil
 end
 
 -- The next entry of a line, which pays for its turn. A line that is empty leaves.

@@ -371,23 +371,24 @@ static void hand_out(store_t *store, store_request_t **selected, int count)
     }
 }
 
-/* Fault points of the changes of a batch; nothing in a normal build. */
-static const char *const recorded_points[] = {[JOBS_INTEND] = "intend.recorded",
-                                              [JOBS_PROGRESS] = "progress.before",
-                                              [JOBS_FINISH] = "finish.recorded",
-                                              [JOBS_RELEASE] = "release.before"};
-static const char *const applied_points[] = {[JOBS_INTEND] = "intend.applied",
-                                             [JOBS_PROGRESS] = "progress.applied",
-                                             [JOBS_FINISH] = "finish.applied",
-                                             [JOBS_RELEASE] = "release.applied"};
-
-static void pass_points(jobs_change_t *const *changes, int count, const char *const *points)
+#ifdef AMTUNLOCK_FAULTS
+static void pass_points(jobs_change_t *const *changes, int count, int applied)
 {
-    (void)changes, (void)points;
+    static const char *const points[JOBS_REASSERT + 1][2] = {
+        [JOBS_INTEND] = {"intend.recorded", "intend.applied"},
+        [JOBS_PROGRESS] = {"progress.before", "progress.applied"},
+        [JOBS_FINISH] = {"finish.recorded", "finish.applied"},
+        [JOBS_RELEASE] = {"release.before", "release.applied"}};
     for (int i = 0; i < count; i++) {
-        FAULT_POINT(points[changes[i]->change]);
+        const char *point = points[changes[i]->change][applied];
+        if (point != NULL) {
+            FAULT_POINT(point);
+        }
     }
 }
+#else
+#define pass_points(changes, count, applied) ((void)0)
+#endif
 
 static int do_batch(store_t *store, apr_pool_t *pool)
 {
@@ -400,9 +401,9 @@ static int do_batch(store_t *store, apr_pool_t *pool)
         changes[i] = &selected[i]->change;
     }
     if (count > 0) {
-        pass_points(changes, count, recorded_points);
+        pass_points(changes, count, 0);
         complain(store, jobs_apply(store->connection, store->options.worker, changes, count, pool));
-        pass_points(changes, count, applied_points);
+        pass_points(changes, count, 1);
         /* The connection may have been made anew for this: what was refused then is told before it is closed.
          */
         if (!is_told(store)) {

@@ -1,7 +1,6 @@
 """The command `amtunlock` against the live service: what scripts rely on, exit statuses and --json."""
 
 import json
-import os
 import subprocess
 
 import pytest
@@ -16,7 +15,7 @@ class Command:
 
     def __init__(self, stack):
         self.program = stack.places.program("amtunlock")
-        self.environment = {**os.environ, **{name: str(value) for name, value in stack.environment().items()}}
+        self.environment = stack.caller_environment()
         self.status = self.out = self.said = None
 
     def __call__(self, *words, ticket=None, **environment):

@@ -1,5 +1,6 @@
 """The whole stack: what is started in which order, what shows that it answers, and how all of it ends."""
 
+import os
 import resource
 import shutil
 from dataclasses import asdict, dataclass
@@ -195,6 +196,10 @@ class Stack:
             "SYSTEMS": self.fleet.list,
             "LOGS": self.places.logs,
         }
+
+    def caller_environment(self):
+        """What a program of a caller runs with: this process's environment, and the stack's."""
+        return {**os.environ, **{name: str(value) for name, value in self.environment().items()}}
 
     def _pid(self, name):
         process = self.state.process(name)

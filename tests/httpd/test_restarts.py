@@ -154,8 +154,9 @@ def test_restarts_during_jobs(stack):
     assert powered <= customer.tasks * SYSTEMS, "never a second power request"
 
     assert gone(stack, old), "a child of an earlier generation lives on"
+    # httpd buries its children once a second.
+    assert wait_until(lambda: not Belongings(parent.pid).zombies, WITHIN, 0.2)
     after = Belongings(parent.pid)
-    assert not after.zombies
     assert after.files <= before.files + 2, "no descriptor a restart"
     assert not after.shared - before.shared
 

@@ -60,6 +60,10 @@ def timed(caller, body):
     return time.perf_counter() - begun, answer
 
 
+def quick(seconds):
+    return statistics.quantiles(seconds, n=4)[0]
+
+
 def test_timing_tells_nothing(stack, ticket, console, one_of_each):
     """Names that are there but not this caller's, and jobs of others, take as long as what never was."""
     ticket(kdc.CONSOLE2)
@@ -76,7 +80,8 @@ def test_timing_tells_nothing(stack, ticket, console, one_of_each):
                     caller.connection.connect()
                     caller.shake_hands(Kerberos())
                 taken.append(timed(caller, body())[0])
-        apart = abs(statistics.median(seconds[0]) - statistics.median(seconds[1]))
+        # Of the quicker ones: a busy machine makes some slower, and none quicker than it is.
+        apart = abs(quick(seconds[0]) - quick(seconds[1]))
         assert apart < CLOSE, (what, seconds)
     caller.connection.close()
 

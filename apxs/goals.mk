@@ -9,10 +9,14 @@ help: ## this list
 # What is built here is built by a make of its own: this one asked pkg-config before the packages were there.
 jobs := -j$(shell nproc)
 
+.PHONY: stack-programs
+stack-programs: ## what tests/stack/stack starts: packages and programs ("stack up" asks for it where it is missing)
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) all $(B)/amtsim
+
 .PHONY: demo
 demo: ## unlock 20 simulated PCs through a real httpd, KDC, Redis and worker
-	@apxs/packages.sh test
-	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
+	@$(MAKE) --no-print-directory VARIANT= stack-programs
 	@tests/demo
 
 .PHONY: test

@@ -45,15 +45,7 @@ class Options:
 class BarePlaces(Places):
     """The folders of a rig: only the programs it needs."""
 
-    def _copy_programs(self):
-        target = self.run / "bin"
-        target.mkdir(mode=0o755)
-        for name in ("amtunlockd", "amtsim"):
-            source = build_folder() / name
-            if not source.exists():
-                raise Failure(f"not built: {source}. Run: make test-programs")
-            shutil.copy(source, target / name)
-            (target / name).chmod(0o755)
+    programs = ("amtunlockd", "amtsim")
 
 
 class Job:

@@ -1,12 +1,14 @@
 """The command: stack up, stack env, stack down."""
 
 import argparse
+import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
-from .places import build_folder
+from .places import REPOSITORY, build_folder, missing_programs
 from .process import Failure
 from .stack import Options, Stack
 
@@ -53,7 +55,17 @@ def _parser():
     return parser
 
 
+def _build():
+    """What is missing of what is installed. Who names a build folder has a build of their own in mind."""
+    if "AMTU_BUILD" in os.environ or not missing_programs():
+        return
+    words = ["make", "--no-print-directory", "-C", REPOSITORY, "stack-programs"]
+    if subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode != 0:
+        raise Failure("what it starts could not be built")
+
+
 def _up(asked):
+    _build()
     options = {name: value for name, value in vars(asked).items() if name not in ("call", "dir")}
     stack = Stack(asked.dir, Options(**options))
     stack.up()

@@ -26,6 +26,11 @@ def build_folder():
     return (REPOSITORY / os.environ.get("AMTU_BUILD", "build")).resolve()
 
 
+def missing_programs(names=PROGRAMS):
+    """Those of the programs that are not built."""
+    return [name for name in names if not (build_folder() / name).exists()]
+
+
 @dataclass(frozen=True)
 class Role:
     """Who a part runs as; without an id: whoever started the stack."""
@@ -68,6 +73,8 @@ def roles():
 class Places:
     """The folders of one stack."""
 
+    programs = PROGRAMS
+
     def __init__(self, directory, run=None):
         self.dir = Path(directory).resolve()
         self.logs = self.dir / "logs"
@@ -94,10 +101,11 @@ class Places:
         """Copies, so that a build while the stack runs changes nothing under it."""
         target = self.run / "bin"
         target.mkdir(mode=0o755)
-        missing = [name for name in PROGRAMS if not (build_folder() / name).exists()]
+        missing = missing_programs(self.programs)
         if missing:
-            raise Failure(f"not built: {', '.join(missing)} in {build_folder()}. Run: make test-programs")
-        for name in PROGRAMS:
+            raise Failure(f"not built: {', '.join(missing)} in {build_folder()}. Run: make stack-programs, with the "
+                          "VARIANT that AMTU_BUILD names")
+        for name in self.programs:
             shutil.copy(build_folder() / name, target / name)
             (target / name).chmod(0o755)
 

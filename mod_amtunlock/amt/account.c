@@ -3,15 +3,13 @@
 #include "amt/account.h"
 
 #include <apr_strings.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "amt/private_file.h"
 
 /* A new ticket-granting ticket is got when this share of the old one's life is left, tried not more often
  * than each RENEW_PAUSE while the old one is good. Seconds. */
@@ -86,42 +84,6 @@ amt_status_e amt_krb5_say_error(krb5_context context, krb5_error_code code, char
 }
 
 /* ---- the keytab ------------------------------------------------------------------------------ */
-
-static const char *not_private(const char *path, int fd, apr_pool_t *pool)
-{
-    struct stat info;
-
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        return apr_psprintf(pool, "kerberos-keytab %s is not a regular file", path);
-    }
-    if (info.st_uid != geteuid()) {
-        return apr_psprintf(
-            pool,
-            "kerberos-keytab %s belongs to user %d, but must belong to the user that reads it "
-            "(%d): chown it",
-            path, (int)info.st_uid, (int)geteuid());
-    }
-    return info.st_mode & 077 ? apr_psprintf(pool,
-                                             "kerberos-keytab %s may be used by others than its owner (mode "
-                                             "%04o): chmod 0600",
-                                             path, (unsigned int)(info.st_mode & 07777))
-                              : NULL;
-}
-
-static const char *check_file(const char *path, apr_pool_t *pool)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    const char *error;
-    char text[120];
-
-    if (fd < 0) {
-        return apr_psprintf(pool, "kerberos-keytab %s cannot be opened: %s", path,
-                            apr_strerror(APR_FROM_OS_ERROR(errno), text, sizeof(text)));
-    }
-    error = not_private(path, fd, pool);
-    close(fd);
-    return error;
-}
 
 /* Goes through the keytab's entries. Without a wanted principal, takes the one that all of them are of;
  * *several then says that they are of more than one. */
@@ -211,7 +173,7 @@ static const char *open_account(amt_tickets_t *tickets, const char *path, const 
 
 const char *amt_tickets_open(amt_tickets_t **out, const char *keytab, const char *principal, apr_pool_t *pool)
 {
-    const char *error = check_file(keytab, pool);
+    const char *error = amt_private_file_check("kerberos-keytab", keytab, pool);
     amt_tickets_t *tickets;
     size_t room = strlen(keytab) + sizeof("FILE:");
     char *name;

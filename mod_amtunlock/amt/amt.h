@@ -44,20 +44,29 @@ typedef enum { AMT_TLS_CA, AMT_TLS_PIN, AMT_TLS_LEGACY, AMT_TLS_NONE } amt_tls_e
 /* The account that tickets are for: amt/ticket.h. */
 typedef struct amt_tickets_t amt_tickets_t;
 
-/* How to reach a device. Copied by amt_device_create(), but for user, password and tickets, which stay the
- * caller's and must live as long as the device. */
+/* How to reach a device; "" is as good as NULL for a file. Copied by amt_device_create(), but for user,
+ * password and tickets, which stay the caller's and must live as long as the device. */
 typedef struct {
     const char *fqdn;    /* the name that its certificate must carry */
     const char *address; /* numeric: where the bytes go, whatever DNS says meanwhile */
     amt_tls_e tls;
-    const char *pin;     /* AMT_TLS_PIN: lower-case hex SHA-256 of the certificate */
-    const char *ca_file; /* AMT_TLS_CA, AMT_TLS_LEGACY: PEM bundle */
-    const char *user;    /* digest: both */
+    const char *pin;      /* AMT_TLS_PIN: lower-case hex SHA-256 of the certificate */
+    const char *ca_file;  /* AMT_TLS_CA, AMT_TLS_LEGACY: PEM bundle of those who are believed, */
+    const char *crl_file; /* and a PEM list of what each of them revoked; NULL: that is not looked at */
+    const char
+        *certificate_file; /* PEM, with its chain: what devices with mutual TLS are shown; NULL: none */
+    const char *key_file;  /* PEM, without a passphrase */
+    const char *user;      /* digest: both */
     const char *password;
     amt_tickets_t *tickets;              /* Kerberos, and never digest: user and password are not looked at */
     apr_interval_time_t connect_timeout; /* TCP and TLS; default (0) 5 s */
     apr_interval_time_t call_timeout;    /* one call with its challenge; default (0) 15 s */
 } amt_target_t;
+
+/* Whether the files of TLS that `files` names (its other members do not matter; NULL is none) can be used
+ * now: NULL, or a sentence in `pool`, with the setting of amtunlockd.conf in front. The key must be this
+ * process's user's, and nobody else's to read. */
+const char *amt_trust_check(const amt_target_t *files, apr_pool_t *pool);
 
 /* Once per process, before threads: libcurl with an allocator that wipes what it frees. */
 apr_status_t amt_library_init(void);

@@ -126,6 +126,9 @@ void amt_target_copy(amt_target_t *target, const amt_target_t *from, apr_pool_t 
     target->address = apr_pstrdup(pool, from->address);
     target->pin = apr_pstrdup(pool, from->pin);
     target->ca_file = apr_pstrdup(pool, from->ca_file);
+    target->crl_file = apr_pstrdup(pool, from->crl_file);
+    target->certificate_file = apr_pstrdup(pool, from->certificate_file);
+    target->key_file = apr_pstrdup(pool, from->key_file);
     target->connect_timeout = or_default(from->connect_timeout, default_connect_timeout);
     target->call_timeout = or_default(from->call_timeout, default_call_timeout);
 }

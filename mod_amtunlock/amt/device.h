@@ -17,7 +17,7 @@ struct amt_loop_t {
     struct event_base *base;
     struct event *timer;
     CURLM *multi;
-    amt_tls_context_t *tls;        /* of sessions that are not libcurl's */
+    struct amt_trust_t *trust;     /* parsed files of TLS */
     struct amt_errands_t *errands; /* NULL: no threads for tickets */
 };
 

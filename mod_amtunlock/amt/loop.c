@@ -6,6 +6,7 @@
 
 #include "amt/device.h"
 #include "amt/errand.h"
+#include "amt/trust.h"
 
 /* Transfers that ended. A callback may start, end or destroy devices: the list is asked anew each time. */
 static void reap(amt_loop_t *loop)
@@ -102,7 +103,7 @@ static apr_status_t loop_cleanup(void *baton)
         event_free(loop->timer);
     }
     amt_errands_forget(loop);
-    amt_tls_forget(loop);
+    amt_trust_forget(loop);
     return APR_SUCCESS;
 }
 

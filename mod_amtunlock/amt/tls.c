@@ -3,12 +3,14 @@
  * them apart. */
 #include <apr_strings.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 
 #include "amt/device.h"
+#include "amt/trust.h"
 
 /* Where the peer is found: in the SSL_CTX that libcurl makes for one connection, in the SSL where sessions
  * share a context. */
@@ -94,10 +96,45 @@ static void note_alert(const SSL *ssl, int where, int value)
     }
 }
 
+/* The device has mutual TLS, and no certificate was set. */
+static int note_asked(SSL *ssl, X509 **certificate, EVP_PKEY **key)
+{
+    amt_tls_peer_t *peer = peer_of(ssl);
+
+    (void)certificate;
+    (void)key;
+    if (peer) {
+        peer->asked = 1;
+    }
+    return 0; /* goes on without: it may not insist */
+}
+
+void amt_tls_begin(amt_tls_peer_t *peer)
+{
+    peer->alert = -1;
+    peer->pin_seen[0] = '\0';
+    peer->asked = 0;
+    peer->bad_file = NULL;
+}
+
+/* What is parsed for this target; NULL as amt_tls_session() says. */
+static amt_trust_t *find_trust(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer)
+{
+    amt_trust_t *trust = amt_trust_of(loop, target, &peer->bad_file);
+
+    if (!trust) {
+        peer->bad_why = ERR_reason_error_string(ERR_peek_last_error());
+        peer->bad_why = peer->bad_why ? peer->bad_why : "it is not what it should be";
+        ERR_clear_error();
+    }
+    return trust;
+}
+
 /* What every context has, whoever made it. */
 static void adjust(SSL_CTX *ctx, amt_tls_e tls)
 {
     SSL_CTX_set_info_callback(ctx, note_alert);
+    SSL_CTX_set_client_cert_cb(ctx, note_asked);
     /* 34 KiB a connection that thousands of idle ones need not hold; and less where all begin at once */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_max_send_fragment(ctx, LONGEST_RECORD);
@@ -119,11 +156,15 @@ static void adjust(SSL_CTX *ctx, amt_tls_e tls)
 static CURLcode adjust_context(CURL *easy, void *context, void *baton)
 {
     amt_device_t *device = baton;
+    amt_trust_t *trust;
 
     (void)easy;
-    device->tls.alert = -1;
-    device->tls.pin_seen[0] = '\0';
-    if (!SSL_CTX_set_ex_data(context, context_index, &device->tls)) {
+    amt_tls_begin(&device->tls);
+    trust = find_trust(device->loop, &device->target, &device->tls);
+    if (!trust) {
+        return device->tls.bad_file ? CURLE_SSL_CACERT_BADFILE : CURLE_OUT_OF_MEMORY;
+    }
+    if (!SSL_CTX_set_ex_data(context, context_index, &device->tls) || !amt_trust_use(trust, context)) {
         return CURLE_OUT_OF_MEMORY;
     }
     adjust(context, device->target.tls);
@@ -146,11 +187,10 @@ CURLcode amt_tls_set_options(amt_device_t *device)
     AMT_SET(rc, easy, CURLOPT_SSL_ENABLE_ALPN, 0L);
     AMT_SET(rc, easy, CURLOPT_SSL_VERIFYPEER, chain);
     AMT_SET(rc, easy, CURLOPT_SSL_VERIFYHOST, chain ? 2L : 0L);
-    AMT_SET(rc, easy, CURLOPT_CAINFO, chain ? device->target.ca_file : NULL);
-    /* also because libcurl shares one parsed bundle between all devices only where there is no folder */
+    /* adjust_context() says who is believed */
+    AMT_SET(rc, easy, CURLOPT_CAINFO, NULL);
     AMT_SET(rc, easy, CURLOPT_CAPATH, NULL);
-    /* a bundle that was replaced is read again after a minute */
-    AMT_SET(rc, easy, CURLOPT_CA_CACHE_TIMEOUT, 60L);
+    AMT_SET(rc, easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
     AMT_SET(rc, easy, CURLOPT_SSL_CTX_DATA, device);
     AMT_SET(rc, easy, CURLOPT_SSL_CTX_FUNCTION, adjust_context);
     return rc;
@@ -158,80 +198,35 @@ CURLcode amt_tls_set_options(amt_device_t *device)
 
 /* ---- other sessions -------------------------------------------------------------------------- */
 
-/* A bundle that was replaced is read again after as long. */
-static const apr_interval_time_t context_life = 60 * APR_USEC_PER_SEC;
-
-/* One for each kind of trust and bundle that the settings name: a handful. */
-struct amt_tls_context_t {
-    amt_tls_e tls;
-    const char *ca_file; /* "" for AMT_TLS_PIN */
-    apr_time_t made;
-    SSL_CTX *ctx; /* sessions under way hold it too */
-    amt_tls_context_t *next;
-};
-
-static SSL_CTX *make_context(const amt_target_t *target, apr_status_t *rv)
+static SSL_CTX *make_context(const amt_trust_t *trust, amt_tls_e tls)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    int oldest = tls == AMT_TLS_LEGACY ? TLS1_VERSION : TLS1_2_VERSION;
 
-    *rv = APR_ENOMEM;
     if (!ctx) {
         return NULL;
     }
-    adjust(ctx, target->tls);
+    adjust(ctx, tls);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    if (!SSL_CTX_set_min_proto_version(ctx, target->tls == AMT_TLS_LEGACY ? TLS1_VERSION : TLS1_2_VERSION)) {
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    if (!SSL_CTX_set_min_proto_version(ctx, oldest) || !amt_trust_use(trust, ctx)) {
         SSL_CTX_free(ctx);
         return NULL;
-    }
-    if (target->tls != AMT_TLS_PIN) {
-        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-        if (!SSL_CTX_load_verify_file(ctx, target->ca_file)) {
-            *rv = APR_ENOENT;
-            SSL_CTX_free(ctx);
-            return NULL;
-        }
     }
     return ctx;
 }
 
-/* The place for a target's context, which may be empty or too old. */
-static amt_tls_context_t *find_context(amt_loop_t *loop, const amt_target_t *target)
+static SSL_CTX *find_context(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer)
 {
-    const char *ca_file = target->tls == AMT_TLS_PIN ? "" : target->ca_file;
-    amt_tls_context_t *context = loop->tls;
+    amt_trust_t *trust = find_trust(loop, target, peer);
+    SSL_CTX **place = trust ? amt_trust_context(trust, target->tls) : NULL;
 
-    while (context && (context->tls != target->tls || strcmp(context->ca_file, ca_file) != 0)) {
-        context = context->next;
+    if (place && !*place) {
+        *place = make_context(trust, target->tls);
     }
-    if (!context) {
-        context = apr_pcalloc(loop->pool, sizeof(*context));
-        context->tls = target->tls;
-        context->ca_file = apr_pstrdup(loop->pool, ca_file);
-        context->next = loop->tls;
-        loop->tls = context;
-    }
-    return context;
-}
-
-static SSL_CTX *current_context(amt_loop_t *loop, const amt_target_t *target, apr_status_t *rv)
-{
-    amt_tls_context_t *context = find_context(loop, target);
-    apr_time_t now = apr_time_now();
-    SSL_CTX *fresh;
-
-    if (context->ctx && now >= context->made && now - context->made < context_life) {
-        return context->ctx;
-    }
-    fresh = make_context(target, rv);
-    if (fresh) {
-        SSL_CTX_free(context->ctx);
-        context->ctx = fresh;
-        context->made = now;
-    }
-    return fresh;
+    return place ? *place : NULL;
 }
 
 /* The certificate's name, as libcurl checks it: no partial wildcards. */
@@ -241,35 +236,27 @@ static int expect_name(SSL *ssl, const char *fqdn)
     return SSL_set1_host(ssl, fqdn);
 }
 
-SSL *amt_tls_session(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer, apr_status_t *rv)
+SSL *amt_tls_session(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer)
 {
-    SSL_CTX *ctx = current_context(loop, target, rv);
+    SSL_CTX *ctx;
     SSL *ssl;
 
-    if (!ctx) {
-        return NULL;
-    }
-    *rv = APR_ENOMEM;
-    ssl = SSL_new(ctx);
+    amt_tls_begin(peer);
+    ctx = find_context(loop, target, peer);
+    ssl = ctx ? SSL_new(ctx) : NULL;
     if (!ssl) {
         return NULL;
     }
-    peer->alert = -1;
-    peer->pin_seen[0] = '\0';
     if (!SSL_set_ex_data(ssl, session_index, peer) || !SSL_set_tlsext_host_name(ssl, target->fqdn) ||
         (target->tls != AMT_TLS_PIN && !expect_name(ssl, target->fqdn))) {
         SSL_free(ssl);
         return NULL;
     }
     SSL_set_connect_state(ssl);
-    *rv = APR_SUCCESS;
     return ssl;
 }
 
-void amt_tls_forget(amt_loop_t *loop)
+const char *amt_tls_name_of(const char *file)
 {
-    for (amt_tls_context_t *context = loop->tls; context; context = context->next) {
-        SSL_CTX_free(context->ctx);
-        context->ctx = NULL;
-    }
+    return file && file[0] ? file : "(none)";
 }

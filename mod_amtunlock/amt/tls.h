@@ -14,10 +14,10 @@ typedef struct {
     unsigned char pin[32]; /* AMT_TLS_PIN */
     int alert;             /* fatal alert of the handshake that failed, or -1 */
     char pin_seen[65];     /* the certificate that was not the pinned one; "" */
+    int asked;             /* it asked for our certificate, and there is none */
+    const char *bad_file;  /* one of ours that cannot be used: nothing was begun; or NULL */
+    const char *bad_why;
 } amt_tls_peer_t;
-
-/* A parsed CA bundle, shared by all sessions of a loop. */
-typedef struct amt_tls_context_t amt_tls_context_t;
 
 apr_status_t amt_tls_library_init(void);
 /* 64 lower-case hex digits to bytes; else APR_EINVAL. */
@@ -26,16 +26,20 @@ apr_status_t amt_tls_parse_pin(unsigned char pin[32], const char *text);
 /* Trust and versions of a device's libcurl handle, as its target says. */
 CURLcode amt_tls_set_options(amt_device_t *device);
 
-/* A client's SSL without a socket, under the same rules. NULL: APR_ENOENT in *rv if the CA bundle cannot be
- * used, else APR_ENOMEM. The caller frees it. */
-SSL *amt_tls_session(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer, apr_status_t *rv);
-/* Frees what amt_tls_session() keeps. */
-void amt_tls_forget(amt_loop_t *loop);
+/* Forgets what the last handshake showed. */
+void amt_tls_begin(amt_tls_peer_t *peer);
+
+/* A client's SSL without a socket, under the same rules. NULL: peer->bad_file says what cannot be used; where
+ * it is NULL, memory is out. The caller frees it. */
+SSL *amt_tls_session(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer);
 
 /* ---- sentences ------------------------------------------------------------------------------- */
 
-/* "the CA bundle ... cannot be used", of (bundle, where, why) */
-#define AMT_TLS_BAD_BUNDLE "the CA bundle %s for %s cannot be used: %s; name a readable PEM file"
+/* A file's name, "(none)" where there is none. */
+const char *amt_tls_name_of(const char *file);
+
+/* of (file, where, why) */
+#define AMT_TLS_BAD_FILE "the file %s for %s cannot be used: %s; TLS needs it readable, and PEM"
 /* of (where, digest) */
 #define AMT_TLS_OTHER_PIN                                                                                    \
     "%s shows another certificate than the pinned one (SHA-256 %s): if it was renewed, pin the new one in "  \
@@ -43,10 +47,13 @@ void amt_tls_forget(amt_loop_t *loop);
     "inventory; else somebody stands in between"
 /* of (where, alert) */
 #define AMT_TLS_ALERT                                                                                        \
-    "TLS with %s failed: alert \"%s\"; firmware that speaks nothing newer than TLS 1.1 needs tls = legacy"
-/* of (where, why, bundle) */
+    "TLS with %s failed: alert \"%s\"; firmware that speaks nothing newer than TLS 1.1 needs tls = legacy, " \
+    "and with mutual TLS it must trust tls-certificate"
+/* of (where) */
+#define AMT_TLS_ASKED "%s has mutual TLS and wants a certificate of ours, but none is set (tls-certificate)"
+/* of (where, why, bundle, list) */
 #define AMT_TLS_BAD_CERTIFICATE                                                                              \
-    "the certificate of %s is not trusted: %s; check its name, its issuer and the CA bundle %s"
+    "the certificate of %s is not trusted: %s; check its name, its issuer, ca-file %s and crl-file %s"
 /* of (where, why) */
 #define AMT_TLS_NO_HANDSHAKE                                                                                 \
     "%s takes connections but did not complete a TLS handshake: %s; check that AMT has TLS switched on "     \

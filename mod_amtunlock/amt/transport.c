@@ -157,8 +157,7 @@ static CURLcode set_exchange_options(amt_device_t *device)
 apr_status_t amt_exchange_start(amt_device_t *device)
 {
     device->error[0] = '\0';
-    device->tls.alert = -1;
-    device->tls.pin_seen[0] = '\0';
+    amt_tls_begin(&device->tls);
     if (set_exchange_options(device) != CURLE_OK ||
         curl_multi_add_handle(device->loop->multi, device->easy) != CURLM_OK) {
         return APR_ENOMEM;
@@ -213,16 +212,20 @@ static amt_status_e say_untrusted(amt_device_t *device, CURLcode code)
     if (device->tls.pin_seen[0]) {
         return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_OTHER_PIN, device->where, device->tls.pin_seen);
     }
-    if (code == CURLE_SSL_CACERT_BADFILE) {
-        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_BUNDLE, device->target.ca_file, device->where,
-                       curl_words(device, code));
+    if (device->tls.bad_file) {
+        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_FILE, device->tls.bad_file, device->where,
+                       device->tls.bad_why);
     }
-    if (code == CURLE_SSL_CONNECT_ERROR) {
+    if (code != CURLE_PEER_FAILED_VERIFICATION && device->tls.asked) {
+        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_ASKED, device->where);
+    }
+    if (code != CURLE_PEER_FAILED_VERIFICATION && device->tls.alert >= 0) {
         return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_ALERT, device->where,
                        SSL_alert_desc_string_long(device->tls.alert));
     }
     return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_CERTIFICATE, device->where,
-                   curl_words(device, code), device->target.ca_file ? device->target.ca_file : "");
+                   curl_words(device, code), amt_tls_name_of(device->target.ca_file),
+                   amt_tls_name_of(device->target.crl_file));
 }
 
 static amt_status_e say_unreachable(amt_device_t *device, CURLcode code)
@@ -261,8 +264,12 @@ static amt_status_e say_handshake(amt_device_t *device, CURLcode code)
     return amt_say(device, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, device->where, curl_words(device, code));
 }
 
+/* In TLS 1.3 a device says only after the handshake what it holds against our certificate. */
 static amt_status_e say_broken(amt_device_t *device, CURLcode code)
 {
+    if (!device->answered && (device->tls.alert >= 0 || device->tls.asked)) {
+        return say_untrusted(device, code);
+    }
     return amt_say(device, AMT_BROKEN, "the connection to %s ended before the answer: %s", device->where,
                    curl_words(device, code));
 }

@@ -210,16 +210,17 @@ amt_target_t seat_target(const seat_t *seat)
                                       [INVENTORY_TLS_LEGACY] = AMT_TLS_LEGACY,
                                       [INVENTORY_TLS_NONE] = AMT_TLS_NONE};
     const inventory_system_t *system = seat->unlock.system;
-    return (amt_target_t){
+    amt_target_t target = {
         .fqdn = system->fqdn,
         .address = seat->unlock.address,
         .tls = kinds[system->tls],
         .pin = system->pin,
-        .ca_file = setup_settings(seat->setup)->ca_file,
         .user = seat->login.user,
         .password = seat->login.password,
         .tickets = system->auth == INVENTORY_KERBEROS ? setup_tickets(seat->setup) : NULL,
     };
+    setup_name_trust(seat->setup, &target);
+    return target;
 }
 
 /* The device for this PC, made at its first call. */

@@ -228,6 +228,9 @@ static const settings_key_t keys[] = {
     {"worker", "inventory", take_path, IN_SETTINGS(inventory), 0, 0, 0},
     {"worker", "secrets", take_secret_provider, 0, 0, 0, 1},
     {"worker", "ca-file", take_path, IN_SETTINGS(ca_file), 0, 0, 0},
+    {"worker", "crl-file", take_path_or_none, IN_SETTINGS(crl_file), 0, 0, 0},
+    {"worker", "tls-certificate", take_path_or_none, IN_SETTINGS(tls_certificate), 0, 0, 0},
+    {"worker", "tls-key", take_path_or_none, IN_SETTINGS(tls_key), 0, 0, 0},
     {"worker", "kerberos-keytab", take_path_or_none, IN_SETTINGS(keytab), 0, 0, 0},
     {"worker", "kerberos-principal", take_user, IN_SETTINGS(principal), 0, 0, 0},
     {"worker", "audit", take_path, IN_SETTINGS(audit), 0, 0, 0},
@@ -459,6 +462,9 @@ static void set_defaults(reading_t *reading)
     settings->password_file = AMTUNLOCK_SYSCONFDIR "/amtunlock/redis-worker.password";
     settings->inventory = AMTUNLOCK_SYSCONFDIR "/amtunlock/systems.csv";
     settings->ca_file = AMTUNLOCK_SYSCONFDIR "/amtunlock/amt-ca.pem";
+    settings->crl_file = "";
+    settings->tls_certificate = "";
+    settings->tls_key = "";
     settings->keytab = "";
     settings->audit = AMTUNLOCK_LOCALSTATEDIR "/lib/amtunlock/audit.jsonl";
     settings->log = "-";

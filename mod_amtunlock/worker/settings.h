@@ -26,8 +26,10 @@ typedef struct {
     const char *inventory;
     const apr_array_header_t *secrets; /* const char *, in the order asked */
     const char *ca_file;
-    const char *keytab;    /* of the worker's Kerberos account; "" is none */
-    const char *principal; /* NULL: the only one in the keytab */
+    const char *crl_file;                  /* "" is none */
+    const char *tls_certificate, *tls_key; /* for devices that ask for one; "" is none */
+    const char *keytab;                    /* of the worker's Kerberos account; "" is none */
+    const char *principal;                 /* NULL: the only one in the keytab */
     const char *audit;
     const char *log; /* "-": standard error */
     log_level_e log_level;

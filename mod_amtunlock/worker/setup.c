@@ -1,7 +1,6 @@
 #include "worker/setup.h"
 
 #include <stdatomic.h>
-#include <unistd.h>
 
 #include <apr_strings.h>
 
@@ -61,6 +60,19 @@ static int needs_ca(const inventory_t *inventory)
         }
     }
     return 0;
+}
+
+static void check_trust(const setup_t *setup, apr_array_header_t *problems)
+{
+    amt_target_t files = {.ca_file = NULL};
+    setup_name_trust(setup, &files);
+    if (!needs_ca(setup->inventory)) {
+        files.ca_file = files.crl_file = NULL;
+    }
+    const char *error = amt_trust_check(&files, setup->pool);
+    if (error != NULL) {
+        add_problem(problems, setup->settings->file, 0, error);
+    }
 }
 
 /* Opens an image that was not met before; what is wrong is said once a path. */
@@ -127,12 +139,7 @@ static void load_inventory(setup_t *setup, apr_array_header_t *problems)
         return;
     }
     setup_check_systems(setup->inventory, settings, settings->inventory, problems, setup->pool);
-    if (needs_ca(setup->inventory) && access(settings->ca_file, R_OK) != 0) {
-        add_problem(problems, settings->file, 0,
-                    apr_psprintf(setup->pool,
-                                 "ca-file %s cannot be read, and systems are verified against it",
-                                 settings->ca_file));
-    }
+    check_trust(setup, problems);
     load_images(setup, problems);
 }
 
@@ -206,6 +213,15 @@ void setup_drop(setup_t *setup)
     if (atomic_fetch_sub(&setup->holders, 1) == 1) {
         apr_pool_destroy(setup->pool);
     }
+}
+
+void setup_name_trust(const setup_t *setup, amt_target_t *target)
+{
+    const settings_t *settings = setup->settings;
+    target->ca_file = settings->ca_file;
+    target->crl_file = settings->crl_file;
+    target->certificate_file = settings->tls_certificate;
+    target->key_file = settings->tls_key;
 }
 
 const settings_t *setup_settings(const setup_t *setup)

@@ -24,6 +24,8 @@ void setup_drop(setup_t *setup);
 const settings_t *setup_settings(const setup_t *setup);
 const inventory_t *setup_inventory(const setup_t *setup);
 secrets_t *setup_secrets(const setup_t *setup);
+/* Sets the members of a target that name files of TLS; what they point to is the setup's. */
+void setup_name_trust(const setup_t *setup, amt_target_t *target);
 /* The worker's Kerberos account. Not NULL for a system with auth = kerberos; held by the setup. */
 amt_tickets_t *setup_tickets(const setup_t *setup);
 

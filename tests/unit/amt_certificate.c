@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
@@ -74,6 +75,50 @@ void certificate_save(const certificate_t *certificate, const char *path)
     assert_non_null(file);
     assert_int_equal(PEM_write_X509(file, certificate->certificate), 1);
     assert_int_equal(fclose(file), 0);
+}
+
+void certificate_save_key(const certificate_t *certificate, const char *path)
+{
+    FILE *file = fopen(path, "we");
+
+    assert_non_null(file);
+    assert_int_equal(fchmod(fileno(file), 0600), 0);
+    assert_int_equal(PEM_write_PrivateKey(file, certificate->key, NULL, NULL, 0, NULL, NULL), 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void revoke(X509_CRL *crl, const certificate_t *revoked, const ASN1_TIME *at)
+{
+    X509_REVOKED *entry = X509_REVOKED_new();
+
+    assert_non_null(entry);
+    X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(revoked->certificate));
+    X509_REVOKED_set_revocationDate(entry, (ASN1_TIME *)at);
+    assert_int_equal(X509_CRL_add0_revoked(crl, entry), 1);
+}
+
+void certificate_save_crl(const certificate_t *issuer, const certificate_t *revoked, long from, long until,
+                          const char *path)
+{
+    X509_CRL *crl = X509_CRL_new();
+    ASN1_TIME *last = X509_gmtime_adj(NULL, from);
+    ASN1_TIME *next = X509_gmtime_adj(NULL, until);
+    FILE *file = fopen(path, "we");
+
+    assert_true(crl && last && next && file);
+    X509_CRL_set_version(crl, X509_CRL_VERSION_2);
+    X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->certificate));
+    X509_CRL_set1_lastUpdate(crl, last);
+    X509_CRL_set1_nextUpdate(crl, next);
+    if (revoked) {
+        revoke(crl, revoked, last);
+    }
+    assert_true(X509_CRL_sign(crl, issuer->key, EVP_sha256()) > 0);
+    assert_int_equal(PEM_write_X509_CRL(file, crl), 1);
+    assert_int_equal(fclose(file), 0);
+    ASN1_TIME_free(last);
+    ASN1_TIME_free(next);
+    X509_CRL_free(crl);
 }
 
 SSL_CTX *certificate_server(const certificate_t *certificate, int max_version)

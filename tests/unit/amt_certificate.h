@@ -17,8 +17,12 @@ void certificate_free(certificate_t *certificate);
 
 /* Lower-case hex SHA-256 of the DER form. */
 void certificate_pin(char pin[65], const certificate_t *certificate);
-/* Writes the certificate in PEM to `path`. */
+/* Writes the certificate, or its key (mode 0600), in PEM to `path`. */
 void certificate_save(const certificate_t *certificate, const char *path);
+void certificate_save_key(const certificate_t *certificate, const char *path);
+/* Writes what `issuer` revoked, `revoked` (NULL: nothing), in PEM to `path`; valid from `from` to `until`. */
+void certificate_save_crl(const certificate_t *issuer, const certificate_t *revoked, long from, long until,
+                          const char *path);
 /* A server's context with this certificate and no newer protocol than `max_version` (0: the library's
  * newest). */
 SSL_CTX *certificate_server(const certificate_t *certificate, int max_version);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 /* cmocka wants the four above first */
 #include <apr_time.h>
@@ -18,6 +19,9 @@
 static char folder[] = "/tmp/amtunlock-tls-XXXXXX";
 static char ca_file[sizeof(folder) + 16];
 static char other_ca_file[sizeof(folder) + 16];
+static char crl_file[sizeof(folder) + 16];
+static char own_file[sizeof(folder) + 16];
+static char key_file[sizeof(folder) + 16];
 static certificate_t authority;
 static certificate_t other_authority;
 
@@ -27,6 +31,9 @@ static int set_up(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(ca_file, sizeof(ca_file), "%s/ca.pem", folder);
     snprintf(other_ca_file, sizeof(other_ca_file), "%s/other.pem", folder);
+    snprintf(crl_file, sizeof(crl_file), "%s/crl.pem", folder);
+    snprintf(own_file, sizeof(own_file), "%s/own.pem", folder);
+    snprintf(key_file, sizeof(key_file), "%s/key.pem", folder);
     certificate_make(&authority, "Test CA", NULL, -DAY, DAY);
     certificate_make(&other_authority, "Other CA", NULL, -DAY, DAY);
     certificate_save(&authority, ca_file);
@@ -41,6 +48,9 @@ static int tear_down(void **state)
     certificate_free(&other_authority);
     unlink(ca_file);
     unlink(other_ca_file);
+    unlink(crl_file);
+    unlink(own_file);
+    unlink(key_file);
     rmdir(folder);
     return 0;
 }
@@ -127,6 +137,151 @@ static void test_bundle_that_cannot_be_read(void **state)
     assert_int_equal(rig.status, AMT_TLS_UNTRUSTED);
     assert_non_null(strstr(rig.text, "/nonexistent/ca.pem"));
     certificate_free(&device);
+}
+
+/* What the list says, and that there must be a current one of the issuer. */
+static void test_revocation(void **state)
+{
+    const amt_target_t trust = {.tls = AMT_TLS_CA, .ca_file = ca_file, .crl_file = crl_file};
+    certificate_t device, other;
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    certificate_make(&other, RIG_FQDN, &authority, -DAY, DAY);
+    const struct {
+        const certificate_t *issuer, *revoked;
+        long until;
+        const char *said; /* NULL: trusted */
+    } cases[] = {
+        {&authority, NULL, DAY, NULL},
+        {&authority, &other, DAY, NULL},
+        {&authority, &device, DAY, "revoked"},
+        {&authority, NULL, -DAY / 2, "expired"},
+        {&other_authority, NULL, DAY, "unable to get certificate CRL"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        rig_t rig;
+
+        certificate_save_crl(cases[i].issuer, cases[i].revoked, -DAY, cases[i].until, crl_file);
+        assert_int_equal(try_device(&rig, &device, 0, &trust), cases[i].said ? 0 : 2);
+        assert_int_equal(rig.status, cases[i].said ? AMT_TLS_UNTRUSTED : AMT_OK);
+        assert_non_null(strstr(rig.text, cases[i].said ? cases[i].said : ""));
+    }
+    certificate_free(&device);
+    certificate_free(&other);
+}
+
+/* ---- mutual TLS ------------------------------------------------------------------------------ */
+
+/* As try_device(), with a device that wants a certificate of `authority`. */
+static int try_mutual(rig_t *rig, const certificate_t *device, int version, const amt_target_t *trust)
+{
+    SSL_CTX *ctx = certificate_server(device, version);
+    amt_power_t power;
+    int requests;
+
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"device", 6);
+    assert_int_equal(SSL_CTX_load_verify_file(ctx, ca_file), 1);
+    rig_up_tls(rig, rows, ROWS, ctx, trust);
+    rig_read_power(rig, &power);
+    requests = peer_requests(rig->peer, NULL);
+    rig_down(rig);
+    SSL_CTX_free(ctx);
+    return requests;
+}
+
+static void test_mutual(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    char pin[65];
+    amt_target_t trusts[] = {by_ca, {.tls = AMT_TLS_PIN, .pin = pin}};
+    certificate_t device, good, bad;
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    certificate_make(&good, "worker", &authority, -DAY, DAY);
+    certificate_make(&bad, "worker", &other_authority, -DAY, DAY);
+    certificate_pin(pin, &device);
+    for (size_t i = 0; i < 4; i++) {
+        amt_target_t trust = trusts[i / 2];
+        int version = versions[i % 2];
+        rig_t rig;
+
+        assert_int_equal(try_mutual(&rig, &device, version, &trust), 0);
+        assert_int_equal(rig.status, AMT_TLS_UNTRUSTED);
+        assert_non_null(strstr(rig.text, "none is set (tls-certificate"));
+
+        trust.certificate_file = own_file;
+        trust.key_file = key_file;
+        certificate_save(&bad, own_file);
+        certificate_save_key(&bad, key_file);
+        assert_int_equal(try_mutual(&rig, &device, version, &trust), 0);
+        /* TLS 1.3 says it after the handshake, when the line may be cut already. */
+        assert_true(rig.status == AMT_TLS_UNTRUSTED ||
+                    (version == TLS1_3_VERSION && rig.status == AMT_BROKEN));
+        assert_true(rig.status == AMT_BROKEN || strstr(rig.text, "it must trust tls-certificate"));
+
+        certificate_save(&good, own_file);
+        certificate_save_key(&good, key_file);
+        assert_int_equal(try_mutual(&rig, &device, version, &trust), 2);
+        assert_string_equal(rig.text, "");
+    }
+    certificate_free(&device);
+    certificate_free(&good);
+    certificate_free(&bad);
+}
+
+/* ---- files of ours --------------------------------------------------------------------------- */
+
+static void say_check(const amt_target_t *files, const char *said)
+{
+    apr_pool_t *pool;
+
+    assert_int_equal(apr_pool_create(&pool, NULL), APR_SUCCESS);
+    const char *error = amt_trust_check(files, pool);
+    if (said) {
+        assert_non_null(error);
+        assert_non_null(strstr(error, said));
+    }
+    else {
+        assert_null(error);
+    }
+    apr_pool_destroy(pool);
+}
+
+static void test_files_are_checked(void **state)
+{
+    certificate_t own, other;
+
+    (void)state;
+    certificate_make(&own, "worker", &authority, -DAY, DAY);
+    certificate_make(&other, "worker", &authority, -DAY, DAY);
+    certificate_save(&own, own_file);
+    certificate_save_key(&own, key_file);
+    certificate_save_crl(&authority, NULL, -DAY, DAY, crl_file);
+    const amt_target_t all = {
+        .ca_file = ca_file, .crl_file = crl_file, .certificate_file = own_file, .key_file = key_file};
+    const amt_target_t no_key = {.ca_file = ca_file, .certificate_file = own_file};
+    const amt_target_t no_list = {.ca_file = ca_file, .crl_file = ca_file};
+    const amt_target_t no_bundle = {.ca_file = crl_file};
+    const amt_target_t no_certificate = {.certificate_file = key_file, .key_file = key_file};
+    const amt_target_t nowhere = {.ca_file = "/nonexistent/ca.pem"};
+
+    say_check(&all, NULL);
+    say_check(&(amt_target_t){.ca_file = ca_file}, NULL);
+    say_check(&(amt_target_t){.ca_file = NULL}, NULL);
+    say_check(&no_key, "together");
+    say_check(&no_list, "crl-file");
+    say_check(&no_bundle, "ca-file");
+    say_check(&no_certificate, "tls-certificate");
+    say_check(&nowhere, "ca-file /nonexistent/ca.pem");
+    assert_int_equal(chmod(key_file, 0640), 0);
+    say_check(&all, "chmod 0600");
+    certificate_save_key(&other, key_file);
+    say_check(&all, "tls-key");
+    certificate_free(&own);
+    certificate_free(&other);
 }
 
 /* Name, dates and issuer do not matter to a pin. */
@@ -294,6 +449,9 @@ int main(void)
         cmocka_unit_test(test_trusted),
         cmocka_unit_test(test_untrusted),
         cmocka_unit_test(test_bundle_that_cannot_be_read),
+        cmocka_unit_test(test_revocation),
+        cmocka_unit_test(test_mutual),
+        cmocka_unit_test(test_files_are_checked),
         cmocka_unit_test(test_pinned),
         cmocka_unit_test(test_not_the_pinned_one),
         cmocka_unit_test(test_old_versions_only_where_allowed),

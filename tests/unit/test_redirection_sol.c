@@ -285,6 +285,9 @@ static void test_prompt(void **state)
 
 static char folder[] = "/tmp/amtunlock-sol-XXXXXX";
 static char ca_file[sizeof(folder) + 16];
+static char crl_file[sizeof(folder) + 16];
+static char own_file[sizeof(folder) + 16];
+static char key_file[sizeof(folder) + 16];
 static certificate_t authority;
 
 static int set_up(void **state)
@@ -292,6 +295,9 @@ static int set_up(void **state)
     (void)state;
     assert_non_null(mkdtemp(folder));
     snprintf(ca_file, sizeof(ca_file), "%s/ca.pem", folder);
+    snprintf(crl_file, sizeof(crl_file), "%s/crl.pem", folder);
+    snprintf(own_file, sizeof(own_file), "%s/own.pem", folder);
+    snprintf(key_file, sizeof(key_file), "%s/key.pem", folder);
     certificate_make(&authority, "Test CA", NULL, -DAY, DAY);
     certificate_save(&authority, ca_file);
     return 0;
@@ -302,6 +308,9 @@ static int tear_down(void **state)
     (void)state;
     certificate_free(&authority);
     unlink(ca_file);
+    unlink(crl_file);
+    unlink(own_file);
+    unlink(key_file);
     rmdir(folder);
     return 0;
 }
@@ -359,6 +368,53 @@ static void test_trust(void **state)
         SSL_CTX_free(ctx);
         certificate_free(&device);
     }
+}
+
+/* Mutual TLS and revocation hold there too. */
+static void test_own_certificate_and_revocation(void **state)
+{
+    certificate_t device, own;
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    certificate_make(&own, "worker", &authority, -DAY, DAY);
+    certificate_save(&own, own_file);
+    certificate_save_key(&own, key_file);
+    const struct {
+        int shows;
+        const certificate_t *revoked;
+        amt_status_e status;
+        const char *text;
+    } cases[] = {
+        {1, NULL, AMT_OK, ""},
+        {0, NULL, AMT_TLS_UNTRUSTED, "tls-certificate"},
+        {1, &device, AMT_TLS_UNTRUSTED, "revoked"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        seen_t seen = {.first = 0};
+        const amt_target_t trust = {.tls = AMT_TLS_CA,
+                                    .ca_file = ca_file,
+                                    .crl_file = crl_file,
+                                    .certificate_file = cases[i].shows ? own_file : NULL,
+                                    .key_file = cases[i].shows ? key_file : NULL};
+        SSL_CTX *ctx = certificate_server(&device, TLS1_2_VERSION);
+        sol_rig_t rig;
+
+        certificate_save_crl(&authority, cases[i].revoked, -DAY, DAY, crl_file);
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        assert_int_equal(SSL_CTX_load_verify_file(ctx, ca_file), 1);
+        sol_up(&rig, play_prompt, &seen, ctx, &trust);
+        rig.prompt = "disk root: ";
+        rig.typed = "hunter2\r";
+        sol_run(&rig);
+        assert_non_null(strstr(rig.text, cases[i].text));
+        assert_int_equal(rig.status, cases[i].status);
+        assert_int_equal(rig.opened, cases[i].status == AMT_OK);
+        sol_down(&rig);
+        SSL_CTX_free(ctx);
+    }
+    certificate_free(&device);
+    certificate_free(&own);
 }
 
 /* ---- refusals and mistakes ------------------------------------------------------------------- */
@@ -673,6 +729,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_trust),
+        cmocka_unit_test(test_own_certificate_and_revocation),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_cut_anywhere),
         cmocka_unit_test(test_spoilt_anywhere),

@@ -104,6 +104,9 @@ static void the_sample_is_the_defaults(void **state)
     assert_string_equal(sample->password_file, defaults->password_file);
     assert_string_equal(sample->inventory, defaults->inventory);
     assert_string_equal(sample->ca_file, defaults->ca_file);
+    assert_string_equal(sample->crl_file, defaults->crl_file);
+    assert_string_equal(sample->tls_certificate, defaults->tls_certificate);
+    assert_string_equal(sample->tls_key, defaults->tls_key);
     assert_string_equal(sample->keytab, defaults->keytab);
     assert_null(sample->principal);
     assert_string_equal(sample->audit, defaults->audit);
@@ -124,6 +127,7 @@ static void every_key_is_read(void **state)
         load(*state, "[redis]\naddress = [::1]:7000\nuser =\npassword-file =\n"
                      "[worker]\ninventory=/a\nsecrets=file:/b\nsecrets=exec:/c\nca-file=/d\n"
                      "audit=/e\nlog=/f\nlog-level=debug\nstate-dir=/g\nthreads=3\nslots=7\n"
+                     "crl-file=/i\ntls-certificate=/j\ntls-key=/k\n"
                      "kerberos-keytab=/h\nkerberos-principal=worker@R\nconnects=9\n[group "
                      "floor.1]\nmethod=wake\nauth=kerberos\ntls=none\n"
                      "probe=22\nboot-timeout=30\nreset-running=yes\npower-per-second=0.5\n");
@@ -138,6 +142,9 @@ static void every_key_is_read(void **state)
     assert_string_equal(APR_ARRAY_IDX(settings->secrets, 1, const char *), "exec:/c");
     assert_int_equal(settings->log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(settings->threads, 3);
+    assert_string_equal(settings->crl_file, "/i");
+    assert_string_equal(settings->tls_certificate, "/j");
+    assert_string_equal(settings->tls_key, "/k");
     assert_string_equal(settings->keytab, "/h");
     assert_string_equal(settings->principal, "worker@R");
     const inventory_group_t *floor = group(settings, "floor.1");

@@ -78,7 +78,16 @@ def test_a_ca_file_is_asked_for_where_it_is_needed(place):
         settings.write(f"ca-file = {place}/nowhere.pem\n")
     result = check(place)
     assert result.returncode == 1
-    assert "nowhere.pem cannot be read" in result.stderr
+    assert f"ca-file {place}/nowhere.pem cannot be used" in result.stderr
+
+
+@pytest.mark.parametrize("key", ["tls-key", "tls-certificate"])
+def test_half_a_certificate_of_its_own(place, key):
+    with open(place / "amtunlockd.conf", "a") as settings:
+        settings.write(f"{key} = {place}/nowhere.pem\n")
+    result = check(place)
+    assert result.returncode == 1
+    assert "tls-certificate and tls-key are set together, or neither is" in result.stderr
 
 
 def test_secrets_that_others_may_read(place):

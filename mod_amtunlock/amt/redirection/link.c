@@ -127,14 +127,17 @@ static const char *tls_words(void)
 static void fail_handshake(amt_link_t *link)
 {
     long verified = SSL_get_verify_result(link->ssl);
-    const char *bundle = link->target->ca_file ? link->target->ca_file : "";
 
     if (link->peer.pin_seen[0]) {
         fail(link, AMT_TLS_UNTRUSTED, AMT_TLS_OTHER_PIN, link->where, link->peer.pin_seen);
     }
     else if (verified != X509_V_OK) {
         fail(link, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_CERTIFICATE, link->where,
-             X509_verify_cert_error_string(verified), bundle);
+             X509_verify_cert_error_string(verified), amt_tls_name_of(link->target->ca_file),
+             amt_tls_name_of(link->target->crl_file));
+    }
+    else if (link->peer.asked) {
+        fail(link, AMT_TLS_UNTRUSTED, AMT_TLS_ASKED, link->where);
     }
     else if (link->peer.alert >= 0) {
         fail(link, AMT_TLS_UNTRUSTED, AMT_TLS_ALERT, link->where,
@@ -147,14 +150,12 @@ static void fail_handshake(amt_link_t *link)
 
 static int begin_tls(amt_link_t *link)
 {
-    apr_status_t rv;
-
-    link->ssl = amt_tls_session(link->loop, link->target, &link->peer, &rv);
+    link->ssl = amt_tls_session(link->loop, link->target, &link->peer);
     if (link->ssl && SSL_set_fd(link->ssl, link->fd)) {
         return 1;
     }
-    if (rv == APR_ENOENT) {
-        fail(link, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_BUNDLE, link->target->ca_file, link->where, tls_words());
+    if (link->peer.bad_file) {
+        fail(link, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_FILE, link->peer.bad_file, link->where, link->peer.bad_why);
     }
     else {
         fail(link, AMT_BROKEN, "this worker has no memory for TLS with %s", link->where);

@@ -79,6 +79,12 @@ realdisk: ## unlock a real Debian on an encrypted disk, under QEMU (as root; min
 compose-test: ## the same job between containers, with docker compose or podman-compose
 	@docker/compose-test
 
+.PHONY: install-test
+install-test: ## the README's lines for an installation, on a copy of this machine's files (as root)
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim
+	@AMTU_BUILD=build/check tests/install/run
+
 .PHONY: asan
 asan: ## everything with AddressSanitizer and UndefinedBehaviorSanitizer, under build/asan
 	$(MAKE) VARIANT=asan test-programs
@@ -132,6 +138,8 @@ install: all ## programs, module, configuration, unit file, manual pages and doc
 	install -D -m 0644 mod_amtunlock/console/amtunlock.1 '$(DESTDIR)$(mandir)/man1/amtunlock.1'
 	install -D -m 0644 mod_amtunlock/worker/amtunlockd.8 '$(DESTDIR)$(mandir)/man8/amtunlockd.8'
 	install -D -m 0644 conf/amtunlockd.service '$(DESTDIR)$(unitdir)/amtunlockd.service'
+	install -D -m 0644 conf/amtunlock.sysusers '$(DESTDIR)$(sysusersdir)/amtunlock.conf'
+	install -D -m 0644 conf/amtunlock.tmpfiles '$(DESTDIR)$(tmpfilesdir)/amtunlock.conf'
 	$(call keep,0644,conf/amtunlock.load,$(modsdir))
 	$(call keep,0644,conf/amtunlock.conf,$(modsdir))
 	$(call keep,0644,conf/amtunlockd.conf,$(sysconfdir)/amtunlock)
@@ -142,8 +150,10 @@ uninstall: ## takes away what install brought, but no configuration
 	rm -f '$(DESTDIR)$(libexecdir)/mod_amtunlock.so' '$(DESTDIR)$(sbindir)/amtunlockd' \
 	    '$(DESTDIR)$(bindir)/amtunlock' '$(DESTDIR)$(unitdir)/amtunlockd.service' \
 	    '$(DESTDIR)$(mandir)/man1/amtunlock.1' '$(DESTDIR)$(mandir)/man8/amtunlockd.8' \
+	    '$(DESTDIR)$(sysusersdir)/amtunlock.conf' '$(DESTDIR)$(tmpfilesdir)/amtunlock.conf' \
 	    '$(DESTDIR)$(datadir)'/AMT_RemoteEncryptionService.*
 	rm -rf '$(DESTDIR)$(docdir)'
+	rmdir '$(DESTDIR)$(datadir)' 2>/dev/null || true
 
 .PHONY: clean
 clean: ## remove build/

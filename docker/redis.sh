@@ -19,7 +19,7 @@ lines=$(
 )
 (umask 077 && echo "$lines" >"$acl.new")
 mv "$acl.new" "$acl"
-chown redis:redis /run/redis "$acl"
+chown redis:redis /run/redis-amtunlock "$acl"
 install -d -o redis -g redis /var/lib/redis/amtunlock
 # Containers share the socket's volume but no group.
 exec setpriv --reuid redis --regid redis --clear-groups redis-server /etc/amtunlock/redis.conf --unixsocketperm 666

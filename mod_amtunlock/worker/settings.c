@@ -457,7 +457,7 @@ static void set_defaults(reading_t *reading)
 {
     settings_t *settings = reading->settings;
     settings->file = reading->name;
-    settings->redis_address = "unix:/run/redis/amtunlock.sock";
+    settings->redis_address = "unix:/run/redis-amtunlock/redis.sock";
     settings->redis.user = "amtunlockd";
     settings->password_file = AMTUNLOCK_SYSCONFDIR "/amtunlock/redis-worker.password";
     settings->inventory = AMTUNLOCK_SYSCONFDIR "/amtunlock/systems.csv";

@@ -131,8 +131,8 @@ static void redis_is_where_an_address_says(void **state)
 {
     jobs_redis_t redis = {0};
     (void)state;
-    assert_null(jobs_redis_parse("unix:/run/redis/amtunlock.sock", &redis, pool));
-    assert_string_equal(redis.socket, "/run/redis/amtunlock.sock");
+    assert_null(jobs_redis_parse("unix:/run/redis-amtunlock/redis.sock", &redis, pool));
+    assert_string_equal(redis.socket, "/run/redis-amtunlock/redis.sock");
     assert_null(redis.host);
     assert_null(jobs_redis_parse("redis.example:6379", &redis, pool));
     assert_null(redis.socket);

@@ -71,7 +71,7 @@ static void an_empty_file_is_the_defaults(void **state)
 {
     settings_t *settings = load(*state, "");
     assert_non_null(settings);
-    assert_string_equal(settings->redis.socket, "/run/redis/amtunlock.sock");
+    assert_string_equal(settings->redis.socket, "/run/redis-amtunlock/redis.sock");
     assert_string_equal(settings->redis.user, "amtunlockd");
     assert_string_equal(settings->inventory, "/etc/amtunlock/systems.csv");
     assert_int_equal(settings->secrets->nelts, 1);

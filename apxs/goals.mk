@@ -130,7 +130,7 @@ install: all ## programs, module, configuration, unit file, manual pages and doc
 	install -D -m 0755 $(B)/amtunlockd '$(DESTDIR)$(sbindir)/amtunlockd'
 	install -D -m 0755 $(B)/amtunlock '$(DESTDIR)$(bindir)/amtunlock'
 	install -d '$(DESTDIR)$(docdir)/examples'
-	install -m 0644 README.md LICENSE docs/consoles.md '$(DESTDIR)$(docdir)'
+	install -m 0644 README.md LICENSE docs/consoles.md docs/operations.md '$(DESTDIR)$(docdir)'
 	install -m 0644 $(samples) '$(DESTDIR)$(docdir)/examples'
 	install -d '$(DESTDIR)$(datadir)'
 	install -m 0644 $(interface_texts) '$(DESTDIR)$(datadir)'

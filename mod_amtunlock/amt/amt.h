@@ -91,10 +91,12 @@ typedef struct {
 void amt_read_identity(amt_device_t *device, amt_identity_t *identity, amt_done_fn done, void *baton);
 
 /* CIM_AssociatedPowerManagementService: PowerState (2 on, 3/4 sleep, 6 off hard, 7 hibernated, 8 off soft,
- * 12/13 off), and whether PowerState 2 is among AvailableRequestedPowerStates. */
+ * 12/13 off), and whether PowerState 2 (on) and 10 (Master Bus Reset) are among
+ * AvailableRequestedPowerStates.
+ */
 typedef struct {
     int state;
-    int on_available; /* 1, 0, or -1 where the device lists none */
+    int on_available, reset_available; /* 1, 0, or -1 where the device lists none */
 } amt_power_t;
 
 void amt_read_power(amt_device_t *device, amt_power_t *power, amt_done_fn done, void *baton);

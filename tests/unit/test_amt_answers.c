@@ -196,29 +196,29 @@ static void test_power_states(void **state)
         const char *answer;
         amt_status_e status;
         int state;
-        int on_available;
+        int on_available, reset_available;
     } cases[] = {
-        {POWER_OFF_ANSWER, AMT_OK, 8, 1},
-        {POWER_ANSWER("<g:PowerState> 4 </g:PowerState>"), AMT_OK, 4, -1},
+        {POWER_OFF_ANSWER, AMT_OK, 8, 1, 0},
+        {POWER_ANSWER("<g:PowerState> 4 </g:PowerState>"), AMT_OK, 4, -1, -1},
         {POWER_ANSWER("<g:AvailableRequestedPowerStates>10</g:AvailableRequestedPowerStates>"
                       "<g:AvailableRequestedPowerStates>8</g:AvailableRequestedPowerStates>"
                       "<g:PowerState>2</g:PowerState>"),
-         AMT_OK, 2, 0},
+         AMT_OK, 2, 0, 1},
         {POWER_ANSWER("<g:AvailableRequestedPowerStates>8</g:AvailableRequestedPowerStates>"
                       "<g:AvailableRequestedPowerStates>2</g:AvailableRequestedPowerStates>"
                       "<g:PowerState>7</g:PowerState>"),
-         AMT_OK, 7, 1},
-        {POWER_ANSWER(""), AMT_GARBAGE, 0, -1},
-        {POWER_ANSWER("<g:PowerState>on</g:PowerState>"), AMT_GARBAGE, 0, -1},
-        {POWER_ANSWER("<g:PowerState>-2</g:PowerState>"), AMT_GARBAGE, 0, -1},
-        {POWER_ANSWER("<g:PowerState>65536</g:PowerState>"), AMT_GARBAGE, 0, -1},
-        {ACCESS_DENIED, AMT_REFUSED, 0, -1},
+         AMT_OK, 7, 1, 0},
+        {POWER_ANSWER(""), AMT_GARBAGE, 0, -1, -1},
+        {POWER_ANSWER("<g:PowerState>on</g:PowerState>"), AMT_GARBAGE, 0, -1, -1},
+        {POWER_ANSWER("<g:PowerState>-2</g:PowerState>"), AMT_GARBAGE, 0, -1, -1},
+        {POWER_ANSWER("<g:PowerState>65536</g:PowerState>"), AMT_GARBAGE, 0, -1, -1},
+        {ACCESS_DENIED, AMT_REFUSED, 0, -1, -1},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = cases[i].answer}};
-        amt_power_t power = {99, 99};
+        amt_power_t power = {99, 99, 99};
         rig_t rig;
 
         rig_up(&rig, rows, COUNT(rows));
@@ -226,6 +226,7 @@ static void test_power_states(void **state)
         assert_int_equal(rig.status, cases[i].status);
         assert_int_equal(power.state, cases[i].state);
         assert_int_equal(power.on_available, cases[i].on_available);
+        assert_int_equal(power.reset_available, cases[i].reset_available);
         rig_down(&rig);
     }
 }

@@ -102,7 +102,8 @@ static void print_found(const system_t *system)
         printf(",\"major\":%d", system->identity.major);
     }
     if (!strcmp(call, "power")) {
-        printf(",\"state\":%d,\"on_available\":%d", system->power.state, system->power.on_available);
+        printf(",\"state\":%d,\"on_available\":%d,\"reset_available\":%d", system->power.state,
+               system->power.on_available, system->power.reset_available);
     }
     if (!strcmp(call, "boot")) {
         printf(",\"overridden\":%d", system->boot.overridden);

@@ -1,0 +1,65 @@
+/* See steps.h. A PC that runs while its system does not: where its group says so it is reset, and starts as
+ * one that was off. From the probe on it goes the way of all others, with the one power request that they
+ * have.
+ *
+ * Nobody who works at a PC may lose that work. So only a closed probe leads here; it is asked again before
+ * the intent and once more right before the request, since a ramp may take its time.
+ */
+#include "worker/steps.h"
+
+int unlock_is_reset(const unlock_t *unlock)
+{
+    return unlock->plan.power == STEPS_POWER_RESET;
+}
+
+/* The inventory lets no system without a probe into such a group; without one nothing is known of its user.
+ */
+static int may_reset(const unlock_t *unlock)
+{
+    return unlock->system->group->reset_running && unlock->system->probe_port != 0;
+}
+
+unlock_step_e unlock_reset_or_leave(unlock_t *unlock, const char *text)
+{
+    if (!may_reset(unlock)) {
+        return unlock_fail(unlock, JOBS_REASON_ALREADY_ON, text);
+    }
+    if (unlock->power.reset_available == 0) {
+        return unlock_fail(unlock, JOBS_REASON_AMT_FAULT,
+                           "it is running, and AMT does not offer to reset it now");
+    }
+    unlock->plan.power = STEPS_POWER_RESET;
+    unlock->plan.power_before = unlock->power.state;
+    return UNLOCK_PROBE_AGAIN;
+}
+
+/* ---- is nobody at work there? -------------------------------------------------------------------------- */
+
+static void send_probe_again(unlock_t *unlock)
+{
+    unlock->ports->probe(unlock, STEPS_PROBE_WAIT);
+}
+
+static unlock_step_e accept_probe_again(unlock_t *unlock)
+{
+    if (unlock->probe_open) {
+        return unlock_unlocked(unlock);
+    }
+    if (unlock->cut) {
+        return unlock_fail(unlock, unlock->cut_reason, unlock->cut_text);
+    }
+    return unlock->intended ? UNLOCK_POWER_ON : unlock_plan_boot(unlock);
+}
+
+/* ---- the table ----------------------------------------------------------------------------------------- */
+
+#define ROW(step) [(step)-UNLOCK_PROBE_AGAIN]
+
+static const step_t rows[] = {
+    ROW(UNLOCK_PROBE_AGAIN) = {.name = "probe-again",
+                               .send = send_probe_again,
+                               .accept = accept_probe_again,
+                               .limit = SECONDS(6)},
+};
+
+const steps_t steps_reset = {UNLOCK_PROBE_AGAIN, sizeof(rows) / sizeof(rows[0]), rows};

@@ -101,6 +101,12 @@ typedef struct {
 
 void amt_read_power(amt_device_t *device, amt_power_t *power, amt_done_fn done, void *baton);
 
+/* IPS_PowerManagementService.OSPowerSavingState, of a PC that is on: in modern standby its system sleeps,
+ * disk open and network off, while PowerState says on. -1 where the device does not tell (before AMT 10). */
+enum { AMT_SAVING_FULL_POWER = 2, AMT_SAVING_STANDBY = 3 };
+
+void amt_read_saving(amt_device_t *device, int *saving, amt_done_fn done, void *baton);
+
 /* AMT_BootSettingData as the device gave it, kept inside the device for the next amt_clear_boot().
  * `overridden`: something other than a plain boot is set for the next start; `summary` lists it
  * ("UseIDER,BIOSSetup"). */

@@ -4,6 +4,7 @@
 
 #define ASSOCIATED_POWER WSMAN_URI_CIM_CLASS "CIM_AssociatedPowerManagementService"
 #define POWER_SERVICE WSMAN_URI_CIM_CLASS "CIM_PowerManagementService"
+#define IPS_POWER_SERVICE WSMAN_URI_IPS_CLASS "IPS_PowerManagementService"
 #define COMPUTER_SYSTEM WSMAN_URI_CIM_CLASS "CIM_ComputerSystem"
 
 enum { POWER_ON = 2, MASTER_BUS_RESET = 10, HIGHEST_POWER_STATE = 0xffff };
@@ -52,6 +53,32 @@ void amt_read_power(amt_device_t *device, amt_power_t *power, amt_done_fn done, 
     if (call) {
         power->state = 0;
         power->on_available = power->reset_available = -1;
+        amt_call_begin(call);
+    }
+}
+
+static amt_status_e read_saving(amt_call_t *call, const wsman_element_t *payload)
+{
+    int *saving = call->out;
+    unsigned int state;
+
+    if (amt_answer_uint(call, payload, "OSPowerSavingState", HIGHEST_POWER_STATE, &state) == APR_SUCCESS) {
+        *saving = (int)state;
+    }
+    return AMT_OK;
+}
+
+static const amt_step_t saving_steps[] = {
+    {.uri = IPS_POWER_SERVICE, .verb = AMT_VERB_GET, .optional = 1, .read = read_saving},
+    {.uri = NULL},
+};
+
+void amt_read_saving(amt_device_t *device, int *saving, amt_done_fn done, void *baton)
+{
+    amt_call_t *call = amt_call_create(device, saving_steps, saving, done, baton);
+
+    if (call) {
+        *saving = -1;
         amt_call_begin(call);
     }
 }

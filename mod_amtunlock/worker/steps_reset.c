@@ -2,7 +2,8 @@
  * one that was off. From the probe on it goes the way of all others, with the one power request that they
  * have.
  *
- * Nobody who works at a PC may lose that work. So only a closed probe leads here; it is asked again before
+ * Nobody who works at a PC may lose that work. So only a closed probe leads here, and not that of a PC in
+ * modern standby, which AMT says is on; it is asked again before
  * the intent and once more right before the request, since a ramp may take its time.
  */
 #include "worker/steps.h"
@@ -30,10 +31,23 @@ unlock_step_e unlock_reset_or_leave(unlock_t *unlock, const char *text)
     }
     unlock->plan.power = STEPS_POWER_RESET;
     unlock->plan.power_before = unlock->power.state;
-    return UNLOCK_PROBE_AGAIN;
+    return UNLOCK_READ_SAVING;
 }
 
 /* ---- is nobody at work there? -------------------------------------------------------------------------- */
+
+static void send_read_saving(unlock_t *unlock)
+{
+    unlock->ports->call(unlock, UNLOCK_CALL_SAVING);
+}
+
+static unlock_step_e accept_read_saving(unlock_t *unlock)
+{
+    if (unlock->saving == AMT_SAVING_STANDBY) {
+        return unlock_fail(unlock, JOBS_REASON_ALREADY_ON, "it is in modern standby, so its system runs");
+    }
+    return UNLOCK_PROBE_AGAIN;
+}
 
 static void send_probe_again(unlock_t *unlock)
 {
@@ -53,13 +67,18 @@ static unlock_step_e accept_probe_again(unlock_t *unlock)
 
 /* ---- the table ----------------------------------------------------------------------------------------- */
 
-#define ROW(step) [(step)-UNLOCK_PROBE_AGAIN]
+#define ROW(step) [(step)-UNLOCK_READ_SAVING]
 
 static const step_t rows[] = {
+    ROW(UNLOCK_READ_SAVING) = {.name = "saving-state",
+                               .send = send_read_saving,
+                               .accept = accept_read_saving,
+                               .limit = SECONDS(25),
+                               .retry = 1},
     ROW(UNLOCK_PROBE_AGAIN) = {.name = "probe-again",
                                .send = send_probe_again,
                                .accept = accept_probe_again,
                                .limit = SECONDS(6)},
 };
 
-const steps_t steps_reset = {UNLOCK_PROBE_AGAIN, sizeof(rows) / sizeof(rows[0]), rows};
+const steps_t steps_reset = {UNLOCK_READ_SAVING, sizeof(rows) / sizeof(rows[0]), rows};

@@ -8,8 +8,8 @@
  *   - nothing is written to a PC before the intent is durable (jobs_intend, with its audit line before it);
  *   - the power request goes out once in the life of an unlock; an answer that is lost is not asked for
  * again;
- *   - a PC that runs is reset only where its group says so, and only behind a probe that was closed before
- * the intent and is still closed right before the request;
+ *   - a PC that runs is reset only where its group says so, not in standby, and only behind a probe that was
+ * closed before the intent and is still closed right before the request;
  *   - retries: only before the intent, only of what did not answer, 3, 25 s in all, never after a 401;
  *   - a passphrase goes out once in the life of an unlock, and only over TLS whose peer was verified;
  *   - a lost lease ends the unlock on the spot: nothing more is sent to the PC, and no result is written;
@@ -86,6 +86,7 @@ typedef enum {
     UNLOCK_HEARD,
 
     /* steps_reset.c: a PC that runs, on its way to be reset */
+    UNLOCK_READ_SAVING, /* does it only sleep? */
     UNLOCK_PROBE_AGAIN
 } unlock_step_e;
 
@@ -97,6 +98,7 @@ typedef enum {
     UNLOCK_CALL_CAPABILITIES,
     UNLOCK_CALL_BOOT,
     UNLOCK_CALL_POWER,
+    UNLOCK_CALL_SAVING,
     UNLOCK_CALL_OPEN_CONSOLE,
     UNLOCK_CALL_OPEN_DRIVE, /* the image, with the sector of the proof */
     UNLOCK_CALL_CLOSE_DRIVE,
@@ -173,6 +175,7 @@ struct unlock_t {
     amt_identity_t identity;
     amt_boot_t boot;
     amt_power_t power;
+    int saving; /* AMT_SAVING_*, -1: the device does not tell */
     amt_consent_t consent;
     amt_redirection_t redirection;
     amt_capabilities_t capabilities;

@@ -231,6 +231,41 @@ static void test_power_states(void **state)
     }
 }
 
+#define SAVING_ANSWER(properties)                                                                            \
+    ANSWER("http://intel.com/wbem/wscim/1/ips-schema/1/IPS_PowerManagementService",                          \
+           "<g:IPS_PowerManagementService>" properties "</g:IPS_PowerManagementService>")
+
+/* Where the device does not tell, or does not know the class, that is no failure. */
+static void test_saving_states(void **state)
+{
+    static const struct {
+        const char *answer;
+        amt_status_e status;
+        int saving;
+    } cases[] = {
+        {SAVING_ANSWER("<g:OSPowerSavingState>3</g:OSPowerSavingState>"), AMT_OK, AMT_SAVING_STANDBY},
+        {SAVING_ANSWER("<g:OSPowerSavingState>2</g:OSPowerSavingState>"), AMT_OK, AMT_SAVING_FULL_POWER},
+        {SAVING_ANSWER("<g:OSPowerSavingState>deep</g:OSPowerSavingState>"), AMT_OK, -1},
+        {SAVING_ANSWER(""), AMT_OK, -1},
+        {ACCESS_DENIED, AMT_OK, -1},
+        {POWER_OFF_ANSWER, AMT_GARBAGE, -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = cases[i].answer}};
+        int saving = 99;
+        rig_t rig;
+
+        rig_up(&rig, rows, COUNT(rows));
+        amt_read_saving(rig.device, &saving, rig_done, &rig);
+        rig_wait(&rig);
+        assert_int_equal(rig.status, cases[i].status);
+        assert_int_equal(saving, cases[i].saving);
+        rig_down(&rig);
+    }
+}
+
 static void test_power_request_answers(void **state)
 {
     static const struct {
@@ -280,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_identity_garbage),
         cmocka_unit_test(test_answer_to_another_message),
         cmocka_unit_test(test_power_states),
+        cmocka_unit_test(test_saving_states),
         cmocka_unit_test(test_power_request_answers),
     };
 

@@ -407,6 +407,8 @@ static void fill(worker_pc_t *pc)
     pc->unlock.capabilities = (amt_capabilities_t){.sol = !pc->is.no_console, .storage = !pc->is.no_storage};
     if (pc->call == UNLOCK_CALL_BOOT)
         fill_boot(pc);
+    if (pc->call == UNLOCK_CALL_SAVING)
+        pc->unlock.saving = pc->is.standby ? AMT_SAVING_STANDBY : AMT_SAVING_FULL_POWER;
     if (pc->call == UNLOCK_CALL_POWER) {
         pc->unlock.power = (amt_power_t){.state = pc->power,
                                          .on_available = !pc->is.on_unavailable,

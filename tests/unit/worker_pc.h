@@ -23,6 +23,7 @@ typedef struct {
     int power;          /* state at first; 0: 8, soft off */
     int power_later;    /* state at the second reading, where it differs */
     int on_unavailable; /* AMT does not offer to power on, or to reset */
+    int standby;        /* in modern standby */
     int resets;         /* its group lets a running PC be reset */
     int up_at_probe;    /* its system is up at the n-th probe: somebody was there; 0: by its boot only */
     int overridden;     /* somebody left boot options */

@@ -63,7 +63,8 @@ def test_what_the_pc_refuses(fleet, pc):
 
 def test_a_pc_that_runs_is_reset(fleet, pc):
     fleet.control(do="power", system=pc["fqdn"], to=2)
-    power, request = fleet.run_one(pc, fleet.ca, "power", "request-power=10")
+    power, saving, request = fleet.run_one(pc, fleet.ca, "power", "saving", "request-power=10")
+    assert (saving["status"], saving["saving"]) == ("ok", 2)
     assert (power["state"], power["on_available"], power["reset_available"]) == (2, 0, 1)
     assert (request["status"], request["return_value"], request["gate_asked"]) == ("ok", 0, 1)
     [event] = fleet.events(pc, "power")

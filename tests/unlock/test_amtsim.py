@@ -610,6 +610,13 @@ def test_graceful_requests_need_the_operating_system(sim, pc, user):
     assert user.get(ASSOCIATED_POWER).texts("AvailableRequestedPowerStates") == ["2"]
 
 
+def test_modern_standby_looks_like_a_pc_that_hangs(sim, pc, user):
+    sim.fault(pc, "standby")
+    boot(sim, pc, user)
+    saving = amtsim.IPS + "IPS_PowerManagementService"
+    assert (user.power_state(), user.get(saving).texts("OSPowerSavingState"), probe_answers(pc)) == (2, ["3"], False)
+
+
 def test_its_user_acts_through_the_control_socket(sim, pc, user):
     assert sim.control(do="power", system=pc["fqdn"], to=8)["ok"] is False
     assert sim.control(do="power", system=pc["fqdn"], to=2) == {"ok": True}

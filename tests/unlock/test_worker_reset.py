@@ -91,6 +91,19 @@ def test_a_pc_in_use_is_not_reset(rig):
     assert not fleet.events(system, "power") and not acts(fleet, worker)
 
 
+def test_a_pc_in_standby_is_not_reset(rig):
+    """AMT says that it is on, and its probe is closed, as if it hung: but somebody's work is on it."""
+    fleet = rig(systems=1, group=RESETS)
+    worker = fleet.add_worker()
+    system, = fleet.systems()
+    fleet.break_pc(system, "standby")
+    switch_on(fleet, system, lambda: fleet.events(system, "os-up"))
+    job = fleet.submit([system])
+    assert job.await_end(20) == {system: "already-on"}
+    assert job.tasks()[system][2] == "saving-state"
+    assert not fleet.events(system, "power") and not acts(fleet, worker)
+
+
 def test_a_pc_that_comes_up_before_its_turn_is_not_reset(rig):
     """Its intent is written, and it waits in its group's ramp as if behind others; meanwhile its user was there."""
     fleet = rig(systems=1, group=(*RESETS, "power-per-second = 1"))

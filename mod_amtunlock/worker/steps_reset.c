@@ -1,10 +1,9 @@
 /* See steps.h. A PC that runs while its system does not: where its group says so it is reset, and starts as
- * one that was off. From the probe on it goes the way of all others, with the one power request that they
- * have.
+ * one that was off. It goes the way of all others, with the one power request that they have.
  *
  * Nobody who works at a PC may lose that work. So only a closed probe leads here, and not that of a PC in
- * modern standby, which AMT says is on; it is asked again before
- * the intent and once more right before the request, since a ramp may take its time.
+ * modern standby, which AMT calls on. It is tried again before the intent and once more right before the
+ * request, since a ramp may take its time.
  */
 #include "worker/steps.h"
 
@@ -13,8 +12,7 @@ int unlock_is_reset(const unlock_t *unlock)
     return unlock->plan.power == STEPS_POWER_RESET;
 }
 
-/* The inventory lets no system without a probe into such a group; without one nothing is known of its user.
- */
+/* The inventory lets no system into such a group without a probe: nothing would be known of its user. */
 static int may_reset(const unlock_t *unlock)
 {
     return unlock->system->group->reset_running && unlock->system->probe_port != 0;

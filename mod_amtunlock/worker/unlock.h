@@ -8,8 +8,8 @@
  *   - nothing is written to a PC before the intent is durable (jobs_intend, with its audit line before it);
  *   - the power request goes out once in the life of an unlock; an answer that is lost is not asked for
  * again;
- *   - a PC that runs is reset only where its group says so, not in standby, and only behind a probe that was
- * closed before the intent and is still closed right before the request;
+ *   - a PC that runs is reset only where its group says so, not in standby, and only while its probe is
+ * closed: it is tried before the intent and right before the request;
  *   - retries: only before the intent, only of what did not answer, 3, 25 s in all, never after a 401;
  *   - a passphrase goes out once in the life of an unlock, and only over TLS whose peer was verified;
  *   - a lost lease ends the unlock on the spot: nothing more is sent to the PC, and no result is written;

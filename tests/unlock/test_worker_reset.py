@@ -1,5 +1,6 @@
 """Running PCs whose system does not answer, end to end: left alone, or reset once where their group says so."""
 
+import signal
 import time
 
 import pytest
@@ -134,3 +135,20 @@ def test_a_reset_whose_answer_is_lost_is_not_asked_for_again(rig):
         assert [one["request"] for one in fleet.events(system, "power")] == [RESET]
         check_taken_back(fleet, system, power=RESET)
     assert passphrases(fleet, ignored) == []
+
+
+def test_killed_after_the_reset(rig):
+    """Whoever looks after it sees that the system came up, and asks for no power."""
+    fleet = rig(systems=1, boot_seconds="6-6", group=RESETS)
+    fleet.environment = {"AMTUNLOCK_TEST_LEASE_MS": "3000", "AMTUNLOCK_TEST_GRACE_MS": "1000"}
+    system, = fleet.systems()
+    hang_without_system(fleet, system)
+    first = fleet.add_worker()
+    job = fleet.submit([system])
+    fleet.add_worker()
+    assert wait_until(lambda: len(fleet.events(system, "boot")) == 2, 20, 0.01), fleet.worker_tail()
+    first.process.signal(signal.SIGKILL)
+    assert job.await_end(60) == {system: "unlocked"}
+    check_reset_once(fleet, system)
+    told = [[one["event"] for one in fleet.audit(worker) if one.get("system") == system] for worker in fleet.workers]
+    assert told == [["intent"], ["outcome"]]

@@ -100,13 +100,21 @@ typedef struct {
 void amt_read_identity(amt_device_t *device, amt_identity_t *identity, amt_done_fn done, void *baton);
 
 /* CIM_AssociatedPowerManagementService: PowerState (2 on, 3/4 sleep, 6 off hard, 7 hibernated, 8 off soft,
- * 12/13 off), and whether PowerState 2 is among AvailableRequestedPowerStates. */
+ * 12/13 off), and whether PowerState 2 (on) and 10 (Master Bus Reset) are among
+ * AvailableRequestedPowerStates.
+ */
 typedef struct {
     int state;
-    int on_available; /* 1, 0, or -1 where the device lists none */
+    int on_available, reset_available; /* 1, 0, or -1 where the device lists none */
 } amt_power_t;
 
 void amt_read_power(amt_device_t *device, amt_power_t *power, amt_done_fn done, void *baton);
+
+/* IPS_PowerManagementService.OSPowerSavingState, of a PC that is on: in modern standby its system sleeps,
+ * disk open and network off, while PowerState says on. -1 where the device does not tell (before AMT 10). */
+enum { AMT_SAVING_FULL_POWER = 2, AMT_SAVING_STANDBY = 3 };
+
+void amt_read_saving(amt_device_t *device, int *saving, amt_done_fn done, void *baton);
 
 /* AMT_BootSettingData as the device gave it, kept inside the device for the next amt_clear_boot().
  * `overridden`: something other than a plain boot is set for the next start; `summary` lists it

@@ -4,14 +4,15 @@
 
 #define ASSOCIATED_POWER WSMAN_URI_CIM_CLASS "CIM_AssociatedPowerManagementService"
 #define POWER_SERVICE WSMAN_URI_CIM_CLASS "CIM_PowerManagementService"
+#define IPS_POWER_SERVICE WSMAN_URI_IPS_CLASS "IPS_PowerManagementService"
 #define COMPUTER_SYSTEM WSMAN_URI_CIM_CLASS "CIM_ComputerSystem"
 
-enum { POWER_ON = 2, HIGHEST_POWER_STATE = 0xffff };
+enum { POWER_ON = 2, MASTER_BUS_RESET = 10, HIGHEST_POWER_STATE = 0xffff };
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-/* 1 if 2 is among the states that may be asked for now, 0 if not, -1 where none is listed. */
-static int read_on_available(const amt_call_t *call, const wsman_element_t *payload)
+/* 1 if `wanted` is among the states that may be asked for now, 0 if not, -1 where none is listed. */
+static int read_available(const amt_call_t *call, const wsman_element_t *payload, apr_uint64_t wanted)
 {
     const wsman_element_t *state = wsman_child(payload, NULL, "AvailableRequestedPowerStates");
     int available = state ? 0 : -1;
@@ -19,7 +20,7 @@ static int read_on_available(const amt_call_t *call, const wsman_element_t *payl
 
     for (; state; state = wsman_next_same(state)) {
         if (wsman_parse_uint(wsman_text(state, call->pool), HIGHEST_POWER_STATE, &value) == APR_SUCCESS &&
-            value == POWER_ON) {
+            value == wanted) {
             available = 1;
         }
     }
@@ -35,7 +36,8 @@ static amt_status_e read_state(amt_call_t *call, const wsman_element_t *payload)
         return amt_answer_garbage(call, "it has no PowerState");
     }
     power->state = (int)state;
-    power->on_available = read_on_available(call, payload);
+    power->on_available = read_available(call, payload, POWER_ON);
+    power->reset_available = read_available(call, payload, MASTER_BUS_RESET);
     return AMT_OK;
 }
 
@@ -50,7 +52,33 @@ void amt_read_power(amt_device_t *device, amt_power_t *power, amt_done_fn done, 
 
     if (call) {
         power->state = 0;
-        power->on_available = -1;
+        power->on_available = power->reset_available = -1;
+        amt_call_begin(call);
+    }
+}
+
+static amt_status_e read_saving(amt_call_t *call, const wsman_element_t *payload)
+{
+    int *saving = call->out;
+    unsigned int state;
+
+    if (amt_answer_uint(call, payload, "OSPowerSavingState", HIGHEST_POWER_STATE, &state) == APR_SUCCESS) {
+        *saving = (int)state;
+    }
+    return AMT_OK;
+}
+
+static const amt_step_t saving_steps[] = {
+    {.uri = IPS_POWER_SERVICE, .verb = AMT_VERB_GET, .optional = 1, .read = read_saving},
+    {.uri = NULL},
+};
+
+void amt_read_saving(amt_device_t *device, int *saving, amt_done_fn done, void *baton)
+{
+    amt_call_t *call = amt_call_create(device, saving_steps, saving, done, baton);
+
+    if (call) {
+        *saving = -1;
         amt_call_begin(call);
     }
 }

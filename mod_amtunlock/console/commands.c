@@ -134,10 +134,11 @@ static const console_problem_t *run_status(run_t *run)
 static const console_problem_t *run_errors(run_t *run)
 {
     const console_problem_t *problem;
-    console_job_t job = {.failed = apr_array_make(run->pool, 4, sizeof(console_failure_t))};
+    console_job_t job;
+    const char *id;
 
-    problem = named_job(run, &job.job);
-    problem = problem ? problem : service_errors(run->client, job.job, job.failed, run->pool);
+    problem = named_job(run, &id);
+    problem = problem ? problem : console_look(run->client, id, 0, &job, run->pool);
     if (!problem) {
         console_print_errors(run->console, &job, run->options->json, run->pool);
     }

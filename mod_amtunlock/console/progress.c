@@ -9,7 +9,8 @@
 #include <apr_hash.h>
 #include <apr_strings.h>
 
-#define WINDOW 500 /* names asked for at a time */
+#define WINDOW 500       /* names asked for at a time */
+#define NAMES_MAX 100000 /* no service takes more in one request */
 #define FIRST_PAUSE 500
 #define LONGEST_PAUSE 3000 /* ms */
 /* How long the service may be away while we wait for a job, which goes on without us. */
@@ -34,59 +35,77 @@ int console_has_ended(const console_job_t *job)
 /* ---- looking --------------------------------------------------------------------------------------------
  */
 
-/* All names in both lists, window by window where it shows when to stop: the number of names is known, or
- * every window of an ended job is full but the last. */
-static const console_problem_t *read_names(console_client_t *client, const console_job_t *job, const char *id,
-                                           int names, apr_array_header_t *failed, apr_pool_t *pool)
+static const console_problem_t *read_window_of_reasons(console_client_t *client, const char *id, int first,
+                                                       apr_hash_t *by_name, apr_pool_t *pool)
 {
-    const console_problem_t *problem;
-
-    if (names == 0 && !console_has_ended(job)) {
-        return service_results(client, id, 0, 0, job->unlocked, failed, pool);
-    }
-    for (int first = 0; names == 0 || first < names; first += WINDOW) {
-        int before = job->unlocked->nelts + failed->nelts;
-
-        problem = service_results(client, id, first, WINDOW, job->unlocked, failed, pool);
-        if (problem) {
-            return problem;
-        }
-        if (names == 0 && job->unlocked->nelts + failed->nelts < before + WINDOW) {
-            break;
-        }
-    }
-    return NULL;
-}
-
-/* Gives each failed name its reason. */
-static const console_problem_t *read_reasons(console_client_t *client, console_job_t *job, const char *id,
-                                             const apr_array_header_t *failed, apr_pool_t *pool)
-{
-    apr_array_header_t *failures = apr_array_make(pool, failed->nelts + 1, sizeof(console_failure_t));
-    apr_hash_t *by_name = apr_hash_make(pool);
-    const console_problem_t *problem = service_errors(client, id, failures, pool);
+    apr_array_header_t *failures = apr_array_make(pool, WINDOW, sizeof(console_failure_t));
+    const console_problem_t *problem = service_errors(client, id, first, WINDOW, failures, pool);
 
     for (int i = 0; i < failures->nelts; i++) {
-        console_failure_t *failure = &APR_ARRAY_IDX(failures, i, console_failure_t);
+        const console_failure_t *failure = &APR_ARRAY_IDX(failures, i, console_failure_t);
         apr_hash_set(by_name, failure->system, APR_HASH_KEY_STRING, failure);
-    }
-    for (int i = 0; i < failed->nelts && !problem; i++) {
-        const char *name = APR_ARRAY_IDX(failed, i, const char *);
-        const console_failure_t *known = apr_hash_get(by_name, name, APR_HASH_KEY_STRING);
-        const console_failure_t unknown = {name, "internal", "the service gave no reason", "", ""};
-
-        APR_ARRAY_PUSH(job->failed, console_failure_t) = known ? *known : unknown;
     }
     return problem;
 }
 
+/* Appends each failed name with its reason. They are in the order of the request, and so are the windows,
+ * from `first` to before `end`: no more of those are asked for than it takes to know the last name. */
+static const console_problem_t *read_reasons(console_client_t *client, const char *id, int first, int end,
+                                             const apr_array_header_t *failed, apr_array_header_t *failures,
+                                             apr_pool_t *pool)
+{
+    apr_hash_t *by_name = apr_hash_make(pool);
+    const console_problem_t *problem = NULL;
+    int known = 0;
+
+    for (; known < failed->nelts && first < end && !problem; first += WINDOW) {
+        problem = read_window_of_reasons(client, id, first, by_name, pool);
+        while (known < failed->nelts &&
+               apr_hash_get(by_name, APR_ARRAY_IDX(failed, known, const char *), APR_HASH_KEY_STRING)) {
+            known++;
+        }
+    }
+    for (int i = 0; i < failed->nelts && !problem; i++) {
+        const char *name = APR_ARRAY_IDX(failed, i, const char *);
+        const console_failure_t *failure = apr_hash_get(by_name, name, APR_HASH_KEY_STRING);
+        const console_failure_t unknown = {name, "internal", "the service gave no reason", "", ""};
+
+        APR_ARRAY_PUSH(failures, console_failure_t) = failure ? *failure : unknown;
+    }
+    return problem;
+}
+
+/* What a window of the names came to; window 0: all of them. */
+static const console_problem_t *read_window(console_client_t *client, const char *id, int first, int window,
+                                            console_job_t *job, apr_pool_t *pool)
+{
+    apr_array_header_t *failed = apr_array_make(pool, 4, sizeof(const char *));
+    const console_problem_t *problem =
+        service_results(client, id, first, window, job->unlocked, failed, pool);
+
+    return problem ? problem
+                   : read_reasons(client, id, first, window ? first + window : NAMES_MAX, failed, job->failed,
+                                  pool);
+}
+
+/* All names in both lists, window by window where it shows when to stop: the number of names is known, or
+ * every window of an ended job is full but the last. */
 static const console_problem_t *fill_lists(console_client_t *client, const char *id, int names,
                                            console_job_t *job, apr_pool_t *pool)
 {
-    apr_array_header_t *failed = apr_array_make(pool, 4, sizeof(const char *));
-    const console_problem_t *problem = read_names(client, job, id, names, failed, pool);
+    const console_problem_t *problem = NULL;
+    int more = 1;
 
-    return problem || failed->nelts == 0 ? problem : read_reasons(client, job, id, failed, pool);
+    if (names == 0 && !console_has_ended(job)) {
+        return read_window(client, id, 0, 0, job, pool);
+    }
+    for (int first = 0; more && !problem; first += WINDOW) {
+        int before = job->unlocked->nelts + job->failed->nelts;
+
+        problem = read_window(client, id, first, WINDOW, job, pool);
+        more = names ? first + WINDOW < names : job->unlocked->nelts + job->failed->nelts == before + WINDOW;
+    }
+    return problem;
 }
 
 const console_problem_t *console_look(console_client_t *client, const char *id, int names, console_job_t *job,

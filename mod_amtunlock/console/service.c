@@ -202,6 +202,14 @@ static void append_names(const wsman_element_t *output, const char *name, apr_ar
     }
 }
 
+static void write_window(wsman_writer_t *writer, int first, int window, apr_pool_t *pool)
+{
+    if (window > 0) {
+        wsman_element(writer, WSMAN_NS_CLASS, "First", apr_itoa(pool, first));
+        wsman_element(writer, WSMAN_NS_CLASS, "Count", apr_itoa(pool, window));
+    }
+}
+
 const console_problem_t *service_results(console_client_t *client, const char *id, int first, int window,
                                          apr_array_header_t *unlocked, apr_array_header_t *failed,
                                          apr_pool_t *pool)
@@ -214,10 +222,7 @@ const console_problem_t *service_results(console_client_t *client, const char *i
 
     wsman_start_class(writer, SERVICE_URI, "GetUnlockedSystems_INPUT");
     wsman_element(writer, WSMAN_NS_CLASS, "InstanceID", id);
-    if (window > 0) {
-        wsman_element(writer, WSMAN_NS_CLASS, "First", apr_itoa(pool, first));
-        wsman_element(writer, WSMAN_NS_CLASS, "Count", apr_itoa(pool, window));
-    }
+    write_window(writer, first, window, pool);
     wsman_end(writer);
     problem = exchange(client, writer, "GetUnlockedSystems_OUTPUT", &output, pool);
     problem = problem ? problem : return_value(output, &value, pool);
@@ -278,7 +283,7 @@ const console_problem_t *service_job(console_client_t *client, const char *id, c
     return problem;
 }
 
-const console_problem_t *service_errors(console_client_t *client, const char *id,
+const console_problem_t *service_errors(console_client_t *client, const char *id, int first, int window,
                                         apr_array_header_t *failures, apr_pool_t *pool)
 {
     wsman_writer_t *writer =
@@ -287,6 +292,7 @@ const console_problem_t *service_errors(console_client_t *client, const char *id
     const console_problem_t *problem;
 
     wsman_start_class(writer, JOB_URI, "GetErrors_INPUT");
+    write_window(writer, first, window, pool);
     wsman_end(writer);
     problem = exchange(client, writer, "GetErrors_OUTPUT", &output, pool);
     if (problem) {

@@ -19,8 +19,8 @@ const console_problem_t *service_job(console_client_t *client, const char *id, c
 const console_problem_t *service_results(console_client_t *client, const char *id, int first, int window,
                                          apr_array_header_t *unlocked, apr_array_header_t *failed,
                                          apr_pool_t *pool);
-/* console_failure_t of each failed system. */
-const console_problem_t *service_errors(console_client_t *client, const char *id,
+/* Appends a console_failure_t for each failed system of such a window. */
+const console_problem_t *service_errors(console_client_t *client, const char *id, int first, int window,
                                         apr_array_header_t *failures, apr_pool_t *pool);
 const console_problem_t *service_cancel(console_client_t *client, const char *id, apr_pool_t *pool);
 /* console_job_t * each. */

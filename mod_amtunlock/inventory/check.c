@@ -364,6 +364,26 @@ static const char *method_lacks(const inventory_system_t *system)
     return NULL;
 }
 
+/* False, and a problem, if something is missing that other cells or its group ask for. */
+static int has_its_needs(const inventory_system_t *system, inventory_problems_t *problems)
+{
+    const char *lack = method_lacks(system);
+
+    if (lack) {
+        inventory_problem(problems, system->line, "method %s %s", inventory_method_name(system->method),
+                          lack);
+        return 0;
+    }
+    if (system->group->reset_running && system->probe_port == 0) {
+        inventory_problem(problems, system->line,
+                          "group %s has reset-running = yes, so it needs a probe: without one, a PC in use "
+                          "looks like one that hangs",
+                          system->group->name);
+        return 0;
+    }
+    return 1;
+}
+
 void inventory_groups_init(inventory_groups_t *groups, apr_hash_t *configured, apr_pool_t *pool)
 {
     static const inventory_group_t plain = {.name = "default",
@@ -381,16 +401,11 @@ inventory_system_t *inventory_check(const inventory_row_t *row, inventory_groups
 {
     inventory_system_t *system = apr_pcalloc(pool, sizeof(*system));
     check_t check = {.system = system, .groups = groups, .pool = pool};
-    const char *lack;
     int good = 1;
 
     system->line = row->line;
     for (int i = 0; i < INVENTORY_COLUMNS; i++) {
         good &= check_cell(&check, &columns[i], row->cells[i], problems);
     }
-    lack = good ? method_lacks(system) : NULL;
-    if (lack) {
-        inventory_problem(problems, row->line, "method %s %s", inventory_method_name(system->method), lack);
-    }
-    return good && !lack ? system : NULL;
+    return good && has_its_needs(system, problems) ? system : NULL;
 }

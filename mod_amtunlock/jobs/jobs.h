@@ -138,9 +138,9 @@ jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const 
 /* first from 0; count < 0: to the end. */
 jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first,
                            int count, jobs_results_t **results, apr_pool_t *pool);
-/* jobs_error_t of each failed system, in the order sent. */
-jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, const char *id,
-                          apr_array_header_t **errors, apr_pool_t *pool);
+/* jobs_error_t of each failed system in a window of the request, in the order sent. */
+jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first,
+                          int count, apr_array_header_t **errors, apr_pool_t *pool);
 /* const char *: ids of the caller's jobs (of all, for one who reads all), newest first. */
 jobs_result_t jobs_list(jobs_store_t *store, const jobs_caller_t *caller, apr_array_header_t **ids,
                         apr_pool_t *pool);

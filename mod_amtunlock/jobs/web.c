@@ -165,16 +165,26 @@ jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const 
     return result;
 }
 
+/* A reading verb that takes a window of the request's names. */
+static jobs_call_t *window_verb(const char *verb, const jobs_caller_t *caller, const char *id, int first,
+                                int count, apr_pool_t *pool)
+{
+    jobs_call_t *call = reading_verb(verb, caller, id, pool);
+    if (call) {
+        jobs_call_number(call, first < 0 ? 0 : first);
+        jobs_call_number(call, count);
+    }
+    return call;
+}
+
 jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first,
                            int count, jobs_results_t **results, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
-    jobs_call_t *call = reading_verb("results", caller, id, pool);
+    jobs_call_t *call = window_verb("results", caller, id, first, count, pool);
     if (!call) {
         return no_such_job();
     }
-    jobs_call_number(call, first < 0 ? 0 : first);
-    jobs_call_number(call, count);
     jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
     if (result.outcome != JOBS_OK) {
         return result;
@@ -185,11 +195,11 @@ jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, con
     return result;
 }
 
-jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, const char *id,
-                          apr_array_header_t **errors, apr_pool_t *pool)
+jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first,
+                          int count, apr_array_header_t **errors, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
-    jobs_call_t *call = reading_verb("errors", caller, id, pool);
+    jobs_call_t *call = window_verb("errors", caller, id, first, count, pool);
     if (!call) {
         return no_such_job();
     }

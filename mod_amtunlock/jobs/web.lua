@@ -209,7 +209,7 @@ function verbs.errors(now, read)
         return { 'none' }
     end
     local answer = { 'ok' }
-    each_name(now, job, 0, -1, function(spelling, task)
+    each_name(now, job, read.number(), read.number(), function(spelling, task)
         if STANDING[task.state] == 'failed' then
             answer[#answer + 1] = spelling
             answer[#answer + 1] = task.step

@@ -448,14 +448,17 @@ static void write_error(const jobs_error_t *error, wsman_writer_t *answer, apr_p
 const wsman_fault_t *manageability_job_get_errors(wsman_request_t *request, wsman_writer_t *answer)
 {
     const manageability_context_t *with = manageability_context(request);
+    manageability_parameter_t window[] = {{.name = "First"}, {.name = "Count"}, {.name = NULL}};
     apr_array_header_t *errors = NULL;
-    const wsman_element_t *input;
     const wsman_fault_t *fault;
+    int first = 0, count = -1;
     const char *id;
 
-    if ((fault = manageability_input(request, "GetErrors", &input)) || (fault = selected_job(request, &id)) ||
+    if ((fault = manageability_parameters(request, "GetErrors", window, "First and Count, each once")) ||
+        (fault = manageability_number(request, &window[0], &first)) ||
+        (fault = manageability_number(request, &window[1], &count)) || (fault = selected_job(request, &id)) ||
         (fault = manageability_fault_of(
-             request, jobs_errors(with->store, with->caller, id, &errors, request->pool)))) {
+             request, jobs_errors(with->store, with->caller, id, first, count, &errors, request->pool)))) {
         return fault;
     }
     manageability_output(request, answer, "GetErrors");

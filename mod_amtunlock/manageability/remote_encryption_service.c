@@ -1,7 +1,6 @@
 /* AMT_RemoteEncryptionService: the one instance, UnlockSystems and GetUnlockedSystems. */
 #include "manageability/resources.h"
 
-#include <limits.h>
 #include <string.h>
 
 #include <apr_strings.h>
@@ -343,66 +342,17 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
 
 /* ---- GetUnlockedSystems ----------------------------------------------------------------------------- */
 
-/* What GetUnlockedSystems may be asked. */
-typedef struct {
-    const wsman_element_t *job;
-    const wsman_element_t *instance_id;
-    const wsman_element_t *first;
-    const wsman_element_t *count;
-} question_t;
-
-static const wsman_element_t **question_slot(question_t *question, const char *name)
-{
-    const struct {
-        const char *name;
-        const wsman_element_t **slot;
-    } slots[] = {
-        {"Job", &question->job},
-        {"InstanceID", &question->instance_id},
-        {"First", &question->first},
-        {"Count", &question->count},
-    };
-
-    for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
-        if (strcmp(name, slots[i].name) == 0) {
-            return slots[i].slot;
-        }
-    }
-    return NULL;
-}
-
-static const wsman_fault_t *read_question(const wsman_request_t *request, question_t *question)
-{
-    const wsman_element_t *input;
-    const wsman_fault_t *fault = manageability_input(request, "GetUnlockedSystems", &input);
-
-    for (const wsman_element_t *element = input ? input->child : NULL; element; element = element->next) {
-        const wsman_element_t **slot =
-            strcmp(element->ns, SERVICE_URI) == 0 ? question_slot(question, element->name) : NULL;
-
-        if (!slot || *slot) {
-            return manageability_bad_parameter(
-                request, "InvalidName",
-                "GetUnlockedSystems takes Job or InstanceID, First and Count, each once");
-        }
-        if (!wsman_is_nil(element)) {
-            *slot = element;
-        }
-    }
-    return fault;
-}
-
 /* The InstanceID asked for in *instance_id; NULL there means the caller's latest job. */
-static const wsman_fault_t *asked_job(const wsman_request_t *request, const question_t *question,
-                                      const char **instance_id)
+static const wsman_fault_t *asked_job(const wsman_request_t *request, const wsman_element_t *job,
+                                      const wsman_element_t *id, const char **instance_id)
 {
-    const char *named = question->instance_id ? wsman_text(question->instance_id, request->pool) : NULL;
+    const char *named = id ? wsman_text(id, request->pool) : NULL;
 
     *instance_id = named;
-    if (!question->job) {
+    if (!job) {
         return NULL;
     }
-    *instance_id = manageability_referenced_instance(wsman_reference(question->job, request->pool));
+    *instance_id = manageability_referenced_instance(wsman_reference(job, request->pool));
     if (!*instance_id) {
         return manageability_bad_parameter(request, "InvalidValue",
                                            "Job must be the endpoint reference of a " JOB_CLASS);
@@ -410,22 +360,6 @@ static const wsman_fault_t *asked_job(const wsman_request_t *request, const ques
     if (named && strcmp(named, *instance_id) != 0) {
         return manageability_bad_parameter(request, "InvalidValue", "Job and InstanceID name different jobs");
     }
-    return NULL;
-}
-
-static const wsman_fault_t *asked_number(const wsman_request_t *request, const wsman_element_t *element,
-                                         int *number)
-{
-    apr_uint64_t value;
-
-    if (!element) {
-        return NULL;
-    }
-    if (wsman_parse_uint(wsman_text(element, request->pool), INT_MAX, &value) != APR_SUCCESS) {
-        return manageability_bad_parameter(request, "InvalidValue", "%s must be a number from 0",
-                                           element->name);
-    }
-    *number = (int)value;
     return NULL;
 }
 
@@ -458,15 +392,22 @@ static const wsman_fault_t *write_results(wsman_request_t *request, const char *
 
 const wsman_fault_t *manageability_get_unlocked_systems(wsman_request_t *request, wsman_writer_t *answer)
 {
-    question_t question = {NULL, NULL, NULL, NULL};
+    enum { JOB, INSTANCE_ID, FIRST, COUNT, END };
+    manageability_parameter_t asked[] = {
+        [JOB] = {.name = "Job"},     [INSTANCE_ID] = {.name = "InstanceID"},
+        [FIRST] = {.name = "First"}, [COUNT] = {.name = "Count"},
+        [END] = {.name = NULL},
+    };
     const wsman_fault_t *fault;
     const char *instance_id = NULL, *job = NULL;
     int first = 0, count = -1;
 
-    if ((fault = check_selectors(request)) || (fault = read_question(request, &question)) ||
-        (fault = asked_job(request, &question, &instance_id)) ||
-        (fault = asked_number(request, question.first, &first)) ||
-        (fault = asked_number(request, question.count, &count))) {
+    if ((fault = check_selectors(request)) ||
+        (fault = manageability_parameters(request, "GetUnlockedSystems", asked,
+                                          "Job or InstanceID, First and Count, each once")) ||
+        (fault = asked_job(request, asked[JOB].element, asked[INSTANCE_ID].element, &instance_id)) ||
+        (fault = manageability_number(request, &asked[FIRST], &first)) ||
+        (fault = manageability_number(request, &asked[COUNT], &count))) {
         return fault;
     }
     if (instance_id && !(job = manageability_job_id(instance_id))) {

@@ -2,10 +2,13 @@
  * inputs of methods. */
 #include "manageability/resources.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include <apr_strings.h>
+
+#include "wsman/values.h"
 
 #define INSTANCE_PREFIX "amtunlock:"
 #define JOB_ID_LENGTH 26
@@ -346,6 +349,50 @@ const wsman_fault_t *manageability_input(const wsman_request_t *request, const c
                                            wanted);
     }
     *input = found;
+    return NULL;
+}
+
+static manageability_parameter_t *parameter_of(manageability_parameter_t *parameters, const char *name)
+{
+    while (parameters->name && strcmp(parameters->name, name) != 0) {
+        parameters++;
+    }
+    return parameters->name ? parameters : NULL;
+}
+
+const wsman_fault_t *manageability_parameters(const wsman_request_t *request, const char *method,
+                                              manageability_parameter_t *parameters, const char *takes)
+{
+    const wsman_element_t *input;
+    const wsman_fault_t *fault = manageability_input(request, method, &input);
+
+    for (const wsman_element_t *element = input ? input->child : NULL; element; element = element->next) {
+        manageability_parameter_t *parameter =
+            strcmp(element->ns, request->class_->uri) == 0 ? parameter_of(parameters, element->name) : NULL;
+
+        if (!parameter || parameter->element) {
+            return manageability_bad_parameter(request, "InvalidName", "%s takes %s", method, takes);
+        }
+        if (!wsman_is_nil(element)) {
+            parameter->element = element;
+        }
+    }
+    return fault;
+}
+
+const wsman_fault_t *manageability_number(const wsman_request_t *request,
+                                          const manageability_parameter_t *parameter, int *number)
+{
+    apr_uint64_t value;
+
+    if (!parameter->element) {
+        return NULL;
+    }
+    if (wsman_parse_uint(wsman_text(parameter->element, request->pool), INT_MAX, &value) != APR_SUCCESS) {
+        return manageability_bad_parameter(request, "InvalidValue", "%s must be a number from 0",
+                                           parameter->name);
+    }
+    *number = (int)value;
     return NULL;
 }
 

@@ -98,6 +98,21 @@ const wsman_fault_t *manageability_bad_parameter(const wsman_request_t *request,
 const wsman_fault_t *manageability_input(const wsman_request_t *request, const char *method,
                                          const wsman_element_t **input);
 
+/* What a method may be given besides its job, at most once each; `element` stays NULL where it is not, or
+ * nil. */
+typedef struct {
+    const char *name;
+    const wsman_element_t *element;
+} manageability_parameter_t;
+
+/* Finds `parameters` (they end with name NULL) in the element METHOD_INPUT. What is none of them, or comes
+ * twice, is a fault with the sentence `takes`. */
+const wsman_fault_t *manageability_parameters(const wsman_request_t *request, const char *method,
+                                              manageability_parameter_t *parameters, const char *takes);
+/* Into *number, if the parameter was given; what is no number from 0 to INT_MAX is a fault. */
+const wsman_fault_t *manageability_number(const wsman_request_t *request,
+                                          const manageability_parameter_t *parameter, int *number);
+
 /* Opens METHOD_OUTPUT of the request's class; wsman_end() closes it. */
 void manageability_output(const wsman_request_t *request, wsman_writer_t *answer, const char *method);
 

@@ -6,6 +6,8 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
+#include "worker/steps.h"
+
 #define LOOK_AT_LEAST apr_time_from_sec(5)
 
 /* ---- words --------------------------------------------------------------------------------------------- */
@@ -61,6 +63,9 @@ static void add_acts(json_t *intent, const unlock_t *unlock)
         json_object_set_new(intent, "power", json_integer(plan->power));
         json_object_set_new(intent, "power_before", json_integer(plan->power_before));
     }
+    if (plan->power == STEPS_POWER_RESET) {
+        json_object_set_new(intent, "reset", json_true());
+    }
     if (plan->clears_boot || plan->boot) {
         json_object_set_new(intent, "clear_boot", json_boolean(plan->clears_boot));
         json_object_set_new(intent, "boot", json_string(intent_boot_name(plan->boot)));
@@ -113,6 +118,7 @@ static int only_opens(const amt_redirection_t *before, const amt_redirection_t *
 
 static void read_plan(const json_t *intent, unlock_plan_t *plan)
 {
+    plan->power = json_is_true(json_object_get(intent, "reset")) ? STEPS_POWER_RESET : 0;
     plan->boot = boot_of_name(json_string_value(json_object_get(intent, "boot")));
     amt_redirection_t set = unpack_redirection(json_object_get(intent, "redirection"));
     amt_redirection_t before = unpack_redirection(json_object_get(intent, "redirection_before"));

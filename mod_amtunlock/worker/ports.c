@@ -277,6 +277,11 @@ static void call_power(seat_t *seat)
     amt_read_power(seat->device, &seat->unlock.power, on_called, seat);
 }
 
+static void call_saving(seat_t *seat)
+{
+    amt_read_saving(seat->device, &seat->unlock.saving, on_called, seat);
+}
+
 static void call_clear_boot(seat_t *seat)
 {
     amt_clear_boot(seat->device, seat_may_act, seat, on_called, seat);
@@ -308,6 +313,7 @@ static const struct {
     [UNLOCK_CALL_CAPABILITIES] = {call_capabilities, 0},
     [UNLOCK_CALL_BOOT] = {call_boot, 0},
     [UNLOCK_CALL_POWER] = {call_power, 0},
+    [UNLOCK_CALL_SAVING] = {call_saving, 0},
     [UNLOCK_CALL_OPEN_CONSOLE] = {sessions_open_console, 1},
     [UNLOCK_CALL_OPEN_DRIVE] = {sessions_open_drive, 1},
     [UNLOCK_CALL_CLOSE_DRIVE] = {sessions_close_drive, 1},

@@ -16,7 +16,8 @@
 
 const step_t *unlock_row(unlock_step_e step)
 {
-    static const steps_t *const parts[] = {&steps_common, &steps_redirect, &steps_sol, &steps_image};
+    static const steps_t *const parts[] = {&steps_common, &steps_redirect, &steps_sol, &steps_image,
+                                           &steps_reset};
     int part = 0;
     while ((int)step >= (int)parts[part]->first + parts[part]->count) {
         part++;
@@ -62,6 +63,11 @@ unlock_step_e unlock_look_on(unlock_t *unlock)
     return unlock_fail(unlock, JOBS_REASON_INDETERMINATE,
                        unlock->probe_address[0] ? "it has no probe that would tell"
                                                 : "the PC has no address");
+}
+
+jobs_reason_e unlock_without_evidence(const unlock_t *unlock, jobs_reason_e reason)
+{
+    return unlock->seen_on || unlock->power_answered ? reason : JOBS_REASON_INDETERMINATE;
 }
 
 unlock_step_e unlock_refuse_look(unlock_t *unlock, jobs_reason_e reason, const char *text)
@@ -199,12 +205,11 @@ static unlock_step_e look_at_running(unlock_t *unlock)
     int let_in = (unlock->redirection.state | unlock->method->sessions) == unlock->redirection.state &&
                  unlock->redirection.listener;
     return let_in ? unlock->method->running
-                  : unlock_fail(
-                        unlock, JOBS_REASON_ALREADY_ON,
+                  : unlock_reset_or_leave(
+                        unlock,
                         "it is running, and its redirection is switched off: nobody looks at its prompt");
 }
 
-/* A running PC is never reset. */
 static unlock_step_e branch_running(unlock_t *unlock)
 {
     if (unlock->probe_open) {
@@ -213,7 +218,7 @@ static unlock_step_e branch_running(unlock_t *unlock)
     if (unlock->method->running != UNLOCK_OVER) {
         return look_at_running(unlock);
     }
-    return unlock_fail(unlock, JOBS_REASON_ALREADY_ON, "it is running, and its probe does not answer");
+    return unlock_reset_or_leave(unlock, "it is running, and its probe does not answer");
 }
 
 /* No boot: no boot options, no prompt. */
@@ -231,7 +236,7 @@ unlock_step_e unlock_plan_plain(unlock_t *unlock)
     return unlock->boot.overridden ? UNLOCK_CLEAR_BOOT : unlock_power(unlock);
 }
 
-static unlock_step_e plan_boot(unlock_t *unlock)
+unlock_step_e unlock_plan_boot(unlock_t *unlock)
 {
     const char *text = NULL;
     jobs_reason_e reason = unlock->method->sessions ? unlock_obstacle(unlock, &text) : JOBS_REASON_NONE;
@@ -262,7 +267,13 @@ static unlock_step_e branch_power(unlock_t *unlock)
     }
     unlock->plan.power = STEPS_POWER_ON;
     unlock->plan.power_before = unlock->power.state;
-    return kind == POWER_ASLEEP ? plan_resume(unlock) : plan_boot(unlock);
+    return kind == POWER_ASLEEP ? plan_resume(unlock) : unlock_plan_boot(unlock);
+}
+
+/* That it runs says nothing of a reset: it ran before. */
+static void note_running(unlock_t *unlock)
+{
+    unlock->seen_on = unlock->power.state == STEPS_POWER_ON && !unlock_is_reset(unlock);
 }
 
 static unlock_step_e accept_read_power(unlock_t *unlock)
@@ -271,8 +282,8 @@ static unlock_step_e accept_read_power(unlock_t *unlock)
         return branch_power(unlock);
     }
     FAULT_POINT("look.read");
-    unlock->seen_on = unlock->power.state == STEPS_POWER_ON;
-    return unlock->seen_on ? unlock_look_on(unlock) : UNLOCK_WATCH;
+    note_running(unlock);
+    return unlock->power.state == STEPS_POWER_ON ? unlock_look_on(unlock) : UNLOCK_WATCH;
 }
 
 /* ---- the intent ---------------------------------------------------------------------------------------- */
@@ -312,9 +323,15 @@ static unlock_step_e accept_clear_boot(unlock_t *unlock)
     return unlock_power(unlock);
 }
 
+/* Setting what it starts with takes its time, and so does the ramp: who comes up meanwhile is not reset. */
+static unlock_step_e power_now(const unlock_t *unlock)
+{
+    return unlock_is_reset(unlock) ? UNLOCK_PROBE_AGAIN : UNLOCK_POWER_ON;
+}
+
 unlock_step_e unlock_power(const unlock_t *unlock)
 {
-    return unlock->system->group->power_interval > 0 ? UNLOCK_RAMP : UNLOCK_POWER_ON;
+    return unlock->system->group->power_interval > 0 ? UNLOCK_RAMP : power_now(unlock);
 }
 
 static void send_ramp(unlock_t *unlock)
@@ -335,12 +352,15 @@ static void send_pace(unlock_t *unlock)
 
 static unlock_step_e accept_pace(unlock_t *unlock)
 {
-    (void)unlock;
-    return UNLOCK_POWER_ON;
+    return power_now(unlock);
 }
 
+/* What its console showed until now was another start's. */
 static void send_power_on(unlock_t *unlock)
 {
+    if (unlock->console) {
+        amt_console_mark(unlock->console);
+    }
     unlock->boot_until = unlock->ports->now() + unlock->system->group->boot_timeout;
     unlock->ports->call(unlock, UNLOCK_CALL_POWER_ON);
 }
@@ -359,22 +379,6 @@ static unlock_step_e watch(unlock_t *unlock)
     return UNLOCK_WATCH;
 }
 
-/* Refused, or no answer: the PC says by its power state which it was. Only a request that surely did nothing
- * ends the unlock here, with what is known. */
-static unlock_step_e refuse_power_on(unlock_t *unlock, jobs_reason_e reason, const char *text)
-{
-    if (reason == JOBS_REASON_INDETERMINATE || unlock->power_refused) {
-        apr_cpystrn(unlock->text, text, sizeof(unlock->text));
-        return watch(unlock);
-    }
-    return unlock_fail(unlock, reason, text);
-}
-
-static unlock_step_e expire_power_on(unlock_t *unlock)
-{
-    return refuse_power_on(unlock, JOBS_REASON_INDETERMINATE, "the power request was not answered");
-}
-
 static void send_tell_powered(unlock_t *unlock)
 {
     unlock->ports->store(unlock, JOBS_PROGRESS, 'P');
@@ -383,7 +387,7 @@ static void send_tell_powered(unlock_t *unlock)
 static unlock_step_e accept_tell_powered(unlock_t *unlock)
 {
     FAULT_POINT("powered.told");
-    return watch(unlock);
+    return unlock_is_reset(unlock) ? UNLOCK_TELL_BOOTING : watch(unlock);
 }
 
 /* ---- watching ------------------------------------------------------------------------------------------ */
@@ -406,10 +410,36 @@ static unlock_step_e seek_evidence(unlock_t *unlock)
                        "it was woken from sleep, and has no probe that would tell that its system runs");
 }
 
+/* Of a reset the power state says nothing: refused is refused, and what became of one without an answer is
+ * seen by the evidence, or not at all. */
+static unlock_step_e doubt_reset(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    return reason == JOBS_REASON_INDETERMINATE ? seek_evidence(unlock) : unlock_fail(unlock, reason, text);
+}
+
+/* Refused, or no answer: the PC says by its power state which it was. Only a request that surely did nothing
+ * ends the unlock here, with what is known. */
+static unlock_step_e refuse_power_on(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    if (unlock_is_reset(unlock)) {
+        return doubt_reset(unlock, reason, text);
+    }
+    if (reason == JOBS_REASON_INDETERMINATE || unlock->power_refused) {
+        apr_cpystrn(unlock->text, text, sizeof(unlock->text));
+        return watch(unlock);
+    }
+    return unlock_fail(unlock, reason, text);
+}
+
+static unlock_step_e expire_power_on(unlock_t *unlock)
+{
+    return refuse_power_on(unlock, JOBS_REASON_INDETERMINATE, "the power request was not answered");
+}
+
 static unlock_step_e accept_watch(unlock_t *unlock)
 {
     if (unlock->power.state == STEPS_POWER_ON) {
-        unlock->seen_on = 1;
+        note_running(unlock);
         return unlock->task->look ? seek_evidence(unlock) : UNLOCK_TELL_BOOTING;
     }
     if (unlock->power_refused) {
@@ -465,8 +495,7 @@ static unlock_step_e accept_probe(unlock_t *unlock)
 
 static unlock_step_e expire_probe(unlock_t *unlock)
 {
-    int known = unlock->seen_on || unlock->power_answered;
-    return unlock_fail(unlock, known ? JOBS_REASON_TIMEOUT : JOBS_REASON_INDETERMINATE,
+    return unlock_fail(unlock, unlock_without_evidence(unlock, JOBS_REASON_TIMEOUT),
                        "its probe did not answer in time");
 }
 

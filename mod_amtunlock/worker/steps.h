@@ -13,6 +13,8 @@
 
 /* PowerState of CIM_AssociatedPowerManagementService, and of RequestPowerStateChange */
 #define STEPS_POWER_ON 2
+/* Of RequestPowerStateChange only: Master Bus Reset. The state stays STEPS_POWER_ON through it. */
+#define STEPS_POWER_RESET 10
 
 /* When a step ends that is not answered. */
 typedef enum {
@@ -47,7 +49,7 @@ typedef struct {
     const step_t *rows;
 } steps_t;
 
-extern const steps_t steps_common, steps_redirect, steps_sol, steps_image;
+extern const steps_t steps_common, steps_redirect, steps_sol, steps_image, steps_reset;
 
 /* The row of a step. */
 const step_t *unlock_row(unlock_step_e step);
@@ -66,10 +68,24 @@ unlock_step_e unlock_refuse_look(unlock_t *unlock, jobs_reason_e reason, const c
 apr_interval_time_t unlock_most_look(const unlock_t *unlock);
 /* Into the plan: a plain start. Returns the first step after the intent. */
 unlock_step_e unlock_plan_plain(unlock_t *unlock);
+/* Into the plan: what its method does to a PC that is going to start. Returns the intent, or the end. */
+unlock_step_e unlock_plan_boot(unlock_t *unlock);
 /* To the power request, through its group's ramp where it has one. */
 unlock_step_e unlock_power(const unlock_t *unlock);
 /* From the plan, which is made by then, to the intent. */
 unlock_step_e unlock_intend(unlock_t *unlock);
+
+/* Why there is no evidence: `reason`, or that not even the power request's outcome is known. */
+jobs_reason_e unlock_without_evidence(const unlock_t *unlock, jobs_reason_e reason);
+
+/* ---- steps_reset.c --------------------------------------------------------------------------------------
+ */
+
+/* A PC that runs, whose probe is closed and that shows no prompt: to its reset if its group says so, else it
+ * is left alone, with `text`. */
+unlock_step_e unlock_reset_or_leave(unlock_t *unlock, const char *text);
+/* The plan is to reset it. */
+int unlock_is_reset(const unlock_t *unlock);
 
 /* ---- steps_redirect.c -----------------------------------------------------------------------------------
  */

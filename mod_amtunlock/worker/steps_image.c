@@ -95,7 +95,7 @@ static unlock_step_e hear_hello(unlock_t *unlock)
 static unlock_step_e expire_hello(unlock_t *unlock)
 {
     if (!unlock->image_read) {
-        return unlock_fail(unlock, JOBS_REASON_NO_BOOT_DEVICE,
+        return unlock_fail(unlock, unlock_without_evidence(unlock, JOBS_REASON_NO_BOOT_DEVICE),
                            "its firmware did not read the drive that it was given to boot from");
     }
     const char *last = amt_console_last(unlock->console);

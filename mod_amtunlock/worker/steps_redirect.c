@@ -116,6 +116,9 @@ unlock_step_e unlock_plan_redirection(unlock_t *unlock)
         (amt_redirection_t){.state = unlock->redirection.state | unlock->method->sessions, .listener = 1};
     unlock->plan.boot = unlock->method->boot;
     unlock->plan.types = 1;
+    if (unlock->session_open) { /* a PC that runs, whose prompt was looked for */
+        return unlock->method->opened(unlock);
+    }
     return changes_redirection(&unlock->plan) ? UNLOCK_REDIRECT : UNLOCK_OPEN_CONSOLE;
 }
 

@@ -91,8 +91,7 @@ static unlock_step_e hear_look_prompt(unlock_t *unlock)
 
 static unlock_step_e expire_look_prompt(unlock_t *unlock)
 {
-    return unlock_fail(unlock, JOBS_REASON_ALREADY_ON,
-                       with_last_line(unlock, "it is running, and shows no prompt"));
+    return unlock_reset_or_leave(unlock, with_last_line(unlock, "it is running, and shows no prompt"));
 }
 
 /* ---- a PC that starts ---------------------------------------------------------------------------------- */
@@ -111,7 +110,8 @@ static unlock_step_e hear_prompt(unlock_t *unlock)
 
 static unlock_step_e expire_prompt(unlock_t *unlock)
 {
-    return unlock_fail(unlock, JOBS_REASON_NO_PROMPT, with_last_line(unlock, "the prompt did not appear"));
+    return unlock_fail(unlock, unlock_without_evidence(unlock, JOBS_REASON_NO_PROMPT),
+                       with_last_line(unlock, "the prompt did not appear"));
 }
 
 static void send_passphrase(unlock_t *unlock)

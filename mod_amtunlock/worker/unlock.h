@@ -8,6 +8,8 @@
  *   - nothing is written to a PC before the intent is durable (jobs_intend, with its audit line before it);
  *   - the power request goes out once in the life of an unlock; an answer that is lost is not asked for
  * again;
+ *   - a PC that runs is reset only where its group says so, not in standby, and only while its probe is
+ * closed: it is tried before the intent and right before the request;
  *   - retries: only before the intent, only of what did not answer, 3, 25 s in all, never after a 401;
  *   - a passphrase goes out once in the life of an unlock, and only over TLS whose peer was verified;
  *   - a lost lease ends the unlock on the spot: nothing more is sent to the PC, and no result is written;
@@ -81,7 +83,11 @@ typedef enum {
     UNLOCK_RESULT,
     UNLOCK_ACKNOWLEDGE,
     UNLOCK_CLOSE_DRIVE,
-    UNLOCK_HEARD
+    UNLOCK_HEARD,
+
+    /* steps_reset.c: a PC that runs, on its way to be reset */
+    UNLOCK_READ_SAVING, /* does it only sleep? */
+    UNLOCK_PROBE_AGAIN
 } unlock_step_e;
 
 /* What is asked of the device, or sent to it. */
@@ -92,6 +98,7 @@ typedef enum {
     UNLOCK_CALL_CAPABILITIES,
     UNLOCK_CALL_BOOT,
     UNLOCK_CALL_POWER,
+    UNLOCK_CALL_SAVING,
     UNLOCK_CALL_OPEN_CONSOLE,
     UNLOCK_CALL_OPEN_DRIVE, /* the image, with the sector of the proof */
     UNLOCK_CALL_CLOSE_DRIVE,
@@ -144,7 +151,7 @@ typedef struct {
 /* What an unlock is going to do to a PC, and what stood before. Written into the intent, so that whoever
  * looks after this worker's death can take back exactly that. */
 typedef struct {
-    int power;                            /* requested; 0: none is */
+    int power;                            /* requested, STEPS_POWER_*; 0: none is */
     int power_before;                     /* state */
     int clears_boot;                      /* an override somebody left is cleared */
     int boot;                             /* AMT_START_*, set for its next start; 0: nothing is */
@@ -168,6 +175,7 @@ struct unlock_t {
     amt_identity_t identity;
     amt_boot_t boot;
     amt_power_t power;
+    int saving; /* AMT_SAVING_*, -1: the device does not tell */
     amt_consent_t consent;
     amt_redirection_t redirection;
     amt_capabilities_t capabilities;

@@ -272,17 +272,6 @@ static void compare_with_first(const worker_t *worker, const settings_t *now)
     warn_of_restart("connects", first->connects != now->connects);
 }
 
-static void warn_of_resets(const settings_t *settings, apr_pool_t *pool)
-{
-    for (apr_hash_index_t *i = apr_hash_first(pool, settings->groups); i; i = apr_hash_next(i)) {
-        const inventory_group_t *group = apr_hash_this_val(i);
-        if (group->reset_running) {
-            log_warn("AMTU0313", "reset-running is set, but no method of this worker resets a PC", "group",
-                     group->name);
-        }
-    }
-}
-
 static apr_status_t use_log(const settings_t *settings)
 {
     apr_status_t rv = log_open(settings->log, settings->log_level);
@@ -305,7 +294,6 @@ static void reload_setup(worker_t *worker, apr_pool_t *pool)
         return;
     }
     compare_with_first(worker, setup_settings(setup));
-    warn_of_resets(setup_settings(setup), pool);
     use_log(setup_settings(setup));
     intake_offer(worker->intake, setup);
     setup_drop(worker->setup);
@@ -446,7 +434,6 @@ static void log_start(const worker_t *worker)
         log_warn("AMTU0307", "secrets are less well kept than they could be", "text",
                  secrets_process_warning());
     }
-    warn_of_resets(settings, worker->pool);
 }
 
 static int fail(const char *why)

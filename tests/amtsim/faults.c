@@ -29,6 +29,7 @@ static const char *const names[FAULT_COUNT] = {
     [FAULT_DRIVE_BUSY] = "drive-busy",
     [FAULT_READ_ERROR] = "read-error",
     [FAULT_NO_SYSTEM] = "no-system",
+    [FAULT_STANDBY] = "standby",
     [FAULT_DAMAGED_IMAGE] = "damaged-image",
     [FAULT_NO_DISK] = "no-disk",
     [FAULT_DISK_ERROR] = "disk-error",

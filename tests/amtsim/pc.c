@@ -212,7 +212,7 @@ static void os_up(struct pc *pc)
     if (pc_has(pc, FAULT_NO_SYSTEM))
         return; /* it starts, for ever */
     pc->stage = STAGE_UP;
-    if (hook.os_up)
+    if (hook.os_up && !pc_has(pc, FAULT_STANDBY))
         hook.os_up(pc);
     log_event(pc->fqdn, "os-up", NULL);
 }

@@ -118,7 +118,7 @@ static void write_ips_power(struct out *out, struct pc *pc, int n)
     (void)n;
     write_service(out, "IPS_PowerManagementService", SERVICE_NAME, "5");
     if (pc->power == POWER_ON) /* firmware leaves it out while the host is off */
-        out_text(out, "OSPowerSavingState", "2");
+        out_text(out, "OSPowerSavingState", pc->stage == STAGE_UP && pc_has(pc, FAULT_STANDBY) ? "3" : "2");
 }
 
 static const struct soap_fault *request_os_power_saving(struct call *call)

@@ -19,6 +19,7 @@ static amt_device_t *device;
 
 static amt_identity_t identity;
 static amt_power_t power;
+static int saving;
 static amt_boot_t boot;
 static amt_redirection_t redirection;
 static amt_consent_t consent;
@@ -107,6 +108,9 @@ static void begin(int which)
         break;
     case 6:
         amt_read_capabilities(device, &capabilities, done, NULL);
+        break;
+    case 7:
+        amt_read_saving(device, &saving, done, NULL);
         break;
     default:
         amt_read_boot(device, &boot, done, NULL);

@@ -216,6 +216,24 @@ def test_results_by_page(console):
     assert page.texts("p:failedSystems") == names[4:7]
 
 
+def test_errors_by_page(console):
+    """Also where all of them would be more than fits an answer."""
+    names = [f"pc-{number}.example" for number in range(90)]
+    job = {"resource": soap.JOB, "selectors": {"InstanceID": console.unlock(names)}}
+    assert_fault(console.send(soap.method("GetErrors", **job)), "wsman:EncodingLimit", "MaxEnvelopeSize")
+    pages = [console.send(soap.method("GetErrors", f"<p:First>{first}</p:First><p:Count>30</p:Count>", **job))
+             for first in (0, 30, 60, 90)]
+    assert [page.texts(f"{{{soap.CIM}CIM_Error}}ErrorSource") for page in pages] == \
+        [names[:30], names[30:60], names[60:], []]
+    assert {page.text("job:ReturnValue") for page in pages} == {"0"}
+
+
+def test_superfluous_input_of_errors(console):
+    job = {"resource": soap.JOB, "selectors": {"InstanceID": console.unlock(["a.example"])}}
+    for odd, detail in (("<p:Odd>1</p:Odd>", "InvalidName"), ("<p:First>x</p:First>", "InvalidValue")):
+        assert_fault(console.send(soap.method("GetErrors", odd, **job)), "wsman:InvalidParameter", detail)
+
+
 def test_superfluous_input(console):
     answer = console.send(soap.unlocked(None, "<p:Odd>1</p:Odd>"))
     assert_fault(answer, "wsman:InvalidParameter", "InvalidName")

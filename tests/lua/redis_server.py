@@ -15,7 +15,7 @@ TOP = Path(__file__).resolve().parents[2]
 JOBS = TOP / "mod_amtunlock" / "jobs"
 USERS = TOP / "conf" / "redis-users.acl"
 WEB, WORKER, TESTER = "amtunlock-web", "amtunlockd", "tester"
-SCHEMA = "2"
+SCHEMA = "3"
 
 
 class RedisError(Exception):
@@ -183,8 +183,8 @@ class Verbs:
         assert word == "ok"
         return unlocked, failed
 
-    def errors(self, job="", caller="alice"):
-        word, *flat = self("errors", f"sha-{caller}", 0, job)
+    def errors(self, job="", first=0, count=-1, caller="alice"):
+        word, *flat = self("errors", f"sha-{caller}", 0, job, first, count)
         assert word == "ok"
         return [tuple(flat[i:i + 3]) for i in range(0, len(flat), 3)]
 

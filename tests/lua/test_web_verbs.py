@@ -133,7 +133,7 @@ def test_too_few_arguments_are_an_error_and_change_nothing(redis, tester):
     assert tester("DBSIZE") == before
 
 
-@pytest.mark.parametrize("schema", ["0", "1", "3", ""])
+@pytest.mark.parametrize("schema", ["0", "1", "2", "4", ""])
 def test_another_schema_is_refused(redis, schema):
     assert redis.cli("amtunlock-web", "FCALL", "amtunlock_overview", 0, schema) == ["outdated", SCHEMA]
 
@@ -156,6 +156,8 @@ def test_a_big_job_fits(verbs, redis_server):
     assert fast.read("j1")["state"] == TERMINATED
     assert len(fast.results("j1")[1]) == 9000
     assert fast.results("j1", 8990, 100)[1] == [f"s{i}.example" for i in range(8990, 9000)]
+    assert len(fast.errors("j1")) == 9000
+    assert fast.errors("j1", 8990, 100) == [(f"s{i}.example", "", "cancelled") for i in range(8990, 9000)]
     wire.close()
 
 
@@ -167,8 +169,8 @@ def test_only_the_caller_and_an_operator_read_a_job(verbs):
     assert verbs.read("j1", caller="bob") == "none"
     assert verbs.read("j1", caller="root", reads_all=1)["id"] == "j1"
     assert verbs.read("nosuch") == "none"
-    for verb, more in (("results", (0, -1)), ("errors", ())):
-        assert verbs(verb, "sha-bob", 0, "j1", *more) == ["none"]
+    for verb in ("results", "errors"):
+        assert verbs(verb, "sha-bob", 0, "j1", 0, -1) == ["none"]
 
 
 def test_without_an_id_the_latest_is_read(verbs):
@@ -190,6 +192,21 @@ def test_a_window_of_the_names_in_the_order_sent(verbs):
     assert verbs.results("j1", 1, 2) == (["PC1.example"], ["a.example"])
     assert verbs.results("j1", 3, 10) == ([], ["b.example"])
     assert verbs.results("j1", 4, 1) == verbs.results("j1", 0, 0) == ([], [])
+
+
+def test_errors_of_a_window(verbs):
+    verbs.submit("j1", "c.example", "PC1.example", "a.example", "pc2.example", "A.example")
+    first, second = verbs.claim()
+    verbs.finish(first)
+    verbs.finish(second, "F", "busy", "console-open")
+    gone = [(name, "", "not-available") for name in ("c.example", "a.example", "A.example")]
+    failed = ("pc2.example", "console-open", "busy")
+    assert verbs.errors("j1") == [gone[0], gone[1], failed, gone[2]]
+    assert verbs.errors("j1", 0, 2) == [gone[0]]
+    assert verbs.errors("j1", 1, 1) == [], "that one was unlocked"
+    assert verbs.errors("j1", 2, 2) == [gone[1], failed]
+    assert verbs.errors("j1", 4, 10) == verbs.errors("j1", 4) == [gone[2]]
+    assert verbs.errors("j1", 5, 1) == verbs.errors("j1", 0, 0) == []
 
 
 def test_results_grow_while_the_job_runs(verbs):

@@ -196,29 +196,29 @@ static void test_power_states(void **state)
         const char *answer;
         amt_status_e status;
         int state;
-        int on_available;
+        int on_available, reset_available;
     } cases[] = {
-        {POWER_OFF_ANSWER, AMT_OK, 8, 1},
-        {POWER_ANSWER("<g:PowerState> 4 </g:PowerState>"), AMT_OK, 4, -1},
+        {POWER_OFF_ANSWER, AMT_OK, 8, 1, 0},
+        {POWER_ANSWER("<g:PowerState> 4 </g:PowerState>"), AMT_OK, 4, -1, -1},
         {POWER_ANSWER("<g:AvailableRequestedPowerStates>10</g:AvailableRequestedPowerStates>"
                       "<g:AvailableRequestedPowerStates>8</g:AvailableRequestedPowerStates>"
                       "<g:PowerState>2</g:PowerState>"),
-         AMT_OK, 2, 0},
+         AMT_OK, 2, 0, 1},
         {POWER_ANSWER("<g:AvailableRequestedPowerStates>8</g:AvailableRequestedPowerStates>"
                       "<g:AvailableRequestedPowerStates>2</g:AvailableRequestedPowerStates>"
                       "<g:PowerState>7</g:PowerState>"),
-         AMT_OK, 7, 1},
-        {POWER_ANSWER(""), AMT_GARBAGE, 0, -1},
-        {POWER_ANSWER("<g:PowerState>on</g:PowerState>"), AMT_GARBAGE, 0, -1},
-        {POWER_ANSWER("<g:PowerState>-2</g:PowerState>"), AMT_GARBAGE, 0, -1},
-        {POWER_ANSWER("<g:PowerState>65536</g:PowerState>"), AMT_GARBAGE, 0, -1},
-        {ACCESS_DENIED, AMT_REFUSED, 0, -1},
+         AMT_OK, 7, 1, 0},
+        {POWER_ANSWER(""), AMT_GARBAGE, 0, -1, -1},
+        {POWER_ANSWER("<g:PowerState>on</g:PowerState>"), AMT_GARBAGE, 0, -1, -1},
+        {POWER_ANSWER("<g:PowerState>-2</g:PowerState>"), AMT_GARBAGE, 0, -1, -1},
+        {POWER_ANSWER("<g:PowerState>65536</g:PowerState>"), AMT_GARBAGE, 0, -1, -1},
+        {ACCESS_DENIED, AMT_REFUSED, 0, -1, -1},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = cases[i].answer}};
-        amt_power_t power = {99, 99};
+        amt_power_t power = {99, 99, 99};
         rig_t rig;
 
         rig_up(&rig, rows, COUNT(rows));
@@ -226,6 +226,42 @@ static void test_power_states(void **state)
         assert_int_equal(rig.status, cases[i].status);
         assert_int_equal(power.state, cases[i].state);
         assert_int_equal(power.on_available, cases[i].on_available);
+        assert_int_equal(power.reset_available, cases[i].reset_available);
+        rig_down(&rig);
+    }
+}
+
+#define SAVING_ANSWER(properties)                                                                            \
+    ANSWER("http://intel.com/wbem/wscim/1/ips-schema/1/IPS_PowerManagementService",                          \
+           "<g:IPS_PowerManagementService>" properties "</g:IPS_PowerManagementService>")
+
+/* Where the device does not tell, or does not know the class, that is no failure. */
+static void test_saving_states(void **state)
+{
+    static const struct {
+        const char *answer;
+        amt_status_e status;
+        int saving;
+    } cases[] = {
+        {SAVING_ANSWER("<g:OSPowerSavingState>3</g:OSPowerSavingState>"), AMT_OK, AMT_SAVING_STANDBY},
+        {SAVING_ANSWER("<g:OSPowerSavingState>2</g:OSPowerSavingState>"), AMT_OK, AMT_SAVING_FULL_POWER},
+        {SAVING_ANSWER("<g:OSPowerSavingState>deep</g:OSPowerSavingState>"), AMT_OK, -1},
+        {SAVING_ANSWER(""), AMT_OK, -1},
+        {ACCESS_DENIED, AMT_OK, -1},
+        {POWER_OFF_ANSWER, AMT_GARBAGE, -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = cases[i].answer}};
+        int saving = 99;
+        rig_t rig;
+
+        rig_up(&rig, rows, COUNT(rows));
+        amt_read_saving(rig.device, &saving, rig_done, &rig);
+        rig_wait(&rig);
+        assert_int_equal(rig.status, cases[i].status);
+        assert_int_equal(saving, cases[i].saving);
         rig_down(&rig);
     }
 }
@@ -279,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_identity_garbage),
         cmocka_unit_test(test_answer_to_another_message),
         cmocka_unit_test(test_power_states),
+        cmocka_unit_test(test_saving_states),
         cmocka_unit_test(test_power_request_answers),
     };
 

@@ -226,6 +226,7 @@ static console_exit_e run(fixture_t *fixture, const char *line, const step_t *st
 #define RESULTS(names)                                                                                       \
     "<p:GetUnlockedSystems_OUTPUT xmlns:p=\"" AMT "\">" names                                                \
     "<p:ReturnValue>0</p:ReturnValue></p:GetUnlockedSystems_OUTPUT>"
+#define RESULTS_OF(pool, names, more) apr_psprintf(pool, RESULTS("%s%s"), names, more)
 #define ERROR(name, code, message)                                                                           \
     "<p:Errors><e:ErrorSource xmlns:e=\"" CIM "CIM_Error\">" name                                            \
     "</e:ErrorSource><e:Message xmlns:e=\"" CIM "CIM_Error\">" message                                       \
@@ -282,7 +283,9 @@ static void test_unlock_and_wait(void **state)
         GET_JOB("4", "33", "1 of 3 unlocked"), /* nothing new: no lists are asked for */
         GET_JOB("7", "100", "2 of 3 unlocked, 1 failed"),
         GET_RESULTS(U("a.example") U("b.example") F("c.example")),
-        {{CIM "CIM_ConcreteJob/GetErrors<", ID}, OK, ERRORS(ERROR("c.example", "unreachable", "no answer"))},
+        {{CIM "CIM_ConcreteJob/GetErrors<", "First>0<", "Count>500<"},
+         OK,
+         ERRORS(ERROR("c.example", "unreachable", "no answer"))},
         GET_JOB("7", "100", "2 of 3 unlocked, 1 failed"),
         GET_RESULTS(U("a.example") U("b.example") F("c.example")),
         {{"/GetErrors<"}, OK, ERRORS(ERROR("c.example", "unreachable", "no answer"))},
@@ -424,17 +427,56 @@ static void test_paging(void **state)
     for (int i = 0; i < 500; i++) {
         full = apr_psprintf(fixture->pool, "%s<p:unlockedSystems>pc-%03d</p:unlockedSystems>", full, i);
     }
-    steps[1].body = apr_psprintf(fixture->pool,
-                                 "<p:GetUnlockedSystems_OUTPUT xmlns:p=\"" AMT "\">%s"
-                                 "<p:ReturnValue>0</p:ReturnValue></p:GetUnlockedSystems_OUTPUT>",
-                                 full);
+    steps[1].body = RESULTS_OF(fixture->pool, full, "");
     assert_int_equal(RUN(fixture, "amtunlock status " ID, steps), CONSOLE_DONE);
     assert_non_null(strstr(fixture->out, "unlocked  pc-499\nunlocked  last.example\n"));
+}
+
+/* Reasons are asked for in the windows that have a failed name, and in no other. */
+static void test_paging_of_errors(void **state)
+{
+    fixture_t *fixture = *state;
+    const char *full = "";
+    step_t steps[] = {
+        GET_JOB("7", "100", "1001 of 1003 unlocked, 2 failed"),
+        {{"/GetUnlockedSystems<", "First>0<"}, OK, NULL},
+        {{"/GetUnlockedSystems<", "First>500<"}, OK, NULL},
+        {{"/GetErrors<", "First>500<", "Count>500<"}, OK, ERRORS(ERROR("bad.example", "busy", "taken"))},
+        {{"/GetUnlockedSystems<", "First>1000<"}, OK, RESULTS(U("x") F("last.example") U("y"))},
+        {{"/GetErrors<", "First>1000<", "Count>500<"}, OK, ERRORS(ERROR("last.example", "timeout", "late"))},
+    };
+
+    for (int i = 0; i < 499; i++) {
+        full = apr_psprintf(fixture->pool, "%s<p:unlockedSystems>pc-%03d</p:unlockedSystems>", full, i);
+    }
+    steps[1].body = RESULTS_OF(fixture->pool, full, U("pc-499"));
+    steps[2].body = RESULTS_OF(fixture->pool, full, F("bad.example"));
+    assert_int_equal(RUN(fixture, "amtunlock errors " ID, steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, "failed    bad.example  busy: taken\n          look at it\n"
+                                      "failed    last.example  timeout: late\n          look at it\n");
+}
+
+/* Of a job that runs nobody says how many names it has: the windows go on until each failed name has been
+ * met, and others may have failed since. */
+static void test_errors_of_a_running_job(void **state)
+{
+    static const step_t steps[] = {
+        GET_JOB("4", "50", "1 of 900 unlocked, 1 failed"),
+        GET_RESULTS(U("a.example") F("b.example")),
+        {{"/GetErrors<", "First>0<", "Count>500<"}, OK, ERRORS(ERROR("since.example", "busy", "taken"))},
+        {{"/GetErrors<", "First>500<", "Count>500<"}, OK, ERRORS(ERROR("b.example", "timeout", "late"))},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock errors " ID, steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, "failed    b.example  timeout: late\n          look at it\n");
 }
 
 static void test_errors(void **state)
 {
     static const step_t steps[] = {
+        GET_JOB("7", "100", "0 of 2 unlocked, 2 failed"),
+        GET_RESULTS(F("a.example") F("b.example")),
         {{"/GetErrors<", ID},
          OK,
          ERRORS(ERROR("a.example", "timeout", "late") ERROR("b.example", "busy", "taken"))},
@@ -579,7 +621,7 @@ static void test_another_answer(void **state)
 {
     static const step_t step = {{NULL}, OK, SERVICE("1")};
 
-    refusal(*state, &step, CONSOLE_SERVICE, "has no GetErrors_OUTPUT", "may not be the service");
+    refusal(*state, &step, CONSOLE_SERVICE, "has no CIM_ConcreteJob", "may not be the service");
 }
 
 static void test_quota(void **state)
@@ -635,6 +677,8 @@ int main(void)
         TEST(test_status),
         TEST(test_status_of_a_failed_job),
         TEST(test_paging),
+        TEST(test_paging_of_errors),
+        TEST(test_errors_of_a_running_job),
         TEST(test_errors),
         TEST(test_cancel),
         TEST(test_cancel_of_an_ended_job),

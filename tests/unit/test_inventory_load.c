@@ -173,6 +173,27 @@ static void test_defaults_line_group_default(void **state)
     assert_int_equal(system->method, INVENTORY_WAKE);
 }
 
+/* Without a probe nobody knows whether a PC that runs is in use. */
+static void test_a_group_that_resets_needs_probes(void **state)
+{
+    fixture_t *fixture = *state;
+    inventory_group_t resets = {.name = "resets", .method = "sol", .reset_running = 1};
+    inventory_group_t probed = {.name = "probed", .method = "sol", .probe = "22", .reset_running = 1};
+    inventory_group_t careful = {.name = "careful", .method = "sol"};
+
+    fixture->groups = apr_hash_make(fixture->pool);
+    apr_hash_set(fixture->groups, "default", APR_HASH_KEY_STRING, &careful);
+    apr_hash_set(fixture->groups, "resets", APR_HASH_KEY_STRING, &resets);
+    apr_hash_set(fixture->groups, "probed", APR_HASH_KEY_STRING, &probed);
+    load(fixture, "fqdn,group,probe\na.example,,\nb.example,resets,22\nc.example,probed,\n");
+    assert_loaded(fixture, 3);
+    load(fixture, "fqdn,group,probe\na.example,,\nb.example,resets,\n");
+    assert_refused(fixture, 3, "group resets has reset-running = yes, so it needs a probe");
+    careful.reset_running = 1;
+    load(fixture, "fqdn,group\na.example,made-up\n");
+    assert_refused(fixture, 2, "group made-up has reset-running = yes");
+}
+
 static void test_no_groups_at_all(void **state)
 {
     fixture_t *fixture = *state;
@@ -557,6 +578,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_every_cell, setup, teardown),
         cmocka_unit_test_setup_teardown(test_defaults_line_group_default, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_group_that_resets_needs_probes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_groups_at_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forms_of_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_probe_forms, setup, teardown),

@@ -69,7 +69,15 @@ static void results_and_errors_are_in_the_callers_spelling_and_order(void **stat
     assert_outcome(jobs_results(jobs_test.store, &jobs_test.alice, id, -3, 0, &results, jobs_test.pool),
                    JOBS_OK);
     assert_int_equal(results->failed->nelts, 0);
-    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, &errors, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, -3, 2, &errors, jobs_test.pool),
+                   JOBS_OK);
+    assert_int_equal(errors->nelts, 1);
+    assert_string_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).name, "Nowhere.example");
+    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, 1, 1, &errors, jobs_test.pool),
+                   JOBS_OK);
+    assert_int_equal(errors->nelts, 0);
+    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, 0, -1, &errors, jobs_test.pool),
+                   JOBS_OK);
     assert_int_equal(errors->nelts, 2);
     const jobs_error_t *error = &APR_ARRAY_IDX(errors, 1, jobs_error_t);
     assert_string_equal(error->name, "Vault.Example");
@@ -155,7 +163,7 @@ static void another_callers_job_is_no_job(void **state)
     const char *mine = submit_one(&jobs_test.alice, "pc1.example");
     assert_outcome(jobs_read(store, &jobs_test.alice, theirs, &job, pool), JOBS_NOT_FOUND);
     assert_outcome(jobs_results(store, &jobs_test.alice, theirs, 0, -1, &results, pool), JOBS_NOT_FOUND);
-    assert_outcome(jobs_errors(store, &jobs_test.alice, theirs, &errors, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_errors(store, &jobs_test.alice, theirs, 0, -1, &errors, pool), JOBS_NOT_FOUND);
     assert_outcome(jobs_cancel(store, &jobs_test.alice, theirs, pool), JOBS_NOT_FOUND);
     assert_outcome(jobs_forget(store, &jobs_test.alice, theirs, pool), JOBS_NOT_FOUND);
     assert_outcome(jobs_read(store, &jobs_test.root, mine, &job, pool), JOBS_OK);

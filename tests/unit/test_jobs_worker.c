@@ -106,7 +106,8 @@ static void a_failure_carries_its_step_and_reason(void **state)
     failed.reason = JOBS_REASON_AUTH_FAILED;
     failed.step = "connect";
     assert_int_equal(apply("w1", failed), JOBS_OK);
-    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, &errors, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, 0, -1, &errors, jobs_test.pool),
+                   JOBS_OK);
     assert_string_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).step, "connect");
     assert_int_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).reason, JOBS_REASON_AUTH_FAILED);
 }

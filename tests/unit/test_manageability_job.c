@@ -206,6 +206,58 @@ static void errors_say_which_why_and_what_to_do(void **state)
                         jobs_reason(JOBS_REASON_AUTH_FAILED)->action);
 }
 
+static const char *sources_of(const char *id, const char *input)
+{
+    const wsman_element_t *output = answered(job_method(id, "GetErrors", input));
+    const wsman_element_t *error = wsman_child(output, JOB_URI, "Errors");
+    const char *names = "";
+
+    assert_string_equal(property(output, "ReturnValue"), "0");
+    for (; error; error = wsman_next_same(error)) {
+        names = apr_pstrcat(fixture.pool, names, *names ? " " : "", error_text(error, "ErrorSource"), NULL);
+    }
+    return names;
+}
+
+/* Of the names that were sent, the unlocked among them. */
+static void a_window_of_the_errors_can_be_asked_for(void **state)
+{
+    const char *id = unlock(NULL, NAMES("a.x", "PC1.example", "b.x", "c.x"));
+
+    (void)state;
+    finish_next(JOBS_REASON_NONE);
+    assert_string_equal(sources_of(id, NULL), "a.x b.x c.x");
+    assert_string_equal(sources_of(id, ""), "a.x b.x c.x");
+    assert_string_equal(sources_of(id, "<p:First>0</p:First><p:Count>2</p:Count>"), "a.x");
+    assert_string_equal(sources_of(id, "<p:First>2</p:First>"), "b.x c.x");
+    assert_string_equal(sources_of(id, "<p:Count>3</p:Count>"), "a.x b.x");
+    assert_string_equal(sources_of(id, "<p:First>1</p:First><p:Count>1</p:Count>"), "");
+    assert_string_equal(sources_of(id, "<p:Count>0</p:Count>"), "");
+    assert_string_equal(sources_of(id, "<p:First>9</p:First>"), "");
+}
+
+static void windows_that_make_no_sense_are_refused(void **state)
+{
+    static const struct {
+        const char *input;
+        const char *detail;
+    } bad[] = {
+        {"<p:Odd>1</p:Odd>", "InvalidName"},
+        {"<p:InstanceID>1</p:InstanceID>", "InvalidName"},
+        {"<First xmlns=\"urn:other\">1</First>", "InvalidName"},
+        {"<p:Count>1</p:Count><p:Count>1</p:Count>", "InvalidName"},
+        {"<p:First>-1</p:First>", "InvalidValue"},
+        {"<p:Count>many</p:Count>", "InvalidValue"},
+        {"<p:Count>99999999999</p:Count>", "InvalidValue"},
+    };
+    const char *id = unlock(NULL, NAMES("a.x"));
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        refused(job_method(id, "GetErrors", bad[i].input), WSMAN_FAULT_INVALID_PARAMETER, bad[i].detail);
+    }
+}
+
 /* A PC that this caller may not unlock and one that is not there differ in the name only. */
 static void forbidden_and_unknown_are_told_alike(void **state)
 {
@@ -335,6 +387,8 @@ int main(void)
         TEST(other_states_are_answered_by_their_return_values),
         TEST(a_state_change_without_a_state_is_refused),
         TEST(errors_say_which_why_and_what_to_do),
+        TEST(a_window_of_the_errors_can_be_asked_for),
+        TEST(windows_that_make_no_sense_are_refused),
         TEST(forbidden_and_unknown_are_told_alike),
         TEST(only_a_finished_job_can_be_deleted),
         TEST(a_caller_sees_its_own_jobs),

@@ -14,6 +14,7 @@
 
 #include "worker/intent.h"
 #include "worker/pacer.h"
+#include "worker/steps.h"
 #include "worker_rows.h"
 
 static int setup(void **state)
@@ -194,7 +195,14 @@ static void check_draining_of_own(const behaviour_t *healthy, apr_pool_t *pool)
 
 static void test_draining_a_unit_of_its_own(void **state)
 {
-    const behaviour_t healthy[] = {{0}, {SOL, .redirection_off = 1}, {IMAGE, .redirection_off = 1}};
+    const behaviour_t healthy[] = {
+        {0},
+        {SOL, .redirection_off = 1},
+        {IMAGE, .redirection_off = 1},
+        {.power = 2, .hangs = 1, .resets = 1},
+        {SOL, .power = 2, .hangs = 1, .resets = 1},
+        {IMAGE, .power = 2, .hangs = 1, .resets = 1, .redirection_off = 1},
+    };
     for (size_t i = 0; i < sizeof(healthy) / sizeof(healthy[0]); i++)
         check_draining_of_own(&healthy[i], *state);
 }
@@ -393,6 +401,51 @@ static void test_the_intent_says_what_and_what_before(void **state)
     assert_int_equal(pc->clears, 1);
 }
 
+/* A master bus reset for who runs, power on for all others, and the intent says which. */
+static void test_the_intent_says_reset(void **state)
+{
+    static const behaviour_t ways[] = {
+        {.power = 2, .hangs = 1, .resets = 1},
+        {SOL, .power = 2, .hangs = 1, .resets = 1},
+        {IMAGE, .power = 2, .hangs = 1, .resets = 1},
+        {.resets = 1},
+        {.resets = 1, .power = 4},
+    };
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        int runs = ways[i].power == 2;
+        worker_pc_t *pc = worker_pc_create(&ways[i], *state);
+        unlock_plan_t plan = {0};
+        worker_pc_run(pc);
+        assert_int_equal(pc->power_requests, 1);
+        assert_int_equal(pc->power_requested, runs ? STEPS_POWER_RESET : STEPS_POWER_ON);
+        assert_int_equal(strstr(pc->unlock.intent, "\"power\":10,\"power_before\":2") != NULL, runs);
+        assert_int_equal(strstr(pc->unlock.intent, "\"reset\":true") != NULL, runs);
+        intent_read(pc->unlock.intent, &plan, apr_time_from_sec(100));
+        assert_int_equal(plan.power, runs ? STEPS_POWER_RESET : 0);
+    }
+}
+
+/* What the console showed before the reset is no answer of the start that follows. */
+static void test_what_stood_on_the_console_before_a_reset(void **state)
+{
+    static const behaviour_t is = {SOL, .power = 2, .hangs = 1, .resets = 1};
+    static const char stale[] = "\r\nPlease unlock disk root: ";
+    worker_pc_t *pc = worker_pc_create(&is, *state);
+    unlock_begin(&pc->unlock);
+    while (pc->unlock.step != UNLOCK_SET_BOOT)
+        assert_true(worker_pc_step(pc));
+    unlock_hear(&pc->unlock, stale, sizeof(stale) - 1);
+    while (pc->power_requests == 0)
+        assert_true(worker_pc_step(pc));
+    while (pc->types == 0)
+        assert_true(worker_pc_step(pc));
+    assert_true(pc->now - pc->unlock.boot_until + pc->group.boot_timeout >= apr_time_from_sec(10));
+    while (worker_pc_step(pc))
+        ;
+    assert_string_equal(worker_pc_ending(pc), "unlocked");
+    assert_int_equal(pc->power_requests, 1);
+}
+
 /* A group with a ramp: every method waits for its turn right before its one power request, and a PC that is
  * not powered takes no turn. */
 static void test_the_ramp_comes_right_before_the_power_request(void **state)
@@ -404,6 +457,7 @@ static void test_the_ramp_comes_right_before_the_power_request(void **state)
         {.ramp = 1, .redirects = 1, .method = INVENTORY_IMAGE},
         {.ramp = 1, .power = 2},
         {.ramp = 1, .power = 4},
+        {.ramp = 1, .power = 2, .hangs = 1, .resets = 1},
         {.ramp = 1, .look = 1, .intent = "{\"power\":2}"},
     };
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
@@ -449,6 +503,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_amt_is_hung_up_on_while_the_pc_boots, setup, teardown),
         cmocka_unit_test_setup_teardown(test_redirection_that_is_on_is_not_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_intent_that_would_open_doors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_intent_says_reset, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_stood_on_the_console_before_a_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_ramp_comes_right_before_the_power_request, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_pacer_gives_times_that_lie_apart, setup, teardown),
     };

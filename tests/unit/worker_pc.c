@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 
 #include "worker/intent.h"
+#include "worker/steps.h"
 
 #define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
 #define STEPS_AT_MOST 100000
@@ -100,6 +101,8 @@ static void port_call(unlock_t *unlock, unlock_call_e call)
     pc->calls++;
     pc->connected = 1;
     pc->power_requests += call == UNLOCK_CALL_POWER_ON;
+    if (call == UNLOCK_CALL_POWER_ON)
+        pc->power_requested = unlock->plan.power;
     pc->clears += call == UNLOCK_CALL_CLEAR_BOOT;
     pc->redirects += call == UNLOCK_CALL_SET_REDIRECTION;
     pc->sets += call == UNLOCK_CALL_SET_BOOT;
@@ -201,7 +204,8 @@ static void answer_turn(worker_pc_t *pc)
 static void answer_probe(worker_pc_t *pc)
 {
     int up = pc->power == 2 && pc->now >= pc->up_at && !pc->is.never_boots;
-    unlock_probe_answer(&pc->unlock, up || pc->is.probe_open_before);
+    int by_itself = pc->is.up_at_probe && pc->probes >= pc->is.up_at_probe;
+    unlock_probe_answer(&pc->unlock, up || by_itself || pc->is.probe_open_before);
 }
 
 static void say(worker_pc_t *pc, const char *text, int after_seconds)
@@ -245,9 +249,11 @@ static void boot_image(worker_pc_t *pc, int seconds)
     say(pc, in_lines(pc, pc->is.forges == 1 ? forged(pc, frame) : frame), seconds / 2);
 }
 
+/* On does nothing to a PC that is on, and a reset nothing to one that is off. */
 static void start_pc(worker_pc_t *pc)
 {
-    if (pc->is.does_nothing || pc->power == 2)
+    int resets = pc->power_requested == STEPS_POWER_RESET;
+    if (pc->is.does_nothing || (pc->power == 2) != resets)
         return;
     int seconds = pc->is.boot_seconds ? pc->is.boot_seconds : 20;
     int boot = pc->boot_set;
@@ -401,8 +407,12 @@ static void fill(worker_pc_t *pc)
     pc->unlock.capabilities = (amt_capabilities_t){.sol = !pc->is.no_console, .storage = !pc->is.no_storage};
     if (pc->call == UNLOCK_CALL_BOOT)
         fill_boot(pc);
+    if (pc->call == UNLOCK_CALL_SAVING)
+        pc->unlock.saving = pc->is.standby ? AMT_SAVING_STANDBY : AMT_SAVING_FULL_POWER;
     if (pc->call == UNLOCK_CALL_POWER) {
-        pc->unlock.power = (amt_power_t){.state = pc->power, .on_available = !pc->is.on_unavailable};
+        pc->unlock.power = (amt_power_t){.state = pc->power,
+                                         .on_available = !pc->is.on_unavailable,
+                                         .reset_available = !pc->is.on_unavailable};
         if (pc->is.power_later && pc->power != 2)
             pc->power = pc->is.power_later;
     }
@@ -463,7 +473,7 @@ worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
     pc->pool = pool;
     pc->now = apr_time_from_sec(1000);
     pc->power = is->power ? is->power : 8;
-    pc->up_at = pc->now;
+    pc->up_at = is->hangs ? APR_INT64_MAX : pc->now;
     pc->task = (jobs_task_t){.job = "job",
                              .sid = "pc.example.com",
                              .fence = "1",
@@ -474,6 +484,7 @@ worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
                              .mechanism = "krb5"};
     pc->group = (inventory_group_t){.name = "default",
                                     .boot_timeout = apr_time_from_sec(120),
+                                    .reset_running = is->resets,
                                     .power_interval = is->ramp ? apr_time_from_sec(1) : 0};
     pc->redirection = is->redirection_off ? (amt_redirection_t){.state = AMT_REDIRECTION_OFF, .listener = 0}
                                           : (amt_redirection_t){.state = AMT_REDIRECTION_BOTH, .listener = 1};

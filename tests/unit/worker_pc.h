@@ -22,10 +22,14 @@ typedef enum {
 typedef struct {
     int power;          /* state at first; 0: 8, soft off */
     int power_later;    /* state at the second reading, where it differs */
-    int on_unavailable; /* AMT does not offer to power on */
+    int on_unavailable; /* AMT does not offer to power on, or to reset */
+    int standby;        /* in modern standby */
+    int resets;         /* its group lets a running PC be reset */
+    int up_at_probe;    /* its system is up at the n-th probe: somebody was there; 0: by its boot only */
     int overridden;     /* somebody left boot options */
     int boot_seconds;   /* 0: 20 */
     int never_boots;
+    int hangs;             /* it runs at first, without its system */
     int probe_open_before; /* though it is off */
     int ramp;              /* its group has one for power requests */
     const char *uuid;      /* of the inventory */
@@ -86,6 +90,7 @@ typedef struct {
     jobs_change_e change;
     char change_state;
     int power;
+    int power_requested; /* the state, last */
     apr_time_t up_at;
     amt_redirection_t redirection, redirection_before;
     int boot_set; /* AMT_START_*, for its next start */

@@ -5,7 +5,7 @@
  * SECONDS is what a call may take; TRUST is ca:FILE, pin:HEX, legacy:FILE or none; SYSTEMS a file of
  * "fqdn,address,passphrase" lines. Each system does the calls in turn, all systems at once:
  *
- *   identity, power, boot, redirection, consent, capabilities    look
+ *   identity, power, saving, boot, redirection, consent, capabilities    look
  *   clear-boot, set-boot=N, request-power=N, set-redirection=STATE[+listener]
  *   fenced-power=N, fenced-type                                  the gate is shut
  *   sol, await=REGEX, type[=TEXT] (else the passphrase), close-sol
@@ -53,6 +53,7 @@ typedef struct system_t {
     amt_power_t power;
     amt_boot_t boot;
     amt_redirection_t redirection;
+    int saving;
     amt_consent_t consent;
     amt_capabilities_t capabilities;
     amt_sol_t *sol;
@@ -102,7 +103,8 @@ static void print_found(const system_t *system)
         printf(",\"major\":%d", system->identity.major);
     }
     if (!strcmp(call, "power")) {
-        printf(",\"state\":%d,\"on_available\":%d", system->power.state, system->power.on_available);
+        printf(",\"state\":%d,\"on_available\":%d,\"reset_available\":%d", system->power.state,
+               system->power.on_available, system->power.reset_available);
     }
     if (!strcmp(call, "boot")) {
         printf(",\"overridden\":%d", system->boot.overridden);
@@ -110,6 +112,9 @@ static void print_found(const system_t *system)
     }
     if (!strcmp(call, "redirection")) {
         printf(",\"state\":%d,\"listener\":%d", system->redirection.state, system->redirection.listener);
+    }
+    if (!strcmp(call, "saving")) {
+        printf(",\"saving\":%d", system->saving);
     }
     if (!strcmp(call, "consent")) {
         printf(",\"control_mode\":%d,\"needed\":%d", system->consent.control_mode, system->consent.needed);
@@ -344,6 +349,11 @@ static void begin_redirection(system_t *system)
     amt_read_redirection(system->device, &system->redirection, done, system);
 }
 
+static void begin_saving(system_t *system)
+{
+    amt_read_saving(system->device, &system->saving, done, system);
+}
+
 static void begin_consent(system_t *system)
 {
     amt_read_consent(system->device, &system->consent, done, system);
@@ -391,6 +401,7 @@ static const struct {
     {"power", 0, begin_power},
     {"boot", 0, begin_boot},
     {"redirection", 0, begin_redirection},
+    {"saving", 0, begin_saving},
     {"consent", 0, begin_consent},
     {"capabilities", 0, begin_capabilities},
     {"clear-boot", 0, begin_clear_boot},

@@ -10,7 +10,7 @@ SERVICE = amtsim.AMT + "AMT_RedirectionService"
 BOTH = {"enabled_state": 32771, "listener": True}
 OFF = {"enabled_state": 32768, "listener": True}
 NO_OPTIONS = {"use_sol": False, "use_ider": False, "source": None, "role": 32768}
-ON = 2
+ON, RESET = 2, 10
 
 
 def names(rig, system, *wanted):
@@ -52,15 +52,15 @@ def _sessions_closed(rig, system):
                for kind in ("sol", "ider"))
 
 
-def check_taken_back(rig, system, service=None):
-    """No session, no boot options, the redirection service as it was, and the PC asked to go on at most once, never to go
-    off, cycle or reset."""
+def check_taken_back(rig, system, service=None, power=ON):
+    """No session, no boot options, the redirection service as it was, and the PC asked for that one power state at most
+    once, and for no other: never to go off or cycle, and to reset only where a test says so."""
     assert wait_until(lambda: _sessions_closed(rig, system), 5), names(rig, system, "sol-open", "sol-close",
                                                                       "ider-open", "ider-close")
     state = state_of(rig, system)
     assert state["boot"] == NO_OPTIONS, state
     assert state["redirection"] == (service or BOTH), state
-    assert [one["request"] for one in rig.events(system, "power")] in ([], [ON]) and not rig.events(system, "off")
+    assert [one["request"] for one in rig.events(system, "power")] in ([], [power]) and not rig.events(system, "off")
 
 
 class Broken:

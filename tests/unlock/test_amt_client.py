@@ -35,7 +35,7 @@ def test_a_pc_is_switched_on(fleet, pc):
     assert [one["text"] for one in (identity, power, boot, clear, request)] == [""] * 5
     assert identity["uuid"] == pc["uuid"]
     assert identity["major"] == int(identity["version"].split(".")[0]) >= 6
-    assert (power["state"], power["on_available"]) == (8, 1)
+    assert (power["state"], power["on_available"], power["reset_available"]) == (8, 1, 0)
     assert (boot["overridden"], boot["summary"]) == (0, "")
     assert (clear["acted"], clear["gate_asked"]) == (1, 3)
     assert (request["acted"], request["return_value"], request["gate_asked"]) == (1, 0, 1)
@@ -59,6 +59,17 @@ def test_what_the_pc_refuses(fleet, pc):
     assert (request["status"], request["acted"]) == ("refused", 1)
     assert request["return_value"] == fleet.events(pc, "power")[0]["result"] != 0
     assert f"ReturnValue {request['return_value']}" in request["text"]
+
+
+def test_a_pc_that_runs_is_reset(fleet, pc):
+    fleet.control(do="power", system=pc["fqdn"], to=2)
+    power, saving, request = fleet.run_one(pc, fleet.ca, "power", "saving", "request-power=10")
+    assert (saving["status"], saving["saving"]) == ("ok", 2)
+    assert (power["state"], power["on_available"], power["reset_available"]) == (2, 0, 1)
+    assert (request["status"], request["return_value"], request["gate_asked"]) == ("ok", 0, 1)
+    [event] = fleet.events(pc, "power")
+    assert (event["request"], event["from"], event["to"], event["result"]) == (10, 2, 2, 0)
+    wait_until(lambda: fleet.control(do="state", system=pc["fqdn"])["boots"] == 2, "the PC started anew")
 
 
 def test_nonces_that_expire_before_the_power_request(fleet, pc):

@@ -566,6 +566,21 @@ def test_off_locks_and_reset_does_not(sim, pc, user):
     assert (sim.state(pc)["disk"], user.power_state(), probe_answers(pc)) == ("locked", 8, False)
 
 
+def test_a_reset_starts_with_what_was_set_and_a_power_on_is_none(sim, pc, user):
+    """Of a PC that runs, and once: the start after that is a plain one."""
+    boot(sim, pc, user)
+    assert user.put_boot(UseSOL="true").status == 200
+    assert user.set_role(1) == 0
+    assert user.power(2) == NOT_READY
+    assert sim.state(pc)["boot"]["use_sol"] is True, "a request that was refused takes nothing"
+    for use_sol in (True, False):
+        assert user.power(10) == 0
+        assert user.power_state() == 2, "it is on all the time"
+        sim.wait_event(pc, "os-up", 2 if use_sol else 3)
+        assert sim.events(pc, "boot")[-1]["use_sol"] is use_sol
+    assert (sim.state(pc)["disk"], sim.names(pc)[-2:]) == ("unlocked", ["boot", "os-up"])
+
+
 def test_sleep_keeps_the_disk_open_and_hibernation_does_not(sim, pc, user):
     boot(sim, pc, user)
     assert user.power(4) == 0
@@ -593,6 +608,13 @@ def test_graceful_requests_need_the_operating_system(sim, pc, user):
     assert user.power(12) == 0
     sim.wait_event(pc, "off")
     assert user.get(ASSOCIATED_POWER).texts("AvailableRequestedPowerStates") == ["2"]
+
+
+def test_modern_standby_looks_like_a_pc_that_hangs(sim, pc, user):
+    sim.fault(pc, "standby")
+    boot(sim, pc, user)
+    saving = amtsim.IPS + "IPS_PowerManagementService"
+    assert (user.power_state(), user.get(saving).texts("OSPowerSavingState"), probe_answers(pc)) == (2, ["3"], False)
 
 
 def test_its_user_acts_through_the_control_socket(sim, pc, user):

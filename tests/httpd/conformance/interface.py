@@ -150,6 +150,13 @@ JOBS = [
          state(element("RequestedState", 4), "{foreign}"), Fault("wsman:AccessDenied", status=403), path="/operator"),
     Case("interface: who may", "no authentication, no answer", get(), Http(401, {"www-authenticate": "Negotiate"}),
          who="nobody"),
+    Case("interface: small things", "First and Count choose a window of the errors",
+         job_method("GetErrors", element("First", 0) + element("Count", 1)), Result(texts={"error:ErrorSource": "{job_name}"})),
+    Case("interface: small things", "a window of errors behind the end is empty", job_method("GetErrors", element("First", 1)),
+         Result(lacks=("job:Errors",), texts={"job:ReturnValue": "0"})),
+    Case("interface: GetErrors", "First x is none", job_method("GetErrors", element("First", "x")), parameter("InvalidValue")),
+    Case("interface: GetErrors", "an unknown parameter", job_method("GetErrors", element("Jobs", "x")),
+         parameter("InvalidName")),
 ]
 
 CASES = UNLOCK + RESULTS + JOBS

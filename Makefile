@@ -39,7 +39,7 @@ LINK     = $(CC) $(CFLAGS) $(VARIANT_CFLAGS) $(VARIANT_LDFLAGS) $(LDFLAGS) -Wl,-
 # ---- what belongs to what -------------------------------------------------------------------------------
 # The library holds every room but the httpd face and the two main() functions.
 mains       := mod_amtunlock/worker/main.c mod_amtunlock/console/amtunlock.c
-lib_rooms   := wsman jobs secrets audit proof manageability inventory amt amt/redirection worker console \
+lib_rooms   := memory wsman jobs secrets audit proof manageability inventory amt amt/redirection worker console \
                $(if $(filter faults,$(VARIANT)),fault)
 lib_sources := $(filter-out $(mains),$(foreach room,$(lib_rooms),$(wildcard mod_amtunlock/$(room)/*.c)))
 lib_objects := $(lib_sources:%.c=$(B)/obj/%.o) $(B)/obj/mod_amtunlock/jobs/library.o

@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "fault/fault.h"
+#include "memory/memory.h"
 #include "worker/log.h"
 #include "worker/waker.h"
 
@@ -435,7 +436,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     store_t *store = data;
     (void)thread;
     apr_pool_t *pool = NULL;
-    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
+    if (memory_own_pool(&pool) != APR_SUCCESS) {
         return NULL;
     }
     while (!atomic_load(&store->stopping) || apr_queue_size(store->outbox) > 0) {

@@ -91,9 +91,10 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
     apr_pool_t *file_pool;
     apr_finfo_t info;
     const char *error = NULL;
+    apr_status_t rv = APR_SUCCESS;
 
     apr_pool_create(&file_pool, pool);
-    while (!error && apr_dir_read(&info, APR_FINFO_NAME, dir) == APR_SUCCESS) {
+    while (!error && (rv = apr_dir_read(&info, APR_FINFO_NAME, dir)) == APR_SUCCESS) {
         if (is_rotated(info.name, base)) {
             apr_pool_clear(file_pool);
             error = first_count(apr_pstrcat(file_pool, folder, info.name, NULL), &count, file_pool);
@@ -103,6 +104,9 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
                 rotated->count = count;
             }
         }
+    }
+    if (!error && !APR_STATUS_IS_ENOENT(rv)) { /* that is its end */
+        error = sentence(folder, "cannot be read to its end", rv, file_pool);
     }
     error = error ? apr_pstrdup(pool, error) : NULL;
     apr_pool_destroy(file_pool);

@@ -11,7 +11,8 @@
 #include <apr_pools.h>
 
 /* Once, after APR's own start and before any other pool is made: from now on every pool ends the process
- * where it has no memory, with this exit status and a sentence on standard error that begins with `program`. */
+ * where it has no memory, with this exit status and a sentence on standard error that begins with `program`.
+ */
 void memory_init(const char *program, int status);
 
 /* An apr_abortfunc_t: what the pools call. Allocates nothing, and does not come back. */

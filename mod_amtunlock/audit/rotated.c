@@ -67,7 +67,8 @@ static const char *first_count(const char *file, apr_uint64_t *count, apr_pool_t
     }
     fault = audit_record_parse(bytes, (apr_size_t)(end - bytes), &record);
     *count = record.head.count;
-    return fault ? apr_psprintf(pool, "%s: its first record %s; keep the file, but elsewhere", file, fault)
+    return fault ? apr_psprintf(pool, "%s: its first record %s%s", file, fault,
+                                fault == audit_no_memory ? "" : "; keep the file, but elsewhere")
                  : NULL;
 }
 

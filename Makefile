@@ -123,6 +123,12 @@ $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/libamtunlock.a
 	$(Q)$(LINK) -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 $(B)/fuzz_proof: $(B)/obj/tests/unit/proof_peer.o
 
+# Every call fails once: defines malloc() and system calls itself, so it is built without sanitizers.
+torture_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/torture/*.c)) $(B)/obj/tests/unit/redis_server.o
+$(B)/torture: $(torture_objects) $(B)/libamtunlock.a
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+
 .PHONY: fuzz-targets
 fuzz-targets: $(fuzz_targets)
 

@@ -1,0 +1,42 @@
+/* Whose turn it is to fail: between the driver and what stands in for the C library. */
+#ifndef AMTUNLOCK_TESTS_TORTURE_FAILING_H
+#define AMTUNLOCK_TESTS_TORTURE_FAILING_H
+
+#define FAILING_FRAMES 24
+
+/* What failed, told to the driver through memory that both share. */
+typedef struct {
+    int reached;
+    int is_pool; /* memory that an APR pool asked for */
+    char call[32], way[32];
+    int frame_count;
+    void *frames[FAILING_FRAMES];
+} failing_hit_t;
+
+extern failing_hit_t *failing_hit;
+
+/* Counts from now on, and fails number `target` (from 1; 0: none). */
+void failing_begin(long target);
+/* Ends it; how many ways there were to fail. */
+long failing_end(void);
+/* Stops and goes on with counting on this thread: what is called in between is the test's own. */
+void failing_pause(void);
+void failing_resume(void);
+
+/* -1: nothing fails now; else the index, below `ways`, of the way in which this call must fail. */
+int failing_way(const char *call, const char *const *names, int ways, const void *caller);
+/* Nonzero: the address lies in libapr. */
+int failing_is_apr(const void *address);
+
+/* ---- allocator.c ----------------------------------------------------------------------------------------
+ */
+
+/* Blocks that are not freed, and pages that pools hold. */
+long allocator_live(void);
+/* Looks at the red zones of all blocks, freed ones too; ends the process where one was written to. */
+void allocator_look(void);
+/* Names where the blocks came from that were made after this one. */
+unsigned long allocator_serial(void);
+void allocator_print_since(unsigned long serial);
+
+#endif

@@ -1,0 +1,7 @@
+/* The order: what must never lie comes first. */
+#include "scenarios.h"
+
+const torture_scenario_t *const torture_scenarios[] = {
+    &torture_audit_write,  &torture_audit_torn,   &torture_audit_rotate,
+    &torture_audit_verify, &torture_audit_replay, NULL,
+};

@@ -1,0 +1,10 @@
+/* The scenarios, by the room that they go through. */
+#ifndef AMTUNLOCK_TESTS_TORTURE_SCENARIOS_H
+#define AMTUNLOCK_TESTS_TORTURE_SCENARIOS_H
+
+#include "torture.h"
+
+extern const torture_scenario_t torture_audit_write, torture_audit_torn, torture_audit_rotate,
+    torture_audit_verify, torture_audit_replay;
+
+#endif

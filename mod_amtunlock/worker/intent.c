@@ -6,6 +6,8 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
+#include "memory/json.h"
+
 #define LOOK_AT_LEAST apr_time_from_sec(5)
 
 /* ---- words --------------------------------------------------------------------------------------------- */
@@ -77,6 +79,7 @@ static void add_acts(json_t *intent, const unlock_t *unlock)
 
 const char *intent_write(const unlock_t *unlock)
 {
+    unsigned int losses = memory_json_losses();
     /* The time is the wall clock's: it is read on another machine, maybe, and bounded there. */
     json_t *intent = json_pack(
         "{s:s, s:s, s:s, s:I, s:I}", "method", inventory_method_name(unlock->system->method), "address",
@@ -86,7 +89,9 @@ const char *intent_write(const unlock_t *unlock)
         add_acts(intent, unlock);
     }
     char *text = intent ? json_dumps(intent, JSON_COMPACT) : NULL;
-    const char *kept = text ? apr_pstrdup(unlock->pool, text) : NULL;
+    /* One that leaves out what will be done is worse than none. */
+    int whole = text != NULL && memory_json_losses() == losses;
+    const char *kept = whole ? apr_pstrdup(unlock->pool, text) : NULL;
     free(text);
     json_decref(intent);
     return kept;

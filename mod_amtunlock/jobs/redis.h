@@ -38,9 +38,11 @@ void jobs_call_not_after(jobs_call_t *call);
 
 typedef struct {
     const jobs_redis_t *redis;
-    redisContext *context; /* NULL: not connected */
-    apr_time_t offset;     /* Redis' clock less jobs_boottime() */
-    apr_time_t learnt;     /* when, by jobs_boottime() */
+    redisContext *context; /* NULL: not connected; reads for us, but does not write */
+    char *out;             /* from malloc: calls, of which the first `sent` bytes have left */
+    size_t out_length, out_room, sent;
+    apr_time_t offset; /* Redis' clock less jobs_boottime() */
+    apr_time_t learnt; /* when, by jobs_boottime() */
 } jobs_link_t;
 
 /* What went wrong between here and Redis, for who must decide whether to try again. */

@@ -7,10 +7,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <apr_strings.h>
 
 #include "fault/fault.h"
+#include "jobs/dial.h"
 
 /* Bytes for what is to be sent: at first, and the most that is kept. */
 #define OUT_FIRST 1024
@@ -263,12 +265,16 @@ jobs_link_e jobs_link_ask(jobs_link_t *link, jobs_call_t *call, apr_time_t deadl
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
-static redisContext *dial(const jobs_redis_t *redis, apr_time_t deadline)
+/* NULL and *what if there is no connection. */
+static redisContext *dial(const jobs_redis_t *redis, apr_time_t deadline, const char **what, apr_pool_t *pool)
 {
-    if (redis->socket) {
-        return redisConnectUnixWithTimeout(redis->socket, remaining(deadline));
+    int fd = jobs_dial(redis, deadline, what, pool);
+    redisContext *context = fd >= 0 ? redisConnectFd(fd) : NULL;
+    if (fd >= 0 && context == NULL) {
+        close(fd);
+        *what = "out of memory";
     }
-    return redisConnectWithTimeout(redis->host, redis->port, remaining(deadline));
+    return context;
 }
 
 static const char *address(const jobs_redis_t *redis, apr_pool_t *pool)
@@ -326,12 +332,12 @@ jobs_link_e jobs_link_open(jobs_link_t *link, apr_time_t deadline, const char **
     const jobs_redis_t *redis = link->redis;
     int with_auth = redis->password != NULL;
     jobs_link_close(link);
-    link->context = dial(redis, deadline);
+    const char *what = "";
+    link->context = dial(redis, deadline, &what, pool);
     FAULT_POINT("link.dialled");
-    if (!link->context || link->context->err) {
+    if (!link->context) {
         *why = apr_psprintf(pool, "no connection to Redis at %s: %s; is it running, and may this user enter?",
-                            address(redis, pool), link->context ? link->context->errstr : "out of memory");
-        jobs_link_close(link);
+                            address(redis, pool), what);
         return JOBS_LINK_AWAY;
     }
     if ((with_auth && !put_auth(link, deadline, pool)) ||

@@ -55,6 +55,7 @@ static const ways_t waiting = {{"EINTR"}, {EINTR}, 1};
 static const ways_t locking = {{"ENOLCK", "EWOULDBLOCK"}, {ENOLCK, EWOULDBLOCK}, 2};
 static const ways_t beginning = {{"EAGAIN"}, {EAGAIN}, 1};
 static const ways_t setting = {{"ENOBUFS"}, {ENOBUFS}, 1};
+static const ways_t never = {{NULL}, {0}, 0};
 static const ways_t mending = {{"EIO"}, {EIO}, 1};
 
 /* 0: the call is made as it was asked for; else LESS, or the errno that is set. */
@@ -93,16 +94,6 @@ static void *real_of(const char *name)
     if (trouble(#name, &(ways), CALLER) != 0) {                                                              \
         return failed;                                                                                       \
     }
-
-static int is_socket(int fd)
-{
-    int type = 0;
-    socklen_t length = sizeof(type);
-    int number = errno;
-    int is = getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0;
-    errno = number;
-    return is;
-}
 
 static size_t less(size_t length)
 {
@@ -198,10 +189,22 @@ DEFINE_READDIR(readdir64, struct dirent64)
 /* ---- bytes ----------------------------------------------------------------------------------------------
  */
 
+/* What wakes a thread (eventfd, timerfd) does not fail. */
 static const ways_t *ways_of(int fd, int writes)
 {
-    if (is_socket(fd)) {
+    static int (*real_fstat)(int, struct stat *);
+    struct stat info = {0};
+    int number = errno;
+    if (real_fstat == NULL) {
+        real_fstat = (int (*)(int, struct stat *))real_of("fstat");
+    }
+    real_fstat(fd, &info);
+    errno = number;
+    if (S_ISSOCK(info.st_mode) || S_ISFIFO(info.st_mode)) {
         return writes ? &writing_socket : &reading_socket;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        return &never;
     }
     return writes ? &writing_file : &reading_file;
 }

@@ -2,6 +2,7 @@
 #include "scenarios.h"
 
 const torture_scenario_t *const torture_scenarios[] = {
-    &torture_audit_write,  &torture_audit_torn,   &torture_audit_rotate,
-    &torture_audit_verify, &torture_audit_replay, NULL,
+    &torture_audit_write,  &torture_audit_torn,    &torture_audit_rotate,
+    &torture_audit_verify, &torture_audit_replay,  &torture_worker_store,
+    &torture_worker_told,  &torture_worker_intent, NULL,
 };

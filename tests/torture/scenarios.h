@@ -6,5 +6,6 @@
 
 extern const torture_scenario_t torture_audit_write, torture_audit_torn, torture_audit_rotate,
     torture_audit_verify, torture_audit_replay;
+extern const torture_scenario_t torture_worker_store, torture_worker_told, torture_worker_intent;
 
 #endif

@@ -47,6 +47,12 @@ void jobs_call_text(jobs_call_t *call, const char *text)
     jobs_call_bytes(call, text, strlen(text));
 }
 
+void jobs_call_digest(jobs_call_t *call, const char *digest)
+{
+    call->unsayable |= digest == NULL;
+    jobs_call_text(call, digest);
+}
+
 void jobs_call_number(jobs_call_t *call, apr_int64_t number)
 {
     jobs_call_text(call, apr_psprintf(call->pool, "%" APR_INT64_T_FMT, number));

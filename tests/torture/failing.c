@@ -4,7 +4,9 @@
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <apr_pools.h>
 
@@ -52,12 +54,28 @@ int failing_is_apr(const void *address)
     return is;
 }
 
+/* glibc's regcomp() frees twice and leaves memory behind where it has none; nothing that we do can mend that.
+ * It is called when the worker reads its settings, and nowhere else. */
+static int is_within_regcomp(void)
+{
+    Dl_info info;
+
+    for (int i = 0; i < failing_hit->frame_count; i++) {
+        if (dladdr(failing_hit->frames[i], &info) != 0 && info.dli_sname != NULL &&
+            strcmp(info.dli_sname, "regcomp") == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static void note(const char *call, const char *way, const void *caller)
 {
     failing_hit->is_pool = failing_is_apr(caller);
     snprintf(failing_hit->call, sizeof(failing_hit->call), "%s", call);
     snprintf(failing_hit->way, sizeof(failing_hit->way), "%s", way);
     failing_hit->frame_count = backtrace(failing_hit->frames, FAILING_FRAMES);
+    failing_hit->is_lost = is_within_regcomp();
     failing_hit->reached = 1;
 }
 

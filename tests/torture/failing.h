@@ -7,6 +7,7 @@
 /* What failed, told to the driver through memory that both share. */
 typedef struct {
     int reached;
+    int is_lost; /* within a function of the C library that cannot stand it */
     int is_pool; /* memory that an APR pool asked for */
     char call[32], way[32];
     int frame_count;

@@ -123,6 +123,7 @@ static torture_verdict_e run_publish(apr_pool_t *pool)
         jobs_connection_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
+    apr_cpystrn(digest, inventory_digest(inventory), sizeof(digest));
     jobs_result_t result = inventory_publish(inventory, connection, REDIS_WORKER, pool);
     published = result.outcome == JOBS_OK;
     if (!published) {

@@ -42,7 +42,7 @@
 /* How a run ended: the exit status of its process, and what that means. */
 enum { ENDED_WELL = 0, ENDED_REFUSED = 1, ENDED_BROKEN = 20, ENDED_LEAKING = 21, ENDED_WITHOUT_MEMORY = 71 };
 
-typedef enum { WELL, REFUSED, DIED, UNREACHED, FAILED, RESULTS } result_e;
+typedef enum { WELL, REFUSED, DIED, LOST, UNREACHED, FAILED, RESULTS } result_e;
 
 typedef struct {
     long every, offset, fail;
@@ -159,6 +159,9 @@ static void run_failing(const torture_scenario_t *scenario, long target, long us
 /* What the child's end means; *why says it where that is a failure. */
 static result_e judge(int status, const char **why)
 {
+    if (failing_hit->is_lost && (WIFSIGNALED(status) || WEXITSTATUS(status) == ENDED_LEAKING)) {
+        return LOST;
+    }
     if (!WIFEXITED(status)) {
         *why = WTERMSIG(status) == SIGALRM ? "hung" : strsignal(WTERMSIG(status));
         return FAILED;
@@ -303,11 +306,11 @@ static void run_scenario(const torture_scenario_t *scenario, const options_t *op
         scenario->stop();
     }
     apr_pool_destroy(pool);
-    printf(
-        "%-24s %6ld ways: %5ld well, %5ld refused, %4ld died of no pool memory, %3ld unreached, %3ld failed"
-        "  %6.1f s\n",
-        scenario->name, ways, results[WELL], results[REFUSED], results[DIED], results[UNREACHED],
-        results[FAILED], (double)(apr_time_now() - started) / APR_USEC_PER_SEC);
+    printf("%-24s %6ld ways: %5ld well, %5ld refused, %4ld died of no pool memory, %3ld lost in libc, %3ld "
+           "unreached, %3ld failed"
+           "  %6.1f s\n",
+           scenario->name, ways, results[WELL], results[REFUSED], results[DIED], results[LOST],
+           results[UNREACHED], results[FAILED], (double)(apr_time_now() - started) / APR_USEC_PER_SEC);
     fflush(stdout);
     for (int i = 0; i < RESULTS; i++) {
         total[i] += results[i];
@@ -405,7 +408,7 @@ static int run_all(const options_t *options)
     if (options->list) {
         return 0;
     }
-    long passed = total[WELL] + total[REFUSED] + total[DIED] + total[UNREACHED];
+    long passed = total[WELL] + total[REFUSED] + total[DIED] + total[LOST] + total[UNREACHED];
     printf("%ld passed, %ld failed\n", passed, total[FAILED]);
     return passed > 0 && total[FAILED] == 0 ? 0 : 1;
 }

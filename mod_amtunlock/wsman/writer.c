@@ -50,9 +50,17 @@ struct wsman_aside_t {
     fragment_t *outer;
 };
 
+/* libxml2's writer goes on where a part of what it writes got no memory, and says so nowhere but here. */
+static int lacked_memory(void)
+{
+    const xmlError *last = xmlGetLastError();
+
+    return last != NULL && last->code == XML_ERR_NO_MEMORY;
+}
+
 static void check(wsman_writer_t *writer, int result)
 {
-    if (result < 0) {
+    if (result < 0 || lacked_memory()) {
         writer->failed = 1;
     }
 }
@@ -110,6 +118,7 @@ wsman_writer_t *wsman_writer_create(apr_pool_t *pool)
 {
     wsman_writer_t *writer = apr_pcalloc(pool, sizeof(*writer));
 
+    xmlResetLastError(); /* this thread's, of something else */
     writer->pool = pool;
     writer->current = &writer->body;
     writer->failed = !fragment_open(&writer->header, pool) || !fragment_open(&writer->body, pool);

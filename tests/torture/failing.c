@@ -54,16 +54,28 @@ int failing_is_apr(const void *address)
     return is;
 }
 
-/* glibc's regcomp() frees twice and leaves memory behind where it has none; nothing that we do can mend that.
- * It is called when the worker reads its settings, and nowhere else. */
-static int is_within_regcomp(void)
+/* Debian 12: glibc 2.36 and libxml2 2.9.14. regcomp() is called when the worker reads its settings. A name
+ * that libxml2 has no memory for is none to it, and the envelope not well-formed. */
+static const struct {
+    const char *function;
+    int lost;
+} library_faults[] = {
+    {"regcomp", FAILING_LOST_CRASHES | FAILING_LOST_LEAKS},
+    {"xmlTextWriterStartElement", FAILING_LOST_LEAKS},
+    {"xmlTextWriterStartElementNS", FAILING_LOST_LEAKS},
+    {"xmlDictLookup", FAILING_LOST_ACCUSES},
+};
+
+static int library_faults_of(const void *frame)
 {
     Dl_info info;
 
-    for (int i = 0; i < failing_hit->frame_count; i++) {
-        if (dladdr(failing_hit->frames[i], &info) != 0 && info.dli_sname != NULL &&
-            strcmp(info.dli_sname, "regcomp") == 0) {
-            return 1;
+    if (dladdr(frame, &info) == 0 || info.dli_sname == NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(library_faults) / sizeof(library_faults[0]); i++) {
+        if (strcmp(info.dli_sname, library_faults[i].function) == 0) {
+            return library_faults[i].lost;
         }
     }
     return 0;
@@ -75,7 +87,9 @@ static void note(const char *call, const char *way, const void *caller)
     snprintf(failing_hit->call, sizeof(failing_hit->call), "%s", call);
     snprintf(failing_hit->way, sizeof(failing_hit->way), "%s", way);
     failing_hit->frame_count = backtrace(failing_hit->frames, FAILING_FRAMES);
-    failing_hit->is_lost = is_within_regcomp();
+    for (int i = 0; i < failing_hit->frame_count; i++) {
+        failing_hit->lost |= library_faults_of(failing_hit->frames[i]);
+    }
     failing_hit->reached = 1;
 }
 

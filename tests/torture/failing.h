@@ -4,10 +4,13 @@
 
 #define FAILING_FRAMES 24
 
+/* Faults of libraries that nothing we do can mend, each as narrow as it is. */
+enum { FAILING_LOST_CRASHES = 1, FAILING_LOST_LEAKS = 2, FAILING_LOST_ACCUSES = 4 };
+
 /* What failed, told to the driver through memory that both share. */
 typedef struct {
     int reached;
-    int is_lost; /* within a function of the C library that cannot stand it */
+    int lost;    /* FAILING_LOST_*: what the function of a library that asked does then, whatever we do */
     int is_pool; /* memory that an APR pool asked for */
     char call[32], way[32];
     int frame_count;

@@ -10,5 +10,7 @@ extern const torture_scenario_t torture_worker_store, torture_worker_told, tortu
 extern const torture_scenario_t torture_jobs_web, torture_jobs_end, torture_jobs_worker;
 extern const torture_scenario_t torture_inventory_load, torture_inventory_publish, torture_worker_setup;
 extern const torture_scenario_t torture_secrets_file, torture_secrets_helper;
+extern const torture_scenario_t torture_service_unlock, torture_service_get, torture_service_enumerate,
+    torture_service_hostile;
 
 #endif

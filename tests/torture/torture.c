@@ -156,10 +156,19 @@ static void run_failing(const torture_scenario_t *scenario, long target, long us
     _exit(verdict == TORTURE_WELL ? ENDED_WELL : ENDED_REFUSED);
 }
 
+/* A library's own fault. */
+static int is_lost(int status)
+{
+    if (WIFSIGNALED(status)) {
+        return failing_hit->lost & FAILING_LOST_CRASHES;
+    }
+    return WEXITSTATUS(status) == ENDED_LEAKING && (failing_hit->lost & FAILING_LOST_LEAKS);
+}
+
 /* What the child's end means; *why says it where that is a failure. */
 static result_e judge(int status, const char **why)
 {
-    if (failing_hit->is_lost && (WIFSIGNALED(status) || WEXITSTATUS(status) == ENDED_LEAKING)) {
+    if (is_lost(status)) {
         return LOST;
     }
     if (!WIFEXITED(status)) {
@@ -306,11 +315,12 @@ static void run_scenario(const torture_scenario_t *scenario, const options_t *op
         scenario->stop();
     }
     apr_pool_destroy(pool);
-    printf("%-24s %6ld ways: %5ld well, %5ld refused, %4ld died of no pool memory, %3ld lost in libc, %3ld "
-           "unreached, %3ld failed"
-           "  %6.1f s\n",
-           scenario->name, ways, results[WELL], results[REFUSED], results[DIED], results[LOST],
-           results[UNREACHED], results[FAILED], (double)(apr_time_now() - started) / APR_USEC_PER_SEC);
+    printf(
+        "%-24s %6ld ways: %5ld well, %5ld refused, %4ld died of no pool memory, %3ld lost in a library, %3ld "
+        "unreached, %3ld failed"
+        "  %6.1f s\n",
+        scenario->name, ways, results[WELL], results[REFUSED], results[DIED], results[LOST],
+        results[UNREACHED], results[FAILED], (double)(apr_time_now() - started) / APR_USEC_PER_SEC);
     fflush(stdout);
     for (int i = 0; i < RESULTS; i++) {
         total[i] += results[i];

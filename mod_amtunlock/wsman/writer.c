@@ -215,9 +215,11 @@ void wsman_start_class(wsman_writer_t *writer, const char *uri, const char *loca
     if (strcmp(uri, WSMAN_URI_XML) == 0) {
         prefix = "xml";
     }
-    check(writer, xmlTextWriterStartElementNS(writer->current->xml, AS_XML(prefix), AS_XML(local),
-                                              AS_XML(wsman_declarable(uri) ? uri : NULL)));
+    check(writer, xmlTextWriterStartElementNS(writer->current->xml, AS_XML(prefix), AS_XML(local), NULL));
     writer->current->open++;
+    if (wsman_declarable(uri)) { /* by ourselves: libxml2 loses it in silence where it has no memory for it */
+        wsman_write_attribute(writer, "xmlns:p", uri);
+    }
 }
 
 void wsman_end(wsman_writer_t *writer)

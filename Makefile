@@ -124,7 +124,8 @@ $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/libamtunlock.a
 $(B)/fuzz_proof: $(B)/obj/tests/unit/proof_peer.o
 
 # Every call fails once: defines malloc() and system calls itself, so it is built without sanitizers.
-torture_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/torture/*.c)) $(B)/obj/tests/unit/redis_server.o
+torture_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/torture/*.c) \
+                   tests/unit/redis_server.c tests/unit/proof_peer.c)
 $(B)/torture: $(torture_objects) $(B)/libamtunlock.a
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread

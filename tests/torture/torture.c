@@ -166,7 +166,7 @@ static int is_lost(int status)
 }
 
 /* What the child's end means; *why says it where that is a failure. */
-static result_e judge(int status, const char **why)
+static result_e judge(const torture_scenario_t *scenario, int status, const char **why)
 {
     if (is_lost(status)) {
         return LOST;
@@ -175,7 +175,7 @@ static result_e judge(int status, const char **why)
         *why = WTERMSIG(status) == SIGALRM ? "hung" : strsignal(WTERMSIG(status));
         return FAILED;
     }
-    if (WEXITSTATUS(status) == ENDED_WITHOUT_MEMORY && failing_hit->is_pool) {
+    if (WEXITSTATUS(status) == ENDED_WITHOUT_MEMORY && (failing_hit->is_pool || scenario->is_command)) {
         return DIED;
     }
     if (WEXITSTATUS(status) == ENDED_WELL || WEXITSTATUS(status) == ENDED_REFUSED) {
@@ -266,7 +266,7 @@ static result_e run_child(const torture_scenario_t *scenario, long number, long 
         perror("a run");
         abort();
     }
-    return judge(status, why);
+    return judge(scenario, status, why);
 }
 
 static void run_numbers(const torture_scenario_t *scenario, const options_t *options, long ways, long left,
@@ -315,12 +315,11 @@ static void run_scenario(const torture_scenario_t *scenario, const options_t *op
         scenario->stop();
     }
     apr_pool_destroy(pool);
-    printf(
-        "%-24s %6ld ways: %5ld well, %5ld refused, %4ld died of no pool memory, %3ld lost in a library, %3ld "
-        "unreached, %3ld failed"
-        "  %6.1f s\n",
-        scenario->name, ways, results[WELL], results[REFUSED], results[DIED], results[LOST],
-        results[UNREACHED], results[FAILED], (double)(apr_time_now() - started) / APR_USEC_PER_SEC);
+    printf("%-24s %6ld ways: %5ld well, %5ld refused, %4ld ended of no memory, %3ld lost in a library, %3ld "
+           "unreached, %3ld failed"
+           "  %6.1f s\n",
+           scenario->name, ways, results[WELL], results[REFUSED], results[DIED], results[LOST],
+           results[UNREACHED], results[FAILED], (double)(apr_time_now() - started) / APR_USEC_PER_SEC);
     fflush(stdout);
     for (int i = 0; i < RESULTS; i++) {
         total[i] += results[i];

@@ -21,6 +21,8 @@ typedef enum {
  * when check() is called, with another. */
 typedef struct {
     const char *name;
+    int is_command; /* may end with a sentence where any memory lacks, as a process that is one
+                       answer */
     int (*start)(apr_pool_t *pool);  /* once; NULL: nothing to start. 0, or -1 and it is not run */
     void (*stop)(void);              /* once; may be NULL */
     void (*reset)(apr_pool_t *pool); /* before each run; may be NULL */

@@ -23,14 +23,16 @@ static int start_heap(apr_pool_t *pool)
     return secrets_process_init() == APR_SUCCESS ? 0 : -1;
 }
 
-/* The one event that a line makes. */
+/* The one event that a line makes. The image says all again, every second, until it is answered. */
 static proof_event_e hear(proof_session_t *session, const char *line)
 {
-    apr_size_t left = strlen(line);
     proof_event_e event = PROOF_NONE;
-    while (left > 0) {
-        proof_event_e one = proof_feed(session, &line, &left);
-        event = one == PROOF_NONE ? event : one;
+    for (int times = 0; times < 2 && event == PROOF_NONE; times++) {
+        const char *at = line;
+        apr_size_t left = strlen(line);
+        while (left > 0 && event == PROOF_NONE) {
+            event = proof_feed(session, &at, &left);
+        }
     }
     return event;
 }
@@ -81,7 +83,9 @@ static torture_verdict_e run_proof(apr_pool_t *pool)
     if (error != NULL) {
         return refuse(error);
     }
-    proof_sector(session, sector);
+    if (!proof_sector(session, sector)) {
+        return TORTURE_REFUSED;
+    }
     failing_pause();
     TORTURE_HOLDS(peer_boot(&peer, sector, pool) == NULL);
     failing_resume();

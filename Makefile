@@ -125,10 +125,10 @@ $(B)/fuzz_proof: $(B)/obj/tests/unit/proof_peer.o
 
 # Every call fails once: defines malloc() and system calls itself, so it is built without sanitizers.
 torture_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/torture/*.c) \
-                   tests/unit/redis_server.c tests/unit/proof_peer.c)
+                   tests/unit/redis_server.c tests/unit/proof_peer.c tests/unit/amt_peer.c)
 $(B)/torture: $(torture_objects) $(B)/libamtunlock.a
 	$(call say,LINK)
-	$(Q)$(LINK) -o $@ $^ $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+	$(Q)$(LINK) -o $@ $^ -lcmocka $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 
 .PHONY: fuzz-targets
 fuzz-targets: $(fuzz_targets)

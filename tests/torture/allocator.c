@@ -330,6 +330,21 @@ void allocator_look(void)
     pthread_mutex_unlock(&lock);
 }
 
+long allocator_of_loader_since(unsigned long since)
+{
+    long count = 0;
+    Dl_info info;
+
+    failing_pause();
+    for (const block_t *block = anchor.after; block != &anchor && block->serial > since;
+         block = block->after) {
+        count += dladdr(block->caller, &info) != 0 && info.dli_fname != NULL &&
+                 strstr(info.dli_fname, "/ld-") != NULL;
+    }
+    failing_resume();
+    return count;
+}
+
 void allocator_print_since(unsigned long since)
 {
     failing_pause();

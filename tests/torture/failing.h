@@ -5,7 +5,7 @@
 #define FAILING_FRAMES 24
 
 /* Faults of libraries that nothing we do can mend, each as narrow as it is. */
-enum { FAILING_LOST_CRASHES = 1, FAILING_LOST_LEAKS = 2, FAILING_LOST_ACCUSES = 4 };
+enum { FAILING_LOST_CRASHES = 1, FAILING_LOST_LEAKS = 2, FAILING_LOST_ACCUSES = 4, FAILING_LOST_DIVIDES = 8 };
 
 /* What failed, told to the driver through memory that both share. */
 typedef struct {
@@ -39,6 +39,9 @@ int failing_is_apr(const void *address);
 long allocator_live(void);
 /* Looks at the red zones of all blocks, freed ones too; ends the process where one was written to. */
 void allocator_look(void);
+/* Of those made after this one: what the dynamic loader keeps for a thread whose stack the C library keeps.
+ */
+long allocator_of_loader_since(unsigned long serial);
 /* Names where the blocks came from that were made after this one. */
 unsigned long allocator_serial(void);
 void allocator_print_since(unsigned long serial);

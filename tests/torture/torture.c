@@ -126,7 +126,7 @@ static torture_verdict_e run_once(const torture_scenario_t *scenario, long targe
     *ways = failing_end();
     apr_pool_destroy(pool);
     forget_errors();
-    *left = allocator_live() - before;
+    *left = allocator_live() - before - allocator_of_loader_since(serial);
     if (*left > 0 && target > 0) {
         allocator_print_since(serial);
     }
@@ -160,7 +160,7 @@ static void run_failing(const torture_scenario_t *scenario, long target, long us
 static int is_lost(int status)
 {
     if (WIFSIGNALED(status)) {
-        return failing_hit->lost & FAILING_LOST_CRASHES;
+        return failing_hit->lost & (WTERMSIG(status) == SIGFPE ? FAILING_LOST_DIVIDES : FAILING_LOST_CRASHES);
     }
     return WEXITSTATUS(status) == ENDED_LEAKING && (failing_hit->lost & FAILING_LOST_LEAKS);
 }

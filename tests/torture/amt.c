@@ -133,7 +133,7 @@ static void call_device(struct event_base *base, apr_pool_t *pool)
                                  .tls = AMT_TLS_NONE,
                                  .user = RIG_USER,
                                  .password = RIG_PASSWORD,
-                                 .call_timeout = apr_time_from_sec(2)};
+                                 .call_timeout = apr_time_from_sec(1)};
     amt_loop_t *loop = NULL;
     amt_device_t *made = NULL;
     if (amt_loop_create(&loop, base, pool) != APR_SUCCESS ||

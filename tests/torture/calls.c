@@ -278,6 +278,7 @@ EXPORT char *fgets(char *text, int room, FILE *stream)
     return real(text, room, stream);
 }
 
+/* What getline() is, inline. */
 ssize_t __getdelim(char **line, size_t *room, int end, FILE *stream);
 EXPORT ssize_t __getdelim(char **line, size_t *room, int end, FILE *stream)
 {
@@ -287,12 +288,6 @@ EXPORT ssize_t __getdelim(char **line, size_t *room, int end, FILE *stream)
         return -1;
     }
     return real(line, room, end, stream);
-}
-
-#undef getline
-EXPORT ssize_t getline(char **line, size_t *room, FILE *stream)
-{
-    return __getdelim(line, room, '\n', stream);
 }
 
 /* ---- sockets, waiting -----------------------------------------------------------------------------------

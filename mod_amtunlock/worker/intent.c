@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "memory/json.h"
+#include "worker/log.h"
 
 #define LOOK_AT_LEAST apr_time_from_sec(5)
 
@@ -127,10 +128,24 @@ static void read_plan(const json_t *intent, unlock_plan_t *plan)
     }
 }
 
-apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_interval_time_t most)
+/* NULL: it is no JSON, or there is no memory to read it whole, and that is said: what was set stays set then.
+ */
+static json_t *load(const char *text)
 {
+    unsigned int losses = memory_json_losses();
     json_error_t error;
     json_t *intent = text ? json_loads(text, 0, &error) : NULL;
+    if (memory_json_losses() == losses) {
+        return intent;
+    }
+    json_decref(intent);
+    log_error("AMTU0612", "no memory to read an intent: what it set is not taken back");
+    return NULL;
+}
+
+apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_interval_time_t most)
+{
+    json_t *intent = load(text);
     json_int_t written = json_integer_value(json_object_get(intent, "written"));
     json_int_t seconds = json_integer_value(json_object_get(intent, "look_seconds"));
     read_plan(intent, plan);

@@ -306,5 +306,25 @@ static void check_intent(torture_verdict_e said, apr_pool_t *pool)
     json_decref(intent);
 }
 
+/* A predecessor's, read back: all of it or nothing. */
+static torture_verdict_e run_look(apr_pool_t *pool)
+{
+    static const char text[] = "{\"boot\":\"UseSOL\",\"redirection\":{\"state\":32771,\"listener\":true},"
+                               "\"redirection_before\":{\"state\":32768,\"listener\":false}}";
+    unlock_plan_t plan = {0};
+    (void)pool;
+    apr_interval_time_t left = intent_read(text, &plan, apr_time_from_sec(100));
+    TORTURE_HOLDS(left == apr_time_from_sec(100));
+    if (plan.boot == 0) {
+        TORTURE_HOLDS(plan.redirection.state == 0 && plan.redirection_before.state == 0);
+        return TORTURE_REFUSED;
+    }
+    TORTURE_HOLDS(plan.boot == AMT_START_SOL && plan.redirection.state == AMT_REDIRECTION_BOTH);
+    TORTURE_HOLDS(plan.redirection.listener && plan.redirection_before.state == AMT_REDIRECTION_OFF);
+    return TORTURE_WELL;
+}
+
+const torture_scenario_t torture_worker_look = {.name = "worker.look", .run = run_look};
+
 const torture_scenario_t torture_worker_intent = {
     .name = "worker.intent", .run = run_intent, .check = check_intent};

@@ -341,6 +341,7 @@ static int prepare(void)
     apr_thread_mutex_t *mutex = NULL;
 
     backtrace(frames, 4); /* loads what it needs */
+    tzset();              /* and so does who tells the time for a log line */
     failing_hit = mmap(NULL, sizeof(*failing_hit), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     output_fd = memfd_create("output", MFD_CLOEXEC);
     snprintf(folder, sizeof(folder), "/tmp/amtunlock-torture-XXXXXX");

@@ -51,7 +51,7 @@ faults-mutants: ## break one promise in a copy of the sources at a time: the cam
 	@tests/faults/mutate
 
 .PHONY: torture
-torture: ## every memory allocation and system call of the library fails once, one at a time (5 minutes); ends with "N passed, N failed"
+torture: ## every memory allocation and system call of the library fails once, one at a time (4 minutes); ends with "N passed, N failed"
 	@apxs/packages.sh test
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=check build/check/torture
 	@build/check/torture

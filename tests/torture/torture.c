@@ -55,6 +55,27 @@ static apr_allocator_t *run_allocator;
 static char folder[64];
 static int output_fd;
 
+static pid_t own_pid;
+
+static void run_words(const char *const *words)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execvp(words[0], (char *const *)(uintptr_t)words);
+        _exit(127);
+    }
+    if (pid > 0) {
+        waitpid(pid, NULL, 0);
+    }
+}
+
+static void remove_folder(void)
+{
+    const char *const words[] = {"rm", "-rf", "--", folder, NULL};
+    run_words(words);
+}
+
 /* ---- for the scenarios ----------------------------------------------------------------------------------
  */
 
@@ -69,6 +90,10 @@ void torture_broken(const char *file, int line, const char *format, ...)
     va_end(arguments);
     fputc('\n', stderr);
     fflush(stderr);
+    if (getpid() == own_pid) { /* where nothing failed yet: the test itself is wrong */
+        remove_folder();
+        exit(ENDED_BROKEN);
+    }
     _exit(ENDED_BROKEN);
 }
 
@@ -189,19 +214,6 @@ static result_e judge(const torture_scenario_t *scenario, int status, const char
 
 /* ---- telling --------------------------------------------------------------------------------------------
  */
-
-static void run_words(const char *const *words)
-{
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        execvp(words[0], (char *const *)(uintptr_t)words);
-        _exit(127);
-    }
-    if (pid > 0) {
-        waitpid(pid, NULL, 0);
-    }
-}
 
 /* The stack: as the C library names it, and our own part of it with lines, where there is an addr2line. */
 static void print_frames(void)
@@ -329,12 +341,6 @@ static void run_scenario(const torture_scenario_t *scenario, const options_t *op
 /* ---- the program ----------------------------------------------------------------------------------------
  */
 
-static void remove_folder(void)
-{
-    const char *const words[] = {"rm", "-rf", "--", folder, NULL};
-    run_words(words);
-}
-
 static int prepare(void)
 {
     void *frames[4];
@@ -349,6 +355,7 @@ static int prepare(void)
         perror("torture");
         return -1;
     }
+    own_pid = getpid();
     signal(SIGPIPE, SIG_IGN);
     apr_initialize();
     wsman_library_init();

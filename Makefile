@@ -41,7 +41,7 @@ LINK     = $(CC) $(CFLAGS) $(VARIANT_CFLAGS) $(VARIANT_LDFLAGS) $(LDFLAGS) -Wl,-
 # ---- what belongs to what -------------------------------------------------------------------------------
 # The library holds every room but the httpd face and the two main() functions.
 mains       := mod_amtunlock/worker/main.c mod_amtunlock/console/amtunlock.c
-lib_rooms   := wsman jobs secrets audit proof manageability inventory amt amt/redirection worker console \
+lib_rooms   := memory wsman jobs secrets audit proof manageability inventory amt amt/redirection worker console \
                $(if $(filter faults,$(VARIANT)),fault)
 lib_sources := $(filter-out $(mains),$(foreach room,$(lib_rooms),$(wildcard mod_amtunlock/$(room)/*.c)))
 lib_objects := $(lib_sources:%.c=$(B)/obj/%.o) $(B)/obj/mod_amtunlock/jobs/library.o
@@ -124,6 +124,13 @@ $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/libamtunlock.a
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 $(B)/fuzz_proof: $(B)/obj/tests/unit/proof_peer.o
+
+# Every call fails once: defines malloc() and system calls itself, so it is built without sanitizers.
+torture_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/torture/*.c) \
+                   tests/unit/redis_server.c tests/unit/proof_peer.c tests/unit/amt_peer.c)
+$(B)/torture: $(torture_objects) $(B)/libamtunlock.a
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ -lcmocka $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 
 .PHONY: fuzz-targets
 fuzz-targets: $(fuzz_targets)

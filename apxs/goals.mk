@@ -24,7 +24,7 @@ test: ## every test area; ends with "N passed, N failed"
 	@apxs/packages.sh test fuzz
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan all build/asan/amtsim unit-tests
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=fuzz fuzz-targets
-	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim build/check/amt_client
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim build/check/amt_client build/check/torture
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
 	@$(MAKE) --no-print-directory $(jobs) VARIANT= all
 	@tests/run
@@ -53,6 +53,12 @@ faults-mutants: ## break one promise in a copy of the sources at a time: the cam
 	@apxs/packages.sh faults
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
 	@tests/faults/mutate
+
+.PHONY: torture
+torture: ## every memory allocation and system call of the library fails once, one at a time (4 minutes); ends with "N passed, N failed"
+	@apxs/packages.sh test
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=check build/check/torture
+	@build/check/torture
 
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz

@@ -8,6 +8,8 @@
 #include "amt/errand.h"
 #include "amt/trust.h"
 
+#define AGAIN_MS 100
+
 /* Transfers that ended. A callback may start, end or destroy devices: the list is asked anew each time. */
 static void reap(amt_loop_t *loop)
 {
@@ -28,25 +30,49 @@ static void reap(amt_loop_t *loop)
     }
 }
 
-static void socket_ready(evutil_socket_t fd, short what, void *baton)
+/* CURLMOPT_TIMERFUNCTION. Zero too goes through the loop: nothing ends inside the call that began it. Without
+ * memory for the timer it fires at once: libcurl asks for it again then. To fail here, or below, would end
+ * all transfers of the loop. */
+static int set_timer(CURLM *multi, long milliseconds, void *baton)
 {
     amt_loop_t *loop = baton;
-    int mask = ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
+    struct timeval interval;
+
+    (void)multi;
+    if (milliseconds < 0) {
+        return event_del(loop->timer);
+    }
+    interval.tv_sec = milliseconds / 1000;
+    interval.tv_usec = milliseconds % 1000 * 1000;
+    if (event_add(loop->timer, &interval) != 0) {
+        event_active(loop->timer, EV_TIMEOUT, 1);
+    }
+    return 0;
+}
+
+/* Where libcurl had no memory it has set no timer, and would hear nothing more of what waits. */
+static void let_run(amt_loop_t *loop, curl_socket_t fd, int mask)
+{
     int running;
 
-    curl_multi_socket_action(loop->multi, fd, mask, &running);
+    if (curl_multi_socket_action(loop->multi, fd, mask, &running) != CURLM_OK) {
+        set_timer(loop->multi, AGAIN_MS, loop);
+    }
     reap(loop);
+}
+
+static void socket_ready(evutil_socket_t fd, short what, void *baton)
+{
+    int mask = ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
+
+    let_run(baton, fd, mask);
 }
 
 static void timer_fired(evutil_socket_t fd, short what, void *baton)
 {
-    amt_loop_t *loop = baton;
-    int running;
-
     (void)fd;
     (void)what;
-    curl_multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    reap(loop);
+    let_run(baton, CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* CURLMOPT_SOCKETFUNCTION; `watch` is what curl_multi_assign() kept for this socket. */
@@ -67,29 +93,13 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *baton, voi
     wanted |= (what & CURL_POLL_IN) ? EV_READ : 0;
     wanted |= (what & CURL_POLL_OUT) ? EV_WRITE : 0;
     event = event_new(loop->base, fd, wanted, socket_ready, loop);
-    if (!event || event_add(event, NULL)) {
+    if (!event || event_add(event, NULL) || curl_multi_assign(loop->multi, fd, event) != CURLM_OK) {
         if (event) {
             event_free(event);
         }
-        return -1;
+        return 0; /* unwatched: this transfer alone ends, by its time limit */
     }
-    curl_multi_assign(loop->multi, fd, event);
     return 0;
-}
-
-/* CURLMOPT_TIMERFUNCTION. Zero too goes through the loop: nothing ends inside the call that began it. */
-static int set_timer(CURLM *multi, long milliseconds, void *baton)
-{
-    amt_loop_t *loop = baton;
-    struct timeval interval;
-
-    (void)multi;
-    if (milliseconds < 0) {
-        return event_del(loop->timer);
-    }
-    interval.tv_sec = milliseconds / 1000;
-    interval.tv_usec = milliseconds % 1000 * 1000;
-    return event_add(loop->timer, &interval);
 }
 
 static apr_status_t loop_cleanup(void *baton)

@@ -201,8 +201,8 @@ static const char *take_tail(audit_t *audit, const char *tail, apr_size_t length
     if (line) {
         fault = audit_record_parse(line, (apr_size_t)(end - line), &record);
         if (fault) {
-            return apr_psprintf(audit->pool, "%s: the last record %s; move the file away and keep it",
-                                audit->file, fault);
+            return apr_psprintf(audit->pool, "%s: the last record %s%s", audit->file, fault,
+                                fault == audit_no_memory ? "" : "; move the file away and keep it");
         }
         audit->head = audit->next = record.head;
         torn = (apr_size_t)(tail + length - (end + 1));

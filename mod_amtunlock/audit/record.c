@@ -10,10 +10,13 @@
 #include <apr_strings.h>
 #include <openssl/evp.h>
 
+#include "memory/json.h"
+
 #define HASH_HEAD ",\"hash\":\""
 #define HASH_TAIL "\"}"
 #define SUFFIX_LENGTH (sizeof(HASH_HEAD) - 1 + AUDIT_HASH_DIGITS + sizeof(HASH_TAIL) - 1)
 
+const char audit_no_memory[] = "cannot be read: no memory";
 const char audit_no_hash[] = "0000000000000000000000000000000000000000000000000000000000000000";
 
 void audit_head_none(audit_head_t *head)
@@ -43,9 +46,11 @@ void audit_format_time(apr_time_t time, char text[AUDIT_TIME_ROOM])
                  parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, parts.tm_usec);
 }
 
-/* The record without its hash, from malloc; NULL if there is no such record. */
+/* The record without its hash, from malloc; NULL if there is no such record, or no memory for a part of it.
+ */
 static char *format_body(const audit_head_t *head, const char *event, json_t *fields)
 {
+    unsigned int losses = memory_json_losses();
     char now[AUDIT_TIME_ROOM];
     char *text = NULL;
     json_t *record;
@@ -62,6 +67,10 @@ static char *format_body(const audit_head_t *head, const char *event, json_t *fi
         }
     }
     json_decref(record);
+    if (text && memory_json_losses() != losses) {
+        free(text);
+        text = NULL;
+    }
     return text;
 }
 
@@ -109,6 +118,20 @@ int audit_record_is_whole(const char *line, apr_size_t length)
     return length > SUFFIX_LENGTH && memcmp(suffix, HASH_HEAD, sizeof(HASH_HEAD) - 1) == 0 &&
            is_hash(suffix + sizeof(HASH_HEAD) - 1) &&
            memcmp(line + length - (sizeof(HASH_TAIL) - 1), HASH_TAIL, sizeof(HASH_TAIL) - 1) == 0;
+}
+
+json_t *audit_record_load(const char *line, apr_size_t length, size_t flags, int *no_memory)
+{
+    unsigned int losses = memory_json_losses();
+    json_error_t error;
+    json_t *record = json_loadb(line, length, flags, &error);
+
+    *no_memory = memory_json_losses() != losses;
+    if (*no_memory) {
+        json_decref(record);
+        record = NULL;
+    }
+    return record;
 }
 
 /* Hash over the line with its hash member taken out. */
@@ -160,22 +183,21 @@ static int take_members(const json_t *object, audit_record_t *record)
 const char *audit_record_parse(const char *line, apr_size_t length, audit_record_t *record)
 {
     char hash[AUDIT_HASH_DIGITS + 1];
-    json_error_t error;
     json_t *object;
-    int good;
+    int good, no_memory;
 
     memset(record, 0, sizeof(*record));
     if (!audit_record_is_whole(line, length)) {
         return "is not a whole record";
     }
-    object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
+    object = audit_record_load(line, length, JSON_REJECT_DUPLICATES, &no_memory);
     good = object && take_members(object, record);
     json_decref(object);
+    if (no_memory || (good && !hash_of(line, length, hash))) {
+        return audit_no_memory;
+    }
     if (!good) {
         return "is not a record of this kind";
-    }
-    if (!hash_of(line, length, hash)) {
-        return "cannot be hashed";
     }
     return strcmp(hash, record->head.hash) == 0 ? NULL : "was changed: its hash does not match";
 }

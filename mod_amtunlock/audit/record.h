@@ -45,7 +45,14 @@ typedef struct {
     char torn_hash[AUDIT_HASH_DIGITS + 1];
 } audit_record_t;
 
-/* Reads a whole line (without its end) and checks its hash. NULL, or what is wrong with it. */
+/* A line as JSON; flags as json_loadb() takes them. NULL: it is none, or *no_memory to tell. */
+json_t *audit_record_load(const char *line, apr_size_t length, size_t flags, int *no_memory);
+
+/* What is said of a line that is not known to be wrong: there was no memory to look at it. */
+extern const char audit_no_memory[];
+
+/* Reads a whole line (without its end) and checks its hash. NULL, or what is wrong with it; audit_no_memory
+ * is told apart by its address. */
 const char *audit_record_parse(const char *line, apr_size_t length, audit_record_t *record);
 
 /* The files that `file` was before its rotations (const char *, oldest first): those beside it that hold a

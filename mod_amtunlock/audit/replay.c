@@ -17,17 +17,18 @@ typedef struct {
     void *baton;
     int only_first; /* looks at the first record alone: */
     int reaches_back;
+    int no_memory;
 } replay_t;
 
 /* True if it goes on with the next line. */
 static int take_line(replay_t *replay, const char *line, apr_size_t length)
 {
-    json_error_t error;
     const char *time;
     json_t *record;
 
-    if (!audit_record_is_whole(line, length) || !(record = json_loadb(line, length, 0, &error))) {
-        return 1;
+    if (!audit_record_is_whole(line, length) ||
+        !(record = audit_record_load(line, length, 0, &replay->no_memory))) {
+        return !replay->no_memory;
     }
     time = json_string_value(json_object_get(record, "t"));
     if (replay->only_first) {
@@ -51,24 +52,35 @@ static FILE *open_stream(const char *file)
     return stream;
 }
 
+/* 0, or an errno: getline() without memory ends as at the end of a file, but is not there. */
+static int trouble_of(const replay_t *replay, FILE *stream, int goes_on)
+{
+    int number = errno ? errno : EIO;
+
+    if (replay->no_memory) {
+        return ENOMEM;
+    }
+    return !goes_on || (feof(stream) && !ferror(stream)) ? 0 : number;
+}
+
 static const char *read_lines(replay_t *replay, const char *file, apr_pool_t *pool)
 {
     FILE *stream = open_stream(file);
     char *line = NULL;
     size_t room = 0;
     ssize_t length = 0;
-    int goes_on = 1, failed;
+    int goes_on = 1, number;
 
     while (stream && goes_on && (length = getline(&line, &room, stream)) > 0) {
         apr_size_t text = (apr_size_t)length - (line[length - 1] == '\n');
         goes_on = take_line(replay, line, text);
     }
-    failed = !stream || ferror(stream);
+    number = stream ? trouble_of(replay, stream, goes_on) : errno;
     if (stream) {
         fclose(stream);
     }
     free(line);
-    return failed ? apr_psprintf(pool, "%s: cannot be read back: %s", file, strerror(errno)) : NULL;
+    return number ? apr_psprintf(pool, "%s: cannot be read back: %s", file, strerror(number)) : NULL;
 }
 
 /* Index of the oldest file that may hold what is wanted: none before one whose first record is older. */

@@ -67,7 +67,8 @@ static const char *first_count(const char *file, apr_uint64_t *count, apr_pool_t
     }
     fault = audit_record_parse(bytes, (apr_size_t)(end - bytes), &record);
     *count = record.head.count;
-    return fault ? apr_psprintf(pool, "%s: its first record %s; keep the file, but elsewhere", file, fault)
+    return fault ? apr_psprintf(pool, "%s: its first record %s%s", file, fault,
+                                fault == audit_no_memory ? "" : "; keep the file, but elsewhere")
                  : NULL;
 }
 
@@ -91,9 +92,10 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
     apr_pool_t *file_pool;
     apr_finfo_t info;
     const char *error = NULL;
+    apr_status_t rv = APR_SUCCESS;
 
     apr_pool_create(&file_pool, pool);
-    while (!error && apr_dir_read(&info, APR_FINFO_NAME, dir) == APR_SUCCESS) {
+    while (!error && (rv = apr_dir_read(&info, APR_FINFO_NAME, dir)) == APR_SUCCESS) {
         if (is_rotated(info.name, base)) {
             apr_pool_clear(file_pool);
             error = first_count(apr_pstrcat(file_pool, folder, info.name, NULL), &count, file_pool);
@@ -103,6 +105,9 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
                 rotated->count = count;
             }
         }
+    }
+    if (!error && !APR_STATUS_IS_ENOENT(rv)) { /* that is its end */
+        error = sentence(folder, "cannot be read to its end", rv, file_pool);
     }
     error = error ? apr_pstrdup(pool, error) : NULL;
     apr_pool_destroy(file_pool);

@@ -46,19 +46,26 @@ static const char *fault(const verify_t *verify, const char *format, ...)
 /* ---- torn lines -----------------------------------------------------------------------------------------
  */
 
-static void add_torn(verify_t *verify, const char *line, apr_size_t length)
+static const char *no_digest(const verify_t *verify)
 {
+    return apr_psprintf(verify->pool, "%s: cannot be verified: no memory for SHA-256", verify->file);
+}
+
+static const char *add_torn(verify_t *verify, const char *line, apr_size_t length)
+{
+    int good;
+
     if (!verify->in_torn) {
-        EVP_DigestInit_ex(verify->torn, EVP_sha256(), NULL);
+        good = EVP_DigestInit_ex(verify->torn, EVP_sha256(), NULL);
         verify->in_torn = 1;
         verify->torn_bytes = 0;
     }
     else {
-        EVP_DigestUpdate(verify->torn, "\n", 1);
+        good = EVP_DigestUpdate(verify->torn, "\n", 1);
         verify->torn_bytes++;
     }
-    EVP_DigestUpdate(verify->torn, line, length);
     verify->torn_bytes += length;
+    return good && EVP_DigestUpdate(verify->torn, line, length) ? NULL : no_digest(verify);
 }
 
 /* A record of a torn line must account for exactly the bytes before it, and nothing else may. */
@@ -72,7 +79,9 @@ static const char *check_torn(verify_t *verify, const audit_record_t *record)
         return record->torn ? fault(verify, "speaks of a torn line, but none stands before it") : NULL;
     }
     verify->in_torn = 0;
-    EVP_DigestFinal_ex(verify->torn, hash, &length);
+    if (!EVP_DigestFinal_ex(verify->torn, hash, &length)) {
+        return no_digest(verify);
+    }
     apr_escape_hex(digits, hash, length, 0, NULL);
     if (!record->torn || record->torn_bytes != verify->torn_bytes || strcmp(digits, record->torn_hash) != 0) {
         return fault(verify, "the bytes before it are of no record");
@@ -115,10 +124,12 @@ static const char *check_line(verify_t *verify, const char *line, apr_size_t len
 
     verify->line++;
     if (!audit_record_is_whole(line, length)) {
-        add_torn(verify, line, length);
-        return NULL;
+        return add_torn(verify, line, length);
     }
     error = audit_record_parse(line, length, &record);
+    if (error == audit_no_memory) {
+        return apr_psprintf(verify->pool, "%s: %s", verify->file, error);
+    }
     if (error) {
         return fault(verify, "%s", error);
     }

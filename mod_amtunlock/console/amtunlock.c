@@ -7,6 +7,7 @@
 #include <curl/curl.h>
 
 #include "console/console.h"
+#include "memory/memory.h"
 #include "wsman/envelope.h"
 
 static void on_interrupt(int number)
@@ -30,11 +31,12 @@ int main(int argc, char *argv[])
     apr_pool_t *pool;
     console_exit_e status;
 
-    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&pool, NULL) != APR_SUCCESS ||
-        curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    if (apr_initialize() != APR_SUCCESS || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         fputs("amtunlock: no memory\n", stderr);
         return CONSOLE_SERVICE;
     }
+    memory_init("amtunlock", CONSOLE_SERVICE);
+    apr_pool_create(&pool, NULL);
     wsman_library_init();
     catch_interrupt();
     status = console_run(argc, argv, &console, pool);

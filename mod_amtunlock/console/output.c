@@ -7,6 +7,8 @@
 #include <jansson.h>
 
 #include "console/console.h"
+#include "memory/json.h"
+#include "memory/memory.h"
 
 console_problem_t *console_problem(apr_pool_t *pool, console_exit_e code, const char *advice,
                                    const char *format, ...)
@@ -69,10 +71,17 @@ const char *console_summary(const console_job_t *job, apr_pool_t *pool)
 /* ---- JSON -----------------------------------------------------------------------------------------------
  */
 
-static void print_json(const console_t *console, json_t *value)
+/* `losses` as they were before `value` was begun: a list that lacks a system is no answer, so the command
+ * ends. */
+static void print_json(const console_t *console, json_t *value, unsigned int losses)
 {
-    json_dumpf(value, console->out, JSON_INDENT(2));
-    fputc('\n', console->out);
+    char *text = json_dumps(value, JSON_INDENT(2));
+
+    if (text == NULL || memory_json_losses() != losses) {
+        memory_end(APR_ENOMEM);
+    }
+    fprintf(console->out, "%s\n", text);
+    free(text);
     json_decref(value);
 }
 
@@ -122,10 +131,13 @@ static void print_failure(const console_t *console, const console_failure_t *fai
 
 void console_print_job(const console_t *console, const console_job_t *job, int json, apr_pool_t *pool)
 {
+    unsigned int losses = memory_json_losses();
+
     if (json) {
         print_json(console,
                    json_pack("{s:s, s:s, s:o, s:o}", "job", job->job, "state", job->state, "unlocked",
-                             names_json(job->unlocked), "failed", failures_json(job->failed, 0)));
+                             names_json(job->unlocked), "failed", failures_json(job->failed, 0)),
+                   losses);
         return;
     }
     fprintf(console->out, "%s  %s  %d%%  %s\n", console_printable(job->job, pool), job->state, job->percent,
@@ -141,9 +153,11 @@ void console_print_job(const console_t *console, const console_job_t *job, int j
 
 void console_print_errors(const console_t *console, const console_job_t *job, int json, apr_pool_t *pool)
 {
+    unsigned int losses = memory_json_losses();
+
     if (json) {
-        print_json(console,
-                   json_pack("{s:s, s:o}", "job", job->job, "failed", failures_json(job->failed, 1)));
+        print_json(console, json_pack("{s:s, s:o}", "job", job->job, "failed", failures_json(job->failed, 1)),
+                   losses);
         return;
     }
     for (int i = 0; i < job->failed->nelts; i++) {
@@ -156,6 +170,7 @@ void console_print_errors(const console_t *console, const console_job_t *job, in
 
 void console_print_jobs(const console_t *console, const apr_array_header_t *jobs, int json, apr_pool_t *pool)
 {
+    unsigned int losses = memory_json_losses();
     json_t *list = json ? json_array() : NULL;
 
     for (int i = 0; i < jobs->nelts; i++) {
@@ -171,7 +186,7 @@ void console_print_jobs(const console_t *console, const apr_array_header_t *jobs
                 job->percent, console_printable(job->status, pool));
     }
     if (json) {
-        print_json(console, json_pack("{s:o}", "jobs", list));
+        print_json(console, json_pack("{s:o}", "jobs", list), losses);
     }
     else if (jobs->nelts == 0) {
         fputs("no jobs\n", console->out);
@@ -181,10 +196,13 @@ void console_print_jobs(const console_t *console, const apr_array_header_t *jobs
 void console_print_info(const console_t *console, const char *url, const console_info_t *info, int json,
                         apr_pool_t *pool)
 {
+    unsigned int losses = memory_json_losses();
+
     if (json) {
         print_json(console,
                    json_pack("{s:s, s:s, s:s, s:s, s:i}", "url", url, "product", info->product, "name",
-                             info->name, "system", info->system, "max_systems", (int)info->max_systems));
+                             info->name, "system", info->system, "max_systems", (int)info->max_systems),
+                   losses);
         return;
     }
     fprintf(console->out, "%s\n%s\n%s on %s\n", console_printable(url, pool),

@@ -32,8 +32,8 @@ const char *jobs_sha256(const char *text, apr_pool_t *pool)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int length = 0;
-    EVP_Digest(text, strlen(text), digest, &length, EVP_sha256(), NULL);
-    return hex(digest, length, pool);
+    int good = EVP_Digest(text, strlen(text), digest, &length, EVP_sha256(), NULL);
+    return good ? hex(digest, length, pool) : NULL;
 }
 
 const char *jobs_sha256_all(const apr_array_header_t *texts, apr_pool_t *pool)
@@ -41,15 +41,12 @@ const char *jobs_sha256_all(const apr_array_header_t *texts, apr_pool_t *pool)
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int length = 0;
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    if (!context) {
-        return "";
-    }
-    EVP_DigestInit_ex(context, EVP_sha256(), NULL);
-    for (int i = 0; i < texts->nelts; i++) {
+    int good = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+    for (int i = 0; good && i < texts->nelts; i++) {
         const char *text = APR_ARRAY_IDX(texts, i, const char *);
-        EVP_DigestUpdate(context, text, strlen(text) + 1);
+        good = EVP_DigestUpdate(context, text, strlen(text) + 1);
     }
-    EVP_DigestFinal_ex(context, digest, &length);
+    good = good && EVP_DigestFinal_ex(context, digest, &length);
     EVP_MD_CTX_free(context);
-    return hex(digest, length, pool);
+    return good ? hex(digest, length, pool) : NULL;
 }

@@ -5,8 +5,7 @@
  * Strings and arrays that come back are in the pool of the call.
  *
  * Two ways in: the web side borrows connections from a bounded pool (jobs_store_t, any thread) under one
- * budget of time a call; a worker's threads each own a connection (jobs_connection_t, one thread). hiredis
- * writes to sockets that may be closed: the process must ignore SIGPIPE.
+ * budget of time a call; a worker's threads each own a connection (jobs_connection_t, one thread).
  */
 #ifndef AMTUNLOCK_JOBS_JOBS_H
 #define AMTUNLOCK_JOBS_JOBS_H

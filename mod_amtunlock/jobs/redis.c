@@ -3,12 +3,20 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <apr_strings.h>
 
 #include "fault/fault.h"
+#include "jobs/dial.h"
+
+/* Bytes for what is to be sent: at first, and the most that is kept. */
+#define OUT_FIRST 1024
+#define OUT_KEPT 65536
 
 apr_time_t jobs_boottime(void)
 {
@@ -37,6 +45,12 @@ void jobs_call_text(jobs_call_t *call, const char *text)
         text = "";
     }
     jobs_call_bytes(call, text, strlen(text));
+}
+
+void jobs_call_digest(jobs_call_t *call, const char *digest)
+{
+    call->unsayable |= digest == NULL;
+    jobs_call_text(call, digest);
 }
 
 void jobs_call_number(jobs_call_t *call, apr_int64_t number)
@@ -95,6 +109,9 @@ void jobs_link_close(jobs_link_t *link)
         redisFree(link->context);
     }
     link->context = NULL;
+    free(link->out);
+    link->out = NULL;
+    link->out_length = link->out_room = link->sent = 0;
 }
 
 int jobs_link_alive(const jobs_link_t *link)
@@ -117,10 +134,28 @@ static jobs_link_e fail(jobs_link_t *link, apr_time_t deadline, const char **why
     }
     else {
         *why = apr_psprintf(pool, "the connection to Redis broke: %s",
-                            context ? context->errstr : "out of memory");
+                            context && context->err ? context->errstr : "out of memory");
     }
     jobs_link_close(link);
     return timeout ? JOBS_LINK_TIMEOUT : JOBS_LINK_BROKEN;
+}
+
+/* hiredis keeps what is to be sent itself, but does not look whether it got memory for that. */
+static int add_out(jobs_link_t *link, const char *bytes, size_t length)
+{
+    size_t room = link->out_room ? link->out_room : OUT_FIRST;
+    while (room - link->out_length < length) {
+        room *= 2;
+    }
+    char *grown = room == link->out_room ? link->out : realloc(link->out, room);
+    if (grown == NULL) {
+        return 0;
+    }
+    link->out = grown;
+    link->out_room = room;
+    memcpy(link->out + link->out_length, bytes, length);
+    link->out_length += length;
+    return 1;
 }
 
 int jobs_link_put(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline)
@@ -130,19 +165,51 @@ int jobs_link_put(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline)
         APR_ARRAY_IDX(call->words, call->not_after, const char *) = text;
         APR_ARRAY_IDX(call->lengths, call->not_after, size_t) = strlen(text);
     }
-    return redisAppendCommandArgv(link->context, call->words->nelts, (const char **)(void *)call->words->elts,
-                                  (const size_t *)(void *)call->lengths->elts) == REDIS_OK;
+    char *command = NULL;
+    int length =
+        redisFormatCommandArgv(&command, call->words->nelts, (const char **)(void *)call->words->elts,
+                               (const size_t *)(void *)call->lengths->elts);
+    int added = length >= 0 && add_out(link, command, (size_t)length);
+    redisFreeCommand(command);
+    return added;
+}
+
+/* 0: the connection is broken, as hiredis would say it. */
+static int send_some(jobs_link_t *link)
+{
+    redisContext *context = link->context;
+    ssize_t count = send(context->fd, link->out + link->sent, link->out_length - link->sent, MSG_NOSIGNAL);
+    if (count < 0 && errno != EINTR) {
+        int number = errno;
+        context->err = REDIS_ERR_IO;
+        apr_strerror(APR_FROM_OS_ERROR(number), context->errstr, sizeof(context->errstr));
+        errno = number;
+        return 0;
+    }
+    link->sent += count > 0 ? (size_t)count : 0;
+    return 1;
+}
+
+/* All has left. A buffer that had to grow for once goes. */
+static void empty_out(jobs_link_t *link)
+{
+    link->out_length = link->sent = 0;
+    if (link->out_room > OUT_KEPT) {
+        free(link->out);
+        link->out = NULL;
+        link->out_room = 0;
+    }
 }
 
 static jobs_link_e flush(jobs_link_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
-    int done = 0;
-    while (!done) {
+    while (link->sent < link->out_length) {
         if (is_over(deadline) || redisSetTimeout(link->context, remaining(deadline)) != REDIS_OK ||
-            redisBufferWrite(link->context, &done) != REDIS_OK) {
+            !send_some(link)) {
             return fail(link, deadline, why, pool);
         }
     }
+    empty_out(link);
     return JOBS_LINK_FINE;
 }
 
@@ -204,12 +271,16 @@ jobs_link_e jobs_link_ask(jobs_link_t *link, jobs_call_t *call, apr_time_t deadl
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
-static redisContext *dial(const jobs_redis_t *redis, apr_time_t deadline)
+/* NULL and *what if there is no connection. */
+static redisContext *dial(const jobs_redis_t *redis, apr_time_t deadline, const char **what, apr_pool_t *pool)
 {
-    if (redis->socket) {
-        return redisConnectUnixWithTimeout(redis->socket, remaining(deadline));
+    int fd = jobs_dial(redis, deadline, what, pool);
+    redisContext *context = fd >= 0 ? redisConnectFd(fd) : NULL;
+    if (fd >= 0 && context == NULL) {
+        close(fd);
+        *what = "out of memory";
     }
-    return redisConnectWithTimeout(redis->host, redis->port, remaining(deadline));
+    return context;
 }
 
 static const char *address(const jobs_redis_t *redis, apr_pool_t *pool)
@@ -267,12 +338,12 @@ jobs_link_e jobs_link_open(jobs_link_t *link, apr_time_t deadline, const char **
     const jobs_redis_t *redis = link->redis;
     int with_auth = redis->password != NULL;
     jobs_link_close(link);
-    link->context = dial(redis, deadline);
+    const char *what = "";
+    link->context = dial(redis, deadline, &what, pool);
     FAULT_POINT("link.dialled");
-    if (!link->context || link->context->err) {
+    if (!link->context) {
         *why = apr_psprintf(pool, "no connection to Redis at %s: %s; is it running, and may this user enter?",
-                            address(redis, pool), link->context ? link->context->errstr : "out of memory");
-        jobs_link_close(link);
+                            address(redis, pool), what);
         return JOBS_LINK_AWAY;
     }
     if ((with_auth && !put_auth(link, deadline, pool)) ||

@@ -19,6 +19,7 @@ typedef struct {
     apr_pool_t *pool;
     apr_array_header_t *words;   /* const char * */
     apr_array_header_t *lengths; /* size_t */
+    int unsayable;               /* a word could not be made: jobs_store_ask() asks nothing */
     int not_after;               /* index of the word that jobs_link_put() fills in; 0: none */
     int repeatable; /* done twice it does no more than once: may be sent again on a new connection */
 } jobs_call_t;
@@ -30,6 +31,8 @@ jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool);
 /* text NULL: the empty word. Not copied. */
 void jobs_call_text(jobs_call_t *call, const char *text);
 void jobs_call_bytes(jobs_call_t *call, const char *bytes, size_t length);
+/* A digest; NULL makes the call unsayable, for it would name somebody else. */
+void jobs_call_digest(jobs_call_t *call, const char *digest);
 void jobs_call_number(jobs_call_t *call, apr_int64_t number);
 /* A place for the latest moment, by Redis' clock, at which this may be done: the deadline of the exchange. */
 void jobs_call_not_after(jobs_call_t *call);
@@ -38,9 +41,11 @@ void jobs_call_not_after(jobs_call_t *call);
 
 typedef struct {
     const jobs_redis_t *redis;
-    redisContext *context; /* NULL: not connected */
-    apr_time_t offset;     /* Redis' clock less jobs_boottime() */
-    apr_time_t learnt;     /* when, by jobs_boottime() */
+    redisContext *context; /* NULL: not connected; reads for us, but does not write */
+    char *out;             /* from malloc: calls, of which the first `sent` bytes have left */
+    size_t out_length, out_room, sent;
+    apr_time_t offset; /* Redis' clock less jobs_boottime() */
+    apr_time_t learnt; /* when, by jobs_boottime() */
 } jobs_link_t;
 
 /* What went wrong between here and Redis, for who must decide whether to try again. */
@@ -85,9 +90,9 @@ apr_array_header_t *jobs_texts(const redisReply *reply, size_t first, apr_pool_t
 
 /* 128 random bits as lower-case base32. NULL: the system has no randomness. */
 const char *jobs_new_id(apr_pool_t *pool);
-/* Lower-case hex SHA-256. */
+/* Lower-case hex SHA-256. NULL: OpenSSL has no memory. */
 const char *jobs_sha256(const char *text, apr_pool_t *pool);
-/* SHA-256 over the texts (const char *), each with its end. */
+/* SHA-256 over the texts (const char *), each with its end; NULL as above. */
 const char *jobs_sha256_all(const apr_array_header_t *texts, apr_pool_t *pool);
 
 #endif

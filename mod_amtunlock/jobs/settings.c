@@ -61,6 +61,21 @@ const char *jobs_redis_parse(const char *address, jobs_redis_t *redis, apr_pool_
     return NULL;
 }
 
+/* Up to the first line end, if there is one within the room. Not by apr_file_gets(): where reading fails in
+ * the middle, that gives what it has as if it were the line. */
+static apr_status_t read_line(apr_file_t *file, char *line, apr_size_t room)
+{
+    apr_status_t rv = APR_SUCCESS;
+    apr_size_t length = 0;
+    while (rv == APR_SUCCESS && length < room - 1 && !memchr(line, '\n', length)) {
+        apr_size_t count = room - 1 - length;
+        rv = apr_file_read(file, line + length, &count);
+        length += rv == APR_SUCCESS ? count : 0;
+    }
+    line[length] = '\0';
+    return APR_STATUS_IS_EOF(rv) ? APR_SUCCESS : rv;
+}
+
 const char *jobs_redis_read_password(const char *file, const char **password, apr_pool_t *pool)
 {
     char line[PASSWORD_MAX_LENGTH + 2];
@@ -70,12 +85,13 @@ const char *jobs_redis_read_password(const char *file, const char **password, ap
     if (rv != APR_SUCCESS) {
         return apr_psprintf(pool, "%s cannot be read: %s", file, apr_strerror(rv, message, sizeof(message)));
     }
-    rv = apr_file_gets(line, sizeof(line), handle);
+    rv = read_line(handle, line, sizeof(line));
     apr_file_close(handle);
-    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
+    if (rv != APR_SUCCESS) {
+        OPENSSL_cleanse(line, sizeof(line));
         return apr_psprintf(pool, "%s cannot be read: %s", file, apr_strerror(rv, message, sizeof(message)));
     }
-    size_t length = rv == APR_SUCCESS ? strcspn(line, "\r\n") : 0;
+    size_t length = strcspn(line, "\r\n");
     const char *wrong = NULL;
     if (length == 0) {
         wrong = "the first line, which is the password, is empty";

@@ -184,6 +184,9 @@ jobs_result_t jobs_store_ask(jobs_store_t *store, jobs_call_t *call, redisReply 
     apr_time_t deadline = jobs_boottime() + store->budget;
     void *resource = NULL;
     int reached = 0;
+    if (call->unsayable) {
+        return jobs_result(JOBS_UNAVAILABLE, "there is no memory to ask Redis");
+    }
     entry_e entry = breaker_enter(store);
     if (entry == ENTRY_NONE) {
         return jobs_result(JOBS_UNAVAILABLE,

@@ -23,7 +23,7 @@ static jobs_call_t *caller_verb(const char *name, const jobs_caller_t *caller, a
 {
     jobs_call_t *call = jobs_verb(name, pool);
     call->repeatable = 1;
-    jobs_call_text(call, owner(caller, pool));
+    jobs_call_digest(call, owner(caller, pool));
     return call;
 }
 
@@ -53,7 +53,7 @@ static int by_text(const void *a, const void *b)
 }
 
 /* The same UUID with the same set of systems, however written, ordered or repeated, is the same request. Two
- * digests: of the UUID, and of both together; "" where no request is recognised. */
+ * digests: of the UUID, and of both together; "" where no request is recognised, NULL without memory. */
 static const char *request_digest(const jobs_submission_t *submission, apr_pool_t *pool)
 {
     int count = submission->names->nelts;
@@ -73,8 +73,9 @@ static const char *request_digest(const jobs_submission_t *submission, apr_pool_
             APR_ARRAY_PUSH(texts, const char *) = key;
         }
     }
-    return apr_pstrcat(pool, jobs_sha256(submission->message_id, pool), "/", jobs_sha256_all(texts, pool),
-                       NULL);
+    const char *kin = jobs_sha256(submission->message_id, pool);
+    const char *whole = jobs_sha256_all(texts, pool);
+    return kin && whole ? apr_pstrcat(pool, kin, "/", whole, NULL) : NULL;
 }
 
 static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submission_t *submission,
@@ -84,10 +85,10 @@ static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submissi
     call->repeatable = 1; /* the id is ours: a second arrival finds the job of the first */
     jobs_call_text(call, id);
     jobs_call_text(call, caller->name);
-    jobs_call_text(call, owner(caller, pool));
+    jobs_call_digest(call, owner(caller, pool));
     jobs_call_text(call, caller->peer);
     jobs_call_text(call, caller->mechanism);
-    jobs_call_text(call, request_digest(submission, pool));
+    jobs_call_digest(call, request_digest(submission, pool));
     jobs_call_not_after(call);
     jobs_call_number(call, submission->retention);
     jobs_call_number(call, submission->start_within);

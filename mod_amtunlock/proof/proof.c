@@ -103,11 +103,13 @@ const char *proof_session_create(proof_session_t **session, const char *system_i
     return NULL;
 }
 
-void proof_sector(const proof_session_t *session, unsigned char sector[PROOF_SECTOR])
+int proof_sector(const proof_session_t *session, unsigned char sector[PROOF_SECTOR])
 {
     if (!session->hidden || !sector_write(sector, session->hidden->s, session->system_id)) {
         memset(sector, 0, PROOF_SECTOR); /* no image says hello to that */
+        return 0;
     }
+    return 1;
 }
 
 /* The state that nothing leaves: no secret is left to give away. */
@@ -126,14 +128,20 @@ const char *proof_text(const proof_session_t *session)
 /* ---- MACs -----------------------------------------------------------------------------------------------
  */
 
-static int is_right(const unsigned char *key, const proof_words_t *words, const message_t *message)
+/* Without memory nobody knows. */
+typedef enum { MAC_WRONG, MAC_RIGHT, MAC_UNKNOWN } mac_e;
+
+static mac_e check_mac(const unsigned char *key, const proof_words_t *words, const message_t *message)
 {
     unsigned char mac[PROOF_BYTES];
 
-    return proof_mac(key, words, mac) && CRYPTO_memcmp(mac, message->bytes[MAC], PROOF_BYTES) == 0;
+    if (!proof_mac(key, words, mac)) {
+        return MAC_UNKNOWN;
+    }
+    return CRYPTO_memcmp(mac, message->bytes[MAC], PROOF_BYTES) == 0 ? MAC_RIGHT : MAC_WRONG;
 }
 
-static int is_hello(const proof_session_t *session, const message_t *message)
+static mac_e check_hello(const proof_session_t *session, const message_t *message)
 {
     proof_words_t words;
 
@@ -141,10 +149,10 @@ static int is_hello(const proof_session_t *session, const message_t *message)
     proof_words_add_id(&words, session->system_id);
     proof_words_add(&words, message->bytes[0], PROOF_BYTES);
     proof_words_add(&words, message->bytes[1], PROOF_BYTES);
-    return is_right(session->hidden->s, &words, message);
+    return check_mac(session->hidden->s, &words, message);
 }
 
-static int is_refusal(const proof_session_t *session, const message_t *message)
+static mac_e check_refusal(const proof_session_t *session, const message_t *message)
 {
     proof_words_t words;
 
@@ -152,10 +160,10 @@ static int is_refusal(const proof_session_t *session, const message_t *message)
     proof_words_add_id(&words, session->system_id);
     proof_words_add(&words, message->bytes[0], PROOF_BYTES);
     proof_words_add(&words, message->words[1], strlen(message->words[1]));
-    return is_right(session->hidden->s, &words, message);
+    return check_mac(session->hidden->s, &words, message);
 }
 
-static int is_result(const proof_session_t *session, const message_t *message)
+static mac_e check_result(const proof_session_t *session, const message_t *message)
 {
     proof_words_t words;
 
@@ -164,7 +172,7 @@ static int is_result(const proof_session_t *session, const message_t *message)
     proof_words_add(&words, message->words[0], strlen(message->words[0]));
     proof_words_add(&words, ",", 1);
     proof_words_add(&words, message->words[1], strlen(message->words[1]));
-    return is_right(session->hidden->keys.result, &words, message);
+    return check_mac(session->hidden->keys.result, &words, message);
 }
 
 /* ---- what a frame means, by state -----------------------------------------------------------------------
@@ -173,6 +181,12 @@ static int is_result(const proof_session_t *session, const message_t *message)
 static const char forged[] =
     "the PC says what only an image served by this session could, with a wrong proof: it "
     "was booted from something else, or from an older session";
+
+/* A frame that could not be looked at is as one that was damaged on the way: the image says it again. */
+static proof_event_e distrust(proof_session_t *session, mac_e mac)
+{
+    return mac == MAC_UNKNOWN ? PROOF_NONE : end(session, forged);
+}
 
 static int is_same_hello(const proof_session_t *session, const message_t *message)
 {
@@ -184,9 +198,10 @@ static int is_same_hello(const proof_session_t *session, const message_t *messag
 static proof_event_e greet(proof_session_t *session, const message_t *message)
 {
     proof_event_e event = session->state == WAITING ? PROOF_HELLO : PROOF_NONE;
+    mac_e mac = check_hello(session, message);
 
-    if (!is_hello(session, message)) {
-        return end(session, forged);
+    if (mac != MAC_RIGHT) {
+        return distrust(session, mac);
     }
     memcpy(session->image_nonce, message->bytes[0], PROOF_BYTES);
     memcpy(session->image_key, message->bytes[1], PROOF_BYTES);
@@ -196,8 +211,10 @@ static proof_event_e greet(proof_session_t *session, const message_t *message)
 
 static proof_event_e greet_again(proof_session_t *session, const message_t *message)
 {
-    if (!is_hello(session, message)) {
-        return end(session, forged);
+    mac_e mac = check_hello(session, message);
+
+    if (mac != MAC_RIGHT) {
+        return distrust(session, mac);
     }
     if (!is_same_hello(session, message)) {
         return end(session, "the image started anew after it had been given the passphrase");
@@ -263,8 +280,10 @@ static void explain(proof_session_t *session, const char *reason)
 
 static proof_event_e refuse(proof_session_t *session, const message_t *message)
 {
-    if (!is_refusal(session, message)) {
-        return end(session, forged);
+    mac_e mac = check_refusal(session, message);
+
+    if (mac != MAC_RIGHT) {
+        return distrust(session, mac);
     }
     explain(session, message->words[1]);
     return heard(session, message, PROOF_RESULT_FAILED);
@@ -281,9 +300,10 @@ static proof_event_e answer(proof_session_t *session, const message_t *message)
         {"wrong-passphrase", 0, PROOF_RESULT_WRONG},
         {"failed", 1, PROOF_RESULT_FAILED},
     };
+    mac_e mac = check_result(session, message);
 
-    if (!is_result(session, message)) {
-        return end(session, forged);
+    if (mac != MAC_RIGHT) {
+        return distrust(session, mac);
     }
     for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
         if (strcmp(message->words[0], outcomes[i].outcome) == 0 &&

@@ -7,6 +7,8 @@
 #include <apr_strings.h>
 #include <apr_thread_pool.h>
 
+#include "memory/memory.h"
+
 struct chores_t {
     apr_thread_pool_t *threads;
 };
@@ -61,7 +63,7 @@ static void fetch(chore_t *chore, const char *what,
     const secrets_subject_t subject = {
         .fqdn = chore->system->fqdn, .uuid = chore->system->uuid, .group = chore->system->group->name};
     apr_pool_t *pool = NULL;
-    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
+    if (memory_own_pool(&pool) != APR_SUCCESS) {
         fail(chore, JOBS_REASON_INTERNAL, "out of memory");
         return;
     }

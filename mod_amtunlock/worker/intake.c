@@ -9,6 +9,7 @@
 #include <apr_thread_proc.h>
 
 #include "fault/fault.h"
+#include "memory/memory.h"
 #include "worker/log.h"
 #include "worker/methods.h"
 #include "worker/notify.h"
@@ -321,7 +322,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     intake_t *intake = data;
     (void)thread;
     apr_pool_t *pool = NULL;
-    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
+    if (memory_own_pool(&pool) != APR_SUCCESS) {
         return NULL;
     }
     while (!atomic_load(&intake->stopping)) {

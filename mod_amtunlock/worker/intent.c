@@ -6,6 +6,8 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
+#include "memory/json.h"
+#include "worker/log.h"
 #include "worker/steps.h"
 
 #define LOOK_AT_LEAST apr_time_from_sec(5)
@@ -82,6 +84,7 @@ static void add_acts(json_t *intent, const unlock_t *unlock)
 
 const char *intent_write(const unlock_t *unlock)
 {
+    unsigned int losses = memory_json_losses();
     /* The time is the wall clock's: it is read on another machine, maybe, and bounded there. */
     json_t *intent = json_pack(
         "{s:s, s:s, s:s, s:I, s:I}", "method", inventory_method_name(unlock->system->method), "address",
@@ -91,7 +94,9 @@ const char *intent_write(const unlock_t *unlock)
         add_acts(intent, unlock);
     }
     char *text = intent ? json_dumps(intent, JSON_COMPACT) : NULL;
-    const char *kept = text ? apr_pstrdup(unlock->pool, text) : NULL;
+    /* One that leaves out what will be done is worse than none. */
+    int whole = text != NULL && memory_json_losses() == losses;
+    const char *kept = whole ? apr_pstrdup(unlock->pool, text) : NULL;
     free(text);
     json_decref(intent);
     return kept;
@@ -128,10 +133,24 @@ static void read_plan(const json_t *intent, unlock_plan_t *plan)
     }
 }
 
-apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_interval_time_t most)
+/* NULL: it is no JSON, or there is no memory to read it whole, and that is said: what was set stays set then.
+ */
+static json_t *load(const char *text)
 {
+    unsigned int losses = memory_json_losses();
     json_error_t error;
     json_t *intent = text ? json_loads(text, 0, &error) : NULL;
+    if (memory_json_losses() == losses) {
+        return intent;
+    }
+    json_decref(intent);
+    log_error("AMTU0612", "no memory to read an intent: what it set is not taken back");
+    return NULL;
+}
+
+apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_interval_time_t most)
+{
+    json_t *intent = load(text);
     json_int_t written = json_integer_value(json_object_get(intent, "written"));
     json_int_t seconds = json_integer_value(json_object_get(intent, "look_seconds"));
     read_plan(intent, plan);

@@ -6,6 +6,7 @@
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
 
+#include "memory/memory.h"
 #include "worker/log.h"
 #include "worker/notify.h"
 #include "worker/waker.h"
@@ -147,7 +148,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     leases_t *leases = data;
     (void)thread;
     apr_pool_t *pool = NULL;
-    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
+    if (memory_own_pool(&pool) != APR_SUCCESS) {
         return NULL;
     }
     while (!atomic_load(&leases->stopping)) {

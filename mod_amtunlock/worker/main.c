@@ -5,6 +5,7 @@
 
 #include <apr_general.h>
 
+#include "memory/memory.h"
 #include "worker/command.h"
 
 /* A library's function is bound when it is first called, and the dynamic linker then puts all vector
@@ -33,5 +34,6 @@ int main(int argc, const char *const *argv)
         return EXIT_FAILURE;
     }
     atexit(apr_terminate);
+    memory_init("amtunlockd", EXIT_FAILURE);
     return command_run(argc, argv);
 }

@@ -180,7 +180,10 @@ void sessions_open_drive(seat_t *seat)
     const amt_target_t target = seat_target(seat);
     const setup_image_t *image = setup_image(seat->setup, seat->unlock.system);
     amt_overlay_t overlay = {.lba = image->proof_sector};
-    proof_sector(seat->unlock.proof, overlay.bytes);
+    if (!proof_sector(seat->unlock.proof, overlay.bytes)) {
+        answer_soon(seat, AMT_BROKEN, "the proof of this session could not be put onto the drive");
+        return;
+    }
     seat->uses[UNLOCK_DRIVE] = SESSION_OPENING;
     apr_status_t rv = amt_ider_open(&seat->ider, seat->engine->loop, &target, image->disc, &overlay, &events,
                                     seat, seat->pool);

@@ -33,7 +33,8 @@ typedef struct {
 typedef struct {
     apr_file_t *file;
     const char *name;
-    unsigned int line; /* that libinih was given last */
+    unsigned int line;  /* that libinih was given last */
+    apr_status_t ended; /* APR_EOF: all was read */
     settings_t *settings;
     apr_array_header_t *problems, *secrets;
     apr_hash_t *seen; /* "section key" -> itself */
@@ -436,7 +437,8 @@ static void check_raw_line(reading_t *reading, const char *line, int room)
 static char *next_line(char *line, int room, void *stream)
 {
     reading_t *reading = stream;
-    if (apr_file_gets(line, room, reading->file) != APR_SUCCESS) {
+    reading->ended = apr_file_gets(line, room, reading->file);
+    if (reading->ended != APR_SUCCESS) {
         return NULL;
     }
     reading->line++;
@@ -498,6 +500,13 @@ static void complete(reading_t *reading)
     complete_groups(reading);
 }
 
+static void cannot_read(reading_t *reading, apr_status_t rv)
+{
+    char text[120];
+    problem(reading, 0,
+            apr_psprintf(reading->pool, "cannot be read: %s", apr_strerror(rv, text, sizeof(text))));
+}
+
 apr_status_t settings_load(settings_t **settings, const char *file, apr_array_header_t *problems,
                            apr_pool_t *pool)
 {
@@ -506,8 +515,7 @@ apr_status_t settings_load(settings_t **settings, const char *file, apr_array_he
     *settings = NULL;
     apr_status_t rv = apr_file_open(&reading.file, file, APR_FOPEN_READ | APR_FOPEN_BUFFERED, 0, pool);
     if (rv != APR_SUCCESS) {
-        char text[120];
-        problem(&reading, 0, apr_psprintf(pool, "cannot be read: %s", apr_strerror(rv, text, sizeof(text))));
+        cannot_read(&reading, rv);
         return rv;
     }
     reading.settings = apr_pcalloc(pool, sizeof(**settings));
@@ -516,8 +524,11 @@ apr_status_t settings_load(settings_t **settings, const char *file, apr_array_he
     set_defaults(&reading);
     int bad_line = ini_parse_stream(next_line, &reading, on_value, &reading);
     apr_file_close(reading.file);
-    if (bad_line != 0) {
-        problem(&reading, bad_line > 0 ? (unsigned int)bad_line : 0, "is neither [section] nor NAME = VALUE");
+    if (bad_line > 0) {
+        problem(&reading, (unsigned int)bad_line, "is neither [section] nor NAME = VALUE");
+    }
+    else if (bad_line < 0 || !APR_STATUS_IS_EOF(reading.ended)) { /* what follows would be defaults */
+        cannot_read(&reading, bad_line < 0 ? APR_ENOMEM : reading.ended);
     }
     complete(&reading);
     if (problems->nelts != before) {

@@ -4,6 +4,7 @@
 
 #include <apr_strings.h>
 
+#include "memory/memory.h"
 #include "proof/proof.h"
 #include "worker/methods.h"
 
@@ -185,7 +186,7 @@ static void load_parts(setup_t *setup, const char *file, apr_array_header_t *pro
 setup_t *setup_load(const char *file, apr_array_header_t *problems, apr_pool_t *pool)
 {
     apr_pool_t *own = NULL;
-    if (apr_pool_create_unmanaged_ex(&own, NULL, NULL) != APR_SUCCESS) {
+    if (memory_own_pool(&own) != APR_SUCCESS) {
         return NULL;
     }
     setup_t *setup = apr_pcalloc(own, sizeof(*setup));

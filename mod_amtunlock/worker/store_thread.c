@@ -12,6 +12,8 @@
 #include <jansson.h>
 
 #include "fault/fault.h"
+#include "memory/json.h"
+#include "memory/memory.h"
 #include "worker/log.h"
 #include "worker/waker.h"
 
@@ -104,10 +106,22 @@ static json_t *fields_of(const store_t *store, const store_request_t *request)
     return fields;
 }
 
+/* Takes the fields; nonzero if the line is with the audit room. One that lost a field is not the line that
+ * was meant. */
+static int add_line(store_t *store, const char *event, json_t *fields, unsigned int losses)
+{
+    if (memory_json_losses() != losses) {
+        json_decref(fields);
+        return 0;
+    }
+    return audit_add(store->options.audit, event, fields) == APR_SUCCESS;
+}
+
 /* A line that nothing waits for: it goes to disk with the next that something waits for, or after the batch.
  */
 static void record_aside(store_t *store, const char *event, const jobs_task_ref_t *task, const char *text)
 {
+    unsigned int losses = memory_json_losses();
     json_t *fields = json_object();
     put_text(fields, "system", task->sid);
     put_text(fields, "job", task->job);
@@ -118,7 +132,7 @@ static void record_aside(store_t *store, const char *event, const jobs_task_ref_
         put_text(fields, "reason", jobs_reason(JOBS_REASON_INDETERMINATE)->code);
     }
     put_text(fields, "text", text);
-    if (audit_add(store->options.audit, event, fields) != APR_SUCCESS) {
+    if (!add_line(store, event, fields, losses)) {
         log_error("AMTU0421", "audit line was not taken", "system", task->sid, "event", event);
     }
     store->uncommitted = 1;
@@ -130,11 +144,13 @@ static int record(store_t *store, store_request_t *request)
     if (event == NULL || request->recorded) {
         return 1;
     }
+    unsigned int losses = memory_json_losses();
     json_t *fields = fields_of(store, request);
-    if (request->change.change == JOBS_INTEND) {
-        unfinished_begin(store->options.unfinished, fields);
+    if (request->change.change == JOBS_INTEND && !unfinished_begin(store->options.unfinished, fields)) {
+        json_decref(fields);
+        return 0;
     }
-    request->recorded = audit_add(store->options.audit, event, fields) == APR_SUCCESS;
+    request->recorded = add_line(store, event, fields, losses);
     return request->recorded;
 }
 
@@ -435,7 +451,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     store_t *store = data;
     (void)thread;
     apr_pool_t *pool = NULL;
-    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
+    if (memory_own_pool(&pool) != APR_SUCCESS) {
         return NULL;
     }
     while (!atomic_load(&store->stopping) || apr_queue_size(store->outbox) > 0) {

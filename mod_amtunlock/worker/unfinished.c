@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 
 #include "audit/audit.h"
+#include "memory/json.h"
 #include "worker/intent.h"
 
 #define LOOK_BACK apr_time_from_sec((apr_int64_t)24 * 3600)
@@ -14,6 +15,7 @@
 
 struct unfinished_t {
     json_t *intents; /* "job sid fence": what is told of it */
+    int lost;        /* one that was read could not be kept */
     char run_id[64];
 };
 
@@ -56,8 +58,10 @@ static void write_key(char *key, const jobs_task_ref_t *task)
     apr_snprintf(key, KEY_ROOM, "%s %s %s", task->job, task->sid, task->fence);
 }
 
-static void keep(unfinished_t *unfinished, const json_t *fields, int earlier)
+/* 0: there is no memory for it. */
+static int keep(unfinished_t *unfinished, const json_t *fields, int earlier)
 {
+    unsigned int losses = memory_json_losses();
     char key[KEY_ROOM];
     const jobs_task_ref_t task = ref_of(fields);
     json_t *kept =
@@ -65,14 +69,13 @@ static void keep(unfinished_t *unfinished, const json_t *fields, int earlier)
                   json_object_get(fields, "job"), "fence", json_object_get(fields, "fence"), "step",
                   json_object_get(fields, "step"), "act", json_object_get(fields, "act"), "earlier", earlier);
     write_key(key, &task);
-    if (kept) {
-        json_object_set_new(unfinished->intents, key, kept);
-    }
+    int well = kept == NULL || json_object_set_new(unfinished->intents, key, kept) == 0;
+    return well && memory_json_losses() == losses;
 }
 
-void unfinished_begin(unfinished_t *unfinished, const json_t *fields)
+int unfinished_begin(unfinished_t *unfinished, const json_t *fields)
 {
-    keep(unfinished, fields, 0);
+    return keep(unfinished, fields, 0);
 }
 
 int unfinished_end(unfinished_t *unfinished, const jobs_task_ref_t *task)
@@ -90,8 +93,8 @@ static void take_record(void *baton, const json_t *record)
     unfinished_t *unfinished = baton;
     const char *event = text_of(record, "event");
     const jobs_task_ref_t task = ref_of(record);
-    if (strcmp(event, AUDIT_INTENT) == 0) {
-        keep(unfinished, record, 1);
+    if (strcmp(event, AUDIT_INTENT) == 0 && !keep(unfinished, record, 1)) {
+        unfinished->lost = 1;
     }
     if (strcmp(event, AUDIT_REDIS) == 0) {
         apr_cpystrn(unfinished->run_id, text_of(record, "run_id"), sizeof(unfinished->run_id));
@@ -105,7 +108,12 @@ static void take_record(void *baton, const json_t *record)
 
 const char *unfinished_read(unfinished_t *unfinished, const char *audit_file, apr_pool_t *pool)
 {
-    return audit_replay(audit_file, apr_time_now() - LOOK_BACK, take_record, unfinished, pool);
+    unfinished->lost = 0;
+    const char *error = audit_replay(audit_file, apr_time_now() - LOOK_BACK, take_record, unfinished, pool);
+    if (error == NULL && unfinished->lost) {
+        error = apr_pstrcat(pool, audit_file, ": cannot be read back: no memory for its intents", NULL);
+    }
+    return error;
 }
 
 /* ---- telling ------------------------------------------------------------------------------------------- */
@@ -127,8 +135,10 @@ static jobs_change_t *change_of(const json_t *intent, apr_pool_t *pool)
     return change;
 }
 
+/* NULL: there is no memory to write them whole. */
 static jobs_change_t **changes_of(const json_t *intents, int count, apr_pool_t *pool)
 {
+    unsigned int losses = memory_json_losses();
     jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (apr_size_t)(count + 1));
     const char *key;
     json_t *intent;
@@ -137,7 +147,7 @@ static jobs_change_t **changes_of(const json_t *intents, int count, apr_pool_t *
     {
         changes[filled++] = change_of(intent, pool);
     }
-    return changes;
+    return memory_json_losses() == losses ? changes : NULL;
 }
 
 /* Nonzero: Redis said something of it that it will say again. */
@@ -167,6 +177,9 @@ jobs_result_t unfinished_tell(unfinished_t *unfinished, jobs_connection_t *conne
 {
     int count = (int)json_object_size(unfinished->intents);
     jobs_change_t **changes = changes_of(unfinished->intents, count, pool);
+    if (changes == NULL) {
+        return (jobs_result_t){JOBS_UNAVAILABLE, "no memory for what is told to Redis"};
+    }
     jobs_result_t whole = jobs_apply(connection, worker, changes, count, pool);
     for (int i = 0; i < count; i++) {
         if (is_answered(changes[i]->result.outcome)) {

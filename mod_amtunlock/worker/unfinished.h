@@ -32,8 +32,9 @@ const char *unfinished_read(unfinished_t *unfinished, const char *audit_file, ap
 /* run_id of the Redis that was told last, by the record; "" if it names none. */
 const char *unfinished_run_id(const unfinished_t *unfinished);
 
-/* `fields` are those of the audit record of an intent. */
-void unfinished_begin(unfinished_t *unfinished, const json_t *fields);
+/* `fields` are those of the audit record of an intent. 0: there is no memory to keep it, so it must not be
+ * acted on. */
+int unfinished_begin(unfinished_t *unfinished, const json_t *fields);
 /* Nonzero if it was there. */
 int unfinished_end(unfinished_t *unfinished, const jobs_task_ref_t *task);
 

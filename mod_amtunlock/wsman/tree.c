@@ -250,6 +250,11 @@ static void on_error(void *context, xmlErrorPtr error)
     if (tree->fault != NULL || error->level < XML_ERR_ERROR || error->code == XML_WAR_NS_URI) {
         return;
     }
+    if (error->code == XML_ERR_NO_MEMORY) { /* not the caller's fault */
+        tree->fault =
+            wsman_fault(tree->pool, WSMAN_FAULT_INTERNAL, NULL, "There is no memory to read the envelope.");
+        return;
+    }
     tree->fault = wsman_fault(tree->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                               "The envelope is not well-formed XML (line %d): %s", error->line,
                               wsman_one_line(error->message != NULL ? error->message : "", tree->pool));

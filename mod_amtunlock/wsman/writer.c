@@ -50,9 +50,17 @@ struct wsman_aside_t {
     fragment_t *outer;
 };
 
+/* libxml2's writer goes on where a part of what it writes got no memory, and says so nowhere but here. */
+static int lacked_memory(void)
+{
+    const xmlError *last = xmlGetLastError();
+
+    return last != NULL && last->code == XML_ERR_NO_MEMORY;
+}
+
 static void check(wsman_writer_t *writer, int result)
 {
-    if (result < 0) {
+    if (result < 0 || lacked_memory()) {
         writer->failed = 1;
     }
 }
@@ -110,6 +118,7 @@ wsman_writer_t *wsman_writer_create(apr_pool_t *pool)
 {
     wsman_writer_t *writer = apr_pcalloc(pool, sizeof(*writer));
 
+    xmlResetLastError(); /* this thread's, of something else */
     writer->pool = pool;
     writer->current = &writer->body;
     writer->failed = !fragment_open(&writer->header, pool) || !fragment_open(&writer->body, pool);
@@ -206,9 +215,11 @@ void wsman_start_class(wsman_writer_t *writer, const char *uri, const char *loca
     if (strcmp(uri, WSMAN_URI_XML) == 0) {
         prefix = "xml";
     }
-    check(writer, xmlTextWriterStartElementNS(writer->current->xml, AS_XML(prefix), AS_XML(local),
-                                              AS_XML(wsman_declarable(uri) ? uri : NULL)));
+    check(writer, xmlTextWriterStartElementNS(writer->current->xml, AS_XML(prefix), AS_XML(local), NULL));
     writer->current->open++;
+    if (wsman_declarable(uri)) { /* by ourselves: libxml2 loses it in silence where it has no memory for it */
+        wsman_write_attribute(writer, "xmlns:p", uri);
+    }
 }
 
 void wsman_end(wsman_writer_t *writer)

@@ -1,0 +1,121 @@
+/* Connecting to Redis by ourselves: hiredis ends the whole process where it has no memory for an address. */
+#include "jobs/dial.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+/* 0, or an errno: waits until a connection that was begun is there, or is not. */
+static int wait_connected(int fd, apr_time_t deadline)
+{
+    struct pollfd watched = {.fd = fd, .events = POLLOUT};
+    int number = 0, ready = 0;
+    socklen_t length = sizeof(number);
+    do {
+        apr_interval_time_t left = deadline - jobs_boottime();
+        ready = left > 0 ? poll(&watched, 1, (int)apr_time_as_msec(left + 999)) : 0;
+    } while (ready < 0 && errno == EINTR);
+    if (ready <= 0) {
+        return ready == 0 ? ETIMEDOUT : errno;
+    }
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &length) == 0 ? number : errno;
+}
+
+/* The same, from the beginning; the socket waits in every call afterwards. */
+static int connect_within(int fd, const struct sockaddr *address, socklen_t length, apr_time_t deadline)
+{
+    int number = connect(fd, address, length) == 0 ? 0 : errno;
+    if (number == EINPROGRESS || number == EINTR) {
+        number = wait_connected(fd, deadline);
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if (number == 0 && (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0)) {
+        number = errno;
+    }
+    return number;
+}
+
+/* A connected socket, or -1 and errno. */
+static int open_connected(const struct sockaddr *address, socklen_t length, apr_time_t deadline)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    int number = connect_within(fd, address, length, deadline);
+    if (number != 0) {
+        close(fd);
+        errno = number;
+        return -1;
+    }
+    return fd;
+}
+
+static const char *sentence(int number, apr_pool_t *pool)
+{
+    char text[160];
+    return apr_pstrdup(pool, apr_strerror(APR_FROM_OS_ERROR(number), text, sizeof(text)));
+}
+
+static int dial_socket(const char *path, apr_time_t deadline, const char **why, apr_pool_t *pool)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        *why = sentence(ENAMETOOLONG, pool);
+        return -1;
+    }
+    apr_cpystrn(address.sun_path, path, sizeof(address.sun_path));
+    int fd = open_connected((const struct sockaddr *)&address, sizeof(address), deadline);
+    if (fd < 0) {
+        *why = sentence(errno, pool);
+    }
+    return fd;
+}
+
+/* Calls are small and waited for. */
+static int without_delay(int fd)
+{
+    const int yes = 1;
+    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)) == 0;
+}
+
+static int dial_host(const jobs_redis_t *redis, apr_time_t deadline, const char **why, apr_pool_t *pool)
+{
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    int fd = -1;
+    int code = getaddrinfo(redis->host, apr_itoa(pool, redis->port), &hints, &found);
+    if (code != 0) {
+        *why = code == EAI_SYSTEM ? sentence(errno, pool) : apr_pstrdup(pool, gai_strerror(code));
+        return -1;
+    }
+    for (const struct addrinfo *at = found; at && fd < 0; at = at->ai_next) {
+        fd = open_connected(at->ai_addr, at->ai_addrlen, deadline);
+        if (fd >= 0 && !without_delay(fd)) {
+            int number = errno;
+            close(fd);
+            fd = -1;
+            errno = number;
+        }
+    }
+    if (fd < 0) {
+        *why = sentence(errno, pool);
+    }
+    freeaddrinfo(found);
+    return fd;
+}
+
+int jobs_dial(const jobs_redis_t *redis, apr_time_t deadline, const char **why, apr_pool_t *pool)
+{
+    return redis->socket ? dial_socket(redis->socket, deadline, why, pool)
+                         : dial_host(redis, deadline, why, pool);
+}

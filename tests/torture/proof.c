@@ -1,0 +1,106 @@
+/* The talk with an unlock image: a passphrase is sealed to one that proved itself or not at all, and an image
+ * is not called a forger for want of memory.
+ */
+#include "proof/proof.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+
+#include "../unit/proof_peer.h"
+#include "failing.h"
+#include "scenarios.h"
+#include "secrets/secrets.h"
+
+#define PASSPHRASE "correct horse battery staple"
+
+static size_t secure_before; /* bytes of the secure heap in use */
+
+static int start_heap(apr_pool_t *pool)
+{
+    (void)pool;
+    return secrets_process_init() == APR_SUCCESS ? 0 : -1;
+}
+
+/* The one event that a line makes. The image says all again, every second, until it is answered. */
+static proof_event_e hear(proof_session_t *session, const char *line)
+{
+    proof_event_e event = PROOF_NONE;
+    for (int times = 0; times < 2 && event == PROOF_NONE; times++) {
+        const char *at = line;
+        apr_size_t left = strlen(line);
+        while (left > 0 && event == PROOF_NONE) {
+            event = proof_feed(session, &at, &left);
+        }
+    }
+    return event;
+}
+
+static torture_verdict_e refuse(const char *text)
+{
+    TORTURE_SAYS(text);
+    if (strstr(text, "memory") == NULL && strstr(text, "OpenSSL") == NULL) {
+        TORTURE_BROKEN("accuses: %s", text);
+    }
+    return TORTURE_REFUSED;
+}
+
+static torture_verdict_e talk(proof_session_t *session, peer_t *peer)
+{
+    const char *line = NULL, *wrong = NULL;
+    failing_pause();
+    const char *hello = peer_hello(peer);
+    failing_resume();
+    if (hear(session, hello) != PROOF_HELLO) {
+        return refuse(proof_text(session));
+    }
+    const char *error = proof_seal(session, PASSPHRASE, &line);
+    if (error != NULL) {
+        return refuse(error);
+    }
+    failing_pause();
+    const char *opened = peer_open_seal(peer, line, &wrong);
+    TORTURE_HOLDS(opened != NULL && strcmp(opened, PASSPHRASE) == 0);
+    const char *result = peer_result(peer, "unlocked", "none");
+    failing_resume();
+    if (hear(session, result) != PROOF_RESULT_UNLOCKED) {
+        return refuse(proof_text(session));
+    }
+    failing_pause();
+    TORTURE_HOLDS(peer_is_acknowledged(peer, proof_acknowledge(session)));
+    failing_resume();
+    return TORTURE_WELL;
+}
+
+static torture_verdict_e run_proof(apr_pool_t *pool)
+{
+    unsigned char sector[PROOF_SECTOR];
+    proof_session_t *session = NULL;
+    peer_t peer;
+    secure_before = CRYPTO_secure_used();
+    const char *error = proof_session_create(&session, "pc1.example", pool);
+    if (error != NULL) {
+        return refuse(error);
+    }
+    if (!proof_sector(session, sector)) {
+        return TORTURE_REFUSED;
+    }
+    failing_pause();
+    TORTURE_HOLDS(peer_boot(&peer, sector, pool) == NULL);
+    failing_resume();
+    torture_verdict_e verdict = talk(session, &peer);
+    proof_session_end(session);
+    return verdict;
+}
+
+/* OpenSSL keeps what its random numbers come from, since the first run. */
+static void check_wiped(torture_verdict_e said, apr_pool_t *pool)
+{
+    (void)said;
+    (void)pool;
+    TORTURE_HOLDS(!failing_hit->reached || CRYPTO_secure_used() == secure_before);
+}
+
+const torture_scenario_t torture_proof_talk = {
+    .name = "proof.talk", .start = start_heap, .run = run_proof, .check = check_wiped};

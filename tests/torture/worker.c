@@ -1,0 +1,330 @@
+/* The worker's promise: no intent is acknowledged that is not on the audit record, whole, and in the memory
+ * of what another Redis must be told; and what is told is what was recorded.
+ */
+#include <semaphore.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "failing.h"
+#include "redis.h"
+#include "scenarios.h"
+#include "worker/intent.h"
+#include "worker/store_thread.h"
+
+#define ACT "{\"method\":\"sol\",\"power\":2,\"power_before\":8,\"redirection\":{\"state\":32771}}"
+#define LONG_WAIT 10000 /* ms; for an answer that nothing stands in the way of */
+#define SHORT_WAIT 150  /* for one whose way was made worse: it may be kept until Redis is back */
+
+static char file[96];
+static jobs_task_t task;
+static jobs_task_ref_t ref;
+
+static void reset_task(apr_pool_t *pool)
+{
+    snprintf(file, sizeof(file), "%s/worker.jsonl", torture_folder());
+    unlink(file);
+    redis_reset(pool);
+    task = redis_claim(pool);
+    ref = (jobs_task_ref_t){task.job, task.sid, task.fence};
+}
+
+/* ---- the store thread -----------------------------------------------------------------------------------
+ */
+
+static sem_t answered;
+static int acknowledged; /* changes, so far */
+
+static void on_done(store_request_t *request)
+{
+    (void)request;
+    sem_post(&answered);
+}
+
+static int is_answered_within(int ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)ms * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return sem_timedwait(&answered, &until) == 0;
+}
+
+static int wait_for_answer(void)
+{
+    for (int waited = 0; waited < LONG_WAIT; waited += SHORT_WAIT) {
+        int had_failed = failing_hit->reached;
+        if (is_answered_within(SHORT_WAIT)) {
+            return 1;
+        }
+        if (had_failed) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+/* The request must outlive the thread, where it is not answered. */
+static int store_change(store_t *store, store_request_t *request, jobs_change_t change)
+{
+    change.task = ref;
+    *request = (store_request_t){.change = change, .task = &task, .text = "", .address = "192.0.2.9"};
+    request->done = on_done;
+    if (store_push(store, request) != APR_SUCCESS || !wait_for_answer()) {
+        return 0;
+    }
+    if (request->outcome != JOBS_OK && request->outcome != JOBS_ALREADY) {
+        TORTURE_SAYS(request->answer);
+        return 0;
+    }
+    TORTURE_HOLDS(request->audited);
+    acknowledged++;
+    return 1;
+}
+
+static const jobs_change_t intend = {.change = JOBS_INTEND,
+                                     .step = "power",
+                                     .intent = ACT,
+                                     .device = "",
+                                     .step_deadline = APR_USEC_PER_SEC * 600};
+static const jobs_change_t finish = {.change = JOBS_FINISH, .step = "probe", .state = 'U'};
+
+static void use_store(store_t *store, unfinished_t *unfinished)
+{
+    static store_request_t requests[2];
+    int intended = store_change(store, &requests[0], intend);
+    int finished = intended && store_change(store, &requests[1], finish);
+    store_stop(store);
+    torture_spare();
+    if (intended && !finished) {
+        TORTURE_HOLDS(unfinished_end(unfinished, &ref));
+    }
+}
+
+static torture_verdict_e run_store(apr_pool_t *pool)
+{
+    audit_t *audit = NULL;
+    store_t *store = NULL;
+    acknowledged = 0;
+    sem_init(&answered, 0, 0);
+    unfinished_t *unfinished = unfinished_create(pool);
+    const char *error = audit_open(&audit, file, pool);
+    if (error != NULL) {
+        TORTURE_SAYS(error);
+        return TORTURE_REFUSED;
+    }
+    const store_options_t options = {&redis_server.worker, REDIS_WORKER, audit, unfinished, 4};
+    if (store_start(&store, &options, pool) != APR_SUCCESS) {
+        return TORTURE_REFUSED;
+    }
+    use_store(store, unfinished);
+    return acknowledged == 2 ? TORTURE_WELL : TORTURE_REFUSED;
+}
+
+static const char *text_of(const json_t *record, const char *name)
+{
+    const char *text = json_string_value(json_object_get(record, name));
+    return text ? text : "(none)";
+}
+
+static void holds_text(const json_t *record, const char *name, const char *expected)
+{
+    if (strcmp(text_of(record, name), expected) != 0) {
+        TORTURE_BROKEN("%s of the record is %s, not %s", name, text_of(record, name), expected);
+    }
+}
+
+/* A line of ours, whichever, says all that it must say. */
+static void check_line(void *baton, const json_t *record)
+{
+    int *seen = baton;
+    int is_intent = strcmp(text_of(record, "event"), AUDIT_INTENT) == 0;
+    if (!is_intent && strcmp(text_of(record, "event"), AUDIT_OUTCOME) != 0) {
+        return;
+    }
+    holds_text(record, "system", task.sid);
+    holds_text(record, "job", task.job);
+    holds_text(record, "fence", task.fence);
+    holds_text(record, "caller", task.caller);
+    holds_text(record, "peer", task.peer);
+    holds_text(record, "mechanism", task.mechanism);
+    holds_text(record, "worker", REDIS_WORKER);
+    holds_text(record, "address", "192.0.2.9");
+    holds_text(record, "step", is_intent ? intend.step : finish.step);
+    if (is_intent) {
+        json_t *act = json_loads(ACT, 0, NULL);
+        TORTURE_HOLDS(json_equal(json_object_get(record, "act"), act));
+        json_decref(act);
+    }
+    else {
+        holds_text(record, "result", "unlocked");
+    }
+    (*seen)++;
+}
+
+static void check_store(torture_verdict_e said, apr_pool_t *pool)
+{
+    apr_uint64_t lines = 0;
+    int seen = 0;
+    (void)said;
+    if (access(file, F_OK) != 0) {
+        TORTURE_HOLDS(acknowledged == 0);
+        return;
+    }
+    const char *error = audit_verify(file, NULL, &lines, pool);
+    if (error != NULL && acknowledged > 0) {
+        TORTURE_BROKEN("the record does not verify: %s", error);
+    }
+    TORTURE_HOLDS(audit_replay(file, 0, check_line, &seen, pool) == NULL);
+    if (seen < acknowledged) {
+        TORTURE_BROKEN("%d changes were acknowledged, %d are on the record", acknowledged, seen);
+    }
+}
+
+const torture_scenario_t torture_worker_store = {.name = "worker.store",
+                                                 .start = redis_start,
+                                                 .reset = reset_task,
+                                                 .run = run_store,
+                                                 .check = check_store};
+
+/* ---- what another Redis is told -------------------------------------------------------------------------
+ */
+
+static void write_intent(apr_pool_t *pool)
+{
+    audit_t *audit = NULL;
+    const char *error = NULL;
+    TORTURE_HOLDS(audit_open(&audit, file, pool) == NULL);
+    json_t *fields = json_pack("{s:s, s:s, s:s, s:s, s:o}", "system", task.sid, "job", task.job, "fence",
+                               task.fence, "step", "power", "act", json_loads(ACT, 0, NULL));
+    TORTURE_HOLDS(audit_add(audit, AUDIT_INTENT, fields) == APR_SUCCESS);
+    TORTURE_HOLDS(audit_commit(audit, &error) == APR_SUCCESS);
+}
+
+static void reset_told(apr_pool_t *pool)
+{
+    apr_pool_t *life = NULL;
+    reset_task(pool);
+    apr_pool_create(&life, pool);
+    write_intent(life);
+    apr_pool_destroy(life);
+}
+
+static int count_told(void *baton, const unfinished_answer_t *answer)
+{
+    if (answer->result.outcome == JOBS_OK && strcmp(answer->sid, task.sid) == 0) {
+        (*(int *)baton)++;
+    }
+    return 1;
+}
+
+static torture_verdict_e run_told(apr_pool_t *pool)
+{
+    jobs_connection_t *connection = NULL;
+    int told = 0;
+    unfinished_t *unfinished = unfinished_create(pool);
+    const char *error = unfinished_read(unfinished, file, pool);
+    if (error != NULL) {
+        TORTURE_SAYS(error);
+        return TORTURE_REFUSED;
+    }
+    if (jobs_connection_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
+        return TORTURE_REFUSED;
+    }
+    jobs_result_t result = unfinished_tell(unfinished, connection, "worker-2", count_told, &told, pool);
+    if (result.outcome != JOBS_OK) {
+        TORTURE_SAYS(result.text);
+        return TORTURE_REFUSED;
+    }
+    TORTURE_HOLDS(told == 1);
+    return TORTURE_WELL;
+}
+
+/* Whoever claims it next looks, and at what was recorded. */
+static void check_told(torture_verdict_e said, apr_pool_t *pool)
+{
+    apr_array_header_t *tasks = NULL;
+    int more = 0;
+    redis_holds(jobs_claim(redis_connection(pool), "worker-3", REDIS_DIGEST, 1, NULL, &tasks, &more, pool),
+                JOBS_OK);
+    if (tasks->nelts == 0) {
+        TORTURE_HOLDS(said == TORTURE_REFUSED);
+        return;
+    }
+    const jobs_task_t *looked = &APR_ARRAY_IDX(tasks, 0, jobs_task_t);
+    TORTURE_HOLDS(looked->look);
+    if (looked->intent == NULL || strcmp(looked->intent, ACT) != 0) {
+        TORTURE_BROKEN("told: %s", looked->intent ? looked->intent : "nothing");
+    }
+}
+
+const torture_scenario_t torture_worker_told = {
+    .name = "worker.told", .start = redis_start, .reset = reset_told, .run = run_told, .check = check_told};
+
+/* ---- an intent as text ----------------------------------------------------------------------------------
+ */
+
+static char written[1024];
+
+static torture_verdict_e run_intent(apr_pool_t *pool)
+{
+    static const inventory_system_t system = {.fqdn = "pc1.example", .method = INVENTORY_SOL};
+    unlock_t unlock = {.pool = pool, .system = &system, .look_for = apr_time_from_sec(600)};
+    unlock.plan = (unlock_plan_t){.power = 2,
+                                  .power_before = 8,
+                                  .clears_boot = 1,
+                                  .boot = AMT_START_SOL,
+                                  .types = 1,
+                                  .redirection = {.state = AMT_REDIRECTION_BOTH, .listener = 1},
+                                  .redirection_before = {.state = AMT_REDIRECTION_OFF}};
+    const char *text = intent_write(&unlock);
+    apr_cpystrn(written, text ? text : "", sizeof(written));
+    return text ? TORTURE_WELL : TORTURE_REFUSED;
+}
+
+static void check_intent(torture_verdict_e said, apr_pool_t *pool)
+{
+    static const char *const names[] = {"method",       "address",     "device",       "written",
+                                        "look_seconds", "power",       "power_before", "clear_boot",
+                                        "boot",         "boot_before", "redirection",  "redirection_before",
+                                        "passphrase"};
+    (void)pool;
+    if (said == TORTURE_REFUSED) {
+        return;
+    }
+    json_t *intent = json_loads(written, 0, NULL);
+    TORTURE_HOLDS(intent != NULL);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (json_object_get(intent, names[i]) == NULL) {
+            TORTURE_BROKEN("%s is missing: %s", names[i], written);
+        }
+    }
+    json_decref(intent);
+}
+
+/* A predecessor's, read back: all of it or nothing. */
+static torture_verdict_e run_look(apr_pool_t *pool)
+{
+    static const char text[] = "{\"boot\":\"UseSOL\",\"redirection\":{\"state\":32771,\"listener\":true},"
+                               "\"redirection_before\":{\"state\":32768,\"listener\":false}}";
+    unlock_plan_t plan = {0};
+    (void)pool;
+    apr_interval_time_t left = intent_read(text, &plan, apr_time_from_sec(100));
+    TORTURE_HOLDS(left == apr_time_from_sec(100));
+    if (plan.boot == 0) {
+        TORTURE_HOLDS(plan.redirection.state == 0 && plan.redirection_before.state == 0);
+        return TORTURE_REFUSED;
+    }
+    TORTURE_HOLDS(plan.boot == AMT_START_SOL && plan.redirection.state == AMT_REDIRECTION_BOTH);
+    TORTURE_HOLDS(plan.redirection.listener && plan.redirection_before.state == AMT_REDIRECTION_OFF);
+    return TORTURE_WELL;
+}
+
+const torture_scenario_t torture_worker_look = {.name = "worker.look", .run = run_look};
+
+const torture_scenario_t torture_worker_intent = {
+    .name = "worker.intent", .run = run_intent, .check = check_intent};

@@ -49,7 +49,7 @@ worker renews or releases, or is found dead.
 Numbers of microseconds are doubles here (exact until the year 2255). They become text by text(), never by Lua's
 own conversion, which keeps 14 digits; fences are only ever compared as text. ]]
 
-local SCHEMA = '2' -- raise with every change to the library; JOBS_SCHEMA in redis.h follows
+local SCHEMA = '3' -- raise with every change to the library; JOBS_SCHEMA in redis.h follows
 local SLICE = 1000 -- values a call; unpack() fails beyond 8,000
 local BELLS = 64
 local COOL_MS = 60000

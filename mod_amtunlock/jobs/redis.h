@@ -10,7 +10,7 @@
 
 #include "jobs/jobs.h"
 
-#define JOBS_SCHEMA 2 /* SCHEMA of jobs.lua */
+#define JOBS_SCHEMA 3 /* SCHEMA of jobs.lua */
 #define JOBS_KEY(name) "{amtu}:" name
 
 /* ---- a call -------------------------------------------------------------------------------------------- */

@@ -141,6 +141,9 @@ static int make_ready(intake_t *intake, apr_pool_t *pool)
     }
     FAULT_POINT("library.loaded");
     note_run_id(intake);
+    /* At once, not when this worker may claim: others hold back for so long, and no longer, so that it can.
+     */
+    store_has_told(intake->options.store, intake->run_id);
     intake->ready = publish(intake, pool);
     return intake->ready;
 }

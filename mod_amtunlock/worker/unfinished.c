@@ -7,13 +7,12 @@
 #include <apr_strings.h>
 
 #include "audit/audit.h"
+#include "worker/acted.h"
 #include "worker/intent.h"
-
-#define LOOK_BACK apr_time_from_sec((apr_int64_t)24 * 3600)
-#define LONGEST_LOOK apr_time_from_sec((apr_int64_t)3 * 3600)
 
 struct unfinished_t {
     json_t *intents; /* "job sid fence": what is told of it */
+    acted_t *acted;
     char run_id[64];
 };
 
@@ -27,6 +26,7 @@ unfinished_t *unfinished_create(apr_pool_t *pool)
 {
     unfinished_t *made = apr_pcalloc(pool, sizeof(*made));
     made->intents = json_object();
+    made->acted = acted_create(pool);
     apr_pool_cleanup_register(pool, made, drop_intents, apr_pool_cleanup_null);
     return made;
 }
@@ -68,6 +68,8 @@ static void keep(unfinished_t *unfinished, const json_t *fields, int earlier)
     if (kept) {
         json_object_set_new(unfinished->intents, key, kept);
     }
+    /* The time of reading stands for that of writing: kept for longer than need be. */
+    acted_add(unfinished->acted, task.job, task.sid, apr_time_now());
 }
 
 void unfinished_begin(unfinished_t *unfinished, const json_t *fields)
@@ -80,6 +82,11 @@ int unfinished_end(unfinished_t *unfinished, const jobs_task_ref_t *task)
     char key[KEY_ROOM];
     write_key(key, task);
     return json_object_del(unfinished->intents, key) == 0;
+}
+
+int unfinished_has_intent(const unfinished_t *unfinished, const jobs_task_ref_t *task)
+{
+    return acted_has(unfinished->acted, task->job, task->sid);
 }
 
 /* ---- reading them back --------------------------------------------------------------------------------- */
@@ -96,6 +103,9 @@ static void take_record(void *baton, const json_t *record)
     if (strcmp(event, AUDIT_REDIS) == 0) {
         apr_cpystrn(unfinished->run_id, text_of(record, "run_id"), sizeof(unfinished->run_id));
     }
+    if (strcmp(event, AUDIT_WITHDRAWN) == 0) {
+        acted_remove(unfinished->acted, task.job, task.sid);
+    }
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
         if (strcmp(event, ends[i]) == 0) {
             unfinished_end(unfinished, &task);
@@ -105,24 +115,19 @@ static void take_record(void *baton, const json_t *record)
 
 const char *unfinished_read(unfinished_t *unfinished, const char *audit_file, apr_pool_t *pool)
 {
-    return audit_replay(audit_file, apr_time_now() - LOOK_BACK, take_record, unfinished, pool);
+    return audit_replay(audit_file, apr_time_now() - ACTED_KEPT, take_record, unfinished, pool);
 }
 
 /* ---- telling ------------------------------------------------------------------------------------------- */
 
 static jobs_change_t *change_of(const json_t *intent, apr_pool_t *pool)
 {
-    unlock_plan_t unused = {0};
     const json_t *act = json_object_get(intent, "act");
-    const char *device = json_string_value(json_object_get(act, "device"));
     char *text = act ? json_dumps(act, JSON_COMPACT) : NULL;
     jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
-    change->change = JOBS_REASSERT;
+    intent_reassert(change, text, pool);
     change->task = ref_of(intent);
     change->step = text_of(intent, "step");
-    change->device = device ? device : "";
-    change->intent = apr_pstrdup(pool, text ? text : "");
-    change->step_deadline = intent_read(change->intent, &unused, LONGEST_LOOK);
     free(text);
     return change;
 }
@@ -138,13 +143,6 @@ static jobs_change_t **changes_of(const json_t *intents, int count, apr_pool_t *
         changes[filled++] = change_of(intent, pool);
     }
     return changes;
-}
-
-/* Nonzero: Redis said something of it that it will say again. */
-static int is_answered(jobs_outcome_e outcome)
-{
-    return outcome == JOBS_OK || outcome == JOBS_ALREADY || outcome == JOBS_NOT_FOUND ||
-           outcome == JOBS_REFUSED;
 }
 
 static void pass_on(unfinished_t *unfinished, const jobs_change_t *change, unfinished_fn each, void *baton)
@@ -169,7 +167,7 @@ jobs_result_t unfinished_tell(unfinished_t *unfinished, jobs_connection_t *conne
     jobs_change_t **changes = changes_of(unfinished->intents, count, pool);
     jobs_result_t whole = jobs_apply(connection, worker, changes, count, pool);
     for (int i = 0; i < count; i++) {
-        if (is_answered(changes[i]->result.outcome)) {
+        if (jobs_is_decided(changes[i]->result.outcome)) {
             pass_on(unfinished, changes[i], each, baton);
         }
         else {

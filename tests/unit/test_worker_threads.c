@@ -144,8 +144,12 @@ static store_t *start_store_as(const char *worker)
     assert_null(audit_open(&audit, audit_file, pool));
     unfinished_t *unfinished = unfinished_create(pool);
     assert_null(unfinished_read(unfinished, audit_file, pool));
-    options = (store_options_t){
-        .redis = &server.worker, .worker = worker, .audit = audit, .unfinished = unfinished, .capacity = 8};
+    options = (store_options_t){.redis = &server.worker,
+                                .worker = worker,
+                                .audit = audit,
+                                .audit_file = audit_file,
+                                .unfinished = unfinished,
+                                .capacity = 8};
     assert_int_equal(store_start(&store, &options, pool), APR_SUCCESS);
     return store;
 }
@@ -238,7 +242,7 @@ static void results_wait_for_redis(void **state)
     assert_int_equal(outcome_of(news, 5000), JOBS_UNAVAILABLE); /* progress is not kept */
     assert_int_equal(atomic_load(&result->answered), 0);
     assert_int_equal(redis_server_restart(&server), 0);
-    assert_int_equal(outcome_of(result, 8000), JOBS_OK);
+    assert_int_equal(outcome_of(result, 8000), JOBS_ALREADY); /* it was told first, as any other end */
     store_stop(store);
     assert_int_equal(audit_lines("\"outcome\""), 1);
 }
@@ -286,6 +290,19 @@ static char state_of(const jobs_task_t *task)
     if (read.outcome != JOBS_OK)
         return '\0';
     return job->running ? 'r' : job->waiting ? 'w' : job->unlocked ? 'U' : 'F';
+}
+
+/* The state of the task itself. */
+static char outcome_of_task(const jobs_task_t *task)
+{
+    jobs_caller_t caller = {.name = "c"};
+    jobs_results_t *results = NULL;
+    assert_int_equal(jobs_results(web, &caller, task->job, 0, -1, &results, pool).outcome, JOBS_OK);
+    for (int i = 0; i < results->unlocked->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(results->unlocked, i, const char *), task->sid) == 0)
+            return 'U';
+    }
+    return results->failed->nelts > 0 ? 'F' : 'r';
 }
 
 static jobs_task_t claim_look(void)
@@ -390,6 +407,117 @@ static void the_next_life_hands_over_what_the_last_left(void **state)
         assert_int_equal(audit_lines("\"intent-handed-over\""), 1);
     }
     assert_int_equal(claim_look().look, 1);
+}
+
+static void set_task(const jobs_task_t *task, const char *packed)
+{
+    const char *set[] = {"HSET", apr_pstrcat(pool, "{amtu}:job:", task->job, ":tasks", NULL), task->sid,
+                         packed};
+    const char *running[] = {"HINCRBY", apr_pstrcat(pool, "{amtu}:job:", task->job, NULL), "running", "1"};
+    const char *unlocked[] = {"HINCRBY", running[1], "unlocked", "-1"};
+    assert_int_equal(redis_server_do(&server, 4, set), 0);
+    assert_int_equal(redis_server_do(&server, 4, running), 0);
+    assert_int_equal(redis_server_do(&server, 4, unlocked), 0);
+}
+
+/* Unlocks the first of two, so that the job goes on. */
+static void unlock_first(store_t *store, const jobs_task_t *tasks)
+{
+    assert_int_equal(outcome_of(push(store, &tasks[0], JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push(store, &tasks[0], JOBS_FINISH, 'U'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push(store, &tasks[1], JOBS_RELEASE, '\0'), 3000), JOBS_OK);
+}
+
+/* Restarted without the end of a task; told by the life that came to it, or by the next one. */
+static void lose_an_end(int lives)
+{
+    const jobs_task_t *tasks = claim(2);
+    store_t *store = begin_life(WORKER);
+    unlock_first(store, tasks);
+    if (lives > 1) {
+        end_life(store);
+        store = begin_life("worker-1b");
+        await_told(store);
+    }
+    set_task(&tasks[0], "J|||||||");
+    restart_redis();
+    await_told(store);
+    end_life(store);
+    assert_int_equal(audit_lines("\"restored\":1"), 1);
+    assert_int_equal(audit_lines("\"outcome-refused\""), 0);
+    assert_int_equal(state_of(&tasks[1]), 'w');
+    assert_int_equal(outcome_of_task(&tasks[0]), 'U');
+}
+
+static void an_end_that_redis_lost_is_told(void **state)
+{
+    (void)state;
+    lose_an_end(1);
+}
+
+static void an_end_that_redis_lost_is_told_by_the_next_life(void **state)
+{
+    (void)state;
+    lose_an_end(2);
+}
+
+/* The same Redis, under which its data was changed: the task is claimed anew. */
+static void what_was_acted_on_gets_no_second_intent(void **state)
+{
+    (void)state;
+    const jobs_task_t *tasks = claim(2);
+    jobs_task_t again = tasks[0];
+    store_t *store = start_store();
+    unlock_first(store, tasks);
+    const char *own[] = {"HSET", apr_pstrcat(pool, "{amtu}:system:", again.sid, NULL),
+                         "job",  again.job, "fence", "7", "worker", WORKER};
+    set_task(&again, "C|7||" WORKER "||||");
+    assert_int_equal(redis_server_do(&server, 8, own), 0);
+    again.fence = "7";
+    asked_t *intent = push(store, &again, JOBS_INTEND, 'I');
+    assert_int_equal(outcome_of(intent, 3000), JOBS_REFUSED);
+    assert_int_equal(outcome_of_task(&again), 'U');
+    store_stop(store);
+    assert_int_equal(audit_lines("\"intent\""), 1);
+    assert_int_equal(audit_lines("\"intent-repeated\""), 1);
+    assert_int_equal(audit_lines("\"intent-withdrawn\""), 0);
+    assert_int_equal(audit_lines("\"restored\":1"), 1);
+}
+
+/* Redis did not take the first intent, so nothing was done, and the task may have another. */
+static void what_was_withdrawn_may_be_intended_anew(void **state)
+{
+    (void)state;
+    const jobs_task_t *task = claim(1);
+    jobs_task_t stale = *task;
+    stale.fence = "1";
+    for (int life = 0; life < 2; life++) {
+        store_t *store = begin_life(WORKER);
+        assert_int_equal(outcome_of(push(store, &stale, JOBS_INTEND, 'I'), 3000), JOBS_REFUSED);
+        end_life(store);
+    }
+    store_t *store = start_store();
+    assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    store_stop(store);
+    assert_int_equal(audit_lines("\"intent-repeated\""), 0);
+}
+
+/* Another holder came to an end: the record says that this one's does not count, and it is not told. */
+static void an_end_that_redis_refused_is_no_end(void **state)
+{
+    (void)state;
+    const jobs_task_t *task = claim(1);
+    store_t *store = start_store();
+    assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push(store, task, JOBS_RELEASE, '\0'), 3000), JOBS_OK);
+    const jobs_task_t look = claim_look();
+    assert_int_equal(outcome_of(push(store, task, JOBS_FINISH, 'F'), 3000), JOBS_REFUSED);
+    restart_redis();
+    await_told(store);
+    store_stop(store);
+    assert_int_equal(audit_lines("\"outcome-refused\""), 1);
+    assert_int_equal(audit_lines("\"ends\":0"), 2);
+    assert_int_equal(state_of(&look), 'r');
 }
 
 static int is_deaf(void *store)
@@ -558,6 +686,11 @@ int main(void)
         TEST(an_intent_that_redis_lost_is_looked_at),
         TEST(a_job_that_redis_forgot_is_indeterminate_on_record),
         TEST(the_next_life_hands_over_what_the_last_left),
+        TEST(an_end_that_redis_lost_is_told),
+        TEST(an_end_that_redis_lost_is_told_by_the_next_life),
+        TEST(what_was_acted_on_gets_no_second_intent),
+        TEST(what_was_withdrawn_may_be_intended_anew),
+        TEST(an_end_that_redis_refused_is_no_end),
         TEST(without_a_record_nothing_is_intended),
         TEST(the_outbox_has_a_bound),
         TEST(a_lease_is_kept_while_redis_answers),

@@ -191,6 +191,10 @@ jobs_result_t jobs_library_load(jobs_connection_t *connection);
 jobs_result_t jobs_connect(jobs_connection_t *connection, apr_pool_t *pool);
 /* run_id of the Redis that this connection reached last; "" before. It changes when Redis was restarted. */
 const char *jobs_connection_run_id(const jobs_connection_t *connection);
+/* How long that Redis was up when it was reached, in whole seconds. */
+apr_interval_time_t jobs_connection_uptime(const jobs_connection_t *connection);
+/* *are: this Redis has jobs that have not ended. JOBS_OK, or JOBS_UNAVAILABLE. */
+jobs_result_t jobs_are_unfinished(jobs_connection_t *connection, int *are, apr_pool_t *pool);
 
 /* A claimed task, in the pool of the claim. */
 typedef struct {

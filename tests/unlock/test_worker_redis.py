@@ -141,17 +141,21 @@ def switch_off(fleet, systems):
         assert wait_until(lambda one=system: fleet.fleet.tell(do="state", system=one)["power"] == 8, 10)
 
 
-@pytest.mark.parametrize("then", ["it stays", "its record is moved", "it is started anew"])
+@pytest.mark.parametrize("then", ["it stays", "its record is moved", "it is started anew",
+                                  "it is frozen while another comes for the first time"])
 def test_ended_tasks_that_redis_lost(fleet, then):
     """They wait in the queue again, and another worker is there that knows nothing of them."""
     worker = fleet.add_worker()
     job, kept = submit_and_keep(fleet, worker)
     assert set(job.await_end(30).values()) == {"unlocked"}
-    other = fleet.add_worker()
+    frozen = "frozen" in then
+    other = None if frozen else fleet.add_worker()
     switch_off(fleet, fleet.systems())
     if then == "it is started anew":
         worker.process.signal(signal.SIGTERM)
         assert wait_until(lambda: not worker.process.alive(), 10)
+    if frozen:
+        worker.process.signal(signal.SIGSTOP)
     stop_redis(fleet)
     put_back(fleet, kept)
     if then == "its record is moved":  # and the worker has not been told yet
@@ -160,6 +164,10 @@ def test_ended_tasks_that_redis_lost(fleet, then):
     assert {task[0] for task in job.tasks().values()} <= {"Q", "U"}, "no end is known any more"
     if not worker.process.alive():
         fleet.start_worker(worker)
+    if frozen:
+        other = fleet.add_worker({"AMTUNLOCK_TEST_LEASE_MS": "6000"})
+        assert wait_until(lambda: fleet.heard(other, "AMTU0446"), 5), "it does not wait"
+        worker.process.signal(signal.SIGCONT)
     assert set(job.await_end(HOLD).values()) == {"unlocked"}, "told at once, not when claims may begin"
     if then == "its record is moved":
         os.rename(worker.folder / "audit.jsonl.1", worker.folder / "audit.jsonl")

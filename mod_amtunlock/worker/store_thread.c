@@ -13,6 +13,7 @@
 
 #include "fault/fault.h"
 #include "worker/closed.h"
+#include "worker/entries.h"
 #include "worker/log.h"
 #include "worker/waker.h"
 
@@ -47,82 +48,11 @@ struct store_t {
 
 /* ---- the audit record ---------------------------------------------------------------------------------- */
 
-/* Which changes leave a line, and under which name. */
-static const char *event_of(const store_request_t *request)
-{
-    static const char *const events[] = {[JOBS_INTEND] = AUDIT_INTENT, [JOBS_FINISH] = AUDIT_OUTCOME};
-    size_t change = request->change.change;
-    return change < sizeof(events) / sizeof(events[0]) ? events[change] : NULL;
-}
-
-static void put_text(json_t *fields, const char *name, const char *text)
-{
-    if (text == NULL || text[0] == '\0') {
-        return;
-    }
-    json_t *value = json_string(text);
-    /* What a device said may be no UTF-8; that it said something stays on record. */
-    json_object_set_new(fields, name, value ? value : json_string("(not UTF-8)"));
-}
-
-static void put_intent(json_t *fields, const jobs_change_t *change)
-{
-    json_error_t error;
-    json_t *act = json_loads(change->intent, 0, &error);
-    if (act != NULL) {
-        json_object_set_new(fields, "act", act);
-    }
-}
-
-static void put_outcome(json_t *fields, const store_request_t *request)
-{
-    const jobs_change_t *change = &request->change;
-    put_text(fields, "result", change->state == 'U' ? "unlocked" : "failed");
-    if (change->state != 'U') {
-        put_text(fields, "reason", jobs_reason(change->reason)->code);
-    }
-    put_text(fields, "text", request->text);
-    if (request->task->look) {
-        json_object_set_new(fields, "look", json_true());
-    }
-}
-
-static json_t *fields_of(const store_t *store, const store_request_t *request)
-{
-    const jobs_task_t *task = request->task;
-    json_t *fields = json_object();
-    put_text(fields, "system", task->sid);
-    put_text(fields, "job", task->job);
-    put_text(fields, "fence", task->fence);
-    put_text(fields, "caller", task->caller);
-    put_text(fields, "peer", task->peer);
-    put_text(fields, "mechanism", task->mechanism);
-    put_text(fields, "worker", store->options.worker);
-    put_text(fields, "address", request->address);
-    put_text(fields, "step", request->change.step);
-    if (request->change.change == JOBS_INTEND) {
-        put_intent(fields, &request->change);
-    }
-    else {
-        put_outcome(fields, request);
-    }
-    return fields;
-}
-
 /* A line that nothing waits for: it goes to disk with the next that something waits for, or after the batch.
  */
 static void record_aside(store_t *store, const char *event, const jobs_task_ref_t *task, const char *text)
 {
-    json_t *fields = json_object();
-    put_text(fields, "system", task->sid);
-    put_text(fields, "job", task->job);
-    put_text(fields, "fence", task->fence);
-    put_text(fields, "worker", store->options.worker);
-    if (strcmp(event, AUDIT_OUTCOME) == 0) {
-        put_text(fields, "result", "failed");
-        put_text(fields, "reason", jobs_reason(JOBS_REASON_INDETERMINATE)->code);
-    }
-    put_text(fields, "text", text);
+    json_t *fields = entry_aside(event, task, store->options.worker, text);
     if (audit_add(store->options.audit, event, fields) != APR_SUCCESS) {
         log_error("AMTU0421", "audit line was not taken", "system", task->sid, "event", event);
     }
@@ -131,11 +61,12 @@ static void record_aside(store_t *store, const char *event, const jobs_task_ref_
 
 static int record(store_t *store, store_request_t *request)
 {
-    const char *event = event_of(request);
+    const char *event = entry_event(request);
     if (event == NULL || request->recorded) {
         return 1;
     }
-    request->recorded = audit_add(store->options.audit, event, fields_of(store, request)) == APR_SUCCESS;
+    request->recorded =
+        audit_add(store->options.audit, event, entry_of(request, store->options.worker)) == APR_SUCCESS;
     return request->recorded;
 }
 
@@ -193,7 +124,7 @@ static void close_intent(store_t *store, const store_request_t *request)
     const jobs_change_t *change = &request->change;
     int taken = request->outcome == JOBS_OK || request->outcome == JOBS_ALREADY;
     if (change->change == JOBS_INTEND && taken) {
-        json_t *fields = fields_of(store, request);
+        json_t *fields = entry_of(request, store->options.worker);
         unfinished_begin(store->options.unfinished, fields);
         json_decref(fields);
     }
@@ -245,7 +176,7 @@ static int select_audited(store_t *store, store_request_t **selected)
     int well = commit(store) && recorded;
     APR_RING_FOREACH_SAFE(request, next, &store->kept, store_request_t, link)
     {
-        if (count < BATCH && (well || event_of(request) == NULL)) {
+        if (count < BATCH && (well || entry_event(request) == NULL)) {
             selected[count++] = request;
             if (request->change.change == JOBS_FINISH) { /* from here on its end is what Redis is told */
                 unfinished_end(store->options.unfinished, &request->change.task);

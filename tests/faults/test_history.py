@@ -274,7 +274,8 @@ def back_to_the_queue_after_it_came_back(story):
     back_to_the_queue(story)
 
 
-ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, emptied, failed_honestly, a_late_word_that_was_refused, two_tasks_one_after_the_other)
+ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, emptied, failed_honestly,
+            a_late_word_that_was_refused, two_tasks_one_after_the_other)
 REJECTED = {
     rolled_back_and_powered_again: "never-twice", taken_before_the_copy_and_gone: "never-lost",
     taken_after_it_came_back_and_gone: "never-lost", rolled_back_and_nobody_says: "losses-said",

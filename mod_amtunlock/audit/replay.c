@@ -96,7 +96,7 @@ const char *audit_replay(const char *file, apr_time_t since, audit_replay_fn eac
     int oldest = 0;
 
     audit_format_time(since, replay.since);
-    if (is_there) {
+    if (is_there || files->nelts == 0) {
         APR_ARRAY_PUSH(files, const char *) = file;
     }
     if (!error) {

@@ -48,7 +48,8 @@ typedef void (*audit_replay_fn)(void *baton, const json_t *record);
 
 /* Hands over every record that was written at or after `since` (wall clock), in the order written: of `file`
  * and, as far back as that takes, of the files that it was before its rotations. Torn lines are left out;
- * nothing is verified. NULL, or the sentence that says what is wrong. */
+ * nothing is verified. NULL, or the sentence that says what is wrong: then records may have been handed over,
+ * and a rotation may have been under way, after which it goes well. */
 const char *audit_replay(const char *file, apr_time_t since, audit_replay_fn each, void *baton,
                          apr_pool_t *pool);
 

@@ -102,11 +102,15 @@ const char *audit_replay(const char *file, apr_time_t since, audit_replay_fn eac
 {
     replay_t replay = {.each = each, .baton = baton};
     apr_array_header_t *files;
+    /* Moved away, and not opened anew yet: then it is among the others, which are listed after this. */
+    int is_there = access(file, F_OK) == 0 || errno != ENOENT;
     const char *error = audit_list_rotated(file, &files, pool);
     int oldest = 0;
 
     audit_format_time(since, replay.since);
-    APR_ARRAY_PUSH(files, const char *) = file;
+    if (is_there || files->nelts == 0) {
+        APR_ARRAY_PUSH(files, const char *) = file;
+    }
     if (!error) {
         error = find_oldest(&replay, files, &oldest, pool);
     }

@@ -18,6 +18,7 @@ struct jobs_connection_t {
     const char *why;    /* what went wrong last, in `trouble` */
     apr_pool_t *trouble;
     char run_id[RUN_ID_LENGTH + 1];
+    apr_interval_time_t uptime;
 };
 
 static apr_status_t close_link(void *connection)
@@ -54,6 +55,11 @@ const char *jobs_connection_run_id(const jobs_connection_t *connection)
     return connection->run_id;
 }
 
+apr_interval_time_t jobs_connection_uptime(const jobs_connection_t *connection)
+{
+    return connection->uptime;
+}
+
 jobs_link_t *jobs_connection_link(jobs_connection_t *connection)
 {
     return &connection->link;
@@ -87,7 +93,9 @@ static jobs_result_t learn_run_id(jobs_connection_t *connection, apr_time_t dead
     if (!line || strcspn(line + 8, "\r\n") != RUN_ID_LENGTH) {
         return jobs_result(JOBS_BROKEN, "INFO server names no run_id: this is no Redis 7 or later");
     }
+    const char *uptime = strstr(reply->str, "\nuptime_in_seconds:");
     apr_cpystrn(connection->run_id, line + 8, sizeof(connection->run_id));
+    connection->uptime = uptime ? apr_time_from_sec(apr_atoi64(uptime + 19)) : 0;
     return JOBS_FINE;
 }
 
@@ -125,6 +133,17 @@ jobs_result_t jobs_connection_ready(jobs_connection_t *connection, apr_pool_t *p
 jobs_result_t jobs_connect(jobs_connection_t *connection, apr_pool_t *pool)
 {
     return jobs_connection_ready(connection, pool);
+}
+
+jobs_result_t jobs_are_unfinished(jobs_connection_t *connection, int *are, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = jobs_command("EXISTS", pool);
+    jobs_call_text(call, JOBS_KEY("jobs"));
+    jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
+    int answered = reply && reply->type == REDIS_REPLY_INTEGER;
+    *are = answered && reply->integer > 0;
+    return answered ? JOBS_FINE : result;
 }
 
 jobs_result_t jobs_connection_ask(jobs_connection_t *connection, jobs_call_t *call, apr_interval_time_t more,

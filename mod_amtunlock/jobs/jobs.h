@@ -190,6 +190,10 @@ jobs_result_t jobs_library_load(jobs_connection_t *connection);
 jobs_result_t jobs_connect(jobs_connection_t *connection, apr_pool_t *pool);
 /* run_id of the Redis that this connection reached last; "" before. It changes when Redis was restarted. */
 const char *jobs_connection_run_id(const jobs_connection_t *connection);
+/* How long that Redis was up when it was reached, in whole seconds. */
+apr_interval_time_t jobs_connection_uptime(const jobs_connection_t *connection);
+/* *are: this Redis has jobs that have not ended. JOBS_OK, or JOBS_UNAVAILABLE. */
+jobs_result_t jobs_are_unfinished(jobs_connection_t *connection, int *are, apr_pool_t *pool);
 
 /* A claimed task, in the pool of the claim. */
 typedef struct {
@@ -258,7 +262,11 @@ typedef enum {
     /* Tells a Redis that was started anew of an intent that it may have forgotten. JOBS_OK: it had, or its
      * holder is gone; the task is looked at next. JOBS_ALREADY: it knows. JOBS_NOT_FOUND: the job is gone.
      * JOBS_REFUSED: the task has ended without it. */
-    JOBS_REASSERT
+    JOBS_REASSERT,
+    /* The same of an end. JOBS_OK: it had, and the task has ended. JOBS_ALREADY: it knows. JOBS_NOT_FOUND:
+     * the job is gone, as old ones are. JOBS_REFUSED: it holds another end, or a later holder looks at the
+     * PC. */
+    JOBS_ATTEST
 } jobs_change_e;
 
 typedef struct {
@@ -272,8 +280,8 @@ typedef struct {
     const char *group;            /* ramp: the group, */
     apr_interval_time_t interval; /* and at least so long from one power request to the next */
     apr_interval_time_t wait;     /* ramp, out: so long from now */
-    char state;                   /* progress: 'P' or 'B'; finish: 'U' or 'F' */
-    jobs_reason_e reason;         /* finish of 'F' */
+    char state;                   /* progress: 'P' or 'B'; finish, attest: 'U' or 'F' */
+    jobs_reason_e reason;         /* finish, attest of 'F' */
     jobs_result_t result;         /* out */
 } jobs_change_t;
 
@@ -282,6 +290,8 @@ typedef struct {
  */
 jobs_result_t jobs_apply(jobs_connection_t *connection, const char *worker, jobs_change_t *const *changes,
                          int count, apr_pool_t *pool);
+/* Nonzero: Redis decided, and would decide the same again; else it could not, and should be asked anew. */
+int jobs_is_decided(jobs_outcome_e outcome);
 
 /* Takes over what dead workers left and ends what was never started in time. *reaped: how many tasks moved.
  */

@@ -22,6 +22,7 @@ local VERBS = {
     { 'release', 'allow-oom' },
     { 'reap', 'allow-oom' },
     { 'reassert', 'allow-oom' },
+    { 'attest', 'allow-oom' },
     { 'publish_chunk' },
     { 'publish_switch' },
 }

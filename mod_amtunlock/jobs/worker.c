@@ -140,7 +140,13 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
 static const char *const change_verbs[] = {
     [JOBS_INTEND] = "intend", [JOBS_RAMP] = "ramp",       [JOBS_PROGRESS] = "progress",
     [JOBS_FINISH] = "finish", [JOBS_RELEASE] = "release", [JOBS_REASSERT] = "reassert",
+    [JOBS_ATTEST] = "attest",
 };
+
+static int carries_end(jobs_change_e change)
+{
+    return change == JOBS_FINISH || change == JOBS_ATTEST;
+}
 
 static jobs_call_t *change_call(const char *worker, const jobs_change_t *change, apr_pool_t *pool)
 {
@@ -162,10 +168,10 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
         jobs_call_text(call, change->group);
         jobs_call_number(call, change->interval);
     }
-    if (change->change == JOBS_PROGRESS || change->change == JOBS_FINISH) {
+    if (change->change == JOBS_PROGRESS || carries_end(change->change)) {
         jobs_call_bytes(call, apr_pstrmemdup(pool, &change->state, 1), 1);
     }
-    if (change->change == JOBS_FINISH) {
+    if (carries_end(change->change)) {
         jobs_call_text(call, change->state == 'F' ? jobs_reason(change->reason)->code : "");
     }
     return call;
@@ -227,6 +233,12 @@ jobs_result_t jobs_apply(jobs_connection_t *connection, const char *worker, jobs
         }
     }
     return whole;
+}
+
+int jobs_is_decided(jobs_outcome_e outcome)
+{
+    return outcome == JOBS_OK || outcome == JOBS_ALREADY || outcome == JOBS_NOT_FOUND ||
+           outcome == JOBS_REFUSED;
 }
 
 /* ---- reap and the bell --------------------------------------------------------------------------------- */

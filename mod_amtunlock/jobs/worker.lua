@@ -406,6 +406,13 @@ function verbs.reap(now, read)
     return { 'ok', text(reaped) }
 end
 
+-- No fence that is given from now on is older than one that was given before Redis forgot it.
+local function raise_fence(fence)
+    if number(call('GET', key('fence'))) < number(fence) then
+        call('SET', key('fence'), fence)
+    end
+end
+
 -- After Redis lost what it had acknowledged: a worker tells it an intent from its memory or its audit record. A
 -- task that Redis remembers before its intent is looked at from now on, and never powered.
 function verbs.reassert(now, read)
@@ -438,13 +445,47 @@ function verbs.reassert(now, read)
     if device ~= '' then
         call('SET', key('device', device), sid)
     end
-    if number(call('GET', key('fence'))) < number(fence) then
-        call('SET', key('fence'), fence)
-    end
+    raise_fence(fence)
     start(now, id)
     move(now, id, sid, task, 'L')
     call('RPUSH', key('looks'), id .. '|' .. sid)
     ring_bell()
+    return { 'ok' }
+end
+
+-- A task that has not ended here ends as a record says that it did. Who owns its system may be another job's task.
+local function end_as_told(now, id, sid, task, state, reason, step)
+    if call('HGET', key('system', sid), 'job') == id then
+        conclude(now, id, sid, task, state, reason, step)
+    else
+        call('ZREM', key('system', sid, 'waiters'), id)
+        end_task(now, id, sid, task, state, reason, step)
+    end
+end
+
+-- The same of an end: the task is never looked at or powered again, and its waiters have the result. Who came later
+-- than the worker that tells, and may have touched the PC, is not overruled.
+function verbs.attest(now, read)
+    local worker, id, sid, fence, step, state, reason = read.take(7)
+    if state ~= 'U' and state ~= 'F' then
+        error('a task ends U or F, not ' .. state)
+    end
+    local task = read_task(id, sid)
+    if not task then
+        return { 'none' }
+    end
+    if task.state == state and task.reason == reason then
+        return { 'already' }
+    end
+    local ended = STANDING[task.state] == 'unlocked' or STANDING[task.state] == 'failed'
+    if ended or (task.intent_fence ~= '' and number(task.fence) > number(fence)) then
+        return refused(id, sid)
+    end
+    raise_fence(fence)
+    start(now, id)
+    task.intent_fence = task.intent_fence ~= '' and task.intent_fence or fence
+    task.fence, task.worker = fence, worker
+    end_as_told(now, id, sid, task, state, reason, clean(step))
     return { 'ok' }
 end
 

@@ -108,20 +108,42 @@ static int is_same_redis(const intake_t *intake)
     return strcmp(jobs_connection_run_id(intake->connection), intake->run_id) == 0;
 }
 
+/* How long no claims may be made of the Redis that was just reached; negative: that is not known yet. */
+static apr_interval_time_t time_to_hold(intake_t *intake, apr_pool_t *pool)
+{
+    const apr_interval_time_t whole = JOBS_LEASE + JOBS_GRACE;
+    int unfinished = 0;
+    if (intake->run_id[0] != '\0') {
+        return whole;
+    }
+    /* This worker has met none before, but others may have, and have acted on what is unfinished here. */
+    jobs_result_t result = jobs_are_unfinished(intake->connection, &unfinished, pool);
+    if (!is_well(intake, &result)) {
+        return -1;
+    }
+    apr_interval_time_t up = jobs_connection_uptime(intake->connection);
+    return unfinished && up < whole ? whole - up : 0;
+}
+
 /* A Redis that came back as another process may have forgotten what it acknowledged. Every worker tells it of
- * its intents; until all had the time for that, and every lease has run out, a claim could begin what another
- * has begun. */
-static void note_run_id(intake_t *intake)
+ * its intents and ends; until all had the time for that, and every lease has run out, a claim could begin
+ * what another has begun. Zero: not known yet. */
+static int note_run_id(intake_t *intake, apr_pool_t *pool)
 {
     if (is_same_redis(intake)) {
-        return;
+        return 1;
     }
-    if (intake->run_id[0] != '\0') {
-        intake->hold_until = jobs_boottime() + JOBS_LEASE + JOBS_GRACE;
+    apr_interval_time_t hold = time_to_hold(intake, pool);
+    if (hold < 0) {
+        return 0;
+    }
+    if (hold > 0) {
+        intake->hold_until = jobs_boottime() + hold;
         log_warn("AMTU0446", "Redis was started anew: nothing is claimed until all leases have run out",
-                 "seconds", log_number(LOG_NUMBER, apr_time_sec(JOBS_LEASE + JOBS_GRACE)));
+                 "seconds", log_number(LOG_NUMBER, apr_time_sec(hold)));
     }
     apr_cpystrn(intake->run_id, jobs_connection_run_id(intake->connection), sizeof(intake->run_id));
+    return 1;
 }
 
 /* Nonzero: the library is there and our inventory published. */
@@ -141,7 +163,12 @@ static int make_ready(intake_t *intake, apr_pool_t *pool)
         return 0;
     }
     FAULT_POINT("library.loaded");
-    note_run_id(intake);
+    if (!note_run_id(intake, pool)) {
+        return 0;
+    }
+    /* At once, not when this worker may claim: others hold back for so long, and no longer, so that it can.
+     */
+    store_has_told(intake->options.store, intake->run_id);
     intake->ready = publish(intake, pool);
     return intake->ready;
 }

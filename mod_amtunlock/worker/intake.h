@@ -1,5 +1,9 @@
 /* The intake: a thread that publishes the inventory, claims tasks up to the free slots and hands them to the
- * engines, takes over what dead workers left, and waits for the bell in between. */
+ * engines, takes over what dead workers left, and waits for the bell in between.
+ *
+ * From a Redis that was started anew nothing is claimed for lease and grace after this worker saw it, nor
+ * before this worker told it what its record holds. That is the bound for others: who has not told by then,
+ * because it could not connect for so long, tells too late. */
 #ifndef AMTUNLOCK_WORKER_INTAKE_H
 #define AMTUNLOCK_WORKER_INTAKE_H
 

@@ -11,6 +11,7 @@
 #include "worker/steps.h"
 
 #define LOOK_AT_LEAST apr_time_from_sec(5)
+#define LONGEST_LOOK apr_time_from_sec((apr_int64_t)3 * 3600)
 
 /* ---- words --------------------------------------------------------------------------------------------- */
 
@@ -163,4 +164,17 @@ apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_inter
         left = most;
     }
     return left < LOOK_AT_LEAST ? LOOK_AT_LEAST : left;
+}
+
+void intent_reassert(jobs_change_t *change, const char *act, apr_pool_t *pool)
+{
+    unlock_plan_t unused = {0};
+    json_error_t error;
+    json_t *intent = act ? json_loads(act, 0, &error) : NULL;
+    const char *device = json_string_value(json_object_get(intent, "device"));
+    change->change = JOBS_REASSERT;
+    change->device = device ? apr_pstrdup(pool, device) : "";
+    change->intent = act ? apr_pstrdup(pool, act) : "";
+    change->step_deadline = intent_read(change->intent, &unused, LONGEST_LOOK);
+    json_decref(intent);
 }

@@ -12,6 +12,10 @@ const char *intent_write(const unlock_t *unlock);
  * comes from outside. */
 apr_interval_time_t intent_read(const char *intent, unlock_plan_t *plan, apr_interval_time_t most);
 
+/* Fills in what Redis is told of an intent when it may have forgotten it: the text of its act (NULL: none is
+ * known), the device, and until when a successor may look. In `pool`. */
+void intent_reassert(jobs_change_t *change, const char *act, apr_pool_t *pool);
+
 /* Boot options as amt_boot_t's summary names them: "UseIDER,UseSOL". "" for 0. */
 const char *intent_boot_name(int boot);
 

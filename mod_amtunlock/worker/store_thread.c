@@ -14,6 +14,8 @@
 #include "fault/fault.h"
 #include "memory/json.h"
 #include "memory/memory.h"
+#include "worker/closed.h"
+#include "worker/entries.h"
 #include "worker/log.h"
 #include "worker/waker.h"
 
@@ -38,73 +40,15 @@ struct store_t {
     int kept_count;
     int uncommitted;     /* lines were recorded that no commit has covered yet */
     int redis_away;      /* said once */
+    int untold;          /* Redis is there and could not be told; said once */
     apr_time_t head_due; /* when the head goes to syslog next */
     apr_uint64_t head_said;
     apr_thread_mutex_t *lock; /* guards what follows */
     char head[HEAD_MAX];
-    char told_run_id[RUN_ID_MAX]; /* of the Redis that knows of every intent; "" at first */
+    char told_run_id[RUN_ID_MAX]; /* of the Redis that was told; "": none was, or it must be once more */
 };
 
 /* ---- the audit record ---------------------------------------------------------------------------------- */
-
-/* Which changes leave a line, and under which name. */
-static const char *event_of(const store_request_t *request)
-{
-    static const char *const events[] = {[JOBS_INTEND] = AUDIT_INTENT, [JOBS_FINISH] = AUDIT_OUTCOME};
-    size_t change = request->change.change;
-    return change < sizeof(events) / sizeof(events[0]) ? events[change] : NULL;
-}
-
-static void put_text(json_t *fields, const char *name, const char *text)
-{
-    if (text == NULL || text[0] == '\0') {
-        return;
-    }
-    json_t *value = json_string(text);
-    /* What a device said may be no UTF-8; that it said something stays on record. */
-    json_object_set_new(fields, name, value ? value : json_string("(not UTF-8)"));
-}
-
-static void put_intent(json_t *fields, const jobs_change_t *change)
-{
-    json_error_t error;
-    json_t *act = json_loads(change->intent, 0, &error);
-    if (act != NULL) {
-        json_object_set_new(fields, "act", act);
-    }
-}
-
-static void put_outcome(json_t *fields, const store_request_t *request)
-{
-    const jobs_change_t *change = &request->change;
-    put_text(fields, "result", change->state == 'U' ? "unlocked" : "failed");
-    if (change->state != 'U') {
-        put_text(fields, "reason", jobs_reason(change->reason)->code);
-    }
-    put_text(fields, "text", request->text);
-}
-
-static json_t *fields_of(const store_t *store, const store_request_t *request)
-{
-    const jobs_task_t *task = request->task;
-    json_t *fields = json_object();
-    put_text(fields, "system", task->sid);
-    put_text(fields, "job", task->job);
-    put_text(fields, "fence", task->fence);
-    put_text(fields, "caller", task->caller);
-    put_text(fields, "peer", task->peer);
-    put_text(fields, "mechanism", task->mechanism);
-    put_text(fields, "worker", store->options.worker);
-    put_text(fields, "address", request->address);
-    put_text(fields, "step", request->change.step);
-    if (request->change.change == JOBS_INTEND) {
-        put_intent(fields, &request->change);
-    }
-    else {
-        put_outcome(fields, request);
-    }
-    return fields;
-}
 
 /* Takes the fields; nonzero if the line is with the audit room. One that lost a field is not the line that
  * was meant. */
@@ -122,16 +66,7 @@ static int add_line(store_t *store, const char *event, json_t *fields, unsigned 
 static void record_aside(store_t *store, const char *event, const jobs_task_ref_t *task, const char *text)
 {
     unsigned int losses = memory_json_losses();
-    json_t *fields = json_object();
-    put_text(fields, "system", task->sid);
-    put_text(fields, "job", task->job);
-    put_text(fields, "fence", task->fence);
-    put_text(fields, "worker", store->options.worker);
-    if (strcmp(event, AUDIT_OUTCOME) == 0) {
-        put_text(fields, "result", "failed");
-        put_text(fields, "reason", jobs_reason(JOBS_REASON_INDETERMINATE)->code);
-    }
-    put_text(fields, "text", text);
+    json_t *fields = entry_aside(event, task, store->options.worker, text);
     if (!add_line(store, event, fields, losses)) {
         log_error("AMTU0421", "audit line was not taken", "system", task->sid, "event", event);
     }
@@ -140,12 +75,12 @@ static void record_aside(store_t *store, const char *event, const jobs_task_ref_
 
 static int record(store_t *store, store_request_t *request)
 {
-    const char *event = event_of(request);
+    const char *event = entry_event(request);
     if (event == NULL || request->recorded) {
         return 1;
     }
     unsigned int losses = memory_json_losses();
-    json_t *fields = fields_of(store, request);
+    json_t *fields = entry_of(request, store->options.worker);
     if (request->change.change == JOBS_INTEND && !unfinished_begin(store->options.unfinished, fields)) {
         json_decref(fields);
         return 0;
@@ -199,18 +134,26 @@ static void reopen(store_t *store)
 
 /* ---- a batch ------------------------------------------------------------------------------------------- */
 
+static int is_told(const store_t *store);
+
 /* What the answer means for the intent on record. One that Redis did not take was not acted on; one that was
  * given back is looked at by others. */
 static void close_intent(store_t *store, const store_request_t *request)
 {
     const jobs_change_t *change = &request->change;
     int taken = request->outcome == JOBS_OK || request->outcome == JOBS_ALREADY;
+    if (change->change == JOBS_INTEND && taken) {
+        unfinished_taken(store->options.unfinished, &change->task);
+    }
     if (change->change == JOBS_INTEND && !taken) {
-        unfinished_end(store->options.unfinished, &change->task);
+        unfinished_withdraw(store->options.unfinished, &change->task);
+    }
+    if (change->change == JOBS_INTEND && !taken && request->recorded) {
         record_aside(store, AUDIT_WITHDRAWN, &change->task, request->answer);
     }
-    if (change->change == JOBS_FINISH) {
-        unfinished_end(store->options.unfinished, &change->task);
+    /* A Redis that is not told yet may still take it. */
+    if (change->change == JOBS_FINISH && !taken && is_told(store)) {
+        record_aside(store, AUDIT_REFUSED, &change->task, request->answer);
     }
     if (change->change == JOBS_RELEASE && unfinished_end(store->options.unfinished, &change->task)) {
         record_aside(store, AUDIT_HANDED_OVER, &change->task, "given back");
@@ -253,8 +196,11 @@ static int select_audited(store_t *store, store_request_t **selected)
     int well = commit(store) && recorded;
     APR_RING_FOREACH_SAFE(request, next, &store->kept, store_request_t, link)
     {
-        if (count < BATCH && (well || event_of(request) == NULL)) {
+        if (count < BATCH && (well || entry_event(request) == NULL)) {
             selected[count++] = request;
+            if (request->change.change == JOBS_FINISH) { /* from here on its end is what Redis is told */
+                unfinished_end(store->options.unfinished, &request->change.task);
+            }
         }
         else if (!well && request->change.change == JOBS_INTEND) {
             answer(store, request, JOBS_UNAVAILABLE, 0, "the audit record cannot be written");
@@ -268,8 +214,26 @@ static int select_audited(store_t *store, store_request_t **selected)
 
 typedef struct {
     store_t *store;
-    int told, looks, forgotten;
+    int told, looks, forgotten; /* intents without an end */
+    int ends, restored, refused;
 } telling_t;
+
+/* See closed_fn. Where Redis knows no job any more, it is one that was kept for long enough. */
+static void on_told_closed(void *baton, const closed_answer_t *said)
+{
+    telling_t *telling = baton;
+    const jobs_task_ref_t task = {said->job, said->sid, said->fence};
+    int taken = said->result.outcome == JOBS_OK;
+    telling->looks += taken && !said->ended;
+    telling->restored += taken && said->ended;
+    telling->ends += said->ended;
+    if (said->ended && said->result.outcome == JOBS_REFUSED) {
+        telling->refused++;
+        record_aside(telling->store, AUDIT_REFUSED, &task, said->result.text);
+        log_warn("AMTU0431", "Redis holds another end of a task than the record", "system", said->sid, "job",
+                 said->job, "text", said->result.text);
+    }
+}
 
 /* See unfinished_fn. What Redis knows and this worker works on goes on as if nothing had been. */
 static int on_told(void *baton, const unfinished_answer_t *said)
@@ -294,12 +258,20 @@ static int on_told(void *baton, const unfinished_answer_t *said)
     return 1;
 }
 
+static void set_told(store_t *store, const char *run_id)
+{
+    apr_thread_mutex_lock(store->lock);
+    apr_cpystrn(store->told_run_id, run_id, sizeof(store->told_run_id));
+    apr_thread_mutex_unlock(store->lock);
+}
+
 static void note_told(telling_t *telling, const char *run_id)
 {
     store_t *store = telling->store;
     json_t *fields =
-        json_pack("{s:s, s:s, s:i, s:i, s:i}", "worker", store->options.worker, "run_id", run_id, "intents",
-                  telling->told, "looks", telling->looks, "forgotten", telling->forgotten);
+        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "worker", store->options.worker, "run_id",
+                  run_id, "intents", telling->told, "looks", telling->looks, "forgotten", telling->forgotten,
+                  "ends", telling->ends, "restored", telling->restored, "refused", telling->refused);
     if (audit_add(store->options.audit, AUDIT_REDIS, fields) != APR_SUCCESS) {
         log_error("AMTU0429", "audit line was not taken", "event", AUDIT_REDIS);
     }
@@ -309,9 +281,11 @@ static void note_told(telling_t *telling, const char *run_id)
                  log_number(LOG_NUMBER, telling->told), "looks", log_number(LOG_NUMBER, telling->looks),
                  "forgotten", log_number(LOG_NUMBER, telling->forgotten));
     }
-    apr_thread_mutex_lock(store->lock);
-    apr_cpystrn(store->told_run_id, run_id, sizeof(store->told_run_id));
-    apr_thread_mutex_unlock(store->lock);
+    if (telling->restored > 0) {
+        log_warn("AMTU0432", "Redis came back without the ends of tasks, and was told them", "ends",
+                 log_number(LOG_NUMBER, telling->restored));
+    }
+    set_told(store, run_id);
 }
 
 /* Only this thread writes told_run_id, so it reads it without the lock. */
@@ -319,6 +293,21 @@ static int is_told(const store_t *store)
 {
     return store->told_run_id[0] != '\0' &&
            strcmp(store->told_run_id, jobs_connection_run_id(store->connection)) == 0;
+}
+
+/* Ends first: an intent whose end is on record needs no look. */
+static jobs_result_t tell_all(telling_t *telling, apr_pool_t *pool)
+{
+    const store_t *store = telling->store;
+    const store_options_t *options = &store->options;
+    jobs_result_t result =
+        closed_tell(options->audit_file, store->connection, options->worker, on_told_closed, telling, pool);
+    if (result.outcome == JOBS_OK) {
+        FAULT_POINT("reassert.ends");
+        result =
+            unfinished_tell(options->unfinished, store->connection, options->worker, on_told, telling, pool);
+    }
+    return result;
 }
 
 /* Tells the Redis that is there now what it may have forgotten; tried again while that fails. */
@@ -331,15 +320,27 @@ static void tell(store_t *store, apr_pool_t *pool)
         /* Of the Redis that is told: should it go meanwhile, the next one is another. */
         const char *run_id = apr_pstrdup(pool, jobs_connection_run_id(store->connection));
         FAULT_POINT("reassert.before");
-        result = unfinished_tell(store->options.unfinished, store->connection, store->options.worker, on_told,
-                                 &telling, pool);
+        result = tell_all(&telling, pool);
         FAULT_POINT("reassert.told");
         if (result.outcome == JOBS_OK) {
             note_told(&telling, run_id);
         }
+        else if (!store->untold) {
+            log_warn("AMTU0433", "Redis could not be told what it may have forgotten: it is tried again",
+                     "text", result.text);
+        }
+        store->untold = result.outcome != JOBS_OK;
     }
     if (result.outcome != JOBS_OK) {
         atomic_store(&store->tell, 1);
+    }
+}
+
+/* Before anything is asked of it: what it has forgotten it would refuse. */
+static void tell_if_new(store_t *store, apr_pool_t *pool)
+{
+    if (jobs_connect(store->connection, pool).outcome == JOBS_OK && !is_told(store)) {
+        tell(store, pool);
     }
 }
 
@@ -369,6 +370,40 @@ static void complain(store_t *store, jobs_result_t result)
     store->redis_away = away;
 }
 
+/* Redis gave out a task anew that this worker has an intent of on its record, though it is the Redis that was
+ * told: its data was changed under it. */
+static int is_repeated(const store_t *store, const store_request_t *request)
+{
+    return request->change.change == JOBS_INTEND && !request->recorded &&
+           unfinished_has_intent(store->options.unfinished, &request->change.task);
+}
+
+/* It is told once more, which ends such a task as the record says, or has it looked at; nobody acts on it. */
+static void turn_down_repeated(store_t *store, apr_pool_t *pool)
+{
+    static const char why[] = "the record holds an intent of this task already";
+    store_request_t *request = NULL, *next = NULL;
+    int any = 0;
+    APR_RING_FOREACH(request, &store->kept, store_request_t, link)
+    {
+        any |= is_repeated(store, request);
+    }
+    if (!any) {
+        return;
+    }
+    set_told(store, "");
+    tell(store, pool);
+    APR_RING_FOREACH_SAFE(request, next, &store->kept, store_request_t, link)
+    {
+        if (is_repeated(store, request)) {
+            log_error("AMTU0434", "Redis gives out a task that has been acted on: it is not again", "system",
+                      request->task->sid, "job", request->task->job);
+            record_aside(store, AUDIT_REPEATED, &request->change.task, why);
+            answer(store, request, JOBS_REFUSED, 1, why);
+        }
+    }
+}
+
 /* By the next batch it would be old. */
 static int is_of_the_moment(jobs_change_e change)
 {
@@ -390,7 +425,7 @@ static void hand_out(store_t *store, store_request_t **selected, int count)
 #ifdef AMTUNLOCK_FAULTS
 static void pass_points(jobs_change_t *const *changes, int count, int applied)
 {
-    static const char *const points[JOBS_REASSERT + 1][2] = {
+    static const char *const points[JOBS_ATTEST + 1][2] = {
         [JOBS_INTEND] = {"intend.recorded", "intend.applied"},
         [JOBS_PROGRESS] = {"progress.before", "progress.applied"},
         [JOBS_FINISH] = {"finish.recorded", "finish.applied"},
@@ -406,25 +441,34 @@ static void pass_points(jobs_change_t *const *changes, int count, int applied)
 #define pass_points(changes, count, applied) ((void)0)
 #endif
 
+/* The connection may be made anew on the way, to a Redis that has forgotten what it then refuses: that one is
+ * told, and asked again. Every change is one that may be asked for twice. */
+static void apply(store_t *store, jobs_change_t *const *changes, int count, apr_pool_t *pool)
+{
+    tell_if_new(store, pool);
+    jobs_result_t result = jobs_apply(store->connection, store->options.worker, changes, count, pool);
+    if (!is_told(store)) {
+        tell(store, pool);
+        result = jobs_apply(store->connection, store->options.worker, changes, count, pool);
+    }
+    complain(store, result);
+}
+
 static int do_batch(store_t *store, apr_pool_t *pool)
 {
     store_request_t *selected[BATCH];
     jobs_change_t *changes[BATCH];
     take_from_outbox(store);
     store->uncommitted = 0;
+    turn_down_repeated(store, pool);
     int count = select_audited(store, selected);
     for (int i = 0; i < count; i++) {
         changes[i] = &selected[i]->change;
     }
     if (count > 0) {
         pass_points(changes, count, 0);
-        complain(store, jobs_apply(store->connection, store->options.worker, changes, count, pool));
+        apply(store, changes, count, pool);
         pass_points(changes, count, 1);
-        /* The connection may have been made anew for this: what was refused then is told before it is closed.
-         */
-        if (!is_told(store)) {
-            tell(store, pool);
-        }
         hand_out(store, selected, count);
     }
     if (store->uncommitted) {

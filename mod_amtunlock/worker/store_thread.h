@@ -6,8 +6,11 @@
  * for more than all tasks, so nobody waits for anybody. Results wait for the audit record; intents are turned
  * down while it cannot be written.
  *
- * A Redis that was started anew is first told every intent that has no outcome on the audit record: see
- * unfinished.h. Nothing may be claimed from it before.
+ * A Redis that was started anew is first told what it may have forgotten: every intent and every end that the
+ * audit record holds (unfinished.h, closed.h). Nothing may be claimed from it before. With 20,000 of them
+ * that takes seconds, in which the outbox waits.
+ *
+ * And whatever Redis gives out, a task of which the record holds an intent gets no second one.
  */
 #ifndef AMTUNLOCK_WORKER_STORE_THREAD_H
 #define AMTUNLOCK_WORKER_STORE_THREAD_H
@@ -47,6 +50,7 @@ typedef struct {
     const jobs_redis_t *redis;
     const char *worker;
     audit_t *audit;           /* the store thread's alone while it runs */
+    const char *audit_file;   /* its name */
     unfinished_t *unfinished; /* the same */
     int capacity;             /* requests outstanding at a time, over all threads */
 } store_options_t;
@@ -61,7 +65,8 @@ apr_status_t store_push(store_t *store, store_request_t *request);
 
 /* Any thread. Nonzero: the audit record cannot be written now, so nothing should be claimed. */
 int store_is_deaf(const store_t *store);
-/* Any thread. Nonzero: the Redis of this run_id knows of every intent. Sees to it where it does not. */
+/* Any thread. Nonzero: the Redis of this run_id was told all that the record holds. Sees to it where it was
+ * not. */
 int store_has_told(store_t *store, const char *run_id);
 /* Any thread. SIGHUP: the audit file may have been moved away. */
 void store_reopen_audit(store_t *store);

@@ -8,14 +8,13 @@
 
 #include "audit/audit.h"
 #include "memory/json.h"
+#include "worker/acted.h"
 #include "worker/intent.h"
-
-#define LOOK_BACK apr_time_from_sec((apr_int64_t)24 * 3600)
-#define LONGEST_LOOK apr_time_from_sec((apr_int64_t)3 * 3600)
 
 struct unfinished_t {
     json_t *intents; /* "job sid fence": what is told of it */
     int lost;        /* one that was read could not be kept */
+    acted_t *acted;
     char run_id[64];
 };
 
@@ -29,6 +28,7 @@ unfinished_t *unfinished_create(apr_pool_t *pool)
 {
     unfinished_t *made = apr_pcalloc(pool, sizeof(*made));
     made->intents = json_object();
+    made->acted = acted_create(pool);
     apr_pool_cleanup_register(pool, made, drop_intents, apr_pool_cleanup_null);
     return made;
 }
@@ -58,24 +58,49 @@ static void write_key(char *key, const jobs_task_ref_t *task)
     apr_snprintf(key, KEY_ROOM, "%s %s %s", task->job, task->sid, task->fence);
 }
 
-/* 0: there is no memory for it. */
+static json_t *pack(const json_t *fields, int earlier)
+{
+    return json_pack("{s:O, s:O, s:O, s:O?, s:O?, s:b, s:b}", "system", json_object_get(fields, "system"),
+                     "job", json_object_get(fields, "job"), "fence", json_object_get(fields, "fence"), "step",
+                     json_object_get(fields, "step"), "act", json_object_get(fields, "act"), "earlier",
+                     earlier, "taken", earlier);
+}
+
+/* 0: there is no memory for it. Redis took one of an earlier life, for all that is known. */
 static int keep(unfinished_t *unfinished, const json_t *fields, int earlier)
 {
     unsigned int losses = memory_json_losses();
     char key[KEY_ROOM];
     const jobs_task_ref_t task = ref_of(fields);
-    json_t *kept =
-        json_pack("{s:O, s:O, s:O, s:O?, s:O?, s:b}", "system", json_object_get(fields, "system"), "job",
-                  json_object_get(fields, "job"), "fence", json_object_get(fields, "fence"), "step",
-                  json_object_get(fields, "step"), "act", json_object_get(fields, "act"), "earlier", earlier);
+    json_t *kept = pack(fields, earlier);
     write_key(key, &task);
-    int well = kept == NULL || json_object_set_new(unfinished->intents, key, kept) == 0;
-    return well && memory_json_losses() == losses;
+    /* The time of reading stands for that of writing: kept for longer than need be. */
+    if (!acted_add(unfinished->acted, task.job, task.sid, apr_time_now())) {
+        json_decref(kept);
+        return 0;
+    }
+    if (kept) {
+        json_object_set_new(unfinished->intents, key, kept);
+    }
+    if (memory_json_losses() != losses) {
+        json_object_del(unfinished->intents, key);
+        acted_remove(unfinished->acted, task.job, task.sid);
+        return 0;
+    }
+    return 1;
 }
 
 int unfinished_begin(unfinished_t *unfinished, const json_t *fields)
 {
     return keep(unfinished, fields, 0);
+}
+
+void unfinished_taken(unfinished_t *unfinished, const jobs_task_ref_t *task)
+{
+    char key[KEY_ROOM];
+    write_key(key, task);
+    /* The member is there already, so that this needs no memory. */
+    json_object_set_new(json_object_get(unfinished->intents, key), "taken", json_true());
 }
 
 int unfinished_end(unfinished_t *unfinished, const jobs_task_ref_t *task)
@@ -85,11 +110,24 @@ int unfinished_end(unfinished_t *unfinished, const jobs_task_ref_t *task)
     return json_object_del(unfinished->intents, key) == 0;
 }
 
+/* Another intent of the same task stays known: it has another fence. */
+void unfinished_withdraw(unfinished_t *unfinished, const jobs_task_ref_t *task)
+{
+    if (unfinished_end(unfinished, task)) {
+        acted_remove(unfinished->acted, task->job, task->sid);
+    }
+}
+
+int unfinished_has_intent(const unfinished_t *unfinished, const jobs_task_ref_t *task)
+{
+    return acted_has(unfinished->acted, task->job, task->sid);
+}
+
 /* ---- reading them back --------------------------------------------------------------------------------- */
 
 static void take_record(void *baton, const json_t *record)
 {
-    static const char *const ends[] = {AUDIT_OUTCOME, AUDIT_WITHDRAWN, AUDIT_HANDED_OVER};
+    static const char *const ends[] = {AUDIT_OUTCOME, AUDIT_HANDED_OVER};
     unfinished_t *unfinished = baton;
     const char *event = text_of(record, "event");
     const jobs_task_ref_t task = ref_of(record);
@@ -98,6 +136,9 @@ static void take_record(void *baton, const json_t *record)
     }
     if (strcmp(event, AUDIT_REDIS) == 0) {
         apr_cpystrn(unfinished->run_id, text_of(record, "run_id"), sizeof(unfinished->run_id));
+    }
+    if (strcmp(event, AUDIT_WITHDRAWN) == 0) {
+        unfinished_withdraw(unfinished, &task);
     }
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
         if (strcmp(event, ends[i]) == 0) {
@@ -109,7 +150,7 @@ static void take_record(void *baton, const json_t *record)
 const char *unfinished_read(unfinished_t *unfinished, const char *audit_file, apr_pool_t *pool)
 {
     unfinished->lost = 0;
-    const char *error = audit_replay(audit_file, apr_time_now() - LOOK_BACK, take_record, unfinished, pool);
+    const char *error = audit_replay(audit_file, apr_time_now() - ACTED_KEPT, take_record, unfinished, pool);
     if (error == NULL && unfinished->lost) {
         error = apr_pstrcat(pool, audit_file, ": cannot be read back: no memory for its intents", NULL);
     }
@@ -120,41 +161,31 @@ const char *unfinished_read(unfinished_t *unfinished, const char *audit_file, ap
 
 static jobs_change_t *change_of(const json_t *intent, apr_pool_t *pool)
 {
-    unlock_plan_t unused = {0};
     const json_t *act = json_object_get(intent, "act");
-    const char *device = json_string_value(json_object_get(act, "device"));
     char *text = act ? json_dumps(act, JSON_COMPACT) : NULL;
     jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
-    change->change = JOBS_REASSERT;
+    intent_reassert(change, text, pool);
     change->task = ref_of(intent);
     change->step = text_of(intent, "step");
-    change->device = device ? device : "";
-    change->intent = apr_pstrdup(pool, text ? text : "");
-    change->step_deadline = intent_read(change->intent, &unused, LONGEST_LOOK);
     free(text);
     return change;
 }
 
-/* NULL: there is no memory to write them whole. */
-static jobs_change_t **changes_of(const json_t *intents, int count, apr_pool_t *pool)
+/* Of those that Redis took. NULL: there is no memory to write them whole. */
+static jobs_change_t **changes_of(const json_t *intents, int *count, apr_pool_t *pool)
 {
     unsigned int losses = memory_json_losses();
-    jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (apr_size_t)(count + 1));
+    jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (json_object_size(intents) + 1));
     const char *key;
     json_t *intent;
-    int filled = 0;
+    *count = 0;
     json_object_foreach((json_t *)(uintptr_t)intents, key, intent)
     {
-        changes[filled++] = change_of(intent, pool);
+        if (json_is_true(json_object_get(intent, "taken"))) {
+            changes[(*count)++] = change_of(intent, pool);
+        }
     }
     return memory_json_losses() == losses ? changes : NULL;
-}
-
-/* Nonzero: Redis said something of it that it will say again. */
-static int is_answered(jobs_outcome_e outcome)
-{
-    return outcome == JOBS_OK || outcome == JOBS_ALREADY || outcome == JOBS_NOT_FOUND ||
-           outcome == JOBS_REFUSED;
 }
 
 static void pass_on(unfinished_t *unfinished, const jobs_change_t *change, unfinished_fn each, void *baton)
@@ -175,14 +206,14 @@ static void pass_on(unfinished_t *unfinished, const jobs_change_t *change, unfin
 jobs_result_t unfinished_tell(unfinished_t *unfinished, jobs_connection_t *connection, const char *worker,
                               unfinished_fn each, void *baton, apr_pool_t *pool)
 {
-    int count = (int)json_object_size(unfinished->intents);
-    jobs_change_t **changes = changes_of(unfinished->intents, count, pool);
+    int count = 0;
+    jobs_change_t **changes = changes_of(unfinished->intents, &count, pool);
     if (changes == NULL) {
         return (jobs_result_t){JOBS_UNAVAILABLE, "no memory for what is told to Redis"};
     }
     jobs_result_t whole = jobs_apply(connection, worker, changes, count, pool);
     for (int i = 0; i < count; i++) {
-        if (is_answered(changes[i]->result.outcome)) {
+        if (jobs_is_decided(changes[i]->result.outcome)) {
             pass_on(unfinished, changes[i], each, baton);
         }
         else {

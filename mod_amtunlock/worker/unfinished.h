@@ -1,8 +1,9 @@
-/* Intents on the audit record that have no outcome there: of this worker's life, and of its lives before it.
+/* Intents on the audit record that have no end there, of this worker's life and of its lives before it; and
+ * of which tasks it holds an intent at all.
  *
  * A Redis that was started anew may have forgotten them, and a task whose intent is forgotten could be
- * claimed and acted on a second time. So they are told to it before anything is claimed. One thread at a
- * time.
+ * claimed and acted on a second time. So they are told to it before anything is claimed (those with an end:
+ * closed.h). One thread at a time.
  */
 #ifndef AMTUNLOCK_WORKER_UNFINISHED_H
 #define AMTUNLOCK_WORKER_UNFINISHED_H
@@ -15,6 +16,8 @@
 /* The names of the audit record's events. */
 #define AUDIT_INTENT "intent"
 #define AUDIT_OUTCOME "outcome"
+#define AUDIT_REFUSED "outcome-refused"        /* Redis holds another end, or a later holder comes to one */
+#define AUDIT_REPEATED "intent-repeated"       /* claimed again, though it has an intent: nothing was done */
 #define AUDIT_WITHDRAWN "intent-withdrawn"     /* Redis did not take it, so nothing was done */
 #define AUDIT_HANDED_OVER "intent-handed-over" /* others look, and record what they see */
 #define AUDIT_REDIS "redis" /* another start of Redis was told what it may have forgotten */
@@ -24,19 +27,25 @@ typedef struct unfinished_t unfinished_t;
 /* Lives in `pool`. */
 unfinished_t *unfinished_create(apr_pool_t *pool);
 
-/* Adds what the audit file, and the files that it was before its rotations, leave open. Records of the last
- * day are looked at: no task that they speak of can be claimed any more after that. NULL, or the sentence
- * that says what is wrong. */
+/* Adds what the audit file, and the files that it was before its rotations, leave open. Looks back for
+ * ACTED_KEPT: no task that older records speak of can be claimed any more. NULL, or the sentence that says
+ * what is wrong. */
 const char *unfinished_read(unfinished_t *unfinished, const char *audit_file, apr_pool_t *pool);
 
 /* run_id of the Redis that was told last, by the record; "" if it names none. */
 const char *unfinished_run_id(const unfinished_t *unfinished);
 
-/* `fields` are those of the audit record of an intent. 0: there is no memory to keep it, so it must not be
- * acted on. */
+/* An intent is about to be recorded; `fields` are those of its audit record. 0: there is no memory to keep
+ * it, so it must not be. */
 int unfinished_begin(unfinished_t *unfinished, const json_t *fields);
+/* Redis took it. Until then nobody acts on it, and it is no intent that Redis could have lost. */
+void unfinished_taken(unfinished_t *unfinished, const jobs_task_ref_t *task);
+/* Redis did not take it, or was not asked: as if it had never been. */
+void unfinished_withdraw(unfinished_t *unfinished, const jobs_task_ref_t *task);
 /* Nonzero if it was there. */
 int unfinished_end(unfinished_t *unfinished, const jobs_task_ref_t *task);
+/* Nonzero: the record holds an intent of this job and system, with whatever fence, finished or not. */
+int unfinished_has_intent(const unfinished_t *unfinished, const jobs_task_ref_t *task);
 
 /* What Redis said of one: closes it on the audit record, where it is closed by that. */
 typedef struct {

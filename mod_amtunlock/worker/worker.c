@@ -134,7 +134,14 @@ static const char *read_unfinished(worker_t *worker, const char *audit_file)
 {
     worker->unfinished = unfinished_create(worker->pool);
     const char *error = unfinished_read(worker->unfinished, audit_file, worker->pool);
-    apr_cpystrn(worker->redis_before, unfinished_run_id(worker->unfinished), sizeof(worker->redis_before));
+    const char *run_id = unfinished_run_id(worker->unfinished);
+    const char *hash = "";
+    apr_uint64_t count = 0;
+    audit_head(worker->audit, &hash, &count);
+    if (run_id[0] == '\0' && count > 0) { /* too long ago for the record to say */
+        run_id = "unknown";
+    }
+    apr_cpystrn(worker->redis_before, run_id, sizeof(worker->redis_before));
     return error;
 }
 
@@ -208,6 +215,7 @@ static apr_status_t start_threads(worker_t *worker)
     const store_options_t store = {.redis = &settings->redis,
                                    .worker = worker->id,
                                    .audit = worker->audit,
+                                   .audit_file = settings->audit,
                                    .unfinished = worker->unfinished,
                                    .capacity = settings->slots + 16};
     apr_status_t rv = chores_start(&worker->chores, CHORE_THREADS, worker->pool);

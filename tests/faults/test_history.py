@@ -43,6 +43,7 @@ class Story:
         self.states = [(0.5, "Q", ""), (0.9, "C", FIRST), (1.05, "I", FIRST), (4.0, "K", SECOND), (5.0, "U", SECOND)]
         self.looks = [(4.0, SECOND)]
         self.processes = [(0, "worker-1", "started"), (0, "worker-2", "started"), (2.5, "worker-1", "died")]
+        self.copied = 0.5  # of which moment a Redis is that was rolled back
         self.acknowledged = [{"t": ZERO, "job": JOB, "systems": [PC]}]
 
     def write(self, folder):
@@ -57,7 +58,8 @@ class Story:
         lines("acknowledged.jsonl", self.acknowledged)
         lines("states.jsonl", [{"t": ZERO + t, "job": JOB, "system": PC, "state": state, "fence": fence}
                                for t, state, fence in self.states])
-        lines("processes.jsonl", [{"t": ZERO + t, "worker": worker, "pid": 1, "what": what}
+        lines("processes.jsonl", [{"t": ZERO + t, "worker": worker, "pid": 1, "what": what,
+                                   **({"copied": ZERO + self.copied} if what == "rolled-back" else {})}
                                   for t, worker, what in self.processes])
         for worker, told in self.audit.items():
             lines(f"audit-{worker}.jsonl", self.chain(told))
@@ -218,8 +220,66 @@ def forgotten_after_it_was_emptied(story):
     story.processes[-1] = (-1, "Redis", "emptied")
 
 
-ACCEPTED = (good, emptied, failed_honestly, a_late_word_that_was_refused, two_tasks_one_after_the_other)
+def rolled_back(story):
+    """Redis came back as it was before the claim, and was told the end once more when the PC was off again."""
+    story.events += [(6.0, "off"), (6.0, "locked")]
+    story.processes.append((7.0, "Redis", "rolled-back"))
+    story.states += [(7.1, "Q", ""), (7.5, "U", SECOND)]
+    story.set(time=micro(7.5))
+
+
+def rolled_back_in_the_middle(story):
+    """And nobody says that anything was back in the queue, but for the past itself."""
+    rolled_back(story)
+    story.processes[-1] = (4.5, "Redis", "rolled-back")
+    story.states[4:] = [(4.6, "Q", ""), (5.0, "U", SECOND)]
+    story.set(time=micro(5))
+
+
+def taken_after_the_copy(story):
+    """It is gone, and its end is on record."""
+    story.job = story.task = None
+    story.processes.append((7.0, "Redis", "rolled-back"))
+    story.copied = -1
+    story.audit["worker-1"].append((3.0, "intent-handed-over", {"fence": FIRST}))
+
+
+def rolled_back_and_powered_again(story):
+    rolled_back(story)
+    story.power.append(7.3)
+
+
+def taken_before_the_copy_and_gone(story):
+    taken_after_the_copy(story)
+    story.copied = 0.5
+
+
+def taken_after_it_came_back_and_gone(story):
+    taken_after_the_copy(story)
+    story.processes[-1] = (-0.5, "Redis", "rolled-back")
+
+
+def rolled_back_and_nobody_says(story):
+    taken_after_the_copy(story)
+    story.audit["worker-1"].pop()
+
+
+def never_open_and_rolled_back(story):
+    rolled_back(story)
+    story.events = [(7.2, "unlocked"), (7.3, "os-up")]
+
+
+def back_to_the_queue_after_it_came_back(story):
+    story.processes.append((0.2, "Redis", "rolled-back"))
+    back_to_the_queue(story)
+
+
+ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, emptied, failed_honestly,
+            a_late_word_that_was_refused, two_tasks_one_after_the_other)
 REJECTED = {
+    rolled_back_and_powered_again: "never-twice", taken_before_the_copy_and_gone: "never-lost",
+    taken_after_it_came_back_and_gone: "never-lost", rolled_back_and_nobody_says: "losses-said",
+    never_open_and_rolled_back: "true-result", back_to_the_queue_after_it_came_back: "no-way-back",
     powered_twice: "never-twice", powered_by_the_successor: "never-twice", powered_without_an_intent: "intent-first",
     no_intent_at_all: "intent-first", acknowledged_and_gone: "never-lost", a_system_gone: "never-lost",
     emptied_and_nobody_says: "losses-said", forgotten_after_it_was_emptied: "never-lost", never_ended: "never-lost", miscounted: "never-lost", ended_too_late: "in-time",

@@ -192,6 +192,19 @@ class Model:
         verb = self.random.choice(["intend", "powered", "booting", "unlocked", "failed", "release"])
         return task.ref, verb, self.change(task, verb)
 
+    def attest(self):
+        """An end comes from a record, of a task that had its intent: in time, late, or again."""
+        intended = [task for task in [*self.stale, *(each for worker in self.workers for each in worker.known)]
+                    if (task.job, task.sid) in self.intents]
+        if not intended:
+            return None
+        task = self.random.choice(intended[-6:])
+        state, fence, _ = self.before[task.job, task.sid]
+        answer = self.verbs.attest(task)
+        if answer == "ok":
+            self.promise(state in "IPBLK" and int(task.fence) >= int(fence), f"an end was taken in {state}")
+        return task.ref, answer
+
     def time_passes(self):
         """A lease's time, and the grace, pass at once; those who live have renewed meanwhile."""
         flat = self.tester("ZRANGE", "{amtu}:leases", 0, -1, "WITHSCORES")
@@ -209,7 +222,7 @@ class Model:
         return self.verbs.reap(self.random.choice(self.workers).name)
 
     STEPS = {submit: 4, cancel: 2, overdue: 1, claim: 8, renew: 3, forget: 3, kill: 1, act: 10, act_stale: 8,
-             time_passes: 3, reap: 3}
+             attest: 1, time_passes: 3, reap: 3}
 
     def step(self):
         chosen = self.random.choices(list(self.STEPS), list(self.STEPS.values()))[0]

@@ -137,7 +137,7 @@ class RedisServer:
 
 WEB_VERBS = ("submit read results errors list cancel forget context_open context_pull context_release "
              "overview").split()
-WORKER_VERBS = ("claim renew intend ramp progress finish release reap reassert publish_chunk publish_switch").split()
+WORKER_VERBS = ("claim renew intend ramp progress finish release reap reassert attest publish_chunk publish_switch").split()
 EVER = 10**17  # a not_after that never comes
 SECOND = 10**6
 LEASE, GRACE = 30 * SECOND, 15 * SECOND
@@ -233,6 +233,10 @@ class Verbs:
     def release(self, task, step="drain", **other):
         ref = {**task.named, **other}
         return self("release", ref["worker"], ref["job"], ref["sid"], ref["fence"], step)[0]
+
+    def attest(self, task, state="U", reason="", step="end", **other):
+        ref = {**task.named, **other}
+        return self("attest", ref["worker"], ref["job"], ref["sid"], ref["fence"], step, state, reason)[0]
 
     def reap(self, worker="w9", lease=LEASE, grace=GRACE):
         word, count = self("reap", worker, lease, grace)

@@ -468,49 +468,6 @@ def test_a_job_deleted_in_part_does_not_stop_the_reaper(verbs, tester, key):
     assert state(tester, "j2", "pc2.example") == "Q"
 
 
-# ---- reassert ----------------------------------------------------------------------------------------------
-
-
-def reassert(verbs, task, worker=None, deadline=600 * SECOND):
-    return verbs("reassert", worker or task.worker, task.job, task.sid, task.fence, "intend", deadline, "uuid-1",
-                 '{"set":"power"}')[0]
-
-
-def test_reassert_of_a_job_that_redis_forgot(verbs):
-    assert reassert(verbs, Task("w1", "j1", "pc1.example", "12", "0", "", "", "", "")) == "none"
-
-
-def test_reassert_of_what_redis_remembers_changes_nothing(verbs, tester):
-    verbs.submit("j1", "pc1.example")
-    task = verbs.claim_one()
-    verbs.intend(task)
-    assert reassert(verbs, task) == "already"
-    assert state(tester, "j1", "pc1.example") == "I"
-    assert reassert(verbs, task, worker="w1-after-its-restart") == "ok"
-    assert state(tester, "j1", "pc1.example") == "L"
-
-
-def test_reassert_makes_a_look_of_a_task_that_redis_remembers_before_its_intent(verbs, tester):
-    verbs.submit("j1", "pc1.example")
-    task = Task("w1", "j1", "pc1.example", "9000000000000000", "0", "", "", "", "")
-    assert reassert(verbs, task) == "ok"
-    assert state(tester, "j1", "pc1.example") == "L"
-    look = verbs.claim_one("w2")
-    assert look.look and look.intent == '{"set":"power"}' and look.fence == "9000000000000001"
-    assert verbs.intend(look) == "refused"
-
-
-def test_reassert_while_another_job_unlocks_the_system(verbs):
-    verbs.submit("j1", "pc1.example")
-    verbs.submit("j2", "pc1.example", caller="bob")
-    mine = Task("w1", "j2", "pc1.example", "12", "0", "", "", "", "")
-    owner = verbs.claim("w2")[0]
-    assert owner.job == "j1"
-    assert reassert(verbs, mine) == "ok"
-    assert verbs.errors("j2", caller="bob") == [("pc1.example", "intend", "indeterminate")]
-    assert verbs.finish(owner) == "ok"
-
-
 # ---- publish -----------------------------------------------------------------------------------------------
 
 

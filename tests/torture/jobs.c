@@ -52,7 +52,7 @@ static void read_job(jobs_store_t *store, const jobs_caller_t *caller, const cha
     if (is_done(jobs_results(store, caller, id, 0, -1, &results, pool))) {
         TORTURE_HOLDS(results->unlocked->nelts == 0 && results->failed->nelts == 0);
     }
-    if (is_done(jobs_errors(store, caller, id, &errors, pool))) {
+    if (is_done(jobs_errors(store, caller, id, 0, -1, &errors, pool))) {
         TORTURE_HOLDS(errors->nelts == 0);
     }
 }

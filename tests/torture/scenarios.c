@@ -9,6 +9,7 @@ const torture_scenario_t *const torture_scenarios[] = {
     &torture_audit_replay,
     &torture_worker_store,
     &torture_worker_told,
+    &torture_worker_closed,
     &torture_worker_intent,
     &torture_worker_look,
     &torture_jobs_web,

@@ -12,6 +12,7 @@
 #include "failing.h"
 #include "redis.h"
 #include "scenarios.h"
+#include "worker/closed.h"
 #include "worker/intent.h"
 #include "worker/store_thread.h"
 
@@ -37,6 +38,7 @@ static void reset_task(apr_pool_t *pool)
 
 static sem_t answered;
 static int acknowledged; /* changes, so far */
+static int forgotten;    /* the intent is not among those without an end */
 
 static void on_done(store_request_t *request)
 {
@@ -100,16 +102,14 @@ static void use_store(store_t *store, unfinished_t *unfinished)
     int finished = intended && store_change(store, &requests[1], finish);
     store_stop(store);
     torture_spare();
-    if (intended && !finished) {
-        TORTURE_HOLDS(unfinished_end(unfinished, &ref));
-    }
+    forgotten = intended && !finished && !unfinished_end(unfinished, &ref);
 }
 
 static torture_verdict_e run_store(apr_pool_t *pool)
 {
     audit_t *audit = NULL;
     store_t *store = NULL;
-    acknowledged = 0;
+    acknowledged = forgotten = 0;
     sem_init(&answered, 0, 0);
     unfinished_t *unfinished = unfinished_create(pool);
     const char *error = audit_open(&audit, file, pool);
@@ -117,7 +117,7 @@ static torture_verdict_e run_store(apr_pool_t *pool)
         TORTURE_SAYS(error);
         return TORTURE_REFUSED;
     }
-    const store_options_t options = {&redis_server.worker, REDIS_WORKER, audit, unfinished, 4};
+    const store_options_t options = {&redis_server.worker, REDIS_WORKER, audit, file, unfinished, 4};
     if (store_start(&store, &options, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
@@ -183,6 +183,8 @@ static void check_store(torture_verdict_e said, apr_pool_t *pool)
     if (seen < acknowledged) {
         TORTURE_BROKEN("%d changes were acknowledged, %d are on the record", acknowledged, seen);
     }
+    /* From when its end is on the record, that is what another Redis is told. */
+    TORTURE_HOLDS(!forgotten || seen == 2);
 }
 
 const torture_scenario_t torture_worker_store = {.name = "worker.store",
@@ -194,7 +196,15 @@ const torture_scenario_t torture_worker_store = {.name = "worker.store",
 /* ---- what another Redis is told -------------------------------------------------------------------------
  */
 
-static void write_intent(apr_pool_t *pool)
+static void write_end(audit_t *audit)
+{
+    TORTURE_HOLDS(audit_add(audit, AUDIT_OUTCOME,
+                            json_pack("{s:s, s:s, s:s, s:s, s:s}", "system", task.sid, "job", task.job,
+                                      "fence", task.fence, "step", "probe", "result", "unlocked")) ==
+                  APR_SUCCESS);
+}
+
+static void write_record(int with_end, apr_pool_t *pool)
 {
     audit_t *audit = NULL;
     const char *error = NULL;
@@ -202,16 +212,24 @@ static void write_intent(apr_pool_t *pool)
     json_t *fields = json_pack("{s:s, s:s, s:s, s:s, s:o}", "system", task.sid, "job", task.job, "fence",
                                task.fence, "step", "power", "act", json_loads(ACT, 0, NULL));
     TORTURE_HOLDS(audit_add(audit, AUDIT_INTENT, fields) == APR_SUCCESS);
+    if (with_end) {
+        write_end(audit);
+    }
     TORTURE_HOLDS(audit_commit(audit, &error) == APR_SUCCESS);
 }
 
-static void reset_told(apr_pool_t *pool)
+static void reset_with_record(int with_end, apr_pool_t *pool)
 {
     apr_pool_t *life = NULL;
     reset_task(pool);
     apr_pool_create(&life, pool);
-    write_intent(life);
+    write_record(with_end, life);
     apr_pool_destroy(life);
+}
+
+static void reset_told(apr_pool_t *pool)
+{
+    reset_with_record(0, pool);
 }
 
 static int count_told(void *baton, const unfinished_answer_t *answer)
@@ -264,6 +282,53 @@ static void check_told(torture_verdict_e said, apr_pool_t *pool)
 
 const torture_scenario_t torture_worker_told = {
     .name = "worker.told", .start = redis_start, .reset = reset_told, .run = run_told, .check = check_told};
+
+/* ---- and of tasks that have ended -----------------------------------------------------------------------
+ */
+
+static void reset_closed(apr_pool_t *pool)
+{
+    reset_with_record(1, pool);
+}
+
+static void count_closed(void *baton, const closed_answer_t *answer)
+{
+    *(int *)baton += answer->ended && answer->result.outcome == JOBS_OK && strcmp(answer->sid, task.sid) == 0;
+}
+
+static torture_verdict_e run_closed(apr_pool_t *pool)
+{
+    jobs_connection_t *connection = NULL;
+    int told = 0;
+    if (jobs_connection_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
+        return TORTURE_REFUSED;
+    }
+    jobs_result_t result = closed_tell(file, connection, "worker-2", count_closed, &told, pool);
+    if (result.outcome != JOBS_OK) {
+        TORTURE_SAYS(result.text);
+        return TORTURE_REFUSED;
+    }
+    TORTURE_HOLDS(told == 1);
+    return TORTURE_WELL;
+}
+
+/* Redis had the task claimed and not ended. Once it is told, nobody may have it again. */
+static void check_closed(torture_verdict_e said, apr_pool_t *pool)
+{
+    jobs_change_t finish_late = finish;
+    jobs_change_t *const changes[] = {&finish_late};
+    finish_late.task = ref;
+    finish_late.state = 'F';
+    finish_late.reason = JOBS_REASON_INTERNAL;
+    jobs_apply(redis_connection(pool), REDIS_WORKER, changes, 1, pool);
+    TORTURE_HOLDS(said != TORTURE_WELL || finish_late.result.outcome == JOBS_REFUSED);
+}
+
+const torture_scenario_t torture_worker_closed = {.name = "worker.closed",
+                                                  .start = redis_start,
+                                                  .reset = reset_closed,
+                                                  .run = run_closed,
+                                                  .check = check_closed};
 
 /* ---- an intent as text ----------------------------------------------------------------------------------
  */

@@ -134,6 +134,81 @@ def test_intents_that_redis_lost(fleet, whose):
     worker.process.signal(signal.SIGKILL)  # it would look on for as long as it may
 
 
+def switch_off(fleet, systems):
+    """Evening: whoever unlocks them again has to power them again."""
+    for system in systems:
+        assert wait_until(lambda one=system: fleet.fleet.tell(do="power", system=one, to=8)["ok"], 5)
+        assert wait_until(lambda one=system: fleet.fleet.tell(do="state", system=one)["power"] == 8, 10)
+
+
+@pytest.mark.parametrize("then", ["it stays", "its record is moved", "it is started anew",
+                                  "it is frozen while another comes for the first time"])
+def test_ended_tasks_that_redis_lost(fleet, then):
+    """They wait in the queue again, and another worker is there that knows nothing of them."""
+    worker = fleet.add_worker()
+    job, kept = submit_and_keep(fleet, worker)
+    assert set(job.await_end(30).values()) == {"unlocked"}
+    frozen = "frozen" in then
+    other = None if frozen else fleet.add_worker()
+    switch_off(fleet, fleet.systems())
+    if then == "it is started anew":
+        worker.process.signal(signal.SIGTERM)
+        assert wait_until(lambda: not worker.process.alive(), 10)
+    if frozen:
+        worker.process.signal(signal.SIGSTOP)
+    stop_redis(fleet)
+    put_back(fleet, kept)
+    if then == "its record is moved":  # and the worker has not been told yet
+        os.rename(worker.folder / "audit.jsonl", worker.folder / "audit.jsonl.1")
+    start_redis(fleet)
+    assert {task[0] for task in job.tasks().values()} <= {"Q", "U"}, "no end is known any more"
+    if not worker.process.alive():
+        fleet.start_worker(worker)
+    if frozen:
+        other = fleet.add_worker({"AMTUNLOCK_TEST_LEASE_MS": "6000"})
+        assert wait_until(lambda: fleet.heard(other, "AMTU0446"), 5), "it does not wait"
+        worker.process.signal(signal.SIGCONT)
+    assert set(job.await_end(HOLD).values()) == {"unlocked"}, "told at once, not when claims may begin"
+    if then == "its record is moved":
+        os.rename(worker.folder / "audit.jsonl.1", worker.folder / "audit.jsonl")
+    assert wait_until(lambda: any(one["restored"] == 3 for one in records(fleet, worker, "redis")), 5)
+    late = fleet.submit(fleet.systems()[:1])
+    assert set(late.await_end(30).values()) == {"unlocked"}
+    assert [fleet.power_requests(system) for system in fleet.systems()] == [2, 1, 1], fleet.worker_tail()
+    assert not records(fleet, other, "intent-handed-over") and not records(fleet, worker, "outcome-refused")
+
+
+def test_a_task_that_came_back_is_refused_by_who_acted_on_it(fleet):
+    """The same process of Redis is given older data, as a replica is that was the primary for a while: nobody tells it
+    anything, and the worker that claims the task anew knows better."""
+    worker = fleet.add_worker()
+    system = fleet.systems()[0]
+    job = fleet.submit(fleet.systems()[:2])
+    job.await_states("U", 30)
+    switch_off(fleet, job.systems)
+    go_back(fleet, job, system)
+    assert wait_until(lambda: records(fleet, worker, "intent-repeated"), 15), fleet.worker_tail()
+    assert set(job.await_end(10).values()) == {"unlocked"}
+    assert fleet.power_requests(system) == 1
+    assert fleet.heard(worker, "AMTU0434")
+
+
+def go_back(fleet, job, system):
+    """This task waits, as it did; and its job goes on."""
+    key, line = f"{{amtu}}:job:{job.id}", f"{job.id}:default"
+    owner = fleet.redis_call("HGET", key, "owner")
+    packed = fleet.redis_call("HGET", f"{key}:tasks", system).split("|")
+    fleet.redis_call("HSET", f"{key}:tasks", system, "|".join(["Q", "", "", "", "", "", packed[6], ""]))
+    fleet.redis_call("HINCRBY", key, "unlocked", -1)
+    fleet.redis_call("HINCRBY", key, "waiting", 1)
+    fleet.redis_call("HSET", key, "state", "4")
+    for each in ("", ":tasks", ":names"):
+        fleet.redis_call("PERSIST", key + each)
+    fleet.redis_call("RPUSH", f"{{amtu}}:queue:{line}", system)
+    fleet.redis_call("ZADD", f"{{amtu}}:turns:{owner}", 1, line)
+    fleet.redis_call("ZADD", "{amtu}:ring", 1, owner)
+
+
 def test_a_killed_worker_tells_its_intents_also_after_a_rotation(fleet):
     """Its next life does not wait for the lease, and does not tell twice what it has told."""
     worker = fleet.add_worker({"AMTUNLOCK_TEST_LEASE_MS": "60000"})

@@ -6,7 +6,8 @@
     redis.json          {"jobs": {ID: {fields of the job, "tasks": {SID: packed task}}}}: Redis at the end
     acknowledged.jsonl  {"t", "job", "systems"}: what a caller was told is taken
     states.jsonl        {"t", "job", "system", "state", "fence"}: changes of a task that somebody saw in Redis
-    processes.jsonl     {"t", "worker", "pid", "what": started | died | stopped | continued; of Redis: emptied too}
+    processes.jsonl     {"t", "worker", "pid", "what": started | died | stopped | continued; of Redis: emptied too,
+                         and rolled-back, with "copied": of which moment its data are}
     audit-WORKER.jsonl  audit records
     worker-WORKER.log   logs
 

@@ -53,6 +53,7 @@ BOUNDARIES = (
     Boundary("finish.applied"),
     Boundary("finish.told"),
     Boundary("reassert.before", 1, "redis"),
+    Boundary("reassert.ends", 1, "redis"),
     Boundary("reassert.told", 1, "redis"),
     Boundary("renew.before", 2),
     Boundary("renew.answered", 2),

@@ -60,11 +60,12 @@ def never_twice(history):
 
 
 def never_lost(history):
-    """What was acknowledged is there, whole, and has ended; but for what a Redis that was emptied had."""
+    """What was acknowledged is there, whole, and has ended; but for what a Redis that was emptied had, and for what one
+    that was rolled back had taken since."""
     emptied = _emptied(history)
     for one in history.acknowledged:
         job = history.jobs.get(one["job"])
-        if job is None and one["t"] < emptied:
+        if job is None and (one["t"] < emptied or _is_rolled_back(history, one["t"])):
             continue
         if job is None:
             yield Breach("never-lost", f"job {one['job']}", "acknowledged, and Redis does not know it", one["job"])
@@ -89,9 +90,18 @@ def _emptied(history):
     return max((one["t"] for one in history.processes if one["what"] == "emptied"), default=0)
 
 
+def _rollbacks(history):
+    """(when the copy was taken, when it came back)"""
+    return [(one["copied"], one["t"]) for one in history.processes if one["what"] == "rolled-back"]
+
+
+def _is_rolled_back(history, at):
+    return any(copied <= at < back for copied, back in _rollbacks(history))
+
+
 def losses_are_said(history):
     """Where Redis forgot a job, the record says of every PC that was to be touched how that ended."""
-    emptied = _emptied(history)
+    emptied = max([_emptied(history), *(back for _, back in _rollbacks(history))])
     closed = {(line["job"], line["system"], line["fence"]) for line in history.audit
               if line["event"] in ("outcome", "intent-withdrawn", "intent-handed-over")}
     for (job, system), lines in history.of("intent").items():
@@ -149,9 +159,12 @@ def _by_task(history):
 
 def no_way_back(history):
     """Nothing leads from an intent back to the queue."""
-    after = {}
+    after, seen = {}, 0
     for one in history.states:
         key = one["job"], one["system"]
+        if any(seen < back <= one["t"] for _, back in _rollbacks(history)):
+            after = {}  # nothing leads there; the past does
+        seen = one["t"]
         if one["state"] in INTENDED:
             after[key] = one["state"]
         elif one["state"] in "QCJ" and key in after:
@@ -165,13 +178,21 @@ def unlocked_means_unlocked(history):
         if task.state != "U":
             continue
         is_open = False
+        ended = _ended(history, task)
         for event in history.events.get(task.system, ()):
-            if event["event"] == "unlocked" and event["at"] <= task.ended + CLOCKS:
+            if event["event"] == "unlocked" and event["at"] <= ended + CLOCKS:
                 is_open = True
-            elif event["event"] == "locked" and event["at"] < task.ended - CLOCKS:
+            elif event["event"] == "locked" and event["at"] < ended - CLOCKS:
                 is_open = False
         if not is_open:
             yield Breach("true-result", task.name, "said to be unlocked, and its disk is locked", task.job)
+
+
+def _ended(history, task):
+    """When it did; where a Redis that was rolled back was told that again, when it was recorded."""
+    told = [line["at"] for line in history.of("outcome").get((task.job, task.system), ()) if line["fence"] == task.fence]
+    again = told and any(told[0] < back <= task.ended for _, back in _rollbacks(history))
+    return told[0] if again else task.ended
 
 
 def owners_decide(history):

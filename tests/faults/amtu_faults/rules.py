@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .history import ENDED
 
 CLOCKS = 0.002   # two clocks of one host, one of them read over a connection
+AT_GATE = 0.25   # between a gate and the simulator's word of the request, on a busy machine
 STARTS = 5.0     # after lease and grace, a look has begun within this
 INTENDED = set("IPBLK")
 # Results that Redis itself comes to, without a worker's word.
@@ -192,20 +193,42 @@ def owners_decide(history):
 
 
 def no_act_after_lease(history):
-    """No power request once a successor looks, nor by a worker that was stopped past its lease."""
+    """No power request once a successor looks, nor by a worker that was stopped past its lease. A request that had passed
+    its gate before that could be known leaves late, and is counted."""
+    for job, event, text in _late_acts(history):
+        if not _had_passed(history, job, event):
+            yield Breach("no-act-after-lease", f"{event['system']} of job {job}", text, job)
+
+
+def _late_acts(history):
+    """(job, power request, what is late about it)"""
     looks = _looks(history)
     intents = {key: lines[-1] for key, lines in history.of("intent").items()}
     stops = _stops(history)
     for job, event in powers(history):
         key = job, event["system"]
         if any(at + CLOCKS < event["at"] for at in looks.get(key, ())):
-            yield Breach("no-act-after-lease", f"{event['system']} of job {job}", "a power request after a look had begun",
-                         job)
+            yield job, event, "a power request after a look had begun"
         for worker, begin, end in stops:
             mine = key in intents and intents[key]["file"] == f"audit-{worker}.jsonl" and intents[key]["at"] < begin
             if mine and end - begin > history.lease and event["at"] > end:
-                yield Breach("no-act-after-lease", f"{event['system']} of job {job}",
-                             f"a power request by {worker} {event['at'] - end:.3f} s after it had slept past its lease", job)
+                yield job, event, f"a power request by {worker} {event['at'] - end:.3f} s after it had slept past its lease"
+
+
+def _had_passed(history, job, event):
+    """Whether its gate had looked at the lease before its worker fell asleep, or before a renewal could have told it that
+    Redis' clock was set. Asleep or awake, no time passed otherwise between gate and request."""
+    gates = [gate for gate in history.gates.get((job, event["system"]), ()) if gate[0] <= event["at"] + CLOCKS]
+    if not gates:
+        return False
+    asked, who = gates[-1]
+    for worker, begin, end in _stops(history):
+        if worker == who and asked < end < event["at"] + CLOCKS and max(0, begin - asked) + event["at"] - end < AT_GATE:
+            return True
+    looked = min((at for at in _looks(history).get((job, event["system"]), ())), default=0)
+    return event["at"] - asked < AT_GATE and any(
+        one["what"] == "stepped" and one["worker"] == "Redis" and asked - history.lease < one["t"] < looked + CLOCKS
+        for one in history.processes)
 
 
 def _stops(history):
@@ -225,8 +248,8 @@ def looks_see(history):
     if not history.probed:
         return
     for task in history.tasks:
-        if task.reason != "indeterminate":
-            continue
+        if task.reason != "indeterminate" or (task.overdue and task.ended < task.deadline):
+            continue  # Redis' clock was set past its deadline
         up = [one["at"] for one in history.seen(task.system, "os-up") if task.submitted <= one["at"] <= task.ended - 2]
         gone = [one["at"] for one in history.seen(task.system, "off") if up and one["at"] >= up[-1]]
         if up and not (gone and gone[0] < task.ended):
@@ -268,6 +291,7 @@ class Figures:
     looks: int = 0
     late: int = 0       # results that came too late and were refused
     abandoned: int = 0  # tasks that a worker gave up as it found its lease gone
+    gated: int = 0      # late power requests that had passed their gate in time
 
     def __add__(self, other):
         return Figures(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values())))
@@ -281,4 +305,5 @@ def figures(history):
         unlocked=sum(1 for task in history.tasks if task.state == "U"),
         indeterminate=sum(1 for task in history.tasks if task.reason == "indeterminate"),
         looks=sum(len(each) for each in _looks(history).values()),
-        late=len(history.log("AMTU0605")), abandoned=len(history.log("AMTU0609")))
+        late=len(history.log("AMTU0605")), abandoned=len(history.log("AMTU0609")),
+        gated=len({(job, event["system"]) for job, event, _ in _late_acts(history) if _had_passed(history, job, event)}))

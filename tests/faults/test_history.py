@@ -167,11 +167,20 @@ def without_an_intent_ended_too_late(story):
     story.set(intent_fence="", deadline="", time=micro(30))
 
 
+def begun_too_late(story):
+    """Nobody took it for long; then everything went well."""
+    story.frame["within"] = 0.8
+
+
 def looked_at_too_late(story):
     story.states[3] = (2.5 + 6.6, "K", SECOND)
     story.states[4] = (9.5, "U", SECOND)
     story.looks = [(9.1, SECOND)]
     story.set(time=micro(9.5))
+
+
+def a_lower_fence_for_the_successor(story):
+    story.states[0:0] = [(0.2, "Q", ""), (0.4, "C", SECOND)]
 
 
 def back_to_the_queue(story):
@@ -315,7 +324,9 @@ REJECTED = {
     powered_twice: "never-twice", powered_by_the_successor: "never-twice", powered_without_an_intent: "intent-first",
     no_intent_at_all: "intent-first", acknowledged_and_gone: "never-lost", a_system_gone: "never-lost",
     emptied_and_nobody_says: "losses-said", forgotten_after_it_was_emptied: "never-lost", never_ended: "never-lost", miscounted: "never-lost", ended_too_late: "in-time",
-    without_an_intent_ended_too_late: "in-time", looked_at_too_late: "looks-begin", back_to_the_queue: "no-way-back",
+    without_an_intent_ended_too_late: "in-time", begun_too_late: "in-time",
+    looked_at_too_late: "looks-begin", back_to_the_queue: "no-way-back",
+    a_lower_fence_for_the_successor: "fences-grow",
     unlocked_but_locked: "true-result", unlocked_but_never_opened: "true-result", unlocked_afterwards: "true-result",
     the_late_word_was_taken: "owners-decide", nobody_said_so: "owners-decide",
     acted_after_the_look_began: "no-act-after-lease", acted_after_its_sleep: "no-act-after-lease",

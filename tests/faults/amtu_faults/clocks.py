@@ -1,10 +1,11 @@
 """Wall clocks are set while jobs run: Redis', by which leases are measured, and a worker's.
 
 The machine's own clock is left alone: tests/faults/wall_clock.c shows Redis, and each worker, one that can be set. Every
-clock goes there during one job and back during the next; in half of those a worker dies, too, so that what one clock
-wrote is read by another.
+clock goes there during one job and back during the next. In one of the two a worker dies, too, so that what one clock
+wrote is read by another: right after its claim, of which no record knows, or anywhere.
 """
 
+import itertools
 import os
 import struct
 import time
@@ -63,29 +64,52 @@ def label_of(who, name):
     return f"{WHOSE[who]} {name}, and back"
 
 
-def step_round(lane, who, name, rng):
+def step_round(lane, who, name, deaths, rng):
     """There during one job, back during another."""
     lane.label = label_of(who, name)
-    for offset in (STEPS[name], 0):
-        victim = rng.choice((None, rng.choice(lane.workers)))
-        order = victim and victim.points.arm("*", "later", rng.randint(1, 60), rng.randint(0, 40))
+    for offset, death in zip((STEPS[name], 0), deaths):
+        orders = DEATHS[death](lane, rng)
         job = lane.submit(lane.take(PCS))
         due = time.time() + rng.uniform(0, DURING)
         lane.watch_until(job, lambda _, at=due: time.time() > at, 2 * DURING)
         lane.step(who, offset)
         lane.counted[lane.label] += 1
-        if victim:
-            bury(lane, victim, order, job)
+        dead = await_death(lane, job, orders) if orders else []
+        # Who lives takes over; where nobody does, who comes next.
+        if len(dead) == len(lane.workers):
+            lane.restart(dead.pop())
         settle(lane, job)
+        for worker in dead:
+            lane.restart(worker)
 
 
-def bury(lane, victim, order, job):
-    """It may have died before the step or after it; then it is started anew, with its clock."""
-    struck = lane.watch_until(job, lambda _: victim.points.hit(order) is not None, REACHED)
-    victim.points.disarm(order)
-    if not struck:
+def _nobody(_lane, _rng):
+    return {}
+
+
+def _claimer(lane, _rng):
+    """Whoever claims something first."""
+    return {worker: worker.points.arm("claim.answered", "kill") for worker in lane.workers}
+
+
+def _anyone(lane, rng):
+    worker = rng.choice(lane.workers)
+    return {worker: worker.points.arm("*", "later", rng.randint(1, 60), rng.randint(0, 40))}
+
+
+DEATHS = {"": _nobody, "claimer": _claimer, "anyone": _anyone}
+
+
+def await_death(lane, job, orders):
+    """Those who died; at least one has to."""
+    def struck(_=None):
+        return [worker for worker, order in orders.items() if worker.points.hit(order) is not None]
+    lane.watch_until(job, struck, REACHED)
+    for worker, order in orders.items():
+        worker.points.disarm(order)
+    if not struck():
         raise Broken("nobody died")
-    lane.restart(victim)
+    return struck()
 
 
 def make_lane(name):
@@ -101,6 +125,8 @@ def make_lane(name):
 
 
 def kind(each, lanes, only=None):
-    rounds = [(label_of(who, name), lambda lane, rng, w=who, n=name: step_round(lane, w, n, rng))
-              for _ in range(each) for who in WHOSE for name in STEPS if only is None or (who, name) in only]
+    turns = itertools.cycle((("claimer", ""), ("", "anyone")))
+    rounds = [(label_of(who, name), lambda lane, rng, w=who, n=name, d=deaths: step_round(lane, w, n, d, rng))
+              for _, deaths in zip(range(each), turns) for who in WHOSE for name in STEPS
+              if only is None or (who, name) in only]
     return Kind("clocks", make_lane, rounds, lanes, ())

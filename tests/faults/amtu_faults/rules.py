@@ -102,13 +102,16 @@ def losses_are_said(history):
 
 
 def in_time(history):
-    """After its intent a task ends by its step deadline; else within what the campaign gives it."""
+    """A task has its intent, or ends, within what the campaign gives it; after its intent it ends by its step deadline."""
     slack = history.lease + history.grace + STARTS
+    intents = {key: min(line["at"] for line in lines) for key, lines in history.of("intent").items()}
     for task in history.tasks:
-        by = task.deadline + slack if task.intent_fence and task.deadline else task.submitted + history.within
-        if task.ended > by:
+        begun = intents.get((task.job, task.system), task.submitted) if task.intent_fence else task.ended
+        if begun > task.submitted + history.within:
+            yield Breach("in-time", task.name, f"not begun for {begun - task.submitted:.1f} s", task.job)
+        if task.intent_fence and task.deadline and task.ended > task.deadline + slack:
             yield Breach("in-time", task.name, f"ended {task.ended - task.submitted:.1f} s after its submission, "
-                                               f"{task.ended - by:.1f} s too late", task.job)
+                                               f"{task.ended - task.deadline - slack:.1f} s too late", task.job)
 
 
 def _looks(history):
@@ -146,6 +149,16 @@ def _by_task(history):
         if one["state"] != "L": # between two owners, and mostly too short to be seen
             found[one["job"], one["system"]].append(one)
     return found
+
+
+def fences_grow(history):
+    """Whoever has a task later has a higher fence, whatever the clocks showed."""
+    last = {}
+    for one in history.states:
+        key, fence = (one["job"], one["system"]), int(one["fence"] or 0)
+        if fence < last.get(key, 0):
+            yield Breach("fences-grow", f"{key[1]} of job {key[0]}", f"fence {fence} after {last[key]}", key[0])
+        last[key] = fence
 
 
 def no_way_back(history):
@@ -269,8 +282,8 @@ def record_is_whole(history):
         last[line["file"]] = line
 
 
-RULES = (never_twice, never_lost, losses_are_said, in_time, looks_begin, no_way_back, unlocked_means_unlocked, owners_decide,
-         no_act_after_lease, looks_see, record_is_whole)
+RULES = (never_twice, never_lost, losses_are_said, in_time, looks_begin, fences_grow, no_way_back,
+         unlocked_means_unlocked, owners_decide, no_act_after_lease, looks_see, record_is_whole)
 
 
 def judge(history):

@@ -1,17 +1,23 @@
 """httpd is restarted while jobs are submitted and run, with the worker that it supervises: one that lives on, and one that
-is replaced since its settings file changed."""
+is replaced since its settings file changed; or the worker dies, and httpd's clock is set back while it waits to start
+another."""
 
+import os
+import signal
 import time
 from dataclasses import dataclass
 
 from .around import soap, wait_until
 from .campaign import Kind
+from .clocks import WallClock
 from .lane import COOL
 from .records import Broken
 from .web import WebLane
 
 PCS = 3
 WITHIN = 20      # seconds for a restart, and for another worker
+PATIENCE = 60    # for a worker that httpd gave up for a while; it looks every ten seconds
+HOUR = 3600
 MOMENTS = (-0.3, 1.5)  # seconds of the restart, from the submission
 
 
@@ -22,6 +28,13 @@ class RestartLane(WebLane):
         super().__init__(name, systems=121, mpm=mpm, supervise=True)
         self.prefix = f"{mpm}: "
         self.cool = {}
+        self.clock = None
+
+    def points_environment(self):
+        """And a clock that can be set, for httpd; its worker gets none of this."""
+        if self.clock is None:
+            self.clock = WallClock(self.stack.places.run / "httpd-clock")
+        return {**super().points_environment(), **self.clock.environment()}
 
     def take(self, count):
         """PCs that were left alone for long enough: what a replaced worker lost is."""
@@ -40,9 +53,9 @@ class RestartLane(WebLane):
     def hard(self):
         self._restart(self.stack.httpd.reload)
 
-    def _restart(self, signal):
+    def _restart(self, ask):
         times = self._resumptions()
-        signal()
+        ask()
         if not wait_until(lambda: self._resumptions() > times, WITHIN):
             raise Broken("httpd was not restarted")
 
@@ -54,6 +67,25 @@ class RestartLane(WebLane):
         if not self.stack.httpd.stop():
             raise Broken("httpd had to be killed")
         self.stack.start_httpd()
+
+    def deserted(self):
+        """Its worker dies until httpd waits before it starts another; then the clock is set back."""
+        def waits():
+            return self.stack.httpd.error_log.read_text(errors="replace").count("it is started again in about")
+        worker, = self.workers
+        before = waits()
+        while waits() == before:
+            pids = worker.pids()
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            if not wait_until(lambda gone=pids: waits() > before or worker.pids() not in ([], gone), WITHIN):
+                raise Broken("httpd does not see that its worker died")
+        self.clock.set(-HOUR)
+        try:
+            if not wait_until(worker.pids, PATIENCE):
+                raise Broken("httpd starts no other worker")
+        finally:
+            self.clock.set(0)
 
     def change_settings(self):
         """Another size is enough."""
@@ -76,6 +108,7 @@ WAYS = {
     "hard restart": Way("hard"),
     "hard, the worker replaced": Way("hard", replaces=True, settings=True),
     "stopped and started": Way("stopped", replaces=True),
+    "the worker dies, the clock is set": Way("deserted", replaces=True),
 }
 SHORT = ("graceful restart", "graceful, the worker replaced", "hard restart")
 

@@ -113,11 +113,12 @@ class Clocks:
             raise Unreadable(f"{who}: a clock that was stepped showed {shown:.3f}, and it is not known when that was")
         return found[0]
 
-    def in_order(self, who, shown, since):
-        """The same for times that were written one after the other, the first soon after `since`."""
-        for one in shown:
-            since = self.host(who, one, since)
-            yield since
+    def place(self, who, lines, began, since):
+        """Lines that it stamped with its clock, with the host's time: near the submission of their job, or of no job soon
+        after the line before. began: job -> when; since: before the first."""
+        for line in lines:
+            since = self.host(who, line["at"], began.get(line.get("job"), since))
+            yield {**line, "at": since}
 
 
 def wall(stamp):
@@ -144,8 +145,12 @@ def unpack(packed):
     return dict(zip(TASK, values))
 
 
+def _began(acknowledged):
+    return {one["job"]: one["t"] for one in acknowledged}
+
+
 def _tasks(jobs, acknowledged, clocks):
-    began = {one["job"]: one["t"] for one in acknowledged}
+    began = _began(acknowledged)
     for job, fields in jobs.items():
         submitted = float(fields["submitted"]) / 1e6
         near = began.get(job, submitted)
@@ -197,14 +202,6 @@ def _gates(path, worker):
             yield (job, system), (float(at), worker)
 
 
-def _placed(clocks, worker, lines, processes):
-    """Lines that a worker stamped with its clock, with the host's time."""
-    lines = list(lines)
-    born = next((one["t"] for one in processes if one["worker"] == worker), 0)
-    for line, at in zip(lines, clocks.in_order(worker, [line["at"] for line in lines], born)):
-        yield {**line, "at": at}
-
-
 def _optional(folder, name):
     path = folder / name
     return _json_lines(path) if path.exists() else []
@@ -235,14 +232,17 @@ def _load_workers(folder, history, clocks):
     audits = sorted(folder.glob("audit-*.jsonl"))
     if not audits:
         raise Unreadable(f"{folder}: no audit record")
+    began = _began(history.acknowledged)
+    born = {one["worker"]: one["t"] for one in reversed(history.processes)}
     for path in audits:
+        worker = path.stem.removeprefix("audit-")
         told = [{**line, "at": wall(line["t"]), "file": path.name} for line in _json_lines(path, torn_end=True)]
-        history.audit += _placed(clocks, path.stem.removeprefix("audit-"), told, history.processes)
+        history.audit += clocks.place(worker, told, began, born.get(worker, 0))
         history.changed += _changed(path)
     history.audit.sort(key=lambda line: line["at"])
     for path in sorted(folder.glob("worker-*.log")):
         worker = path.stem.removeprefix("worker-")
-        history.lines += _placed(clocks, worker, _log_lines(path, worker), history.processes)
+        history.lines += clocks.place(worker, _log_lines(path, worker), began, born.get(worker, 0))
     history.lines.sort(key=lambda line: line["at"])
     for path in sorted(folder.glob("gates-*")):
         for key, gate in _gates(path, path.name.removeprefix("gates-")):

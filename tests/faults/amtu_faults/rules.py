@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .history import ENDED
 
 CLOCKS = 0.002   # two clocks of one host, one of them read over a connection
-AT_GATE = 0.25   # between a gate and the simulator's word of the request, on a busy machine
+AT_GATE = 0.5     # between a gate and the simulator's word of the request, on a busy machine
 STARTS = 5.0     # after lease and grace, a look has begun within this
 INTENDED = set("IPBLK")
 # Results that Redis itself comes to, without a worker's word.

@@ -53,7 +53,7 @@ c_sources   := $(sort $(lib_sources) $(mains) $(wildcard mod_amtunlock/httpd/*.c
                $(wildcard tests/*/*.c))
 c_headers   := $(wildcard mod_amtunlock/*/*.h mod_amtunlock/*/*/*.h tests/*/*.h)
 
-programs := $(B)/mod_amtunlock.so $(B)/amtunlockd $(B)/amtunlock
+programs := $(B)/mod_amtunlock.so $(B)/amtunlockd $(B)/amtunlock $(if $(filter faults,$(VARIANT)),$(B)/wall_clock.so)
 
 .PHONY: all
 all: $(B)/libamtunlock.a $(programs) ## build the library, the module, the worker and the command
@@ -112,6 +112,12 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(unit_common) $(B)/libamtunlock.a
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $< $(unit_common) $(B)/libamtunlock.a -lcmocka $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+
+# A wall clock for the campaign, to be preloaded; it must need no more than libc.
+$(B)/wall_clock.so: tests/faults/wall_clock.c $(flags)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(VARIANT_CFLAGS) $(WARNINGS) -fPIC -fvisibility=hidden -shared -o $@ $<
 
 # Drives the AMT client by itself, against the simulated fleet.
 $(B)/amt_client: $(B)/obj/tests/unlock/amt_client.o $(B)/libamtunlock.a

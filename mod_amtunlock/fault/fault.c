@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define FILE_MAX 4096
 #define ORDERS_MAX 32
 #define WORD_MAX 40
+#define LINE_MAX_LENGTH 400
+#define MICRO 1000000LL
 #define OTHER_DIES_WITHIN_MS 100
 
 typedef struct {
@@ -32,6 +35,14 @@ typedef struct {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
 static progress_t known[ORDERS_MAX];
 static unsigned int known_next;
+
+/* Asked of the kernel: libc's may be told by a test to show another time. */
+long long fault_clock(void)
+{
+    struct timespec now;
+    syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
+    return (long long)now.tv_sec * MICRO + now.tv_nsec / 1000;
+}
 
 /* ---- files --------------------------------------------------------------------------------------------- */
 
@@ -72,22 +83,27 @@ static int take(const order_t *order)
     return fd >= 0;
 }
 
-static void record(const order_t *order, const char *action, const char *point)
+/* A line that cannot be written would be a strike that nobody counts. */
+static void append(const char *file, const char *line, int length)
 {
-    char line[4 * WORD_MAX], path[PATH_MAX];
-    struct timespec now;
-    if (!in_folder("hits", path)) {
+    char path[PATH_MAX];
+    if (!in_folder(file, path)) {
         return;
     }
-    clock_gettime(CLOCK_REALTIME, &now);
-    int length = snprintf(line, sizeof(line), "%s %s %s %d %lld.%06ld\n", order->id, point, action,
-                          (int)getpid(), (long long)now.tv_sec, now.tv_nsec / 1000);
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    /* A line that cannot be written would be a strike that nobody counts. */
     if (fd < 0 || length < 0 || write(fd, line, (size_t)length) != length) {
         abort();
     }
     close(fd);
+}
+
+static void record(const order_t *order, const char *action, const char *point)
+{
+    char line[4 * WORD_MAX];
+    const long long now = fault_clock();
+    append("hits", line,
+           snprintf(line, sizeof(line), "%s %s %s %d %lld.%06lld\n", order->id, point, action, (int)getpid(),
+                    now / MICRO, now % MICRO));
 }
 
 /* ---- actions ------------------------------------------------------------------------------------------- */
@@ -134,7 +150,20 @@ static void *kill_later(void *data)
     return NULL;
 }
 
-static void do_later(const order_t *order)
+/* The process as a whole: no thread of it meant this one to stop. */
+static void *stop_later(void *data)
+{
+    order_t *order = data;
+    sleep_ms(order->number);
+    record(order, "stopped", order->point);
+    kill(getpid(), SIGSTOP);
+    record(order, "resumed", order->point);
+    free(order);
+    return NULL;
+}
+
+/* The thread owns a copy of the order. */
+static void in_a_thread(void *(*act)(void *order), const order_t *order)
 {
     pthread_t thread;
     order_t *copy = malloc(sizeof(*copy));
@@ -142,10 +171,20 @@ static void do_later(const order_t *order)
         abort();
     }
     *copy = *order;
-    if (pthread_create(&thread, NULL, kill_later, copy) != 0) {
+    if (pthread_create(&thread, NULL, act, copy) != 0) {
         abort();
     }
     pthread_detach(thread);
+}
+
+static void do_later(const order_t *order)
+{
+    in_a_thread(kill_later, order);
+}
+
+static void do_doze(const order_t *order)
+{
+    in_a_thread(stop_later, order);
 }
 
 static void do_other(const order_t *order)
@@ -159,8 +198,8 @@ static const struct {
     void (*act)(const order_t *order);
     int fails;
 } actions[] = {
-    {"kill", do_kill, 0},    {"stop", do_stop, 0},   {"delay", do_delay, 0},
-    {"fail", do_nothing, 1}, {"later", do_later, 0}, {"other", do_other, 0},
+    {"kill", do_kill, 0},   {"stop", do_stop, 0}, {"delay", do_delay, 0}, {"fail", do_nothing, 1},
+    {"later", do_later, 0}, {"doze", do_doze, 0}, {"other", do_other, 0},
 };
 
 /* Returns whether the point fails. */
@@ -244,4 +283,12 @@ int fault_at(const char *point)
         }
     }
     return fails;
+}
+
+void fault_passed(const char *step, long long asked, const char *job, const char *sid)
+{
+    char line[LINE_MAX_LENGTH];
+    append("gates", line,
+           snprintf(line, sizeof(line), "%s %d %lld.%06lld %s %s\n", step, (int)getpid(), asked / MICRO,
+                    asked % MICRO, job, sid));
 }

@@ -10,25 +10,41 @@
  *     kill          SIGKILL to itself             stop     SIGSTOP to itself, until somebody continues it
  *     delay MS      waits                         fail     the point says that what it stands for failed
  *     later MS      SIGKILL to itself after MS milliseconds, wherever it is by then
+ *     doze MS       SIGSTOP to itself after MS milliseconds, likewise
  *     other PID     SIGKILL to that process, then waits for a moment
  *
  * Whatever strikes is written first, in one line of the file `hits`, whose lines are what a campaign counts:
  *
- *     ID POINT ACTION PID SECONDS        wall clock; a stop leaves a second line, with `resumed`, when it is
- * over
+ *     ID POINT ACTION PID SECONDS        a stop leaves a second line, with `resumed`, when it is over, and a
+ *                                        doze one more before that, with `stopped`, when it begins
+ *
+ * A gate that let an act pass is one line of the file `gates`. Its time is that before the gate looked at a
+ * clock, so that a sleep shows that fell between the two:
+ *
+ *     STEP PID SECONDS JOB SID
+ *
+ * All times are the host's wall clock, also where this process is shown another one.
  */
 #ifndef AMTUNLOCK_FAULT_FAULT_H
 #define AMTUNLOCK_FAULT_FAULT_H
 
 /* Nonzero: fail here. Any thread. */
 int fault_at(const char *point);
+/* Microseconds of the host's wall clock. Any thread. */
+long long fault_clock(void);
+/* A gate that began to look at `asked` let this step of this task act. Any thread. */
+void fault_passed(const char *step, long long asked, const char *job, const char *sid);
 
 #ifdef AMTUNLOCK_FAULTS
 #define FAULT_POINT(point) ((void)fault_at(point))
 #define FAULT_FAILS(point) (fault_at(point))
+#define FAULT_ASKED(asked) const long long asked = fault_clock()
+#define FAULT_PASSED(step, asked, job, sid) (fault_passed(step, asked, job, sid))
 #else
 #define FAULT_POINT(point) ((void)0)
 #define FAULT_FAILS(point) 0
+#define FAULT_ASKED(asked) ((void)0)
+#define FAULT_PASSED(step, asked, job, sid) ((void)0)
 #endif
 
 #endif

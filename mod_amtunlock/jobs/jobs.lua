@@ -18,7 +18,7 @@ The keys, all in one slot. SID is the FQDN of a system's inventory line; OWNER t
     {amtu}:queue:ID:GROUP           LIST  SIDs: hints; what counts is the task's state
     {amtu}:turns:OWNER              ZSET  ID:GROUP of a caller's queues, by what their turns have cost
     {amtu}:ring                     ZSET  owners with a queue, by the same
-    {amtu}:ramp                     HASH  claim:GROUP, power:GROUP -> when its next system may be
+    {amtu}:ramp                     HASH  claim:GROUP, power:GROUP -> when its next system may be|when that was taken
     {amtu}:breaker:SID              HASH  failures in a row, reason of the last, until: it is left alone
     {amtu}:retry                    ZSET  ID|SID that may not be claimed before that time
     {amtu}:looks                    LIST  ID|SID to be looked at

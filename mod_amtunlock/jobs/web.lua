@@ -347,7 +347,8 @@ end
 
 function verbs.overview(now)
     local workers = {}
-    for _, worker in ipairs(call('ZRANGE', key('workers'), 0, -1)) do
+    -- A heartbeat that lies ahead is of a clock that was set back, and so outlives its worker.
+    for _, worker in ipairs(call('ZRANGEBYSCORE', key('workers'), '-inf', text(now))) do
         local about = call('GET', key('worker', worker))
         if about then
             workers[#workers + 1] = worker .. ' ' .. about

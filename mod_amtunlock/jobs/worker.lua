@@ -14,15 +14,17 @@ end
 local RAMP_AHEAD = 2 * 1000000
 local RAMP_MOST = 3600 * 1000000
 
--- A time that lies further ahead than `most` is of a clock that was set back.
+-- A time is kept with the one at which it was taken: where that lies ahead, the clock was set back since, and the
+-- time moves with it. None lies further ahead than `most`.
 local function next_time(now, ramp, most)
-    local at = number(call('HGET', key('ramp'), ramp))
+    local at, taken = (call('HGET', key('ramp'), ramp) or ''):match('^(%d+)|?(%d*)$')
+    at = number(at) - math.max(number(taken) - now, 0)
     return at <= now + most and math.max(at, now) or now
 end
 
 local function take_time(now, ramp, interval, most)
     local at = next_time(now, ramp, most)
-    call('HSET', key('ramp'), ramp, text(at + interval))
+    call('HSET', key('ramp'), ramp, text(at + interval) .. '|' .. text(now))
     return at
 end
 
@@ -54,13 +56,24 @@ local function own(now, id, sid, task, claim, state)
         { id, sid, task.fence, state == 'K' and '1' or '0', intent, caller, peer, mechanism }
 end
 
+-- Microseconds for which no unlock of this PC begins; nil: one may. More than it was ever given is of a clock that was
+-- set back, and begins anew.
+local function cooling(sid)
+    local left = call('PTTL', key('cool', sid))
+    if left > COOL_MS then
+        call('PEXPIRE', key('cool', sid), COOL_MS)
+        left = COOL_MS
+    end
+    return left >= 0 and left * 1000 or nil
+end
+
 -- One entry of the queue: claimed, joined, put off or ended; nothing where the entry is stale.
 local function take_queued(now, claim, id, sid)
     local task = read_task(id, sid)
     if not task or task.state ~= 'Q' then
         return
     end
-    local broken = left_alone(now, sid)
+    local broken, cool = left_alone(now, sid), cooling(sid)
     if number(call('HGET', key('job', id), 'start_by')) < now then
         end_task(now, id, sid, task, 'F', 'timeout', '')
     elseif call('HEXISTS', claim.inventory, 's:' .. sid) == 0 then
@@ -70,9 +83,8 @@ local function take_queued(now, claim, id, sid)
         start(now, id)
         move(now, id, sid, task, 'J')
         tally('joined')
-    elseif call('EXISTS', key('cool', sid)) == 1 then
-        local again = now + call('PTTL', key('cool', sid)) * 1000
-        call('ZADD', key('retry'), text(again), id .. '|' .. sid)
+    elseif cool then
+        call('ZADD', key('retry'), text(now + cool), id .. '|' .. sid)
     elseif broken then
         end_task(now, id, sid, task, 'F', broken, STEP_LEFT_ALONE)
         tally('left_alone')
@@ -94,8 +106,8 @@ local function take_look(now, claim, id, sid)
     end
 end
 
-local function requeue_due(now)
-    for _, entry in ipairs(call('ZRANGEBYSCORE', key('retry'), '-inf', text(now), 'LIMIT', 0, 100)) do
+local function requeue_between(least, most)
+    for _, entry in ipairs(call('ZRANGEBYSCORE', key('retry'), least, most, 'LIMIT', 0, 100)) do
         local id, sid = entry:match('^([^|]*)|(.*)$')
         local owner = call('HGET', key('job', id), 'owner')
         call('ZREM', key('retry'), entry)
@@ -103,6 +115,12 @@ local function requeue_due(now)
             put_back(owner, id, sid)
         end
     end
+end
+
+-- Nothing is put off for longer than a PC cools down: what is to wait longer was put off by a clock set back since.
+local function requeue_due(now)
+    requeue_between('-inf', text(now))
+    requeue_between('(' .. text(now + COOL_MS * 1000), '+inf')
 end
 
 -- The caller's line whose turn it is, of those whose group may go on now, and that group; nil: none may.

@@ -4,6 +4,7 @@
 
 #include <apr_strings.h>
 
+#include "fault/fault.h"
 #include "worker/log.h"
 #include "worker/seat.h"
 
@@ -244,7 +245,12 @@ static void on_called(void *baton, const amt_result_t *result)
 int seat_may_act(void *baton)
 {
     const seat_t *seat = baton;
-    return !seat->unlock.over && lease_holds(&seat->lease);
+    FAULT_ASKED(asked);
+    if (seat->unlock.over || !lease_holds(&seat->lease)) {
+        return 0;
+    }
+    FAULT_PASSED(unlock_step_name(&seat->unlock), asked, seat->lease.task.job, seat->lease.task.sid);
+    return 1;
 }
 
 static void call_identity(seat_t *seat)

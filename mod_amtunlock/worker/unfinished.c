@@ -79,10 +79,8 @@ static int keep(unfinished_t *unfinished, const json_t *fields, int earlier)
         json_decref(kept);
         return 0;
     }
-    if (kept) {
-        json_object_set_new(unfinished->intents, key, kept);
-    }
-    if (memory_json_losses() != losses) {
+    int well = kept == NULL || json_object_set_new(unfinished->intents, key, kept) == 0;
+    if (!well || memory_json_losses() != losses) {
         json_object_del(unfinished->intents, key);
         acted_remove(unfinished->acted, task.job, task.sid);
         return 0;

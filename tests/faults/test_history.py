@@ -45,11 +45,28 @@ class Story:
         self.processes = [(0, "worker-1", "started"), (0, "worker-2", "started"), (2.5, "worker-1", "died")]
         self.copied = 0.5  # of which moment a Redis is that was rolled back
         self.acknowledged = [{"t": ZERO, "job": JOB, "systems": [PC]}]
+        self.gates = []  # (when, worker, step)
+        self.steps = []  # (when, whose clock, offset)
+
+    def shown(self, who, t):
+        """What the clock of that process showed then."""
+        return t + ([0] + [offset for at, whose, offset in self.steps if whose == who and at <= t])[-1]
+
+    def by_redis(self, micros, then=None):
+        """A time of Redis', written at that time or at another."""
+        t = float(micros) / 1e6 - ZERO
+        then = t if then is None else then
+        return micro(t + self.shown("Redis", then) - then)
 
     def write(self, folder):
         def lines(name, objects):
             (folder / name).write_text("".join(json.dumps(one, separators=(",", ":")) + "\n" for one in objects))
         (folder / "history.json").write_text(json.dumps(self.frame))
+        if self.job:
+            self.job["submitted"] = self.by_redis(self.job["submitted"])
+        if self.task:
+            self.task["time"] = self.by_redis(self.task["time"])
+            self.task["deadline"] = self.task["deadline"] and self.by_redis(self.task["deadline"], 1.05)
         tasks = {PC: "|".join(self.task.values())} if self.task else {}
         (folder / "redis.json").write_text(json.dumps({"jobs": {JOB: {**self.job, "tasks": tasks}} if self.job else {}}))
         events = [{"t": t, "system": PC, "event": "power", "request": 2} for t in self.power]
@@ -60,11 +77,17 @@ class Story:
                                for t, state, fence in self.states])
         lines("processes.jsonl", [{"t": ZERO + t, "worker": worker, "pid": 1, "what": what,
                                    **({"copied": ZERO + self.copied} if what == "rolled-back" else {})}
-                                  for t, worker, what in self.processes])
+                                  for t, worker, what in self.processes] +
+              [{"t": ZERO + t, "worker": worker, "what": "stepped", "offset": offset}
+               for t, worker, offset in self.steps])
         for worker, told in self.audit.items():
-            lines(f"audit-{worker}.jsonl", self.chain(told))
+            lines(f"audit-{worker}.jsonl",
+                  self.chain([one and (self.shown(worker, one[0]), *one[1:]) for one in told]))
+        for worker in {worker for _, worker, _ in self.gates}:
+            (folder / f"gates-{worker}").write_text("".join(
+                f"{step} 1 {ZERO + t:.6f} {JOB} {PC}\n" for t, who, step in self.gates if who == worker))
         (folder / "worker-worker-2.log").write_text("".join(
-            f"{stamp(t, 3)} info AMTU0608 looks after a predecessor system={PC} job={JOB} fence={fence}\n"
+            f"{stamp(self.shown('worker-2', t), 3)} info AMTU0608 looks after a predecessor system={PC} job={JOB} fence={fence}\n"
             for t, fence in self.looks))
         return load(folder)
 
@@ -146,11 +169,20 @@ def without_an_intent_ended_too_late(story):
     story.set(intent_fence="", deadline="", time=micro(30))
 
 
+def begun_too_late(story):
+    """Nobody took it for long; then everything went well."""
+    story.frame["within"] = 0.8
+
+
 def looked_at_too_late(story):
     story.states[3] = (2.5 + 6.6, "K", SECOND)
     story.states[4] = (9.5, "U", SECOND)
     story.looks = [(9.1, SECOND)]
     story.set(time=micro(9.5))
+
+
+def a_lower_fence_for_the_successor(story):
+    story.states[0:0] = [(0.2, "Q", ""), (0.4, "C", SECOND)]
 
 
 def back_to_the_queue(story):
@@ -188,6 +220,73 @@ def acted_after_its_sleep(story):
     story.processes += [(1.05, "worker-1", "stopped"), (3.0, "worker-1", "continued")]
     story.power = [3.2]
     story.events = [(3.4, "unlocked"), (3.5, "os-up")]
+
+
+def fell_asleep_behind_its_gate(story):
+    """Nothing was left that could have looked at a clock."""
+    acted_after_its_sleep(story)
+    story.power = [3.1]
+    story.gates = [(1.04, "worker-1", "power-on")]
+
+
+def passed_its_gate_after_its_sleep(story):
+    fell_asleep_behind_its_gate(story)
+    story.gates.append((3.05, "worker-1", "power-on"))
+
+
+def fell_asleep_behind_another_gate(story):
+    fell_asleep_behind_its_gate(story)
+    story.gates = [(1.04, "worker-1", "clear-boot")]
+
+
+def asked_its_gate_long_before(story):
+    fell_asleep_behind_its_gate(story)
+    story.processes[-2] = (1.6, "worker-1", "stopped")
+
+
+def another_passed_that_gate(story):
+    fell_asleep_behind_its_gate(story)
+    story.gates = [(1.04, "worker-2", "power-on")]
+
+
+def acted_before_it_could_know(story):
+    """A step of Redis' clock ended the lease, and the next renewal would have said so."""
+    acted_after_the_look_began(story)
+    story.gates = [(4.19, "worker-1", "power-on")]
+    story.steps = [(3.5, "Redis", 3600.0)]
+
+
+def acted_though_it_could_know(story):
+    acted_before_it_could_know(story)
+    story.steps = [(3.1, "Redis", 3600.0)]
+
+
+def clocks_that_were_stepped(story):
+    """The same story, told by clocks of which none is right for long."""
+    story.steps = [(1.02, "Redis", 3600.0), (4.5, "Redis", 0.0), (0.5, "worker-1", -3600.0),
+                   (4.2, "worker-2", 600.0), (4.95, "worker-2", 0.0)]
+
+
+def stepped_and_powered_twice(story):
+    clocks_that_were_stepped(story)
+    story.power = [1.1, 1.3]
+
+
+def stepped_and_ended_too_late(story):
+    clocks_that_were_stepped(story)
+    without_an_intent_ended_too_late(story)
+
+
+def stepped_and_the_late_word_was_taken(story):
+    the_late_word_was_taken(story)
+    clocks_that_were_stepped(story)
+
+
+def ended_by_a_clock_that_was_set(story):
+    """Redis' clock went past the deadline of the look, whatever was there to be seen."""
+    indeterminate_though_it_was_up(story)
+    story.steps = [(29.0, "Redis", 3600.0)]
+    story.audit["worker-2"] = []
 
 
 def indeterminate_though_it_was_up(story):
@@ -275,7 +374,8 @@ def back_to_the_queue_after_it_came_back(story):
 
 
 ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, emptied, failed_honestly,
-            a_late_word_that_was_refused, two_tasks_one_after_the_other)
+            a_late_word_that_was_refused, two_tasks_one_after_the_other, fell_asleep_behind_its_gate,
+            acted_before_it_could_know, clocks_that_were_stepped, ended_by_a_clock_that_was_set)
 REJECTED = {
     rolled_back_and_powered_again: "never-twice", taken_before_the_copy_and_gone: "never-lost",
     taken_after_it_came_back_and_gone: "never-lost", rolled_back_and_nobody_says: "losses-said",
@@ -283,10 +383,16 @@ REJECTED = {
     powered_twice: "never-twice", powered_by_the_successor: "never-twice", powered_without_an_intent: "intent-first",
     no_intent_at_all: "intent-first", acknowledged_and_gone: "never-lost", a_system_gone: "never-lost",
     emptied_and_nobody_says: "losses-said", forgotten_after_it_was_emptied: "never-lost", never_ended: "never-lost", miscounted: "never-lost", ended_too_late: "in-time",
-    without_an_intent_ended_too_late: "in-time", looked_at_too_late: "looks-begin", back_to_the_queue: "no-way-back",
+    without_an_intent_ended_too_late: "in-time", begun_too_late: "in-time",
+    looked_at_too_late: "looks-begin", back_to_the_queue: "no-way-back",
+    a_lower_fence_for_the_successor: "fences-grow",
     unlocked_but_locked: "true-result", unlocked_but_never_opened: "true-result", unlocked_afterwards: "true-result",
     the_late_word_was_taken: "owners-decide", nobody_said_so: "owners-decide",
     acted_after_the_look_began: "no-act-after-lease", acted_after_its_sleep: "no-act-after-lease",
+    passed_its_gate_after_its_sleep: "no-act-after-lease", fell_asleep_behind_another_gate: "no-act-after-lease",
+    asked_its_gate_long_before: "no-act-after-lease", another_passed_that_gate: "no-act-after-lease",
+    acted_though_it_could_know: "no-act-after-lease", stepped_and_powered_twice: "never-twice",
+    stepped_and_ended_too_late: "in-time", stepped_and_the_late_word_was_taken: "owners-decide",
     indeterminate_though_it_was_up: "looks-see", a_torn_chain: "record-whole",
 }
 
@@ -318,6 +424,21 @@ def test_figures(tmp_path):
     figures = rules.figures(story.write(tmp_path))
     assert (figures.jobs, figures.tasks, figures.intended, figures.powered, figures.unlocked, figures.looks) == (1,) * 6
     assert figures.indeterminate == 0
+
+
+@pytest.mark.parametrize("change, gated", [(good, 0), (fell_asleep_behind_its_gate, 1), (acted_before_it_could_know, 1)])
+def test_what_left_late_is_counted(tmp_path, change, gated):
+    story = Story()
+    change(story)
+    assert rules.figures(story.write(tmp_path)).gated == gated
+
+
+def test_a_time_that_no_step_explains_is_no_proof(tmp_path):
+    story = Story()
+    clocks_that_were_stepped(story)
+    story.audit["worker-1"][0] = (2000.0, *story.audit["worker-1"][0][1:])
+    with pytest.raises(Unreadable):
+        story.write(tmp_path)
 
 
 @pytest.mark.parametrize("missing", ["amtsim.jsonl", "redis.json", "acknowledged.jsonl", "audit-worker-1.jsonl"])

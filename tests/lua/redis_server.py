@@ -143,6 +143,12 @@ SECOND = 10**6
 LEASE, GRACE = 30 * SECOND, 15 * SECOND
 
 
+def now(ask):
+    """Microseconds by Redis' clock."""
+    seconds, micro = ask("TIME")
+    return int(seconds) * SECOND + int(micro)
+
+
 class Verbs:
     """The verbs with the arguments that a test does not care about filled in. `ask(user, *words)` sends them."""
 

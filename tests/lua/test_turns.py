@@ -2,7 +2,7 @@
 
 import pytest
 
-from redis_server import SECOND
+from redis_server import SECOND, now
 
 DIGEST = "digest-turns"
 MINUTE = 60 * SECOND
@@ -123,7 +123,19 @@ def test_a_clock_that_was_set_back_does_not_close_a_ramp(verbs, tester):
     task, = verbs.claim(most=1, digest=DIGEST, ramps=("slow", SECOND))
     verbs.intend(task)
     assert verbs.ramp(task, "slow", SECOND) == 0
-    assert all(int(tester("HGET", "{amtu}:ramp", field)) < 9 * 10**15 for field in ("claim:slow", "power:slow"))
+    assert all(int(tester("HGET", "{amtu}:ramp", field).partition("|")[0]) < 9 * 10**15
+               for field in ("claim:slow", "power:slow"))
+
+
+def test_a_ramp_moves_with_a_clock_that_is_set_back_by_less_than_it_may_be_long(verbs, tester):
+    names = publish(verbs, slow=5)
+    verbs.submit("j1", *names["slow"])
+    task, = verbs.claim(most=1, digest=DIGEST, ramps=("slow", SECOND))
+    verbs.intend(task)
+    set_then = now(tester) + 1800 * SECOND
+    tester("HSET", "{amtu}:ramp", "power:slow", f"{set_then + 7 * SECOND}|{set_then}")
+    assert 6 * SECOND < verbs.ramp(task, "slow", SECOND) <= 7 * SECOND
+    assert 7 * SECOND < verbs.ramp(task, "slow", SECOND) <= 8 * SECOND
 
 
 # ---- the breaker -------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from redis_server import EVER, LEASE, SECOND, RedisError, Task
+from redis_server import EVER, LEASE, SECOND, RedisError, Task, now
 
 RUNNING, COMPLETED, TERMINATED = 4, 7, 8
 
@@ -406,6 +406,24 @@ def test_no_new_unlock_while_a_system_cools_down(verbs, tester):
     tester("DEL", "{amtu}:cool:pc1.example")
     tester("ZADD", "{amtu}:retry", 1, "j2|pc1.example")
     assert verbs.claim_one().job == "j2"
+
+
+def test_a_clock_that_was_set_back_does_not_hold_a_system_that_cools_down(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    tester("SET", "{amtu}:cool:pc1.example", "1", "PX", 3_660_000)
+    assert verbs.claim() == []
+    assert 55 < tester("TTL", "{amtu}:cool:pc1.example") <= 60
+    due = float(tester("ZSCORE", "{amtu}:retry", "j1|pc1.example"))
+    assert 55 * SECOND < due - now(tester) <= 60 * SECOND
+
+
+def test_a_clock_that_was_set_back_does_not_hold_what_was_put_off(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    tester("SET", "{amtu}:cool:pc1.example", "1", "PX", 60_000)
+    assert verbs.claim() == []
+    tester("ZADD", "{amtu}:retry", now(tester) + 3_660 * SECOND, "j1|pc1.example")
+    tester("DEL", "{amtu}:cool:pc1.example")
+    assert verbs.claim_one().job == "j1"
 
 
 def test_reap_takes_leases_that_a_clock_set_back_made_too_long(verbs, tester):

@@ -4,7 +4,6 @@ import hashlib
 import json
 import secrets
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,9 +178,8 @@ class Rig:
     def submit(self, systems, caller=CALLER, start_within=3600, retention=1800):
         job = secrets.token_hex(13)
         owner = hashlib.sha256(caller.encode()).hexdigest()
-        now = int(time.time() * 1000000)
         words = ["FCALL", "amtunlock_submit", 0, self.schema(), job, caller, owner, "127.0.0.1", "krb5", "",
-                 now + 10_000_000, retention * 1000000, start_within * 1000000, 0, 0, 1, "*"]
+                 self.redis_time() + 10_000_000, retention * 1000000, start_within * 1000000, 0, 0, 1, "*"]
         for name in systems:
             words += [name, name]
         answer = self.redis_call(*words)
@@ -192,7 +190,12 @@ class Rig:
     def cancel(self, job, caller=CALLER):
         owner = hashlib.sha256(caller.encode()).hexdigest()
         return self.redis_call("FCALL", "amtunlock_cancel", 0, self.schema(), owner, job.id,
-                               int(time.time() * 1000000) + 10_000_000)
+                               self.redis_time() + 10_000_000)
+
+    def redis_time(self):
+        """Microseconds by Redis' clock, which is what Redis judges by."""
+        seconds, micro = self.redis_call("TIME")
+        return int(seconds) * 1_000_000 + int(micro)
 
     def schema(self):
         return self.redis_call("FCALL_RO", "amtunlock_schema", 0)[1]

@@ -48,6 +48,7 @@ class Kind:
     rounds: list = field(default_factory=list)
     lanes: int = 1
     actions: tuple = ("kill",)        # which strikes are counted
+    alone: bool = False               # it needs the whole machine
 
     def deal(self):
         """Its rounds as a queue: each lane takes the next. On a busy machine a round may not get where it should; it is
@@ -59,7 +60,7 @@ class Kind:
 
 
 class Campaign:
-    """Runs kinds side by side until their rounds are done or the time is up."""
+    """Runs kinds, nearly all of them side by side, until their rounds are done or the time is up."""
 
     def __init__(self, seconds, seed, say=print):
         self.deadline = time.monotonic() + seconds
@@ -71,6 +72,12 @@ class Campaign:
         self.lock = threading.Lock()
 
     def run(self, kinds):
+        for kind in kinds:
+            if kind.alone:
+                self._together([kind])
+        self._together([kind for kind in kinds if not kind.alone])
+
+    def _together(self, kinds):
         threads = []
         for kind in kinds:
             dealt = kind.deal()

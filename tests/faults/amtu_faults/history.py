@@ -8,10 +8,12 @@
     states.jsonl        {"t", "job", "system", "state", "fence"}: changes of a task that somebody saw in Redis
     processes.jsonl     {"t", "worker", "pid", "what": started | died | stopped | continued; of Redis: emptied too,
                          and rolled-back, with "copied": of which moment its data are}
+                         and {"t", "worker", "what": "stepped", "offset": s}: its wall clock, from the host's
     audit-WORKER.jsonl  audit records
     worker-WORKER.log   logs
+    gates-WORKER        gates that let an act pass (mod_amtunlock/fault/fault.h), where it has fault points
 
-All times become wall clock, in seconds.
+All times become the host's wall clock, in seconds.
 """
 
 import hashlib
@@ -22,8 +24,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-# Redis' clock and the logs' are this host's; a log line is written to the millisecond.
+# Redis' clock and the logs' are this host's, but for those that were stepped; a log line is written to the millisecond.
 ENDED = ("7", "8")
+NEAR = 250.0       # seconds within which a time is looked for; steps are more than twice that
+ACTS = "power-on"  # the step that sends a power request
 TASK = ("state", "fence", "intent_fence", "worker", "step", "deadline", "time", "reason")
 
 
@@ -46,6 +50,7 @@ class Task:
     deadline: float  # 0: none
     ended: float
     reason: str
+    overdue: bool    # when it ended, Redis' clock was past its deadline
 
     @property
     def name(self):
@@ -73,6 +78,7 @@ class History:
     processes: list = field(default_factory=list)
     changed: list = field(default_factory=list)    # audit lines that are not what was hashed: (file, number)
     lines: list = field(default_factory=list)      # of logs: {"at", "worker", "number", and its pairs}
+    gates: dict = field(default_factory=dict)      # (job, system) -> [(at, worker)]: before gates of power requests
 
     def of(self, event):
         """Audit lines of one kind, by (job, system)."""
@@ -87,6 +93,33 @@ class History:
 
     def seen(self, system, event):
         return [one for one in self.events.get(system, ()) if one["event"] == event]
+
+
+class Clocks:
+    """What the wall clocks of processes showed, as the host's time. A clock is stepped by minutes, and a time is looked
+    for near another that is known: so only one of the offsets that the clock ever had can be meant."""
+
+    def __init__(self, processes):
+        self.offsets = defaultdict(lambda: {0.0})
+        for one in processes:
+            if one["what"] == "stepped":
+                self.offsets[one["worker"]].add(one["offset"])
+
+    def host(self, who, shown, near):
+        """The host's time when this clock showed that, about then."""
+        if who not in self.offsets:
+            return shown
+        found = [shown - offset for offset in self.offsets[who] if abs(shown - offset - near) < NEAR]
+        if len(found) != 1:
+            raise Unreadable(f"{who}: a clock that was stepped showed {shown:.3f}, and it is not known when that was")
+        return found[0]
+
+    def place(self, who, lines, began, since):
+        """Lines that it stamped with its clock, with the host's time: near the submission of their job, or of no job soon
+        after the line before. began: job -> when; since: before the first."""
+        for line in lines:
+            since = self.host(who, line["at"], began.get(line.get("job"), since))
+            yield {**line, "at": since}
 
 
 def wall(stamp):
@@ -113,15 +146,23 @@ def unpack(packed):
     return dict(zip(TASK, values))
 
 
-def _tasks(jobs):
+def _began(acknowledged):
+    return {one["job"]: one["t"] for one in acknowledged}
+
+
+def _tasks(jobs, acknowledged, clocks):
+    began = _began(acknowledged)
     for job, fields in jobs.items():
+        submitted = float(fields["submitted"]) / 1e6
+        near = began.get(job, submitted)
         for system, packed in fields["tasks"].items():
             if system.startswith("!"):
                 continue
             task = unpack(packed)
-            task["deadline"] = float(task["deadline"] or 0) / 1e6
-            yield Task(job=job, system=system, submitted=float(fields["submitted"]) / 1e6,
-                       ended=float(task.pop("time")) / 1e6, **task)
+            deadline, ended = float(task.pop("deadline") or 0) / 1e6, float(task.pop("time")) / 1e6
+            yield Task(job=job, system=system, submitted=clocks.host("Redis", submitted, near),
+                       deadline=deadline and clocks.host("Redis", deadline, near),
+                       ended=clocks.host("Redis", ended, near), overdue=0 < deadline < ended, **task)
 
 
 LINE = re.compile(r"(\S+Z) (\w+) (AMTU\d{4}) (.*)")
@@ -155,6 +196,13 @@ def _changed(path):
             yield path.name, number
 
 
+def _gates(path, worker):
+    for line in path.read_text().splitlines():
+        step, _, at, job, system = line.split()
+        if step == ACTS:
+            yield (job, system), (float(at), worker)
+
+
 def _optional(folder, name):
     path = folder / name
     return _json_lines(path) if path.exists() else []
@@ -163,26 +211,42 @@ def _optional(folder, name):
 def load(folder):
     """The History in this folder; Unreadable where something is missing that every run has."""
     folder = Path(folder)
+    processes = sorted(_optional(folder, "processes.jsonl"), key=lambda one: one["t"])
+    clocks = Clocks(processes)
     try:
         frame = json.loads((folder / "history.json").read_text())
         jobs = json.loads((folder / "redis.json").read_text())["jobs"]
+        acknowledged = _json_lines(folder / "acknowledged.jsonl")
         history = History(lease=frame["lease"], grace=frame["grace"], within=frame["within"], probed=frame["probed"],
-                          acknowledged=_json_lines(folder / "acknowledged.jsonl"), jobs=jobs,
-                          tasks=sorted(_tasks(jobs), key=lambda task: task.submitted),
+                          acknowledged=acknowledged, jobs=jobs, processes=processes,
+                          tasks=sorted(_tasks(jobs, acknowledged, clocks), key=lambda task: task.submitted),
                           events=_events(folder / "amtsim.jsonl", frame["zero"]))
     except (OSError, KeyError, ValueError) as problem:
         raise Unreadable(f"{folder}: {problem!r}") from problem
+    history.states = _optional(folder, "states.jsonl")
+    _load_workers(folder, history, clocks)
+    return history
+
+
+def _load_workers(folder, history, clocks):
+    """What each worker wrote: its audit record, its log, and the gates that it passed."""
     audits = sorted(folder.glob("audit-*.jsonl"))
     if not audits:
         raise Unreadable(f"{folder}: no audit record")
+    began = _began(history.acknowledged)
+    born = {one["worker"]: one["t"] for one in reversed(history.processes)}
     for path in audits:
-        for line in _json_lines(path, torn_end=True):
-            history.audit.append({**line, "at": wall(line["t"]), "file": path.name})
+        worker = path.stem.removeprefix("audit-")
+        told = [{**line, "at": wall(line["t"]), "file": path.name} for line in _json_lines(path, torn_end=True)]
+        history.audit += clocks.place(worker, told, began, born.get(worker, 0))
         history.changed += _changed(path)
     history.audit.sort(key=lambda line: line["at"])
     for path in sorted(folder.glob("worker-*.log")):
-        history.lines += _log_lines(path, path.stem.removeprefix("worker-"))
+        worker = path.stem.removeprefix("worker-")
+        history.lines += clocks.place(worker, _log_lines(path, worker), began, born.get(worker, 0))
     history.lines.sort(key=lambda line: line["at"])
-    history.states = _optional(folder, "states.jsonl")
-    history.processes = sorted(_optional(folder, "processes.jsonl"), key=lambda one: one["t"])
-    return history
+    for path in sorted(folder.glob("gates-*")):
+        for key, gate in _gates(path, path.name.removeprefix("gates-")):
+            history.gates.setdefault(key, []).append(gate)
+    for each in history.gates.values():
+        each.sort()

@@ -106,9 +106,9 @@ def _redis(lane, _worker, systems, arm):
 BEGINNINGS = {"job": _job, "start": _start, "inventory": _inventory, "redis": _redis, "look": _job}
 
 
-def await_strike(lane, worker, job, order):
-    """Until the order struck."""
-    struck = lane.watch_until(job, lambda _: worker.points.hit(order) is not None, REACHED)
+def await_strike(lane, worker, job, order, action=None):
+    """Until the order struck; with this action, where it leaves lines for several."""
+    struck = lane.watch_until(job, lambda _: worker.points.hit(order, action) is not None, REACHED)
     worker.points.disarm(order)
     if not struck:
         raise Broken("not reached")

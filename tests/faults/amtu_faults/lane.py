@@ -126,7 +126,8 @@ class Lane(Records, Rig):
             for path in (folder / "data").iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         log = self.places.log("redis")
-        self.redis_process = self._keep(start("Redis", ["/usr/bin/redis-server", folder / "redis.conf"], log))
+        self.redis_process = self._keep(start("Redis", ["/usr/bin/redis-server", folder / "redis.conf"], log,
+                                              self.redis.environment))
         if not wait_until(self.redis.answers, 10, 0.01):
             raise Failure(f"Redis does not come back:\n{tail(log)}")
         self.note("Redis", "started", self.redis_process.pid)

@@ -43,9 +43,9 @@ class Records:
         self.client = None
         self.poll = POLL
 
-    def note(self, who, what, pid, at=None):
+    def note(self, who, what, pid, at=None, **more):
         """Something happened to a process."""
-        self.processes_seen.append({"t": at or time.time(), "worker": who, "pid": pid, "what": what})
+        self.processes_seen.append({"t": at or time.time(), "worker": who, "pid": pid, "what": what, **more})
 
     def keep(self, job):
         """A job that was acknowledged."""
@@ -152,8 +152,9 @@ class Records:
                 if source.exists():
                     shutil.copy(source, folder / name)
         for who, points in self.armed().items():
-            if (points.folder / "hits").exists():
-                shutil.copy(points.folder / "hits", folder / f"hits-{who}")
+            for name in ("hits", "gates"):
+                if (points.folder / name).exists():
+                    shutil.copy(points.folder / name, folder / f"{name}-{who}")
         return folder
 
     def _jobs_in_redis(self):

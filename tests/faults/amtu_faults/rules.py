@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .history import ENDED
 
 CLOCKS = 0.002   # two clocks of one host, one of them read over a connection
+AT_GATE = 0.5     # between a gate and the simulator's word of the request, on a busy machine
 STARTS = 5.0     # after lease and grace, a look has begun within this
 INTENDED = set("IPBLK")
 # Results that Redis itself comes to, without a worker's word.
@@ -111,13 +112,16 @@ def losses_are_said(history):
 
 
 def in_time(history):
-    """After its intent a task ends by its step deadline; else within what the campaign gives it."""
+    """A task has its intent, or ends, within what the campaign gives it; after its intent it ends by its step deadline."""
     slack = history.lease + history.grace + STARTS
+    intents = {key: min(line["at"] for line in lines) for key, lines in history.of("intent").items()}
     for task in history.tasks:
-        by = task.deadline + slack if task.intent_fence and task.deadline else task.submitted + history.within
-        if task.ended > by:
+        begun = intents.get((task.job, task.system), task.submitted) if task.intent_fence else task.ended
+        if begun > task.submitted + history.within:
+            yield Breach("in-time", task.name, f"not begun for {begun - task.submitted:.1f} s", task.job)
+        if task.intent_fence and task.deadline and task.ended > task.deadline + slack:
             yield Breach("in-time", task.name, f"ended {task.ended - task.submitted:.1f} s after its submission, "
-                                               f"{task.ended - by:.1f} s too late", task.job)
+                                               f"{task.ended - task.deadline - slack:.1f} s too late", task.job)
 
 
 def _looks(history):
@@ -157,14 +161,33 @@ def _by_task(history):
     return found
 
 
+def _states(history):
+    """(state, whether Redis was rolled back since the state before): nothing leads back there, but the past does."""
+    seen = 0
+    for one in history.states:
+        yield one, any(seen < back <= one["t"] for _, back in _rollbacks(history))
+        seen = one["t"]
+
+
+def fences_grow(history):
+    """Whoever has a task later has a higher fence, whatever the clocks showed."""
+    last = {}
+    for one, was_rolled_back in _states(history):
+        key, fence = (one["job"], one["system"]), int(one["fence"] or 0)
+        if was_rolled_back:
+            last = {}
+        if fence < last.get(key, 0):
+            yield Breach("fences-grow", f"{key[1]} of job {key[0]}", f"fence {fence} after {last[key]}", key[0])
+        last[key] = fence
+
+
 def no_way_back(history):
     """Nothing leads from an intent back to the queue."""
-    after, seen = {}, 0
-    for one in history.states:
+    after = {}
+    for one, was_rolled_back in _states(history):
         key = one["job"], one["system"]
-        if any(seen < back <= one["t"] for _, back in _rollbacks(history)):
-            after = {}  # nothing leads there; the past does
-        seen = one["t"]
+        if was_rolled_back:
+            after = {}
         if one["state"] in INTENDED:
             after[key] = one["state"]
         elif one["state"] in "QCJ" and key in after:
@@ -213,20 +236,42 @@ def owners_decide(history):
 
 
 def no_act_after_lease(history):
-    """No power request once a successor looks, nor by a worker that was stopped past its lease."""
+    """No power request once a successor looks, nor by a worker that was stopped past its lease. A request that had passed
+    its gate before that could be known leaves late, and is counted."""
+    for job, event, text in _late_acts(history):
+        if not _had_passed(history, job, event):
+            yield Breach("no-act-after-lease", f"{event['system']} of job {job}", text, job)
+
+
+def _late_acts(history):
+    """(job, power request, what is late about it)"""
     looks = _looks(history)
     intents = {key: lines[-1] for key, lines in history.of("intent").items()}
     stops = _stops(history)
     for job, event in powers(history):
         key = job, event["system"]
         if any(at + CLOCKS < event["at"] for at in looks.get(key, ())):
-            yield Breach("no-act-after-lease", f"{event['system']} of job {job}", "a power request after a look had begun",
-                         job)
+            yield job, event, "a power request after a look had begun"
         for worker, begin, end in stops:
             mine = key in intents and intents[key]["file"] == f"audit-{worker}.jsonl" and intents[key]["at"] < begin
             if mine and end - begin > history.lease and event["at"] > end:
-                yield Breach("no-act-after-lease", f"{event['system']} of job {job}",
-                             f"a power request by {worker} {event['at'] - end:.3f} s after it had slept past its lease", job)
+                yield job, event, f"a power request by {worker} {event['at'] - end:.3f} s after it had slept past its lease"
+
+
+def _had_passed(history, job, event):
+    """Whether its gate had looked at the lease before its worker fell asleep, or before a renewal could have told it that
+    Redis' clock was set. Asleep or awake, no time passed otherwise between gate and request."""
+    gates = [gate for gate in history.gates.get((job, event["system"]), ()) if gate[0] <= event["at"] + CLOCKS]
+    if not gates:
+        return False
+    asked, who = gates[-1]
+    for worker, begin, end in _stops(history):
+        if worker == who and asked < end < event["at"] + CLOCKS and max(0, begin - asked) + event["at"] - end < AT_GATE:
+            return True
+    looked = min((at for at in _looks(history).get((job, event["system"]), ())), default=0)
+    return event["at"] - asked < AT_GATE and any(
+        one["what"] == "stepped" and one["worker"] == "Redis" and asked - history.lease < one["t"] < looked + CLOCKS
+        for one in history.processes)
 
 
 def _stops(history):
@@ -246,8 +291,8 @@ def looks_see(history):
     if not history.probed:
         return
     for task in history.tasks:
-        if task.reason != "indeterminate":
-            continue
+        if task.reason != "indeterminate" or (task.overdue and task.ended < task.deadline):
+            continue  # Redis' clock was set past its deadline
         up = [one["at"] for one in history.seen(task.system, "os-up") if task.submitted <= one["at"] <= task.ended - 2]
         gone = [one["at"] for one in history.seen(task.system, "off") if up and one["at"] >= up[-1]]
         if up and not (gone and gone[0] < task.ended):
@@ -267,8 +312,8 @@ def record_is_whole(history):
         last[line["file"]] = line
 
 
-RULES = (never_twice, never_lost, losses_are_said, in_time, looks_begin, no_way_back, unlocked_means_unlocked, owners_decide,
-         no_act_after_lease, looks_see, record_is_whole)
+RULES = (never_twice, never_lost, losses_are_said, in_time, looks_begin, fences_grow, no_way_back,
+         unlocked_means_unlocked, owners_decide, no_act_after_lease, looks_see, record_is_whole)
 
 
 def judge(history):
@@ -289,6 +334,7 @@ class Figures:
     looks: int = 0
     late: int = 0       # results that came too late and were refused
     abandoned: int = 0  # tasks that a worker gave up as it found its lease gone
+    gated: int = 0      # late power requests that had passed their gate in time
 
     def __add__(self, other):
         return Figures(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values())))
@@ -302,4 +348,5 @@ def figures(history):
         unlocked=sum(1 for task in history.tasks if task.state == "U"),
         indeterminate=sum(1 for task in history.tasks if task.reason == "indeterminate"),
         looks=sum(len(each) for each in _looks(history).values()),
-        late=len(history.log("AMTU0605")), abandoned=len(history.log("AMTU0609")))
+        late=len(history.log("AMTU0605")), abandoned=len(history.log("AMTU0609")),
+        gated=len({(job, event["system"]) for job, event, _ in _late_acts(history) if _had_passed(history, job, event)}))

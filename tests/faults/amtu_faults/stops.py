@@ -1,7 +1,7 @@
 """A worker that sleeps past its lease at each of its boundaries while another takes over, and then wakes.
 
 Not at `act.gated`: between the gate and the first byte nothing is left that could look at a clock. There the promise
-is that of never twice, which the kills at that point are for.
+is that of never twice, which the kills at that point are for, and sleeps.py.
 """
 
 import signal
@@ -31,15 +31,21 @@ def label_of(boundary):
 
 
 def stop_round(lane, boundary, rng):
-    """One sleeps, the other takes over; then the first wakes and finds that it has nothing left."""
+    """One sleeps at a boundary."""
     lane.label = label_of(boundary)
-    sleeper, other = lane.workers
+    sleeper = lane.workers[0]
     order = sleeper.points.arm(boundary.point, "stop", rng.randint(1, boundary.nth))
     lane.labels[sleeper.name, order] = lane.label
     job = lane.submit(lane.take(PCS))
     await_strike(lane, sleeper, job, order)
+    overslept(lane, job, sleeper.points.hit(order).at, boundary.point in SAYS_UNLOCKED)
+
+
+def overslept(lane, job, asleep, go_off=False):
+    """The first sleeps, the other takes over; then the first wakes and finds that it has nothing left."""
+    sleeper, other = lane.workers
     try:
-        sleep_past(lane, job, sleeper.points.hit(order).at, boundary.point in SAYS_UNLOCKED)
+        sleep_past(lane, job, asleep, go_off)
         await_awake(lane, sleeper, job)
         lane.switch_on([system for system, state in lane.watch(job).items() if state == "K"])
         if not lane.watch_end(job):

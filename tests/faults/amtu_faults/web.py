@@ -19,12 +19,12 @@ def label_of(point):
 class WebLane(Records):
     """A whole stack whose httpd has fault points; its worker has none."""
 
-    def __init__(self, name):
+    def __init__(self, name, systems=41, **settings):
         super().__init__()
         self.name = name
-        options = StackOptions(systems=41, boot_seconds="0.3-0.8")
+        options = StackOptions(systems=systems, boot_seconds="0.3-0.8")
         self.stack = Stack(build_folder() / "unlock-tests" / name, options,
-                           settings=Settings(supervise=False, max_systems=100))
+                           settings=Settings(**{"supervise": False, "max_systems": 100, **settings}))
         self.fleet, self.redis, self.workers = self.stack.fleet, self.stack.redis, self.stack.workers
         self.folder = self.stack.places.dir
         self.points = None

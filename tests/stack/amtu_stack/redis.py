@@ -57,6 +57,7 @@ class Redis:
 
     def __init__(self, places):
         self.places = places
+        self.environment = {}
 
     @property
     def socket(self):
@@ -109,6 +110,7 @@ class Redis:
         role = self.places.roles["redis"]
         log = self.places.log("redis")
         self.places.write(log, "", "redis")
-        process = self.places.start("Redis", ["/usr/bin/redis-server", configuration], log, role=role)
+        process = self.places.start("Redis", ["/usr/bin/redis-server", configuration], log, self.environment,
+                                    role)
         await_answer(process, self.answers, 10, log)
         return process

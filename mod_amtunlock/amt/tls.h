@@ -14,6 +14,7 @@ typedef struct {
     unsigned char pin[32]; /* AMT_TLS_PIN */
     int alert;             /* fatal alert of the handshake that failed, or -1 */
     char pin_seen[65];     /* the certificate that was not the pinned one; "" */
+    int version;           /* as OpenSSL numbers it, of the handshake that was done last; 0: none was */
 } amt_tls_peer_t;
 
 /* A parsed CA bundle, shared by all sessions of a loop. */

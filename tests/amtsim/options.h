@@ -45,6 +45,7 @@ struct options {
     unsigned probe_port;
     unsigned lockout_seconds;
     unsigned answer_ms; /* what a device needs to answer; a second call meanwhile is refused */
+    unsigned long realms; /* of the account that fleet.csv names, 1 << number */
     unsigned haste;     /* the unlock image's waits are divided by it */
     unsigned drive_ms;  /* between the answer to a firmware's IDE-R command and the next */
     unsigned long seed;

@@ -250,14 +250,14 @@ static void ask_device(check_t *check)
 
 /* ---- what is told -------------------------------------------------------------------------------------- */
 
-static const char *what_would_be(const rehearsal_t *rehearsal)
+static const char *what_would_be(const rehearsal_t *rehearsal, int failed)
 {
     const unlock_t *unlock = &rehearsal->unlock;
     if (rehearsal->end == REHEARSAL_LOOKS) {
         return "would look at its console, since it runs";
     }
     if (rehearsal->end == REHEARSAL_ACTS) {
-        return "would go ahead";
+        return failed ? "would begin, and then fail" : "would go ahead";
     }
     return unlock->state == 'U' ? "would find it unlocked already" : "would fail";
 }
@@ -275,7 +275,7 @@ static int tell(const check_t *check, const rehearsal_t *rehearsal)
     }
     printf("%s: method %s: %d failed, %d warnings; an unlock now %s\n", check->seen.system->fqdn,
            inventory_method_name(check->seen.system->method), counts[FINDING_FAILED], counts[FINDING_WARNING],
-           what_would_be(rehearsal));
+           what_would_be(rehearsal, counts[FINDING_FAILED]));
     return counts[FINDING_FAILED];
 }
 

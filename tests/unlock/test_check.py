@@ -253,6 +253,16 @@ def test_a_wrong_password(rig):
     assert len([one for one in fleet.events(system, "auth") if not one["ok"]]) == 1, "firmware locks accounts"
 
 
+def test_no_passphrase(rig):
+    fleet = rig(systems=1, method="sol")
+    worker = fleet.prepare_worker()
+    kept = [line for line in (worker.folder / "secrets").read_text().splitlines() if not line.startswith("disk ")]
+    (worker.folder / "secrets").write_text("\n".join(kept) + "\n")
+    found = check(fleet, worker, *fleet.systems())
+    assert found.failed() == [("passphrase", "no-secret")]
+    assert "would begin, and then fail" in found.summary
+
+
 def test_no_secrets(rig):
     fleet = rig(systems=1, method="sol")
     worker = fleet.prepare_worker()

@@ -296,24 +296,24 @@ static void judge_boot(findings_t *findings)
 
 /* Which subject an obstacle or a bad end belongs to, by reason and step; the first row that fits. */
 static const struct {
-    jobs_reason_e reason; /* NONE: any */
     const char *step;     /* NULL: any */
+    jobs_reason_e reason; /* NONE: any */
     finding_subject_e subject;
 } places[] = {
-    {JOBS_REASON_UNREACHABLE, NULL, FINDING_ADDRESS},
-    {JOBS_REASON_NO_SECRET, NULL, FINDING_LOGIN},
-    {JOBS_REASON_AUTH_FAILED, NULL, FINDING_LOGIN},
-    {JOBS_REASON_TLS_UNTRUSTED, NULL, FINDING_TLS},
-    {JOBS_REASON_CONSENT_REQUIRED, NULL, FINDING_CONTROL},
-    {JOBS_REASON_BUSY, NULL, FINDING_BOOT},
-    {JOBS_REASON_NO_BOOT_DEVICE, NULL, FINDING_BOOT},
-    {JOBS_REASON_NOT_VERIFIED, "power-state", FINDING_PROBE},
-    {JOBS_REASON_NONE, "consent", FINDING_CONTROL},
-    {JOBS_REASON_NONE, "redirection", FINDING_REDIRECTION},
-    {JOBS_REASON_NONE, "capabilities", FINDING_BOOT},
-    {JOBS_REASON_NONE, "boot-settings", FINDING_BOOT},
-    {JOBS_REASON_NONE, "power-state", FINDING_POWER},
-    {JOBS_REASON_NONE, NULL, FINDING_IDENTITY},
+    {NULL, JOBS_REASON_UNREACHABLE, FINDING_ADDRESS},
+    {NULL, JOBS_REASON_NO_SECRET, FINDING_LOGIN},
+    {NULL, JOBS_REASON_AUTH_FAILED, FINDING_LOGIN},
+    {NULL, JOBS_REASON_TLS_UNTRUSTED, FINDING_TLS},
+    {NULL, JOBS_REASON_CONSENT_REQUIRED, FINDING_CONTROL},
+    {NULL, JOBS_REASON_BUSY, FINDING_BOOT},
+    {NULL, JOBS_REASON_NO_BOOT_DEVICE, FINDING_BOOT},
+    {"power-state", JOBS_REASON_NOT_VERIFIED, FINDING_PROBE},
+    {"consent", JOBS_REASON_NONE, FINDING_CONTROL},
+    {"redirection", JOBS_REASON_NONE, FINDING_REDIRECTION},
+    {"capabilities", JOBS_REASON_NONE, FINDING_BOOT},
+    {"boot-settings", JOBS_REASON_NONE, FINDING_BOOT},
+    {"power-state", JOBS_REASON_NONE, FINDING_POWER},
+    {NULL, JOBS_REASON_NONE, FINDING_IDENTITY},
 };
 
 static finding_subject_e place_of(jobs_reason_e reason, const char *step)

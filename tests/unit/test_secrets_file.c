@@ -84,6 +84,7 @@ static void assert_login(fixture_t *fixture, const secrets_subject_t *subject, c
     assert_null(error);
     assert_string_equal(login.user, user);
     assert_string_equal(login.password, password);
+    assert_string_equal(login.source, apr_pstrcat(fixture->pool, "file:", fixture->file, NULL));
     assert_true(CRYPTO_secure_allocated(login.user));
     assert_true(CRYPTO_secure_allocated(login.password));
     secrets_login_free(&login);

@@ -6,6 +6,7 @@
 #include <string.h>
 /* cmocka wants the four above first */
 #include <apr_general.h>
+#include <apr_strings.h>
 #include <cmocka.h>
 
 #include "worker/firmware.h"
@@ -32,11 +33,10 @@ static void check(const char *version, firmware_e expected, const char *advisori
 {
     const char *open = NULL;
     firmware_e judged = firmware_judge(version, &open, pool);
-    char numbers[64] = "";
+    const char *numbers = "";
 
     for (const char *at = open; (at = strstr(at, "INTEL-SA-")); at++) {
-        strncat(numbers, at + strlen("INTEL-SA-"), 5);
-        strcat(numbers, " ");
+        numbers = apr_psprintf(pool, "%s%.5s ", numbers, at + strlen("INTEL-SA-"));
     }
     if (judged != expected || strcmp(numbers, advisories) != 0) {
         fail_msg("%s: %d, open to %s", version, judged, open);
@@ -93,10 +93,9 @@ static void test_every_boundary(void **state)
                      before, fixed, above);
         }
         assert_string_equal(above, fixed);
-        /* where the list begins with it, the rest stays as it was */
-        const char *rest =
-            strncmp(before + strlen("INTEL-SA-"), rows[i].advisory, 5) == 0 ? strchr(before, ')') + 1 : NULL;
-        assert_non_null(rest);
+        /* it stands first in the list, and the rest of that stays */
+        assert_int_equal(strncmp(before + strlen("INTEL-SA-"), rows[i].advisory, 5), 0);
+        const char *rest = before + strcspn(before, ")") + 1;
         assert_string_equal(*rest ? rest + 2 : "", fixed);
     }
 }

@@ -115,6 +115,7 @@ def test_well(rig, method):
     # and so it does
     fleet.start_worker(worker)
     assert fleet.submit([system]).await_end(30) == {system: "unlocked"}
+    assert fleet.events(system, "power") and fleet.events(system, "write"), "the log would have told"
 
 
 def test_names_as_people_write_them(rig):

@@ -57,7 +57,8 @@ static int set_up(void **state)
                "sol.test,192.0.2.2,,,sol,digest,ca,22\n"
                "bare.test,192.0.2.3,,,sol,digest,ca,\n"
                "plain.test,192.0.2.4,,,sol,digest,none,22\n"
-               "old.test,192.0.2.5,,,wake,digest,legacy,22\n");
+               "old.test,192.0.2.5,,,wake,digest,legacy,22\n"
+               "named.test,,,,wake,digest,ca,22\n");
     write_file(fixture, "conf",
                apr_psprintf(pool,
                             "[redis]\naddress = unix:/nowhere\npassword-file =\n[worker]\n"
@@ -184,6 +185,15 @@ static void no_ticket(seen_t *seen)
 static void garbage(seen_t *seen)
 {
     nothing_after(seen, AMT_GARBAGE);
+}
+
+static void no_address(seen_t *seen)
+{
+    seen->resolve = (seen_chore_t){JOBS_REASON_UNREACHABLE, "no such name"};
+    seen->address[0] = seen->probe_address[0] = '\0';
+    memset(seen->asked, 0, sizeof(seen->asked));
+    seen->account_asked = 0;
+    seen->tls_minor = -1;
 }
 
 static void no_login(seen_t *seen)
@@ -410,6 +420,8 @@ static const struct {
     {"wake.test", refused_login, "login! auth-failed e"},
     {"wake.test", no_ticket, "login! auth-failed e"},
     {"wake.test", garbage, "identity! amt-fault e"},
+    {"named.test", nothing, "a"},
+    {"named.test", no_address, "address! unreachable e"},
     {"wake.test", no_login, "login! no-secret e"},
     {"wake.test", no_passphrase, "a"},
     {"sol.test", no_passphrase, "passphrase! no-secret a"},

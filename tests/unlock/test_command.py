@@ -41,7 +41,8 @@ def test_version_and_help():
         assert command in helped.stdout
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["check", "too", "many"], ["check", "--head", "x:1", "a.test"], ["inventory"], ["inventory", "check"],
+@pytest.mark.parametrize("words", [["nonsense"], ["check", "too", "many"], ["inventory"], ["inventory", "check"],
+                                   ["check", "--head", "x:1", "a.test"],
                                    ["audit", "verify"], ["--no-such-option"], ["-c"], ["a", "b", "c", "d", "e"],
                                    ["--head", "x:1", "check"]])
 def test_usage(words):

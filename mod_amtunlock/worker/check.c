@@ -80,12 +80,15 @@ static seen_chore_t do_chore(check_t *check, chore_kind_e kind, jobs_reason_e re
 {
     static const char late[] = "it took longer than a check may";
     chore_t *chore = &check->chore;
+    if (check->expired) { /* the thread may still write to the one before */
+        return (seen_chore_t){reason_of_silence, late};
+    }
     *chore = (chore_t){.kind = kind,
                        .system = check->seen.system,
                        .setup = check->setup,
                        .done = on_chore_done,
                        .owner = check};
-    if (check->expired || chores_push(check->chores, chore) != APR_SUCCESS || !await(check)) {
+    if (chores_push(check->chores, chore) != APR_SUCCESS || !await(check)) {
         return (seen_chore_t){reason_of_silence, late};
     }
     return (seen_chore_t){chore->reason, apr_pstrdup(check->pool, chore->text)};

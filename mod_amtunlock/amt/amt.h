@@ -37,6 +37,7 @@ typedef struct {
     int acted;        /* the body may have reached the device with valid credentials: it may have acted */
     int return_value; /* of a method; -1 if none was read */
     const char *text; /* for an operator; "" when all is well; lives until the next call on this device */
+    int denied;       /* AMT_REFUSED, since the account lacks a realm */
 } amt_result_t;
 
 typedef enum { AMT_TLS_CA, AMT_TLS_PIN, AMT_TLS_LEGACY, AMT_TLS_NONE } amt_tls_e;
@@ -85,6 +86,8 @@ apr_status_t amt_device_create(amt_device_t **device, amt_loop_t *loop, const am
                                apr_pool_t *pool);
 /* Ends a call under way without its callback, closes the connection. */
 void amt_device_destroy(amt_device_t *device);
+/* Which TLS 1.x its last handshake agreed on: 0 to 3; -1: there was none. */
+int amt_device_tls_minor(const amt_device_t *device);
 
 typedef void (*amt_done_fn)(void *baton, const amt_result_t *result);
 
@@ -161,6 +164,33 @@ typedef struct {
 
 /* From then on, a write that the device denies ends with AMT_CONSENT where consent is needed. */
 void amt_read_consent(amt_device_t *device, amt_consent_t *consent, amt_done_fn done, void *baton);
+
+/* Realms of an account, as AMT numbers them: what it may do. */
+enum {
+    AMT_REALM_REDIRECTION = 2,
+    AMT_REALM_ADMINISTRATION = 3,
+    AMT_REALM_REMOTE_CONTROL = 5,
+    AMT_REALM_GENERAL_INFO = 13,
+    AMT_REALMS = 32 /* all are below */
+};
+
+/* More than firmware keeps: 16 with passwords, 32 of a domain. */
+#define AMT_MAX_USERS 64
+
+/* AMT_AuthorizationService, about the account of the device's target. */
+typedef struct {
+    int told;            /* the device tells this account who has which realms: administrators only */
+    int administrator;   /* it is the device's own administrator, who has all realms */
+    int found;           /* it was found among the other users, with these: */
+    apr_uint32_t realms; /* 1 << AMT_REALM_... */
+    int user_count;      /* handles of the other users, as listed */
+    unsigned int users[AMT_MAX_USERS];
+} amt_account_t;
+
+/* Of a Kerberos account only `told` is known: the device lists those by SID. */
+void amt_read_account(amt_device_t *device, amt_account_t *account, amt_done_fn done, void *baton);
+/* "Remote Control"; NULL for a number that has no name. */
+const char *amt_realm_name(int realm);
 
 /* ---- writing (each once; the gate is asked right before the body leaves) --------------------- */
 

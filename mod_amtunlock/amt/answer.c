@@ -64,6 +64,7 @@ static amt_status_e say_denied(const amt_call_t *call, const char *reason)
     if (call->step->once && call->device->needs_consent) {
         return say_consent(call);
     }
+    call->device->denied = 1;
     return amt_say(call->device, AMT_REFUSED,
                    "%s does not allow %s to the AMT user \"%s\": %s; the account needs the realms Remote "
                    "Control and General "

@@ -19,7 +19,11 @@ struct amt_refusal_t {
 static void finish(amt_call_t *call, amt_status_e status)
 {
     amt_device_t *device = call->device;
-    amt_result_t result = {status, call->acted, call->return_value, status == AMT_OK ? "" : device->text};
+    amt_result_t result = {.status = status,
+                           .acted = call->acted,
+                           .return_value = call->return_value,
+                           .text = status == AMT_OK ? "" : device->text,
+                           .denied = status == AMT_REFUSED && device->denied};
     amt_done_fn done = call->done;
     void *baton = call->baton;
 
@@ -35,6 +39,17 @@ static void skip_needless(amt_call_t *call)
     while (call->step->uri && call->step->needed && !call->step->needed(call)) {
         call->step++;
     }
+}
+
+static void go_on(amt_call_t *call)
+{
+    call->taken++;
+    if (call->step->again && call->step->again(call)) {
+        return;
+    }
+    call->taken = 0;
+    call->step++;
+    skip_needless(call);
 }
 
 static amt_status_e begin_step(amt_call_t *call);
@@ -53,8 +68,7 @@ static void step_answered(amt_device_t *device, const amt_reply_t *reply)
     }
     if (status == AMT_OK) {
         apr_pool_clear(call->pool); /* request and answer of the step before */
-        call->step++;
-        skip_needless(call);
+        go_on(call);
         status = call->step->uri ? begin_step(call) : AMT_OK;
         if (status == AMT_OK && call->step->uri) {
             return;
@@ -72,6 +86,7 @@ static amt_status_e begin_step(amt_call_t *call)
                                .gate_baton = call->gate_baton,
                                .done = step_answered};
 
+    device->denied = 0;
     apr_snprintf(call->message_id, sizeof(call->message_id), "%u", ++device->message_id);
     if (amt_request_write(call, &exchange.body, &exchange.length) != APR_SUCCESS ||
         amt_exchange_begin(device, &exchange) != APR_SUCCESS) {
@@ -92,7 +107,8 @@ static void tell_refusal(evutil_socket_t fd, short what, void *baton)
 {
     struct amt_refusal_t *refusal = baton;
     struct amt_refusal_t **link = &refusal->device->refusals;
-    amt_result_t result = {AMT_REFUSED, 0, -1, "this device has a call under way"};
+    amt_result_t result = {
+        .status = AMT_REFUSED, .return_value = -1, .text = "this device has a call under way"};
     amt_done_fn done = refusal->done;
     void *done_baton = refusal->baton;
 

@@ -32,6 +32,8 @@ typedef struct {
     int optional; /* a refusal does not end the call */
     /* Whether the step is needed; NULL: it is. */
     int (*needed)(const amt_call_t *call);
+    /* Whether the step is taken once more, for the next of several; NULL: it is not. */
+    int (*again)(const amt_call_t *call);
     const amt_code_t *codes;
     /* Writes into the open payload element; may be NULL. */
     void (*write)(const amt_call_t *call, wsman_writer_t *writer);
@@ -50,6 +52,7 @@ struct amt_call_t {
     amt_redirection_t redirection; /* wanted; amt_set_redirection() */
 
     char message_id[16];
+    int taken; /* times, the step that may be taken again */
     int acted;
     int return_value;
     amt_gate_fn gate;

@@ -267,6 +267,11 @@ apr_status_t amt_device_create(amt_device_t **out, amt_loop_t *loop, const amt_t
     return rv;
 }
 
+int amt_device_tls_minor(const amt_device_t *device)
+{
+    return device->tls.version ? device->tls.version - TLS1_VERSION : -1;
+}
+
 void amt_device_destroy(amt_device_t *device)
 {
     apr_pool_cleanup_run(device->pool, device, device_cleanup);

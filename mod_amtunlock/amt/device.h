@@ -104,6 +104,7 @@ struct amt_device_t {
     int needs_consent; /* as amt_read_consent() found it */
 
     char error[CURL_ERROR_SIZE];
+    int denied; /* the step under way, to this account */
     char text[640];
 };
 

@@ -86,11 +86,14 @@ static int verify_pin(X509_STORE_CTX *store, void *baton)
 /* Of ours, bytes: holds what a redirection session sends at a time, and any call. */
 #define LONGEST_RECORD 8704
 
-/* Remembers a fatal alert, sent or received. */
-static void note_alert(const SSL *ssl, int where, int value)
+/* Remembers a fatal alert, sent or received, and what was agreed on. */
+static void note_handshake(const SSL *ssl, int where, int value)
 {
     amt_tls_peer_t *peer = peer_of(ssl);
 
+    if (peer && (where & SSL_CB_HANDSHAKE_DONE)) {
+        peer->version = SSL_version(ssl);
+    }
     if (peer && (where & SSL_CB_ALERT) && (value >> 8) == SSL3_AL_FATAL) {
         peer->alert = value & 0xff;
     }
@@ -133,7 +136,7 @@ static amt_trust_t *find_trust(amt_loop_t *loop, const amt_target_t *target, amt
 /* What every context has, whoever made it. */
 static void adjust(SSL_CTX *ctx, amt_tls_e tls)
 {
-    SSL_CTX_set_info_callback(ctx, note_alert);
+    SSL_CTX_set_info_callback(ctx, note_handshake);
     SSL_CTX_set_client_cert_cb(ctx, note_asked);
     /* 34 KiB a connection that thousands of idle ones need not hold; and less where all begin at once */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);

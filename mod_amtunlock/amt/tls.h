@@ -17,6 +17,7 @@ typedef struct {
     int asked;             /* it asked for our certificate, and there is none */
     const char *bad_file;  /* one of ours that cannot be used: nothing was begun; or NULL */
     const char *bad_why;
+    int version; /* as OpenSSL numbers it, of the handshake that was done last; 0: none was */
 } amt_tls_peer_t;
 
 apr_status_t amt_tls_library_init(void);

@@ -12,10 +12,11 @@
 
 typedef enum { SECRETS_AMT, SECRETS_DISK } secrets_need_e;
 
-/* What was found, in the secure heap; both NULL before. */
+/* What was found, in the secure heap, and by whom; all NULL before. */
 typedef struct {
     char *user;   /* SECRETS_AMT only */
     char *secret; /* password or passphrase */
+    const char *source;
 } secrets_found_t;
 
 typedef struct {

@@ -19,6 +19,7 @@
 typedef struct {
     const secrets_provider_t *provider;
     const char *path;
+    const char *text; /* as the settings name it */
 } source_t;
 
 struct secrets_t {
@@ -100,6 +101,7 @@ static const char *open_source(const char *text, source_t *source, apr_pool_t *p
         if (strlen(scheme) == (size_t)(colon - text) && strncmp(text, scheme, strlen(scheme)) == 0) {
             source->provider = providers_known[i];
             source->path = apr_pstrdup(pool, colon + 1);
+            source->text = apr_pstrdup(pool, text);
             error = source->provider->check(source->path, pool);
             return error ? apr_pstrcat(pool, scheme, ":", error, NULL) : NULL;
         }
@@ -139,6 +141,7 @@ static apr_status_t ask(const secrets_t *secrets, secrets_need_e need, const sec
         apr_status_t rv = source->provider->find(source->path, need, subject, found, error, pool);
 
         if (rv == APR_SUCCESS) {
+            found->source = source->text;
             return rv;
         }
         if (*error) {
@@ -157,6 +160,7 @@ apr_status_t secrets_amt_login(secrets_t *secrets, const secrets_subject_t *subj
 
     login->user = found.user;
     login->password = found.secret;
+    login->source = found.source;
     return rv;
 }
 
@@ -183,4 +187,5 @@ void secrets_login_free(secrets_login_t *login)
     secrets_free(login->password);
     login->user = NULL;
     login->password = NULL;
+    login->source = NULL;
 }

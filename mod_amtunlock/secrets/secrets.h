@@ -30,6 +30,7 @@ typedef struct {
 typedef struct {
     char *user;
     char *password;
+    const char *source; /* who knew it, "file:/etc/amtunlock/secrets"; lives with the secrets_t */
 } secrets_login_t;
 
 /* Secure heap and core-dump switch of the whole process; once, before threads. Where memory cannot be locked

@@ -128,6 +128,12 @@ apr_status_t chores_start(chores_t **chores, int threads, apr_pool_t *pool)
     return rv;
 }
 
+int chores_idle(const chores_t *chores)
+{
+    return apr_thread_pool_tasks_count(chores->threads) == 0 &&
+           apr_thread_pool_busy_count(chores->threads) == 0;
+}
+
 void chores_stop(chores_t *chores)
 {
     apr_thread_pool_destroy(chores->threads);

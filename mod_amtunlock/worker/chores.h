@@ -36,6 +36,8 @@ struct chore_t {
 
 /* `threads` at most. */
 apr_status_t chores_start(chores_t **chores, int threads, apr_pool_t *pool);
+/* Any thread. Whether nothing runs or waits to. */
+int chores_idle(const chores_t *chores);
 /* Waits for those that run; those that have not begun never do, and their done is not called. */
 void chores_stop(chores_t *chores);
 

@@ -11,6 +11,7 @@
 #include <apr_strings.h>
 
 #include "audit/audit.h"
+#include "worker/check.h"
 #include "worker/setup.h"
 #include "worker/worker.h"
 
@@ -21,6 +22,8 @@ static const char usage_text[] =
     "\n"
     "  amtunlockd [-c FILE]                  serve, in the foreground\n"
     "  amtunlockd [-c FILE] check            read settings, secrets and inventory; say what is wrong\n"
+    "  amtunlockd [-c FILE] check FQDN       look at this PC without touching it; say whether it could be "
+    "unlocked\n"
     "  amtunlockd [-c FILE] inventory check INVENTORY\n"
     "                                        the same for another inventory file\n"
     "  amtunlockd audit verify [--head HASH:COUNT] FILE\n"
@@ -63,21 +66,40 @@ static int do_serve(const line_t *line)
     return worker_run(file, line->pool);
 }
 
-static int do_check(const line_t *line)
+/* Everything that is set, or NULL and what is wrong was said. */
+static setup_t *load_setup(const line_t *line)
 {
     apr_array_header_t *problems = apr_array_make(line->pool, 8, sizeof(inventory_problem_t));
     if (secrets_process_init() != APR_SUCCESS) {
         fprintf(stderr, "amtunlockd: memory for secrets cannot be had\n");
-        return EXIT_WRONG;
+        return NULL;
     }
     setup_t *setup = setup_load(line->file, problems, line->pool);
+    print_problems(problems);
+    return setup;
+}
+
+static int do_check(const line_t *line)
+{
+    setup_t *setup = load_setup(line);
     if (setup == NULL) {
-        return print_problems(problems);
+        return EXIT_WRONG;
     }
     printf("%s: well; %d systems in %s\n", line->file, inventory_count(setup_inventory(setup)),
            setup_settings(setup)->inventory);
     setup_drop(setup);
     return EXIT_WELL;
+}
+
+static int do_check_system(const line_t *line)
+{
+    setup_t *setup = load_setup(line);
+    if (setup == NULL) {
+        return EXIT_WRONG;
+    }
+    int failed = check_system(setup, line->words[1], line->pool);
+    setup_drop(setup);
+    return failed ? EXIT_WRONG : EXIT_WELL;
 }
 
 static int do_inventory_check(const line_t *line)
@@ -121,6 +143,7 @@ typedef struct {
 static const command_t commands[] = {
     {{NULL, NULL}, 0, 0, do_serve},
     {{"check", NULL}, 0, 0, do_check},
+    {{"check", NULL}, 1, 0, do_check_system},
     {{"inventory", "check"}, 1, 0, do_inventory_check},
     {{"audit", "verify"}, 1, 1, do_audit_verify},
 };

@@ -7,6 +7,7 @@
 #include "fault/fault.h"
 #include "worker/log.h"
 #include "worker/seat.h"
+#include "worker/target.h"
 
 /* A turn is for the burst of a first connection. Who is still silent then is no burden; it must not hold up
  * others. */
@@ -206,22 +207,7 @@ static void port_probe(unlock_t *unlock, apr_interval_time_t timeout)
 
 amt_target_t seat_target(const seat_t *seat)
 {
-    static const amt_tls_e kinds[] = {[INVENTORY_TLS_CA] = AMT_TLS_CA,
-                                      [INVENTORY_TLS_PIN] = AMT_TLS_PIN,
-                                      [INVENTORY_TLS_LEGACY] = AMT_TLS_LEGACY,
-                                      [INVENTORY_TLS_NONE] = AMT_TLS_NONE};
-    const inventory_system_t *system = seat->unlock.system;
-    amt_target_t target = {
-        .fqdn = system->fqdn,
-        .address = seat->unlock.address,
-        .tls = kinds[system->tls],
-        .pin = system->pin,
-        .user = seat->login.user,
-        .password = seat->login.password,
-        .tickets = system->auth == INVENTORY_KERBEROS ? setup_tickets(seat->setup) : NULL,
-    };
-    setup_name_trust(seat->setup, &target);
-    return target;
+    return target_of(seat->unlock.system, seat->setup, seat->unlock.address, &seat->login);
 }
 
 /* The device for this PC, made at its first call. */

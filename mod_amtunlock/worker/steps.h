@@ -97,6 +97,8 @@ unlock_step_e unlock_undo(unlock_t *unlock, unlock_step_e next);
 /* What stands in the way of a redirection session and a passphrase on this PC: JOBS_REASON_NONE, or the
  * reason and its sentence. Looked at before the intent. */
 jobs_reason_e unlock_obstacle(unlock_t *unlock, const char **text);
+/* All of them, one a call: *at is 0 at first, and which comes next after that. */
+jobs_reason_e unlock_next_obstacle(const unlock_t *unlock, size_t *at, const char **text);
 /* Into the plan: what has to be set for this method. Returns the first step after the intent. */
 unlock_step_e unlock_plan_redirection(unlock_t *unlock);
 

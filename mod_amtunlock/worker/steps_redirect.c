@@ -89,15 +89,22 @@ static const struct {
     {is_overridden, JOBS_REASON_BUSY, "another console has set how it starts next time"},
 };
 
-jobs_reason_e unlock_obstacle(unlock_t *unlock, const char **text)
+jobs_reason_e unlock_next_obstacle(const unlock_t *unlock, size_t *at, const char **text)
 {
-    for (size_t i = 0; i < sizeof(obstacles) / sizeof(obstacles[0]); i++) {
+    while (*at < sizeof(obstacles) / sizeof(obstacles[0])) {
+        size_t i = (*at)++;
         if (obstacles[i].stands(unlock)) {
             *text = obstacles[i].text;
             return obstacles[i].reason;
         }
     }
     return JOBS_REASON_NONE;
+}
+
+jobs_reason_e unlock_obstacle(unlock_t *unlock, const char **text)
+{
+    size_t at = 0;
+    return unlock_next_obstacle(unlock, &at, text);
 }
 
 /* ---- setting ------------------------------------------------------------------------------------------- */

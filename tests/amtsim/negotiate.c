@@ -101,7 +101,7 @@ bool negotiate_accept(struct pc *pc, unsigned port, const void *token, size_t si
     gss_delete_sec_context(&minor, &context, GSS_C_NO_BUFFER);
     log_event(pc->fqdn, "auth", json_pack("{s:s, s:s*, s:b}", "mech", "negotiate", "user", user, "ok", good));
     if (good)
-        pc_domain_account(account);
+        pc_domain_account(pc, account);
     return good;
 }
 

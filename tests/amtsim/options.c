@@ -32,6 +32,7 @@ static const char usage[] =
     "  --answer-ms N          what a device needs for an answer (5)\n"
     "  --lockout-seconds N    after 5 bad passwords (60)\n"
     "  --probe-port N         (22022)\n"
+    "  --realms N,..          of the account in fleet.csv (2,5,13)\n"
     "  --drive-ms N           a firmware's pause between two commands to a redirected drive, 0 to 999 (0)\n"
     "  --haste N              the unlock image waits only 1/N of its times (1)\n"
     "  --seed N               (1)\n";
@@ -169,6 +170,26 @@ static bool faults(struct options *options, const char *text)
     return ok && sum <= 1.000001;
 }
 
+/* "2,5,13" to bits; each once. */
+static bool realms(const char *text, unsigned long *realms)
+{
+    unsigned realm;
+    char item[4];
+
+    for (*realms = 0; *text; text += *text == ',') {
+        size_t length = strcspn(text, ",");
+        if (length >= sizeof(item) || (text[length] && !text[length + 1]))
+            return false;
+        memcpy(item, text, length);
+        item[length] = '\0';
+        if (!small_number(item, 2, 24, &realm) || (*realms & 1UL << realm))
+            return false;
+        *realms |= 1UL << realm;
+        text += length;
+    }
+    return *realms != 0;
+}
+
 static bool body(struct options *options, const char *text)
 {
     struct body_option *one = &options->body[options->bodies];
@@ -199,6 +220,8 @@ static bool set_fleet(struct options *o, const char *name, const char *value)
         return seconds(value, &o->power_min, &o->power_max) || complain(name, value, "MIN-MAX, up to 3600");
     if (!strcmp(name, "faults"))
         return faults(o, value) || complain(name, value, "NAME=SHARE,... with known names and a sum up to 1");
+    if (!strcmp(name, "realms"))
+        return realms(value, &o->realms) || complain(name, value, "numbers from 2 to 24, each once: 2,5,13");
     if (!strcmp(name, "body"))
         return body(o, value) || complain(name, value, "FQDN=DIR, for at most 8 PCs");
     if (!strcmp(name, "method")) {
@@ -248,6 +271,7 @@ static const struct option table[] = {
     {"boot-seconds", required_argument, NULL, FLEET},
     {"faults", required_argument, NULL, FLEET},
     {"body", required_argument, NULL, FLEET},
+    {"realms", required_argument, NULL, FLEET},
     {"key", required_argument, NULL, FLEET},
     {"power-seconds", required_argument, NULL, FLEET},
     {"seed", required_argument, NULL, NUMBER},
@@ -349,6 +373,7 @@ int options_parse(struct options *options, int argc, char **argv)
                                 .probe_port = 22022,
                                 .lockout_seconds = 60,
                                 .answer_ms = 5,
+                                .realms = 1UL << 2 | 1UL << 5 | 1UL << 13,
                                 .haste = 1,
                                 .seed = 1};
     options_block(0, &options->range);

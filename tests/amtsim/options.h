@@ -44,9 +44,10 @@ struct options {
     double power_min, power_max; /* seconds from an accepted power request to its effect */
     unsigned probe_port;
     unsigned lockout_seconds;
-    unsigned answer_ms; /* what a device needs to answer; a second call meanwhile is refused */
-    unsigned haste;     /* the unlock image's waits are divided by it */
-    unsigned drive_ms;  /* between the answer to a firmware's IDE-R command and the next */
+    unsigned answer_ms;   /* what a device needs to answer; a second call meanwhile is refused */
+    unsigned long realms; /* of the account that fleet.csv names, 1 << number */
+    unsigned haste;       /* the unlock image's waits are divided by it */
+    unsigned drive_ms;    /* between the answer to a firmware's IDE-R command and the next */
     unsigned long seed;
     double share[FAULT_COUNT]; /* of the fleet, 0 to 1, their sum at most 1 */
     struct body_option body[BODIES_MAX];

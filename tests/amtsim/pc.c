@@ -37,17 +37,17 @@ const struct account *pc_account(const struct pc *pc, const char *name, struct a
     }
     if (strcmp(name, PC_USER) != 0)
         return NULL;
-    pc_domain_account(account);
+    pc_domain_account(pc, account);
     account->name = PC_USER;
     account->password = pc->password;
     return account;
 }
 
-void pc_domain_account(struct account *account)
+void pc_domain_account(const struct pc *pc, struct account *account)
 {
     account->name = "";
     account->password = NULL;
-    account->realms = REALM_REMOTE_CONTROL | REALM_REDIRECTION | REALM_GENERAL_INFO;
+    account->realms = pc->options->realms;
 }
 
 static void clear_boot_options(struct pc *pc)

@@ -53,6 +53,7 @@ enum stage { STAGE_OFF, STAGE_FIRMWARE, STAGE_IMAGE, STAGE_PROMPT, STAGE_STARTIN
 #define REALM_ADMINISTRATION REALM(3)
 #define REALM_REMOTE_CONTROL REALM(5)
 #define REALM_GENERAL_INFO REALM(13)
+#define REALM_ACL REALM(21)
 
 /* What AMT_BootSettingData lets a console set. */
 struct boot_settings {
@@ -196,7 +197,7 @@ void pc_init(struct pc *pc, const struct options *options);
 void pc_stop(struct pc *pc);
 
 /* What somebody of the domain may do, who came with a ticket: as much as PC_USER. */
-void pc_domain_account(struct account *account);
+void pc_domain_account(const struct pc *pc, struct account *account);
 
 bool pc_has(const struct pc *pc, enum fault fault);
 

@@ -1,5 +1,7 @@
 #include "wsman.h"
 
+#include "log.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +19,9 @@ static const struct wsman_class *const tables[] = {power_classes,   boot_classes
                                                    consent_classes, authorization_classes};
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
+
+/* What the actions that change nothing begin with. */
+static const char *const looks[] = {"Get", "Enumerate", "Pull", "Release", "Identify"};
 
 /* One request on its way through. */
 struct operation {
@@ -408,6 +413,18 @@ static const struct soap_fault *dispatch(struct operation *op, const struct acco
     return &fault_action;
 }
 
+/* Everything but a look: the log has a line for it, whatever came of it. */
+static void note_write(const struct pc *pc, const struct soap_request *request)
+{
+    const char *slash = request->action ? strrchr(request->action, '/') : NULL;
+
+    for (size_t i = 0; slash && i < sizeof(looks) / sizeof(*looks); i++) {
+        if (!strncmp(slash + 1, looks[i], strlen(looks[i])))
+            return;
+    }
+    log_event(pc->fqdn, "write", json_pack("{s:s}", "action", slash ? slash + 1 : ""));
+}
+
 /* The log has a line for every power request that an authenticated console sent, however it ended. */
 static void note_refused_power(struct pc *pc, const struct soap_request *request)
 {
@@ -429,6 +446,8 @@ void wsman_answer(struct pc *pc, const struct account *account, const char *xml,
     struct operation op = {.pc = pc, .request = &request, .answer = answer};
     const struct soap_fault *fault = soap_read(&request, xml, size);
 
+    if (!fault && !request.identify)
+        note_write(pc, &request);
     if (!fault && request.identify)
         soap_write_identity(answer, "AMT " FIRMWARE_VERSION);
     else if (!fault)

@@ -70,9 +70,9 @@ static const struct soap_fault *get_admin_status(struct call *call)
 }
 
 static const struct method_entry methods[] = {
-    {"EnumerateUserAclEntries", enumerate_entries, REALM_ADMINISTRATION},
-    {"GetUserAclEntryEx", get_entry, REALM_ADMINISTRATION},
-    {"GetAclEnabledState", get_enabled, REALM_ADMINISTRATION},
+    {"EnumerateUserAclEntries", enumerate_entries, REALM_ACL},
+    {"GetUserAclEntryEx", get_entry, REALM_ACL},
+    {"GetAclEnabledState", get_enabled, REALM_ACL},
     {"GetAdminAclEntry", get_admin_entry, REALM_ADMINISTRATION},
     {"GetAdminAclEntryStatus", get_admin_status, 0},
     {"GetAdminNetAclEntryStatus", get_admin_status, 0},

@@ -1,6 +1,7 @@
 /* Fuzzes what a device may answer, through every call: the first byte picks the call, the second the HTTP
- * status, the rest is the body of each answer. Nothing goes over a network: the answer is handed to the call
- * in libcurl's place.
+ * status, the rest is the body of each answer, or of several, one a step, with a line of two hyphens between
+ * them; the last is also that of all further steps. Nothing goes over a network: the answer is handed to the
+ * call in libcurl's place.
  */
 #include <apr_general.h>
 #include <stddef.h>
@@ -24,6 +25,7 @@ static amt_boot_t boot;
 static amt_redirection_t redirection;
 static amt_consent_t consent;
 static amt_capabilities_t capabilities;
+static amt_account_t account;
 static int dones;
 
 /* The contract that callers rely on, whatever came. */
@@ -41,7 +43,8 @@ static void done(void *baton, const amt_result_t *result)
     }
     if (!memchr(identity.uuid, '\0', sizeof(identity.uuid)) ||
         !memchr(boot.summary, '\0', sizeof(boot.summary)) ||
-        !memchr(identity.version, '\0', sizeof(identity.version))) {
+        !memchr(identity.version, '\0', sizeof(identity.version)) || account.user_count < 0 ||
+        account.user_count > AMT_MAX_USERS) {
         abort();
     }
 }
@@ -88,6 +91,25 @@ static void answer(const uint8_t *data, size_t size, long http_status)
     device->exchange.done(device, &reply);
 }
 
+/* Answers every step of the call under way. */
+static void answer_all(const uint8_t *data, size_t size, long http_status)
+{
+    static const char between[] = "\n--\n";
+
+    while (device->exchanging) {
+        const uint8_t *end = memmem(data, size, between, sizeof(between) - 1);
+
+        answer(data, end ? (size_t)(end - data) : size, http_status);
+        if (end) {
+            size -= (size_t)(end - data) + sizeof(between) - 1;
+            data = end + sizeof(between) - 1;
+        }
+    }
+}
+
+/* Of the first byte: another call of two, or another way to send what was read. */
+#define VARIANT 8
+
 static void begin(int which)
 {
     switch (which) {
@@ -110,6 +132,9 @@ static void begin(int which)
         amt_read_capabilities(device, &capabilities, done, NULL);
         break;
     case 7:
+        amt_read_account(device, &account, done, NULL);
+        break;
+    case 7 | VARIANT:
         amt_read_saving(device, &saving, done, NULL);
         break;
     default:
@@ -130,12 +155,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     dones = 0;
     device->message_id = 0;
-    begin(data[0] % 8);
-    while (device->exchanging) {
-        answer(data + 2, size - 2, statuses[(data[1] + 2) % 5]);
-    }
+    begin(data[0] % 8 == 7 ? data[0] % 16 : data[0] % 8);
+    answer_all(data + 2, size - 2, statuses[(data[1] + 2) % 5]);
     if (device->boot) { /* what was read goes out again */
-        if (data[0] & 8) {
+        if (data[0] & VARIANT) {
             amt_set_boot(device, AMT_START_SOL | AMT_START_IMAGE, NULL, NULL, done, NULL);
             if (!device->exchanging) { /* refused before its first step, which the loop tells */
                 event_base_loop(base, EVLOOP_NONBLOCK);

@@ -213,7 +213,7 @@ static int has_passphrase(secrets_t *secrets, apr_pool_t *pool)
 
 static int has_login(secrets_t *secrets, apr_pool_t *pool)
 {
-    secrets_login_t login = {NULL, NULL};
+    secrets_login_t login = {.user = NULL};
     const char *error = NULL;
     if (secrets_amt_login(secrets, &pc1, &login, &error, pool) == APR_SUCCESS) {
         TORTURE_HOLDS(strcmp(login.user, "admin") == 0 && strcmp(login.password, "s3cret") == 0);

@@ -58,6 +58,8 @@ static int tear_down(void **state)
 static const peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
+static int minor_seen; /* of the version of TLS */
+
 /* Reads the power state of a device with this certificate; status and text are left in *rig. Returns how many
  * requests the device got to read. */
 static int try_device(rig_t *rig, const certificate_t *certificate, int max_version,
@@ -70,6 +72,7 @@ static int try_device(rig_t *rig, const certificate_t *certificate, int max_vers
     rig_up_tls(rig, rows, ROWS, ctx, trust);
     rig_read_power(rig, &power);
     requests = peer_requests(rig->peer, NULL);
+    minor_seen = amt_device_tls_minor(rig->device);
     rig_down(rig);
     SSL_CTX_free(ctx);
     return requests;
@@ -337,9 +340,11 @@ static void test_old_versions_only_where_allowed(void **state)
         assert_int_equal(try_device(&rig, &device, version, &by_ca), 0);
         assert_int_equal(rig.status, AMT_TLS_UNTRUSTED);
         assert_non_null(strstr(rig.text, "legacy"));
+        assert_int_equal(minor_seen, -1);
         assert_int_equal(try_device(&rig, &device, version, &legacy), 2);
         assert_string_equal(rig.text, "");
         assert_int_equal(rig.status, AMT_OK);
+        assert_int_equal(minor_seen, version - TLS1_VERSION);
     }
     certificate_free(&device);
 }

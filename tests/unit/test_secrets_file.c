@@ -91,6 +91,19 @@ static void assert_login(fixture_t *fixture, const secrets_subject_t *subject, c
     assert_null(login.password);
 }
 
+/* "file:", the fixture's file and this behind it. */
+static void assert_source(fixture_t *fixture, const secrets_subject_t *subject, const char *behind)
+{
+    secrets_login_t login;
+    const char *error;
+
+    assert_int_equal(secrets_amt_login(fixture->secrets, subject, &login, &error, fixture->pool),
+                     APR_SUCCESS);
+    assert_string_equal(login.source, apr_pstrcat(fixture->pool, "file:", fixture->file, behind, NULL));
+    secrets_login_free(&login);
+    assert_null(login.source);
+}
+
 static void assert_no_login(fixture_t *fixture, const secrets_subject_t *subject)
 {
     secrets_login_t login;
@@ -339,6 +352,8 @@ static void test_sources(void **state)
     assert_null(secrets_open(&fixture->secrets, providers, fixture->pool));
     assert_login(fixture, &pc1, "u1", "p1");
     assert_login(fixture, &pc2, "u2", "p2");
+    assert_source(fixture, &pc1, "");
+    assert_source(fixture, &pc2, ".2");
     unlink(second);
 }
 

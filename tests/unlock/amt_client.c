@@ -148,7 +148,7 @@ static void done(void *baton, const amt_result_t *result)
 
 /* ---- calls that wait for a session ----------------------------------------------------------- */
 
-static const amt_result_t all_well = {AMT_OK, 0, -1, ""};
+static const amt_result_t all_well = {.status = AMT_OK, .return_value = -1, .text = ""};
 
 static int is_call(const system_t *system, const char *name)
 {
@@ -250,7 +250,7 @@ static void begin_type(system_t *system)
 
     amt_console_mark(system->console);
     if (amt_sol_send(system->sol, line, strlen(line), gate, system) != APR_SUCCESS) {
-        result = (amt_result_t){AMT_FENCED, 0, -1, "nothing was sent"};
+        result = (amt_result_t){.status = AMT_FENCED, .return_value = -1, .text = "nothing was sent"};
     }
     done(system, &result);
 }

@@ -116,8 +116,8 @@ class Fleet:
                 if (pc is None or line["system"] == pc["fqdn"]) and (event is None or line["event"] == event)]
 
     def names(self, pc):
-        """The events of a PC, without those that every request makes."""
-        usual = ("connection", "tls", "auth", "request-seen")
+        """The events of a PC, without those that every request and every write makes."""
+        usual = ("connection", "tls", "auth", "request-seen", "write")
         return [line["event"] for line in self.events(pc) if line["event"] not in usual]
 
     def wait_event(self, pc, event, count=1):

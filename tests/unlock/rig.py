@@ -135,11 +135,16 @@ class Rig:
 
     # ---- workers ----------------------------------------------------------------------------------------
 
-    def add_worker(self, environment=None, ready=True):
-        """One more worker with files of its own, as on a host of its own."""
+    def prepare_worker(self):
+        """The files of one more worker, as on a host of its own; nothing is started."""
         worker = Worker(self.places, len(self.workers) + 1, self.redis, self.fleet, self.options, self.realm)
         worker.prepare()
         self.workers.append(worker)
+        return worker
+
+    def add_worker(self, environment=None, ready=True):
+        """One more worker with files of its own, started."""
+        worker = self.prepare_worker()
         self.start_worker(worker, environment, ready)
         return worker
 

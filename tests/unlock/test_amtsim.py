@@ -124,6 +124,8 @@ def test_the_seed_repeats_everything_but_the_secrets():
     (("--systems", 3, "--block", "10.0.0.0/8"), "--block 10.0.0.0/8"),
     (("--systems", 9, "--bind-range", "127.99.0.0/29"), "room for 6"),
     (("--systems", 3, "--domain", "Fleet Test"), "--domain Fleet Test"),
+    *((("--systems", 3, "--realms", realms), f"--realms {realms}")
+      for realms in ("", "5,", ",5", "5,,2", "1", "25", "5,5", "five", "5;2", "00005")),
     (("--systems", 3, "more"), "more"),
 ])
 def test_bad_command_lines_are_refused_with_the_word(arguments, says):
@@ -483,6 +485,20 @@ def test_a_header_that_must_be_understood(sim):
         assert answer.status == status
     assert "MustUnderstand" in user.post(
         envelope(WXF + "/Get", GENERAL, headers=header.format(amtsim.SOAP, "true"))).text("Value")
+
+
+def test_realms_of_the_user_as_asked_for():
+    with amtsim.fleet("--systems", 1, "--realms", "21,13") as one:
+        pc, = one.pcs
+        user = one.console(pc)
+        assert user.invoke(AUTHORIZATION, "EnumerateUserAclEntries").texts("Handles") == ["1"]
+        assert user.invoke(AUTHORIZATION, "GetUserAclEntryEx", "<r:Handle>1</r:Handle>").texts("Realms") == ["13", "21"]
+        assert user.invoke(AUTHORIZATION, "GetAdminAclEntry").status == 400, "that takes an administrator"
+        service = amtsim.AMT + "AMT_RedirectionService"
+        assert user.get(service).status == 400
+        assert one.events(pc, "write") == []
+        user.invoke(service, "RequestStateChange", "<r:RequestedState>32768</r:RequestedState>")
+        assert [line["action"] for line in one.events(pc, "write")] == ["RequestStateChange"], "though it was denied"
 
 
 def test_realms_limit_the_user_and_not_the_administrator(user, admin):

@@ -37,11 +37,12 @@ def test_version_and_help():
     assert amtunlockd("--version").stdout.startswith("amtunlockd ")
     helped = amtunlockd("--help")
     assert helped.returncode == 0
-    for command in ("check", "inventory check", "audit verify", "--version"):
+    for command in ("check", "check FQDN", "inventory check", "audit verify", "--version"):
         assert command in helped.stdout
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["check", "too", "many"], ["inventory"], ["inventory", "check"],
+                                   ["check", "--head", "x:1", "a.test"],
                                    ["audit", "verify"], ["--no-such-option"], ["-c"], ["a", "b", "c", "d", "e"],
                                    ["--head", "x:1", "check"]])
 def test_usage(words):

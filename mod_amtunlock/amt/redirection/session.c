@@ -20,8 +20,10 @@ enum { START_SHORT = 4, START_LONG = 13, END_LENGTH = 4 };
 static void tell_end(evutil_socket_t fd, short what, void *baton)
 {
     amt_session_t *session = baton;
-    amt_result_t result = {session->status, session->acted, -1,
-                           session->status == AMT_OK ? "" : session->text};
+    amt_result_t result = {.status = session->status,
+                           .acted = session->acted,
+                           .return_value = -1,
+                           .text = session->status == AMT_OK ? "" : session->text};
 
     (void)fd;
     (void)what;

@@ -1,0 +1,516 @@
+/* What a check says of a PC, for everything that may be seen of one: which subjects, how bad, and the reason
+ * that an unlock would end with. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#include "worker/findings.h"
+
+#define UUID "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
+#define OTHER_UUID "00000000-0044-4a10-8058-b4c04f4a4a32"
+#define BIT(realm) ((apr_uint32_t)1 << (realm))
+
+typedef struct {
+    apr_pool_t *pool;
+    char folder[64];
+    setup_t *setup;
+} fixture_t;
+
+static void write_file(const fixture_t *fixture, const char *name, const char *text)
+{
+    const char *path = apr_pstrcat(fixture->pool, fixture->folder, "/", name, NULL);
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static int set_up(void **state)
+{
+    apr_pool_t *pool = NULL;
+    apr_pool_create(&pool, NULL);
+    fixture_t *fixture = apr_pcalloc(pool, sizeof(*fixture));
+    apr_array_header_t *problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
+
+    fixture->pool = pool;
+    apr_cpystrn(fixture->folder, "/tmp/amtu-findings-XXXXXX", sizeof(fixture->folder));
+    assert_non_null(mkdtemp(fixture->folder));
+    write_file(fixture, "secrets", "amt * user password\n");
+    write_file(fixture, "ca.pem", "");
+    write_file(fixture, "systems.csv",
+               "fqdn,address,uuid,group,method,auth,tls,probe\n"
+               "wake.test,192.0.2.1," UUID ",,wake,digest,ca,22\n"
+               "sol.test,192.0.2.2,,,sol,digest,ca,22\n"
+               "bare.test,192.0.2.3,,,sol,digest,ca,\n"
+               "plain.test,192.0.2.4,,,sol,digest,none,22\n"
+               "old.test,192.0.2.5,,,wake,digest,legacy,22\n"
+               "named.test,,,,wake,digest,ca,22\n");
+    write_file(fixture, "conf",
+               apr_psprintf(pool,
+                            "[redis]\naddress = unix:/nowhere\npassword-file =\n[worker]\n"
+                            "inventory = %s/systems.csv\nsecrets = file:%s/secrets\nca-file = %s/ca.pem\n"
+                            "audit = %s/audit\nstate-dir = %s\n",
+                            fixture->folder, fixture->folder, fixture->folder, fixture->folder,
+                            fixture->folder));
+    fixture->setup = setup_load(apr_pstrcat(pool, fixture->folder, "/conf", NULL), problems, pool);
+    for (int i = 0; i < problems->nelts; i++) {
+        print_error("%s\n", APR_ARRAY_IDX(problems, i, inventory_problem_t).reason);
+    }
+    *state = fixture;
+    return fixture->setup ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const names[] = {"secrets", "ca.pem", "systems.csv", "conf"};
+    fixture_t *fixture = *state;
+
+    setup_drop(fixture->setup);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        unlink(apr_pstrcat(fixture->pool, fixture->folder, "/", names[i], NULL));
+    }
+    rmdir(fixture->folder);
+    apr_pool_destroy(fixture->pool);
+    return 0;
+}
+
+/* A PC that is off, with nothing wrong, seen by an account with just what it needs. */
+static seen_t healthy(const fixture_t *fixture, const char *sid)
+{
+    seen_t seen = {.setup = fixture->setup,
+                   .system = inventory_find(setup_inventory(fixture->setup), sid),
+                   .login_source = "file:x",
+                   .identity = {.uuid = UUID, .version = "16.1.30", .major = 16},
+                   .consent = {.control_mode = 2, .opt_in_required = 0, .opt_in_state = 0},
+                   .redirection = {.state = AMT_REDIRECTION_BOTH, .listener = 1},
+                   .capabilities = {.storage = 1, .sol = 1},
+                   .power = {.state = 8, .on_available = 1},
+                   .account_asked = 1,
+                   .tls_minor = 2};
+
+    assert_non_null(seen.system);
+    apr_cpystrn(seen.address, "192.0.2.9", sizeof(seen.address));
+    apr_cpystrn(seen.probe_address, "192.0.2.9", sizeof(seen.probe_address));
+    for (int look = 0; look < SEEN_LOOKS; look++) {
+        seen.asked[look] = 1;
+        seen.results[look] = (amt_result_t){.status = AMT_OK, .text = ""};
+    }
+    return seen;
+}
+
+/* What is not "ok", as "account! amt-fault, boot?", and the end as its last letter: a(cts), l(ooks), e(nds).
+ */
+static const char *judge(const seen_t *seen, apr_pool_t *pool)
+{
+    static const char ends[] = {[REHEARSAL_ACTS] = 'a', [REHEARSAL_LOOKS] = 'l', [REHEARSAL_ENDS] = 'e'};
+    const rehearsal_t *rehearsal = rehearse(seen, pool);
+    const apr_array_header_t *findings = findings_of(seen, rehearsal, pool);
+    const char *text = "";
+    int last = 0;
+
+    for (int i = 0; i < findings->nelts; i++) {
+        const finding_t *finding = &APR_ARRAY_IDX(findings, i, finding_t);
+
+        assert_true((int)finding->subject >= last);
+        assert_true((finding->level == FINDING_FAILED) == (finding->reason != JOBS_REASON_NONE));
+        assert_true(finding->text[0] != '\0');
+        last = finding->subject;
+        if (finding->level == FINDING_WARNING) {
+            text = apr_pstrcat(pool, text, finding_subject_name(finding->subject), "? ", NULL);
+        }
+        if (finding->level == FINDING_FAILED) {
+            text = apr_pstrcat(pool, text, finding_subject_name(finding->subject), "! ",
+                               jobs_reason(finding->reason)->code, " ", NULL);
+        }
+    }
+    return apr_psprintf(pool, "%s%c", text, ends[rehearsal->end]);
+}
+
+static void look_ends(seen_t *seen, unlock_call_e look, amt_status_e status, int denied)
+{
+    seen->results[look] = (amt_result_t){.status = status, .text = "as the test says", .denied = denied};
+}
+
+/* The first look found nobody, so there was no other. */
+static void nothing_after(seen_t *seen, amt_status_e status)
+{
+    memset(seen->asked, 0, sizeof(seen->asked));
+    seen->asked[UNLOCK_CALL_IDENTITY] = 1;
+    look_ends(seen, UNLOCK_CALL_IDENTITY, status, 0);
+    seen->account_asked = 0;
+    seen->tls_minor = -1;
+}
+
+typedef void (*change_fn)(seen_t *seen);
+
+static void nothing(seen_t *seen)
+{
+    (void)seen;
+}
+
+static void unreachable(seen_t *seen)
+{
+    nothing_after(seen, AMT_UNREACHABLE);
+}
+
+static void untrusted(seen_t *seen)
+{
+    nothing_after(seen, AMT_TLS_UNTRUSTED);
+}
+
+static void refused_login(seen_t *seen)
+{
+    nothing_after(seen, AMT_AUTH_FAILED);
+}
+
+static void no_ticket(seen_t *seen)
+{
+    nothing_after(seen, AMT_NO_TICKET);
+}
+
+static void garbage(seen_t *seen)
+{
+    nothing_after(seen, AMT_GARBAGE);
+}
+
+static void no_address(seen_t *seen)
+{
+    seen->resolve = (seen_chore_t){JOBS_REASON_UNREACHABLE, "no such name"};
+    seen->address[0] = seen->probe_address[0] = '\0';
+    memset(seen->asked, 0, sizeof(seen->asked));
+    seen->account_asked = 0;
+    seen->tls_minor = -1;
+}
+
+static void no_login(seen_t *seen)
+{
+    seen->login = (seen_chore_t){JOBS_REASON_NO_SECRET, "none"};
+    memset(seen->asked, 0, sizeof(seen->asked));
+    seen->account_asked = 0;
+    seen->tls_minor = -1;
+}
+
+static void no_passphrase(seen_t *seen)
+{
+    seen->passphrase = (seen_chore_t){JOBS_REASON_NO_SECRET, "none"};
+}
+
+static void other_pc(seen_t *seen)
+{
+    apr_cpystrn(seen->identity.uuid, OTHER_UUID, sizeof(seen->identity.uuid));
+}
+
+static void old_tls(seen_t *seen)
+{
+    seen->tls_minor = 1;
+}
+
+static void open_firmware(seen_t *seen)
+{
+    apr_cpystrn(seen->identity.version, "11.8.50", sizeof(seen->identity.version));
+}
+
+static void old_firmware(seen_t *seen)
+{
+    apr_cpystrn(seen->identity.version, "9.5.62", sizeof(seen->identity.version));
+}
+
+static void odd_firmware(seen_t *seen)
+{
+    apr_cpystrn(seen->identity.version, "12", sizeof(seen->identity.version));
+}
+
+/* Without General Info, where firmware lets the UUID be read all the same. */
+static void hidden_version(seen_t *seen)
+{
+    seen->identity.version[0] = '\0';
+}
+
+static void denied_identity(seen_t *seen)
+{
+    memset(&seen->identity, 0, sizeof(seen->identity));
+    look_ends(seen, UNLOCK_CALL_IDENTITY, AMT_REFUSED, 1);
+}
+
+static void denied_boot(seen_t *seen)
+{
+    look_ends(seen, UNLOCK_CALL_BOOT, AMT_REFUSED, 1);
+}
+
+static void denied_capabilities_too(seen_t *seen)
+{
+    denied_boot(seen);
+    seen->capabilities = (amt_capabilities_t){0, 0};
+    look_ends(seen, UNLOCK_CALL_CAPABILITIES, AMT_REFUSED, 1);
+}
+
+static void denied_redirection(seen_t *seen)
+{
+    look_ends(seen, UNLOCK_CALL_REDIRECTION, AMT_REFUSED, 1);
+}
+
+static void broken_redirection(seen_t *seen)
+{
+    look_ends(seen, UNLOCK_CALL_REDIRECTION, AMT_REFUSED, 0);
+}
+
+static void silent_later(seen_t *seen)
+{
+    look_ends(seen, UNLOCK_CALL_BOOT, AMT_TIMEOUT, 0);
+    seen->asked[UNLOCK_CALL_POWER] = 0;
+    seen->account_asked = 0;
+}
+
+static void administrator(seen_t *seen)
+{
+    seen->account = (amt_account_t){.told = 1, .administrator = 1};
+}
+
+static void told_only(seen_t *seen)
+{
+    seen->account = (amt_account_t){.told = 1};
+}
+
+static void listed(seen_t *seen, apr_uint32_t realms)
+{
+    seen->account = (amt_account_t){.told = 1, .found = 1, .realms = realms};
+}
+
+static void just_right(seen_t *seen)
+{
+    listed(seen, BIT(2) | BIT(5) | BIT(13));
+}
+
+static void too_many(seen_t *seen)
+{
+    listed(seen, BIT(2) | BIT(5) | BIT(13) | BIT(19));
+}
+
+static void listed_without_redirection(seen_t *seen)
+{
+    listed(seen, BIT(5) | BIT(13));
+}
+
+static void listed_without_control(seen_t *seen)
+{
+    listed(seen, BIT(2) | BIT(13));
+    denied_boot(seen);
+}
+
+static void listed_without_info(seen_t *seen)
+{
+    listed(seen, BIT(2) | BIT(5));
+}
+
+/* Who may do everything lacks nothing, unless it was denied. */
+static void administration_only(seen_t *seen)
+{
+    listed(seen, BIT(3));
+}
+
+static void administration_denied(seen_t *seen)
+{
+    listed(seen, BIT(3));
+    denied_redirection(seen);
+}
+
+static void consent(seen_t *seen)
+{
+    seen->consent = (amt_consent_t){1, 0xffffffffU, 0, 1};
+}
+
+static void consent_given(seen_t *seen)
+{
+    seen->consent = (amt_consent_t){1, 0xffffffffU, 3, 0};
+}
+
+static void consent_untold(seen_t *seen)
+{
+    seen->consent = (amt_consent_t){.control_mode = -1, .opt_in_state = -1};
+}
+
+static void no_console(seen_t *seen)
+{
+    seen->capabilities.sol = 0;
+}
+
+static void overridden(seen_t *seen)
+{
+    seen->boot = (amt_boot_t){1, "UseIDER"};
+}
+
+static void all_obstacles(seen_t *seen)
+{
+    consent(seen);
+    no_console(seen);
+    overridden(seen);
+}
+
+static void no_offer(seen_t *seen)
+{
+    seen->power.on_available = 0;
+}
+
+static void unknown_offer(seen_t *seen)
+{
+    seen->power.on_available = -1;
+}
+
+static void unclear(seen_t *seen)
+{
+    seen->power.state = 10;
+}
+
+static void off_and_open(seen_t *seen)
+{
+    seen->probe_open = 1;
+}
+
+static void runs(seen_t *seen)
+{
+    seen->power.state = 2;
+}
+
+static void runs_and_open(seen_t *seen)
+{
+    runs(seen);
+    seen->probe_open = 1;
+}
+
+static void runs_switched_off(seen_t *seen)
+{
+    runs(seen);
+    seen->redirection.listener = 0;
+}
+
+static void asleep(seen_t *seen)
+{
+    seen->power.state = 4;
+}
+
+static void switched_off(seen_t *seen)
+{
+    seen->redirection = (amt_redirection_t){AMT_REDIRECTION_OFF, 0};
+}
+
+static const struct {
+    const char *sid;
+    change_fn change;
+    const char *expected;
+} rows[] = {
+    {"wake.test", nothing, "a"},
+    {"sol.test", nothing, "a"},
+    {"bare.test", nothing, "probe? a"},
+    {"wake.test", unreachable, "address! unreachable e"},
+    {"wake.test", untrusted, "tls! tls-untrusted e"},
+    {"wake.test", refused_login, "login! auth-failed e"},
+    {"wake.test", no_ticket, "login! auth-failed e"},
+    {"wake.test", garbage, "identity! amt-fault e"},
+    {"named.test", nothing, "a"},
+    {"named.test", no_address, "address! unreachable e"},
+    {"wake.test", no_login, "login! no-secret e"},
+    {"wake.test", no_passphrase, "a"},
+    {"sol.test", no_passphrase, "passphrase! no-secret a"},
+    {"wake.test", other_pc, "identity! not-verified e"},
+    {"sol.test", other_pc, "a"}, /* the inventory has none */
+    {"plain.test", nothing, "tls? tls! tls-untrusted e"},
+    {"old.test", nothing, "tls? a"},
+    {"old.test", old_tls, "tls? a"},
+    {"wake.test", open_firmware, "firmware? a"},
+    {"wake.test", old_firmware, "firmware? a"},
+    {"wake.test", odd_firmware, "firmware? a"},
+    {"wake.test", hidden_version, "firmware? account? a"},
+    {"wake.test", denied_identity, "identity! amt-fault account? e"},
+    {"wake.test", denied_boot, "account! amt-fault e"},
+    {"sol.test", denied_boot, "account! amt-fault e"},
+    {"sol.test", denied_capabilities_too, "account! amt-fault e"},
+    {"sol.test", denied_redirection, "account! amt-fault e"},
+    {"wake.test", denied_redirection, "a"},
+    {"sol.test", broken_redirection, "redirection! amt-fault e"},
+    {"sol.test", silent_later, "boot! timeout e"},
+    {"sol.test", administrator, "account? a"},
+    {"sol.test", told_only, "account? a"},
+    {"sol.test", just_right, "a"},
+    {"wake.test", just_right, "account? a"}, /* no sessions, no Redirection */
+    {"sol.test", too_many, "account? a"},
+    {"sol.test", listed_without_redirection, "account! amt-fault a"},
+    {"wake.test", listed_without_redirection, "a"},
+    {"sol.test", listed_without_control, "account! amt-fault e"},
+    {"sol.test", listed_without_info, "account? a"},
+    {"sol.test", administration_only, "account? a"},
+    {"sol.test", administration_denied, "account! amt-fault account? e"},
+    {"sol.test", consent, "control! consent-required e"},
+    {"wake.test", consent, "a"},
+    {"sol.test", consent_given, "control? a"},
+    {"sol.test", consent_untold, "a"},
+    {"sol.test", no_console, "boot! amt-fault e"},
+    {"sol.test", overridden, "boot! busy e"},
+    {"wake.test", overridden, "boot? a"},
+    {"sol.test", all_obstacles, "control! consent-required boot! amt-fault boot! busy e"},
+    {"wake.test", no_offer, "power! amt-fault e"},
+    {"wake.test", unknown_offer, "a"},
+    {"wake.test", unclear, "power! amt-fault e"},
+    {"wake.test", off_and_open, "probe! not-verified e"},
+    {"wake.test", runs, "power! already-on e"},
+    {"wake.test", runs_and_open, "e"},
+    {"sol.test", runs, "l"},
+    {"sol.test", runs_switched_off, "power! already-on e"},
+    {"wake.test", asleep, "a"},
+    {"sol.test", switched_off, "a"},
+};
+
+static void test_rows(void **state)
+{
+    fixture_t *fixture = *state;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        seen_t seen = healthy(fixture, rows[i].sid);
+
+        rows[i].change(&seen);
+        const char *judged = judge(&seen, fixture->pool);
+        if (strcmp(judged, rows[i].expected) != 0) {
+            fail_msg("row %d, %s: \"%s\", expected \"%s\"", (int)i, rows[i].sid, judged, rows[i].expected);
+        }
+    }
+}
+
+/* A plan is made, and nothing is done: what an unlock would set is known from the rehearsal. */
+static void test_a_rehearsal_plans(void **state)
+{
+    fixture_t *fixture = *state;
+    seen_t seen = healthy(fixture, "sol.test");
+
+    switched_off(&seen);
+    const rehearsal_t *rehearsal = rehearse(&seen, fixture->pool);
+    assert_int_equal(rehearsal->end, REHEARSAL_ACTS);
+    assert_int_equal(rehearsal->unlock.plan.power, 2);
+    assert_int_equal(rehearsal->unlock.plan.boot, AMT_START_SOL);
+    assert_int_equal(rehearsal->unlock.plan.redirection.state, AMT_REDIRECTION_SOL);
+    assert_int_equal(rehearsal->unlock.plan.redirection_before.state, AMT_REDIRECTION_OFF);
+    assert_int_equal(rehearsal->unlock.intended, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_a_rehearsal_plans),
+    };
+
+    apr_initialize();
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -313,6 +313,7 @@ static const struct {
     {"capabilities", JOBS_REASON_NONE, FINDING_BOOT},
     {"boot-settings", JOBS_REASON_NONE, FINDING_BOOT},
     {"power-state", JOBS_REASON_NONE, FINDING_POWER},
+    {"saving-state", JOBS_REASON_NONE, FINDING_POWER},
     {NULL, JOBS_REASON_NONE, FINDING_IDENTITY},
 };
 

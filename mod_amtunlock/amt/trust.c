@@ -108,21 +108,12 @@ static int load_certificate(amt_trust_t *trust, const char *file)
     return well && ends_well();
 }
 
-/* A worker has no terminal to ask for the passphrase of a key at. */
-static int no_passphrase(char *buffer, int size, int writing, void *baton)
-{
-    (void)buffer;
-    (void)size;
-    (void)writing;
-    (void)baton;
-    return 0;
-}
-
 static int load_key(amt_trust_t *trust, const char *file)
 {
     BIO *bio = BIO_new_file(file, "re");
+    char none[] = ""; /* for a passphrase: a worker has no terminal to ask for one at */
 
-    trust->key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+    trust->key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, none) : NULL;
     BIO_free(bio);
     return trust->key && trust->certificate && X509_check_private_key(trust->certificate, trust->key) == 1;
 }

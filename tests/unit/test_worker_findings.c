@@ -16,6 +16,7 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
+#include "amt_certificate.h"
 #include "worker/findings.h"
 
 #define UUID "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
@@ -42,6 +43,7 @@ static void write_file(const fixture_t *fixture, const char *name, const char *t
 static int set_up(void **state)
 {
     apr_pool_t *pool = NULL;
+    certificate_t authority;
     apr_pool_create(&pool, NULL);
     fixture_t *fixture = apr_pcalloc(pool, sizeof(*fixture));
     apr_array_header_t *problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
@@ -50,7 +52,9 @@ static int set_up(void **state)
     apr_cpystrn(fixture->folder, "/tmp/amtu-findings-XXXXXX", sizeof(fixture->folder));
     assert_non_null(mkdtemp(fixture->folder));
     write_file(fixture, "secrets", "amt * user password\n");
-    write_file(fixture, "ca.pem", "");
+    certificate_make(&authority, "Test CA", NULL, -3600, 3600);
+    certificate_save(&authority, apr_pstrcat(pool, fixture->folder, "/ca.pem", NULL));
+    certificate_free(&authority);
     write_file(fixture, "systems.csv",
                "fqdn,address,uuid,group,method,auth,tls,probe\n"
                "wake.test,192.0.2.1," UUID ",,wake,digest,ca,22\n"

@@ -68,12 +68,12 @@ def test_the_words_of_a_problem(place):
 def test_resets_are_refused_without_a_probe(place):
     """A PC in use and one that hangs are told apart by the probe alone."""
     with open(place / "amtunlockd.conf", "a") as settings:
-        settings.write("ca-file = /dev/null\n[group lab]\nmethod = sol\nreset-running = yes\n")
+        settings.write("[group lab]\nmethod = sol\nreset-running = yes\n")
     (place / "systems.csv").write_text(GOOD + "pc-2.example.com,192.0.2.2,,lab,,,ca,\n")
     result = check(place)
     assert result.returncode == 1
     assert result.stderr.startswith(f"{place}/systems.csv:3: group lab has reset-running = yes, so it needs a probe")
-    (place / "systems.csv").write_text(GOOD + "pc-2.example.com,192.0.2.2,,lab,,,ca,22\n")
+    (place / "systems.csv").write_text(GOOD + f"pc-2.example.com,192.0.2.2,,lab,,,pin:{'0' * 64},22\n")
     assert (check(place).returncode, check(place).stderr) == (0, "")
 
 

@@ -162,6 +162,17 @@ def ended_too_late(story):
     story.audit["worker-2"] = [(11.9, "outcome", {"fence": SECOND, "result": "unlocked"})]
 
 
+def ended_too_late_though_another_came_and_went(story):
+    ended_too_late(story)
+    story.processes += [(6.0, "worker-1", "started"), (11.8, "worker-3", "started")]
+
+
+def ended_when_somebody_lived_again(story):
+    """Late, and nobody could have done it sooner."""
+    ended_too_late(story)
+    story.processes += [(4.5, "worker-2", "died"), (11.8, "worker-2", "started")]
+
+
 def without_an_intent_ended_too_late(story):
     story.power = []
     story.audit["worker-1"] = []
@@ -375,14 +386,15 @@ def back_to_the_queue_after_it_came_back(story):
 
 ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, emptied, failed_honestly,
             a_late_word_that_was_refused, two_tasks_one_after_the_other, fell_asleep_behind_its_gate,
-            acted_before_it_could_know, clocks_that_were_stepped, ended_by_a_clock_that_was_set)
+            acted_before_it_could_know, clocks_that_were_stepped, ended_by_a_clock_that_was_set,
+            ended_when_somebody_lived_again)
 REJECTED = {
     rolled_back_and_powered_again: "never-twice", taken_before_the_copy_and_gone: "never-lost",
     taken_after_it_came_back_and_gone: "never-lost", rolled_back_and_nobody_says: "losses-said",
     never_open_and_rolled_back: "true-result", back_to_the_queue_after_it_came_back: "no-way-back",
     powered_twice: "never-twice", powered_by_the_successor: "never-twice", powered_without_an_intent: "intent-first",
     no_intent_at_all: "intent-first", acknowledged_and_gone: "never-lost", a_system_gone: "never-lost",
-    emptied_and_nobody_says: "losses-said", forgotten_after_it_was_emptied: "never-lost", never_ended: "never-lost", miscounted: "never-lost", ended_too_late: "in-time",
+    emptied_and_nobody_says: "losses-said", forgotten_after_it_was_emptied: "never-lost", never_ended: "never-lost", miscounted: "never-lost", ended_too_late: "in-time", ended_too_late_though_another_came_and_went: "in-time",
     without_an_intent_ended_too_late: "in-time", begun_too_late: "in-time",
     looked_at_too_late: "looks-begin", back_to_the_queue: "no-way-back",
     a_lower_fence_for_the_successor: "fences-grow",

@@ -111,17 +111,34 @@ def losses_are_said(history):
                 yield Breach("losses-said", f"{system} of job {job}", "its intent has no end on the record", job)
 
 
+def _nobody_before(history):
+    """When a worker, or Redis, was there again after none had been."""
+    there, found = set(), []
+    for one in history.processes:
+        name = one["worker"]
+        if one["what"] in ("started", "continued"):
+            if name == "Redis" or not there - {"Redis"}:
+                found.append(one["t"])
+            there.add(name)
+        elif one["what"] in ("died", "stopped"):
+            there.discard(name)
+    return found
+
+
 def in_time(history):
-    """A task has its intent, or ends, within what the campaign gives it; after its intent it ends by its step deadline."""
+    """A task has its intent, or ends, within what the campaign gives it; after its intent it ends by its step deadline, or
+    when a worker lives again that can end it."""
     slack = history.lease + history.grace + STARTS
+    alive_again = _nobody_before(history)
     intents = {key: min(line["at"] for line in lines) for key, lines in history.of("intent").items()}
     for task in history.tasks:
         begun = intents.get((task.job, task.system), task.submitted) if task.intent_fence else task.ended
         if begun > task.submitted + history.within:
             yield Breach("in-time", task.name, f"not begun for {begun - task.submitted:.1f} s", task.job)
-        if task.intent_fence and task.deadline and task.ended > task.deadline + slack:
+        due = max([task.deadline, *(at for at in alive_again if at <= task.ended)])
+        if task.intent_fence and task.deadline and task.ended > due + slack:
             yield Breach("in-time", task.name, f"ended {task.ended - task.submitted:.1f} s after its submission, "
-                                               f"{task.ended - task.deadline - slack:.1f} s too late", task.job)
+                                               f"{task.ended - due - slack:.1f} s too late", task.job)
 
 
 def _looks(history):

@@ -136,20 +136,27 @@ static void reopen(store_t *store)
 
 static int is_told(const store_t *store);
 
-/* What the answer means for the intent on record. One that Redis did not take was not acted on; one that was
- * given back is looked at by others. */
+/* One that Redis did not take was not acted on. */
+static void settle_intent(store_t *store, const store_request_t *request, int taken)
+{
+    const jobs_task_ref_t *task = &request->change.task;
+    if (taken) {
+        unfinished_taken(store->options.unfinished, task);
+        return;
+    }
+    unfinished_withdraw(store->options.unfinished, task);
+    if (request->recorded) {
+        record_aside(store, AUDIT_WITHDRAWN, task, request->answer);
+    }
+}
+
+/* What the answer means for the intent on record. One that was given back is looked at by others. */
 static void close_intent(store_t *store, const store_request_t *request)
 {
     const jobs_change_t *change = &request->change;
     int taken = request->outcome == JOBS_OK || request->outcome == JOBS_ALREADY;
-    if (change->change == JOBS_INTEND && taken) {
-        unfinished_taken(store->options.unfinished, &change->task);
-    }
-    if (change->change == JOBS_INTEND && !taken) {
-        unfinished_withdraw(store->options.unfinished, &change->task);
-    }
-    if (change->change == JOBS_INTEND && !taken && request->recorded) {
-        record_aside(store, AUDIT_WITHDRAWN, &change->task, request->answer);
+    if (change->change == JOBS_INTEND) {
+        settle_intent(store, request, taken);
     }
     /* A Redis that is not told yet may still take it. */
     if (change->change == JOBS_FINISH && !taken && is_told(store)) {

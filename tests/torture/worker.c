@@ -232,6 +232,17 @@ static void reset_told(apr_pool_t *pool)
     reset_with_record(0, pool);
 }
 
+/* One task was told, or Redis was not told and that is said. */
+static torture_verdict_e verdict_of(jobs_result_t result, int told)
+{
+    if (result.outcome != JOBS_OK) {
+        TORTURE_SAYS(result.text);
+        return TORTURE_REFUSED;
+    }
+    TORTURE_HOLDS(told == 1);
+    return TORTURE_WELL;
+}
+
 static int count_told(void *baton, const unfinished_answer_t *answer)
 {
     if (answer->result.outcome == JOBS_OK && strcmp(answer->sid, task.sid) == 0) {
@@ -254,12 +265,7 @@ static torture_verdict_e run_told(apr_pool_t *pool)
         return TORTURE_REFUSED;
     }
     jobs_result_t result = unfinished_tell(unfinished, connection, "worker-2", count_told, &told, pool);
-    if (result.outcome != JOBS_OK) {
-        TORTURE_SAYS(result.text);
-        return TORTURE_REFUSED;
-    }
-    TORTURE_HOLDS(told == 1);
-    return TORTURE_WELL;
+    return verdict_of(result, told);
 }
 
 /* Whoever claims it next looks, and at what was recorded. */
@@ -304,12 +310,7 @@ static torture_verdict_e run_closed(apr_pool_t *pool)
         return TORTURE_REFUSED;
     }
     jobs_result_t result = closed_tell(file, connection, "worker-2", count_closed, &told, pool);
-    if (result.outcome != JOBS_OK) {
-        TORTURE_SAYS(result.text);
-        return TORTURE_REFUSED;
-    }
-    TORTURE_HOLDS(told == 1);
-    return TORTURE_WELL;
+    return verdict_of(result, told);
 }
 
 /* Redis had the task claimed and not ended. Once it is told, nobody may have it again. */

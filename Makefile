@@ -40,17 +40,15 @@ LINK     = $(CC) $(CFLAGS) $(VARIANT_CFLAGS) $(VARIANT_LDFLAGS) $(LDFLAGS) -Wl,-
 
 # ---- what belongs to what -------------------------------------------------------------------------------
 # The library holds every room but the httpd face and the two main() functions.
-mains       := mod_amtunlock/worker/main.c mod_amtunlock/console/amtunlock.c
-lib_rooms   := memory wsman jobs secrets audit proof manageability inventory amt amt/redirection worker console \
-               $(if $(filter faults,$(VARIANT)),fault)
-lib_sources := $(filter-out $(mains),$(foreach room,$(lib_rooms),$(wildcard mod_amtunlock/$(room)/*.c)))
+mains       := mod_amtunlock/worker/process/main.c mod_amtunlock/console/amtunlock.c
+lib_sources := $(filter-out $(mains) mod_amtunlock/httpd/% $(if $(filter faults,$(VARIANT)),,%/failpoint.c),\
+               $(wildcard mod_amtunlock/*/*.c mod_amtunlock/*/*/*.c))
 lib_objects := $(lib_sources:%.c=$(B)/obj/%.o) $(B)/obj/mod_amtunlock/jobs/library.o
 httpd_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard mod_amtunlock/httpd/*.c)) $(B)/obj/mod_amtunlock/httpd/interface_texts.o
 unit_tests  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 unit_common := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
 amtsim_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/amtsim/*.c))
-c_sources   := $(sort $(lib_sources) $(mains) $(wildcard mod_amtunlock/httpd/*.c mod_amtunlock/fault/*.c) \
-               $(wildcard tests/*/*.c))
+c_sources   := $(wildcard mod_amtunlock/*/*.c mod_amtunlock/*/*/*.c tests/*/*.c)
 c_headers   := $(wildcard mod_amtunlock/*/*.h mod_amtunlock/*/*/*.h tests/*/*.h)
 
 programs := $(B)/mod_amtunlock.so $(B)/amtunlockd $(B)/amtunlock $(if $(filter faults,$(VARIANT)),$(B)/wall_clock.so)
@@ -66,11 +64,11 @@ $(B)/obj/%.o: %.c $(flags)
 	$(call say,CC)
 	$(Q)$(COMPILE) $(if $(findstring /httpd/,$<),$(HTTPD_CPPFLAGS)) -c -o $@ $<
 
-# jobs.lua travels inside the programs that load it into Redis
-$(B)/obj/mod_amtunlock/jobs/library.o: mod_amtunlock/jobs/library.S $(wildcard mod_amtunlock/jobs/*.lua)
+# jobs/lua/ travels inside the programs that load it into Redis
+$(B)/obj/mod_amtunlock/jobs/library.o: mod_amtunlock/jobs/library.S $(wildcard mod_amtunlock/jobs/lua/*.lua)
 	@mkdir -p $(@D)
 	$(call say,AS)
-	$(Q)$(CC) -fPIC -Wa,-Imod_amtunlock/jobs -c -o $@ $<
+	$(Q)$(CC) -fPIC -Wa,-Imod_amtunlock/jobs/lua -c -o $@ $<
 
 # the interface as MOF and WSDL travels inside the module that serves it
 interface_texts := $(wildcard mod_amtunlock/manageability/*.mof mod_amtunlock/manageability/*.wsdl)
@@ -89,7 +87,7 @@ $(B)/mod_amtunlock.so: $(httpd_objects) $(B)/libamtunlock.a apxs/exports.map
 	$(Q)$(LINK) -shared -Wl,--version-script=apxs/exports.map -o $@ $(httpd_objects) $(B)/libamtunlock.a \
 	    $(WEB_LIBS)
 
-$(B)/amtunlockd: $(B)/obj/mod_amtunlock/worker/main.o $(B)/libamtunlock.a
+$(B)/amtunlockd: $(B)/obj/mod_amtunlock/worker/process/main.o $(B)/libamtunlock.a
 	$(call say,LINK)
 	$(Q)$(LINK) -pie -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 

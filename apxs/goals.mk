@@ -142,7 +142,7 @@ install: all ## programs, module, configuration, unit file, manual pages and doc
 	install -m 0644 $(interface_texts) '$(DESTDIR)$(datadir)'
 	install -m 0644 mod_amtunlock/proof/README.md '$(DESTDIR)$(docdir)/image-proof.md'
 	install -D -m 0644 mod_amtunlock/console/amtunlock.1 '$(DESTDIR)$(mandir)/man1/amtunlock.1'
-	install -D -m 0644 mod_amtunlock/worker/amtunlockd.8 '$(DESTDIR)$(mandir)/man8/amtunlockd.8'
+	install -D -m 0644 mod_amtunlock/worker/process/amtunlockd.8 '$(DESTDIR)$(mandir)/man8/amtunlockd.8'
 	install -D -m 0644 conf/amtunlockd.service '$(DESTDIR)$(unitdir)/amtunlockd.service'
 	install -D -m 0644 conf/amtunlock.sysusers '$(DESTDIR)$(sysusersdir)/amtunlock.conf'
 	install -D -m 0644 conf/amtunlock.tmpfiles '$(DESTDIR)$(tmpfilesdir)/amtunlock.conf'

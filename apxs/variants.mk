@@ -1,7 +1,7 @@
 # A variant is the same sources built another way, in a folder of its own: make VARIANT=asan
 #   (none)    what is installed
 #   check     as installed, with the test-only switches that the tests need (short times)
-#   faults    check, with fault points (mod_amtunlock/fault/fault.h), a lease of 1 s and a grace of 0.5 s
+#   faults    check, with fault points (mod_amtunlock/base/failpoint.h), a lease of 1 s and a grace of 0.5 s
 #   asan      check, with AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan      check, with ThreadSanitizer
 #   coverage  check, with gcov

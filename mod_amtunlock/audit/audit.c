@@ -15,7 +15,7 @@
 #include <apr_file_info.h>
 #include <apr_strings.h>
 
-#include "audit/record.h"
+#include "audit/record_priv.h"
 
 #define PENDING_MAX ((apr_size_t)16 << 20)
 /* A torn tail is at most what one batch can leave; the last whole line stands before it. */

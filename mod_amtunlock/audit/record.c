@@ -1,7 +1,7 @@
 /* A record as text. The hash is over bytes, not over values: no canonical form has to be agreed upon, and a
  * changed blank shows as well as a changed word.
  */
-#include "audit/record.h"
+#include "audit/record_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include <apr_strings.h>
 #include <openssl/evp.h>
 
-#include "memory/json.h"
+#include "base/oom_json.h"
 
 #define HASH_HEAD ",\"hash\":\""
 #define HASH_TAIL "\"}"
@@ -50,7 +50,7 @@ void audit_format_time(apr_time_t time, char text[AUDIT_TIME_ROOM])
  */
 static char *format_body(const audit_head_t *head, const char *event, json_t *fields)
 {
-    unsigned int losses = memory_json_losses();
+    unsigned int losses = oom_json_losses();
     char now[AUDIT_TIME_ROOM];
     char *text = NULL;
     json_t *record;
@@ -67,7 +67,7 @@ static char *format_body(const audit_head_t *head, const char *event, json_t *fi
         }
     }
     json_decref(record);
-    if (text && memory_json_losses() != losses) {
+    if (text && oom_json_losses() != losses) {
         free(text);
         text = NULL;
     }
@@ -122,11 +122,11 @@ int audit_record_is_whole(const char *line, apr_size_t length)
 
 json_t *audit_record_load(const char *line, apr_size_t length, size_t flags, int *no_memory)
 {
-    unsigned int losses = memory_json_losses();
+    unsigned int losses = oom_json_losses();
     json_error_t error;
     json_t *record = json_loadb(line, length, flags, &error);
 
-    *no_memory = memory_json_losses() != losses;
+    *no_memory = oom_json_losses() != losses;
     if (*no_memory) {
         json_decref(record);
         record = NULL;

@@ -9,7 +9,7 @@
 #include <apr_strings.h>
 
 #include "audit/audit.h"
-#include "audit/record.h"
+#include "audit/record_priv.h"
 
 typedef struct {
     char since[AUDIT_TIME_ROOM];

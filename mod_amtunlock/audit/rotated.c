@@ -9,7 +9,7 @@
 #include <apr_file_info.h>
 #include <apr_strings.h>
 
-#include "audit/record.h"
+#include "audit/record_priv.h"
 
 static const char *sentence(const char *file, const char *what, apr_status_t rv, apr_pool_t *pool)
 {

@@ -10,7 +10,7 @@
 #include <openssl/evp.h>
 
 #include "audit/audit.h"
-#include "audit/record.h"
+#include "audit/record_priv.h"
 
 /* The longest line: torn bytes need not be a line of ours, so there is some room. */
 #define BUFFER_SIZE (4 * (apr_size_t)AUDIT_LINE_MAX)

@@ -6,8 +6,8 @@
 #include <apr_general.h>
 #include <curl/curl.h>
 
-#include "console/console.h"
-#include "memory/memory.h"
+#include "base/oom.h"
+#include "console/console_priv.h"
 #include "wsman/envelope.h"
 
 static void on_interrupt(int number)
@@ -35,7 +35,7 @@ int main(int argc, char *argv[])
         fputs("amtunlock: no memory\n", stderr);
         return CONSOLE_SERVICE;
     }
-    memory_init("amtunlock", CONSOLE_SERVICE);
+    oom_init("amtunlock", CONSOLE_SERVICE);
     apr_pool_create(&pool, NULL);
     wsman_library_init();
     catch_interrupt();

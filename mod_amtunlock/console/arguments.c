@@ -5,7 +5,7 @@
 
 #include <apr_strings.h>
 
-#include "console/console.h"
+#include "console/console_priv.h"
 
 enum { OPTION_URL = 256, OPTION_CACERT, OPTION_WAIT, OPTION_JSON, OPTION_VERSION };
 

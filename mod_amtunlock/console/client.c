@@ -2,7 +2,7 @@
  * into what a person can do about it. An answer is collected whole before it is read: the bodies of 401s
  * never get that far.
  */
-#include "console/client.h"
+#include "console/client_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include <apr_strings.h>
 #include <curl/curl.h>
 
-#include "console/ticket.h"
+#include "console/ticket_priv.h"
 
 #define ANSWER_MAX ((apr_size_t)16 << 20)
 #define CONNECT_SECONDS 10L

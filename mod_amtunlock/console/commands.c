@@ -3,7 +3,7 @@
 
 #include <apr_strings.h>
 
-#include "console/progress.h"
+#include "console/progress_priv.h"
 
 /* One run of the command. */
 typedef struct {

@@ -6,7 +6,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
-#include "console/console.h"
+#include "console/console_priv.h"
 
 #define LINE_MAX_BYTES 1024
 #define NAMES_MAX 1000000

@@ -6,9 +6,9 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
-#include "console/console.h"
-#include "memory/json.h"
-#include "memory/memory.h"
+#include "base/oom.h"
+#include "base/oom_json.h"
+#include "console/console_priv.h"
 
 console_problem_t *console_problem(apr_pool_t *pool, console_exit_e code, const char *advice,
                                    const char *format, ...)
@@ -77,8 +77,8 @@ static void print_json(const console_t *console, json_t *value, unsigned int los
 {
     char *text = json_dumps(value, JSON_INDENT(2));
 
-    if (text == NULL || memory_json_losses() != losses) {
-        memory_end(APR_ENOMEM);
+    if (text == NULL || oom_json_losses() != losses) {
+        oom_end(APR_ENOMEM);
     }
     fprintf(console->out, "%s\n", text);
     free(text);
@@ -131,7 +131,7 @@ static void print_failure(const console_t *console, const console_failure_t *fai
 
 void console_print_job(const console_t *console, const console_job_t *job, int json, apr_pool_t *pool)
 {
-    unsigned int losses = memory_json_losses();
+    unsigned int losses = oom_json_losses();
 
     if (json) {
         print_json(console,
@@ -153,7 +153,7 @@ void console_print_job(const console_t *console, const console_job_t *job, int j
 
 void console_print_errors(const console_t *console, const console_job_t *job, int json, apr_pool_t *pool)
 {
-    unsigned int losses = memory_json_losses();
+    unsigned int losses = oom_json_losses();
 
     if (json) {
         print_json(console, json_pack("{s:s, s:o}", "job", job->job, "failed", failures_json(job->failed, 1)),
@@ -170,7 +170,7 @@ void console_print_errors(const console_t *console, const console_job_t *job, in
 
 void console_print_jobs(const console_t *console, const apr_array_header_t *jobs, int json, apr_pool_t *pool)
 {
-    unsigned int losses = memory_json_losses();
+    unsigned int losses = oom_json_losses();
     json_t *list = json ? json_array() : NULL;
 
     for (int i = 0; i < jobs->nelts; i++) {
@@ -196,7 +196,7 @@ void console_print_jobs(const console_t *console, const apr_array_header_t *jobs
 void console_print_info(const console_t *console, const char *url, const console_info_t *info, int json,
                         apr_pool_t *pool)
 {
-    unsigned int losses = memory_json_losses();
+    unsigned int losses = oom_json_losses();
 
     if (json) {
         print_json(console,

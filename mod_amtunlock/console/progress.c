@@ -1,5 +1,5 @@
 /* Following a job: poll, tell what is new, and keep one line alive on a terminal. */
-#include "console/progress.h"
+#include "console/progress_priv.h"
 
 #include <poll.h>
 #include <string.h>

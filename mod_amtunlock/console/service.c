@@ -1,5 +1,5 @@
 /* The Manageability Interface from the asking side. */
-#include "console/service.h"
+#include "console/service_priv.h"
 
 #include <string.h>
 

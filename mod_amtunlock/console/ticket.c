@@ -1,5 +1,5 @@
 /* See ticket.h. */
-#include "console/ticket.h"
+#include "console/ticket_priv.h"
 
 #include <krb5.h>
 

@@ -1,5 +1,5 @@
 /* Text of directives' arguments to values. */
-#include "httpd/arguments.h"
+#include "httpd/arguments_priv.h"
 
 #include <string.h>
 

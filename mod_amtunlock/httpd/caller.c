@@ -4,7 +4,7 @@
  * of a bound connection on. The mechanism is what mod_auth_gssapi published, because its own
  * GssapiAllowedMech does not stop a raw NTLM token on a bound connection.
  */
-#include "httpd/mod_amtunlock.h"
+#include "httpd/mod_amtunlock_priv.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* What takes more than one directive to judge. Runs in check_config, so that `httpd -t` says it: what cannot
  * work is an error, what is probably not meant is a warning with what to write instead. */
-#include "httpd/mod_amtunlock.h"
+#include "httpd/mod_amtunlock_priv.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include <http_log.h>
 #include <util_cfgtree.h>
 
-#include "httpd/directives.h"
+#include "httpd/directives_priv.h"
 
 APLOG_USE_MODULE(amtunlock);
 
@@ -148,7 +148,7 @@ static apr_status_t wipe_password(void *password)
 /* Read here, as the user who starts httpd; the children never need the file. */
 static int check_password(amtunlock_server_t *conf, apr_pool_t *pconf, server_rec *s)
 {
-    int rehearsal = geteuid() != 0 && ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
+    int dry_run = geteuid() != 0 && ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
     const char *wrong;
 
     if (!conf->password_file) {
@@ -159,10 +159,10 @@ static int check_password(amtunlock_server_t *conf, apr_pool_t *pconf, server_re
         apr_pool_cleanup_register(pconf, conf->redis.password, wipe_password, apr_pool_cleanup_null);
         return 1;
     }
-    ap_log_error(APLOG_MARK, rehearsal ? APLOG_WARNING : APLOG_EMERG, 0, s,
+    ap_log_error(APLOG_MARK, dry_run ? APLOG_WARNING : APLOG_EMERG, 0, s,
                  AMTULOG(0021) "AMTUnlockRedis password-file: %s%s", wrong,
-                 rehearsal ? " (this test does not run as root; the server may)" : "");
-    return rehearsal;
+                 dry_run ? " (this test does not run as root; the server may)" : "");
+    return dry_run;
 }
 
 static void check_who_may(const facts_t *facts, server_rec *s)

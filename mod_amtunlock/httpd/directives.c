@@ -1,6 +1,6 @@
 /* The directives: one flat table, their setters, and how sections are merged. What needs more than one
  * directive to judge is in config_check.c; what each means to an administrator is in conf/amtunlock.conf. */
-#include "httpd/directives.h"
+#include "httpd/directives_priv.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include <http_log.h>
 #include <http_request.h>
 
-#include "httpd/arguments.h"
+#include "httpd/arguments_priv.h"
 
 APLOG_USE_MODULE(amtunlock);
 

@@ -4,7 +4,7 @@
  * the business of wsman and manageability. A body is read to its end, or at least up to its limit, before any
  * answer: a connection that carries an authentication must not be torn because of unread bytes.
  */
-#include "httpd/mod_amtunlock.h"
+#include "httpd/mod_amtunlock_priv.h"
 
 #include <string.h>
 

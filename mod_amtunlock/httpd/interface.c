@@ -3,7 +3,7 @@
  * The texts travel inside the module (interface.S), so that they are those of the very service that answers.
  * They say nothing of an installation.
  */
-#include "httpd/mod_amtunlock.h"
+#include "httpd/mod_amtunlock_priv.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* The handler "amtunlock-metrics": the same figures as the status page in Prometheus' text format (0.0.4). */
-#include "httpd/mod_amtunlock.h"
+#include "httpd/mod_amtunlock_priv.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* The module record and its hooks: the server's life in one place. */
-#include "httpd/mod_amtunlock.h"
+#include "httpd/mod_amtunlock_priv.h"
 
 #include <ap_mpm.h>
 #include <apr_strings.h>
@@ -9,7 +9,7 @@
 #include <http_request.h>
 #include <mpm_common.h>
 
-#include "httpd/directives.h"
+#include "httpd/directives_priv.h"
 
 /* Waiting for a connection, connecting and the command, together: a caller hears within 250 ms. */
 #define STORE_BUDGET apr_time_from_msec(200)
@@ -49,7 +49,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     if (!conf->redis_address) {
         return;
     }
-    status = jobs_store_create(&conf->store, &conf->redis, store_connections(), STORE_BUDGET, pchild);
+    status = jobs_pool_create(&conf->store, &conf->redis, store_connections(), STORE_BUDGET, pchild);
     if (status != APR_SUCCESS) {
         conf->store = NULL;
         ap_log_error(APLOG_MARK, APLOG_ERR, status, s,

@@ -1,6 +1,6 @@
 /* The handler "amtunlock-status": one small page for a person, and with ?auto lines for a script. Shows what
  * the job store knows, and no secret: there is none in it. Who may see it is the configuration's business. */
-#include "httpd/mod_amtunlock.h"
+#include "httpd/mod_amtunlock_priv.h"
 
 #include <string.h>
 
@@ -45,7 +45,7 @@ static int send_unavailable(request_rec *r, const char *sentence)
 
 int amtunlock_overview(request_rec *r, jobs_overview_t **overview)
 {
-    jobs_store_t *store = amtunlock_server(r->server)->store;
+    jobs_pool_t *store = amtunlock_server(r->server)->store;
     jobs_result_t result;
 
     r->allowed = AP_METHOD_BIT << M_GET;

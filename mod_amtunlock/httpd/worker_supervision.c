@@ -8,7 +8,7 @@
  *
  * Redis carries the work, so all this is convenience: whatever dies here loses nothing.
  */
-#include "httpd/mod_amtunlock.h"
+#include "httpd/mod_amtunlock_priv.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -59,7 +59,7 @@ typedef struct {
     apr_pool_t *pool; /* of the running worker: proc, and its end; NULL where none runs */
     apr_proc_t *proc;
     origin_t origin;
-    apr_time_t started;    /* by jobs_boottime(), as what follows: the wall clock may be set */
+    apr_time_t started;    /* by clock_boottime(), as what follows: the wall clock may be set */
     int failures;          /* deaths in a row after a short life */
     apr_time_t not_before; /* the next start */
 } worker_t;
@@ -318,16 +318,16 @@ static void forget_process(worker_t *worker)
 static void postpone(worker_t *worker)
 {
     forget_process(worker);
-    worker->not_before = jobs_boottime() + apr_time_from_sec(DELAY_MAX);
+    worker->not_before = clock_boottime() + apr_time_from_sec(DELAY_MAX);
 }
 
 static void worker_died(worker_t *worker, int status)
 {
-    apr_time_t lived = jobs_boottime() - worker->started;
+    apr_time_t lived = clock_boottime() - worker->started;
     pid_t pid = worker->proc->pid;
 
     worker->failures = lived < LONG_LIFE ? worker->failures + 1 : 1;
-    worker->not_before = jobs_boottime() + delay_after(worker->failures);
+    worker->not_before = clock_boottime() + delay_after(worker->failures);
     if (httpd_is_stopping()) {
         forget_process(worker);
         return;
@@ -336,12 +336,12 @@ static void worker_died(worker_t *worker, int status)
                  AMTULOG(0103) "the worker (pid %" APR_PID_T_FMT ") ended %s after %" APR_TIME_T_FMT
                                " s; it is started again%s",
                  pid, describe_end(status, worker->pool), apr_time_sec(lived),
-                 worker->not_before > jobs_boottime()
+                 worker->not_before > clock_boottime()
                      ? apr_psprintf(worker->pool, " in about %" APR_TIME_T_FMT " s",
                                     apr_time_sec(delay_after(worker->failures)))
                      : "");
     forget_process(worker);
-    if (worker->not_before <= jobs_boottime()) {
+    if (worker->not_before <= clock_boottime()) {
         start_worker(worker);
     }
 }
@@ -387,7 +387,7 @@ static void start_worker(worker_t *worker)
     const amtunlock_server_t *conf = amtunlock_server(current.server);
     launch_t launch = {0};
 
-    worker->started = jobs_boottime();
+    worker->started = clock_boottime();
     if (apr_pool_create(&worker->pool, current.server->process->pool) != APR_SUCCESS) {
         worker->pool = NULL;
         return;
@@ -468,7 +468,7 @@ int amtunlock_worker_monitor(apr_pool_t *pconf, server_rec *s)
 
     (void)pconf;
     (void)s;
-    if (current.wanted && !worker->proc && !httpd_is_stopping() && jobs_boottime() >= worker->not_before) {
+    if (current.wanted && !worker->proc && !httpd_is_stopping() && clock_boottime() >= worker->not_before) {
         start_worker(worker);
     }
     return DECLINED;

@@ -8,7 +8,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
-#include "inventory/row.h"
+#include "inventory/row_priv.h"
 #include "jobs/name.h"
 
 #define GROUP_NAME_MAX 64

@@ -7,7 +7,7 @@
 #include <apr_escape.h>
 #include <openssl/evp.h>
 
-#include "inventory/row.h"
+#include "inventory/row_priv.h"
 
 struct inventory_t {
     apr_pool_t *pool;
@@ -142,9 +142,9 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
     return APR_SUCCESS;
 }
 
-const inventory_system_t *inventory_find(const inventory_t *inventory, const char *sid)
+const inventory_system_t *inventory_find(const inventory_t *inventory, const char *system)
 {
-    return apr_hash_get(inventory->by_sid, sid, APR_HASH_KEY_STRING);
+    return apr_hash_get(inventory->by_sid, system, APR_HASH_KEY_STRING);
 }
 
 int inventory_count(const inventory_t *inventory)

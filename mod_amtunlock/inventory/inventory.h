@@ -62,7 +62,7 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
                             apr_array_header_t *problems, apr_pool_t *pool);
 
 /* By SID. NULL if there is none. */
-const inventory_system_t *inventory_find(const inventory_t *inventory, const char *sid);
+const inventory_system_t *inventory_find(const inventory_t *inventory, const char *system);
 int inventory_count(const inventory_t *inventory);
 const inventory_system_t *inventory_at(const inventory_t *inventory, int index);
 /* Hex SHA-256 over what is published: equal digests mean equal inventories. */
@@ -73,7 +73,7 @@ apr_time_t inventory_written(const inventory_t *inventory);
 const char *inventory_method_name(inventory_method_e method);
 
 /* Hands names, groups and methods (no address of AMT's transport, no secret) to Redis. */
-jobs_result_t inventory_publish(const inventory_t *inventory, jobs_connection_t *connection,
-                                const char *worker, apr_pool_t *pool);
+jobs_result_t inventory_publish(const inventory_t *inventory, jobs_client_t *connection, const char *worker,
+                                apr_pool_t *pool);
 
 #endif

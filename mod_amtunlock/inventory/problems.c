@@ -5,7 +5,7 @@
 #include <apr_escape.h>
 #include <apr_strings.h>
 
-#include "inventory/row.h"
+#include "inventory/row_priv.h"
 
 #define QUOTE_MAX 80
 

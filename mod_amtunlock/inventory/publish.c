@@ -12,8 +12,8 @@ static const apr_array_header_t *keys_of(const inventory_system_t *system, apr_p
     return keys;
 }
 
-jobs_result_t inventory_publish(const inventory_t *inventory, jobs_connection_t *connection,
-                                const char *worker, apr_pool_t *pool)
+jobs_result_t inventory_publish(const inventory_t *inventory, jobs_client_t *connection, const char *worker,
+                                apr_pool_t *pool)
 {
     int count = inventory_count(inventory);
     apr_array_header_t *systems = apr_array_make(pool, count, sizeof(jobs_published_t));
@@ -22,7 +22,7 @@ jobs_result_t inventory_publish(const inventory_t *inventory, jobs_connection_t 
         const inventory_system_t *system = inventory_at(inventory, i);
         jobs_published_t *published = apr_array_push(systems);
 
-        published->sid = system->fqdn;
+        published->system = system->fqdn;
         published->group = system->group->name;
         published->method = inventory_method_name(system->method);
         published->keys = keys_of(system, pool);

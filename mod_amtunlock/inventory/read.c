@@ -10,7 +10,7 @@
 #include <apr_strings.h>
 #include <csv.h>
 
-#include "inventory/row.h"
+#include "inventory/row_priv.h"
 
 #define CHUNK 65536
 #define FILE_MAX (APR_INT64_C(256) << 20)

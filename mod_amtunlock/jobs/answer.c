@@ -1,6 +1,6 @@
 /* What Redis' replies mean: a verb's word to an outcome, an error to a sentence that an operator can act on.
  */
-#include "jobs/redis.h"
+#include "jobs/redis_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Connecting to Redis by ourselves: hiredis ends the whole process where it has no memory for an address. */
-#include "jobs/dial.h"
+#include "jobs/dial_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ static int wait_connected(int fd, apr_time_t deadline)
     int number = 0, ready = 0;
     socklen_t length = sizeof(number);
     do {
-        apr_interval_time_t left = deadline - jobs_boottime();
+        apr_interval_time_t left = deadline - clock_boottime();
         ready = left > 0 ? poll(&watched, 1, (int)apr_time_as_msec(left + 999)) : 0;
     } while (ready < 0 && errno == EINTR);
     if (ready <= 0) {

@@ -1,5 +1,5 @@
 /* Ids that cannot be guessed, and digests that stand for names in keys. */
-#include "jobs/redis.h"
+#include "jobs/redis_priv.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
-/* Job state: the verbs of jobs.lua (Redis Functions) as C calls.
+/* Job state: the verbs of jobs/lua (Redis Functions) as C calls.
  *
  * Everything that must survive a process is in Redis, changed only by these verbs, each atomic there. This
  * header knows neither httpd nor WS-Man nor AMT. Times are microseconds of Redis' own clock (apr_time_t).
  * Strings and arrays that come back are in the pool of the call.
  *
- * Two ways in: the web side borrows connections from a bounded pool (jobs_store_t, any thread) under one
- * budget of time a call; a worker's threads each own a connection (jobs_connection_t, one thread).
+ * Two ways in: the web side borrows connections from a bounded pool (jobs_pool_t, any thread) under one
+ * budget of time a call; a worker's threads each own a connection (jobs_client_t, one thread).
  */
 #ifndef AMTUNLOCK_JOBS_JOBS_H
 #define AMTUNLOCK_JOBS_JOBS_H
@@ -14,6 +14,7 @@
 #include <apr_tables.h>
 #include <apr_time.h>
 
+#include "base/clock.h"
 #include "jobs/reason.h"
 
 /* ---- how a call ended ---------------------------------------------------------------------------------- */
@@ -28,7 +29,7 @@ typedef enum {
     JOBS_CONFLICT,    /* the state forbids it (Delete of a running job, Terminate of an ended one; intend: the
                          same    device is being unlocked as another system: finish with JOBS_REASON_BUSY) */
     JOBS_UNAVAILABLE, /* Redis is away, slow, loading, read-only, out of memory, or has no such function */
-    JOBS_OUTDATED,    /* Redis holds a newer jobs.lua than this program knows */
+    JOBS_OUTDATED,    /* Redis holds a newer jobs/lua than this program knows */
     JOBS_BROKEN       /* an answer that this program does not understand */
 } jobs_outcome_e;
 
@@ -54,13 +55,13 @@ const char *jobs_redis_read_password(const char *file, const char **password, ap
 
 /* ---- the web side -------------------------------------------------------------------------------------- */
 
-typedef struct jobs_store_t jobs_store_t;
+typedef struct jobs_pool_t jobs_pool_t;
 
 /* Makes a store with at most `connections` connections, none open yet. Call after fork. `budget` bounds each
  * call as a whole: waiting for a connection (a quarter of it at most), connect, AUTH and the command. While
  * Redis is away calls fail at once, but one a second that tries. Closed with `pool`. */
-apr_status_t jobs_store_create(jobs_store_t **store, const jobs_redis_t *redis, int connections,
-                               apr_interval_time_t budget, apr_pool_t *pool);
+apr_status_t jobs_pool_create(jobs_pool_t **store, const jobs_redis_t *redis, int connections,
+                              apr_interval_time_t budget, apr_pool_t *pool);
 
 /* Who asks. */
 typedef struct {
@@ -122,39 +123,40 @@ typedef struct {
 
 /* What a submission has to do with those of the same caller before it, by its MessageID. */
 typedef enum {
-    JOBS_KIN_NONE = 0,
-    JOBS_KIN_REPEAT = 1,  /* the same systems, too: the same job */
-    JOBS_KIN_NAMESAKE = 2 /* with other systems, in a job that is still there: a job of its own, but odd */
-} jobs_kin_e;
+    JOBS_MATCH_NEW = 0,
+    JOBS_MATCH_DUPLICATE = 1, /* the same systems, too: the same job */
+    JOBS_MATCH_MESSAGE_ID_REUSED =
+        2 /* with other systems, in a job that is still there: a job of its own, but odd */
+} jobs_match_e;
 
 /* Resolves, creates, queues; or finds the job of the same MessageID and systems. *kin may be NULL. */
-jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller,
-                          const jobs_submission_t *submission, const char **id, jobs_kin_e *kin,
+jobs_result_t jobs_submit(jobs_pool_t *store, const jobs_caller_t *caller,
+                          const jobs_submission_t *submission, const char **id, jobs_match_e *match,
                           apr_pool_t *pool);
 /* id NULL: the caller's latest. */
-jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
+jobs_result_t jobs_read(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
                         apr_pool_t *pool);
 /* first from 0; count < 0: to the end. */
-jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first,
+jobs_result_t jobs_results(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, int first,
                            int count, jobs_results_t **results, apr_pool_t *pool);
 /* jobs_error_t of each failed system in a window of the request, in the order sent. */
-jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first,
+jobs_result_t jobs_errors(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, int first,
                           int count, apr_array_header_t **errors, apr_pool_t *pool);
 /* const char *: ids of the caller's jobs (of all, for one who reads all), newest first. */
-jobs_result_t jobs_list(jobs_store_t *store, const jobs_caller_t *caller, apr_array_header_t **ids,
+jobs_result_t jobs_list(jobs_pool_t *store, const jobs_caller_t *caller, apr_array_header_t **ids,
                         apr_pool_t *pool);
 /* Terminate. JOBS_CONFLICT if it has ended. */
-jobs_result_t jobs_cancel(jobs_store_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool);
+jobs_result_t jobs_cancel(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool);
 /* Delete of a finished job; JOBS_CONFLICT if it has not. */
-jobs_result_t jobs_forget(jobs_store_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool);
+jobs_result_t jobs_forget(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool);
 
 /* Enumeration contexts: `fields` is opaque text, `items` are const char *. */
-jobs_result_t jobs_context_open(jobs_store_t *store, const jobs_caller_t *caller, const char *fields,
+jobs_result_t jobs_context_open(jobs_pool_t *store, const jobs_caller_t *caller, const char *fields,
                                 const apr_array_header_t *items, int expires_seconds, int max_contexts,
                                 const char **id, apr_pool_t *pool);
-jobs_result_t jobs_context_pull(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int count,
+jobs_result_t jobs_context_pull(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, int count,
                                 const char **fields, apr_array_header_t **items, int *more, apr_pool_t *pool);
-jobs_result_t jobs_context_release(jobs_store_t *store, const jobs_caller_t *caller, const char *id,
+jobs_result_t jobs_context_release(jobs_pool_t *store, const jobs_caller_t *caller, const char *id,
                                    apr_pool_t *pool);
 
 /* What the status page and the metrics show. */
@@ -173,32 +175,32 @@ typedef struct {
     apr_uint64_t value;
 } jobs_counter_t;
 
-jobs_result_t jobs_overview(jobs_store_t *store, jobs_overview_t **overview, apr_pool_t *pool);
+jobs_result_t jobs_overview(jobs_pool_t *store, jobs_overview_t **overview, apr_pool_t *pool);
 
 /* ---- the worker side ----------------------------------------------------------------------------------- */
 
-typedef struct jobs_connection_t jobs_connection_t;
+typedef struct jobs_client_t jobs_client_t;
 
 /* A connection of one thread. Not connected yet; each call connects where needed (at most every second) and
  * gives JOBS_UNAVAILABLE while it cannot. `timeout` bounds connect and each command. Closed with `pool`. */
-apr_status_t jobs_connection_create(jobs_connection_t **connection, const jobs_redis_t *redis,
-                                    apr_interval_time_t timeout, apr_pool_t *pool);
-/* Loads jobs.lua into Redis where it is absent or older. JOBS_OUTDATED where Redis' is newer. */
-jobs_result_t jobs_library_load(jobs_connection_t *connection);
+apr_status_t jobs_client_create(jobs_client_t **connection, const jobs_redis_t *redis,
+                                apr_interval_time_t timeout, apr_pool_t *pool);
+/* Loads jobs/lua into Redis where it is absent or older. JOBS_OUTDATED where Redis' is newer. */
+jobs_result_t jobs_library_load(jobs_client_t *connection);
 /* Connects, where there is no connection now: run_id is then that of the Redis which the next call reaches.
  */
-jobs_result_t jobs_connect(jobs_connection_t *connection, apr_pool_t *pool);
+jobs_result_t jobs_connect(jobs_client_t *connection, apr_pool_t *pool);
 /* run_id of the Redis that this connection reached last; "" before. It changes when Redis was restarted. */
-const char *jobs_connection_run_id(const jobs_connection_t *connection);
+const char *jobs_client_run_id(const jobs_client_t *connection);
 /* How long that Redis was up when it was reached, in whole seconds. */
-apr_interval_time_t jobs_connection_uptime(const jobs_connection_t *connection);
+apr_interval_time_t jobs_client_uptime(const jobs_client_t *connection);
 /* *are: this Redis has jobs that have not ended. JOBS_OK, or JOBS_UNAVAILABLE. */
-jobs_result_t jobs_are_unfinished(jobs_connection_t *connection, int *are, apr_pool_t *pool);
+jobs_result_t jobs_are_unfinished(jobs_client_t *connection, int *are, apr_pool_t *pool);
 
 /* A claimed task, in the pool of the claim. */
 typedef struct {
     const char *job;
-    const char *sid;    /* system: FQDN of its inventory line, lower case */
+    const char *system; /* system: FQDN of its inventory line, lower case */
     const char *fence;  /* decimal text; compared as text */
     int look;           /* a predecessor may have acted: look only */
     const char *intent; /* look: what that predecessor wrote, as given to jobs_intend(); else NULL */
@@ -208,7 +210,7 @@ typedef struct {
 
 /* Names a task in a renewal or a change. */
 typedef struct {
-    const char *job, *sid, *fence;
+    const char *job, *system, *fence;
 } jobs_task_ref_t;
 
 /* Lease and grace, microseconds. A build may have others (the one with fault points has a second and half a
@@ -221,52 +223,48 @@ typedef struct {
 #define JOBS_GRACE_MS 15000
 #endif
 #ifdef AMTUNLOCK_TEST
-apr_interval_time_t jobs_test_interval(const char *variable, apr_interval_time_t usual);
-#define JOBS_LEASE jobs_test_interval("AMTUNLOCK_TEST_LEASE_MS", apr_time_from_msec(JOBS_LEASE_MS))
-#define JOBS_GRACE jobs_test_interval("AMTUNLOCK_TEST_GRACE_MS", apr_time_from_msec(JOBS_GRACE_MS))
+#define JOBS_LEASE clock_test_interval("AMTUNLOCK_TEST_LEASE_MS", apr_time_from_msec(JOBS_LEASE_MS))
+#define JOBS_GRACE clock_test_interval("AMTUNLOCK_TEST_GRACE_MS", apr_time_from_msec(JOBS_GRACE_MS))
 #else
 #define JOBS_LEASE apr_time_from_msec(JOBS_LEASE_MS)
 #define JOBS_GRACE apr_time_from_msec(JOBS_GRACE_MS)
 #endif
-
-/* Now, by CLOCK_BOOTTIME: leases run on while a machine sleeps. */
-apr_time_t jobs_boottime(void);
 
 /* How fast the systems of a group may be claimed: so long from one to the next, over all workers. Group "*":
  * every group that is not named, each by itself. */
 typedef struct {
     const char *group;
     apr_interval_time_t interval; /* 0: as fast as they come */
-} jobs_ramp_t;
+} jobs_rate_limit_t;
 
 /* Up to `max` tasks of systems in inventory `digest`; JOBS_REFUSED while that is not the published one.
- * *more: worth asking again at once. `pool` takes the jobs_task_t in *tasks. `ramps` (jobs_ramp_t) may be
- * NULL. What a ramp holds back is there again within two seconds of its time. */
-jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, const char *digest, int max,
+ * *more: worth asking again at once. `pool` takes the jobs_task_t in *tasks. `ramps` (jobs_rate_limit_t) may
+ * be NULL. What a ramp holds back is there again within two seconds of its time. */
+jobs_result_t jobs_claim(jobs_client_t *connection, const char *worker, const char *digest, int max,
                          const apr_array_header_t *ramps, apr_array_header_t **tasks, int *more,
                          apr_pool_t *pool);
 /* Renews these leases and no others; *lost gets those (jobs_task_ref_t) that are not this worker's any more.
- * *lease_until is the new end for all others, by jobs_boottime(). Also the worker's heartbeat: `about` is
+ * *lease_until is the new end for all others, by clock_boottime(). Also the worker's heartbeat: `about` is
  * what the status page shows of it. */
-jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, const char *about,
+jobs_result_t jobs_renew(jobs_client_t *connection, const char *worker, const char *about,
                          const apr_array_header_t *tasks, apr_array_header_t **lost, apr_time_t *lease_until,
                          apr_pool_t *pool);
 
 /* One change of a task's durable state. */
 typedef enum {
     JOBS_INTEND,
-    JOBS_RAMP, /* takes a time for its power request from its group's ramp, which all workers share */
+    JOBS_POWER_RATE, /* takes a time for its power request from its group's ramp, which all workers share */
     JOBS_PROGRESS,
     JOBS_FINISH,
     JOBS_RELEASE,
     /* Tells a Redis that was started anew of an intent that it may have forgotten. JOBS_OK: it had, or its
      * holder is gone; the task is looked at next. JOBS_ALREADY: it knows. JOBS_NOT_FOUND: the job is gone.
      * JOBS_REFUSED: the task has ended without it. */
-    JOBS_REASSERT,
+    JOBS_RESTORE_INTENT,
     /* The same of an end. JOBS_OK: it had, and the task has ended. JOBS_ALREADY: it knows. JOBS_NOT_FOUND:
      * the job is gone, as old ones are. JOBS_REFUSED: it holds another end, or a later holder looks at the
      * PC. */
-    JOBS_ATTEST
+    JOBS_RESTORE_RESULT
 } jobs_change_e;
 
 typedef struct {
@@ -288,27 +286,27 @@ typedef struct {
 /* Sends all changes (jobs_change_t *) in one pipeline and fills each result; each stands for itself. Returns
  * JOBS_UNAVAILABLE if the connection broke (then every unanswered result says so and may or may not be done).
  */
-jobs_result_t jobs_apply(jobs_connection_t *connection, const char *worker, jobs_change_t *const *changes,
+jobs_result_t jobs_apply(jobs_client_t *connection, const char *worker, jobs_change_t *const *changes,
                          int count, apr_pool_t *pool);
 /* Nonzero: Redis decided, and would decide the same again; else it could not, and should be asked anew. */
 int jobs_is_decided(jobs_outcome_e outcome);
 
 /* Takes over what dead workers left and ends what was never started in time. *reaped: how many tasks moved.
  */
-jobs_result_t jobs_reap(jobs_connection_t *connection, const char *worker, int *reaped, apr_pool_t *pool);
+jobs_result_t jobs_reap(jobs_client_t *connection, const char *worker, int *reaped, apr_pool_t *pool);
 /* Waits up to `timeout` for the bell. JOBS_OK rung or not. */
-jobs_result_t jobs_bell_wait(jobs_connection_t *connection, apr_interval_time_t timeout, apr_pool_t *pool);
+jobs_result_t jobs_bell_wait(jobs_client_t *connection, apr_interval_time_t timeout, apr_pool_t *pool);
 
 /* One system of a published inventory. */
 typedef struct {
-    const char *sid, *group, *method;
+    const char *system, *group, *method;
     const apr_array_header_t *keys; /* const char *: every name and address it is known by, SID included */
 } jobs_published_t;
 
 /* Publishes systems (jobs_published_t) in chunks and switches to them; `digest` names this inventory,
  * `written` is when its file was last changed. JOBS_ALREADY: it is the live one; JOBS_REFUSED: the live one
  * is newer; JOBS_CONFLICT: two systems share a name. */
-jobs_result_t jobs_publish(jobs_connection_t *connection, const char *worker, const char *digest,
+jobs_result_t jobs_publish(jobs_client_t *connection, const char *worker, const char *digest,
                            apr_time_t written, const apr_array_header_t *systems, apr_pool_t *pool);
 
 #endif

@@ -1,9 +1,9 @@
-/* The Redis library as a text inside the program (see jobs/library.h): the parts in this order. */
+/* The Redis library as a text inside the program (see jobs/library_priv.h): the parts in this order. */
     .section .rodata
     .global jobs_library
     .hidden jobs_library
 jobs_library:
-    .incbin "jobs.lua"
+    .incbin "core.lua"
     .incbin "web.lua"
     .incbin "worker.lua"
     .incbin "verbs.lua"

@@ -1,15 +1,15 @@
 /* Gives Redis the functions that this program was built with. */
-#include "jobs/library.h"
+#include "jobs/library_priv.h"
 
 #include <string.h>
 
 #include <apr_strings.h>
 
-#include "jobs/connection.h"
+#include "jobs/client_priv.h"
 
 #define TRIES 3 /* other workers may load at the same moment */
 
-static jobs_result_t load(jobs_connection_t *connection, int replace, apr_pool_t *pool)
+static jobs_result_t load(jobs_client_t *connection, int replace, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_command("FUNCTION", pool);
@@ -18,7 +18,7 @@ static jobs_result_t load(jobs_connection_t *connection, int replace, apr_pool_t
         jobs_call_text(call, "REPLACE");
     }
     jobs_call_text(call, jobs_library);
-    jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
+    jobs_result_t result = jobs_client_ask(connection, call, 0, &reply, pool);
     /* The answer is the library's name, which is no verb's word. */
     if (reply && reply->type == REDIS_REPLY_STRING) {
         return JOBS_FINE;
@@ -27,13 +27,13 @@ static jobs_result_t load(jobs_connection_t *connection, int replace, apr_pool_t
 }
 
 /* Absent: loaded, but not over what another worker loads meanwhile. Older: replaced. Newer: left. */
-static jobs_result_t check(jobs_connection_t *connection, int *loaded, apr_pool_t *pool)
+static jobs_result_t check(jobs_client_t *connection, int *loaded, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_command("FCALL", pool);
     jobs_call_text(call, "amtunlock_schema");
     jobs_call_text(call, "0");
-    jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
+    jobs_result_t result = jobs_client_ask(connection, call, 0, &reply, pool);
     int absent =
         reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "Function not found") != NULL;
     apr_int64_t theirs = jobs_number_at(reply, 1);
@@ -53,9 +53,9 @@ static jobs_result_t check(jobs_connection_t *connection, int *loaded, apr_pool_
     return result;
 }
 
-jobs_result_t jobs_library_load(jobs_connection_t *connection)
+jobs_result_t jobs_library_load(jobs_client_t *connection)
 {
-    apr_pool_t *pool = jobs_connection_scratch(connection);
+    apr_pool_t *pool = jobs_client_scratch(connection);
     jobs_result_t result = JOBS_FINE;
     int loaded = 1;
     for (int i = 0; i < TRIES && loaded; i++) {

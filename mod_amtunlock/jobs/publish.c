@@ -1,14 +1,14 @@
 /* Hands the inventory to Redis in chunks, then switches to it: 100,000 systems in one call would stop Redis
  * for a second.
  */
-#include "jobs/connection.h"
+#include "jobs/client_priv.h"
 
 #include <string.h>
 
 #include <apr_hash.h>
 #include <apr_strings.h>
 
-#include "fault/fault.h"
+#include "base/failpoint.h"
 
 #define SYSTEMS_A_CHUNK 500
 #define WORDS_A_CHUNK 6000
@@ -23,16 +23,16 @@ static int count_names(const apr_array_header_t *systems, const char **twice, ap
         for (int k = 0; k < system->keys->nelts; k++) {
             const char *name = APR_ARRAY_IDX(system->keys, k, const char *);
             const char *other = apr_hash_get(names, name, APR_HASH_KEY_STRING);
-            if (other && strcmp(other, system->sid) != 0) {
+            if (other && strcmp(other, system->system) != 0) {
                 *twice = name;
             }
-            apr_hash_set(names, name, APR_HASH_KEY_STRING, system->sid);
+            apr_hash_set(names, name, APR_HASH_KEY_STRING, system->system);
         }
     }
     return (int)apr_hash_count(names);
 }
 
-static jobs_result_t ask_switch(jobs_connection_t *connection, const char *worker, const char *generation,
+static jobs_result_t ask_switch(jobs_client_t *connection, const char *worker, const char *generation,
                                 const char *digest, apr_time_t written, int systems, int names,
                                 apr_pool_t *pool)
 {
@@ -44,12 +44,12 @@ static jobs_result_t ask_switch(jobs_connection_t *connection, const char *worke
     jobs_call_number(call, written);
     jobs_call_number(call, systems);
     jobs_call_number(call, systems + names);
-    return jobs_connection_ask(connection, call, 0, &reply, pool);
+    return jobs_client_ask(connection, call, 0, &reply, pool);
 }
 
 static void add_system(jobs_call_t *call, const jobs_published_t *system)
 {
-    jobs_call_text(call, system->sid);
+    jobs_call_text(call, system->system);
     jobs_call_text(call, system->group);
     jobs_call_text(call, system->method);
     jobs_call_number(call, system->keys->nelts);
@@ -59,7 +59,7 @@ static void add_system(jobs_call_t *call, const jobs_published_t *system)
 }
 
 /* Sends systems from *next on, as many as a chunk takes. */
-static jobs_result_t send_chunk(jobs_connection_t *connection, const char *generation,
+static jobs_result_t send_chunk(jobs_client_t *connection, const char *generation,
                                 const apr_array_header_t *systems, int *next, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
@@ -69,10 +69,10 @@ static jobs_result_t send_chunk(jobs_connection_t *connection, const char *gener
          n++) {
         add_system(call, &APR_ARRAY_IDX(systems, (*next)++, jobs_published_t));
     }
-    return jobs_connection_ask(connection, call, 0, &reply, pool);
+    return jobs_client_ask(connection, call, 0, &reply, pool);
 }
 
-static jobs_result_t publish(jobs_connection_t *connection, const char *worker, const char *digest,
+static jobs_result_t publish(jobs_client_t *connection, const char *worker, const char *digest,
                              apr_time_t written, const apr_array_header_t *systems, int names,
                              apr_pool_t *pool)
 {
@@ -94,13 +94,13 @@ static jobs_result_t publish(jobs_connection_t *connection, const char *worker, 
     if (result.outcome != JOBS_OK) {
         return result;
     }
-    FAULT_POINT("publish.staged");
+    FAILPOINT("publish.staged");
     result = ask_switch(connection, worker, generation, digest, written, systems->nelts, names, pool);
-    FAULT_POINT("publish.switched");
+    FAILPOINT("publish.switched");
     return result;
 }
 
-jobs_result_t jobs_publish(jobs_connection_t *connection, const char *worker, const char *digest,
+jobs_result_t jobs_publish(jobs_client_t *connection, const char *worker, const char *digest,
                            apr_time_t written, const apr_array_header_t *systems, apr_pool_t *pool)
 {
     const char *twice = NULL;

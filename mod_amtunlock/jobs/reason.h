@@ -33,7 +33,7 @@ typedef struct {
 } jobs_reason_t;
 
 /* The step of a task that nobody began, because its PC had failed again and again: STEP_LEFT_ALONE of
- * jobs.lua, which decides that. Its reason is that of the last failure. */
+ * jobs/lua, which decides that. Its reason is that of the last failure. */
 #define JOBS_STEP_LEFT_ALONE "left-alone"
 extern const char jobs_left_alone[]; /* what an operator is told then, a sentence */
 

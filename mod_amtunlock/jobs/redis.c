@@ -1,5 +1,5 @@
 /* Connections to Redis (hiredis), calls with lengths, and what replies mean. */
-#include "jobs/redis.h"
+#include "jobs/redis_priv.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -11,19 +11,12 @@
 
 #include <apr_strings.h>
 
-#include "fault/fault.h"
-#include "jobs/dial.h"
+#include "base/failpoint.h"
+#include "jobs/dial_priv.h"
 
 /* Bytes for what is to be sent: at first, and the most that is kept. */
 #define OUT_FIRST 1024
 #define OUT_KEPT 65536
-
-apr_time_t jobs_boottime(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return (apr_time_t)now.tv_sec * APR_USEC_PER_SEC + now.tv_nsec / 1000;
-}
 
 jobs_result_t jobs_result(jobs_outcome_e outcome, const char *text)
 {
@@ -49,7 +42,7 @@ void jobs_call_text(jobs_call_t *call, const char *text)
 
 void jobs_call_digest(jobs_call_t *call, const char *digest)
 {
-    call->unsayable |= digest == NULL;
+    call->invalid |= digest == NULL;
     jobs_call_text(call, digest);
 }
 
@@ -88,7 +81,7 @@ jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool)
 /* At least a millisecond: zero would mean "for ever" to the socket. */
 static struct timeval remaining(apr_time_t deadline)
 {
-    apr_interval_time_t left = deadline - jobs_boottime();
+    apr_interval_time_t left = deadline - clock_boottime();
     if (left < 1000) {
         left = 1000;
     }
@@ -98,12 +91,12 @@ static struct timeval remaining(apr_time_t deadline)
 
 static int is_over(apr_time_t deadline)
 {
-    return jobs_boottime() >= deadline;
+    return clock_boottime() >= deadline;
 }
 
 /* ---- a link -------------------------------------------------------------------------------------------- */
 
-void jobs_link_close(jobs_link_t *link)
+void redis_conn_close(redis_conn_t *link)
 {
     if (link->context) {
         redisFree(link->context);
@@ -114,7 +107,7 @@ void jobs_link_close(jobs_link_t *link)
     link->out_length = link->out_room = link->sent = 0;
 }
 
-int jobs_link_alive(const jobs_link_t *link)
+int redis_conn_alive(const redis_conn_t *link)
 {
     if (!link->context || link->context->err) {
         return 0;
@@ -124,7 +117,7 @@ int jobs_link_alive(const jobs_link_t *link)
 }
 
 /* The link has failed: closes it and says why. */
-static jobs_link_e fail(jobs_link_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
+static redis_conn_e fail(redis_conn_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
     redisContext *context = link->context;
     int timeout = is_over(deadline) || (context && context->err == REDIS_ERR_IO &&
@@ -136,12 +129,12 @@ static jobs_link_e fail(jobs_link_t *link, apr_time_t deadline, const char **why
         *why = apr_psprintf(pool, "the connection to Redis broke: %s",
                             context && context->err ? context->errstr : "out of memory");
     }
-    jobs_link_close(link);
-    return timeout ? JOBS_LINK_TIMEOUT : JOBS_LINK_BROKEN;
+    redis_conn_close(link);
+    return timeout ? REDIS_CONN_TIMEOUT : REDIS_CONN_BROKEN;
 }
 
 /* hiredis keeps what is to be sent itself, but does not look whether it got memory for that. */
-static int add_out(jobs_link_t *link, const char *bytes, size_t length)
+static int add_out(redis_conn_t *link, const char *bytes, size_t length)
 {
     size_t room = link->out_room ? link->out_room : OUT_FIRST;
     while (room - link->out_length < length) {
@@ -158,7 +151,7 @@ static int add_out(jobs_link_t *link, const char *bytes, size_t length)
     return 1;
 }
 
-int jobs_link_put(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline)
+int redis_conn_put(redis_conn_t *link, jobs_call_t *call, apr_time_t deadline)
 {
     if (call->not_after) {
         const char *text = apr_psprintf(call->pool, "%" APR_INT64_T_FMT, deadline + link->offset);
@@ -175,7 +168,7 @@ int jobs_link_put(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline)
 }
 
 /* 0: the connection is broken, as hiredis would say it. */
-static int send_some(jobs_link_t *link)
+static int send_some(redis_conn_t *link)
 {
     redisContext *context = link->context;
     ssize_t count = send(context->fd, link->out + link->sent, link->out_length - link->sent, MSG_NOSIGNAL);
@@ -191,7 +184,7 @@ static int send_some(jobs_link_t *link)
 }
 
 /* All has left. A buffer that had to grow for once goes. */
-static void empty_out(jobs_link_t *link)
+static void empty_out(redis_conn_t *link)
 {
     link->out_length = link->sent = 0;
     if (link->out_room > OUT_KEPT) {
@@ -201,7 +194,7 @@ static void empty_out(jobs_link_t *link)
     }
 }
 
-static jobs_link_e flush(jobs_link_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
+static redis_conn_e flush(redis_conn_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
     while (link->sent < link->out_length) {
         if (is_over(deadline) || redisSetTimeout(link->context, remaining(deadline)) != REDIS_OK ||
@@ -210,7 +203,7 @@ static jobs_link_e flush(jobs_link_t *link, apr_time_t deadline, const char **wh
         }
     }
     empty_out(link);
-    return JOBS_LINK_FINE;
+    return REDIS_CONN_FINE;
 }
 
 static apr_status_t free_reply(void *reply)
@@ -220,15 +213,15 @@ static apr_status_t free_reply(void *reply)
 }
 
 /* What redisGetReply() does, but that would start its patience anew with every read. */
-static jobs_link_e read_reply(jobs_link_t *link, apr_time_t deadline, void **reply, const char **why,
-                              apr_pool_t *pool)
+static redis_conn_e read_reply(redis_conn_t *link, apr_time_t deadline, void **reply, const char **why,
+                               apr_pool_t *pool)
 {
     for (;;) {
         if (redisGetReplyFromReader(link->context, reply) != REDIS_OK) {
             return fail(link, deadline, why, pool);
         }
         if (*reply) {
-            return JOBS_LINK_FINE;
+            return REDIS_CONN_FINE;
         }
         if (is_over(deadline) || redisSetTimeout(link->context, remaining(deadline)) != REDIS_OK ||
             redisBufferRead(link->context) != REDIS_OK) {
@@ -237,35 +230,35 @@ static jobs_link_e read_reply(jobs_link_t *link, apr_time_t deadline, void **rep
     }
 }
 
-redisReply *jobs_link_take(jobs_link_t *link, apr_time_t deadline, jobs_link_e *outcome, const char **why,
-                           apr_pool_t *pool)
+redisReply *redis_conn_take(redis_conn_t *link, apr_time_t deadline, redis_conn_e *outcome, const char **why,
+                            apr_pool_t *pool)
 {
     void *reply = NULL;
     *outcome = link->context ? flush(link, deadline, why, pool) : fail(link, deadline, why, pool);
-    if (*outcome == JOBS_LINK_FINE && FAULT_FAILS("link.sent")) {
+    if (*outcome == REDIS_CONN_FINE && FAILPOINT_FAILS("link.sent")) {
         *outcome = fail(link, deadline, why, pool);
     }
-    if (*outcome == JOBS_LINK_FINE) {
+    if (*outcome == REDIS_CONN_FINE) {
         *outcome = read_reply(link, deadline, &reply, why, pool);
     }
     if (reply) {
         apr_pool_cleanup_register(pool, reply, free_reply, apr_pool_cleanup_null);
     }
-    if (reply && FAULT_FAILS("link.answered")) {
+    if (reply && FAILPOINT_FAILS("link.answered")) {
         *outcome = fail(link, deadline, why, pool);
         return NULL;
     }
     return reply;
 }
 
-jobs_link_e jobs_link_ask(jobs_link_t *link, jobs_call_t *call, apr_time_t deadline, redisReply **reply,
-                          const char **why, apr_pool_t *pool)
+redis_conn_e redis_conn_ask(redis_conn_t *link, jobs_call_t *call, apr_time_t deadline, redisReply **reply,
+                            const char **why, apr_pool_t *pool)
 {
-    jobs_link_e outcome;
-    if (!jobs_link_put(link, call, deadline)) {
+    redis_conn_e outcome;
+    if (!redis_conn_put(link, call, deadline)) {
         return fail(link, deadline, why, pool);
     }
-    *reply = jobs_link_take(link, deadline, &outcome, why, pool);
+    *reply = redis_conn_take(link, deadline, &outcome, why, pool);
     return outcome;
 }
 
@@ -291,63 +284,64 @@ static const char *address(const jobs_redis_t *redis, apr_pool_t *pool)
     return apr_psprintf(pool, strchr(redis->host, ':') ? "[%s]:%d" : "%s:%d", redis->host, redis->port);
 }
 
-static int put_auth(jobs_link_t *link, apr_time_t deadline, apr_pool_t *pool)
+static int put_auth(redis_conn_t *link, apr_time_t deadline, apr_pool_t *pool)
 {
     jobs_call_t *auth = jobs_command("AUTH", pool);
     if (link->redis->user) {
         jobs_call_text(auth, link->redis->user);
     }
     jobs_call_text(auth, link->redis->password);
-    return jobs_link_put(link, auth, deadline);
+    return redis_conn_put(link, auth, deadline);
 }
 
-static jobs_link_e not_let_in(jobs_link_t *link, const redisReply *reply, const char **why, apr_pool_t *pool)
+static redis_conn_e not_let_in(redis_conn_t *link, const redisReply *reply, const char **why,
+                               apr_pool_t *pool)
 {
     *why = jobs_answer(reply, NULL, pool).text;
-    jobs_link_close(link);
-    return JOBS_LINK_AWAY;
+    redis_conn_close(link);
+    return REDIS_CONN_AWAY;
 }
 
 /* AUTH's and TIME's replies. The clock is taken as read when the answer came: late rather than early. */
-static jobs_link_e greet(jobs_link_t *link, int with_auth, apr_time_t deadline, const char **why,
-                         apr_pool_t *pool)
+static redis_conn_e greet(redis_conn_t *link, int with_auth, apr_time_t deadline, const char **why,
+                          apr_pool_t *pool)
 {
-    jobs_link_e outcome = JOBS_LINK_FINE;
+    redis_conn_e outcome = REDIS_CONN_FINE;
     redisReply *reply = NULL;
     if (with_auth) {
-        if (!(reply = jobs_link_take(link, deadline, &outcome, why, pool))) {
+        if (!(reply = redis_conn_take(link, deadline, &outcome, why, pool))) {
             return outcome;
         }
         if (reply->type == REDIS_REPLY_ERROR) {
             return not_let_in(link, reply, why, pool);
         }
     }
-    if (!(reply = jobs_link_take(link, deadline, &outcome, why, pool))) {
+    if (!(reply = redis_conn_take(link, deadline, &outcome, why, pool))) {
         return outcome;
     }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
         return not_let_in(link, reply, why, pool);
     }
-    link->learnt = jobs_boottime();
+    link->learnt = clock_boottime();
     link->offset = apr_time_from_sec(jobs_number_at(reply, 0)) + jobs_number_at(reply, 1) - link->learnt;
-    return JOBS_LINK_FINE;
+    return REDIS_CONN_FINE;
 }
 
-jobs_link_e jobs_link_open(jobs_link_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
+redis_conn_e redis_conn_open(redis_conn_t *link, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
     const jobs_redis_t *redis = link->redis;
     int with_auth = redis->password != NULL;
-    jobs_link_close(link);
+    redis_conn_close(link);
     const char *what = "";
     link->context = dial(redis, deadline, &what, pool);
-    FAULT_POINT("link.dialled");
+    FAILPOINT("link.dialled");
     if (!link->context) {
         *why = apr_psprintf(pool, "no connection to Redis at %s: %s; is it running, and may this user enter?",
                             address(redis, pool), what);
-        return JOBS_LINK_AWAY;
+        return REDIS_CONN_AWAY;
     }
     if ((with_auth && !put_auth(link, deadline, pool)) ||
-        !jobs_link_put(link, jobs_command("TIME", pool), deadline)) {
+        !redis_conn_put(link, jobs_command("TIME", pool), deadline)) {
         return fail(link, deadline, why, pool);
     }
     return greet(link, with_auth, deadline, why, pool);

@@ -1,12 +1,12 @@
 /* The web side's verbs. */
-#include "jobs/store.h"
+#include "jobs/pool_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
 
-#include "fault/fault.h"
+#include "base/failpoint.h"
 
 static const char *owner(const jobs_caller_t *caller, apr_pool_t *pool)
 {
@@ -73,9 +73,9 @@ static const char *request_digest(const jobs_submission_t *submission, apr_pool_
             APR_ARRAY_PUSH(texts, const char *) = key;
         }
     }
-    const char *kin = jobs_sha256(submission->message_id, pool);
+    const char *match = jobs_sha256(submission->message_id, pool);
     const char *whole = jobs_sha256_all(texts, pool);
-    return kin && whole ? apr_pstrcat(pool, kin, "/", whole, NULL) : NULL;
+    return match && whole ? apr_pstrcat(pool, match, "/", whole, NULL) : NULL;
 }
 
 static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submission_t *submission,
@@ -106,8 +106,8 @@ static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submissi
     return call;
 }
 
-jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller,
-                          const jobs_submission_t *submission, const char **id, jobs_kin_e *kin,
+jobs_result_t jobs_submit(jobs_pool_t *store, const jobs_caller_t *caller,
+                          const jobs_submission_t *submission, const char **id, jobs_match_e *match,
                           apr_pool_t *pool)
 {
     redisReply *reply = NULL;
@@ -115,15 +115,15 @@ jobs_result_t jobs_submit(jobs_store_t *store, const jobs_caller_t *caller,
     if (!fresh) {
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
     }
-    FAULT_POINT("submit.before");
-    jobs_result_t result = jobs_store_ask(store, submit_call(caller, submission, fresh, pool), &reply, pool);
-    FAULT_POINT("submit.answered");
+    FAILPOINT("submit.before");
+    jobs_result_t result = jobs_pool_ask(store, submit_call(caller, submission, fresh, pool), &reply, pool);
+    FAILPOINT("submit.answered");
     if (result.outcome != JOBS_OK) {
         return result;
     }
     *id = jobs_text_at(reply, 1);
-    if (kin) {
-        *kin = (jobs_kin_e)jobs_number_at(reply, 2);
+    if (match) {
+        *match = (jobs_match_e)jobs_number_at(reply, 2);
     }
     return result;
 }
@@ -151,7 +151,7 @@ static jobs_job_t *job_of_reply(const redisReply *reply, apr_pool_t *pool)
     return job;
 }
 
-jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
+jobs_result_t jobs_read(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
                         apr_pool_t *pool)
 {
     redisReply *reply = NULL;
@@ -159,7 +159,7 @@ jobs_result_t jobs_read(jobs_store_t *store, const jobs_caller_t *caller, const 
     if (!call) {
         return no_such_job();
     }
-    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
     if (result.outcome == JOBS_OK) {
         *job = job_of_reply(reply, pool);
     }
@@ -178,7 +178,7 @@ static jobs_call_t *window_verb(const char *verb, const jobs_caller_t *caller, c
     return call;
 }
 
-jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first,
+jobs_result_t jobs_results(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, int first,
                            int count, jobs_results_t **results, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
@@ -186,7 +186,7 @@ jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, con
     if (!call) {
         return no_such_job();
     }
-    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
     if (result.outcome != JOBS_OK) {
         return result;
     }
@@ -196,7 +196,7 @@ jobs_result_t jobs_results(jobs_store_t *store, const jobs_caller_t *caller, con
     return result;
 }
 
-jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int first,
+jobs_result_t jobs_errors(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, int first,
                           int count, apr_array_header_t **errors, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
@@ -204,7 +204,7 @@ jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, cons
     if (!call) {
         return no_such_job();
     }
-    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
     if (result.outcome != JOBS_OK) {
         return result;
     }
@@ -218,13 +218,13 @@ jobs_result_t jobs_errors(jobs_store_t *store, const jobs_caller_t *caller, cons
     return result;
 }
 
-jobs_result_t jobs_list(jobs_store_t *store, const jobs_caller_t *caller, apr_array_header_t **ids,
+jobs_result_t jobs_list(jobs_pool_t *store, const jobs_caller_t *caller, apr_array_header_t **ids,
                         apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("list", caller, pool);
     jobs_call_number(call, caller->reads_all ? 1 : 0);
-    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
     if (result.outcome == JOBS_OK) {
         *ids = jobs_texts(reply, 1, pool);
     }
@@ -233,7 +233,7 @@ jobs_result_t jobs_list(jobs_store_t *store, const jobs_caller_t *caller, apr_ar
 
 /* ---- changing ------------------------------------------------------------------------------------------ */
 
-jobs_result_t jobs_cancel(jobs_store_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
+jobs_result_t jobs_cancel(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("cancel", caller, pool);
@@ -242,10 +242,10 @@ jobs_result_t jobs_cancel(jobs_store_t *store, const jobs_caller_t *caller, cons
     }
     jobs_call_text(call, id);
     jobs_call_not_after(call);
-    return jobs_store_ask(store, call, &reply, pool);
+    return jobs_pool_ask(store, call, &reply, pool);
 }
 
-jobs_result_t jobs_forget(jobs_store_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
+jobs_result_t jobs_forget(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("forget", caller, pool);
@@ -254,12 +254,12 @@ jobs_result_t jobs_forget(jobs_store_t *store, const jobs_caller_t *caller, cons
         return no_such_job();
     }
     jobs_call_text(call, id);
-    return jobs_store_ask(store, call, &reply, pool);
+    return jobs_pool_ask(store, call, &reply, pool);
 }
 
 /* ---- enumerations in progress -------------------------------------------------------------------------- */
 
-jobs_result_t jobs_context_open(jobs_store_t *store, const jobs_caller_t *caller, const char *fields,
+jobs_result_t jobs_context_open(jobs_pool_t *store, const jobs_caller_t *caller, const char *fields,
                                 const apr_array_header_t *items, int expires_seconds, int max_contexts,
                                 const char **id, apr_pool_t *pool)
 {
@@ -276,14 +276,14 @@ jobs_result_t jobs_context_open(jobs_store_t *store, const jobs_caller_t *caller
     for (int i = 0; i < items->nelts; i++) {
         jobs_call_text(call, APR_ARRAY_IDX(items, i, const char *));
     }
-    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
     if (result.outcome == JOBS_OK) {
         *id = fresh;
     }
     return result;
 }
 
-jobs_result_t jobs_context_pull(jobs_store_t *store, const jobs_caller_t *caller, const char *id, int count,
+jobs_result_t jobs_context_pull(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, int count,
                                 const char **fields, apr_array_header_t **items, int *more, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
@@ -294,7 +294,7 @@ jobs_result_t jobs_context_pull(jobs_store_t *store, const jobs_caller_t *caller
     }
     jobs_call_text(call, id);
     jobs_call_number(call, count > 0 ? count : 1);
-    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
     if (result.outcome != JOBS_OK) {
         return result;
     }
@@ -304,7 +304,7 @@ jobs_result_t jobs_context_pull(jobs_store_t *store, const jobs_caller_t *caller
     return result;
 }
 
-jobs_result_t jobs_context_release(jobs_store_t *store, const jobs_caller_t *caller, const char *id,
+jobs_result_t jobs_context_release(jobs_pool_t *store, const jobs_caller_t *caller, const char *id,
                                    apr_pool_t *pool)
 {
     redisReply *reply = NULL;
@@ -314,7 +314,7 @@ jobs_result_t jobs_context_release(jobs_store_t *store, const jobs_caller_t *cal
         return jobs_result(JOBS_NOT_FOUND, "no such enumeration");
     }
     jobs_call_text(call, id);
-    return jobs_store_ask(store, call, &reply, pool);
+    return jobs_pool_ask(store, call, &reply, pool);
 }
 
 /* ---- overview ------------------------------------------------------------------------------------------ */
@@ -330,12 +330,12 @@ static apr_array_header_t *counters_of_reply(const redisReply *flat, apr_pool_t 
     return counters;
 }
 
-jobs_result_t jobs_overview(jobs_store_t *store, jobs_overview_t **overview, apr_pool_t *pool)
+jobs_result_t jobs_overview(jobs_pool_t *store, jobs_overview_t **overview, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("overview", pool);
     call->repeatable = 1;
-    jobs_result_t result = jobs_store_ask(store, call, &reply, pool);
+    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
     if (result.outcome != JOBS_OK) {
         return result;
     }

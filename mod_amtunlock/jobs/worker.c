@@ -1,30 +1,22 @@
 /* The worker's verbs. */
-#include "jobs/connection.h"
+#include "jobs/client_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
 
-#include "fault/fault.h"
+#include "base/failpoint.h"
 
 #define RENEWED_A_CALL 500 /* keeps each call short for whoever else waits for Redis */
 #define CHANGES_A_PIPELINE 256
-
-#ifdef AMTUNLOCK_TEST
-apr_interval_time_t jobs_test_interval(const char *variable, apr_interval_time_t usual)
-{
-    const char *ms = getenv(variable);
-    return ms ? apr_time_from_msec(apr_atoi64(ms)) : usual;
-}
-#endif
 
 /* ---- claim --------------------------------------------------------------------------------------------- */
 
 static void task_of_reply(jobs_task_t *task, const redisReply *reply, apr_time_t lease_until)
 {
     task->job = jobs_text_at(reply, 0);
-    task->sid = jobs_text_at(reply, 1);
+    task->system = jobs_text_at(reply, 1);
     task->fence = jobs_text_at(reply, 2);
     task->look = (int)jobs_number_at(reply, 3);
     task->intent = task->look ? jobs_text_at(reply, 4) : NULL;
@@ -44,22 +36,22 @@ static jobs_call_t *claim_call(const char *worker, const char *digest, int max,
     jobs_call_not_after(call);
     jobs_call_number(call, JOBS_LEASE);
     for (int i = 0; ramps && i < ramps->nelts; i++) {
-        const jobs_ramp_t *ramp = &APR_ARRAY_IDX(ramps, i, jobs_ramp_t);
+        const jobs_rate_limit_t *ramp = &APR_ARRAY_IDX(ramps, i, jobs_rate_limit_t);
         jobs_call_text(call, ramp->group);
         jobs_call_number(call, ramp->interval);
     }
     return call;
 }
 
-jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, const char *digest, int max,
+jobs_result_t jobs_claim(jobs_client_t *connection, const char *worker, const char *digest, int max,
                          const apr_array_header_t *ramps, apr_array_header_t **tasks, int *more,
                          apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = claim_call(worker, digest, max, ramps, pool);
-    apr_time_t sent = jobs_boottime();
-    FAULT_POINT("claim.before");
-    jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
+    apr_time_t sent = clock_boottime();
+    FAILPOINT("claim.before");
+    jobs_result_t result = jobs_client_ask(connection, call, 0, &reply, pool);
     *tasks = apr_array_make(pool, max > 0 ? max : 1, sizeof(jobs_task_t));
     *more = 0;
     if (result.outcome == JOBS_REFUSED && !strcmp(result.text, "inventory")) {
@@ -74,7 +66,7 @@ jobs_result_t jobs_claim(jobs_connection_t *connection, const char *worker, cons
     for (size_t i = 0; claimed && i < claimed->elements; i++) {
         task_of_reply(apr_array_push(*tasks), claimed->element[i], sent + JOBS_LEASE);
     }
-    if ((*tasks)->nelts > 0 && FAULT_FAILS("claim.answered")) { /* as if the answer had never come */
+    if ((*tasks)->nelts > 0 && FAILPOINT_FAILS("claim.answered")) { /* as if the answer had never come */
         apr_array_clear(*tasks);
         return jobs_result(JOBS_UNAVAILABLE, "the answer to a claim was lost");
     }
@@ -94,28 +86,28 @@ static jobs_call_t *renew_call(const char *worker, const char *about, const apr_
     for (int i = first; i < after; i++) {
         const jobs_task_ref_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_ref_t);
         jobs_call_text(call, task->job);
-        jobs_call_text(call, task->sid);
+        jobs_call_text(call, task->system);
         jobs_call_text(call, task->fence);
     }
     return call;
 }
 
-jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, const char *about,
+jobs_result_t jobs_renew(jobs_client_t *connection, const char *worker, const char *about,
                          const apr_array_header_t *tasks, apr_array_header_t **lost, apr_time_t *lease_until,
                          apr_pool_t *pool)
 {
-    apr_time_t sent = jobs_boottime();
+    apr_time_t sent = clock_boottime();
     jobs_result_t result;
     int first = 0;
     *lost = apr_array_make(pool, 4, sizeof(jobs_task_ref_t));
     do {
         redisReply *reply = NULL;
         if (tasks->nelts > 0) {
-            FAULT_POINT("renew.before");
+            FAILPOINT("renew.before");
         }
         int after = first + RENEWED_A_CALL < tasks->nelts ? first + RENEWED_A_CALL : tasks->nelts;
-        result = jobs_connection_ask(connection, renew_call(worker, about, tasks, first, after, pool), 0,
-                                     &reply, pool);
+        result = jobs_client_ask(connection, renew_call(worker, about, tasks, first, after, pool), 0, &reply,
+                                 pool);
         if (result.outcome != JOBS_OK) {
             return result;
         }
@@ -123,13 +115,13 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
         for (size_t i = 0; gone && i < gone->elements; i++) {
             jobs_task_ref_t *task = apr_array_push(*lost);
             task->job = jobs_text_at(gone->element[i], 0);
-            task->sid = jobs_text_at(gone->element[i], 1);
+            task->system = jobs_text_at(gone->element[i], 1);
             task->fence = jobs_text_at(gone->element[i], 2);
         }
         first = after;
     } while (first < tasks->nelts);
     if (tasks->nelts > 0) {
-        FAULT_POINT("renew.answered");
+        FAILPOINT("renew.answered");
     }
     *lease_until = sent + JOBS_LEASE;
     return result;
@@ -138,14 +130,14 @@ jobs_result_t jobs_renew(jobs_connection_t *connection, const char *worker, cons
 /* ---- changes ------------------------------------------------------------------------------------------- */
 
 static const char *const change_verbs[] = {
-    [JOBS_INTEND] = "intend", [JOBS_RAMP] = "ramp",       [JOBS_PROGRESS] = "progress",
-    [JOBS_FINISH] = "finish", [JOBS_RELEASE] = "release", [JOBS_REASSERT] = "reassert",
-    [JOBS_ATTEST] = "attest",
+    [JOBS_INTEND] = "intend",         [JOBS_POWER_RATE] = "ramp", [JOBS_PROGRESS] = "progress",
+    [JOBS_FINISH] = "finish",         [JOBS_RELEASE] = "release", [JOBS_RESTORE_INTENT] = "reassert",
+    [JOBS_RESTORE_RESULT] = "attest",
 };
 
 static int carries_end(jobs_change_e change)
 {
-    return change == JOBS_FINISH || change == JOBS_ATTEST;
+    return change == JOBS_FINISH || change == JOBS_RESTORE_RESULT;
 }
 
 static jobs_call_t *change_call(const char *worker, const jobs_change_t *change, apr_pool_t *pool)
@@ -153,18 +145,18 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
     jobs_call_t *call = jobs_verb(change_verbs[change->change], pool);
     jobs_call_text(call, worker);
     jobs_call_text(call, change->task.job);
-    jobs_call_text(call, change->task.sid);
+    jobs_call_text(call, change->task.system);
     jobs_call_text(call, change->task.fence);
     jobs_call_text(call, change->step);
     if (change->change == JOBS_INTEND) {
         jobs_call_not_after(call);
     }
-    if (change->change == JOBS_INTEND || change->change == JOBS_REASSERT) {
+    if (change->change == JOBS_INTEND || change->change == JOBS_RESTORE_INTENT) {
         jobs_call_number(call, change->step_deadline);
         jobs_call_text(call, change->device);
         jobs_call_text(call, change->intent);
     }
-    if (change->change == JOBS_RAMP) {
+    if (change->change == JOBS_POWER_RATE) {
         jobs_call_text(call, change->group);
         jobs_call_number(call, change->interval);
     }
@@ -178,12 +170,12 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
 }
 
 /* One pipeline: all calls leave together, the answers come back in their order. */
-static jobs_result_t apply_some(jobs_connection_t *connection, const char *worker,
-                                jobs_change_t *const *changes, int count, apr_pool_t *pool)
+static jobs_result_t apply_some(jobs_client_t *connection, const char *worker, jobs_change_t *const *changes,
+                                int count, apr_pool_t *pool)
 {
-    jobs_link_t *link = jobs_connection_link(connection);
-    jobs_result_t ready = jobs_connection_ready(connection, pool);
-    apr_time_t deadline = jobs_boottime() + jobs_connection_timeout(connection);
+    redis_conn_t *link = jobs_client_conn(connection);
+    jobs_result_t ready = jobs_client_ready(connection, pool);
+    apr_time_t deadline = clock_boottime() + jobs_client_timeout(connection);
     const char *why = "out of memory";
     int answered = 0;
     int any_late = 0;
@@ -191,26 +183,26 @@ static jobs_result_t apply_some(jobs_connection_t *connection, const char *worke
         why = ready.text;
     }
     for (int i = 0; ready.outcome == JOBS_OK && i < count; i++) {
-        if (!jobs_link_put(link, change_call(worker, changes[i], pool), deadline)) {
-            jobs_link_close(link);
+        if (!redis_conn_put(link, change_call(worker, changes[i], pool), deadline)) {
+            redis_conn_close(link);
             ready.outcome = JOBS_UNAVAILABLE;
         }
     }
     for (; ready.outcome == JOBS_OK && answered < count; answered++) {
-        jobs_link_e outcome;
+        redis_conn_e outcome;
         int late = 0;
-        const redisReply *reply = jobs_link_take(link, deadline, &outcome, &why, pool);
+        const redisReply *reply = redis_conn_take(link, deadline, &outcome, &why, pool);
         if (!reply) {
             break;
         }
         changes[answered]->result = jobs_answer(reply, &late, pool);
-        if (changes[answered]->change == JOBS_RAMP) {
+        if (changes[answered]->change == JOBS_POWER_RATE) {
             changes[answered]->wait = jobs_number_at(reply, 1);
         }
         any_late |= late;
     }
     if (any_late) { /* Redis' clock may have been set: learn it anew */
-        jobs_link_close(link);
+        redis_conn_close(link);
     }
     if (answered == count) {
         return JOBS_FINE;
@@ -221,7 +213,7 @@ static jobs_result_t apply_some(jobs_connection_t *connection, const char *worke
     return jobs_result(JOBS_UNAVAILABLE, why);
 }
 
-jobs_result_t jobs_apply(jobs_connection_t *connection, const char *worker, jobs_change_t *const *changes,
+jobs_result_t jobs_apply(jobs_client_t *connection, const char *worker, jobs_change_t *const *changes,
                          int count, apr_pool_t *pool)
 {
     jobs_result_t whole = JOBS_FINE;
@@ -243,21 +235,21 @@ int jobs_is_decided(jobs_outcome_e outcome)
 
 /* ---- reap and the bell --------------------------------------------------------------------------------- */
 
-jobs_result_t jobs_reap(jobs_connection_t *connection, const char *worker, int *reaped, apr_pool_t *pool)
+jobs_result_t jobs_reap(jobs_client_t *connection, const char *worker, int *reaped, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("reap", pool);
     jobs_call_text(call, worker);
     jobs_call_number(call, JOBS_LEASE);
     jobs_call_number(call, JOBS_GRACE);
-    FAULT_POINT("reap.before");
-    jobs_result_t result = jobs_connection_ask(connection, call, 0, &reply, pool);
-    FAULT_POINT("reap.answered");
+    FAILPOINT("reap.before");
+    jobs_result_t result = jobs_client_ask(connection, call, 0, &reply, pool);
+    FAILPOINT("reap.answered");
     *reaped = result.outcome == JOBS_OK ? (int)jobs_number_at(reply, 1) : 0;
     return result;
 }
 
-jobs_result_t jobs_bell_wait(jobs_connection_t *connection, apr_interval_time_t timeout, apr_pool_t *pool)
+jobs_result_t jobs_bell_wait(jobs_client_t *connection, apr_interval_time_t timeout, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_command("BLPOP", pool);
@@ -265,7 +257,7 @@ jobs_result_t jobs_bell_wait(jobs_connection_t *connection, apr_interval_time_t 
     apr_int64_t ms = timeout > 1000 ? apr_time_as_msec(timeout) : 1;
     jobs_call_text(call, JOBS_KEY("bell"));
     jobs_call_text(call, apr_psprintf(pool, "%" APR_INT64_T_FMT ".%03d", ms / 1000, (int)(ms % 1000)));
-    jobs_result_t result = jobs_connection_ask(connection, call, timeout, &reply, pool);
+    jobs_result_t result = jobs_client_ask(connection, call, timeout, &reply, pool);
     if (reply && (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_ARRAY)) {
         return JOBS_FINE;
     }

@@ -1,5 +1,5 @@
 /* CIM_ConcreteJob: how a job looks to a console, and what a console may do with it. */
-#include "manageability/resources.h"
+#include "manageability/resources_priv.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * associations therefore lead from the service to its jobs, so that a console that walks the model finds them
  * from either end.
  */
-#include "manageability/resources.h"
+#include "manageability/resources_priv.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* AMT_RemoteEncryptionService: the one instance, UnlockSystems and GetUnlockedSystems. */
-#include "manageability/resources.h"
+#include "manageability/resources_priv.h"
 
 #include <string.h>
 
@@ -304,9 +304,9 @@ static jobs_submission_t submission(const wsman_request_t *request)
 }
 
 /* What an operator should know of the request's MessageID. */
-static const char *remark(jobs_kin_e kin, const char *message_id)
+static const char *remark(jobs_match_e match, const char *message_id)
 {
-    if (kin == JOBS_KIN_NAMESAKE) {
+    if (match == JOBS_MATCH_MESSAGE_ID_REUSED) {
         return "; its MessageID is that of an earlier request for other systems";
     }
     return message_id ? "" : "; its MessageID is no UUID, so a repeat is not recognised";
@@ -319,7 +319,7 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
     const wsman_element_t *input;
     const wsman_fault_t *fault;
     const char *job = NULL;
-    jobs_kin_e kin = JOBS_KIN_NONE;
+    jobs_match_e match = JOBS_MATCH_NEW;
 
     if ((fault = check_selectors(request)) ||
         (fault = manageability_input(request, "UnlockSystems", &input))) {
@@ -330,12 +330,12 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
     }
     if ((fault = read_names(request, input, &wanted.names)) ||
         (fault = manageability_fault_of(
-             request, jobs_submit(with->store, with->caller, &wanted, &job, &kin, request->pool)))) {
+             request, jobs_submit(with->store, with->caller, &wanted, &job, &match, request->pool)))) {
         return fault;
     }
     with->note = apr_psprintf(
-        request->pool, "%s job %s, %d name(s)%s", kin == JOBS_KIN_REPEAT ? "repeat of" : "new",
-        manageability_instance_id(job, request->pool), wanted.names->nelts, remark(kin, wanted.message_id));
+        request->pool, "%s job %s, %d name(s)%s", match == JOBS_MATCH_DUPLICATE ? "repeat of" : "new",
+        manageability_instance_id(job, request->pool), wanted.names->nelts, remark(match, wanted.message_id));
     write_job_started(request, job, answer);
     return NULL;
 }

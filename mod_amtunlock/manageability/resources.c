@@ -1,6 +1,6 @@
 /* The dispatch table, and what all classes need: enumeration, the writing of instances, faults from outcomes,
  * inputs of methods. */
-#include "manageability/resources.h"
+#include "manageability/resources_priv.h"
 
 #include <limits.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Frames: text that survives a line on which anything else may appear. */
-#include "proof/frame.h"
+#include "proof/frame_priv.h"
 
 #include <string.h>
 

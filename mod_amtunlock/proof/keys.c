@@ -1,5 +1,5 @@
 /* What makes the proof: HMAC, X25519, HKDF and AES-GCM, as README.md puts them together. */
-#include "proof/keys.h"
+#include "proof/keys_priv.h"
 
 #include <string.h>
 

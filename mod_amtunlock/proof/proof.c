@@ -10,9 +10,9 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
-#include "proof/frame.h"
-#include "proof/keys.h"
-#include "proof/sector.h"
+#include "proof/frame_priv.h"
+#include "proof/keys_priv.h"
+#include "proof/sector_priv.h"
 
 #define SYSTEM_ID_MAX 253
 #define REASON_MAX 64

@@ -1,5 +1,5 @@
 /* The sector that is overlaid for each session, and where it belongs in an image file. */
-#include "proof/sector.h"
+#include "proof/sector_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include <apr_strings.h>
 #include <openssl/evp.h>
 
-#include "proof/keys.h"
+#include "proof/keys_priv.h"
 #include "proof/proof.h"
 
 #define MARKER "amtunlock proof sector 0b6a4e0d-5c51-4c43-9d0e-2f6f1a7c3b95 v1.\n"

@@ -8,7 +8,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
-#include "secrets/provider.h"
+#include "secrets/provider_priv.h"
 
 #define BLANKS " \t"
 

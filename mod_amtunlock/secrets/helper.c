@@ -19,7 +19,7 @@
 
 #include <apr_strings.h>
 
-#include "secrets/provider.h"
+#include "secrets/provider_priv.h"
 
 #define TIME_LIMIT apr_time_from_sec(10)
 #define OUTPUT_MAX 16384

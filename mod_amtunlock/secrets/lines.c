@@ -4,7 +4,7 @@
 
 #include <openssl/crypto.h>
 
-#include "secrets/provider.h"
+#include "secrets/provider_priv.h"
 
 #define BUFFER_SIZE (SECRETS_LINE_MAX + 1)
 

@@ -9,7 +9,7 @@
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 
-#include "secrets/provider.h"
+#include "secrets/provider_priv.h"
 
 /* Enough for some thousand secrets at a time and the buffers of every thread that reads; a power of two. */
 #define SECURE_HEAP ((size_t)1 << 20)

@@ -9,9 +9,9 @@
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
 
-#include "worker/log.h"
-#include "worker/methods.h"
-#include "worker/seat.h"
+#include "base/log.h"
+#include "unlock/methods.h"
+#include "worker/slot_priv.h"
 
 /* What the allocator keeps for the next unlocks; more goes back to the system. */
 #define KEEP_FREE ((apr_size_t)128 * 1024)
@@ -21,16 +21,16 @@
 /* Called with the leases' lock held: wakes only. */
 static void on_lost(lease_t *lease)
 {
-    engine_t *engine = ((seat_t *)lease->owner)->engine;
+    engine_t *engine = ((slot_t *)lease->owner)->engine;
     atomic_store(&engine->lost, 1);
-    waker_wake(&engine->waker);
+    wakeup_signal(&engine->wakeup);
 }
 
 static void copy_task(jobs_task_t *to, const jobs_task_t *from, apr_pool_t *pool)
 {
     *to = *from;
     to->job = apr_pstrdup(pool, from->job);
-    to->sid = apr_pstrdup(pool, from->sid);
+    to->system = apr_pstrdup(pool, from->system);
     to->fence = apr_pstrdup(pool, from->fence);
     to->intent = apr_pstrdup(pool, from->intent);
     to->caller = apr_pstrdup(pool, from->caller);
@@ -38,43 +38,43 @@ static void copy_task(jobs_task_t *to, const jobs_task_t *from, apr_pool_t *pool
     to->mechanism = apr_pstrdup(pool, from->mechanism);
 }
 
-static seat_t *make_seat(engine_t *engine, const jobs_task_t *task, setup_t *setup,
+static slot_t *make_seat(engine_t *engine, const jobs_task_t *task, snapshot_t *snapshot,
                          const inventory_system_t *system)
 {
     apr_pool_t *pool = NULL;
     if (apr_pool_create_ex(&pool, NULL, NULL, engine->allocator) != APR_SUCCESS) {
         return NULL;
     }
-    seat_t *seat = apr_pcalloc(pool, sizeof(*seat));
-    seat->pool = pool;
-    seat->engine = engine;
-    seat->setup = setup_hold(setup);
-    copy_task(&seat->task, task, pool);
-    for (int kind = 0; kind < MAILS_A_SEAT; kind++) {
-        seat->mail[kind].kind = (mail_kind_e)kind;
-        seat->mail[kind].seat = seat;
+    slot_t *slot = apr_pcalloc(pool, sizeof(*slot));
+    slot->pool = pool;
+    slot->engine = engine;
+    slot->snapshot = snapshot_ref(snapshot);
+    copy_task(&slot->task, task, pool);
+    for (int kind = 0; kind < SLOT_EVENTS; kind++) {
+        slot->events[kind].kind = (slot_event_e)kind;
+        slot->events[kind].slot = slot;
     }
-    seat->lease.on_lost = on_lost;
-    seat->lease.owner = seat;
-    seat->unlock.ports = &seat_ports;
-    seat->unlock.task = &seat->task;
-    seat->unlock.system = system;
-    seat->unlock.method = method_find(system->method);
-    seat->unlock.prompts = settings_prompts(setup_settings(setup), system->group->name);
-    seat->unlock.pool = pool;
-    return seat;
+    slot->lease.on_lost = on_lost;
+    slot->lease.owner = slot;
+    slot->unlock.ops = &slot_ops;
+    slot->unlock.task = &slot->task;
+    slot->unlock.system = system;
+    slot->unlock.method = method_find(system->method);
+    slot->unlock.prompts = settings_prompts(snapshot_settings(snapshot), system->group->name);
+    slot->unlock.pool = pool;
+    return slot;
 }
 
-apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, setup_t *setup,
+apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, snapshot_t *snapshot,
                          const inventory_system_t *system)
 {
-    seat_t *seat = make_seat(engine, task, setup, system);
-    if (seat == NULL) {
+    slot_t *slot = make_seat(engine, task, snapshot, system);
+    if (slot == NULL) {
         return APR_ENOMEM;
     }
     atomic_fetch_add(&engine->load, 1);
-    leases_add(engine->options.leases, &seat->lease, &seat->task);
-    seat_post(seat, MAIL_ARRIVED);
+    leases_add(engine->options.leases, &slot->lease, &slot->task);
+    slot_post(slot, SLOT_ARRIVED);
     return APR_SUCCESS;
 }
 
@@ -91,37 +91,37 @@ apr_time_t engine_pulse(const engine_t *engine)
 void engine_drain(engine_t *engine, int leave)
 {
     atomic_store(&engine->draining, leave ? 2 : 1);
-    waker_wake(&engine->waker);
+    wakeup_signal(&engine->wakeup);
 }
 
 /* ---- mail ---------------------------------------------------------------------------------------------- */
 
-void seat_post(seat_t *seat, mail_kind_e kind)
+void slot_post(slot_t *slot, slot_event_e kind)
 {
-    engine_t *engine = seat->engine;
+    engine_t *engine = slot->engine;
     /* The inbox has room for all mail of all seats; a seat that is gone from it would be a lost PC. */
-    if (apr_queue_trypush(engine->inbox, &seat->mail[kind]) != APR_SUCCESS) {
-        log_error("AMTU0501", "an engine's inbox is full, which cannot be", "system", seat->task.sid);
+    if (apr_queue_trypush(engine->inbox, &slot->events[kind]) != APR_SUCCESS) {
+        log_error("AMTU0501", "an engine's inbox is full, which cannot be", "system", slot->task.system);
     }
-    waker_wake(&engine->waker);
+    wakeup_signal(&engine->wakeup);
 }
 
-static void arrive(seat_t *seat)
+static void arrive(slot_t *slot)
 {
-    seat_begin(seat);
-    if (seat->engine->drained) {
-        unlock_drain(&seat->unlock, seat->engine->drained == 2);
+    slot_begin(slot);
+    if (slot->engine->drained) {
+        unlock_drain(&slot->unlock, slot->engine->drained == 2);
     }
 }
 
 static void open_mail(engine_t *engine)
 {
-    static void (*const handlers[])(seat_t *) = {
-        [MAIL_ARRIVED] = arrive, [MAIL_STORED] = seat_stored, [MAIL_CHORE_DONE] = seat_chore_done};
+    static void (*const handlers[])(slot_t *) = {
+        [SLOT_ARRIVED] = arrive, [SLOT_STORED] = slot_stored, [SLOT_WORK_DONE] = slot_work_done};
     void *taken = NULL;
     while (apr_queue_trypop(engine->inbox, &taken) == APR_SUCCESS) {
-        const mail_t *mail = taken;
-        handlers[mail->kind](mail->seat);
+        const slot_event_t *event = taken;
+        handlers[event->kind](event->slot);
     }
 }
 
@@ -131,22 +131,22 @@ static void open_mail(engine_t *engine)
 /* An unlock that ends leaves the ring at once, so the walk keeps the next one in hand. */
 static void tell_lost(engine_t *engine)
 {
-    seat_t *seat = NULL, *next = NULL;
-    APR_RING_FOREACH_SAFE(seat, next, &engine->seats, seat_t, link)
+    slot_t *slot = NULL, *next = NULL;
+    APR_RING_FOREACH_SAFE(slot, next, &engine->running, slot_t, link)
     {
-        if (atomic_load(&seat->lease.lost)) {
-            unlock_lost(&seat->unlock);
+        if (atomic_load(&slot->lease.lost)) {
+            unlock_lost(&slot->unlock);
         }
     }
 }
 
 static void tell_drain(engine_t *engine, int draining)
 {
-    seat_t *seat = NULL, *next = NULL;
+    slot_t *slot = NULL, *next = NULL;
     engine->drained = draining;
-    APR_RING_FOREACH_SAFE(seat, next, &engine->seats, seat_t, link)
+    APR_RING_FOREACH_SAFE(slot, next, &engine->running, slot_t, link)
     {
-        unlock_drain(&seat->unlock, draining == 2);
+        unlock_drain(&slot->unlock, draining == 2);
     }
 }
 
@@ -155,7 +155,7 @@ static void on_wake(evutil_socket_t fd, short what, void *data)
     engine_t *engine = data;
     (void)fd;
     (void)what;
-    waker_clear(&engine->waker);
+    wakeup_clear(&engine->wakeup);
     open_mail(engine);
     if (atomic_exchange(&engine->lost, 0)) {
         tell_lost(engine);
@@ -164,8 +164,8 @@ static void on_wake(evutil_socket_t fd, short what, void *data)
     if (draining != engine->drained) {
         tell_drain(engine, draining);
     }
-    turns_serve(engine);
-    seats_free(engine);
+    permits_serve(engine);
+    slots_free(engine);
     if (atomic_load(&engine->stopping)) {
         event_base_loopbreak(engine->base);
     }
@@ -175,7 +175,7 @@ static void on_turn(evutil_socket_t fd, short what, void *data)
 {
     (void)fd;
     (void)what;
-    turns_serve(data);
+    permits_serve(data);
 }
 
 static void on_pulse(evutil_socket_t fd, short what, void *data)
@@ -183,7 +183,7 @@ static void on_pulse(evutil_socket_t fd, short what, void *data)
     engine_t *engine = data;
     (void)fd;
     (void)what;
-    atomic_store(&engine->pulse, jobs_boottime());
+    atomic_store(&engine->pulse, clock_boottime());
 }
 
 static void on_trim(evutil_socket_t fd, short what, void *data)
@@ -208,11 +208,11 @@ void engine_trim_soon(engine_t *engine)
  * ended before, so nobody has anything of a seat. */
 static void drop_seats(engine_t *engine)
 {
-    while (!APR_RING_EMPTY(&engine->seats, seat_t, link)) {
-        seat_drop(APR_RING_FIRST(&engine->seats));
+    while (!APR_RING_EMPTY(&engine->running, slot_t, link)) {
+        slot_drop(APR_RING_FIRST(&engine->running));
     }
-    while (!APR_RING_EMPTY(&engine->ending, seat_t, link)) {
-        seat_drop(APR_RING_FIRST(&engine->ending));
+    while (!APR_RING_EMPTY(&engine->ending, slot_t, link)) {
+        slot_drop(APR_RING_FIRST(&engine->ending));
     }
 }
 
@@ -231,8 +231,8 @@ static apr_status_t free_base(void *data)
     if (engine->wake_event) {
         event_free(engine->wake_event);
     }
-    if (engine->turn_event) {
-        event_free(engine->turn_event);
+    if (engine->permit_event) {
+        event_free(engine->permit_event);
     }
     if (engine->pulse_event) {
         event_free(engine->pulse_event);
@@ -273,16 +273,16 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
         rv = amt_loop_create(&engine->loop, engine->base, engine->loop_pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = amt_loop_use_threads(engine->loop, chores_run, engine->options.chores);
+        rv = amt_loop_use_threads(engine->loop, work_pool_run, engine->options.work_pool);
     }
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    engine->wake_event = event_new(engine->base, engine->waker.fd, EV_READ | EV_PERSIST, on_wake, engine);
-    engine->turn_event = event_new(engine->base, -1, 0, on_turn, engine);
+    engine->wake_event = event_new(engine->base, engine->wakeup.fd, EV_READ | EV_PERSIST, on_wake, engine);
+    engine->permit_event = event_new(engine->base, -1, 0, on_turn, engine);
     engine->pulse_event = event_new(engine->base, -1, EV_PERSIST, on_pulse, engine);
     engine->trim_event = event_new(engine->base, -1, 0, on_trim, engine);
-    if (engine->wake_event == NULL || engine->turn_event == NULL || engine->pulse_event == NULL ||
+    if (engine->wake_event == NULL || engine->permit_event == NULL || engine->pulse_event == NULL ||
         engine->trim_event == NULL) {
         return APR_ENOMEM;
     }
@@ -315,20 +315,20 @@ static apr_status_t make_allocator(engine_t *engine, apr_pool_t *pool)
 apr_status_t engine_start(engine_t **engine, const engine_options_t *options, apr_pool_t *pool)
 {
     engine_t *made = apr_pcalloc(pool, sizeof(*made));
-    unsigned int room = (unsigned int)options->slots * MAILS_A_SEAT;
+    unsigned int room = (unsigned int)options->slots * SLOT_EVENTS;
     made->options = *options;
     made->pool = pool;
-    atomic_init(&made->pulse, jobs_boottime());
-    APR_RING_INIT(&made->seats, seat_t, link);
-    APR_RING_INIT(&made->ending, seat_t, link);
-    APR_RING_INIT(&made->turns_waiting, seat_t, turn_link);
-    APR_RING_INIT(&made->turns_had, seat_t, turn_link);
+    atomic_init(&made->pulse, clock_boottime());
+    APR_RING_INIT(&made->running, slot_t, link);
+    APR_RING_INIT(&made->ending, slot_t, link);
+    APR_RING_INIT(&made->permits_waiting, slot_t, permit_link);
+    APR_RING_INIT(&made->permits_held, slot_t, permit_link);
     apr_status_t rv = make_allocator(made, pool);
     if (rv == APR_SUCCESS) {
         rv = apr_queue_create(&made->inbox, room, pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = waker_open(&made->waker, pool);
+        rv = wakeup_open(&made->wakeup, pool);
     }
     if (rv == APR_SUCCESS) {
         rv = make_loop(made, pool);
@@ -344,6 +344,6 @@ void engine_stop(engine_t *engine)
 {
     apr_status_t ended;
     atomic_store(&engine->stopping, 1);
-    waker_wake(&engine->waker);
+    wakeup_signal(&engine->wakeup);
     apr_thread_join(&ended, engine->thread);
 }

@@ -11,19 +11,19 @@
 #include <apr_pools.h>
 
 #include "jobs/jobs.h"
-#include "worker/chores.h"
 #include "worker/lease.h"
 #include "worker/pacer.h"
-#include "worker/setup.h"
-#include "worker/store_thread.h"
+#include "worker/record/outbox.h"
+#include "worker/settings/snapshot.h"
+#include "worker/work_pool.h"
 
 typedef struct engine_t engine_t;
 
 /* What the engines of a worker share. Must outlive them. */
 typedef struct {
-    chores_t *chores;
+    work_pool_t *work_pool;
     leases_t *leases;
-    store_t *store;
+    outbox_t *outbox;
     pacer_t *pacer;
     int slots;    /* unlocks at a time, over all engines */
     int connects; /* first connections under way at a time, this engine */
@@ -35,12 +35,12 @@ void engine_stop(engine_t *engine);
 
 /* From the intake thread, at most `slots` at a time. Copies the task, holds the setup. `system` is of that
  * setup. */
-apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, setup_t *setup,
+apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, snapshot_t *snapshot,
                          const inventory_system_t *system);
 
 /* Any thread. Unlocks that this engine has, those in its inbox included. */
 int engine_load(const engine_t *engine);
-/* Any thread. When its loop last came round, by jobs_boottime(); it does each second. */
+/* Any thread. When its loop last came round, by clock_boottime(); it does each second. */
 apr_time_t engine_pulse(const engine_t *engine);
 /* Any thread. See unlock_drain(); holds for unlocks that come later, too. May be called again with leave set.
  */

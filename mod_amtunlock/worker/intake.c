@@ -8,12 +8,12 @@
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
 
-#include "fault/fault.h"
-#include "memory/memory.h"
-#include "worker/log.h"
-#include "worker/methods.h"
-#include "worker/notify.h"
-#include "worker/waker.h"
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/oom.h"
+#include "base/wakeup.h"
+#include "unlock/methods.h"
 
 #define REDIS_TIMEOUT apr_time_from_sec(3)
 #define BELL_TIMEOUT apr_time_from_sec(3) /* of the connection; a wait on it is shorter */
@@ -26,20 +26,20 @@
 struct intake_t {
     intake_options_t options;
     apr_thread_t *thread;
-    waker_t waker;
+    wakeup_t wakeup;
     atomic_int stopping, ended;
     pulse_t pulse;
     apr_thread_mutex_t *lock; /* guards offered */
-    setup_t *offered;
+    snapshot_t *offered;
 
     /* The thread's own. */
-    setup_t *setup; /* claimed by */
-    int ready;      /* the library is loaded, and setup's inventory is the live one, or a newer one is */
-    int not_ours;   /* the live inventory is another; said once */
+    snapshot_t *snapshot; /* claimed by */
+    int ready;    /* the library is loaded, and setup's inventory is the live one, or a newer one is */
+    int not_ours; /* the live inventory is another; said once */
     apr_time_t ask_again; /* whether it still is */
-    jobs_connection_t *connection, *bell;
+    jobs_client_t *connection, *bell;
     char run_id[RUN_ID_MAX]; /* of the Redis that was made ready */
-    apr_time_t hold_until;   /* no claims before, by jobs_boottime() */
+    apr_time_t hold_until;   /* no claims before, by clock_boottime() */
     apr_time_t reap_due;
     int away; /* Redis; said once */
 };
@@ -65,14 +65,14 @@ static int is_well(intake_t *intake, const jobs_result_t *result)
 static void take_offered(intake_t *intake)
 {
     apr_thread_mutex_lock(intake->lock);
-    setup_t *offered = intake->offered;
+    snapshot_t *offered = intake->offered;
     intake->offered = NULL;
     apr_thread_mutex_unlock(intake->lock);
     if (offered == NULL) {
         return;
     }
-    setup_drop(intake->setup);
-    intake->setup = offered;
+    snapshot_unref(intake->snapshot);
+    intake->snapshot = offered;
     intake->ready = 0;
     intake->not_ours = 0;
 }
@@ -80,7 +80,7 @@ static void take_offered(intake_t *intake)
 /* Where another worker's file is newer, ours is not published: it is when it becomes the newer one. */
 static int publish(intake_t *intake, apr_pool_t *pool)
 {
-    const inventory_t *inventory = setup_inventory(intake->setup);
+    const inventory_t *inventory = snapshot_inventory(intake->snapshot);
     jobs_result_t result = inventory_publish(inventory, intake->connection, intake->options.worker, pool);
     if (result.outcome == JOBS_REFUSED) {
         if (!intake->not_ours) {
@@ -105,24 +105,24 @@ static int publish(intake_t *intake, apr_pool_t *pool)
 
 static int is_same_redis(const intake_t *intake)
 {
-    return strcmp(jobs_connection_run_id(intake->connection), intake->run_id) == 0;
+    return strcmp(jobs_client_run_id(intake->connection), intake->run_id) == 0;
 }
 
 /* How long no claims may be made of the Redis that was just reached; negative: that is not known yet. */
 static apr_interval_time_t time_to_hold(intake_t *intake, apr_pool_t *pool)
 {
     const apr_interval_time_t whole = JOBS_LEASE + JOBS_GRACE;
-    int unfinished = 0;
+    int open_intents = 0;
     if (intake->run_id[0] != '\0') {
         return whole;
     }
     /* This worker has met none before, but others may have, and have acted on what is unfinished here. */
-    jobs_result_t result = jobs_are_unfinished(intake->connection, &unfinished, pool);
+    jobs_result_t result = jobs_are_unfinished(intake->connection, &open_intents, pool);
     if (!is_well(intake, &result)) {
         return -1;
     }
-    apr_interval_time_t up = jobs_connection_uptime(intake->connection);
-    return unfinished && up < whole ? whole - up : 0;
+    apr_interval_time_t up = jobs_client_uptime(intake->connection);
+    return open_intents && up < whole ? whole - up : 0;
 }
 
 /* A Redis that came back as another process may have forgotten what it acknowledged. Every worker tells it of
@@ -138,11 +138,11 @@ static int note_run_id(intake_t *intake, apr_pool_t *pool)
         return 0;
     }
     if (hold > 0) {
-        intake->hold_until = jobs_boottime() + hold;
+        intake->hold_until = clock_boottime() + hold;
         log_warn("AMTU0446", "Redis was started anew: nothing is claimed until all leases have run out",
                  "seconds", log_number(LOG_NUMBER, apr_time_sec(hold)));
     }
-    apr_cpystrn(intake->run_id, jobs_connection_run_id(intake->connection), sizeof(intake->run_id));
+    apr_cpystrn(intake->run_id, jobs_client_run_id(intake->connection), sizeof(intake->run_id));
     return 1;
 }
 
@@ -162,13 +162,13 @@ static int make_ready(intake_t *intake, apr_pool_t *pool)
     if (!is_well(intake, &result)) {
         return 0;
     }
-    FAULT_POINT("library.loaded");
+    FAILPOINT("library.loaded");
     if (!note_run_id(intake, pool)) {
         return 0;
     }
     /* At once, not when this worker may claim: others hold back for so long, and no longer, so that it can.
      */
-    store_has_told(intake->options.store, intake->run_id);
+    outbox_has_reconciled(intake->options.outbox, intake->run_id);
     intake->ready = publish(intake, pool);
     return intake->ready;
 }
@@ -199,13 +199,13 @@ static int free_slots(const intake_t *intake)
 static void refuse(intake_t *intake, const jobs_task_t *task, apr_pool_t *pool)
 {
     jobs_change_t change = {.change = JOBS_FINISH,
-                            .task = {.job = task->job, .sid = task->sid, .fence = task->fence},
+                            .task = {.job = task->job, .system = task->system, .fence = task->fence},
                             .step = "claim",
                             .state = 'F',
                             .reason = task->look ? JOBS_REASON_INDETERMINATE : JOBS_REASON_NOT_AVAILABLE};
     jobs_change_t *const changes[] = {&change};
     log_error("AMTU0448", "a task was queued for a system that the inventory does not have", "system",
-              task->sid, "job", task->job);
+              task->system, "job", task->job);
     jobs_apply(intake->connection, intake->options.worker, changes, 1, pool);
 }
 
@@ -213,12 +213,12 @@ static void hand_out(intake_t *intake, const apr_array_header_t *tasks, apr_pool
 {
     for (int i = 0; i < tasks->nelts; i++) {
         const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
-        const inventory_system_t *system = inventory_find(setup_inventory(intake->setup), task->sid);
+        const inventory_system_t *system = inventory_find(snapshot_inventory(intake->snapshot), task->system);
         if (system == NULL || method_find(system->method) == NULL) {
             refuse(intake, task, pool);
         }
-        else if (engine_give(idlest(intake), task, intake->setup, system) != APR_SUCCESS) {
-            log_error("AMTU0449", "no memory for a task; its lease will run out", "system", task->sid);
+        else if (engine_give(idlest(intake), task, intake->snapshot, system) != APR_SUCCESS) {
+            log_error("AMTU0449", "no memory for a task; its lease will run out", "system", task->system);
         }
     }
 }
@@ -229,7 +229,7 @@ static void note_inventory(intake_t *intake, const jobs_result_t *result)
     if (result->outcome == JOBS_OK) {
         intake->not_ours = 0;
     }
-    if (result->outcome != JOBS_REFUSED || jobs_boottime() < intake->ask_again) {
+    if (result->outcome != JOBS_REFUSED || clock_boottime() < intake->ask_again) {
         return;
     }
     if (!intake->not_ours) {
@@ -237,7 +237,7 @@ static void note_inventory(intake_t *intake, const jobs_result_t *result)
     }
     intake->not_ours = 1;
     intake->ready = 0;
-    intake->ask_again = jobs_boottime() + ASK_INVENTORY_EVERY;
+    intake->ask_again = clock_boottime() + ASK_INVENTORY_EVERY;
 }
 
 /* Claimed from a Redis that was started anew in between: see note_run_id(). */
@@ -248,7 +248,7 @@ static void give_back(intake_t *intake, const apr_array_header_t *tasks, apr_poo
         const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
         changes[i] = apr_pcalloc(pool, sizeof(**changes));
         changes[i]->change = JOBS_RELEASE;
-        changes[i]->task = (jobs_task_ref_t){task->job, task->sid, task->fence};
+        changes[i]->task = (jobs_task_ref_t){task->job, task->system, task->fence};
         changes[i]->step = "claim";
     }
     jobs_apply(intake->connection, intake->options.worker, changes, tasks->nelts, pool);
@@ -256,8 +256,8 @@ static void give_back(intake_t *intake, const apr_array_header_t *tasks, apr_poo
 
 static int may_claim(const intake_t *intake, int room)
 {
-    return room > 0 && !store_is_deaf(intake->options.store) && jobs_boottime() >= intake->hold_until &&
-           store_has_told(intake->options.store, intake->run_id);
+    return room > 0 && !outbox_is_blocked(intake->options.outbox) && clock_boottime() >= intake->hold_until &&
+           outbox_has_reconciled(intake->options.outbox, intake->run_id);
 }
 
 /* What a call would reach now, before anything is taken from it. Should it change in between all the same,
@@ -271,13 +271,13 @@ static int meets_the_same_redis(intake_t *intake, apr_pool_t *pool)
 /* By the groups of amtunlockd.conf; those without a section take what the default group says. */
 static apr_array_header_t *ramps_of(const intake_t *intake, apr_pool_t *pool)
 {
-    apr_hash_t *groups = setup_settings(intake->setup)->groups;
-    apr_array_header_t *ramps = apr_array_make(pool, 8, sizeof(jobs_ramp_t));
+    apr_hash_t *groups = snapshot_settings(intake->snapshot)->groups;
+    apr_array_header_t *ramps = apr_array_make(pool, 8, sizeof(jobs_rate_limit_t));
     for (apr_hash_index_t *i = apr_hash_first(pool, groups); i; i = apr_hash_next(i)) {
         const inventory_group_t *group = apr_hash_this_val(i);
-        APR_ARRAY_PUSH(ramps, jobs_ramp_t) = (jobs_ramp_t){group->name, group->power_interval};
+        APR_ARRAY_PUSH(ramps, jobs_rate_limit_t) = (jobs_rate_limit_t){group->name, group->power_interval};
         if (strcmp(group->name, "default") == 0) {
-            APR_ARRAY_PUSH(ramps, jobs_ramp_t) = (jobs_ramp_t){"*", group->power_interval};
+            APR_ARRAY_PUSH(ramps, jobs_rate_limit_t) = (jobs_rate_limit_t){"*", group->power_interval};
         }
     }
     return ramps;
@@ -293,7 +293,7 @@ static int claim(intake_t *intake, apr_pool_t *pool)
         return 0;
     }
     jobs_result_t result = jobs_claim(
-        intake->connection, intake->options.worker, inventory_digest(setup_inventory(intake->setup)),
+        intake->connection, intake->options.worker, inventory_digest(snapshot_inventory(intake->snapshot)),
         room < CLAIM_MAX ? room : CLAIM_MAX, ramps_of(intake, pool), &tasks, &more, pool);
     note_inventory(intake, &result);
     if (!is_well(intake, &result)) {
@@ -311,10 +311,10 @@ static int claim(intake_t *intake, apr_pool_t *pool)
 static void reap(intake_t *intake, apr_pool_t *pool)
 {
     int reaped = 0;
-    if (jobs_boottime() < intake->reap_due) {
+    if (clock_boottime() < intake->reap_due) {
         return;
     }
-    intake->reap_due = jobs_boottime() + REAP_EVERY;
+    intake->reap_due = clock_boottime() + REAP_EVERY;
     jobs_result_t result = jobs_reap(intake->connection, intake->options.worker, &reaped, pool);
     if (is_well(intake, &result) && reaped > 0) {
         log_info("AMTU0451", "took over what others left", "tasks", log_number(LOG_NUMBER, reaped));
@@ -329,7 +329,7 @@ static void wait_for_bell(intake_t *intake, apr_pool_t *pool)
     if (!intake->away && jobs_bell_wait(intake->bell, BELL_WAIT, pool).outcome == JOBS_OK) {
         return;
     }
-    waker_wait(&intake->waker, BELL_WAIT);
+    wakeup_wait(&intake->wakeup, BELL_WAIT);
 }
 
 static void one_round(intake_t *intake, apr_pool_t *pool)
@@ -349,38 +349,38 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     intake_t *intake = data;
     (void)thread;
     apr_pool_t *pool = NULL;
-    if (memory_own_pool(&pool) != APR_SUCCESS) {
+    if (oom_own_pool(&pool) != APR_SUCCESS) {
         return NULL;
     }
     while (!atomic_load(&intake->stopping)) {
         one_round(intake, pool);
-        atomic_store(&intake->pulse, jobs_boottime());
+        atomic_store(&intake->pulse, clock_boottime());
         apr_pool_clear(pool);
     }
     take_offered(intake);
-    setup_drop(intake->setup);
+    snapshot_unref(intake->snapshot);
     apr_pool_destroy(pool);
     atomic_store(&intake->ended, 1);
     return NULL;
 }
 
-apr_status_t intake_start(intake_t **intake, const intake_options_t *options, setup_t *setup,
+apr_status_t intake_start(intake_t **intake, const intake_options_t *options, snapshot_t *snapshot,
                           apr_pool_t *pool)
 {
     intake_t *made = apr_pcalloc(pool, sizeof(*made));
     made->options = *options;
-    made->setup = setup_hold(setup);
-    atomic_init(&made->pulse, jobs_boottime());
+    made->snapshot = snapshot_ref(snapshot);
+    atomic_init(&made->pulse, clock_boottime());
     apr_cpystrn(made->run_id, options->redis_before, sizeof(made->run_id));
     apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
     if (rv == APR_SUCCESS) {
-        rv = waker_open(&made->waker, pool);
+        rv = wakeup_open(&made->wakeup, pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = jobs_connection_create(&made->connection, options->redis, REDIS_TIMEOUT, pool);
+        rv = jobs_client_create(&made->connection, options->redis, REDIS_TIMEOUT, pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = jobs_connection_create(&made->bell, options->redis, BELL_TIMEOUT, pool);
+        rv = jobs_client_create(&made->bell, options->redis, BELL_TIMEOUT, pool);
     }
     if (rv == APR_SUCCESS) {
         rv = apr_thread_create(&made->thread, NULL, run, made, pool);
@@ -392,7 +392,7 @@ apr_status_t intake_start(intake_t **intake, const intake_options_t *options, se
 void intake_stop(intake_t *intake)
 {
     atomic_store(&intake->stopping, 1);
-    waker_wake(&intake->waker);
+    wakeup_signal(&intake->wakeup);
 }
 
 int intake_ended(const intake_t *intake)
@@ -411,14 +411,14 @@ void intake_join(intake_t *intake)
     apr_thread_join(&ended, intake->thread);
 }
 
-void intake_offer(intake_t *intake, setup_t *setup)
+void intake_offer(intake_t *intake, snapshot_t *snapshot)
 {
     apr_thread_mutex_lock(intake->lock);
-    setup_t *before = intake->offered;
-    intake->offered = setup_hold(setup);
+    snapshot_t *before = intake->offered;
+    intake->offered = snapshot_ref(snapshot);
     apr_thread_mutex_unlock(intake->lock);
     if (before != NULL) {
-        setup_drop(before);
+        snapshot_unref(before);
     }
-    waker_wake(&intake->waker);
+    wakeup_signal(&intake->wakeup);
 }

@@ -6,10 +6,10 @@
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
 
-#include "memory/memory.h"
-#include "worker/log.h"
-#include "worker/notify.h"
-#include "worker/waker.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/oom.h"
+#include "base/wakeup.h"
 
 #define RENEW_EVERY (JOBS_LEASE / 3)
 #define RENEW_AGAIN apr_time_from_sec(1) /* after Redis did not answer */
@@ -20,12 +20,12 @@ struct leases_t {
     apr_thread_mutex_t *lock; /* guards the ring and `round` of its leases; never held during a call */
     APR_RING_HEAD(leases_ring_t, lease_t) ring;
     unsigned int round;
-    waker_t waker;
+    wakeup_t wakeup;
     atomic_int stopping;
     pulse_t pulse;
     apr_pool_t *pool;
     apr_thread_t *thread;
-    jobs_connection_t *connection;
+    jobs_client_t *connection;
     const char *worker;
     leases_about_fn about;
     void *baton;
@@ -36,7 +36,7 @@ struct leases_t {
 void leases_add(leases_t *leases, lease_t *lease, const jobs_task_t *task)
 {
     lease->task.job = task->job;
-    lease->task.sid = task->sid;
+    lease->task.system = task->system;
     lease->task.fence = task->fence;
     atomic_init(&lease->until, task->lease_until);
     atomic_init(&lease->lost, 0);
@@ -55,7 +55,7 @@ void leases_remove(leases_t *leases, lease_t *lease)
 
 int lease_holds(const lease_t *lease)
 {
-    return !atomic_load(&lease->lost) && jobs_boottime() < atomic_load(&lease->until) - LEASE_MARGIN;
+    return !atomic_load(&lease->lost) && clock_boottime() < atomic_load(&lease->until) - LEASE_MARGIN;
 }
 
 /* ---- a renewal ----------------------------------------------------------------------------------------- */
@@ -71,7 +71,7 @@ static apr_array_header_t *name_leases(leases_t *leases, apr_pool_t *pool)
     {
         jobs_task_ref_t *ref = apr_array_push(named);
         ref->job = apr_pstrdup(pool, lease->task.job);
-        ref->sid = apr_pstrdup(pool, lease->task.sid);
+        ref->system = apr_pstrdup(pool, lease->task.system);
         ref->fence = apr_pstrdup(pool, lease->task.fence);
         lease->round = leases->round;
     }
@@ -148,14 +148,14 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     leases_t *leases = data;
     (void)thread;
     apr_pool_t *pool = NULL;
-    if (memory_own_pool(&pool) != APR_SUCCESS) {
+    if (oom_own_pool(&pool) != APR_SUCCESS) {
         return NULL;
     }
     while (!atomic_load(&leases->stopping)) {
         apr_interval_time_t next = renew(leases, pool);
-        atomic_store(&leases->pulse, jobs_boottime());
+        atomic_store(&leases->pulse, clock_boottime());
         apr_pool_clear(pool);
-        waker_wait(&leases->waker, next);
+        wakeup_wait(&leases->wakeup, next);
     }
     apr_pool_destroy(pool);
     return NULL;
@@ -168,13 +168,13 @@ apr_status_t leases_create(leases_t **leases, const jobs_redis_t *redis, const c
     made->pool = pool;
     made->worker = worker;
     atomic_init(&made->stopping, 0);
-    atomic_init(&made->pulse, jobs_boottime());
+    atomic_init(&made->pulse, clock_boottime());
     apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
     if (rv == APR_SUCCESS) {
-        rv = waker_open(&made->waker, pool);
+        rv = wakeup_open(&made->wakeup, pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = jobs_connection_create(&made->connection, redis, REDIS_TIMEOUT, pool);
+        rv = jobs_client_create(&made->connection, redis, REDIS_TIMEOUT, pool);
     }
     *leases = made;
     return rv;
@@ -196,6 +196,6 @@ void leases_stop(leases_t *leases)
 {
     apr_status_t ended;
     atomic_store(&leases->stopping, 1);
-    waker_wake(&leases->waker);
+    wakeup_signal(&leases->wakeup);
     apr_thread_join(&ended, leases->thread);
 }

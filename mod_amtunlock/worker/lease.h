@@ -27,7 +27,7 @@ struct lease_t {
     jobs_task_ref_t task;            /* its texts outlive the lease */
     void (*on_lost)(lease_t *lease); /* from the lease thread: only wakes somebody; may not call leases_*() */
     void *owner;
-    _Atomic apr_time_t until; /* jobs_boottime() */
+    _Atomic apr_time_t until; /* clock_boottime() */
     atomic_int lost;          /* Redis said so */
     unsigned int round;       /* leases_t's: the renewal that last named it */
 };
@@ -43,7 +43,7 @@ apr_status_t leases_start(leases_t *leases, leases_about_fn about, void *baton);
 /* Ends and joins the thread. Leases that are still there run out by themselves. */
 void leases_stop(leases_t *leases);
 
-/* Any thread. When the thread last came round, by jobs_boottime(): every third of a lease. */
+/* Any thread. When the thread last came round, by clock_boottime(): every third of a lease. */
 apr_time_t leases_pulse(const leases_t *leases);
 
 /* Any thread. A lease that was added must be removed before it is freed; leases_remove() waits for a renewal

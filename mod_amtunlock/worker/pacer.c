@@ -34,7 +34,7 @@ static apr_time_t *next_of(pacer_t *pacer, const char *group)
 
 apr_time_t pacer_take(pacer_t *pacer, const char *group, apr_interval_time_t interval, apr_time_t from)
 {
-    apr_time_t at = jobs_boottime();
+    apr_time_t at = clock_boottime();
     if (at < from) {
         at = from;
     }

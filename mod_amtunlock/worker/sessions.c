@@ -3,270 +3,270 @@
 
 #include <openssl/crypto.h>
 
-#include "worker/log.h"
-#include "worker/seat.h"
+#include "base/log.h"
+#include "worker/slot_priv.h"
 
 static const amt_result_t well = {.status = AMT_OK, .text = ""};
 
 /* ---- answers that need no session ---------------------------------------------------------------------- */
 
 /* An answer may not come from inside the port. */
-static void answer_soon(seat_t *seat, amt_status_e status, const char *text)
+static void answer_soon(slot_t *slot, amt_status_e status, const char *text)
 {
-    seat->soon = (amt_result_t){.status = status, .acted = status == AMT_OK, .text = text};
-    event_active(&seat->soon_event, EV_TIMEOUT, 0);
+    slot->soon = (amt_result_t){.status = status, .acted = status == AMT_OK, .text = text};
+    event_active(&slot->soon_event, EV_TIMEOUT, 0);
 }
 
 static void on_soon(evutil_socket_t fd, short what, void *data)
 {
-    seat_t *seat = data;
+    slot_t *slot = data;
     (void)fd;
     (void)what;
-    unlock_call_answer(&seat->unlock, &seat->soon);
+    unlock_call_answer(&slot->unlock, &slot->soon);
 }
 
 /* ---- typing -------------------------------------------------------------------------------------------- */
 
-static void type(seat_t *seat, const char *bytes)
+static void type(slot_t *slot, const char *bytes)
 {
-    int open = seat->sol != NULL && seat->uses[UNLOCK_CONSOLE] == SESSION_OPEN;
-    if (!seat_may_act(seat)) {
-        answer_soon(seat, AMT_FENCED, "");
+    int open = slot->sol != NULL && slot->uses[UNLOCK_CONSOLE] == SESSION_OPEN;
+    if (!slot_may_act(slot)) {
+        answer_soon(slot, AMT_FENCED, "");
     }
-    else if (open && amt_sol_send(seat->sol, bytes, strlen(bytes), seat_may_act, seat) == APR_SUCCESS) {
-        answer_soon(seat, AMT_OK, "");
+    else if (open && amt_sol_send(slot->sol, bytes, strlen(bytes), slot_may_act, slot) == APR_SUCCESS) {
+        answer_soon(slot, AMT_OK, "");
     }
     else {
-        answer_soon(seat, AMT_BROKEN, "its console took nothing that was typed");
+        answer_soon(slot, AMT_BROKEN, "its console took nothing that was typed");
     }
 }
 
-void sessions_redraw(seat_t *seat)
+void sessions_redraw(slot_t *slot)
 {
-    type(seat, seat->unlock.prompts->redraw);
+    type(slot, slot->unlock.prompts->redraw);
 }
 
 /* The passphrase and the CR leave in one piece, so that no half of a line stands at a prompt. */
-void sessions_type(seat_t *seat)
+void sessions_type(slot_t *slot)
 {
-    apr_size_t length = seat->passphrase ? strlen(seat->passphrase) : 0;
+    apr_size_t length = slot->passphrase ? strlen(slot->passphrase) : 0;
     char *line = length ? OPENSSL_secure_zalloc(length + 2) : NULL;
     if (line != NULL) {
-        memcpy(line, seat->passphrase, length);
+        memcpy(line, slot->passphrase, length);
         line[length] = '\r';
-        type(seat, line);
+        type(slot, line);
         OPENSSL_secure_clear_free(line, length + 2);
     }
     else {
-        answer_soon(seat, AMT_BROKEN, "the passphrase is empty, or memory for secrets ran out");
+        answer_soon(slot, AMT_BROKEN, "the passphrase is empty, or memory for secrets ran out");
     }
-    seat_forget_passphrase(seat);
+    slot_forget_passphrase(slot);
 }
 
-void sessions_seal(seat_t *seat)
+void sessions_seal(slot_t *slot)
 {
     const char *line = NULL;
-    const char *error = proof_seal(seat->unlock.proof, seat->passphrase ? seat->passphrase : "", &line);
-    seat_forget_passphrase(seat);
+    const char *error = proof_seal(slot->unlock.proof, slot->passphrase ? slot->passphrase : "", &line);
+    slot_forget_passphrase(slot);
     if (error == NULL) {
-        type(seat, line);
+        type(slot, line);
     }
     else {
-        answer_soon(seat, AMT_BROKEN, error);
+        answer_soon(slot, AMT_BROKEN, error);
     }
 }
 
-void sessions_acknowledge(seat_t *seat)
+void sessions_acknowledge(slot_t *slot)
 {
-    const char *line = proof_acknowledge(seat->unlock.proof);
+    const char *line = proof_acknowledge(slot->unlock.proof);
     if (line != NULL) {
-        type(seat, line);
+        type(slot, line);
     }
     else {
-        answer_soon(seat, AMT_BROKEN, "there is nothing to acknowledge");
+        answer_soon(slot, AMT_BROKEN, "there is nothing to acknowledge");
     }
 }
 
 /* ---- what sessions tell -------------------------------------------------------------------------------- */
 
-static void on_opened(seat_t *seat, unlock_session_e session)
+static void on_opened(slot_t *slot, unlock_session_e session)
 {
-    seat->uses[session] = SESSION_OPEN;
-    unlock_call_answer(&seat->unlock, &well);
+    slot->uses[session] = SESSION_OPEN;
+    unlock_call_answer(&slot->unlock, &well);
 }
 
-static int is_closed(const seat_t *seat)
+static int is_closed(const slot_t *slot)
 {
-    int console = seat->sol != NULL && seat->uses[UNLOCK_CONSOLE] == SESSION_CLOSING;
-    int drive = seat->ider != NULL && seat->uses[UNLOCK_DRIVE] == SESSION_CLOSING;
+    int console = slot->sol != NULL && slot->uses[UNLOCK_CONSOLE] == SESSION_CLOSING;
+    int drive = slot->ider != NULL && slot->uses[UNLOCK_DRIVE] == SESSION_CLOSING;
     return !console && !drive;
 }
 
 /* An end is an answer where one is waited for. The text lives as long as the session. */
-static void on_ended(seat_t *seat, unlock_session_e session, const amt_result_t *result)
+static void on_ended(slot_t *slot, unlock_session_e session, const amt_result_t *result)
 {
-    session_use_e use = seat->uses[session];
+    session_use_e use = slot->uses[session];
     if (use == SESSION_OPENING) {
-        unlock_call_answer(&seat->unlock, result);
+        unlock_call_answer(&slot->unlock, result);
     }
     else if (use == SESSION_OPEN) {
-        unlock_cut(&seat->unlock, session, result);
+        unlock_cut(&slot->unlock, session, result);
     }
-    else if (is_closed(seat)) {
-        unlock_call_answer(&seat->unlock, &well);
+    else if (is_closed(slot)) {
+        unlock_call_answer(&slot->unlock, &well);
     }
 }
 
-static void on_console_opened(void *seat)
+static void on_console_opened(void *slot)
 {
-    on_opened(seat, UNLOCK_CONSOLE);
+    on_opened(slot, UNLOCK_CONSOLE);
 }
 
 static void on_console_received(void *baton, const char *bytes, apr_size_t length)
 {
-    seat_t *seat = baton;
-    unlock_hear(&seat->unlock, bytes, length);
+    slot_t *slot = baton;
+    unlock_hear(&slot->unlock, bytes, length);
 }
 
 static void on_console_ended(void *baton, const amt_result_t *result)
 {
-    seat_t *seat = baton;
-    amt_sol_t *sol = seat->sol;
-    seat->sol = NULL;
-    on_ended(seat, UNLOCK_CONSOLE, result);
+    slot_t *slot = baton;
+    amt_sol_t *sol = slot->sol;
+    slot->sol = NULL;
+    on_ended(slot, UNLOCK_CONSOLE, result);
     amt_sol_destroy(sol);
 }
 
-static void on_drive_opened(void *seat)
+static void on_drive_opened(void *slot)
 {
-    on_opened(seat, UNLOCK_DRIVE);
+    on_opened(slot, UNLOCK_DRIVE);
 }
 
 static void on_drive_read(void *baton)
 {
-    seat_t *seat = baton;
-    log_info("AMTU0514", "reads the image", "system", seat->task.sid, "job", seat->task.job);
-    unlock_image_read(&seat->unlock);
+    slot_t *slot = baton;
+    log_info("AMTU0514", "reads the image", "system", slot->task.system, "job", slot->task.job);
+    unlock_image_read(&slot->unlock);
 }
 
 static void on_drive_ended(void *baton, const amt_result_t *result)
 {
-    seat_t *seat = baton;
-    amt_ider_t *ider = seat->ider;
-    seat->ider = NULL;
-    on_ended(seat, UNLOCK_DRIVE, result);
+    slot_t *slot = baton;
+    amt_ider_t *ider = slot->ider;
+    slot->ider = NULL;
+    on_ended(slot, UNLOCK_DRIVE, result);
     amt_ider_destroy(ider);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
-void sessions_open_console(seat_t *seat)
+void sessions_open_console(slot_t *slot)
 {
     static const amt_sol_events_t events = {
         .opened = on_console_opened, .received = on_console_received, .ended = on_console_ended};
-    const amt_target_t target = seat_target(seat);
-    seat->uses[UNLOCK_CONSOLE] = SESSION_OPENING;
-    if (amt_sol_open(&seat->sol, seat->engine->loop, &target, &events, seat, seat->pool) == APR_SUCCESS) {
+    const amt_target_t target = slot_target(slot);
+    slot->uses[UNLOCK_CONSOLE] = SESSION_OPENING;
+    if (amt_sol_open(&slot->sol, slot->engine->loop, &target, &events, slot, slot->pool) == APR_SUCCESS) {
         return;
     }
-    seat->sol = NULL;
-    answer_soon(seat, AMT_BROKEN, "no console session for this PC could be made");
+    slot->sol = NULL;
+    answer_soon(slot, AMT_BROKEN, "no console session for this PC could be made");
 }
 
-void sessions_open_drive(seat_t *seat)
+void sessions_open_drive(slot_t *slot)
 {
     static const amt_ider_events_t events = {
         .opened = on_drive_opened, .booting = on_drive_read, .ended = on_drive_ended};
-    const amt_target_t target = seat_target(seat);
-    const setup_image_t *image = setup_image(seat->setup, seat->unlock.system);
+    const amt_target_t target = slot_target(slot);
+    const snapshot_image_t *image = snapshot_image(slot->snapshot, slot->unlock.system);
     amt_overlay_t overlay = {.lba = image->proof_sector};
-    if (!proof_sector(seat->unlock.proof, overlay.bytes)) {
-        answer_soon(seat, AMT_BROKEN, "the proof of this session could not be put onto the drive");
+    if (!proof_sector(slot->unlock.proof, overlay.bytes)) {
+        answer_soon(slot, AMT_BROKEN, "the proof of this session could not be put onto the drive");
         return;
     }
-    seat->uses[UNLOCK_DRIVE] = SESSION_OPENING;
-    apr_status_t rv = amt_ider_open(&seat->ider, seat->engine->loop, &target, image->disc, &overlay, &events,
-                                    seat, seat->pool);
+    slot->uses[UNLOCK_DRIVE] = SESSION_OPENING;
+    apr_status_t rv = amt_ider_open(&slot->ider, slot->engine->loop, &target, image->disc, &overlay, &events,
+                                    slot, slot->pool);
     OPENSSL_cleanse(&overlay, sizeof(overlay));
     if (rv == APR_SUCCESS) {
         return;
     }
-    seat->ider = NULL;
-    answer_soon(seat, AMT_BROKEN, "no drive session for this PC could be made");
+    slot->ider = NULL;
+    answer_soon(slot, AMT_BROKEN, "no drive session for this PC could be made");
 }
 
 /* ---- ends ---------------------------------------------------------------------------------------------- */
 
-void sessions_init(seat_t *seat)
+void sessions_init(slot_t *slot)
 {
-    event_assign(&seat->soon_event, seat->engine->base, -1, 0, on_soon, seat);
+    event_assign(&slot->soon_event, slot->engine->base, -1, 0, on_soon, slot);
 }
 
-static void close_drive(seat_t *seat)
+static void close_drive(slot_t *slot)
 {
-    if (seat->ider == NULL) {
+    if (slot->ider == NULL) {
         return;
     }
-    seat->uses[UNLOCK_DRIVE] = SESSION_CLOSING;
-    amt_ider_close(seat->ider);
+    slot->uses[UNLOCK_DRIVE] = SESSION_CLOSING;
+    amt_ider_close(slot->ider);
 }
 
-static void close_console(seat_t *seat)
+static void close_console(slot_t *slot)
 {
-    if (seat->sol == NULL) {
+    if (slot->sol == NULL) {
         return;
     }
-    seat->uses[UNLOCK_CONSOLE] = SESSION_CLOSING;
-    amt_sol_close(seat->sol);
+    slot->uses[UNLOCK_CONSOLE] = SESSION_CLOSING;
+    amt_sol_close(slot->sol);
 }
 
-void sessions_close_drive(seat_t *seat)
+void sessions_close_drive(slot_t *slot)
 {
-    close_drive(seat);
-    if (is_closed(seat)) {
-        answer_soon(seat, AMT_OK, "");
+    close_drive(slot);
+    if (is_closed(slot)) {
+        answer_soon(slot, AMT_OK, "");
     }
 }
 
-void sessions_close(seat_t *seat)
+void sessions_close(slot_t *slot)
 {
-    close_drive(seat);
-    close_console(seat);
-    if (is_closed(seat)) {
-        answer_soon(seat, AMT_OK, "");
+    close_drive(slot);
+    close_console(slot);
+    if (is_closed(slot)) {
+        answer_soon(slot, AMT_OK, "");
     }
 }
 
-static void destroy_console(seat_t *seat)
+static void destroy_console(slot_t *slot)
 {
-    if (seat->sol != NULL) {
-        amt_sol_destroy(seat->sol);
+    if (slot->sol != NULL) {
+        amt_sol_destroy(slot->sol);
     }
-    seat->sol = NULL;
+    slot->sol = NULL;
 }
 
-static void destroy_drive(seat_t *seat)
+static void destroy_drive(slot_t *slot)
 {
-    if (seat->ider != NULL) {
-        amt_ider_destroy(seat->ider);
+    if (slot->ider != NULL) {
+        amt_ider_destroy(slot->ider);
     }
-    seat->ider = NULL;
+    slot->ider = NULL;
 }
 
-void sessions_stop(seat_t *seat)
+void sessions_stop(slot_t *slot)
 {
-    event_del(&seat->soon_event);
-    if (seat->uses[UNLOCK_CONSOLE] != SESSION_OPEN) {
-        destroy_console(seat);
+    event_del(&slot->soon_event);
+    if (slot->uses[UNLOCK_CONSOLE] != SESSION_OPEN) {
+        destroy_console(slot);
     }
-    if (seat->uses[UNLOCK_DRIVE] != SESSION_OPEN) {
-        destroy_drive(seat);
+    if (slot->uses[UNLOCK_DRIVE] != SESSION_OPEN) {
+        destroy_drive(slot);
     }
 }
 
-void sessions_destroy(seat_t *seat)
+void sessions_destroy(slot_t *slot)
 {
-    event_del(&seat->soon_event);
-    destroy_drive(seat);
-    destroy_console(seat);
+    event_del(&slot->soon_event);
+    destroy_drive(slot);
+    destroy_console(slot);
 }

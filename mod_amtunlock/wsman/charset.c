@@ -1,4 +1,4 @@
-#include "wsman/charset.h"
+#include "wsman/charset_priv.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>

@@ -1,4 +1,4 @@
-#include "wsman/checks.h"
+#include "wsman/checks_priv.h"
 
 #include <apr_hash.h>
 #include <apr_lib.h>
@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "wsman/element.h"
-#include "wsman/headers.h"
+#include "wsman/element_priv.h"
+#include "wsman/headers_priv.h"
 #include "wsman/names.h"
 #include "wsman/values.h"
 

@@ -3,9 +3,9 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "wsman/checks.h"
-#include "wsman/element.h"
-#include "wsman/parts.h"
+#include "wsman/checks_priv.h"
+#include "wsman/element_priv.h"
+#include "wsman/parts_priv.h"
 
 /* RelatesTo repeats what the caller sent; this much of it. */
 #define LONGEST_RELATES_TO 2048

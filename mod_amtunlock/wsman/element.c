@@ -1,9 +1,9 @@
-#include "wsman/element.h"
+#include "wsman/element_priv.h"
 
 #include <apr_strings.h>
 #include <string.h>
 
-#include "wsman/charset.h"
+#include "wsman/charset_priv.h"
 #include "wsman/names.h"
 
 int wsman_is_element(const wsman_element_t *element, const char *ns, const char *name)

@@ -3,8 +3,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "wsman/element.h"
-#include "wsman/parts.h"
+#include "wsman/element_priv.h"
+#include "wsman/parts_priv.h"
 #include "wsman/values.h"
 
 /* A context that nobody names a time for; the longest that is granted. Seconds. */

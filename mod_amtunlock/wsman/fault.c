@@ -4,9 +4,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "wsman/charset.h"
+#include "wsman/charset_priv.h"
 #include "wsman/names.h"
-#include "wsman/parts.h"
+#include "wsman/parts_priv.h"
 
 #define ACTION_WSA WSMAN_URI_WSA "/fault"
 #define ACTION_WSMAN "http://schemas.dmtf.org/wbem/wsman/1/wsman/fault"

@@ -1,10 +1,10 @@
-#include "wsman/headers.h"
+#include "wsman/headers_priv.h"
 
 #include <apr_pools.h>
 #include <stddef.h>
 #include <string.h>
 
-#include "wsman/element.h"
+#include "wsman/element_priv.h"
 #include "wsman/names.h"
 
 /* Where a header's value goes: to the member at `offset`. */

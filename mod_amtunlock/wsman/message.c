@@ -3,7 +3,7 @@
 #include <apr_uuid.h>
 #include <string.h>
 
-#include "wsman/parts.h"
+#include "wsman/parts_priv.h"
 #include "wsman/values.h"
 
 /* Names without a namespace that WS-Management gives. */

@@ -3,7 +3,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "wsman/element.h"
+#include "wsman/element_priv.h"
 #include "wsman/names.h"
 #include "wsman/values.h"
 

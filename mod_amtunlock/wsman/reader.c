@@ -2,10 +2,10 @@
 #include <apr_strings.h>
 #include <libxml/parser.h>
 
-#include "wsman/charset.h"
-#include "wsman/headers.h"
-#include "wsman/scanner.h"
-#include "wsman/tree.h"
+#include "wsman/charset_priv.h"
+#include "wsman/headers_priv.h"
+#include "wsman/scanner_priv.h"
+#include "wsman/tree_priv.h"
 
 /* Bytes taken at a time, and UTF-8 handed to libxml2 at a time: it looks back over what it holds with every
  * piece, so pieces must not be small however the bytes arrive. */

@@ -1,4 +1,4 @@
-#include "wsman/scanner.h"
+#include "wsman/scanner_priv.h"
 
 #include <string.h>
 

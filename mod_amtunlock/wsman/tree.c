@@ -1,10 +1,10 @@
-#include "wsman/tree.h"
+#include "wsman/tree_priv.h"
 
 #include <apr_strings.h>
 #include <libxml/parser.h>
 #include <string.h>
 
-#include "wsman/element.h"
+#include "wsman/element_priv.h"
 #include "wsman/names.h"
 
 #define AS_TEXT(xml) ((const char *)(xml))

@@ -4,8 +4,8 @@
 #include <libxml/xmlwriter.h>
 #include <string.h>
 
-#include "wsman/charset.h"
-#include "wsman/parts.h"
+#include "wsman/charset_priv.h"
+#include "wsman/parts_priv.h"
 #include "wsman/values.h"
 
 #define AS_XML(text) ((const xmlChar *)(text))

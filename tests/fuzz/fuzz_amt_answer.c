@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "amt/call.h"
-#include "amt/device.h"
+#include "amt/calls/call.h"
+#include "amt/http/device.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -15,7 +15,7 @@
 
 #include "amt/redirection/console.h"
 #include "amt/redirection/ider.h"
-#include "amt/redirection/link.h"
+#include "amt/redirection/link_priv.h"
 #include "amt/redirection/sol.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -25,7 +25,7 @@ class RedisError(Exception):
 def library():
     """The library's text: the parts that library.S joins, in its order."""
     parts = re.findall(r'^\s*\.incbin "([\w.]+)"', (JOBS / "library.S").read_text(), re.M)
-    return "".join((JOBS / part).read_text() for part in parts)
+    return "".join((JOBS / "lua" / part).read_text() for part in parts)
 
 
 class Wire:

@@ -1,5 +1,5 @@
 /* What the command prints for programs: whole, or the command ends with a sentence. */
-#include "console/console.h"
+#include "console/console_priv.h"
 
 #include <string.h>
 

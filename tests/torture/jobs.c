@@ -41,7 +41,7 @@ static void reset_web(apr_pool_t *pool)
     refusals = 0;
 }
 
-static void read_job(jobs_store_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
+static void read_job(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
 {
     jobs_results_t *results = NULL;
     apr_array_header_t *errors = NULL;
@@ -57,7 +57,7 @@ static void read_job(jobs_store_t *store, const jobs_caller_t *caller, const cha
     }
 }
 
-static void look_around(jobs_store_t *store, const jobs_caller_t *caller, apr_pool_t *pool)
+static void look_around(jobs_pool_t *store, const jobs_caller_t *caller, apr_pool_t *pool)
 {
     jobs_overview_t *overview = NULL;
     apr_array_header_t *ids = NULL;
@@ -69,7 +69,7 @@ static void look_around(jobs_store_t *store, const jobs_caller_t *caller, apr_po
     }
 }
 
-static void enumerate(jobs_store_t *store, const jobs_caller_t *caller, apr_pool_t *pool)
+static void enumerate(jobs_pool_t *store, const jobs_caller_t *caller, apr_pool_t *pool)
 {
     apr_array_header_t *items = apr_array_make(pool, 2, sizeof(const char *)), *pulled = NULL;
     const char *id = NULL, *fields = NULL;
@@ -89,13 +89,13 @@ static torture_verdict_e run_web(apr_pool_t *pool)
 {
     const jobs_caller_t caller = owner(pool);
     const jobs_submission_t submission = redis_submission(2, MESSAGE_ID, pool);
-    jobs_store_t *store = NULL;
-    jobs_kin_e kin = JOBS_KIN_NONE;
+    jobs_pool_t *store = NULL;
+    jobs_match_e match = JOBS_MATCH_NEW;
     const char *id = NULL;
-    if (jobs_store_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    if (jobs_pool_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    if (is_done(jobs_submit(store, &caller, &submission, &id, &kin, pool))) {
+    if (is_done(jobs_submit(store, &caller, &submission, &id, &match, pool))) {
         apr_cpystrn(submitted, id, sizeof(submitted));
         read_job(store, &caller, id, pool);
         look_around(store, &caller, pool);
@@ -109,15 +109,15 @@ static void check_web(torture_verdict_e said, apr_pool_t *pool)
 {
     const jobs_caller_t caller = owner(pool);
     const jobs_submission_t submission = redis_submission(2, MESSAGE_ID, pool);
-    jobs_kin_e kin = JOBS_KIN_NONE;
+    jobs_match_e match = JOBS_MATCH_NEW;
     const char *id = NULL;
     jobs_job_t *job = NULL;
     (void)said;
-    jobs_store_t *store = redis_store(pool);
-    redis_holds(jobs_submit(store, &caller, &submission, &id, &kin, pool), JOBS_OK);
+    jobs_pool_t *store = redis_store(pool);
+    redis_holds(jobs_submit(store, &caller, &submission, &id, &match, pool), JOBS_OK);
     redis_holds(jobs_read(store, &caller, id, &job, pool), JOBS_OK);
     if (submitted[0] != '\0') {
-        TORTURE_HOLDS(kin == JOBS_KIN_REPEAT && strcmp(submitted, id) == 0);
+        TORTURE_HOLDS(match == JOBS_MATCH_DUPLICATE && strcmp(submitted, id) == 0);
     }
     int count = redis_jobs(pool);
     if (count != 1) {
@@ -147,8 +147,8 @@ static void reset_end(apr_pool_t *pool)
 static torture_verdict_e run_end(apr_pool_t *pool)
 {
     const jobs_caller_t caller = owner(pool);
-    jobs_store_t *store = NULL;
-    if (jobs_store_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    jobs_pool_t *store = NULL;
+    if (jobs_pool_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
     cancelled = is_done(jobs_cancel(store, &caller, submitted, pool));
@@ -189,11 +189,10 @@ static void reset_worker(apr_pool_t *pool)
     claimed = intended = finished = 0;
 }
 
-static int apply(jobs_connection_t *connection, const jobs_task_t *task, jobs_change_t change,
-                 apr_pool_t *pool)
+static int apply(jobs_client_t *connection, const jobs_task_t *task, jobs_change_t change, apr_pool_t *pool)
 {
     jobs_change_t *one = &change;
-    change.task = (jobs_task_ref_t){task->job, task->sid, task->fence};
+    change.task = (jobs_task_ref_t){task->job, task->system, task->fence};
     jobs_result_t whole = jobs_apply(connection, REDIS_WORKER, &one, 1, pool);
     if (whole.outcome != JOBS_OK) {
         TORTURE_HOLDS(change.result.outcome != JOBS_OK);
@@ -201,20 +200,20 @@ static int apply(jobs_connection_t *connection, const jobs_task_t *task, jobs_ch
     return is_done(change.result);
 }
 
-static void renew(jobs_connection_t *connection, const jobs_task_t *task, apr_pool_t *pool)
+static void renew(jobs_client_t *connection, const jobs_task_t *task, apr_pool_t *pool)
 {
     apr_array_header_t *tasks = apr_array_make(pool, 1, sizeof(jobs_task_ref_t)), *lost = NULL;
     apr_time_t until = 0;
-    APR_ARRAY_PUSH(tasks, jobs_task_ref_t) = (jobs_task_ref_t){task->job, task->sid, task->fence};
+    APR_ARRAY_PUSH(tasks, jobs_task_ref_t) = (jobs_task_ref_t){task->job, task->system, task->fence};
     if (is_done(jobs_renew(connection, REDIS_WORKER, "about", tasks, &lost, &until, pool))) {
-        TORTURE_HOLDS(lost->nelts == 0 && until > jobs_boottime());
+        TORTURE_HOLDS(lost->nelts == 0 && until > clock_boottime());
     }
 }
 
 /* What one task goes through. */
-static void work(jobs_connection_t *connection, const jobs_task_t *task, apr_pool_t *pool)
+static void work(jobs_client_t *connection, const jobs_task_t *task, apr_pool_t *pool)
 {
-    TORTURE_HOLDS(strcmp(task->job, submitted) == 0 && strcmp(task->sid, "pc1.example") == 0);
+    TORTURE_HOLDS(strcmp(task->job, submitted) == 0 && strcmp(task->system, "pc1.example") == 0);
     TORTURE_HOLDS(strcmp(task->caller, "alice@EXAMPLE") == 0 && task->fence[0] != '\0' && !task->look);
     renew(connection, task, pool);
     intended = apply(connection, task,
@@ -233,10 +232,10 @@ static void work(jobs_connection_t *connection, const jobs_task_t *task, apr_poo
 
 static torture_verdict_e run_worker(apr_pool_t *pool)
 {
-    jobs_connection_t *connection = NULL;
+    jobs_client_t *connection = NULL;
     apr_array_header_t *tasks = NULL;
     int more = 0, reaped = 0;
-    if (jobs_connection_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    if (jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
     is_done(jobs_library_load(connection));

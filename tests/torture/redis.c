@@ -32,18 +32,17 @@ void redis_holds(jobs_result_t result, jobs_outcome_e expected)
     }
 }
 
-jobs_store_t *redis_store(apr_pool_t *pool)
+jobs_pool_t *redis_store(apr_pool_t *pool)
 {
-    jobs_store_t *store = NULL;
-    TORTURE_HOLDS(jobs_store_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) == APR_SUCCESS);
+    jobs_pool_t *store = NULL;
+    TORTURE_HOLDS(jobs_pool_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) == APR_SUCCESS);
     return store;
 }
 
-jobs_connection_t *redis_connection(apr_pool_t *pool)
+jobs_client_t *redis_connection(apr_pool_t *pool)
 {
-    jobs_connection_t *connection = NULL;
-    TORTURE_HOLDS(jobs_connection_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) ==
-                  APR_SUCCESS);
+    jobs_client_t *connection = NULL;
+    TORTURE_HOLDS(jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) == APR_SUCCESS);
     return connection;
 }
 
@@ -58,12 +57,13 @@ void redis_reset(apr_pool_t *pool)
 {
     apr_array_header_t *systems = apr_array_make(pool, 2, sizeof(jobs_published_t));
     for (int i = 1; i <= 2; i++) {
-        const char *sid = apr_psprintf(pool, "pc%d.example", i);
-        jobs_published_t *system = apr_array_push(systems);
-        *system = (jobs_published_t){.sid = sid, .group = "g", .method = "wake", .keys = one_text(sid, pool)};
+        const char *system = apr_psprintf(pool, "pc%d.example", i);
+        jobs_published_t *published = apr_array_push(systems);
+        *published = (jobs_published_t){
+            .system = system, .group = "g", .method = "wake", .keys = one_text(system, pool)};
     }
     TORTURE_HOLDS(redis_server_flush(&redis_server) == 0);
-    jobs_connection_t *connection = redis_connection(pool);
+    jobs_client_t *connection = redis_connection(pool);
     redis_holds(jobs_library_load(connection), JOBS_OK);
     redis_holds(jobs_publish(connection, REDIS_WORKER, REDIS_DIGEST, 1000, systems, pool), JOBS_OK);
 }

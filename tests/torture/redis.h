@@ -17,8 +17,8 @@ int redis_start(apr_pool_t *pool);
 void redis_reset(apr_pool_t *pool);
 
 /* A store and a connection that were not there before, in `pool`. */
-jobs_store_t *redis_store(apr_pool_t *pool);
-jobs_connection_t *redis_connection(apr_pool_t *pool);
+jobs_pool_t *redis_store(apr_pool_t *pool);
+jobs_client_t *redis_connection(apr_pool_t *pool);
 /* One who may unlock everything. */
 jobs_caller_t redis_caller(apr_pool_t *pool);
 /* A job for the first `count` of the two, with this MessageID (NULL: none). */

@@ -105,8 +105,8 @@ static torture_verdict_e serve(const char *text, wsman_answer_t *answer, apr_poo
 {
     const jobs_caller_t caller = redis_caller(pool);
     const wsman_envelope_t *envelope = NULL;
-    jobs_store_t *store = NULL;
-    if (jobs_store_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    jobs_pool_t *store = NULL;
+    if (jobs_pool_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
     const wsman_fault_t *fault = read_bytes(text, strlen(text), NULL, &envelope, pool);

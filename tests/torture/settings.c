@@ -10,7 +10,7 @@
 #include "redis.h"
 #include "scenarios.h"
 #include "secrets/secrets.h"
-#include "worker/setup.h"
+#include "worker/settings/snapshot.h"
 
 #define ROOM 160
 #define PASSPHRASE "correct horse"
@@ -116,11 +116,11 @@ static int published;
 static torture_verdict_e run_publish(apr_pool_t *pool)
 {
     apr_array_header_t *problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
-    jobs_connection_t *connection = NULL;
+    jobs_client_t *connection = NULL;
     inventory_t *inventory = NULL;
     published = 0;
     if (inventory_load(&inventory, inventory_file, NULL, problems, pool) != APR_SUCCESS ||
-        jobs_connection_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
+        jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
     apr_cpystrn(digest, inventory_digest(inventory), sizeof(digest));
@@ -156,20 +156,20 @@ const torture_scenario_t torture_inventory_publish = {.name = "inventory.publish
 static torture_verdict_e run_setup(apr_pool_t *pool)
 {
     apr_array_header_t *problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
-    setup_t *setup = setup_load(settings_file, problems, pool);
+    snapshot_t *setup = snapshot_load(settings_file, problems, pool);
     torture_spare();
     if (setup == NULL) {
         check_problems(problems);
         return TORTURE_REFUSED;
     }
-    const settings_t *settings = setup_settings(setup);
-    TORTURE_HOLDS(inventory_count(setup_inventory(setup)) == 3);
+    const settings_t *settings = snapshot_settings(setup);
+    TORTURE_HOLDS(inventory_count(snapshot_inventory(setup)) == 3);
     TORTURE_HOLDS(strcmp(settings->redis.socket, redis_server.socket) == 0);
     TORTURE_HOLDS(strcmp(settings->redis.password, "amtunlockd") == 0);
     TORTURE_HOLDS(strcmp(settings->inventory, inventory_file) == 0);
     const inventory_group_t *group = apr_hash_get(settings->groups, "g", APR_HASH_KEY_STRING);
     TORTURE_HOLDS(group != NULL && group->boot_timeout == apr_time_from_sec(60));
-    setup_drop(setup);
+    snapshot_unref(setup);
     return TORTURE_WELL;
 }
 

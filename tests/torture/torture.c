@@ -32,7 +32,7 @@
 #include <libxml/xmlerror.h>
 #include <openssl/crypto.h>
 
-#include "memory/memory.h"
+#include "base/oom.h"
 #include "wsman/envelope.h"
 
 #define SECONDS_A_RUN 20
@@ -130,7 +130,7 @@ static void forget_errors(void)
 static apr_pool_t *make_pool(void)
 {
     apr_pool_t *pool = NULL;
-    if (apr_pool_create_ex(&pool, own_pool, memory_end, run_allocator) != APR_SUCCESS) {
+    if (apr_pool_create_ex(&pool, own_pool, oom_end, run_allocator) != APR_SUCCESS) {
         abort();
     }
     return pool;
@@ -359,7 +359,7 @@ static int prepare(void)
     signal(SIGPIPE, SIG_IGN);
     apr_initialize();
     wsman_library_init();
-    memory_init("torture", ENDED_WITHOUT_MEMORY);
+    oom_init("torture", ENDED_WITHOUT_MEMORY);
     apr_pool_create(&own_pool, NULL);
     /* Gives back every page at once, so that each use of a pool asks for memory, and a stale pointer shows.
      */

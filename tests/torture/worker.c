@@ -12,9 +12,9 @@
 #include "failing.h"
 #include "redis.h"
 #include "scenarios.h"
-#include "worker/closed.h"
-#include "worker/intent.h"
-#include "worker/store_thread.h"
+#include "unlock/intent.h"
+#include "worker/record/outbox.h"
+#include "worker/record/reconcile_priv.h"
 
 #define ACT "{\"method\":\"sol\",\"power\":2,\"power_before\":8,\"redirection\":{\"state\":32771}}"
 #define LONG_WAIT 10000 /* ms; for an answer that nothing stands in the way of */
@@ -30,7 +30,7 @@ static void reset_task(apr_pool_t *pool)
     unlink(file);
     redis_reset(pool);
     task = redis_claim(pool);
-    ref = (jobs_task_ref_t){task.job, task.sid, task.fence};
+    ref = (jobs_task_ref_t){task.job, task.system, task.fence};
 }
 
 /* ---- the store thread -----------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ static sem_t answered;
 static int acknowledged; /* changes, so far */
 static int forgotten;    /* the intent is not among those without an end */
 
-static void on_done(store_request_t *request)
+static void on_done(outbox_request_t *request)
 {
     (void)request;
     sem_post(&answered);
@@ -71,12 +71,12 @@ static int wait_for_answer(void)
 }
 
 /* The request must outlive the thread, where it is not answered. */
-static int store_change(store_t *store, store_request_t *request, jobs_change_t change)
+static int store_change(outbox_t *store, outbox_request_t *request, jobs_change_t change)
 {
     change.task = ref;
-    *request = (store_request_t){.change = change, .task = &task, .text = "", .address = "192.0.2.9"};
+    *request = (outbox_request_t){.change = change, .task = &task, .text = "", .address = "192.0.2.9"};
     request->done = on_done;
-    if (store_push(store, request) != APR_SUCCESS || !wait_for_answer()) {
+    if (outbox_push(store, request) != APR_SUCCESS || !wait_for_answer()) {
         return 0;
     }
     if (request->outcome != JOBS_OK && request->outcome != JOBS_ALREADY) {
@@ -95,33 +95,33 @@ static const jobs_change_t intend = {.change = JOBS_INTEND,
                                      .step_deadline = APR_USEC_PER_SEC * 600};
 static const jobs_change_t finish = {.change = JOBS_FINISH, .step = "probe", .state = 'U'};
 
-static void use_store(store_t *store, unfinished_t *unfinished)
+static void use_store(outbox_t *store, open_intents_t *open_intents)
 {
-    static store_request_t requests[2];
+    static outbox_request_t requests[2];
     int intended = store_change(store, &requests[0], intend);
     int finished = intended && store_change(store, &requests[1], finish);
-    store_stop(store);
+    outbox_stop(store);
     torture_spare();
-    forgotten = intended && !finished && !unfinished_end(unfinished, &ref);
+    forgotten = intended && !finished && !open_intents_end(open_intents, &ref);
 }
 
 static torture_verdict_e run_store(apr_pool_t *pool)
 {
     audit_t *audit = NULL;
-    store_t *store = NULL;
+    outbox_t *store = NULL;
     acknowledged = forgotten = 0;
     sem_init(&answered, 0, 0);
-    unfinished_t *unfinished = unfinished_create(pool);
+    open_intents_t *open_intents = open_intents_create(pool);
     const char *error = audit_open(&audit, file, pool);
     if (error != NULL) {
         TORTURE_SAYS(error);
         return TORTURE_REFUSED;
     }
-    const store_options_t options = {&redis_server.worker, REDIS_WORKER, audit, file, unfinished, 4};
-    if (store_start(&store, &options, pool) != APR_SUCCESS) {
+    const outbox_options_t options = {&redis_server.worker, REDIS_WORKER, audit, file, open_intents, 4};
+    if (outbox_start(&store, &options, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    use_store(store, unfinished);
+    use_store(store, open_intents);
     return acknowledged == 2 ? TORTURE_WELL : TORTURE_REFUSED;
 }
 
@@ -146,7 +146,7 @@ static void check_line(void *baton, const json_t *record)
     if (!is_intent && strcmp(text_of(record, "event"), AUDIT_OUTCOME) != 0) {
         return;
     }
-    holds_text(record, "system", task.sid);
+    holds_text(record, "system", task.system);
     holds_text(record, "job", task.job);
     holds_text(record, "fence", task.fence);
     holds_text(record, "caller", task.caller);
@@ -199,7 +199,7 @@ const torture_scenario_t torture_worker_store = {.name = "worker.store",
 static void write_end(audit_t *audit)
 {
     TORTURE_HOLDS(audit_add(audit, AUDIT_OUTCOME,
-                            json_pack("{s:s, s:s, s:s, s:s, s:s}", "system", task.sid, "job", task.job,
+                            json_pack("{s:s, s:s, s:s, s:s, s:s}", "system", task.system, "job", task.job,
                                       "fence", task.fence, "step", "probe", "result", "unlocked")) ==
                   APR_SUCCESS);
 }
@@ -209,7 +209,7 @@ static void write_record(int with_end, apr_pool_t *pool)
     audit_t *audit = NULL;
     const char *error = NULL;
     TORTURE_HOLDS(audit_open(&audit, file, pool) == NULL);
-    json_t *fields = json_pack("{s:s, s:s, s:s, s:s, s:o}", "system", task.sid, "job", task.job, "fence",
+    json_t *fields = json_pack("{s:s, s:s, s:s, s:s, s:o}", "system", task.system, "job", task.job, "fence",
                                task.fence, "step", "power", "act", json_loads(ACT, 0, NULL));
     TORTURE_HOLDS(audit_add(audit, AUDIT_INTENT, fields) == APR_SUCCESS);
     if (with_end) {
@@ -243,9 +243,9 @@ static torture_verdict_e verdict_of(jobs_result_t result, int told)
     return TORTURE_WELL;
 }
 
-static int count_told(void *baton, const unfinished_answer_t *answer)
+static int count_told(void *baton, const open_intents_answer_t *answer)
 {
-    if (answer->result.outcome == JOBS_OK && strcmp(answer->sid, task.sid) == 0) {
+    if (answer->result.outcome == JOBS_OK && strcmp(answer->system, task.system) == 0) {
         (*(int *)baton)++;
     }
     return 1;
@@ -253,18 +253,19 @@ static int count_told(void *baton, const unfinished_answer_t *answer)
 
 static torture_verdict_e run_told(apr_pool_t *pool)
 {
-    jobs_connection_t *connection = NULL;
+    jobs_client_t *connection = NULL;
     int told = 0;
-    unfinished_t *unfinished = unfinished_create(pool);
-    const char *error = unfinished_read(unfinished, file, pool);
+    open_intents_t *open_intents = open_intents_create(pool);
+    const char *error = open_intents_read(open_intents, file, pool);
     if (error != NULL) {
         TORTURE_SAYS(error);
         return TORTURE_REFUSED;
     }
-    if (jobs_connection_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    if (jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    jobs_result_t result = unfinished_tell(unfinished, connection, "worker-2", count_told, &told, pool);
+    jobs_result_t result =
+        open_intents_reconcile(open_intents, connection, "worker-2", count_told, &told, pool);
     return verdict_of(result, told);
 }
 
@@ -297,19 +298,20 @@ static void reset_closed(apr_pool_t *pool)
     reset_with_record(1, pool);
 }
 
-static void count_closed(void *baton, const closed_answer_t *answer)
+static void count_closed(void *baton, const reconcile_answer_t *answer)
 {
-    *(int *)baton += answer->ended && answer->result.outcome == JOBS_OK && strcmp(answer->sid, task.sid) == 0;
+    *(int *)baton +=
+        answer->ended && answer->result.outcome == JOBS_OK && strcmp(answer->system, task.system) == 0;
 }
 
 static torture_verdict_e run_closed(apr_pool_t *pool)
 {
-    jobs_connection_t *connection = NULL;
+    jobs_client_t *connection = NULL;
     int told = 0;
-    if (jobs_connection_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    if (jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    jobs_result_t result = closed_tell(file, connection, "worker-2", count_closed, &told, pool);
+    jobs_result_t result = reconcile_ended(file, connection, "worker-2", count_closed, &told, pool);
     return verdict_of(result, told);
 }
 

@@ -69,11 +69,11 @@ int jobs_fixture_stop(void **state)
     return 0;
 }
 
-static void add_system(apr_array_header_t *systems, const char *sid, const char *group,
+static void add_system(apr_array_header_t *systems, const char *system, const char *group,
                        apr_array_header_t *keys)
 {
-    jobs_published_t *system = apr_array_push(systems);
-    *system = (jobs_published_t){.sid = sid, .group = group, .method = "wake", .keys = keys};
+    jobs_published_t *published = apr_array_push(systems);
+    *published = (jobs_published_t){.system = system, .group = group, .method = "wake", .keys = keys};
 }
 
 static apr_array_header_t *inventory(void)
@@ -96,8 +96,8 @@ int jobs_fixture_begin(void **state)
     f->root =
         (jobs_caller_t){.name = "root@EXAMPLE", .peer = "192.0.2.2", .mechanism = "proxy", .reads_all = 1};
     f->root.groups = texts_of("*", LAST);
-    if (jobs_store_create(&f->store, &f->server.web, 4, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS ||
-        jobs_connection_create(&f->connection, &f->server.worker, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS)
+    if (jobs_pool_create(&f->store, &f->server.web, 4, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS ||
+        jobs_client_create(&f->connection, &f->server.worker, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS)
         return -1;
     assert_outcome(jobs_library_load(f->connection), JOBS_OK);
     assert_outcome(jobs_publish(f->connection, "w1", JOBS_TEST_DIGEST, 1000, inventory(), f->pool), JOBS_OK);

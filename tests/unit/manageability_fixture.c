@@ -94,9 +94,8 @@ int manageability_setup(void **state)
     fixture.alice = (jobs_caller_t){"alice@EXAMPLE", "192.0.2.1", "krb5", texts(NAMES("floor1")), 0};
     fixture.mallory = (jobs_caller_t){"mallory@EXAMPLE", "192.0.2.2", "krb5", texts(NAMES("*")), 0};
     if (!redis_is_there() || redis_server_flush(&fixture.server) ||
-        jobs_store_create(&fixture.store, &fixture.server.web, 2, BUDGET, fixture.pool) != APR_SUCCESS ||
-        jobs_connection_create(&fixture.worker, &fixture.server.worker, BUDGET, fixture.pool) !=
-            APR_SUCCESS) {
+        jobs_pool_create(&fixture.store, &fixture.server.web, 2, BUDGET, fixture.pool) != APR_SUCCESS ||
+        jobs_client_create(&fixture.worker, &fixture.server.worker, BUDGET, fixture.pool) != APR_SUCCESS) {
         return -1;
     }
     assert_done(jobs_library_load(fixture.worker));
@@ -295,7 +294,7 @@ static void apply(const jobs_task_t *task, jobs_change_t change)
 {
     jobs_change_t *one = &change;
 
-    change.task = (jobs_task_ref_t){task->job, task->sid, task->fence};
+    change.task = (jobs_task_ref_t){task->job, task->system, task->fence};
     assert_done(jobs_apply(fixture.worker, "w1", &one, 1, fixture.pool));
     assert_done(change.result);
 }

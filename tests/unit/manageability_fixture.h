@@ -16,8 +16,8 @@
 typedef struct {
     redis_server_t server;
     apr_pool_t *pool;
-    jobs_store_t *store;
-    jobs_connection_t *worker;
+    jobs_pool_t *store;
+    jobs_client_t *worker;
     manageability_settings_t settings;
     jobs_caller_t alice, mallory;
     const char *note; /* for the log, of the last request */

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <krb5.h>
 
-#include "amt/ticket.h"
+#include "amt/kerberos/ticket.h"
 
 #define REALM "EXAMPLE.COM"
 #define WORKER "amtunlock@" REALM

@@ -12,8 +12,8 @@
 #include <apr_strings.h>
 #include <cmocka.h>
 
+#include "amt/kerberos/ticket.h"
 #include "amt/redirection/sol.h"
-#include "amt/ticket.h"
 #include "amt_certificate.h"
 #include "amt_rig.h"
 #include "redirection_peer.h"

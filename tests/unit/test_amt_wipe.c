@@ -10,7 +10,7 @@
 #include <apr_strings.h>
 #include <cmocka.h>
 
-#include "amt/wipe.h"
+#include "amt/http/wipe_priv.h"
 #include "amt_rig.h"
 
 static void test_blocks(void **state)

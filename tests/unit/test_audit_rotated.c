@@ -305,11 +305,11 @@ static void test_a_relative_name(void **state)
 
 typedef struct {
     int count, first, last;
-} seen_t;
+} facts_t;
 
 static void on_record(void *baton, const json_t *record)
 {
-    seen_t *seen = baton;
+    facts_t *seen = baton;
     int number = (int)json_integer_value(json_object_get(record, "n"));
 
     if (seen->count++ == 0) {
@@ -321,9 +321,9 @@ static void on_record(void *baton, const json_t *record)
     seen->last = number;
 }
 
-static seen_t replay(const fixture_t *fixture, apr_time_t since)
+static facts_t replay(const fixture_t *fixture, apr_time_t since)
 {
-    seen_t seen = {0};
+    facts_t seen = {0};
     const char *error = audit_replay(fixture->file, since, on_record, &seen, fixture->pool);
 
     if (error) {
@@ -342,7 +342,7 @@ static void records_are_read_back_across_rotations(void **state)
     assert_int_equal(rename(fixture->file, named(fixture, ".1")), 0);
     assert_null(live(fixture, 4));
 
-    seen_t seen = replay(fixture, 0);
+    facts_t seen = replay(fixture, 0);
     assert_int_equal(seen.count, 9);
     assert_int_equal(seen.first, 1);
     assert_int_equal(replay(fixture, apr_time_now() + apr_time_from_sec(60)).count, 0);
@@ -360,7 +360,7 @@ static void only_what_is_young_enough_is_read_back(void **state)
     apr_sleep(2000); /* times are told in microseconds: anything between the two lives will do */
     apr_time_t since = apr_time_now();
     assert_null(live(fixture, 2));
-    seen_t seen = replay(fixture, since);
+    facts_t seen = replay(fixture, since);
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.first, 4);
 }
@@ -383,7 +383,7 @@ static void a_torn_line_is_not_read_back(void **state)
 static void without_a_file_nothing_is_read_back(void **state)
 {
     fixture_t *fixture = *state;
-    seen_t seen = {0};
+    facts_t seen = {0};
 
     assert_non_null(audit_replay(fixture->file, 0, on_record, &seen, fixture->pool));
     assert_int_equal(seen.count, 0);

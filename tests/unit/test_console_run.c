@@ -21,7 +21,7 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
-#include "console/console.h"
+#include "console/console_priv.h"
 #include "wsman/envelope.h"
 
 #define ID "amtunlock:abcdefghijklmnopqrstuvwxyz"

@@ -14,8 +14,8 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
-#include "console/console.h"
-#include "console/service.h"
+#include "console/console_priv.h"
+#include "console/service_priv.h"
 
 #define ID "abcdefghijklmnopqrstuvwxyz"
 

@@ -18,13 +18,13 @@
 #include "inventory/inventory.h"
 
 static struct {
-    jobs_connection_t *connection;
+    jobs_client_t *connection;
     const char *worker, *digest;
     apr_time_t written;
     const apr_array_header_t *systems;
 } seen;
 
-jobs_result_t jobs_publish(jobs_connection_t *connection, const char *worker, const char *digest,
+jobs_result_t jobs_publish(jobs_client_t *connection, const char *worker, const char *digest,
                            apr_time_t written, const apr_array_header_t *systems, apr_pool_t *pool)
 {
     (void)pool;
@@ -50,7 +50,7 @@ static void test_what_is_published(void **state)
 {
     apr_pool_t *pool = *state;
     apr_array_header_t *problems = apr_array_make(pool, 1, sizeof(inventory_problem_t));
-    jobs_connection_t *connection = apr_palloc(pool, 1);
+    jobs_client_t *connection = apr_palloc(pool, 1);
     char name[] = "/tmp/amtu-publish-XXXXXX";
     FILE *file = fdopen(mkstemp(name), "w");
     inventory_t *inventory;
@@ -70,13 +70,13 @@ static void test_what_is_published(void **state)
     assert_int_equal(seen.written, inventory_written(inventory));
 
     assert_int_equal(seen.systems->nelts, 2);
-    assert_string_equal(published(0)->sid, "a.example");
+    assert_string_equal(published(0)->system, "a.example");
     assert_string_equal(published(0)->group, "default");
     assert_string_equal(published(0)->method, "wake");
     assert_int_equal(published(0)->keys->nelts, 2);
     assert_string_equal(key(0, 0), "a.example");
     assert_string_equal(key(0, 1), "192.0.2.1");
-    assert_string_equal(published(1)->sid, "b.example");
+    assert_string_equal(published(1)->system, "b.example");
     assert_string_equal(published(1)->group, "east");
     assert_string_equal(published(1)->method, "sol");
     assert_int_equal(published(1)->keys->nelts, 1);

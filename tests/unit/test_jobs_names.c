@@ -12,9 +12,9 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include "jobs/library.h"
+#include "jobs/library_priv.h"
 #include "jobs/name.h"
-#include "jobs/redis.h"
+#include "jobs/redis_priv.h"
 
 static apr_pool_t *pool;
 

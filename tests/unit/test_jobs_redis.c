@@ -13,7 +13,7 @@
 #include <apr_strings.h>
 
 #include "fake_redis.h"
-#include "jobs/redis.h"
+#include "jobs/redis_priv.h"
 
 #define TEXT_OF(number) #number
 #define TEXT(number) TEXT_OF(number)
@@ -27,8 +27,8 @@
 
 static fake_redis_t fake;
 static apr_pool_t *pool;
-static jobs_store_t *store;
-static jobs_connection_t *connection;
+static jobs_pool_t *store;
+static jobs_client_t *connection;
 static const jobs_caller_t alice = {.name = "alice", .peer = "192.0.2.1", .mechanism = "krb5"};
 
 static int begin(void **state)
@@ -57,8 +57,8 @@ static void start(void)
     jobs_redis_t redis = {.user = "user", .password = SECRET};
     assert_int_equal(fake_redis_start(&fake), 0);
     redis.socket = fake.socket;
-    assert_int_equal(jobs_store_create(&store, &redis, 2, apr_time_from_sec(5), pool), APR_SUCCESS);
-    assert_int_equal(jobs_connection_create(&connection, &redis, apr_time_from_sec(5), pool), APR_SUCCESS);
+    assert_int_equal(jobs_pool_create(&store, &redis, 2, apr_time_from_sec(5), pool), APR_SUCCESS);
+    assert_int_equal(jobs_client_create(&connection, &redis, apr_time_from_sec(5), pool), APR_SUCCESS);
 }
 
 /* Closes the connections too, so that the fake sees their ends. */
@@ -216,10 +216,10 @@ static void a_half_reply_is_no_reply(void **state)
     jobs_redis_t redis = {.user = "user", .password = SECRET};
     assert_int_equal(fake_redis_start(&fake), 0);
     redis.socket = fake.socket;
-    assert_int_equal(jobs_store_create(&store, &redis, 2, apr_time_from_msec(150), pool), APR_SUCCESS);
-    apr_time_t before = jobs_boottime();
+    assert_int_equal(jobs_pool_create(&store, &redis, 2, apr_time_from_msec(150), pool), APR_SUCCESS);
+    apr_time_t before = clock_boottime();
     assert_int_equal(submit().outcome, JOBS_UNAVAILABLE); /* the rest never comes */
-    assert_true(jobs_boottime() - before < apr_time_from_msec(250));
+    assert_true(clock_boottime() - before < apr_time_from_msec(250));
     stop();
 }
 
@@ -274,9 +274,9 @@ static void what_stays_late_is_unavailable_and_said(void **state)
 
 /* ---- a worker's connection ----------------------------------------------------------------------------- */
 
-static jobs_change_t finish_of(const char *sid)
+static jobs_change_t finish_of(const char *system)
 {
-    jobs_change_t change = {.change = JOBS_FINISH, .task = {"job", sid, "7"}, .step = "end", .state = 'U'};
+    jobs_change_t change = {.change = JOBS_FINISH, .task = {"job", system, "7"}, .step = "end", .state = 'U'};
     return change;
 }
 
@@ -294,7 +294,7 @@ static void a_pipeline_that_breaks_leaves_what_was_answered(void **state)
     assert_int_equal(two.result.outcome, JOBS_UNAVAILABLE);
     assert_int_equal(three.result.outcome, JOBS_UNAVAILABLE);
     assert_true(*three.result.text != '\0');
-    assert_string_equal(jobs_connection_run_id(connection), "0123456789abcdef0123456789abcdef01234567");
+    assert_string_equal(jobs_client_run_id(connection), "0123456789abcdef0123456789abcdef01234567");
     /* no second connection within a second */
     assert_int_equal(jobs_apply(connection, "w1", all, 3, pool).outcome, JOBS_UNAVAILABLE);
     assert_int_equal(one.result.outcome, JOBS_UNAVAILABLE);

@@ -14,23 +14,23 @@
 #define BUDGET apr_time_from_msec(200)
 #define SLACK apr_time_from_msec(50)
 
-static jobs_store_t *store_of(const jobs_redis_t *redis, int connections)
+static jobs_pool_t *store_of(const jobs_redis_t *redis, int connections)
 {
-    jobs_store_t *store = NULL;
-    assert_int_equal(jobs_store_create(&store, redis, connections, BUDGET, jobs_test.pool), APR_SUCCESS);
+    jobs_pool_t *store = NULL;
+    assert_int_equal(jobs_pool_create(&store, redis, connections, BUDGET, jobs_test.pool), APR_SUCCESS);
     return store;
 }
 
 /* How long an overview takes; its result in *result. */
-static apr_interval_time_t timed(jobs_store_t *store, jobs_result_t *result)
+static apr_interval_time_t timed(jobs_pool_t *store, jobs_result_t *result)
 {
     jobs_overview_t *overview = NULL;
-    apr_time_t before = jobs_boottime();
+    apr_time_t before = clock_boottime();
     *result = jobs_overview(store, &overview, jobs_test.pool);
-    return jobs_boottime() - before;
+    return clock_boottime() - before;
 }
 
-static jobs_result_t overview(jobs_store_t *store)
+static jobs_result_t overview(jobs_pool_t *store)
 {
     jobs_result_t result;
     timed(store, &result);
@@ -143,7 +143,7 @@ static void a_replica_is_explained(void **state)
 
 static void what_a_frozen_redis_was_asked_does_not_happen_when_it_thaws(void **state)
 {
-    jobs_store_t *store = store_of(&jobs_test.server.web, 2);
+    jobs_pool_t *store = store_of(&jobs_test.server.web, 2);
     jobs_submission_t submission = submission_of(NULL, "pc1.example", LAST);
     const char *kept = submit_one(&jobs_test.alice, "pc2.example");
     const char *id = NULL;
@@ -151,9 +151,9 @@ static void what_a_frozen_redis_was_asked_does_not_happen_when_it_thaws(void **s
     (void)state;
     assert_outcome(overview(store), JOBS_OK); /* so the request itself gets as far as Redis' socket */
     freeze(1);
-    apr_time_t before = jobs_boottime();
+    apr_time_t before = clock_boottime();
     jobs_result_t result = jobs_submit(store, &jobs_test.alice, &submission, &id, NULL, jobs_test.pool);
-    apr_interval_time_t took = jobs_boottime() - before;
+    apr_interval_time_t took = clock_boottime() - before;
     jobs_result_t cancel = jobs_cancel(store, &jobs_test.alice, kept, jobs_test.pool);
     freeze(0);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
@@ -166,7 +166,7 @@ static void what_a_frozen_redis_was_asked_does_not_happen_when_it_thaws(void **s
 
 static void after_some_failures_calls_fail_at_once_until_redis_is_back(void **state)
 {
-    jobs_store_t *store = store_of(&jobs_test.server.web, 2);
+    jobs_pool_t *store = store_of(&jobs_test.server.web, 2);
     jobs_result_t result;
     (void)state;
     assert_outcome(overview(store), JOBS_OK);
@@ -180,14 +180,14 @@ static void after_some_failures_calls_fail_at_once_until_redis_is_back(void **st
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_true(took < apr_time_from_msec(20));
     assert_int_equal(overview(store).outcome, JOBS_UNAVAILABLE); /* not yet tried again */
-    apr_time_t patience = jobs_boottime() + apr_time_from_sec(3);
-    while (overview(store).outcome != JOBS_OK && jobs_boottime() < patience)
+    apr_time_t patience = clock_boottime() + apr_time_from_sec(3);
+    while (overview(store).outcome != JOBS_OK && clock_boottime() < patience)
         apr_sleep(apr_time_from_msec(20));
     assert_outcome(overview(store), JOBS_OK);
 }
 
 typedef struct {
-    jobs_store_t *store;
+    jobs_pool_t *store;
     apr_interval_time_t took;
     apr_pool_t *pool;
 } caller_thread_t;
@@ -196,9 +196,9 @@ static void *call_once(void *data)
 {
     caller_thread_t *caller = data;
     jobs_overview_t *unused = NULL;
-    apr_time_t before = jobs_boottime();
+    apr_time_t before = clock_boottime();
     jobs_overview(caller->store, &unused, caller->pool);
-    caller->took = jobs_boottime() - before;
+    caller->took = clock_boottime() - before;
     return NULL;
 }
 
@@ -207,7 +207,7 @@ static void only_one_call_at_a_time_tries_whether_redis_is_back(void **state)
     enum { CALLERS = 6 };
     caller_thread_t callers[CALLERS];
     pthread_t threads[CALLERS];
-    jobs_store_t *store = store_of(&jobs_test.server.web, CALLERS);
+    jobs_pool_t *store = store_of(&jobs_test.server.web, CALLERS);
     int waited = 0;
     (void)state;
     freeze(1);
@@ -231,7 +231,7 @@ static void a_connection_pool_that_is_used_up_is_waited_for_within_the_budget(vo
 {
     caller_thread_t callers[3];
     pthread_t threads[3];
-    jobs_store_t *store = store_of(&jobs_test.server.web, 1);
+    jobs_pool_t *store = store_of(&jobs_test.server.web, 1);
     (void)state;
     freeze(1);
     for (int i = 0; i < 3; i++) {
@@ -256,7 +256,7 @@ static void callers_that_found_no_connection_do_not_open_the_breaker(void **stat
     enum { CALLERS = 6 };
     caller_thread_t callers[CALLERS];
     pthread_t threads[CALLERS];
-    jobs_store_t *store = store_of(&jobs_test.server.web, 1);
+    jobs_pool_t *store = store_of(&jobs_test.server.web, 1);
     (void)state;
     freeze(1);
     for (int i = 0; i < CALLERS; i++) {

@@ -22,9 +22,9 @@ static const char *text_at(const apr_array_header_t *texts, int at)
 }
 
 static jobs_result_t submit_as(const jobs_caller_t *caller, jobs_submission_t submission, const char **id,
-                               jobs_kin_e *kin)
+                               jobs_match_e *match)
 {
-    return jobs_submit(jobs_test.store, caller, &submission, id, kin, jobs_test.pool);
+    return jobs_submit(jobs_test.store, caller, &submission, id, match, jobs_test.pool);
 }
 
 static void a_submission_is_read_back(void **state)
@@ -89,24 +89,24 @@ static void a_message_id_and_the_same_set_of_systems_is_a_repeat(void **state)
 {
     const char *first = NULL;
     const char *id = NULL;
-    jobs_kin_e kin = JOBS_KIN_NAMESAKE;
+    jobs_match_e match = JOBS_MATCH_MESSAGE_ID_REUSED;
     (void)state;
-    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "PC2.example", LAST), &first, &kin);
-    assert_int_equal(kin, JOBS_KIN_NONE);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "PC2.example", LAST), &first, &match);
+    assert_int_equal(match, JOBS_MATCH_NEW);
     submit_as(&jobs_test.alice, submission_of(UUID, "pc2.example", "PC1.example", "pc2.example.", LAST), &id,
-              &kin);
-    assert_int_equal(kin, JOBS_KIN_REPEAT);
+              &match);
+    assert_int_equal(match, JOBS_MATCH_DUPLICATE);
     assert_string_equal(id, first);
-    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", LAST), &id, &kin);
-    assert_int_equal(kin, JOBS_KIN_NAMESAKE);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", LAST), &id, &match);
+    assert_int_equal(match, JOBS_MATCH_MESSAGE_ID_REUSED);
     assert_string_not_equal(id, first);
-    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &kin);
-    assert_int_equal(kin, JOBS_KIN_REPEAT);
+    submit_as(&jobs_test.alice, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &match);
+    assert_int_equal(match, JOBS_MATCH_DUPLICATE);
     assert_string_equal(id, first);
-    submit_as(&jobs_test.root, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &kin);
-    assert_int_equal(kin, JOBS_KIN_NONE);
-    submit_as(&jobs_test.alice, submission_of(NULL, "pc1.example", "pc2.example", LAST), &id, &kin);
-    assert_int_equal(kin, JOBS_KIN_NONE);
+    submit_as(&jobs_test.root, submission_of(UUID, "pc1.example", "pc2.example", LAST), &id, &match);
+    assert_int_equal(match, JOBS_MATCH_NEW);
+    submit_as(&jobs_test.alice, submission_of(NULL, "pc1.example", "pc2.example", LAST), &id, &match);
+    assert_int_equal(match, JOBS_MATCH_NEW);
 }
 
 static void bytes_of_any_kind_arrive_as_they_are(void **state)
@@ -156,7 +156,7 @@ static void another_callers_job_is_no_job(void **state)
     jobs_job_t *job = NULL;
     jobs_results_t *results = NULL;
     apr_array_header_t *errors = NULL;
-    jobs_store_t *store = jobs_test.store;
+    jobs_pool_t *store = jobs_test.store;
     apr_pool_t *pool = jobs_test.pool;
     (void)state;
     const char *theirs = submit_one(&jobs_test.root, "pc1.example");
@@ -204,7 +204,7 @@ static void an_enumeration_is_pulled(void **state)
     const char *fields = NULL;
     const char *id = NULL;
     int more = -1;
-    jobs_store_t *store = jobs_test.store;
+    jobs_pool_t *store = jobs_test.store;
     apr_pool_t *pool = jobs_test.pool;
     (void)state;
     assert_outcome(jobs_context_open(store, &jobs_test.alice, "what|how", items, 60, 1, &id, pool), JOBS_OK);

@@ -33,7 +33,7 @@ static jobs_task_t claim_one(const char *worker)
 static jobs_change_t change_of(const jobs_task_t *task, jobs_change_e what, char state)
 {
     jobs_change_t change = {.change = what,
-                            .task = {task->job, task->sid, task->fence},
+                            .task = {task->job, task->system, task->fence},
                             .step = "step",
                             .state = state,
                             .intent = "{\"power\":2}",
@@ -53,10 +53,10 @@ static apr_array_header_t *renew(const char *worker, const apr_array_header_t *r
 {
     apr_array_header_t *lost = NULL;
     apr_time_t until = 0;
-    apr_time_t before = jobs_boottime();
+    apr_time_t before = clock_boottime();
     assert_outcome(jobs_renew(jobs_test.connection, worker, "about", refs, &lost, &until, jobs_test.pool),
                    JOBS_OK);
-    assert_true(until >= before + JOBS_LEASE && until <= jobs_boottime() + JOBS_LEASE);
+    assert_true(until >= before + JOBS_LEASE && until <= clock_boottime() + JOBS_LEASE);
     return lost;
 }
 
@@ -67,16 +67,16 @@ static void a_task_runs_from_its_claim_to_its_result(void **state)
     const char *id = submit_one(&jobs_test.alice, "PC1.Example");
     jobs_results_t *results = NULL;
     (void)state;
-    apr_time_t before = jobs_boottime();
+    apr_time_t before = clock_boottime();
     jobs_task_t task = claim_one("w1");
     assert_string_equal(task.job, id);
-    assert_string_equal(task.sid, "pc1.example");
+    assert_string_equal(task.system, "pc1.example");
     assert_string_equal(task.caller, jobs_test.alice.name);
     assert_string_equal(task.peer, jobs_test.alice.peer);
     assert_string_equal(task.mechanism, jobs_test.alice.mechanism);
     assert_int_equal(task.look, 0);
     assert_null(task.intent);
-    assert_true(task.lease_until >= before + JOBS_LEASE && task.lease_until <= jobs_boottime() + JOBS_LEASE);
+    assert_true(task.lease_until >= before + JOBS_LEASE && task.lease_until <= clock_boottime() + JOBS_LEASE);
     assert_int_equal(job_of(id)->state, JOBS_STATE_RUNNING);
 
     assert_int_equal(apply("w1", change_of(&task, JOBS_INTEND, 0)), JOBS_OK);
@@ -155,10 +155,10 @@ static void a_long_list_of_leases_is_renewed_in_pieces(void **state)
         jobs_task_ref_t *ref = apr_array_push(refs);
         *ref = (jobs_task_ref_t){"nojob", apr_psprintf(jobs_test.pool, "pc%d.example", i), "1"};
     }
-    *(jobs_task_ref_t *)apr_array_push(refs) = (jobs_task_ref_t){task.job, task.sid, task.fence};
+    *(jobs_task_ref_t *)apr_array_push(refs) = (jobs_task_ref_t){task.job, task.system, task.fence};
     apr_array_header_t *lost = renew("w1", refs);
     assert_int_equal(lost->nelts, 1200);
-    assert_string_equal(APR_ARRAY_IDX(lost, 1199, jobs_task_ref_t).sid, "pc1199.example");
+    assert_string_equal(APR_ARRAY_IDX(lost, 1199, jobs_task_ref_t).system, "pc1199.example");
     assert_int_equal(apply("w1", change_of(&task, JOBS_INTEND, 0)), JOBS_OK);
 }
 
@@ -187,10 +187,10 @@ static apr_array_header_t *systems_of(int count)
 {
     apr_array_header_t *systems = apr_array_make(jobs_test.pool, count, sizeof(jobs_published_t));
     for (int i = 0; i < count; i++) {
-        jobs_published_t *system = apr_array_push(systems);
-        const char *sid = apr_psprintf(jobs_test.pool, "s%d.example", i);
+        jobs_published_t *published = apr_array_push(systems);
+        const char *system = apr_psprintf(jobs_test.pool, "s%d.example", i);
         const char *address = apr_psprintf(jobs_test.pool, "10.%d.%d.1", i / 250, i % 250);
-        *system = (jobs_published_t){sid, "floor1", "wake", texts_of(sid, address, sid, LAST)};
+        *published = (jobs_published_t){system, "floor1", "wake", texts_of(system, address, system, LAST)};
     }
     return systems;
 }
@@ -278,33 +278,33 @@ static void a_restart_of_redis_shows_in_its_run_id(void **state)
     int reaped = 0;
     (void)state;
     assert_outcome(jobs_reap(jobs_test.connection, "w1", &reaped, jobs_test.pool), JOBS_OK);
-    const char *before = apr_pstrdup(jobs_test.pool, jobs_connection_run_id(jobs_test.connection));
+    const char *before = apr_pstrdup(jobs_test.pool, jobs_client_run_id(jobs_test.connection));
     assert_int_equal(strlen(before), 40);
     redis_server_kill(&jobs_test.server);
     jobs_result_t result = jobs_reap(jobs_test.connection, "w1", &reaped, jobs_test.pool);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
-    assert_string_equal(jobs_connection_run_id(jobs_test.connection), before);
+    assert_string_equal(jobs_client_run_id(jobs_test.connection), before);
     assert_int_equal(redis_server_restart(&jobs_test.server), 0);
-    apr_time_t patience = jobs_boottime() + apr_time_from_sec(5);
+    apr_time_t patience = clock_boottime() + apr_time_from_sec(5);
     do {
         result = jobs_reap(jobs_test.connection, "w1", &reaped, jobs_test.pool);
         apr_sleep(apr_time_from_msec(20));
-    } while (result.outcome != JOBS_OK && jobs_boottime() < patience);
+    } while (result.outcome != JOBS_OK && clock_boottime() < patience);
     assert_outcome(result, JOBS_OK);
-    assert_string_not_equal(jobs_connection_run_id(jobs_test.connection), before);
+    assert_string_not_equal(jobs_client_run_id(jobs_test.connection), before);
 }
 
 static void the_bell_rings_and_times_out(void **state)
 {
     (void)state;
-    apr_time_t before = jobs_boottime();
+    apr_time_t before = clock_boottime();
     submit_one(&jobs_test.alice, "pc1.example");
     assert_outcome(jobs_bell_wait(jobs_test.connection, apr_time_from_sec(10), jobs_test.pool), JOBS_OK);
     assert_outcome(jobs_bell_wait(jobs_test.connection, apr_time_from_sec(10), jobs_test.pool), JOBS_OK);
-    assert_true(jobs_boottime() - before < apr_time_from_sec(5));
-    before = jobs_boottime();
+    assert_true(clock_boottime() - before < apr_time_from_sec(5));
+    before = clock_boottime();
     assert_outcome(jobs_bell_wait(jobs_test.connection, apr_time_from_msec(300), jobs_test.pool), JOBS_OK);
-    assert_true(jobs_boottime() - before >= apr_time_from_msec(290));
+    assert_true(clock_boottime() - before >= apr_time_from_msec(290));
 }
 
 static void reap_takes_over_from_the_dead(void **state)

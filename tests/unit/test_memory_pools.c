@@ -12,7 +12,7 @@
 
 #include <apr_general.h>
 
-#include "memory/memory.h"
+#include "base/oom.h"
 
 #define STATUS 42
 /* No address space holds this. */
@@ -38,7 +38,7 @@ static void use_pool_below(void)
 static void use_own_pool(void)
 {
     apr_pool_t *pool = NULL;
-    if (memory_own_pool(&pool) != APR_SUCCESS) {
+    if (oom_own_pool(&pool) != APR_SUCCESS) {
         _exit(1);
     }
     apr_palloc(pool, TOO_MUCH);
@@ -54,7 +54,7 @@ static void assert_ends(use_fn use)
     assert_true(pid >= 0);
     if (pid == 0) {
         dup2(ends[1], STDERR_FILENO);
-        memory_init("probe", STATUS);
+        oom_init("probe", STATUS);
         use();
         _exit(0); /* as if there had been memory */
     }

@@ -12,7 +12,7 @@
 #include <apr_strings.h>
 #include <cmocka.h>
 
-#include "amt/redirection/drive.h"
+#include "amt/redirection/drive_priv.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -191,9 +191,9 @@ typedef struct {
     size_t rest_length;
     unsigned char first; /* its first sequence number */
     int done;
-} seen_t;
+} facts_t;
 
-#define SEEN(unsigned_seen) seen_t *seen = (unsigned_seen)
+#define SEEN(unsigned_seen) facts_t *seen = (unsigned_seen)
 
 static int say_opened(line_t *line, unsigned char number)
 {
@@ -238,7 +238,7 @@ static void play_prompt(line_t *line, void *baton)
     seen->done = 1;
 }
 
-static void check_prompt(sol_rig_t *rig, const seen_t *seen)
+static void check_prompt(sol_rig_t *rig, const facts_t *seen)
 {
     static const unsigned char open[24] = {0x20, [8] = 0x10, 0x27, 100, 0,    0,   0,
                                            0x10, 0x27,       100,  0,   0x88, 0x13};
@@ -267,7 +267,7 @@ static void test_prompt(void **state)
 {
     (void)state;
     for (unsigned char first = 0; first < 3; first++) {
-        seen_t seen = {.first = first};
+        facts_t seen = {.first = first};
         sol_rig_t rig;
 
         sol_up(&rig, play_prompt, &seen, NULL, &plain);
@@ -344,7 +344,7 @@ static void test_trust(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        seen_t seen = {.first = 0};
+        facts_t seen = {.first = 0};
         certificate_t device;
         char pin[65];
         amt_target_t trust = {
@@ -391,7 +391,7 @@ static void test_own_certificate_and_revocation(void **state)
         {1, &device, AMT_TLS_UNTRUSTED, "revoked"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        seen_t seen = {.first = 0};
+        facts_t seen = {.first = 0};
         const amt_target_t trust = {.tls = AMT_TLS_CA,
                                     .ca_file = ca_file,
                                     .crl_file = crl_file,
@@ -518,7 +518,7 @@ static void test_cut_anywhere(void **state)
 
     (void)state;
     for (size_t cut = 0; cut == 0 || cut < all; cut++) {
-        seen_t seen = {.first = 0};
+        facts_t seen = {.first = 0};
         sol_rig_t rig;
 
         sol_up(&rig, play_prompt, &seen, NULL, &plain);
@@ -547,7 +547,7 @@ static void test_spoilt_anywhere(void **state)
 
     (void)state;
     for (size_t place = 0; place < 250; place += 3) {
-        seen_t seen = {.first = 0};
+        facts_t seen = {.first = 0};
         sol_rig_t rig;
 
         sol_up(&rig, play_prompt, &seen, NULL, &impatient);
@@ -566,7 +566,7 @@ static void test_spoilt_anywhere(void **state)
 
 static void test_fenced(void **state)
 {
-    seen_t seen = {.first = 0};
+    facts_t seen = {.first = 0};
     sol_rig_t rig;
 
     (void)state;
@@ -640,7 +640,7 @@ static void play_goodbye(line_t *line, void *baton)
 static void test_destroy(void **state)
 {
     static const unsigned char goodbye[] = {0x22, 0, 0, 0, 2, 0, 0, 0, 0x12, 0, 0, 0};
-    seen_t seen = {.first = 0};
+    facts_t seen = {.first = 0};
     sol_rig_t rig;
 
     (void)state;
@@ -657,7 +657,7 @@ static void test_destroy(void **state)
 
 static void test_nobody_there(void **state)
 {
-    seen_t seen = {.first = 0};
+    facts_t seen = {.first = 0};
     sol_rig_t rig;
 
     (void)state;
@@ -678,7 +678,7 @@ static void test_bad_targets(void **state)
         {.fqdn = "a", .address = "127.0.0.1", .user = "u", .password = "p", .tls = AMT_TLS_PIN, .pin = "00"},
         {.fqdn = "a", .address = "127.0.0.1", .user = "u", .password = "p", .tls = AMT_TLS_CA},
     };
-    seen_t seen = {.first = 0};
+    facts_t seen = {.first = 0};
     sol_rig_t rig;
 
     (void)state;

@@ -19,7 +19,7 @@
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 
-#include "secrets/provider.h"
+#include "secrets/provider_priv.h"
 
 #define LIMIT apr_time_from_sec(20) /* long: no machine is that slow */
 

@@ -17,7 +17,7 @@
 #include <apr_strings.h>
 
 #include "amt_certificate.h"
-#include "worker/findings.h"
+#include "preflight/findings_priv.h"
 
 #define UUID "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
 #define OTHER_UUID "00000000-0044-4a10-8058-b4c04f4a4a32"
@@ -26,7 +26,7 @@
 typedef struct {
     apr_pool_t *pool;
     char folder[64];
-    setup_t *setup;
+    snapshot_t *snapshot;
 } fixture_t;
 
 static void write_file(const fixture_t *fixture, const char *name, const char *text)
@@ -70,12 +70,12 @@ static int set_up(void **state)
                             "audit = %s/audit\nstate-dir = %s\n",
                             fixture->folder, fixture->folder, fixture->folder, fixture->folder,
                             fixture->folder));
-    fixture->setup = setup_load(apr_pstrcat(pool, fixture->folder, "/conf", NULL), problems, pool);
+    fixture->snapshot = snapshot_load(apr_pstrcat(pool, fixture->folder, "/conf", NULL), problems, pool);
     for (int i = 0; i < problems->nelts; i++) {
         print_error("%s\n", APR_ARRAY_IDX(problems, i, inventory_problem_t).reason);
     }
     *state = fixture;
-    return fixture->setup ? 0 : -1;
+    return fixture->snapshot ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -83,7 +83,7 @@ static int tear_down(void **state)
     static const char *const names[] = {"secrets", "ca.pem", "systems.csv", "conf"};
     fixture_t *fixture = *state;
 
-    setup_drop(fixture->setup);
+    snapshot_unref(fixture->snapshot);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         unlink(apr_pstrcat(fixture->pool, fixture->folder, "/", names[i], NULL));
     }
@@ -93,36 +93,36 @@ static int tear_down(void **state)
 }
 
 /* A PC that is off, with nothing wrong, seen by an account with just what it needs. */
-static seen_t healthy(const fixture_t *fixture, const char *sid)
+static facts_t healthy(const fixture_t *fixture, const char *system)
 {
-    seen_t seen = {.setup = fixture->setup,
-                   .system = inventory_find(setup_inventory(fixture->setup), sid),
-                   .login_source = "file:x",
-                   .identity = {.uuid = UUID, .version = "16.1.30", .major = 16},
-                   .consent = {.control_mode = 2, .opt_in_required = 0, .opt_in_state = 0},
-                   .redirection = {.state = AMT_REDIRECTION_BOTH, .listener = 1},
-                   .capabilities = {.storage = 1, .sol = 1},
-                   .power = {.state = 8, .on_available = 1},
-                   .account_asked = 1,
-                   .tls_minor = 2};
+    facts_t facts = {.snapshot = fixture->snapshot,
+                     .system = inventory_find(snapshot_inventory(fixture->snapshot), system),
+                     .login_source = "file:x",
+                     .identity = {.uuid = UUID, .version = "16.1.30", .major = 16},
+                     .consent = {.control_mode = 2, .opt_in_required = 0, .opt_in_state = 0},
+                     .redirection = {.state = AMT_REDIRECTION_BOTH, .listener = 1},
+                     .capabilities = {.storage = 1, .sol = 1},
+                     .power = {.state = 8, .on_available = 1},
+                     .account_asked = 1,
+                     .tls_minor = 2};
 
-    assert_non_null(seen.system);
-    apr_cpystrn(seen.address, "192.0.2.9", sizeof(seen.address));
-    apr_cpystrn(seen.probe_address, "192.0.2.9", sizeof(seen.probe_address));
-    for (int look = 0; look < SEEN_LOOKS; look++) {
-        seen.asked[look] = 1;
-        seen.results[look] = (amt_result_t){.status = AMT_OK, .text = ""};
+    assert_non_null(facts.system);
+    apr_cpystrn(facts.address, "192.0.2.9", sizeof(facts.address));
+    apr_cpystrn(facts.probe_address, "192.0.2.9", sizeof(facts.probe_address));
+    for (int look = 0; look < FACTS_READS; look++) {
+        facts.asked[look] = 1;
+        facts.results[look] = (amt_result_t){.status = AMT_OK, .text = ""};
     }
-    return seen;
+    return facts;
 }
 
 /* What is not "ok", as "account! amt-fault, boot?", and the end as its last letter: a(cts), l(ooks), e(nds).
  */
-static const char *judge(const seen_t *seen, apr_pool_t *pool)
+static const char *judge(const facts_t *facts, apr_pool_t *pool)
 {
-    static const char ends[] = {[REHEARSAL_ACTS] = 'a', [REHEARSAL_LOOKS] = 'l', [REHEARSAL_ENDS] = 'e'};
-    const rehearsal_t *rehearsal = rehearse(seen, pool);
-    const apr_array_header_t *findings = findings_of(seen, rehearsal, pool);
+    static const char ends[] = {[DRY_RUN_ACTS] = 'a', [DRY_RUN_LOOKS] = 'l', [DRY_RUN_ENDS] = 'e'};
+    const dry_run_t *dry_run = dry_run_make(facts, pool);
+    const apr_array_header_t *findings = findings_of(facts, dry_run, pool);
     const char *text = "";
     int last = 0;
 
@@ -141,278 +141,278 @@ static const char *judge(const seen_t *seen, apr_pool_t *pool)
                                jobs_reason(finding->reason)->code, " ", NULL);
         }
     }
-    return apr_psprintf(pool, "%s%c", text, ends[rehearsal->end]);
+    return apr_psprintf(pool, "%s%c", text, ends[dry_run->end]);
 }
 
-static void look_ends(seen_t *seen, unlock_call_e look, amt_status_e status, int denied)
+static void look_ends(facts_t *facts, unlock_call_e look, amt_status_e status, int denied)
 {
-    seen->results[look] = (amt_result_t){.status = status, .text = "as the test says", .denied = denied};
+    facts->results[look] = (amt_result_t){.status = status, .text = "as the test says", .denied = denied};
 }
 
 /* The first look found nobody, so there was no other. */
-static void nothing_after(seen_t *seen, amt_status_e status)
+static void nothing_after(facts_t *facts, amt_status_e status)
 {
-    memset(seen->asked, 0, sizeof(seen->asked));
-    seen->asked[UNLOCK_CALL_IDENTITY] = 1;
-    look_ends(seen, UNLOCK_CALL_IDENTITY, status, 0);
-    seen->account_asked = 0;
-    seen->tls_minor = -1;
+    memset(facts->asked, 0, sizeof(facts->asked));
+    facts->asked[UNLOCK_CALL_IDENTITY] = 1;
+    look_ends(facts, UNLOCK_CALL_IDENTITY, status, 0);
+    facts->account_asked = 0;
+    facts->tls_minor = -1;
 }
 
-typedef void (*change_fn)(seen_t *seen);
+typedef void (*change_fn)(facts_t *facts);
 
-static void nothing(seen_t *seen)
+static void nothing(facts_t *facts)
 {
-    (void)seen;
+    (void)facts;
 }
 
-static void unreachable(seen_t *seen)
+static void unreachable(facts_t *facts)
 {
-    nothing_after(seen, AMT_UNREACHABLE);
+    nothing_after(facts, AMT_UNREACHABLE);
 }
 
-static void untrusted(seen_t *seen)
+static void untrusted(facts_t *facts)
 {
-    nothing_after(seen, AMT_TLS_UNTRUSTED);
+    nothing_after(facts, AMT_TLS_UNTRUSTED);
 }
 
-static void refused_login(seen_t *seen)
+static void refused_login(facts_t *facts)
 {
-    nothing_after(seen, AMT_AUTH_FAILED);
+    nothing_after(facts, AMT_AUTH_FAILED);
 }
 
-static void no_ticket(seen_t *seen)
+static void no_ticket(facts_t *facts)
 {
-    nothing_after(seen, AMT_NO_TICKET);
+    nothing_after(facts, AMT_NO_TICKET);
 }
 
-static void garbage(seen_t *seen)
+static void garbage(facts_t *facts)
 {
-    nothing_after(seen, AMT_GARBAGE);
+    nothing_after(facts, AMT_GARBAGE);
 }
 
-static void no_address(seen_t *seen)
+static void no_address(facts_t *facts)
 {
-    seen->resolve = (seen_chore_t){JOBS_REASON_UNREACHABLE, "no such name"};
-    seen->address[0] = seen->probe_address[0] = '\0';
-    memset(seen->asked, 0, sizeof(seen->asked));
-    seen->account_asked = 0;
-    seen->tls_minor = -1;
+    facts->resolve = (facts_work_t){JOBS_REASON_UNREACHABLE, "no such name"};
+    facts->address[0] = facts->probe_address[0] = '\0';
+    memset(facts->asked, 0, sizeof(facts->asked));
+    facts->account_asked = 0;
+    facts->tls_minor = -1;
 }
 
-static void no_login(seen_t *seen)
+static void no_login(facts_t *facts)
 {
-    seen->login = (seen_chore_t){JOBS_REASON_NO_SECRET, "none"};
-    memset(seen->asked, 0, sizeof(seen->asked));
-    seen->account_asked = 0;
-    seen->tls_minor = -1;
+    facts->login = (facts_work_t){JOBS_REASON_NO_SECRET, "none"};
+    memset(facts->asked, 0, sizeof(facts->asked));
+    facts->account_asked = 0;
+    facts->tls_minor = -1;
 }
 
-static void no_passphrase(seen_t *seen)
+static void no_passphrase(facts_t *facts)
 {
-    seen->passphrase = (seen_chore_t){JOBS_REASON_NO_SECRET, "none"};
+    facts->passphrase = (facts_work_t){JOBS_REASON_NO_SECRET, "none"};
 }
 
-static void other_pc(seen_t *seen)
+static void other_pc(facts_t *facts)
 {
-    apr_cpystrn(seen->identity.uuid, OTHER_UUID, sizeof(seen->identity.uuid));
+    apr_cpystrn(facts->identity.uuid, OTHER_UUID, sizeof(facts->identity.uuid));
 }
 
-static void old_tls(seen_t *seen)
+static void old_tls(facts_t *facts)
 {
-    seen->tls_minor = 1;
+    facts->tls_minor = 1;
 }
 
-static void open_firmware(seen_t *seen)
+static void open_firmware(facts_t *facts)
 {
-    apr_cpystrn(seen->identity.version, "11.8.50", sizeof(seen->identity.version));
+    apr_cpystrn(facts->identity.version, "11.8.50", sizeof(facts->identity.version));
 }
 
-static void old_firmware(seen_t *seen)
+static void old_firmware(facts_t *facts)
 {
-    apr_cpystrn(seen->identity.version, "9.5.62", sizeof(seen->identity.version));
+    apr_cpystrn(facts->identity.version, "9.5.62", sizeof(facts->identity.version));
 }
 
-static void odd_firmware(seen_t *seen)
+static void odd_firmware(facts_t *facts)
 {
-    apr_cpystrn(seen->identity.version, "12", sizeof(seen->identity.version));
+    apr_cpystrn(facts->identity.version, "12", sizeof(facts->identity.version));
 }
 
 /* Without General Info, where firmware lets the UUID be read all the same. */
-static void hidden_version(seen_t *seen)
+static void hidden_version(facts_t *facts)
 {
-    seen->identity.version[0] = '\0';
+    facts->identity.version[0] = '\0';
 }
 
-static void denied_identity(seen_t *seen)
+static void denied_identity(facts_t *facts)
 {
-    memset(&seen->identity, 0, sizeof(seen->identity));
-    look_ends(seen, UNLOCK_CALL_IDENTITY, AMT_REFUSED, 1);
+    memset(&facts->identity, 0, sizeof(facts->identity));
+    look_ends(facts, UNLOCK_CALL_IDENTITY, AMT_REFUSED, 1);
 }
 
-static void denied_boot(seen_t *seen)
+static void denied_boot(facts_t *facts)
 {
-    look_ends(seen, UNLOCK_CALL_BOOT, AMT_REFUSED, 1);
+    look_ends(facts, UNLOCK_CALL_BOOT, AMT_REFUSED, 1);
 }
 
-static void denied_capabilities_too(seen_t *seen)
+static void denied_capabilities_too(facts_t *facts)
 {
-    denied_boot(seen);
-    seen->capabilities = (amt_capabilities_t){0, 0};
-    look_ends(seen, UNLOCK_CALL_CAPABILITIES, AMT_REFUSED, 1);
+    denied_boot(facts);
+    facts->capabilities = (amt_capabilities_t){0, 0};
+    look_ends(facts, UNLOCK_CALL_CAPABILITIES, AMT_REFUSED, 1);
 }
 
-static void denied_redirection(seen_t *seen)
+static void denied_redirection(facts_t *facts)
 {
-    look_ends(seen, UNLOCK_CALL_REDIRECTION, AMT_REFUSED, 1);
+    look_ends(facts, UNLOCK_CALL_REDIRECTION, AMT_REFUSED, 1);
 }
 
-static void broken_redirection(seen_t *seen)
+static void broken_redirection(facts_t *facts)
 {
-    look_ends(seen, UNLOCK_CALL_REDIRECTION, AMT_REFUSED, 0);
+    look_ends(facts, UNLOCK_CALL_REDIRECTION, AMT_REFUSED, 0);
 }
 
-static void silent_later(seen_t *seen)
+static void silent_later(facts_t *facts)
 {
-    look_ends(seen, UNLOCK_CALL_BOOT, AMT_TIMEOUT, 0);
-    seen->asked[UNLOCK_CALL_POWER] = 0;
-    seen->account_asked = 0;
+    look_ends(facts, UNLOCK_CALL_BOOT, AMT_TIMEOUT, 0);
+    facts->asked[UNLOCK_CALL_POWER] = 0;
+    facts->account_asked = 0;
 }
 
-static void administrator(seen_t *seen)
+static void administrator(facts_t *facts)
 {
-    seen->account = (amt_account_t){.told = 1, .administrator = 1};
+    facts->account = (amt_account_t){.told = 1, .administrator = 1};
 }
 
-static void told_only(seen_t *seen)
+static void told_only(facts_t *facts)
 {
-    seen->account = (amt_account_t){.told = 1};
+    facts->account = (amt_account_t){.told = 1};
 }
 
-static void listed(seen_t *seen, apr_uint32_t realms)
+static void listed(facts_t *facts, apr_uint32_t realms)
 {
-    seen->account = (amt_account_t){.told = 1, .found = 1, .realms = realms};
+    facts->account = (amt_account_t){.told = 1, .found = 1, .realms = realms};
 }
 
-static void just_right(seen_t *seen)
+static void just_right(facts_t *facts)
 {
-    listed(seen, BIT(2) | BIT(5) | BIT(13));
+    listed(facts, BIT(2) | BIT(5) | BIT(13));
 }
 
-static void too_many(seen_t *seen)
+static void too_many(facts_t *facts)
 {
-    listed(seen, BIT(2) | BIT(5) | BIT(13) | BIT(19));
+    listed(facts, BIT(2) | BIT(5) | BIT(13) | BIT(19));
 }
 
-static void listed_without_redirection(seen_t *seen)
+static void listed_without_redirection(facts_t *facts)
 {
-    listed(seen, BIT(5) | BIT(13));
+    listed(facts, BIT(5) | BIT(13));
 }
 
-static void listed_without_control(seen_t *seen)
+static void listed_without_control(facts_t *facts)
 {
-    listed(seen, BIT(2) | BIT(13));
-    denied_boot(seen);
+    listed(facts, BIT(2) | BIT(13));
+    denied_boot(facts);
 }
 
-static void listed_without_info(seen_t *seen)
+static void listed_without_info(facts_t *facts)
 {
-    listed(seen, BIT(2) | BIT(5));
+    listed(facts, BIT(2) | BIT(5));
 }
 
 /* Who may do everything lacks nothing, unless it was denied. */
-static void administration_only(seen_t *seen)
+static void administration_only(facts_t *facts)
 {
-    listed(seen, BIT(3));
+    listed(facts, BIT(3));
 }
 
-static void administration_denied(seen_t *seen)
+static void administration_denied(facts_t *facts)
 {
-    listed(seen, BIT(3));
-    denied_redirection(seen);
+    listed(facts, BIT(3));
+    denied_redirection(facts);
 }
 
-static void consent(seen_t *seen)
+static void consent(facts_t *facts)
 {
-    seen->consent = (amt_consent_t){1, 0xffffffffU, 0, 1};
+    facts->consent = (amt_consent_t){1, 0xffffffffU, 0, 1};
 }
 
-static void consent_given(seen_t *seen)
+static void consent_given(facts_t *facts)
 {
-    seen->consent = (amt_consent_t){1, 0xffffffffU, 3, 0};
+    facts->consent = (amt_consent_t){1, 0xffffffffU, 3, 0};
 }
 
-static void consent_untold(seen_t *seen)
+static void consent_untold(facts_t *facts)
 {
-    seen->consent = (amt_consent_t){.control_mode = -1, .opt_in_state = -1};
+    facts->consent = (amt_consent_t){.control_mode = -1, .opt_in_state = -1};
 }
 
-static void no_console(seen_t *seen)
+static void no_console(facts_t *facts)
 {
-    seen->capabilities.sol = 0;
+    facts->capabilities.sol = 0;
 }
 
-static void overridden(seen_t *seen)
+static void overridden(facts_t *facts)
 {
-    seen->boot = (amt_boot_t){1, "UseIDER"};
+    facts->boot = (amt_boot_t){1, "UseIDER"};
 }
 
-static void all_obstacles(seen_t *seen)
+static void all_obstacles(facts_t *facts)
 {
-    consent(seen);
-    no_console(seen);
-    overridden(seen);
+    consent(facts);
+    no_console(facts);
+    overridden(facts);
 }
 
-static void no_offer(seen_t *seen)
+static void no_offer(facts_t *facts)
 {
-    seen->power.on_available = 0;
+    facts->power.on_available = 0;
 }
 
-static void unknown_offer(seen_t *seen)
+static void unknown_offer(facts_t *facts)
 {
-    seen->power.on_available = -1;
+    facts->power.on_available = -1;
 }
 
-static void unclear(seen_t *seen)
+static void unclear(facts_t *facts)
 {
-    seen->power.state = 10;
+    facts->power.state = 10;
 }
 
-static void off_and_open(seen_t *seen)
+static void off_and_open(facts_t *facts)
 {
-    seen->probe_open = 1;
+    facts->probe_open = 1;
 }
 
-static void runs(seen_t *seen)
+static void runs(facts_t *facts)
 {
-    seen->power.state = 2;
+    facts->power.state = 2;
 }
 
-static void runs_and_open(seen_t *seen)
+static void runs_and_open(facts_t *facts)
 {
-    runs(seen);
-    seen->probe_open = 1;
+    runs(facts);
+    facts->probe_open = 1;
 }
 
-static void runs_switched_off(seen_t *seen)
+static void runs_switched_off(facts_t *facts)
 {
-    runs(seen);
-    seen->redirection.listener = 0;
+    runs(facts);
+    facts->redirection.listener = 0;
 }
 
-static void asleep(seen_t *seen)
+static void asleep(facts_t *facts)
 {
-    seen->power.state = 4;
+    facts->power.state = 4;
 }
 
-static void switched_off(seen_t *seen)
+static void switched_off(facts_t *facts)
 {
-    seen->redirection = (amt_redirection_t){AMT_REDIRECTION_OFF, 0};
+    facts->redirection = (amt_redirection_t){AMT_REDIRECTION_OFF, 0};
 }
 
 static const struct {
-    const char *sid;
+    const char *system;
     change_fn change;
     const char *expected;
 } rows[] = {
@@ -482,12 +482,12 @@ static void test_rows(void **state)
     fixture_t *fixture = *state;
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        seen_t seen = healthy(fixture, rows[i].sid);
+        facts_t facts = healthy(fixture, rows[i].system);
 
-        rows[i].change(&seen);
-        const char *judged = judge(&seen, fixture->pool);
+        rows[i].change(&facts);
+        const char *judged = judge(&facts, fixture->pool);
         if (strcmp(judged, rows[i].expected) != 0) {
-            fail_msg("row %d, %s: \"%s\", expected \"%s\"", (int)i, rows[i].sid, judged, rows[i].expected);
+            fail_msg("row %d, %s: \"%s\", expected \"%s\"", (int)i, rows[i].system, judged, rows[i].expected);
         }
     }
 }
@@ -496,16 +496,16 @@ static void test_rows(void **state)
 static void test_a_rehearsal_plans(void **state)
 {
     fixture_t *fixture = *state;
-    seen_t seen = healthy(fixture, "sol.test");
+    facts_t facts = healthy(fixture, "sol.test");
 
-    switched_off(&seen);
-    const rehearsal_t *rehearsal = rehearse(&seen, fixture->pool);
-    assert_int_equal(rehearsal->end, REHEARSAL_ACTS);
-    assert_int_equal(rehearsal->unlock.plan.power, 2);
-    assert_int_equal(rehearsal->unlock.plan.boot, AMT_START_SOL);
-    assert_int_equal(rehearsal->unlock.plan.redirection.state, AMT_REDIRECTION_SOL);
-    assert_int_equal(rehearsal->unlock.plan.redirection_before.state, AMT_REDIRECTION_OFF);
-    assert_int_equal(rehearsal->unlock.intended, 0);
+    switched_off(&facts);
+    const dry_run_t *dry_run = dry_run_make(&facts, fixture->pool);
+    assert_int_equal(dry_run->end, DRY_RUN_ACTS);
+    assert_int_equal(dry_run->unlock.plan.power, 2);
+    assert_int_equal(dry_run->unlock.plan.boot, AMT_START_SOL);
+    assert_int_equal(dry_run->unlock.plan.redirection.state, AMT_REDIRECTION_SOL);
+    assert_int_equal(dry_run->unlock.plan.redirection_before.state, AMT_REDIRECTION_OFF);
+    assert_int_equal(dry_run->unlock.intended, 0);
 }
 
 int main(void)

@@ -9,7 +9,7 @@
 #include <apr_strings.h>
 #include <cmocka.h>
 
-#include "worker/firmware.h"
+#include "preflight/firmware_priv.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -16,7 +16,7 @@
 #include <apr_strings.h>
 
 #include "jobs/jobs.h"
-#include "worker/notify.h"
+#include "worker/process/notify_priv.h"
 
 static int manager = -1;
 static char path[96];
@@ -129,15 +129,15 @@ static void the_watchdog_is_told_while_all_loops_come_round(void **state)
     notify_init(&notify);
     assert_null(getenv("WATCHDOG_USEC"));
     assert_int_equal(notify_interval(&notify), 100000);
-    notify_watchdog(&notify, jobs_boottime());
+    notify_watchdog(&notify, clock_boottime());
     assert_string_equal(heard(), "WATCHDOG=1");
-    notify_watchdog(&notify, jobs_boottime()); /* not yet again */
+    notify_watchdog(&notify, clock_boottime()); /* not yet again */
     assert_string_equal(heard(), "");
     notify.due = 0;
-    notify_watchdog(&notify, jobs_boottime() - 250000); /* one is stuck */
+    notify_watchdog(&notify, clock_boottime() - 250000); /* one is stuck */
     assert_string_equal(heard(), "");
     notify.due = 0;
-    notify_watchdog(&notify, jobs_boottime());
+    notify_watchdog(&notify, clock_boottime());
     assert_string_equal(heard(), "WATCHDOG=1");
 }
 

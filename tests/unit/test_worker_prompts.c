@@ -10,7 +10,7 @@
 
 #include <apr_general.h>
 
-#include "worker/prompts.h"
+#include "unlock/prompts.h"
 
 enum { PROMPT = 1, SUCCESS = 2, FAILURE = 4 };
 

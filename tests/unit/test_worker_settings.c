@@ -16,8 +16,8 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include "worker/log.h"
-#include "worker/settings.h"
+#include "base/log.h"
+#include "worker/settings/settings.h"
 
 typedef struct {
     apr_pool_t *pool;

@@ -1,5 +1,5 @@
 /* The store and lease threads against a real Redis: what is durable, what is kept, what is lost. */
-#include "store_fixture.h"
+#include "outbox_fixture.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static void changes_are_recorded_then_applied(void **state)
 {
     (void)state;
     const jobs_task_t *task = claim(1);
-    store_t *store = start_store();
+    outbox_t *store = start_store();
     apr_uint64_t count = 0;
     char head[96], verdict[128];
     assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
@@ -28,8 +28,8 @@ static void changes_are_recorded_then_applied(void **state)
     assert_int_equal(outcome_of(push(store, task, JOBS_FINISH, 'U'), 3000), JOBS_OK);
     assert_int_equal(audit_lines("\"outcome\""), 1);
     assert_int_equal(outcome_of(push(store, task, JOBS_FINISH, 'U'), 3000), JOBS_ALREADY);
-    store_audit_head(store, head, sizeof(head));
-    store_stop(store);
+    outbox_audit_head(store, head, sizeof(head));
+    outbox_stop(store);
     apr_snprintf(verdict, sizeof(verdict), "%s",
                  audit_verify(store_test.audit_file, head, &count, store_test.pool)
                      ? audit_verify(store_test.audit_file, head, &count, store_test.pool)
@@ -43,9 +43,9 @@ static void a_refused_intent_is_withdrawn_in_the_record(void **state)
     (void)state;
     jobs_task_t task = *claim(1);
     task.fence = "1";
-    store_t *store = start_store();
+    outbox_t *store = start_store();
     assert_int_equal(outcome_of(push(store, &task, JOBS_INTEND, 'I'), 3000), JOBS_REFUSED);
-    store_stop(store);
+    outbox_stop(store);
     assert_int_equal(audit_lines("\"intent\""), 1);
     assert_int_equal(audit_lines("\"intent-withdrawn\""), 1);
 }
@@ -54,7 +54,7 @@ static void results_wait_for_redis(void **state)
 {
     (void)state;
     const jobs_task_t *tasks = claim(2);
-    store_t *store = start_store();
+    outbox_t *store = start_store();
     assert_int_equal(outcome_of(push(store, &tasks[0], JOBS_INTEND, 'I'), 3000), JOBS_OK);
     redis_server_kill(&store_test.server);
     asked_t *result = push(store, &tasks[0], JOBS_FINISH, 'U');
@@ -63,18 +63,18 @@ static void results_wait_for_redis(void **state)
     assert_int_equal(atomic_load(&result->answered), 0);
     assert_int_equal(redis_server_restart(&store_test.server), 0);
     assert_int_equal(outcome_of(result, 8000), JOBS_ALREADY); /* it was told first, as any other end */
-    store_stop(store);
+    outbox_stop(store);
     assert_int_equal(audit_lines("\"outcome\""), 1);
 }
 
 static int is_deaf(void *store)
 {
-    return store_is_deaf(store);
+    return outbox_is_blocked(store);
 }
 
 static int hears(void *store)
 {
-    return !store_is_deaf(store);
+    return !outbox_is_blocked(store);
 }
 
 static void limit_files(rlim_t bytes)
@@ -90,7 +90,7 @@ static void without_a_record_nothing_is_intended(void **state)
 {
     (void)state;
     const jobs_task_t *tasks = claim(2);
-    store_t *store = start_store();
+    outbox_t *store = start_store();
     assert_int_equal(outcome_of(push(store, &tasks[0], JOBS_INTEND, 'I'), 3000), JOBS_OK);
     signal(SIGXFSZ, SIG_IGN);
     limit_files(1);
@@ -104,7 +104,7 @@ static void without_a_record_nothing_is_intended(void **state)
     limit_files(RLIM_INFINITY);
     assert_int_equal(outcome_of(result, 3000), JOBS_OK);
     assert_true(wait_for(hears, store, 1000));
-    store_stop(store);
+    outbox_stop(store);
     assert_int_equal(audit_lines("\"outcome\""), 1);
     assert_int_equal(audit_lines("\"intent-withdrawn\""), 1);
 }
@@ -113,21 +113,23 @@ static void the_outbox_has_a_bound(void **state)
 {
     (void)state;
     const jobs_task_t *task = claim(1);
-    store_t *store = start_store();
+    outbox_t *store = start_store();
     kill(store_test.server.pid, SIGSTOP); /* the thread waits for Redis, so the outbox fills */
     apr_status_t rv = APR_SUCCESS;
     int pushed = 0;
     for (; rv == APR_SUCCESS && pushed < 1000; pushed++) {
         asked_t *asked = apr_pcalloc(store_test.pool, sizeof(*asked));
-        asked->request.change = (jobs_change_t){
-            .change = JOBS_PROGRESS, .task = {task->job, task->sid, task->fence}, .step = "s", .state = 'P'};
+        asked->request.change = (jobs_change_t){.change = JOBS_PROGRESS,
+                                                .task = {task->job, task->system, task->fence},
+                                                .step = "s",
+                                                .state = 'P'};
         asked->request.task = task;
         asked->request.done = on_answered;
         asked->request.owner = asked;
-        rv = store_push(store, &asked->request);
+        rv = outbox_push(store, &asked->request);
     }
     kill(store_test.server.pid, SIGCONT);
-    store_stop(store);
+    outbox_stop(store);
     assert_true(APR_STATUS_IS_EAGAIN(rv));
 }
 
@@ -192,9 +194,9 @@ static void the_gate_closes_by_the_clock(void **state)
     lease_t lease = {.on_lost = on_lost};
     leases_add(leases, &lease, task);
     kill(store_test.server.pid, SIGSTOP);
-    apr_time_t began = jobs_boottime();
+    apr_time_t began = clock_boottime();
     int closed = wait_for(holds_no_more, &lease, 3 * LEASE_MS);
-    apr_interval_time_t took = jobs_boottime() - began;
+    apr_interval_time_t took = clock_boottime() - began;
     kill(store_test.server.pid, SIGCONT);
     assert_true(closed);
     assert_true(took <= JOBS_LEASE - LEASE_MARGIN + apr_time_from_msec(200));
@@ -224,7 +226,7 @@ static void a_lease_of_another_is_lost(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, store_fixture_begin, store_fixture_end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, outbox_fixture_begin, outbox_fixture_end)
     const struct CMUnitTest tests[] = {
         TEST(changes_are_recorded_then_applied),
         TEST(a_refused_intent_is_withdrawn_in_the_record),
@@ -237,7 +239,7 @@ int main(void)
     };
     setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);
     apr_initialize();
-    int failed = cmocka_run_group_tests(tests, store_fixture_start, store_fixture_stop);
+    int failed = cmocka_run_group_tests(tests, outbox_fixture_start, outbox_fixture_stop);
     apr_terminate();
     return failed;
 }

@@ -1,5 +1,5 @@
 /* What the store thread tells a Redis that was started anew: open intents, ends, and nothing twice. */
-#include "store_fixture.h"
+#include "outbox_fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,15 +7,15 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include "worker/acted.h"
+#include "worker/record/intent_index_priv.h"
 
 /* Takes back in Redis what the intent wrote there, as if the disk had not kept it. */
 static void forget_intent(const jobs_task_t *task)
 {
-    const char *free_system[] = {"DEL", apr_pstrcat(store_test.pool, "{amtu}:system:", task->sid, NULL),
+    const char *free_system[] = {"DEL", apr_pstrcat(store_test.pool, "{amtu}:system:", task->system, NULL),
                                  "{amtu}:leases"};
     const char *requeue[] = {"HSET", apr_pstrcat(store_test.pool, "{amtu}:job:", task->job, ":tasks", NULL),
-                             task->sid, "Q|||||||"};
+                             task->system, "Q|||||||"};
     assert_int_equal(redis_server_do(&store_test.server, 3, free_system), 0);
     assert_int_equal(redis_server_do(&store_test.server, 4, requeue), 0);
 }
@@ -24,12 +24,12 @@ static void redis_that_kept_its_data_is_told_nothing_new(void **state)
 {
     (void)state;
     const jobs_task_t *task = claim(1);
-    store_t *store = start_store();
+    outbox_t *store = start_store();
     assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     restart_redis();
     await_told(store);
     assert_int_equal(outcome_of(push(store, task, JOBS_FINISH, 'U'), 3000), JOBS_OK);
-    store_stop(store);
+    outbox_stop(store);
     assert_int_equal(audit_lines("\"outcome\""), 1);
     assert_int_equal(audit_lines("\"intent-handed-over\""), 0);
     assert_int_equal(audit_lines("\"event\":\"redis\""), 2);
@@ -40,7 +40,7 @@ static void an_intent_that_redis_lost_is_looked_at(void **state)
 {
     (void)state;
     const jobs_task_t *task = claim(1);
-    store_t *store = start_store();
+    outbox_t *store = start_store();
     assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     forget_intent(task);
     restart_redis();
@@ -49,7 +49,7 @@ static void an_intent_that_redis_lost_is_looked_at(void **state)
     assert_int_equal(look.look, 1);
     assert_string_equal(look.intent, "{\"power\":2}");
     assert_int_equal(outcome_of(push(store, task, JOBS_FINISH, 'U'), 3000), JOBS_REFUSED);
-    store_stop(store);
+    outbox_stop(store);
     assert_int_equal(audit_lines("\"intent-handed-over\""), 1);
 }
 
@@ -57,13 +57,13 @@ static void a_job_that_redis_forgot_is_indeterminate_on_record(void **state)
 {
     (void)state;
     const jobs_task_t *task = claim(1);
-    store_t *store = start_store();
+    outbox_t *store = start_store();
     assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     assert_int_equal(redis_server_flush(&store_test.server), 0);
     restart_redis();
     assert_int_equal(jobs_library_load(store_test.connection).outcome, JOBS_OK);
     await_told(store);
-    store_stop(store);
+    outbox_stop(store);
     assert_int_equal(audit_lines("\"indeterminate\""), 1);
     assert_int_equal(audit_lines("\"forgotten\":1"), 1);
 }
@@ -74,7 +74,7 @@ static void the_next_life_hands_over_what_the_last_left(void **state)
 {
     (void)state;
     const jobs_task_t *task = claim(1);
-    store_t *store = begin_life(WORKER);
+    outbox_t *store = begin_life(WORKER);
     assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     end_life(store);
     for (int life = 0; life < 2; life++) {
@@ -89,7 +89,7 @@ static void the_next_life_hands_over_what_the_last_left(void **state)
 static void set_task(const jobs_task_t *task, const char *packed)
 {
     const char *set[] = {"HSET", apr_pstrcat(store_test.pool, "{amtu}:job:", task->job, ":tasks", NULL),
-                         task->sid, packed};
+                         task->system, packed};
     const char *running[] = {"HINCRBY", apr_pstrcat(store_test.pool, "{amtu}:job:", task->job, NULL),
                              "running", "1"};
     const char *unlocked[] = {"HINCRBY", running[1], "unlocked", "-1"};
@@ -99,7 +99,7 @@ static void set_task(const jobs_task_t *task, const char *packed)
 }
 
 /* Unlocks the first of two, so that the job goes on. */
-static void unlock_first(store_t *store, const jobs_task_t *tasks)
+static void unlock_first(outbox_t *store, const jobs_task_t *tasks)
 {
     assert_int_equal(outcome_of(push(store, &tasks[0], JOBS_INTEND, 'I'), 3000), JOBS_OK);
     assert_int_equal(outcome_of(push(store, &tasks[0], JOBS_FINISH, 'U'), 3000), JOBS_OK);
@@ -110,7 +110,7 @@ static void unlock_first(store_t *store, const jobs_task_t *tasks)
 static void lose_an_end(int lives)
 {
     const jobs_task_t *tasks = claim(2);
-    store_t *store = begin_life(WORKER);
+    outbox_t *store = begin_life(WORKER);
     unlock_first(store, tasks);
     if (lives > 1) {
         end_life(store);
@@ -145,9 +145,9 @@ static void what_was_acted_on_gets_no_second_intent(void **state)
     (void)state;
     const jobs_task_t *tasks = claim(2);
     jobs_task_t again = tasks[0];
-    store_t *store = start_store();
+    outbox_t *store = start_store();
     unlock_first(store, tasks);
-    const char *own[] = {"HSET",   apr_pstrcat(store_test.pool, "{amtu}:system:", again.sid, NULL),
+    const char *own[] = {"HSET",   apr_pstrcat(store_test.pool, "{amtu}:system:", again.system, NULL),
                          "job",    again.job,
                          "fence",  "7",
                          "worker", WORKER};
@@ -157,7 +157,7 @@ static void what_was_acted_on_gets_no_second_intent(void **state)
     asked_t *intent = push(store, &again, JOBS_INTEND, 'I');
     assert_int_equal(outcome_of(intent, 3000), JOBS_REFUSED);
     assert_int_equal(outcome_of_task(&again), 'U');
-    store_stop(store);
+    outbox_stop(store);
     assert_int_equal(audit_lines("\"intent\""), 1);
     assert_int_equal(audit_lines("\"intent-repeated\""), 1);
     assert_int_equal(audit_lines("\"intent-withdrawn\""), 0);
@@ -172,13 +172,13 @@ static void what_was_withdrawn_may_be_intended_anew(void **state)
     jobs_task_t stale = *task;
     stale.fence = "1";
     for (int life = 0; life < 2; life++) {
-        store_t *store = begin_life(WORKER);
+        outbox_t *store = begin_life(WORKER);
         assert_int_equal(outcome_of(push(store, &stale, JOBS_INTEND, 'I'), 3000), JOBS_REFUSED);
         end_life(store);
     }
-    store_t *store = start_store();
+    outbox_t *store = start_store();
     assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
-    store_stop(store);
+    outbox_stop(store);
     assert_int_equal(audit_lines("\"intent-repeated\""), 0);
 }
 
@@ -187,14 +187,14 @@ static void an_end_that_redis_refused_is_no_end(void **state)
 {
     (void)state;
     const jobs_task_t *task = claim(1);
-    store_t *store = start_store();
+    outbox_t *store = start_store();
     assert_int_equal(outcome_of(push(store, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     assert_int_equal(outcome_of(push(store, task, JOBS_RELEASE, '\0'), 3000), JOBS_OK);
     const jobs_task_t look = claim_look();
     assert_int_equal(outcome_of(push(store, task, JOBS_FINISH, 'F'), 3000), JOBS_REFUSED);
     restart_redis();
     await_told(store);
-    store_stop(store);
+    outbox_stop(store);
     assert_int_equal(audit_lines("\"outcome-refused\""), 1);
     assert_int_equal(audit_lines("\"ends\":0"), 2);
     assert_int_equal(state_of(&look), 'r');
@@ -211,25 +211,25 @@ static const char *nth_job(int n)
 static void acts_are_kept_for_as_long_as_they_may_come_back(void **state)
 {
     (void)state;
-    acted_t *acted = acted_create(store_test.pool);
+    intent_index_t *acted = intent_index_create(store_test.pool);
     const apr_time_t now = apr_time_now();
     for (int i = 0; i < 1000; i++) {
-        acted_add(acted, nth_job(i), "pc1.example", i < 500 ? now - ACTED_KEPT - 1 : now);
+        intent_index_add(acted, nth_job(i), "pc1.example", i < 500 ? now - INTENT_INDEX_KEPT - 1 : now);
     }
-    assert_true(acted_has(acted, nth_job(500), "pc1.example"));
-    assert_true(acted_has(acted, nth_job(999), "pc1.example"));
-    assert_false(acted_has(acted, nth_job(999), "pc2.example"));
-    assert_false(acted_has(acted, nth_job(0), "pc1.example"));
-    acted_remove(acted, nth_job(700), "pc1.example");
-    acted_remove(acted, nth_job(700), "pc1.example");
-    assert_false(acted_has(acted, nth_job(700), "pc1.example"));
-    assert_true(acted_has(acted, nth_job(699), "pc1.example") &&
-                acted_has(acted, nth_job(701), "pc1.example"));
+    assert_true(intent_index_has(acted, nth_job(500), "pc1.example"));
+    assert_true(intent_index_has(acted, nth_job(999), "pc1.example"));
+    assert_false(intent_index_has(acted, nth_job(999), "pc2.example"));
+    assert_false(intent_index_has(acted, nth_job(0), "pc1.example"));
+    intent_index_remove(acted, nth_job(700), "pc1.example");
+    intent_index_remove(acted, nth_job(700), "pc1.example");
+    assert_false(intent_index_has(acted, nth_job(700), "pc1.example"));
+    assert_true(intent_index_has(acted, nth_job(699), "pc1.example") &&
+                intent_index_has(acted, nth_job(701), "pc1.example"));
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, store_fixture_begin, store_fixture_end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, outbox_fixture_begin, outbox_fixture_end)
     const struct CMUnitTest tests[] = {
         TEST(redis_that_kept_its_data_is_told_nothing_new),
         TEST(an_intent_that_redis_lost_is_looked_at),
@@ -244,7 +244,7 @@ int main(void)
     };
     setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);
     apr_initialize();
-    int failed = cmocka_run_group_tests(tests, store_fixture_start, store_fixture_stop);
+    int failed = cmocka_run_group_tests(tests, outbox_fixture_start, outbox_fixture_stop);
     apr_terminate();
     return failed;
 }

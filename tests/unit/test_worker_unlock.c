@@ -12,9 +12,9 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include "worker/intent.h"
+#include "unlock/intent.h"
+#include "unlock/steps.h"
 #include "worker/pacer.h"
-#include "worker/steps.h"
 #include "worker_rows.h"
 
 static int setup(void **state)
@@ -476,7 +476,7 @@ static void test_the_pacer_gives_times_that_lie_apart(void **state)
     const apr_interval_time_t second = apr_time_from_sec(1);
     assert_int_equal(pacer_create(&pacer, *state), APR_SUCCESS);
     apr_time_t first = pacer_take(pacer, "a", second, 0);
-    assert_true(first <= jobs_boottime());
+    assert_true(first <= clock_boottime());
     assert_int_equal(pacer_take(pacer, "a", second, 0), first + second);
     assert_true(pacer_take(pacer, "b", second, 0) < first + second);
     assert_int_equal(pacer_take(pacer, "a", second, first + 5 * second), first + 5 * second);

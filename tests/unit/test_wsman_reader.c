@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "wsman/charset.h"
+#include "wsman/charset_priv.h"
 #include "wsman/names.h"
 #include "wsman_fixture.h"
 

@@ -6,8 +6,8 @@
 
 #include <apr_strings.h>
 
-#include "worker/intent.h"
-#include "worker/steps.h"
+#include "unlock/intent.h"
+#include "unlock/steps.h"
 
 #define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
 #define STEPS_AT_MOST 100000
@@ -31,37 +31,37 @@ static void ask(unlock_t *unlock, asked_e what)
     pc->ignoring = 0;
 }
 
-static void port_resolve(unlock_t *unlock)
+static void op_resolve(unlock_t *unlock)
 {
     ask(unlock, ASKED_RESOLVE);
 }
 
-static void port_login(unlock_t *unlock)
+static void op_login(unlock_t *unlock)
 {
     pc_of(unlock)->logins++;
     ask(unlock, ASKED_LOGIN);
 }
 
-static void port_passphrase(unlock_t *unlock)
+static void op_passphrase(unlock_t *unlock)
 {
     pc_of(unlock)->passphrases++;
     ask(unlock, ASKED_PASSPHRASE);
 }
 
-static void port_turn(unlock_t *unlock)
+static void op_permit(unlock_t *unlock)
 {
     ask(unlock, ASKED_TURN);
 }
 
-static void port_pace(unlock_t *unlock)
+static void op_rate_wait(unlock_t *unlock)
 {
     worker_pc_t *pc = pc_of(unlock);
     pc->paces++;
     pc->paces_after_power += pc->power_requests > 0;
-    port_turn(unlock);
+    op_permit(unlock);
 }
 
-static void port_probe(unlock_t *unlock, apr_interval_time_t timeout)
+static void op_probe(unlock_t *unlock, apr_interval_time_t timeout)
 {
     (void)timeout;
     pc_of(unlock)->probes++;
@@ -93,7 +93,7 @@ static int is_allowed(const worker_pc_t *pc, unlock_call_e call)
     return 1;
 }
 
-static void port_call(unlock_t *unlock, unlock_call_e call)
+static void op_call(unlock_t *unlock, unlock_call_e call)
 {
     worker_pc_t *pc = pc_of(unlock);
     ask(unlock, ASKED_CALL);
@@ -110,7 +110,7 @@ static void port_call(unlock_t *unlock, unlock_call_e call)
     pc->writes_without_intent += !is_allowed(pc, call);
 }
 
-static void port_store(unlock_t *unlock, jobs_change_e change, char state)
+static void op_store(unlock_t *unlock, jobs_change_e change, char state)
 {
     worker_pc_t *pc = pc_of(unlock);
     ask(unlock, ASKED_STORE);
@@ -119,14 +119,14 @@ static void port_store(unlock_t *unlock, jobs_change_e change, char state)
     pc->change_state = state;
 }
 
-static void port_alarm(unlock_t *unlock, apr_interval_time_t after)
+static void op_alarm(unlock_t *unlock, apr_interval_time_t after)
 {
     worker_pc_t *pc = pc_of(unlock);
     pc->alarm_at = pc->now + (after > pc->early ? after - pc->early : after);
 }
 
 /* The store cannot be stopped; everything else can. */
-static void port_stop(unlock_t *unlock)
+static void op_stop(unlock_t *unlock)
 {
     worker_pc_t *pc = pc_of(unlock);
     pc->alarm_at = 0;
@@ -134,19 +134,19 @@ static void port_stop(unlock_t *unlock)
         pc->asked = ASKED_NOTHING;
 }
 
-static void port_rest(unlock_t *unlock)
+static void op_rest(unlock_t *unlock)
 {
     pc_of(unlock)->connected = 0;
 }
 
-static void port_hang_up(unlock_t *unlock)
+static void op_hang_up(unlock_t *unlock)
 {
     pc_of(unlock)->connected = 0;
     pc_of(unlock)->console_open = 0;
     pc_of(unlock)->drive_open = 0;
 }
 
-static void port_over(unlock_t *unlock)
+static void op_over(unlock_t *unlock)
 {
     pc_of(unlock)->over++;
 }
@@ -154,26 +154,26 @@ static void port_over(unlock_t *unlock)
 /* One test, one PC at a time. */
 static worker_pc_t *current;
 
-static apr_time_t port_now(void)
+static apr_time_t op_now(void)
 {
     return current->now;
 }
 
-static const unlock_ports_t ports = {
-    .resolve = port_resolve,
-    .login = port_login,
-    .passphrase = port_passphrase,
-    .turn = port_turn,
-    .pace = port_pace,
-    .probe = port_probe,
-    .call = port_call,
-    .store = port_store,
-    .alarm = port_alarm,
-    .stop = port_stop,
-    .rest = port_rest,
-    .hang_up = port_hang_up,
-    .over = port_over,
-    .now = port_now,
+static const unlock_ops_t ops = {
+    .resolve = op_resolve,
+    .login = op_login,
+    .passphrase = op_passphrase,
+    .permit = op_permit,
+    .power_wait = op_rate_wait,
+    .probe = op_probe,
+    .call = op_call,
+    .store = op_store,
+    .alarm = op_alarm,
+    .stop = op_stop,
+    .rest = op_rest,
+    .hang_up = op_hang_up,
+    .over = op_over,
+    .now = op_now,
 };
 
 /* ---- answers ---------------------------------------------------------------------------------------------
@@ -183,22 +183,22 @@ static void answer_resolve(worker_pc_t *pc)
 {
     apr_cpystrn(pc->unlock.address, "192.0.2.7", sizeof(pc->unlock.address));
     apr_cpystrn(pc->unlock.probe_address, "192.0.2.7", sizeof(pc->unlock.probe_address));
-    unlock_chore_answer(&pc->unlock, pc->is.resolve, "no such name");
+    unlock_work_answer(&pc->unlock, pc->is.resolve, "no such name");
 }
 
 static void answer_login(worker_pc_t *pc)
 {
-    unlock_chore_answer(&pc->unlock, pc->is.login, "no login");
+    unlock_work_answer(&pc->unlock, pc->is.login, "no login");
 }
 
 static void answer_passphrase(worker_pc_t *pc)
 {
-    unlock_chore_answer(&pc->unlock, pc->is.passphrase, "no passphrase");
+    unlock_work_answer(&pc->unlock, pc->is.passphrase, "no passphrase");
 }
 
 static void answer_turn(worker_pc_t *pc)
 {
-    unlock_turn_answer(&pc->unlock);
+    unlock_permit_answer(&pc->unlock);
 }
 
 static void answer_probe(worker_pc_t *pc)
@@ -475,7 +475,7 @@ worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
     pc->power = is->power ? is->power : 8;
     pc->up_at = is->hangs ? APR_INT64_MAX : pc->now;
     pc->task = (jobs_task_t){.job = "job",
-                             .sid = "pc.example.com",
+                             .system = "pc.example.com",
                              .fence = "1",
                              .look = is->look,
                              .intent = is->intent,
@@ -497,7 +497,7 @@ worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
                                       .method = is->redirects ? is->method : INVENTORY_WAKE,
                                       .tls = is->tls,
                                       .probe_port = is->no_probe ? 0 : 22};
-    pc->unlock.ports = &ports;
+    pc->unlock.ops = &ops;
     pc->unlock.task = &pc->task;
     pc->unlock.system = &pc->system;
     pc->unlock.method = method_find(pc->system.method);

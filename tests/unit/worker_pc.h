@@ -4,8 +4,8 @@
 #define AMTUNLOCK_TESTS_WORKER_PC_H
 
 #include "proof_peer.h"
-#include "worker/methods.h"
-#include "worker/unlock.h"
+#include "unlock/methods.h"
+#include "unlock/unlock.h"
 
 typedef enum {
     ASKED_NOTHING,

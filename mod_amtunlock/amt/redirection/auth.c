@@ -1,10 +1,10 @@
-#include "amt/redirection/auth.h"
+#include "amt/redirection/auth_priv.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <string.h>
 
-#include "amt/device.h"
+#include "amt/http/device.h"
 
 /* What firmware hashes and compares. */
 static const char uri[] = "/RedirectionService";

@@ -1,6 +1,6 @@
 /* One table: operation code, what the CD does with it, what the floppy drive does. Numbers in SCSI are big
  * endian. */
-#include "amt/redirection/drive.h"
+#include "amt/redirection/drive_priv.h"
 
 #include <string.h>
 

@@ -6,10 +6,10 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-#include "amt/redirection/drive.h"
-#include "amt/redirection/link.h"
-#include "amt/redirection/session.h"
-#include "amt/redirection/wire.h"
+#include "amt/redirection/drive_priv.h"
+#include "amt/redirection/link_priv.h"
+#include "amt/redirection/session_priv.h"
+#include "amt/redirection/wire_priv.h"
 
 enum {
     OPEN = 0x40,

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "amt/redirection/drive.h"
+#include "amt/redirection/drive_priv.h"
 
 static const apr_uint64_t max_size = (apr_uint64_t)4 << 30;
 

@@ -1,6 +1,6 @@
 /* Sockets and OpenSSL directly: reads are bounded by our buffer, and what is written can be wiped. libevent's
  * own buffers would copy a passphrase to places that nobody wipes. */
-#include "amt/redirection/link.h"
+#include "amt/redirection/link_priv.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -5,9 +5,9 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-#include "amt/redirection/auth.h"
-#include "amt/redirection/state.h"
-#include "amt/redirection/wire.h"
+#include "amt/redirection/auth_priv.h"
+#include "amt/redirection/state_priv.h"
+#include "amt/redirection/wire_priv.h"
 
 /* Messages without a sequence number. */
 enum { AUTHENTICATE = 0x13, AUTHENTICATED = 0x14 };
@@ -33,9 +33,9 @@ void amt_login_begin(amt_session_t *session)
 
 void amt_login_drop(amt_session_t *session)
 {
-    if (session->errand) {
-        amt_errand_cancel(session->errand);
-        session->errand = NULL;
+    if (session->ticket_request) {
+        amt_ticket_request_cancel(session->ticket_request);
+        session->ticket_request = NULL;
     }
     amt_ticket_free(session->ticket);
     session->ticket = NULL;
@@ -87,7 +87,7 @@ static void ticket_made(void *baton, amt_ticket_t *ticket)
     const unsigned char *token;
     apr_size_t length = 0;
 
-    session->errand = NULL;
+    session->ticket_request = NULL;
     session->ticket = ticket;
     if (!ticket) {
         amt_session_fail(session, AMT_NO_TICKET,
@@ -114,8 +114,9 @@ static void send_for_ticket(amt_session_t *session, const unsigned char *kinds, 
     }
     session->state = AWAITING_TICKET;
     event_del(session->deadline); /* the errand has its own */
-    if (amt_errand_begin(&session->errand, session->loop, session->target.tickets, session->target.fqdn,
-                         session->port, session->target.call_timeout, ticket_made, session) != APR_SUCCESS) {
+    if (amt_ticket_request_begin(&session->ticket_request, session->loop, session->target.tickets,
+                                 session->target.fqdn, session->port, session->target.call_timeout,
+                                 ticket_made, session) != APR_SUCCESS) {
         amt_session_fail(session, AMT_BROKEN, "this worker has no memory or thread for a Kerberos ticket");
     }
 }

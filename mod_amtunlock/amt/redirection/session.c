@@ -1,12 +1,12 @@
 /* The state of a session is what it waits for; each state has one taker of bytes. */
-#include "amt/redirection/session.h"
+#include "amt/redirection/session_priv.h"
 
 #include <apr_strings.h>
 #include <string.h>
 
-#include "amt/redirection/auth.h"
-#include "amt/redirection/state.h"
-#include "amt/redirection/wire.h"
+#include "amt/redirection/auth_priv.h"
+#include "amt/redirection/state_priv.h"
+#include "amt/redirection/wire_priv.h"
 
 enum { PORT_PLAIN = 16994, PORT_TLS = 16995 };
 enum { HEADER = 8, CLOSE_SECONDS = 2 };

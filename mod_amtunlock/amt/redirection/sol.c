@@ -3,9 +3,9 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-#include "amt/redirection/link.h"
-#include "amt/redirection/session.h"
-#include "amt/redirection/wire.h"
+#include "amt/redirection/link_priv.h"
+#include "amt/redirection/session_priv.h"
+#include "amt/redirection/wire_priv.h"
 
 /* Ids of messages: ours, the device's, and those that either may send. */
 enum {

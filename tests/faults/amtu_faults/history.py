@@ -11,7 +11,7 @@
                          and {"t", "worker", "what": "stepped", "offset": s}: its wall clock, from the host's
     audit-WORKER.jsonl  audit records
     worker-WORKER.log   logs
-    gates-WORKER        gates that let an act pass (mod_amtunlock/fault/fault.h), where it has fault points
+    gates-WORKER        gates that let an act pass (mod_amtunlock/base/failpoint.h), where it has fault points
 
 All times become the host's wall clock, in seconds.
 """

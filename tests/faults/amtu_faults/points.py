@@ -1,4 +1,4 @@
-"""A folder of orders for fault points, and what struck (mod_amtunlock/fault/fault.h)."""
+"""A folder of orders for fault points, and what struck (mod_amtunlock/base/failpoint.h)."""
 
 import itertools
 import os

@@ -1,0 +1,220 @@
+/* Runs the steps of a call, one after the other, and ends it in one callback. */
+#include "amt/calls/call.h"
+
+#include <apr_strings.h>
+#include <assert.h>
+#include <stdlib.h>
+
+/* A callback that the loop still owes. */
+struct amt_refusal_t {
+    amt_device_t *device;
+    struct event *event;
+    amt_done_fn done;
+    void *baton;
+    struct amt_refusal_t *next;
+};
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void finish(amt_call_t *call, amt_status_e status)
+{
+    amt_device_t *device = call->device;
+    amt_result_t result = {.status = status,
+                           .acted = call->acted,
+                           .return_value = call->return_value,
+                           .text = status == AMT_OK ? "" : device->text,
+                           .denied = status == AMT_REFUSED && device->denied};
+    amt_done_fn done = call->done;
+    void *baton = call->baton;
+
+    device->call = NULL;
+    apr_pool_destroy(call->pool);
+    done(baton, &result); /* may begin another call or destroy the device: the last that happens here */
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static void skip_needless(amt_call_t *call)
+{
+    while (call->step->uri && call->step->needed && !call->step->needed(call)) {
+        call->step++;
+    }
+}
+
+static void go_on(amt_call_t *call)
+{
+    call->taken++;
+    if (call->step->again && call->step->again(call)) {
+        return;
+    }
+    call->taken = 0;
+    call->step++;
+    skip_needless(call);
+}
+
+static amt_status_e begin_step(amt_call_t *call);
+
+static void step_answered(amt_device_t *device, const amt_reply_t *reply)
+{
+    amt_call_t *call = device->call;
+    amt_status_e status = reply->status;
+
+    call->acted |= reply->acted;
+    if (status == AMT_OK) {
+        status = amt_answer_read(call, reply);
+    }
+    if (status == AMT_REFUSED && call->step->optional) {
+        status = AMT_OK;
+    }
+    if (status == AMT_OK) {
+        apr_pool_clear(call->pool); /* request and answer of the step before */
+        go_on(call);
+        status = call->step->uri ? begin_step(call) : AMT_OK;
+        if (status == AMT_OK && call->step->uri) {
+            return;
+        }
+    }
+    finish(call, status);
+}
+
+static amt_status_e begin_step(amt_call_t *call)
+{
+    amt_device_t *device = call->device;
+    amt_exchange_t exchange = {.pool = call->pool,
+                               .once = call->step->once,
+                               .gate = call->gate,
+                               .gate_baton = call->gate_baton,
+                               .done = step_answered};
+
+    device->denied = 0;
+    apr_snprintf(call->message_id, sizeof(call->message_id), "%u", ++device->message_id);
+    if (amt_request_write(call, &exchange.body, &exchange.length) != APR_SUCCESS ||
+        amt_exchange_begin(device, &exchange) != APR_SUCCESS) {
+        return amt_say(device, AMT_BROKEN, "this worker has no memory for a call to %s", device->where);
+    }
+    return AMT_OK;
+}
+
+/* ---- ends that the loop tells ---------------------------------------------------------------- */
+
+static void free_refusal(struct amt_refusal_t *refusal)
+{
+    event_free(refusal->event);
+    free(refusal);
+}
+
+static void tell_refusal(evutil_socket_t fd, short what, void *baton)
+{
+    struct amt_refusal_t *refusal = baton;
+    struct amt_refusal_t **link = &refusal->device->refusals;
+    amt_result_t result = {
+        .status = AMT_REFUSED, .return_value = -1, .text = "this device has a call under way"};
+    amt_done_fn done = refusal->done;
+    void *done_baton = refusal->baton;
+
+    (void)fd;
+    (void)what;
+    while (*link != refusal) {
+        link = &(*link)->next;
+    }
+    *link = refusal->next;
+    free_refusal(refusal);
+    done(done_baton, &result);
+}
+
+/* The second call at once. Out of memory there is nobody left to tell. */
+static void refuse_second(amt_device_t *device, amt_done_fn done, void *baton)
+{
+    struct amt_refusal_t *refusal = calloc(1, sizeof(*refusal));
+
+    if (!refusal) {
+        return;
+    }
+    refusal->event = event_new(device->loop->base, -1, 0, tell_refusal, refusal);
+    if (!refusal->event) {
+        free(refusal);
+        return;
+    }
+    refusal->device = device;
+    refusal->done = done;
+    refusal->baton = baton;
+    refusal->next = device->refusals;
+    device->refusals = refusal;
+    event_active(refusal->event, EV_TIMEOUT, 1);
+}
+
+static void tell_early_end(evutil_socket_t fd, short what, void *baton)
+{
+    amt_device_t *device = baton;
+
+    (void)fd;
+    (void)what;
+    if (device->call) {
+        finish(device->call, device->early_status);
+    }
+}
+
+void amt_call_refuse(amt_call_t *call, amt_status_e status)
+{
+    call->device->early_status = status;
+    event_active(call->device->early, EV_TIMEOUT, 1);
+}
+
+/* ---- the beginning --------------------------------------------------------------------------- */
+
+amt_call_t *amt_call_create(amt_device_t *device, const amt_step_t *steps, void *out, amt_done_fn done,
+                            void *baton)
+{
+    amt_call_t *call = device->call_space;
+
+#ifdef AMTUNLOCK_TEST
+    assert(!device->call && "one call at a time per device");
+#endif
+    if (device->call) {
+        refuse_second(device, done, baton);
+        return NULL;
+    }
+    *call = (amt_call_t){
+        .device = device, .step = steps, .out = out, .return_value = -1, .done = done, .baton = baton};
+    apr_pool_create(&call->pool, device->pool);
+    device->call = call;
+    return call;
+}
+
+void amt_call_begin(amt_call_t *call)
+{
+    amt_status_e status;
+
+    skip_needless(call);
+    status = call->step->uri ? begin_step(call) : AMT_OK;
+    if (status != AMT_OK || !call->step->uri) {
+        amt_call_refuse(call, status);
+    }
+}
+
+apr_status_t amt_call_init(amt_device_t *device)
+{
+    device->call_space = apr_pcalloc(device->pool, sizeof(*device->call_space));
+    device->early = event_new(device->loop->base, -1, 0, tell_early_end, device);
+    return device->early ? APR_SUCCESS : APR_ENOMEM;
+}
+
+void amt_call_drop(amt_device_t *device)
+{
+    struct amt_refusal_t *refusal;
+
+    while ((refusal = device->refusals)) {
+        device->refusals = refusal->next;
+        free_refusal(refusal);
+    }
+    if (device->early) {
+        event_free(device->early);
+        device->early = NULL;
+    }
+    if (device->call) {
+        apr_pool_t *pool = device->call->pool;
+
+        device->call = NULL;
+        apr_pool_destroy(pool);
+    }
+}

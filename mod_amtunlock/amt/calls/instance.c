@@ -1,0 +1,64 @@
+#include "amt/calls/instance.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+amt_instance_t *amt_instance_keep(const wsman_element_t *payload, apr_pool_t *parent)
+{
+    amt_instance_t *instance;
+    apr_pool_t *pool;
+
+    apr_pool_create(&pool, parent);
+    instance = apr_pcalloc(pool, sizeof(*instance));
+    instance->pool = pool;
+    instance->settings = apr_array_make(pool, 40, sizeof(amt_setting_t));
+    for (const wsman_element_t *element = payload->child; element; element = element->next) {
+        amt_setting_t *setting = apr_array_push(instance->settings);
+
+        if (element->child) {
+            apr_pool_destroy(pool);
+            return NULL;
+        }
+        setting->name = apr_pstrdup(pool, element->name);
+        setting->value = apr_pstrdup(pool, wsman_text(element, pool)); /* may be the answer's own */
+    }
+    return instance;
+}
+
+void amt_instance_forget(amt_instance_t **instance)
+{
+    amt_instance_t *old = *instance;
+
+    *instance = NULL;
+    if (old) {
+        apr_pool_destroy(old->pool);
+    }
+}
+
+static amt_setting_t *find(const amt_instance_t *instance, const char *name)
+{
+    for (int i = 0; i < instance->settings->nelts; i++) {
+        amt_setting_t *setting = &APR_ARRAY_IDX(instance->settings, i, amt_setting_t);
+
+        if (!strcmp(setting->name, name)) {
+            return setting;
+        }
+    }
+    return NULL;
+}
+
+const char *amt_instance_value(const amt_instance_t *instance, const char *name)
+{
+    const amt_setting_t *setting = find(instance, name);
+
+    return setting ? setting->value : NULL;
+}
+
+void amt_instance_set(amt_instance_t *instance, const char *name, const char *value)
+{
+    amt_setting_t *setting = find(instance, name);
+
+    if (setting) {
+        setting->value = value;
+    }
+}

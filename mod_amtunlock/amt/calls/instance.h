@@ -1,0 +1,30 @@
+/* An instance as a device gave it, kept to be given back: firmware refuses a Put that holds a member it did
+ * not name. Not for other rooms.
+ */
+#ifndef AMTUNLOCK_AMT_CALLS_INSTANCE_H
+#define AMTUNLOCK_AMT_CALLS_INSTANCE_H
+
+#include <apr_tables.h>
+
+#include "wsman/envelope.h"
+
+typedef struct {
+    const char *name;
+    const char *value;
+} amt_setting_t;
+
+typedef struct amt_instance_t {
+    apr_pool_t *pool;
+    apr_array_header_t *settings; /* of amt_setting_t, in the order in which they came */
+} amt_instance_t;
+
+/* Copies all properties into a pool of its own under `parent`. NULL if one is no plain value. */
+amt_instance_t *amt_instance_keep(const wsman_element_t *payload, apr_pool_t *parent);
+/* Forgets it; *instance becomes NULL, and may be. */
+void amt_instance_forget(amt_instance_t **instance);
+/* A property has another value now (which lives as long). */
+void amt_instance_set(amt_instance_t *instance, const char *name, const char *value);
+/* The value of a property, or NULL. */
+const char *amt_instance_value(const amt_instance_t *instance, const char *name);
+
+#endif

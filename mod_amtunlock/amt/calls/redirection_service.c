@@ -1,0 +1,230 @@
+/* Whether AMT's redirection is switched on, who has to agree to its use, and switching it. */
+#include <apr_strings.h>
+#include <string.h>
+
+#include "amt/calls/call.h"
+#include "amt/calls/instance.h"
+
+#define REDIRECTION_SERVICE WSMAN_URI_AMT_CLASS "AMT_RedirectionService"
+#define HOST_BASED_SETUP WSMAN_URI_IPS_CLASS "IPS_HostBasedSetupService"
+#define OPT_IN WSMAN_URI_IPS_CLASS "IPS_OptInService"
+
+enum { HIGHEST_STATE = 0xffff };
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+static amt_status_e keep_redirection(amt_call_t *call, const wsman_element_t *payload)
+{
+    amt_instance_forget(&call->device->redirection);
+    call->device->redirection = amt_instance_keep(payload, call->device->pool);
+    return call->device->redirection ? AMT_OK : amt_answer_garbage(call, "a property is no plain value");
+}
+
+/* "true" or "false" */
+static int read_flag(const char *text, int *flag)
+{
+    if (!text || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)) {
+        return 0;
+    }
+    *flag = *text == 't';
+    return 1;
+}
+
+static amt_status_e read_redirection(amt_call_t *call, const wsman_element_t *payload)
+{
+    amt_redirection_t *out = call->out;
+    amt_status_e status = keep_redirection(call, payload);
+    unsigned int state = 0;
+
+    if (status != AMT_OK) {
+        return status;
+    }
+    if (amt_answer_uint(call, payload, "EnabledState", HIGHEST_STATE, &state) != APR_SUCCESS ||
+        !read_flag(amt_instance_value(call->device->redirection, "ListenerEnabled"), &out->listener)) {
+        amt_instance_forget(&call->device->redirection);
+        return amt_answer_garbage(call, "it has no EnabledState or no ListenerEnabled");
+    }
+    out->state = (int)state;
+    return AMT_OK;
+}
+
+static const amt_step_t read_steps[] = {
+    {.uri = REDIRECTION_SERVICE, .verb = AMT_VERB_GET, .read = read_redirection},
+    {.uri = NULL},
+};
+
+void amt_read_redirection(amt_device_t *device, amt_redirection_t *redirection, amt_done_fn done, void *baton)
+{
+    amt_call_t *call = amt_call_create(device, read_steps, redirection, done, baton);
+
+    if (call) {
+        memset(redirection, 0, sizeof(*redirection));
+        amt_instance_forget(&device->redirection);
+        amt_call_begin(call);
+    }
+}
+
+/* ---- consent --------------------------------------------------------------------------------- */
+
+static amt_status_e read_control_mode(amt_call_t *call, const wsman_element_t *payload)
+{
+    amt_consent_t *consent = call->out;
+    unsigned int mode = 0;
+
+    if (amt_answer_uint(call, payload, "CurrentControlMode", HIGHEST_STATE, &mode) != APR_SUCCESS) {
+        return amt_answer_garbage(call, "it has no CurrentControlMode");
+    }
+    consent->control_mode = (int)mode;
+    return AMT_OK;
+}
+
+static amt_status_e read_opt_in(amt_call_t *call, const wsman_element_t *payload)
+{
+    enum { KVM_ONLY = 1, RECEIVED = 3, IN_SESSION = 4 };
+    amt_consent_t *consent = call->out;
+    unsigned int required = 0;
+    unsigned int state = 0;
+
+    if (amt_answer_uint(call, payload, "OptInRequired", 0xffffffffU, &required) != APR_SUCCESS ||
+        amt_answer_uint(call, payload, "OptInState", HIGHEST_STATE, &state) != APR_SUCCESS) {
+        return amt_answer_garbage(call, "it has no OptInRequired or no OptInState");
+    }
+    consent->opt_in_required = required;
+    consent->opt_in_state = (int)state;
+    consent->needed = required > KVM_ONLY && state != RECEIVED && state != IN_SESSION;
+    call->device->needs_consent = consent->needed;
+    return AMT_OK;
+}
+
+/* Older firmware knows neither, and an account may not see them: then a refusal of a write tells. */
+static const amt_step_t consent_steps[] = {
+    {.uri = HOST_BASED_SETUP, .verb = AMT_VERB_GET, .optional = 1, .read = read_control_mode},
+    {.uri = OPT_IN, .verb = AMT_VERB_GET, .optional = 1, .read = read_opt_in},
+    {.uri = NULL},
+};
+
+void amt_read_consent(amt_device_t *device, amt_consent_t *consent, amt_done_fn done, void *baton)
+{
+    amt_call_t *call = amt_call_create(device, consent_steps, consent, done, baton);
+
+    if (call) {
+        *consent = (amt_consent_t){.control_mode = -1, .opt_in_state = -1};
+        device->needs_consent = 0;
+        amt_call_begin(call);
+    }
+}
+
+/* ---- switching ------------------------------------------------------------------------------- */
+
+static int state_differs(const amt_call_t *call)
+{
+    const char *now = amt_instance_value(call->device->redirection, "EnabledState");
+
+    return strcmp(apr_itoa(call->pool, call->redirection.state), now ? now : "") != 0;
+}
+
+static int listener_differs(const amt_call_t *call)
+{
+    int now = 0;
+
+    return !read_flag(amt_instance_value(call->device->redirection, "ListenerEnabled"), &now) ||
+           now != call->redirection.listener;
+}
+
+static const char *text_of(int listener)
+{
+    return listener ? "true" : "false";
+}
+
+static amt_status_e state_changed(amt_call_t *call, const wsman_element_t *payload)
+{
+    amt_instance_t *kept = call->device->redirection;
+
+    (void)payload;
+    amt_instance_set(kept, "EnabledState", apr_itoa(kept->pool, call->redirection.state));
+    return AMT_OK;
+}
+
+static amt_status_e listener_changed(amt_call_t *call, const wsman_element_t *payload)
+{
+    (void)payload;
+    amt_instance_set(call->device->redirection, "ListenerEnabled", text_of(call->redirection.listener));
+    return AMT_OK;
+}
+
+static void write_state(const amt_call_t *call, wsman_writer_t *writer)
+{
+    wsman_property_uint(writer, "RequestedState", (apr_uint64_t)call->redirection.state);
+}
+
+/* As it came, but for the listener. */
+static void write_listener(const amt_call_t *call, wsman_writer_t *writer)
+{
+    const apr_array_header_t *settings = call->device->redirection->settings;
+
+    for (int i = 0; i < settings->nelts; i++) {
+        const amt_setting_t *setting = &APR_ARRAY_IDX(settings, i, amt_setting_t);
+
+        if (!strcmp(setting->name, "ListenerEnabled")) {
+            wsman_property(writer, setting->name, text_of(call->redirection.listener));
+        }
+        else {
+            wsman_property(writer, setting->name, setting->value);
+        }
+    }
+}
+
+static const amt_code_t state_codes[] = {
+    {1, AMT_CODE_FAILED, "not supported: it may be switched off in the firmware's setup (MEBx)"},
+    {2, AMT_CODE_FAILED, "failed for a reason that the device does not know"},
+    {3, AMT_CODE_FAILED, "timed out inside the device"},
+    {4, AMT_CODE_FAILED, "failed"},
+    {5, AMT_CODE_FAILED, "invalid parameter"},
+    {6, AMT_CODE_FAILED, "in use"},
+    {16, AMT_CODE_DENIED, "not permitted"},
+    {38, AMT_CODE_FAILED, "its memory was written too often lately; try again later"},
+    {4096, AMT_CODE_GOOD, "started"},
+    {4097, AMT_CODE_FAILED, "invalid state transition"},
+    {4099, AMT_CODE_FAILED, "busy"},
+    {0, 0, NULL},
+};
+
+/* Each write wears the device's flash, and firmware limits them: only what differs is written. The state
+ * changes what a Put has to give back, so it is read again in between. */
+static const amt_step_t set_steps[] = {
+    {.uri = REDIRECTION_SERVICE,
+     .verb = AMT_VERB_METHOD,
+     .method = "RequestStateChange",
+     .once = 1,
+     .needed = state_differs,
+     .codes = state_codes,
+     .write = write_state,
+     .read = state_changed},
+    {.uri = REDIRECTION_SERVICE, .verb = AMT_VERB_GET, .needed = listener_differs, .read = keep_redirection},
+    {.uri = REDIRECTION_SERVICE,
+     .verb = AMT_VERB_PUT,
+     .once = 1,
+     .needed = listener_differs,
+     .write = write_listener,
+     .read = listener_changed},
+    {.uri = NULL},
+};
+
+void amt_set_redirection(amt_device_t *device, const amt_redirection_t *wanted, amt_gate_fn gate,
+                         void *gate_baton, amt_done_fn done, void *baton)
+{
+    amt_call_t *call = amt_call_create(device, set_steps, NULL, done, baton);
+
+    if (!call) {
+        return;
+    }
+    call->gate = gate;
+    call->gate_baton = gate_baton;
+    call->redirection = *wanted;
+    if (!device->redirection) {
+        amt_call_refuse(call, amt_say(device, AMT_REFUSED,
+                                      "the redirection service of %s was not read before", device->where));
+        return;
+    }
+    amt_call_begin(call);
+}

@@ -1,0 +1,141 @@
+/* libcurl's multi_socket interface on libevent: libcurl says which sockets and which timer it waits for, the
+ * event loop says when they are ready. */
+#include "amt/amt.h"
+
+#include <stdlib.h>
+
+#include "amt/http/device.h"
+#include "amt/http/trust_priv.h"
+#include "amt/kerberos/ticket_request.h"
+
+#define AGAIN_MS 100
+
+/* Transfers that ended. A callback may start, end or destroy devices: the list is asked anew each time. */
+static void reap(amt_loop_t *loop)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(loop->multi, &left))) {
+        CURL *easy = message->easy_handle;
+        CURLcode code = message->data.result;
+        char *private = NULL;
+
+        if (message->msg != CURLMSG_DONE) {
+            continue;
+        }
+        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+        curl_multi_remove_handle(loop->multi, easy);
+        amt_exchange_end((amt_device_t *)(void *)private, code);
+    }
+}
+
+/* CURLMOPT_TIMERFUNCTION. Zero too goes through the loop: nothing ends inside the call that began it. Without
+ * memory for the timer it fires at once: libcurl asks for it again then. To fail here, or below, would end
+ * all transfers of the loop. */
+static int set_timer(CURLM *multi, long milliseconds, void *baton)
+{
+    amt_loop_t *loop = baton;
+    struct timeval interval;
+
+    (void)multi;
+    if (milliseconds < 0) {
+        return event_del(loop->timer);
+    }
+    interval.tv_sec = milliseconds / 1000;
+    interval.tv_usec = milliseconds % 1000 * 1000;
+    if (event_add(loop->timer, &interval) != 0) {
+        event_active(loop->timer, EV_TIMEOUT, 1);
+    }
+    return 0;
+}
+
+/* Where libcurl had no memory it has set no timer, and would hear nothing more of what waits. */
+static void let_run(amt_loop_t *loop, curl_socket_t fd, int mask)
+{
+    int running;
+
+    if (curl_multi_socket_action(loop->multi, fd, mask, &running) != CURLM_OK) {
+        set_timer(loop->multi, AGAIN_MS, loop);
+    }
+    reap(loop);
+}
+
+static void socket_ready(evutil_socket_t fd, short what, void *baton)
+{
+    int mask = ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
+
+    let_run(baton, fd, mask);
+}
+
+static void timer_fired(evutil_socket_t fd, short what, void *baton)
+{
+    (void)fd;
+    (void)what;
+    let_run(baton, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* CURLMOPT_SOCKETFUNCTION; `watch` is what curl_multi_assign() kept for this socket. */
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *baton, void *watch)
+{
+    amt_loop_t *loop = baton;
+    struct event *event = watch;
+    short wanted = EV_PERSIST;
+
+    (void)easy;
+    if (event) {
+        event_free(event);
+        curl_multi_assign(loop->multi, fd, NULL);
+    }
+    if (what == CURL_POLL_REMOVE) {
+        return 0;
+    }
+    wanted |= (what & CURL_POLL_IN) ? EV_READ : 0;
+    wanted |= (what & CURL_POLL_OUT) ? EV_WRITE : 0;
+    event = event_new(loop->base, fd, wanted, socket_ready, loop);
+    if (!event || event_add(event, NULL) || curl_multi_assign(loop->multi, fd, event) != CURLM_OK) {
+        if (event) {
+            event_free(event);
+        }
+        return 0; /* unwatched: this transfer alone ends, by its time limit */
+    }
+    return 0;
+}
+
+static apr_status_t loop_cleanup(void *baton)
+{
+    amt_loop_t *loop = baton;
+
+    if (loop->multi) {
+        curl_multi_cleanup(loop->multi);
+    }
+    if (loop->timer) {
+        event_free(loop->timer);
+    }
+    amt_ticket_requests_forget(loop);
+    amt_trust_forget(loop);
+    return APR_SUCCESS;
+}
+
+apr_status_t amt_loop_create(amt_loop_t **out, struct event_base *base, apr_pool_t *pool)
+{
+    amt_loop_t *loop = apr_pcalloc(pool, sizeof(*loop));
+
+    loop->pool = pool;
+    loop->base = base;
+    loop->timer = evtimer_new(base, timer_fired, loop);
+    loop->multi = curl_multi_init();
+    apr_pool_cleanup_register(pool, loop, loop_cleanup, apr_pool_cleanup_null);
+    if (!loop->timer || !loop->multi) {
+        return APR_ENOMEM;
+    }
+    curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+    curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
+    curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(loop->multi, CURLMOPT_TIMERDATA, loop);
+    /* A device has a cache of its own (its share): this many connections stay open in it. */
+    curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, 1L);
+    curl_multi_setopt(loop->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+    *out = loop;
+    return APR_SUCCESS;
+}

@@ -1,0 +1,265 @@
+/* Which TLS peer is believed: a CA bundle and the name, or one pinned certificate. Also why a handshake
+ * failed: libcurl has one code for a refused version and for a cable that was pulled; the TLS alert tells
+ * them apart. */
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+
+#include "amt/http/device.h"
+#include "amt/http/trust_priv.h"
+
+/* Where the peer is found: in the SSL_CTX that libcurl makes for one connection, in the SSL where sessions
+ * share a context. */
+static int context_index = -1;
+static int session_index = -1;
+
+apr_status_t amt_tls_library_init(void)
+{
+    if (context_index < 0) {
+        context_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    }
+    if (session_index < 0) {
+        session_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    }
+    return context_index < 0 || session_index < 0 ? APR_ENOMEM : APR_SUCCESS;
+}
+
+static amt_tls_peer_t *peer_of(const SSL *ssl)
+{
+    amt_tls_peer_t *peer = SSL_get_ex_data(ssl, session_index);
+
+    return peer ? peer : SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), context_index);
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+apr_status_t amt_tls_parse_pin(unsigned char pin[32], const char *text)
+{
+    if (!text || strlen(text) != 64) {
+        return APR_EINVAL;
+    }
+    for (size_t i = 0; i < 32; i++) {
+        int high = hex_digit(text[2 * i]);
+        int low = hex_digit(text[2 * i + 1]);
+
+        if (high < 0 || low < 0) {
+            return APR_EINVAL;
+        }
+        pin[i] = (unsigned char)(high << 4 | low);
+    }
+    return APR_SUCCESS;
+}
+
+/* Stands in for chain and name: the leaf certificate is the pinned one, or the handshake fails. */
+static int verify_pin(X509_STORE_CTX *store, void *baton)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    amt_tls_peer_t *peer = peer_of(ssl);
+    const X509 *leaf = X509_STORE_CTX_get0_cert(store);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+
+    (void)baton;
+    if (!leaf || !X509_digest(leaf, EVP_sha256(), digest, &length) || length != sizeof(peer->pin)) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED);
+        return 0;
+    }
+    if (CRYPTO_memcmp(digest, peer->pin, length) != 0) {
+        amt_write_hex(peer->pin_seen, digest, length);
+        X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_UNTRUSTED);
+        return 0;
+    }
+    X509_STORE_CTX_set_error(store, X509_V_OK);
+    return 1;
+}
+
+/* Of ours, bytes: holds what a redirection session sends at a time, and any call. */
+#define LONGEST_RECORD 8704
+
+/* Remembers a fatal alert, sent or received, and what was agreed on. */
+static void note_handshake(const SSL *ssl, int where, int value)
+{
+    amt_tls_peer_t *peer = peer_of(ssl);
+
+    if (peer && (where & SSL_CB_HANDSHAKE_DONE)) {
+        peer->version = SSL_version(ssl);
+    }
+    if (peer && (where & SSL_CB_ALERT) && (value >> 8) == SSL3_AL_FATAL) {
+        peer->alert = value & 0xff;
+    }
+}
+
+/* The device has mutual TLS, and no certificate was set. */
+static int note_asked(SSL *ssl, X509 **certificate, EVP_PKEY **key)
+{
+    amt_tls_peer_t *peer = peer_of(ssl);
+
+    (void)certificate;
+    (void)key;
+    if (peer) {
+        peer->asked = 1;
+    }
+    return 0; /* goes on without: it may not insist */
+}
+
+void amt_tls_begin(amt_tls_peer_t *peer)
+{
+    peer->alert = -1;
+    peer->pin_seen[0] = '\0';
+    peer->asked = 0;
+    peer->bad_file = NULL;
+}
+
+/* What is parsed for this target; NULL as amt_tls_session() says. */
+static amt_trust_t *find_trust(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer)
+{
+    amt_trust_t *trust = amt_trust_of(loop, target, &peer->bad_file);
+
+    if (!trust) {
+        peer->bad_why = ERR_reason_error_string(ERR_peek_last_error());
+        peer->bad_why = peer->bad_why ? peer->bad_why : "it is not what it should be";
+        ERR_clear_error();
+    }
+    return trust;
+}
+
+/* What every context has, whoever made it. */
+static void adjust(SSL_CTX *ctx, amt_tls_e tls)
+{
+    SSL_CTX_set_info_callback(ctx, note_handshake);
+    SSL_CTX_set_client_cert_cb(ctx, note_asked);
+    /* 34 KiB a connection that thousands of idle ones need not hold; and less where all begin at once */
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_max_send_fragment(ctx, LONGEST_RECORD);
+    if (tls == AMT_TLS_PIN) {
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+        SSL_CTX_set_cert_verify_callback(ctx, verify_pin, NULL);
+    }
+    if (tls == AMT_TLS_LEGACY) {
+        /* TLS 1.0 and 1.1 sign with SHA-1 and MD5, below OpenSSL's default level; old firmware also knows no
+         * secure renegotiation (we never renegotiate). */
+        SSL_CTX_set_security_level(ctx, 0);
+        SSL_CTX_set_options(ctx, SSL_OP_LEGACY_SERVER_CONNECT);
+    }
+}
+
+/* ---- libcurl's connections ------------------------------------------------------------------- */
+
+/* CURLOPT_SSL_CTX_FUNCTION: the last word before the handshake. */
+static CURLcode adjust_context(CURL *easy, void *context, void *baton)
+{
+    amt_device_t *device = baton;
+    amt_trust_t *trust;
+
+    (void)easy;
+    amt_tls_begin(&device->tls);
+    trust = find_trust(device->loop, &device->target, &device->tls);
+    if (!trust) {
+        return device->tls.bad_file ? CURLE_SSL_CACERT_BADFILE : CURLE_OUT_OF_MEMORY;
+    }
+    if (!SSL_CTX_set_ex_data(context, context_index, &device->tls) || !amt_trust_use(trust, context)) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+    adjust(context, device->target.tls);
+    return CURLE_OK;
+}
+
+CURLcode amt_tls_set_options(amt_device_t *device)
+{
+    amt_tls_e tls = device->target.tls;
+    long version = tls == AMT_TLS_LEGACY ? CURL_SSLVERSION_TLSv1_0 : CURL_SSLVERSION_TLSv1_2;
+    long chain = tls != AMT_TLS_PIN; /* a pin is checked in libcurl's place, by verify_pin() */
+    CURL *easy = device->easy;
+    CURLcode rc = CURLE_OK;
+
+    if (tls == AMT_TLS_NONE) {
+        return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
+    }
+    AMT_SET(rc, easy, CURLOPT_PROTOCOLS_STR, "https");
+    AMT_SET(rc, easy, CURLOPT_SSLVERSION, version);
+    AMT_SET(rc, easy, CURLOPT_SSL_ENABLE_ALPN, 0L);
+    AMT_SET(rc, easy, CURLOPT_SSL_VERIFYPEER, chain);
+    AMT_SET(rc, easy, CURLOPT_SSL_VERIFYHOST, chain ? 2L : 0L);
+    /* adjust_context() says who is believed */
+    AMT_SET(rc, easy, CURLOPT_CAINFO, NULL);
+    AMT_SET(rc, easy, CURLOPT_CAPATH, NULL);
+    AMT_SET(rc, easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+    AMT_SET(rc, easy, CURLOPT_SSL_CTX_DATA, device);
+    AMT_SET(rc, easy, CURLOPT_SSL_CTX_FUNCTION, adjust_context);
+    return rc;
+}
+
+/* ---- other sessions -------------------------------------------------------------------------- */
+
+static SSL_CTX *make_context(const amt_trust_t *trust, amt_tls_e tls)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    int oldest = tls == AMT_TLS_LEGACY ? TLS1_VERSION : TLS1_2_VERSION;
+
+    if (!ctx) {
+        return NULL;
+    }
+    adjust(ctx, tls);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    if (!SSL_CTX_set_min_proto_version(ctx, oldest) || !amt_trust_use(trust, ctx)) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+static SSL_CTX *find_context(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer)
+{
+    amt_trust_t *trust = find_trust(loop, target, peer);
+    SSL_CTX **place = trust ? amt_trust_context(trust, target->tls) : NULL;
+
+    if (place && !*place) {
+        *place = make_context(trust, target->tls);
+    }
+    return place ? *place : NULL;
+}
+
+/* The certificate's name, as libcurl checks it: no partial wildcards. */
+static int expect_name(SSL *ssl, const char *fqdn)
+{
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return SSL_set1_host(ssl, fqdn);
+}
+
+SSL *amt_tls_session(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer)
+{
+    SSL_CTX *ctx;
+    SSL *ssl;
+
+    amt_tls_begin(peer);
+    ctx = find_context(loop, target, peer);
+    ssl = ctx ? SSL_new(ctx) : NULL;
+    if (!ssl) {
+        return NULL;
+    }
+    if (!SSL_set_ex_data(ssl, session_index, peer) || !SSL_set_tlsext_host_name(ssl, target->fqdn) ||
+        (target->tls != AMT_TLS_PIN && !expect_name(ssl, target->fqdn))) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    SSL_set_connect_state(ssl);
+    return ssl;
+}
+
+const char *amt_tls_name_of(const char *file)
+{
+    return file && file[0] ? file : "(none)";
+}

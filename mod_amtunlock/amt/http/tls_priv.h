@@ -1,0 +1,64 @@
+/* Which TLS peer is believed, for libcurl's connections and for those of the redirection sessions alike. Not
+ * for other rooms.
+ */
+#ifndef AMTUNLOCK_AMT_HTTP_TLS_PRIV_H
+#define AMTUNLOCK_AMT_HTTP_TLS_PRIV_H
+
+#include <curl/curl.h>
+#include <openssl/ssl.h>
+
+#include "amt/amt.h"
+
+/* One peer: what it is checked against, and what its last handshake showed. Outlives its connections. */
+typedef struct {
+    unsigned char pin[32]; /* AMT_TLS_PIN */
+    int alert;             /* fatal alert of the handshake that failed, or -1 */
+    char pin_seen[65];     /* the certificate that was not the pinned one; "" */
+    int asked;             /* it asked for our certificate, and there is none */
+    const char *bad_file;  /* one of ours that cannot be used: nothing was begun; or NULL */
+    const char *bad_why;
+    int version; /* as OpenSSL numbers it, of the handshake that was done last; 0: none was */
+} amt_tls_peer_t;
+
+apr_status_t amt_tls_library_init(void);
+/* 64 lower-case hex digits to bytes; else APR_EINVAL. */
+apr_status_t amt_tls_parse_pin(unsigned char pin[32], const char *text);
+
+/* Trust and versions of a device's libcurl handle, as its target says. */
+CURLcode amt_tls_set_options(amt_device_t *device);
+
+/* Forgets what the last handshake showed. */
+void amt_tls_begin(amt_tls_peer_t *peer);
+
+/* A client's SSL without a socket, under the same rules. NULL: peer->bad_file says what cannot be used; where
+ * it is NULL, memory is out. The caller frees it. */
+SSL *amt_tls_session(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer);
+
+/* ---- sentences ------------------------------------------------------------------------------- */
+
+/* A file's name, "(none)" where there is none. */
+const char *amt_tls_name_of(const char *file);
+
+/* of (file, where, why) */
+#define AMT_TLS_BAD_FILE "the file %s for %s cannot be used: %s; TLS needs it readable, and PEM"
+/* of (where, digest) */
+#define AMT_TLS_OTHER_PIN                                                                                    \
+    "%s shows another certificate than the pinned one (SHA-256 %s): if it was renewed, pin the new one in "  \
+    "the "                                                                                                   \
+    "inventory; else somebody stands in between"
+/* of (where, alert) */
+#define AMT_TLS_ALERT                                                                                        \
+    "TLS with %s failed: alert \"%s\"; firmware that speaks nothing newer than TLS 1.1 needs tls = legacy, " \
+    "and with mutual TLS it must trust tls-certificate"
+/* of (where) */
+#define AMT_TLS_ASKED "%s has mutual TLS and wants a certificate of ours, but none is set (tls-certificate)"
+/* of (where, why, bundle, list) */
+#define AMT_TLS_BAD_CERTIFICATE                                                                              \
+    "the certificate of %s is not trusted: %s; check its name, its issuer, ca-file %s and crl-file %s"
+/* of (where, why) */
+#define AMT_TLS_NO_HANDSHAKE                                                                                 \
+    "%s takes connections but did not complete a TLS handshake: %s; check that AMT has TLS switched on "     \
+    "(else "                                                                                                 \
+    "tls = none) and that nothing in between cuts it"
+
+#endif

@@ -1,0 +1,385 @@
+/* One exchange with a device: a POST, the challenge it may meet, the answer, and what libcurl's codes mean.
+ *
+ * libcurl repeats a POST on a reused connection that the peer closed; for a body that acts that would be a
+ * second act. So such a body comes from a read callback, once, past the gate, and a rewind is refused unless
+ * a 401 said that the device did not take the body.
+ */
+#include <apr_strings.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "amt/http/device.h"
+#include "amt/http/negotiate_priv.h"
+#include "base/failpoint.h"
+
+/* Challenges that are answered in one exchange: the handshake's own, and one more. */
+enum { MAX_ANSWERED_CHALLENGES = 2, MAX_GIVEN = 2 };
+
+/* A body that acts travels on a connection that was used just now or on a new one: firmware closes idle ones,
+ * and a close that crosses the body leaves its outcome unknown. Seconds. */
+static const long once_max_idle = 3;
+static const long looking_max_idle = 60;
+
+/* ---- libcurl's callbacks --------------------------------------------------------------------- */
+
+static size_t give_body(char *buffer, size_t size, size_t count, void *baton)
+{
+    amt_exchange_t *x = baton;
+    apr_size_t room = size * count;
+    apr_size_t left = x->length - x->offset;
+
+    if (x->once && x->offset == 0) {
+        FAILPOINT("act.before");
+        if (x->given >= MAX_GIVEN || (x->given && !x->denied)) {
+            return CURL_READFUNC_ABORT;
+        }
+        if (x->gate && !x->gate(x->gate_baton)) {
+            x->fenced = 1;
+            return CURL_READFUNC_ABORT;
+        }
+        FAILPOINT("act.gated");
+    }
+    if (x->offset == 0) {
+        x->given++;
+        x->denied = 0;
+    }
+    left = left < room ? left : room;
+    memcpy(buffer, x->body + x->offset, left);
+    x->offset += left;
+    return left;
+}
+
+static int rewind_body(void *baton, curl_off_t offset, int origin)
+{
+    amt_exchange_t *x = baton;
+
+    if (offset != 0 || origin != SEEK_SET || (x->once && x->given && !x->denied)) {
+        return CURL_SEEKFUNC_FAIL;
+    }
+    x->offset = 0;
+    return CURL_SEEKFUNC_OK;
+}
+
+/* "HTTP/1.1 401 ..." : a new answer begins. 0 if it is one 401 too many. */
+static int begin_answer(amt_exchange_t *x, const char *line, apr_size_t length)
+{
+    const char *space = memchr(line, ' ', length);
+    long status = space ? strtol(space, NULL, 10) : 0;
+
+    x->answer_length = 0;
+    x->http_status = status;
+    if (status != 401) {
+        return 1;
+    }
+    x->challenges++;
+    x->denied = x->given > 0;
+    x->too_many = x->challenges > MAX_ANSWERED_CHALLENGES;
+    return !x->too_many;
+}
+
+static size_t take_header(char *line, size_t size, size_t count, void *baton)
+{
+    amt_exchange_t *x = baton;
+    apr_size_t length = size * count;
+
+    x->headers_length += length;
+    if (x->headers_length > AMT_MAX_HEADERS) {
+        x->too_long = 1;
+        return 0;
+    }
+    if (length > 5 && strncasecmp(line, "HTTP/", 5) == 0 && !begin_answer(x, line, length)) {
+        return 0;
+    }
+    amt_negotiate_take_header(x, line, length);
+    return length;
+}
+
+static int grow_answer(amt_exchange_t *x, apr_size_t needed)
+{
+    apr_size_t size = x->answer_size ? x->answer_size : 4096;
+    char *answer;
+
+    while (size < needed) {
+        size *= 2;
+    }
+    answer = apr_palloc(x->pool, size);
+    if (!answer) {
+        return 0;
+    }
+    if (x->answer_length) {
+        memcpy(answer, x->answer, x->answer_length);
+    }
+    x->answer = answer;
+    x->answer_size = size;
+    return 1;
+}
+
+static size_t take_answer(char *bytes, size_t size, size_t count, void *baton)
+{
+    amt_exchange_t *x = baton;
+    apr_size_t length = size * count;
+
+    if (length > AMT_MAX_ANSWER - x->answer_length) {
+        x->too_long = 1;
+        return 0;
+    }
+    if (x->answer_length + length > x->answer_size && !grow_answer(x, x->answer_length + length)) {
+        return 0;
+    }
+    memcpy(x->answer + x->answer_length, bytes, length);
+    x->answer_length += length;
+    return length;
+}
+
+/* ---- begin ----------------------------------------------------------------------------------- */
+
+static CURLcode set_exchange_options(amt_device_t *device)
+{
+    amt_exchange_t *x = &device->exchange;
+    CURL *easy = device->easy;
+    CURLcode rc = CURLE_OK;
+
+    AMT_SET(rc, easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->length);
+    AMT_SET(rc, easy, CURLOPT_MAXAGE_CONN, x->once ? once_max_idle : looking_max_idle);
+    AMT_SET(rc, easy, CURLOPT_READFUNCTION, give_body);
+    AMT_SET(rc, easy, CURLOPT_READDATA, x);
+    AMT_SET(rc, easy, CURLOPT_SEEKFUNCTION, rewind_body);
+    AMT_SET(rc, easy, CURLOPT_SEEKDATA, x);
+    AMT_SET(rc, easy, CURLOPT_HEADERFUNCTION, take_header);
+    AMT_SET(rc, easy, CURLOPT_HEADERDATA, x);
+    AMT_SET(rc, easy, CURLOPT_WRITEFUNCTION, take_answer);
+    AMT_SET(rc, easy, CURLOPT_WRITEDATA, x);
+    return rc || !amt_negotiate_is_for(device) ? rc : amt_negotiate_set_options(device);
+}
+
+apr_status_t amt_exchange_start(amt_device_t *device)
+{
+    device->error[0] = '\0';
+    amt_tls_begin(&device->tls);
+    if (set_exchange_options(device) != CURLE_OK ||
+        curl_multi_add_handle(device->loop->multi, device->easy) != CURLM_OK) {
+        return APR_ENOMEM;
+    }
+    device->exchanging = 1;
+    return APR_SUCCESS;
+}
+
+apr_status_t amt_exchange_begin(amt_device_t *device, const amt_exchange_t *exchange)
+{
+    device->exchange = *exchange;
+    device->exchange.knew_nonce = device->knows_nonce;
+    if (amt_negotiate_is_for(device) && amt_negotiate_needs_ticket(device)) {
+        return amt_negotiate_begin(device);
+    }
+    return amt_exchange_start(device);
+}
+
+/* A device that forgot its nonces says so by a 401 that does not call the answer stale; libcurl takes that
+ * for a wrong password. Worth one handshake from the start, if the same password was good before. */
+static int begin_digest_again(amt_device_t *device, CURLcode code)
+{
+    amt_exchange_t *x = &device->exchange;
+
+    if (code != CURLE_OK || x->http_status != 401 || !x->knew_nonce || x->restarted || x->challenges > 1) {
+        return 0;
+    }
+    x->restarted = 1;
+    x->offset = 0;
+    x->headers_length = 0;
+    device->knows_nonce = 0;
+    curl_easy_reset(device->easy); /* the only way to drop the nonce; connection and session stay */
+    return amt_device_set_options(device) == CURLE_OK && amt_exchange_start(device) == APR_SUCCESS;
+}
+
+static int begin_again(amt_device_t *device, CURLcode code)
+{
+    return amt_negotiate_is_for(device) ? amt_negotiate_begin_again(device, code)
+                                        : begin_digest_again(device, code);
+}
+
+/* ---- what an end means ----------------------------------------------------------------------- */
+
+/* libcurl's own words where it has some. */
+static const char *curl_words(const amt_device_t *device, CURLcode code)
+{
+    return device->error[0] ? device->error : curl_easy_strerror(code);
+}
+
+static amt_status_e say_untrusted(amt_device_t *device, CURLcode code)
+{
+    if (device->tls.pin_seen[0]) {
+        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_OTHER_PIN, device->where, device->tls.pin_seen);
+    }
+    if (device->tls.bad_file) {
+        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_FILE, device->tls.bad_file, device->where,
+                       device->tls.bad_why);
+    }
+    if (code != CURLE_PEER_FAILED_VERIFICATION && device->tls.asked) {
+        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_ASKED, device->where);
+    }
+    if (code != CURLE_PEER_FAILED_VERIFICATION && device->tls.alert >= 0) {
+        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_ALERT, device->where,
+                       SSL_alert_desc_string_long(device->tls.alert));
+    }
+    return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_CERTIFICATE, device->where,
+                   curl_words(device, code), amt_tls_name_of(device->target.ca_file),
+                   amt_tls_name_of(device->target.crl_file));
+}
+
+static amt_status_e say_unreachable(amt_device_t *device, CURLcode code)
+{
+    return amt_say(
+        device, AMT_UNREACHABLE,
+        "%s cannot be reached: %s; check that it has power and network, that AMT is set up, and the address",
+        device->where, curl_words(device, code));
+}
+
+static amt_status_e say_silence(amt_device_t *device, CURLcode code)
+{
+    int seconds = (int)apr_time_sec(device->target.call_timeout);
+    curl_off_t connected = 0;
+
+    curl_easy_getinfo(device->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
+    if (connected == 0) {
+        return say_unreachable(device, code);
+    }
+    if (!device->answered) {
+        return amt_say(device, AMT_UNREACHABLE,
+                       "%s takes connections but gave no answer within %d s; if it stays so, restart its AMT "
+                       "(unplug the PC)",
+                       device->where, seconds);
+    }
+    return amt_say(device, AMT_TIMEOUT, "%s answered before, but not this call within %d s", device->where,
+                   seconds);
+}
+
+/* A handshake that ended: by an alert the peers disagree, else the line broke or nobody there speaks TLS. */
+static amt_status_e say_handshake(amt_device_t *device, CURLcode code)
+{
+    if (device->tls.alert >= 0) {
+        return say_untrusted(device, code);
+    }
+    return amt_say(device, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, device->where, curl_words(device, code));
+}
+
+/* In TLS 1.3 a device says only after the handshake what it holds against our certificate. */
+static amt_status_e say_broken(amt_device_t *device, CURLcode code)
+{
+    if (!device->answered && (device->tls.alert >= 0 || device->tls.asked)) {
+        return say_untrusted(device, code);
+    }
+    return amt_say(device, AMT_BROKEN, "the connection to %s ended before the answer: %s", device->where,
+                   curl_words(device, code));
+}
+
+static amt_status_e say_garbage(amt_device_t *device, CURLcode code)
+{
+    return amt_say(device, AMT_GARBAGE, "what %s sent is no HTTP answer: %s; is it an AMT device?",
+                   device->where, curl_words(device, code));
+}
+
+static amt_status_e say_auth_failed(amt_device_t *device)
+{
+    if (amt_negotiate_is_for(device)) {
+        return amt_negotiate_say_refused(device);
+    }
+    if (device->exchange.given == 0 && device->exchange.challenges == 1) {
+        return amt_say(device, AMT_AUTH_FAILED,
+                       "%s asks for a kind of authentication that is not configured (digest is)",
+                       device->where);
+    }
+    return amt_say(
+        device, AMT_AUTH_FAILED,
+        "%s refused the AMT user \"%s\" or its password; check both, and whether the account is locked",
+        device->where, device->target.user);
+}
+
+/* A callback of ours ended the transfer. */
+static amt_status_e say_stopped(amt_device_t *device, CURLcode code)
+{
+    const amt_exchange_t *x = &device->exchange;
+
+    if (x->fenced) {
+        return amt_say(device, AMT_FENCED, "nothing was sent to %s: this worker may not act on it any more",
+                       device->where);
+    }
+    if (x->too_many || x->denied) {
+        return say_auth_failed(device);
+    }
+    if (x->too_long) {
+        return amt_say(device, AMT_GARBAGE, "%s sent an answer longer than %d KiB; is it an AMT device?",
+                       device->where, (int)(AMT_MAX_ANSWER / 1024));
+    }
+    return say_broken(device, code);
+}
+
+/* What each of libcurl's codes means here; all others mean a broken connection. */
+static const struct {
+    CURLcode code;
+    amt_status_e (*say)(amt_device_t *device, CURLcode code);
+} meanings[] = {
+    {CURLE_COULDNT_CONNECT, say_unreachable},
+    {CURLE_COULDNT_RESOLVE_HOST, say_unreachable},
+    {CURLE_INTERFACE_FAILED, say_unreachable},
+    {CURLE_OPERATION_TIMEDOUT, say_silence},
+    {CURLE_PEER_FAILED_VERIFICATION, say_untrusted},
+    {CURLE_SSL_CACERT_BADFILE, say_untrusted},
+    {CURLE_SSL_CERTPROBLEM, say_untrusted},
+    {CURLE_SSL_ISSUER_ERROR, say_untrusted},
+    {CURLE_SSL_INVALIDCERTSTATUS, say_untrusted},
+    {CURLE_SSL_CONNECT_ERROR, say_handshake},
+    {CURLE_WEIRD_SERVER_REPLY, say_garbage},
+    {CURLE_UNSUPPORTED_PROTOCOL, say_garbage},
+    {CURLE_BAD_CONTENT_ENCODING, say_garbage},
+    {CURLE_ABORTED_BY_CALLBACK, say_stopped},
+    {CURLE_WRITE_ERROR, say_stopped},
+};
+
+static amt_status_e say_failure(amt_device_t *device, CURLcode code)
+{
+    for (apr_size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++) {
+        if (meanings[i].code == code) {
+            return meanings[i].say(device, code);
+        }
+    }
+    return say_broken(device, code);
+}
+
+static amt_status_e judge(amt_device_t *device, CURLcode code)
+{
+    if (code != CURLE_OK) {
+        return say_failure(device, code);
+    }
+    if (device->exchange.http_status == 401) {
+        return say_auth_failed(device);
+    }
+    device->knows_nonce = 1;
+    device->answered = 1;
+    return amt_negotiate_is_for(device) ? amt_negotiate_judge(device) : AMT_OK;
+}
+
+void amt_exchange_end(amt_device_t *device, CURLcode code)
+{
+    amt_exchange_t *x = &device->exchange;
+    amt_reply_t reply = {.status = AMT_OK};
+    char *content_type = NULL;
+
+    device->exchanging = 0;
+    if (begin_again(device, code)) {
+        return;
+    }
+    reply.status = judge(device, code);
+    amt_negotiate_drop(device);
+    reply.acted = x->once && x->given && !x->denied;
+    if (reply.acted) {
+        FAILPOINT("act.answered");
+    }
+    reply.http_status = x->http_status;
+    curl_easy_getinfo(device->easy, CURLINFO_CONTENT_TYPE, &content_type);
+    reply.content_type = content_type;
+    reply.bytes = x->answer;
+    reply.length = x->answer_length;
+    x->done(device, &reply);
+}

@@ -1,0 +1,354 @@
+/* The worker's own account in the realm: its key, and the ticket-granting ticket that all of its threads
+ * share. */
+#include "amt/kerberos/account_priv.h"
+
+#include <apr_strings.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/owned_file.h"
+
+/* A new ticket-granting ticket is got when this share of the old one's life is left, tried not more often
+ * than each RENEW_PAUSE while the old one is good. Seconds. */
+enum { RENEW_SHARE = 4, RENEW_PAUSE = 30 };
+/* A KDC that did not answer is not asked again for this long: each thread that asks hangs for seconds. */
+enum { OUTAGE = 2 };
+/* A ticket-granting ticket this close to its end is none. */
+enum { LAST_SECONDS = 30 };
+
+struct amt_tickets_t {
+    atomic_int holders;
+    const char *keytab;    /* FILE:PATH */
+    const char *principal; /* with its realm */
+
+    pthread_mutex_t lock; /* of all below */
+    krb5_context context;
+    krb5_principal client;
+    krb5_creds *granting; /* NULL: none yet */
+    time_t renew_at;
+    time_t outage_until; /* monotonic */
+    char outage[200];
+};
+
+/* ---- sentences ------------------------------------------------------------------------------- */
+
+/* What an administrator can do about the errors of the krb5 library that are met; all others are told in its
+ * own words only. */
+static const struct {
+    krb5_error_code code;
+    amt_status_e status;
+    const char *advice;
+} meanings[] = {
+    {KRB5_KDC_UNREACH, AMT_NO_TICKET, "; check the KDC and the way to it"},
+    {KRB5_REALM_UNKNOWN, AMT_NO_TICKET, "; check krb5.conf, or the realm's records in DNS"},
+    {KRB5_REALM_CANT_RESOLVE, AMT_NO_TICKET, "; check krb5.conf and DNS"},
+    {KRB5KDC_ERR_SVC_UNAVAILABLE, AMT_NO_TICKET, "; check the KDC"},
+    {KRB5KRB_AP_ERR_SKEW, AMT_AUTH_FAILED, "; set this host's clock and the KDC's right"},
+    {KRB5_KDCREP_SKEW, AMT_AUTH_FAILED, "; set this host's clock and the KDC's right"},
+    {KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN, AMT_AUTH_FAILED,
+     "; give the PC this name, with the port, in the domain"},
+    {KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN, AMT_AUTH_FAILED, "; check kerberos-principal"},
+    {KRB5KDC_ERR_PREAUTH_FAILED, AMT_AUTH_FAILED, "; export the keytab anew"},
+    {KRB5KRB_AP_ERR_BAD_INTEGRITY, AMT_AUTH_FAILED, "; export the keytab anew"},
+    {KRB5_KT_NOTFOUND, AMT_AUTH_FAILED, "; export the keytab anew"},
+    {KRB5KDC_ERR_CLIENT_REVOKED, AMT_AUTH_FAILED, "; the account is disabled or locked in the domain"},
+};
+
+void amt_krb5_say(char *text, size_t size, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    amt_sentence(text, size, format, args);
+    va_end(args);
+}
+
+amt_status_e amt_krb5_say_error(krb5_context context, krb5_error_code code, char *text, size_t size)
+{
+    const char *words = krb5_get_error_message(context, code);
+    const char *advice = "";
+    amt_status_e status = AMT_AUTH_FAILED;
+
+    for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++) {
+        if (meanings[i].code == code) {
+            status = meanings[i].status;
+            advice = meanings[i].advice;
+        }
+    }
+    amt_krb5_say(text, size, "%s%s", words, advice);
+    krb5_free_error_message(context, words);
+    return status;
+}
+
+/* ---- the keytab ------------------------------------------------------------------------------ */
+
+/* Goes through the keytab's entries. Without a wanted principal, takes the one that all of them are of;
+ * *several then says that they are of more than one. */
+static krb5_error_code search(amt_tickets_t *tickets, krb5_keytab keytab, int *found, int *several)
+{
+    krb5_context context = tickets->context;
+    int wanted = tickets->client != NULL;
+    krb5_keytab_entry entry;
+    krb5_kt_cursor cursor;
+    krb5_error_code code = krb5_kt_start_seq_get(context, keytab, &cursor);
+
+    *found = *several = 0;
+    if (code) {
+        return code;
+    }
+    while ((code = krb5_kt_next_entry(context, keytab, &entry, &cursor)) == 0) {
+        if (!tickets->client) {
+            code = krb5_copy_principal(context, entry.principal, &tickets->client);
+        }
+        if (!code && krb5_principal_compare(context, tickets->client, entry.principal)) {
+            *found = 1;
+        }
+        else if (!wanted) {
+            *several = 1;
+        }
+        krb5_free_keytab_entry_contents(context, &entry);
+        if (code) {
+            break;
+        }
+    }
+    krb5_kt_end_seq_get(context, keytab, &cursor);
+    return code == KRB5_KT_END ? 0 : code;
+}
+
+static const char *read_keytab(amt_tickets_t *tickets, const char *path, const char *principal,
+                               apr_pool_t *pool)
+{
+    krb5_keytab keytab = NULL;
+    int found = 0;
+    int several = 0;
+    char why[200];
+    krb5_error_code code = krb5_kt_resolve(tickets->context, tickets->keytab, &keytab);
+
+    if (!code) {
+        code = search(tickets, keytab, &found, &several);
+        krb5_kt_close(tickets->context, keytab);
+    }
+    if (code) {
+        amt_krb5_say_error(tickets->context, code, why, sizeof(why));
+        return apr_psprintf(pool, "kerberos-keytab %s cannot be read: %s", path, why);
+    }
+    if (several) {
+        return apr_psprintf(pool,
+                            "kerberos-keytab %s has keys of several principals: say by kerberos-principal "
+                            "which the worker is",
+                            path);
+    }
+    return found ? NULL
+                 : apr_psprintf(pool, "kerberos-keytab %s has no key of %s", path,
+                                principal ? principal : "anybody");
+}
+
+static const char *open_account(amt_tickets_t *tickets, const char *path, const char *principal,
+                                apr_pool_t *pool)
+{
+    char why[200];
+    char *name = NULL;
+    const char *error = NULL;
+    krb5_error_code code = krb5_init_context(&tickets->context);
+
+    if (code) {
+        amt_krb5_say_error(NULL, code, why, sizeof(why));
+        return apr_psprintf(pool, "krb5.conf cannot be used: %s", why);
+    }
+    code = principal ? krb5_parse_name(tickets->context, principal, &tickets->client) : 0;
+    if (code) {
+        amt_krb5_say_error(tickets->context, code, why, sizeof(why));
+        return apr_psprintf(pool, "kerberos-principal %s cannot be: %s", principal, why);
+    }
+    error = read_keytab(tickets, path, principal, pool);
+    if (!error && krb5_unparse_name(tickets->context, tickets->client, &name)) {
+        error = "out of memory";
+    }
+    tickets->principal = name;
+    return error;
+}
+
+const char *amt_tickets_open(amt_tickets_t **out, const char *keytab, const char *principal, apr_pool_t *pool)
+{
+    const char *error = owned_file_check("kerberos-keytab", keytab, pool);
+    amt_tickets_t *tickets;
+    size_t room = strlen(keytab) + sizeof("FILE:");
+    char *name;
+
+    *out = NULL;
+    if (error) {
+        return error;
+    }
+    tickets = calloc(1, sizeof(*tickets));
+    name = malloc(room);
+    if (!tickets || !name) {
+        free(tickets);
+        free(name);
+        return "out of memory";
+    }
+    apr_snprintf(name, room, "FILE:%s", keytab);
+    tickets->keytab = name;
+    atomic_init(&tickets->holders, 1);
+    pthread_mutex_init(&tickets->lock, NULL);
+    error = open_account(tickets, keytab, principal, pool);
+    if (error) {
+        amt_tickets_drop(tickets);
+        return error;
+    }
+    *out = tickets;
+    return NULL;
+}
+
+amt_tickets_t *amt_tickets_hold(amt_tickets_t *tickets)
+{
+    atomic_fetch_add(&tickets->holders, 1);
+    return tickets;
+}
+
+void amt_tickets_drop(amt_tickets_t *tickets)
+{
+    if (atomic_fetch_sub(&tickets->holders, 1) != 1) {
+        return;
+    }
+    if (tickets->context) {
+        krb5_free_creds(tickets->context, tickets->granting); /* wipes its key */
+        krb5_free_principal(tickets->context, tickets->client);
+        krb5_free_unparsed_name(tickets->context, (char *)tickets->principal);
+        krb5_free_context(tickets->context);
+    }
+    pthread_mutex_destroy(&tickets->lock);
+    free((char *)tickets->keytab);
+    free(tickets);
+}
+
+const char *amt_tickets_principal(const amt_tickets_t *tickets)
+{
+    return tickets->principal;
+}
+
+/* ---- the ticket-granting ticket (under the lock) --------------------------------------------- */
+
+static time_t monotonic(void)
+{
+    struct timespec now = {0};
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+static krb5_error_code log_in(amt_tickets_t *tickets, krb5_creds *creds)
+{
+    krb5_context context = tickets->context;
+    krb5_get_init_creds_opt *options = NULL;
+    krb5_keytab keytab = NULL;
+    krb5_error_code code = krb5_kt_resolve(context, tickets->keytab, &keytab);
+
+    if (!code) {
+        code = krb5_get_init_creds_opt_alloc(context, &options);
+    }
+    if (!code) {
+        krb5_get_init_creds_opt_set_forwardable(options, 0);
+        krb5_get_init_creds_opt_set_proxiable(options, 0);
+        code = krb5_get_init_creds_keytab(context, creds, tickets->client, keytab, 0, NULL, options);
+    }
+    krb5_get_init_creds_opt_free(context, options);
+    if (keytab) {
+        krb5_kt_close(context, keytab);
+    }
+    return code;
+}
+
+/* Times of Kerberos are 32 bits wide and go on to 2106. */
+static time_t end_of(const krb5_creds *creds)
+{
+    return (time_t)(apr_uint32_t)creds->times.endtime;
+}
+
+static void keep_granting(amt_tickets_t *tickets, krb5_creds *creds)
+{
+    time_t now = time(NULL);
+    krb5_creds *kept = NULL;
+
+    if (krb5_copy_creds(tickets->context, creds, &kept) == 0) {
+        krb5_free_creds(tickets->context, tickets->granting);
+        tickets->granting = kept;
+        tickets->renew_at = end_of(creds);
+        tickets->renew_at -= (tickets->renew_at - now) / RENEW_SHARE;
+    }
+    krb5_free_cred_contents(tickets->context, creds);
+}
+
+static int is_good(const amt_tickets_t *tickets)
+{
+    return tickets->granting && time(NULL) + LAST_SECONDS < end_of(tickets->granting);
+}
+
+static void note_outage(amt_tickets_t *tickets, const char *why)
+{
+    tickets->outage_until = monotonic() + OUTAGE;
+    apr_cpystrn(tickets->outage, why, sizeof(tickets->outage));
+}
+
+/* Sees to it that there is one. While the old one is good, nobody is refused because no new one was to be
+ * had. */
+static amt_status_e need_granting(amt_tickets_t *tickets, char *why, size_t room)
+{
+    krb5_creds creds = {0};
+    krb5_error_code code;
+    amt_status_e status;
+
+    if (is_good(tickets) && time(NULL) < tickets->renew_at) {
+        return AMT_OK;
+    }
+    code = log_in(tickets, &creds);
+    if (!code) {
+        keep_granting(tickets, &creds);
+        return tickets->granting ? AMT_OK : AMT_NO_TICKET;
+    }
+    if (is_good(tickets)) {
+        tickets->renew_at = time(NULL) + RENEW_PAUSE;
+        return AMT_OK;
+    }
+    status = amt_krb5_say_error(tickets->context, code, why, room);
+    if (status == AMT_NO_TICKET) {
+        note_outage(tickets, why);
+    }
+    return status;
+}
+
+amt_status_e amt_account_granting(amt_tickets_t *tickets, krb5_context context, krb5_creds **creds, char *why,
+                                  size_t room)
+{
+    amt_status_e status;
+
+    pthread_mutex_lock(&tickets->lock);
+    if (monotonic() < tickets->outage_until) {
+        apr_cpystrn(why, tickets->outage, room);
+        status = AMT_NO_TICKET;
+    }
+    else {
+        status = need_granting(tickets, why, room);
+    }
+    if (status == AMT_OK && krb5_copy_creds(context, tickets->granting, creds)) {
+        apr_cpystrn(why, "out of memory", room);
+        status = AMT_NO_TICKET;
+    }
+    pthread_mutex_unlock(&tickets->lock);
+    return status;
+}
+
+void amt_account_failed(amt_tickets_t *tickets, amt_status_e status, krb5_error_code code, const char *why)
+{
+    pthread_mutex_lock(&tickets->lock);
+    if (status == AMT_NO_TICKET) {
+        note_outage(tickets, why);
+    }
+    else if (code != KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN) {
+        krb5_free_creds(tickets->context, tickets->granting);
+        tickets->granting = NULL;
+    }
+    pthread_mutex_unlock(&tickets->lock);
+}

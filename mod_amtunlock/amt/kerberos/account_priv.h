@@ -1,0 +1,25 @@
+/* What ticket.c needs of the account. Not for other files. */
+#ifndef AMTUNLOCK_AMT_KERBEROS_ACCOUNT_PRIV_H
+#define AMTUNLOCK_AMT_KERBEROS_ACCOUNT_PRIV_H
+
+#include <krb5.h>
+
+#include "amt/http/device.h"
+#include "amt/kerberos/ticket.h"
+
+/* AMT_OK, and *creds is a copy of a ticket-granting ticket that is good for a while, made with `context` and
+ * the caller's to free. Else `why` says why there is none. Any thread; blocks while one of them asks the KDC.
+ */
+amt_status_e amt_account_granting(amt_tickets_t *tickets, krb5_context context, krb5_creds **creds, char *why,
+                                  size_t room);
+/* A device's ticket was not to be had, and `status` and `why` are what amt_krb5_say_error() made of `code`.
+ * An outage is remembered for a while; a ticket-granting ticket that may be the cause is forgotten. */
+void amt_account_failed(amt_tickets_t *tickets, amt_status_e status, krb5_error_code code, const char *why);
+
+/* The library's words for an error, and what can be done about it. Returns AMT_NO_TICKET where it may be over
+ * soon, else AMT_AUTH_FAILED. */
+amt_status_e amt_krb5_say_error(krb5_context context, krb5_error_code code, char *text, size_t size);
+/* As amt_sentence(). */
+void amt_krb5_say(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

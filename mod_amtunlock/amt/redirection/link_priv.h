@@ -1,0 +1,58 @@
+/* A connection to a device's redirection port: TCP, or TLS under the target's rules, with a bounded buffer
+ * each way. What is queued is wiped when it has left. Not for other rooms.
+ */
+#ifndef AMTUNLOCK_AMT_REDIRECTION_LINK_PRIV_H
+#define AMTUNLOCK_AMT_REDIRECTION_LINK_PRIV_H
+
+#include "amt/http/device.h"
+
+typedef struct amt_link_t amt_link_t;
+
+/* Bytes that are read ahead, and thus the longest message that can be looked at as a whole. */
+#define AMT_LINK_IN 2048
+/* Room that is left when a message is offered: what it makes its taker send must fit. */
+#define AMT_LINK_RESERVE 1600
+
+/* Each comes from the loop, and may free the link. */
+typedef struct {
+    /* Connected, and the peer is who it should be. */
+    void (*ready)(void *baton);
+    /* Takes a message from the front of what came; the bytes taken, 0 for "more is needed, or not now". */
+    apr_size_t (*take)(void *baton, const unsigned char *bytes, apr_size_t length);
+    /* All that was queued has left. */
+    void (*drained)(void *baton);
+    /* The peer will send no more. The link goes on. */
+    void (*ended)(void *baton);
+    /* The connection is gone, and the link stopped. Also from inside amt_link_flush(). */
+    void (*failed)(void *baton, amt_status_e status, const char *text);
+} amt_link_events_t;
+
+/* Begins to connect; `failed` comes from the loop, never from in here. `target` and `where` (for sentences)
+ * must live as long. `room`: bytes that may be queued, AMT_LINK_RESERVE among them. */
+apr_status_t amt_link_open(amt_link_t **link, amt_loop_t *loop, const amt_target_t *target, int port,
+                           const char *where, apr_size_t room, const amt_link_events_t *events, void *baton,
+                           apr_pool_t *pool);
+/* Nothing comes any more; what was queued is wiped. */
+void amt_link_stop(amt_link_t *link);
+void amt_link_free(amt_link_t *link);
+
+/* TCP and TLS are done, and nothing ended yet. */
+int amt_link_is_ready(const amt_link_t *link);
+/* Why it is not ready yet, for a sentence: "no answer to the connection", "no end of the TLS handshake". */
+const char *amt_link_awaits(const amt_link_t *link);
+/* Bytes that can be queued now. */
+apr_size_t amt_link_room(const amt_link_t *link);
+/* Whether something that was queued has not left yet. */
+int amt_link_is_sending(const amt_link_t *link);
+/* Queues; the bytes leave in the loop's next turn. They must fit. */
+void amt_link_queue(amt_link_t *link, const void *bytes, apr_size_t length);
+/* A place for `length` bytes, filled by the caller before anything else: spares a copy. They must fit. */
+unsigned char *amt_link_place(amt_link_t *link, apr_size_t length);
+/* Sends what can be sent now. */
+void amt_link_flush(amt_link_t *link);
+/* Offers again what was not taken. */
+void amt_link_again(amt_link_t *link);
+/* Says that nothing more will be sent, as TLS and TCP want it. Reading goes on. */
+void amt_link_shut(amt_link_t *link);
+
+#endif

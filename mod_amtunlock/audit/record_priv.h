@@ -1,0 +1,65 @@
+/* Inside the audit: one record as a line of text, both ways. */
+#ifndef AMTUNLOCK_AUDIT_RECORD_PRIV_H
+#define AMTUNLOCK_AUDIT_RECORD_PRIV_H
+
+#include <apr_pools.h>
+#include <apr_tables.h>
+#include <apr_time.h>
+#include <jansson.h>
+
+#define AUDIT_HASH_DIGITS 64
+#define AUDIT_LINE_MAX 65536 /* bytes, with the line end */
+#define AUDIT_EVENT_TORN "torn"
+
+/* prev of the first record of all */
+extern const char audit_no_hash[];
+
+/* A place in the chain: the record that was last. */
+typedef struct {
+    apr_uint64_t count;
+    char hash[AUDIT_HASH_DIGITS + 1];
+} audit_head_t;
+
+/* As records tell the time: 2026-11-21T19:12:52.123456Z. Later is greater as text, too. */
+#define AUDIT_TIME_ROOM 32
+void audit_format_time(apr_time_t time, char text[AUDIT_TIME_ROOM]);
+
+void audit_head_none(audit_head_t *head);
+/* Hex SHA-256; 0 if OpenSSL fails. */
+int audit_sha256(const char *bytes, apr_size_t length, char digits[AUDIT_HASH_DIGITS + 1]);
+
+/* The line (with its end, from malloc) of the record that follows *head, and moves *head on to it. NULL if it
+ * cannot be made: names taken twice, too long, no memory; *head is as before. */
+char *audit_record_format(audit_head_t *head, const char *event, json_t *fields, apr_size_t *length);
+
+/* True if these bytes are how a record begins, as far as they go. */
+int audit_begins_like_record(const char *bytes, apr_size_t length);
+/* True if the line has the form of a record's end: what is torn has not. `length` is without the line end. */
+int audit_record_is_whole(const char *line, apr_size_t length);
+
+typedef struct {
+    audit_head_t head; /* this record's count and hash */
+    char prev[AUDIT_HASH_DIGITS + 1];
+    int torn; /* it accounts for a torn line: */
+    apr_uint64_t torn_bytes;
+    char torn_hash[AUDIT_HASH_DIGITS + 1];
+} audit_record_t;
+
+/* A line as JSON; flags as json_loadb() takes them. NULL: it is none, or *no_memory to tell. */
+json_t *audit_record_load(const char *line, apr_size_t length, size_t flags, int *no_memory);
+
+/* What is said of a line that is not known to be wrong: there was no memory to look at it. */
+extern const char audit_no_memory[];
+
+/* Reads a whole line (without its end) and checks its hash. NULL, or what is wrong with it; audit_no_memory
+ * is told apart by its address. */
+const char *audit_record_parse(const char *line, apr_size_t length, audit_record_t *record);
+
+/* The files that `file` was before its rotations (const char *, oldest first): those beside it that hold a
+ * record and are named as it with '.' or '-' and anything behind it, by the number of their first records.
+ * NULL, or the sentence that says what is wrong. */
+const char *audit_list_rotated(const char *file, apr_array_header_t **files, apr_pool_t *pool);
+/* The last of them; *newest is NULL if there is none. */
+const char *audit_find_rotated(const char *file, const char **newest, apr_pool_t *pool);
+
+#endif

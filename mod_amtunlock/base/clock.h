@@ -1,0 +1,21 @@
+/* The clock by which leases, deadlines and time-outs run.
+ */
+#ifndef AMTUNLOCK_BASE_CLOCK_H
+#define AMTUNLOCK_BASE_CLOCK_H
+
+#include <stdatomic.h>
+
+#include <apr_time.h>
+
+/* Now, by CLOCK_BOOTTIME: it cannot be set, and runs on while a machine sleeps. Any thread. */
+apr_time_t clock_boottime(void);
+
+/* When a loop last came round, by clock_boottime(). */
+typedef _Atomic apr_time_t pulse_t;
+
+#ifdef AMTUNLOCK_TEST
+/* Test builds only: the milliseconds that the environment names in `variable`, else `usual`. */
+apr_interval_time_t clock_test_interval(const char *variable, apr_interval_time_t usual);
+#endif
+
+#endif

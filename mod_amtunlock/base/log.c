@@ -1,0 +1,206 @@
+/* See log.h. One process-wide log: the file and level are guarded, the line is built on the caller's stack.
+ */
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+#include <apr_time.h>
+
+/* A line never grows past this; the end of a longer one is cut, its newline kept. */
+#define LINE_MAX_BYTES 2048
+
+static struct {
+    pthread_rwlock_t
+        lock; /* held for reading while a line is written, so that a reopen cannot pull the fd away */
+    int fd;
+    int owned; /* the fd is ours to close */
+    char path[4096];
+    atomic_int level;
+} log_state = {PTHREAD_RWLOCK_INITIALIZER, -1, 0, "", LOG_LEVEL_INFO};
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+
+int log_level_of_name(const char *name)
+{
+    for (int i = 0; i < (int)(sizeof(level_names) / sizeof(level_names[0])); i++) {
+        if (strcmp(name, level_names[i]) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* ---- where to ------------------------------------------------------------------------------------------ */
+
+static void use_fd(int fd, int owned)
+{
+    if (log_state.owned) {
+        close(log_state.fd);
+    }
+    log_state.fd = fd;
+    log_state.owned = owned;
+}
+
+/* Opens before it lets go of the old one, so that no line is lost to a bad path. */
+static apr_status_t open_path(const char *path)
+{
+    if (strcmp(path, "-") == 0) {
+        pthread_rwlock_wrlock(&log_state.lock);
+        use_fd(STDERR_FILENO, 0);
+        pthread_rwlock_unlock(&log_state.lock);
+        return APR_SUCCESS;
+    }
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    if (fd < 0) {
+        return APR_FROM_OS_ERROR(errno);
+    }
+    pthread_rwlock_wrlock(&log_state.lock);
+    use_fd(fd, 1);
+    pthread_rwlock_unlock(&log_state.lock);
+    return APR_SUCCESS;
+}
+
+apr_status_t log_open(const char *path, log_level_e level)
+{
+    if (strlen(path) >= sizeof(log_state.path)) {
+        return APR_ENAMETOOLONG;
+    }
+    apr_status_t rv = open_path(path);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (path != log_state.path) {
+        apr_cpystrn(log_state.path, path, sizeof(log_state.path));
+    }
+    atomic_store(&log_state.level, level);
+    return APR_SUCCESS;
+}
+
+apr_status_t log_reopen(void)
+{
+    return log_state.path[0] ? open_path(log_state.path) : APR_SUCCESS;
+}
+
+void log_close(void)
+{
+    pthread_rwlock_wrlock(&log_state.lock);
+    use_fd(-1, 0);
+    log_state.path[0] = '\0';
+    pthread_rwlock_unlock(&log_state.lock);
+}
+
+/* ---- the line ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    char text[LINE_MAX_BYTES];
+    size_t used; /* always leaves room for the newline */
+} line_t;
+
+static void add_char(line_t *line, char c)
+{
+    if (line->used < sizeof(line->text) - 1) {
+        line->text[line->used++] = c;
+    }
+}
+
+static void add_text(line_t *line, const char *text)
+{
+    for (; *text; text++) {
+        add_char(line, *text);
+    }
+}
+
+static void add_time(line_t *line)
+{
+    char stamp[40];
+    apr_time_exp_t t;
+    apr_time_exp_gmt(&t, apr_time_now());
+    apr_snprintf(stamp, sizeof(stamp), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ ", t.tm_year + 1900, t.tm_mon + 1,
+                 t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, t.tm_usec / 1000);
+    add_text(line, stamp);
+}
+
+static int is_plain(const char *value)
+{
+    for (const char *p = value; *p; p++) {
+        if ((unsigned char)*p <= ' ' || *p == '"' || *p == '\\' || *p == '=' || *p == 0x7f) {
+            return 0;
+        }
+    }
+    return *value != '\0';
+}
+
+static void add_quoted(line_t *line, const char *value)
+{
+    static const char hex[] = "0123456789abcdef";
+    add_char(line, '"');
+    for (const char *p = value; *p; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c < ' ' || c == 0x7f) {
+            add_text(line, "\\x");
+            add_char(line, hex[c >> 4]);
+            add_char(line, hex[c & 15]);
+            continue;
+        }
+        if (c == '"' || c == '\\') {
+            add_char(line, '\\');
+        }
+        add_char(line, *p);
+    }
+    add_char(line, '"');
+}
+
+static void add_pair(line_t *line, const char *key, const char *value)
+{
+    add_char(line, ' ');
+    add_text(line, key);
+    add_char(line, '=');
+    if (is_plain(value)) {
+        add_text(line, value);
+    }
+    else {
+        add_quoted(line, value);
+    }
+}
+
+static void write_line(line_t *line)
+{
+    line->text[line->used++] = '\n';
+    pthread_rwlock_rdlock(&log_state.lock);
+    /* A log that cannot be written has nobody to tell. */
+    ssize_t written = log_state.fd < 0 ? 0 : write(log_state.fd, line->text, line->used);
+    (void)written;
+    pthread_rwlock_unlock(&log_state.lock);
+}
+
+void log_line(log_level_e level, const char *const words[])
+{
+    if ((int)level > atomic_load_explicit(&log_state.level, memory_order_relaxed)) {
+        return;
+    }
+    line_t line = {.used = 0};
+    add_time(&line);
+    add_text(&line, level_names[level]);
+    add_char(&line, ' ');
+    add_text(&line, words[0]);
+    add_char(&line, ' ');
+    add_text(&line, words[1]);
+    for (const char *const *pair = words + 2; *pair; pair += 2) {
+        if (pair[1] != NULL) {
+            add_pair(&line, pair[0], pair[1]);
+        }
+    }
+    write_line(&line);
+}
+
+const char *log_number(log_number_t *room, long long value)
+{
+    apr_snprintf(room->text, sizeof(room->text), "%" APR_INT64_T_FMT, (apr_int64_t)value);
+    return room->text;
+}

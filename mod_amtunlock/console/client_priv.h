@@ -1,0 +1,24 @@
+/* Inside the command: one connection to the service, envelopes in and out (libcurl, SPNEGO by ticket). */
+#ifndef AMTUNLOCK_CONSOLE_CLIENT_PRIV_H
+#define AMTUNLOCK_CONSOLE_CLIENT_PRIV_H
+
+#include "console/console_priv.h"
+#include "wsman/envelope.h"
+#include "wsman/writer.h"
+
+typedef struct console_client_t console_client_t;
+
+/* One a process. Closed with `pool`. */
+const console_problem_t *console_client_create(console_client_t **client, const char *url, const char *cacert,
+                                               apr_pool_t *pool);
+
+/* Begins a request in *writer with its s:Body open; action NULL for Identify. */
+wsman_writer_t *console_client_begin(const console_client_t *client, const char *action,
+                                     const char *resource_uri, const wsman_selector_t *selectors,
+                                     apr_pool_t *pool);
+
+/* Sends what was written and reads the answer. NULL and *answer (never a fault), or what went wrong. */
+const console_problem_t *console_client_send(console_client_t *client, wsman_writer_t *writer,
+                                             const wsman_envelope_t **answer, apr_pool_t *pool);
+
+#endif

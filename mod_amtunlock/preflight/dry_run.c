@@ -1,0 +1,181 @@
+/* See rehearsal.h. */
+#include "preflight/dry_run_priv.h"
+
+#include <apr_strings.h>
+
+static dry_run_t *dry_run_of(unlock_t *unlock)
+{
+    return (dry_run_t *)unlock;
+}
+
+/* An answer may not come from inside a port: it is given once the procedure has come to rest. */
+static void due(unlock_t *unlock, void (*answer)(dry_run_t *dry_run))
+{
+    dry_run_of(unlock)->answer = answer;
+}
+
+static void end(unlock_t *unlock, dry_run_end_e how)
+{
+    dry_run_of(unlock)->end = how;
+    dry_run_of(unlock)->over = 1;
+}
+
+/* ---- what was found -------------------------------------------------------------------------------------
+ */
+
+static void answer_chore(dry_run_t *dry_run, const facts_work_t *work)
+{
+    unlock_work_answer(&dry_run->unlock, work->reason, work->text);
+}
+
+static void answer_resolve(dry_run_t *dry_run)
+{
+    answer_chore(dry_run, &dry_run->facts->resolve);
+}
+
+static void answer_login(dry_run_t *dry_run)
+{
+    answer_chore(dry_run, &dry_run->facts->login);
+}
+
+static void answer_passphrase(dry_run_t *dry_run)
+{
+    answer_chore(dry_run, &dry_run->facts->passphrase);
+}
+
+static void answer_turn(dry_run_t *dry_run)
+{
+    unlock_permit_answer(&dry_run->unlock);
+}
+
+static void answer_probe(dry_run_t *dry_run)
+{
+    unlock_probe_answer(&dry_run->unlock, dry_run->facts->probe_open);
+}
+
+static void answer_call(dry_run_t *dry_run)
+{
+    static const amt_result_t unasked = {.status = AMT_TIMEOUT, .text = "AMT was not asked for it"};
+    const facts_t *facts = dry_run->facts;
+    unlock_call_answer(&dry_run->unlock,
+                       facts->asked[dry_run->call] ? &facts->results[dry_run->call] : &unasked);
+}
+
+static void answer_alarm(dry_run_t *dry_run)
+{
+    unlock_alarm(&dry_run->unlock);
+}
+
+/* ---- the ports ----------------------------------------------------------------------------------------- */
+
+static void op_resolve(unlock_t *unlock)
+{
+    due(unlock, answer_resolve);
+}
+
+static void op_login(unlock_t *unlock)
+{
+    due(unlock, answer_login);
+}
+
+static void op_passphrase(unlock_t *unlock)
+{
+    due(unlock, answer_passphrase);
+}
+
+static void op_permit(unlock_t *unlock)
+{
+    due(unlock, answer_turn);
+}
+
+static void op_probe(unlock_t *unlock, apr_interval_time_t timeout)
+{
+    (void)timeout;
+    due(unlock, answer_probe);
+}
+
+static void op_call(unlock_t *unlock, unlock_call_e call)
+{
+    if ((int)call >= FACTS_READS) {
+        end(unlock, DRY_RUN_LOOKS);
+        return;
+    }
+    dry_run_of(unlock)->call = call;
+    due(unlock, answer_call);
+}
+
+static void op_store(unlock_t *unlock, jobs_change_e change, char state)
+{
+    (void)state;
+    end(unlock, change == JOBS_INTEND ? DRY_RUN_ACTS : DRY_RUN_ENDS);
+}
+
+/* Only what waits to ask again needs it: an answer is always there before. */
+static void op_alarm(unlock_t *unlock, apr_interval_time_t after)
+{
+    (void)after;
+    if (unlock->pausing) {
+        due(unlock, answer_alarm);
+    }
+}
+
+static void op_nothing(unlock_t *unlock)
+{
+    (void)unlock;
+}
+
+static const unlock_ops_t ops = {
+    .resolve = op_resolve,
+    .login = op_login,
+    .passphrase = op_passphrase,
+    .permit = op_permit,
+    .power_wait = op_permit,
+    .probe = op_probe,
+    .call = op_call,
+    .store = op_store,
+    .alarm = op_alarm,
+    .stop = op_nothing,
+    .rest = op_nothing,
+    .hang_up = op_nothing,
+    .over = op_nothing,
+    .now = clock_boottime,
+};
+
+/* ---- the whole ----------------------------------------------------------------------------------------- */
+
+static void tell_seen(dry_run_t *dry_run, apr_pool_t *pool)
+{
+    const facts_t *facts = dry_run->facts;
+    unlock_t *unlock = &dry_run->unlock;
+    dry_run->task = (jobs_task_t){.job = "", .system = facts->system->fqdn, .fence = ""};
+    unlock->ops = &ops;
+    unlock->task = &dry_run->task;
+    unlock->system = facts->system;
+    unlock->method = method_find(facts->system->method);
+    unlock->prompts = settings_prompts(snapshot_settings(facts->snapshot), facts->system->group->name);
+    unlock->pool = pool;
+    apr_cpystrn(unlock->address, facts->address, sizeof(unlock->address));
+    apr_cpystrn(unlock->probe_address, facts->probe_address, sizeof(unlock->probe_address));
+    unlock->identity = facts->identity;
+    unlock->consent = facts->consent;
+    unlock->redirection = facts->redirection;
+    unlock->capabilities = facts->capabilities;
+    unlock->boot = facts->boot;
+    unlock->power = facts->power;
+    unlock->saving = facts->saving;
+}
+
+dry_run_t *dry_run_make(const facts_t *facts, apr_pool_t *pool)
+{
+    dry_run_t *dry_run = apr_pcalloc(pool, sizeof(*dry_run));
+    dry_run->facts = facts;
+    dry_run->end = DRY_RUN_ENDS;
+    tell_seen(dry_run, pool);
+    unlock_begin(&dry_run->unlock);
+    while (!dry_run->over && dry_run->answer != NULL) {
+        void (*answer)(dry_run_t *) = dry_run->answer;
+        dry_run->answer = NULL;
+        answer(dry_run);
+    }
+    return dry_run;
+}

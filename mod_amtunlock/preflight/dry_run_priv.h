@@ -1,0 +1,64 @@
+/* What an unlock would come to, by what was seen of a PC: the procedure itself (unlock.h) with answers that
+ * were had before, up to where it would write something or open a session. Sends nothing and waits for
+ * nothing.
+ */
+#ifndef AMTUNLOCK_PREFLIGHT_DRY_RUN_PRIV_H
+#define AMTUNLOCK_PREFLIGHT_DRY_RUN_PRIV_H
+
+#include "unlock/methods.h"
+#include "worker/settings/snapshot.h"
+
+/* The calls that only look; the first of unlock_call_e. */
+#define FACTS_READS (UNLOCK_CALL_SAVING + 1)
+
+/* How looking for something ended: reason NONE, or reason and sentence. */
+typedef struct {
+    jobs_reason_e reason;
+    const char *text;
+} facts_work_t;
+
+/* What was seen of a PC. All texts live as long. */
+typedef struct {
+    const snapshot_t *snapshot;
+    const inventory_system_t *system;
+    char address[UNLOCK_ADDRESS_MAX]; /* "" where it has none */
+    char probe_address[UNLOCK_ADDRESS_MAX];
+    facts_work_t resolve, login, passphrase;
+    const char *login_source;
+    int asked[FACTS_READS]; /* the call was made, and `results` is its end */
+    amt_result_t results[FACTS_READS];
+    amt_identity_t identity;
+    amt_consent_t consent;
+    amt_redirection_t redirection;
+    amt_capabilities_t capabilities;
+    amt_boot_t boot;
+    amt_power_t power;
+    int saving;
+    int account_asked; /* and answered */
+    amt_account_t account;
+    int tls_minor; /* see amt_device_tls_minor() */
+    int probe_open;
+} facts_t;
+
+typedef enum {
+    DRY_RUN_ACTS,  /* it would write its intent, and act as unlock.plan says */
+    DRY_RUN_LOOKS, /* it would open a session first, to look at a running PC's console */
+    DRY_RUN_ENDS   /* without touching the PC, as unlock.state, reason, ended_at and text say */
+} dry_run_end_e;
+
+typedef struct dry_run_t dry_run_t;
+
+struct dry_run_t {
+    unlock_t unlock; /* first */
+    const facts_t *facts;
+    jobs_task_t task;
+    void (*answer)(dry_run_t *dry_run); /* what is due, NULL: nothing */
+    unlock_call_e call;
+    int over;
+    dry_run_end_e end;
+};
+
+/* In `pool`, with `seen`. */
+dry_run_t *dry_run_make(const facts_t *facts, apr_pool_t *pool);
+
+#endif

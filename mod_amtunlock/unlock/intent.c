@@ -1,0 +1,180 @@
+#include "unlock/intent.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <jansson.h>
+
+#include "base/log.h"
+#include "base/oom_json.h"
+#include "unlock/steps.h"
+
+#define LOOK_AT_LEAST apr_time_from_sec(5)
+#define LONGEST_LOOK apr_time_from_sec((apr_int64_t)3 * 3600)
+
+/* ---- words --------------------------------------------------------------------------------------------- */
+
+/* In the order in which firmware lists them. */
+static const struct {
+    int boot;
+    const char *name;
+} boots[] = {
+    {AMT_START_SOL, "UseSOL"},
+    {AMT_START_SOL | AMT_START_IMAGE, "UseIDER,UseSOL"},
+};
+
+#define BOOTS (sizeof(boots) / sizeof(boots[0]))
+
+const char *intent_boot_name(int boot)
+{
+    for (size_t i = 0; i < BOOTS; i++) {
+        if (boots[i].boot == boot) {
+            return boots[i].name;
+        }
+    }
+    return "";
+}
+
+static int boot_of_name(const char *name)
+{
+    for (size_t i = 0; name && i < BOOTS; i++) {
+        if (strcmp(boots[i].name, name) == 0) {
+            return boots[i].boot;
+        }
+    }
+    return 0;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------- */
+
+static json_t *pack_redirection(const amt_redirection_t *redirection)
+{
+    return json_pack("{s:i, s:b}", "state", redirection->state, "listener", redirection->listener);
+}
+
+static int is_same(const amt_redirection_t *one, const amt_redirection_t *other)
+{
+    return one->state == other->state && !one->listener == !other->listener;
+}
+
+/* What will be set, each with what stood before. */
+static void add_acts(json_t *intent, const unlock_t *unlock)
+{
+    const unlock_plan_t *plan = &unlock->plan;
+    if (plan->power) {
+        json_object_set_new(intent, "power", json_integer(plan->power));
+        json_object_set_new(intent, "power_before", json_integer(plan->power_before));
+    }
+    if (plan->power == STEPS_POWER_RESET) {
+        json_object_set_new(intent, "reset", json_true());
+    }
+    if (plan->clears_boot || plan->boot) {
+        json_object_set_new(intent, "clear_boot", json_boolean(plan->clears_boot));
+        json_object_set_new(intent, "boot", json_string(intent_boot_name(plan->boot)));
+        json_object_set_new(intent, "boot_before", json_string(unlock->boot.summary));
+    }
+    if (!is_same(&plan->redirection, &plan->redirection_before)) {
+        json_object_set_new(intent, "redirection", pack_redirection(&plan->redirection));
+        json_object_set_new(intent, "redirection_before", pack_redirection(&plan->redirection_before));
+    }
+    if (plan->types) {
+        json_object_set_new(intent, "passphrase", json_true());
+    }
+}
+
+const char *intent_write(const unlock_t *unlock)
+{
+    unsigned int losses = oom_json_losses();
+    /* The time is the wall clock's: it is read on another machine, maybe, and bounded there. */
+    json_t *intent = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I}", "method", inventory_method_name(unlock->system->method), "address",
+        unlock->address, "device", unlock->identity.uuid, "written", (json_int_t)apr_time_sec(apr_time_now()),
+        "look_seconds", (json_int_t)apr_time_sec(unlock->look_for));
+    if (intent) {
+        add_acts(intent, unlock);
+    }
+    char *text = intent ? json_dumps(intent, JSON_COMPACT) : NULL;
+    /* One that leaves out what will be done is worse than none. */
+    int whole = text != NULL && oom_json_losses() == losses;
+    const char *kept = whole ? apr_pstrdup(unlock->pool, text) : NULL;
+    free(text);
+    json_decref(intent);
+    return kept;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+static amt_redirection_t unpack_redirection(const json_t *redirection)
+{
+    json_int_t state = json_integer_value(json_object_get(redirection, "state"));
+    if (state < AMT_REDIRECTION_OFF || state > AMT_REDIRECTION_BOTH) {
+        return (amt_redirection_t){0};
+    }
+    return (amt_redirection_t){.state = (int)state,
+                               .listener = json_is_true(json_object_get(redirection, "listener"))};
+}
+
+/* Taking back closes doors that were opened, and opens none: an intent that would is not one of ours. */
+static int only_opens(const amt_redirection_t *before, const amt_redirection_t *set)
+{
+    return before->state && set->state && (before->state | set->state) == set->state &&
+           before->listener <= set->listener;
+}
+
+static void read_plan(const json_t *intent, unlock_plan_t *plan)
+{
+    plan->power = json_is_true(json_object_get(intent, "reset")) ? STEPS_POWER_RESET : 0;
+    plan->boot = boot_of_name(json_string_value(json_object_get(intent, "boot")));
+    amt_redirection_t set = unpack_redirection(json_object_get(intent, "redirection"));
+    amt_redirection_t before = unpack_redirection(json_object_get(intent, "redirection_before"));
+    if (only_opens(&before, &set)) {
+        plan->redirection = set;
+        plan->redirection_before = before;
+    }
+}
+
+/* NULL: it is no JSON, or there is no memory to read it whole, and that is said: what was set stays set then.
+ */
+static json_t *load(const char *text)
+{
+    unsigned int losses = oom_json_losses();
+    json_error_t error;
+    json_t *intent = text ? json_loads(text, 0, &error) : NULL;
+    if (oom_json_losses() == losses) {
+        return intent;
+    }
+    json_decref(intent);
+    log_error("AMTU0612", "no memory to read an intent: what it set is not taken back");
+    return NULL;
+}
+
+apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_interval_time_t most)
+{
+    json_t *intent = load(text);
+    json_int_t written = json_integer_value(json_object_get(intent, "written"));
+    json_int_t seconds = json_integer_value(json_object_get(intent, "look_seconds"));
+    read_plan(intent, plan);
+    json_decref(intent);
+    apr_interval_time_t left = most;
+    if (written > 0 && seconds > 0 && seconds <= apr_time_sec(most)) {
+        left = apr_time_from_sec(written + seconds) - apr_time_now();
+    }
+    if (left > most) {
+        left = most;
+    }
+    return left < LOOK_AT_LEAST ? LOOK_AT_LEAST : left;
+}
+
+void intent_reassert(jobs_change_t *change, const char *act, apr_pool_t *pool)
+{
+    unlock_plan_t unused = {0};
+    json_error_t error;
+    json_t *intent = act ? json_loads(act, 0, &error) : NULL;
+    const char *device = json_string_value(json_object_get(intent, "device"));
+    change->change = JOBS_RESTORE_INTENT;
+    change->device = device ? apr_pstrdup(pool, device) : "";
+    change->intent = act ? apr_pstrdup(pool, act) : "";
+    change->step_deadline = intent_read(change->intent, &unused, LONGEST_LOOK);
+    json_decref(intent);
+}

@@ -1,9 +1,0 @@
-/* The command line of amtunlockd. */
-#ifndef AMTUNLOCK_WORKER_COMMAND_H
-#define AMTUNLOCK_WORKER_COMMAND_H
-
-/* Carries out what was typed. Returns the exit status: 0 well, 1 something is wrong (said on standard error),
- * 2 usage. APR is initialised. */
-int command_run(int argc, const char *const *argv);
-
-#endif

@@ -1,0 +1,498 @@
+/* What the steps of an unlock ask for, done by its engine: see unlock_ops_t. All of it runs on the engine's
+ * thread, but for the two `done` calls that post mail. */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "worker/settings/target.h"
+#include "worker/slot_priv.h"
+
+/* A turn is for the burst of a first connection. Who is still silent then is no burden; it must not hold up
+ * others. */
+#define PERMIT_LASTS apr_time_from_sec(1)
+
+static slot_t *slot_of(unlock_t *unlock)
+{
+    return (slot_t *)unlock;
+}
+
+/* ---- turns --------------------------------------------------------------------------------------------- */
+
+static void grant_permit(engine_t *engine, slot_t *slot)
+{
+    APR_RING_REMOVE(slot, permit_link);
+    APR_RING_INSERT_TAIL(&engine->permits_held, slot, slot_t, permit_link);
+    engine->permits++;
+    slot->permit = PERMIT_HELD;
+    slot->permit_until = clock_boottime() + PERMIT_LASTS;
+    unlock_permit_answer(&slot->unlock);
+}
+
+static void end_permit(slot_t *slot)
+{
+    if (slot->permit == PERMIT_NONE) {
+        return;
+    }
+    APR_RING_REMOVE(slot, permit_link);
+    slot->engine->permits -= slot->permit == PERMIT_HELD;
+    slot->permit = PERMIT_NONE;
+}
+
+/* Turns that are had stand in the order they were given. */
+static void end_old_permits(engine_t *engine)
+{
+    apr_time_t now = clock_boottime();
+    while (!APR_RING_EMPTY(&engine->permits_held, slot_t, permit_link)) {
+        slot_t *slot = APR_RING_FIRST(&engine->permits_held);
+        if (slot->permit_until > now) {
+            return;
+        }
+        end_permit(slot);
+    }
+}
+
+void permits_serve(engine_t *engine)
+{
+    static const struct timeval soon = {.tv_usec = 50000};
+    end_old_permits(engine);
+    while (engine->permits < engine->options.connects &&
+           !APR_RING_EMPTY(&engine->permits_waiting, slot_t, permit_link)) {
+        grant_permit(engine, APR_RING_FIRST(&engine->permits_waiting));
+    }
+    if (!APR_RING_EMPTY(&engine->permits_waiting, slot_t, permit_link)) {
+        event_add(engine->permit_event, &soon);
+    }
+}
+
+/* Given from permits_serve(), never from here: an answer may not come from inside the port. */
+static void op_permit(unlock_t *unlock)
+{
+    slot_t *slot = slot_of(unlock);
+    slot->permit = PERMIT_WAITING;
+    APR_RING_INSERT_TAIL(&slot->engine->permits_waiting, slot, slot_t, permit_link);
+    wakeup_signal(&slot->engine->wakeup);
+}
+
+/* ---- the ramp ------------------------------------------------------------------------------------------ */
+
+static void on_pace(evutil_socket_t fd, short what, void *data)
+{
+    slot_t *slot = data;
+    (void)fd;
+    (void)what;
+    unlock_permit_answer(&slot->unlock);
+}
+
+static void op_rate_wait(unlock_t *unlock)
+{
+    slot_t *slot = slot_of(unlock);
+    const inventory_group_t *group = unlock->system->group;
+    apr_interval_time_t wait =
+        pacer_take(slot->engine->options.pacer, group->name, group->power_interval, slot->power_from) -
+        clock_boottime();
+    if (wait < 0) {
+        wait = 0;
+    }
+    const struct timeval after = {.tv_sec = apr_time_sec(wait), .tv_usec = apr_time_usec(wait)};
+    event_add(&slot->power_wait, &after);
+}
+
+/* ---- chores -------------------------------------------------------------------------------------------- */
+
+static void on_work_done(work_t *work)
+{
+    slot_post(work->owner, SLOT_WORK_DONE);
+}
+
+static void push_work(slot_t *slot, work_kind_e kind)
+{
+    slot->work.kind = kind;
+    slot->work.system = slot->unlock.system;
+    slot->work.snapshot = slot->snapshot;
+    slot->work.done = on_work_done;
+    slot->work.owner = slot;
+    slot->work_out = 1;
+    slot->work_wanted = 1;
+    if (work_pool_push(slot->engine->options.work_pool, &slot->work) == APR_SUCCESS) {
+        return;
+    }
+    slot->work.reason = JOBS_REASON_INTERNAL;
+    apr_cpystrn(slot->work.text, "no thread takes the chore", sizeof(slot->work.text));
+    slot_post(slot, SLOT_WORK_DONE);
+}
+
+static void op_resolve(unlock_t *unlock)
+{
+    push_work(slot_of(unlock), WORK_RESOLVE);
+}
+
+static void op_login(unlock_t *unlock)
+{
+    push_work(slot_of(unlock), WORK_LOGIN);
+}
+
+static void op_passphrase(unlock_t *unlock)
+{
+    push_work(slot_of(unlock), WORK_PASSPHRASE);
+}
+
+/* The chore's results become the seat's, wanted or not: secrets must be wiped either way. */
+static void keep_results(slot_t *slot)
+{
+    work_t *work = &slot->work;
+    if (work->kind == WORK_LOGIN) {
+        slot->login = work->login;
+        memset(&work->login, 0, sizeof(work->login)); /* pointers only: the login itself is the seat's now */
+        return;
+    }
+    if (work->kind == WORK_PASSPHRASE) {
+        slot->passphrase = work->passphrase;
+        work->passphrase = NULL;
+        return;
+    }
+    apr_cpystrn(slot->unlock.address, work->address, sizeof(slot->unlock.address));
+    apr_cpystrn(slot->unlock.probe_address, work->probe_address, sizeof(slot->unlock.probe_address));
+}
+
+static void forget_login(slot_t *slot)
+{
+    if (slot->login.user != NULL || slot->login.password != NULL) {
+        secrets_login_free(&slot->login);
+    }
+    memset(&slot->login, 0, sizeof(slot->login));
+}
+
+void slot_forget_passphrase(slot_t *slot)
+{
+    if (slot->passphrase != NULL) {
+        secrets_free(slot->passphrase);
+    }
+    slot->passphrase = NULL;
+}
+
+void slot_work_done(slot_t *slot)
+{
+    slot->work_out = 0;
+    int wanted = slot->work_wanted;
+    if (slot->work.reason == JOBS_REASON_NONE && (wanted || slot->work.kind != WORK_RESOLVE)) {
+        keep_results(slot);
+    }
+    if (!wanted) {
+        if (slot->work.kind == WORK_LOGIN) {
+            forget_login(slot);
+        }
+        slot_forget_passphrase(slot);
+        return;
+    }
+    slot->work_wanted = 0;
+    unlock_work_answer(&slot->unlock, slot->work.reason, slot->work.text);
+}
+
+/* ---- the PC -------------------------------------------------------------------------------------------- */
+
+static void on_probed(probe_t *probe, int open)
+{
+    slot_t *slot = probe->owner;
+    unlock_probe_answer(&slot->unlock, open);
+}
+
+static void op_probe(unlock_t *unlock, apr_interval_time_t timeout)
+{
+    slot_t *slot = slot_of(unlock);
+    probe_start(&slot->probe, slot->engine->base, unlock->probe_address, unlock->system->probe_port, timeout);
+}
+
+amt_target_t slot_target(const slot_t *slot)
+{
+    return target_of(slot->unlock.system, slot->snapshot, slot->unlock.address, &slot->login);
+}
+
+/* The device for this PC, made at its first call. */
+static apr_status_t need_device(slot_t *slot)
+{
+    const amt_target_t target = slot_target(slot);
+    if (slot->device != NULL) {
+        return APR_SUCCESS;
+    }
+    return amt_device_create(&slot->device, slot->engine->loop, &target, slot->pool);
+}
+
+static void on_called(void *baton, const amt_result_t *result)
+{
+    slot_t *slot = baton;
+    slot->calling = 0;
+    end_permit(slot);
+    unlock_call_answer(&slot->unlock, result);
+}
+
+int slot_may_act(void *baton)
+{
+    const slot_t *slot = baton;
+    FAILPOINT_ASKED(asked);
+    if (slot->unlock.over || !lease_holds(&slot->lease)) {
+        return 0;
+    }
+    FAILPOINT_PASSED(unlock_step_name(&slot->unlock), asked, slot->lease.task.job, slot->lease.task.system);
+    return 1;
+}
+
+static void call_identity(slot_t *slot)
+{
+    amt_read_identity(slot->device, &slot->unlock.identity, on_called, slot);
+}
+
+static void call_consent(slot_t *slot)
+{
+    amt_read_consent(slot->device, &slot->unlock.consent, on_called, slot);
+}
+
+static void call_redirection(slot_t *slot)
+{
+    amt_read_redirection(slot->device, &slot->unlock.redirection, on_called, slot);
+}
+
+static void call_capabilities(slot_t *slot)
+{
+    amt_read_capabilities(slot->device, &slot->unlock.capabilities, on_called, slot);
+}
+
+static void call_boot(slot_t *slot)
+{
+    amt_read_boot(slot->device, &slot->unlock.boot, on_called, slot);
+}
+
+static void call_power(slot_t *slot)
+{
+    amt_read_power(slot->device, &slot->unlock.power, on_called, slot);
+}
+
+static void call_saving(slot_t *slot)
+{
+    amt_read_saving(slot->device, &slot->unlock.saving, on_called, slot);
+}
+
+static void call_clear_boot(slot_t *slot)
+{
+    amt_clear_boot(slot->device, slot_may_act, slot, on_called, slot);
+}
+
+static void call_set_redirection(slot_t *slot)
+{
+    amt_set_redirection(slot->device, &slot->unlock.redirection_wanted, slot_may_act, slot, on_called, slot);
+}
+
+static void call_set_boot(slot_t *slot)
+{
+    amt_set_boot(slot->device, slot->unlock.plan.boot, slot_may_act, slot, on_called, slot);
+}
+
+static void call_power_on(slot_t *slot)
+{
+    amt_request_power(slot->device, slot->unlock.plan.power, slot_may_act, slot, on_called, slot);
+}
+
+/* Over WS-Man, or over a redirection session. */
+static const struct {
+    void (*call)(slot_t *slot);
+    int of_session;
+} calls[UNLOCK_CALLS] = {
+    [UNLOCK_CALL_IDENTITY] = {call_identity, 0},
+    [UNLOCK_CALL_CONSENT] = {call_consent, 0},
+    [UNLOCK_CALL_REDIRECTION] = {call_redirection, 0},
+    [UNLOCK_CALL_CAPABILITIES] = {call_capabilities, 0},
+    [UNLOCK_CALL_BOOT] = {call_boot, 0},
+    [UNLOCK_CALL_POWER] = {call_power, 0},
+    [UNLOCK_CALL_SAVING] = {call_saving, 0},
+    [UNLOCK_CALL_OPEN_CONSOLE] = {sessions_open_console, 1},
+    [UNLOCK_CALL_OPEN_DRIVE] = {sessions_open_drive, 1},
+    [UNLOCK_CALL_CLOSE_DRIVE] = {sessions_close_drive, 1},
+    [UNLOCK_CALL_CLOSE] = {sessions_close, 1},
+    [UNLOCK_CALL_REDRAW] = {sessions_redraw, 1},
+    [UNLOCK_CALL_CLEAR_BOOT] = {call_clear_boot, 0},
+    [UNLOCK_CALL_SET_REDIRECTION] = {call_set_redirection, 0},
+    [UNLOCK_CALL_SET_BOOT] = {call_set_boot, 0},
+    [UNLOCK_CALL_POWER_ON] = {call_power_on, 0},
+    [UNLOCK_CALL_TYPE] = {sessions_type, 1},
+    [UNLOCK_CALL_SEAL] = {sessions_seal, 1},
+    [UNLOCK_CALL_ACKNOWLEDGE] = {sessions_acknowledge, 1},
+};
+
+static void op_call(unlock_t *unlock, unlock_call_e call)
+{
+    slot_t *slot = slot_of(unlock);
+    if (calls[call].of_session) {
+        calls[call].call(slot);
+        return;
+    }
+    if (need_device(slot) != APR_SUCCESS) {
+        slot->device = NULL;
+        log_error("AMTU0511", "no client for this PC could be made", "system", slot->task.system);
+        return; /* the step's time-out ends it */
+    }
+    slot->calling = 1;
+    calls[call].call(slot);
+}
+
+/* ---- the store ----------------------------------------------------------------------------------------- */
+
+static void on_stored(outbox_request_t *request)
+{
+    slot_post(request->owner, SLOT_STORED);
+}
+
+static void op_store(unlock_t *unlock, jobs_change_e change, char state)
+{
+    slot_t *slot = slot_of(unlock);
+    outbox_request_t *request = &slot->request;
+    request->change = (jobs_change_t){
+        .change = change,
+        .task = {.job = slot->task.job, .system = slot->task.system, .fence = slot->task.fence},
+        .step = unlock_step_name(unlock),
+        .intent = unlock->intent,
+        .device = unlock->identity.uuid,
+        .step_deadline = unlock->look_for,
+        .group = unlock->system->group->name,
+        .interval = unlock->system->group->power_interval,
+        .state = state,
+        .reason = unlock->reason,
+    };
+    request->task = &slot->task;
+    request->text = unlock->text;
+    request->address = unlock->address;
+    request->done = on_stored;
+    request->owner = slot;
+    unlock->storing = 1;
+    if (outbox_push(slot->engine->options.outbox, request) == APR_SUCCESS) {
+        return;
+    }
+    /* Cannot be, the outbox has room for all; the lease then runs out and others take over. */
+    unlock->storing = 0;
+    log_error("AMTU0512", "the outbox is full, which cannot be", "system", slot->task.system);
+}
+
+void slot_stored(slot_t *slot)
+{
+    const outbox_request_t *request = &slot->request;
+    if (request->change.change == JOBS_POWER_RATE) {
+        slot->power_from = request->outcome == JOBS_OK ? clock_boottime() + request->change.wait : 0;
+    }
+    unlock_store_answer(&slot->unlock, request->outcome, request->audited, request->answer);
+}
+
+/* ---- time, ends ---------------------------------------------------------------------------------------- */
+
+static void on_alarm(evutil_socket_t fd, short what, void *data)
+{
+    slot_t *slot = data;
+    (void)fd;
+    (void)what;
+    unlock_alarm(&slot->unlock);
+}
+
+static void op_alarm(unlock_t *unlock, apr_interval_time_t after)
+{
+    const struct timeval wait = {.tv_sec = apr_time_sec(after), .tv_usec = apr_time_usec(after)};
+    event_add(&slot_of(unlock)->alarm, &wait);
+}
+
+static void destroy_device(slot_t *slot)
+{
+    if (slot->device != NULL) {
+        amt_device_destroy(slot->device);
+        engine_trim_soon(slot->engine);
+    }
+    slot->device = NULL;
+    slot->calling = 0;
+}
+
+static void op_rest(unlock_t *unlock)
+{
+    destroy_device(slot_of(unlock));
+}
+
+static void op_stop(unlock_t *unlock)
+{
+    slot_t *slot = slot_of(unlock);
+    slot->work_wanted = 0;
+    event_del(&slot->alarm);
+    event_del(&slot->power_wait);
+    end_permit(slot);
+    probe_stop(&slot->probe);
+    sessions_stop(slot);
+    if (slot->calling) {
+        destroy_device(slot);
+    }
+}
+
+static void op_hang_up(unlock_t *unlock)
+{
+    slot_t *slot = slot_of(unlock);
+    sessions_destroy(slot); /* first, as the device: they know the login */
+    destroy_device(slot);
+    forget_login(slot);
+    slot_forget_passphrase(slot);
+    if (unlock->proof != NULL) {
+        proof_session_end(unlock->proof);
+    }
+}
+
+/* Freed from the loop, never from here: whoever ended the unlock still stands in its seat. */
+static void op_over(unlock_t *unlock)
+{
+    slot_t *slot = slot_of(unlock);
+    APR_RING_REMOVE(slot, link);
+    APR_RING_INSERT_TAIL(&slot->engine->ending, slot, slot_t, link);
+    wakeup_signal(&slot->engine->wakeup);
+}
+
+void slot_begin(slot_t *slot)
+{
+    APR_RING_INSERT_TAIL(&slot->engine->running, slot, slot_t, link);
+    event_assign(&slot->alarm, slot->engine->base, -1, 0, on_alarm, slot);
+    event_assign(&slot->power_wait, slot->engine->base, -1, 0, on_pace, slot);
+    probe_init(&slot->probe, on_probed, slot);
+    sessions_init(slot);
+    unlock_begin(&slot->unlock);
+}
+
+void slot_drop(slot_t *slot)
+{
+    engine_t *engine = slot->engine;
+    op_stop(&slot->unlock);
+    op_hang_up(&slot->unlock);
+    APR_RING_REMOVE(slot, link);
+    leases_remove(engine->options.leases, &slot->lease);
+    snapshot_unref(slot->snapshot);
+    apr_pool_destroy(slot->pool);
+    atomic_fetch_sub(&engine->load, 1);
+}
+
+void slots_free(engine_t *engine)
+{
+    slot_t *slot = NULL, *next = NULL;
+    APR_RING_FOREACH_SAFE(slot, next, &engine->ending, slot_t, link)
+    {
+        if (!slot->work_out && !slot->unlock.storing) {
+            slot_drop(slot);
+        }
+    }
+}
+
+const unlock_ops_t slot_ops = {
+    .resolve = op_resolve,
+    .login = op_login,
+    .passphrase = op_passphrase,
+    .permit = op_permit,
+    .power_wait = op_rate_wait,
+    .probe = op_probe,
+    .call = op_call,
+    .store = op_store,
+    .alarm = op_alarm,
+    .stop = op_stop,
+    .rest = op_rest,
+    .hang_up = op_hang_up,
+    .over = op_over,
+    .now = clock_boottime,
+};

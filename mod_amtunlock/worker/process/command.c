@@ -1,0 +1,252 @@
+/* See command.h. One row a command; the worker itself is the row without words. */
+#include "worker/process/command_priv.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_getopt.h>
+#include <apr_strings.h>
+
+#include "audit/audit.h"
+#include "preflight/check.h"
+#include "worker/process/daemon_priv.h"
+#include "worker/settings/snapshot.h"
+
+enum { EXIT_WELL = 0, EXIT_WRONG = 1, EXIT_USAGE = 2 };
+
+static const char usage_text[] =
+    "amtunlockd: the worker of mod_amtunlock\n"
+    "\n"
+    "  amtunlockd [-c FILE]                  serve, in the foreground\n"
+    "  amtunlockd [-c FILE] check            read settings, secrets and inventory; say what is wrong\n"
+    "  amtunlockd [-c FILE] check FQDN       look at this PC without touching it; say whether it could be "
+    "unlocked\n"
+    "  amtunlockd [-c FILE] inventory check INVENTORY\n"
+    "                                        the same for another inventory file\n"
+    "  amtunlockd audit verify [--head HASH:COUNT] FILE\n"
+    "                                        check an audit file, whole, and up to a head known from "
+    "elsewhere\n"
+    "  amtunlockd --version | --help\n"
+    "\n"
+    "  -c FILE   settings, default " SETTINGS_FILE "\n"
+    "  SIGHUP reads settings and inventory again; SIGTERM stops.\n";
+
+typedef struct {
+    const char *file; /* of settings */
+    const char *head;
+    const char *words[4];
+    int count;
+    apr_pool_t *pool;
+} line_t;
+
+static int print_problems(const apr_array_header_t *problems)
+{
+    for (int i = 0; i < problems->nelts; i++) {
+        const inventory_problem_t *problem = &APR_ARRAY_IDX(problems, i, inventory_problem_t);
+        if (problem->line > 0) {
+            fprintf(stderr, "%s:%u: %s\n", problem->file, problem->line, problem->reason);
+        }
+        else {
+            fprintf(stderr, "%s: %s\n", problem->file, problem->reason);
+        }
+    }
+    return problems->nelts > 0 ? EXIT_WRONG : EXIT_WELL;
+}
+
+/* ---- commands ------------------------------------------------------------------------------------------ */
+
+static int do_serve(const line_t *line)
+{
+    char *whole = realpath(line->file, NULL);
+    const char *file = apr_pstrdup(line->pool, whole ? whole : line->file);
+    free(whole);
+    return worker_run(file, line->pool);
+}
+
+/* Everything that is set, or NULL and what is wrong was said. */
+static snapshot_t *load_setup(const line_t *line)
+{
+    apr_array_header_t *problems = apr_array_make(line->pool, 8, sizeof(inventory_problem_t));
+    if (secrets_process_init() != APR_SUCCESS) {
+        fprintf(stderr, "amtunlockd: memory for secrets cannot be had\n");
+        return NULL;
+    }
+    snapshot_t *snapshot = snapshot_load(line->file, problems, line->pool);
+    print_problems(problems);
+    return snapshot;
+}
+
+static int do_check(const line_t *line)
+{
+    snapshot_t *snapshot = load_setup(line);
+    if (snapshot == NULL) {
+        return EXIT_WRONG;
+    }
+    printf("%s: well; %d systems in %s\n", line->file, inventory_count(snapshot_inventory(snapshot)),
+           snapshot_settings(snapshot)->inventory);
+    snapshot_unref(snapshot);
+    return EXIT_WELL;
+}
+
+static int do_check_system(const line_t *line)
+{
+    snapshot_t *snapshot = load_setup(line);
+    if (snapshot == NULL) {
+        return EXIT_WRONG;
+    }
+    int failed = check_system(snapshot, line->words[1], line->pool);
+    snapshot_unref(snapshot);
+    return failed ? EXIT_WRONG : EXIT_WELL;
+}
+
+static int do_inventory_check(const line_t *line)
+{
+    apr_array_header_t *problems = apr_array_make(line->pool, 8, sizeof(inventory_problem_t));
+    const char *file = line->words[2];
+    settings_t *settings = NULL;
+    inventory_t *inventory = NULL;
+    if (settings_load(&settings, line->file, problems, line->pool) == APR_SUCCESS &&
+        inventory_load(&inventory, file, settings->groups, problems, line->pool) == APR_SUCCESS) {
+        snapshot_check_systems(inventory, settings, file, problems, line->pool);
+    }
+    if (problems->nelts > 0) {
+        return print_problems(problems);
+    }
+    printf("%s: well; %d systems\n", file, inventory_count(inventory));
+    return EXIT_WELL;
+}
+
+static int do_audit_verify(const line_t *line)
+{
+    const char *file = line->words[2];
+    apr_uint64_t count = 0;
+    const char *error = audit_verify(file, line->head, &count, line->pool);
+    if (error != NULL) {
+        fprintf(stderr, "%s: %s\n", file, error);
+        return EXIT_WRONG;
+    }
+    printf("%s: well; %" APR_UINT64_T_FMT " lines%s\n", file, count,
+           line->head ? ", and the head is reached" : "");
+    return EXIT_WELL;
+}
+
+typedef struct {
+    const char *words[2]; /* NULL: none */
+    int arguments;        /* that follow the words */
+    int takes_head;
+    int (*run)(const line_t *line);
+} command_t;
+
+static const command_t commands[] = {
+    {{NULL, NULL}, 0, 0, do_serve},
+    {{"check", NULL}, 0, 0, do_check},
+    {{"check", NULL}, 1, 0, do_check_system},
+    {{"inventory", "check"}, 1, 0, do_inventory_check},
+    {{"audit", "verify"}, 1, 1, do_audit_verify},
+};
+
+/* ---- the line ------------------------------------------------------------------------------------------ */
+
+static int usage(const char *what, const char *which)
+{
+    fprintf(stderr, "amtunlockd: %s%s%s\nTry: amtunlockd --help\n", what, which ? " " : "",
+            which ? which : "");
+    return EXIT_USAGE;
+}
+
+static int is_this(const command_t *command, const line_t *line)
+{
+    int words = 0;
+    for (; words < 2 && command->words[words]; words++) {
+        if (words >= line->count || strcmp(command->words[words], line->words[words]) != 0) {
+            return 0;
+        }
+    }
+    return line->count == words + command->arguments;
+}
+
+static int dispatch(const line_t *line)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (!is_this(&commands[i], line)) {
+            continue;
+        }
+        if (line->head != NULL && !commands[i].takes_head) {
+            return usage("--head belongs to audit verify", NULL);
+        }
+        return commands[i].run(line);
+    }
+    return usage("no such command, or not its arguments:", line->words[0]);
+}
+
+enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_HEAD };
+
+static const apr_getopt_option_t options[] = {{"config", 'c', 1, NULL},
+                                              {"head", OPTION_HEAD, 1, NULL},
+                                              {"help", OPTION_HELP, 0, NULL},
+                                              {"version", OPTION_VERSION, 0, NULL},
+                                              {NULL, 0, 0, NULL}};
+
+/* -1: go on; else the exit status. */
+static int take_option(line_t *line, int option, const char *value)
+{
+    switch (option) {
+    case 'c':
+        line->file = value;
+        return -1;
+    case OPTION_HEAD:
+        line->head = value;
+        return -1;
+    case OPTION_VERSION:
+        printf("amtunlockd %s\n", AMTUNLOCK_VERSION);
+        return EXIT_WELL;
+    default:
+        fputs(usage_text, stdout);
+        return EXIT_WELL;
+    }
+}
+
+static int take_options(line_t *line, int argc, const char *const *argv)
+{
+    apr_getopt_t *reader = NULL;
+    const char *value = NULL;
+    int option = 0;
+    apr_status_t rv = apr_getopt_init(&reader, line->pool, argc, argv);
+    if (rv != APR_SUCCESS) {
+        return EXIT_WRONG;
+    }
+    reader->interleave = 1;
+    while ((rv = apr_getopt_long(reader, options, &option, &value)) == APR_SUCCESS) {
+        int end = take_option(line, option, value);
+        if (end >= 0) {
+            return end;
+        }
+    }
+    if (rv != APR_EOF) {
+        return usage("try --help", NULL);
+    }
+    for (int i = reader->ind; i < argc; i++) {
+        if (line->count == (int)(sizeof(line->words) / sizeof(line->words[0]))) {
+            return usage("too many words:", argv[i]);
+        }
+        line->words[line->count++] = reader->argv[i];
+    }
+    return -1;
+}
+
+int command_run(int argc, const char *const *argv)
+{
+    line_t line = {.file = SETTINGS_FILE};
+    if (apr_pool_create(&line.pool, NULL) != APR_SUCCESS) {
+        return EXIT_WRONG;
+    }
+    int end = take_options(&line, argc, argv);
+    if (end < 0) {
+        end = dispatch(&line);
+    }
+    apr_pool_destroy(line.pool);
+    return end;
+}

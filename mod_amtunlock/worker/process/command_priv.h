@@ -1,0 +1,9 @@
+/* The command line of amtunlockd. */
+#ifndef AMTUNLOCK_WORKER_PROCESS_COMMAND_PRIV_H
+#define AMTUNLOCK_WORKER_PROCESS_COMMAND_PRIV_H
+
+/* Carries out what was typed. Returns the exit status: 0 well, 1 something is wrong (said on standard error),
+ * 2 usage. APR is initialised. */
+int command_run(int argc, const char *const *argv);
+
+#endif

@@ -1,0 +1,530 @@
+/* See worker.h. */
+#include "worker/process/daemon_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "amt/amt.h"
+#include "base/log.h"
+#include "worker/intake.h"
+#include "worker/process/notify_priv.h"
+
+#define WORK_THREADS 8
+#define DRAIN_SUPERVISED apr_time_from_sec(2)
+#define DRAIN_OWN_UNIT apr_time_from_sec(60)
+#define DRAIN_LAST apr_time_from_sec(2) /* to give back what could not be finished */
+#define LOCK_WAIT apr_time_from_sec(10) /* a predecessor may still be draining */
+#define FILES_A_SLOT 3                  /* AMT, probe, and one to spare */
+#define FILES_BESIDES 64
+
+typedef struct {
+    const char *file;
+    apr_pool_t *pool;
+    char id[33]; /* 128 random bits, hex */
+    int supervised;
+    snapshot_t
+        *first; /* the threads' connections, paths and numbers are its for as long as the process lives */
+    snapshot_t *snapshot; /* in force; the main thread's */
+    audit_t *audit;
+    open_intents_t *open_intents; /* the store thread's, once it runs */
+    char redis_before[64];
+    work_pool_t *work_pool;
+    pacer_t *pacer;
+    leases_t *leases;
+    outbox_t *outbox;
+    engine_t **engines;
+    int engine_count;
+    intake_t *intake;
+    notify_t notify;
+    atomic_int outdated;
+} worker_t;
+
+static int load_of(const worker_t *worker)
+{
+    int load = 0;
+    for (int i = 0; i < worker->engine_count; i++) {
+        load += engine_load(worker->engines[i]);
+    }
+    return load;
+}
+
+/* ---- before there are threads ----------------------------------------------------------------------------
+ */
+
+/* One worker a host, by flock: the lock goes with the process, however it ends. Returns NULL, or why not. */
+static const char *take_lock(const worker_t *worker)
+{
+    const char *path =
+        apr_pstrcat(worker->pool, snapshot_settings(worker->first)->state_dir, "/worker.lock", NULL);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return apr_psprintf(worker->pool, "%s cannot be opened: %s", path, strerror(errno));
+    }
+    apr_time_t until = clock_boottime() + LOCK_WAIT;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            return apr_psprintf(worker->pool, "%s cannot be locked: %s", path, strerror(errno));
+        }
+        if (clock_boottime() >= until) {
+            return apr_psprintf(worker->pool, "another worker runs on this host (it holds %s)", path);
+        }
+        apr_sleep(apr_time_from_msec(100));
+    }
+    char text[16];
+    int length = apr_snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) != 0 || write(fd, text, (size_t)length) != length) {
+        return apr_psprintf(worker->pool, "%s cannot be written: %s", path, strerror(errno));
+    }
+    return NULL; /* the descriptor stays open as long as the process lives */
+}
+
+static void raise_file_limit(int slots)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)slots * FILES_A_SLOT + FILES_BESIDES;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < wanted) {
+        log_warn("AMTU0303", "fewer files may be open than all slots need (LimitNOFILE)", "limit",
+                 log_number(LOG_NUMBER, (long long)limit.rlim_max), "wanted",
+                 log_number(LOG_NUMBER, (long long)wanted));
+    }
+}
+
+static const char *name_worker(worker_t *worker)
+{
+    unsigned char bits[16];
+    if (apr_generate_random_bytes(bits, sizeof(bits)) != APR_SUCCESS) {
+        return "no random numbers";
+    }
+    for (size_t i = 0; i < sizeof(bits); i++) {
+        apr_snprintf(worker->id + 2 * i, 3, "%02x", bits[i]);
+    }
+    return NULL;
+}
+
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ,
+           SIG_IGN); /* a limit on files must show as an audit record that cannot be written, not as death */
+}
+
+/* What this worker's lives before this one left open. */
+static const char *read_unfinished(worker_t *worker, const char *audit_file)
+{
+    worker->open_intents = open_intents_create(worker->pool);
+    const char *error = open_intents_read(worker->open_intents, audit_file, worker->pool);
+    const char *run_id = open_intents_run_id(worker->open_intents);
+    const char *hash = "";
+    apr_uint64_t count = 0;
+    audit_head(worker->audit, &hash, &count);
+    if (run_id[0] == '\0' && count > 0) { /* too long ago for the record to say */
+        run_id = "unknown";
+    }
+    apr_cpystrn(worker->redis_before, run_id, sizeof(worker->redis_before));
+    return error;
+}
+
+/* What must be before anything else: NULL, or why the worker cannot begin. */
+static const char *prepare(worker_t *worker)
+{
+    const settings_t *settings = snapshot_settings(worker->first);
+    const char *error = name_worker(worker);
+    if (error == NULL) {
+        error = take_lock(worker);
+    }
+    if (error == NULL) {
+        error = audit_open(&worker->audit, settings->audit, worker->pool);
+    }
+    if (error == NULL) {
+        error = read_unfinished(worker, settings->audit);
+    }
+    if (error != NULL) {
+        return error;
+    }
+    if (amt_library_init() != APR_SUCCESS) {
+        return "libcurl cannot be initialised";
+    }
+    return NULL;
+}
+
+/* ---- threads ------------------------------------------------------------------------------------------- */
+
+/* For the status page. */
+static void write_about(void *baton, char *text, apr_size_t room)
+{
+    const worker_t *worker = baton;
+    const settings_t *settings = snapshot_settings(worker->first);
+    char host[65] = "", head[96] = "";
+    gethostname(host, sizeof(host) - 1);
+    outbox_audit_head(worker->outbox, head, sizeof(head));
+    apr_snprintf(text, room, "host=%s pid=%d version=%s slots=%d running=%d threads=%d audit=%s", host,
+                 (int)getpid(), AMTUNLOCK_VERSION, settings->slots, load_of(worker), worker->engine_count,
+                 head);
+}
+
+static void on_outdated(void *baton)
+{
+    worker_t *worker = baton;
+    if (!atomic_exchange(&worker->outdated, 1)) {
+        kill(getpid(), SIGTERM); /* wakes the main thread */
+    }
+}
+
+static apr_status_t start_engines(worker_t *worker)
+{
+    const settings_t *settings = snapshot_settings(worker->first);
+    const engine_options_t options = {.work_pool = worker->work_pool,
+                                      .leases = worker->leases,
+                                      .outbox = worker->outbox,
+                                      .pacer = worker->pacer,
+                                      .slots = settings->slots,
+                                      .connects = settings->connects};
+    worker->engines = apr_pcalloc(worker->pool, sizeof(engine_t *) * (apr_size_t)settings->threads);
+    apr_status_t rv = APR_SUCCESS;
+    for (int i = 0; i < settings->threads && rv == APR_SUCCESS; i++) {
+        rv = engine_start(&worker->engines[i], &options, worker->pool);
+        worker->engine_count += rv == APR_SUCCESS;
+    }
+    return rv;
+}
+
+static apr_status_t start_threads(worker_t *worker)
+{
+    const settings_t *settings = snapshot_settings(worker->first);
+    const outbox_options_t outbox = {.redis = &settings->redis,
+                                     .worker = worker->id,
+                                     .audit = worker->audit,
+                                     .audit_file = settings->audit,
+                                     .open_intents = worker->open_intents,
+                                     .capacity = settings->slots + 16};
+    apr_status_t rv = work_pool_start(&worker->work_pool, WORK_THREADS, worker->pool);
+    if (rv == APR_SUCCESS) {
+        rv = pacer_create(&worker->pacer, worker->pool);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = outbox_start(&worker->outbox, &outbox, worker->pool);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = leases_create(&worker->leases, &settings->redis, worker->id, worker->pool);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = start_engines(worker);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = leases_start(worker->leases, write_about, worker);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    const intake_options_t intake = {.redis = &settings->redis,
+                                     .worker = worker->id,
+                                     .engines = worker->engines,
+                                     .engine_count = worker->engine_count,
+                                     .slots = settings->slots,
+                                     .outbox = worker->outbox,
+                                     .redis_before = worker->redis_before,
+                                     .on_outdated = on_outdated,
+                                     .baton = worker};
+    return intake_start(&worker->intake, &intake, worker->first, worker->pool);
+}
+
+/* ---- reload ----------------------------------------------------------------------------------------------
+ */
+
+static void log_problems(const apr_array_header_t *problems)
+{
+    for (int i = 0; i < problems->nelts; i++) {
+        const inventory_problem_t *problem = &APR_ARRAY_IDX(problems, i, inventory_problem_t);
+        log_error("AMTU0311", "not accepted", "file", problem->file, "line",
+                  problem->line ? log_number(LOG_NUMBER, problem->line) : NULL, "reason", problem->reason);
+    }
+}
+
+static void warn_of_restart(const char *what, int changed)
+{
+    if (changed) {
+        log_warn("AMTU0312", "changed, but takes effect at the next start only", "setting", what);
+    }
+}
+
+/* What threads were started with stays until they are started again. */
+static void compare_with_first(const worker_t *worker, const settings_t *now)
+{
+    const settings_t *first = snapshot_settings(worker->first);
+    warn_of_restart("redis address", strcmp(first->redis_address, now->redis_address) != 0);
+    warn_of_restart("audit", strcmp(first->audit, now->audit) != 0);
+    warn_of_restart("state-dir", strcmp(first->state_dir, now->state_dir) != 0);
+    warn_of_restart("threads", first->threads != now->threads);
+    warn_of_restart("slots", first->slots != now->slots);
+    warn_of_restart("connects", first->connects != now->connects);
+}
+
+static apr_status_t use_log(const settings_t *settings)
+{
+    apr_status_t rv = log_open(settings->log, settings->log_level);
+    if (rv != APR_SUCCESS) {
+        char text[120];
+        log_error("AMTU0314", "the log cannot be opened", "file", settings->log, "text",
+                  apr_strerror(rv, text, sizeof(text)));
+    }
+    return rv;
+}
+
+static void reload_setup(worker_t *worker, apr_pool_t *pool)
+{
+    apr_array_header_t *problems = apr_array_make(pool, 8, sizeof(inventory_problem_t));
+    snapshot_t *snapshot = snapshot_load(worker->file, problems, pool);
+    if (snapshot == NULL) {
+        log_problems(problems);
+        log_error("AMTU0315", "reload refused: the last good settings and inventory stay in force",
+                  "problems", log_number(LOG_NUMBER, problems->nelts));
+        return;
+    }
+    compare_with_first(worker, snapshot_settings(snapshot));
+    use_log(snapshot_settings(snapshot));
+    intake_offer(worker->intake, snapshot);
+    snapshot_unref(worker->snapshot);
+    worker->snapshot = snapshot;
+    log_info("AMTU0316", "reloaded", "systems",
+             log_number(LOG_NUMBER, inventory_count(snapshot_inventory(snapshot))));
+}
+
+static void tell_ready(const worker_t *worker)
+{
+    char words[160];
+    apr_snprintf(words, sizeof(words), "READY=1\nSTATUS=%d systems, %d unlocks at a time",
+                 inventory_count(snapshot_inventory(worker->snapshot)),
+                 snapshot_settings(worker->first)->slots);
+    notify_send(&worker->notify, words);
+}
+
+/* The time is for managers that wait for the end of a reload (Type=notify-reload, systemd 253). */
+static void tell_reloading(const worker_t *worker)
+{
+    char words[80];
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    apr_snprintf(words, sizeof(words), "RELOADING=1\nMONOTONIC_USEC=%" APR_INT64_T_FMT,
+                 (apr_int64_t)now.tv_sec * APR_USEC_PER_SEC + now.tv_nsec / 1000);
+    notify_send(&worker->notify, words);
+}
+
+static void reload(worker_t *worker)
+{
+    apr_pool_t *pool = NULL;
+    tell_reloading(worker);
+    log_reopen();
+    outbox_reopen_audit(worker->outbox);
+    if (apr_pool_create(&pool, worker->pool) == APR_SUCCESS) {
+        reload_setup(worker, pool);
+        apr_pool_destroy(pool);
+    }
+    tell_ready(worker); /* refused or not: the last good settings are in force */
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------
+ */
+
+/* Of the loop that came round longest ago. */
+static apr_time_t oldest_pulse(const worker_t *worker)
+{
+    apr_time_t oldest = leases_pulse(worker->leases);
+    /* An intake that was told to stop comes round no more. */
+    if (!intake_ended(worker->intake) && intake_pulse(worker->intake) < oldest) {
+        oldest = intake_pulse(worker->intake);
+    }
+    for (int i = 0; i < worker->engine_count; i++) {
+        if (engine_pulse(worker->engines[i]) < oldest) {
+            oldest = engine_pulse(worker->engines[i]);
+        }
+    }
+    return oldest;
+}
+
+static void drain_engines(const worker_t *worker, int leave)
+{
+    for (int i = 0; i < worker->engine_count; i++) {
+        engine_drain(worker->engines[i], leave);
+    }
+}
+
+/* Nonzero: nothing is left. A second signal ends the wait. */
+static int wait_until_empty(worker_t *worker, const sigset_t *signals, apr_interval_time_t at_most)
+{
+    static const struct timespec tick = {.tv_nsec = 20000000};
+    apr_time_t until = clock_boottime() + at_most;
+    while (!intake_ended(worker->intake) || load_of(worker) > 0) {
+        int signal = sigtimedwait(signals, NULL, &tick);
+        notify_watchdog(&worker->notify, oldest_pulse(worker));
+        if (clock_boottime() >= until || signal == SIGTERM || signal == SIGINT) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int drain(worker_t *worker, const sigset_t *signals)
+{
+    notify_send(&worker->notify, "STOPPING=1");
+    log_info("AMTU0304", "stops", "supervised", worker->supervised ? "yes" : "no", "running",
+             log_number(LOG_NUMBER, load_of(worker)));
+    intake_stop(worker->intake);
+    drain_engines(worker, worker->supervised);
+    if (wait_until_empty(worker, signals, worker->supervised ? DRAIN_SUPERVISED : DRAIN_OWN_UNIT)) {
+        return 1;
+    }
+    if (worker->supervised) {
+        return 0;
+    }
+    drain_engines(worker, 1);
+    return wait_until_empty(worker, signals, DRAIN_LAST);
+}
+
+/* Engines last: the others still send them answers. */
+static void stop_threads(const worker_t *worker)
+{
+    intake_join(worker->intake);
+    work_pool_stop(worker->work_pool);
+    outbox_stop(worker->outbox);
+    leases_stop(worker->leases);
+    for (int i = 0; i < worker->engine_count; i++) {
+        engine_stop(worker->engines[i]);
+    }
+}
+
+static int stop(worker_t *worker, const sigset_t *signals)
+{
+    int outdated = atomic_load(&worker->outdated);
+    if (!drain(worker, signals)) {
+        log_warn("AMTU0305", "stopped with tasks left; their leases run out, then others look", "tasks",
+                 log_number(LOG_NUMBER, load_of(worker)));
+        _exit(outdated); /* threads are busy with what will not come any more: no orderly way out */
+    }
+    stop_threads(worker);
+    snapshot_unref(worker->snapshot);
+    snapshot_unref(worker->first);
+    log_info("AMTU0306", "stopped");
+    return outdated;
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------------
+ */
+
+static void log_start(const worker_t *worker)
+{
+    const settings_t *settings = snapshot_settings(worker->first);
+    log_info("AMTU0301", "worker started", "version", AMTUNLOCK_VERSION, "pid",
+             log_number(LOG_NUMBER, getpid()), "worker", worker->id, "supervised",
+             worker->supervised ? "yes" : "no", "threads", log_number(LOG_NUMBER, worker->engine_count),
+             "slots", log_number(LOG_NUMBER, settings->slots), "systems",
+             log_number(LOG_NUMBER, inventory_count(snapshot_inventory(worker->first))));
+    if (secrets_process_warning() != NULL) {
+        log_warn("AMTU0307", "secrets are less well kept than they could be", "text",
+                 secrets_process_warning());
+    }
+}
+
+static int fail(const char *why)
+{
+    log_error("AMTU0302", "cannot start", "text", why);
+    return 1;
+}
+
+static int begin(worker_t *worker)
+{
+    char text[120];
+    if (use_log(snapshot_settings(worker->first)) != APR_SUCCESS) {
+        return 1;
+    }
+    const char *error = prepare(worker);
+    if (error != NULL) {
+        return fail(error);
+    }
+    raise_file_limit(snapshot_settings(worker->first)->slots);
+    apr_status_t rv = start_threads(worker);
+    if (rv != APR_SUCCESS) {
+        return fail(apr_strerror(rv, text, sizeof(text)));
+    }
+    log_start(worker);
+    return 0;
+}
+
+static snapshot_t *first_setup(const char *file, apr_pool_t *pool)
+{
+    apr_array_header_t *problems = apr_array_make(pool, 8, sizeof(inventory_problem_t));
+    if (secrets_process_init() != APR_SUCCESS) {
+        fail("memory for secrets cannot be had (LimitMEMLOCK)");
+        return NULL;
+    }
+    snapshot_t *snapshot = snapshot_load(file, problems, pool);
+    log_problems(problems);
+    return snapshot;
+}
+
+/* The next signal; meanwhile the watchdog is told that all goes well. */
+static int await_signal(worker_t *worker, const sigset_t *signals)
+{
+    apr_interval_time_t every = notify_interval(&worker->notify);
+    const struct timespec tick = {.tv_sec = apr_time_sec(every), .tv_nsec = apr_time_usec(every) * 1000};
+    int signal = -1;
+    while (signal < 0) {
+        signal = every < 0 ? sigwaitinfo(signals, NULL) : sigtimedwait(signals, NULL, &tick);
+        notify_watchdog(&worker->notify, oldest_pulse(worker));
+    }
+    return signal;
+}
+
+int worker_run(const char *file, apr_pool_t *pool)
+{
+    sigset_t signals;
+    const char *supervised = getenv("AMTUNLOCK_SUPERVISED");
+    worker_t *worker = apr_pcalloc(pool, sizeof(*worker));
+    worker->pool = pool;
+    worker->file = file;
+    notify_init(&worker->notify); /* before threads: it changes the environment */
+    worker->supervised = supervised != NULL && strcmp(supervised, "1") == 0;
+    umask(027);
+    if (chdir("/") != 0) {
+        return fail("the root directory cannot be entered");
+    }
+    block_signals(&signals); /* before threads, so that they all inherit it */
+    log_open("-", LOG_LEVEL_INFO);
+    worker->first = first_setup(file, pool);
+    if (worker->first == NULL) {
+        return fail("see above");
+    }
+    worker->snapshot = snapshot_ref(worker->first);
+    if (begin(worker) != 0) {
+        _exit(1); /* some threads may run */
+    }
+    tell_ready(worker);
+    int signal;
+    while ((signal = await_signal(worker, &signals)) != SIGTERM && signal != SIGINT) {
+        if (signal == SIGHUP) {
+            reload(worker);
+        }
+    }
+    return stop(worker, &signals);
+}

@@ -1,0 +1,80 @@
+/* See entries.h. */
+#include "worker/record/entries_priv.h"
+
+#include <string.h>
+
+const char *entry_event(const outbox_request_t *request)
+{
+    static const char *const events[] = {[JOBS_INTEND] = AUDIT_INTENT, [JOBS_FINISH] = AUDIT_OUTCOME};
+    size_t change = request->change.change;
+    return change < sizeof(events) / sizeof(events[0]) ? events[change] : NULL;
+}
+
+static void put_text(json_t *fields, const char *name, const char *text)
+{
+    if (text == NULL || text[0] == '\0') {
+        return;
+    }
+    json_t *value = json_string(text);
+    /* What a device said may be no UTF-8; that it said something stays on record. */
+    json_object_set_new(fields, name, value ? value : json_string("(not UTF-8)"));
+}
+
+static void put_intent(json_t *fields, const jobs_change_t *change)
+{
+    json_error_t error;
+    json_t *act = json_loads(change->intent, 0, &error);
+    if (act != NULL) {
+        json_object_set_new(fields, "act", act);
+    }
+}
+
+static void put_outcome(json_t *fields, const outbox_request_t *request)
+{
+    const jobs_change_t *change = &request->change;
+    put_text(fields, "result", change->state == 'U' ? "unlocked" : "failed");
+    if (change->state != 'U') {
+        put_text(fields, "reason", jobs_reason(change->reason)->code);
+    }
+    put_text(fields, "text", request->text);
+    if (request->task->look) {
+        json_object_set_new(fields, "look", json_true());
+    }
+}
+
+json_t *entry_of(const outbox_request_t *request, const char *worker)
+{
+    const jobs_task_t *task = request->task;
+    json_t *fields = json_object();
+    put_text(fields, "system", task->system);
+    put_text(fields, "job", task->job);
+    put_text(fields, "fence", task->fence);
+    put_text(fields, "caller", task->caller);
+    put_text(fields, "peer", task->peer);
+    put_text(fields, "mechanism", task->mechanism);
+    put_text(fields, "worker", worker);
+    put_text(fields, "address", request->address);
+    put_text(fields, "step", request->change.step);
+    if (request->change.change == JOBS_INTEND) {
+        put_intent(fields, &request->change);
+    }
+    else {
+        put_outcome(fields, request);
+    }
+    return fields;
+}
+
+json_t *entry_aside(const char *event, const jobs_task_ref_t *task, const char *worker, const char *text)
+{
+    json_t *fields = json_object();
+    put_text(fields, "system", task->system);
+    put_text(fields, "job", task->job);
+    put_text(fields, "fence", task->fence);
+    put_text(fields, "worker", worker);
+    if (strcmp(event, AUDIT_OUTCOME) == 0) {
+        put_text(fields, "result", "failed");
+        put_text(fields, "reason", jobs_reason(JOBS_REASON_INDETERMINATE)->code);
+    }
+    put_text(fields, "text", text);
+    return fields;
+}

@@ -1,0 +1,224 @@
+/* See unfinished.h. */
+#include "worker/record/open_intents.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "audit/audit.h"
+#include "base/oom_json.h"
+#include "unlock/intent.h"
+#include "worker/record/intent_index_priv.h"
+
+struct open_intents_t {
+    json_t *intents; /* "job sid fence": what is told of it */
+    int lost;        /* one that was read could not be kept */
+    intent_index_t *acted;
+    char run_id[64];
+};
+
+static apr_status_t drop_intents(void *data)
+{
+    json_decref(((open_intents_t *)data)->intents);
+    return APR_SUCCESS;
+}
+
+open_intents_t *open_intents_create(apr_pool_t *pool)
+{
+    open_intents_t *made = apr_pcalloc(pool, sizeof(*made));
+    made->intents = json_object();
+    made->acted = intent_index_create(pool);
+    apr_pool_cleanup_register(pool, made, drop_intents, apr_pool_cleanup_null);
+    return made;
+}
+
+const char *open_intents_run_id(const open_intents_t *open_intents)
+{
+    return open_intents->run_id;
+}
+
+/* ---- keeping ------------------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *fields, const char *name)
+{
+    const char *text = json_string_value(json_object_get(fields, name));
+    return text ? text : "";
+}
+
+static jobs_task_ref_t ref_of(const json_t *fields)
+{
+    return (jobs_task_ref_t){text_of(fields, "job"), text_of(fields, "system"), text_of(fields, "fence")};
+}
+
+/* Into `key`, of KEY_ROOM bytes: names are short, and one that is not would only be told for nothing. */
+#define KEY_ROOM 400
+static void write_key(char *key, const jobs_task_ref_t *task)
+{
+    apr_snprintf(key, KEY_ROOM, "%s %s %s", task->job, task->system, task->fence);
+}
+
+static json_t *pack(const json_t *fields, int earlier)
+{
+    return json_pack("{s:O, s:O, s:O, s:O?, s:O?, s:b, s:b}", "system", json_object_get(fields, "system"),
+                     "job", json_object_get(fields, "job"), "fence", json_object_get(fields, "fence"), "step",
+                     json_object_get(fields, "step"), "act", json_object_get(fields, "act"), "earlier",
+                     earlier, "taken", earlier);
+}
+
+/* 0: there is no memory for it. Redis took one of an earlier life, for all that is known. */
+static int keep(open_intents_t *open_intents, const json_t *fields, int earlier)
+{
+    unsigned int losses = oom_json_losses();
+    char key[KEY_ROOM];
+    const jobs_task_ref_t task = ref_of(fields);
+    json_t *kept = pack(fields, earlier);
+    write_key(key, &task);
+    /* The time of reading stands for that of writing: kept for longer than need be. */
+    if (!intent_index_add(open_intents->acted, task.job, task.system, apr_time_now())) {
+        json_decref(kept);
+        return 0;
+    }
+    int well = kept == NULL || json_object_set_new(open_intents->intents, key, kept) == 0;
+    if (!well || oom_json_losses() != losses) {
+        json_object_del(open_intents->intents, key);
+        intent_index_remove(open_intents->acted, task.job, task.system);
+        return 0;
+    }
+    return 1;
+}
+
+int open_intents_begin(open_intents_t *open_intents, const json_t *fields)
+{
+    return keep(open_intents, fields, 0);
+}
+
+void open_intents_taken(open_intents_t *open_intents, const jobs_task_ref_t *task)
+{
+    char key[KEY_ROOM];
+    write_key(key, task);
+    /* The member is there already, so that this needs no memory. */
+    json_object_set_new(json_object_get(open_intents->intents, key), "taken", json_true());
+}
+
+int open_intents_end(open_intents_t *open_intents, const jobs_task_ref_t *task)
+{
+    char key[KEY_ROOM];
+    write_key(key, task);
+    return json_object_del(open_intents->intents, key) == 0;
+}
+
+/* Another intent of the same task stays known: it has another fence. */
+void open_intents_withdraw(open_intents_t *open_intents, const jobs_task_ref_t *task)
+{
+    if (open_intents_end(open_intents, task)) {
+        intent_index_remove(open_intents->acted, task->job, task->system);
+    }
+}
+
+int open_intents_has(const open_intents_t *open_intents, const jobs_task_ref_t *task)
+{
+    return intent_index_has(open_intents->acted, task->job, task->system);
+}
+
+/* ---- reading them back --------------------------------------------------------------------------------- */
+
+static void take_record(void *baton, const json_t *record)
+{
+    static const char *const ends[] = {AUDIT_OUTCOME, AUDIT_HANDED_OVER};
+    open_intents_t *open_intents = baton;
+    const char *event = text_of(record, "event");
+    const jobs_task_ref_t task = ref_of(record);
+    if (strcmp(event, AUDIT_INTENT) == 0 && !keep(open_intents, record, 1)) {
+        open_intents->lost = 1;
+    }
+    if (strcmp(event, AUDIT_REDIS) == 0) {
+        apr_cpystrn(open_intents->run_id, text_of(record, "run_id"), sizeof(open_intents->run_id));
+    }
+    if (strcmp(event, AUDIT_WITHDRAWN) == 0) {
+        open_intents_withdraw(open_intents, &task);
+    }
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        if (strcmp(event, ends[i]) == 0) {
+            open_intents_end(open_intents, &task);
+        }
+    }
+}
+
+const char *open_intents_read(open_intents_t *open_intents, const char *audit_file, apr_pool_t *pool)
+{
+    open_intents->lost = 0;
+    const char *error =
+        audit_replay(audit_file, apr_time_now() - INTENT_INDEX_KEPT, take_record, open_intents, pool);
+    if (error == NULL && open_intents->lost) {
+        error = apr_pstrcat(pool, audit_file, ": cannot be read back: no memory for its intents", NULL);
+    }
+    return error;
+}
+
+/* ---- telling ------------------------------------------------------------------------------------------- */
+
+static jobs_change_t *change_of(const json_t *intent, apr_pool_t *pool)
+{
+    const json_t *act = json_object_get(intent, "act");
+    char *text = act ? json_dumps(act, JSON_COMPACT) : NULL;
+    jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
+    intent_reassert(change, text, pool);
+    change->task = ref_of(intent);
+    change->step = text_of(intent, "step");
+    free(text);
+    return change;
+}
+
+/* Of those that Redis took. NULL: there is no memory to write them whole. */
+static jobs_change_t **changes_of(const json_t *intents, int *count, apr_pool_t *pool)
+{
+    unsigned int losses = oom_json_losses();
+    jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (json_object_size(intents) + 1));
+    const char *key;
+    json_t *intent;
+    *count = 0;
+    json_object_foreach((json_t *)(uintptr_t)intents, key, intent)
+    {
+        if (json_is_true(json_object_get(intent, "taken"))) {
+            changes[(*count)++] = change_of(intent, pool);
+        }
+    }
+    return oom_json_losses() == losses ? changes : NULL;
+}
+
+static void pass_on(open_intents_t *open_intents, const jobs_change_t *change, open_intents_fn each,
+                    void *baton)
+{
+    char key[KEY_ROOM];
+    write_key(key, &change->task);
+    const json_t *intent = json_object_get(open_intents->intents, key);
+    const open_intents_answer_t answer = {.system = change->task.system,
+                                          .job = change->task.job,
+                                          .fence = change->task.fence,
+                                          .earlier = json_is_true(json_object_get(intent, "earlier")),
+                                          .result = change->result};
+    if (each(baton, &answer)) {
+        json_object_del(open_intents->intents, key);
+    }
+}
+
+jobs_result_t open_intents_reconcile(open_intents_t *open_intents, jobs_client_t *connection,
+                                     const char *worker, open_intents_fn each, void *baton, apr_pool_t *pool)
+{
+    int count = 0;
+    jobs_change_t **changes = changes_of(open_intents->intents, &count, pool);
+    if (changes == NULL) {
+        return (jobs_result_t){JOBS_UNAVAILABLE, "no memory for what is told to Redis"};
+    }
+    jobs_result_t whole = jobs_apply(connection, worker, changes, count, pool);
+    for (int i = 0; i < count; i++) {
+        if (jobs_is_decided(changes[i]->result.outcome)) {
+            pass_on(open_intents, changes[i], each, baton);
+        }
+        else {
+            whole = changes[i]->result;
+        }
+    }
+    return whole;
+}

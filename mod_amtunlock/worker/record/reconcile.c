@@ -1,0 +1,277 @@
+/* See closed.h. */
+#include "worker/record/reconcile_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <jansson.h>
+
+#include "audit/audit.h"
+#include "base/oom.h"
+#include "base/oom_json.h"
+#include "unlock/intent.h"
+#include "worker/record/intent_index_priv.h"
+#include "worker/record/open_intents.h"
+
+#define TOLD_AT_A_TIME 256
+#define ENDS_WITH_ACT                                                                                        \
+    2048 /* so many of the last: more than can wait for Redis' word, which may be a refusal */
+
+/* What the record says of a task with one fence. */
+typedef struct {
+    jobs_task_ref_t task;
+    const char *step;
+    int intended;
+    char *act; /* of its intent, from malloc; NULL: there is none, or it is not needed any more */
+    enum { IS_OPEN, IS_HANDED_OVER, IS_ENDED, IS_NOTHING } is;
+    char state;
+    jobs_reason_e reason;
+} closed_t;
+
+typedef struct {
+    apr_pool_t *pool;             /* of its own, so that all of it goes back */
+    apr_hash_t *by_name;          /* job, system and fence, each with its end: closed_t */
+    apr_array_header_t *in_order; /* closed_t *, as they began */
+    closed_t *ends[ENDS_WITH_ACT];
+    unsigned int ended;
+} reading_t;
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *record, const char *name)
+{
+    const char *text = json_string_value(json_object_get(record, name));
+    return text ? text : "";
+}
+
+/* The names of a record, each with its end, in `pool`. */
+static char *name_of(const json_t *record, apr_ssize_t *length, apr_pool_t *pool)
+{
+    static const char *const parts[] = {"job", "system", "fence"};
+    char *name, *at;
+    *length = 0;
+    for (int i = 0; i < 3; i++) {
+        *length += (apr_ssize_t)strlen(text_of(record, parts[i])) + 1;
+    }
+    name = at = apr_palloc(pool, (apr_size_t)*length);
+    for (int i = 0; i < 3; i++) {
+        at = apr_cpystrn(at, text_of(record, parts[i]), (apr_size_t)(name + *length - at)) + 1;
+    }
+    return name;
+}
+
+static closed_t *add(reading_t *reading, const json_t *record)
+{
+    apr_ssize_t length;
+    const char *name = name_of(record, &length, reading->pool);
+    closed_t *added = apr_pcalloc(reading->pool, sizeof(*added));
+    added->task.job = name;
+    added->task.system = name + strlen(name) + 1;
+    added->task.fence = added->task.system + strlen(added->task.system) + 1;
+    added->step = apr_pstrdup(reading->pool, text_of(record, "step"));
+    apr_hash_set(reading->by_name, name, length, added);
+    APR_ARRAY_PUSH(reading->in_order, closed_t *) = added;
+    return added;
+}
+
+static closed_t *find(const reading_t *reading, const json_t *record, apr_pool_t *scratch)
+{
+    apr_ssize_t length;
+    const char *name = name_of(record, &length, scratch);
+    return apr_hash_get(reading->by_name, name, length);
+}
+
+static void on_intent(reading_t *reading, closed_t *known, const json_t *record)
+{
+    const json_t *act = json_object_get(record, "act");
+    if (known == NULL) {
+        known = add(reading, record);
+        known->act = act ? json_dumps(act, JSON_COMPACT) : NULL;
+        known->intended = 1;
+    }
+}
+
+/* Takes the place of an end that nobody refuses any more. */
+static void keep_end(reading_t *reading, closed_t *known)
+{
+    closed_t **place = &reading->ends[reading->ended++ % ENDS_WITH_ACT];
+    if (*place != NULL && (*place)->is == IS_ENDED) {
+        free((*place)->act);
+        (*place)->act = NULL;
+    }
+    *place = known;
+}
+
+/* A look has no intent of its own, but its end is one all the same: its predecessor's record may be gone.
+ * What ended before its intent was never touched, and may begin anew. */
+static void on_outcome(reading_t *reading, closed_t *known, const json_t *record)
+{
+    if (known == NULL && json_is_true(json_object_get(record, "look"))) {
+        known = add(reading, record);
+    }
+    if (known != NULL && known->is != IS_ENDED) {
+        known->is = IS_ENDED;
+        known->state = strcmp(text_of(record, "result"), "unlocked") == 0 ? 'U' : 'F';
+        known->reason = jobs_reason_of_code(text_of(record, "reason"));
+        known->step = apr_pstrdup(reading->pool, text_of(record, "step"));
+        keep_end(reading, known);
+    }
+}
+
+static void on_handed_over(reading_t *reading, closed_t *known, const json_t *record)
+{
+    (void)reading;
+    (void)record;
+    if (known != NULL && known->is == IS_OPEN) {
+        known->is = IS_HANDED_OVER;
+    }
+}
+
+/* Its end is another's word; that it was begun stays true. */
+static void on_refused(reading_t *reading, closed_t *known, const json_t *record)
+{
+    (void)reading;
+    (void)record;
+    if (known != NULL) {
+        known->is = known->intended ? IS_HANDED_OVER : IS_NOTHING;
+    }
+}
+
+static void on_withdrawn(reading_t *reading, closed_t *known, const json_t *record)
+{
+    (void)reading;
+    (void)record;
+    if (known != NULL) {
+        known->is = IS_NOTHING;
+    }
+}
+
+static const struct {
+    const char *event;
+    void (*take)(reading_t *reading, closed_t *known, const json_t *record);
+} events[] = {
+    {AUDIT_INTENT, on_intent},   {AUDIT_OUTCOME, on_outcome},     {AUDIT_HANDED_OVER, on_handed_over},
+    {AUDIT_REFUSED, on_refused}, {AUDIT_WITHDRAWN, on_withdrawn},
+};
+
+static void take_record(void *baton, const json_t *record)
+{
+    reading_t *reading = baton;
+    apr_pool_t *scratch = NULL;
+    const char *event = text_of(record, "event");
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+        if (strcmp(event, events[i].event) == 0 && apr_pool_create(&scratch, reading->pool) == APR_SUCCESS) {
+            events[i].take(reading, find(reading, record, scratch), record);
+            apr_pool_destroy(scratch);
+        }
+    }
+}
+
+/* ---- telling ------------------------------------------------------------------------------------------- */
+
+static int is_told(const closed_t *closed)
+{
+    return closed->is == IS_ENDED || closed->is == IS_HANDED_OVER;
+}
+
+static jobs_change_t *change_of(const closed_t *closed, apr_pool_t *pool)
+{
+    jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
+    if (closed->is == IS_HANDED_OVER) {
+        intent_reassert(change, closed->act, pool);
+    }
+    else {
+        change->change = JOBS_RESTORE_RESULT;
+        change->state = closed->state;
+        change->reason = closed->reason;
+    }
+    change->task = closed->task;
+    change->step = closed->step;
+    return change;
+}
+
+typedef struct {
+    jobs_client_t *connection;
+    const char *worker;
+    reconcile_fn each;
+    void *baton;
+} telling_t;
+
+/* One pipeline. What it takes goes back with `scratch`. */
+static jobs_result_t tell_some(const telling_t *telling, jobs_change_t *const *changes, int count,
+                               apr_pool_t *scratch)
+{
+    jobs_result_t whole = jobs_apply(telling->connection, telling->worker, changes, count, scratch);
+    for (int i = 0; i < count; i++) {
+        const jobs_change_t *change = changes[i];
+        const reconcile_answer_t answer = {.system = change->task.system,
+                                           .job = change->task.job,
+                                           .fence = change->task.fence,
+                                           .ended = change->change == JOBS_RESTORE_RESULT,
+                                           .result = change->result};
+        if (jobs_is_decided(change->result.outcome)) {
+            telling->each(telling->baton, &answer);
+        }
+        else {
+            whole = change->result;
+        }
+    }
+    return whole;
+}
+
+/* Of two ends of one task the later holder's is told first, and the other one is refused. */
+static jobs_result_t tell_all(const telling_t *telling, const apr_array_header_t *in_order, apr_pool_t *pool)
+{
+    jobs_result_t result = {JOBS_OK, ""};
+    apr_pool_t *scratch = NULL;
+    int at = in_order->nelts;
+    apr_pool_create(&scratch, pool);
+    while (at > 0 && result.outcome == JOBS_OK) {
+        jobs_change_t *changes[TOLD_AT_A_TIME];
+        int count = 0;
+        apr_pool_clear(scratch);
+        while (at > 0 && count < TOLD_AT_A_TIME) {
+            const closed_t *closed = APR_ARRAY_IDX(in_order, --at, closed_t *);
+            if (is_told(closed)) {
+                changes[count++] = change_of(closed, scratch);
+            }
+        }
+        result = tell_some(telling, changes, count, scratch);
+    }
+    return result;
+}
+
+static void drop(const reading_t *reading)
+{
+    for (int i = 0; i < reading->in_order->nelts; i++) {
+        free(APR_ARRAY_IDX(reading->in_order, i, closed_t *)->act);
+    }
+    apr_pool_destroy(reading->pool);
+}
+
+jobs_result_t reconcile_ended(const char *audit_file, jobs_client_t *connection, const char *worker,
+                              reconcile_fn each, void *baton, apr_pool_t *pool)
+{
+    const telling_t telling = {connection, worker, each, baton};
+    reading_t reading = {.ended = 0};
+    jobs_result_t result = {JOBS_UNAVAILABLE, "out of memory"};
+    unsigned int losses = oom_json_losses();
+    if (oom_own_pool(&reading.pool) != APR_SUCCESS) {
+        return result;
+    }
+    reading.by_name = apr_hash_make(reading.pool);
+    reading.in_order = apr_array_make(reading.pool, 256, sizeof(closed_t *));
+    const char *wrong =
+        audit_replay(audit_file, apr_time_now() - INTENT_INDEX_KEPT, take_record, &reading, reading.pool);
+    if (wrong != NULL) {
+        result.text = wrong;
+    }
+    else if (oom_json_losses() == losses) {
+        result = tell_all(&telling, reading.in_order, reading.pool);
+    }
+    result.text = apr_pstrdup(pool, result.text);
+    drop(&reading);
+    return result;
+}

@@ -1,0 +1,14 @@
+/* What an envelope says, from its tree (inside the room). */
+#ifndef AMTUNLOCK_WSMAN_HEADERS_PRIV_H
+#define AMTUNLOCK_WSMAN_HEADERS_PRIV_H
+
+#include "wsman/envelope.h"
+
+/* Reads s:Header and s:Body of `root`. NULL and *envelope, or the fault. */
+const wsman_fault_t *wsman_envelope_read(const wsman_element_t *root, wsman_encoding_t encoding,
+                                         const wsman_envelope_t **envelope, apr_pool_t *pool);
+
+/* True if the header says s:mustUnderstand and is meant for us. */
+int wsman_must_understand(const wsman_element_t *header);
+
+#endif

@@ -1,0 +1,40 @@
+/* The doorkeeper before libxml2 (inside the room).
+ *
+ * libxml2 spends quadratic time on the attributes of one tag and calls nobody before it is done with them. So
+ * every byte passes here first: tags are measured, and what SOAP forbids (DOCTYPE, processing instructions)
+ * is refused. It follows well-formed XML exactly; where the text is not well-formed the two may disagree, but
+ * there libxml2 stops.
+ */
+#ifndef AMTUNLOCK_WSMAN_SCANNER_PRIV_H
+#define AMTUNLOCK_WSMAN_SCANNER_PRIV_H
+
+#include "wsman/envelope.h"
+
+typedef enum {
+    WSMAN_SCAN_OK,
+    WSMAN_SCAN_TAG,        /* longer than the limit */
+    WSMAN_SCAN_ATTRIBUTES, /* more than the limit */
+    WSMAN_SCAN_DOCTYPE,
+    WSMAN_SCAN_INSTRUCTION, /* other than an XML declaration at the very start */
+    WSMAN_SCAN_CHARACTER    /* a control character */
+} wsman_scan_e;
+
+typedef struct {
+    const wsman_limits_t *limits;
+    int state;
+    apr_size_t offset;       /* bytes seen */
+    apr_size_t opened;       /* offset of the '<' of the markup at hand */
+    unsigned int attributes; /* of the tag at hand */
+    unsigned int matched;    /* characters of a delimiter seen so far */
+    wsman_scan_e refused;
+} wsman_scanner_t;
+
+void wsman_scanner_init(wsman_scanner_t *scanner, const wsman_limits_t *limits);
+
+/* Takes the next bytes of UTF-8. After a refusal it refuses for ever. */
+wsman_scan_e wsman_scan(wsman_scanner_t *scanner, const char *bytes, apr_size_t length);
+
+/* Bytes from the start that may be handed on: all but a tag that is not complete. */
+apr_size_t wsman_scanner_safe(const wsman_scanner_t *scanner);
+
+#endif

@@ -1,0 +1,261 @@
+/* See outbox_fixture.h. */
+#include "outbox_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+#include <apr_time.h>
+
+store_test_t store_test;
+
+int outbox_fixture_start(void **state)
+{
+    (void)state;
+    return redis_server_start(&store_test.server);
+}
+
+int outbox_fixture_stop(void **state)
+{
+    (void)state;
+    redis_server_remove(&store_test.server);
+    return 0;
+}
+
+static apr_array_header_t *one_text(const char *text)
+{
+    apr_array_header_t *texts = apr_array_make(store_test.pool, 1, sizeof(const char *));
+    APR_ARRAY_PUSH(texts, const char *) = text;
+    return texts;
+}
+
+static int publish(void)
+{
+    apr_array_header_t *systems = apr_array_make(store_test.pool, 2, sizeof(jobs_published_t));
+    for (int i = 1; i <= 2; i++) {
+        const char *system = apr_psprintf(store_test.pool, "pc%d.example", i);
+        jobs_published_t *published = apr_array_push(systems);
+        *published =
+            (jobs_published_t){.system = system, .group = "g", .method = "wake", .keys = one_text(system)};
+    }
+    return jobs_publish(store_test.connection, WORKER, "digest", 1000, systems, store_test.pool).outcome ==
+                   JOBS_OK
+               ? 0
+               : -1;
+}
+
+int outbox_fixture_begin(void **state)
+{
+    (void)state;
+    apr_pool_create(&store_test.pool, NULL);
+    apr_snprintf(store_test.audit_file, sizeof(store_test.audit_file), "%s/audit.jsonl",
+                 store_test.server.folder);
+    unlink(store_test.audit_file);
+    if (redis_server_flush(&store_test.server) != 0 ||
+        jobs_pool_create(&store_test.web, &store_test.server.web, 2, apr_time_from_sec(5), store_test.pool) !=
+            APR_SUCCESS ||
+        jobs_client_create(&store_test.connection, &store_test.server.worker, apr_time_from_sec(5),
+                           store_test.pool) != APR_SUCCESS ||
+        jobs_library_load(store_test.connection).outcome != JOBS_OK)
+        return -1;
+    return publish();
+}
+
+int outbox_fixture_end(void **state)
+{
+    (void)state;
+    apr_pool_destroy(store_test.pool);
+    return 0;
+}
+
+/* Submits a job of these systems and claims it. */
+const jobs_task_t *claim(int count)
+{
+    const jobs_caller_t caller = {
+        .name = "c", .peer = "192.0.2.1", .mechanism = "krb5", .groups = one_text("*")};
+    apr_array_header_t *names = apr_array_make(store_test.pool, 2, sizeof(jobs_name_t));
+    for (int i = 1; i <= count; i++) {
+        jobs_name_t *name = apr_array_push(names);
+        name->spelling = name->key = apr_psprintf(store_test.pool, "pc%d.example", i);
+    }
+    const jobs_submission_t submission = {
+        .names = names, .retention = apr_time_from_sec(1800), .start_within = apr_time_from_sec(3600)};
+    const char *id = NULL;
+    apr_array_header_t *tasks = NULL;
+    int more = 0;
+    assert_int_equal(jobs_submit(store_test.web, &caller, &submission, &id, NULL, store_test.pool).outcome,
+                     JOBS_OK);
+    assert_int_equal(
+        jobs_claim(store_test.connection, WORKER, "digest", count, NULL, &tasks, &more, store_test.pool)
+            .outcome,
+        JOBS_OK);
+    assert_int_equal(tasks->nelts, count);
+    return (const jobs_task_t *)tasks->elts;
+}
+
+int wait_for(int (*condition)(void *), void *baton, int milliseconds)
+{
+    for (int waited = 0; waited < milliseconds; waited += 5) {
+        if (condition(baton))
+            return 1;
+        apr_sleep(apr_time_from_msec(5));
+    }
+    return condition(baton);
+}
+
+void on_answered(outbox_request_t *request)
+{
+    atomic_fetch_add(&((asked_t *)request->owner)->answered, 1);
+}
+
+static int is_answered(void *asked)
+{
+    return atomic_load(&((asked_t *)asked)->answered);
+}
+
+static audit_t *audit;
+
+static outbox_t *start_store_as(const char *worker)
+{
+    static outbox_options_t options;
+    outbox_t *store = NULL;
+    assert_null(audit_open(&audit, store_test.audit_file, store_test.pool));
+    open_intents_t *open_intents = open_intents_create(store_test.pool);
+    assert_null(open_intents_read(open_intents, store_test.audit_file, store_test.pool));
+    options = (outbox_options_t){.redis = &store_test.server.worker,
+                                 .worker = worker,
+                                 .audit = audit,
+                                 .audit_file = store_test.audit_file,
+                                 .open_intents = open_intents,
+                                 .capacity = 8};
+    assert_int_equal(outbox_start(&store, &options, store_test.pool), APR_SUCCESS);
+    return store;
+}
+
+outbox_t *start_store(void)
+{
+    return start_store_as(WORKER);
+}
+
+asked_t *push(outbox_t *store, const jobs_task_t *task, jobs_change_e change, char state)
+{
+    asked_t *asked = apr_pcalloc(store_test.pool, sizeof(*asked));
+    asked->request.change = (jobs_change_t){.change = change,
+                                            .task = {task->job, task->system, task->fence},
+                                            .step = "step",
+                                            .intent = "{\"power\":2}",
+                                            .device = "",
+                                            .step_deadline = apr_time_from_sec(600),
+                                            .state = state};
+    asked->request.task = task;
+    asked->request.done = on_answered;
+    asked->request.owner = asked;
+    assert_int_equal(outbox_push(store, &asked->request), APR_SUCCESS);
+    return asked;
+}
+
+jobs_outcome_e outcome_of(asked_t *asked, int milliseconds)
+{
+    if (!wait_for(is_answered, asked, milliseconds))
+        fail_msg("not answered within %d ms", milliseconds);
+    assert_int_equal(atomic_load(&asked->answered), 1);
+    return asked->request.outcome;
+}
+
+int audit_lines(const char *event)
+{
+    char line[4096];
+    int count = 0;
+    FILE *file = fopen(store_test.audit_file, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file))
+        count += strstr(line, event) != NULL;
+    fclose(file);
+    return count;
+}
+
+typedef struct {
+    outbox_t *store;
+    const char *run_id;
+} told_t;
+
+static int has_told(void *told)
+{
+    return outbox_has_reconciled(((told_t *)told)->store, ((told_t *)told)->run_id);
+}
+
+static int is_connected(void *unused)
+{
+    (void)unused;
+    return jobs_connect(store_test.connection, store_test.pool).outcome == JOBS_OK;
+}
+
+/* A store_test.connection is made again at most once a second. */
+void restart_redis(void)
+{
+    redis_server_kill(&store_test.server);
+    assert_int_equal(redis_server_restart(&store_test.server), 0);
+    assert_true(wait_for(is_connected, NULL, 5000));
+}
+
+/* Waits until the store has told the Redis that is there now. */
+void await_told(outbox_t *store)
+{
+    assert_true(wait_for(is_connected, NULL, 5000));
+    told_t told = {store, jobs_client_run_id(store_test.connection)};
+    assert_true(wait_for(has_told, &told, 8000));
+}
+
+char state_of(const jobs_task_t *task)
+{
+    jobs_caller_t caller = {.name = "c"};
+    jobs_job_t *job = NULL;
+    jobs_result_t read = jobs_read(store_test.web, &caller, task->job, &job, store_test.pool);
+    if (read.outcome != JOBS_OK)
+        return '\0';
+    return job->running ? 'r' : job->waiting ? 'w' : job->unlocked ? 'U' : 'F';
+}
+
+/* The state of the task itself. */
+char outcome_of_task(const jobs_task_t *task)
+{
+    jobs_caller_t caller = {.name = "c"};
+    jobs_results_t *results = NULL;
+    assert_int_equal(
+        jobs_results(store_test.web, &caller, task->job, 0, -1, &results, store_test.pool).outcome, JOBS_OK);
+    for (int i = 0; i < results->unlocked->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(results->unlocked, i, const char *), task->system) == 0)
+            return 'U';
+    }
+    return results->failed->nelts > 0 ? 'F' : 'r';
+}
+
+jobs_task_t claim_look(void)
+{
+    apr_array_header_t *tasks = NULL;
+    int more = 0;
+    assert_int_equal(
+        jobs_claim(store_test.connection, "worker-2", "digest", 8, NULL, &tasks, &more, store_test.pool)
+            .outcome,
+        JOBS_OK);
+    assert_int_equal(tasks->nelts, 1);
+    return APR_ARRAY_IDX(tasks, 0, jobs_task_t);
+}
+
+static apr_pool_t *outer;
+
+/* A life has its store_test.pool, and so its own hold of the audit file. */
+outbox_t *begin_life(const char *worker)
+{
+    outer = store_test.pool;
+    apr_pool_create(&store_test.pool, outer);
+    return start_store_as(worker);
+}
+
+void end_life(outbox_t *store)
+{
+    outbox_stop(store);
+    apr_pool_destroy(store_test.pool);
+    store_test.pool = outer;
+}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # mod_amtunlock: see "make help". GNU make; everything is built under build/.
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What httpd and the libraries say of themselves, asked once a run.
 APXS       ?= apxs
 PKG_CONFIG ?= pkg-config

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Goals that people type, besides all.
 
 .PHONY: help

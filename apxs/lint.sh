@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Runs every checker over the sources and prints what they find: quiet means clean.
 #
 #   apxs/lint.sh FLAGS-FILE SOURCES-FILE      (run by "make lint")

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Installs the Debian 12 packages that a goal needs and that are missing.
 #
 #   apxs/packages.sh build|test|lint|fuzz|faults|realdisk|interop ...

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A variant is the same sources built another way, in a folder of its own: make VARIANT=asan
 #   (none)    what is installed
 #   check     as installed, with the test-only switches that the tests need (short times)

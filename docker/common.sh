@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Shared by the entrypoints. Containers start in any order, so each waits for what it needs.
 # shellcheck shell=sh
 

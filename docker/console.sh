@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The main job, by an operator with a Kerberos ticket and the installed command. Its exit status is the test's.
 set -eu
 # shellcheck source=docker/common.sh

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Twenty PCs on addresses of their own, added to the container's interface: from .200 on in its /24, where neither
 # docker nor podman begins to hand out addresses.
 set -eu

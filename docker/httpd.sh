@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # httpd with the installed module; its certificate's CA goes to the consoles.
 set -eu
 # shellcheck source=docker/common.sh

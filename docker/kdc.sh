@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The realm, the web service's key and the console's; each key goes where its owner alone reads it.
 set -eu
 # shellcheck source=docker/common.sh

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The product's redis.conf and users; each user's password goes to its own volume.
 set -eu
 # shellcheck source=docker/common.sh

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # A worker with the fleet's inventory and passwords, which nobody else in its container can read.
 set -eu
 # shellcheck source=docker/common.sh

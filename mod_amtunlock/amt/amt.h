@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The AMT client: WS-Man calls to one device at a time, over libcurl, inside a libevent loop.
  *
  * A loop serves any number of devices from one thread; every call returns at once and ends in exactly one

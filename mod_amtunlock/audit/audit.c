@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Writing the record. Lines wait in memory, already chained, until one write and one fdatasync have put them
  * on disk; only then does the head move. A write that failed half-way is cut off again before the next try,
  * so that the file never holds a line twice.
@@ -42,8 +43,7 @@ static const char *sentence(const audit_t *audit, const char *what, int number)
                         apr_strerror(APR_FROM_OS_ERROR(number), text, sizeof(text)));
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------
- */
+/* ---- opening ------------------------------------------------------------------------------------------- */
 
 /* A new name is only durable once its folder is. */
 static int sync_folder(const char *file, apr_pool_t *pool)
@@ -112,6 +112,7 @@ static char *read_tail(int fd, apr_off_t size, apr_size_t *length)
 
     for (*length = 0; tail && *length < wanted;) {
         ssize_t count = pread(fd, tail + *length, wanted - *length, from + (apr_off_t)*length);
+
         if (count <= 0) {
             free(tail);
             errno = count < 0 ? errno : EIO;
@@ -271,8 +272,7 @@ const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool)
     return NULL;
 }
 
-/* ---- adding and committing ------------------------------------------------------------------------------
- */
+/* ---- adding and committing ----------------------------------------------------------------------------- */
 
 static int make_room(audit_t *audit, apr_size_t length)
 {
@@ -394,8 +394,7 @@ void audit_head(const audit_t *audit, const char **hash, apr_uint64_t *count)
     *count = audit->head.count;
 }
 
-/* ---- rotation -------------------------------------------------------------------------------------------
- */
+/* ---- rotation ------------------------------------------------------------------------------------------ */
 
 static int is_still_there(const audit_t *audit)
 {

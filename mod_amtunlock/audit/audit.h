@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The tamper-evident record: JSON lines, each carrying the SHA-256 of the line before it, on disk before the
  * act.
  *

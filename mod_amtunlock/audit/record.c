@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A record as text. The hash is over bytes, not over values: no canonical form has to be agreed upon, and a
  * changed blank shows as well as a changed word.
  */
@@ -34,8 +35,7 @@ int audit_sha256(const char *bytes, apr_size_t length, char digits[AUDIT_HASH_DI
            apr_escape_hex(digits, hash, size, 0, NULL) == APR_SUCCESS;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 void audit_format_time(apr_time_t time, char text[AUDIT_TIME_ROOM])
 {
@@ -96,8 +96,7 @@ char *audit_record_format(audit_head_t *head, const char *event, json_t *fields,
     return line;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 static int is_hash(const char *text)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the audit: one record as a line of text, both ways. */
 #ifndef AMTUNLOCK_AUDIT_RECORD_PRIV_H
 #define AMTUNLOCK_AUDIT_RECORD_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reading back what was written lately, across rotations. */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,6 +74,7 @@ static const char *read_lines(replay_t *replay, const char *file, apr_pool_t *po
 
     while (stream && goes_on && (length = getline(&line, &room, stream)) > 0) {
         apr_size_t text = (apr_size_t)length - (line[length - 1] == '\n');
+
         goes_on = take_line(replay, line, text);
     }
     number = stream ? trouble_of(replay, stream, goes_on) : errno;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The files that were moved away from the record's name, in the order of their records. */
 #include <errno.h>
 #include <fcntl.h>
@@ -101,6 +102,7 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
             error = first_count(apr_pstrcat(file_pool, folder, info.name, NULL), &count, file_pool);
             if (!error && count > 0) {
                 rotated_t *rotated = apr_array_push(found);
+
                 rotated->file = apr_pstrcat(pool, folder, info.name, NULL);
                 rotated->count = count;
             }

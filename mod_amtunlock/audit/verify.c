@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Checking a whole file of the record, line by line, in bounded memory. */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,8 +44,7 @@ static const char *fault(const verify_t *verify, const char *format, ...)
     return apr_psprintf(verify->pool, "%s: line %" APR_UINT64_T_FMT ": %s", verify->file, verify->line, text);
 }
 
-/* ---- torn lines -----------------------------------------------------------------------------------------
- */
+/* ---- torn lines ---------------------------------------------------------------------------------------- */
 
 static const char *no_digest(const verify_t *verify)
 {
@@ -89,8 +89,7 @@ static const char *check_torn(verify_t *verify, const audit_record_t *record)
     return NULL;
 }
 
-/* ---- the chain ------------------------------------------------------------------------------------------
- */
+/* ---- the chain ----------------------------------------------------------------------------------------- */
 
 static const char *check_first(verify_t *verify, const audit_record_t *record)
 {
@@ -150,8 +149,7 @@ static const char *check_line(verify_t *verify, const char *line, apr_size_t len
     return NULL;
 }
 
-/* ---- the file -------------------------------------------------------------------------------------------
- */
+/* ---- the file ------------------------------------------------------------------------------------------ */
 
 /* Takes all whole lines out of the buffer; *used gets how many bytes they were. */
 static const char *check_lines(verify_t *verify, const char *buffer, apr_size_t length, apr_size_t *used)

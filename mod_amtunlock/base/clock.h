@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The clock by which leases, deadlines and time-outs run.
  */
 #ifndef AMTUNLOCK_BASE_CLOCK_H

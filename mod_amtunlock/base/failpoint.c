@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See fault.h. In the faults build only. */
 #include "base/failpoint.h"
 
@@ -40,6 +41,7 @@ static unsigned int known_next;
 long long failpoint_clock(void)
 {
     struct timespec now;
+
     syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
     return (long long)now.tv_sec * MICRO + now.tv_nsec / 1000;
 }
@@ -49,12 +51,14 @@ long long failpoint_clock(void)
 static int in_folder(const char *name, char path[PATH_MAX])
 {
     const char *folder = getenv("AMTUNLOCK_FAULTS");
+
     return folder != NULL && snprintf(path, PATH_MAX, "%s/%s", folder, name) < PATH_MAX;
 }
 
 static int read_orders(char text[FILE_MAX])
 {
     char path[PATH_MAX];
+
     if (!in_folder("orders", path)) {
         return 0;
     }
@@ -72,6 +76,7 @@ static int read_orders(char text[FILE_MAX])
 static int take(const order_t *order)
 {
     char name[WORD_MAX + 8], path[PATH_MAX];
+
     snprintf(name, sizeof(name), "fired.%s", order->id);
     if (!in_folder(name, path)) {
         return 0;
@@ -87,6 +92,7 @@ static int take(const order_t *order)
 static void append(const char *file, const char *line, int length)
 {
     char path[PATH_MAX];
+
     if (!in_folder(file, path)) {
         return;
     }
@@ -101,6 +107,7 @@ static void record(const order_t *order, const char *action, const char *point)
 {
     char line[4 * WORD_MAX];
     const long long now = failpoint_clock();
+
     append("hits", line,
            snprintf(line, sizeof(line), "%s %s %s %d %lld.%06lld\n", order->id, point, action, (int)getpid(),
                     now / MICRO, now % MICRO));
@@ -112,6 +119,7 @@ static void sleep_ms(int ms)
 {
     struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000L};
     int is_early = 0;
+
     do {
         is_early = nanosleep(&left, &left) != 0;
     } while (is_early);
@@ -145,6 +153,7 @@ static void do_nothing(const order_t *order)
 static void *kill_later(void *data)
 {
     order_t *order = data;
+
     sleep_ms(order->number);
     do_kill(order);
     return NULL;
@@ -154,6 +163,7 @@ static void *kill_later(void *data)
 static void *stop_later(void *data)
 {
     order_t *order = data;
+
     sleep_ms(order->number);
     record(order, "stopped", order->point);
     kill(getpid(), SIGSTOP);
@@ -167,6 +177,7 @@ static void in_a_thread(void *(*act)(void *order), const order_t *order)
 {
     pthread_t thread;
     order_t *copy = malloc(sizeof(*copy));
+
     if (copy == NULL) {
         abort();
     }
@@ -217,8 +228,7 @@ static int strike(order_t *order, const char *point)
     abort(); /* an order that nobody can carry out is a mistake of the test */
 }
 
-/* ---- passing a point ------------------------------------------------------------------------------------
- */
+/* ---- passing a point ----------------------------------------------------------------------------------- */
 
 static progress_t *progress_of(const char *id)
 {
@@ -254,6 +264,7 @@ static int read_order(char *line, order_t *order)
     const size_t most = sizeof(words) / sizeof(words[0]);
     size_t count = 0;
     char *rest = NULL;
+
     for (char *word = strtok_r(line, " ", &rest); word && count < most; word = strtok_r(NULL, " ", &rest)) {
         words[count++] = word;
     }
@@ -273,11 +284,13 @@ int failpoint_at(const char *point)
     char text[FILE_MAX];
     int fails = 0;
     char *rest = NULL;
+
     if (!read_orders(text)) {
         return 0;
     }
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         order_t order;
+
         if (read_order(line, &order) && is_due(&order, point)) {
             fails |= strike(&order, point);
         }
@@ -288,6 +301,7 @@ int failpoint_at(const char *point)
 void failpoint_passed(const char *step, long long asked, const char *job, const char *system)
 {
     char line[LINE_MAX_LENGTH];
+
     append("gates", line,
            snprintf(line, sizeof(line), "%s %d %lld.%06lld %s %s\n", step, (int)getpid(), asked / MICRO,
                     asked % MICRO, job, system));

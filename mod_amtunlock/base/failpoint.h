@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fault points: named places at step boundaries where a test lets a process die, stop, wait or fail.
  *
  * They exist in one build only (VARIANT=faults); in every other they are nothing at all. What happens at a

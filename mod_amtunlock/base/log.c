@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See log.h. One process-wide log: the file and level are guarded, the line is built on the caller's stack.
  */
 #include "base/log.h"
@@ -120,6 +121,7 @@ static void add_time(line_t *line)
 {
     char stamp[40];
     apr_time_exp_t t;
+
     apr_time_exp_gmt(&t, apr_time_now());
     apr_snprintf(stamp, sizeof(stamp), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ ", t.tm_year + 1900, t.tm_mon + 1,
                  t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, t.tm_usec / 1000);
@@ -139,9 +141,11 @@ static int is_plain(const char *value)
 static void add_quoted(line_t *line, const char *value)
 {
     static const char hex[] = "0123456789abcdef";
+
     add_char(line, '"');
     for (const char *p = value; *p; p++) {
         unsigned char c = (unsigned char)*p;
+
         if (c < ' ' || c == 0x7f) {
             add_text(line, "\\x");
             add_char(line, hex[c >> 4]);

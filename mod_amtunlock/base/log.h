@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's log: one line an event,
  *
  *   2026-11-21T20:00:00.123Z level AMTU0301 text key=value key="value with blanks"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/oom.h"
 
 #include <string.h>
@@ -11,6 +12,7 @@ static int exit_status = 1;
 int oom_end(int code)
 {
     ssize_t written = write(STDERR_FILENO, sentence, strlen(sentence));
+
     (void)written; /* nobody else could be told */
     (void)code;
     _exit(exit_status);
@@ -19,6 +21,7 @@ int oom_end(int code)
 void oom_init(const char *program, int status)
 {
     apr_pool_t *pool = NULL;
+
     apr_snprintf(sentence, sizeof(sentence), "%s: the system has no memory left, so this process ends here\n",
                  program);
     exit_status = status;

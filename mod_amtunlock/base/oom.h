@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What becomes of a process whose pools get no memory: it ends, with a sentence.
  *
  * APR's pools hand out NULL where the system has nothing left, and nobody who uses them looks. httpd ends its

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/oom_json.h"
 
 #include <pthread.h>
@@ -10,6 +11,7 @@ static _Thread_local unsigned int losses;
 static void *get(size_t size)
 {
     void *block = malloc(size);
+
     losses += block == NULL;
     return block;
 }
@@ -23,6 +25,7 @@ static void look_on(void)
 unsigned int oom_json_losses(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+
     pthread_once(&once, look_on);
     return losses;
 }

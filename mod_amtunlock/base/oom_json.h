@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What jansson loses where it has no memory. It says so of most of it, but a member's name that does not fit
  * is left out of a text, a letter out of a string that is read, and whoever sets many members would have to
  * look after each. So its memory goes through here, and is counted where it was not had.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A file that holds a key of ours. Not for other rooms. */
 #ifndef AMTUNLOCK_BASE_OWNED_FILE_H
 #define AMTUNLOCK_BASE_OWNED_FILE_H

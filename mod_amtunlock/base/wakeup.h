@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Wakes one thread that waits in poll(2) or in an event loop: an eventfd. Any thread wakes, one waits. Wakes
  * that come before the waiter looks add up to one. */
 #ifndef AMTUNLOCK_BASE_WAKEUP_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command `amtunlock`: what belongs to the process. Everything else is console_run(). */
 #include <signal.h>
 #include <stdlib.h>

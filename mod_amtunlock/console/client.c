@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Envelopes over HTTP. libcurl speaks HTTP, TLS and SPNEGO; this file says how, and turns what goes wrong
  * into what a person can do about it. An answer is collected whole before it is read: the bodies of 401s
  * never get that far.
@@ -31,8 +32,7 @@ static const wsman_limits_t answer_limits = {.body = ANSWER_MAX, .tag = 4096, .a
 
 volatile int console_interrupted;
 
-/* ---- libcurl's calls back -------------------------------------------------------------------------------
- */
+/* ---- libcurl's calls back ------------------------------------------------------------------------------ */
 
 static int make_room(console_client_t *client, apr_size_t count)
 {
@@ -79,8 +79,7 @@ static int watch(void *data, curl_off_t down_total, curl_off_t down, curl_off_t 
     return console_interrupted;
 }
 
-/* ---- a client -------------------------------------------------------------------------------------------
- */
+/* ---- a client ------------------------------------------------------------------------------------------ */
 
 static apr_status_t close_client(void *data)
 {
@@ -154,8 +153,7 @@ wsman_writer_t *console_client_begin(const console_client_t *client, const char 
     return writer;
 }
 
-/* ---- what can go wrong ----------------------------------------------------------------------------------
- */
+/* ---- what can go wrong --------------------------------------------------------------------------------- */
 
 static const struct {
     const char *advice;
@@ -253,8 +251,7 @@ static const console_problem_t *http_problem(const console_client_t *client, lon
     return problem;
 }
 
-/* ---- sending --------------------------------------------------------------------------------------------
- */
+/* ---- sending ------------------------------------------------------------------------------------------- */
 
 static int is_envelope(const char *content_type)
 {

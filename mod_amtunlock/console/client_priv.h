@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the command: one connection to the service, envelopes in and out (libcurl, SPNEGO by ticket). */
 #ifndef AMTUNLOCK_CONSOLE_CLIENT_PRIV_H
 #define AMTUNLOCK_CONSOLE_CLIENT_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The commands, one row and one function each. */
 #include <string.h>
 
@@ -22,8 +23,7 @@ static console_exit_e judge(const console_job_t *job)
     return console_has_ended(job) && job->failed->nelts > 0 ? CONSOLE_FAILED : CONSOLE_DONE;
 }
 
-/* ---- unlock ---------------------------------------------------------------------------------------------
- */
+/* ---- unlock -------------------------------------------------------------------------------------------- */
 
 static const console_problem_t *check_count(const run_t *run, int count)
 {
@@ -100,8 +100,7 @@ static const console_problem_t *run_unlock(run_t *run)
     return problem;
 }
 
-/* ---- jobs -----------------------------------------------------------------------------------------------
- */
+/* ---- jobs ---------------------------------------------------------------------------------------------- */
 
 static const console_problem_t *named_job(const run_t *run, const char **id)
 {
@@ -182,8 +181,7 @@ static const console_problem_t *run_info(run_t *run)
     return problem;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------
- */
+/* ---- the table ----------------------------------------------------------------------------------------- */
 
 static const struct command_t {
     const char *name;

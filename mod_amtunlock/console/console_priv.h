@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the command `amtunlock`: what it is asked for, what can go wrong, what it prints. It knows what
  * WS-Man tells its Kerberos user, and nothing else of the product.
  */
@@ -30,8 +31,7 @@ typedef struct {
 console_problem_t *console_problem(apr_pool_t *pool, console_exit_e code, const char *advice,
                                    const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* ---- arguments.c ----------------------------------------------------------------------------------------
- */
+/* ---- arguments.c --------------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *url;    /* --url, else AMTU_URL */
@@ -46,15 +46,13 @@ typedef struct {
 const console_problem_t *console_arguments(int argc, char *const argv[], console_options_t *options,
                                            apr_pool_t *pool);
 
-/* ---- names.c --------------------------------------------------------------------------------------------
- */
+/* ---- names.c ------------------------------------------------------------------------------------------- */
 
 /* Names of the command line and then of the file (one a line; '#' begins a comment), repeats dropped. */
 const console_problem_t *console_names(const console_options_t *options, apr_array_header_t **names,
                                        apr_pool_t *pool);
 
-/* ---- output.c -------------------------------------------------------------------------------------------
- */
+/* ---- output.c ------------------------------------------------------------------------------------------ */
 
 /* Where a run writes. */
 typedef struct {
@@ -100,8 +98,7 @@ typedef struct {
 void console_print_info(const console_t *console, const char *url, const console_info_t *info, int json,
                         apr_pool_t *pool);
 
-/* ---- commands.c -----------------------------------------------------------------------------------------
- */
+/* ---- commands.c ---------------------------------------------------------------------------------------- */
 
 /* The whole command, without what is the process' (signals, libraries). */
 console_exit_e console_run(int argc, char *const argv[], const console_t *console, apr_pool_t *pool);

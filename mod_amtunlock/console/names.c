@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which systems are asked for. */
 #include <errno.h>
 #include <string.h>

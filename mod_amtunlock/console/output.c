@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the command prints: lines for people, one JSON object for programs. */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -68,8 +69,7 @@ const char *console_summary(const console_job_t *job, apr_pool_t *pool)
                              pool);
 }
 
-/* ---- JSON -----------------------------------------------------------------------------------------------
- */
+/* ---- JSON ---------------------------------------------------------------------------------------------- */
 
 /* `losses` as they were before `value` was begun: a list that lacks a system is no answer, so the command
  * ends. */
@@ -113,8 +113,7 @@ static json_t *names_json(const apr_array_header_t *names)
     return list;
 }
 
-/* ---- a job ----------------------------------------------------------------------------------------------
- */
+/* ---- a job --------------------------------------------------------------------------------------------- */
 
 static void print_failure(const console_t *console, const console_failure_t *failure, int more,
                           apr_pool_t *pool)

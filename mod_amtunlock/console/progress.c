@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Following a job: poll, tell what is new, and keep one line alive on a terminal. */
 #include "console/progress_priv.h"
 
@@ -32,8 +33,7 @@ int console_has_ended(const console_job_t *job)
     return job->state_number >= SERVICE_JOB_COMPLETED;
 }
 
-/* ---- looking --------------------------------------------------------------------------------------------
- */
+/* ---- looking ------------------------------------------------------------------------------------------- */
 
 static const console_problem_t *read_window_of_reasons(console_client_t *client, const char *id, int first,
                                                        apr_hash_t *by_name, apr_pool_t *pool)
@@ -43,6 +43,7 @@ static const console_problem_t *read_window_of_reasons(console_client_t *client,
 
     for (int i = 0; i < failures->nelts; i++) {
         const console_failure_t *failure = &APR_ARRAY_IDX(failures, i, console_failure_t);
+
         apr_hash_set(by_name, failure->system, APR_HASH_KEY_STRING, failure);
     }
     return problem;
@@ -116,8 +117,7 @@ const console_problem_t *console_look(console_client_t *client, const char *id, 
     return problem ? problem : fill_lists(client, id, names, job, pool);
 }
 
-/* ---- telling --------------------------------------------------------------------------------------------
- */
+/* ---- telling ------------------------------------------------------------------------------------------- */
 
 static void clear_line(const following_t *following)
 {
@@ -176,8 +176,7 @@ static void tell_new(const following_t *following, const console_job_t *job, apr
     fflush(out);
 }
 
-/* ---- following ------------------------------------------------------------------------------------------
- */
+/* ---- following ----------------------------------------------------------------------------------------- */
 
 static const console_problem_t *interrupted(const following_t *following)
 {

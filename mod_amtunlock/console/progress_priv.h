@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the command: following a job to its end. */
 #ifndef AMTUNLOCK_CONSOLE_PROGRESS_PRIV_H
 #define AMTUNLOCK_CONSOLE_PROGRESS_PRIV_H

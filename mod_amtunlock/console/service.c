@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The Manageability Interface from the asking side. */
 #include "console/service_priv.h"
 
@@ -38,8 +39,7 @@ static const wsman_selector_t *job_selector(const char *id, apr_pool_t *pool)
     return selector;
 }
 
-/* ---- reading answers ------------------------------------------------------------------------------------
- */
+/* ---- reading answers ----------------------------------------------------------------------------------- */
 
 static const console_problem_t *unexpected(const char *what, apr_pool_t *pool)
 {
@@ -99,8 +99,7 @@ static const console_problem_t *exchange(console_client_t *client, wsman_writer_
     return problem ? problem : payload(answer, name, element, pool);
 }
 
-/* ---- the service ----------------------------------------------------------------------------------------
- */
+/* ---- the service --------------------------------------------------------------------------------------- */
 
 static const console_problem_t *get_service(console_client_t *client, const wsman_element_t **instance,
                                             apr_pool_t *pool)
@@ -236,8 +235,7 @@ const console_problem_t *service_results(console_client_t *client, const char *i
     return problem;
 }
 
-/* ---- jobs -----------------------------------------------------------------------------------------------
- */
+/* ---- jobs ---------------------------------------------------------------------------------------------- */
 
 static const char *state_name(unsigned int state, apr_pool_t *pool)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the command: the Manageability Interface as calls. Each returns NULL, or what went wrong. */
 #ifndef AMTUNLOCK_CONSOLE_SERVICE_PRIV_H
 #define AMTUNLOCK_CONSOLE_SERVICE_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See ticket.h. */
 #include "console/ticket_priv.h"
 

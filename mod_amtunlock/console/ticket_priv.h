@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the command: who runs it, as Kerberos sees that. */
 #ifndef AMTUNLOCK_CONSOLE_TICKET_PRIV_H
 #define AMTUNLOCK_CONSOLE_TICKET_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Text of directives' arguments to values. Knows APR but not httpd, so that unit tests reach it. Each
  * function returns NULL, or a sentence that says what is wrong and what would be right, to follow a
  * directive's name. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Who asks, how they proved it, and which systems they may unlock.
  *
  * The name is r->user and nothing else: mod_auth_gssapi's GSS_NAME is left dangling from the second request
@@ -56,7 +57,7 @@ static int is_whole_name(request_rec *r, amtunlock_mech_e mech)
         return 1;
     }
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                  AMTULOG(0046) "access denied to %s: NTLM callers must name their domain, as DOMAIN\\user",
+                  "AMTU0046: access denied to %s: NTLM callers must name their domain, as DOMAIN\\user",
                   r->user);
     return 0;
 }
@@ -70,9 +71,8 @@ static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *con
     if (!published) {
         ap_log_rerror(
             APLOG_MARK, APLOG_ERR, 0, r,
-            AMTULOG(
-                0040) "access denied to %s: how it was authenticated is not known; set \"GssapiPublishMech "
-                      "On\" beside \"AuthType GSSAPI\"",
+            "AMTU0040: access denied to %s: how it was authenticated is not known; set \"GssapiPublishMech "
+            "On\" beside \"AuthType GSSAPI\"",
             r->user);
         return NULL;
     }
@@ -83,7 +83,7 @@ static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *con
         }
     }
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                  AMTULOG(0041) "access denied to %s: authenticated by %s, which AMTUnlockMech does not list",
+                  "AMTU0041: access denied to %s: authenticated by %s, which AMTUnlockMech does not list",
                   r->user, published);
     return NULL;
 }
@@ -114,7 +114,7 @@ static int is_true(request_rec *r, const ap_expr_info_t *expression, const char 
 
     if (found < 0 || wrong) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      AMTULOG(0042) "the expression of %s cannot be evaluated, so it grants nothing: %s",
+                      "AMTU0042: the expression of %s cannot be evaluated, so it grants nothing: %s",
                       directive, wrong ? wrong : "unknown error");
         return 0;
     }
@@ -228,14 +228,14 @@ int amtunlock_check_authn(request_rec *r)
     if (!is_trusted(r, conf->proxy)) {
         ap_log_rerror(
             APLOG_MARK, APLOG_WARNING, 0, r,
-            AMTULOG(0043) "access denied: the client's certificate is none that AMTUnlockTrustedProxy lists "
-                          "(SSLVerifyClient must be on for there to be one)");
+            "AMTU0043: access denied: the client's certificate is none that AMTUnlockTrustedProxy lists "
+            "(SSLVerifyClient must be on for there to be one)");
         return HTTP_FORBIDDEN;
     }
     user = apr_table_get(r->headers_in, conf->proxy->header);
     if (!user || !is_user_name(user)) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      AMTULOG(0044) "access denied: the trusted proxy named no one caller in its header %s",
+                      "AMTU0044: access denied: the trusted proxy named no one caller in its header %s",
                       conf->proxy->header);
         return HTTP_FORBIDDEN;
     }
@@ -245,8 +245,7 @@ int amtunlock_check_authn(request_rec *r)
     return OK;
 }
 
-/* ---- handshakes -----------------------------------------------------------------------------------------
- */
+/* ---- handshakes ---------------------------------------------------------------------------------------- */
 
 /* Skips the tag and length of DER; the position behind them, or `end` where there is another tag or no more.
  */
@@ -348,7 +347,7 @@ static void keep_or_end(request_rec *r)
     r->connection->keepalive = AP_CONN_CLOSE;
     ap_log_rerror(
         APLOG_MARK, APLOG_INFO, 0, r,
-        AMTULOG(0045) "authentication failed; the connection is closed, so that the next try begins anew");
+        "AMTU0045: authentication failed; the connection is closed, so that the next try begins anew");
 }
 
 /* insert_error_filter hook: the last look at a 401 before it is sent. */

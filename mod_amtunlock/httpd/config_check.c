@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What takes more than one directive to judge. Runs in check_config, so that `httpd -t` says it: what cannot
  * work is an error, what is probably not meant is a warning with what to write instead. */
 #include "httpd/mod_amtunlock_priv.h"
@@ -131,8 +132,8 @@ static int check_redis(const amtunlock_server_t *conf, const facts_t *facts, ser
 {
     if (!conf->redis_address && (facts->serves || facts->pages)) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     AMTULOG(0020) "a handler of mod_amtunlock is set, but no AMTUnlockRedis says where the "
-                                   "job state is kept");
+                     "AMTU0020: a handler of mod_amtunlock is set, but no AMTUnlockRedis says where the "
+                     "job state is kept");
         return 0;
     }
     return 1;
@@ -160,7 +161,7 @@ static int check_password(amtunlock_server_t *conf, apr_pool_t *pconf, server_re
         return 1;
     }
     ap_log_error(APLOG_MARK, dry_run ? APLOG_WARNING : APLOG_EMERG, 0, s,
-                 AMTULOG(0021) "AMTUnlockRedis password-file: %s%s", wrong,
+                 "AMTU0021: AMTUnlockRedis password-file: %s%s", wrong,
                  dry_run ? " (this test does not run as root; the server may)" : "");
     return dry_run;
 }
@@ -172,21 +173,19 @@ static void check_who_may(const facts_t *facts, server_rec *s)
     if (!facts->scopes) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,
-            AMTULOG(
-                0022) "no AMTUnlockScope: nobody may unlock anything; every name will be \"not available\"");
+            "AMTU0022: no AMTUnlockScope: nobody may unlock anything; every name will be \"not available\"");
     }
     if (!gssapi && !facts->proxies) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,
-            AMTULOG(
-                0023) "mod_auth_gssapi is not loaded and there is no AMTUnlockTrustedProxy: no caller can be "
-                      "accepted");
+            "AMTU0023: mod_auth_gssapi is not loaded and there is no AMTUnlockTrustedProxy: no caller can be "
+            "accepted");
     }
     if (gssapi && !facts->publishes && !facts->proxies) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     AMTULOG(0024) "no \"GssapiPublishMech On\": every caller will be denied, because how it "
-                                   "was authenticated "
-                                   "is not known; put it beside \"AuthType GSSAPI\"");
+                     "AMTU0024: no \"GssapiPublishMech On\": every caller will be denied, because how it "
+                     "was authenticated "
+                     "is not known; put it beside \"AuthType GSSAPI\"");
     }
 }
 
@@ -195,15 +194,14 @@ static int check_proxy(const facts_t *facts, server_rec *s)
     if (facts->mixed) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,
-            AMTULOG(
-                0025) "%s line %d: AMTUnlockTrustedProxy has no effect beside an AuthType; give the proxy a "
-                      "Location of its own",
+            "AMTU0025: %s line %d: AMTUnlockTrustedProxy has no effect beside an AuthType; give the proxy a "
+            "Location of its own",
             facts->mixed->filename, facts->mixed->line_num);
     }
     if (facts->proxies && !ap_find_linked_module("mod_ssl.c")) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     AMTULOG(0026) "AMTUnlockTrustedProxy knows the proxy by its client certificate; mod_ssl "
-                                   "is not loaded");
+                     "AMTU0026: AMTUnlockTrustedProxy knows the proxy by its client certificate; mod_ssl "
+                     "is not loaded");
         return 0;
     }
     return 1;
@@ -216,9 +214,9 @@ static void check_body(const facts_t *facts, server_rec *s)
 
     if (facts->max_body && facts->max_body < needed) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     AMTULOG(0027) "AMTUnlockMaxBody %" APR_OFF_T_FMT
-                                   " may be too small for a request of AMTUnlockMaxSystems "
-                                   "names; %" APR_OFF_T_FMT " is enough",
+                     "AMTU0027: AMTUnlockMaxBody %" APR_OFF_T_FMT
+                     " may be too small for a request of AMTUnlockMaxSystems "
+                     "names; %" APR_OFF_T_FMT " is enough",
                      facts->max_body, needed);
     }
 }
@@ -233,21 +231,19 @@ static int check_worker(const amtunlock_server_t *conf, server_rec *s, apr_pool_
         return 1;
     }
     if (access(conf->worker_program, X_OK) != 0) {
-        ap_log_error(
-            APLOG_MARK, APLOG_WARNING, APR_FROM_OS_ERROR(errno), s,
-            AMTULOG(0028) "AMTUnlockWorkerProgram %s cannot be run; jobs will wait until a worker does",
-            conf->worker_program);
+        ap_log_error(APLOG_MARK, APLOG_WARNING, APR_FROM_OS_ERROR(errno), s,
+                     "AMTU0028: AMTUnlockWorkerProgram %s cannot be run; jobs will wait until a worker does",
+                     conf->worker_program);
     }
     if (access(conf->worker_config, F_OK) != 0) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, APR_FROM_OS_ERROR(errno), s,
-                     AMTULOG(0029) "AMTUnlockWorkerConfig %s: the worker will not start without its settings",
+                     "AMTU0029: AMTUnlockWorkerConfig %s: the worker will not start without its settings",
                      conf->worker_config);
     }
     if (geteuid() == 0 && (wrong = amtunlock_worker_identity(conf->worker_user, &uid, &gid, &name, ptemp))) {
         ap_log_error(
             APLOG_MARK, APLOG_EMERG, 0, s,
-            AMTULOG(
-                0030) "AMTUnlockWorkerUser %s: %s; or set AMTUnlockWorker Off and start the worker otherwise",
+            "AMTU0030: AMTUnlockWorkerUser %s: %s; or set AMTUnlockWorker Off and start the worker otherwise",
             conf->worker_user, wrong);
         return 0;
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The directives: one flat table, their setters, and how sections are merged. What needs more than one
  * directive to judge is in config_check.c; what each means to an administrator is in conf/amtunlock.conf. */
 #include "httpd/directives_priv.h"

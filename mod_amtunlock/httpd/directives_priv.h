@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The directives and what they are kept in. */
 #ifndef AMTUNLOCK_HTTPD_DIRECTIVES_PRIV_H
 #define AMTUNLOCK_HTTPD_DIRECTIVES_PRIV_H

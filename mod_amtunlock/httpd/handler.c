@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The handler "amtunlock": HTTP around WS-Management.
  *
  * What HTTP itself decides is decided here (method, content type, size, who asks); what an envelope says is
@@ -77,8 +78,7 @@ static int deny(exchange_t *x)
     if (x->known == AMTUNLOCK_CALLER_ANONYMOUS) {
         ap_log_rerror(
             APLOG_MARK, APLOG_INFO, 0, x->r,
-            AMTULOG(
-                0060) "access denied: nobody was authenticated; this location needs an AuthType and Require");
+            "AMTU0060: access denied: nobody was authenticated; this location needs an AuthType and Require");
     }
     return refuse(x, WSMAN_FAULT_ACCESS_DENIED, HTTP_FORBIDDEN,
                   "the caller is not authenticated in a way that this service accepts: its log says why");
@@ -147,7 +147,7 @@ static int read_body(exchange_t *x)
         apr_brigade_cleanup(brigade);
         if (status != APR_SUCCESS) {
             ap_log_rerror(APLOG_MARK, APLOG_INFO, status, r,
-                          AMTULOG(0063) "the body could not be read to its end");
+                          "AMTU0063: the body could not be read to its end");
             return ap_map_http_request_error(status, HTTP_BAD_REQUEST);
         }
     }
@@ -243,12 +243,12 @@ static int refuse_type(exchange_t *x, const char *type)
 {
     if (strcmp(type, "multipart/encrypted") == 0) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, x->r,
-                      AMTULOG(0061) "the client encrypts its messages because it speaks plain HTTP; it must "
-                                    "use HTTPS here");
+                      "AMTU0061: the client encrypts its messages because it speaks plain HTTP; it must "
+                      "use HTTPS here");
         return refuse(x, WSMAN_FAULT_UNSUPPORTED_FEATURE, HTTP_UNSUPPORTED_MEDIA_TYPE,
                       "encrypted messages are not supported; use HTTPS");
     }
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, AMTULOG(0062) "refused: the content type is \"%s\"", type);
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "AMTU0062: refused: the content type is \"%s\"", type);
     return refuse(x, WSMAN_FAULT_UNSUPPORTED_FEATURE, HTTP_UNSUPPORTED_MEDIA_TYPE,
                   "the content type of a request must be application/soap+xml");
 }
@@ -262,8 +262,7 @@ static int refuse_size(exchange_t *x)
     fault->status = HTTP_REQUEST_ENTITY_TOO_LARGE;
     learn_sender(x);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r,
-                  AMTULOG(0064) "refused: the body is larger than %" APR_OFF_T_FMT " bytes",
-                  x->conf->max_body);
+                  "AMTU0064: refused: the body is larger than %" APR_OFF_T_FMT " bytes", x->conf->max_body);
     return send_fault(x, fault);
 }
 
@@ -293,7 +292,7 @@ static void log_answer(exchange_t *x, const wsman_answer_t *answer, const char *
     int level = level_of(fault, note);
     const char *action = answer->action ? ap_escape_logitem(x->r->pool, answer->action) : "no action";
 
-    ap_log_rerror(APLOG_MARK, level, 0, x->r, AMTULOG(0065) "%s (%s) %s: %s%s%s%s%s", x->caller.name,
+    ap_log_rerror(APLOG_MARK, level, 0, x->r, "AMTU0065: %s (%s) %s: %s%s%s%s%s", x->caller.name,
                   x->caller.mechanism, action, fault ? wsman_fault_subcode(fault->kind) : "answered",
                   fault ? ", " : "", fault ? fault->reason : "", note ? "; " : "", note ? note : "");
 }
@@ -331,7 +330,7 @@ static int serve_anonymous(exchange_t *x, const wsman_envelope_t *envelope)
         return deny(x);
     }
     wsman_serve(&identify_only, envelope, &answer, x->r->pool);
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, AMTULOG(0066) "Identify answered to an anonymous caller");
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "AMTU0066: Identify answered to an anonymous caller");
     return send_answer(x, &answer);
 }
 
@@ -344,7 +343,7 @@ static int serve_body(exchange_t *x)
         return serve_anonymous(x, envelope);
     }
     if (!envelope) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, AMTULOG(0067) "%s: no envelope that can be served: %s",
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "AMTU0067: %s: no envelope that can be served: %s",
                       x->caller.name, x->fault->reason);
         return send_fault(x, x->fault);
     }
@@ -355,7 +354,7 @@ static int serve_body(exchange_t *x)
 /* Windows asks with an empty body whether it is authenticated yet. */
 static int answer_empty(exchange_t *x)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, AMTULOG(0068) "%s: empty request", x->caller.name);
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "AMTU0068: %s: empty request", x->caller.name);
     ap_set_content_length(x->r, 0);
     return OK;
 }
@@ -366,7 +365,7 @@ static int without_store(exchange_t *x)
                                        "this server has no job store; see its error log");
 
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
-                  AMTULOG(0069) "no job store: AMTUnlockRedis is not set, or failed");
+                  "AMTU0069: no job store: AMTUnlockRedis is not set, or failed");
     fault->retry_after = RETRY_AFTER;
     return send_fault(x, fault);
 }

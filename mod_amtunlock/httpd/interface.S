@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The interface as MOF and as WSDL, as texts inside the module (see interface.c). */
     .section .rodata
     .global amtunlock_interface_mof

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The handler "amtunlock-interface": what the service offers, as MOF and as WSDL.
  *
  * The texts travel inside the module (interface.S), so that they are those of the very service that answers.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The handler "amtunlock-metrics": the same figures as the status page in Prometheus' text format (0.0.4). */
 #include "httpd/mod_amtunlock_priv.h"
 

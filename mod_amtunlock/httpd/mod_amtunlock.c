@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The module record and its hooks: the server's life in one place. */
 #include "httpd/mod_amtunlock_priv.h"
 
@@ -24,7 +25,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         return OK; /* a rehearsal: everything is read once more before the server runs */
     }
     wsman_library_init();
-    ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, AMTULOG(0001) "mod_amtunlock %s", AMTUNLOCK_VERSION);
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "AMTU0001: mod_amtunlock %s", AMTUNLOCK_VERSION);
     amtunlock_worker_configure(pconf, s);
     return OK;
 }
@@ -53,7 +54,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     if (status != APR_SUCCESS) {
         conf->store = NULL;
         ap_log_error(APLOG_MARK, APLOG_ERR, status, s,
-                     AMTULOG(0002) "no job store in this child: its requests will be refused");
+                     "AMTU0002: no job store in this child: its requests will be refused");
     }
 }
 

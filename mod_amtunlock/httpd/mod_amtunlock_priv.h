@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The httpd face of amtunlock: what its files share. Everything here is httpd's: a request, a configuration,
  * a hook. What a request means is the other rooms' business.
  */
@@ -14,9 +15,6 @@
 
 /* The one symbol that httpd looks up; its own macro for that is empty here, and all else is hidden. */
 extern module AP_MODULE_DECLARE_DATA __attribute__((visibility("default"))) amtunlock_module;
-
-/* The number of a log line: unique, greppable, never reused. 0001-0199 are the httpd face's. */
-#define AMTULOG(n) "AMTU" #n ": "
 
 /* Names for SetHandler. */
 #define AMTUNLOCK_HANDLER "amtunlock"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The handler "amtunlock-status": one small page for a person, and with ?auto lines for a script. Shows what
  * the job store knows, and no secret: there is none in it. Who may see it is the configuration's business. */
 #include "httpd/mod_amtunlock_priv.h"
@@ -60,7 +61,7 @@ int amtunlock_overview(request_rec *r, jobs_overview_t **overview)
     if (result.outcome == JOBS_OK) {
         return OK;
     }
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, AMTULOG(0080) "no overview of the job store: %s", result.text);
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "AMTU0080: no overview of the job store: %s", result.text);
     return send_unavailable(
         r, "The job store (Redis) does not answer. Jobs are kept there and go on when it is back.");
 }

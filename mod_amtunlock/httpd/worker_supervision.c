@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's life under httpd: started once, kept through restarts, started again when it dies, ended with
  * the server.
  *
@@ -165,7 +166,7 @@ typedef struct {
 
 static void say_and_exit(const char *what)
 {
-    static const char prefix[] = AMTULOG(0100) "the worker cannot be started: ";
+    static const char prefix[] = "AMTU0100: the worker cannot be started: ";
 
     if (write(STDERR_FILENO, prefix, sizeof(prefix) - 1) < 0 ||
         write(STDERR_FILENO, what, strlen(what)) < 0 || write(STDERR_FILENO, "\n", 1) < 0) {
@@ -257,14 +258,14 @@ static int prepare_launch(const amtunlock_server_t *conf, launch_t *launch, apr_
     launch->drop = geteuid() == 0;
     if (!launch->drop) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, current.server,
-                     AMTULOG(0101) "no privilege separation: httpd was not started as root, so the worker "
-                                   "runs as its user");
+                     "AMTU0101: no privilege separation: httpd was not started as root, so the worker "
+                     "runs as its user");
         return 1;
     }
     wrong = amtunlock_worker_identity(conf->worker_user, &launch->uid, &launch->gid, &name, pool);
     if (wrong || !prepare_groups(launch, name)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, current.server,
-                     AMTULOG(0102) "no worker: AMTUnlockWorkerUser %s: %s", conf->worker_user,
+                     "AMTU0102: no worker: AMTUnlockWorkerUser %s: %s", conf->worker_user,
                      wrong ? wrong : "it is in too many groups");
         return 0;
     }
@@ -333,8 +334,8 @@ static void worker_died(worker_t *worker, int status)
         return;
     }
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, current.server,
-                 AMTULOG(0103) "the worker (pid %" APR_PID_T_FMT ") ended %s after %" APR_TIME_T_FMT
-                               " s; it is started again%s",
+                 "AMTU0103: the worker (pid %" APR_PID_T_FMT ") ended %s after %" APR_TIME_T_FMT
+                 " s; it is started again%s",
                  pid, describe_end(status, worker->pool), apr_time_sec(lived),
                  worker->not_before > clock_boottime()
                      ? apr_psprintf(worker->pool, " in about %" APR_TIME_T_FMT " s",
@@ -371,15 +372,14 @@ static void launch_worker(worker_t *worker, const launch_t *launch)
         become_worker(launch);
     }
     if (status != APR_INPARENT) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, status, current.server,
-                     AMTULOG(0104) "no worker yet: fork failed");
+        ap_log_error(APLOG_MARK, APLOG_ERR, status, current.server, "AMTU0104: no worker yet: fork failed");
         postpone(worker);
         return;
     }
     apr_pool_note_subprocess(worker->pool, worker->proc, APR_KILL_AFTER_TIMEOUT);
     watch_worker(worker);
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, current.server,
-                 AMTULOG(0105) "the worker is started: pid %" APR_PID_T_FMT, worker->proc->pid);
+                 "AMTU0105: the worker is started: pid %" APR_PID_T_FMT, worker->proc->pid);
 }
 
 static void start_worker(worker_t *worker)
@@ -430,7 +430,7 @@ static int is_outdated(const worker_t *worker, const amtunlock_server_t *conf, a
 static void end_worker(worker_t *worker, const char *why)
 {
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, current.server,
-                 AMTULOG(0106) "the worker (pid %" APR_PID_T_FMT ") is ended: %s", worker->proc->pid, why);
+                 "AMTU0106: the worker (pid %" APR_PID_T_FMT ") is ended: %s", worker->proc->pid, why);
     forget_process(worker);
 }
 
@@ -453,7 +453,7 @@ void amtunlock_worker_configure(apr_pool_t *pconf, server_rec *s)
     }
     if (worker->proc) {
         watch_worker(worker);
-        ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, AMTULOG(0107) "the worker runs on: pid %" APR_PID_T_FMT,
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "AMTU0107: the worker runs on: pid %" APR_PID_T_FMT,
                      worker->proc->pid);
     }
     else if (current.wanted) {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From the cells of a line to a system: one table of columns, one check each. */
 #include <arpa/inet.h>
 #include <stddef.h>
@@ -54,8 +55,7 @@ const char *inventory_method_name(inventory_method_e method)
     return method_names[method];
 }
 
-/* ---- the checks -----------------------------------------------------------------------------------------
- */
+/* ---- the checks ---------------------------------------------------------------------------------------- */
 
 /* 4, 6, or 0 for what is no address. */
 static int address_family(const char *key)
@@ -271,8 +271,7 @@ static const char *check_probe(check_t *check, const char *text)
     return NULL;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------
- */
+/* ---- the table ----------------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *name;
@@ -322,6 +321,7 @@ static const char *effective(const check_t *check, const column_t *column, const
     }
     for (int i = 0; i < 2; i++) {
         const char *text = group_default(tried[i], column);
+
         if (*text) {
             *origin = tried[i]->name;
             return text;

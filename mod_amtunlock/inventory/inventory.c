@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The inventory as a whole: loading, what may stand in it only once, looking up, its digest. */
 #include "inventory/inventory.h"
 
@@ -24,8 +25,7 @@ typedef struct {
     apr_hash_t *addresses, *uuids; /* inventory_system_t * */
 } loading_t;
 
-/* ---- loading --------------------------------------------------------------------------------------------
- */
+/* ---- loading ------------------------------------------------------------------------------------------- */
 
 /* False, and a problem, if another line has this value already. */
 static int claim(loading_t *loading, apr_hash_t *taken, const char *what, const char *key,
@@ -71,8 +71,7 @@ static int by_fqdn(const void *left, const void *right)
     return strcmp((*a)->fqdn, (*b)->fqdn);
 }
 
-/* ---- digest ---------------------------------------------------------------------------------------------
- */
+/* ---- digest -------------------------------------------------------------------------------------------- */
 
 /* Each text with its end, so that no two inventories give the same bytes. */
 static int digest_text(EVP_MD_CTX *context, const char *text)
@@ -107,8 +106,7 @@ static const char *make_digest(const inventory_t *inventory)
     return good ? apr_pescape_hex(inventory->pool, bytes, length, 0) : NULL;
 }
 
-/* ---- public ---------------------------------------------------------------------------------------------
- */
+/* ---- public -------------------------------------------------------------------------------------------- */
 
 apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_t *groups,
                             apr_array_header_t *problems, apr_pool_t *pool)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which systems exist, how each is reached and how it is unlocked: systems.csv (RFC 4180, a header line) and
  * the groups' defaults. Read as a whole or refused as a whole, with every problem named by file, line and
  * reason. An inventory is read-only once loaded and may be shared by threads; it lives in its pool.

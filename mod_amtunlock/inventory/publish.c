@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What Redis is told of the inventory: who there is and by which names, never how AMT is reached. */
 #include "inventory/inventory.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* systems.csv from bytes to rows: lines, the header, cells. libcsv knows quotes; this file knows lines.
  *
  * Lines are split here and given to libcsv one by one, because every problem must carry its line number, a
@@ -242,6 +243,7 @@ static apr_status_t read_all(reader_t *reader, apr_file_t *file, apr_pool_t *poo
 
     while (!reader->stopped) {
         apr_size_t count = CHUNK;
+
         rv = apr_file_read(file, chunk, &count);
         if (rv != APR_SUCCESS) {
             break;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the inventory: a line of systems.csv as cells, what is done with it, and the collector of problems.
  */
 #ifndef AMTUNLOCK_INVENTORY_ROW_PRIV_H
@@ -18,8 +19,7 @@ typedef enum {
     INVENTORY_COLUMNS
 } inventory_column_e;
 
-/* ---- problems: all are counted, the first ones are kept -------------------------------------------------
- */
+/* ---- problems: all are counted, the first ones are kept ------------------------------------------------ */
 
 #define INVENTORY_PROBLEMS_KEPT 50
 
@@ -37,8 +37,7 @@ void inventory_problems_close(inventory_problems_t *problems);
 /* Text from the file as it may stand in a log line: escaped, cut after 80 bytes. */
 const char *inventory_quote(const char *text, apr_pool_t *pool);
 
-/* ---- reading (read.c) -----------------------------------------------------------------------------------
- */
+/* ---- reading (read.c) ---------------------------------------------------------------------------------- */
 
 #define INVENTORY_LINE_MAX 4096 /* bytes, without the line end */
 
@@ -55,8 +54,7 @@ typedef void(inventory_row_fn)(void *context, const inventory_row_t *row);
 apr_status_t inventory_read(const char *file, inventory_problems_t *problems, inventory_row_fn *take,
                             void *context, apr_time_t *written, apr_pool_t *pool);
 
-/* ---- checking (check.c) ---------------------------------------------------------------------------------
- */
+/* ---- checking (check.c) -------------------------------------------------------------------------------- */
 
 typedef struct {
     apr_hash_t *configured; /* inventory_group_t * by name; may be NULL */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What Redis' replies mean: a verb's word to an outcome, an error to a sentence that an operator can act on.
  */
 #include "jobs/redis_priv.h"
@@ -61,6 +62,7 @@ static jobs_result_t error_result(const redisReply *reply, apr_pool_t *pool)
 static jobs_result_t outdated(const redisReply *reply, apr_pool_t *pool)
 {
     apr_int64_t theirs = jobs_number_at(reply, 1);
+
     if (theirs > JOBS_SCHEMA) {
         return jobs_result(
             JOBS_OUTDATED,
@@ -114,12 +116,14 @@ const redisReply *jobs_element(const redisReply *reply, size_t at)
 const char *jobs_text_at(const redisReply *reply, size_t at)
 {
     const redisReply *element = jobs_element(reply, at);
+
     return element && element->type == REDIS_REPLY_STRING ? element->str : "";
 }
 
 apr_int64_t jobs_number_at(const redisReply *reply, size_t at)
 {
     const redisReply *element = jobs_element(reply, at);
+
     if (element && element->type == REDIS_REPLY_INTEGER) {
         return element->integer;
     }
@@ -130,6 +134,7 @@ apr_array_header_t *jobs_texts(const redisReply *reply, size_t first, apr_pool_t
 {
     size_t count = reply && reply->type == REDIS_REPLY_ARRAY ? reply->elements : 0;
     apr_array_header_t *texts = apr_array_make(pool, (int)count + 1, sizeof(const char *));
+
     for (size_t i = first; i < count; i++) {
         APR_ARRAY_PUSH(texts, const char *) = jobs_text_at(reply, i);
     }

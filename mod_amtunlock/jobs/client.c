@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A worker thread's own connection: made again after it broke, at most once a second. */
 #include "jobs/client_priv.h"
 
@@ -32,6 +33,7 @@ apr_status_t jobs_client_create(jobs_client_t **connection, const jobs_redis_t *
 {
     jobs_client_t *made = apr_pcalloc(pool, sizeof(*made));
     apr_status_t rv;
+
     if ((rv = apr_pool_create(&made->scratch, pool)) != APR_SUCCESS ||
         (rv = apr_pool_create(&made->trouble, pool)) != APR_SUCCESS) {
         return rv;
@@ -82,6 +84,7 @@ static jobs_result_t learn_run_id(jobs_client_t *connection, apr_time_t deadline
     redisReply *reply = NULL;
     const char *why = "";
     jobs_call_t *info = jobs_command("INFO", pool);
+
     jobs_call_text(info, "server");
     if (redis_conn_ask(&connection->link, info, deadline, &reply, &why, pool) != REDIS_CONN_FINE) {
         return jobs_result(JOBS_UNAVAILABLE, why);
@@ -103,6 +106,7 @@ static jobs_result_t dial(jobs_client_t *connection, apr_pool_t *pool)
 {
     apr_time_t deadline = clock_boottime() + connection->timeout;
     const char *why = "";
+
     connection->dialled = clock_boottime();
     if (redis_conn_open(&connection->link, deadline, &why, pool) != REDIS_CONN_FINE) {
         return jobs_result(JOBS_UNAVAILABLE, why);
@@ -139,6 +143,7 @@ jobs_result_t jobs_are_unfinished(jobs_client_t *connection, int *are, apr_pool_
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_command("EXISTS", pool);
+
     jobs_call_text(call, JOBS_KEY("jobs"));
     jobs_result_t result = jobs_client_ask(connection, call, 0, &reply, pool);
     int answered = reply && reply->type == REDIS_REPLY_INTEGER;
@@ -151,6 +156,7 @@ jobs_result_t jobs_client_ask(jobs_client_t *connection, jobs_call_t *call, apr_
 {
     const char *why = "";
     jobs_result_t result = jobs_client_ready(connection, pool);
+
     if (result.outcome != JOBS_OK) {
         return result;
     }

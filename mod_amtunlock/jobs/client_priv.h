@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A worker thread's own connection, for worker.c, publish.c and library.c. */
 #ifndef AMTUNLOCK_JOBS_CLIENT_PRIV_H
 #define AMTUNLOCK_JOBS_CLIENT_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Connecting to Redis by ourselves: hiredis ends the whole process where it has no memory for an address. */
 #include "jobs/dial_priv.h"
 
@@ -20,8 +21,10 @@ static int wait_connected(int fd, apr_time_t deadline)
     struct pollfd watched = {.fd = fd, .events = POLLOUT};
     int number = 0, ready = 0;
     socklen_t length = sizeof(number);
+
     do {
         apr_interval_time_t left = deadline - clock_boottime();
+
         ready = left > 0 ? poll(&watched, 1, (int)apr_time_as_msec(left + 999)) : 0;
     } while (ready < 0 && errno == EINTR);
     if (ready <= 0) {
@@ -34,6 +37,7 @@ static int wait_connected(int fd, apr_time_t deadline)
 static int connect_within(int fd, const struct sockaddr *address, socklen_t length, apr_time_t deadline)
 {
     int number = connect(fd, address, length) == 0 ? 0 : errno;
+
     if (number == EINPROGRESS || number == EINTR) {
         number = wait_connected(fd, deadline);
     }
@@ -48,6 +52,7 @@ static int connect_within(int fd, const struct sockaddr *address, socklen_t leng
 static int open_connected(const struct sockaddr *address, socklen_t length, apr_time_t deadline)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
     if (fd < 0) {
         return -1;
     }
@@ -63,12 +68,14 @@ static int open_connected(const struct sockaddr *address, socklen_t length, apr_
 static const char *sentence(int number, apr_pool_t *pool)
 {
     char text[160];
+
     return apr_pstrdup(pool, apr_strerror(APR_FROM_OS_ERROR(number), text, sizeof(text)));
 }
 
 static int dial_socket(const char *path, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+
     if (strlen(path) >= sizeof(address.sun_path)) {
         *why = sentence(ENAMETOOLONG, pool);
         return -1;
@@ -85,6 +92,7 @@ static int dial_socket(const char *path, apr_time_t deadline, const char **why, 
 static int without_delay(int fd)
 {
     const int yes = 1;
+
     return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)) == 0;
 }
 
@@ -94,6 +102,7 @@ static int dial_host(const jobs_redis_t *redis, apr_time_t deadline, const char 
     struct addrinfo *found = NULL;
     int fd = -1;
     int code = getaddrinfo(redis->host, apr_itoa(pool, redis->port), &hints, &found);
+
     if (code != 0) {
         *why = code == EAI_SYSTEM ? sentence(errno, pool) : apr_pstrdup(pool, gai_strerror(code));
         return -1;
@@ -102,6 +111,7 @@ static int dial_host(const jobs_redis_t *redis, apr_time_t deadline, const char 
         fd = open_connected(at->ai_addr, at->ai_addrlen, deadline);
         if (fd >= 0 && !without_delay(fd)) {
             int number = errno;
+
             close(fd);
             fd = -1;
             errno = number;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside jobs: a connected socket to Redis. */
 #ifndef AMTUNLOCK_JOBS_DIAL_PRIV_H
 #define AMTUNLOCK_JOBS_DIAL_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Ids that cannot be guessed, and digests that stand for names in keys. */
 #include "jobs/redis_priv.h"
 
@@ -12,6 +13,7 @@
 const char *jobs_new_id(apr_pool_t *pool)
 {
     unsigned char bits[16];
+
     if (RAND_bytes(bits, sizeof(bits)) != 1) {
         return NULL;
     }
@@ -33,6 +35,7 @@ const char *jobs_sha256(const char *text, apr_pool_t *pool)
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int length = 0;
     int good = EVP_Digest(text, strlen(text), digest, &length, EVP_sha256(), NULL);
+
     return good ? hex(digest, length, pool) : NULL;
 }
 
@@ -42,8 +45,10 @@ const char *jobs_sha256_all(const apr_array_header_t *texts, apr_pool_t *pool)
     unsigned int length = 0;
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     int good = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+
     for (int i = 0; good && i < texts->nelts; i++) {
         const char *text = APR_ARRAY_IDX(texts, i, const char *);
+
         good = EVP_DigestUpdate(context, text, strlen(text) + 1);
     }
     good = good && EVP_DigestFinal_ex(context, digest, &length);

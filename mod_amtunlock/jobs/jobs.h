@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Job state: the verbs of jobs/lua (Redis Functions) as C calls.
  *
  * Everything that must survive a process is in Redis, changed only by these verbs, each atomic there. This

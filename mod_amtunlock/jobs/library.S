@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The Redis library as a text inside the program (see jobs/library_priv.h): the parts in this order. */
     .section .rodata
     .global jobs_library

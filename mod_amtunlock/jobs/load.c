@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Gives Redis the functions that this program was built with. */
 #include "jobs/library_priv.h"
 
@@ -13,6 +14,7 @@ static jobs_result_t load(jobs_client_t *connection, int replace, apr_pool_t *po
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_command("FUNCTION", pool);
+
     jobs_call_text(call, "LOAD");
     if (replace) {
         jobs_call_text(call, "REPLACE");
@@ -31,6 +33,7 @@ static jobs_result_t check(jobs_client_t *connection, int *loaded, apr_pool_t *p
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_command("FCALL", pool);
+
     jobs_call_text(call, "amtunlock_schema");
     jobs_call_text(call, "0");
     jobs_result_t result = jobs_client_ask(connection, call, 0, &reply, pool);
@@ -58,6 +61,7 @@ jobs_result_t jobs_library_load(jobs_client_t *connection)
     apr_pool_t *pool = jobs_client_scratch(connection);
     jobs_result_t result = JOBS_FINE;
     int loaded = 1;
+
     for (int i = 0; i < TRIES && loaded; i++) {
         result = check(connection, &loaded, pool);
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Names of systems. */
 #include "jobs/name.h"
 
@@ -17,6 +18,7 @@ static const char *address_key(const char *name, apr_pool_t *pool)
     struct in_addr v4;
     struct in6_addr v6;
     char text[INET6_ADDRSTRLEN];
+
     if (inet_pton(AF_INET, name, &v4) == 1) {
         return apr_pstrdup(pool, inet_ntop(AF_INET, &v4, text, sizeof(text)));
     }
@@ -37,6 +39,7 @@ static int is_label_character(char c)
 static int is_dns_name(const char *name)
 {
     size_t label = 0;
+
     for (const char *c = name; *c; c++) {
         if (*c == '.' ? label == 0 : !is_label_character(*c)) {
             return 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Names of systems: one rule for what callers ask for and for what the inventory holds. */
 #ifndef AMTUNLOCK_JOBS_NAME_H
 #define AMTUNLOCK_JOBS_NAME_H

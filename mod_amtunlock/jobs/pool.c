@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The web side's connections: a bounded apr_reslist, one budget of time a call, and a circuit breaker.
  *
  * A frozen Redis must not take httpd down with it: its threads serve other pages, too. So no more calls wait
@@ -39,9 +40,11 @@ typedef enum { ENTRY_NONE, ENTRY_CALL, ENTRY_TRIAL } entry_e;
 static entry_e breaker_enter(jobs_pool_t *store)
 {
     entry_e entry = ENTRY_CALL;
+
     apr_thread_mutex_lock(store->lock);
     if (store->open_until) {
         int due = !store->probing && clock_boottime() >= store->open_until;
+
         entry = due ? ENTRY_TRIAL : ENTRY_NONE;
         store->probing |= due;
     }
@@ -80,6 +83,7 @@ static apr_status_t link_make(void **resource, void *params, apr_pool_t *pool)
 {
     jobs_pool_t *store = params;
     redis_conn_t *link = calloc(1, sizeof(*link)); /* links come and go; the pool would only grow */
+
     (void)pool;
     if (!link) {
         return APR_ENOMEM;
@@ -108,6 +112,7 @@ apr_status_t jobs_pool_create(jobs_pool_t **store, const jobs_redis_t *redis, in
 {
     jobs_pool_t *made = apr_pcalloc(pool, sizeof(*made));
     apr_status_t rv;
+
     made->redis.socket = dup_or_null(pool, redis->socket);
     made->redis.host = dup_or_null(pool, redis->host);
     made->redis.port = redis->port;
@@ -142,6 +147,7 @@ static redis_conn_e attempt(redis_conn_t *link, jobs_call_t *call, apr_time_t de
                             const char **why, apr_pool_t *pool)
 {
     redis_conn_e outcome = ready(link, deadline, why, pool);
+
     if (outcome != REDIS_CONN_FINE) {
         return outcome;
     }
@@ -164,8 +170,10 @@ static jobs_result_t exchange(redis_conn_t *link, jobs_call_t *call, apr_time_t 
     const char *why = "";
     jobs_result_t result = JOBS_FINE;
     int late = 0;
+
     for (int tries = 0; tries < 2; tries++) {
         redis_conn_e outcome = attempt(link, call, deadline, reply, &why, pool);
+
         *reached = outcome == REDIS_CONN_FINE;
         result = *reached ? jobs_answer(*reply, &late, pool) : jobs_result(JOBS_UNAVAILABLE, why);
         if (!worth_repeating(call, outcome, late, deadline)) {
@@ -184,6 +192,7 @@ jobs_result_t jobs_pool_ask(jobs_pool_t *store, jobs_call_t *call, redisReply **
     apr_time_t deadline = clock_boottime() + store->budget;
     void *resource = NULL;
     int reached = 0;
+
     if (call->invalid) {
         return jobs_result(JOBS_UNAVAILABLE, "there is no memory to ask Redis");
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The web side's bounded pool of connections, for web.c. */
 #ifndef AMTUNLOCK_JOBS_POOL_PRIV_H
 #define AMTUNLOCK_JOBS_POOL_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Hands the inventory to Redis in chunks, then switches to it: 100,000 systems in one call would stop Redis
  * for a second.
  */
@@ -17,12 +18,15 @@
 static int count_names(const apr_array_header_t *systems, const char **twice, apr_pool_t *pool)
 {
     apr_hash_t *names = apr_hash_make(pool);
+
     *twice = NULL;
     for (int i = 0; i < systems->nelts; i++) {
         const jobs_published_t *system = &APR_ARRAY_IDX(systems, i, jobs_published_t);
+
         for (int k = 0; k < system->keys->nelts; k++) {
             const char *name = APR_ARRAY_IDX(system->keys, k, const char *);
             const char *other = apr_hash_get(names, name, APR_HASH_KEY_STRING);
+
             if (other && strcmp(other, system->system) != 0) {
                 *twice = name;
             }
@@ -38,6 +42,7 @@ static jobs_result_t ask_switch(jobs_client_t *connection, const char *worker, c
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("publish_switch", pool);
+
     jobs_call_text(call, worker);
     jobs_call_text(call, generation);
     jobs_call_text(call, digest);
@@ -64,6 +69,7 @@ static jobs_result_t send_chunk(jobs_client_t *connection, const char *generatio
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("publish_chunk", pool);
+
     jobs_call_text(call, generation);
     for (int n = 0; n < SYSTEMS_A_CHUNK && *next < systems->nelts && call->words->nelts < WORDS_A_CHUNK;
          n++) {
@@ -79,6 +85,7 @@ static jobs_result_t publish(jobs_client_t *connection, const char *worker, cons
     apr_pool_t *chunk_pool = NULL;
     const char *generation = jobs_new_id(pool);
     jobs_result_t result = JOBS_FINE;
+
     if (!generation || apr_pool_create(&chunk_pool, pool) != APR_SUCCESS) {
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers or no memory");
     }
@@ -105,6 +112,7 @@ jobs_result_t jobs_publish(jobs_client_t *connection, const char *worker, const 
 {
     const char *twice = NULL;
     int names = count_names(systems, &twice, pool);
+
     if (twice) {
         return jobs_result(JOBS_CONFLICT, apr_psprintf(pool, "two systems share the name %s", twice));
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Why a system was not unlocked: stable codes that consoles, operators, the audit record and metrics share.
  * One table; a code is never renamed and never reused. */
 #ifndef AMTUNLOCK_JOBS_REASON_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Connections to Redis (hiredis), calls with lengths, and what replies mean. */
 #include "jobs/redis_priv.h"
 
@@ -21,6 +22,7 @@
 jobs_result_t jobs_result(jobs_outcome_e outcome, const char *text)
 {
     jobs_result_t result = {outcome, text};
+
     return result;
 }
 
@@ -60,6 +62,7 @@ void jobs_call_not_after(jobs_call_t *call)
 jobs_call_t *jobs_command(const char *name, apr_pool_t *pool)
 {
     jobs_call_t *call = apr_pcalloc(pool, sizeof(*call));
+
     call->pool = pool;
     call->words = apr_array_make(pool, 32, sizeof(const char *));
     call->lengths = apr_array_make(pool, 32, sizeof(size_t));
@@ -70,6 +73,7 @@ jobs_call_t *jobs_command(const char *name, apr_pool_t *pool)
 jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_command("FCALL", pool);
+
     jobs_call_text(call, apr_pstrcat(pool, "amtunlock_", name, NULL));
     jobs_call_text(call, "0"); /* keys: all are derived inside, in the one slot of {amtu} */
     jobs_call_number(call, JOBS_SCHEMA);
@@ -82,6 +86,7 @@ jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool)
 static struct timeval remaining(apr_time_t deadline)
 {
     apr_interval_time_t left = deadline - clock_boottime();
+
     if (left < 1000) {
         left = 1000;
     }
@@ -122,6 +127,7 @@ static redis_conn_e fail(redis_conn_t *link, apr_time_t deadline, const char **w
     redisContext *context = link->context;
     int timeout = is_over(deadline) || (context && context->err == REDIS_ERR_IO &&
                                         (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT));
+
     if (timeout) {
         *why = "Redis did not answer in time: is it busy, stopped, or its disk slow?";
     }
@@ -137,6 +143,7 @@ static redis_conn_e fail(redis_conn_t *link, apr_time_t deadline, const char **w
 static int add_out(redis_conn_t *link, const char *bytes, size_t length)
 {
     size_t room = link->out_room ? link->out_room : OUT_FIRST;
+
     while (room - link->out_length < length) {
         room *= 2;
     }
@@ -155,6 +162,7 @@ int redis_conn_put(redis_conn_t *link, jobs_call_t *call, apr_time_t deadline)
 {
     if (call->not_after) {
         const char *text = apr_psprintf(call->pool, "%" APR_INT64_T_FMT, deadline + link->offset);
+
         APR_ARRAY_IDX(call->words, call->not_after, const char *) = text;
         APR_ARRAY_IDX(call->lengths, call->not_after, size_t) = strlen(text);
     }
@@ -172,8 +180,10 @@ static int send_some(redis_conn_t *link)
 {
     redisContext *context = link->context;
     ssize_t count = send(context->fd, link->out + link->sent, link->out_length - link->sent, MSG_NOSIGNAL);
+
     if (count < 0 && errno != EINTR) {
         int number = errno;
+
         context->err = REDIS_ERR_IO;
         apr_strerror(APR_FROM_OS_ERROR(number), context->errstr, sizeof(context->errstr));
         errno = number;
@@ -234,6 +244,7 @@ redisReply *redis_conn_take(redis_conn_t *link, apr_time_t deadline, redis_conn_
                             apr_pool_t *pool)
 {
     void *reply = NULL;
+
     *outcome = link->context ? flush(link, deadline, why, pool) : fail(link, deadline, why, pool);
     if (*outcome == REDIS_CONN_FINE && FAILPOINT_FAILS("link.sent")) {
         *outcome = fail(link, deadline, why, pool);
@@ -255,6 +266,7 @@ redis_conn_e redis_conn_ask(redis_conn_t *link, jobs_call_t *call, apr_time_t de
                             const char **why, apr_pool_t *pool)
 {
     redis_conn_e outcome;
+
     if (!redis_conn_put(link, call, deadline)) {
         return fail(link, deadline, why, pool);
     }
@@ -269,6 +281,7 @@ static redisContext *dial(const jobs_redis_t *redis, apr_time_t deadline, const 
 {
     int fd = jobs_dial(redis, deadline, what, pool);
     redisContext *context = fd >= 0 ? redisConnectFd(fd) : NULL;
+
     if (fd >= 0 && context == NULL) {
         close(fd);
         *what = "out of memory";
@@ -287,6 +300,7 @@ static const char *address(const jobs_redis_t *redis, apr_pool_t *pool)
 static int put_auth(redis_conn_t *link, apr_time_t deadline, apr_pool_t *pool)
 {
     jobs_call_t *auth = jobs_command("AUTH", pool);
+
     if (link->redis->user) {
         jobs_call_text(auth, link->redis->user);
     }
@@ -308,6 +322,7 @@ static redis_conn_e greet(redis_conn_t *link, int with_auth, apr_time_t deadline
 {
     redis_conn_e outcome = REDIS_CONN_FINE;
     redisReply *reply = NULL;
+
     if (with_auth) {
         if (!(reply = redis_conn_take(link, deadline, &outcome, why, pool))) {
             return outcome;
@@ -331,6 +346,7 @@ redis_conn_e redis_conn_open(redis_conn_t *link, apr_time_t deadline, const char
 {
     const jobs_redis_t *redis = link->redis;
     int with_auth = redis->password != NULL;
+
     redis_conn_close(link);
     const char *what = "";
     link->context = dial(redis, deadline, &what, pool);

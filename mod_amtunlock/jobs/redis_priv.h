@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One connection to Redis, and one call of a verb of jobs/lua: for the files of this room only.
  *
  * A call is built word by word with lengths, so no byte of it is ever taken for syntax. A link is used by one

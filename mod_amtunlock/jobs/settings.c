@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Where Redis is, as an administrator writes it. */
 #include "jobs/jobs.h"
 
@@ -15,6 +16,7 @@
 static const char *parse_socket(const char *path, jobs_redis_t *redis, apr_pool_t *pool)
 {
     const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
+
     if (path[0] != '/') {
         return apr_psprintf(pool, "unix:%s is no absolute path", path);
     }
@@ -29,6 +31,7 @@ static const char *parse_socket(const char *path, jobs_redis_t *redis, apr_pool_
 const char *jobs_redis_parse(const char *address, jobs_redis_t *redis, apr_pool_t *pool)
 {
     char *end = NULL;
+
     redis->socket = NULL;
     redis->host = NULL;
     redis->port = 0;
@@ -67,8 +70,10 @@ static apr_status_t read_line(apr_file_t *file, char *line, apr_size_t room)
 {
     apr_status_t rv = APR_SUCCESS;
     apr_size_t length = 0;
+
     while (rv == APR_SUCCESS && length < room - 1 && !memchr(line, '\n', length)) {
         apr_size_t count = room - 1 - length;
+
         rv = apr_file_read(file, line + length, &count);
         length += rv == APR_SUCCESS ? count : 0;
     }
@@ -82,6 +87,7 @@ const char *jobs_redis_read_password(const char *file, const char **password, ap
     char message[120];
     apr_file_t *handle = NULL;
     apr_status_t rv = apr_file_open(&handle, file, APR_FOPEN_READ, APR_FPROT_OS_DEFAULT, pool);
+
     if (rv != APR_SUCCESS) {
         return apr_psprintf(pool, "%s cannot be read: %s", file, apr_strerror(rv, message, sizeof(message)));
     }

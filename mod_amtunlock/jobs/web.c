@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The web side's verbs. */
 #include "jobs/pool_priv.h"
 
@@ -22,6 +23,7 @@ static int is_id(const char *id)
 static jobs_call_t *caller_verb(const char *name, const jobs_caller_t *caller, apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_verb(name, pool);
+
     call->repeatable = 1;
     jobs_call_digest(call, owner(caller, pool));
     return call;
@@ -59,6 +61,7 @@ static const char *request_digest(const jobs_submission_t *submission, apr_pool_
     int count = submission->names->nelts;
     apr_array_header_t *sorted = apr_array_make(pool, count + 1, sizeof(const char *));
     apr_array_header_t *texts = apr_array_make(pool, count + 1, sizeof(const char *));
+
     if (!submission->message_id) {
         return "";
     }
@@ -69,6 +72,7 @@ static const char *request_digest(const jobs_submission_t *submission, apr_pool_
     APR_ARRAY_PUSH(texts, const char *) = submission->message_id;
     for (int i = 0; i < count; i++) {
         const char *key = APR_ARRAY_IDX(sorted, i, const char *);
+
         if (i == 0 || strcmp(key, APR_ARRAY_IDX(sorted, i - 1, const char *)) != 0) {
             APR_ARRAY_PUSH(texts, const char *) = key;
         }
@@ -82,6 +86,7 @@ static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submissi
                                 const char *id, apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_verb("submit", pool);
+
     call->repeatable = 1; /* the id is ours: a second arrival finds the job of the first */
     jobs_call_text(call, id);
     jobs_call_text(call, caller->name);
@@ -100,6 +105,7 @@ static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submissi
     }
     for (int i = 0; i < submission->names->nelts; i++) {
         const jobs_name_t *name = &APR_ARRAY_IDX(submission->names, i, jobs_name_t);
+
         jobs_call_text(call, name->spelling);
         jobs_call_text(call, name->key);
     }
@@ -112,6 +118,7 @@ jobs_result_t jobs_submit(jobs_pool_t *store, const jobs_caller_t *caller,
 {
     redisReply *reply = NULL;
     const char *fresh = jobs_new_id(pool);
+
     if (!fresh) {
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
     }
@@ -133,6 +140,7 @@ jobs_result_t jobs_submit(jobs_pool_t *store, const jobs_caller_t *caller,
 static jobs_job_t *job_of_reply(const redisReply *reply, apr_pool_t *pool)
 {
     jobs_job_t *job = apr_pcalloc(pool, sizeof(*job));
+
     job->id = jobs_text_at(reply, 1);
     job->state = (jobs_state_e)jobs_number_at(reply, 2);
     job->caller = jobs_text_at(reply, 3);
@@ -156,6 +164,7 @@ jobs_result_t jobs_read(jobs_pool_t *store, const jobs_caller_t *caller, const c
 {
     redisReply *reply = NULL;
     jobs_call_t *call = reading_verb("read", caller, id, pool);
+
     if (!call) {
         return no_such_job();
     }
@@ -171,6 +180,7 @@ static jobs_call_t *window_verb(const char *verb, const jobs_caller_t *caller, c
                                 int count, apr_pool_t *pool)
 {
     jobs_call_t *call = reading_verb(verb, caller, id, pool);
+
     if (call) {
         jobs_call_number(call, first < 0 ? 0 : first);
         jobs_call_number(call, count);
@@ -183,6 +193,7 @@ jobs_result_t jobs_results(jobs_pool_t *store, const jobs_caller_t *caller, cons
 {
     redisReply *reply = NULL;
     jobs_call_t *call = window_verb("results", caller, id, first, count, pool);
+
     if (!call) {
         return no_such_job();
     }
@@ -201,6 +212,7 @@ jobs_result_t jobs_errors(jobs_pool_t *store, const jobs_caller_t *caller, const
 {
     redisReply *reply = NULL;
     jobs_call_t *call = window_verb("errors", caller, id, first, count, pool);
+
     if (!call) {
         return no_such_job();
     }
@@ -211,6 +223,7 @@ jobs_result_t jobs_errors(jobs_pool_t *store, const jobs_caller_t *caller, const
     *errors = apr_array_make(pool, (int)reply->elements / 3 + 1, sizeof(jobs_error_t));
     for (size_t i = 1; i + 2 < reply->elements; i += 3) {
         jobs_error_t *error = apr_array_push(*errors);
+
         error->name = jobs_text_at(reply, i);
         error->step = jobs_text_at(reply, i + 1);
         error->reason = jobs_reason_of_code(jobs_text_at(reply, i + 2));
@@ -223,6 +236,7 @@ jobs_result_t jobs_list(jobs_pool_t *store, const jobs_caller_t *caller, apr_arr
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("list", caller, pool);
+
     jobs_call_number(call, caller->reads_all ? 1 : 0);
     jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
     if (result.outcome == JOBS_OK) {
@@ -237,6 +251,7 @@ jobs_result_t jobs_cancel(jobs_pool_t *store, const jobs_caller_t *caller, const
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("cancel", caller, pool);
+
     if (!is_id(id)) {
         return no_such_job();
     }
@@ -249,6 +264,7 @@ jobs_result_t jobs_forget(jobs_pool_t *store, const jobs_caller_t *caller, const
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("forget", caller, pool);
+
     call->repeatable = 0; /* a second one would say "no such job" of a job that the first has just deleted */
     if (!is_id(id)) {
         return no_such_job();
@@ -266,6 +282,7 @@ jobs_result_t jobs_context_open(jobs_pool_t *store, const jobs_caller_t *caller,
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("context_open", caller, pool);
     const char *fresh = jobs_new_id(pool);
+
     if (!fresh) {
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
     }
@@ -288,6 +305,7 @@ jobs_result_t jobs_context_pull(jobs_pool_t *store, const jobs_caller_t *caller,
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("context_pull", caller, pool);
+
     call->repeatable = 0; /* a second one would skip what the first has given */
     if (!is_id(id)) {
         return jobs_result(JOBS_NOT_FOUND, "no such enumeration");
@@ -309,6 +327,7 @@ jobs_result_t jobs_context_release(jobs_pool_t *store, const jobs_caller_t *call
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("context_release", caller, pool);
+
     call->repeatable = 0;
     if (!is_id(id)) {
         return jobs_result(JOBS_NOT_FOUND, "no such enumeration");
@@ -322,8 +341,10 @@ jobs_result_t jobs_context_release(jobs_pool_t *store, const jobs_caller_t *call
 static apr_array_header_t *counters_of_reply(const redisReply *flat, apr_pool_t *pool)
 {
     apr_array_header_t *counters = apr_array_make(pool, 16, sizeof(jobs_counter_t));
+
     for (size_t i = 0; flat && i + 1 < flat->elements; i += 2) {
         jobs_counter_t *counter = apr_array_push(counters);
+
         counter->name = jobs_text_at(flat, i);
         counter->value = (apr_uint64_t)jobs_number_at(flat, i + 1);
     }
@@ -334,6 +355,7 @@ jobs_result_t jobs_overview(jobs_pool_t *store, jobs_overview_t **overview, apr_
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("overview", pool);
+
     call->repeatable = 1;
     jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
     if (result.outcome != JOBS_OK) {

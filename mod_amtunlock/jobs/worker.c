@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's verbs. */
 #include "jobs/client_priv.h"
 
@@ -30,6 +31,7 @@ static jobs_call_t *claim_call(const char *worker, const char *digest, int max,
                                const apr_array_header_t *ramps, apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_verb("claim", pool);
+
     jobs_call_text(call, worker);
     jobs_call_text(call, digest);
     jobs_call_number(call, max);
@@ -37,6 +39,7 @@ static jobs_call_t *claim_call(const char *worker, const char *digest, int max,
     jobs_call_number(call, JOBS_LEASE);
     for (int i = 0; ramps && i < ramps->nelts; i++) {
         const jobs_rate_limit_t *ramp = &APR_ARRAY_IDX(ramps, i, jobs_rate_limit_t);
+
         jobs_call_text(call, ramp->group);
         jobs_call_number(call, ramp->interval);
     }
@@ -50,6 +53,7 @@ jobs_result_t jobs_claim(jobs_client_t *connection, const char *worker, const ch
     redisReply *reply = NULL;
     jobs_call_t *call = claim_call(worker, digest, max, ramps, pool);
     apr_time_t sent = clock_boottime();
+
     FAILPOINT("claim.before");
     jobs_result_t result = jobs_client_ask(connection, call, 0, &reply, pool);
     *tasks = apr_array_make(pool, max > 0 ? max : 1, sizeof(jobs_task_t));
@@ -79,12 +83,14 @@ static jobs_call_t *renew_call(const char *worker, const char *about, const apr_
                                int first, int after, apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_verb("renew", pool);
+
     jobs_call_text(call, worker);
     jobs_call_text(call, about);
     jobs_call_number(call, after == tasks->nelts);
     jobs_call_number(call, JOBS_LEASE);
     for (int i = first; i < after; i++) {
         const jobs_task_ref_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_ref_t);
+
         jobs_call_text(call, task->job);
         jobs_call_text(call, task->system);
         jobs_call_text(call, task->fence);
@@ -99,9 +105,11 @@ jobs_result_t jobs_renew(jobs_client_t *connection, const char *worker, const ch
     apr_time_t sent = clock_boottime();
     jobs_result_t result;
     int first = 0;
+
     *lost = apr_array_make(pool, 4, sizeof(jobs_task_ref_t));
     do {
         redisReply *reply = NULL;
+
         if (tasks->nelts > 0) {
             FAILPOINT("renew.before");
         }
@@ -114,6 +122,7 @@ jobs_result_t jobs_renew(jobs_client_t *connection, const char *worker, const ch
         const redisReply *gone = jobs_element(reply, 1);
         for (size_t i = 0; gone && i < gone->elements; i++) {
             jobs_task_ref_t *task = apr_array_push(*lost);
+
             task->job = jobs_text_at(gone->element[i], 0);
             task->system = jobs_text_at(gone->element[i], 1);
             task->fence = jobs_text_at(gone->element[i], 2);
@@ -143,6 +152,7 @@ static int carries_end(jobs_change_e change)
 static jobs_call_t *change_call(const char *worker, const jobs_change_t *change, apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_verb(change_verbs[change->change], pool);
+
     jobs_call_text(call, worker);
     jobs_call_text(call, change->task.job);
     jobs_call_text(call, change->task.system);
@@ -179,6 +189,7 @@ static jobs_result_t apply_some(jobs_client_t *connection, const char *worker, j
     const char *why = "out of memory";
     int answered = 0;
     int any_late = 0;
+
     if (ready.outcome != JOBS_OK) {
         why = ready.text;
     }
@@ -192,6 +203,7 @@ static jobs_result_t apply_some(jobs_client_t *connection, const char *worker, j
         redis_conn_e outcome;
         int late = 0;
         const redisReply *reply = redis_conn_take(link, deadline, &outcome, &why, pool);
+
         if (!reply) {
             break;
         }
@@ -217,9 +229,11 @@ jobs_result_t jobs_apply(jobs_client_t *connection, const char *worker, jobs_cha
                          int count, apr_pool_t *pool)
 {
     jobs_result_t whole = JOBS_FINE;
+
     for (int first = 0; first < count; first += CHANGES_A_PIPELINE) {
         int some = count - first < CHANGES_A_PIPELINE ? count - first : CHANGES_A_PIPELINE;
         jobs_result_t result = apply_some(connection, worker, changes + first, some, pool);
+
         if (result.outcome != JOBS_OK) {
             whole = result;
         }
@@ -239,6 +253,7 @@ jobs_result_t jobs_reap(jobs_client_t *connection, const char *worker, int *reap
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("reap", pool);
+
     jobs_call_text(call, worker);
     jobs_call_number(call, JOBS_LEASE);
     jobs_call_number(call, JOBS_GRACE);
@@ -255,6 +270,7 @@ jobs_result_t jobs_bell_wait(jobs_client_t *connection, apr_interval_time_t time
     jobs_call_t *call = jobs_command("BLPOP", pool);
     /* To Redis 0 is "for ever". */
     apr_int64_t ms = timeout > 1000 ? apr_time_as_msec(timeout) : 1;
+
     jobs_call_text(call, JOBS_KEY("bell"));
     jobs_call_text(call, apr_psprintf(pool, "%" APR_INT64_T_FMT ".%03d", ms / 1000, (int)(ms % 1000)));
     jobs_result_t result = jobs_client_ask(connection, call, timeout, &reply, pool);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CIM_ConcreteJob: how a job looks to a console, and what a console may do with it. */
 #include "manageability/resources_priv.h"
 

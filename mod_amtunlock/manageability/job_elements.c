@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CIM_OwningJobElement and CIM_AffectedJobElement: a job and the service that works it off, as associations.
  *
  * What a job affects in truth are PCs, which have their own management and no instance here; both

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The Manageability Interface of Intel's Remote Encryption Management: AMT_RemoteEncryptionService and
  * CIM_ConcreteJob over WS-Management. The only room that knows both WS-Man and jobs.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* AMT_RemoteEncryptionService: the one instance, UnlockSystems and GetUnlockedSystems. */
 #include "manageability/resources_priv.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The dispatch table, and what all classes need: enumeration, the writing of instances, faults from outcomes,
  * inputs of methods. */
 #include "manageability/resources_priv.h"

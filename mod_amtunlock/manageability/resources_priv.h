@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of this room share: the classes, their rows in the table, and the way from what jobs say to
  * what a console is told.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See check.h. Looks first, in an event loop of its own, and one thing after the other; then has it judged.
  */
 #include "preflight/check.h"
@@ -56,6 +57,7 @@ static int await(check_t *check)
 static void on_wake(evutil_socket_t fd, short what, void *data)
 {
     check_t *check = data;
+
     (void)fd;
     (void)what;
     wakeup_clear(&check->wakeup);
@@ -81,6 +83,7 @@ static facts_work_t do_chore(check_t *check, work_kind_e kind, jobs_reason_e rea
 {
     static const char late[] = "it took longer than a check may";
     work_t *work = &check->work;
+
     if (check->expired) { /* the thread may still write to the one before */
         return (facts_work_t){reason_of_silence, late};
     }
@@ -100,6 +103,7 @@ static void find_address(check_t *check)
 {
     facts_t *facts = &check->facts;
     const inventory_system_t *system = facts->system;
+
     if (system->address != NULL && system->probe_host == NULL) {
         apr_cpystrn(facts->address, system->address, sizeof(facts->address));
         apr_cpystrn(facts->probe_address, system->address, sizeof(facts->probe_address));
@@ -115,6 +119,7 @@ static void find_address(check_t *check)
 static void find_login(check_t *check)
 {
     facts_t *facts = &check->facts;
+
     facts->login = do_chore(check, WORK_LOGIN, JOBS_REASON_NO_SECRET);
     if (facts->login.reason == JOBS_REASON_NONE) {
         check->login = check->work.login;
@@ -140,6 +145,7 @@ static void find_passphrase(check_t *check)
 static void on_probed(probe_t *probe, int open)
 {
     check_t *check = probe->owner;
+
     check->facts.probe_open = open;
     check->waiting = 0;
 }
@@ -147,6 +153,7 @@ static void on_probed(probe_t *probe, int open)
 static void try_probe(check_t *check)
 {
     const facts_t *facts = &check->facts;
+
     if (facts->system->probe_port == 0 || facts->probe_address[0] == '\0' || check->expired) {
         return;
     }
@@ -159,6 +166,7 @@ static void try_probe(check_t *check)
 static void on_called(void *baton, const amt_result_t *result)
 {
     check_t *check = baton;
+
     check->result = *result;
     check->result.text = apr_pstrdup(check->pool, result->text);
     check->waiting = 0;
@@ -245,6 +253,7 @@ static void ask_all(check_t *check)
 static void ask_device(check_t *check)
 {
     facts_t *facts = &check->facts;
+
     facts->tls_minor = -1;
     if (facts->address[0] == '\0' || facts->login.reason != JOBS_REASON_NONE || check->expired) {
         return;
@@ -263,6 +272,7 @@ static void ask_device(check_t *check)
 static const char *what_would_be(const dry_run_t *dry_run, int failed)
 {
     const unlock_t *unlock = &dry_run->unlock;
+
     if (dry_run->end == DRY_RUN_LOOKS) {
         return "would look at its console, since it runs";
     }
@@ -278,8 +288,10 @@ static int tell(const check_t *check, const dry_run_t *dry_run)
 {
     const apr_array_header_t *findings = findings_of(&check->facts, dry_run, check->pool);
     int counts[] = {[FINDING_OK] = 0, [FINDING_WARNING] = 0, [FINDING_FAILED] = 0};
+
     for (int i = 0; i < findings->nelts; i++) {
         const finding_t *finding = &APR_ARRAY_IDX(findings, i, finding_t);
+
         counts[finding->level]++;
         printf("%-8s%-12s%s%s%s\n", finding_level_name(finding->level),
                finding_subject_name(finding->subject), jobs_reason(finding->reason)->code,
@@ -350,6 +362,7 @@ static int run(check_t *check)
 {
     char text[120];
     apr_status_t rv = begin(check);
+
     if (rv != APR_SUCCESS) {
         fprintf(stderr, "amtunlockd: %s\n", apr_strerror(rv, text, sizeof(text)));
         return 1;
@@ -368,6 +381,7 @@ int check_system(snapshot_t *snapshot, const char *fqdn, apr_pool_t *pool)
 {
     const char *system = jobs_name_key(fqdn, pool);
     check_t check = {.snapshot = snapshot, .facts = {.snapshot = snapshot}};
+
     check.facts.system = system ? inventory_find(snapshot_inventory(snapshot), system) : NULL;
     if (check.facts.system == NULL) {
         fprintf(stderr, "amtunlockd: no system %s in %s\n", fqdn, snapshot_settings(snapshot)->inventory);

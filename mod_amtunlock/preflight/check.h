@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* amtunlockd check FQDN: whether one PC could be unlocked, and what to mend, without touching it. */
 #ifndef AMTUNLOCK_PREFLIGHT_CHECK_H
 #define AMTUNLOCK_PREFLIGHT_CHECK_H

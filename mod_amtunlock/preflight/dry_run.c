@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See rehearsal.h. */
 #include "preflight/dry_run_priv.h"
 
@@ -20,8 +21,7 @@ static void end(unlock_t *unlock, dry_run_end_e how)
     dry_run_of(unlock)->over = 1;
 }
 
-/* ---- what was found -------------------------------------------------------------------------------------
- */
+/* ---- what was found ------------------------------------------------------------------------------------ */
 
 static void answer_chore(dry_run_t *dry_run, const facts_work_t *work)
 {
@@ -57,6 +57,7 @@ static void answer_call(dry_run_t *dry_run)
 {
     static const amt_result_t unasked = {.status = AMT_TIMEOUT, .text = "AMT was not asked for it"};
     const facts_t *facts = dry_run->facts;
+
     unlock_call_answer(&dry_run->unlock,
                        facts->asked[dry_run->call] ? &facts->results[dry_run->call] : &unasked);
 }
@@ -147,6 +148,7 @@ static void tell_seen(dry_run_t *dry_run, apr_pool_t *pool)
 {
     const facts_t *facts = dry_run->facts;
     unlock_t *unlock = &dry_run->unlock;
+
     dry_run->task = (jobs_task_t){.job = "", .system = facts->system->fqdn, .fence = ""};
     unlock->ops = &ops;
     unlock->task = &dry_run->task;
@@ -168,12 +170,14 @@ static void tell_seen(dry_run_t *dry_run, apr_pool_t *pool)
 dry_run_t *dry_run_make(const facts_t *facts, apr_pool_t *pool)
 {
     dry_run_t *dry_run = apr_pcalloc(pool, sizeof(*dry_run));
+
     dry_run->facts = facts;
     dry_run->end = DRY_RUN_ENDS;
     tell_seen(dry_run, pool);
     unlock_begin(&dry_run->unlock);
     while (!dry_run->over && dry_run->answer != NULL) {
         void (*answer)(dry_run_t *) = dry_run->answer;
+
         dry_run->answer = NULL;
         answer(dry_run);
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What an unlock would come to, by what was seen of a PC: the procedure itself (unlock.h) with answers that
  * were had before, up to where it would write something or open a session. Sends nothing and waits for
  * nothing.

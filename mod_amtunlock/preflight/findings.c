@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See findings.h. A judge for each subject; what the procedure itself would end with is its own word. */
 #include "preflight/findings_priv.h"
 
@@ -14,6 +15,7 @@ const char *finding_level_name(finding_level_e level)
 {
     static const char *const names[] = {
         [FINDING_OK] = "ok", [FINDING_WARNING] = "warning", [FINDING_FAILED] = "failed"};
+
     return names[level];
 }
 
@@ -25,6 +27,7 @@ const char *finding_subject_name(finding_subject_e subject)
         [FINDING_ACCOUNT] = "account", [FINDING_CONTROL] = "control",   [FINDING_REDIRECTION] = "redirection",
         [FINDING_BOOT] = "boot",       [FINDING_POWER] = "power",       [FINDING_PROBE] = "probe",
     };
+
     return names[subject];
 }
 
@@ -34,6 +37,7 @@ static void add(findings_t *findings, finding_subject_e subject, finding_level_e
                 const char *text)
 {
     finding_t *finding = apr_array_push(findings->list);
+
     *finding = (finding_t){.subject = subject, .level = level, .reason = reason, .text = text};
 }
 
@@ -41,6 +45,7 @@ void findings_say(findings_t *findings, finding_subject_e subject, finding_level
                   ...)
 {
     va_list values;
+
     va_start(values, format);
     add(findings, subject, level, JOBS_REASON_NONE, apr_pvsprintf(findings->pool, format, values));
     va_end(values);
@@ -52,6 +57,7 @@ static int wants_advice(jobs_reason_e reason)
     static const jobs_reason_e reasons[] = {JOBS_REASON_CONSENT_REQUIRED, JOBS_REASON_BUSY,
                                             JOBS_REASON_NO_BOOT_DEVICE,   JOBS_REASON_NO_SECRET,
                                             JOBS_REASON_ALREADY_ON,       JOBS_REASON_NOT_VERIFIED};
+
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
         if (reasons[i] == reason) {
             return 1;
@@ -63,6 +69,7 @@ static int wants_advice(jobs_reason_e reason)
 void findings_fail(findings_t *findings, finding_subject_e subject, jobs_reason_e reason, const char *text)
 {
     const char *advice = wants_advice(reason) ? jobs_reason(reason)->action : "";
+
     add(findings, subject, FINDING_FAILED, reason,
         apr_pstrcat(findings->pool, text, advice[0] ? ". " : "", advice, NULL));
 }
@@ -92,6 +99,7 @@ static const char *method_of(const findings_t *findings)
 static void judge_address(findings_t *findings)
 {
     const facts_t *facts = findings->facts;
+
     if (facts->address[0] == '\0') {
         return;
     }
@@ -106,6 +114,7 @@ static void judge_address(findings_t *findings)
 static void judge_login(findings_t *findings)
 {
     const facts_t *facts = findings->facts;
+
     if (facts->login.reason != JOBS_REASON_NONE) {
         findings_fail(findings, FINDING_LOGIN, facts->login.reason, facts->login.text);
     }
@@ -122,6 +131,7 @@ static void judge_login(findings_t *findings)
 static void judge_passphrase(findings_t *findings)
 {
     const facts_work_t *passphrase = &findings->facts->passphrase;
+
     if (!redirects(findings)) {
         return;
     }
@@ -151,6 +161,7 @@ static void judge_tls(findings_t *findings)
     const facts_t *facts = findings->facts;
     const char *ca_file = snapshot_settings(facts->snapshot)->ca_file;
     int minor = facts->tls_minor;
+
     if (facts->system->tls == INVENTORY_TLS_NONE) {
         findings_say(findings, FINDING_TLS, FINDING_WARNING,
                      "no TLS: whoever is on the way can read and change everything");
@@ -176,6 +187,7 @@ static void judge_identity(findings_t *findings)
 {
     const facts_t *facts = findings->facts;
     const char *expected = facts->system->uuid;
+
     if (!findings_saw(findings, UNLOCK_CALL_IDENTITY)) {
         return;
     }
@@ -217,6 +229,7 @@ static void judge_firmware(findings_t *findings)
 static const char *control_mode(int mode)
 {
     static const char *const names[] = {"no control mode", "client control mode", "admin control mode"};
+
     return mode >= 0 && mode < (int)(sizeof(names) / sizeof(names[0])) ? names[mode]
                                                                        : "control mode not told";
 }
@@ -225,6 +238,7 @@ static void judge_control(findings_t *findings)
 {
     const amt_consent_t *consent = &findings->facts->consent;
     const char *mode = control_mode(consent->control_mode);
+
     if (!findings_saw(findings, UNLOCK_CALL_CONSENT)) {
         return;
     }
@@ -251,6 +265,7 @@ static const char *redirection_text(const findings_t *findings, const amt_redire
 {
     static const char *const states[] = {"off", "storage", "Serial-over-LAN", "Serial-over-LAN and storage"};
     int state = redirection->state - AMT_REDIRECTION_OFF;
+
     return apr_psprintf(findings->pool, "%s, ports %s",
                         state >= 0 && state < 4 ? states[state] : "an unknown state",
                         redirection->listener ? "open" : "shut");
@@ -259,6 +274,7 @@ static const char *redirection_text(const findings_t *findings, const amt_redire
 static void judge_redirection(findings_t *findings)
 {
     const amt_redirection_t *now = &findings->facts->redirection;
+
     if (!findings_saw(findings, UNLOCK_CALL_REDIRECTION)) {
         return;
     }
@@ -277,6 +293,7 @@ static void judge_redirection(findings_t *findings)
 static void judge_boot(findings_t *findings)
 {
     const facts_t *facts = findings->facts;
+
     if (!findings_saw(findings, UNLOCK_CALL_BOOT)) {
         return;
     }
@@ -320,6 +337,7 @@ static const struct {
 static finding_subject_e place_of(jobs_reason_e reason, const char *step)
 {
     int i = 0;
+
     while ((places[i].reason != JOBS_REASON_NONE && places[i].reason != reason) ||
            (places[i].step != NULL && strcmp(places[i].step, step) != 0)) {
         i++;
@@ -334,6 +352,7 @@ static void judge_obstacles(findings_t *findings)
     const char *text = NULL;
     jobs_reason_e reason = JOBS_REASON_NONE;
     size_t at = 0;
+
     if (!redirects(findings)) {
         return;
     }
@@ -342,6 +361,7 @@ static void judge_obstacles(findings_t *findings)
     }
     while ((reason = unlock_next_obstacle(&unlock, &at, &text)) != JOBS_REASON_NONE) {
         finding_subject_e subject = place_of(reason, "boot-settings");
+
         findings_fail(findings, subject, reason,
                       reason == JOBS_REASON_BUSY
                           ? apr_pstrcat(findings->pool, text, ": ", unlock.boot.summary, NULL)
@@ -383,6 +403,7 @@ static void judge_power(findings_t *findings)
                                          ", and may not be powered on now", ", and may be powered on"};
     const amt_power_t *power = &findings->facts->power;
     int runs = power->state == STEPS_POWER_ON;
+
     if (!findings_saw(findings, UNLOCK_CALL_POWER)) {
         return;
     }
@@ -394,6 +415,7 @@ static void judge_power(findings_t *findings)
 static void judge_probe(findings_t *findings)
 {
     const facts_t *facts = findings->facts;
+
     if (facts->system->probe_port == 0) {
         findings_say(findings, FINDING_PROBE, FINDING_WARNING,
                      "it has none, so only its console can tell that it is unlocked");
@@ -416,8 +438,10 @@ static void judge_looks(findings_t *findings)
                                                             [UNLOCK_CALL_BOOT] = FINDING_BOOT,
                                                             [UNLOCK_CALL_POWER] = FINDING_POWER,
                                                             [UNLOCK_CALL_SAVING] = FINDING_POWER};
+
     for (int look = UNLOCK_CALL_IDENTITY + 1; look < FACTS_READS; look++) {
         const amt_result_t *result = &findings->facts->results[look];
+
         if (findings->facts->asked[look] && result->status != AMT_OK && !result->denied) {
             findings_fail(findings, subjects[look], unlock_reason_of_amt(result->status, 1), result->text);
         }
@@ -428,6 +452,7 @@ static int has_failed_so(const findings_t *findings, jobs_reason_e reason)
 {
     for (int i = 0; i < findings->list->nelts; i++) {
         const finding_t *finding = &APR_ARRAY_IDX(findings->list, i, finding_t);
+
         if (finding->level == FINDING_FAILED && finding->reason == reason) {
             return 1;
         }
@@ -439,6 +464,7 @@ static int has_failed_so(const findings_t *findings, jobs_reason_e reason)
 static void judge_end(findings_t *findings)
 {
     const unlock_t *unlock = findings->unlock;
+
     if (findings->dry_run->end == DRY_RUN_ENDS && unlock->state == 'F' &&
         !has_failed_so(findings, unlock->reason)) {
         findings_fail(findings, place_of(unlock->reason, unlock->ended_at), unlock->reason, unlock->text);
@@ -467,6 +493,7 @@ static int has_failed(const findings_t *findings, finding_subject_e subject)
 {
     for (int i = 0; i < findings->list->nelts; i++) {
         const finding_t *finding = &APR_ARRAY_IDX(findings->list, i, finding_t);
+
         if (finding->subject == subject && finding->level == FINDING_FAILED) {
             return 1;
         }
@@ -478,10 +505,13 @@ static int has_failed(const findings_t *findings, finding_subject_e subject)
 static apr_array_header_t *sort(const findings_t *findings)
 {
     apr_array_header_t *sorted = apr_array_make(findings->pool, findings->list->nelts, sizeof(finding_t));
+
     for (int subject = 0; subject < FINDING_SUBJECTS; subject++) {
         int failed = has_failed(findings, (finding_subject_e)subject);
+
         for (int i = 0; i < findings->list->nelts; i++) {
             const finding_t *finding = &APR_ARRAY_IDX(findings->list, i, finding_t);
+
             if ((int)finding->subject == subject && !(failed && finding->level == FINDING_OK)) {
                 APR_ARRAY_PUSH(sorted, finding_t) = *finding;
             }
@@ -497,6 +527,7 @@ apr_array_header_t *findings_of(const facts_t *facts, const dry_run_t *dry_run, 
                            .unlock = &dry_run->unlock,
                            .list = apr_array_make(pool, FINDING_SUBJECTS, sizeof(finding_t)),
                            .pool = pool};
+
     for (size_t i = 0; i < sizeof(judges) / sizeof(judges[0]); i++) {
         judges[i](&findings);
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which realms the account has, lacks, and has too many of. AMT tells that to administrators only; of all
  * others it is told by what they were denied.
  */
@@ -30,6 +31,7 @@ static int applies(const findings_t *findings, int i)
 static apr_uint32_t needed(const findings_t *findings)
 {
     apr_uint32_t realms = 0;
+
     for (int i = 0; i < NEEDS; i++) {
         realms |= applies(findings, i) ? BIT(needs[i].realm) : 0;
     }
@@ -39,9 +41,11 @@ static apr_uint32_t needed(const findings_t *findings)
 static const char *names(const findings_t *findings, apr_uint32_t realms)
 {
     apr_array_header_t *found = apr_array_make(findings->pool, 8, sizeof(const char *));
+
     for (int realm = 0; realm < AMT_REALMS; realm++) {
         if (realms & BIT(realm)) {
             const char *name = amt_realm_name(realm);
+
             APR_ARRAY_PUSH(found, const char *) =
                 name ? name : apr_psprintf(findings->pool, "realm %d", realm);
         }
@@ -57,6 +61,7 @@ static void say_missing(findings_t *findings, int i)
 {
     const char *text = apr_psprintf(findings->pool, "it lacks the realm %s, %s",
                                     amt_realm_name(needs[i].realm), needs[i].use);
+
     if (needs[i].only_helps) {
         findings_say(findings, FINDING_ACCOUNT, FINDING_WARNING, "%s", text);
     }
@@ -71,6 +76,7 @@ static void judge_listed(findings_t *findings)
 {
     apr_uint32_t realms = findings->facts->account.realms;
     apr_uint32_t more = realms & ~needed(findings);
+
     findings_say(findings, FINDING_ACCOUNT, FINDING_OK, "its realms: %s", names(findings, realms));
     for (int i = 0; i < NEEDS; i++) {
         /* administrators may do what they are not told to be able to */
@@ -93,12 +99,14 @@ static int was_denied(const findings_t *findings, int i)
 {
     int hidden = needs[i].realm == AMT_REALM_GENERAL_INFO && findings_saw(findings, UNLOCK_CALL_IDENTITY) &&
                  findings->facts->identity.version[0] == '\0';
+
     return hidden || findings_denied(findings, needs[i].look);
 }
 
 static void judge_by_denials(findings_t *findings)
 {
     int missing = 0;
+
     for (int i = 0; i < NEEDS; i++) {
         if (applies(findings, i) && was_denied(findings, i)) {
             say_missing(findings, i);
@@ -117,6 +125,7 @@ static void judge_by_denials(findings_t *findings)
 void findings_judge_account(findings_t *findings)
 {
     const amt_account_t *account = &findings->facts->account;
+
     if (!findings->facts->account_asked) {
         return;
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Between findings.c and findings_account.c: what judges are given, and what they say it with. */
 #ifndef AMTUNLOCK_PREFLIGHT_FINDINGS_ACCOUNT_PRIV_H
 #define AMTUNLOCK_PREFLIGHT_FINDINGS_ACCOUNT_PRIV_H

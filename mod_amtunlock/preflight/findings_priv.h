@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What an operator should know of a PC before its first unlock: findings, from what was seen of it. Judges
  * only; see check.c for who looks.
  */

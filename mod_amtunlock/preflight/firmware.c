@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See firmware.h. One row for each release line of an advisory. */
 #include "preflight/firmware_priv.h"
 
@@ -83,10 +84,12 @@ static int compare(const version_t *one, const version_t *other)
 static int parse(const char *text, version_t *version)
 {
     int count = 0;
+
     *version = (version_t)V(0);
     while (count < PARTS && isdigit((unsigned char)*text)) {
         char *end = NULL;
         long part = strtol(text, &end, 10);
+
         if (part > HIGHEST_PART) {
             return 0;
         }
@@ -102,6 +105,7 @@ static int parse(const char *text, version_t *version)
 firmware_e firmware_judge(const char *version, const char **open, apr_pool_t *pool)
 {
     version_t is;
+
     *open = "";
     if (!parse(version, &is)) {
         return FIRMWARE_UNREADABLE;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which of Intel's advisories about AMT a firmware is open to, by its version alone: nothing is tried out. */
 #ifndef AMTUNLOCK_PREFLIGHT_FIRMWARE_PRIV_H
 #define AMTUNLOCK_PREFLIGHT_FIRMWARE_PRIV_H

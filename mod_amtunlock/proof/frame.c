@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Frames: text that survives a line on which anything else may appear. */
 #include "proof/frame_priv.h"
 

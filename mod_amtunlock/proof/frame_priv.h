@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the proof: frames, out of the noise of a serial line and onto it (README.md, section 3). */
 #ifndef AMTUNLOCK_PROOF_FRAME_PRIV_H
 #define AMTUNLOCK_PROOF_FRAME_PRIV_H

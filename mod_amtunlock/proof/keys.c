@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What makes the proof: HMAC, X25519, HKDF and AES-GCM, as README.md puts them together. */
 #include "proof/keys_priv.h"
 
@@ -18,8 +19,7 @@
 /* both keys come out of one derivation */
 _Static_assert(sizeof(proof_keys_t) == 2UL * PROOF_BYTES, "the keys stand one behind the other");
 
-/* ---- what is hashed -------------------------------------------------------------------------------------
- */
+/* ---- what is hashed ------------------------------------------------------------------------------------ */
 
 void proof_words_begin(proof_words_t *words, const char *label)
 {
@@ -57,8 +57,7 @@ int proof_mac(const unsigned char key[PROOF_BYTES], const proof_words_t *words,
            length == PROOF_BYTES;
 }
 
-/* ---- agreeing on keys -----------------------------------------------------------------------------------
- */
+/* ---- agreeing on keys ---------------------------------------------------------------------------------- */
 
 EVP_PKEY *proof_key_pair(unsigned char public_key[PROOF_BYTES])
 {
@@ -120,8 +119,7 @@ int proof_agree(EVP_PKEY *own, const unsigned char other[PROOF_BYTES], const uns
     return good;
 }
 
-/* ---- the seal -------------------------------------------------------------------------------------------
- */
+/* ---- the seal ------------------------------------------------------------------------------------------ */
 
 static int encrypt(const unsigned char *key, const unsigned char *transcript, const unsigned char *plain,
                    int length, unsigned char *sealed)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the proof: MACs, the agreement on keys, and the seal (README.md, section 4). All of it is OpenSSL's
  * EVP; the callers keep its error queue clean. Functions that give an int give 0 where OpenSSL fails.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's side of the talk: a table of what each kind of frame means in each state. */
 #include "proof/proof.h"
 
@@ -54,8 +55,7 @@ typedef struct {
 
 typedef proof_event_e(handler_fn)(proof_session_t *session, const message_t *message);
 
-/* ---- beginning and end ----------------------------------------------------------------------------------
- */
+/* ---- beginning and end --------------------------------------------------------------------------------- */
 
 static void wipe(proof_session_t *session)
 {
@@ -125,8 +125,7 @@ const char *proof_text(const proof_session_t *session)
     return session->text;
 }
 
-/* ---- MACs -----------------------------------------------------------------------------------------------
- */
+/* ---- MACs ---------------------------------------------------------------------------------------------- */
 
 /* Without memory nobody knows. */
 typedef enum { MAC_WRONG, MAC_RIGHT, MAC_UNKNOWN } mac_e;
@@ -175,8 +174,7 @@ static mac_e check_result(const proof_session_t *session, const message_t *messa
     return check_mac(session->hidden->keys.result, &words, message);
 }
 
-/* ---- what a frame means, by state -----------------------------------------------------------------------
- */
+/* ---- what a frame means, by state ---------------------------------------------------------------------- */
 
 static const char forged[] =
     "the PC says what only an image served by this session could, with a wrong proof: it "
@@ -329,8 +327,7 @@ static handler_fn *const handlers[STATES][KINDS] = {
     [ANSWERED] = {[RESULT] = repeat, [REFUSAL] = repeat},
 };
 
-/* ---- reading --------------------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 /* The fields of the kinds that an image sends. */
 static const struct {
@@ -436,8 +433,7 @@ proof_event_e proof_feed(proof_session_t *session, const char **bytes, apr_size_
     return event;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 /* T, over both sides' words. */
 static int make_transcript(proof_session_t *session, const unsigned char *nonce, const unsigned char *key)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's side of the image's proof: the talk with a booted unlock image over the serial console, as
  * README.md beside this file has it (version 1).
  *
@@ -29,16 +30,14 @@ typedef enum {
     PROOF_BROKEN           /* the session is over, nothing may be typed; proof_text() says why */
 } proof_event_e;
 
-/* ---- the image file -------------------------------------------------------------------------------------
- */
+/* ---- the image file ------------------------------------------------------------------------------------ */
 
 /* Finds the placeholder in a CD image; reads all of the file, once when the image is opened. NULL and the
  * sector's number, or the sentence (in `pool`) that begins with the file's name: unreadable, no placeholder,
  * more than one, of another version. */
 const char *proof_find_sector(const char *file, apr_uint32_t *lba, apr_pool_t *pool);
 
-/* ---- a session ------------------------------------------------------------------------------------------
- */
+/* ---- a session ----------------------------------------------------------------------------------------- */
 
 /* One boot of one system, with 32 new random bytes. `system_id`: its FQDN, lower case, 1-253 characters.
  * NULL, or the sentence that says what is wrong. Secrets lie in OpenSSL's secure heap; they are wiped as soon

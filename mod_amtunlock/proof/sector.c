@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The sector that is overlaid for each session, and where it belongs in an image file. */
 #include "proof/sector_priv.h"
 
@@ -55,8 +56,7 @@ int sector_write(unsigned char sector[], const unsigned char s[], const char *sy
     return hash_of(sector, sector + AT_HASH);
 }
 
-/* ---- finding it -----------------------------------------------------------------------------------------
- */
+/* ---- finding it ---------------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *file;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the proof: the sector that only one session's CD holds (README.md, section 2). */
 #ifndef AMTUNLOCK_PROOF_SECTOR_PRIV_H
 #define AMTUNLOCK_PROOF_SECTOR_PRIV_H

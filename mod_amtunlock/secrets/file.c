@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The provider file:PATH. */
 #include <errno.h>
 #include <fcntl.h>
@@ -164,6 +165,7 @@ static apr_status_t scan(secrets_lines_t *lines, secrets_need_e need, const secr
         }
         if (subject && is_about(&entry, need, subject)) {
             apr_status_t rv = take(&entry, found);
+
             *fault = rv == APR_SUCCESS ? NULL : "does not fit into the secure heap";
             return rv;
         }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The provider exec:PATH: a helper process is asked, as git asks its credential helpers.
  *
  * The question is written into the pipe before the helper starts (it is far smaller than a pipe), so that
@@ -75,8 +76,7 @@ static apr_ssize_t read_output(void *context, char *buffer, apr_size_t size)
     return count;
 }
 
-/* ---- starting -------------------------------------------------------------------------------------------
- */
+/* ---- starting ------------------------------------------------------------------------------------------ */
 
 static const char *question(secrets_need_e need, const secrets_subject_t *subject, apr_pool_t *pool)
 {
@@ -181,8 +181,7 @@ static int start(helper_t *helper, const char *text)
     return rv;
 }
 
-/* ---- reading and ending ---------------------------------------------------------------------------------
- */
+/* ---- reading and ending -------------------------------------------------------------------------------- */
 
 /* Takes the value of a line `key=value`; what was taken first stays. */
 static int take_value(const char *line, const char *key, char **value)

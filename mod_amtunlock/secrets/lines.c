@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Lines out of a descriptor by way of the secure heap. */
 #include <errno.h>
 #include <string.h>

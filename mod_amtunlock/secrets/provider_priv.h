@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Inside secrets: what a provider is, and how it reads without leaving traces.
  *
  * Nothing that may hold a secret goes through stdio, a pool or the plain heap: lines are read into a block of
@@ -42,8 +43,7 @@ void secrets_found_wipe(secrets_found_t *found);
 /* What went wrong with a path, from errno. */
 const char *secrets_errno(const char *path, const char *what, int number, apr_pool_t *pool);
 
-/* ---- lines ----------------------------------------------------------------------------------------------
- */
+/* ---- lines --------------------------------------------------------------------------------------------- */
 
 #define SECRETS_LINE_MAX 4095 /* bytes, without the line end */
 

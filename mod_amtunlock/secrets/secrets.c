@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Providers in order, and the process-wide switches that keep secrets in memory only. */
 #include "secrets/secrets.h"
 
@@ -56,8 +57,7 @@ const char *secrets_process_warning(void)
     return process_warning;
 }
 
-/* ---- what providers share -------------------------------------------------------------------------------
- */
+/* ---- what providers share ------------------------------------------------------------------------------ */
 
 char *secrets_copy(const char *text, apr_size_t length)
 {
@@ -86,8 +86,7 @@ const char *secrets_errno(const char *path, const char *what, int number, apr_po
                         apr_strerror(APR_FROM_OS_ERROR(number), text, sizeof(text)));
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------
- */
+/* ---- opening ------------------------------------------------------------------------------------------- */
 
 /* NULL, or what is wrong with a provider's text. */
 static const char *open_source(const char *text, source_t *source, apr_pool_t *pool)
@@ -118,6 +117,7 @@ const char *secrets_open(secrets_t **secrets, const apr_array_header_t *provider
     for (int i = 0; i < providers->nelts; i++) {
         const char *error =
             open_source(APR_ARRAY_IDX(providers, i, const char *), apr_array_push(made->sources), pool);
+
         if (error) {
             return error;
         }
@@ -126,8 +126,7 @@ const char *secrets_open(secrets_t **secrets, const apr_array_header_t *provider
     return NULL;
 }
 
-/* ---- asking ---------------------------------------------------------------------------------------------
- */
+/* ---- asking -------------------------------------------------------------------------------------------- */
 
 /* The first provider that knows decides. One that fails ends the search: what stands further down may be what
  * the administrator replaced, and a wrong login locks the account in the firmware. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Where AMT logins and disk passphrases come from: providers, asked in order at the moment of use.
  *
  *   file:PATH   lines of  `amt PATTERN USER PASSWORD`  and  `disk PATTERN PASSPHRASE`; PATTERN is an FQDN or

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "unlock/intent.h"
 
 #include <stdlib.h>
@@ -62,6 +63,7 @@ static int is_same(const amt_redirection_t *one, const amt_redirection_t *other)
 static void add_acts(json_t *intent, const unlock_t *unlock)
 {
     const unlock_plan_t *plan = &unlock->plan;
+
     if (plan->power) {
         json_object_set_new(intent, "power", json_integer(plan->power));
         json_object_set_new(intent, "power_before", json_integer(plan->power_before));
@@ -91,6 +93,7 @@ const char *intent_write(const unlock_t *unlock)
         "{s:s, s:s, s:s, s:I, s:I}", "method", inventory_method_name(unlock->system->method), "address",
         unlock->address, "device", unlock->identity.uuid, "written", (json_int_t)apr_time_sec(apr_time_now()),
         "look_seconds", (json_int_t)apr_time_sec(unlock->look_for));
+
     if (intent) {
         add_acts(intent, unlock);
     }
@@ -108,6 +111,7 @@ const char *intent_write(const unlock_t *unlock)
 static amt_redirection_t unpack_redirection(const json_t *redirection)
 {
     json_int_t state = json_integer_value(json_object_get(redirection, "state"));
+
     if (state < AMT_REDIRECTION_OFF || state > AMT_REDIRECTION_BOTH) {
         return (amt_redirection_t){0};
     }
@@ -141,6 +145,7 @@ static json_t *load(const char *text)
     unsigned int losses = oom_json_losses();
     json_error_t error;
     json_t *intent = text ? json_loads(text, 0, &error) : NULL;
+
     if (oom_json_losses() == losses) {
         return intent;
     }
@@ -154,6 +159,7 @@ apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_inter
     json_t *intent = load(text);
     json_int_t written = json_integer_value(json_object_get(intent, "written"));
     json_int_t seconds = json_integer_value(json_object_get(intent, "look_seconds"));
+
     read_plan(intent, plan);
     json_decref(intent);
     apr_interval_time_t left = most;
@@ -172,6 +178,7 @@ void intent_reassert(jobs_change_t *change, const char *act, apr_pool_t *pool)
     json_error_t error;
     json_t *intent = act ? json_loads(act, 0, &error) : NULL;
     const char *device = json_string_value(json_object_get(intent, "device"));
+
     change->change = JOBS_RESTORE_INTENT;
     change->device = device ? apr_pstrdup(pool, device) : "";
     change->intent = act ? apr_pstrdup(pool, act) : "";

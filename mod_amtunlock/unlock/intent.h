@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The intent: what an unlock is going to do to a PC, as JSON, for the audit record and for a successor. */
 #ifndef AMTUNLOCK_UNLOCK_INTENT_H
 #define AMTUNLOCK_UNLOCK_INTENT_H

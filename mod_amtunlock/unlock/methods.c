@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "unlock/methods.h"
 
 #include <apr_strings.h>
@@ -53,6 +54,7 @@ const method_t *method_find(inventory_method_e method)
 const char *methods_list(apr_pool_t *pool)
 {
     apr_array_header_t *names = apr_array_make(pool, METHODS, sizeof(const char *));
+
     for (int i = 0; i < METHODS; i++) {
         APR_ARRAY_PUSH(names, const char *) = inventory_method_name(methods[i].method);
     }

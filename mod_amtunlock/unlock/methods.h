@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The ways of unlocking that this worker can carry out: one row a method. */
 #ifndef AMTUNLOCK_UNLOCK_METHODS_H
 #define AMTUNLOCK_UNLOCK_METHODS_H

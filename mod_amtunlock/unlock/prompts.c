@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See prompts.h. What is built in knows cryptsetup in Debian's initramfs, systemd-ask-password (dracut uses
  * it, too), dracut without systemd, and sedutil's pre-boot authorization.
  */
@@ -41,6 +42,7 @@ static const char *const failure_texts[] = {
 static apr_array_header_t *array_of(const char *const *texts, apr_pool_t *pool)
 {
     apr_array_header_t *array = apr_array_make(pool, 8, sizeof(const char *));
+
     for (; *texts; texts++) {
         APR_ARRAY_PUSH(array, const char *) = *texts;
     }
@@ -59,6 +61,7 @@ static int hex_value(char digit)
 {
     static const char digits[] = "0123456789abcdef";
     const char *at = digit ? strchr(digits, apr_tolower(digit)) : NULL;
+
     return at ? (int)(at - digits) : -1;
 }
 
@@ -68,6 +71,7 @@ static int unescape(const char **text)
     static const char names[] = "rnte\\", bytes[] = "\r\n\t\033\\";
     const char *at = *text;
     const char *name = *at ? strchr(names, *at) : NULL;
+
     if (name) {
         *text = at + 1;
         return (unsigned char)bytes[name - names];
@@ -84,8 +88,10 @@ static const char *read_redraw(const char **redraw, const char *text, apr_pool_t
 {
     char *bytes = apr_palloc(pool, strlen(text) + 1), *out = bytes;
     const char *at = text;
+
     while (*at) {
         int byte = (unsigned char)*at++;
+
         if (byte == '\\' && (byte = unescape(&at)) < 0) {
             return apr_psprintf(pool, "redraw \"%s\": after \\ stands r, n, t, e, \\ or xHH (not x00)", text);
         }
@@ -99,6 +105,7 @@ static const char *read_redraw(const char **redraw, const char *text, apr_pool_t
 const char *prompts_check_redraw(const char *text, apr_pool_t *pool)
 {
     const char *redraw = NULL;
+
     return read_redraw(&redraw, text, pool);
 }
 
@@ -106,6 +113,7 @@ const char *prompts_check_pattern(const char *text, apr_pool_t *pool)
 {
     amt_patterns_t *patterns = NULL;
     apr_array_header_t *one = apr_array_make(pool, 1, sizeof(const char *));
+
     APR_ARRAY_PUSH(one, const char *) = text;
     return amt_patterns_compile(&patterns, one, pool);
 }
@@ -113,6 +121,7 @@ const char *prompts_check_pattern(const char *text, apr_pool_t *pool)
 const char *prompts_make(prompts_t *prompts, const prompts_texts_t *texts, apr_pool_t *pool)
 {
     const char *error = compile(&prompts->prompt, texts->prompt, prompt_texts, pool);
+
     if (error == NULL) {
         error = compile(&prompts->success, texts->success, success_texts, pool);
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the PCs of a group show on their console before their system starts, and what makes them show it
  * again.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See steps.h. */
 #include "unlock/steps.h"
 
@@ -19,6 +20,7 @@ const step_t *unlock_row(unlock_step_e step)
     static const steps_t *const parts[] = {&steps_common, &steps_redirect, &steps_sol, &steps_image,
                                            &steps_reset};
     int part = 0;
+
     while ((int)step >= (int)parts[part]->first + parts[part]->count) {
         part++;
     }
@@ -106,6 +108,7 @@ static void send_probe_first(unlock_t *unlock)
 static unlock_step_e accept_probe_first(unlock_t *unlock)
 {
     int seen = unlock->task->look && unlock->probe_open && !unlock_has_to_undo(unlock);
+
     return seen ? unlock_unlocked(unlock) : UNLOCK_CONNECT_PERMIT;
 }
 
@@ -128,6 +131,7 @@ static void send_identify(unlock_t *unlock)
 static unlock_step_e accept_identify(unlock_t *unlock)
 {
     const char *expected = unlock->system->uuid;
+
     if (expected != NULL && strcmp(expected, unlock->identity.uuid) != 0) {
         return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,
                            apr_psprintf(unlock->pool, "the device is %s, the inventory says %s",
@@ -167,6 +171,7 @@ static power_kind_e kind_of_power(int state)
         [2] = POWER_RUNNING, [3] = POWER_ASLEEP, [4] = POWER_ASLEEP, [6] = POWER_OFF,
         [7] = POWER_OFF,     [8] = POWER_OFF,    [12] = POWER_OFF,   [13] = POWER_OFF,
     };
+
     return state >= 0 && state < (int)(sizeof(kinds) / sizeof(kinds[0])) ? kinds[state] : POWER_UNCLEAR;
 }
 
@@ -199,6 +204,7 @@ static unlock_step_e look_at_running(unlock_t *unlock)
 {
     const char *text = NULL;
     jobs_reason_e reason = unlock_obstacle(unlock, &text);
+
     if (reason != JOBS_REASON_NONE) {
         return unlock_fail(unlock, reason, text);
     }
@@ -240,6 +246,7 @@ unlock_step_e unlock_plan_boot(unlock_t *unlock)
 {
     const char *text = NULL;
     jobs_reason_e reason = unlock->method->sessions ? unlock_obstacle(unlock, &text) : JOBS_REASON_NONE;
+
     if (reason != JOBS_REASON_NONE) {
         return unlock_fail(unlock, reason, text);
     }
@@ -251,6 +258,7 @@ unlock_step_e unlock_plan_boot(unlock_t *unlock)
 static unlock_step_e branch_power(unlock_t *unlock)
 {
     power_kind_e kind = kind_of_power(unlock->power.state);
+
     if (kind == POWER_RUNNING) {
         return branch_running(unlock);
     }

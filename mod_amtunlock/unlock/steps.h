@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The steps of an unlock: what each sends, what it accepts, and what comes next. Between unlock.c, which
  * walks them, and steps*.c, which hold them: a part of the table a file. A new step is a row and its
  * functions there, and a name in unlock_step_e.
@@ -78,8 +79,7 @@ unlock_step_e unlock_intend(unlock_t *unlock);
 /* Why there is no evidence: `reason`, or that not even the power request's outcome is known. */
 jobs_reason_e unlock_without_evidence(const unlock_t *unlock, jobs_reason_e reason);
 
-/* ---- steps_reset.c --------------------------------------------------------------------------------------
- */
+/* ---- steps_reset.c ------------------------------------------------------------------------------------- */
 
 /* A PC that runs, whose probe is closed and that shows no prompt: to its reset if its group says so, else it
  * is left alone, with `text`. */
@@ -87,8 +87,7 @@ unlock_step_e unlock_reset_or_leave(unlock_t *unlock, const char *text);
 /* The plan is to reset it. */
 int unlock_is_reset(const unlock_t *unlock);
 
-/* ---- steps_redirect.c -----------------------------------------------------------------------------------
- */
+/* ---- steps_redirect.c ---------------------------------------------------------------------------------- */
 
 /* Whether there is something to take back: a session, or what the plan says. */
 int unlock_has_to_undo(const unlock_t *unlock);
@@ -102,8 +101,7 @@ jobs_reason_e unlock_next_obstacle(const unlock_t *unlock, size_t *at, const cha
 /* Into the plan: what has to be set for this method. Returns the first step after the intent. */
 unlock_step_e unlock_plan_redirection(unlock_t *unlock);
 
-/* ---- steps_sol.c, steps_image.c: see method_t ------------------------------------------------------------
- */
+/* ---- steps_sol.c, steps_image.c: see method_t ---------------------------------------------------------- */
 
 unlock_step_e steps_sol_opened(unlock_t *unlock);
 void steps_sol_hear(unlock_t *unlock, const char *bytes, apr_size_t length);

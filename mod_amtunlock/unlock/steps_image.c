@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See steps.h. The unlock image: served as a CD to the PC's firmware, and the talk with it over its console
  * (proof/README.md). It gets the passphrase, sealed, once it has proved that it was booted by this session.
  */
@@ -50,6 +51,7 @@ void steps_image_hear(unlock_t *unlock, const char *bytes, apr_size_t length)
 static unlock_step_e fail_with_proof(unlock_t *unlock, const char *what)
 {
     const char *why = proof_text(unlock->proof);
+
     return unlock_fail(unlock, JOBS_REASON_IMAGE_FAILED,
                        why[0] ? apr_psprintf(unlock->pool, "%s: %s", what, why) : what);
 }
@@ -64,6 +66,7 @@ static unlock_step_e cut(unlock_t *unlock)
 unlock_step_e steps_image_opened(unlock_t *unlock)
 {
     const char *error = proof_session_create(&unlock->proof, unlock->system->fqdn, unlock->pool);
+
     return error ? unlock_fail(unlock, JOBS_REASON_INTERNAL, error) : UNLOCK_OPEN_DRIVE;
 }
 
@@ -194,6 +197,7 @@ static unlock_step_e accept_close_drive(unlock_t *unlock)
 static unlock_step_e hear_heard(unlock_t *unlock)
 {
     int again = unlock->image_again && unlock->acknowledged < ACKNOWLEDGED_AT_MOST;
+
     return again ? UNLOCK_ACKNOWLEDGE : UNLOCK_HEARD;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See steps.h. What every method with redirection sessions looks at before its intent, sets after it, and
  * takes back in the end. A successor takes back by the same steps: each looks first, and writes only where
  * the PC is as the intent says it was going to be.
@@ -93,6 +94,7 @@ jobs_reason_e unlock_next_obstacle(const unlock_t *unlock, size_t *at, const cha
 {
     while (*at < sizeof(obstacles) / sizeof(obstacles[0])) {
         size_t i = (*at)++;
+
         if (obstacles[i].stands(unlock)) {
             *text = obstacles[i].text;
             return obstacles[i].reason;
@@ -104,6 +106,7 @@ jobs_reason_e unlock_next_obstacle(const unlock_t *unlock, size_t *at, const cha
 jobs_reason_e unlock_obstacle(unlock_t *unlock, const char **text)
 {
     size_t at = 0;
+
     return unlock_next_obstacle(unlock, &at, text);
 }
 
@@ -167,6 +170,7 @@ static unlock_step_e accept_set_boot(unlock_t *unlock)
 static unlock_step_e refuse_set_boot(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
     int no_drive = unlock->call_status == AMT_REFUSED && (unlock->method->boot & AMT_START_IMAGE);
+
     return unlock_fail(unlock, no_drive ? JOBS_REASON_NO_BOOT_DEVICE : reason, text);
 }
 
@@ -278,6 +282,7 @@ static void send_check_boot(unlock_t *unlock)
 static unlock_step_e accept_check_boot(unlock_t *unlock)
 {
     int ours = strcmp(unlock->boot.summary, intent_boot_name(unlock->plan.boot)) == 0;
+
     return ours ? UNLOCK_UNDO_BOOT : undo_after(unlock, UNLOCK_CHECK_BOOT);
 }
 
@@ -323,6 +328,7 @@ static unlock_step_e accept_check_redirection(unlock_t *unlock)
 {
     const amt_redirection_t *set = &unlock->plan.redirection, *now = &unlock->redirection;
     int ours = now->state == set->state && !now->listener == !set->listener;
+
     return ours ? UNLOCK_UNDO_REDIRECTION : undo_after(unlock, UNLOCK_CHECK_REDIRECTION);
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See steps.h. A PC that runs while its system does not: where its group says so it is reset, and starts as
  * one that was off. It goes the way of all others, with the one power request that they have.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See steps.h. The passphrase, typed at the prompt that the PC shows on its console before its system starts:
  * once, whatever comes of it.
  *
@@ -37,6 +38,7 @@ static int shows(const unlock_t *unlock, const amt_patterns_t *patterns)
 static const char *with_last_line(unlock_t *unlock, const char *text)
 {
     const char *last = unlock->console ? amt_console_last(unlock->console) : "";
+
     return last[0] ? apr_psprintf(unlock->pool, "%s; the last line on its console: %s", text, last)
                    : apr_psprintf(unlock->pool, "%s; its console stayed empty", text);
 }
@@ -53,8 +55,7 @@ static unlock_step_e cut(unlock_t *unlock)
     return unlock_fail(unlock, unlock->cut_reason, unlock->cut_text);
 }
 
-/* ---- a PC that runs: does it stand at its prompt? --------------------------------------------------------
- */
+/* ---- a PC that runs: does it stand at its prompt? ------------------------------------------------------ */
 
 static void send_look_console(unlock_t *unlock)
 {
@@ -141,6 +142,7 @@ static unlock_step_e accept_type(unlock_t *unlock)
 static unlock_step_e hear_verdict(unlock_t *unlock)
 {
     const prompts_t *prompts = unlock->prompts;
+
     if (shows(unlock, prompts->success)) {
         return unlock_evident(unlock);
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See unlock.h. Walks the table of steps.c. */
 #include "unlock/unlock.h"
 
@@ -65,6 +66,7 @@ static void end(unlock_t *unlock)
 static void lose(unlock_t *unlock, const char *why)
 {
     int ending = unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE;
+
     if (unlock->over || ending) {
         return;
     }
@@ -79,6 +81,7 @@ static void go_on(unlock_t *unlock, unlock_step_e next);
 static int may_send(const unlock_t *unlock)
 {
     const step_t *row = unlock_row(unlock->step);
+
     if (row->undoes) {
         return unlock->identified && (unlock->intended || unlock->task->look);
     }
@@ -90,6 +93,7 @@ static void attend(unlock_t *unlock)
 {
     const step_t *row = unlock_row(unlock->step);
     unlock_step_e next = row->hear(unlock);
+
     if (next == unlock->step && unlock->cut) {
         next = row->cut(unlock);
     }
@@ -102,6 +106,7 @@ static void send_step(unlock_t *unlock)
 {
     const step_t *row = unlock_row(unlock->step);
     apr_time_t now = unlock->ops->now();
+
     if (!may_send(unlock)) {
         log_error("AMTU0610", "a step would write without an intent", "system", unlock->task->system, "step",
                   row->name);
@@ -125,6 +130,7 @@ static void send_step(unlock_t *unlock)
 static void send_later(unlock_t *unlock, apr_interval_time_t after)
 {
     apr_time_t now = unlock->ops->now();
+
     if (unlock->until && now + after > unlock->until) {
         after = unlock->until > now ? unlock->until - now : 0;
     }
@@ -135,6 +141,7 @@ static void send_later(unlock_t *unlock, apr_interval_time_t after)
 static apr_time_t end_of_step(const unlock_t *unlock, unlock_step_e step)
 {
     apr_time_t now = unlock->ops->now();
+
     if (unlock_row(step)->end != ENDS_WITH_BOOT) {
         return unlock_row(step)->limit ? now + unlock_row(step)->limit : 0;
     }
@@ -146,6 +153,7 @@ static apr_time_t end_of_step(const unlock_t *unlock, unlock_step_e step)
 static void go(unlock_t *unlock, unlock_step_e next)
 {
     const step_t *row = unlock_row(next);
+
     if (next == unlock->step && row->every) {
         send_later(unlock, unlock->sent + row->every - unlock->ops->now());
         return;
@@ -173,6 +181,7 @@ static int gives_back(const unlock_t *unlock)
     int acting = unlock->intended || unlock->task->look;
     int ending =
         unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE || unlock->step == UNLOCK_OVER;
+
     return unlock->draining && !ending && (!acting || unlock->leaving);
 }
 
@@ -190,6 +199,7 @@ static void go_on(unlock_t *unlock, unlock_step_e next)
 static int retries(unlock_t *unlock, int may_help)
 {
     apr_time_t now = unlock->ops->now();
+
     if (!may_help || !unlock_row(unlock->step)->retry || unlock->intended || gives_back(unlock)) {
         return 0;
     }
@@ -207,6 +217,7 @@ static int retries(unlock_t *unlock, int may_help)
 static void refuse(unlock_t *unlock, jobs_reason_e reason, const char *text, int may_help)
 {
     const step_t *step = unlock_row(unlock->step);
+
     if (retries(unlock, may_help)) {
         log_info("AMTU0603", "tries again", "system", unlock->task->system, "step", step->name, "reason",
                  jobs_reason(reason)->code, "text", text);
@@ -248,6 +259,7 @@ void unlock_probe_answer(unlock_t *unlock, int open)
 static jobs_reason_e reason_of_call(const unlock_t *unlock, const amt_result_t *result)
 {
     int no_answer = is_silence(result->status) || result->status == AMT_GARBAGE;
+
     if (unlock->step == UNLOCK_POWER_ON && result->acted && no_answer) {
         return JOBS_REASON_INDETERMINATE;
     }
@@ -346,6 +358,7 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
 static unlock_step_e expire(unlock_t *unlock)
 {
     const step_t *step = unlock_row(unlock->step);
+
     if (step->expire) {
         return step->expire(unlock);
     }
@@ -374,8 +387,7 @@ void unlock_alarm(unlock_t *unlock)
     }
 }
 
-/* ---- what comes unasked ---------------------------------------------------------------------------------
- */
+/* ---- what comes unasked -------------------------------------------------------------------------------- */
 
 void unlock_hear(unlock_t *unlock, const char *bytes, apr_size_t length)
 {
@@ -413,6 +425,7 @@ void unlock_cut(unlock_t *unlock, unlock_session_e session, const amt_result_t *
 static int is_resolved(unlock_t *unlock)
 {
     const inventory_system_t *system = unlock->system;
+
     if (system->address == NULL || system->probe_host != NULL) {
         return 0;
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How one PC is unlocked: the procedure, as a table of steps (unlock.c), free of sockets, threads and clocks.
  *
  * A step sends one thing through the ports and waits for one answer; the table says what is accepted, how
@@ -238,8 +239,7 @@ const char *unlock_step_name(const unlock_t *unlock);
 /* Starts: the members named above are set, the rest is zero. */
 void unlock_begin(unlock_t *unlock);
 
-/* ---- answers, from the ports ----------------------------------------------------------------------------
- */
+/* ---- answers, from the ports --------------------------------------------------------------------------- */
 
 void unlock_work_answer(unlock_t *unlock, jobs_reason_e reason,
                         const char *text);   /* resolve, login: NONE is well */
@@ -250,8 +250,7 @@ void unlock_call_answer(unlock_t *unlock, const amt_result_t *result);
 void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text);
 void unlock_alarm(unlock_t *unlock);
 
-/* ---- what comes unasked, from the ports -----------------------------------------------------------------
- */
+/* ---- what comes unasked, from the ports ---------------------------------------------------------------- */
 
 /* Bytes that the PC wrote to its console. Hangs up, maybe. */
 void unlock_hear(unlock_t *unlock, const char *bytes, apr_size_t length);
@@ -260,8 +259,7 @@ void unlock_image_read(unlock_t *unlock);
 /* A session that was open ended, and not because it was closed. */
 void unlock_cut(unlock_t *unlock, unlock_session_e session, const amt_result_t *result);
 
-/* ---- from the worker ------------------------------------------------------------------------------------
- */
+/* ---- from the worker ----------------------------------------------------------------------------------- */
 
 /* Its lease is another's now. */
 void unlock_lost(unlock_t *unlock);
@@ -269,8 +267,7 @@ void unlock_lost(unlock_t *unlock);
  * back too, for others to look at. */
 void unlock_drain(unlock_t *unlock, int leave);
 
-/* ---- tables, for their tests ----------------------------------------------------------------------------
- */
+/* ---- tables, for their tests --------------------------------------------------------------------------- */
 
 /* Reason code for an AMT call that ended badly, before or after the PC's first authenticated answer. */
 jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated);

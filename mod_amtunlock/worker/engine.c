@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See engine.h. */
 #include "worker/engine.h"
 
@@ -22,6 +23,7 @@
 static void on_lost(lease_t *lease)
 {
     engine_t *engine = ((slot_t *)lease->owner)->engine;
+
     atomic_store(&engine->lost, 1);
     wakeup_signal(&engine->wakeup);
 }
@@ -42,6 +44,7 @@ static slot_t *make_seat(engine_t *engine, const jobs_task_t *task, snapshot_t *
                          const inventory_system_t *system)
 {
     apr_pool_t *pool = NULL;
+
     if (apr_pool_create_ex(&pool, NULL, NULL, engine->allocator) != APR_SUCCESS) {
         return NULL;
     }
@@ -69,6 +72,7 @@ apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, snapshot_t *
                          const inventory_system_t *system)
 {
     slot_t *slot = make_seat(engine, task, snapshot, system);
+
     if (slot == NULL) {
         return APR_ENOMEM;
     }
@@ -99,6 +103,7 @@ void engine_drain(engine_t *engine, int leave)
 void slot_post(slot_t *slot, slot_event_e kind)
 {
     engine_t *engine = slot->engine;
+
     /* The inbox has room for all mail of all seats; a seat that is gone from it would be a lost PC. */
     if (apr_queue_trypush(engine->inbox, &slot->events[kind]) != APR_SUCCESS) {
         log_error("AMTU0501", "an engine's inbox is full, which cannot be", "system", slot->task.system);
@@ -121,17 +126,18 @@ static void open_mail(engine_t *engine)
     void *taken = NULL;
     while (apr_queue_trypop(engine->inbox, &taken) == APR_SUCCESS) {
         const slot_event_t *event = taken;
+
         handlers[event->kind](event->slot);
     }
 }
 
-/* ---- what is told to all seats --------------------------------------------------------------------------
- */
+/* ---- what is told to all seats ------------------------------------------------------------------------- */
 
 /* An unlock that ends leaves the ring at once, so the walk keeps the next one in hand. */
 static void tell_lost(engine_t *engine)
 {
     slot_t *slot = NULL, *next = NULL;
+
     APR_RING_FOREACH_SAFE(slot, next, &engine->running, slot_t, link)
     {
         if (atomic_load(&slot->lease.lost)) {
@@ -143,6 +149,7 @@ static void tell_lost(engine_t *engine)
 static void tell_drain(engine_t *engine, int draining)
 {
     slot_t *slot = NULL, *next = NULL;
+
     engine->drained = draining;
     APR_RING_FOREACH_SAFE(slot, next, &engine->running, slot_t, link)
     {
@@ -153,6 +160,7 @@ static void tell_drain(engine_t *engine, int draining)
 static void on_wake(evutil_socket_t fd, short what, void *data)
 {
     engine_t *engine = data;
+
     (void)fd;
     (void)what;
     wakeup_clear(&engine->wakeup);
@@ -181,6 +189,7 @@ static void on_turn(evutil_socket_t fd, short what, void *data)
 static void on_pulse(evutil_socket_t fd, short what, void *data)
 {
     engine_t *engine = data;
+
     (void)fd;
     (void)what;
     atomic_store(&engine->pulse, clock_boottime());
@@ -197,6 +206,7 @@ static void on_trim(evutil_socket_t fd, short what, void *data)
 void engine_trim_soon(engine_t *engine)
 {
     static const struct timeval soon = {.tv_sec = 1};
+
     if (!event_pending(engine->trim_event, EV_TIMEOUT, NULL)) {
         event_add(engine->trim_event, &soon);
     }
@@ -219,6 +229,7 @@ static void drop_seats(engine_t *engine)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     engine_t *engine = data;
+
     (void)thread;
     event_base_loop(engine->base, EVLOOP_NO_EXIT_ON_EMPTY);
     drop_seats(engine);
@@ -228,6 +239,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 static apr_status_t free_base(void *data)
 {
     engine_t *engine = data;
+
     if (engine->wake_event) {
         event_free(engine->wake_event);
     }
@@ -254,6 +266,7 @@ static apr_status_t destroy_loop_pool(void *data)
 static apr_status_t make_loop_pool(engine_t *engine, apr_pool_t *pool)
 {
     apr_status_t rv = apr_pool_create_ex(&engine->loop_pool, NULL, NULL, engine->allocator);
+
     if (rv == APR_SUCCESS) {
         apr_pool_cleanup_register(pool, engine, destroy_loop_pool, apr_pool_cleanup_null);
     }
@@ -263,6 +276,7 @@ static apr_status_t make_loop_pool(engine_t *engine, apr_pool_t *pool)
 static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
 {
     static const struct timeval second = {.tv_sec = 1};
+
     engine->base = event_base_new();
     if (engine->base == NULL) {
         return APR_ENOMEM;
@@ -302,6 +316,7 @@ static apr_status_t make_allocator(engine_t *engine, apr_pool_t *pool)
 {
     apr_thread_mutex_t *lock = NULL;
     apr_status_t rv = apr_allocator_create(&engine->allocator);
+
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -316,6 +331,7 @@ apr_status_t engine_start(engine_t **engine, const engine_options_t *options, ap
 {
     engine_t *made = apr_pcalloc(pool, sizeof(*made));
     unsigned int room = (unsigned int)options->slots * SLOT_EVENTS;
+
     made->options = *options;
     made->pool = pool;
     atomic_init(&made->pulse, clock_boottime());
@@ -343,6 +359,7 @@ apr_status_t engine_start(engine_t **engine, const engine_options_t *options, ap
 void engine_stop(engine_t *engine)
 {
     apr_status_t ended;
+
     atomic_store(&engine->stopping, 1);
     wakeup_signal(&engine->wakeup);
     apr_thread_join(&ended, engine->thread);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An engine: one thread, one event loop, a curl multi handle behind the AMT client, and any number of unlocks
  * that each wait for one thing at a time. Nothing here blocks.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See intake.h. */
 #include "worker/intake.h"
 
@@ -49,6 +50,7 @@ struct intake_t {
 static int is_well(intake_t *intake, const jobs_result_t *result)
 {
     int away = result->outcome == JOBS_UNAVAILABLE;
+
     if (away && !intake->away) {
         log_error("AMTU0441", "Redis does not answer, nothing is claimed", "text", result->text);
     }
@@ -82,6 +84,7 @@ static int publish(intake_t *intake, apr_pool_t *pool)
 {
     const inventory_t *inventory = snapshot_inventory(intake->snapshot);
     jobs_result_t result = inventory_publish(inventory, intake->connection, intake->options.worker, pool);
+
     if (result.outcome == JOBS_REFUSED) {
         if (!intake->not_ours) {
             log_warn("AMTU0443", "the published inventory is newer than this worker's: nothing is claimed",
@@ -113,6 +116,7 @@ static apr_interval_time_t time_to_hold(intake_t *intake, apr_pool_t *pool)
 {
     const apr_interval_time_t whole = JOBS_LEASE + JOBS_GRACE;
     int open_intents = 0;
+
     if (intake->run_id[0] != '\0') {
         return whole;
     }
@@ -178,6 +182,7 @@ static int make_ready(intake_t *intake, apr_pool_t *pool)
 static engine_t *idlest(const intake_t *intake)
 {
     engine_t *best = intake->options.engines[0];
+
     for (int i = 1; i < intake->options.engine_count; i++) {
         if (engine_load(intake->options.engines[i]) < engine_load(best)) {
             best = intake->options.engines[i];
@@ -189,6 +194,7 @@ static engine_t *idlest(const intake_t *intake)
 static int free_slots(const intake_t *intake)
 {
     int used = 0;
+
     for (int i = 0; i < intake->options.engine_count; i++) {
         used += engine_load(intake->options.engines[i]);
     }
@@ -204,6 +210,7 @@ static void refuse(intake_t *intake, const jobs_task_t *task, apr_pool_t *pool)
                             .state = 'F',
                             .reason = task->look ? JOBS_REASON_INDETERMINATE : JOBS_REASON_NOT_AVAILABLE};
     jobs_change_t *const changes[] = {&change};
+
     log_error("AMTU0448", "a task was queued for a system that the inventory does not have", "system",
               task->system, "job", task->job);
     jobs_apply(intake->connection, intake->options.worker, changes, 1, pool);
@@ -214,6 +221,7 @@ static void hand_out(intake_t *intake, const apr_array_header_t *tasks, apr_pool
     for (int i = 0; i < tasks->nelts; i++) {
         const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
         const inventory_system_t *system = inventory_find(snapshot_inventory(intake->snapshot), task->system);
+
         if (system == NULL || method_find(system->method) == NULL) {
             refuse(intake, task, pool);
         }
@@ -244,8 +252,10 @@ static void note_inventory(intake_t *intake, const jobs_result_t *result)
 static void give_back(intake_t *intake, const apr_array_header_t *tasks, apr_pool_t *pool)
 {
     jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (apr_size_t)(tasks->nelts + 1));
+
     for (int i = 0; i < tasks->nelts; i++) {
         const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
+
         changes[i] = apr_pcalloc(pool, sizeof(**changes));
         changes[i]->change = JOBS_RELEASE;
         changes[i]->task = (jobs_task_ref_t){task->job, task->system, task->fence};
@@ -265,6 +275,7 @@ static int may_claim(const intake_t *intake, int room)
 static int meets_the_same_redis(intake_t *intake, apr_pool_t *pool)
 {
     jobs_result_t result = jobs_connect(intake->connection, pool);
+
     return is_well(intake, &result) && is_same_redis(intake);
 }
 
@@ -273,8 +284,10 @@ static apr_array_header_t *ramps_of(const intake_t *intake, apr_pool_t *pool)
 {
     apr_hash_t *groups = snapshot_settings(intake->snapshot)->groups;
     apr_array_header_t *ramps = apr_array_make(pool, 8, sizeof(jobs_rate_limit_t));
+
     for (apr_hash_index_t *i = apr_hash_first(pool, groups); i; i = apr_hash_next(i)) {
         const inventory_group_t *group = apr_hash_this_val(i);
+
         APR_ARRAY_PUSH(ramps, jobs_rate_limit_t) = (jobs_rate_limit_t){group->name, group->power_interval};
         if (strcmp(group->name, "default") == 0) {
             APR_ARRAY_PUSH(ramps, jobs_rate_limit_t) = (jobs_rate_limit_t){"*", group->power_interval};
@@ -289,6 +302,7 @@ static int claim(intake_t *intake, apr_pool_t *pool)
     apr_array_header_t *tasks = NULL;
     int more = 0;
     int room = free_slots(intake);
+
     if (!may_claim(intake, room) || !meets_the_same_redis(intake, pool)) {
         return 0;
     }
@@ -311,6 +325,7 @@ static int claim(intake_t *intake, apr_pool_t *pool)
 static void reap(intake_t *intake, apr_pool_t *pool)
 {
     int reaped = 0;
+
     if (clock_boottime() < intake->reap_due) {
         return;
     }
@@ -335,6 +350,7 @@ static void wait_for_bell(intake_t *intake, apr_pool_t *pool)
 static void one_round(intake_t *intake, apr_pool_t *pool)
 {
     int again = 0;
+
     if (make_ready(intake, pool)) {
         reap(intake, pool);
         again = claim(intake, pool);
@@ -347,6 +363,7 @@ static void one_round(intake_t *intake, apr_pool_t *pool)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     intake_t *intake = data;
+
     (void)thread;
     apr_pool_t *pool = NULL;
     if (oom_own_pool(&pool) != APR_SUCCESS) {
@@ -368,6 +385,7 @@ apr_status_t intake_start(intake_t **intake, const intake_options_t *options, sn
                           apr_pool_t *pool)
 {
     intake_t *made = apr_pcalloc(pool, sizeof(*made));
+
     made->options = *options;
     made->snapshot = snapshot_ref(snapshot);
     atomic_init(&made->pulse, clock_boottime());
@@ -408,6 +426,7 @@ apr_time_t intake_pulse(const intake_t *intake)
 void intake_join(intake_t *intake)
 {
     apr_status_t ended;
+
     apr_thread_join(&ended, intake->thread);
 }
 

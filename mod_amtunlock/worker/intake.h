@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The intake: a thread that publishes the inventory, claims tasks up to the free slots and hands them to the
  * engines, takes over what dead workers left, and waits for the bell in between.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See lease.h. */
 #include "worker/lease.h"
 
@@ -65,6 +66,7 @@ static apr_array_header_t *name_leases(leases_t *leases, apr_pool_t *pool)
 {
     apr_array_header_t *named = apr_array_make(pool, 64, sizeof(jobs_task_ref_t));
     lease_t *lease = NULL;
+
     apr_thread_mutex_lock(leases->lock);
     leases->round++;
     APR_RING_FOREACH(lease, &leases->ring, lease_t, link)
@@ -83,8 +85,10 @@ static apr_array_header_t *name_leases(leases_t *leases, apr_pool_t *pool)
 static apr_hash_t *fences_of(const apr_array_header_t *lost, apr_pool_t *pool)
 {
     apr_hash_t *fences = apr_hash_make(pool);
+
     for (int i = 0; i < lost->nelts; i++) {
         const char *fence = APR_ARRAY_IDX(lost, i, jobs_task_ref_t).fence;
+
         apr_hash_set(fences, fence, APR_HASH_KEY_STRING, fence);
     }
     return fences;
@@ -94,6 +98,7 @@ static void note(leases_t *leases, const apr_array_header_t *lost, apr_time_t un
 {
     apr_hash_t *fences = fences_of(lost, pool);
     lease_t *lease = NULL;
+
     apr_thread_mutex_lock(leases->lock);
     APR_RING_FOREACH(lease, &leases->ring, lease_t, link)
     {
@@ -132,6 +137,7 @@ static apr_interval_time_t renew(leases_t *leases, apr_pool_t *pool)
     apr_array_header_t *lost = NULL;
     apr_time_t until = 0;
     char about[ABOUT_MAX] = "";
+
     leases->about(leases->baton, about, sizeof(about));
     apr_array_header_t *named = name_leases(leases, pool);
     jobs_result_t result = jobs_renew(leases->connection, leases->worker, about, named, &lost, &until, pool);
@@ -146,6 +152,7 @@ static apr_interval_time_t renew(leases_t *leases, apr_pool_t *pool)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     leases_t *leases = data;
+
     (void)thread;
     apr_pool_t *pool = NULL;
     if (oom_own_pool(&pool) != APR_SUCCESS) {
@@ -153,6 +160,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     }
     while (!atomic_load(&leases->stopping)) {
         apr_interval_time_t next = renew(leases, pool);
+
         atomic_store(&leases->pulse, clock_boottime());
         apr_pool_clear(pool);
         wakeup_wait(&leases->wakeup, next);
@@ -164,6 +172,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 apr_status_t leases_create(leases_t **leases, const jobs_redis_t *redis, const char *worker, apr_pool_t *pool)
 {
     leases_t *made = apr_pcalloc(pool, sizeof(*made));
+
     APR_RING_INIT(&made->ring, lease_t, link);
     made->pool = pool;
     made->worker = worker;
@@ -195,6 +204,7 @@ apr_time_t leases_pulse(const leases_t *leases)
 void leases_stop(leases_t *leases)
 {
     apr_status_t ended;
+
     atomic_store(&leases->stopping, 1);
     wakeup_signal(&leases->wakeup);
     apr_thread_join(&ended, leases->thread);

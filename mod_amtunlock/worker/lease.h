@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The leases of this worker: renewed together, every third of a lease, on a thread and a Redis connection of
  * their own, so that nothing else that is slow can let them end. Also the worker's heartbeat.
  *

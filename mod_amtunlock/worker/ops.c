@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the steps of an unlock ask for, done by its engine: see unlock_ops_t. All of it runs on the engine's
  * thread, but for the two `done` calls that post mail. */
 #include <string.h>
@@ -44,8 +45,10 @@ static void end_permit(slot_t *slot)
 static void end_old_permits(engine_t *engine)
 {
     apr_time_t now = clock_boottime();
+
     while (!APR_RING_EMPTY(&engine->permits_held, slot_t, permit_link)) {
         slot_t *slot = APR_RING_FIRST(&engine->permits_held);
+
         if (slot->permit_until > now) {
             return;
         }
@@ -56,6 +59,7 @@ static void end_old_permits(engine_t *engine)
 void permits_serve(engine_t *engine)
 {
     static const struct timeval soon = {.tv_usec = 50000};
+
     end_old_permits(engine);
     while (engine->permits < engine->options.connects &&
            !APR_RING_EMPTY(&engine->permits_waiting, slot_t, permit_link)) {
@@ -70,6 +74,7 @@ void permits_serve(engine_t *engine)
 static void op_permit(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
+
     slot->permit = PERMIT_WAITING;
     APR_RING_INSERT_TAIL(&slot->engine->permits_waiting, slot, slot_t, permit_link);
     wakeup_signal(&slot->engine->wakeup);
@@ -80,6 +85,7 @@ static void op_permit(unlock_t *unlock)
 static void on_pace(evutil_socket_t fd, short what, void *data)
 {
     slot_t *slot = data;
+
     (void)fd;
     (void)what;
     unlock_permit_answer(&slot->unlock);
@@ -92,6 +98,7 @@ static void op_rate_wait(unlock_t *unlock)
     apr_interval_time_t wait =
         pacer_take(slot->engine->options.pacer, group->name, group->power_interval, slot->power_from) -
         clock_boottime();
+
     if (wait < 0) {
         wait = 0;
     }
@@ -142,6 +149,7 @@ static void op_passphrase(unlock_t *unlock)
 static void keep_results(slot_t *slot)
 {
     work_t *work = &slot->work;
+
     if (work->kind == WORK_LOGIN) {
         slot->login = work->login;
         memset(&work->login, 0, sizeof(work->login)); /* pointers only: the login itself is the seat's now */
@@ -195,12 +203,14 @@ void slot_work_done(slot_t *slot)
 static void on_probed(probe_t *probe, int open)
 {
     slot_t *slot = probe->owner;
+
     unlock_probe_answer(&slot->unlock, open);
 }
 
 static void op_probe(unlock_t *unlock, apr_interval_time_t timeout)
 {
     slot_t *slot = slot_of(unlock);
+
     probe_start(&slot->probe, slot->engine->base, unlock->probe_address, unlock->system->probe_port, timeout);
 }
 
@@ -213,6 +223,7 @@ amt_target_t slot_target(const slot_t *slot)
 static apr_status_t need_device(slot_t *slot)
 {
     const amt_target_t target = slot_target(slot);
+
     if (slot->device != NULL) {
         return APR_SUCCESS;
     }
@@ -222,6 +233,7 @@ static apr_status_t need_device(slot_t *slot)
 static void on_called(void *baton, const amt_result_t *result)
 {
     slot_t *slot = baton;
+
     slot->calling = 0;
     end_permit(slot);
     unlock_call_answer(&slot->unlock, result);
@@ -231,6 +243,7 @@ int slot_may_act(void *baton)
 {
     const slot_t *slot = baton;
     FAILPOINT_ASKED(asked);
+
     if (slot->unlock.over || !lease_holds(&slot->lease)) {
         return 0;
     }
@@ -322,6 +335,7 @@ static const struct {
 static void op_call(unlock_t *unlock, unlock_call_e call)
 {
     slot_t *slot = slot_of(unlock);
+
     if (calls[call].of_session) {
         calls[call].call(slot);
         return;
@@ -346,6 +360,7 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
 {
     slot_t *slot = slot_of(unlock);
     outbox_request_t *request = &slot->request;
+
     request->change = (jobs_change_t){
         .change = change,
         .task = {.job = slot->task.job, .system = slot->task.system, .fence = slot->task.fence},
@@ -375,6 +390,7 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
 void slot_stored(slot_t *slot)
 {
     const outbox_request_t *request = &slot->request;
+
     if (request->change.change == JOBS_POWER_RATE) {
         slot->power_from = request->outcome == JOBS_OK ? clock_boottime() + request->change.wait : 0;
     }
@@ -386,6 +402,7 @@ void slot_stored(slot_t *slot)
 static void on_alarm(evutil_socket_t fd, short what, void *data)
 {
     slot_t *slot = data;
+
     (void)fd;
     (void)what;
     unlock_alarm(&slot->unlock);
@@ -394,6 +411,7 @@ static void on_alarm(evutil_socket_t fd, short what, void *data)
 static void op_alarm(unlock_t *unlock, apr_interval_time_t after)
 {
     const struct timeval wait = {.tv_sec = apr_time_sec(after), .tv_usec = apr_time_usec(after)};
+
     event_add(&slot_of(unlock)->alarm, &wait);
 }
 
@@ -415,6 +433,7 @@ static void op_rest(unlock_t *unlock)
 static void op_stop(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
+
     slot->work_wanted = 0;
     event_del(&slot->alarm);
     event_del(&slot->power_wait);
@@ -429,6 +448,7 @@ static void op_stop(unlock_t *unlock)
 static void op_hang_up(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
+
     sessions_destroy(slot); /* first, as the device: they know the login */
     destroy_device(slot);
     forget_login(slot);
@@ -442,6 +462,7 @@ static void op_hang_up(unlock_t *unlock)
 static void op_over(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
+
     APR_RING_REMOVE(slot, link);
     APR_RING_INSERT_TAIL(&slot->engine->ending, slot, slot_t, link);
     wakeup_signal(&slot->engine->wakeup);
@@ -460,6 +481,7 @@ void slot_begin(slot_t *slot)
 void slot_drop(slot_t *slot)
 {
     engine_t *engine = slot->engine;
+
     op_stop(&slot->unlock);
     op_hang_up(&slot->unlock);
     APR_RING_REMOVE(slot, link);
@@ -472,6 +494,7 @@ void slot_drop(slot_t *slot)
 void slots_free(engine_t *engine)
 {
     slot_t *slot = NULL, *next = NULL;
+
     APR_RING_FOREACH_SAFE(slot, next, &engine->ending, slot_t, link)
     {
         if (!slot->work_out && !slot->unlock.storing) {

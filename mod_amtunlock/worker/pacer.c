@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See pacer.h. */
 #include "worker/pacer.h"
 
@@ -16,6 +17,7 @@ struct pacer_t {
 apr_status_t pacer_create(pacer_t **pacer, apr_pool_t *pool)
 {
     pacer_t *made = apr_pcalloc(pool, sizeof(*made));
+
     made->next = apr_hash_make(pool);
     made->pool = pool;
     *pacer = made;
@@ -25,6 +27,7 @@ apr_status_t pacer_create(pacer_t **pacer, apr_pool_t *pool)
 static apr_time_t *next_of(pacer_t *pacer, const char *group)
 {
     apr_time_t *next = apr_hash_get(pacer->next, group, APR_HASH_KEY_STRING);
+
     if (next == NULL) {
         next = apr_pcalloc(pacer->pool, sizeof(*next));
         apr_hash_set(pacer->next, apr_pstrdup(pacer->pool, group), APR_HASH_KEY_STRING, next);
@@ -35,6 +38,7 @@ static apr_time_t *next_of(pacer_t *pacer, const char *group)
 apr_time_t pacer_take(pacer_t *pacer, const char *group, apr_interval_time_t interval, apr_time_t from)
 {
     apr_time_t at = clock_boottime();
+
     if (at < from) {
         at = from;
     }

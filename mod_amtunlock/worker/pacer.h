@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Keeps a group's power requests apart: the ramp of power-per-second, where they leave.
  *
  * Redis gives the times, to all workers together. From the answer to the power request it may take longer for

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/probe.h"
 
 #include <errno.h>
@@ -32,12 +33,14 @@ static int is_connected(const probe_t *probe)
 {
     int error = 0;
     socklen_t size = sizeof(error);
+
     return getsockopt(probe->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
 }
 
 static void on_event(evutil_socket_t fd, short what, void *data)
 {
     probe_t *probe = data;
+
     (void)fd;
     int open = !probe->failed && (what & EV_WRITE) && is_connected(probe);
     probe_stop(probe);
@@ -50,6 +53,7 @@ static int begin_connect(const char *address, int port)
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *to = NULL;
     char service[8];
+
     apr_snprintf(service, sizeof(service), "%d", port);
     if (getaddrinfo(address, service, &hints, &to) != 0) {
         return -1;
@@ -67,6 +71,7 @@ void probe_start(probe_t *probe, struct event_base *base, const char *address, i
                  apr_interval_time_t timeout)
 {
     struct timeval wait = {.tv_sec = apr_time_sec(timeout), .tv_usec = apr_time_usec(timeout)};
+
     probe->fd = begin_connect(address, port);
     probe->failed = probe->fd < 0;
     probe->running = 1;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Is anybody listening there? One TCP connection that is closed as soon as it stands: the evidence that a
  * PC's system is up. Belongs to one event loop. */
 #ifndef AMTUNLOCK_WORKER_PROBE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The redirection sessions of an unlock, behind its ports: see seat.h. */
 #include <string.h>
 
@@ -20,6 +21,7 @@ static void answer_soon(slot_t *slot, amt_status_e status, const char *text)
 static void on_soon(evutil_socket_t fd, short what, void *data)
 {
     slot_t *slot = data;
+
     (void)fd;
     (void)what;
     unlock_call_answer(&slot->unlock, &slot->soon);
@@ -30,6 +32,7 @@ static void on_soon(evutil_socket_t fd, short what, void *data)
 static void type(slot_t *slot, const char *bytes)
 {
     int open = slot->sol != NULL && slot->uses[UNLOCK_CONSOLE] == SESSION_OPEN;
+
     if (!slot_may_act(slot)) {
         answer_soon(slot, AMT_FENCED, "");
     }
@@ -51,6 +54,7 @@ void sessions_type(slot_t *slot)
 {
     apr_size_t length = slot->passphrase ? strlen(slot->passphrase) : 0;
     char *line = length ? OPENSSL_secure_zalloc(length + 2) : NULL;
+
     if (line != NULL) {
         memcpy(line, slot->passphrase, length);
         line[length] = '\r';
@@ -67,6 +71,7 @@ void sessions_seal(slot_t *slot)
 {
     const char *line = NULL;
     const char *error = proof_seal(slot->unlock.proof, slot->passphrase ? slot->passphrase : "", &line);
+
     slot_forget_passphrase(slot);
     if (error == NULL) {
         type(slot, line);
@@ -79,6 +84,7 @@ void sessions_seal(slot_t *slot)
 void sessions_acknowledge(slot_t *slot)
 {
     const char *line = proof_acknowledge(slot->unlock.proof);
+
     if (line != NULL) {
         type(slot, line);
     }
@@ -99,6 +105,7 @@ static int is_closed(const slot_t *slot)
 {
     int console = slot->sol != NULL && slot->uses[UNLOCK_CONSOLE] == SESSION_CLOSING;
     int drive = slot->ider != NULL && slot->uses[UNLOCK_DRIVE] == SESSION_CLOSING;
+
     return !console && !drive;
 }
 
@@ -106,6 +113,7 @@ static int is_closed(const slot_t *slot)
 static void on_ended(slot_t *slot, unlock_session_e session, const amt_result_t *result)
 {
     session_use_e use = slot->uses[session];
+
     if (use == SESSION_OPENING) {
         unlock_call_answer(&slot->unlock, result);
     }
@@ -125,6 +133,7 @@ static void on_console_opened(void *slot)
 static void on_console_received(void *baton, const char *bytes, apr_size_t length)
 {
     slot_t *slot = baton;
+
     unlock_hear(&slot->unlock, bytes, length);
 }
 
@@ -132,6 +141,7 @@ static void on_console_ended(void *baton, const amt_result_t *result)
 {
     slot_t *slot = baton;
     amt_sol_t *sol = slot->sol;
+
     slot->sol = NULL;
     on_ended(slot, UNLOCK_CONSOLE, result);
     amt_sol_destroy(sol);
@@ -145,6 +155,7 @@ static void on_drive_opened(void *slot)
 static void on_drive_read(void *baton)
 {
     slot_t *slot = baton;
+
     log_info("AMTU0514", "reads the image", "system", slot->task.system, "job", slot->task.job);
     unlock_image_read(&slot->unlock);
 }
@@ -153,6 +164,7 @@ static void on_drive_ended(void *baton, const amt_result_t *result)
 {
     slot_t *slot = baton;
     amt_ider_t *ider = slot->ider;
+
     slot->ider = NULL;
     on_ended(slot, UNLOCK_DRIVE, result);
     amt_ider_destroy(ider);
@@ -165,6 +177,7 @@ void sessions_open_console(slot_t *slot)
     static const amt_sol_events_t events = {
         .opened = on_console_opened, .received = on_console_received, .ended = on_console_ended};
     const amt_target_t target = slot_target(slot);
+
     slot->uses[UNLOCK_CONSOLE] = SESSION_OPENING;
     if (amt_sol_open(&slot->sol, slot->engine->loop, &target, &events, slot, slot->pool) == APR_SUCCESS) {
         return;
@@ -180,6 +193,7 @@ void sessions_open_drive(slot_t *slot)
     const amt_target_t target = slot_target(slot);
     const snapshot_image_t *image = snapshot_image(slot->snapshot, slot->unlock.system);
     amt_overlay_t overlay = {.lba = image->proof_sector};
+
     if (!proof_sector(slot->unlock.proof, overlay.bytes)) {
         answer_soon(slot, AMT_BROKEN, "the proof of this session could not be put onto the drive");
         return;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An unlock's place in its engine: the procedure's state and what stands behind its ports. Between engine.c,
  * which seats and frees, and ports.c, which does what the steps ask for. */
 #ifndef AMTUNLOCK_WORKER_SLOT_PRIV_H
@@ -91,8 +92,7 @@ struct engine_t {
 
 extern const unlock_ops_t slot_ops;
 
-/* ---- sessions.c: the redirection sessions behind the ports -----------------------------------------------
- */
+/* ---- sessions.c: the redirection sessions behind the ports --------------------------------------------- */
 
 void sessions_init(slot_t *slot);
 /* Each is answered by unlock_call_answer(), from the loop. */

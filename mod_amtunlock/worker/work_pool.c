@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/work_pool.h"
 
 #include <netdb.h>
@@ -17,6 +18,7 @@ __attribute__((format(printf, 3, 4))) static void fail(work_t *work, jobs_reason
                                                        ...)
 {
     va_list values;
+
     va_start(values, format);
     work->reason = reason;
     apr_vsnprintf(work->text, sizeof(work->text), format, values);
@@ -31,6 +33,7 @@ static int resolve(const char *name, char *address, size_t room)
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     struct addrinfo *found = NULL;
     int error = getaddrinfo(name, NULL, &hints, &found);
+
     if (error != 0) {
         return error;
     }
@@ -44,6 +47,7 @@ static void do_resolve(work_t *work)
     const inventory_system_t *system = work->system;
     const char *name = system->address ? system->address : system->fqdn;
     int error = resolve(name, work->address, sizeof(work->address));
+
     apr_cpystrn(work->probe_address, work->address, sizeof(work->probe_address));
     if (error == 0 && system->probe_host != NULL) {
         name = system->probe_host;
@@ -63,6 +67,7 @@ static void fetch(work_t *work, const char *what,
     const secrets_subject_t subject = {
         .fqdn = work->system->fqdn, .uuid = work->system->uuid, .group = work->system->group->name};
     apr_pool_t *pool = NULL;
+
     if (oom_own_pool(&pool) != APR_SUCCESS) {
         fail(work, JOBS_REASON_INTERNAL, "out of memory");
         return;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What may block, done by a few threads of an apr_thread_pool: name look-ups, secrets and the AMT client's
  * Kerberos tickets. Engines never block; they push a chore and are told when it is done. */
 #ifndef AMTUNLOCK_WORKER_WORK_POOL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "wsman/charset_priv.h"
 
 #include <apr_lib.h>
@@ -93,6 +94,7 @@ static apr_size_t good_length(const char *text, apr_size_t length)
 
     for (apr_size_t i = 0; i < length; i++) {
         int step = wsman_utf8_step(&state, (unsigned char)text[i], &code);
+
         if (step < 0 || (step > 0 && !is_xml_char(code))) {
             return good;
         }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* UTF-8 and UTF-16, in both directions, a byte at a time (inside the room).
  *
  * Written here, and not left to iconv, because bytes arrive in arbitrary pieces, an answer must repeat the

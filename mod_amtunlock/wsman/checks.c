@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "wsman/checks_priv.h"
 
 #include <apr_hash.h>
@@ -36,6 +37,7 @@ static const wsman_fault_t *about(wsman_fault_t *fault, const char *ns, const ch
 static const wsman_fault_t *check_required(wsman_request_t *request)
 {
     const wsman_envelope_t *envelope = request->envelope;
+
     const struct {
         const char *name;
         const char *value;

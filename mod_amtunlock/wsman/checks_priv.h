@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is checked before an operation runs (inside the room). */
 #ifndef AMTUNLOCK_WSMAN_CHECKS_PRIV_H
 #define AMTUNLOCK_WSMAN_CHECKS_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From an envelope to the operation that serves it, for any class: checks headers in the order that consoles
  * expect (DSP0226; SOAP version and XML are the reader's part), finds (ResourceURI, Action) in one table,
  * runs it, and turns what it returns into an answer or a fault, within the caller's MaxEnvelopeSize.

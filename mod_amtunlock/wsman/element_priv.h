@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Small questions about elements that only this room asks (the others are in envelope.h). */
 #ifndef AMTUNLOCK_WSMAN_ELEMENT_PRIV_H
 #define AMTUNLOCK_WSMAN_ELEMENT_PRIV_H

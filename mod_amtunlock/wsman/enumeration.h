@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Enumerate, Pull and Release (WS-Enumeration; DSP0226 8) for any class.
  *
  * A source tells which instances there are and writes one; a store keeps the context between calls. An item

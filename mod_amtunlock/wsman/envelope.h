@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a SOAP 1.2 / WS-Management envelope (DSP0226 5, 8).
  *
  * One reader serves the service (requests of consoles), the AMT client (answers of devices, which are not

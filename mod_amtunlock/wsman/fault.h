@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* WS-Management faults (DSP0226 14): one table of kinds, one type for a fault that happened.
  *
  * A fault is both what the service answers and what a client read from a device or server.

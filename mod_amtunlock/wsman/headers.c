@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "wsman/headers_priv.h"
 
 #include <apr_pools.h>

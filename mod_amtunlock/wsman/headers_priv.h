@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What an envelope says, from its tree (inside the room). */
 #ifndef AMTUNLOCK_WSMAN_HEADERS_PRIV_H
 #define AMTUNLOCK_WSMAN_HEADERS_PRIV_H

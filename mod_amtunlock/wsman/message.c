@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The envelopes that a writer begins: answers, requests, faults; and endpoint references. */
 #include <apr_strings.h>
 #include <apr_uuid.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Namespaces and URIs of WS-Management and its relatives (DSP0226 annex A, DSP0227, DSP0230). */
 #ifndef AMTUNLOCK_WSMAN_NAMES_H
 #define AMTUNLOCK_WSMAN_NAMES_H

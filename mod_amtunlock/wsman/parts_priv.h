@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the room's own files may do with a writer, besides writer.h (inside the room). */
 #ifndef AMTUNLOCK_WSMAN_PARTS_PRIV_H
 #define AMTUNLOCK_WSMAN_PARTS_PRIV_H

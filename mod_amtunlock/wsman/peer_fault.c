@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A s:Fault that a peer answered with. Devices differ in prefixes and in what they leave out; the sentence
  * that an operator reads must come out of all of them. */
 #include <apr_strings.h>

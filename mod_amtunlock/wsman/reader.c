@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The way of the bytes: counted, decoded to UTF-8, scanned, and only then given to libxml2. */
 #include <apr_strings.h>
 #include <libxml/parser.h>
@@ -128,6 +129,7 @@ static const wsman_fault_t *too_long(const wsman_reader_t *reader)
     wsman_fault_t *fault =
         wsman_fault(reader->pool, WSMAN_FAULT_ENCODING_LIMIT, "ServiceEnvelopeLimit",
                     "The envelope is longer than %" APR_SIZE_T_FMT " bytes.", reader->limits.body);
+
     fault->status = 413;
     return fault;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "wsman/scanner_priv.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The doorkeeper before libxml2 (inside the room).
  *
  * libxml2 spends quadratic time on the attributes of one tag and calls nobody before it is done with them. So

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From libxml2's events to a tree of wsman_element_t in the caller's pool (inside the room). */
 #ifndef AMTUNLOCK_WSMAN_TREE_PRIV_H
 #define AMTUNLOCK_WSMAN_TREE_PRIV_H

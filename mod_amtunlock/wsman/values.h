@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Text to values and back: xs:duration, xs:dateTime, CIM intervals, numbers. All strict: trailing garbage,
  * overflow and empty text are refused with APR_EINVAL and leave *out as it was. */
 #ifndef AMTUNLOCK_WSMAN_VALUES_H

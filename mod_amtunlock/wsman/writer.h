@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Writing envelopes: answers and faults of the service, requests of the clients. Built on xmlTextWriter, so
  * every text is escaped. Errors are sticky and show at wsman_writer_finish(). One thread at a time.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The firmware of the host, booting from a redirected drive: it asks the drives who they are, finds what can
  * be booted, and reads all of it, with the SCSI commands that a real one sends. */
 #ifndef AMTSIM_BIOS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A body: a PC whose host is no model but a machine under QEMU, with a system and an encrypted disk of its
  * own. The AMT device in front of it stays the simulator's.
  *

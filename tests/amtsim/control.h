@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The control socket: JSON lines in, one JSON line out for each. */
 #ifndef AMTSIM_CONTROL_H
 #define AMTSIM_CONTROL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP digest access authentication (RFC 7616 with MD5) as AMT firmware does it. */
 #ifndef AMTSIM_DIGEST_H
 #define AMTSIM_DIGEST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The ways in which a simulated PC can misbehave, by the names the command line and the control socket use.
  */
 #ifndef AMTSIM_FAULTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The PCs, and the files that tell everybody else about them. */
 #ifndef AMTSIM_FLEET_H
 #define AMTSIM_FLEET_H

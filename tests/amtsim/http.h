@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The device's web server: HTTP/1.1, digest authentication, and /wsman behind it. */
 #ifndef AMTSIM_HTTP_H
 #define AMTSIM_HTTP_H

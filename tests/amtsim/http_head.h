@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The head of an HTTP/1.1 request, read strictly. */
 #ifndef AMTSIM_HTTP_HEAD_H
 #define AMTSIM_HTTP_HEAD_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Storage redirection (IDE-R, the same on the wire as USB-R): two drives of a PC whose blocks live with the
  * console that opened the session. */
 #ifndef AMTSIM_IDER_H

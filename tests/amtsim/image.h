@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The unlock image at work on a PC that booted it: it proves over the serial port that it was booted through
  * this session, takes the sealed passphrase, tries it, says how it went, and restarts the PC warm. Written
  * from mod_amtunlock/proof/README.md, version 1. */

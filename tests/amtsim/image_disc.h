@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The unlock image as the firmware read it: the sector that this session has for itself, and whether all of
  * it came through. */
 #ifndef AMTSIM_IMAGE_DISC_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The frames in which worker and unlock image speak on a line full of noise. */
 #ifndef AMTSIM_IMAGE_FRAME_H
 #define AMTSIM_IMAGE_FRAME_H

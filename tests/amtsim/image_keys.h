@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the unlock image computes: its keys of one boot, proofs made with them, and the opening of the seal.
  */
 #ifndef AMTSIM_IMAGE_KEYS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The fleet's listening sockets: one per PC and port. */
 #ifndef AMTSIM_LISTEN_H
 #define AMTSIM_LISTEN_H

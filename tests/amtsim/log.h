@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The record of what happened: one JSON object a line, written when it happens. */
 #ifndef AMTSIM_LOG_H
 #define AMTSIM_LOG_H

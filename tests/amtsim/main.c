@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* amtsim: a fleet of simulated PCs with Intel AMT. */
 #include "bios.h"
 #include "body.h"

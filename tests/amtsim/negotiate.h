@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* SPNEGO with Kerberos, as a device that was joined to a domain accepts it: the keytab that KRB5_KTNAME names
  * holds a key for HTTP/FQDN:PORT of every PC, the port being part of the name. */
 #ifndef AMTSIM_NEGOTIATE_H

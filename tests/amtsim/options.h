@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the simulator was asked to be: the command line, checked. */
 #ifndef AMTSIM_OPTIONS_H
 #define AMTSIM_OPTIONS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One simulated PC: its power, its boot, its disk, and what its AMT device remembers. No network in here: the
  * files that speak a protocol read and change a PC through these functions, on the one event loop. */
 #ifndef AMTSIM_PC_H

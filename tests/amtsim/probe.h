@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The port that answers when a PC's operating system is up. */
 #ifndef AMTSIM_PROBE_H
 #define AMTSIM_PROBE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a PC with a locked disk shows on its serial port, and what it makes of the answer: the initramfs of
  * Debian's cryptsetup. */
 #ifndef AMTSIM_PROMPT_H

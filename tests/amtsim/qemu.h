@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A QEMU process that is a PC: while it runs, the PC has power. Its serial port and its monitor (QMP) are
  * pairs of connected sockets, so there is nothing in the file system to wait for or to clean up; and it dies
  * with whoever started it. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* SOL and IDE-R sessions on ports 16994 and 16995. */
 #ifndef AMTSIM_REDIRECTION_H
 #define AMTSIM_REDIRECTION_H

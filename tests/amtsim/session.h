@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A redirection session: one connection to port 16994 or 16995, from its first byte to its end. redirection.c
  * opens and authenticates it, then sol.c or ider.c speaks. */
 #ifndef AMTSIM_SESSION_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* SOAP envelopes as AMT firmware reads and writes them. */
 #ifndef AMTSIM_SOAP_H
 #define AMTSIM_SOAP_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Serial over LAN: the host's serial port, carried to the console that opened the session. */
 #ifndef AMTSIM_SOL_H
 #define AMTSIM_SOL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A device's side of an accepted connection. */
 #ifndef AMTSIM_STREAM_H
 #define AMTSIM_STREAM_H

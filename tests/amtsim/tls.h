@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The fleet's certificate authority and the PCs' certificates. */
 #ifndef AMTSIM_TLS_H
 #define AMTSIM_TLS_H

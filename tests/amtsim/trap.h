@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Connections that were taken and will never be answered. */
 #ifndef AMTSIM_TRAP_H
 #define AMTSIM_TRAP_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Little-endian numbers in the redirection protocol's messages. */
 #ifndef AMTSIM_WIRE_H
 #define AMTSIM_WIRE_H

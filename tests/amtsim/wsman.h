@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* WS-Management of one AMT device: the table of its classes, and the operations on them. */
 #ifndef AMTSIM_WSMAN_H
 #define AMTSIM_WSMAN_H

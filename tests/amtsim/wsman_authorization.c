@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* AMT_AuthorizationService: who may do what. Reading only: nobody is added to a simulated device. */
 #include "wsman.h"
 

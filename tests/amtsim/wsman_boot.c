@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The classes about booting: what may be asked for, what is asked for, and in which order. */
 #include "wsman.h"
 

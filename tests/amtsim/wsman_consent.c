@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* IPS_OptInService: does the PC's user agree? */
 #include "wsman.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* AMT_RedirectionService: which sessions the device admits. */
 #include "wsman.h"
 

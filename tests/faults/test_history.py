@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The checker against histories made by hand: a good one is accepted, and each that breaks a promise is not."""
 
 import hashlib

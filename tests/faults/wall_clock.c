@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A wall clock that a test can set: preloaded into one process, it shows the host's plus what the file that
  * AMTU_WALL_CLOCK names says, seconds in eight bytes, read anew each time. Other clocks are the host's.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes what a device may answer, through every call: the first byte picks the call, the second the HTTP
  * status, the rest is the body of each answer, or of several, one a step, with a line of two hyphens between
  * them; the last is also that of all further steps. Nothing goes over a network: the answer is handed to the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes what a PC may write to its serial console: the first byte says where it is cut in two, the second
  * where what was shown is forgotten. Fed whole or in pieces, the same must be shown.
  */

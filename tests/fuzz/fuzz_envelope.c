@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes at all, as an envelope: read in pieces and whole, served, and the answer read back.
  *
  * The first byte of an input chooses the charset of the Content-Type, the second the size of the pieces.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes what a serial console may show to the worker's side of the image's proof.
  *
  * An input is a play: the first byte is the size of the portions in which the console gives its bytes, then

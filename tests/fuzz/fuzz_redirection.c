@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes what a device may send in a redirection session, from its first byte on. The first byte of an input
  * picks the channel (bit 0: storage), whether login and opening were there already (bit 1), and where the
  * bytes are cut; the second what the connection takes at a time.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Client certificates of a stack's CA."""
 
 from amtu_stack.process import run

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Holds the table of directives and its reference against each other: check_directives.py [TABLE REFERENCE]
 
 Every directive in mod_amtunlock/httpd/directives.c must be documented in conf/amtunlock.conf with all of httpd's

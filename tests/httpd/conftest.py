@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures of the httpd tests: a whole stack, its callers, and a gate over httpd's error log.
 
 A test fails when httpd wrote a warning or an error that the test did not announce:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many callers at once, each with a connection of its own and a pause between its calls:
 
     crowd.py PORT PATH CALLERS SECONDS PAUSE

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Callers whose tokens come from GSS-API itself: NTLM (gss-ntlmssp), raw or inside SPNEGO, and Kerberos."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads the MOF and the WSDL of the interface into one shape, so that they can be compared with each other and with
 what the service answers. Understands as much of both languages as those files use, and fails on the rest."""
 

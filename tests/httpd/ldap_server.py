@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """As much of an LDAP server as mod_authnz_ldap asks of one: it binds anybody, and knows entries with attributes."""
 
 import socketserver

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Another httpd beside the stack's: for the configurations that are shipped, with names, ports and paths put in."""
 
 from amtu_stack import ports

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command `amtunlock` against the live service: what scripts rely on, exit statuses and --json."""
 
 import json

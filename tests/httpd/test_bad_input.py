@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bytes that are no request: a clear fault each, quickly, and the same child serves the next request."""
 
 import pytest

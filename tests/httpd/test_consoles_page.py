@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """docs/consoles.md: its examples are run as they stand, and what it shows is what the service answers."""
 
 import os

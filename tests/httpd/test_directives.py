@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The directives' reference says what the table says, and the check that finds out can fail."""
 
 import check_directives

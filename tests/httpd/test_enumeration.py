@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Enumerate, Pull and Release of the service and of the caller's jobs."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Authentication on a connection: what carries it on, and what ends with it."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is wrong with an envelope's headers, and the fault that says so (DSP0226 14)."""
 
 import pytest

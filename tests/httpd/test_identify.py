@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Identify: always answered; vendor data only for who is known."""
 
 from amtu_stack import soap

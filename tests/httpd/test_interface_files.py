@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The MOF and the WSDL are served, say the same, and are true to what the service answers."""
 
 import re

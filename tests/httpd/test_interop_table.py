@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of tests/interop without its runs: it names every client, and a client that learned wrong would show."""
 
 import importlib.machinery

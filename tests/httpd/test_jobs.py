@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CIM_ConcreteJob: how a job looks, whose it is, and how long it stays."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Callers with NTLM: raw, raw inside Negotiate, and inside SPNEGO; one connection, one caller, and where it is refused.
 
 /wsman takes NTLM at mod_auth_gssapi and not at AMTUnlockMech; /few takes it at neither; /ntlm takes it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a Location may set otherwise: limits, mechanisms, scopes, the return value of a started job."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """conf/proxy-example.conf with two real servers: an edge that authenticates with Kerberos, and the stack's httpd behind."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis away or slow: a fault in time, nothing that happens later, and everything as before when it is back."""
 
 import os

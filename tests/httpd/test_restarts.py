@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """httpd restarted again and again while jobs run, on every MPM: no job is lost, there is one worker at any time, and
 nothing is left behind. "make restarts" does it 100 and 20 times; here it is a few."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AMTUnlockScope: what an expression may ask, and that what is not allowed cannot be told from what is not there."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """conf/amtunlock.conf as it is shipped, with nothing but the paths, the port and the two directives put in that its
 comments ask for: TLS only, Kerberos only, HTTP/1.1 only, and slow requests end early."""
 

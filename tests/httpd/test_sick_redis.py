@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis frozen under a crowd of callers: each hears in time, other pages of the same httpd do not notice, it heals by
 itself, and nothing that was refused becomes a job."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The status page and the metrics."""
 
 import re

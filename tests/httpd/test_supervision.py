@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The worker that httpd supervises outlives reloads, comes back after a crash, and ends with httpd; on every MPM."""
 
 import os

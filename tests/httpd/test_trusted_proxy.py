@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AMTUnlockTrustedProxy: a name in a header counts where a listed client certificate stands behind it, and only there."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """UnlockSystems and GetUnlockedSystems: each row of what may come in, and what is answered."""
 
 import uuid

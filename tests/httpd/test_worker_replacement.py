@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A graceful restart replaces the worker where what it was started from changed, and only there."""
 
 import os

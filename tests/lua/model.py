@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random work through the real library, and a small model that holds it to its promises.
 
 The model believes nothing that Redis says of itself but the tasks' records; after every step it compares them with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A redis-server of a test's own (the shipped configuration and users, a unix socket, a folder of its own), the
 library as the programs carry it, and two ways to talk to it: redis-cli, and a socket for tests in a hurry."""
 

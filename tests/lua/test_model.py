@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The library under random work (model.py), and the model under libraries that are wrong on purpose."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a Redis is told that came back without what it had acknowledged: intents, and ends."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whose turn it is, how fast a group may be powered, and which PCs are left alone."""
 
 import pytest

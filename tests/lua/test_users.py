@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shipped ACL file against the library: each user has exactly what its verbs use."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What httpd's verbs promise, each through redis-cli as httpd's user."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the workers' verbs promise, each through redis-cli as the worker's user."""
 
 import pytest

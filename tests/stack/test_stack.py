@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stack itself: it stops what it started and nothing else, and says which part failed."""
 
 import os

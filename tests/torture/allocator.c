@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* malloc() and its family, over the C library's own: each block between two red zones, and filled when it is
  * freed, so that what writes beyond its end or uses it afterwards shows. A block that is made larger always
  * moves.
@@ -54,8 +55,7 @@ static size_t kept_at;
 static long live, pages;
 static unsigned long serial;
 
-/* ---- red zones ------------------------------------------------------------------------------------------
- */
+/* ---- red zones ----------------------------------------------------------------------------------------- */
 
 static void say(const char *what, const block_t *block)
 {
@@ -108,8 +108,7 @@ static void look_at_freed(const block_t *block)
     }
 }
 
-/* ---- blocks ---------------------------------------------------------------------------------------------
- */
+/* ---- blocks -------------------------------------------------------------------------------------------- */
 
 static void *make(size_t size, size_t alignment, unsigned char fill, const void *caller)
 {
@@ -259,8 +258,7 @@ EXPORT size_t malloc_usable_size(void *bytes)
     return bytes ? ((block_t *)bytes - 1)->size : 0;
 }
 
-/* ---- pages: what APR's pools are made of where it was built so -------------------------------------------
- */
+/* ---- pages: what APR's pools are made of where it was built so ----------------------------------------- */
 
 typedef void *map_fn(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 
@@ -303,8 +301,7 @@ EXPORT int munmap(void *address, size_t length)
     return real(address, length);
 }
 
-/* ---- looking --------------------------------------------------------------------------------------------
- */
+/* ---- looking ------------------------------------------------------------------------------------------- */
 
 long allocator_live(void)
 {

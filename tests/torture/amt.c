@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A power request to a device of the unit tests, which lives in a process of its own so that nothing of it
  * fails: whoever is told that nothing was done may try again, so that must be true.
  */
@@ -27,8 +28,7 @@ static amt_result_t result;
 static char text[640];
 static int dones;
 
-/* ---- the device's process --------------------------------------------------------------------------------
- */
+/* ---- the device's process ------------------------------------------------------------------------------ */
 
 static int count_acts(peer_t *peer)
 {
@@ -89,8 +89,7 @@ static int end_device(void)
     return acts;
 }
 
-/* ---- a call ----------------------------------------------------------------------------------------------
- */
+/* ---- a call -------------------------------------------------------------------------------------------- */
 
 static int may_act(void *baton)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The audit record: what a commit acknowledged stands in the file, whole and in the chain; what was not
  * acknowledged may be missing, but damages nothing.
  */
@@ -18,8 +19,7 @@ static char head[100];            /* of what was acknowledged last: "HASH:COUNT"
 static apr_uint64_t acknowledged; /* its count */
 static char error[640];           /* what was said last; "" for nothing */
 
-/* ---- what all share -------------------------------------------------------------------------------------
- */
+/* ---- what all share ------------------------------------------------------------------------------------ */
 
 static void name_files(void)
 {
@@ -92,8 +92,7 @@ static void check_record(torture_verdict_e said, apr_pool_t *pool)
     TORTURE_HOLDS(said == TORTURE_REFUSED || lines >= acknowledged);
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static void reset_empty(apr_pool_t *pool)
 {
@@ -117,8 +116,7 @@ static torture_verdict_e write_record(apr_pool_t *pool)
 const torture_scenario_t torture_audit_write = {
     .name = "audit.write", .reset = reset_empty, .run = write_record, .check = check_record};
 
-/* ---- going on after a torn line -------------------------------------------------------------------------
- */
+/* ---- going on after a torn line ------------------------------------------------------------------------ */
 
 static void append(const char *bytes)
 {
@@ -156,8 +154,7 @@ static void check_torn(torture_verdict_e said, apr_pool_t *pool)
 const torture_scenario_t torture_audit_torn = {
     .name = "audit.torn", .reset = reset_torn, .run = go_on, .check = check_torn};
 
-/* ---- rotation -------------------------------------------------------------------------------------------
- */
+/* ---- rotation ------------------------------------------------------------------------------------------ */
 
 static void reset_rotated(apr_pool_t *pool)
 {
@@ -203,8 +200,7 @@ static void check_rotated(torture_verdict_e said, apr_pool_t *pool)
 const torture_scenario_t torture_audit_rotate = {
     .name = "audit.rotate", .reset = reset_rotated, .run = rotate, .check = check_rotated};
 
-/* ---- verifying ------------------------------------------------------------------------------------------
- */
+/* ---- verifying ----------------------------------------------------------------------------------------- */
 
 static void reset_whole(apr_pool_t *pool)
 {
@@ -236,8 +232,7 @@ static void check_verified(torture_verdict_e said, apr_pool_t *pool)
 const torture_scenario_t torture_audit_verify = {
     .name = "audit.verify", .reset = reset_whole, .run = verify, .check = check_verified};
 
-/* ---- reading back ---------------------------------------------------------------------------------------
- */
+/* ---- reading back -------------------------------------------------------------------------------------- */
 
 static int replayed;
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The calls of the C library that may fail, in front of the real ones. What the library calls inside itself
  * (a stream's read, a resolver's socket) does not come through here: the outer call fails instead.
  */
@@ -100,8 +101,7 @@ static size_t less(size_t length)
     return length > 1 ? length / 2 : length;
 }
 
-/* ---- files ----------------------------------------------------------------------------------------------
- */
+/* ---- files --------------------------------------------------------------------------------------------- */
 
 #define DEFINE_OPEN(name)                                                                                    \
     EXPORT int name(const char *path, int flags, ...)                                                        \
@@ -186,8 +186,7 @@ EXPORT DIR *opendir(const char *path)
 DEFINE_READDIR(readdir, struct dirent)
 DEFINE_READDIR(readdir64, struct dirent64)
 
-/* ---- bytes ----------------------------------------------------------------------------------------------
- */
+/* ---- bytes --------------------------------------------------------------------------------------------- */
 
 /* What wakes a thread (eventfd, timerfd) does not fail. */
 static const ways_t *ways_of(int fd, int writes)
@@ -248,8 +247,7 @@ EXPORT ssize_t writev(int fd, const struct iovec *vectors, int count)
     return real(fd, vectors, number == LESS && count > 1 ? 1 : count);
 }
 
-/* ---- streams --------------------------------------------------------------------------------------------
- */
+/* ---- streams ------------------------------------------------------------------------------------------- */
 
 #define STREAM_ERROR 0x0020 /* _IO_ERR_SEEN: what ferror() looks at */
 
@@ -290,8 +288,7 @@ EXPORT ssize_t __getdelim(char **line, size_t *room, int end, FILE *stream)
     return real(line, room, end, stream);
 }
 
-/* ---- sockets, waiting -----------------------------------------------------------------------------------
- */
+/* ---- sockets, waiting ---------------------------------------------------------------------------------- */
 
 EXPORT int socket(int domain, int type, int protocol)
 {
@@ -364,8 +361,7 @@ EXPORT int getaddrinfo(const char *node, const char *service, const struct addri
     return way < 0 ? real(node, service, hints, found) : numbers[way];
 }
 
-/* ---- processes and threads ------------------------------------------------------------------------------
- */
+/* ---- processes and threads ----------------------------------------------------------------------------- */
 
 EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                        const posix_spawnattr_t *attributes, char *const *arguments, char *const *environment)

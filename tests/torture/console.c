@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the command prints for programs: whole, or the command ends with a sentence. */
 #include "console/console_priv.h"
 

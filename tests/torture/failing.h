@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Whose turn it is to fail: between the driver and what stands in for the C library. */
 #ifndef AMTUNLOCK_TESTS_TORTURE_FAILING_H
 #define AMTUNLOCK_TESTS_TORTURE_FAILING_H
@@ -32,8 +33,7 @@ int failing_way(const char *call, const char *const *names, int ways, const void
 /* Nonzero: the address lies in libapr. */
 int failing_is_apr(const void *address);
 
-/* ---- allocator.c ----------------------------------------------------------------------------------------
- */
+/* ---- allocator.c --------------------------------------------------------------------------------------- */
 
 /* Blocks that are not freed, and pages that pools hold. */
 long allocator_live(void);

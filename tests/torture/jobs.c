@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The jobs room: what a call says was done was done, once, and for whom it was asked. */
 #include <string.h>
 
@@ -29,8 +30,7 @@ static jobs_caller_t owner(apr_pool_t *pool)
     return caller;
 }
 
-/* ---- the web side ---------------------------------------------------------------------------------------
- */
+/* ---- the web side -------------------------------------------------------------------------------------- */
 
 static char submitted[64]; /* id of the job that was acknowledged; "" for none */
 
@@ -128,8 +128,7 @@ static void check_web(torture_verdict_e said, apr_pool_t *pool)
 const torture_scenario_t torture_jobs_web = {
     .name = "jobs.web", .start = redis_start, .reset = reset_web, .run = run_web, .check = check_web};
 
-/* ---- ending a job ---------------------------------------------------------------------------------------
- */
+/* ---- ending a job -------------------------------------------------------------------------------------- */
 
 static int cancelled, forgotten;
 
@@ -173,8 +172,7 @@ static void check_end(torture_verdict_e said, apr_pool_t *pool)
 const torture_scenario_t torture_jobs_end = {
     .name = "jobs.end", .start = redis_start, .reset = reset_end, .run = run_end, .check = check_end};
 
-/* ---- the worker side ------------------------------------------------------------------------------------
- */
+/* ---- the worker side ----------------------------------------------------------------------------------- */
 
 static int claimed, intended, finished;
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The talk with an unlock image: a passphrase is sealed to one that proved itself or not at all, and an image
  * is not called a forger for want of memory.
  */

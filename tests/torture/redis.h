@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One redis-server for all scenarios that need one, and what they find in it. */
 #ifndef AMTUNLOCK_TESTS_TORTURE_REDIS_H
 #define AMTUNLOCK_TESTS_TORTURE_REDIS_H

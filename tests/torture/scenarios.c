@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The order: what must never lie comes first. */
 #include "scenarios.h"
 

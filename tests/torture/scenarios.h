@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The scenarios, by the room that they go through. */
 #ifndef AMTUNLOCK_TESTS_TORTURE_SCENARIOS_H
 #define AMTUNLOCK_TESTS_TORTURE_SCENARIOS_H

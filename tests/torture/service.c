@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An envelope's way: read, served by the Manageability Interface with a real Redis behind it, answered; and
  * the answer read as a client reads it. An answer that is no fault is whole, and what it says was done was
  * done.
@@ -40,8 +41,7 @@ static const char *wrap(const char *action, const char *uri, const char *selecto
                        "</s:Body></s:Envelope>", NULL);
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 static const wsman_fault_t *read_bytes(const char *bytes, apr_size_t length, const char *charset,
                                        const wsman_envelope_t **envelope, apr_pool_t *pool)
@@ -98,8 +98,7 @@ static int count_texts(const wsman_element_t *parent, const char *name)
     return count;
 }
 
-/* ---- a request through everything ------------------------------------------------------------------------
- */
+/* ---- a request through everything ---------------------------------------------------------------------- */
 
 static torture_verdict_e serve(const char *text, wsman_answer_t *answer, apr_pool_t *pool)
 {
@@ -182,8 +181,7 @@ const torture_scenario_t torture_service_unlock = {.name = "service.unlock",
                                                    .run = run_unlock,
                                                    .check = check_unlock};
 
-/* ---- asking for a job -----------------------------------------------------------------------------------
- */
+/* ---- asking for a job ---------------------------------------------------------------------------------- */
 
 static void reset_job(apr_pool_t *pool)
 {
@@ -229,8 +227,7 @@ static torture_verdict_e run_enumerate(apr_pool_t *pool)
 const torture_scenario_t torture_service_enumerate = {
     .name = "service.enumerate", .start = redis_start, .reset = reset_job, .run = run_enumerate};
 
-/* ---- envelopes that are refused --------------------------------------------------------------------------
- */
+/* ---- envelopes that are refused ------------------------------------------------------------------------ */
 
 static const char *const hostile[] = {
     "<!DOCTYPE x [<!ENTITY a \"b\">]><s:Envelope xmlns:s=\"" WSMAN_URI_SOAP "\"/>",

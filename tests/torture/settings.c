@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What administrators write: it is taken whole or not at all, and nothing in it is called wrong that is not.
  */
 #include <stdio.h>
@@ -66,8 +67,7 @@ static int start_files(apr_pool_t *pool)
     return secrets_process_init() == APR_SUCCESS ? 0 : -1;
 }
 
-/* ---- the inventory --------------------------------------------------------------------------------------
- */
+/* ---- the inventory ------------------------------------------------------------------------------------- */
 
 /* A refusal names the trouble, and accuses no line. */
 static void check_problems(const apr_array_header_t *problems)
@@ -150,8 +150,7 @@ const torture_scenario_t torture_inventory_publish = {.name = "inventory.publish
                                                       .run = run_publish,
                                                       .check = check_published};
 
-/* ---- all that the worker reads when it starts or is told to ----------------------------------------------
- */
+/* ---- all that the worker reads when it starts or is told to -------------------------------------------- */
 
 static torture_verdict_e run_setup(apr_pool_t *pool)
 {
@@ -176,8 +175,7 @@ static torture_verdict_e run_setup(apr_pool_t *pool)
 const torture_scenario_t torture_worker_setup = {
     .name = "worker.setup", .start = start_files, .run = run_setup};
 
-/* ---- secrets --------------------------------------------------------------------------------------------
- */
+/* ---- secrets ------------------------------------------------------------------------------------------- */
 
 static const secrets_subject_t pc1 = {"pc1.example", NULL, "g"};
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the scenarios:  torture [--every K [--offset O]] [--only SCENARIO [--fail N]] [--list]
  *
  * Run from the top of the source tree. Each scenario is run as it is, twice, so that libraries make what they
@@ -76,8 +77,7 @@ static void remove_folder(void)
     run_words(words);
 }
 
-/* ---- for the scenarios ----------------------------------------------------------------------------------
- */
+/* ---- for the scenarios --------------------------------------------------------------------------------- */
 
 void torture_broken(const char *file, int line, const char *format, ...)
 {
@@ -117,8 +117,7 @@ void torture_write(const char *file, const char *text, int mode)
     close(fd);
 }
 
-/* ---- one run --------------------------------------------------------------------------------------------
- */
+/* ---- one run ------------------------------------------------------------------------------------------- */
 
 /* Errors that libraries remember for this thread are nobody's leak. */
 static void forget_errors(void)
@@ -212,8 +211,7 @@ static result_e judge(const torture_scenario_t *scenario, int status, const char
     return FAILED;
 }
 
-/* ---- telling --------------------------------------------------------------------------------------------
- */
+/* ---- telling ------------------------------------------------------------------------------------------- */
 
 /* The stack: as the C library names it, and our own part of it with lines, where there is an addr2line. */
 static void print_frames(void)
@@ -258,8 +256,7 @@ static void print_failure(const torture_scenario_t *scenario, long number, const
     print_frames();
 }
 
-/* ---- a scenario -----------------------------------------------------------------------------------------
- */
+/* ---- a scenario ---------------------------------------------------------------------------------------- */
 
 static result_e run_child(const torture_scenario_t *scenario, long number, long usual_left, const char **why)
 {
@@ -338,8 +335,7 @@ static void run_scenario(const torture_scenario_t *scenario, const options_t *op
     }
 }
 
-/* ---- the program ----------------------------------------------------------------------------------------
- */
+/* ---- the program --------------------------------------------------------------------------------------- */
 
 static int prepare(void)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One call fails, and everything is looked at: every memory allocation and every system call of a scenario,
  * one at a time, each time in a process of its own.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's promise: no intent is acknowledged that is not on the audit record, whole, and in the memory
  * of what another Redis must be told; and what is told is what was recorded.
  */
@@ -33,8 +34,7 @@ static void reset_task(apr_pool_t *pool)
     ref = (jobs_task_ref_t){task.job, task.system, task.fence};
 }
 
-/* ---- the store thread -----------------------------------------------------------------------------------
- */
+/* ---- the store thread ---------------------------------------------------------------------------------- */
 
 static sem_t answered;
 static int acknowledged; /* changes, so far */
@@ -193,8 +193,7 @@ const torture_scenario_t torture_worker_store = {.name = "worker.store",
                                                  .run = run_store,
                                                  .check = check_store};
 
-/* ---- what another Redis is told -------------------------------------------------------------------------
- */
+/* ---- what another Redis is told ------------------------------------------------------------------------ */
 
 static void write_end(audit_t *audit)
 {
@@ -290,8 +289,7 @@ static void check_told(torture_verdict_e said, apr_pool_t *pool)
 const torture_scenario_t torture_worker_told = {
     .name = "worker.told", .start = redis_start, .reset = reset_told, .run = run_told, .check = check_told};
 
-/* ---- and of tasks that have ended -----------------------------------------------------------------------
- */
+/* ---- and of tasks that have ended ---------------------------------------------------------------------- */
 
 static void reset_closed(apr_pool_t *pool)
 {
@@ -333,8 +331,7 @@ const torture_scenario_t torture_worker_closed = {.name = "worker.closed",
                                                   .run = run_closed,
                                                   .check = check_closed};
 
-/* ---- an intent as text ----------------------------------------------------------------------------------
- */
+/* ---- an intent as text --------------------------------------------------------------------------------- */
 
 static char written[1024];
 

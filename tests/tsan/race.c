@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A race on purpose: what does not report this would not report any. */
 #include <pthread.h>
 #include <stdio.h>

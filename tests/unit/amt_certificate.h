@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Certificates for test devices, made on the spot. */
 #ifndef TESTS_UNIT_AMT_CERTIFICATE_H
 #define TESTS_UNIT_AMT_CERTIFICATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A device for tests, as crooked as a test wants it: a TCP (or TLS) server that treats each HTTP request by
  * the next row of a script, and remembers every request that it read, also those that it refused.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A device of amt.h against a test peer: what every test of the AMT client sets up. */
 #ifndef TESTS_UNIT_AMT_RIG_H
 #define TESTS_UNIT_AMT_RIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A Redis that says what a test tells it to, on a unix socket: connection by connection, command by command.
  */
 #ifndef AMTUNLOCK_TESTS_FAKE_REDIS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the tests of the jobs room share: a Redis with the library and an inventory, callers, submissions. */
 #ifndef AMTUNLOCK_TESTS_JOBS_FIXTURE_H
 #define AMTUNLOCK_TESTS_JOBS_FIXTURE_H

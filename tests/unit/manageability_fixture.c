@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "manageability_fixture.h"
 
 #include <apr_general.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the tests of the Manageability Interface share: a real Redis with an inventory, two callers, and
  * requests that go through the dispatcher like a console's. */
 #ifndef AMTUNLOCK_TESTS_MANAGEABILITY_FIXTURE_H

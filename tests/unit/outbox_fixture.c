@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See outbox_fixture.h. */
 #include "outbox_fixture.h"
 

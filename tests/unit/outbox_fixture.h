@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the tests of the store thread share: a Redis with two systems, a job that is claimed, changes that are
  * pushed, and lives of a worker. All fail the test where they do not come off. */
 #ifndef AMTUNLOCK_TESTS_STORE_FIXTURE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A session of the worker's side, and the PC that was booted through it: for the tests of the proof. */
 #ifndef AMTUNLOCK_TESTS_PROOF_FIXTURE_H
 #define AMTUNLOCK_TESTS_PROOF_FIXTURE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "proof_peer.h"
 
 #include <stdio.h>
@@ -87,8 +88,7 @@ static void mac(const unsigned char key[32], const text_t *text, unsigned char o
     must(HMAC(EVP_sha256(), key, 32, text->bytes, text->length, out, &length) != NULL && length == 32);
 }
 
-/* ---- booting --------------------------------------------------------------------------------------------
- */
+/* ---- booting ------------------------------------------------------------------------------------------- */
 
 void peer_set_keys(peer_t *peer, const unsigned char nonce[32], const unsigned char private_key[32])
 {
@@ -126,8 +126,7 @@ const char *peer_boot(peer_t *peer, const unsigned char sector[2048], apr_pool_t
     return NULL;
 }
 
-/* ---- saying ---------------------------------------------------------------------------------------------
- */
+/* ---- saying -------------------------------------------------------------------------------------------- */
 
 const char *peer_hello(peer_t *peer)
 {
@@ -174,8 +173,7 @@ const char *peer_refusal(peer_t *peer, const char *reason)
                       peer->pool);
 }
 
-/* ---- hearing --------------------------------------------------------------------------------------------
- */
+/* ---- hearing ------------------------------------------------------------------------------------------- */
 
 /* The body of a line that is one frame with a right check and one CR, or NULL. */
 static char *body_of(const char *line, apr_pool_t *pool)

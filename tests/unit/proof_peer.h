@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The image's side of the proof, for tests: written from mod_amtunlock/proof/README.md alone, sharing no code
  * with the worker's side, so that a misreading by either shows. It takes whole lines: noise is for the tests
  * to make.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The other end of a redirection session, for tests: a thread that plays a device's part on one connection
  * after the other, over TCP or TLS, as crookedly as the test wants it.
  */

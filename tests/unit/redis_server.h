@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A redis-server of a test's own: the shipped configuration and users, on a unix socket, in a folder of its
  * own. */
 #ifndef AMTUNLOCK_TESTS_REDIS_SERVER_H

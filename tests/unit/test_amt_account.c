@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's Kerberos account, as far as it goes without a KDC: which keytabs are taken, and what is said
  * where no KDC answers. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is read out of a device's answers to identity and power, and what is refused as no answer at all. */
 #include <setjmp.h>
 #include <stdarg.h>

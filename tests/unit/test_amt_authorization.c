@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is read out of a device's list of users about the account that asks, and what is refused as no answer.
  */
 #include <setjmp.h>

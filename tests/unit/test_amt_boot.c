@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Boot settings: what counts as an override, and that what is put back is what was read, minus what firmware
  * refuses, with everything off. */
 #include <setjmp.h>

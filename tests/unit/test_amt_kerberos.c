@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Kerberos, against a device that misbehaves. Over HTTP: one ticket a connection, one new one after a 401, no
  * digest, and no body that acts on a connection that has shown no ticket. And for redirection sessions.
  * Tickets here are made by this file, in the place of the KDC's. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The WS-Man calls around redirection: what is read, what is written and what is not, and what a refusal
  * means. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Whom the AMT client believes, and that it shows no credentials to anybody else. */
 #include <setjmp.h>
 #include <stdarg.h>

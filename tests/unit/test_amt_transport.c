@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The exchange with a device, against one that misbehaves: that a body that acts leaves once, whatever the
  * connection does, and what is said about each end. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* That no password stays in the heap: the allocator by itself, then a whole call with a search through
  * everything that this process may write to. */
 #include <setjmp.h>

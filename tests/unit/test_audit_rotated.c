@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A record that was rotated away while nobody ran: the next worker goes on where it ended. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -300,8 +301,7 @@ static void test_a_relative_name(void **state)
     assert_int_equal(chdir(here), 0);
 }
 
-/* ---- reading back ---------------------------------------------------------------------------------------
- */
+/* ---- reading back -------------------------------------------------------------------------------------- */
 
 typedef struct {
     int count, first, last;

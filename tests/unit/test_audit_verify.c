@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every way to falsify a finished record, and what verifying says. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Writing the record: what is on disk when, what a failed write leaves, going on after a crash and after
  * rotation. */
 #include <setjmp.h>

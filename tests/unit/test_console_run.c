@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command against a service that is played from a script: each step says what the request must hold and
  * what it is answered with, byte for byte. The product's own writer has no part in the answers.
  */
@@ -29,8 +30,7 @@
 #define CIM "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/"
 #define REQUEST_MAX 65536
 
-/* ---- the played service ---------------------------------------------------------------------------------
- */
+/* ---- the played service -------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *expect[3]; /* each must stand in the request */
@@ -202,8 +202,7 @@ static console_exit_e run(fixture_t *fixture, const char *line, const step_t *st
 
 #define RUN(fixture, line, steps) run(fixture, line, steps, (int)(sizeof(steps) / sizeof((steps)[0])))
 
-/* ---- pieces of answers ----------------------------------------------------------------------------------
- */
+/* ---- pieces of answers --------------------------------------------------------------------------------- */
 
 #define OK 200, NULL
 #define SERVICE(max)                                                                                         \
@@ -255,8 +254,7 @@ static console_exit_e run(fixture_t *fixture, const char *line, const step_t *st
         {"/GetUnlockedSystems<", ID}, OK, RESULTS(names)                                                     \
     }
 
-/* ---- tests ----------------------------------------------------------------------------------------------
- */
+/* ---- tests --------------------------------------------------------------------------------------------- */
 
 static void test_unlock_without_waiting(void **state)
 {

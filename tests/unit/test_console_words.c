@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command line, names from files, and what is printed: everything that needs no service. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Text of directives' arguments: what is taken, and what the sentence says of what is not. */
 /* The one file of that room that needs no httpd, and no library holds it. */
 #include "httpd/arguments.c" /* NOLINT(bugprone-suspicious-include) */

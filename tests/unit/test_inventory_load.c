@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* systems.csv as administrators and their tools write it: what is read, and what each mistake is answered
  * with. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What leaves the inventory for Redis. jobs_publish() is this file's own here, so that every argument can be
  * seen. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Names of systems, reasons, ids, and where Redis is. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the jobs room makes of a Redis that answers oddly, breaks off or lies about the time. */
 #include <setjmp.h>
 #include <signal.h>

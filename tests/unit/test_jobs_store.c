@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The web side's connections when Redis is away, frozen, restarted or in trouble: no call takes longer than
  * its budget, and what was refused does not happen later.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The web side's verbs as C calls, against a real Redis under the shipped users. */
 #include "jobs_fixture.h"
 

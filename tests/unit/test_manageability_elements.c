@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The associations of jobs, the classes above ours, and what an operator sees. */
 #include "manageability_fixture.h"
 

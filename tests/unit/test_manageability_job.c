@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CIM_ConcreteJob as a console sees it, through its life. */
 #include "manageability_fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* AMT_RemoteEncryptionService as a console sees it, row by row of the interface. */
 #include "manageability_fixture.h"
 

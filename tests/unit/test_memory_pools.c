@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A pool without memory ends the process, with a sentence and the status that was asked for. */
 #include <setjmp.h>
 #include <stdarg.h>

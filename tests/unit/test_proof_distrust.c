@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's side of the image's proof against noise, damage, replay and forgery. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,8 +52,7 @@ static const char *forged(const proof_fixture_t *fixture, const char *frame, siz
     return peer_frame(body, fixture->pool);
 }
 
-/* ---- noise ----------------------------------------------------------------------------------------------
- */
+/* ---- noise --------------------------------------------------------------------------------------------- */
 
 static const char noise[] =
     "\x1b[2J\x1b[1;1HBIOS 1.0\r\n$AMTU,1,hel[    1.2] usb 1-1: new$$AMTU\r\n$AMTU,,,*";
@@ -192,8 +192,7 @@ static void test_echoes_are_noise(void **state)
     assert_int_equal(hear(fixture, proof_acknowledge(fixture->session)), PROOF_NONE);
 }
 
-/* ---- what must not be believed --------------------------------------------------------------------------
- */
+/* ---- what must not be believed ------------------------------------------------------------------------- */
 
 static void test_a_forged_hello_ends_the_session(void **state)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Finding the placeholder in an image file. */
 #include <setjmp.h>
 #include <stdarg.h>

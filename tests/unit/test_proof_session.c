@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's side of the image's proof as it should go, against an image's side that shares no code with
  * it. */
 #include <setjmp.h>
@@ -13,8 +14,7 @@
 
 #include "proof_fixture.h"
 
-/* ---- as it should go ------------------------------------------------------------------------------------
- */
+/* ---- as it should go ----------------------------------------------------------------------------------- */
 
 static void test_each_result_is_heard(void **state)
 {
@@ -197,8 +197,7 @@ static void test_the_longest_name_fits(void **state)
     assert_int_equal(hear(fixture, peer_result(&fixture->peer, "unlocked", "none")), PROOF_RESULT_UNLOCKED);
 }
 
-/* ---- once -----------------------------------------------------------------------------------------------
- */
+/* ---- once ---------------------------------------------------------------------------------------------- */
 
 static void test_nothing_is_sealed_before_hello(void **state)
 {

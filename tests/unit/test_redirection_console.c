@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a serial console shows, as lines: every way to write one, cut anywhere. */
 #include <setjmp.h>
 #include <stdarg.h>

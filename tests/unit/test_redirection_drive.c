@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every command of the two units, and what each refuses. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Storage redirection against a device of our own, which reads the whole image and compares every byte. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Serial-over-LAN against a device of our own: the login, text both ways, and every way to end, the device's
  * mistakes among them. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The provider file:PATH: who matches, which files are refused, and that nothing of a secret is ever said. */
 #include <setjmp.h>
 #include <stdarg.h>

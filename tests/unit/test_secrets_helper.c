@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The provider exec:PATH against helpers written here as shell scripts. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What secrets_process_init() makes of a process; each case in a child of its own, as it is for the whole
  * process. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a check says of a PC, for everything that may be seen of one: which subjects, how bad, and the reason
  * that an unlock would end with. */
 #include <setjmp.h>

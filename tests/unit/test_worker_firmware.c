@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which advisories a version of AMT is open to: the last version before each fix, the fix, and what lies
  * beside. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the service manager is told, by a socket that stands in for it. */
 #include <setjmp.h>
 #include <stdarg.h>

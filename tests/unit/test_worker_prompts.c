@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What PCs really show on their console, against the patterns that are built in. */
 #include <setjmp.h>
 #include <stdarg.h>

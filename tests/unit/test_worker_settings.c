@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* amtunlockd.conf as administrators write it: every key, every mistake with its file and line. And the log
  * that tells of them. */
 #include <setjmp.h>
@@ -64,8 +65,7 @@ static const inventory_group_t *group(const settings_t *settings, const char *na
     return apr_hash_get(settings->groups, name, APR_HASH_KEY_STRING);
 }
 
-/* ---- what is read ----------------------------------------------------------------------------------------
- */
+/* ---- what is read -------------------------------------------------------------------------------------- */
 
 static void an_empty_file_is_the_defaults(void **state)
 {
@@ -215,8 +215,7 @@ static void a_password_is_read_from_its_file(void **state)
     assert_non_null(strstr(error, path));
 }
 
-/* ---- what is refused -------------------------------------------------------------------------------------
- */
+/* ---- what is refused ----------------------------------------------------------------------------------- */
 
 static const struct {
     const char *text;
@@ -304,8 +303,7 @@ static void a_file_that_is_not_there(void **state)
         strstr(APR_ARRAY_IDX(fixture->problems, 0, inventory_problem_t).reason, "cannot be read"));
 }
 
-/* ---- the log ---------------------------------------------------------------------------------------------
- */
+/* ---- the log ------------------------------------------------------------------------------------------- */
 
 static const char *log_text(fixture_t *fixture)
 {

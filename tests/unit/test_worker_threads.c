@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The store and lease threads against a real Redis: what is durable, what is kept, what is lost. */
 #include "outbox_fixture.h"
 
@@ -12,8 +13,7 @@
 
 #include "worker/lease.h"
 
-/* ---- the store -------------------------------------------------------------------------------------------
- */
+/* ---- the store ----------------------------------------------------------------------------------------- */
 
 static void changes_are_recorded_then_applied(void **state)
 {
@@ -133,8 +133,7 @@ static void the_outbox_has_a_bound(void **state)
     assert_true(APR_STATUS_IS_EAGAIN(rv));
 }
 
-/* ---- leases ----------------------------------------------------------------------------------------------
- */
+/* ---- leases -------------------------------------------------------------------------------------------- */
 
 static atomic_int lost;
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the store thread tells a Redis that was started anew: open intents, ends, and nothing twice. */
 #include "outbox_fixture.h"
 
@@ -200,8 +201,7 @@ static void an_end_that_redis_refused_is_no_end(void **state)
     assert_int_equal(state_of(&look), 'r');
 }
 
-/* ---- what was acted on ----------------------------------------------------------------------------------
- */
+/* ---- what was acted on --------------------------------------------------------------------------------- */
 
 static const char *nth_job(int n)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The procedure of one unlock: every row of what can happen, then every place where it can be interrupted. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,8 +55,7 @@ static void check_taken_back(const worker_pc_t *pc, const char *where)
         fail_msg("%s: the redirection service stays as it was set", where);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------
- */
+/* ---- rows ---------------------------------------------------------------------------------------------- */
 
 static void check_row(const worker_row_t *row, apr_pool_t *pool)
 {
@@ -80,8 +80,7 @@ static void test_rows(void **state)
         check_row(&worker_rows[i], *state);
 }
 
-/* ---- interruptions at every place ------------------------------------------------------------------------
- */
+/* ---- interruptions at every place ---------------------------------------------------------------------- */
 
 static int count_requests(const behaviour_t *is, apr_pool_t *pool)
 {
@@ -207,8 +206,7 @@ static void test_draining_a_unit_of_its_own(void **state)
         check_draining_of_own(&healthy[i], *state);
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------
- */
+/* ---- time ---------------------------------------------------------------------------------------------- */
 
 static void test_retries_are_bounded(void **state)
 {
@@ -280,8 +278,7 @@ static void test_looking_ends_by_the_deadline_of_the_intent(void **state)
     assert_true(look_lasts(NULL, *state) <= most);
 }
 
-/* ---- tables ----------------------------------------------------------------------------------------------
- */
+/* ---- tables -------------------------------------------------------------------------------------------- */
 
 static void test_reasons_of_amt(void **state)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From an envelope to its answer: what is found, what is refused, and in which order. */
 #include <apr_strings.h>
 #include <setjmp.h>

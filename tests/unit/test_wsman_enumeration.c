@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Enumerate, Pull and Release over a small source in memory. */
 #include <apr_strings.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Faults: the table, what is written, and what is read back, also from devices. */
 #include <apr_strings.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reading envelopes: well-formed ones in every encoding and split, and everything that must be refused. */
 #include <apr_strings.h>
 #include <apr_tables.h>

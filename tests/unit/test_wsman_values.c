@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Text to values and back. */
 #include <apr_general.h>
 #include <apr_strings.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Writing envelopes: requests that the reader reads back, properties, references, and what cannot be written.
  */
 #include <apr_strings.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "worker_pc.h"
 
 #include <stdio.h>
@@ -17,8 +18,7 @@ static worker_pc_t *pc_of(unlock_t *unlock)
     return (worker_pc_t *)unlock;
 }
 
-/* ---- the ports: they only note ---------------------------------------------------------------------------
- */
+/* ---- the ports: they only note ------------------------------------------------------------------------- */
 
 static void ask(unlock_t *unlock, asked_e what)
 {
@@ -176,8 +176,7 @@ static const unlock_ops_t ops = {
     .now = op_now,
 };
 
-/* ---- answers ---------------------------------------------------------------------------------------------
- */
+/* ---- answers ------------------------------------------------------------------------------------------- */
 
 static void answer_resolve(worker_pc_t *pc)
 {
@@ -451,8 +450,7 @@ static void answer_store(worker_pc_t *pc)
     unlock_store_answer(&pc->unlock, JOBS_OK, 1, "");
 }
 
-/* ---- running ---------------------------------------------------------------------------------------------
- */
+/* ---- running ------------------------------------------------------------------------------------------- */
 
 static const prompts_t *make_prompts(int redraws, apr_pool_t *pool)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A PC, a store and a clock behind the ports of an unlock, small enough to try every way it can go: see
  * worker/unlock.h. Nothing happens until worker_pc_run() answers what was asked. */
 #ifndef AMTUNLOCK_TESTS_WORKER_PC_H

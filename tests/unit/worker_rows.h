@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every way that an unlock can go: how the PC behaves, and what comes of it. */
 #ifndef AMTUNLOCK_TESTS_WORKER_ROWS_H
 #define AMTUNLOCK_TESTS_WORKER_ROWS_H

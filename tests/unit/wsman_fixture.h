@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the tests of envelopes share. */
 #ifndef AMTUNLOCK_TESTS_WSMAN_FIXTURE_H
 #define AMTUNLOCK_TESTS_WSMAN_FIXTURE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Drives the AMT client from a test: what its headers offer, from a command line, one JSON object a call.
  *
  *   amt_client SECONDS TRUST SYSTEMS CALL...      user and password are the first two lines of standard input

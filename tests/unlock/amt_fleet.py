@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A simulated fleet and the program that drives the AMT client against it."""
 
 import csv

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A simulated fleet for a test, and a console that speaks to its PCs over HTTP as any AMT client would."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures of the unlock tests: a rig of Redis, a simulated fleet and workers of the test's own."""
 
 import pytest

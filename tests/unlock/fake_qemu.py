@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Stands in for qemu-system-x86_64, so that a body can be tested where there is none, and in seconds.
 
 It takes the words that the simulator gives QEMU and behaves as QEMU with an encrypted Debian does, as far as the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The worker's side of the image's proof (mod_amtunlock/proof/README.md, version 1), written from that page for the
 tests of the simulated image: it checks all that is said, and can say things that no worker should."""
 

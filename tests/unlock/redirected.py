@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What tests of redirecting methods share: a PC's events, another console, and that nothing of ours stays on a PC."""
 
 from types import SimpleNamespace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A console's side of the redirection protocol, spoken by hand: SOL and IDE-R sessions of a simulated PC."""
 
 import contextlib

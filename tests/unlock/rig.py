@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A fleet, a Redis and workers without httpd: jobs are submitted as the module does it, by the function library."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A whole stack, started by the command that people use, and jobs over it by the command amtunlock."""
 
 import csv

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A search for byte strings: in files, and in processes as a debugger or a core would show them.
 
 Memory is read whole, also what is kept out of cores: what is not found here is in no core either.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulated fleet itself: its spelling, its refusals, its power model, its faults. The product is measured
 against it, so what it gets wrong nobody else would notice."""
 

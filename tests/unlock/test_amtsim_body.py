@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A simulated PC whose host is a machine under QEMU: what becomes of its power, its disk and its serial port.
 
 QEMU itself is stood in for (fake_qemu.py); `make realdisk` has the real one.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Storage redirection of a simulated PC: its firmware boots from the console's drive, with everything a real one
 asks, and tells on a console that breaks the protocol."""
 

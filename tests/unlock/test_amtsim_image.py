@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulated unlock image: what it says on the serial port of a PC that booted it, to a worker's side that was
 written from the same page and shares nothing with it."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Simulated devices that were joined to a domain: Negotiate beside digest, and the port in the service's name."""
 
 import base64

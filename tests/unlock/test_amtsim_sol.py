@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulated PC's serial port over the network: who gets a session, and what the prompt behind it does."""
 
 import struct

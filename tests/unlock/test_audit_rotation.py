@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The record is rotated as conf/amtunlockd.logrotate says, while the worker runs and while it does not."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """amtunlockd check FQDN: what it finds of a PC, that an unlock then comes to the same, and that it touches nothing."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """amtunlockd check FQDN on a PC that answers each call just in time: the check as a whole ends all the same. In a file of
 its own, since that is a matter of a minute."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """amtunlockd as an operator types it: what it checks, what it says, and how it exits."""
 
 import os

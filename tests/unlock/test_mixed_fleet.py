@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A fleet in which every method occurs, and one job over all of it, as a console sends it: what each PC saw."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Our redirection sessions against the simulated fleet: two readings of the protocol that share no code."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where secrets must not be: Redis and its files, logs, environments, command lines, and the memory of every process but
 the worker, at any time; the worker's memory 5 s after its last task.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The worker end to end: real Redis, simulated PCs that are as strict as firmware, real amtunlockd processes.
 
 Whatever happens, a PC gets at most one power request a task: the simulator counts.

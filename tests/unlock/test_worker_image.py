@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Unlocking by the unlock image, end to end: a simulated firmware boots it through storage redirection, it proves
 itself over Serial-over-LAN, and gets the passphrase sealed."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A fleet that was joined to a domain, and a worker with an account there: a real KDC, a simulator that wants a ticket
 for HTTP/FQDN:PORT. Every worker here has a KRB5CCNAME that leads nowhere."""
 

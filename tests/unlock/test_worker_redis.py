@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis that comes back as another process, with its data or without it: no PC gets a second power request, and what
 is lost is said."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Running PCs whose system does not answer, end to end: left alone, or reset once where their group says so."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Unlocking by Serial-over-LAN, end to end: the passphrase typed at a simulated PC's prompt, once, and everything
 taken back whatever came of it."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """amtunlockd under systemd: what it tells the service manager, and the unit file that is shipped."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A group's power ramp as the feed sees it, a small job beside a huge one, and PCs that are left alone."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Kerberos realm for a test, and tokens of a client that may choose the service's whole name: AMT's has the port in
 it, which curl cannot ask for."""
 

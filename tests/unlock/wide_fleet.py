@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A fleet with one socket a port for all of 127/8, looked at from inside a network of its own (test_amtsim.py starts
 it there): it is exclusive, so it cannot be tested beside other simulators."""
 

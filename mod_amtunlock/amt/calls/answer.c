@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a device answered to a step. Nothing of it is trusted: size, depth and the like are bounded by the
  * reader, and everything that is not what was asked for is garbage. */
 #include <apr_strings.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the account that we log in with may do: looked up in the device's list of users, where the device lets
  * this account read it.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the PC will do at its next start: reading the boot settings, setting them for an unlock, and putting
  * them back to a plain boot.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the steps of a call, one after the other, and ends it in one callback. */
 #include "amt/calls/call.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A call is a row of steps; a step is one WS-Man operation: what it asks, what it takes from the answer. A
  * new call is a table and the functions it names. Not for other rooms.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Who a device is: the PC's UUID and the firmware's version. */
 #include <apr_strings.h>
 #include <ctype.h>

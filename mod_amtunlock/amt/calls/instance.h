@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An instance as a device gave it, kept to be given back: firmware refuses a Put that holds a member it did
  * not name. Not for other rooms.
  */

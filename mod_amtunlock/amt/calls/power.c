@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Power: which state the PC is in, and the one call that changes it. */
 #include "amt/calls/call.h"
 #include "wsman/values.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Whether AMT's redirection is switched on, who has to agree to its use, and switching it. */
 #include <apr_strings.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A step of a call as a WS-Man envelope. */
 #include <apr_strings.h>
 #include <string.h>

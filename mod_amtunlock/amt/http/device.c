@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A device: how it is reached, its libcurl handle, its one connection. */
 #include <apr_strings.h>
 #include <arpa/inet.h>

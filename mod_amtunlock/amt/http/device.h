@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of this room share: a loop, a device, one exchange of bytes with it. Not for other rooms. */
 #ifndef AMTUNLOCK_AMT_HTTP_DEVICE_H
 #define AMTUNLOCK_AMT_HTTP_DEVICE_H

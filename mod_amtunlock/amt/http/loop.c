@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* libcurl's multi_socket interface on libevent: libcurl says which sockets and which timer it waits for, the
  * event loop says when they are ready. */
 #include "amt/amt.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "amt/http/negotiate_priv.h"
 
 #include <apr_base64.h>

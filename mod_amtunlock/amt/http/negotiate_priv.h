@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Kerberos over HTTP (RFC 4559): an exchange that carries a ticket's token. libcurl's own Negotiate cannot
  * name a service with its port, and would keep its credentials elsewhere; so the header is ours. Not for
  * other rooms.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which TLS peer is believed: a CA bundle and the name, or one pinned certificate. Also why a handshake
  * failed: libcurl has one code for a refused version and for a cable that was pulled; the TLS alert tells
  * them apart. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which TLS peer is believed, for libcurl's connections and for those of the redirection sessions alike. Not
  * for other rooms.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One exchange with a device: a POST, the challenge it may meet, the answer, and what libcurl's codes mean.
  *
  * libcurl repeats a POST on a reused connection that the peer closed; for a body that acts that would be a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What TLS with devices is built on: the CA bundle with its revocation lists, and the certificate of our own
  * that devices with mutual TLS ask for. Parsed once for each set of files that targets name, a handful;
  * shared by all connections of a loop. Not for other rooms.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "amt/http/wipe_priv.h"
 
 #include <openssl/crypto.h>

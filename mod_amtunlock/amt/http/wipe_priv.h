@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The allocator that libcurl gets: what it frees is wiped first. libcurl keeps copies of user names and
  * passwords, and builds digests from them, in memory that would otherwise go back to the heap as it is.
  *

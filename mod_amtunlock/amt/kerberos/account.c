@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's own account in the realm: its key, and the ticket-granting ticket that all of its threads
  * share. */
 #include "amt/kerberos/account_priv.h"

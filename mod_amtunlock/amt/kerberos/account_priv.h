@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What ticket.c needs of the account. Not for other files. */
 #ifndef AMTUNLOCK_AMT_KERBEROS_ACCOUNT_PRIV_H
 #define AMTUNLOCK_AMT_KERBEROS_ACCOUNT_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One SPNEGO exchange: the ticket by the krb5 library, whose error codes say what is wrong; the token by
  * GSS-API on top of that. */
 #include <apr_strings.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Kerberos tickets for AMT: one account, known by its key in a keytab, and for each connection a SPNEGO
  * exchange of its own with HTTP/FQDN:PORT (for AMT the port is part of the name, for every port).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Errands that are out stand in a list of the loop's thread; those that came home in one that all threads may
  * put them into, and an eventfd tells the loop. */
 #include "amt/kerberos/ticket_request.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A ticket that is being made on another thread, for the loop's thread, which must not block. Not for other
  * rooms.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Digest authentication of a redirection session (RFC 2617, as firmware frames it). Pure. Not for other
  * rooms. */
 #ifndef AMTUNLOCK_AMT_REDIRECTION_AUTH_PRIV_H

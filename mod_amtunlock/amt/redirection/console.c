@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A line is an array of characters with a cursor in it; what ended is kept as UTF-8 text, the oldest
  * forgotten first. */
 #include "amt/redirection/console.h"

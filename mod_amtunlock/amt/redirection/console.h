@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a PC shows on its serial console, as text lines: escape sequences dropped, CR and backspace obeyed,
  * partial lines kept, invalid UTF-8 replaced. And patterns looked for in it. Pure: no sockets, no clock. One
  * thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One table: operation code, what the CD does with it, what the floppy drive does. Numbers in SCSI are big
  * endian. */
 #include "amt/redirection/drive_priv.h"

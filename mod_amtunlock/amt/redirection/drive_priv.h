@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The two units that storage redirection shows to a PC, as ATAPI drives: a CD with an image in it, read-only,
  * and a floppy drive without a disk (SPC-3, SBC-2, MMC-4, UFI). Pure: no sockets, no state. Not for other
  * rooms.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The drive is switched on with the PC's next reset. Then the device passes on the host's ATAPI commands one
  * by one; data goes back in chunks of at most the device's buffer, copied from the image as the connection
  * takes them. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Storage redirection (IDE-R to AMT 10, USB-R from 11; one wire protocol): serves a CD image, read-only, and
  * an empty floppy to the PC's firmware. Ports, threads, trust and the single `ended` as in sol.h.
  */

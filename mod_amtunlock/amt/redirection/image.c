@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An image is copied into sealed memory once: whoever overwrites or truncates the file meanwhile neither
  * changes what a PC boots half-way, nor ends this process by a page that is no longer there. */
 #include <apr_strings.h>

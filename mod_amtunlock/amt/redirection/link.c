@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets and OpenSSL directly: reads are bounded by our buffer, and what is written can be wiped. libevent's
  * own buffers would copy a passphrase to places that nobody wipes. */
 #include "amt/redirection/link_priv.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A connection to a device's redirection port: TCP, or TLS under the target's rules, with a bounded buffer
  * each way. What is queued is wiped when it has left. Not for other rooms.
  */

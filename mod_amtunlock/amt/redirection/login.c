@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The login of a session: which kinds there are, then a digest or a Kerberos ticket, as the target says. See
  * state.h. */
 #include <apr_strings.h>

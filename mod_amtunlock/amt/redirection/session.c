@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The state of a session is what it waits for; each state has one taker of bytes. */
 #include "amt/redirection/session_priv.h"
 

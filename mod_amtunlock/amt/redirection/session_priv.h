@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A redirection session: connects, starts, authenticates, then carries one channel (SOL or IDE-R) as a table
  * of messages, and ends once. Not for other rooms.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Serial-over-LAN: the PC's serial console through AMT's redirection ports (16994 plain, 16995 TLS).
  *
  * A session lives in an amt_loop_t's thread and ends in exactly one `ended`, unless it was destroyed first.

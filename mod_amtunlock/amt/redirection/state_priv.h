@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What session.c, which carries a session, shares with login.c, which lets it in. Not for other files. */
 #ifndef AMTUNLOCK_AMT_REDIRECTION_STATE_PRIV_H
 #define AMTUNLOCK_AMT_REDIRECTION_STATE_PRIV_H

@@ -1,4 +1,5 @@
 #!lua name=amtunlock
+-- SPDX-License-Identifier: Apache-2.0
 --[[ Job state, whole: every verb that changes or reads it, each atomic.
 
 The library is this file (what all verbs stand on), web.lua, worker.lua and verbs.lua, joined by library.S.

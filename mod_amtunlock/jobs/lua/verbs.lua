@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- What Redis is told of the library: the verbs and their flags.
 
 -- A verb that ends, hands over or keeps what was begun must work in a full Redis too.

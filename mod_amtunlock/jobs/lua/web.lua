@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- What httpd asks for. Part of the library that core.lua begins.
 
 -- ---- submit ----------------------------------------------------------------------------------------------------

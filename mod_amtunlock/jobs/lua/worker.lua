@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- What workers ask for. Part of the library that core.lua begins.
 
 -- ---- claim -----------------------------------------------------------------------------------------------------

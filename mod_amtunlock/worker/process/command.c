@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See command.h. One row a command; the worker itself is the row without words. */
 #include "worker/process/command_priv.h"
 
@@ -46,6 +47,7 @@ static int print_problems(const apr_array_header_t *problems)
 {
     for (int i = 0; i < problems->nelts; i++) {
         const inventory_problem_t *problem = &APR_ARRAY_IDX(problems, i, inventory_problem_t);
+
         if (problem->line > 0) {
             fprintf(stderr, "%s:%u: %s\n", problem->file, problem->line, problem->reason);
         }
@@ -62,6 +64,7 @@ static int do_serve(const line_t *line)
 {
     char *whole = realpath(line->file, NULL);
     const char *file = apr_pstrdup(line->pool, whole ? whole : line->file);
+
     free(whole);
     return worker_run(file, line->pool);
 }
@@ -70,6 +73,7 @@ static int do_serve(const line_t *line)
 static snapshot_t *load_setup(const line_t *line)
 {
     apr_array_header_t *problems = apr_array_make(line->pool, 8, sizeof(inventory_problem_t));
+
     if (secrets_process_init() != APR_SUCCESS) {
         fprintf(stderr, "amtunlockd: memory for secrets cannot be had\n");
         return NULL;
@@ -82,6 +86,7 @@ static snapshot_t *load_setup(const line_t *line)
 static int do_check(const line_t *line)
 {
     snapshot_t *snapshot = load_setup(line);
+
     if (snapshot == NULL) {
         return EXIT_WRONG;
     }
@@ -94,6 +99,7 @@ static int do_check(const line_t *line)
 static int do_check_system(const line_t *line)
 {
     snapshot_t *snapshot = load_setup(line);
+
     if (snapshot == NULL) {
         return EXIT_WRONG;
     }
@@ -108,6 +114,7 @@ static int do_inventory_check(const line_t *line)
     const char *file = line->words[2];
     settings_t *settings = NULL;
     inventory_t *inventory = NULL;
+
     if (settings_load(&settings, line->file, problems, line->pool) == APR_SUCCESS &&
         inventory_load(&inventory, file, settings->groups, problems, line->pool) == APR_SUCCESS) {
         snapshot_check_systems(inventory, settings, file, problems, line->pool);
@@ -124,6 +131,7 @@ static int do_audit_verify(const line_t *line)
     const char *file = line->words[2];
     apr_uint64_t count = 0;
     const char *error = audit_verify(file, line->head, &count, line->pool);
+
     if (error != NULL) {
         fprintf(stderr, "%s: %s\n", file, error);
         return EXIT_WRONG;
@@ -160,6 +168,7 @@ static int usage(const char *what, const char *which)
 static int is_this(const command_t *command, const line_t *line)
 {
     int words = 0;
+
     for (; words < 2 && command->words[words]; words++) {
         if (words >= line->count || strcmp(command->words[words], line->words[words]) != 0) {
             return 0;
@@ -215,12 +224,14 @@ static int take_options(line_t *line, int argc, const char *const *argv)
     const char *value = NULL;
     int option = 0;
     apr_status_t rv = apr_getopt_init(&reader, line->pool, argc, argv);
+
     if (rv != APR_SUCCESS) {
         return EXIT_WRONG;
     }
     reader->interleave = 1;
     while ((rv = apr_getopt_long(reader, options, &option, &value)) == APR_SUCCESS) {
         int end = take_option(line, option, value);
+
         if (end >= 0) {
             return end;
         }
@@ -240,6 +251,7 @@ static int take_options(line_t *line, int argc, const char *const *argv)
 int command_run(int argc, const char *const *argv)
 {
     line_t line = {.file = SETTINGS_FILE};
+
     if (apr_pool_create(&line.pool, NULL) != APR_SUCCESS) {
         return EXIT_WRONG;
     }

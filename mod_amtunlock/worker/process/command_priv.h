@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command line of amtunlockd. */
 #ifndef AMTUNLOCK_WORKER_PROCESS_COMMAND_PRIV_H
 #define AMTUNLOCK_WORKER_PROCESS_COMMAND_PRIV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See worker.h. */
 #include "worker/process/daemon_priv.h"
 
@@ -54,14 +55,14 @@ typedef struct {
 static int load_of(const worker_t *worker)
 {
     int load = 0;
+
     for (int i = 0; i < worker->engine_count; i++) {
         load += engine_load(worker->engines[i]);
     }
     return load;
 }
 
-/* ---- before there are threads ----------------------------------------------------------------------------
- */
+/* ---- before there are threads -------------------------------------------------------------------------- */
 
 /* One worker a host, by flock: the lock goes with the process, however it ends. Returns NULL, or why not. */
 static const char *take_lock(const worker_t *worker)
@@ -69,6 +70,7 @@ static const char *take_lock(const worker_t *worker)
     const char *path =
         apr_pstrcat(worker->pool, snapshot_settings(worker->first)->state_dir, "/worker.lock", NULL);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
     if (fd < 0) {
         return apr_psprintf(worker->pool, "%s cannot be opened: %s", path, strerror(errno));
     }
@@ -94,6 +96,7 @@ static void raise_file_limit(int slots)
 {
     struct rlimit limit;
     rlim_t wanted = (rlim_t)slots * FILES_A_SLOT + FILES_BESIDES;
+
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         return;
     }
@@ -109,6 +112,7 @@ static void raise_file_limit(int slots)
 static const char *name_worker(worker_t *worker)
 {
     unsigned char bits[16];
+
     if (apr_generate_random_bytes(bits, sizeof(bits)) != APR_SUCCESS) {
         return "no random numbers";
     }
@@ -151,6 +155,7 @@ static const char *prepare(worker_t *worker)
 {
     const settings_t *settings = snapshot_settings(worker->first);
     const char *error = name_worker(worker);
+
     if (error == NULL) {
         error = take_lock(worker);
     }
@@ -177,6 +182,7 @@ static void write_about(void *baton, char *text, apr_size_t room)
     const worker_t *worker = baton;
     const settings_t *settings = snapshot_settings(worker->first);
     char host[65] = "", head[96] = "";
+
     gethostname(host, sizeof(host) - 1);
     outbox_audit_head(worker->outbox, head, sizeof(head));
     apr_snprintf(text, room, "host=%s pid=%d version=%s slots=%d running=%d threads=%d audit=%s", host,
@@ -187,6 +193,7 @@ static void write_about(void *baton, char *text, apr_size_t room)
 static void on_outdated(void *baton)
 {
     worker_t *worker = baton;
+
     if (!atomic_exchange(&worker->outdated, 1)) {
         kill(getpid(), SIGTERM); /* wakes the main thread */
     }
@@ -201,6 +208,7 @@ static apr_status_t start_engines(worker_t *worker)
                                       .pacer = worker->pacer,
                                       .slots = settings->slots,
                                       .connects = settings->connects};
+
     worker->engines = apr_pcalloc(worker->pool, sizeof(engine_t *) * (apr_size_t)settings->threads);
     apr_status_t rv = APR_SUCCESS;
     for (int i = 0; i < settings->threads && rv == APR_SUCCESS; i++) {
@@ -220,6 +228,7 @@ static apr_status_t start_threads(worker_t *worker)
                                      .open_intents = worker->open_intents,
                                      .capacity = settings->slots + 16};
     apr_status_t rv = work_pool_start(&worker->work_pool, WORK_THREADS, worker->pool);
+
     if (rv == APR_SUCCESS) {
         rv = pacer_create(&worker->pacer, worker->pool);
     }
@@ -250,13 +259,13 @@ static apr_status_t start_threads(worker_t *worker)
     return intake_start(&worker->intake, &intake, worker->first, worker->pool);
 }
 
-/* ---- reload ----------------------------------------------------------------------------------------------
- */
+/* ---- reload -------------------------------------------------------------------------------------------- */
 
 static void log_problems(const apr_array_header_t *problems)
 {
     for (int i = 0; i < problems->nelts; i++) {
         const inventory_problem_t *problem = &APR_ARRAY_IDX(problems, i, inventory_problem_t);
+
         log_error("AMTU0311", "not accepted", "file", problem->file, "line",
                   problem->line ? log_number(LOG_NUMBER, problem->line) : NULL, "reason", problem->reason);
     }
@@ -273,6 +282,7 @@ static void warn_of_restart(const char *what, int changed)
 static void compare_with_first(const worker_t *worker, const settings_t *now)
 {
     const settings_t *first = snapshot_settings(worker->first);
+
     warn_of_restart("redis address", strcmp(first->redis_address, now->redis_address) != 0);
     warn_of_restart("audit", strcmp(first->audit, now->audit) != 0);
     warn_of_restart("state-dir", strcmp(first->state_dir, now->state_dir) != 0);
@@ -284,8 +294,10 @@ static void compare_with_first(const worker_t *worker, const settings_t *now)
 static apr_status_t use_log(const settings_t *settings)
 {
     apr_status_t rv = log_open(settings->log, settings->log_level);
+
     if (rv != APR_SUCCESS) {
         char text[120];
+
         log_error("AMTU0314", "the log cannot be opened", "file", settings->log, "text",
                   apr_strerror(rv, text, sizeof(text)));
     }
@@ -296,6 +308,7 @@ static void reload_setup(worker_t *worker, apr_pool_t *pool)
 {
     apr_array_header_t *problems = apr_array_make(pool, 8, sizeof(inventory_problem_t));
     snapshot_t *snapshot = snapshot_load(worker->file, problems, pool);
+
     if (snapshot == NULL) {
         log_problems(problems);
         log_error("AMTU0315", "reload refused: the last good settings and inventory stay in force",
@@ -314,6 +327,7 @@ static void reload_setup(worker_t *worker, apr_pool_t *pool)
 static void tell_ready(const worker_t *worker)
 {
     char words[160];
+
     apr_snprintf(words, sizeof(words), "READY=1\nSTATUS=%d systems, %d unlocks at a time",
                  inventory_count(snapshot_inventory(worker->snapshot)),
                  snapshot_settings(worker->first)->slots);
@@ -325,6 +339,7 @@ static void tell_reloading(const worker_t *worker)
 {
     char words[80];
     struct timespec now;
+
     clock_gettime(CLOCK_MONOTONIC, &now);
     apr_snprintf(words, sizeof(words), "RELOADING=1\nMONOTONIC_USEC=%" APR_INT64_T_FMT,
                  (apr_int64_t)now.tv_sec * APR_USEC_PER_SEC + now.tv_nsec / 1000);
@@ -334,6 +349,7 @@ static void tell_reloading(const worker_t *worker)
 static void reload(worker_t *worker)
 {
     apr_pool_t *pool = NULL;
+
     tell_reloading(worker);
     log_reopen();
     outbox_reopen_audit(worker->outbox);
@@ -344,13 +360,13 @@ static void reload(worker_t *worker)
     tell_ready(worker); /* refused or not: the last good settings are in force */
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------------
- */
+/* ---- the end ------------------------------------------------------------------------------------------- */
 
 /* Of the loop that came round longest ago. */
 static apr_time_t oldest_pulse(const worker_t *worker)
 {
     apr_time_t oldest = leases_pulse(worker->leases);
+
     /* An intake that was told to stop comes round no more. */
     if (!intake_ended(worker->intake) && intake_pulse(worker->intake) < oldest) {
         oldest = intake_pulse(worker->intake);
@@ -375,8 +391,10 @@ static int wait_until_empty(worker_t *worker, const sigset_t *signals, apr_inter
 {
     static const struct timespec tick = {.tv_nsec = 20000000};
     apr_time_t until = clock_boottime() + at_most;
+
     while (!intake_ended(worker->intake) || load_of(worker) > 0) {
         int signal = sigtimedwait(signals, NULL, &tick);
+
         notify_watchdog(&worker->notify, oldest_pulse(worker));
         if (clock_boottime() >= until || signal == SIGTERM || signal == SIGINT) {
             return 0;
@@ -417,6 +435,7 @@ static void stop_threads(const worker_t *worker)
 static int stop(worker_t *worker, const sigset_t *signals)
 {
     int outdated = atomic_load(&worker->outdated);
+
     if (!drain(worker, signals)) {
         log_warn("AMTU0305", "stopped with tasks left; their leases run out, then others look", "tasks",
                  log_number(LOG_NUMBER, load_of(worker)));
@@ -429,12 +448,12 @@ static int stop(worker_t *worker, const sigset_t *signals)
     return outdated;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------
- */
+/* ---- the whole ----------------------------------------------------------------------------------------- */
 
 static void log_start(const worker_t *worker)
 {
     const settings_t *settings = snapshot_settings(worker->first);
+
     log_info("AMTU0301", "worker started", "version", AMTUNLOCK_VERSION, "pid",
              log_number(LOG_NUMBER, getpid()), "worker", worker->id, "supervised",
              worker->supervised ? "yes" : "no", "threads", log_number(LOG_NUMBER, worker->engine_count),
@@ -455,6 +474,7 @@ static int fail(const char *why)
 static int begin(worker_t *worker)
 {
     char text[120];
+
     if (use_log(snapshot_settings(worker->first)) != APR_SUCCESS) {
         return 1;
     }
@@ -474,6 +494,7 @@ static int begin(worker_t *worker)
 static snapshot_t *first_setup(const char *file, apr_pool_t *pool)
 {
     apr_array_header_t *problems = apr_array_make(pool, 8, sizeof(inventory_problem_t));
+
     if (secrets_process_init() != APR_SUCCESS) {
         fail("memory for secrets cannot be had (LimitMEMLOCK)");
         return NULL;
@@ -489,6 +510,7 @@ static int await_signal(worker_t *worker, const sigset_t *signals)
     apr_interval_time_t every = notify_interval(&worker->notify);
     const struct timespec tick = {.tv_sec = apr_time_sec(every), .tv_nsec = apr_time_usec(every) * 1000};
     int signal = -1;
+
     while (signal < 0) {
         signal = every < 0 ? sigwaitinfo(signals, NULL) : sigtimedwait(signals, NULL, &tick);
         notify_watchdog(&worker->notify, oldest_pulse(worker));
@@ -501,6 +523,7 @@ int worker_run(const char *file, apr_pool_t *pool)
     sigset_t signals;
     const char *supervised = getenv("AMTUNLOCK_SUPERVISED");
     worker_t *worker = apr_pcalloc(pool, sizeof(*worker));
+
     worker->pool = pool;
     worker->file = file;
     notify_init(&worker->notify); /* before threads: it changes the environment */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker as a process: its lock, its threads, its signals, its end. */
 #ifndef AMTUNLOCK_WORKER_PROCESS_DAEMON_PRIV_H
 #define AMTUNLOCK_WORKER_PROCESS_DAEMON_PRIV_H

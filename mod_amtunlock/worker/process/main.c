@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* amtunlockd: see worker/command.h. */
 #include <limits.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ static void bind_everything(const char *const *argv)
     const char *bound = getenv("LD_BIND_NOW");
     char program[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
     if ((bound != NULL && bound[0] != '\0') || length <= 0) {
         return;
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See notify.h. */
 #include "worker/process/notify_priv.h"
 
@@ -29,12 +30,14 @@ static apr_interval_time_t read_patience(void)
 {
     const char *text = getenv("WATCHDOG_USEC");
     apr_int64_t patience = text && is_ours(getenv("WATCHDOG_PID")) ? apr_atoi64(text) : 0;
+
     return patience > 0 ? patience : 0;
 }
 
 void notify_init(notify_t *notify)
 {
     const char *address = getenv("NOTIFY_SOCKET");
+
     memset(notify, 0, sizeof(*notify));
     if (address && (address[0] == '/' || address[0] == '@') && strlen(address) < sizeof(notify->address)) {
         apr_cpystrn(notify->address, address, sizeof(notify->address));
@@ -51,6 +54,7 @@ void notify_init(notify_t *notify)
 static socklen_t make_address(const notify_t *notify, struct sockaddr_un *to)
 {
     size_t length = strlen(notify->address);
+
     memset(to, 0, sizeof(*to));
     to->sun_family = AF_UNIX;
     memcpy(to->sun_path, notify->address, length);
@@ -63,6 +67,7 @@ static socklen_t make_address(const notify_t *notify, struct sockaddr_un *to)
 int notify_send(const notify_t *notify, const char *words)
 {
     struct sockaddr_un to;
+
     if (notify->address[0] == '\0') {
         return 0;
     }
@@ -88,6 +93,7 @@ apr_interval_time_t notify_interval(const notify_t *notify)
 void notify_watchdog(notify_t *notify, apr_time_t oldest_pulse)
 {
     apr_time_t now = clock_boottime();
+
     if (!notify->patience || now < notify->due) {
         return;
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tells the service manager how the worker does: the protocol of sd_notify(3), which is a datagram of text to
  * the socket that NOTIFY_SOCKET names. Written here, because it is forty lines, and libsystemd would be one
  * more library in a process that holds secrets. Without NOTIFY_SOCKET all of it does nothing. The main

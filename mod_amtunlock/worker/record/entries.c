@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See entries.h. */
 #include "worker/record/entries_priv.h"
 
@@ -7,6 +8,7 @@ const char *entry_event(const outbox_request_t *request)
 {
     static const char *const events[] = {[JOBS_INTEND] = AUDIT_INTENT, [JOBS_FINISH] = AUDIT_OUTCOME};
     size_t change = request->change.change;
+
     return change < sizeof(events) / sizeof(events[0]) ? events[change] : NULL;
 }
 
@@ -24,6 +26,7 @@ static void put_intent(json_t *fields, const jobs_change_t *change)
 {
     json_error_t error;
     json_t *act = json_loads(change->intent, 0, &error);
+
     if (act != NULL) {
         json_object_set_new(fields, "act", act);
     }
@@ -32,6 +35,7 @@ static void put_intent(json_t *fields, const jobs_change_t *change)
 static void put_outcome(json_t *fields, const outbox_request_t *request)
 {
     const jobs_change_t *change = &request->change;
+
     put_text(fields, "result", change->state == 'U' ? "unlocked" : "failed");
     if (change->state != 'U') {
         put_text(fields, "reason", jobs_reason(change->reason)->code);
@@ -46,6 +50,7 @@ json_t *entry_of(const outbox_request_t *request, const char *worker)
 {
     const jobs_task_t *task = request->task;
     json_t *fields = json_object();
+
     put_text(fields, "system", task->system);
     put_text(fields, "job", task->job);
     put_text(fields, "fence", task->fence);
@@ -67,6 +72,7 @@ json_t *entry_of(const outbox_request_t *request, const char *worker)
 json_t *entry_aside(const char *event, const jobs_task_ref_t *task, const char *worker, const char *text)
 {
     json_t *fields = json_object();
+
     put_text(fields, "system", task->system);
     put_text(fields, "job", task->job);
     put_text(fields, "fence", task->fence);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the audit record says of the store thread's work: the fields of its lines. */
 #ifndef AMTUNLOCK_WORKER_RECORD_ENTRIES_PRIV_H
 #define AMTUNLOCK_WORKER_RECORD_ENTRIES_PRIV_H

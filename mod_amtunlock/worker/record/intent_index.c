@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See acted.h. A queue in an array: the oldest leave at its head. */
 #include "worker/record/intent_index_priv.h"
 
@@ -27,6 +28,7 @@ static apr_status_t free_acts(void *data)
 intent_index_t *intent_index_create(apr_pool_t *pool)
 {
     intent_index_t *made = apr_pcalloc(pool, sizeof(*made));
+
     apr_pool_cleanup_register(pool, made, free_acts, apr_pool_cleanup_null);
     return made;
 }
@@ -38,6 +40,7 @@ static apr_uint64_t digest_of(const char *job, const char *system)
     unsigned char hash[APR_SHA1_DIGESTSIZE];
     apr_sha1_ctx_t context;
     apr_uint64_t digest;
+
     apr_sha1_init(&context);
     apr_sha1_update(&context, job, (unsigned int)strlen(job) + 1);
     apr_sha1_update(&context, system, (unsigned int)strlen(system) + 1);
@@ -50,6 +53,7 @@ static apr_uint64_t digest_of(const char *job, const char *system)
 static int make_room(intent_index_t *acted, apr_time_t now)
 {
     apr_size_t old = 0;
+
     if (acted->count < acted->room) {
         return 1;
     }
@@ -63,6 +67,7 @@ static int make_room(intent_index_t *acted, apr_time_t now)
     if (old <= acted->room / 4) {
         apr_size_t room = acted->room ? 2 * acted->room : FIRST_ROOM;
         act_t *more = realloc(acted->acts, room * sizeof(act_t));
+
         if (more == NULL) {
             return acted->count < acted->room;
         }
@@ -86,6 +91,7 @@ static apr_size_t find(const intent_index_t *acted, const char *job, const char 
 {
     apr_uint64_t digest = digest_of(job, system);
     apr_size_t i = 0;
+
     while (i < acted->count && acted->acts[i].digest != digest) {
         i++;
     }
@@ -95,6 +101,7 @@ static apr_size_t find(const intent_index_t *acted, const char *job, const char 
 void intent_index_remove(intent_index_t *acted, const char *job, const char *system)
 {
     apr_size_t i = find(acted, job, system);
+
     if (i < acted->count) {
         acted->count--;
         memmove(acted->acts + i, acted->acts + i + 1, (acted->count - i) * sizeof(act_t));

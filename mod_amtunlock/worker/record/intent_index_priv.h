@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which tasks this worker, in this life or one before it, wrote an intent for: whatever Redis says, it acts
  * on none of them again.
  *

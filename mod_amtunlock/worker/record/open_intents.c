@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See unfinished.h. */
 #include "worker/record/open_intents.h"
 
@@ -27,6 +28,7 @@ static apr_status_t drop_intents(void *data)
 open_intents_t *open_intents_create(apr_pool_t *pool)
 {
     open_intents_t *made = apr_pcalloc(pool, sizeof(*made));
+
     made->intents = json_object();
     made->acted = intent_index_create(pool);
     apr_pool_cleanup_register(pool, made, drop_intents, apr_pool_cleanup_null);
@@ -43,6 +45,7 @@ const char *open_intents_run_id(const open_intents_t *open_intents)
 static const char *text_of(const json_t *fields, const char *name)
 {
     const char *text = json_string_value(json_object_get(fields, name));
+
     return text ? text : "";
 }
 
@@ -73,6 +76,7 @@ static int keep(open_intents_t *open_intents, const json_t *fields, int earlier)
     char key[KEY_ROOM];
     const jobs_task_ref_t task = ref_of(fields);
     json_t *kept = pack(fields, earlier);
+
     write_key(key, &task);
     /* The time of reading stands for that of writing: kept for longer than need be. */
     if (!intent_index_add(open_intents->acted, task.job, task.system, apr_time_now())) {
@@ -96,6 +100,7 @@ int open_intents_begin(open_intents_t *open_intents, const json_t *fields)
 void open_intents_taken(open_intents_t *open_intents, const jobs_task_ref_t *task)
 {
     char key[KEY_ROOM];
+
     write_key(key, task);
     /* The member is there already, so that this needs no memory. */
     json_object_set_new(json_object_get(open_intents->intents, key), "taken", json_true());
@@ -104,6 +109,7 @@ void open_intents_taken(open_intents_t *open_intents, const jobs_task_ref_t *tas
 int open_intents_end(open_intents_t *open_intents, const jobs_task_ref_t *task)
 {
     char key[KEY_ROOM];
+
     write_key(key, task);
     return json_object_del(open_intents->intents, key) == 0;
 }
@@ -129,6 +135,7 @@ static void take_record(void *baton, const json_t *record)
     open_intents_t *open_intents = baton;
     const char *event = text_of(record, "event");
     const jobs_task_ref_t task = ref_of(record);
+
     if (strcmp(event, AUDIT_INTENT) == 0 && !keep(open_intents, record, 1)) {
         open_intents->lost = 1;
     }
@@ -163,6 +170,7 @@ static jobs_change_t *change_of(const json_t *intent, apr_pool_t *pool)
     const json_t *act = json_object_get(intent, "act");
     char *text = act ? json_dumps(act, JSON_COMPACT) : NULL;
     jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
+
     intent_reassert(change, text, pool);
     change->task = ref_of(intent);
     change->step = text_of(intent, "step");
@@ -177,6 +185,7 @@ static jobs_change_t **changes_of(const json_t *intents, int *count, apr_pool_t 
     jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (json_object_size(intents) + 1));
     const char *key;
     json_t *intent;
+
     *count = 0;
     json_object_foreach((json_t *)(uintptr_t)intents, key, intent)
     {
@@ -191,6 +200,7 @@ static void pass_on(open_intents_t *open_intents, const jobs_change_t *change, o
                     void *baton)
 {
     char key[KEY_ROOM];
+
     write_key(key, &change->task);
     const json_t *intent = json_object_get(open_intents->intents, key);
     const open_intents_answer_t answer = {.system = change->task.system,
@@ -208,6 +218,7 @@ jobs_result_t open_intents_reconcile(open_intents_t *open_intents, jobs_client_t
 {
     int count = 0;
     jobs_change_t **changes = changes_of(open_intents->intents, &count, pool);
+
     if (changes == NULL) {
         return (jobs_result_t){JOBS_UNAVAILABLE, "no memory for what is told to Redis"};
     }

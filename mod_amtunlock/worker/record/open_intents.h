@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Intents on the audit record that have no end there, of this worker's life and of its lives before it; and
  * of which tasks it holds an intent at all.
  *

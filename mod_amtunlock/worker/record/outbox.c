@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See outbox_thread.h. */
 #include "worker/record/outbox.h"
 
@@ -67,6 +68,7 @@ static void record_aside(outbox_t *outbox, const char *event, const jobs_task_re
 {
     unsigned int losses = oom_json_losses();
     json_t *fields = entry_aside(event, task, outbox->options.worker, text);
+
     if (!add_line(outbox, event, fields, losses)) {
         log_error("AMTU0421", "audit line was not taken", "system", task->system, "event", event);
     }
@@ -76,6 +78,7 @@ static void record_aside(outbox_t *outbox, const char *event, const jobs_task_re
 static int record(outbox_t *outbox, outbox_request_t *request)
 {
     const char *event = entry_event(request);
+
     if (event == NULL || request->recorded) {
         return 1;
     }
@@ -93,6 +96,7 @@ static void note_head(outbox_t *outbox)
 {
     const char *hash = "";
     apr_uint64_t count = 0;
+
     audit_head(outbox->options.audit, &hash, &count);
     apr_thread_mutex_lock(outbox->lock);
     apr_snprintf(outbox->head, sizeof(outbox->head), "%s:%" APR_UINT64_T_FMT, hash, count);
@@ -113,6 +117,7 @@ static int commit(outbox_t *outbox)
     int well =
         !FAILPOINT_FAILS("record.before") && audit_commit(outbox->options.audit, &error) == APR_SUCCESS;
     int was_deaf = atomic_exchange(&outbox->deaf, !well);
+
     if (!well && !was_deaf) {
         log_error("AMTU0423", "the audit record cannot be written: no PC is touched", "text", error);
     }
@@ -128,6 +133,7 @@ static int commit(outbox_t *outbox)
 static void reopen(outbox_t *outbox)
 {
     const char *error = audit_reopen(outbox->options.audit);
+
     if (error != NULL) {
         log_error("AMTU0425", "the audit file cannot be opened again", "text", error);
     }
@@ -141,6 +147,7 @@ static int is_told(const outbox_t *outbox);
 static void settle_intent(outbox_t *outbox, const outbox_request_t *request, int taken)
 {
     const jobs_task_ref_t *task = &request->change.task;
+
     if (taken) {
         open_intents_taken(outbox->options.open_intents, task);
         return;
@@ -156,6 +163,7 @@ static void close_intent(outbox_t *outbox, const outbox_request_t *request)
 {
     const jobs_change_t *change = &request->change;
     int taken = request->outcome == JOBS_OK || request->outcome == JOBS_ALREADY;
+
     if (change->change == JOBS_INTEND) {
         settle_intent(outbox, request, taken);
     }
@@ -183,8 +191,10 @@ static void answer(outbox_t *outbox, outbox_request_t *request, jobs_outcome_e o
 static void take_from_outbox(outbox_t *outbox)
 {
     void *taken = NULL;
+
     while (apr_queue_trypop(outbox->outbox, &taken) == APR_SUCCESS) {
         outbox_request_t *request = taken;
+
         request->recorded = 0;
         APR_RING_INSERT_TAIL(&outbox->kept, request, outbox_request_t, link);
         outbox->kept_count++;
@@ -197,6 +207,7 @@ static int select_audited(outbox_t *outbox, outbox_request_t **selected)
 {
     int count = 0, recorded = 1;
     outbox_request_t *request = NULL, *next = NULL;
+
     APR_RING_FOREACH(request, &outbox->kept, outbox_request_t, link)
     {
         recorded &= record(outbox, request);
@@ -217,8 +228,7 @@ static int select_audited(outbox_t *outbox, outbox_request_t **selected)
     return count;
 }
 
-/* ---- a Redis that was started anew ----------------------------------------------------------------------
- */
+/* ---- a Redis that was started anew --------------------------------------------------------------------- */
 
 typedef struct {
     outbox_t *outbox;
@@ -232,6 +242,7 @@ static void on_told_closed(void *baton, const reconcile_answer_t *said)
     telling_t *telling = baton;
     const jobs_task_ref_t task = {said->job, said->system, said->fence};
     int taken = said->result.outcome == JOBS_OK;
+
     telling->looks += taken && !said->ended;
     telling->restored += taken && said->ended;
     telling->ends += said->ended;
@@ -248,6 +259,7 @@ static int on_told(void *baton, const open_intents_answer_t *said)
 {
     telling_t *telling = baton;
     const jobs_task_ref_t task = {said->job, said->system, said->fence};
+
     telling->told++;
     if (said->result.outcome == JOBS_ALREADY && !said->earlier) {
         return 0;
@@ -280,6 +292,7 @@ static void note_told(telling_t *telling, const char *run_id)
         json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "worker", outbox->options.worker, "run_id",
                   run_id, "intents", telling->told, "looks", telling->looks, "forgotten", telling->forgotten,
                   "ends", telling->ends, "restored", telling->restored, "refused", telling->refused);
+
     if (audit_add(outbox->options.audit, AUDIT_REDIS, fields) != APR_SUCCESS) {
         log_error("AMTU0429", "audit line was not taken", "event", AUDIT_REDIS);
     }
@@ -310,6 +323,7 @@ static jobs_result_t tell_all(telling_t *telling, apr_pool_t *pool)
     const outbox_options_t *options = &outbox->options;
     jobs_result_t result = reconcile_ended(options->audit_file, outbox->connection, options->worker,
                                            on_told_closed, telling, pool);
+
     if (result.outcome == JOBS_OK) {
         FAILPOINT("reassert.ends");
         result = open_intents_reconcile(options->open_intents, outbox->connection, options->worker, on_told,
@@ -322,6 +336,7 @@ static jobs_result_t tell_all(telling_t *telling, apr_pool_t *pool)
 static void tell(outbox_t *outbox, apr_pool_t *pool)
 {
     telling_t telling = {.outbox = outbox};
+
     atomic_store(&outbox->tell, 0);
     jobs_result_t result = jobs_connect(outbox->connection, pool);
     if (result.outcome == JOBS_OK && !is_told(outbox)) {
@@ -369,6 +384,7 @@ int outbox_has_reconciled(outbox_t *outbox, const char *run_id)
 static void complain(outbox_t *outbox, jobs_result_t result)
 {
     int away = result.outcome == JOBS_UNAVAILABLE;
+
     if (away && !outbox->redis_away) {
         log_error("AMTU0426", "Redis does not take results, they are kept", "text", result.text);
     }
@@ -392,6 +408,7 @@ static void turn_down_repeated(outbox_t *outbox, apr_pool_t *pool)
     static const char why[] = "the record holds an intent of this task already";
     outbox_request_t *request = NULL, *next = NULL;
     int any = 0;
+
     APR_RING_FOREACH(request, &outbox->kept, outbox_request_t, link)
     {
         any |= is_repeated(outbox, request);
@@ -424,6 +441,7 @@ static void hand_out(outbox_t *outbox, outbox_request_t **selected, int count)
     for (int i = 0; i < count; i++) {
         outbox_request_t *request = selected[i];
         jobs_result_t *result = &request->change.result;
+
         if (result->outcome != JOBS_UNAVAILABLE || is_of_the_moment(request->change.change)) {
             answer(outbox, request, result->outcome, 1, result->text);
         }
@@ -438,8 +456,10 @@ static void pass_points(jobs_change_t *const *changes, int count, int applied)
         [JOBS_PROGRESS] = {"progress.before", "progress.applied"},
         [JOBS_FINISH] = {"finish.recorded", "finish.applied"},
         [JOBS_RELEASE] = {"release.before", "release.applied"}};
+
     for (int i = 0; i < count; i++) {
         const char *point = points[changes[i]->change][applied];
+
         if (point != NULL) {
             FAILPOINT(point);
         }
@@ -466,6 +486,7 @@ static int do_batch(outbox_t *outbox, apr_pool_t *pool)
 {
     outbox_request_t *selected[BATCH];
     jobs_change_t *changes[BATCH];
+
     take_from_outbox(outbox);
     outbox->uncommitted = 0;
     turn_down_repeated(outbox, pool);
@@ -489,6 +510,7 @@ static int do_batch(outbox_t *outbox, apr_pool_t *pool)
 static void rest(outbox_t *outbox, int done)
 {
     int is_stuck = outbox->redis_away || atomic_load(&outbox->deaf) || atomic_load(&outbox->tell);
+
     if (atomic_load(&outbox->stopping) || apr_queue_size(outbox->outbox) > 0) {
         return;
     }
@@ -501,6 +523,7 @@ static void rest(outbox_t *outbox, int done)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     outbox_t *outbox = data;
+
     (void)thread;
     apr_pool_t *pool = NULL;
     if (oom_own_pool(&pool) != APR_SUCCESS) {
@@ -525,6 +548,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 apr_status_t outbox_start(outbox_t **outbox, const outbox_options_t *options, apr_pool_t *pool)
 {
     outbox_t *made = apr_pcalloc(pool, sizeof(*made));
+
     made->options = *options;
     atomic_init(&made->tell, 1);
     APR_RING_INIT(&made->kept, outbox_request_t, link);
@@ -548,6 +572,7 @@ apr_status_t outbox_start(outbox_t **outbox, const outbox_options_t *options, ap
 void outbox_stop(outbox_t *outbox)
 {
     apr_status_t ended;
+
     atomic_store(&outbox->stopping, 1);
     wakeup_signal(&outbox->wakeup);
     apr_thread_join(&ended, outbox->thread);
@@ -556,6 +581,7 @@ void outbox_stop(outbox_t *outbox)
 apr_status_t outbox_push(outbox_t *outbox, outbox_request_t *request)
 {
     apr_status_t rv = apr_queue_trypush(outbox->outbox, request);
+
     if (rv == APR_SUCCESS) {
         wakeup_signal(&outbox->wakeup);
     }

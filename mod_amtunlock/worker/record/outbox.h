@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The store thread: every change that must be durable goes through its outbox.
  *
  * It drains the outbox in batches: the audit lines of a batch in one write and one fsync, then one pipeline

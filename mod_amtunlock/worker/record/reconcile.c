@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See closed.h. */
 #include "worker/record/reconcile_priv.h"
 
@@ -43,6 +44,7 @@ typedef struct {
 static const char *text_of(const json_t *record, const char *name)
 {
     const char *text = json_string_value(json_object_get(record, name));
+
     return text ? text : "";
 }
 
@@ -51,6 +53,7 @@ static char *name_of(const json_t *record, apr_ssize_t *length, apr_pool_t *pool
 {
     static const char *const parts[] = {"job", "system", "fence"};
     char *name, *at;
+
     *length = 0;
     for (int i = 0; i < 3; i++) {
         *length += (apr_ssize_t)strlen(text_of(record, parts[i])) + 1;
@@ -67,6 +70,7 @@ static closed_t *add(reading_t *reading, const json_t *record)
     apr_ssize_t length;
     const char *name = name_of(record, &length, reading->pool);
     closed_t *added = apr_pcalloc(reading->pool, sizeof(*added));
+
     added->task.job = name;
     added->task.system = name + strlen(name) + 1;
     added->task.fence = added->task.system + strlen(added->task.system) + 1;
@@ -80,12 +84,14 @@ static closed_t *find(const reading_t *reading, const json_t *record, apr_pool_t
 {
     apr_ssize_t length;
     const char *name = name_of(record, &length, scratch);
+
     return apr_hash_get(reading->by_name, name, length);
 }
 
 static void on_intent(reading_t *reading, closed_t *known, const json_t *record)
 {
     const json_t *act = json_object_get(record, "act");
+
     if (known == NULL) {
         known = add(reading, record);
         known->act = act ? json_dumps(act, JSON_COMPACT) : NULL;
@@ -97,6 +103,7 @@ static void on_intent(reading_t *reading, closed_t *known, const json_t *record)
 static void keep_end(reading_t *reading, closed_t *known)
 {
     closed_t **place = &reading->ends[reading->ended++ % ENDS_WITH_ACT];
+
     if (*place != NULL && (*place)->is == IS_ENDED) {
         free((*place)->act);
         (*place)->act = NULL;
@@ -161,6 +168,7 @@ static void take_record(void *baton, const json_t *record)
     reading_t *reading = baton;
     apr_pool_t *scratch = NULL;
     const char *event = text_of(record, "event");
+
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
         if (strcmp(event, events[i].event) == 0 && apr_pool_create(&scratch, reading->pool) == APR_SUCCESS) {
             events[i].take(reading, find(reading, record, scratch), record);
@@ -179,6 +187,7 @@ static int is_told(const closed_t *closed)
 static jobs_change_t *change_of(const closed_t *closed, apr_pool_t *pool)
 {
     jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
+
     if (closed->is == IS_HANDED_OVER) {
         intent_reassert(change, closed->act, pool);
     }
@@ -204,6 +213,7 @@ static jobs_result_t tell_some(const telling_t *telling, jobs_change_t *const *c
                                apr_pool_t *scratch)
 {
     jobs_result_t whole = jobs_apply(telling->connection, telling->worker, changes, count, scratch);
+
     for (int i = 0; i < count; i++) {
         const jobs_change_t *change = changes[i];
         const reconcile_answer_t answer = {.system = change->task.system,
@@ -211,6 +221,7 @@ static jobs_result_t tell_some(const telling_t *telling, jobs_change_t *const *c
                                            .fence = change->task.fence,
                                            .ended = change->change == JOBS_RESTORE_RESULT,
                                            .result = change->result};
+
         if (jobs_is_decided(change->result.outcome)) {
             telling->each(telling->baton, &answer);
         }
@@ -227,13 +238,16 @@ static jobs_result_t tell_all(const telling_t *telling, const apr_array_header_t
     jobs_result_t result = {JOBS_OK, ""};
     apr_pool_t *scratch = NULL;
     int at = in_order->nelts;
+
     apr_pool_create(&scratch, pool);
     while (at > 0 && result.outcome == JOBS_OK) {
         jobs_change_t *changes[TOLD_AT_A_TIME];
         int count = 0;
+
         apr_pool_clear(scratch);
         while (at > 0 && count < TOLD_AT_A_TIME) {
             const closed_t *closed = APR_ARRAY_IDX(in_order, --at, closed_t *);
+
             if (is_told(closed)) {
                 changes[count++] = change_of(closed, scratch);
             }
@@ -258,6 +272,7 @@ jobs_result_t reconcile_ended(const char *audit_file, jobs_client_t *connection,
     reading_t reading = {.ended = 0};
     jobs_result_t result = {JOBS_UNAVAILABLE, "out of memory"};
     unsigned int losses = oom_json_losses();
+
     if (oom_own_pool(&reading.pool) != APR_SUCCESS) {
         return result;
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Intents on the audit record that have an end there: the task ended, or others look after the PC.
  *
  * A Redis that came back as an older copy of itself may have such a task from before its intent: it would be

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See settings.h. One table of keys; each row knows how its value is read and where it goes. */
 #include "worker/settings/settings.h"
 
@@ -58,6 +59,7 @@ struct settings_key_t {
 static void problem(reading_t *reading, unsigned int line, const char *reason)
 {
     inventory_problem_t *p = apr_array_push(reading->problems);
+
     p->file = reading->name;
     p->line = line;
     p->reason = reason;
@@ -98,6 +100,7 @@ static const char *take_address(reading_t *reading, const settings_key_t *key, c
 {
     jobs_redis_t parsed = {0};
     const char *error = jobs_redis_parse(value, &parsed, reading->pool);
+
     return error ? error : take_text(reading, key, value, field);
 }
 
@@ -110,6 +113,7 @@ static const char *take_user(reading_t *reading, const settings_key_t *key, cons
 static const char *read_number(reading_t *reading, const settings_key_t *key, const char *value, int *number)
 {
     char *end = NULL;
+
     errno = 0;
     long n = strtol(value, &end, 10);
     if (errno != 0 || end == value || *end != '\0' || n < key->min || n > key->max) {
@@ -129,6 +133,7 @@ static const char *take_seconds(reading_t *reading, const settings_key_t *key, c
 {
     int seconds = 0;
     const char *error = read_number(reading, key, value, &seconds);
+
     if (error == NULL) {
         *(apr_interval_time_t *)field = apr_time_from_sec(seconds);
     }
@@ -139,6 +144,7 @@ static const char *take_seconds(reading_t *reading, const settings_key_t *key, c
 static const char *take_rate(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     char *end = NULL;
+
     errno = 0;
     double rate = strtod(value, &end);
     if (errno != 0 || end == value || *end != '\0' || !(rate == 0 || (rate >= 0.01 && rate <= 1000))) {
@@ -152,6 +158,7 @@ static const char *take_rate(reading_t *reading, const settings_key_t *key, cons
 static const char *take_yes_no(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     int yes = strcmp(value, "yes") == 0;
+
     if (!yes && strcmp(value, "no") != 0) {
         return apr_psprintf(reading->pool, "%s must be yes or no, not \"%s\"", key->name, value);
     }
@@ -162,6 +169,7 @@ static const char *take_yes_no(reading_t *reading, const settings_key_t *key, co
 static const char *take_level(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     int level = log_level_of_name(value);
+
     if (level < 0) {
         return apr_psprintf(reading->pool, "%s must be error, warn, info or debug, not \"%s\"", key->name,
                             value);
@@ -196,6 +204,7 @@ static const char *take_cell(reading_t *reading, const settings_key_t *key, cons
 static const char *take_pattern(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     apr_array_header_t **patterns = field;
+
     if (value[0] == '\0') {
         return apr_psprintf(reading->pool, "%s has no pattern; leave the line out to have those built in",
                             key->name);
@@ -214,6 +223,7 @@ static const char *take_pattern(reading_t *reading, const settings_key_t *key, c
 static const char *take_redraw(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     const char *error = prompts_check_redraw(value, reading->pool);
+
     return error ? error : take_text(reading, key, value, field);
 }
 
@@ -285,6 +295,7 @@ static const settings_key_t *find_key(const char *section, const char *name, int
 static group_t *group_of(reading_t *reading, const char *name)
 {
     group_t *group = apr_hash_get(reading->settings->groups, name, APR_HASH_KEY_STRING);
+
     if (group != NULL) {
         return group;
     }
@@ -337,6 +348,7 @@ static void complete_groups(reading_t *reading)
 {
     apr_hash_t *groups = reading->settings->groups;
     group_t *standard = group_of(reading, "default");
+
     if (standard->inventory.boot_timeout == NOT_SET) {
         standard->inventory.boot_timeout = apr_time_from_sec(600);
     }
@@ -354,6 +366,7 @@ static void complete_groups(reading_t *reading)
 static const group_t *find_group(const settings_t *settings, const char *name)
 {
     const group_t *group = apr_hash_get(settings->groups, name, APR_HASH_KEY_STRING);
+
     return group ? group : apr_hash_get(settings->groups, "default", APR_HASH_KEY_STRING);
 }
 
@@ -372,6 +385,7 @@ const char *settings_image(const settings_t *settings, const char *group)
 static void *field_of(reading_t *reading, const settings_key_t *key, const char *section)
 {
     char *base = (char *)reading->settings;
+
     if (is_group(section)) {
         base = (char *)group_of(reading, section + strlen(GROUP_PREFIX));
     }
@@ -382,6 +396,7 @@ static void *field_of(reading_t *reading, const settings_key_t *key, const char 
 static const char *take_line(reading_t *reading, const char *section, const char *name, const char *value)
 {
     int known_section = 0;
+
     if (section[0] == '\0') {
         return apr_psprintf(reading->pool, "\"%s\" stands before any [section]", name);
     }
@@ -412,6 +427,7 @@ static int on_value(void *user, const char *section, const char *name, const cha
 {
     reading_t *reading = user;
     const char *reason = take_line(reading, section, name, value);
+
     if (reason != NULL) {
         problem(reading, reading->line, reason);
     }
@@ -423,6 +439,7 @@ static void check_raw_line(reading_t *reading, const char *line, int room)
 {
     size_t length = strlen(line);
     const char *start = line + strspn(line, " \t");
+
     if (length == (size_t)room - 1 && line[length - 1] != '\n') {
         problem(reading, reading->line,
                 apr_psprintf(reading->pool, "the line is longer than %d bytes", room - 2));
@@ -437,6 +454,7 @@ static void check_raw_line(reading_t *reading, const char *line, int room)
 static char *next_line(char *line, int room, void *stream)
 {
     reading_t *reading = stream;
+
     reading->ended = apr_file_gets(line, room, reading->file);
     if (reading->ended != APR_SUCCESS) {
         return NULL;
@@ -449,6 +467,7 @@ static char *next_line(char *line, int room, void *stream)
 static int core_count(void)
 {
     cpu_set_t cores;
+
     if (sched_getaffinity(0, sizeof(cores), &cores) != 0) {
         return 1;
     }
@@ -458,6 +477,7 @@ static int core_count(void)
 static void set_defaults(reading_t *reading)
 {
     settings_t *settings = reading->settings;
+
     settings->file = reading->name;
     settings->redis_address = "unix:/run/redis-amtunlock/redis.sock";
     settings->redis.user = "amtunlockd";
@@ -486,6 +506,7 @@ static void complete(reading_t *reading)
     settings_t *settings = reading->settings;
     const char *user = settings->redis.user;
     const char *error = jobs_redis_parse(settings->redis_address, &settings->redis, reading->pool);
+
     settings->redis.user = user;
     if (error != NULL) {
         problem(reading, 0, error);
@@ -503,6 +524,7 @@ static void complete(reading_t *reading)
 static void cannot_read(reading_t *reading, apr_status_t rv)
 {
     char text[120];
+
     problem(reading, 0,
             apr_psprintf(reading->pool, "cannot be read: %s", apr_strerror(rv, text, sizeof(text))));
 }
@@ -512,6 +534,7 @@ apr_status_t settings_load(settings_t **settings, const char *file, apr_array_he
 {
     reading_t reading = {.name = file, .problems = problems, .pool = pool};
     int before = problems->nelts;
+
     *settings = NULL;
     apr_status_t rv = apr_file_open(&reading.file, file, APR_FOPEN_READ | APR_FOPEN_BUFFERED, 0, pool);
     if (rv != APR_SUCCESS) {

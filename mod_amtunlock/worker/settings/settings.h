@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* amtunlockd.conf: INI, read by libinih, checked whole. conf/amtunlockd.conf shows every key with its
  * default.
  *

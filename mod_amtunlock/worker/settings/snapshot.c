@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/settings/snapshot.h"
 
 #include <stdatomic.h>
@@ -21,6 +22,7 @@ struct snapshot_t {
 static void add_problem(apr_array_header_t *problems, const char *file, unsigned int line, const char *reason)
 {
     inventory_problem_t *problem = apr_array_push(problems);
+
     problem->file = file;
     problem->line = line;
     problem->reason = reason;
@@ -46,6 +48,7 @@ void snapshot_check_systems(const inventory_t *inventory, const settings_t *sett
     for (int i = 0; i < inventory_count(inventory); i++) {
         const inventory_system_t *system = inventory_at(inventory, i);
         const char *reason = check_system(system, settings, pool);
+
         if (reason != NULL) {
             add_problem(problems, file, system->line, reason);
         }
@@ -56,6 +59,7 @@ static int needs_ca(const inventory_t *inventory)
 {
     for (int i = 0; i < inventory_count(inventory); i++) {
         inventory_tls_e tls = inventory_at(inventory, i)->tls;
+
         if (tls == INVENTORY_TLS_CA || tls == INVENTORY_TLS_LEGACY) {
             return 1;
         }
@@ -66,6 +70,7 @@ static int needs_ca(const inventory_t *inventory)
 static void check_trust(const snapshot_t *snapshot, apr_array_header_t *problems)
 {
     amt_target_t files = {.ca_file = NULL};
+
     snapshot_name_trust(snapshot, &files);
     if (!needs_ca(snapshot->inventory)) {
         files.ca_file = files.crl_file = NULL;
@@ -80,6 +85,7 @@ static void check_trust(const snapshot_t *snapshot, apr_array_header_t *problems
 static const char *open_image(snapshot_t *snapshot, const char *path)
 {
     snapshot_image_t *image = apr_hash_get(snapshot->images, path, APR_HASH_KEY_STRING);
+
     if (image != NULL) {
         return NULL;
     }
@@ -98,8 +104,10 @@ static const char *open_image(snapshot_t *snapshot, const char *path)
 static void load_images(snapshot_t *snapshot, apr_array_header_t *problems)
 {
     const settings_t *settings = snapshot->settings;
+
     for (int i = 0; i < inventory_count(snapshot->inventory); i++) {
         const inventory_system_t *system = inventory_at(snapshot->inventory, i);
+
         if (system->method != INVENTORY_IMAGE) {
             continue;
         }
@@ -120,6 +128,7 @@ static void load_images(snapshot_t *snapshot, apr_array_header_t *problems)
 const snapshot_image_t *snapshot_image(const snapshot_t *snapshot, const inventory_system_t *system)
 {
     const char *path = settings_image(snapshot->settings, system->group->name);
+
     return path ? apr_hash_get(snapshot->images, path, APR_HASH_KEY_STRING) : NULL;
 }
 
@@ -128,6 +137,7 @@ static void hand_over(apr_array_header_t *problems, const apr_array_header_t *fo
 {
     for (int i = 0; i < found->nelts; i++) {
         const inventory_problem_t *problem = &APR_ARRAY_IDX(found, i, inventory_problem_t);
+
         add_problem(problems, apr_pstrdup(pool, problem->file), problem->line,
                     apr_pstrdup(pool, problem->reason));
     }
@@ -136,6 +146,7 @@ static void hand_over(apr_array_header_t *problems, const apr_array_header_t *fo
 static void load_inventory(snapshot_t *snapshot, apr_array_header_t *problems)
 {
     settings_t *settings = snapshot->settings;
+
     if (inventory_load(&snapshot->inventory, settings->inventory, settings->groups, problems,
                        snapshot->pool) != APR_SUCCESS) {
         return;
@@ -154,6 +165,7 @@ static apr_status_t drop_tickets(void *tickets)
 static const char *open_tickets(snapshot_t *snapshot)
 {
     const settings_t *settings = snapshot->settings;
+
     if (settings->keytab[0] == '\0') {
         return NULL;
     }
@@ -188,6 +200,7 @@ static void load_parts(snapshot_t *snapshot, const char *file, apr_array_header_
 snapshot_t *snapshot_load(const char *file, apr_array_header_t *problems, apr_pool_t *pool)
 {
     apr_pool_t *own = NULL;
+
     if (oom_own_pool(&own) != APR_SUCCESS) {
         return NULL;
     }
@@ -221,6 +234,7 @@ void snapshot_unref(snapshot_t *snapshot)
 void snapshot_name_trust(const snapshot_t *snapshot, amt_target_t *target)
 {
     const settings_t *settings = snapshot->settings;
+
     target->ca_file = settings->ca_file;
     target->crl_file = settings->crl_file;
     target->certificate_file = settings->tls_certificate;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the worker goes by: one reading of settings, inventory and secrets, as a whole or not at all.
  *
  * Never changed once loaded, shared by threads and counted: a task holds the setup it was claimed under until

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/settings/target.h"
 
 amt_target_t target_of(const inventory_system_t *system, const snapshot_t *snapshot, const char *address,
@@ -16,6 +17,7 @@ amt_target_t target_of(const inventory_system_t *system, const snapshot_t *snaps
         .password = login->password,
         .tickets = system->auth == INVENTORY_KERBEROS ? snapshot_tickets(snapshot) : NULL,
     };
+
     snapshot_name_trust(snapshot, &target);
     return target;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How a system of the inventory is reached: for an unlock and for a check alike. */
 #ifndef AMTUNLOCK_WORKER_SETTINGS_TARGET_H
 #define AMTUNLOCK_WORKER_SETTINGS_TARGET_H

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What this folder takes from its neighbours: the stack's parts, and the rig of the unlock tests."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rounds dealt to lanes, the judgement on each lane, and the table."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Wall clocks are set while jobs run: Redis', by which leases are measured, and a worker's.
 
 The machine's own clock is left alone: tests/faults/wall_clock.c shows Redis, and each worker, one that can be set. Every

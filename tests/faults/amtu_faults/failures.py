@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What fails without anybody dying: answers that are lost, a record that cannot be written, a line that is cut."""
 
 from .campaign import Kind

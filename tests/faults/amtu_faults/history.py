@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What happened, read from a folder that holds the records of those who saw it.
 
     history.json        {"lease": s, "grace": s, "zero": wall clock of the simulator's t=0, "within": s,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """kill -9 of the worker at each of its boundaries, and anywhere."""
 
 import functools

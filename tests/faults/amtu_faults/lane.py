@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A lane: one Redis, one simulated fleet, its workers and their fault points, with everything written down that the
 history wants. Lanes run side by side and share nothing."""
 

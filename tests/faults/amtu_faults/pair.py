@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two workers on one Redis and a whole fleet in one job, while one of them is killed every few seconds."""
 
 import itertools

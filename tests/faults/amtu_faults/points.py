@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder of orders for fault points, and what struck (mod_amtunlock/base/failpoint.h)."""
 
 import itertools

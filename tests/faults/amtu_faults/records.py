@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a lane writes down of what it sees and of what it did, for the history and for the table."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """httpd is restarted while jobs are submitted and run, with the worker that it supervises: one that lives on, and one that
 is replaced since its settings file changed; or the worker dies, and httpd's clock is set back while it waits to start
 another."""

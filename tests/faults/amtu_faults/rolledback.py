@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis comes back as an older copy of itself, as after the restoring of a backup, or from a replica that lagged: what
 had been powered or had ended waits in its queue again."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The promises, each a function from a History to the breaches of it. See the design's list of promises.
 
 What a rule says is decided from records only; nothing here knows what a campaign meant to break.

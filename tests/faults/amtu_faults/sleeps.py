@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A worker falls asleep anywhere, past its lease, while another takes over, and then wakes.
 
 It may be between its gate and the first byte, where nothing is left that could look at a clock: then it acts late, once,

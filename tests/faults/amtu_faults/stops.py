@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A worker that sleeps past its lease at each of its boundaries while another takes over, and then wakes.
 
 Not at `act.gated`: between the gate and the first byte nothing is left that could look at a clock. There the promise

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis dies at the worker's boundaries, freezes, has no memory left, or may not write."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """httpd's children die at their boundaries, and the console does what consoles do: it sends the same message again."""
 
 from .around import Failure, Job, Settings, Stack, StackOptions, build_folder, soap, wait_until

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Addressing: who is spoken to, and the headers of WS-Addressing (DSP0226 clause 5)."""
 
 from amtu_stack import soap

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """The conformance list: every case with its number. Run as a program it prints conformance.md.
 
 A number stays with its case: new cases go to the end of their table, and each table has a hundred numbers.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CIM over WS-Management: classes above ours (DSP0227), and how instances are written (DSP0230)."""
 
 import re

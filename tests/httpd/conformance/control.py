@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Control headers of WS-Management (DSP0226 clause 6), WS-Transfer (7), Identify (11)."""
 
 import codecs

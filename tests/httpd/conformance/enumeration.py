@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """WS-Enumeration as WS-Management wants it (DSP0226 clause 8)."""
 
 import re

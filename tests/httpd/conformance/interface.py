@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Manageability Interface itself: what its methods take, refuse and answer."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a case of the conformance list is made of: what is sent, and what the answer must be.
 
 Texts hold {names} that stand for something that exists when the case runs; see Scene in test_conformance.py.

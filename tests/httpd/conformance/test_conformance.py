@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the conformance list against the stack that the httpd tests share."""
 
 import itertools

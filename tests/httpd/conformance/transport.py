@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HTTP, encodings and SOAP itself (DSP0226 clause 13), and which of several faults is told first."""
 
 import codecs

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Sends mutated envelopes through a live httpd: campaign.py [--count N] [--seed S] [--only NUMBER]
 
 The module is the one of AMTU_BUILD (build/asan: with AddressSanitizer). Every answer must be a well-formed fault or

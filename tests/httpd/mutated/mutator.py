@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Envelopes that went wrong: the seeds of the conformance list, changed as a tree, as text and as bytes.
 
 An envelope is known by the campaign's seed and its number: mutant(seed, number, ...) makes it again.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The short form of the campaign (make mutate is the long one), and proof that the campaign can fail."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The course of a console, for clients in Python, whatever they build and send envelopes with.
 
 Prints a line for each thing it learns: a name, a tab, a value. run (beside this folder) knows what they must be.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # curl with --negotiate: Kerberos where there is a ticket, else NTLM (NTLM_USER_FILE). The course of a console.
 set -eu
 

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Runs the Python program of docs/consoles.md as it stands, with the real python3-requests-kerberos."""
 
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """python3-requests with its plug-ins for Kerberos or NTLM: requests_client.py kerberos|ntlm"""
 
 import os

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The course of a console in Go: the envelopes of github.com/masterzen/winrm, which sends them as this program does,
 // with raw NTLM by github.com/Azure/go-ntlmssp.
 package main

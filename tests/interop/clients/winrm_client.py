@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """pywinrm: its headers, and its transport. winrm_client.py kerberos|ntlm [--plain]
 
 --plain: over plain HTTP, where it encrypts its messages itself as Windows does; told is how that is refused.

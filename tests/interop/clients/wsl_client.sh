@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # wsl ("Wsman Shell commandLine"), whose messages are its own; it speaks through curl, which a .curlrc tells to use
 # the ticket. The course of a console.
 set -eu

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The course of a console with the envelopes of Intel's wsman-messages, which count their MessageIDs 0, 1, 2 and ask
 // for no particular envelope size. curl carries them: Node itself knows no Kerberos.
 'use strict'

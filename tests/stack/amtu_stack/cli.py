@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command: stack up, stack env, stack down."""
 
 import argparse

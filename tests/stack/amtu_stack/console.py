@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A management console: sends envelopes as a caller with a Kerberos ticket, through curl."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """httpd with TLS, SPNEGO and the module, from a server root in the run folder."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A CD for the simulated PCs to boot: it looks like an unlock image to a firmware, to the worker and to amtsim, and has
 nothing in it. The same size gives the same bytes.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Kerberos realm of the stack's own: its KDC, the service's keytab and the callers' tickets."""
 
 from . import ports

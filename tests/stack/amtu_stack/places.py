@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a stack keeps its things, and who owns them.
 
 A stack has two folders. Its --dir holds logs, links and state.json, and stays. Its run folder holds sockets, the

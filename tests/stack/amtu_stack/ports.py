@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Free TCP ports on loopback.
 
 A port is tried by binding it, below the range that the kernel gives to outgoing connections, so that none of those

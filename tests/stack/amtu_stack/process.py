@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes that the stack starts: found again later, and never mistaken for another with the same pid."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stack's Redis: the product's own configuration on a unix socket in the run folder."""
 
 import secrets

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Envelopes that tests send, written by hand, and what they look for in answers. Shares nothing with the product."""
 
 import uuid

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The whole stack: what is started in which order, what shows that it answers, and how all of it ends."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `stack up` leaves for `stack env` and `stack down`: state.json in --dir."""
 
 import fcntl

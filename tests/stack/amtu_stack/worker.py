@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """amtunlockd: its configuration, inventory and secrets, and workers that no httpd supervises."""
 
 import csv

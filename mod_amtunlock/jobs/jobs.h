@@ -198,21 +198,21 @@ apr_interval_time_t jobs_client_uptime(const jobs_client_t *connection);
 /* *are: this Redis has jobs that have not ended. JOBS_OK, or JOBS_UNAVAILABLE. */
 jobs_result_t jobs_are_unfinished(jobs_client_t *connection, int *are, apr_pool_t *pool);
 
-/* A claimed task, in the pool of the claim. */
+/* Which task: a system of a job, and the claim by which a worker has it. */
 typedef struct {
     const char *job;
-    const char *system; /* system: FQDN of its inventory line, lower case */
+    const char *system; /* FQDN of its inventory line, lower case */
     const char *fence;  /* decimal text; compared as text */
-    int look;           /* a predecessor may have acted: look only */
-    const char *intent; /* look: what that predecessor wrote, as given to jobs_intend(); else NULL */
+} jobs_task_ref_t;
+
+/* A claimed task, in the pool of the claim. */
+typedef struct {
+    jobs_task_ref_t ref; /* first: a task stands where its reference is wanted */
+    int verify_only;     /* a predecessor may have acted: read and report, never act */
+    const char *intent;  /* verify_only: what that predecessor wrote, as given to jobs_intend(); else NULL */
     const char *caller, *peer, *mechanism; /* for the audit record */
     apr_time_t lease_until; /* by the local CLOCK_BOOTTIME, counted from before the claim was sent */
 } jobs_task_t;
-
-/* Names a task in a renewal or a change. */
-typedef struct {
-    const char *job, *system, *fence;
-} jobs_task_ref_t;
 
 /* Lease and grace, microseconds. A build may have others (the one with fault points has a second and half a
  * second); a test build may change them by the environment: AMTUNLOCK_TEST_LEASE_MS, AMTUNLOCK_TEST_GRACE_MS.

@@ -16,11 +16,11 @@
 
 static void task_of_reply(jobs_task_t *task, const redisReply *reply, apr_time_t lease_until)
 {
-    task->job = jobs_text_at(reply, 0);
-    task->system = jobs_text_at(reply, 1);
-    task->fence = jobs_text_at(reply, 2);
-    task->look = (int)jobs_number_at(reply, 3);
-    task->intent = task->look ? jobs_text_at(reply, 4) : NULL;
+    task->ref.job = jobs_text_at(reply, 0);
+    task->ref.system = jobs_text_at(reply, 1);
+    task->ref.fence = jobs_text_at(reply, 2);
+    task->verify_only = (int)jobs_number_at(reply, 3);
+    task->intent = task->verify_only ? jobs_text_at(reply, 4) : NULL;
     task->caller = jobs_text_at(reply, 5);
     task->peer = jobs_text_at(reply, 6);
     task->mechanism = jobs_text_at(reply, 7);

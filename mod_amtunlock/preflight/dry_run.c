@@ -149,7 +149,7 @@ static void tell_seen(dry_run_t *dry_run, apr_pool_t *pool)
     const facts_t *facts = dry_run->facts;
     unlock_t *unlock = &dry_run->unlock;
 
-    dry_run->task = (jobs_task_t){.job = "", .system = facts->system->fqdn, .fence = ""};
+    dry_run->task = (jobs_task_t){.ref.job = "", .ref.system = facts->system->fqdn, .ref.fence = ""};
     unlock->ops = &ops;
     unlock->task = &dry_run->task;
     unlock->system = facts->system;

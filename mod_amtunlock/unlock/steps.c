@@ -74,7 +74,7 @@ jobs_reason_e unlock_without_evidence(const unlock_t *unlock, jobs_reason_e reas
 
 unlock_step_e unlock_refuse_look(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    return unlock->task->look ? unlock_look_on(unlock) : unlock_fail(unlock, reason, text);
+    return unlock->task->verify_only ? unlock_look_on(unlock) : unlock_fail(unlock, reason, text);
 }
 
 /* ---- before the intent: looking ------------------------------------------------------------------------ */
@@ -86,7 +86,7 @@ static void send_resolve(unlock_t *unlock)
 
 static unlock_step_e accept_resolve(unlock_t *unlock)
 {
-    log_debug("AMTU0601", "resolved", "system", unlock->task->system, "address", unlock->address);
+    log_debug("AMTU0601", "resolved", "system", unlock->task->ref.system, "address", unlock->address);
     return UNLOCK_LOGIN;
 }
 
@@ -107,7 +107,7 @@ static void send_probe_first(unlock_t *unlock)
 
 static unlock_step_e accept_probe_first(unlock_t *unlock)
 {
-    int seen = unlock->task->look && unlock->probe_open && !unlock_has_to_undo(unlock);
+    int seen = unlock->task->verify_only && unlock->probe_open && !unlock_has_to_undo(unlock);
 
     return seen ? unlock_unlocked(unlock) : UNLOCK_CONNECT_PERMIT;
 }
@@ -138,7 +138,7 @@ static unlock_step_e accept_identify(unlock_t *unlock)
                                         unlock->identity.uuid, expected));
     }
     unlock->identified = 1;
-    return unlock->task->look ? unlock_undo(unlock, UNLOCK_READ_POWER) : unlock->method->look;
+    return unlock->task->verify_only ? unlock_undo(unlock, UNLOCK_READ_POWER) : unlock->method->look;
 }
 
 static void send_read_boot(unlock_t *unlock)
@@ -286,7 +286,7 @@ static void note_running(unlock_t *unlock)
 
 static unlock_step_e accept_read_power(unlock_t *unlock)
 {
-    if (!unlock->task->look) {
+    if (!unlock->task->verify_only) {
         return branch_power(unlock);
     }
     FAILPOINT("look.read");
@@ -404,7 +404,7 @@ static unlock_step_e accept_tell_powered(unlock_t *unlock)
  * as much memory as all the rest of this PC. */
 static unlock_step_e seek_evidence(unlock_t *unlock)
 {
-    if (unlock->task->look) {
+    if (unlock->task->verify_only) {
         return unlock_look_on(unlock);
     }
     if (unlock->evidence != UNLOCK_PROBE) {
@@ -448,7 +448,7 @@ static unlock_step_e accept_watch(unlock_t *unlock)
 {
     if (unlock->power.state == STEPS_POWER_ON) {
         note_running(unlock);
-        return unlock->task->look ? seek_evidence(unlock) : UNLOCK_TELL_BOOTING;
+        return unlock->task->verify_only ? seek_evidence(unlock) : UNLOCK_TELL_BOOTING;
     }
     if (unlock->power_refused) {
         return unlock_fail(unlock, JOBS_REASON_AMT_FAULT, apr_pstrdup(unlock->pool, unlock->text));
@@ -470,7 +470,7 @@ static unlock_step_e expire_watch(unlock_t *unlock)
     if (unlock->power.state < 0) { /* AMT fell silent: the system itself may still answer */
         return seek_evidence(unlock);
     }
-    if (unlock->task->look || !unlock->power_answered) {
+    if (unlock->task->verify_only || !unlock->power_answered) {
         return unlock_fail(unlock, JOBS_REASON_INDETERMINATE,
                            power_text(unlock, "the PC was not seen to start"));
     }

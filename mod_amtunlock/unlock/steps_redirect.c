@@ -179,7 +179,7 @@ static unlock_step_e refuse_set_boot(unlock_t *unlock, jobs_reason_e reason, con
 /* Acts on nobody whose identity was not seen. */
 static int may_undo(const unlock_t *unlock)
 {
-    return unlock->identified && (unlock->intended || unlock->task->look);
+    return unlock->identified && (unlock->intended || unlock->task->verify_only);
 }
 
 static int undoes_session(const unlock_t *unlock)
@@ -239,8 +239,8 @@ int unlock_has_to_undo(const unlock_t *unlock)
 
 static void warn_of_rest(const unlock_t *unlock, const char *what, const char *text)
 {
-    log_warn("AMTU0611", "could not be taken back", "system", unlock->task->system, "job", unlock->task->job,
-             "what", what, "text", text);
+    log_warn("AMTU0611", "could not be taken back", "system", unlock->task->ref.system, "job",
+             unlock->task->ref.job, "what", what, "text", text);
 }
 
 unlock_step_e unlock_undo(unlock_t *unlock, unlock_step_e next)
@@ -249,7 +249,7 @@ unlock_step_e unlock_undo(unlock_t *unlock, unlock_step_e next)
     if (unlock->undone) {
         return next;
     }
-    if (unlock->task->look && unlock_has_to_undo(unlock) && !unlock->identified) {
+    if (unlock->task->verify_only && unlock_has_to_undo(unlock) && !unlock->identified) {
         warn_of_rest(unlock, "what the intent says", "its AMT could not be reached, or is not the PC's");
     }
     return undo_from(unlock, 0);

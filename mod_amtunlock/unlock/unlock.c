@@ -70,8 +70,8 @@ static void lose(unlock_t *unlock, const char *why)
     if (unlock->over || ending) {
         return;
     }
-    log_warn("AMTU0609", "task lost, leaves the PC alone", "system", unlock->task->system, "job",
-             unlock->task->job, "step", unlock_row(unlock->step)->name, "text", why);
+    log_warn("AMTU0609", "task lost, leaves the PC alone", "system", unlock->task->ref.system, "job",
+             unlock->task->ref.job, "step", unlock_row(unlock->step)->name, "text", why);
     end(unlock);
 }
 
@@ -83,9 +83,9 @@ static int may_send(const unlock_t *unlock)
     const step_t *row = unlock_row(unlock->step);
 
     if (row->undoes) {
-        return unlock->identified && (unlock->intended || unlock->task->look);
+        return unlock->identified && (unlock->intended || unlock->task->verify_only);
     }
-    return !row->writes || (unlock->intended && !unlock->task->look);
+    return !row->writes || (unlock->intended && !unlock->task->verify_only);
 }
 
 /* Looks at what came to a step that listens; also at what came before it began. */
@@ -108,8 +108,8 @@ static void send_step(unlock_t *unlock)
     apr_time_t now = unlock->ops->now();
 
     if (!may_send(unlock)) {
-        log_error("AMTU0610", "a step would write without an intent", "system", unlock->task->system, "step",
-                  row->name);
+        log_error("AMTU0610", "a step would write without an intent", "system", unlock->task->ref.system,
+                  "step", row->name);
         end(unlock);
         return;
     }
@@ -158,7 +158,7 @@ static void go(unlock_t *unlock, unlock_step_e next)
         send_later(unlock, unlock->sent + row->every - unlock->ops->now());
         return;
     }
-    log_debug("AMTU0602", "step", "system", unlock->task->system, "job", unlock->task->job, "from",
+    log_debug("AMTU0602", "step", "system", unlock->task->ref.system, "job", unlock->task->ref.job, "from",
               unlock_row(unlock->step)->name, "to", row->name);
     unlock->step = next;
     unlock->tries = 0;
@@ -178,7 +178,7 @@ static void go(unlock_t *unlock, unlock_step_e next)
 /* Draining comes between two steps, never between an act and what is known of it. */
 static int gives_back(const unlock_t *unlock)
 {
-    int acting = unlock->intended || unlock->task->look;
+    int acting = unlock->intended || unlock->task->verify_only;
     int ending =
         unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE || unlock->step == UNLOCK_OVER;
 
@@ -219,7 +219,7 @@ static void refuse(unlock_t *unlock, jobs_reason_e reason, const char *text, int
     const step_t *step = unlock_row(unlock->step);
 
     if (retries(unlock, may_help)) {
-        log_info("AMTU0603", "tries again", "system", unlock->task->system, "step", step->name, "reason",
+        log_info("AMTU0603", "tries again", "system", unlock->task->ref.system, "step", step->name, "reason",
                  jobs_reason(reason)->code, "text", text);
         return;
     }
@@ -298,18 +298,19 @@ static int is_done(jobs_outcome_e outcome)
 static void log_end(const unlock_t *unlock, jobs_outcome_e outcome, const char *text)
 {
     if (unlock->step == UNLOCK_RELEASE) {
-        log_info("AMTU0604", "given back", "system", unlock->task->system, "job", unlock->task->job,
+        log_info("AMTU0604", "given back", "system", unlock->task->ref.system, "job", unlock->task->ref.job,
                  "refused", is_done(outcome) ? NULL : text);
     }
     else if (!is_done(outcome)) {
-        log_warn("AMTU0605", "result was not taken", "system", unlock->task->system, "job", unlock->task->job,
-                 "reason", unlock->reason ? jobs_reason(unlock->reason)->code : "unlocked", "text", text);
+        log_warn("AMTU0605", "result was not taken", "system", unlock->task->ref.system, "job",
+                 unlock->task->ref.job, "reason",
+                 unlock->reason ? jobs_reason(unlock->reason)->code : "unlocked", "text", text);
     }
     else if (unlock->state == 'U') {
-        log_info("AMTU0606", "unlocked", "system", unlock->task->system, "job", unlock->task->job);
+        log_info("AMTU0606", "unlocked", "system", unlock->task->ref.system, "job", unlock->task->ref.job);
     }
     else {
-        log_warn("AMTU0607", "not unlocked", "system", unlock->task->system, "job", unlock->task->job,
+        log_warn("AMTU0607", "not unlocked", "system", unlock->task->ref.system, "job", unlock->task->ref.job,
                  "reason", jobs_reason(unlock->reason)->code, "step", unlock->ended_at, "text", unlock->text);
     }
 }
@@ -362,7 +363,7 @@ static unlock_step_e expire(unlock_t *unlock)
     if (step->expire) {
         return step->expire(unlock);
     }
-    if (unlock->task->look) {
+    if (unlock->task->verify_only) {
         return unlock_look_on(unlock);
     }
     return unlock_fail(unlock, unlock->authenticated ? JOBS_REASON_TIMEOUT : JOBS_REASON_UNREACHABLE,
@@ -436,10 +437,10 @@ static int is_resolved(unlock_t *unlock)
 
 void unlock_begin(unlock_t *unlock)
 {
-    log_info("AMTU0608", unlock->task->look ? "looks after a predecessor" : "begins", "system",
-             unlock->task->system, "job", unlock->task->job, "fence", unlock->task->fence);
+    log_info("AMTU0608", unlock->task->verify_only ? "looks after a predecessor" : "begins", "system",
+             unlock->task->ref.system, "job", unlock->task->ref.job, "fence", unlock->task->ref.fence);
     FAILPOINT(unlock->task->look ? "look.begun" : "unlock.begun");
-    if (unlock->task->look) {
+    if (unlock->task->verify_only) {
         unlock->boot_until =
             unlock->ops->now() + intent_read(unlock->task->intent, &unlock->plan, unlock_most_look(unlock));
     }

@@ -31,9 +31,9 @@ static void on_lost(lease_t *lease)
 static void copy_task(jobs_task_t *to, const jobs_task_t *from, apr_pool_t *pool)
 {
     *to = *from;
-    to->job = apr_pstrdup(pool, from->job);
-    to->system = apr_pstrdup(pool, from->system);
-    to->fence = apr_pstrdup(pool, from->fence);
+    to->ref.job = apr_pstrdup(pool, from->ref.job);
+    to->ref.system = apr_pstrdup(pool, from->ref.system);
+    to->ref.fence = apr_pstrdup(pool, from->ref.fence);
     to->intent = apr_pstrdup(pool, from->intent);
     to->caller = apr_pstrdup(pool, from->caller);
     to->peer = apr_pstrdup(pool, from->peer);
@@ -106,7 +106,7 @@ void slot_post(slot_t *slot, slot_event_e kind)
 
     /* The inbox has room for all mail of all seats; a seat that is gone from it would be a lost PC. */
     if (apr_queue_trypush(engine->inbox, &slot->events[kind]) != APR_SUCCESS) {
-        log_error("AMTU0501", "an engine's inbox is full, which cannot be", "system", slot->task.system);
+        log_error("AMTU0501", "an engine's inbox is full, which cannot be", "system", slot->task.ref.system);
     }
     wakeup_signal(&engine->wakeup);
 }

@@ -205,14 +205,15 @@ static int free_slots(const intake_t *intake)
 static void refuse(intake_t *intake, const jobs_task_t *task, apr_pool_t *pool)
 {
     jobs_change_t change = {.change = JOBS_FINISH,
-                            .task = {.job = task->job, .system = task->system, .fence = task->fence},
+                            .task = task->ref,
                             .step = "claim",
                             .state = 'F',
-                            .reason = task->look ? JOBS_REASON_INDETERMINATE : JOBS_REASON_NOT_AVAILABLE};
+                            .reason =
+                                task->verify_only ? JOBS_REASON_INDETERMINATE : JOBS_REASON_NOT_AVAILABLE};
     jobs_change_t *const changes[] = {&change};
 
     log_error("AMTU0448", "a task was queued for a system that the inventory does not have", "system",
-              task->system, "job", task->job);
+              task->ref.system, "job", task->ref.job);
     jobs_apply(intake->connection, intake->options.worker, changes, 1, pool);
 }
 
@@ -220,13 +221,14 @@ static void hand_out(intake_t *intake, const apr_array_header_t *tasks, apr_pool
 {
     for (int i = 0; i < tasks->nelts; i++) {
         const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
-        const inventory_system_t *system = inventory_find(snapshot_inventory(intake->snapshot), task->system);
+        const inventory_system_t *system =
+            inventory_find(snapshot_inventory(intake->snapshot), task->ref.system);
 
         if (system == NULL || method_find(system->method) == NULL) {
             refuse(intake, task, pool);
         }
         else if (engine_give(idlest(intake), task, intake->snapshot, system) != APR_SUCCESS) {
-            log_error("AMTU0449", "no memory for a task; its lease will run out", "system", task->system);
+            log_error("AMTU0449", "no memory for a task; its lease will run out", "system", task->ref.system);
         }
     }
 }
@@ -258,7 +260,7 @@ static void give_back(intake_t *intake, const apr_array_header_t *tasks, apr_poo
 
         changes[i] = apr_pcalloc(pool, sizeof(**changes));
         changes[i]->change = JOBS_RELEASE;
-        changes[i]->task = (jobs_task_ref_t){task->job, task->system, task->fence};
+        changes[i]->task = task->ref;
         changes[i]->step = "claim";
     }
     jobs_apply(intake->connection, intake->options.worker, changes, tasks->nelts, pool);

@@ -36,9 +36,7 @@ struct leases_t {
 
 void leases_add(leases_t *leases, lease_t *lease, const jobs_task_t *task)
 {
-    lease->task.job = task->job;
-    lease->task.system = task->system;
-    lease->task.fence = task->fence;
+    lease->task = task->ref;
     atomic_init(&lease->until, task->lease_until);
     atomic_init(&lease->lost, 0);
     apr_thread_mutex_lock(leases->lock);

@@ -342,7 +342,7 @@ static void op_call(unlock_t *unlock, unlock_call_e call)
     }
     if (need_device(slot) != APR_SUCCESS) {
         slot->device = NULL;
-        log_error("AMTU0511", "no client for this PC could be made", "system", slot->task.system);
+        log_error("AMTU0511", "no client for this PC could be made", "system", slot->task.ref.system);
         return; /* the step's time-out ends it */
     }
     slot->calling = 1;
@@ -363,7 +363,7 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
 
     request->change = (jobs_change_t){
         .change = change,
-        .task = {.job = slot->task.job, .system = slot->task.system, .fence = slot->task.fence},
+        .task = slot->task.ref,
         .step = unlock_step_name(unlock),
         .intent = unlock->intent,
         .device = unlock->identity.uuid,
@@ -384,7 +384,7 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
     }
     /* Cannot be, the outbox has room for all; the lease then runs out and others take over. */
     unlock->storing = 0;
-    log_error("AMTU0512", "the outbox is full, which cannot be", "system", slot->task.system);
+    log_error("AMTU0512", "the outbox is full, which cannot be", "system", slot->task.ref.system);
 }
 
 void slot_stored(slot_t *slot)

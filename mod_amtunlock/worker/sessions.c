@@ -156,7 +156,7 @@ static void on_drive_read(void *baton)
 {
     slot_t *slot = baton;
 
-    log_info("AMTU0514", "reads the image", "system", slot->task.system, "job", slot->task.job);
+    log_info("AMTU0514", "reads the image", "system", slot->task.ref.system, "job", slot->task.ref.job);
     unlock_image_read(&slot->unlock);
 }
 

@@ -190,7 +190,7 @@ static void reset_worker(apr_pool_t *pool)
 static int apply(jobs_client_t *connection, const jobs_task_t *task, jobs_change_t change, apr_pool_t *pool)
 {
     jobs_change_t *one = &change;
-    change.task = (jobs_task_ref_t){task->job, task->system, task->fence};
+    change.task = task->ref;
     jobs_result_t whole = jobs_apply(connection, REDIS_WORKER, &one, 1, pool);
     if (whole.outcome != JOBS_OK) {
         TORTURE_HOLDS(change.result.outcome != JOBS_OK);
@@ -202,7 +202,7 @@ static void renew(jobs_client_t *connection, const jobs_task_t *task, apr_pool_t
 {
     apr_array_header_t *tasks = apr_array_make(pool, 1, sizeof(jobs_task_ref_t)), *lost = NULL;
     apr_time_t until = 0;
-    APR_ARRAY_PUSH(tasks, jobs_task_ref_t) = (jobs_task_ref_t){task->job, task->system, task->fence};
+    APR_ARRAY_PUSH(tasks, jobs_task_ref_t) = task->ref;
     if (is_done(jobs_renew(connection, REDIS_WORKER, "about", tasks, &lost, &until, pool))) {
         TORTURE_HOLDS(lost->nelts == 0 && until > clock_boottime());
     }
@@ -211,8 +211,9 @@ static void renew(jobs_client_t *connection, const jobs_task_t *task, apr_pool_t
 /* What one task goes through. */
 static void work(jobs_client_t *connection, const jobs_task_t *task, apr_pool_t *pool)
 {
-    TORTURE_HOLDS(strcmp(task->job, submitted) == 0 && strcmp(task->system, "pc1.example") == 0);
-    TORTURE_HOLDS(strcmp(task->caller, "alice@EXAMPLE") == 0 && task->fence[0] != '\0' && !task->look);
+    TORTURE_HOLDS(strcmp(task->ref.job, submitted) == 0 && strcmp(task->ref.system, "pc1.example") == 0);
+    TORTURE_HOLDS(strcmp(task->caller, "alice@EXAMPLE") == 0 && task->ref.fence[0] != '\0' &&
+                  !task->verify_only);
     renew(connection, task, pool);
     intended = apply(connection, task,
                      (jobs_change_t){.change = JOBS_INTEND,

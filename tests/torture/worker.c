@@ -31,7 +31,7 @@ static void reset_task(apr_pool_t *pool)
     unlink(file);
     redis_reset(pool);
     task = redis_claim(pool);
-    ref = (jobs_task_ref_t){task.job, task.system, task.fence};
+    ref = task.ref;
 }
 
 /* ---- the store thread ---------------------------------------------------------------------------------- */
@@ -146,9 +146,9 @@ static void check_line(void *baton, const json_t *record)
     if (!is_intent && strcmp(text_of(record, "event"), AUDIT_OUTCOME) != 0) {
         return;
     }
-    holds_text(record, "system", task.system);
-    holds_text(record, "job", task.job);
-    holds_text(record, "fence", task.fence);
+    holds_text(record, "system", task.ref.system);
+    holds_text(record, "job", task.ref.job);
+    holds_text(record, "fence", task.ref.fence);
     holds_text(record, "caller", task.caller);
     holds_text(record, "peer", task.peer);
     holds_text(record, "mechanism", task.mechanism);
@@ -197,10 +197,10 @@ const torture_scenario_t torture_worker_store = {.name = "worker.store",
 
 static void write_end(audit_t *audit)
 {
-    TORTURE_HOLDS(audit_add(audit, AUDIT_OUTCOME,
-                            json_pack("{s:s, s:s, s:s, s:s, s:s}", "system", task.system, "job", task.job,
-                                      "fence", task.fence, "step", "probe", "result", "unlocked")) ==
-                  APR_SUCCESS);
+    TORTURE_HOLDS(
+        audit_add(audit, AUDIT_OUTCOME,
+                  json_pack("{s:s, s:s, s:s, s:s, s:s}", "system", task.ref.system, "job", task.ref.job,
+                            "fence", task.ref.fence, "step", "probe", "result", "unlocked")) == APR_SUCCESS);
 }
 
 static void write_record(int with_end, apr_pool_t *pool)
@@ -208,8 +208,8 @@ static void write_record(int with_end, apr_pool_t *pool)
     audit_t *audit = NULL;
     const char *error = NULL;
     TORTURE_HOLDS(audit_open(&audit, file, pool) == NULL);
-    json_t *fields = json_pack("{s:s, s:s, s:s, s:s, s:o}", "system", task.system, "job", task.job, "fence",
-                               task.fence, "step", "power", "act", json_loads(ACT, 0, NULL));
+    json_t *fields = json_pack("{s:s, s:s, s:s, s:s, s:o}", "system", task.ref.system, "job", task.ref.job,
+                               "fence", task.ref.fence, "step", "power", "act", json_loads(ACT, 0, NULL));
     TORTURE_HOLDS(audit_add(audit, AUDIT_INTENT, fields) == APR_SUCCESS);
     if (with_end) {
         write_end(audit);
@@ -244,7 +244,7 @@ static torture_verdict_e verdict_of(jobs_result_t result, int told)
 
 static int count_told(void *baton, const open_intents_answer_t *answer)
 {
-    if (answer->result.outcome == JOBS_OK && strcmp(answer->system, task.system) == 0) {
+    if (answer->result.outcome == JOBS_OK && strcmp(answer->system, task.ref.system) == 0) {
         (*(int *)baton)++;
     }
     return 1;
@@ -280,7 +280,7 @@ static void check_told(torture_verdict_e said, apr_pool_t *pool)
         return;
     }
     const jobs_task_t *looked = &APR_ARRAY_IDX(tasks, 0, jobs_task_t);
-    TORTURE_HOLDS(looked->look);
+    TORTURE_HOLDS(looked->verify_only);
     if (looked->intent == NULL || strcmp(looked->intent, ACT) != 0) {
         TORTURE_BROKEN("told: %s", looked->intent ? looked->intent : "nothing");
     }
@@ -299,7 +299,7 @@ static void reset_closed(apr_pool_t *pool)
 static void count_closed(void *baton, const reconcile_answer_t *answer)
 {
     *(int *)baton +=
-        answer->ended && answer->result.outcome == JOBS_OK && strcmp(answer->system, task.system) == 0;
+        answer->ended && answer->result.outcome == JOBS_OK && strcmp(answer->system, task.ref.system) == 0;
 }
 
 static torture_verdict_e run_closed(apr_pool_t *pool)

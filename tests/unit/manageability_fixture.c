@@ -295,7 +295,7 @@ static void apply(const jobs_task_t *task, jobs_change_t change)
 {
     jobs_change_t *one = &change;
 
-    change.task = (jobs_task_ref_t){task->job, task->system, task->fence};
+    change.task = task->ref;
     assert_done(jobs_apply(fixture.worker, "w1", &one, 1, fixture.pool));
     assert_done(change.result);
 }

@@ -143,7 +143,7 @@ asked_t *push(outbox_t *store, const jobs_task_t *task, jobs_change_e change, ch
 {
     asked_t *asked = apr_pcalloc(store_test.pool, sizeof(*asked));
     asked->request.change = (jobs_change_t){.change = change,
-                                            .task = {task->job, task->system, task->fence},
+                                            .task = task->ref,
                                             .step = "step",
                                             .intent = "{\"power\":2}",
                                             .device = "",
@@ -212,7 +212,7 @@ char state_of(const jobs_task_t *task)
 {
     jobs_caller_t caller = {.name = "c"};
     jobs_job_t *job = NULL;
-    jobs_result_t read = jobs_read(store_test.web, &caller, task->job, &job, store_test.pool);
+    jobs_result_t read = jobs_read(store_test.web, &caller, task->ref.job, &job, store_test.pool);
     if (read.outcome != JOBS_OK)
         return '\0';
     return job->running ? 'r' : job->waiting ? 'w' : job->unlocked ? 'U' : 'F';
@@ -224,9 +224,10 @@ char outcome_of_task(const jobs_task_t *task)
     jobs_caller_t caller = {.name = "c"};
     jobs_results_t *results = NULL;
     assert_int_equal(
-        jobs_results(store_test.web, &caller, task->job, 0, -1, &results, store_test.pool).outcome, JOBS_OK);
+        jobs_results(store_test.web, &caller, task->ref.job, 0, -1, &results, store_test.pool).outcome,
+        JOBS_OK);
     for (int i = 0; i < results->unlocked->nelts; i++) {
-        if (strcmp(APR_ARRAY_IDX(results->unlocked, i, const char *), task->system) == 0)
+        if (strcmp(APR_ARRAY_IDX(results->unlocked, i, const char *), task->ref.system) == 0)
             return 'U';
     }
     return results->failed->nelts > 0 ? 'F' : 'r';

@@ -34,7 +34,7 @@ static jobs_task_t claim_one(const char *worker)
 static jobs_change_t change_of(const jobs_task_t *task, jobs_change_e what, char state)
 {
     jobs_change_t change = {.change = what,
-                            .task = {task->job, task->system, task->fence},
+                            .task = task->ref,
                             .step = "step",
                             .state = state,
                             .intent = "{\"power\":2}",
@@ -70,12 +70,12 @@ static void a_task_runs_from_its_claim_to_its_result(void **state)
     (void)state;
     apr_time_t before = clock_boottime();
     jobs_task_t task = claim_one("w1");
-    assert_string_equal(task.job, id);
-    assert_string_equal(task.system, "pc1.example");
+    assert_string_equal(task.ref.job, id);
+    assert_string_equal(task.ref.system, "pc1.example");
     assert_string_equal(task.caller, jobs_test.alice.name);
     assert_string_equal(task.peer, jobs_test.alice.peer);
     assert_string_equal(task.mechanism, jobs_test.alice.mechanism);
-    assert_int_equal(task.look, 0);
+    assert_int_equal(task.verify_only, 0);
     assert_null(task.intent);
     assert_true(task.lease_until >= before + JOBS_LEASE && task.lease_until <= clock_boottime() + JOBS_LEASE);
     assert_int_equal(job_of(id)->state, JOBS_STATE_RUNNING);
@@ -121,9 +121,9 @@ static void what_was_intended_is_handed_to_who_looks(void **state)
     apply("w1", change_of(&task, JOBS_INTEND, 0));
     assert_int_equal(apply("w1", change_of(&task, JOBS_RELEASE, 0)), JOBS_OK);
     jobs_task_t look = claim_one("w2");
-    assert_int_equal(look.look, 1);
+    assert_int_equal(look.verify_only, 1);
     assert_string_equal(look.intent, "{\"power\":2}");
-    assert_string_not_equal(look.fence, task.fence);
+    assert_string_not_equal(look.ref.fence, task.ref.fence);
     assert_int_equal(apply("w2", change_of(&look, JOBS_INTEND, 0)), JOBS_REFUSED);
     assert_int_equal(apply("w1", change_of(&task, JOBS_FINISH, 'U')), JOBS_REFUSED);
     assert_int_equal(apply("w2", change_of(&look, JOBS_FINISH, 'U')), JOBS_OK);
@@ -156,7 +156,7 @@ static void a_long_list_of_leases_is_renewed_in_pieces(void **state)
         jobs_task_ref_t *ref = apr_array_push(refs);
         *ref = (jobs_task_ref_t){"nojob", apr_psprintf(jobs_test.pool, "pc%d.example", i), "1"};
     }
-    *(jobs_task_ref_t *)apr_array_push(refs) = (jobs_task_ref_t){task.job, task.system, task.fence};
+    *(jobs_task_ref_t *)apr_array_push(refs) = task.ref;
     apr_array_header_t *lost = renew("w1", refs);
     assert_int_equal(lost->nelts, 1200);
     assert_string_equal(APR_ARRAY_IDX(lost, 1199, jobs_task_ref_t).system, "pc1199.example");

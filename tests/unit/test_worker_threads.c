@@ -42,7 +42,7 @@ static void a_refused_intent_is_withdrawn_in_the_record(void **state)
 {
     (void)state;
     jobs_task_t task = *claim(1);
-    task.fence = "1";
+    task.ref.fence = "1";
     outbox_t *store = start_store();
     assert_int_equal(outcome_of(push(store, &task, JOBS_INTEND, 'I'), 3000), JOBS_REFUSED);
     outbox_stop(store);
@@ -119,10 +119,8 @@ static void the_outbox_has_a_bound(void **state)
     int pushed = 0;
     for (; rv == APR_SUCCESS && pushed < 1000; pushed++) {
         asked_t *asked = apr_pcalloc(store_test.pool, sizeof(*asked));
-        asked->request.change = (jobs_change_t){.change = JOBS_PROGRESS,
-                                                .task = {task->job, task->system, task->fence},
-                                                .step = "s",
-                                                .state = 'P'};
+        asked->request.change =
+            (jobs_change_t){.change = JOBS_PROGRESS, .task = task->ref, .step = "s", .state = 'P'};
         asked->request.task = task;
         asked->request.done = on_answered;
         asked->request.owner = asked;
@@ -211,7 +209,7 @@ static void a_lease_of_another_is_lost(void **state)
     leases_t *leases = start_leases();
     lease_t kept = {.on_lost = on_lost}, gone = {.on_lost = on_lost};
     jobs_task_t stale = tasks[1];
-    stale.fence = "1";
+    stale.ref.fence = "1";
     leases_add(leases, &kept, &tasks[0]);
     leases_add(leases, &gone, &stale);
     assert_true(wait_for(is_lost, &gone, 3000));

@@ -13,10 +13,11 @@
 /* Takes back in Redis what the intent wrote there, as if the disk had not kept it. */
 static void forget_intent(const jobs_task_t *task)
 {
-    const char *free_system[] = {"DEL", apr_pstrcat(store_test.pool, "{amtu}:system:", task->system, NULL),
-                                 "{amtu}:leases"};
-    const char *requeue[] = {"HSET", apr_pstrcat(store_test.pool, "{amtu}:job:", task->job, ":tasks", NULL),
-                             task->system, "Q|||||||"};
+    const char *free_system[] = {
+        "DEL", apr_pstrcat(store_test.pool, "{amtu}:system:", task->ref.system, NULL), "{amtu}:leases"};
+    const char *requeue[] = {"HSET",
+                             apr_pstrcat(store_test.pool, "{amtu}:job:", task->ref.job, ":tasks", NULL),
+                             task->ref.system, "Q|||||||"};
     assert_int_equal(redis_server_do(&store_test.server, 3, free_system), 0);
     assert_int_equal(redis_server_do(&store_test.server, 4, requeue), 0);
 }
@@ -47,7 +48,7 @@ static void an_intent_that_redis_lost_is_looked_at(void **state)
     restart_redis();
     await_told(store);
     jobs_task_t look = claim_look();
-    assert_int_equal(look.look, 1);
+    assert_int_equal(look.verify_only, 1);
     assert_string_equal(look.intent, "{\"power\":2}");
     assert_int_equal(outcome_of(push(store, task, JOBS_FINISH, 'U'), 3000), JOBS_REFUSED);
     outbox_stop(store);
@@ -84,14 +85,14 @@ static void the_next_life_hands_over_what_the_last_left(void **state)
         end_life(store);
         assert_int_equal(audit_lines("\"intent-handed-over\""), 1);
     }
-    assert_int_equal(claim_look().look, 1);
+    assert_int_equal(claim_look().verify_only, 1);
 }
 
 static void set_task(const jobs_task_t *task, const char *packed)
 {
-    const char *set[] = {"HSET", apr_pstrcat(store_test.pool, "{amtu}:job:", task->job, ":tasks", NULL),
-                         task->system, packed};
-    const char *running[] = {"HINCRBY", apr_pstrcat(store_test.pool, "{amtu}:job:", task->job, NULL),
+    const char *set[] = {"HSET", apr_pstrcat(store_test.pool, "{amtu}:job:", task->ref.job, ":tasks", NULL),
+                         task->ref.system, packed};
+    const char *running[] = {"HINCRBY", apr_pstrcat(store_test.pool, "{amtu}:job:", task->ref.job, NULL),
                              "running", "1"};
     const char *unlocked[] = {"HINCRBY", running[1], "unlocked", "-1"};
     assert_int_equal(redis_server_do(&store_test.server, 4, set), 0);
@@ -148,13 +149,13 @@ static void what_was_acted_on_gets_no_second_intent(void **state)
     jobs_task_t again = tasks[0];
     outbox_t *store = start_store();
     unlock_first(store, tasks);
-    const char *own[] = {"HSET",   apr_pstrcat(store_test.pool, "{amtu}:system:", again.system, NULL),
-                         "job",    again.job,
+    const char *own[] = {"HSET",   apr_pstrcat(store_test.pool, "{amtu}:system:", again.ref.system, NULL),
+                         "job",    again.ref.job,
                          "fence",  "7",
                          "worker", WORKER};
     set_task(&again, "C|7||" WORKER "||||");
     assert_int_equal(redis_server_do(&store_test.server, 8, own), 0);
-    again.fence = "7";
+    again.ref.fence = "7";
     asked_t *intent = push(store, &again, JOBS_INTEND, 'I');
     assert_int_equal(outcome_of(intent, 3000), JOBS_REFUSED);
     assert_int_equal(outcome_of_task(&again), 'U');
@@ -171,7 +172,7 @@ static void what_was_withdrawn_may_be_intended_anew(void **state)
     (void)state;
     const jobs_task_t *task = claim(1);
     jobs_task_t stale = *task;
-    stale.fence = "1";
+    stale.ref.fence = "1";
     for (int life = 0; life < 2; life++) {
         outbox_t *store = begin_life(WORKER);
         assert_int_equal(outcome_of(push(store, &stale, JOBS_INTEND, 'I'), 3000), JOBS_REFUSED);

@@ -472,10 +472,10 @@ worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
     pc->now = apr_time_from_sec(1000);
     pc->power = is->power ? is->power : 8;
     pc->up_at = is->hangs ? APR_INT64_MAX : pc->now;
-    pc->task = (jobs_task_t){.job = "job",
-                             .system = "pc.example.com",
-                             .fence = "1",
-                             .look = is->look,
+    pc->task = (jobs_task_t){.ref.job = "job",
+                             .ref.system = "pc.example.com",
+                             .ref.fence = "1",
+                             .verify_only = is->look,
                              .intent = is->intent,
                              .caller = "c",
                              .peer = "p",

@@ -41,7 +41,7 @@ static void put_outcome(json_t *fields, const outbox_request_t *request)
         put_text(fields, "reason", jobs_reason(change->reason)->code);
     }
     put_text(fields, "text", request->text);
-    if (request->task->look) {
+    if (request->task->verify_only) {
         json_object_set_new(fields, "look", json_true());
     }
 }
@@ -51,9 +51,9 @@ json_t *entry_of(const outbox_request_t *request, const char *worker)
     const jobs_task_t *task = request->task;
     json_t *fields = json_object();
 
-    put_text(fields, "system", task->system);
-    put_text(fields, "job", task->job);
-    put_text(fields, "fence", task->fence);
+    put_text(fields, "system", task->ref.system);
+    put_text(fields, "job", task->ref.job);
+    put_text(fields, "fence", task->ref.fence);
     put_text(fields, "caller", task->caller);
     put_text(fields, "peer", task->peer);
     put_text(fields, "mechanism", task->mechanism);

@@ -422,7 +422,7 @@ static void turn_down_repeated(outbox_t *outbox, apr_pool_t *pool)
     {
         if (is_repeated(outbox, request)) {
             log_error("AMTU0434", "Redis gives out a task that has been acted on: it is not again", "system",
-                      request->task->system, "job", request->task->job);
+                      request->task->ref.system, "job", request->task->ref.job);
             record_aside(outbox, AUDIT_REPEATED, &request->change.task, why);
             answer(outbox, request, JOBS_REFUSED, 1, why);
         }

@@ -439,7 +439,7 @@ void unlock_begin(unlock_t *unlock)
 {
     log_info("AMTU0608", unlock->task->verify_only ? "looks after a predecessor" : "begins", "system",
              unlock->task->ref.system, "job", unlock->task->ref.job, "fence", unlock->task->ref.fence);
-    FAILPOINT(unlock->task->look ? "look.begun" : "unlock.begun");
+    FAILPOINT(unlock->task->verify_only ? "look.begun" : "unlock.begun");
     if (unlock->task->verify_only) {
         unlock->boot_until =
             unlock->ops->now() + intent_read(unlock->task->intent, &unlock->plan, unlock_most_look(unlock));

@@ -15,8 +15,8 @@
 
 #include "unlock/intent.h"
 #include "unlock/steps.h"
+#include "unlock_rows.h"
 #include "worker/pacer.h"
-#include "worker_rows.h"
 
 static int setup(void **state)
 {
@@ -30,7 +30,7 @@ static int teardown(void **state)
 }
 
 /* What holds however an unlock went. */
-static void check_promises(const worker_pc_t *pc, const char *where)
+static void check_promises(const unlock_pc_t *pc, const char *where)
 {
     if (pc->power_requests > 1 || pc->writes_without_intent || pc->over > 1 ||
         pc->finishes + pc->releases > 1)
@@ -39,31 +39,32 @@ static void check_promises(const worker_pc_t *pc, const char *where)
     if (pc->over && (pc->connected || pc->console_open || pc->drive_open))
         fail_msg("%s: over, and still connected", where);
     int verified = pc->system.tls == INVENTORY_TLS_CA || pc->system.tls == INVENTORY_TLS_PIN;
-    if (pc->types > 1 || (pc->types && (pc->is.look || !verified)))
+    if (pc->types > 1 || (pc->types && (pc->is.verify_only || !verified)))
         fail_msg("%s: a passphrase typed %d times", where, pc->types);
 }
 
 /* Nothing of ours stays on a PC that we leave with a result, if its AMT lets us. */
-static void check_taken_back(const worker_pc_t *pc, const char *where)
+static void check_taken_back(const unlock_pc_t *pc, const char *where)
 {
     int lets_us = !pc->is.fails && pc->unlock.identified;
     if (!pc->finishes || !lets_us)
         return;
     if (pc->boot_set)
         fail_msg("%s: boot options stay", where);
-    if (!pc->is.look && memcmp(&pc->redirection, &pc->redirection_before, sizeof(pc->redirection)) != 0)
+    if (!pc->is.verify_only &&
+        memcmp(&pc->redirection, &pc->redirection_before, sizeof(pc->redirection)) != 0)
         fail_msg("%s: the redirection service stays as it was set", where);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------------- */
 
-static void check_row(const worker_row_t *row, apr_pool_t *pool)
+static void check_row(const unlock_row_t *row, apr_pool_t *pool)
 {
-    worker_pc_t *pc = worker_pc_create(&row->is, pool);
-    worker_pc_run(pc);
+    unlock_pc_t *pc = unlock_pc_create(&row->is, pool);
+    unlock_pc_run(pc);
     const char *step = unlock_step_name(&pc->unlock);
-    if (strcmp(worker_pc_ending(pc), row->ending) != 0 || (row->step && strcmp(step, row->step) != 0))
-        fail_msg("%s: %s at %s (%s), expected %s at %s", row->name, worker_pc_ending(pc), step,
+    if (strcmp(unlock_pc_ending(pc), row->ending) != 0 || (row->step && strcmp(step, row->step) != 0))
+        fail_msg("%s: %s at %s (%s), expected %s at %s", row->name, unlock_pc_ending(pc), step,
                  pc->unlock.text, row->ending, row->step ? row->step : "any step");
     if (pc->power_requests != row->power_requests || (row->calls && pc->calls != row->calls))
         fail_msg("%s: %d power requests in %d calls, expected %d in %d", row->name, pc->power_requests,
@@ -76,34 +77,34 @@ static void check_row(const worker_row_t *row, apr_pool_t *pool)
 
 static void test_rows(void **state)
 {
-    for (size_t i = 0; i < worker_row_count; i++)
-        check_row(&worker_rows[i], *state);
+    for (size_t i = 0; i < unlock_row_count; i++)
+        check_row(&unlock_rows[i], *state);
 }
 
 /* ---- interruptions at every place ---------------------------------------------------------------------- */
 
 static int count_requests(const behaviour_t *is, apr_pool_t *pool)
 {
-    worker_pc_t *pc = worker_pc_create(is, pool);
-    worker_pc_run(pc);
+    unlock_pc_t *pc = unlock_pc_create(is, pool);
+    unlock_pc_run(pc);
     return pc->answered;
 }
 
 /* A request that is never answered: the step's time-out, or the store's patience, has the word. */
 static void test_silence_anywhere_ends(void **state)
 {
-    for (size_t i = 0; i < worker_row_count; i++) {
-        int requests = count_requests(&worker_rows[i].is, *state);
+    for (size_t i = 0; i < unlock_row_count; i++) {
+        int requests = count_requests(&unlock_rows[i].is, *state);
         for (int at = 1; at <= requests; at++) {
-            worker_pc_t *pc = worker_pc_create(&worker_rows[i].is, *state);
+            unlock_pc_t *pc = unlock_pc_create(&unlock_rows[i].is, *state);
             pc->ignore_at = at;
-            worker_pc_run(pc);
-            check_promises(pc, worker_rows[i].name);
+            unlock_pc_run(pc);
+            check_promises(pc, unlock_rows[i].name);
             if (pc->ignored < UNLOCK_CLOSE || pc->ignored > UNLOCK_UNDO_REDIRECTION)
-                check_taken_back(pc, worker_rows[i].name);
+                check_taken_back(pc, unlock_rows[i].name);
             int waits_for_others = pc->asked == ASKED_STORE || pc->asked == ASKED_TURN;
             if (!pc->over && !waits_for_others)
-                fail_msg("%s: silence at request %d never ends, at %s", worker_rows[i].name, at,
+                fail_msg("%s: silence at request %d never ends, at %s", unlock_rows[i].name, at,
                          unlock_step_name(&pc->unlock));
         }
     }
@@ -112,11 +113,11 @@ static void test_silence_anywhere_ends(void **state)
 typedef void (*interrupt_fn)(unlock_t *unlock);
 
 /* Interrupts after the at-th request, lets it run to its end, and looks at the PC. */
-static worker_pc_t *interrupt(const behaviour_t *is, int at, interrupt_fn how, apr_pool_t *pool)
+static unlock_pc_t *interrupt(const behaviour_t *is, int at, interrupt_fn how, apr_pool_t *pool)
 {
-    worker_pc_t *pc = worker_pc_create(is, pool);
+    unlock_pc_t *pc = unlock_pc_create(is, pool);
     unlock_begin(&pc->unlock);
-    while (pc->answered < at && worker_pc_step(pc)) {
+    while (pc->answered < at && unlock_pc_step(pc)) {
     }
     if (!pc->over)
         how(&pc->unlock);
@@ -140,36 +141,36 @@ static void drain_own(unlock_t *unlock)
 
 static void test_a_lost_lease_stops_everything(void **state)
 {
-    for (size_t i = 0; i < worker_row_count; i++) {
-        int requests = count_requests(&worker_rows[i].is, *state);
+    for (size_t i = 0; i < unlock_row_count; i++) {
+        int requests = count_requests(&unlock_rows[i].is, *state);
         for (int at = 0; at < requests; at++) {
-            worker_pc_t *pc = interrupt(&worker_rows[i].is, at, lose, *state);
+            unlock_pc_t *pc = interrupt(&unlock_rows[i].is, at, lose, *state);
             int was_ending = pc->change == JOBS_FINISH || pc->change == JOBS_RELEASE;
             int calls = pc->calls, probes = pc->probes;
-            while (worker_pc_step(pc)) {
+            while (unlock_pc_step(pc)) {
             }
-            check_promises(pc, worker_rows[i].name);
+            check_promises(pc, unlock_rows[i].name);
             if (pc->calls != calls || pc->probes != probes || pc->over != 1)
-                fail_msg("%s: lost after %d, and it went on", worker_rows[i].name, at);
+                fail_msg("%s: lost after %d, and it went on", unlock_rows[i].name, at);
             if (pc->finishes && !was_ending)
-                fail_msg("%s: lost after %d, and it wrote a result", worker_rows[i].name, at);
+                fail_msg("%s: lost after %d, and it wrote a result", unlock_rows[i].name, at);
         }
     }
 }
 
 static void test_draining_supervised(void **state)
 {
-    for (size_t i = 0; i < worker_row_count; i++) {
-        int requests = count_requests(&worker_rows[i].is, *state);
+    for (size_t i = 0; i < unlock_row_count; i++) {
+        int requests = count_requests(&unlock_rows[i].is, *state);
         for (int at = 0; at < requests; at++) {
-            worker_pc_t *pc = interrupt(&worker_rows[i].is, at, drain_all, *state);
+            unlock_pc_t *pc = interrupt(&unlock_rows[i].is, at, drain_all, *state);
             apr_time_t began = pc->now;
             int power_requests = pc->power_requests;
-            while (worker_pc_step(pc)) {
+            while (unlock_pc_step(pc)) {
             }
-            check_promises(pc, worker_rows[i].name);
+            check_promises(pc, unlock_rows[i].name);
             if (pc->over != 1 || pc->now - began > apr_time_from_msec(100))
-                fail_msg("%s: drained after %d, over %d, took %d ms", worker_rows[i].name, at, pc->over,
+                fail_msg("%s: drained after %d, over %d, took %d ms", unlock_rows[i].name, at, pc->over,
                          (int)apr_time_as_msec(pc->now - began));
             assert_int_equal(pc->power_requests, power_requests);
         }
@@ -181,13 +182,13 @@ static void check_draining_of_own(const behaviour_t *healthy, apr_pool_t *pool)
 {
     int requests = count_requests(healthy, pool);
     for (int at = 0; at < requests; at++) {
-        worker_pc_t *pc = interrupt(healthy, at, drain_own, pool);
-        while (worker_pc_step(pc)) {
+        unlock_pc_t *pc = interrupt(healthy, at, drain_own, pool);
+        while (unlock_pc_step(pc)) {
         }
         check_promises(pc, "drained");
         check_taken_back(pc, "drained");
         const char *expected = pc->intents ? "unlocked" : "released";
-        assert_string_equal(worker_pc_ending(pc), expected);
+        assert_string_equal(unlock_pc_ending(pc), expected);
         assert_int_equal(pc->power_requests, pc->intents ? 1 : 0);
     }
 }
@@ -213,9 +214,9 @@ static void test_retries_are_bounded(void **state)
     static const behaviour_t gone = {FAILS(IDENTITY, UNREACHABLE)};
     apr_time_t longest = 0;
     for (int i = 0; i < 200; i++) {
-        worker_pc_t *pc = worker_pc_create(&gone, *state);
+        unlock_pc_t *pc = unlock_pc_create(&gone, *state);
         apr_time_t began = pc->now;
-        worker_pc_run(pc);
+        unlock_pc_run(pc);
         assert_int_equal(pc->calls, 4);
         if (pc->now - began > longest)
             longest = pc->now - began;
@@ -228,11 +229,11 @@ static void test_retries_are_bounded(void **state)
 static void test_a_black_hole_takes_25_seconds(void **state)
 {
     static const behaviour_t healthy = {0};
-    worker_pc_t *pc = worker_pc_create(&healthy, *state);
+    unlock_pc_t *pc = unlock_pc_create(&healthy, *state);
     apr_time_t began = pc->now;
     pc->ignore_at = 4; /* login, first probe, turn, identity */
-    worker_pc_run(pc);
-    assert_string_equal(worker_pc_ending(pc), "unreachable");
+    unlock_pc_run(pc);
+    assert_string_equal(unlock_pc_ending(pc), "unreachable");
     assert_true(pc->now - began <= apr_time_from_sec(26));
 }
 
@@ -240,42 +241,42 @@ static void test_a_black_hole_takes_25_seconds(void **state)
 static void test_an_alarm_that_comes_early_is_set_again(void **state)
 {
     static const behaviour_t healthy = {0};
-    worker_pc_t *pc = worker_pc_create(&healthy, *state);
+    unlock_pc_t *pc = unlock_pc_create(&healthy, *state);
     pc->ignore_at = 4;
     pc->early = apr_time_from_msec(3);
-    worker_pc_run(pc);
-    assert_string_equal(worker_pc_ending(pc), "unreachable");
+    unlock_pc_run(pc);
+    assert_string_equal(unlock_pc_ending(pc), "unreachable");
 }
 
-static const char *intent_written(apr_pool_t *pool, int seconds_ago, int look_seconds)
+static const char *intent_written(apr_pool_t *pool, int seconds_ago, int seconds)
 {
     return apr_psprintf(pool, "{\"method\":\"wake\",\"written\":%ld,\"look_seconds\":%d}",
-                        (long)(apr_time_sec(apr_time_now()) - seconds_ago), look_seconds);
+                        (long)(apr_time_sec(apr_time_now()) - seconds_ago), seconds);
 }
 
-static apr_interval_time_t look_lasts(const char *intent, apr_pool_t *pool)
+static apr_interval_time_t verifying_lasts(const char *intent, apr_pool_t *pool)
 {
-    const behaviour_t is = {.look = 1, .power = 2, .never_boots = 1, .intent = intent};
-    worker_pc_t *pc = worker_pc_create(&is, pool);
+    const behaviour_t is = {.verify_only = 1, .power = 2, .never_boots = 1, .intent = intent};
+    unlock_pc_t *pc = unlock_pc_create(&is, pool);
     apr_time_t began = pc->now;
-    worker_pc_run(pc);
-    assert_string_equal(worker_pc_ending(pc), "timeout");
+    unlock_pc_run(pc);
+    assert_string_equal(unlock_pc_ending(pc), "timeout");
     return pc->now - began;
 }
 
-static void test_looking_ends_by_the_deadline_of_the_intent(void **state)
+static void test_verifying_ends_by_the_deadline_of_the_intent(void **state)
 {
     const apr_interval_time_t most = apr_time_from_sec(120 + 60 + 5);
-    assert_in_range(look_lasts(intent_written(*state, 60, 100), *state), apr_time_from_sec(38),
+    assert_in_range(verifying_lasts(intent_written(*state, 60, 100), *state), apr_time_from_sec(38),
                     apr_time_from_sec(45));
-    assert_in_range(look_lasts(intent_written(*state, 9999, 100), *state), apr_time_from_sec(4),
+    assert_in_range(verifying_lasts(intent_written(*state, 9999, 100), *state), apr_time_from_sec(4),
                     apr_time_from_sec(10));
     /* What nobody here would have written is bounded by what this group's PCs are given. */
-    assert_true(look_lasts(intent_written(*state, -100000, 100), *state) <= most);
-    assert_true(look_lasts(intent_written(*state, 0, 2000000000), *state) <= most);
-    assert_true(look_lasts("{\"written\":\"yesterday\"}", *state) <= most);
-    assert_true(look_lasts("no json", *state) <= most);
-    assert_true(look_lasts(NULL, *state) <= most);
+    assert_true(verifying_lasts(intent_written(*state, -100000, 100), *state) <= most);
+    assert_true(verifying_lasts(intent_written(*state, 0, 2000000000), *state) <= most);
+    assert_true(verifying_lasts("{\"written\":\"yesterday\"}", *state) <= most);
+    assert_true(verifying_lasts("no json", *state) <= most);
+    assert_true(verifying_lasts(NULL, *state) <= most);
 }
 
 /* ---- tables -------------------------------------------------------------------------------------------- */
@@ -303,9 +304,9 @@ static void test_methods(void **state)
 static void test_the_intent_of_sol_can_be_taken_back(void **state)
 {
     static const behaviour_t is = {SOL, .redirection_off = 1};
-    worker_pc_t *pc = worker_pc_create(&is, *state);
+    unlock_pc_t *pc = unlock_pc_create(&is, *state);
     unlock_plan_t plan = {0};
-    worker_pc_run(pc);
+    unlock_pc_run(pc);
     assert_int_equal(pc->redirects, 2);
     assert_int_equal(pc->sets, 1);
     assert_int_equal(pc->types, 1);
@@ -321,8 +322,8 @@ static void test_the_intent_of_sol_can_be_taken_back(void **state)
 static void test_the_image_gets_the_passphrase_once(void **state)
 {
     static const behaviour_t is = {IMAGE, .deaf = 2};
-    worker_pc_t *pc = worker_pc_create(&is, *state);
-    worker_pc_run(pc);
+    unlock_pc_t *pc = unlock_pc_create(&is, *state);
+    unlock_pc_run(pc);
     assert_string_equal(pc->passphrase_read, "correct horse");
     assert_int_equal(pc->types, 1);
     assert_int_equal(pc->passphrases, 1);
@@ -339,16 +340,16 @@ static void test_amt_is_hung_up_on_while_the_pc_boots(void **state)
         unlock_step_e listens;
     } cases[] = {{&sol, UNLOCK_PROMPT}, {&image, UNLOCK_HELLO}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        worker_pc_t *pc = worker_pc_create(cases[i].is, *state);
+        unlock_pc_t *pc = unlock_pc_create(cases[i].is, *state);
         unlock_begin(&pc->unlock);
         while (pc->unlock.step != cases[i].listens)
-            assert_true(worker_pc_step(pc));
+            assert_true(unlock_pc_step(pc));
         assert_int_equal(pc->connected, 0);
         assert_int_equal(pc->console_open, 1);
         assert_int_equal(pc->drive_open, cases[i].listens == UNLOCK_HELLO);
-        while (worker_pc_step(pc))
+        while (unlock_pc_step(pc))
             ;
-        assert_string_equal(worker_pc_ending(pc), "unlocked");
+        assert_string_equal(unlock_pc_ending(pc), "unlocked");
     }
 }
 
@@ -356,8 +357,8 @@ static void test_amt_is_hung_up_on_while_the_pc_boots(void **state)
 static void test_redirection_that_is_on_is_not_written(void **state)
 {
     static const behaviour_t is = {SOL};
-    worker_pc_t *pc = worker_pc_create(&is, *state);
-    worker_pc_run(pc);
+    unlock_pc_t *pc = unlock_pc_create(&is, *state);
+    unlock_pc_run(pc);
     assert_null(strstr(pc->unlock.intent, "redirection"));
     assert_int_equal(pc->redirects, 0);
     assert_int_equal(pc->clears, 0);
@@ -389,8 +390,8 @@ static void test_an_intent_that_would_open_doors(void **state)
 static void test_the_intent_says_what_and_what_before(void **state)
 {
     static const behaviour_t is = {.overridden = 1, .power = 7};
-    worker_pc_t *pc = worker_pc_create(&is, *state);
-    worker_pc_run(pc);
+    unlock_pc_t *pc = unlock_pc_create(&is, *state);
+    unlock_pc_run(pc);
     assert_non_null(strstr(pc->unlock.intent, "\"power\":2"));
     assert_non_null(strstr(pc->unlock.intent, "\"power_before\":7"));
     assert_non_null(strstr(pc->unlock.intent, "\"clear_boot\":true"));
@@ -410,9 +411,9 @@ static void test_the_intent_says_reset(void **state)
     };
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         int runs = ways[i].power == 2;
-        worker_pc_t *pc = worker_pc_create(&ways[i], *state);
+        unlock_pc_t *pc = unlock_pc_create(&ways[i], *state);
         unlock_plan_t plan = {0};
-        worker_pc_run(pc);
+        unlock_pc_run(pc);
         assert_int_equal(pc->power_requests, 1);
         assert_int_equal(pc->power_requested, runs ? STEPS_POWER_RESET : STEPS_POWER_ON);
         assert_int_equal(strstr(pc->unlock.intent, "\"power\":10,\"power_before\":2") != NULL, runs);
@@ -427,19 +428,19 @@ static void test_what_stood_on_the_console_before_a_reset(void **state)
 {
     static const behaviour_t is = {SOL, .power = 2, .hangs = 1, .resets = 1};
     static const char stale[] = "\r\nPlease unlock disk root: ";
-    worker_pc_t *pc = worker_pc_create(&is, *state);
+    unlock_pc_t *pc = unlock_pc_create(&is, *state);
     unlock_begin(&pc->unlock);
     while (pc->unlock.step != UNLOCK_SET_BOOT)
-        assert_true(worker_pc_step(pc));
+        assert_true(unlock_pc_step(pc));
     unlock_hear(&pc->unlock, stale, sizeof(stale) - 1);
     while (pc->power_requests == 0)
-        assert_true(worker_pc_step(pc));
+        assert_true(unlock_pc_step(pc));
     while (pc->types == 0)
-        assert_true(worker_pc_step(pc));
+        assert_true(unlock_pc_step(pc));
     assert_true(pc->now - pc->unlock.boot_until + pc->group.boot_timeout >= apr_time_from_sec(10));
-    while (worker_pc_step(pc))
+    while (unlock_pc_step(pc))
         ;
-    assert_string_equal(worker_pc_ending(pc), "unlocked");
+    assert_string_equal(unlock_pc_ending(pc), "unlocked");
     assert_int_equal(pc->power_requests, 1);
 }
 
@@ -455,11 +456,11 @@ static void test_the_ramp_comes_right_before_the_power_request(void **state)
         {.ramp = 1, .power = 2},
         {.ramp = 1, .power = 4},
         {.ramp = 1, .power = 2, .hangs = 1, .resets = 1},
-        {.ramp = 1, .look = 1, .intent = "{\"power\":2}"},
+        {.ramp = 1, .verify_only = 1, .intent = "{\"power\":2}"},
     };
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-        worker_pc_t *pc = worker_pc_create(&ways[i], *state);
-        worker_pc_run(pc);
+        unlock_pc_t *pc = unlock_pc_create(&ways[i], *state);
+        unlock_pc_run(pc);
         check_promises(pc, "ramp");
         assert_int_equal(pc->paces, pc->power_requests);
         assert_int_equal(pc->paces_after_power, 0);
@@ -491,7 +492,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_retries_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_black_hole_takes_25_seconds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_alarm_that_comes_early_is_set_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_looking_ends_by_the_deadline_of_the_intent, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_verifying_ends_by_the_deadline_of_the_intent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reasons_of_amt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_methods, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_intent_says_what_and_what_before, setup, teardown),

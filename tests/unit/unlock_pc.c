@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker_pc.h"
+#include "unlock_pc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,16 +13,16 @@
 #define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
 #define STEPS_AT_MOST 100000
 
-static worker_pc_t *pc_of(unlock_t *unlock)
+static unlock_pc_t *pc_of(unlock_t *unlock)
 {
-    return (worker_pc_t *)unlock;
+    return (unlock_pc_t *)unlock;
 }
 
 /* ---- the ports: they only note ------------------------------------------------------------------------- */
 
 static void ask(unlock_t *unlock, asked_e what)
 {
-    worker_pc_t *pc = pc_of(unlock);
+    unlock_pc_t *pc = pc_of(unlock);
     if (pc->asked != ASKED_NOTHING) {
         fprintf(stderr, "two requests at once: %d and %d\n", pc->asked, what);
         abort();
@@ -55,7 +55,7 @@ static void op_permit(unlock_t *unlock)
 
 static void op_rate_wait(unlock_t *unlock)
 {
-    worker_pc_t *pc = pc_of(unlock);
+    unlock_pc_t *pc = pc_of(unlock);
     pc->paces++;
     pc->paces_after_power += pc->power_requests > 0;
     op_permit(unlock);
@@ -69,7 +69,7 @@ static void op_probe(unlock_t *unlock, apr_interval_time_t timeout)
 }
 
 /* What a call changes on the PC; a successor may change only what its intent speaks of. */
-static int is_allowed(const worker_pc_t *pc, unlock_call_e call)
+static int is_allowed(const unlock_pc_t *pc, unlock_call_e call)
 {
     static const struct {
         unlock_call_e call;
@@ -86,7 +86,7 @@ static int is_allowed(const worker_pc_t *pc, unlock_call_e call)
     for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
         if (writes[i].call != call)
             continue;
-        if (pc->is.look)
+        if (pc->is.verify_only)
             return pc->is.intent != NULL && strstr(pc->is.intent, writes[i].named) != NULL;
         return pc->intents > 0;
     }
@@ -95,7 +95,7 @@ static int is_allowed(const worker_pc_t *pc, unlock_call_e call)
 
 static void op_call(unlock_t *unlock, unlock_call_e call)
 {
-    worker_pc_t *pc = pc_of(unlock);
+    unlock_pc_t *pc = pc_of(unlock);
     ask(unlock, ASKED_CALL);
     pc->call = call;
     pc->calls++;
@@ -112,7 +112,7 @@ static void op_call(unlock_t *unlock, unlock_call_e call)
 
 static void op_store(unlock_t *unlock, jobs_change_e change, char state)
 {
-    worker_pc_t *pc = pc_of(unlock);
+    unlock_pc_t *pc = pc_of(unlock);
     ask(unlock, ASKED_STORE);
     unlock->storing = 1;
     pc->change = change;
@@ -121,14 +121,14 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
 
 static void op_alarm(unlock_t *unlock, apr_interval_time_t after)
 {
-    worker_pc_t *pc = pc_of(unlock);
+    unlock_pc_t *pc = pc_of(unlock);
     pc->alarm_at = pc->now + (after > pc->early ? after - pc->early : after);
 }
 
 /* The store cannot be stopped; everything else can. */
 static void op_stop(unlock_t *unlock)
 {
-    worker_pc_t *pc = pc_of(unlock);
+    unlock_pc_t *pc = pc_of(unlock);
     pc->alarm_at = 0;
     if (pc->asked != ASKED_STORE)
         pc->asked = ASKED_NOTHING;
@@ -152,7 +152,7 @@ static void op_over(unlock_t *unlock)
 }
 
 /* One test, one PC at a time. */
-static worker_pc_t *current;
+static unlock_pc_t *current;
 
 static apr_time_t op_now(void)
 {
@@ -178,36 +178,36 @@ static const unlock_ops_t ops = {
 
 /* ---- answers ------------------------------------------------------------------------------------------- */
 
-static void answer_resolve(worker_pc_t *pc)
+static void answer_resolve(unlock_pc_t *pc)
 {
     apr_cpystrn(pc->unlock.address, "192.0.2.7", sizeof(pc->unlock.address));
     apr_cpystrn(pc->unlock.probe_address, "192.0.2.7", sizeof(pc->unlock.probe_address));
     unlock_work_answer(&pc->unlock, pc->is.resolve, "no such name");
 }
 
-static void answer_login(worker_pc_t *pc)
+static void answer_login(unlock_pc_t *pc)
 {
     unlock_work_answer(&pc->unlock, pc->is.login, "no login");
 }
 
-static void answer_passphrase(worker_pc_t *pc)
+static void answer_passphrase(unlock_pc_t *pc)
 {
     unlock_work_answer(&pc->unlock, pc->is.passphrase, "no passphrase");
 }
 
-static void answer_turn(worker_pc_t *pc)
+static void answer_turn(unlock_pc_t *pc)
 {
     unlock_permit_answer(&pc->unlock);
 }
 
-static void answer_probe(worker_pc_t *pc)
+static void answer_probe(unlock_pc_t *pc)
 {
     int up = pc->power == 2 && pc->now >= pc->up_at && !pc->is.never_boots;
     int by_itself = pc->is.up_at_probe && pc->probes >= pc->is.up_at_probe;
     unlock_probe_answer(&pc->unlock, up || by_itself || pc->is.probe_open_before);
 }
 
-static void say(worker_pc_t *pc, const char *text, int after_seconds)
+static void say(unlock_pc_t *pc, const char *text, int after_seconds)
 {
     pc->says = text;
     pc->says_at = pc->now + apr_time_from_sec(after_seconds);
@@ -215,13 +215,13 @@ static void say(worker_pc_t *pc, const char *text, int after_seconds)
 
 #define PROMPT "Please unlock disk root: "
 
-static const char *in_lines(worker_pc_t *pc, const char *frame)
+static const char *in_lines(unlock_pc_t *pc, const char *frame)
 {
     return apr_pstrcat(pc->pool, "\r\n", frame, "\r\n", NULL);
 }
 
 /* A wrong digit in the MAC, and the check made right again. */
-static const char *forged(worker_pc_t *pc, const char *frame)
+static const char *forged(unlock_pc_t *pc, const char *frame)
 {
     char *body = apr_pstrdup(pc->pool, frame + 1);
     char *end = strrchr(body, '*');
@@ -231,7 +231,7 @@ static const char *forged(worker_pc_t *pc, const char *frame)
 }
 
 /* The drive leads where the sessions said, or to the disk. */
-static void boot_image(worker_pc_t *pc, int seconds)
+static void boot_image(unlock_pc_t *pc, int seconds)
 {
     static const amt_result_t gone = {.status = AMT_BROKEN, .text = "the drive was taken away"};
     if (pc->is.not_read)
@@ -249,7 +249,7 @@ static void boot_image(worker_pc_t *pc, int seconds)
 }
 
 /* On does nothing to a PC that is on, and a reset nothing to one that is off. */
-static void start_pc(worker_pc_t *pc)
+static void start_pc(unlock_pc_t *pc)
 {
     int resets = pc->power_requested == STEPS_POWER_RESET;
     if (pc->is.does_nothing || (pc->power == 2) != resets)
@@ -274,7 +274,7 @@ static void start_pc(worker_pc_t *pc)
         say(pc, "Loading Linux ...\r\n" PROMPT, seconds / 2);
 }
 
-static void take_passphrase(worker_pc_t *pc)
+static void take_passphrase(unlock_pc_t *pc)
 {
     static const char *const answers[] = {"\r\ncryptsetup: root: set up successfully\r\n",
                                           "\r\ncryptsetup failed, bad password or options?\r\n" PROMPT,
@@ -285,14 +285,14 @@ static void take_passphrase(worker_pc_t *pc)
         say(pc, answers[pc->is.refuses], 2);
 }
 
-static void open_console(worker_pc_t *pc)
+static void open_console(unlock_pc_t *pc)
 {
     pc->console_open = 1;
     if (pc->is.stands_at_prompt && !pc->is.redraws)
         say(pc, PROMPT, 1);
 }
 
-static void open_drive(worker_pc_t *pc)
+static void open_drive(unlock_pc_t *pc)
 {
     unsigned char sector[PROOF_SECTOR];
     proof_sector(pc->unlock.proof, sector);
@@ -304,19 +304,19 @@ static void open_drive(worker_pc_t *pc)
     pc->drive_open = 1;
 }
 
-static void close_drive(worker_pc_t *pc)
+static void close_drive(unlock_pc_t *pc)
 {
     pc->drive_open = 0;
 }
 
-static void close_all(worker_pc_t *pc)
+static void close_all(unlock_pc_t *pc)
 {
     pc->console_open = 0;
     pc->drive_open = 0;
     pc->says_at = 0;
 }
 
-static void say_result(worker_pc_t *pc, int after_seconds)
+static void say_result(unlock_pc_t *pc, int after_seconds)
 {
     const char *outcome = pc->is.image_says ? pc->is.image_says : "unlocked";
     const char *frame =
@@ -325,7 +325,7 @@ static void say_result(worker_pc_t *pc, int after_seconds)
 }
 
 /* The port's part: the seal, then the image's. */
-static void seal(worker_pc_t *pc)
+static void seal(unlock_pc_t *pc)
 {
     const char *line = NULL, *wrong = NULL;
     const char *error = proof_seal(pc->unlock.proof, "correct horse", &line);
@@ -339,7 +339,7 @@ static void seal(worker_pc_t *pc)
         say_result(pc, 3);
 }
 
-static void acknowledge(worker_pc_t *pc)
+static void acknowledge(unlock_pc_t *pc)
 {
     const char *line = proof_acknowledge(pc->unlock.proof);
     if (!peer_is_acknowledged(&pc->image, line)) {
@@ -352,30 +352,30 @@ static void acknowledge(worker_pc_t *pc)
         pc->up_at = pc->now + apr_time_from_sec(10);
 }
 
-static void redraw(worker_pc_t *pc)
+static void redraw(unlock_pc_t *pc)
 {
     if (pc->is.stands_at_prompt)
         say(pc, "\r\n" PROMPT, 1);
 }
 
-static void clear_boot(worker_pc_t *pc)
+static void clear_boot(unlock_pc_t *pc)
 {
     pc->boot_set = 0;
     pc->is.overridden = 0;
 }
 
-static void set_boot(worker_pc_t *pc)
+static void set_boot(unlock_pc_t *pc)
 {
     pc->boot_set = pc->unlock.plan.boot;
 }
 
-static void set_redirection(worker_pc_t *pc)
+static void set_redirection(unlock_pc_t *pc)
 {
     pc->redirection = pc->unlock.redirection_wanted;
 }
 
 /* What a call does to the PC. */
-static void (*const effects[UNLOCK_CALLS])(worker_pc_t *pc) = {
+static void (*const effects[UNLOCK_CALLS])(unlock_pc_t *pc) = {
     [UNLOCK_CALL_OPEN_CONSOLE] = open_console,
     [UNLOCK_CALL_CLOSE] = close_all,
     [UNLOCK_CALL_OPEN_DRIVE] = open_drive,
@@ -390,7 +390,7 @@ static void (*const effects[UNLOCK_CALLS])(worker_pc_t *pc) = {
     [UNLOCK_CALL_TYPE] = take_passphrase,
 };
 
-static void fill_boot(worker_pc_t *pc)
+static void fill_boot(unlock_pc_t *pc)
 {
     amt_boot_t *boot = &pc->unlock.boot;
     boot->overridden = pc->is.overridden || pc->boot_set;
@@ -398,7 +398,7 @@ static void fill_boot(worker_pc_t *pc)
                 sizeof(boot->summary));
 }
 
-static void fill(worker_pc_t *pc)
+static void fill(unlock_pc_t *pc)
 {
     apr_cpystrn(pc->unlock.identity.uuid, DEVICE, sizeof(pc->unlock.identity.uuid));
     pc->unlock.consent.needed = pc->is.consent;
@@ -417,7 +417,7 @@ static void fill(worker_pc_t *pc)
     }
 }
 
-static void answer_call(worker_pc_t *pc)
+static void answer_call(unlock_pc_t *pc)
 {
     amt_result_t result = {.status = AMT_OK, .return_value = 0, .text = ""};
     int fails = pc->is.fails && pc->is.call == pc->call && (!pc->is.times || pc->failed < pc->is.times);
@@ -432,7 +432,7 @@ static void answer_call(worker_pc_t *pc)
     unlock_call_answer(&pc->unlock, &result);
 }
 
-static void count_change(worker_pc_t *pc)
+static void count_change(unlock_pc_t *pc)
 {
     pc->intents += pc->change == JOBS_INTEND;
     pc->finishes += pc->change == JOBS_FINISH;
@@ -440,7 +440,7 @@ static void count_change(worker_pc_t *pc)
     pc->progress += pc->change == JOBS_PROGRESS;
 }
 
-static void answer_store(worker_pc_t *pc)
+static void answer_store(unlock_pc_t *pc)
 {
     if (pc->is.store_fails && pc->is.change == pc->change) {
         unlock_store_answer(&pc->unlock, pc->is.outcome, !pc->is.not_audited, "as the test says");
@@ -464,9 +464,9 @@ static const prompts_t *make_prompts(int redraws, apr_pool_t *pool)
     return prompts;
 }
 
-worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
+unlock_pc_t *unlock_pc_create(const behaviour_t *is, apr_pool_t *pool)
 {
-    worker_pc_t *pc = apr_pcalloc(pool, sizeof(*pc));
+    unlock_pc_t *pc = apr_pcalloc(pool, sizeof(*pc));
     pc->is = *is;
     pc->pool = pool;
     pc->now = apr_time_from_sec(1000);
@@ -475,7 +475,7 @@ worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
     pc->task = (jobs_task_t){.ref.job = "job",
                              .ref.system = "pc.example.com",
                              .ref.fence = "1",
-                             .verify_only = is->look,
+                             .verify_only = is->verify_only,
                              .intent = is->intent,
                              .caller = "c",
                              .peer = "p",
@@ -505,7 +505,7 @@ worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool)
     return pc;
 }
 
-static int fire_alarm(worker_pc_t *pc)
+static int fire_alarm(unlock_pc_t *pc)
 {
     if (pc->alarm_at == 0)
         return 0;
@@ -517,7 +517,7 @@ static int fire_alarm(worker_pc_t *pc)
 }
 
 /* What the PC has to say is heard when its time has come and its console is open. */
-static int speaks(worker_pc_t *pc, apr_time_t by)
+static int speaks(unlock_pc_t *pc, apr_time_t by)
 {
     if (pc->over || !pc->says_at || pc->says_at > by)
         return 0;
@@ -529,7 +529,7 @@ static int speaks(worker_pc_t *pc, apr_time_t by)
     return 1;
 }
 
-static int cuts(worker_pc_t *pc)
+static int cuts(unlock_pc_t *pc)
 {
     static const amt_result_t gone = {.status = AMT_GARBAGE, .text = "the device sent nonsense"};
     if (!pc->is.cut || pc->cut_done || !pc->console_open ||
@@ -542,14 +542,14 @@ static int cuts(worker_pc_t *pc)
 }
 
 /* Time goes on: what comes first? */
-static int wait_for(worker_pc_t *pc)
+static int wait_for(unlock_pc_t *pc)
 {
     return cuts(pc) || speaks(pc, pc->alarm_at ? pc->alarm_at : APR_INT64_MAX) || fire_alarm(pc);
 }
 
-int worker_pc_step(worker_pc_t *pc)
+int unlock_pc_step(unlock_pc_t *pc)
 {
-    static void (*const answers[])(worker_pc_t *) = {[ASKED_RESOLVE] = answer_resolve,
+    static void (*const answers[])(unlock_pc_t *) = {[ASKED_RESOLVE] = answer_resolve,
                                                      [ASKED_LOGIN] = answer_login,
                                                      [ASKED_PASSPHRASE] = answer_passphrase,
                                                      [ASKED_TURN] = answer_turn,
@@ -573,11 +573,11 @@ int worker_pc_step(worker_pc_t *pc)
     return 1;
 }
 
-void worker_pc_run(worker_pc_t *pc)
+void unlock_pc_run(unlock_pc_t *pc)
 {
     int steps = 0;
     unlock_begin(&pc->unlock);
-    while (worker_pc_step(pc)) {
+    while (unlock_pc_step(pc)) {
         if (++steps > STEPS_AT_MOST) {
             fprintf(stderr, "no end in sight at step %s\n", unlock_step_name(&pc->unlock));
             abort();
@@ -585,7 +585,7 @@ void worker_pc_run(worker_pc_t *pc)
     }
 }
 
-const char *worker_pc_ending(const worker_pc_t *pc)
+const char *unlock_pc_ending(const unlock_pc_t *pc)
 {
     if (pc->finishes)
         return pc->unlock.state == 'U' ? "unlocked" : jobs_reason(pc->unlock.reason)->code;

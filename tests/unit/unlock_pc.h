@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A PC, a store and a clock behind the ports of an unlock, small enough to try every way it can go: see
- * worker/unlock.h. Nothing happens until worker_pc_run() answers what was asked. */
-#ifndef AMTUNLOCK_TESTS_WORKER_PC_H
-#define AMTUNLOCK_TESTS_WORKER_PC_H
+/* A PC, a store and a clock behind the ops of an unlock, small enough to try every way it can go: see
+ * unlock/unlock.h. Nothing happens until unlock_pc_run() answers what was asked. */
+#ifndef AMTUNLOCK_TESTS_UNLOCK_PC_H
+#define AMTUNLOCK_TESTS_UNLOCK_PC_H
 
 #include "proof_peer.h"
 #include "unlock/methods.h"
@@ -49,7 +49,7 @@ typedef struct {
     jobs_outcome_e outcome;
     int not_audited;
 
-    int look;
+    int verify_only;
     const char *intent;
 
     /* With a redirecting method. */
@@ -116,14 +116,14 @@ typedef struct {
     int ignore_at;             /* the n-th request is never answered; 0: all are */
     int ignoring;
     unlock_step_e ignored; /* the step that it belonged to */
-} worker_pc_t;
+} unlock_pc_t;
 
-worker_pc_t *worker_pc_create(const behaviour_t *is, apr_pool_t *pool);
+unlock_pc_t *unlock_pc_create(const behaviour_t *is, apr_pool_t *pool);
 /* Answers one request, or lets the clock go to the next alarm. 0: nothing is left to do. */
-int worker_pc_step(worker_pc_t *pc);
+int unlock_pc_step(unlock_pc_t *pc);
 /* From unlock_begin() to the end. */
-void worker_pc_run(worker_pc_t *pc);
+void unlock_pc_run(unlock_pc_t *pc);
 /* "unlocked", a reason code, "released", or "left" where the unlock ended without a word. */
-const char *worker_pc_ending(const worker_pc_t *pc);
+const char *unlock_pc_ending(const unlock_pc_t *pc);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every way that an unlock can go: how the PC behaves, and what comes of it. */
-#ifndef AMTUNLOCK_TESTS_WORKER_ROWS_H
-#define AMTUNLOCK_TESTS_WORKER_ROWS_H
+#ifndef AMTUNLOCK_TESTS_UNLOCK_ROWS_H
+#define AMTUNLOCK_TESTS_UNLOCK_ROWS_H
 
-#include "worker_pc.h"
+#include "unlock_pc.h"
 
 typedef struct {
     const char *name;
@@ -12,10 +12,10 @@ typedef struct {
     const char *step; /* it ended at; NULL: not looked at */
     int power_requests;
     int calls; /* 0: not looked at */
-} worker_row_t;
+} unlock_row_t;
 
-extern const worker_row_t worker_rows[];
-extern const size_t worker_row_count;
+extern const unlock_row_t unlock_rows[];
+extern const size_t unlock_row_count;
 
 /* The UUID of every simulated device, and another one. */
 #define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"

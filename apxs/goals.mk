@@ -123,6 +123,10 @@ lint-sources:
 	$(foreach source,$(c_sources) $(c_headers),$(file >>build/lint/sources,$(source)))
 	@apxs/lint.sh build/lint/flags build/lint/sources
 
+.PHONY: house
+house: ## the rooms in numbers: files, functions, arrows, circles; fails where one is used that stands above
+	@apxs/house
+
 # ---- install --------------------------------------------------------------------------------------------
 # Nothing that an administrator wrote is overwritten: what is in etc/ already stays, and the samples are in docdir.
 modsdir ?= $(sysconfdir)/apache2/mods-available

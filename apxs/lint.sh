@@ -19,6 +19,17 @@ bad=0
 # shellcheck disable=SC2046
 clang-format --dry-run -Werror $(cat "$sources") || bad=1
 
+# ---- the licence: one of the first lines of each file that can hold a comment
+git ls-files -co --exclude-standard |
+    grep -vE '^LICENSE$|(^|/)\.gitignore$|\.(md|patch|csv|acl|mof|wsdl|json)$|^tests/fuzz/corpus/' |
+    while read -r file; do
+        [ ! -f "$file" ] || head -n 3 "$file" | grep -qa 'SPDX-License-Identifier: Apache-2\.0' || echo "$file"
+    done >build/lint/unlicensed
+if [ -s build/lint/unlicensed ]; then
+    sed 's/$/: no line "SPDX-License-Identifier: Apache-2.0" at its head/' build/lint/unlicensed
+    bad=1
+fi
+
 # ---- clang-tidy: a stamp is named after everything that a source's verdict depends on
 # shellcheck disable=SC2046
 common=$(cat .clang-tidy mod_amtunlock/.clang-tidy "$flags" $(grep '\.h$' "$sources" || true) | sha256sum)

@@ -13,18 +13,27 @@ def numbers_in_code():
     return {int(number) for text in SOURCES for number in re.findall(r'"AMTU(\d{4})', text)}
 
 
-def numbers_on_page():
-    """Single ones and ranges of the last table's first column."""
+def ranges_on_page():
+    """First and last of each in the last table's first column; a single number is both."""
     table = PAGE.partition("## Numbers in the logs")[2]
-    found = set()
-    for first, last in re.findall(r"\b(\d{4})(?: to (\d{4}))?(?=[, |])", "\n".join(re.findall(r"^\| (\d.*?\|)", table, re.M))):
-        found |= set(range(int(first), int(last or first) + 1))
-    return found
+    cells = "\n".join(re.findall(r"^\| (\d.*?\|)", table, re.M))
+    return [(int(first), int(last or first)) for first, last in re.findall(r"\b(\d{4})(?: to (\d{4}))?(?=[, |])", cells)]
+
+
+def numbers_on_page():
+    return {number for first, last in ranges_on_page() for number in range(first, last + 1)}
 
 
 def test_every_number_is_explained():
     assert len(numbers_in_code()) > 80
     assert sorted(numbers_in_code() - numbers_on_page()) == []
+
+
+def test_every_number_is_a_literal():
+    """grep AMTU0022 finds the line that says it: no number is put together, and the page names none that is not there."""
+    assert [text for text in SOURCES if re.search(r'"AMTU(?:%|")', text)] == []
+    named = {number for pair in ranges_on_page() for number in pair}
+    assert sorted(named - numbers_in_code()) == []
 
 
 def test_no_number_is_used_for_two_things():

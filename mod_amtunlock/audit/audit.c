@@ -17,6 +17,9 @@
 #include <apr_strings.h>
 
 #include "audit/record_priv.h"
+#include "base/digest.h"
+#include "base/owned_file.h"
+#include "base/text.h"
 
 #define PENDING_MAX ((apr_size_t)16 << 20)
 /* A torn tail is at most what one batch can leave; the last whole line stands before it. */
@@ -35,12 +38,9 @@ struct audit_t {
     char error[512];
 };
 
-static const char *sentence(const audit_t *audit, const char *what, int number)
+static const char *audit_errno(const audit_t *audit, const char *what)
 {
-    char text[160];
-
-    return apr_psprintf(audit->pool, "%s: %s: %s", audit->file, what,
-                        apr_strerror(APR_FROM_OS_ERROR(number), text, sizeof(text)));
+    return text_file_error(audit->file, what, errno, audit->pool);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
@@ -62,13 +62,16 @@ static int sync_folder(const char *file, apr_pool_t *pool)
 /* What is wrong with an opened file, or NULL. */
 static const char *check_file(const audit_t *audit, int fd, struct stat *info)
 {
+    owned_file_e verdict;
+
     if (fstat(fd, info) != 0) {
-        return sentence(audit, "cannot be examined", errno);
+        return audit_errno(audit, "cannot be examined");
     }
-    if (!S_ISREG(info->st_mode)) {
+    verdict = owned_file_judge(info, 022);
+    if (verdict == OWNED_FILE_NOT_REGULAR) {
         return apr_psprintf(audit->pool, "%s: is not a regular file", audit->file);
     }
-    if (info->st_uid != geteuid() || (info->st_mode & 022)) {
+    if (verdict != OWNED_FILE_GOOD) {
         return apr_psprintf(audit->pool,
                             "%s: others may change it (owner %d, mode %04o): chown it, chmod 0600",
                             audit->file, (int)info->st_uid, (unsigned int)(info->st_mode & 07777));
@@ -77,10 +80,10 @@ static const char *check_file(const audit_t *audit, int fd, struct stat *info)
         return errno == EWOULDBLOCK
                    ? apr_psprintf(audit->pool, "%s: another process writes it; each worker needs its own",
                                   audit->file)
-                   : sentence(audit, "cannot be locked", errno);
+                   : audit_errno(audit, "cannot be locked");
     }
     if (info->st_size == 0 && !sync_folder(audit->file, audit->pool)) {
-        return sentence(audit, "its folder cannot be synced", errno);
+        return audit_errno(audit, "its folder cannot be synced");
     }
     return NULL;
 }
@@ -93,7 +96,7 @@ static const char *open_file(const audit_t *audit, int create, int *fd, struct s
     *fd =
         open(audit->file, O_RDWR | create | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     if (*fd < 0) {
-        return sentence(audit, "cannot be opened", errno);
+        return audit_errno(audit, "cannot be opened");
     }
     error = check_file(audit, *fd, info);
     if (error) {
@@ -147,7 +150,7 @@ static const char *record_torn(audit_t *audit, const char *bytes, apr_size_t len
     char hash[AUDIT_HASH_DIGITS + 1];
     const char *error = NULL;
 
-    if (!audit_sha256(bytes, length, hash) || !(audit->pending = malloc(AUDIT_LINE_MAX + 1))) {
+    if (!digest_sha256_hex(bytes, length, hash) || !(audit->pending = malloc(AUDIT_LINE_MAX + 1))) {
         return apr_psprintf(audit->pool, "%s: no memory", audit->file);
     }
     audit->pending_room = AUDIT_LINE_MAX + 1;
@@ -227,7 +230,7 @@ static const char *resume(audit_t *audit)
     char *tail = read_tail(audit->fd, audit->size, &length);
 
     if (!tail) {
-        return sentence(audit, "cannot be read", errno);
+        return audit_errno(audit, "cannot be read");
     }
     error = take_tail(audit, tail, length);
     free(tail);
@@ -424,7 +427,7 @@ const char *audit_reopen(audit_t *audit)
                             audit->file);
     }
     if (audit->half_written && ftruncate(audit->fd, audit->size) != 0) {
-        error = sentence(audit, "the file before ends in a half-written line", errno);
+        error = audit_errno(audit, "the file before ends in a half-written line");
     }
     close(audit->fd);
     audit->fd = fd;

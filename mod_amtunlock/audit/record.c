@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <apr_escape.h>
 #include <apr_strings.h>
-#include <openssl/evp.h>
 
+#include "base/digest.h"
 #include "base/oom_json.h"
 
 #define HASH_HEAD ",\"hash\":\""
@@ -24,15 +23,6 @@ void audit_head_none(audit_head_t *head)
 {
     head->count = 0;
     apr_cpystrn(head->hash, audit_no_hash, sizeof(head->hash));
-}
-
-int audit_sha256(const char *bytes, apr_size_t length, char digits[AUDIT_HASH_DIGITS + 1])
-{
-    unsigned char hash[EVP_MAX_MD_SIZE];
-    unsigned int size;
-
-    return EVP_Digest(bytes, length, hash, &size, EVP_sha256(), NULL) == 1 &&
-           apr_escape_hex(digits, hash, size, 0, NULL) == APR_SUCCESS;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
@@ -82,7 +72,7 @@ char *audit_record_format(audit_head_t *head, const char *event, json_t *fields,
     char *line;
 
     *length = body_length - 1 + SUFFIX_LENGTH + 1;
-    if (!body || *length > AUDIT_LINE_MAX || !audit_sha256(body, body_length, hash) ||
+    if (!body || *length > AUDIT_LINE_MAX || !digest_sha256_hex(body, body_length, hash) ||
         !(line = malloc(*length + 1))) {
         free(body);
         return NULL;
@@ -145,7 +135,7 @@ static int hash_of(const char *line, apr_size_t length, char digits[AUDIT_HASH_D
     }
     memcpy(body, line, body_length);
     body[body_length] = '}';
-    good = audit_sha256(body, body_length + 1, digits);
+    good = digest_sha256_hex(body, body_length + 1, digits);
     free(body);
     return good;
 }

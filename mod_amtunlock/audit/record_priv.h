@@ -8,7 +8,9 @@
 #include <apr_time.h>
 #include <jansson.h>
 
-#define AUDIT_HASH_DIGITS 64
+#include "base/digest.h"
+
+#define AUDIT_HASH_DIGITS DIGEST_DIGITS
 #define AUDIT_LINE_MAX 65536 /* bytes, with the line end */
 #define AUDIT_EVENT_TORN "torn"
 
@@ -26,8 +28,6 @@ typedef struct {
 void audit_format_time(apr_time_t time, char text[AUDIT_TIME_ROOM]);
 
 void audit_head_none(audit_head_t *head);
-/* Hex SHA-256; 0 if OpenSSL fails. */
-int audit_sha256(const char *bytes, apr_size_t length, char digits[AUDIT_HASH_DIGITS + 1]);
 
 /* The line (with its end, from malloc) of the record that follows *head, and moves *head on to it. NULL if it
  * cannot be made: names taken twice, too long, no memory; *head is as before. */

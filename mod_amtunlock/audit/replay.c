@@ -11,6 +11,7 @@
 
 #include "audit/audit.h"
 #include "audit/record_priv.h"
+#include "base/text.h"
 
 typedef struct {
     char since[AUDIT_TIME_ROOM];
@@ -82,7 +83,7 @@ static const char *read_lines(replay_t *replay, const char *file, apr_pool_t *po
         fclose(stream);
     }
     free(line);
-    return number ? apr_psprintf(pool, "%s: cannot be read back: %s", file, strerror(number)) : NULL;
+    return number ? text_file_error(file, "cannot be read back", number, pool) : NULL;
 }
 
 /* Index of the oldest file that may hold what is wanted: none before one whose first record is older. */

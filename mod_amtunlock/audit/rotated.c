@@ -11,13 +11,7 @@
 #include <apr_strings.h>
 
 #include "audit/record_priv.h"
-
-static const char *sentence(const char *file, const char *what, apr_status_t rv, apr_pool_t *pool)
-{
-    char text[160];
-
-    return apr_psprintf(pool, "%s: %s: %s", file, what, apr_strerror(rv, text, sizeof(text)));
-}
+#include "base/text.h"
 
 /* Reads what a first line can be long; -1 and errno on failure. Anything but a regular file is empty. */
 static ssize_t read_beginning(int fd, char *bytes)
@@ -59,8 +53,7 @@ static const char *first_count(const char *file, apr_uint64_t *count, apr_pool_t
 
     *count = 0;
     if (length < 0) {
-        return sentence(file, "may be the record before this one, but cannot be read",
-                        APR_FROM_OS_ERROR(errno), pool);
+        return text_file_error(file, "may be the record before this one, but cannot be read", errno, pool);
     }
     end = memchr(bytes, '\n', (size_t)length);
     if (!end || !audit_begins_like_record(bytes, (apr_size_t)length)) {
@@ -109,7 +102,7 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
         }
     }
     if (!error && !APR_STATUS_IS_ENOENT(rv)) { /* that is its end */
-        error = sentence(folder, "cannot be read to its end", rv, file_pool);
+        error = text_file_error(folder, "cannot be read to its end", rv, file_pool);
     }
     error = error ? apr_pstrdup(pool, error) : NULL;
     apr_pool_destroy(file_pool);
@@ -134,7 +127,7 @@ const char *audit_list_rotated(const char *file, apr_array_header_t **files, apr
 
     *files = apr_array_make(pool, 8, sizeof(const char *));
     if (rv != APR_SUCCESS) {
-        return sentence(folder, "cannot be read", rv, pool);
+        return text_file_error(folder, "cannot be read", rv, pool);
     }
     error = look_through(dir, folder, slash ? slash + 1 : file, found, pool);
     apr_dir_close(dir);

@@ -6,12 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <apr_escape.h>
 #include <apr_strings.h>
-#include <openssl/evp.h>
 
 #include "audit/audit.h"
 #include "audit/record_priv.h"
+#include "base/digest.h"
+#include "base/text.h"
 
 /* The longest line: torn bytes need not be a line of ours, so there is some room. */
 #define BUFFER_SIZE (4 * (apr_size_t)AUDIT_LINE_MAX)
@@ -23,7 +23,7 @@ typedef struct {
     audit_head_t last; /* count 0: no record yet */
 
     int in_torn; /* the line before was no record, and none has accounted for it yet: */
-    EVP_MD_CTX *torn;
+    digest_t torn;
     apr_uint64_t torn_bytes;
 
     int has_head, head_reached;
@@ -53,36 +53,31 @@ static const char *no_digest(const verify_t *verify)
 
 static const char *add_torn(verify_t *verify, const char *line, apr_size_t length)
 {
-    int good;
-
     if (!verify->in_torn) {
-        good = EVP_DigestInit_ex(verify->torn, EVP_sha256(), NULL);
+        digest_begin(&verify->torn);
         verify->in_torn = 1;
         verify->torn_bytes = 0;
     }
     else {
-        good = EVP_DigestUpdate(verify->torn, "\n", 1);
+        digest_add(&verify->torn, "\n", 1);
         verify->torn_bytes++;
     }
     verify->torn_bytes += length;
-    return good && EVP_DigestUpdate(verify->torn, line, length) ? NULL : no_digest(verify);
+    return digest_add(&verify->torn, line, length) ? NULL : no_digest(verify);
 }
 
 /* A record of a torn line must account for exactly the bytes before it, and nothing else may. */
 static const char *check_torn(verify_t *verify, const audit_record_t *record)
 {
-    unsigned char hash[EVP_MAX_MD_SIZE];
-    char digits[EVP_MAX_MD_SIZE * 2 + 1];
-    unsigned int length;
+    char digits[DIGEST_DIGITS + 1];
 
     if (!verify->in_torn) {
         return record->torn ? fault(verify, "speaks of a torn line, but none stands before it") : NULL;
     }
     verify->in_torn = 0;
-    if (!EVP_DigestFinal_ex(verify->torn, hash, &length)) {
+    if (!digest_end(&verify->torn, digits)) {
         return no_digest(verify);
     }
-    apr_escape_hex(digits, hash, length, 0, NULL);
     if (!record->torn || record->torn_bytes != verify->torn_bytes || strcmp(digits, record->torn_hash) != 0) {
         return fault(verify, "the bytes before it are of no record");
     }
@@ -187,7 +182,7 @@ static const char *check_all(verify_t *verify, int fd, char *buffer)
         }
     }
     if (count < 0) {
-        return apr_psprintf(verify->pool, "%s: cannot be read: %s", verify->file, strerror(errno));
+        return text_file_error(verify->file, "cannot be read", errno, verify->pool);
     }
     if (length > 0) {
         verify->line++;
@@ -243,13 +238,12 @@ const char *audit_verify(const char *file, const char *head, apr_uint64_t *count
     }
     fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return apr_psprintf(pool, "%s: cannot be opened: %s", file, strerror(errno));
+        return text_file_error(file, "cannot be opened", errno, pool);
     }
     buffer = malloc(BUFFER_SIZE);
-    verify.torn = EVP_MD_CTX_new();
-    error = buffer && verify.torn ? check_all(&verify, fd, buffer) : "no memory";
+    error = buffer ? check_all(&verify, fd, buffer) : "no memory";
     error = error ? error : check_end(&verify);
-    EVP_MD_CTX_free(verify.torn);
+    digest_discard(&verify.torn);
     free(buffer);
     close(fd);
     *count = verify.line;

@@ -3,43 +3,54 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <apr_errno.h>
 #include <apr_strings.h>
 
-static const char *check_open(const char *setting, const char *path, int fd, apr_pool_t *pool)
+#include "base/text.h"
+
+owned_file_e owned_file_judge(const struct stat *info, mode_t denied)
+{
+    if (!S_ISREG(info->st_mode)) {
+        return OWNED_FILE_NOT_REGULAR;
+    }
+    if (info->st_uid != geteuid()) {
+        return OWNED_FILE_OTHER_OWNER;
+    }
+    return info->st_mode & denied ? OWNED_FILE_OPEN_TO_OTHERS : OWNED_FILE_GOOD;
+}
+
+static const char *owned_file_check_fd(const char *setting, const char *path, int fd, apr_pool_t *pool)
 {
     struct stat info;
 
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    switch (fstat(fd, &info) == 0 ? owned_file_judge(&info, 077) : OWNED_FILE_NOT_REGULAR) {
+    case OWNED_FILE_NOT_REGULAR:
         return apr_psprintf(pool, "%s %s is not a regular file", setting, path);
-    }
-    if (info.st_uid != geteuid()) {
+    case OWNED_FILE_OTHER_OWNER:
         return apr_psprintf(
             pool, "%s %s belongs to user %d, but must belong to the user that reads it (%d): chown it",
             setting, path, (int)info.st_uid, (int)geteuid());
-    }
-    if (info.st_mode & 077) {
+    case OWNED_FILE_OPEN_TO_OTHERS:
         return apr_psprintf(pool, "%s %s may be used by others than its owner (mode %04o): chmod 0600",
                             setting, path, (unsigned int)(info.st_mode & 07777));
+    case OWNED_FILE_GOOD:
+        break;
     }
     return NULL;
 }
 
-/* O_NONBLOCK: a pipe in the file's place must not hold us. */
+/* O_NONBLOCK: open() must not wait for the other end of a pipe. */
 const char *owned_file_check(const char *setting, const char *path, apr_pool_t *pool)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     const char *error;
-    char text[120];
 
     if (fd < 0) {
-        return apr_psprintf(pool, "%s %s cannot be opened: %s", setting, path,
-                            apr_strerror(APR_FROM_OS_ERROR(errno), text, sizeof(text)));
+        return apr_psprintf(pool, "%s %s cannot be opened: %s", setting, path, text_strerror(errno, pool));
     }
-    error = check_open(setting, path, fd, pool);
+    error = owned_file_check_fd(setting, path, fd, pool);
     close(fd);
     return error;
 }

@@ -9,6 +9,7 @@
 
 #include "base/oom.h"
 #include "base/oom_json.h"
+#include "base/text.h"
 #include "console/console_priv.h"
 
 console_problem_t *console_problem(apr_pool_t *pool, console_exit_e code, const char *advice,
@@ -29,16 +30,7 @@ const char *console_printable(const char *text, apr_pool_t *pool)
 {
     char *copy = apr_pstrdup(pool, text);
 
-    for (char *at = copy; *at; at++) {
-        unsigned char byte = (unsigned char)*at;
-
-        if (byte < 0x20 || byte == 0x7f) {
-            *at = '?';
-        }
-        else if (byte == 0xc2 && (unsigned char)at[1] >= 0x80 && (unsigned char)at[1] < 0xa0) {
-            at[0] = at[1] = '?'; /* C1 controls, which terminals obey too */
-        }
-    }
+    text_mask_controls(copy);
     return copy;
 }
 

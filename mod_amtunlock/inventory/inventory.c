@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <apr_escape.h>
-#include <openssl/evp.h>
+#include <apr_strings.h>
 
+#include "base/digest.h"
 #include "inventory/row_priv.h"
 
 struct inventory_t {
@@ -74,36 +74,30 @@ static int by_fqdn(const void *left, const void *right)
 /* ---- digest -------------------------------------------------------------------------------------------- */
 
 /* Each text with its end, so that no two inventories give the same bytes. */
-static int digest_text(EVP_MD_CTX *context, const char *text)
+static void digest_text(digest_t *digest, const char *text)
 {
-    return EVP_DigestUpdate(context, text, strlen(text) + 1);
+    digest_add(digest, text, strlen(text) + 1);
 }
 
 /* The names in a fixed order, what belongs to each, and an empty text after the last key. */
-static int digest_systems(EVP_MD_CTX *context, const apr_array_header_t *systems)
-{
-    int good = 1;
-
-    for (int i = 0; i < systems->nelts && good; i++) {
-        const inventory_system_t *system = APR_ARRAY_IDX(systems, i, const inventory_system_t *);
-
-        good = digest_text(context, system->fqdn) && digest_text(context, system->group->name) &&
-               digest_text(context, inventory_method_name(system->method)) &&
-               (!system->address || digest_text(context, system->address)) && digest_text(context, "");
-    }
-    return good;
-}
-
 static const char *make_digest(const inventory_t *inventory)
 {
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    unsigned int length = 0;
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    int good = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) &&
-               digest_systems(context, inventory->systems) && EVP_DigestFinal_ex(context, bytes, &length);
+    char digits[DIGEST_DIGITS + 1];
+    digest_t digest;
 
-    EVP_MD_CTX_free(context);
-    return good ? apr_pescape_hex(inventory->pool, bytes, length, 0) : NULL;
+    digest_begin(&digest);
+    for (int i = 0; i < inventory_count(inventory); i++) {
+        const inventory_system_t *system = inventory_at(inventory, i);
+
+        digest_text(&digest, system->fqdn);
+        digest_text(&digest, system->group->name);
+        digest_text(&digest, inventory_method_name(system->method));
+        if (system->address != NULL) {
+            digest_text(&digest, system->address);
+        }
+        digest_text(&digest, "");
+    }
+    return digest_end(&digest, digits) ? apr_pstrdup(inventory->pool, digits) : NULL;
 }
 
 /* ---- public -------------------------------------------------------------------------------------------- */

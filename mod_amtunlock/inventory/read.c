@@ -11,6 +11,7 @@
 #include <apr_strings.h>
 #include <csv.h>
 
+#include "base/text.h"
 #include "inventory/row_priv.h"
 
 #define CHUNK 65536
@@ -264,9 +265,7 @@ static apr_status_t read_all(reader_t *reader, apr_file_t *file, apr_pool_t *poo
 
 static apr_status_t file_problem(inventory_problems_t *problems, const char *what, apr_status_t rv)
 {
-    char text[160];
-
-    inventory_problem(problems, 0, "%s: %s", what, apr_strerror(rv, text, sizeof(text)));
+    inventory_problem(problems, 0, "%s: %s", what, text_strerror(rv, problems->pool));
     return rv;
 }
 

@@ -15,6 +15,8 @@
 
 #include <apr_strings.h>
 
+#include "base/text.h"
+
 /* 0, or an errno: waits until a connection that was begun is there, or is not. */
 static int wait_connected(int fd, apr_time_t deadline)
 {
@@ -65,25 +67,18 @@ static int open_connected(const struct sockaddr *address, socklen_t length, apr_
     return fd;
 }
 
-static const char *sentence(int number, apr_pool_t *pool)
-{
-    char text[160];
-
-    return apr_pstrdup(pool, apr_strerror(APR_FROM_OS_ERROR(number), text, sizeof(text)));
-}
-
 static int dial_socket(const char *path, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     if (strlen(path) >= sizeof(address.sun_path)) {
-        *why = sentence(ENAMETOOLONG, pool);
+        *why = text_strerror(ENAMETOOLONG, pool);
         return -1;
     }
     apr_cpystrn(address.sun_path, path, sizeof(address.sun_path));
     int fd = open_connected((const struct sockaddr *)&address, sizeof(address), deadline);
     if (fd < 0) {
-        *why = sentence(errno, pool);
+        *why = text_strerror(errno, pool);
     }
     return fd;
 }
@@ -104,7 +99,7 @@ static int dial_host(const jobs_redis_t *redis, apr_time_t deadline, const char 
     int code = getaddrinfo(redis->host, apr_itoa(pool, redis->port), &hints, &found);
 
     if (code != 0) {
-        *why = code == EAI_SYSTEM ? sentence(errno, pool) : apr_pstrdup(pool, gai_strerror(code));
+        *why = code == EAI_SYSTEM ? text_strerror(errno, pool) : apr_pstrdup(pool, gai_strerror(code));
         return -1;
     }
     for (const struct addrinfo *at = found; at && fd < 0; at = at->ai_next) {
@@ -118,7 +113,7 @@ static int dial_host(const jobs_redis_t *redis, apr_time_t deadline, const char 
         }
     }
     if (fd < 0) {
-        *why = sentence(errno, pool);
+        *why = text_strerror(errno, pool);
     }
     freeaddrinfo(found);
     return fd;

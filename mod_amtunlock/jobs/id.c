@@ -7,8 +7,9 @@
 #include <apr_encode.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <openssl/evp.h>
 #include <openssl/rand.h>
+
+#include "base/digest.h"
 
 const char *jobs_new_id(apr_pool_t *pool)
 {
@@ -25,33 +26,23 @@ const char *jobs_new_id(apr_pool_t *pool)
     return id;
 }
 
-static const char *hex(const unsigned char *digest, unsigned int length, apr_pool_t *pool)
-{
-    return apr_pencode_base16_binary(pool, digest, length, APR_ENCODE_LOWER, NULL);
-}
-
 const char *jobs_sha256(const char *text, apr_pool_t *pool)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int length = 0;
-    int good = EVP_Digest(text, strlen(text), digest, &length, EVP_sha256(), NULL);
+    char digits[DIGEST_DIGITS + 1];
 
-    return good ? hex(digest, length, pool) : NULL;
+    return digest_sha256_hex(text, strlen(text), digits) ? apr_pstrdup(pool, digits) : NULL;
 }
 
 const char *jobs_sha256_all(const apr_array_header_t *texts, apr_pool_t *pool)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int length = 0;
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    int good = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+    char digits[DIGEST_DIGITS + 1];
+    digest_t digest;
 
-    for (int i = 0; good && i < texts->nelts; i++) {
+    digest_begin(&digest);
+    for (int i = 0; i < texts->nelts; i++) {
         const char *text = APR_ARRAY_IDX(texts, i, const char *);
 
-        good = EVP_DigestUpdate(context, text, strlen(text) + 1);
+        digest_add(&digest, text, strlen(text) + 1);
     }
-    good = good && EVP_DigestFinal_ex(context, digest, &length);
-    EVP_MD_CTX_free(context);
-    return good ? hex(digest, length, pool) : NULL;
+    return digest_end(&digest, digits) ? apr_pstrdup(pool, digits) : NULL;
 }

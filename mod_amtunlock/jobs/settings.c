@@ -11,6 +11,8 @@
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 
+#include "base/text.h"
+
 #define PASSWORD_MAX_LENGTH 512
 
 static const char *parse_socket(const char *path, jobs_redis_t *redis, apr_pool_t *pool)
@@ -84,18 +86,17 @@ static apr_status_t read_line(apr_file_t *file, char *line, apr_size_t room)
 const char *jobs_redis_read_password(const char *file, const char **password, apr_pool_t *pool)
 {
     char line[PASSWORD_MAX_LENGTH + 2];
-    char message[120];
     apr_file_t *handle = NULL;
     apr_status_t rv = apr_file_open(&handle, file, APR_FOPEN_READ, APR_FPROT_OS_DEFAULT, pool);
 
     if (rv != APR_SUCCESS) {
-        return apr_psprintf(pool, "%s cannot be read: %s", file, apr_strerror(rv, message, sizeof(message)));
+        return apr_psprintf(pool, "%s cannot be read: %s", file, text_strerror(rv, pool));
     }
     rv = read_line(handle, line, sizeof(line));
     apr_file_close(handle);
     if (rv != APR_SUCCESS) {
         OPENSSL_cleanse(line, sizeof(line));
-        return apr_psprintf(pool, "%s cannot be read: %s", file, apr_strerror(rv, message, sizeof(message)));
+        return apr_psprintf(pool, "%s cannot be read: %s", file, text_strerror(rv, pool));
     }
     size_t length = strcspn(line, "\r\n");
     const char *wrong = NULL;

@@ -4,10 +4,9 @@
 
 #include <string.h>
 
-#include <apr_escape.h>
 #include <apr_strings.h>
-#include <openssl/evp.h>
-#include <openssl/sha.h>
+
+#include "base/digest.h"
 
 #define START "$AMTU,"
 #define START_LENGTH (sizeof(START) - 1)
@@ -32,10 +31,13 @@ static int is_of_check(char c)
 /* The check of a body (what stands between '$' and '*'), terminated; 0 if OpenSSL fails. */
 static int check_of(const char *body, apr_size_t length, char digits[CHECK_DIGITS + 1])
 {
-    unsigned char hash[SHA256_DIGEST_LENGTH];
+    unsigned char hash[DIGEST_BYTES];
+    int good = digest_sha256(body, length, hash);
 
-    return EVP_Digest(body, length, hash, NULL, EVP_sha256(), NULL) == 1 &&
-           apr_escape_hex(digits, hash, CHECK_BYTES, 0, NULL) == APR_SUCCESS;
+    if (good) {
+        digest_write_hex(digits, hash, CHECK_BYTES);
+    }
+    return good;
 }
 
 /* True if the byte can stand where it stands. */

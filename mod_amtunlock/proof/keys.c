@@ -10,6 +10,8 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
+#include "base/digest.h"
+
 #define TAG_BYTES 16
 #define NONCE_BYTES 12
 #define PADDED_TO 128
@@ -44,7 +46,7 @@ void proof_words_add_id(proof_words_t *words, const char *system_id)
 
 int proof_hash(const proof_words_t *words, unsigned char hash[PROOF_BYTES])
 {
-    return EVP_Digest(words->bytes, words->length, hash, NULL, EVP_sha256(), NULL) == 1;
+    return digest_sha256(words->bytes, words->length, hash);
 }
 
 int proof_mac(const unsigned char key[PROOF_BYTES], const proof_words_t *words,

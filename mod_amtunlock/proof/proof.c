@@ -11,6 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include "base/digest.h"
 #include "proof/frame_priv.h"
 #include "proof/keys_priv.h"
 #include "proof/sector_priv.h"
@@ -240,7 +241,7 @@ static proof_event_e heard(proof_session_t *session, const message_t *message, p
     if (!proof_mac(session->hidden->s, &words, mac)) {
         return end(session, no_acknowledgement);
     }
-    apr_escape_hex(digits, mac, PROOF_BYTES, 0, NULL);
+    digest_write_hex(digits, mac, PROOF_BYTES);
     session->acknowledgement = frame_write(apr_pstrcat(session->pool, "1,ack,", digits, NULL), session->pool);
     if (!session->acknowledgement) {
         return end(session, no_acknowledgement);
@@ -349,7 +350,7 @@ static int read_word(const char *text, const char **word)
 
 static int read_bytes(const char *text, unsigned char *bytes)
 {
-    return strlen(text) == HEX_DIGITS && apr_unescape_hex(bytes, text, HEX_DIGITS, 0, NULL) == APR_SUCCESS;
+    return digest_parse_hex(bytes, PROOF_BYTES, text);
 }
 
 /* The frame's kind, KINDS if there is none such or its fields are not as they should be. */

@@ -11,8 +11,9 @@
 
 #include <apr_errno.h>
 #include <apr_strings.h>
-#include <openssl/evp.h>
 
+#include "base/digest.h"
+#include "base/text.h"
 #include "proof/keys_priv.h"
 #include "proof/proof.h"
 
@@ -29,19 +30,6 @@ enum {
 };
 _Static_assert(AT_VERSION == 64 && AT_ID == 100 && AT_HASH == 2016, "places as README.md gives them");
 
-static const char *sentence(const char *file, const char *what, int number, apr_pool_t *pool)
-{
-    char text[160];
-
-    return apr_psprintf(pool, "%s: %s: %s", file, what,
-                        apr_strerror(APR_FROM_OS_ERROR(number), text, sizeof(text)));
-}
-
-static int hash_of(const unsigned char *sector, unsigned char hash[PROOF_BYTES])
-{
-    return EVP_Digest(sector, AT_HASH, hash, NULL, EVP_sha256(), NULL) == 1;
-}
-
 int sector_write(unsigned char sector[], const unsigned char s[], const char *system_id)
 {
     apr_size_t length = strlen(system_id);
@@ -53,7 +41,7 @@ int sector_write(unsigned char sector[], const unsigned char s[], const char *sy
     sector[AT_ID_LENGTH] = (unsigned char)length;
     memcpy(sector + AT_S, s, PROOF_BYTES);
     memcpy(sector + AT_ID, system_id, length + 1); /* its end is one of the zeros that follow */
-    return hash_of(sector, sector + AT_HASH);
+    return digest_sha256(sector, AT_HASH, sector + AT_HASH);
 }
 
 /* ---- finding it ---------------------------------------------------------------------------------------- */
@@ -71,8 +59,8 @@ static int is_placeholder(const unsigned char *sector)
 {
     unsigned char hash[PROOF_BYTES];
 
-    return memcmp(sector, MARKER, AT_VERSION) == 0 && sector[AT_SESSION] == 0 && hash_of(sector, hash) &&
-           memcmp(hash, sector + AT_HASH, PROOF_BYTES) == 0;
+    return memcmp(sector, MARKER, AT_VERSION) == 0 && sector[AT_SESSION] == 0 &&
+           digest_sha256(sector, AT_HASH, hash) && memcmp(hash, sector + AT_HASH, PROOF_BYTES) == 0;
 }
 
 static void look_at(search_t *search, const unsigned char *sector, apr_uint32_t lba)
@@ -113,7 +101,7 @@ static const char *look_through(search_t *search, int fd)
         int number = errno;
 
         free(bytes);
-        return sentence(search->file, "cannot be read", number, search->pool);
+        return text_file_error(search->file, "cannot be read", number, search->pool);
     }
     free(bytes);
     return NULL;
@@ -151,7 +139,7 @@ const char *proof_find_sector(const char *file, apr_uint32_t *lba, apr_pool_t *p
     const char *error;
 
     if (fd < 0) {
-        return sentence(file, "cannot be opened", errno, pool);
+        return text_file_error(file, "cannot be opened", errno, pool);
     }
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         close(fd);

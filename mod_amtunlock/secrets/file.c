@@ -3,12 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+#include "base/owned_file.h"
+#include "base/text.h"
 #include "secrets/provider_priv.h"
 
 #define BLANKS " \t"
@@ -93,19 +94,20 @@ static const char *not_private(const char *path, int fd, apr_pool_t *pool)
     struct stat info;
 
     if (fstat(fd, &info) != 0) {
-        return secrets_errno(path, "cannot be examined", errno, pool);
+        return text_file_error(path, "cannot be examined", errno, pool);
     }
-    if (!S_ISREG(info.st_mode)) {
+    switch (owned_file_judge(&info, 077)) {
+    case OWNED_FILE_NOT_REGULAR:
         return apr_psprintf(pool, "%s: is not a regular file", path);
-    }
-    if (info.st_uid != geteuid()) {
+    case OWNED_FILE_OTHER_OWNER:
         return apr_psprintf(
             pool, "%s: belongs to user %d, but must belong to the user that reads it (%d): chown it", path,
             (int)info.st_uid, (int)geteuid());
-    }
-    if (info.st_mode & 077) {
+    case OWNED_FILE_OPEN_TO_OTHERS:
         return apr_psprintf(pool, "%s: others than its owner may use it (mode %04o): chmod 0600", path,
                             (unsigned int)(info.st_mode & 07777));
+    case OWNED_FILE_GOOD:
+        break;
     }
     return NULL;
 }
@@ -117,7 +119,7 @@ static const char *open_private(const char *path, int *fd, apr_pool_t *pool)
 
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (*fd < 0) {
-        return secrets_errno(path, errno == ELOOP ? "is a symbolic link" : "cannot be opened", errno, pool);
+        return text_file_error(path, errno == ELOOP ? "is a symbolic link" : "cannot be opened", errno, pool);
     }
     error = not_private(path, *fd, pool);
     if (error) {

@@ -20,6 +20,7 @@
 
 #include <apr_strings.h>
 
+#include "base/text.h"
 #include "secrets/provider_priv.h"
 
 #define TIME_LIMIT apr_time_from_sec(10)
@@ -287,7 +288,7 @@ apr_status_t secrets_helper_ask(const char *path, secrets_need_e need, const sec
     int number = start(&helper, question(need, subject, pool));
 
     if (number != 0) {
-        *error = secrets_errno(path, "cannot be started", number, pool);
+        *error = text_file_error(path, "cannot be started", number, pool);
         return APR_FROM_OS_ERROR(number);
     }
     answer_fault = read_answer(&helper, need, found);
@@ -321,7 +322,7 @@ static const char *check(const char *path, apr_pool_t *pool)
         return apr_psprintf(pool, "%s: a helper is named by its whole path", path);
     }
     if (stat(path, &info) != 0) {
-        return secrets_errno(path, "cannot be examined", errno, pool);
+        return text_file_error(path, "cannot be examined", errno, pool);
     }
     if (!S_ISREG(info.st_mode) || access(path, X_OK) != 0) {
         return apr_psprintf(pool, "%s: is not a program that this user may run", path);

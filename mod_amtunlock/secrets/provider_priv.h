@@ -40,8 +40,6 @@ apr_status_t secrets_helper_ask(const char *path, secrets_need_e need, const sec
 /* A copy in the secure heap; NULL if that is full. */
 char *secrets_copy(const char *text, apr_size_t length);
 void secrets_found_wipe(secrets_found_t *found);
-/* What went wrong with a path, from errno. */
-const char *secrets_errno(const char *path, const char *what, int number, apr_pool_t *pool);
 
 /* ---- lines --------------------------------------------------------------------------------------------- */
 

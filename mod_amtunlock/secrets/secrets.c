@@ -78,14 +78,6 @@ void secrets_found_wipe(secrets_found_t *found)
     found->secret = NULL;
 }
 
-const char *secrets_errno(const char *path, const char *what, int number, apr_pool_t *pool)
-{
-    char text[160];
-
-    return apr_psprintf(pool, "%s: %s: %s", path, what,
-                        apr_strerror(APR_FROM_OS_ERROR(number), text, sizeof(text)));
-}
-
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
 /* NULL, or what is wrong with a provider's text. */

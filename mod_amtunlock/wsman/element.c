@@ -4,6 +4,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "wsman/charset_priv.h"
 #include "wsman/names.h"
 
@@ -67,19 +68,6 @@ static const char *trimmed(const char *text, apr_pool_t *pool)
     return apr_pstrmemdup(pool, text, length);
 }
 
-/* DEL and the C1 controls (U+0080 to U+009F) are legal in XML, and orders to a terminal. */
-static void blunt_controls(char *line)
-{
-    for (; *line != '\0'; line++) {
-        if (*line == '\x7F') {
-            *line = '?';
-        }
-        else if (*line == '\xC2' && (unsigned char)line[1] >= 0x80 && (unsigned char)line[1] < 0xA0) {
-            line[0] = line[1] = '?';
-        }
-    }
-}
-
 const char *wsman_one_line(const char *text, apr_pool_t *pool)
 {
     enum { LONGEST = 500 };
@@ -94,7 +82,7 @@ const char *wsman_one_line(const char *text, apr_pool_t *pool)
         line[length++] = is_space(*text) ? ' ' : *text;
     }
     apr_cpystrn(line + length, *text != '\0' ? "..." : "", sizeof("..."));
-    blunt_controls(line);
+    text_mask_controls(line); /* DEL and the C1 controls are legal in XML */
     return wsman_make_xml_text(line, pool);
 }
 

@@ -11,6 +11,7 @@
 #include "amt/http/negotiate_priv.h"
 #include "amt/http/wipe_priv.h"
 #include "amt/kerberos/ticket.h"
+#include "base/text.h"
 
 enum { PORT_PLAIN = 16992, PORT_TLS = 16993 };
 
@@ -33,11 +34,7 @@ apr_status_t amt_library_init(void)
 void amt_sentence(char *text, apr_size_t size, const char *format, va_list args)
 {
     apr_vsnprintf(text, size, format, args);
-    for (char *c = text; *c; c++) {
-        if (*c < ' ' || *c > '~') {
-            *c = '?';
-        }
-    }
+    text_mask_non_ascii(text);
 }
 
 amt_status_e amt_say(amt_device_t *device, amt_status_e status, const char *format, ...)
@@ -48,17 +45,6 @@ amt_status_e amt_say(amt_device_t *device, amt_status_e status, const char *form
     amt_sentence(device->text, sizeof(device->text), format, args);
     va_end(args);
     return status;
-}
-
-void amt_write_hex(char *out, const unsigned char *bytes, apr_size_t length)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    for (apr_size_t i = 0; i < length; i++) {
-        *out++ = digits[bytes[i] >> 4];
-        *out++ = digits[bytes[i] & 15];
-    }
-    *out = '\0';
 }
 
 /* ---- options of the handle ------------------------------------------------------------------- */

@@ -141,9 +141,6 @@ const char *amt_target_account(const amt_target_t *target);
 /* 4, 6, or 0 for no numeric address. */
 int amt_address_family(const char *address);
 
-/* Lower case, and a NUL behind it. */
-void amt_write_hex(char *out, const unsigned char *bytes, apr_size_t length);
-
 /* ---- sentences ------------------------------------------------------------------------------- */
 
 /* Formats a sentence; parts of it may be a device's words: what is not printable ASCII becomes '?', so that

@@ -12,6 +12,7 @@
 
 #include "amt/http/device.h"
 #include "amt/http/trust_priv.h"
+#include "base/digest.h"
 
 /* Where the peer is found: in the SSL_CTX that libcurl makes for one connection, in the SSL where sessions
  * share a context. */
@@ -36,29 +37,9 @@ static amt_tls_peer_t *peer_of(const SSL *ssl)
     return peer ? peer : SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), context_index);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 apr_status_t amt_tls_parse_pin(unsigned char pin[32], const char *text)
 {
-    if (!text || strlen(text) != 64) {
-        return APR_EINVAL;
-    }
-    for (size_t i = 0; i < 32; i++) {
-        int high = hex_digit(text[2 * i]);
-        int low = hex_digit(text[2 * i + 1]);
-
-        if (high < 0 || low < 0) {
-            return APR_EINVAL;
-        }
-        pin[i] = (unsigned char)(high << 4 | low);
-    }
-    return APR_SUCCESS;
+    return text != NULL && digest_parse_hex(pin, 32, text) ? APR_SUCCESS : APR_EINVAL;
 }
 
 /* Stands in for chain and name: the leaf certificate is the pinned one, or the handshake fails. */
@@ -76,7 +57,7 @@ static int verify_pin(X509_STORE_CTX *store, void *baton)
         return 0;
     }
     if (CRYPTO_memcmp(digest, peer->pin, length) != 0) {
-        amt_write_hex(peer->pin_seen, digest, length);
+        digest_write_hex(peer->pin_seen, digest, length);
         X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_UNTRUSTED);
         return 0;
     }

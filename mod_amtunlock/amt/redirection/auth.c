@@ -5,7 +5,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-#include "amt/http/device.h"
+#include "base/digest.h"
 
 /* What firmware hashes and compares. */
 static const char uri[] = "/RedirectionService";
@@ -83,7 +83,7 @@ static int hash_parts(char hex[HEX + 1], const amt_auth_field_t *parts, apr_size
     unsigned char digest[EVP_MAX_MD_SIZE] = {0};
     int ok = ctx && hash(ctx, parts, parts_count, digest);
 
-    amt_write_hex(hex, digest, HEX / 2);
+    digest_write_hex(hex, digest, HEX / 2);
     OPENSSL_cleanse(digest, sizeof(digest));
     EVP_MD_CTX_free(ctx); /* wipes its state */
     return ok;

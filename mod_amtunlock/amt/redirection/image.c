@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "amt/redirection/drive_priv.h"
+#include "base/text.h"
 
 static const apr_uint64_t max_size = (apr_uint64_t)4 << 30;
 
@@ -30,7 +31,7 @@ static apr_status_t image_cleanup(void *baton)
 static const char *check_file(int fd, const char *file, struct stat *info, apr_pool_t *pool)
 {
     if (fstat(fd, info)) {
-        return apr_psprintf(pool, "the image %s cannot be read: %s", file, strerror(errno));
+        return apr_psprintf(pool, "the image %s cannot be read: %s", file, text_strerror(errno, pool));
     }
     if (!S_ISREG(info->st_mode)) {
         return apr_psprintf(pool, "the image %s is no regular file", file);
@@ -82,7 +83,7 @@ static const char *fill(amt_image_t *image, int fd, int memory, const char *file
     }
     if (bytes == MAP_FAILED) {
         return apr_psprintf(pool, "the image %s cannot be read into memory: %s", file,
-                            strerror(error ? error : errno));
+                            text_strerror(error ? error : errno, pool));
     }
     image->bytes = bytes;
     apr_pool_cleanup_register(pool, image, image_cleanup, apr_pool_cleanup_null);
@@ -98,7 +99,7 @@ const char *amt_image_open(amt_image_t **out, const char *file, apr_pool_t *pool
     int memory;
 
     if (fd < 0) {
-        return apr_psprintf(pool, "the image %s cannot be opened: %s", file, strerror(errno));
+        return apr_psprintf(pool, "the image %s cannot be opened: %s", file, text_strerror(errno, pool));
     }
     problem = check_file(fd, file, &info, pool);
     if (!problem) {

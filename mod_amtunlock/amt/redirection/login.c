@@ -9,6 +9,7 @@
 #include "amt/redirection/auth_priv.h"
 #include "amt/redirection/state_priv.h"
 #include "amt/redirection/wire_priv.h"
+#include "base/digest.h"
 
 /* Messages without a sequence number. */
 enum { AUTHENTICATE = 0x13, AUTHENTICATED = 0x14 };
@@ -129,7 +130,7 @@ static int make_cnonce(char cnonce[33])
     if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
         return 0;
     }
-    amt_write_hex(cnonce, bytes, sizeof(bytes));
+    digest_write_hex(cnonce, bytes, sizeof(bytes));
     return 1;
 }
 

@@ -19,6 +19,7 @@
 
 #include "amt/amt.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "worker/intake.h"
 #include "worker/process/notify_priv.h"
 
@@ -72,12 +73,14 @@ static const char *take_lock(const worker_t *worker)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
     if (fd < 0) {
-        return apr_psprintf(worker->pool, "%s cannot be opened: %s", path, strerror(errno));
+        return apr_psprintf(worker->pool, "%s cannot be opened: %s", path,
+                            text_strerror(errno, worker->pool));
     }
     apr_time_t until = clock_boottime() + LOCK_WAIT;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK && errno != EINTR) {
-            return apr_psprintf(worker->pool, "%s cannot be locked: %s", path, strerror(errno));
+            return apr_psprintf(worker->pool, "%s cannot be locked: %s", path,
+                                text_strerror(errno, worker->pool));
         }
         if (clock_boottime() >= until) {
             return apr_psprintf(worker->pool, "another worker runs on this host (it holds %s)", path);
@@ -87,7 +90,8 @@ static const char *take_lock(const worker_t *worker)
     char text[16];
     int length = apr_snprintf(text, sizeof(text), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) != 0 || write(fd, text, (size_t)length) != length) {
-        return apr_psprintf(worker->pool, "%s cannot be written: %s", path, strerror(errno));
+        return apr_psprintf(worker->pool, "%s cannot be written: %s", path,
+                            text_strerror(errno, worker->pool));
     }
     return NULL; /* the descriptor stays open as long as the process lives */
 }

@@ -16,6 +16,8 @@
 #include <apr_strings.h>
 #include <ini.h>
 
+#include "base/text.h"
+
 #define GROUP_PREFIX "group "
 #define NOT_SET (-1)
 /* libinih cuts longer section names silently; the reader below refuses them first. */
@@ -523,10 +525,7 @@ static void complete(reading_t *reading)
 
 static void cannot_read(reading_t *reading, apr_status_t rv)
 {
-    char text[120];
-
-    problem(reading, 0,
-            apr_psprintf(reading->pool, "cannot be read: %s", apr_strerror(rv, text, sizeof(text))));
+    problem(reading, 0, apr_psprintf(reading->pool, "cannot be read: %s", text_strerror(rv, reading->pool)));
 }
 
 apr_status_t settings_load(settings_t **settings, const char *file, apr_array_header_t *problems,

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Text of others that goes into messages: what the system says of an error, and what a peer sent. */
+#ifndef AMTUNLOCK_BASE_TEXT_H
+#define AMTUNLOCK_BASE_TEXT_H
+
+#include <apr_pools.h>
+
+/* The system's text for an apr_status_t or an errno, in `pool`. */
+const char *text_strerror(apr_status_t status, apr_pool_t *pool);
+/* "FILE: WHAT: text for the status". */
+const char *text_file_error(const char *file, const char *what, apr_status_t status, apr_pool_t *pool);
+
+/* Both write '?' over what they find, in place. */
+
+/* All but printable ASCII: the text may then stand in a log line, in JSON and on any wire. */
+void text_mask_non_ascii(char *text);
+/* Control characters of UTF-8 (C0, DEL, C1), which terminals obey: the text may then be shown. */
+void text_mask_controls(char *text);
+
+#endif

@@ -54,6 +54,8 @@ c_headers   := $(wildcard mod_amtunlock/*/*.h mod_amtunlock/*/*/*.h tests/*/*.h)
 
 programs := $(B)/mod_amtunlock.so $(B)/amtunlockd $(B)/amtunlock $(if $(filter faults,$(VARIANT)),$(B)/wall_clock.so)
 
+comma := ,
+
 .PHONY: all
 all: $(B)/libamtunlock.a $(programs) ## build the library, the module, the worker and the command
 
@@ -143,6 +145,15 @@ fuzz-targets: $(fuzz_targets)
 .PHONY: unit-tests test-programs
 unit-tests: $(unit_tests)
 test-programs: all $(B)/amtsim $(B)/amt_client unit-tests ## build everything that the tests run
+
+# For clangd and its like: how each C source is compiled, of the variant that is asked for.
+in_json = $(subst ",\",$(subst \,\\,$(1)))
+compile_commands.json: $(flags) $(c_sources) ## how each source is compiled, for editors and clang's tools
+	$(file >$@,[)
+	$(foreach source,$(c_sources),$(file >>$@,{"directory": "$(CURDIR)"$(comma) "file": "$(source)"$(comma) \
+	    "command": "$(call in_json,$(COMPILE) $(HTTPD_CPPFLAGS) -c $(source))"}$(if $(filter $(source),$(lastword $(c_sources))),,$(comma))))
+	$(file >>$@,])
+	$(call say,JSON)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 

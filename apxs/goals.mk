@@ -4,7 +4,7 @@
 .PHONY: help
 help: ## this list
 	@echo 'make GOAL [VARIANT=check|faults|asan|tsan|coverage|fuzz] [DESTDIR=...]'
-	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile apxs/goals.mk | expand -t 20
+	@sed -n 's/^\([a-z][a-z._-]*\):.*## \(.*\)/  \1\t\2/p' Makefile apxs/goals.mk | expand -t 24
 
 # ---- see it work, test it -------------------------------------------------------------------------------
 # What is built here is built by a make of its own: this one asked pkg-config before the packages were there.
@@ -141,7 +141,7 @@ install: all ## programs, module, configuration, unit file, manual pages and doc
 	install -D -m 0755 $(B)/amtunlockd '$(DESTDIR)$(sbindir)/amtunlockd'
 	install -D -m 0755 $(B)/amtunlock '$(DESTDIR)$(bindir)/amtunlock'
 	install -d '$(DESTDIR)$(docdir)/examples'
-	install -m 0644 README.md LICENSE docs/consoles.md docs/operations.md '$(DESTDIR)$(docdir)'
+	install -m 0644 README.md CHANGELOG.md SECURITY.md LICENSE docs/consoles.md docs/operations.md '$(DESTDIR)$(docdir)'
 	install -m 0644 $(samples) '$(DESTDIR)$(docdir)/examples'
 	install -d '$(DESTDIR)$(datadir)'
 	install -m 0644 $(interface_texts) '$(DESTDIR)$(datadir)'

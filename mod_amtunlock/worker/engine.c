@@ -1,90 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See engine.h. */
 #include "worker/engine.h"
 
 #include <malloc.h>
-#include <sys/time.h>
 
 #include <apr_allocator.h>
-#include <apr_strings.h>
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
 
 #include "base/log.h"
-#include "unlock/methods.h"
-#include "worker/slot_priv.h"
+#include "worker/ops_priv.h"
 
 /* What the allocator keeps for the next unlocks; more goes back to the system. */
 #define KEEP_FREE ((apr_size_t)128 * 1024)
 
+/* What the slots give back. */
+enum { DRAIN_NOTHING, DRAIN_WITHOUT_INTENT, DRAIN_ALL };
+
+struct engine_t {
+    slots_t slots; /* first: on_arrived() finds the engine by it */
+    apr_thread_t *thread;
+    pulse_t pulse;
+    atomic_int stopping;
+    atomic_int draining; /* as asked for */
+
+    /* The engine thread's own. */
+    struct event wake_event, pulse_event;
+    int drained; /* as passed on to the slots */
+};
+
 /* ---- the intake's side --------------------------------------------------------------------------------- */
-
-/* Called with the leases' lock held: wakes only. */
-static void on_lost(lease_t *lease)
-{
-    engine_t *engine = ((slot_t *)lease->owner)->engine;
-
-    atomic_store(&engine->lost, 1);
-    wakeup_signal(&engine->wakeup);
-}
-
-static void copy_task(jobs_task_t *to, const jobs_task_t *from, apr_pool_t *pool)
-{
-    *to = *from;
-    to->ref.job = apr_pstrdup(pool, from->ref.job);
-    to->ref.system = apr_pstrdup(pool, from->ref.system);
-    to->ref.fence = apr_pstrdup(pool, from->ref.fence);
-    to->intent = apr_pstrdup(pool, from->intent);
-    to->caller = apr_pstrdup(pool, from->caller);
-    to->peer = apr_pstrdup(pool, from->peer);
-    to->mechanism = apr_pstrdup(pool, from->mechanism);
-}
-
-static slot_t *make_seat(engine_t *engine, const jobs_task_t *task, snapshot_t *snapshot,
-                         const inventory_system_t *system)
-{
-    apr_pool_t *pool = NULL;
-
-    if (apr_pool_create_ex(&pool, NULL, NULL, engine->allocator) != APR_SUCCESS) {
-        return NULL;
-    }
-    slot_t *slot = apr_pcalloc(pool, sizeof(*slot));
-    slot->pool = pool;
-    slot->engine = engine;
-    slot->snapshot = snapshot_ref(snapshot);
-    copy_task(&slot->task, task, pool);
-    for (int kind = 0; kind < SLOT_EVENTS; kind++) {
-        slot->events[kind].kind = (slot_event_e)kind;
-        slot->events[kind].slot = slot;
-    }
-    slot->lease.on_lost = on_lost;
-    slot->lease.owner = slot;
-    slot->unlock.ops = &slot_ops;
-    slot->unlock.task = &slot->task;
-    slot->unlock.system = system;
-    slot->unlock.method = method_find(system->method);
-    slot->unlock.prompts = settings_prompts(snapshot_settings(snapshot), system->group->name);
-    slot->unlock.pool = pool;
-    return slot;
-}
 
 apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, snapshot_t *snapshot,
                          const inventory_system_t *system)
 {
-    slot_t *slot = make_seat(engine, task, snapshot, system);
+    slot_t *slot = slot_create(&engine->slots, task, snapshot, system);
 
     if (slot == NULL) {
         return APR_ENOMEM;
     }
-    atomic_fetch_add(&engine->load, 1);
-    leases_add(engine->options.leases, &slot->lease, &slot->task);
     slot_post(slot, SLOT_ARRIVED);
     return APR_SUCCESS;
 }
 
 int engine_load(const engine_t *engine)
 {
-    return atomic_load(&engine->load);
+    return atomic_load(&engine->slots.load);
 }
 
 apr_time_t engine_pulse(const engine_t *engine)
@@ -94,51 +54,41 @@ apr_time_t engine_pulse(const engine_t *engine)
 
 void engine_drain(engine_t *engine, int leave)
 {
-    atomic_store(&engine->draining, leave ? 2 : 1);
-    wakeup_signal(&engine->wakeup);
+    atomic_store(&engine->draining, leave ? DRAIN_ALL : DRAIN_WITHOUT_INTENT);
+    wakeup_signal(&engine->slots.wakeup);
 }
 
-/* ---- mail ---------------------------------------------------------------------------------------------- */
+/* ---- the loop ------------------------------------------------------------------------------------------ */
 
-void slot_post(slot_t *slot, slot_event_e kind)
+static void on_arrived(slot_t *slot)
 {
-    engine_t *engine = slot->engine;
+    const engine_t *engine = (const engine_t *)slot->slots;
 
-    /* The inbox has room for all mail of all seats; a seat that is gone from it would be a lost PC. */
-    if (apr_queue_trypush(engine->inbox, &slot->events[kind]) != APR_SUCCESS) {
-        log_error("AMTU0501", "an engine's inbox is full, which cannot be", "system", slot->task.ref.system);
-    }
-    wakeup_signal(&engine->wakeup);
-}
-
-static void arrive(slot_t *slot)
-{
-    slot_begin(slot);
-    if (slot->engine->drained) {
-        unlock_drain(&slot->unlock, slot->engine->drained == 2);
+    ops_begin(slot);
+    if (engine->drained) {
+        unlock_drain(&slot->unlock, engine->drained == DRAIN_ALL);
     }
 }
 
-static void open_mail(engine_t *engine)
+static void handle_events(engine_t *engine)
 {
     static void (*const handlers[])(slot_t *) = {
-        [SLOT_ARRIVED] = arrive, [SLOT_STORED] = slot_stored, [SLOT_WORK_DONE] = slot_work_done};
+        [SLOT_ARRIVED] = on_arrived, [SLOT_STORED] = ops_stored, [SLOT_WORK_DONE] = ops_work_done};
     void *taken = NULL;
-    while (apr_queue_trypop(engine->inbox, &taken) == APR_SUCCESS) {
+
+    while (apr_queue_trypop(engine->slots.inbox, &taken) == APR_SUCCESS) {
         const slot_event_t *event = taken;
 
         handlers[event->kind](event->slot);
     }
 }
 
-/* ---- what is told to all seats ------------------------------------------------------------------------- */
-
 /* An unlock that ends leaves the ring at once, so the walk keeps the next one in hand. */
-static void tell_lost(engine_t *engine)
+static void end_lost_slots(engine_t *engine)
 {
     slot_t *slot = NULL, *next = NULL;
 
-    APR_RING_FOREACH_SAFE(slot, next, &engine->running, slot_t, link)
+    APR_RING_FOREACH_SAFE(slot, next, &engine->slots.running, slot_t, link)
     {
         if (atomic_load(&slot->lease.lost)) {
             unlock_lost(&slot->unlock);
@@ -146,44 +96,38 @@ static void tell_lost(engine_t *engine)
     }
 }
 
-static void tell_drain(engine_t *engine, int draining)
+static void drain_slots(engine_t *engine, int draining)
 {
     slot_t *slot = NULL, *next = NULL;
 
     engine->drained = draining;
-    APR_RING_FOREACH_SAFE(slot, next, &engine->running, slot_t, link)
+    APR_RING_FOREACH_SAFE(slot, next, &engine->slots.running, slot_t, link)
     {
-        unlock_drain(&slot->unlock, draining == 2);
+        unlock_drain(&slot->unlock, draining == DRAIN_ALL);
     }
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *data)
 {
     engine_t *engine = data;
+    int draining = DRAIN_NOTHING;
 
     (void)fd;
     (void)what;
-    wakeup_clear(&engine->wakeup);
-    open_mail(engine);
-    if (atomic_exchange(&engine->lost, 0)) {
-        tell_lost(engine);
+    wakeup_clear(&engine->slots.wakeup);
+    handle_events(engine);
+    if (atomic_exchange(&engine->slots.lost, 0)) {
+        end_lost_slots(engine);
     }
-    int draining = atomic_load(&engine->draining);
+    draining = atomic_load(&engine->draining);
     if (draining != engine->drained) {
-        tell_drain(engine, draining);
+        drain_slots(engine, draining);
     }
-    permits_serve(engine);
-    slots_free(engine);
+    connect_limit_serve(&engine->slots.connect_limit);
+    ops_free_ended(&engine->slots);
     if (atomic_load(&engine->stopping)) {
-        event_base_loopbreak(engine->base);
+        event_base_loopbreak(engine->slots.base);
     }
-}
-
-static void on_turn(evutil_socket_t fd, short what, void *data)
-{
-    (void)fd;
-    (void)what;
-    permits_serve(data);
 }
 
 static void on_pulse(evutil_socket_t fd, short what, void *data)
@@ -203,157 +147,131 @@ static void on_trim(evutil_socket_t fd, short what, void *data)
     malloc_trim(0);
 }
 
-void engine_trim_soon(engine_t *engine)
+/* The worker has waited for the unlocks; those still here are left to their leases. Outbox and work pool have
+ * stopped before, so no other thread has anything of a slot. */
+static void drop_slots(slots_t *slots)
 {
-    static const struct timeval soon = {.tv_sec = 1};
-
-    if (!event_pending(engine->trim_event, EV_TIMEOUT, NULL)) {
-        event_add(engine->trim_event, &soon);
+    while (!APR_RING_EMPTY(&slots->running, slot_t, link)) {
+        ops_drop(APR_RING_FIRST(&slots->running));
+    }
+    while (!APR_RING_EMPTY(&slots->ending, slot_t, link)) {
+        ops_drop(APR_RING_FIRST(&slots->ending));
     }
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------- */
-
-/* The worker has waited for the unlocks; what is here now is left to its lease. The store and the chores have
- * ended before, so nobody has anything of a seat. */
-static void drop_seats(engine_t *engine)
-{
-    while (!APR_RING_EMPTY(&engine->running, slot_t, link)) {
-        slot_drop(APR_RING_FIRST(&engine->running));
-    }
-    while (!APR_RING_EMPTY(&engine->ending, slot_t, link)) {
-        slot_drop(APR_RING_FIRST(&engine->ending));
-    }
-}
-
-static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+static void *APR_THREAD_FUNC run_engine(apr_thread_t *thread, void *data)
 {
     engine_t *engine = data;
 
     (void)thread;
-    event_base_loop(engine->base, EVLOOP_NO_EXIT_ON_EMPTY);
-    drop_seats(engine);
+    event_base_loop(engine->slots.base, EVLOOP_NO_EXIT_ON_EMPTY);
+    drop_slots(&engine->slots);
     return NULL;
 }
 
+/* ---- start and stop ------------------------------------------------------------------------------------ */
+
+/* Events that are still pending go with the base. */
 static apr_status_t free_base(void *data)
 {
-    engine_t *engine = data;
-
-    if (engine->wake_event) {
-        event_free(engine->wake_event);
-    }
-    if (engine->permit_event) {
-        event_free(engine->permit_event);
-    }
-    if (engine->pulse_event) {
-        event_free(engine->pulse_event);
-    }
-    if (engine->trim_event) {
-        event_free(engine->trim_event);
-    }
-    event_base_free(engine->base);
+    event_base_free(data);
     return APR_SUCCESS;
 }
 
+/* The AMT client allocates from it while the loop runs; `pool` belongs to all threads. */
 static apr_status_t destroy_loop_pool(void *data)
 {
-    apr_pool_destroy(((engine_t *)data)->loop_pool);
+    apr_pool_destroy(data);
     return APR_SUCCESS;
-}
-
-/* The AMT client allocates while the loop runs, and `pool` is all threads'. */
-static apr_status_t make_loop_pool(engine_t *engine, apr_pool_t *pool)
-{
-    apr_status_t rv = apr_pool_create_ex(&engine->loop_pool, NULL, NULL, engine->allocator);
-
-    if (rv == APR_SUCCESS) {
-        apr_pool_cleanup_register(pool, engine, destroy_loop_pool, apr_pool_cleanup_null);
-    }
-    return rv;
 }
 
 static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
 {
-    static const struct timeval second = {.tv_sec = 1};
+    slots_t *slots = &engine->slots;
+    apr_pool_t *loop_pool = NULL;
+    apr_status_t status;
 
-    engine->base = event_base_new();
-    if (engine->base == NULL) {
+    slots->base = event_base_new();
+    if (slots->base == NULL) {
         return APR_ENOMEM;
     }
-    apr_pool_cleanup_register(pool, engine, free_base, apr_pool_cleanup_null);
-    apr_status_t rv = make_loop_pool(engine, pool);
-    if (rv == APR_SUCCESS) {
-        rv = amt_loop_create(&engine->loop, engine->base, engine->loop_pool);
+    apr_pool_cleanup_register(pool, slots->base, free_base, apr_pool_cleanup_null);
+    status = apr_pool_create_ex(&loop_pool, NULL, NULL, slots->allocator);
+    if (status != APR_SUCCESS) {
+        return status;
     }
-    if (rv == APR_SUCCESS) {
-        rv = amt_loop_use_threads(engine->loop, work_pool_run, engine->options.work_pool);
+    apr_pool_cleanup_register(pool, loop_pool, destroy_loop_pool, apr_pool_cleanup_null);
+    status = amt_loop_create(&slots->loop, slots->base, loop_pool);
+    if (status != APR_SUCCESS) {
+        return status;
     }
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    engine->wake_event = event_new(engine->base, engine->wakeup.fd, EV_READ | EV_PERSIST, on_wake, engine);
-    engine->permit_event = event_new(engine->base, -1, 0, on_turn, engine);
-    engine->pulse_event = event_new(engine->base, -1, EV_PERSIST, on_pulse, engine);
-    engine->trim_event = event_new(engine->base, -1, 0, on_trim, engine);
-    if (engine->wake_event == NULL || engine->permit_event == NULL || engine->pulse_event == NULL ||
-        engine->trim_event == NULL) {
-        return APR_ENOMEM;
-    }
-    event_add(engine->wake_event, NULL);
-    event_add(engine->pulse_event, &second);
-    return APR_SUCCESS;
+    return amt_loop_use_threads(slots->loop, work_pool_run, slots->work_pool);
 }
 
-/* Runs after the last seat is gone: engine_stop() drops them all. */
+static void add_events(engine_t *engine, int connects)
+{
+    static const struct timeval second = {.tv_sec = 1};
+    slots_t *slots = &engine->slots;
+
+    connect_limit_init(&slots->connect_limit, slots->base, connects);
+    event_assign(&engine->wake_event, slots->base, slots->wakeup.fd, EV_READ | EV_PERSIST, on_wake, engine);
+    event_assign(&engine->pulse_event, slots->base, -1, EV_PERSIST, on_pulse, engine);
+    event_assign(&slots->trim_event, slots->base, -1, 0, on_trim, engine);
+    event_add(&engine->wake_event, NULL);
+    event_add(&engine->pulse_event, &second);
+}
+
+/* Runs after the last slot is gone: engine_stop() drops them all. */
 static apr_status_t free_allocator(void *data)
 {
     apr_allocator_destroy(data);
     return APR_SUCCESS;
 }
 
-static apr_status_t make_allocator(engine_t *engine, apr_pool_t *pool)
+static apr_status_t make_allocator(apr_allocator_t **allocator, apr_pool_t *pool)
 {
     apr_thread_mutex_t *lock = NULL;
-    apr_status_t rv = apr_allocator_create(&engine->allocator);
+    apr_status_t status = apr_allocator_create(allocator);
 
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (status != APR_SUCCESS) {
+        return status;
     }
-    apr_pool_cleanup_register(pool, engine->allocator, free_allocator, apr_pool_cleanup_null);
-    apr_allocator_max_free_set(engine->allocator, KEEP_FREE);
-    rv = apr_thread_mutex_create(&lock, APR_THREAD_MUTEX_DEFAULT, pool);
-    apr_allocator_mutex_set(engine->allocator, lock);
-    return rv;
+    apr_pool_cleanup_register(pool, *allocator, free_allocator, apr_pool_cleanup_null);
+    apr_allocator_max_free_set(*allocator, KEEP_FREE);
+    status = apr_thread_mutex_create(&lock, APR_THREAD_MUTEX_DEFAULT, pool);
+    apr_allocator_mutex_set(*allocator, lock);
+    return status;
 }
 
 apr_status_t engine_start(engine_t **engine, const engine_options_t *options, apr_pool_t *pool)
 {
     engine_t *made = apr_pcalloc(pool, sizeof(*made));
-    unsigned int room = (unsigned int)options->slots * SLOT_EVENTS;
+    slots_t *slots = &made->slots;
+    apr_status_t status;
 
-    made->options = *options;
-    made->pool = pool;
-    atomic_init(&made->pulse, clock_boottime());
-    APR_RING_INIT(&made->running, slot_t, link);
-    APR_RING_INIT(&made->ending, slot_t, link);
-    APR_RING_INIT(&made->permits_waiting, slot_t, permit_link);
-    APR_RING_INIT(&made->permits_held, slot_t, permit_link);
-    apr_status_t rv = make_allocator(made, pool);
-    if (rv == APR_SUCCESS) {
-        rv = apr_queue_create(&made->inbox, room, pool);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = wakeup_open(&made->wakeup, pool);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = make_loop(made, pool);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = apr_thread_create(&made->thread, NULL, run, made, pool);
-    }
     *engine = made;
-    return rv;
+    slots->work_pool = options->work_pool;
+    slots->leases = options->leases;
+    slots->outbox = options->outbox;
+    slots->pacer = options->pacer;
+    APR_RING_INIT(&slots->running, slot_t, link);
+    APR_RING_INIT(&slots->ending, slot_t, link);
+    atomic_init(&made->pulse, clock_boottime());
+    status = make_allocator(&slots->allocator, pool);
+    if (status == APR_SUCCESS) {
+        status = apr_queue_create(&slots->inbox, (unsigned int)options->slots * SLOT_EVENTS, pool);
+    }
+    if (status == APR_SUCCESS) {
+        status = wakeup_open(&slots->wakeup, pool);
+    }
+    if (status == APR_SUCCESS) {
+        status = make_loop(made, pool);
+    }
+    if (status == APR_SUCCESS) {
+        add_events(made, options->connects);
+        status = apr_thread_create(&made->thread, NULL, run_engine, made, pool);
+    }
+    return status;
 }
 
 void engine_stop(engine_t *engine)
@@ -361,6 +279,6 @@ void engine_stop(engine_t *engine)
     apr_status_t ended;
 
     atomic_store(&engine->stopping, 1);
-    wakeup_signal(&engine->wakeup);
+    wakeup_signal(&engine->slots.wakeup);
     apr_thread_join(&ended, engine->thread);
 }

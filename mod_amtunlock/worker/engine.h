@@ -2,9 +2,9 @@
 /* An engine: one thread, one event loop, a curl multi handle behind the AMT client, and any number of unlocks
  * that each wait for one thing at a time. Nothing here blocks.
  *
- * Whose is what: the intake thread makes an unlock's pool from the engine's allocator and hands it over
- * through the inbox; from then on the engine's thread alone allocates from it and destroys it. The store,
- * lease and chore threads read only what was handed to them and write only their answers.
+ * Ownership: the intake thread makes an unlock's slot from the engine's allocator and hands it over through
+ * the inbox; from then on only the engine's thread allocates from its pool and destroys it. The outbox, the
+ * lease thread and the work pool read what was handed to them and write their answers, nothing else.
  */
 #ifndef AMTUNLOCK_WORKER_ENGINE_H
 #define AMTUNLOCK_WORKER_ENGINE_H
@@ -31,20 +31,19 @@ typedef struct {
 } engine_options_t;
 
 apr_status_t engine_start(engine_t **engine, const engine_options_t *options, apr_pool_t *pool);
-/* Ends and joins the thread; unlocks that are still there are dropped where they stand. */
+/* Ends and joins the thread; unlocks that are still there are dropped at whatever step they are. */
 void engine_stop(engine_t *engine);
 
-/* From the intake thread, at most `slots` at a time. Copies the task, holds the setup. `system` is of that
- * setup. */
+/* From the intake thread, at most `slots` at a time. Copies the task, refs the snapshot. `system` is of that
+ * snapshot. APR_ENOMEM: nothing was given. */
 apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, snapshot_t *snapshot,
                          const inventory_system_t *system);
 
 /* Any thread. Unlocks that this engine has, those in its inbox included. */
 int engine_load(const engine_t *engine);
-/* Any thread. When its loop last came round, by clock_boottime(); it does each second. */
+/* Any thread. When its loop last ran, by clock_boottime(); it runs every second. */
 apr_time_t engine_pulse(const engine_t *engine);
-/* Any thread. See unlock_drain(); holds for unlocks that come later, too. May be called again with leave set.
- */
+/* Any thread. See unlock_drain(); also for unlocks that come later. May be called again with leave set. */
 void engine_drain(engine_t *engine, int leave);
 
 #endif

@@ -1,88 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the steps of an unlock ask for, done by its engine: see unlock_ops_t. All of it runs on the engine's
- * thread, but for the two `done` calls that post mail. */
+/* See unlock_ops_t. All of it runs on the engine's thread, but for on_work_done() and on_stored(), which only
+ * post an event. */
 #include <string.h>
 
 #include <apr_strings.h>
 
-#include "base/failpoint.h"
 #include "base/log.h"
-#include "worker/settings/target.h"
-#include "worker/slot_priv.h"
-
-/* A turn is for the burst of a first connection. Who is still silent then is no burden; it must not hold up
- * others. */
-#define PERMIT_LASTS apr_time_from_sec(1)
+#include "worker/ops_priv.h"
+#include "worker/sessions_priv.h"
 
 static slot_t *slot_of(unlock_t *unlock)
 {
     return (slot_t *)unlock;
 }
 
-/* ---- turns --------------------------------------------------------------------------------------------- */
-
-static void grant_permit(engine_t *engine, slot_t *slot)
+static void start_timer(struct event *timer, apr_interval_time_t after)
 {
-    APR_RING_REMOVE(slot, permit_link);
-    APR_RING_INSERT_TAIL(&engine->permits_held, slot, slot_t, permit_link);
-    engine->permits++;
-    slot->permit = PERMIT_HELD;
-    slot->permit_until = clock_boottime() + PERMIT_LASTS;
+    const struct timeval wait = {.tv_sec = apr_time_sec(after), .tv_usec = apr_time_usec(after)};
+
+    event_add(timer, &wait);
+}
+
+/* ---- the permit to connect ----------------------------------------------------------------------------- */
+
+static void on_permit_granted(connect_permit_t *permit)
+{
+    slot_t *slot = permit->owner;
+
     unlock_permit_answer(&slot->unlock);
 }
 
-static void end_permit(slot_t *slot)
-{
-    if (slot->permit == PERMIT_NONE) {
-        return;
-    }
-    APR_RING_REMOVE(slot, permit_link);
-    slot->engine->permits -= slot->permit == PERMIT_HELD;
-    slot->permit = PERMIT_NONE;
-}
-
-/* Turns that are had stand in the order they were given. */
-static void end_old_permits(engine_t *engine)
-{
-    apr_time_t now = clock_boottime();
-
-    while (!APR_RING_EMPTY(&engine->permits_held, slot_t, permit_link)) {
-        slot_t *slot = APR_RING_FIRST(&engine->permits_held);
-
-        if (slot->permit_until > now) {
-            return;
-        }
-        end_permit(slot);
-    }
-}
-
-void permits_serve(engine_t *engine)
-{
-    static const struct timeval soon = {.tv_usec = 50000};
-
-    end_old_permits(engine);
-    while (engine->permits < engine->options.connects &&
-           !APR_RING_EMPTY(&engine->permits_waiting, slot_t, permit_link)) {
-        grant_permit(engine, APR_RING_FIRST(&engine->permits_waiting));
-    }
-    if (!APR_RING_EMPTY(&engine->permits_waiting, slot_t, permit_link)) {
-        event_add(engine->permit_event, &soon);
-    }
-}
-
-/* Given from permits_serve(), never from here: an answer may not come from inside the port. */
+/* The wake lets the engine serve permits: an answer may not come from inside an op. */
 static void op_permit(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
 
-    slot->permit = PERMIT_WAITING;
-    APR_RING_INSERT_TAIL(&slot->engine->permits_waiting, slot, slot_t, permit_link);
-    wakeup_signal(&slot->engine->wakeup);
+    connect_permit_ask(&slot->slots->connect_limit, &slot->permit);
+    wakeup_signal(&slot->slots->wakeup);
 }
 
-/* ---- the ramp ------------------------------------------------------------------------------------------ */
+static void end_permit(slot_t *slot)
+{
+    connect_permit_end(&slot->slots->connect_limit, &slot->permit);
+}
 
-static void on_pace(evutil_socket_t fd, short what, void *data)
+/* ---- the power rate limit ------------------------------------------------------------------------------ */
+
+static void on_power_wait(evutil_socket_t fd, short what, void *data)
 {
     slot_t *slot = data;
 
@@ -95,18 +59,13 @@ static void op_rate_wait(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
     const inventory_group_t *group = unlock->system->group;
-    apr_interval_time_t wait =
-        pacer_take(slot->engine->options.pacer, group->name, group->power_interval, slot->power_from) -
-        clock_boottime();
+    apr_time_t at = pacer_take(slot->slots->pacer, group->name, group->power_interval, slot->power_from);
+    apr_interval_time_t wait = at - clock_boottime();
 
-    if (wait < 0) {
-        wait = 0;
-    }
-    const struct timeval after = {.tv_sec = apr_time_sec(wait), .tv_usec = apr_time_usec(wait)};
-    event_add(&slot->power_wait, &after);
+    start_timer(&slot->power_wait, wait > 0 ? wait : 0);
 }
 
-/* ---- chores -------------------------------------------------------------------------------------------- */
+/* ---- work that blocks ---------------------------------------------------------------------------------- */
 
 static void on_work_done(work_t *work)
 {
@@ -122,11 +81,11 @@ static void push_work(slot_t *slot, work_kind_e kind)
     slot->work.owner = slot;
     slot->work_out = 1;
     slot->work_wanted = 1;
-    if (work_pool_push(slot->engine->options.work_pool, &slot->work) == APR_SUCCESS) {
+    if (work_pool_push(slot->slots->work_pool, &slot->work) == APR_SUCCESS) {
         return;
     }
     slot->work.reason = JOBS_REASON_INTERNAL;
-    apr_cpystrn(slot->work.text, "no thread takes the chore", sizeof(slot->work.text));
+    apr_cpystrn(slot->work.text, "no thread takes the work", sizeof(slot->work.text));
     slot_post(slot, SLOT_WORK_DONE);
 }
 
@@ -145,14 +104,14 @@ static void op_passphrase(unlock_t *unlock)
     push_work(slot_of(unlock), WORK_PASSPHRASE);
 }
 
-/* The chore's results become the seat's, wanted or not: secrets must be wiped either way. */
-static void keep_results(slot_t *slot)
+/* Secrets become the slot's also where nobody waits for them any more, so that they are wiped. */
+static void keep_work_results(slot_t *slot)
 {
     work_t *work = &slot->work;
 
     if (work->kind == WORK_LOGIN) {
         slot->login = work->login;
-        memset(&work->login, 0, sizeof(work->login)); /* pointers only: the login itself is the seat's now */
+        memset(&work->login, 0, sizeof(work->login)); /* pointers only: the login itself is the slot's now */
         return;
     }
     if (work->kind == WORK_PASSPHRASE) {
@@ -164,32 +123,17 @@ static void keep_results(slot_t *slot)
     apr_cpystrn(slot->unlock.probe_address, work->probe_address, sizeof(slot->unlock.probe_address));
 }
 
-static void forget_login(slot_t *slot)
+void ops_work_done(slot_t *slot)
 {
-    if (slot->login.user != NULL || slot->login.password != NULL) {
-        secrets_login_free(&slot->login);
-    }
-    memset(&slot->login, 0, sizeof(slot->login));
-}
-
-void slot_forget_passphrase(slot_t *slot)
-{
-    if (slot->passphrase != NULL) {
-        secrets_free(slot->passphrase);
-    }
-    slot->passphrase = NULL;
-}
-
-void slot_work_done(slot_t *slot)
-{
-    slot->work_out = 0;
     int wanted = slot->work_wanted;
+
+    slot->work_out = 0;
     if (slot->work.reason == JOBS_REASON_NONE && (wanted || slot->work.kind != WORK_RESOLVE)) {
-        keep_results(slot);
+        keep_work_results(slot);
     }
     if (!wanted) {
         if (slot->work.kind == WORK_LOGIN) {
-            forget_login(slot);
+            slot_forget_login(slot);
         }
         slot_forget_passphrase(slot);
         return;
@@ -211,23 +155,18 @@ static void op_probe(unlock_t *unlock, apr_interval_time_t timeout)
 {
     slot_t *slot = slot_of(unlock);
 
-    probe_start(&slot->probe, slot->engine->base, unlock->probe_address, unlock->system->probe_port, timeout);
+    probe_start(&slot->probe, slot->slots->base, unlock->probe_address, unlock->system->probe_port, timeout);
 }
 
-amt_target_t slot_target(const slot_t *slot)
-{
-    return target_of(slot->unlock.system, slot->snapshot, slot->unlock.address, &slot->login);
-}
-
-/* The device for this PC, made at its first call. */
-static apr_status_t need_device(slot_t *slot)
+/* Made at the first call to this PC. */
+static apr_status_t make_device(slot_t *slot)
 {
     const amt_target_t target = slot_target(slot);
 
     if (slot->device != NULL) {
         return APR_SUCCESS;
     }
-    return amt_device_create(&slot->device, slot->engine->loop, &target, slot->pool);
+    return amt_device_create(&slot->device, slot->slots->loop, &target, slot->pool);
 }
 
 static void on_called(void *baton, const amt_result_t *result)
@@ -237,18 +176,6 @@ static void on_called(void *baton, const amt_result_t *result)
     slot->calling = 0;
     end_permit(slot);
     unlock_call_answer(&slot->unlock, result);
-}
-
-int slot_may_act(void *baton)
-{
-    const slot_t *slot = baton;
-    FAILPOINT_ASKED(asked);
-
-    if (slot->unlock.over || !lease_holds(&slot->lease)) {
-        return 0;
-    }
-    FAILPOINT_PASSED(unlock_step_name(&slot->unlock), asked, slot->lease.task.job, slot->lease.task.system);
-    return 1;
 }
 
 static void call_identity(slot_t *slot)
@@ -340,7 +267,7 @@ static void op_call(unlock_t *unlock, unlock_call_e call)
         calls[call].call(slot);
         return;
     }
-    if (need_device(slot) != APR_SUCCESS) {
+    if (make_device(slot) != APR_SUCCESS) {
         slot->device = NULL;
         log_error("AMTU0511", "no client for this PC could be made", "system", slot->task.ref.system);
         return; /* the step's time-out ends it */
@@ -349,7 +276,7 @@ static void op_call(unlock_t *unlock, unlock_call_e call)
     calls[call].call(slot);
 }
 
-/* ---- the store ----------------------------------------------------------------------------------------- */
+/* ---- the outbox ---------------------------------------------------------------------------------------- */
 
 static void on_stored(outbox_request_t *request)
 {
@@ -379,15 +306,15 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
     request->done = on_stored;
     request->owner = slot;
     unlock->storing = 1;
-    if (outbox_push(slot->engine->options.outbox, request) == APR_SUCCESS) {
+    if (outbox_push(slot->slots->outbox, request) == APR_SUCCESS) {
         return;
     }
-    /* Cannot be, the outbox has room for all; the lease then runs out and others take over. */
+    /* The outbox has room for all, so this cannot be. If it is, the lease runs out and others take over. */
     unlock->storing = 0;
     log_error("AMTU0512", "the outbox is full, which cannot be", "system", slot->task.ref.system);
 }
 
-void slot_stored(slot_t *slot)
+void ops_stored(slot_t *slot)
 {
     const outbox_request_t *request = &slot->request;
 
@@ -410,16 +337,14 @@ static void on_alarm(evutil_socket_t fd, short what, void *data)
 
 static void op_alarm(unlock_t *unlock, apr_interval_time_t after)
 {
-    const struct timeval wait = {.tv_sec = apr_time_sec(after), .tv_usec = apr_time_usec(after)};
-
-    event_add(&slot_of(unlock)->alarm, &wait);
+    start_timer(&slot_of(unlock)->alarm, after);
 }
 
 static void destroy_device(slot_t *slot)
 {
     if (slot->device != NULL) {
         amt_device_destroy(slot->device);
-        engine_trim_soon(slot->engine);
+        slots_trim_soon(slot->slots);
     }
     slot->device = NULL;
     slot->calling = 0;
@@ -449,61 +374,26 @@ static void op_hang_up(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
 
-    sessions_destroy(slot); /* first, as the device: they know the login */
+    sessions_destroy(slot); /* sessions and device use the login, so they end before it is wiped */
     destroy_device(slot);
-    forget_login(slot);
+    slot_forget_login(slot);
     slot_forget_passphrase(slot);
     if (unlock->proof != NULL) {
         proof_session_end(unlock->proof);
     }
 }
 
-/* Freed from the loop, never from here: whoever ended the unlock still stands in its seat. */
+/* The engine frees the slot later, from its loop: the caller still uses the unlock. */
 static void op_over(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
 
     APR_RING_REMOVE(slot, link);
-    APR_RING_INSERT_TAIL(&slot->engine->ending, slot, slot_t, link);
-    wakeup_signal(&slot->engine->wakeup);
+    APR_RING_INSERT_TAIL(&slot->slots->ending, slot, slot_t, link);
+    wakeup_signal(&slot->slots->wakeup);
 }
 
-void slot_begin(slot_t *slot)
-{
-    APR_RING_INSERT_TAIL(&slot->engine->running, slot, slot_t, link);
-    event_assign(&slot->alarm, slot->engine->base, -1, 0, on_alarm, slot);
-    event_assign(&slot->power_wait, slot->engine->base, -1, 0, on_pace, slot);
-    probe_init(&slot->probe, on_probed, slot);
-    sessions_init(slot);
-    unlock_begin(&slot->unlock);
-}
-
-void slot_drop(slot_t *slot)
-{
-    engine_t *engine = slot->engine;
-
-    op_stop(&slot->unlock);
-    op_hang_up(&slot->unlock);
-    APR_RING_REMOVE(slot, link);
-    leases_remove(engine->options.leases, &slot->lease);
-    snapshot_unref(slot->snapshot);
-    apr_pool_destroy(slot->pool);
-    atomic_fetch_sub(&engine->load, 1);
-}
-
-void slots_free(engine_t *engine)
-{
-    slot_t *slot = NULL, *next = NULL;
-
-    APR_RING_FOREACH_SAFE(slot, next, &engine->ending, slot_t, link)
-    {
-        if (!slot->work_out && !slot->unlock.storing) {
-            slot_drop(slot);
-        }
-    }
-}
-
-const unlock_ops_t slot_ops = {
+static const unlock_ops_t ops = {
     .resolve = op_resolve,
     .login = op_login,
     .passphrase = op_passphrase,
@@ -519,3 +409,38 @@ const unlock_ops_t slot_ops = {
     .over = op_over,
     .now = clock_boottime,
 };
+
+/* ---- for the engine ------------------------------------------------------------------------------------ */
+
+void ops_begin(slot_t *slot)
+{
+    APR_RING_INSERT_TAIL(&slot->slots->running, slot, slot_t, link);
+    slot->permit.granted = on_permit_granted;
+    slot->permit.owner = slot;
+    event_assign(&slot->alarm, slot->slots->base, -1, 0, on_alarm, slot);
+    event_assign(&slot->power_wait, slot->slots->base, -1, 0, on_power_wait, slot);
+    probe_init(&slot->probe, on_probed, slot);
+    sessions_init(slot);
+    slot->unlock.ops = &ops;
+    unlock_begin(&slot->unlock);
+}
+
+void ops_drop(slot_t *slot)
+{
+    op_stop(&slot->unlock);
+    op_hang_up(&slot->unlock);
+    APR_RING_REMOVE(slot, link);
+    slot_destroy(slot);
+}
+
+void ops_free_ended(slots_t *slots)
+{
+    slot_t *slot = NULL, *next = NULL;
+
+    APR_RING_FOREACH_SAFE(slot, next, &slots->ending, slot_t, link)
+    {
+        if (!slot->work_out && !slot->unlock.storing) {
+            ops_drop(slot);
+        }
+    }
+}

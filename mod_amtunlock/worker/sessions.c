@@ -5,7 +5,7 @@
 #include <openssl/crypto.h>
 
 #include "base/log.h"
-#include "worker/slot_priv.h"
+#include "worker/sessions_priv.h"
 
 static const amt_result_t well = {.status = AMT_OK, .text = ""};
 
@@ -179,7 +179,7 @@ void sessions_open_console(slot_t *slot)
     const amt_target_t target = slot_target(slot);
 
     slot->uses[UNLOCK_CONSOLE] = SESSION_OPENING;
-    if (amt_sol_open(&slot->sol, slot->engine->loop, &target, &events, slot, slot->pool) == APR_SUCCESS) {
+    if (amt_sol_open(&slot->sol, slot->slots->loop, &target, &events, slot, slot->pool) == APR_SUCCESS) {
         return;
     }
     slot->sol = NULL;
@@ -199,7 +199,7 @@ void sessions_open_drive(slot_t *slot)
         return;
     }
     slot->uses[UNLOCK_DRIVE] = SESSION_OPENING;
-    apr_status_t rv = amt_ider_open(&slot->ider, slot->engine->loop, &target, image->disc, &overlay, &events,
+    apr_status_t rv = amt_ider_open(&slot->ider, slot->slots->loop, &target, image->disc, &overlay, &events,
                                     slot, slot->pool);
     OPENSSL_cleanse(&overlay, sizeof(overlay));
     if (rv == APR_SUCCESS) {
@@ -213,7 +213,7 @@ void sessions_open_drive(slot_t *slot)
 
 void sessions_init(slot_t *slot)
 {
-    event_assign(&slot->soon_event, slot->engine->base, -1, 0, on_soon, slot);
+    event_assign(&slot->soon_event, slot->slots->base, -1, 0, on_soon, slot);
 }
 
 static void close_drive(slot_t *slot)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What Redis' replies mean: a verb's word to an outcome, an error to a sentence that an operator can act on.
- */
-#include "jobs/redis_priv.h"
+/* A verb's answer becomes an outcome; an error of Redis becomes a message that an operator can act on. */
+#include "jobs/answer_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
+
+#include "jobs/library_priv.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -18,14 +19,12 @@ static const struct {
     {"none", JOBS_NOT_FOUND}, {"quota", JOBS_QUOTA},     {"conflict", JOBS_CONFLICT},
 };
 
-static const char late_text[] = "the request reached Redis too late and was not done";
-
-/* What Redis may say that an operator can mend. Found anywhere in the error, since an error inside a function
- * carries more words around it; the first row that fits is taken. */
+/* Errors that an operator can mend. `sign` may stand anywhere in the error, since Redis wraps an error inside
+ * a function in others; the first row that fits is taken. */
 static const struct {
     const char *sign;
-    const char *sentence;
-} troubles[] = {
+    const char *message;
+} errors[] = {
     {"NOAUTH",
      "Redis wants a user and a password: give the user and the password file of conf/redis-users.acl"},
     {"WRONGPASS", "Redis refuses the user or the password: compare the password file with Redis' ACL file"},
@@ -48,18 +47,25 @@ static const struct {
     {"unknown command", "this is no Redis 7 or later, or a command is renamed"},
 };
 
+jobs_result_t jobs_result(jobs_outcome_e outcome, const char *text)
+{
+    jobs_result_t result = {outcome, text};
+
+    return result;
+}
+
 static jobs_result_t error_result(const redisReply *reply, apr_pool_t *pool)
 {
-    for (size_t i = 0; i < LENGTH(troubles); i++) {
-        if (strstr(reply->str, troubles[i].sign)) {
+    for (size_t i = 0; i < LENGTH(errors); i++) {
+        if (strstr(reply->str, errors[i].sign) != NULL) {
             return jobs_result(JOBS_UNAVAILABLE,
-                               apr_psprintf(pool, "%s (%s)", troubles[i].sentence, reply->str));
+                               apr_psprintf(pool, "%s (%s)", errors[i].message, reply->str));
         }
     }
     return jobs_result(JOBS_BROKEN, apr_psprintf(pool, "Redis answered with an error: %s", reply->str));
 }
 
-static jobs_result_t outdated(const redisReply *reply, apr_pool_t *pool)
+static jobs_result_t outdated_result(const redisReply *reply, apr_pool_t *pool)
 {
     apr_int64_t theirs = jobs_number_at(reply, 1);
 
@@ -81,21 +87,20 @@ static jobs_result_t outdated(const redisReply *reply, apr_pool_t *pool)
 
 jobs_result_t jobs_answer(const redisReply *reply, int *late, apr_pool_t *pool)
 {
-    if (late) {
-        *late = 0;
+    const char *word = jobs_text_at(reply, 0);
+    int is_late = !strcmp(word, "late");
+
+    if (late != NULL) {
+        *late = is_late;
     }
     if (reply->type == REDIS_REPLY_ERROR) {
         return error_result(reply, pool);
     }
-    const char *word = jobs_text_at(reply, 0);
-    if (!strcmp(word, "late")) {
-        if (late) {
-            *late = 1;
-        }
-        return jobs_result(JOBS_REFUSED, late_text);
+    if (is_late) {
+        return jobs_result(JOBS_REFUSED, "the request reached Redis too late and was not done");
     }
     if (!strcmp(word, "outdated")) {
-        return outdated(reply, pool);
+        return outdated_result(reply, pool);
     }
     for (size_t i = 0; i < LENGTH(words); i++) {
         if (!strcmp(word, words[i].word)) {
@@ -107,7 +112,7 @@ jobs_result_t jobs_answer(const redisReply *reply, int *late, apr_pool_t *pool)
 
 const redisReply *jobs_element(const redisReply *reply, size_t at)
 {
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || at >= reply->elements) {
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || at >= reply->elements) {
         return NULL;
     }
     return reply->element[at];
@@ -117,14 +122,14 @@ const char *jobs_text_at(const redisReply *reply, size_t at)
 {
     const redisReply *element = jobs_element(reply, at);
 
-    return element && element->type == REDIS_REPLY_STRING ? element->str : "";
+    return element != NULL && element->type == REDIS_REPLY_STRING ? element->str : "";
 }
 
 apr_int64_t jobs_number_at(const redisReply *reply, size_t at)
 {
     const redisReply *element = jobs_element(reply, at);
 
-    if (element && element->type == REDIS_REPLY_INTEGER) {
+    if (element != NULL && element->type == REDIS_REPLY_INTEGER) {
         return element->integer;
     }
     return apr_strtoi64(jobs_text_at(reply, at), NULL, 10);
@@ -132,7 +137,7 @@ apr_int64_t jobs_number_at(const redisReply *reply, size_t at)
 
 apr_array_header_t *jobs_texts(const redisReply *reply, size_t first, apr_pool_t *pool)
 {
-    size_t count = reply && reply->type == REDIS_REPLY_ARRAY ? reply->elements : 0;
+    size_t count = reply != NULL && reply->type == REDIS_REPLY_ARRAY ? reply->elements : 0;
     apr_array_header_t *texts = apr_array_make(pool, (int)count + 1, sizeof(const char *));
 
     for (size_t i = first; i < count; i++) {

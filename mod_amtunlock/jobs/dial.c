@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connecting to Redis by ourselves: hiredis ends the whole process where it has no memory for an address. */
+/* Connects the socket to Redis here, since hiredis 0.14 aborts the process if it cannot allocate the address.
+ */
 #include "jobs/dial_priv.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@
 
 #include "base/text.h"
 
-/* 0, or an errno: waits until a connection that was begun is there, or is not. */
+/* 0, or an errno: waits until a connection that was begun is there, or has failed. */
 static int wait_connected(int fd, apr_time_t deadline)
 {
     struct pollfd watched = {.fd = fd, .events = POLLOUT};
@@ -35,30 +36,32 @@ static int wait_connected(int fd, apr_time_t deadline)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &length) == 0 ? number : errno;
 }
 
-/* The same, from the beginning; the socket waits in every call afterwards. */
+/* 0, or an errno: connects, and makes the socket blocking. */
 static int connect_within(int fd, const struct sockaddr *address, socklen_t length, apr_time_t deadline)
 {
     int number = connect(fd, address, length) == 0 ? 0 : errno;
+    int flags;
 
     if (number == EINPROGRESS || number == EINTR) {
         number = wait_connected(fd, deadline);
     }
-    int flags = fcntl(fd, F_GETFL);
-    if (number == 0 && (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0)) {
-        number = errno;
+    if (number != 0) {
+        return number;
     }
-    return number;
+    flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0 ? 0 : errno;
 }
 
 /* A connected socket, or -1 and errno. */
 static int open_connected(const struct sockaddr *address, socklen_t length, apr_time_t deadline)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int number;
 
     if (fd < 0) {
         return -1;
     }
-    int number = connect_within(fd, address, length, deadline);
+    number = connect_within(fd, address, length, deadline);
     if (number != 0) {
         close(fd);
         errno = number;
@@ -67,28 +70,37 @@ static int open_connected(const struct sockaddr *address, socklen_t length, apr_
     return fd;
 }
 
-static int dial_socket(const char *path, apr_time_t deadline, const char **why, apr_pool_t *pool)
+static int dial_unix(const char *path, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd;
 
     if (strlen(path) >= sizeof(address.sun_path)) {
         *why = text_strerror(ENAMETOOLONG, pool);
         return -1;
     }
     apr_cpystrn(address.sun_path, path, sizeof(address.sun_path));
-    int fd = open_connected((const struct sockaddr *)&address, sizeof(address), deadline);
+    fd = open_connected((const struct sockaddr *)&address, sizeof(address), deadline);
     if (fd < 0) {
         *why = text_strerror(errno, pool);
     }
     return fd;
 }
 
-/* Calls are small and waited for. */
-static int without_delay(int fd)
+/* As open_connected(), without Nagle's delay: calls are small, and each is waited for. */
+static int open_host(const struct addrinfo *host, apr_time_t deadline)
 {
     const int yes = 1;
+    int fd = open_connected(host->ai_addr, host->ai_addrlen, deadline);
 
-    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)) == 0;
+    if (fd >= 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)) != 0) {
+        int number = errno;
+
+        close(fd);
+        errno = number;
+        return -1;
+    }
+    return fd;
 }
 
 static int dial_host(const jobs_redis_t *redis, apr_time_t deadline, const char **why, apr_pool_t *pool)
@@ -102,15 +114,8 @@ static int dial_host(const jobs_redis_t *redis, apr_time_t deadline, const char 
         *why = code == EAI_SYSTEM ? text_strerror(errno, pool) : apr_pstrdup(pool, gai_strerror(code));
         return -1;
     }
-    for (const struct addrinfo *at = found; at && fd < 0; at = at->ai_next) {
-        fd = open_connected(at->ai_addr, at->ai_addrlen, deadline);
-        if (fd >= 0 && !without_delay(fd)) {
-            int number = errno;
-
-            close(fd);
-            fd = -1;
-            errno = number;
-        }
+    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next) {
+        fd = open_host(at, deadline);
     }
     if (fd < 0) {
         *why = text_strerror(errno, pool);
@@ -121,6 +126,6 @@ static int dial_host(const jobs_redis_t *redis, apr_time_t deadline, const char 
 
 int jobs_dial(const jobs_redis_t *redis, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
-    return redis->socket ? dial_socket(redis->socket, deadline, why, pool)
-                         : dial_host(redis, deadline, why, pool);
+    return redis->socket != NULL ? dial_unix(redis->socket, deadline, why, pool)
+                                 : dial_host(redis, deadline, why, pool);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside jobs: a connected socket to Redis. */
+/* A connected socket to Redis. */
 #ifndef AMTUNLOCK_JOBS_DIAL_PRIV_H
 #define AMTUNLOCK_JOBS_DIAL_PRIV_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ids that cannot be guessed, and digests that stand for names in keys. */
-#include "jobs/redis_priv.h"
+/* Ids and digests. */
+#include "jobs/id_priv.h"
 
 #include <string.h>
 
@@ -14,11 +14,12 @@
 const char *jobs_new_id(apr_pool_t *pool)
 {
     unsigned char bits[16];
+    char *id;
 
     if (RAND_bytes(bits, sizeof(bits)) != 1) {
         return NULL;
     }
-    char *id = apr_palloc(pool, APR_ALIGN_DEFAULT(JOBS_ID_LENGTH + 8));
+    id = apr_palloc(pool, APR_ALIGN_DEFAULT(JOBS_ID_LENGTH + 8));
     apr_encode_base32_binary(id, bits, sizeof(bits), APR_ENCODE_NOPADDING, NULL);
     for (char *c = id; *c; c++) {
         *c = (char)apr_tolower(*c);

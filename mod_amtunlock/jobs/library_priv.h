@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Redis library (lua/core.lua and the parts behind it) as it was when this program was built, as one text.
- */
+/* The Redis library (the parts in jobs/lua, joined by library.S) that this program was built with. */
 #ifndef AMTUNLOCK_JOBS_LIBRARY_PRIV_H
 #define AMTUNLOCK_JOBS_LIBRARY_PRIV_H
+
+#define JOBS_SCHEMA 3 /* SCHEMA of lua/core.lua */
 
 extern const char jobs_library[];
 

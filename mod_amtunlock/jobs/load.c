@@ -10,40 +10,43 @@
 
 #define TRIES 3 /* other workers may load at the same moment */
 
-static jobs_result_t load(jobs_client_t *connection, int replace, apr_pool_t *pool)
+static jobs_result_t library_send(jobs_client_t *client, int replace, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_command("FUNCTION", pool);
+    jobs_result_t result;
 
     jobs_call_text(call, "LOAD");
     if (replace) {
         jobs_call_text(call, "REPLACE");
     }
     jobs_call_text(call, jobs_library);
-    jobs_result_t result = jobs_client_ask(connection, call, 0, &reply, pool);
+    result = jobs_client_ask(client, call, 0, &reply, pool);
     /* The answer is the library's name, which is no verb's word. */
-    if (reply && reply->type == REDIS_REPLY_STRING) {
+    if (reply != NULL && reply->type == REDIS_REPLY_STRING) {
         return JOBS_FINE;
     }
     return result;
 }
 
-/* Absent: loaded, but not over what another worker loads meanwhile. Older: replaced. Newer: left. */
-static jobs_result_t check(jobs_client_t *connection, int *loaded, apr_pool_t *pool)
+/* Absent: loaded, unless another worker has loaded it meanwhile. Older: replaced. Newer: left. */
+static jobs_result_t library_update(jobs_client_t *client, int *loaded, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_command("FCALL", pool);
+    jobs_result_t result;
+    apr_int64_t theirs;
+    int absent;
 
     jobs_call_text(call, "amtunlock_schema");
     jobs_call_text(call, "0");
-    jobs_result_t result = jobs_client_ask(connection, call, 0, &reply, pool);
-    int absent =
-        reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "Function not found") != NULL;
-    apr_int64_t theirs = jobs_number_at(reply, 1);
-    *loaded = 0;
-    if (absent || (result.outcome == JOBS_OK && theirs < JOBS_SCHEMA)) {
-        *loaded = 1;
-        return load(connection, !absent, pool);
+    result = jobs_client_ask(client, call, 0, &reply, pool);
+    absent =
+        reply != NULL && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "Function not found") != NULL;
+    theirs = jobs_number_at(reply, 1);
+    *loaded = absent || (result.outcome == JOBS_OK && theirs < JOBS_SCHEMA);
+    if (*loaded) {
+        return library_send(client, !absent, pool);
     }
     if (result.outcome == JOBS_OK && theirs > JOBS_SCHEMA) {
         return jobs_result(
@@ -56,14 +59,14 @@ static jobs_result_t check(jobs_client_t *connection, int *loaded, apr_pool_t *p
     return result;
 }
 
-jobs_result_t jobs_library_load(jobs_client_t *connection)
+jobs_result_t jobs_library_load(jobs_client_t *client)
 {
-    apr_pool_t *pool = jobs_client_scratch(connection);
+    apr_pool_t *pool = jobs_client_scratch(client);
     jobs_result_t result = JOBS_FINE;
     int loaded = 1;
 
     for (int i = 0; i < TRIES && loaded; i++) {
-        result = check(connection, &loaded, pool);
+        result = library_update(client, &loaded, pool);
     }
     return result;
 }

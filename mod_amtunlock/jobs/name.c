@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of systems. */
+/* Brings names of systems to the one form that they are looked up by. */
 #include "jobs/name.h"
 
 #include <arpa/inet.h>
@@ -11,7 +11,7 @@
 #define NAME_MAX_LENGTH 253
 #define LABEL_MAX_LENGTH 63
 
-/* An IPv4 or IPv6 literal in its canonical text, or NULL. An IPv4 address in IPv6 clothes is that IPv4
+/* An IPv4 or IPv6 literal in its canonical text, or NULL. An IPv4-mapped IPv6 address is that IPv4
  * address. */
 static const char *address_key(const char *name, apr_pool_t *pool)
 {
@@ -54,25 +54,29 @@ static int is_dns_name(const char *name)
 
 const char *jobs_name_key(const char *name, apr_pool_t *pool)
 {
-    if (!name) {
+    const char *address;
+    size_t length;
+    char *key;
+
+    if (name == NULL) {
         return NULL;
     }
     while (apr_isspace(*name)) {
         name++;
     }
-    size_t length = strlen(name);
+    length = strlen(name);
     while (length > 0 && apr_isspace(name[length - 1])) {
         length--;
     }
     if (length == 0 || length > NAME_MAX_LENGTH + 1) {
         return NULL;
     }
-    char *key = apr_pstrmemdup(pool, name, length);
+    key = apr_pstrmemdup(pool, name, length);
     for (char *c = key; *c; c++) {
         *c = (char)apr_tolower(*c);
     }
-    const char *address = address_key(key, pool);
-    if (address) {
+    address = address_key(key, pool);
+    if (address != NULL) {
         return address;
     }
     if (key[length - 1] == '.') {

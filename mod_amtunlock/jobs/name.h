@@ -5,9 +5,9 @@
 
 #include <apr_pools.h>
 
-/* A name as anybody may write it (DNS name or address, white space, case, trailing dot) to what it is looked
- * up by: lower case, no trailing dot, canonical text of an address. NULL if it is no name: labels of 1-63
- * letters, digits, '-', '_', 253 in all; IPv4 or IPv6 literal. */
+/* From a name as it was written (DNS name or address, with white space, any case, a trailing dot) the form
+ * that it is looked up by: lower case, no trailing dot, the canonical text of an address. NULL if it is no
+ * name, which is labels of 1-63 letters, digits, '-' or '_', 253 in all, or an IPv4 or IPv6 literal. */
 const char *jobs_name_key(const char *name, apr_pool_t *pool);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hands the inventory to Redis in chunks, then switches to it: 100,000 systems in one call would stop Redis
+/* Hands the inventory to Redis in chunks, then switches to it: 100,000 systems in one call would block Redis
  * for a second.
  */
 #include "jobs/client_priv.h"
@@ -10,6 +10,7 @@
 #include <apr_strings.h>
 
 #include "base/failpoint.h"
+#include "jobs/id_priv.h"
 
 #define SYSTEMS_A_CHUNK 500
 #define WORDS_A_CHUNK 6000
@@ -27,7 +28,7 @@ static int count_names(const apr_array_header_t *systems, const char **twice, ap
             const char *name = APR_ARRAY_IDX(system->keys, k, const char *);
             const char *other = apr_hash_get(names, name, APR_HASH_KEY_STRING);
 
-            if (other && strcmp(other, system->system) != 0) {
+            if (other != NULL && strcmp(other, system->system) != 0) {
                 *twice = name;
             }
             apr_hash_set(names, name, APR_HASH_KEY_STRING, system->system);
@@ -36,9 +37,9 @@ static int count_names(const apr_array_header_t *systems, const char **twice, ap
     return (int)apr_hash_count(names);
 }
 
-static jobs_result_t ask_switch(jobs_client_t *connection, const char *worker, const char *generation,
-                                const char *digest, apr_time_t written, int systems, int names,
-                                apr_pool_t *pool)
+static jobs_result_t publish_switch(jobs_client_t *client, const char *worker, const char *generation,
+                                    const char *digest, apr_time_t written, int systems, int names,
+                                    apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("publish_switch", pool);
@@ -49,10 +50,10 @@ static jobs_result_t ask_switch(jobs_client_t *connection, const char *worker, c
     jobs_call_number(call, written);
     jobs_call_number(call, systems);
     jobs_call_number(call, systems + names);
-    return jobs_client_ask(connection, call, 0, &reply, pool);
+    return jobs_client_ask(client, call, 0, &reply, pool);
 }
 
-static void add_system(jobs_call_t *call, const jobs_published_t *system)
+static void call_add_system(jobs_call_t *call, const jobs_published_t *system)
 {
     jobs_call_text(call, system->system);
     jobs_call_text(call, system->group);
@@ -64,8 +65,8 @@ static void add_system(jobs_call_t *call, const jobs_published_t *system)
 }
 
 /* Sends systems from *next on, as many as a chunk takes. */
-static jobs_result_t send_chunk(jobs_client_t *connection, const char *generation,
-                                const apr_array_header_t *systems, int *next, apr_pool_t *pool)
+static jobs_result_t publish_chunk(jobs_client_t *client, const char *generation,
+                                   const apr_array_header_t *systems, int *next, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("publish_chunk", pool);
@@ -73,25 +74,25 @@ static jobs_result_t send_chunk(jobs_client_t *connection, const char *generatio
     jobs_call_text(call, generation);
     for (int n = 0; n < SYSTEMS_A_CHUNK && *next < systems->nelts && call->words->nelts < WORDS_A_CHUNK;
          n++) {
-        add_system(call, &APR_ARRAY_IDX(systems, (*next)++, jobs_published_t));
+        call_add_system(call, &APR_ARRAY_IDX(systems, (*next)++, jobs_published_t));
     }
-    return jobs_client_ask(connection, call, 0, &reply, pool);
+    return jobs_client_ask(client, call, 0, &reply, pool);
 }
 
-static jobs_result_t publish(jobs_client_t *connection, const char *worker, const char *digest,
-                             apr_time_t written, const apr_array_header_t *systems, int names,
-                             apr_pool_t *pool)
+static jobs_result_t publish_chunks(jobs_client_t *client, const char *worker, const char *digest,
+                                    apr_time_t written, const apr_array_header_t *systems, int names,
+                                    apr_pool_t *pool)
 {
     apr_pool_t *chunk_pool = NULL;
     const char *generation = jobs_new_id(pool);
     jobs_result_t result = JOBS_FINE;
 
-    if (!generation || apr_pool_create(&chunk_pool, pool) != APR_SUCCESS) {
+    if (generation == NULL || apr_pool_create(&chunk_pool, pool) != APR_SUCCESS) {
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers or no memory");
     }
     for (int next = 0; next < systems->nelts;) {
         apr_pool_clear(chunk_pool);
-        result = send_chunk(connection, generation, systems, &next, chunk_pool);
+        result = publish_chunk(client, generation, systems, &next, chunk_pool);
         if (result.outcome != JOBS_OK) {
             result.text = apr_pstrdup(pool, result.text);
             break;
@@ -102,24 +103,25 @@ static jobs_result_t publish(jobs_client_t *connection, const char *worker, cons
         return result;
     }
     FAILPOINT("publish.staged");
-    result = ask_switch(connection, worker, generation, digest, written, systems->nelts, names, pool);
+    result = publish_switch(client, worker, generation, digest, written, systems->nelts, names, pool);
     FAILPOINT("publish.switched");
     return result;
 }
 
-jobs_result_t jobs_publish(jobs_client_t *connection, const char *worker, const char *digest,
-                           apr_time_t written, const apr_array_header_t *systems, apr_pool_t *pool)
+jobs_result_t jobs_publish(jobs_client_t *client, const char *worker, const char *digest, apr_time_t written,
+                           const apr_array_header_t *systems, apr_pool_t *pool)
 {
     const char *twice = NULL;
     int names = count_names(systems, &twice, pool);
+    jobs_result_t result;
 
-    if (twice) {
+    if (twice != NULL) {
         return jobs_result(JOBS_CONFLICT, apr_psprintf(pool, "two systems share the name %s", twice));
     }
-    /* First ask whether it is called for: most often this very inventory is live already. */
-    jobs_result_t result = ask_switch(connection, worker, "", digest, written, systems->nelts, names, pool);
+    /* Ask first whether it is needed: most often this very inventory is live already. */
+    result = publish_switch(client, worker, "", digest, written, systems->nelts, names, pool);
     if (result.outcome == JOBS_OK) {
-        result = publish(connection, worker, digest, written, systems, names, pool);
+        result = publish_chunks(client, worker, digest, written, systems, names, pool);
     }
     return result;
 }

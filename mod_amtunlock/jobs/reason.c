@@ -74,7 +74,7 @@ const jobs_reason_t *jobs_reason(jobs_reason_e reason)
 
 jobs_reason_e jobs_reason_of_code(const char *code)
 {
-    if (!code || !*code) {
+    if (code == NULL || *code == '\0') {
         return JOBS_REASON_NONE;
     }
     for (int i = 0; i < JOBS_REASONS; i++) {

@@ -8,8 +8,9 @@
 #include <apr_strings.h>
 
 #include "base/failpoint.h"
+#include "jobs/id_priv.h"
 
-static const char *owner(const jobs_caller_t *caller, apr_pool_t *pool)
+static const char *caller_owner(const jobs_caller_t *caller, apr_pool_t *pool)
 {
     return jobs_sha256(caller->name, pool);
 }
@@ -19,13 +20,13 @@ static int is_id(const char *id)
     return strlen(id) == JOBS_ID_LENGTH && strspn(id, "abcdefghijklmnopqrstuvwxyz234567") == JOBS_ID_LENGTH;
 }
 
-/* A verb of this caller's that may be sent twice. */
+/* A verb of this caller; it may be sent twice. */
 static jobs_call_t *caller_verb(const char *name, const jobs_caller_t *caller, apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_verb(name, pool);
 
     call->repeatable = 1;
-    jobs_call_digest(call, owner(caller, pool));
+    jobs_call_digest(call, caller_owner(caller, pool));
     return call;
 }
 
@@ -33,42 +34,45 @@ static jobs_call_t *caller_verb(const char *name, const jobs_caller_t *caller, a
 static jobs_call_t *reading_verb(const char *name, const jobs_caller_t *caller, const char *id,
                                  apr_pool_t *pool)
 {
-    if (id && !is_id(id)) {
+    jobs_call_t *call;
+
+    if (id != NULL && !is_id(id)) {
         return NULL;
     }
-    jobs_call_t *call = caller_verb(name, caller, pool);
+    call = caller_verb(name, caller, pool);
     jobs_call_number(call, caller->reads_all ? 1 : 0);
     jobs_call_text(call, id);
     return call;
 }
 
-static jobs_result_t no_such_job(void)
+static jobs_result_t not_found_result(void)
 {
     return jobs_result(JOBS_NOT_FOUND, "no such job, or another caller's");
 }
 
 /* ---- submit -------------------------------------------------------------------------------------------- */
 
-static int by_text(const void *a, const void *b)
+static int compare_texts(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The same UUID with the same set of systems, however written, ordered or repeated, is the same request. Two
- * digests: of the UUID, and of both together; "" where no request is recognised, NULL without memory. */
+/* The same UUID with the same set of systems, however written, ordered or repeated, is the same request.
+ * Gives two digests, of the UUID and of both together; "" if the request has no UUID; NULL without memory. */
 static const char *request_digest(const jobs_submission_t *submission, apr_pool_t *pool)
 {
     int count = submission->names->nelts;
     apr_array_header_t *sorted = apr_array_make(pool, count + 1, sizeof(const char *));
     apr_array_header_t *texts = apr_array_make(pool, count + 1, sizeof(const char *));
+    const char *id_digest, *whole;
 
-    if (!submission->message_id) {
+    if (submission->message_id == NULL) {
         return "";
     }
     for (int i = 0; i < count; i++) {
         APR_ARRAY_PUSH(sorted, const char *) = APR_ARRAY_IDX(submission->names, i, jobs_name_t).key;
     }
-    qsort(sorted->elts, (size_t)sorted->nelts, sizeof(const char *), by_text);
+    qsort(sorted->elts, (size_t)sorted->nelts, sizeof(const char *), compare_texts);
     APR_ARRAY_PUSH(texts, const char *) = submission->message_id;
     for (int i = 0; i < count; i++) {
         const char *key = APR_ARRAY_IDX(sorted, i, const char *);
@@ -77,9 +81,9 @@ static const char *request_digest(const jobs_submission_t *submission, apr_pool_
             APR_ARRAY_PUSH(texts, const char *) = key;
         }
     }
-    const char *match = jobs_sha256(submission->message_id, pool);
-    const char *whole = jobs_sha256_all(texts, pool);
-    return match && whole ? apr_pstrcat(pool, match, "/", whole, NULL) : NULL;
+    id_digest = jobs_sha256(submission->message_id, pool);
+    whole = jobs_sha256_all(texts, pool);
+    return id_digest != NULL && whole != NULL ? apr_pstrcat(pool, id_digest, "/", whole, NULL) : NULL;
 }
 
 static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submission_t *submission,
@@ -87,10 +91,10 @@ static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submissi
 {
     jobs_call_t *call = jobs_verb("submit", pool);
 
-    call->repeatable = 1; /* the id is ours: a second arrival finds the job of the first */
+    call->repeatable = 1; /* the id is made here: a second arrival finds the job of the first */
     jobs_call_text(call, id);
     jobs_call_text(call, caller->name);
-    jobs_call_digest(call, owner(caller, pool));
+    jobs_call_digest(call, caller_owner(caller, pool));
     jobs_call_text(call, caller->peer);
     jobs_call_text(call, caller->mechanism);
     jobs_call_digest(call, request_digest(submission, pool));
@@ -99,8 +103,8 @@ static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submissi
     jobs_call_number(call, submission->start_within);
     jobs_call_number(call, submission->max_waiting_jobs);
     jobs_call_number(call, submission->max_waiting_systems);
-    jobs_call_number(call, caller->groups ? caller->groups->nelts : 0);
-    for (int i = 0; caller->groups && i < caller->groups->nelts; i++) {
+    jobs_call_number(call, caller->groups != NULL ? caller->groups->nelts : 0);
+    for (int i = 0; caller->groups != NULL && i < caller->groups->nelts; i++) {
         jobs_call_text(call, APR_ARRAY_IDX(caller->groups, i, const char *));
     }
     for (int i = 0; i < submission->names->nelts; i++) {
@@ -112,24 +116,24 @@ static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submissi
     return call;
 }
 
-jobs_result_t jobs_submit(jobs_pool_t *store, const jobs_caller_t *caller,
-                          const jobs_submission_t *submission, const char **id, jobs_match_e *match,
-                          apr_pool_t *pool)
+jobs_result_t jobs_submit(jobs_pool_t *jobs, const jobs_caller_t *caller, const jobs_submission_t *submission,
+                          const char **id, jobs_match_e *match, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     const char *fresh = jobs_new_id(pool);
+    jobs_result_t result;
 
-    if (!fresh) {
+    if (fresh == NULL) {
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
     }
     FAILPOINT("submit.before");
-    jobs_result_t result = jobs_pool_ask(store, submit_call(caller, submission, fresh, pool), &reply, pool);
+    result = jobs_pool_ask(jobs, submit_call(caller, submission, fresh, pool), &reply, pool);
     FAILPOINT("submit.answered");
     if (result.outcome != JOBS_OK) {
         return result;
     }
     *id = jobs_text_at(reply, 1);
-    if (match) {
+    if (match != NULL) {
         *match = (jobs_match_e)jobs_number_at(reply, 2);
     }
     return result;
@@ -159,16 +163,17 @@ static jobs_job_t *job_of_reply(const redisReply *reply, apr_pool_t *pool)
     return job;
 }
 
-jobs_result_t jobs_read(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
+jobs_result_t jobs_read(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
                         apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = reading_verb("read", caller, id, pool);
+    jobs_result_t result;
 
-    if (!call) {
-        return no_such_job();
+    if (call == NULL) {
+        return not_found_result();
     }
-    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
+    result = jobs_pool_ask(jobs, call, &reply, pool);
     if (result.outcome == JOBS_OK) {
         *job = job_of_reply(reply, pool);
     }
@@ -181,23 +186,24 @@ static jobs_call_t *window_verb(const char *verb, const jobs_caller_t *caller, c
 {
     jobs_call_t *call = reading_verb(verb, caller, id, pool);
 
-    if (call) {
+    if (call != NULL) {
         jobs_call_number(call, first < 0 ? 0 : first);
         jobs_call_number(call, count);
     }
     return call;
 }
 
-jobs_result_t jobs_results(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, int first,
+jobs_result_t jobs_results(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, int first,
                            int count, jobs_results_t **results, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = window_verb("results", caller, id, first, count, pool);
+    jobs_result_t result;
 
-    if (!call) {
-        return no_such_job();
+    if (call == NULL) {
+        return not_found_result();
     }
-    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
+    result = jobs_pool_ask(jobs, call, &reply, pool);
     if (result.outcome != JOBS_OK) {
         return result;
     }
@@ -207,16 +213,17 @@ jobs_result_t jobs_results(jobs_pool_t *store, const jobs_caller_t *caller, cons
     return result;
 }
 
-jobs_result_t jobs_errors(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, int first,
+jobs_result_t jobs_errors(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, int first,
                           int count, apr_array_header_t **errors, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = window_verb("errors", caller, id, first, count, pool);
+    jobs_result_t result;
 
-    if (!call) {
-        return no_such_job();
+    if (call == NULL) {
+        return not_found_result();
     }
-    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
+    result = jobs_pool_ask(jobs, call, &reply, pool);
     if (result.outcome != JOBS_OK) {
         return result;
     }
@@ -231,14 +238,15 @@ jobs_result_t jobs_errors(jobs_pool_t *store, const jobs_caller_t *caller, const
     return result;
 }
 
-jobs_result_t jobs_list(jobs_pool_t *store, const jobs_caller_t *caller, apr_array_header_t **ids,
+jobs_result_t jobs_list(jobs_pool_t *jobs, const jobs_caller_t *caller, apr_array_header_t **ids,
                         apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("list", caller, pool);
+    jobs_result_t result;
 
     jobs_call_number(call, caller->reads_all ? 1 : 0);
-    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
+    result = jobs_pool_ask(jobs, call, &reply, pool);
     if (result.outcome == JOBS_OK) {
         *ids = jobs_texts(reply, 1, pool);
     }
@@ -247,43 +255,44 @@ jobs_result_t jobs_list(jobs_pool_t *store, const jobs_caller_t *caller, apr_arr
 
 /* ---- changing ------------------------------------------------------------------------------------------ */
 
-jobs_result_t jobs_cancel(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
+jobs_result_t jobs_cancel(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("cancel", caller, pool);
 
     if (!is_id(id)) {
-        return no_such_job();
+        return not_found_result();
     }
     jobs_call_text(call, id);
     jobs_call_not_after(call);
-    return jobs_pool_ask(store, call, &reply, pool);
+    return jobs_pool_ask(jobs, call, &reply, pool);
 }
 
-jobs_result_t jobs_forget(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
+jobs_result_t jobs_forget(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("forget", caller, pool);
 
-    call->repeatable = 0; /* a second one would say "no such job" of a job that the first has just deleted */
+    call->repeatable = 0; /* a second one would say "no such job" of the job that the first has deleted */
     if (!is_id(id)) {
-        return no_such_job();
+        return not_found_result();
     }
     jobs_call_text(call, id);
-    return jobs_pool_ask(store, call, &reply, pool);
+    return jobs_pool_ask(jobs, call, &reply, pool);
 }
 
 /* ---- enumerations in progress -------------------------------------------------------------------------- */
 
-jobs_result_t jobs_context_open(jobs_pool_t *store, const jobs_caller_t *caller, const char *fields,
+jobs_result_t jobs_context_open(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *fields,
                                 const apr_array_header_t *items, int expires_seconds, int max_contexts,
                                 const char **id, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("context_open", caller, pool);
     const char *fresh = jobs_new_id(pool);
+    jobs_result_t result;
 
-    if (!fresh) {
+    if (fresh == NULL) {
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
     }
     jobs_call_text(call, fresh);
@@ -293,18 +302,19 @@ jobs_result_t jobs_context_open(jobs_pool_t *store, const jobs_caller_t *caller,
     for (int i = 0; i < items->nelts; i++) {
         jobs_call_text(call, APR_ARRAY_IDX(items, i, const char *));
     }
-    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
+    result = jobs_pool_ask(jobs, call, &reply, pool);
     if (result.outcome == JOBS_OK) {
         *id = fresh;
     }
     return result;
 }
 
-jobs_result_t jobs_context_pull(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, int count,
+jobs_result_t jobs_context_pull(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, int count,
                                 const char **fields, apr_array_header_t **items, int *more, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = caller_verb("context_pull", caller, pool);
+    jobs_result_t result;
 
     call->repeatable = 0; /* a second one would skip what the first has given */
     if (!is_id(id)) {
@@ -312,7 +322,7 @@ jobs_result_t jobs_context_pull(jobs_pool_t *store, const jobs_caller_t *caller,
     }
     jobs_call_text(call, id);
     jobs_call_number(call, count > 0 ? count : 1);
-    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
+    result = jobs_pool_ask(jobs, call, &reply, pool);
     if (result.outcome != JOBS_OK) {
         return result;
     }
@@ -322,7 +332,7 @@ jobs_result_t jobs_context_pull(jobs_pool_t *store, const jobs_caller_t *caller,
     return result;
 }
 
-jobs_result_t jobs_context_release(jobs_pool_t *store, const jobs_caller_t *caller, const char *id,
+jobs_result_t jobs_context_release(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id,
                                    apr_pool_t *pool)
 {
     redisReply *reply = NULL;
@@ -333,7 +343,7 @@ jobs_result_t jobs_context_release(jobs_pool_t *store, const jobs_caller_t *call
         return jobs_result(JOBS_NOT_FOUND, "no such enumeration");
     }
     jobs_call_text(call, id);
-    return jobs_pool_ask(store, call, &reply, pool);
+    return jobs_pool_ask(jobs, call, &reply, pool);
 }
 
 /* ---- overview ------------------------------------------------------------------------------------------ */
@@ -342,7 +352,7 @@ static apr_array_header_t *counters_of_reply(const redisReply *flat, apr_pool_t 
 {
     apr_array_header_t *counters = apr_array_make(pool, 16, sizeof(jobs_counter_t));
 
-    for (size_t i = 0; flat && i + 1 < flat->elements; i += 2) {
+    for (size_t i = 0; flat != NULL && i + 1 < flat->elements; i += 2) {
         jobs_counter_t *counter = apr_array_push(counters);
 
         counter->name = jobs_text_at(flat, i);
@@ -351,26 +361,28 @@ static apr_array_header_t *counters_of_reply(const redisReply *flat, apr_pool_t 
     return counters;
 }
 
-jobs_result_t jobs_overview(jobs_pool_t *store, jobs_overview_t **overview, apr_pool_t *pool)
+jobs_result_t jobs_overview(jobs_pool_t *jobs, jobs_overview_t **overview, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("overview", pool);
+    jobs_overview_t *read;
+    jobs_result_t result;
 
     call->repeatable = 1;
-    jobs_result_t result = jobs_pool_ask(store, call, &reply, pool);
+    result = jobs_pool_ask(jobs, call, &reply, pool);
     if (result.outcome != JOBS_OK) {
         return result;
     }
-    jobs_overview_t *made = apr_pcalloc(pool, sizeof(*made));
-    made->jobs_unfinished = (int)jobs_number_at(reply, 1);
-    made->systems_waiting = (int)jobs_number_at(reply, 2);
-    made->systems_leased = (int)jobs_number_at(reply, 3);
-    made->inventory_systems = (int)jobs_number_at(reply, 4);
-    made->inventory_published = jobs_number_at(reply, 5);
-    made->inventory_digest = jobs_text_at(reply, 6);
-    made->now = jobs_number_at(reply, 7);
-    made->workers = jobs_texts(jobs_element(reply, 8), 0, pool);
-    made->counters = counters_of_reply(jobs_element(reply, 9), pool);
-    *overview = made;
+    read = apr_pcalloc(pool, sizeof(*read));
+    read->jobs_unfinished = (int)jobs_number_at(reply, 1);
+    read->systems_waiting = (int)jobs_number_at(reply, 2);
+    read->systems_leased = (int)jobs_number_at(reply, 3);
+    read->inventory_systems = (int)jobs_number_at(reply, 4);
+    read->inventory_published = jobs_number_at(reply, 5);
+    read->inventory_digest = jobs_text_at(reply, 6);
+    read->now = jobs_number_at(reply, 7);
+    read->workers = jobs_texts(jobs_element(reply, 8), 0, pool);
+    read->counters = counters_of_reply(jobs_element(reply, 9), pool);
+    *overview = read;
     return result;
 }

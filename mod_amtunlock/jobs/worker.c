@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The worker's verbs. */
+/* The worker side's verbs. */
 #include "jobs/client_priv.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #include "base/failpoint.h"
 
-#define RENEWED_A_CALL 500 /* keeps each call short for whoever else waits for Redis */
+#define RENEWED_A_CALL 500 /* keeps each call short, for Redis serves others only after it */
 #define CHANGES_A_PIPELINE 256
 
 /* ---- claim --------------------------------------------------------------------------------------------- */
@@ -28,7 +28,7 @@ static void task_of_reply(jobs_task_t *task, const redisReply *reply, apr_time_t
 }
 
 static jobs_call_t *claim_call(const char *worker, const char *digest, int max,
-                               const apr_array_header_t *ramps, apr_pool_t *pool)
+                               const apr_array_header_t *limits, apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_verb("claim", pool);
 
@@ -37,25 +37,27 @@ static jobs_call_t *claim_call(const char *worker, const char *digest, int max,
     jobs_call_number(call, max);
     jobs_call_not_after(call);
     jobs_call_number(call, JOBS_LEASE);
-    for (int i = 0; ramps && i < ramps->nelts; i++) {
-        const jobs_rate_limit_t *ramp = &APR_ARRAY_IDX(ramps, i, jobs_rate_limit_t);
+    for (int i = 0; limits != NULL && i < limits->nelts; i++) {
+        const jobs_rate_limit_t *limit = &APR_ARRAY_IDX(limits, i, jobs_rate_limit_t);
 
-        jobs_call_text(call, ramp->group);
-        jobs_call_number(call, ramp->interval);
+        jobs_call_text(call, limit->group);
+        jobs_call_number(call, limit->interval);
     }
     return call;
 }
 
-jobs_result_t jobs_claim(jobs_client_t *connection, const char *worker, const char *digest, int max,
-                         const apr_array_header_t *ramps, apr_array_header_t **tasks, int *more,
+jobs_result_t jobs_claim(jobs_client_t *client, const char *worker, const char *digest, int max,
+                         const apr_array_header_t *limits, apr_array_header_t **tasks, int *more,
                          apr_pool_t *pool)
 {
     redisReply *reply = NULL;
-    jobs_call_t *call = claim_call(worker, digest, max, ramps, pool);
+    jobs_call_t *call = claim_call(worker, digest, max, limits, pool);
+    const redisReply *claimed;
     apr_time_t sent = clock_boottime();
+    jobs_result_t result;
 
     FAILPOINT("claim.before");
-    jobs_result_t result = jobs_client_ask(connection, call, 0, &reply, pool);
+    result = jobs_client_ask(client, call, 0, &reply, pool);
     *tasks = apr_array_make(pool, max > 0 ? max : 1, sizeof(jobs_task_t));
     *more = 0;
     if (result.outcome == JOBS_REFUSED && !strcmp(result.text, "inventory")) {
@@ -66,8 +68,8 @@ jobs_result_t jobs_claim(jobs_client_t *connection, const char *worker, const ch
         return result;
     }
     *more = (int)jobs_number_at(reply, 1);
-    const redisReply *claimed = jobs_element(reply, 2);
-    for (size_t i = 0; claimed && i < claimed->elements; i++) {
+    claimed = jobs_element(reply, 2);
+    for (size_t i = 0; claimed != NULL && i < claimed->elements; i++) {
         task_of_reply(apr_array_push(*tasks), claimed->element[i], sent + JOBS_LEASE);
     }
     if ((*tasks)->nelts > 0 && FAILPOINT_FAILS("claim.answered")) { /* as if the answer had never come */
@@ -98,7 +100,7 @@ static jobs_call_t *renew_call(const char *worker, const char *about, const apr_
     return call;
 }
 
-jobs_result_t jobs_renew(jobs_client_t *connection, const char *worker, const char *about,
+jobs_result_t jobs_renew(jobs_client_t *client, const char *worker, const char *about,
                          const apr_array_header_t *tasks, apr_array_header_t **lost, apr_time_t *lease_until,
                          apr_pool_t *pool)
 {
@@ -108,19 +110,20 @@ jobs_result_t jobs_renew(jobs_client_t *connection, const char *worker, const ch
 
     *lost = apr_array_make(pool, 4, sizeof(jobs_task_ref_t));
     do {
+        int after = first + RENEWED_A_CALL < tasks->nelts ? first + RENEWED_A_CALL : tasks->nelts;
         redisReply *reply = NULL;
+        const redisReply *gone;
 
         if (tasks->nelts > 0) {
             FAILPOINT("renew.before");
         }
-        int after = first + RENEWED_A_CALL < tasks->nelts ? first + RENEWED_A_CALL : tasks->nelts;
-        result = jobs_client_ask(connection, renew_call(worker, about, tasks, first, after, pool), 0, &reply,
-                                 pool);
+        result =
+            jobs_client_ask(client, renew_call(worker, about, tasks, first, after, pool), 0, &reply, pool);
         if (result.outcome != JOBS_OK) {
             return result;
         }
-        const redisReply *gone = jobs_element(reply, 1);
-        for (size_t i = 0; gone && i < gone->elements; i++) {
+        gone = jobs_element(reply, 1);
+        for (size_t i = 0; gone != NULL && i < gone->elements; i++) {
             jobs_task_ref_t *task = apr_array_push(*lost);
 
             task->job = jobs_text_at(gone->element[i], 0);
@@ -144,7 +147,7 @@ static const char *const change_verbs[] = {
     [JOBS_RESTORE_RESULT] = "attest",
 };
 
-static int carries_end(jobs_change_e change)
+static int carries_result(jobs_change_e change)
 {
     return change == JOBS_FINISH || change == JOBS_RESTORE_RESULT;
 }
@@ -170,51 +173,62 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
         jobs_call_text(call, change->group);
         jobs_call_number(call, change->interval);
     }
-    if (change->change == JOBS_PROGRESS || carries_end(change->change)) {
+    if (change->change == JOBS_PROGRESS || carries_result(change->change)) {
         jobs_call_bytes(call, apr_pstrmemdup(pool, &change->state, 1), 1);
     }
-    if (carries_end(change->change)) {
+    if (carries_result(change->change)) {
         jobs_call_text(call, change->state == 'F' ? jobs_reason(change->reason)->code : "");
     }
     return call;
 }
 
-/* One pipeline: all calls leave together, the answers come back in their order. */
-static jobs_result_t apply_some(jobs_client_t *connection, const char *worker, jobs_change_t *const *changes,
-                                int count, apr_pool_t *pool)
+/* Takes the answers to changes that were sent; how many came. */
+static int take_answers(jobs_client_t *client, jobs_change_t *const *changes, int count, apr_time_t deadline,
+                        const char **why, apr_pool_t *pool)
 {
-    redis_conn_t *link = jobs_client_conn(connection);
-    jobs_result_t ready = jobs_client_ready(connection, pool);
-    apr_time_t deadline = clock_boottime() + jobs_client_timeout(connection);
-    const char *why = "out of memory";
+    redis_conn_t *conn = jobs_client_conn(client);
     int answered = 0;
     int any_late = 0;
 
-    if (ready.outcome != JOBS_OK) {
-        why = ready.text;
-    }
-    for (int i = 0; ready.outcome == JOBS_OK && i < count; i++) {
-        if (!redis_conn_put(link, change_call(worker, changes[i], pool), deadline)) {
-            redis_conn_close(link);
-            ready.outcome = JOBS_UNAVAILABLE;
-        }
-    }
-    for (; ready.outcome == JOBS_OK && answered < count; answered++) {
+    for (; answered < count; answered++) {
+        jobs_change_t *change = changes[answered];
         redis_conn_e outcome;
         int late = 0;
-        const redisReply *reply = redis_conn_take(link, deadline, &outcome, &why, pool);
+        const redisReply *reply = redis_conn_take(conn, deadline, &outcome, why, pool);
 
-        if (!reply) {
+        if (reply == NULL) {
             break;
         }
-        changes[answered]->result = jobs_answer(reply, &late, pool);
-        if (changes[answered]->change == JOBS_POWER_RATE) {
-            changes[answered]->wait = jobs_number_at(reply, 1);
+        change->result = jobs_answer(reply, &late, pool);
+        if (change->change == JOBS_POWER_RATE) {
+            change->wait = jobs_number_at(reply, 1);
         }
         any_late |= late;
     }
-    if (any_late) { /* Redis' clock may have been set: learn it anew */
-        redis_conn_close(link);
+    if (any_late) { /* Redis' clock may have been set: the next connection learns it */
+        redis_conn_close(conn);
+    }
+    return answered;
+}
+
+/* One pipeline: all calls leave together, the answers come back in their order. */
+static jobs_result_t apply_some(jobs_client_t *client, const char *worker, jobs_change_t *const *changes,
+                                int count, apr_pool_t *pool)
+{
+    redis_conn_t *conn = jobs_client_conn(client);
+    jobs_result_t ready = jobs_connect(client, pool);
+    apr_time_t deadline = clock_boottime() + jobs_client_timeout(client);
+    const char *why = ready.outcome == JOBS_OK ? "out of memory" : ready.text;
+    int answered = 0;
+
+    for (int i = 0; ready.outcome == JOBS_OK && i < count; i++) {
+        if (!redis_conn_put(conn, change_call(worker, changes[i], pool), deadline)) {
+            redis_conn_close(conn);
+            ready.outcome = JOBS_UNAVAILABLE;
+        }
+    }
+    if (ready.outcome == JOBS_OK) {
+        answered = take_answers(client, changes, count, deadline, &why, pool);
     }
     if (answered == count) {
         return JOBS_FINE;
@@ -225,14 +239,14 @@ static jobs_result_t apply_some(jobs_client_t *connection, const char *worker, j
     return jobs_result(JOBS_UNAVAILABLE, why);
 }
 
-jobs_result_t jobs_apply(jobs_client_t *connection, const char *worker, jobs_change_t *const *changes,
-                         int count, apr_pool_t *pool)
+jobs_result_t jobs_apply(jobs_client_t *client, const char *worker, jobs_change_t *const *changes, int count,
+                         apr_pool_t *pool)
 {
     jobs_result_t whole = JOBS_FINE;
 
     for (int first = 0; first < count; first += CHANGES_A_PIPELINE) {
         int some = count - first < CHANGES_A_PIPELINE ? count - first : CHANGES_A_PIPELINE;
-        jobs_result_t result = apply_some(connection, worker, changes + first, some, pool);
+        jobs_result_t result = apply_some(client, worker, changes + first, some, pool);
 
         if (result.outcome != JOBS_OK) {
             whole = result;
@@ -249,32 +263,33 @@ int jobs_is_decided(jobs_outcome_e outcome)
 
 /* ---- reap and the bell --------------------------------------------------------------------------------- */
 
-jobs_result_t jobs_reap(jobs_client_t *connection, const char *worker, int *reaped, apr_pool_t *pool)
+jobs_result_t jobs_reap(jobs_client_t *client, const char *worker, int *reaped, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("reap", pool);
+    jobs_result_t result;
 
     jobs_call_text(call, worker);
     jobs_call_number(call, JOBS_LEASE);
     jobs_call_number(call, JOBS_GRACE);
     FAILPOINT("reap.before");
-    jobs_result_t result = jobs_client_ask(connection, call, 0, &reply, pool);
+    result = jobs_client_ask(client, call, 0, &reply, pool);
     FAILPOINT("reap.answered");
     *reaped = result.outcome == JOBS_OK ? (int)jobs_number_at(reply, 1) : 0;
     return result;
 }
 
-jobs_result_t jobs_bell_wait(jobs_client_t *connection, apr_interval_time_t timeout, apr_pool_t *pool)
+jobs_result_t jobs_bell_wait(jobs_client_t *client, apr_interval_time_t timeout, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_command("BLPOP", pool);
-    /* To Redis 0 is "for ever". */
-    apr_int64_t ms = timeout > 1000 ? apr_time_as_msec(timeout) : 1;
+    apr_int64_t ms = timeout > 1000 ? apr_time_as_msec(timeout) : 1; /* 0 would mean "for ever" to Redis */
+    jobs_result_t result;
 
     jobs_call_text(call, JOBS_KEY("bell"));
     jobs_call_text(call, apr_psprintf(pool, "%" APR_INT64_T_FMT ".%03d", ms / 1000, (int)(ms % 1000)));
-    jobs_result_t result = jobs_client_ask(connection, call, timeout, &reply, pool);
-    if (reply && (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_ARRAY)) {
+    result = jobs_client_ask(client, call, timeout, &reply, pool);
+    if (reply != NULL && (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_ARRAY)) {
         return JOBS_FINE;
     }
     return result;

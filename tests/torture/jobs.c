@@ -41,65 +41,65 @@ static void reset_web(apr_pool_t *pool)
     refusals = 0;
 }
 
-static void read_job(jobs_pool_t *store, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
+static void read_job(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
 {
     jobs_results_t *results = NULL;
     apr_array_header_t *errors = NULL;
     jobs_job_t *job = NULL;
-    if (is_done(jobs_read(store, caller, id, &job, pool))) {
+    if (is_done(jobs_read(jobs, caller, id, &job, pool))) {
         TORTURE_HOLDS(strcmp(job->id, id) == 0 && job->total == 2 && job->waiting == 2);
     }
-    if (is_done(jobs_results(store, caller, id, 0, -1, &results, pool))) {
+    if (is_done(jobs_results(jobs, caller, id, 0, -1, &results, pool))) {
         TORTURE_HOLDS(results->unlocked->nelts == 0 && results->failed->nelts == 0);
     }
-    if (is_done(jobs_errors(store, caller, id, 0, -1, &errors, pool))) {
+    if (is_done(jobs_errors(jobs, caller, id, 0, -1, &errors, pool))) {
         TORTURE_HOLDS(errors->nelts == 0);
     }
 }
 
-static void look_around(jobs_pool_t *store, const jobs_caller_t *caller, apr_pool_t *pool)
+static void look_around(jobs_pool_t *jobs, const jobs_caller_t *caller, apr_pool_t *pool)
 {
     jobs_overview_t *overview = NULL;
     apr_array_header_t *ids = NULL;
-    if (is_done(jobs_list(store, caller, &ids, pool))) {
+    if (is_done(jobs_list(jobs, caller, &ids, pool))) {
         TORTURE_HOLDS(ids->nelts == 1);
     }
-    if (is_done(jobs_overview(store, &overview, pool))) {
+    if (is_done(jobs_overview(jobs, &overview, pool))) {
         TORTURE_HOLDS(overview->inventory_systems == 2 && overview->systems_waiting == 2);
     }
 }
 
-static void enumerate(jobs_pool_t *store, const jobs_caller_t *caller, apr_pool_t *pool)
+static void enumerate(jobs_pool_t *jobs, const jobs_caller_t *caller, apr_pool_t *pool)
 {
     apr_array_header_t *items = apr_array_make(pool, 2, sizeof(const char *)), *pulled = NULL;
     const char *id = NULL, *fields = NULL;
     int more = 0;
     APR_ARRAY_PUSH(items, const char *) = "a";
     APR_ARRAY_PUSH(items, const char *) = "b";
-    if (!is_done(jobs_context_open(store, caller, "fields", items, 60, 10, &id, pool))) {
+    if (!is_done(jobs_context_open(jobs, caller, "fields", items, 60, 10, &id, pool))) {
         return;
     }
-    if (is_done(jobs_context_pull(store, caller, id, 1, &fields, &pulled, &more, pool))) {
+    if (is_done(jobs_context_pull(jobs, caller, id, 1, &fields, &pulled, &more, pool))) {
         TORTURE_HOLDS(strcmp(fields, "fields") == 0 && pulled->nelts == 1 && more);
     }
-    is_done(jobs_context_release(store, caller, id, pool));
+    is_done(jobs_context_release(jobs, caller, id, pool));
 }
 
 static torture_verdict_e run_web(apr_pool_t *pool)
 {
     const jobs_caller_t caller = owner(pool);
     const jobs_submission_t submission = redis_submission(2, MESSAGE_ID, pool);
-    jobs_pool_t *store = NULL;
+    jobs_pool_t *jobs = NULL;
     jobs_match_e match = JOBS_MATCH_NEW;
     const char *id = NULL;
-    if (jobs_pool_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    if (jobs_pool_create(&jobs, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    if (is_done(jobs_submit(store, &caller, &submission, &id, &match, pool))) {
+    if (is_done(jobs_submit(jobs, &caller, &submission, &id, &match, pool))) {
         apr_cpystrn(submitted, id, sizeof(submitted));
-        read_job(store, &caller, id, pool);
-        look_around(store, &caller, pool);
-        enumerate(store, &caller, pool);
+        read_job(jobs, &caller, id, pool);
+        look_around(jobs, &caller, pool);
+        enumerate(jobs, &caller, pool);
     }
     return refusals == 0 ? TORTURE_WELL : TORTURE_REFUSED;
 }
@@ -113,9 +113,9 @@ static void check_web(torture_verdict_e said, apr_pool_t *pool)
     const char *id = NULL;
     jobs_job_t *job = NULL;
     (void)said;
-    jobs_pool_t *store = redis_store(pool);
-    redis_holds(jobs_submit(store, &caller, &submission, &id, &match, pool), JOBS_OK);
-    redis_holds(jobs_read(store, &caller, id, &job, pool), JOBS_OK);
+    jobs_pool_t *jobs = redis_pool(pool);
+    redis_holds(jobs_submit(jobs, &caller, &submission, &id, &match, pool), JOBS_OK);
+    redis_holds(jobs_read(jobs, &caller, id, &job, pool), JOBS_OK);
     if (submitted[0] != '\0') {
         TORTURE_HOLDS(match == JOBS_MATCH_DUPLICATE && strcmp(submitted, id) == 0);
     }
@@ -138,7 +138,7 @@ static void reset_end(apr_pool_t *pool)
     const jobs_submission_t submission = redis_submission(2, MESSAGE_ID, pool);
     const char *id = NULL;
     reset_web(pool);
-    redis_holds(jobs_submit(redis_store(pool), &caller, &submission, &id, NULL, pool), JOBS_OK);
+    redis_holds(jobs_submit(redis_pool(pool), &caller, &submission, &id, NULL, pool), JOBS_OK);
     apr_cpystrn(submitted, id, sizeof(submitted));
     cancelled = forgotten = 0;
 }
@@ -146,12 +146,12 @@ static void reset_end(apr_pool_t *pool)
 static torture_verdict_e run_end(apr_pool_t *pool)
 {
     const jobs_caller_t caller = owner(pool);
-    jobs_pool_t *store = NULL;
-    if (jobs_pool_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    jobs_pool_t *jobs = NULL;
+    if (jobs_pool_create(&jobs, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    cancelled = is_done(jobs_cancel(store, &caller, submitted, pool));
-    forgotten = cancelled && is_done(jobs_forget(store, &caller, submitted, pool));
+    cancelled = is_done(jobs_cancel(jobs, &caller, submitted, pool));
+    forgotten = cancelled && is_done(jobs_forget(jobs, &caller, submitted, pool));
     return forgotten ? TORTURE_WELL : TORTURE_REFUSED;
 }
 
@@ -160,7 +160,7 @@ static void check_end(torture_verdict_e said, apr_pool_t *pool)
     const jobs_caller_t caller = owner(pool);
     jobs_job_t *job = NULL;
     (void)said;
-    jobs_result_t result = jobs_read(redis_store(pool), &caller, submitted, &job, pool);
+    jobs_result_t result = jobs_read(redis_pool(pool), &caller, submitted, &job, pool);
     if (forgotten) {
         redis_holds(result, JOBS_NOT_FOUND);
     }
@@ -182,40 +182,40 @@ static void reset_worker(apr_pool_t *pool)
     const jobs_submission_t submission = redis_submission(1, NULL, pool);
     const char *id = NULL;
     reset_web(pool);
-    redis_holds(jobs_submit(redis_store(pool), &caller, &submission, &id, NULL, pool), JOBS_OK);
+    redis_holds(jobs_submit(redis_pool(pool), &caller, &submission, &id, NULL, pool), JOBS_OK);
     apr_cpystrn(submitted, id, sizeof(submitted));
     claimed = intended = finished = 0;
 }
 
-static int apply(jobs_client_t *connection, const jobs_task_t *task, jobs_change_t change, apr_pool_t *pool)
+static int apply(jobs_client_t *client, const jobs_task_t *task, jobs_change_t change, apr_pool_t *pool)
 {
     jobs_change_t *one = &change;
     change.task = task->ref;
-    jobs_result_t whole = jobs_apply(connection, REDIS_WORKER, &one, 1, pool);
+    jobs_result_t whole = jobs_apply(client, REDIS_WORKER, &one, 1, pool);
     if (whole.outcome != JOBS_OK) {
         TORTURE_HOLDS(change.result.outcome != JOBS_OK);
     }
     return is_done(change.result);
 }
 
-static void renew(jobs_client_t *connection, const jobs_task_t *task, apr_pool_t *pool)
+static void renew(jobs_client_t *client, const jobs_task_t *task, apr_pool_t *pool)
 {
     apr_array_header_t *tasks = apr_array_make(pool, 1, sizeof(jobs_task_ref_t)), *lost = NULL;
     apr_time_t until = 0;
     APR_ARRAY_PUSH(tasks, jobs_task_ref_t) = task->ref;
-    if (is_done(jobs_renew(connection, REDIS_WORKER, "about", tasks, &lost, &until, pool))) {
+    if (is_done(jobs_renew(client, REDIS_WORKER, "about", tasks, &lost, &until, pool))) {
         TORTURE_HOLDS(lost->nelts == 0 && until > clock_boottime());
     }
 }
 
 /* What one task goes through. */
-static void work(jobs_client_t *connection, const jobs_task_t *task, apr_pool_t *pool)
+static void work(jobs_client_t *client, const jobs_task_t *task, apr_pool_t *pool)
 {
     TORTURE_HOLDS(strcmp(task->ref.job, submitted) == 0 && strcmp(task->ref.system, "pc1.example") == 0);
     TORTURE_HOLDS(strcmp(task->caller, "alice@EXAMPLE") == 0 && task->ref.fence[0] != '\0' &&
                   !task->verify_only);
-    renew(connection, task, pool);
-    intended = apply(connection, task,
+    renew(client, task, pool);
+    intended = apply(client, task,
                      (jobs_change_t){.change = JOBS_INTEND,
                                      .step = "power",
                                      .intent = "{}",
@@ -223,28 +223,28 @@ static void work(jobs_client_t *connection, const jobs_task_t *task, apr_pool_t 
                                      .step_deadline = apr_time_from_sec(600)},
                      pool);
     if (intended) {
-        apply(connection, task, (jobs_change_t){.change = JOBS_PROGRESS, .step = "boot", .state = 'P'}, pool);
-        finished = apply(connection, task,
-                         (jobs_change_t){.change = JOBS_FINISH, .step = "probe", .state = 'U'}, pool);
+        apply(client, task, (jobs_change_t){.change = JOBS_PROGRESS, .step = "boot", .state = 'P'}, pool);
+        finished =
+            apply(client, task, (jobs_change_t){.change = JOBS_FINISH, .step = "probe", .state = 'U'}, pool);
     }
 }
 
 static torture_verdict_e run_worker(apr_pool_t *pool)
 {
-    jobs_client_t *connection = NULL;
+    jobs_client_t *client = NULL;
     apr_array_header_t *tasks = NULL;
     int more = 0, reaped = 0;
-    if (jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    if (jobs_client_create(&client, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    is_done(jobs_library_load(connection));
-    if (is_done(jobs_claim(connection, REDIS_WORKER, REDIS_DIGEST, 1, NULL, &tasks, &more, pool))) {
+    is_done(jobs_library_load(client));
+    if (is_done(jobs_claim(client, REDIS_WORKER, REDIS_DIGEST, 1, NULL, &tasks, &more, pool))) {
         TORTURE_HOLDS(tasks->nelts == 1);
         claimed = 1;
-        work(connection, &APR_ARRAY_IDX(tasks, 0, jobs_task_t), pool);
+        work(client, &APR_ARRAY_IDX(tasks, 0, jobs_task_t), pool);
     }
-    is_done(jobs_reap(connection, REDIS_WORKER, &reaped, pool));
-    is_done(jobs_bell_wait(connection, 1000, pool));
+    is_done(jobs_reap(client, REDIS_WORKER, &reaped, pool));
+    is_done(jobs_bell_wait(client, 1000, pool));
     return refusals == 0 ? TORTURE_WELL : TORTURE_REFUSED;
 }
 
@@ -252,7 +252,7 @@ static void check_worker(torture_verdict_e said, apr_pool_t *pool)
 {
     const jobs_caller_t caller = owner(pool);
     jobs_job_t *job = NULL;
-    redis_holds(jobs_read(redis_store(pool), &caller, submitted, &job, pool), JOBS_OK);
+    redis_holds(jobs_read(redis_pool(pool), &caller, submitted, &job, pool), JOBS_OK);
     TORTURE_HOLDS(!finished || (job->unlocked == 1 && job->state == JOBS_STATE_COMPLETED));
     TORTURE_HOLDS(!claimed || job->waiting == 0);
     TORTURE_HOLDS(intended || job->unlocked == 0);

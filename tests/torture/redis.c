@@ -33,18 +33,18 @@ void redis_holds(jobs_result_t result, jobs_outcome_e expected)
     }
 }
 
-jobs_pool_t *redis_store(apr_pool_t *pool)
+jobs_pool_t *redis_pool(apr_pool_t *pool)
 {
-    jobs_pool_t *store = NULL;
-    TORTURE_HOLDS(jobs_pool_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) == APR_SUCCESS);
-    return store;
+    jobs_pool_t *jobs = NULL;
+    TORTURE_HOLDS(jobs_pool_create(&jobs, &redis_server.web, 2, REDIS_BUDGET, pool) == APR_SUCCESS);
+    return jobs;
 }
 
-jobs_client_t *redis_connection(apr_pool_t *pool)
+jobs_client_t *redis_client(apr_pool_t *pool)
 {
-    jobs_client_t *connection = NULL;
-    TORTURE_HOLDS(jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) == APR_SUCCESS);
-    return connection;
+    jobs_client_t *client = NULL;
+    TORTURE_HOLDS(jobs_client_create(&client, &redis_server.worker, REDIS_BUDGET, pool) == APR_SUCCESS);
+    return client;
 }
 
 static apr_array_header_t *one_text(const char *text, apr_pool_t *pool)
@@ -64,9 +64,9 @@ void redis_reset(apr_pool_t *pool)
             .system = system, .group = "g", .method = "wake", .keys = one_text(system, pool)};
     }
     TORTURE_HOLDS(redis_server_flush(&redis_server) == 0);
-    jobs_client_t *connection = redis_connection(pool);
-    redis_holds(jobs_library_load(connection), JOBS_OK);
-    redis_holds(jobs_publish(connection, REDIS_WORKER, REDIS_DIGEST, 1000, systems, pool), JOBS_OK);
+    jobs_client_t *client = redis_client(pool);
+    redis_holds(jobs_library_load(client), JOBS_OK);
+    redis_holds(jobs_publish(client, REDIS_WORKER, REDIS_DIGEST, 1000, systems, pool), JOBS_OK);
 }
 
 jobs_caller_t redis_caller(apr_pool_t *pool)
@@ -98,8 +98,8 @@ jobs_task_t redis_claim(apr_pool_t *pool)
     apr_array_header_t *tasks = NULL;
     const char *id = NULL;
     int more = 0;
-    redis_holds(jobs_submit(redis_store(pool), &caller, &submission, &id, NULL, pool), JOBS_OK);
-    redis_holds(jobs_claim(redis_connection(pool), REDIS_WORKER, REDIS_DIGEST, 1, NULL, &tasks, &more, pool),
+    redis_holds(jobs_submit(redis_pool(pool), &caller, &submission, &id, NULL, pool), JOBS_OK);
+    redis_holds(jobs_claim(redis_client(pool), REDIS_WORKER, REDIS_DIGEST, 1, NULL, &tasks, &more, pool),
                 JOBS_OK);
     TORTURE_HOLDS(tasks->nelts == 1);
     return APR_ARRAY_IDX(tasks, 0, jobs_task_t);
@@ -109,6 +109,6 @@ int redis_jobs(apr_pool_t *pool)
 {
     const jobs_caller_t caller = redis_caller(pool);
     apr_array_header_t *ids = NULL;
-    redis_holds(jobs_list(redis_store(pool), &caller, &ids, pool), JOBS_OK);
+    redis_holds(jobs_list(redis_pool(pool), &caller, &ids, pool), JOBS_OK);
     return ids->nelts;
 }

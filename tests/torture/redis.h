@@ -17,9 +17,9 @@ int redis_start(apr_pool_t *pool);
 /* Empty, but for the library and an inventory: pc1.example and pc2.example in the group g. */
 void redis_reset(apr_pool_t *pool);
 
-/* A store and a connection that were not there before, in `pool`. */
-jobs_pool_t *redis_store(apr_pool_t *pool);
-jobs_client_t *redis_connection(apr_pool_t *pool);
+/* A new pool of connections and a new client, in `pool`. */
+jobs_pool_t *redis_pool(apr_pool_t *pool);
+jobs_client_t *redis_client(apr_pool_t *pool);
 /* One who may unlock everything. */
 jobs_caller_t redis_caller(apr_pool_t *pool);
 /* A job for the first `count` of the two, with this MessageID (NULL: none). */

@@ -137,7 +137,7 @@ static void check_published(torture_verdict_e said, apr_pool_t *pool)
 {
     jobs_overview_t *overview = NULL;
     (void)said;
-    redis_holds(jobs_overview(redis_store(pool), &overview, pool), JOBS_OK);
+    redis_holds(jobs_overview(redis_pool(pool), &overview, pool), JOBS_OK);
     int is_new = strcmp(overview->inventory_digest, digest) == 0;
     TORTURE_HOLDS(is_new || strcmp(overview->inventory_digest, REDIS_DIGEST) == 0);
     TORTURE_HOLDS(is_new || !published);

@@ -273,7 +273,7 @@ static void check_told(torture_verdict_e said, apr_pool_t *pool)
 {
     apr_array_header_t *tasks = NULL;
     int more = 0;
-    redis_holds(jobs_claim(redis_connection(pool), "worker-3", REDIS_DIGEST, 1, NULL, &tasks, &more, pool),
+    redis_holds(jobs_claim(redis_client(pool), "worker-3", REDIS_DIGEST, 1, NULL, &tasks, &more, pool),
                 JOBS_OK);
     if (tasks->nelts == 0) {
         TORTURE_HOLDS(said == TORTURE_REFUSED);
@@ -321,7 +321,7 @@ static void check_closed(torture_verdict_e said, apr_pool_t *pool)
     finish_late.task = ref;
     finish_late.state = 'F';
     finish_late.reason = JOBS_REASON_INTERNAL;
-    jobs_apply(redis_connection(pool), REDIS_WORKER, changes, 1, pool);
+    jobs_apply(redis_client(pool), REDIS_WORKER, changes, 1, pool);
     TORTURE_HOLDS(said != TORTURE_WELL || finish_late.result.outcome == JOBS_REFUSED);
 }
 

@@ -51,7 +51,7 @@ const char *submit_one(const jobs_caller_t *caller, const char *first)
 {
     jobs_submission_t submission = submission_of(NULL, first, LAST);
     const char *id = NULL;
-    assert_outcome(jobs_submit(jobs_test.store, caller, &submission, &id, NULL, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_submit(jobs_test.jobs, caller, &submission, &id, NULL, jobs_test.pool), JOBS_OK);
     return id;
 }
 
@@ -97,11 +97,11 @@ int jobs_fixture_begin(void **state)
     f->root =
         (jobs_caller_t){.name = "root@EXAMPLE", .peer = "192.0.2.2", .mechanism = "proxy", .reads_all = 1};
     f->root.groups = texts_of("*", LAST);
-    if (jobs_pool_create(&f->store, &f->server.web, 4, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS ||
-        jobs_client_create(&f->connection, &f->server.worker, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS)
+    if (jobs_pool_create(&f->jobs, &f->server.web, 4, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS ||
+        jobs_client_create(&f->client, &f->server.worker, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS)
         return -1;
-    assert_outcome(jobs_library_load(f->connection), JOBS_OK);
-    assert_outcome(jobs_publish(f->connection, "w1", JOBS_TEST_DIGEST, 1000, inventory(), f->pool), JOBS_OK);
+    assert_outcome(jobs_library_load(f->client), JOBS_OK);
+    assert_outcome(jobs_publish(f->client, "w1", JOBS_TEST_DIGEST, 1000, inventory(), f->pool), JOBS_OK);
     return 0;
 }
 

@@ -19,8 +19,8 @@
 typedef struct {
     redis_server_t server;
     apr_pool_t *pool; /* of a test */
-    jobs_pool_t *store;
-    jobs_client_t *connection;
+    jobs_pool_t *jobs;
+    jobs_client_t *client;
     jobs_caller_t alice; /* may unlock floor1: pc1.example (10.0.0.1), pc2.example */
     jobs_caller_t root;  /* may unlock everything and reads every job */
 } jobs_fixture_t;

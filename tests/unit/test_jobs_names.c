@@ -13,9 +13,10 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
+#include "jobs/id_priv.h"
+#include "jobs/jobs.h"
 #include "jobs/library_priv.h"
 #include "jobs/name.h"
-#include "jobs/redis_priv.h"
 
 static apr_pool_t *pool;
 

@@ -14,7 +14,9 @@
 #include <apr_strings.h>
 
 #include "fake_redis.h"
-#include "jobs/redis_priv.h"
+#include "jobs/id_priv.h"
+#include "jobs/jobs.h"
+#include "jobs/library_priv.h"
 
 #define TEXT_OF(number) #number
 #define TEXT(number) TEXT_OF(number)
@@ -28,8 +30,8 @@
 
 static fake_redis_t fake;
 static apr_pool_t *pool;
-static jobs_pool_t *store;
-static jobs_client_t *connection;
+static jobs_pool_t *jobs;
+static jobs_client_t *client;
 static const jobs_caller_t alice = {.name = "alice", .peer = "192.0.2.1", .mechanism = "krb5"};
 
 static int begin(void **state)
@@ -58,8 +60,8 @@ static void start(void)
     jobs_redis_t redis = {.user = "user", .password = SECRET};
     assert_int_equal(fake_redis_start(&fake), 0);
     redis.socket = fake.socket;
-    assert_int_equal(jobs_pool_create(&store, &redis, 2, apr_time_from_sec(5), pool), APR_SUCCESS);
-    assert_int_equal(jobs_client_create(&connection, &redis, apr_time_from_sec(5), pool), APR_SUCCESS);
+    assert_int_equal(jobs_pool_create(&jobs, &redis, 2, apr_time_from_sec(5), pool), APR_SUCCESS);
+    assert_int_equal(jobs_client_create(&client, &redis, apr_time_from_sec(5), pool), APR_SUCCESS);
 }
 
 /* Closes the connections too, so that the fake sees their ends. */
@@ -77,7 +79,7 @@ static jobs_result_t submit(void)
     jobs_name_t *name = apr_array_push((apr_array_header_t *)submission.names);
     const char *id = NULL;
     *name = (jobs_name_t){.spelling = "PC1", .key = "pc1"};
-    return jobs_submit(store, &alice, &submission, &id, NULL, pool);
+    return jobs_submit(jobs, &alice, &submission, &id, NULL, pool);
 }
 
 /* ---- errors -------------------------------------------------------------------------------------------- */
@@ -201,9 +203,9 @@ static void a_pull_whose_answer_was_lost_is_not_sent_again(void **state)
     answers(0, NULL, NULL, NULL);
     answers(1, OK_ONLY, NULL, NULL);
     start();
-    jobs_result_t result = jobs_context_pull(store, &alice, ID, 5, &fields, &items, &more, pool);
+    jobs_result_t result = jobs_context_pull(jobs, &alice, ID, 5, &fields, &items, &more, pool);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
-    assert_int_equal(jobs_forget(store, &alice, ID, pool).outcome, JOBS_OK);
+    assert_int_equal(jobs_forget(jobs, &alice, ID, pool).outcome, JOBS_OK);
     stop();
     assert_int_equal(fake.connection_count, 2);
 }
@@ -217,7 +219,7 @@ static void a_half_reply_is_no_reply(void **state)
     jobs_redis_t redis = {.user = "user", .password = SECRET};
     assert_int_equal(fake_redis_start(&fake), 0);
     redis.socket = fake.socket;
-    assert_int_equal(jobs_pool_create(&store, &redis, 2, apr_time_from_msec(150), pool), APR_SUCCESS);
+    assert_int_equal(jobs_pool_create(&jobs, &redis, 2, apr_time_from_msec(150), pool), APR_SUCCESS);
     apr_time_t before = clock_boottime();
     assert_int_equal(submit().outcome, JOBS_UNAVAILABLE); /* the rest never comes */
     assert_true(clock_boottime() - before < apr_time_from_msec(250));
@@ -290,14 +292,14 @@ static void a_pipeline_that_breaks_leaves_what_was_answered(void **state)
     jobs_change_t two = finish_of("pc2");
     jobs_change_t three = finish_of("pc3");
     jobs_change_t *all[] = {&one, &two, &three};
-    assert_int_equal(jobs_apply(connection, "w1", all, 3, pool).outcome, JOBS_UNAVAILABLE);
+    assert_int_equal(jobs_apply(client, "w1", all, 3, pool).outcome, JOBS_UNAVAILABLE);
     assert_int_equal(one.result.outcome, JOBS_OK);
     assert_int_equal(two.result.outcome, JOBS_UNAVAILABLE);
     assert_int_equal(three.result.outcome, JOBS_UNAVAILABLE);
     assert_true(*three.result.text != '\0');
-    assert_string_equal(jobs_client_run_id(connection), "0123456789abcdef0123456789abcdef01234567");
+    assert_string_equal(jobs_client_run_id(client), "0123456789abcdef0123456789abcdef01234567");
     /* no second connection within a second */
-    assert_int_equal(jobs_apply(connection, "w1", all, 3, pool).outcome, JOBS_UNAVAILABLE);
+    assert_int_equal(jobs_apply(client, "w1", all, 3, pool).outcome, JOBS_UNAVAILABLE);
     assert_int_equal(one.result.outcome, JOBS_UNAVAILABLE);
     stop();
     assert_int_equal(fake.connection_count, 1);
@@ -314,7 +316,7 @@ static void answers_of_a_pipeline_stand_for_themselves(void **state)
     jobs_change_t two = finish_of("pc2");
     jobs_change_t three = finish_of("pc3");
     jobs_change_t *all[] = {&one, &two, &three};
-    assert_int_equal(jobs_apply(connection, "w1", all, 3, pool).outcome, JOBS_OK);
+    assert_int_equal(jobs_apply(client, "w1", all, 3, pool).outcome, JOBS_OK);
     assert_int_equal(one.result.outcome, JOBS_UNAVAILABLE);
     assert_int_equal(two.result.outcome, JOBS_REFUSED);
     assert_int_equal(three.result.outcome, JOBS_OK);
@@ -327,7 +329,7 @@ static void a_redis_without_a_run_id_is_not_used(void **state)
     (void)state;
     answers(0, "$8\r\n# Server\r\n", OK_ONLY, NULL);
     start();
-    assert_int_equal(jobs_reap(connection, "w1", &reaped, pool).outcome, JOBS_BROKEN);
+    assert_int_equal(jobs_reap(client, "w1", &reaped, pool).outcome, JOBS_BROKEN);
     stop();
 }
 

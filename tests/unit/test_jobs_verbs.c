@@ -12,7 +12,7 @@
 static jobs_job_t *job_of(const char *id)
 {
     jobs_job_t *job = NULL;
-    assert_outcome(jobs_read(jobs_test.store, &jobs_test.alice, id, &job, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_read(jobs_test.jobs, &jobs_test.alice, id, &job, jobs_test.pool), JOBS_OK);
     return job;
 }
 
@@ -25,7 +25,7 @@ static const char *text_at(const apr_array_header_t *texts, int at)
 static jobs_result_t submit_as(const jobs_caller_t *caller, jobs_submission_t submission, const char **id,
                                jobs_match_e *match)
 {
-    return jobs_submit(jobs_test.store, caller, &submission, id, match, jobs_test.pool);
+    return jobs_submit(jobs_test.jobs, caller, &submission, id, match, jobs_test.pool);
 }
 
 static void a_submission_is_read_back(void **state)
@@ -58,26 +58,25 @@ static void results_and_errors_are_in_the_callers_spelling_and_order(void **stat
     const char *id = NULL;
     (void)state;
     submit_as(&jobs_test.alice, wanted, &id, NULL);
-    assert_outcome(jobs_results(jobs_test.store, &jobs_test.alice, id, 0, -1, &results, jobs_test.pool),
+    assert_outcome(jobs_results(jobs_test.jobs, &jobs_test.alice, id, 0, -1, &results, jobs_test.pool),
                    JOBS_OK);
     assert_int_equal(results->unlocked->nelts, 0);
     assert_int_equal(results->failed->nelts, 2);
     assert_string_equal(text_at(results->failed, 0), "Nowhere.example");
     assert_string_equal(text_at(results->failed, 1), "Vault.Example");
-    assert_outcome(jobs_results(jobs_test.store, &jobs_test.alice, id, 2, 5, &results, jobs_test.pool),
+    assert_outcome(jobs_results(jobs_test.jobs, &jobs_test.alice, id, 2, 5, &results, jobs_test.pool),
                    JOBS_OK);
     assert_int_equal(results->failed->nelts, 1);
-    assert_outcome(jobs_results(jobs_test.store, &jobs_test.alice, id, -3, 0, &results, jobs_test.pool),
+    assert_outcome(jobs_results(jobs_test.jobs, &jobs_test.alice, id, -3, 0, &results, jobs_test.pool),
                    JOBS_OK);
     assert_int_equal(results->failed->nelts, 0);
-    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, -3, 2, &errors, jobs_test.pool),
+    assert_outcome(jobs_errors(jobs_test.jobs, &jobs_test.alice, id, -3, 2, &errors, jobs_test.pool),
                    JOBS_OK);
     assert_int_equal(errors->nelts, 1);
     assert_string_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).name, "Nowhere.example");
-    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, 1, 1, &errors, jobs_test.pool),
-                   JOBS_OK);
+    assert_outcome(jobs_errors(jobs_test.jobs, &jobs_test.alice, id, 1, 1, &errors, jobs_test.pool), JOBS_OK);
     assert_int_equal(errors->nelts, 0);
-    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, 0, -1, &errors, jobs_test.pool),
+    assert_outcome(jobs_errors(jobs_test.jobs, &jobs_test.alice, id, 0, -1, &errors, jobs_test.pool),
                    JOBS_OK);
     assert_int_equal(errors->nelts, 2);
     const jobs_error_t *error = &APR_ARRAY_IDX(errors, 1, jobs_error_t);
@@ -121,10 +120,10 @@ static void bytes_of_any_kind_arrive_as_they_are(void **state)
     jobs_submission_t wanted = submission_of(NULL, "nowhere.example", LAST);
     APR_ARRAY_IDX(wanted.names, 0, jobs_name_t).spelling = odd;
     assert_outcome(submit_as(&caller, wanted, &id, NULL), JOBS_OK);
-    assert_outcome(jobs_results(jobs_test.store, &caller, id, 0, -1, &results, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_results(jobs_test.jobs, &caller, id, 0, -1, &results, jobs_test.pool), JOBS_OK);
     assert_string_equal(text_at(results->failed, 0), odd);
     jobs_job_t *job = NULL;
-    assert_outcome(jobs_read(jobs_test.store, &caller, id, &job, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_read(jobs_test.jobs, &caller, id, &job, jobs_test.pool), JOBS_OK);
     assert_string_equal(job->caller, caller.name);
 }
 
@@ -157,21 +156,21 @@ static void another_callers_job_is_no_job(void **state)
     jobs_job_t *job = NULL;
     jobs_results_t *results = NULL;
     apr_array_header_t *errors = NULL;
-    jobs_pool_t *store = jobs_test.store;
+    jobs_pool_t *jobs = jobs_test.jobs;
     apr_pool_t *pool = jobs_test.pool;
     (void)state;
     const char *theirs = submit_one(&jobs_test.root, "pc1.example");
     const char *mine = submit_one(&jobs_test.alice, "pc1.example");
-    assert_outcome(jobs_read(store, &jobs_test.alice, theirs, &job, pool), JOBS_NOT_FOUND);
-    assert_outcome(jobs_results(store, &jobs_test.alice, theirs, 0, -1, &results, pool), JOBS_NOT_FOUND);
-    assert_outcome(jobs_errors(store, &jobs_test.alice, theirs, 0, -1, &errors, pool), JOBS_NOT_FOUND);
-    assert_outcome(jobs_cancel(store, &jobs_test.alice, theirs, pool), JOBS_NOT_FOUND);
-    assert_outcome(jobs_forget(store, &jobs_test.alice, theirs, pool), JOBS_NOT_FOUND);
-    assert_outcome(jobs_read(store, &jobs_test.root, mine, &job, pool), JOBS_OK);
-    assert_outcome(jobs_cancel(store, &jobs_test.root, mine, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_read(jobs, &jobs_test.alice, theirs, &job, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_results(jobs, &jobs_test.alice, theirs, 0, -1, &results, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_errors(jobs, &jobs_test.alice, theirs, 0, -1, &errors, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_cancel(jobs, &jobs_test.alice, theirs, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_forget(jobs, &jobs_test.alice, theirs, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_read(jobs, &jobs_test.root, mine, &job, pool), JOBS_OK);
+    assert_outcome(jobs_cancel(jobs, &jobs_test.root, mine, pool), JOBS_NOT_FOUND);
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
-        assert_outcome(jobs_read(store, &jobs_test.alice, none[i], &job, pool), JOBS_NOT_FOUND);
-        assert_outcome(jobs_cancel(store, &jobs_test.alice, none[i], pool), JOBS_NOT_FOUND);
+        assert_outcome(jobs_read(jobs, &jobs_test.alice, none[i], &job, pool), JOBS_NOT_FOUND);
+        assert_outcome(jobs_cancel(jobs, &jobs_test.alice, none[i], pool), JOBS_NOT_FOUND);
     }
 }
 
@@ -181,21 +180,21 @@ static void a_cancelled_job_is_terminated_and_can_be_forgotten(void **state)
     const char *kept = submit_one(&jobs_test.alice, "pc2.example");
     const char *id = submit_one(&jobs_test.alice, "pc1.example");
     (void)state;
-    assert_outcome(jobs_list(jobs_test.store, &jobs_test.alice, &ids, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_list(jobs_test.jobs, &jobs_test.alice, &ids, jobs_test.pool), JOBS_OK);
     assert_int_equal(ids->nelts, 2);
     assert_string_equal(text_at(ids, 0), id);
-    assert_outcome(jobs_forget(jobs_test.store, &jobs_test.alice, id, jobs_test.pool), JOBS_CONFLICT);
-    assert_outcome(jobs_cancel(jobs_test.store, &jobs_test.alice, id, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_forget(jobs_test.jobs, &jobs_test.alice, id, jobs_test.pool), JOBS_CONFLICT);
+    assert_outcome(jobs_cancel(jobs_test.jobs, &jobs_test.alice, id, jobs_test.pool), JOBS_OK);
     jobs_job_t *job = job_of(id);
     assert_int_equal(job->state, JOBS_STATE_TERMINATED);
     assert_int_equal(job->cancelled, 1);
     assert_true(job->completed > 0);
-    assert_outcome(jobs_cancel(jobs_test.store, &jobs_test.alice, id, jobs_test.pool), JOBS_CONFLICT);
-    assert_outcome(jobs_forget(jobs_test.store, &jobs_test.alice, id, jobs_test.pool), JOBS_OK);
-    assert_outcome(jobs_list(jobs_test.store, &jobs_test.alice, &ids, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_cancel(jobs_test.jobs, &jobs_test.alice, id, jobs_test.pool), JOBS_CONFLICT);
+    assert_outcome(jobs_forget(jobs_test.jobs, &jobs_test.alice, id, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_list(jobs_test.jobs, &jobs_test.alice, &ids, jobs_test.pool), JOBS_OK);
     assert_int_equal(ids->nelts, 1);
     assert_string_equal(text_at(ids, 0), kept);
-    assert_outcome(jobs_list(jobs_test.store, &jobs_test.root, &ids, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_list(jobs_test.jobs, &jobs_test.root, &ids, jobs_test.pool), JOBS_OK);
     assert_int_equal(ids->nelts, 1);
 }
 
@@ -205,25 +204,25 @@ static void an_enumeration_is_pulled(void **state)
     const char *fields = NULL;
     const char *id = NULL;
     int more = -1;
-    jobs_pool_t *store = jobs_test.store;
+    jobs_pool_t *jobs = jobs_test.jobs;
     apr_pool_t *pool = jobs_test.pool;
     (void)state;
-    assert_outcome(jobs_context_open(store, &jobs_test.alice, "what|how", items, 60, 1, &id, pool), JOBS_OK);
+    assert_outcome(jobs_context_open(jobs, &jobs_test.alice, "what|how", items, 60, 1, &id, pool), JOBS_OK);
     const char *second = NULL;
-    assert_outcome(jobs_context_open(store, &jobs_test.alice, "", items, 60, 1, &second, pool), JOBS_QUOTA);
-    assert_outcome(jobs_context_pull(store, &jobs_test.root, id, 2, &fields, &items, &more, pool),
+    assert_outcome(jobs_context_open(jobs, &jobs_test.alice, "", items, 60, 1, &second, pool), JOBS_QUOTA);
+    assert_outcome(jobs_context_pull(jobs, &jobs_test.root, id, 2, &fields, &items, &more, pool),
                    JOBS_NOT_FOUND);
-    assert_outcome(jobs_context_pull(store, &jobs_test.alice, id, 2, &fields, &items, &more, pool), JOBS_OK);
+    assert_outcome(jobs_context_pull(jobs, &jobs_test.alice, id, 2, &fields, &items, &more, pool), JOBS_OK);
     assert_string_equal(fields, "what|how");
     assert_int_equal(items->nelts, 2);
     assert_string_equal(text_at(items, 1), "two");
     assert_int_equal(more, 1);
-    assert_outcome(jobs_context_release(store, &jobs_test.root, id, pool), JOBS_NOT_FOUND);
-    assert_outcome(jobs_context_pull(store, &jobs_test.alice, id, 2, &fields, &items, &more, pool), JOBS_OK);
+    assert_outcome(jobs_context_release(jobs, &jobs_test.root, id, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_context_pull(jobs, &jobs_test.alice, id, 2, &fields, &items, &more, pool), JOBS_OK);
     assert_int_equal(items->nelts, 1);
     assert_int_equal(more, 0);
-    assert_outcome(jobs_context_release(store, &jobs_test.alice, id, pool), JOBS_NOT_FOUND);
-    assert_outcome(jobs_context_pull(store, &jobs_test.alice, "x", 2, &fields, &items, &more, pool),
+    assert_outcome(jobs_context_release(jobs, &jobs_test.alice, id, pool), JOBS_NOT_FOUND);
+    assert_outcome(jobs_context_pull(jobs, &jobs_test.alice, "x", 2, &fields, &items, &more, pool),
                    JOBS_NOT_FOUND);
 }
 
@@ -235,9 +234,9 @@ static void an_overview_counts(void **state)
     (void)state;
     submit_one(&jobs_test.alice, "pc1.example");
     const apr_array_header_t *none = apr_array_make(jobs_test.pool, 1, sizeof(jobs_task_ref_t));
-    assert_outcome(jobs_renew(jobs_test.connection, "w1", "0 of 10", none, &lost, &until, jobs_test.pool),
+    assert_outcome(jobs_renew(jobs_test.client, "w1", "0 of 10", none, &lost, &until, jobs_test.pool),
                    JOBS_OK);
-    assert_outcome(jobs_overview(jobs_test.store, &overview, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_overview(jobs_test.jobs, &overview, jobs_test.pool), JOBS_OK);
     assert_int_equal(overview->jobs_unfinished, 1);
     assert_int_equal(overview->systems_waiting, 1);
     assert_int_equal(overview->systems_leased, 0);

@@ -10,7 +10,7 @@
 static jobs_job_t *job_of(const char *id)
 {
     jobs_job_t *job = NULL;
-    assert_outcome(jobs_read(jobs_test.store, &jobs_test.alice, id, &job, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_read(jobs_test.jobs, &jobs_test.alice, id, &job, jobs_test.pool), JOBS_OK);
     return job;
 }
 
@@ -19,7 +19,7 @@ static apr_array_header_t *claim(const char *worker, int max)
     apr_array_header_t *tasks = NULL;
     int more = -1;
     jobs_result_t result =
-        jobs_claim(jobs_test.connection, worker, JOBS_TEST_DIGEST, max, NULL, &tasks, &more, jobs_test.pool);
+        jobs_claim(jobs_test.client, worker, JOBS_TEST_DIGEST, max, NULL, &tasks, &more, jobs_test.pool);
     assert_outcome(result, JOBS_OK);
     return tasks;
 }
@@ -46,7 +46,7 @@ static jobs_change_t change_of(const jobs_task_t *task, jobs_change_e what, char
 static jobs_outcome_e apply(const char *worker, jobs_change_t change)
 {
     jobs_change_t *one = &change;
-    assert_outcome(jobs_apply(jobs_test.connection, worker, &one, 1, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_apply(jobs_test.client, worker, &one, 1, jobs_test.pool), JOBS_OK);
     return change.result.outcome;
 }
 
@@ -55,7 +55,7 @@ static apr_array_header_t *renew(const char *worker, const apr_array_header_t *r
     apr_array_header_t *lost = NULL;
     apr_time_t until = 0;
     apr_time_t before = clock_boottime();
-    assert_outcome(jobs_renew(jobs_test.connection, worker, "about", refs, &lost, &until, jobs_test.pool),
+    assert_outcome(jobs_renew(jobs_test.client, worker, "about", refs, &lost, &until, jobs_test.pool),
                    JOBS_OK);
     assert_true(until >= before + JOBS_LEASE && until <= clock_boottime() + JOBS_LEASE);
     return lost;
@@ -91,7 +91,7 @@ static void a_task_runs_from_its_claim_to_its_result(void **state)
     jobs_job_t *job = job_of(id);
     assert_int_equal(job->state, JOBS_STATE_COMPLETED);
     assert_true(job->completed >= job->started && job->started >= job->submitted);
-    assert_outcome(jobs_results(jobs_test.store, &jobs_test.alice, id, 0, -1, &results, jobs_test.pool),
+    assert_outcome(jobs_results(jobs_test.jobs, &jobs_test.alice, id, 0, -1, &results, jobs_test.pool),
                    JOBS_OK);
     assert_int_equal(results->unlocked->nelts, 1);
     assert_string_equal(APR_ARRAY_IDX(results->unlocked, 0, const char *), "PC1.Example");
@@ -107,7 +107,7 @@ static void a_failure_carries_its_step_and_reason(void **state)
     failed.reason = JOBS_REASON_AUTH_FAILED;
     failed.step = "connect";
     assert_int_equal(apply("w1", failed), JOBS_OK);
-    assert_outcome(jobs_errors(jobs_test.store, &jobs_test.alice, id, 0, -1, &errors, jobs_test.pool),
+    assert_outcome(jobs_errors(jobs_test.jobs, &jobs_test.alice, id, 0, -1, &errors, jobs_test.pool),
                    JOBS_OK);
     assert_string_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).step, "connect");
     assert_int_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).reason, JOBS_REASON_AUTH_FAILED);
@@ -140,7 +140,7 @@ static void two_systems_of_one_device_conflict(void **state)
     jobs_change_t two = change_of(&APR_ARRAY_IDX(tasks, 1, jobs_task_t), JOBS_INTEND, 0);
     jobs_change_t *both[] = {&one, &two};
     one.device = two.device = "11111111-2222-3333-4444-555555555555";
-    assert_outcome(jobs_apply(jobs_test.connection, "w1", both, 2, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_apply(jobs_test.client, "w1", both, 2, jobs_test.pool), JOBS_OK);
     assert_outcome(one.result, JOBS_OK);
     assert_int_equal(two.result.outcome, JOBS_CONFLICT);
     assert_non_null(strstr(two.result.text, "pc1.example"));
@@ -176,10 +176,10 @@ static void many_changes_are_applied_in_their_order(void **state)
         changes[i].step = apr_psprintf(jobs_test.pool, "step %d", i);
         all[i] = &changes[i];
     }
-    assert_outcome(jobs_apply(jobs_test.connection, "w1", all, CHANGES, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_apply(jobs_test.client, "w1", all, CHANGES, jobs_test.pool), JOBS_OK);
     for (int i = 0; i < CHANGES; i++)
         assert_outcome(changes[i].result, JOBS_OK);
-    assert_outcome(jobs_apply(jobs_test.connection, "w1", all, 0, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_apply(jobs_test.client, "w1", all, 0, jobs_test.pool), JOBS_OK);
 }
 
 /* ---- inventory ----------------------------------------------------------------------------------------- */
@@ -198,7 +198,7 @@ static apr_array_header_t *systems_of(int count)
 
 static jobs_result_t publish(const char *digest, apr_time_t written, const apr_array_header_t *systems)
 {
-    return jobs_publish(jobs_test.connection, "w1", digest, written, systems, jobs_test.pool);
+    return jobs_publish(jobs_test.client, "w1", digest, written, systems, jobs_test.pool);
 }
 
 static void a_large_inventory_is_published_in_chunks(void **state)
@@ -209,10 +209,10 @@ static void a_large_inventory_is_published_in_chunks(void **state)
     (void)state;
     assert_outcome(publish("digest-2", 2000, systems_of(1200)), JOBS_OK);
     assert_outcome(publish("digest-2", 2000, systems_of(1200)), JOBS_ALREADY);
-    jobs_overview(jobs_test.store, &overview, jobs_test.pool);
+    jobs_overview(jobs_test.jobs, &overview, jobs_test.pool);
     assert_int_equal(overview->inventory_systems, 1200);
     assert_string_equal(overview->inventory_digest, "digest-2");
-    jobs_submit(jobs_test.store, &jobs_test.alice, &wanted, &id, NULL, jobs_test.pool);
+    jobs_submit(jobs_test.jobs, &jobs_test.alice, &wanted, &id, NULL, jobs_test.pool);
     assert_int_equal(job_of(id)->waiting, 1);
 }
 
@@ -224,7 +224,7 @@ static void an_older_inventory_is_refused_and_its_worker_claims_nothing(void **s
     assert_outcome(publish("digest-0", 999, systems_of(1)), JOBS_REFUSED);
     submit_one(&jobs_test.alice, "pc1.example");
     jobs_result_t result =
-        jobs_claim(jobs_test.connection, "w1", "digest-0", 1, NULL, &tasks, &more, jobs_test.pool);
+        jobs_claim(jobs_test.client, "w1", "digest-0", 1, NULL, &tasks, &more, jobs_test.pool);
     assert_int_equal(result.outcome, JOBS_REFUSED);
     assert_non_null(strstr(result.text, "inventory"));
     assert_int_equal(tasks->nelts, 0);
@@ -264,12 +264,12 @@ static void load_fake_library(const char *schema)
 static void the_library_is_loaded_over_an_older_one_and_never_over_a_newer(void **state)
 {
     (void)state;
-    assert_outcome(jobs_library_load(jobs_test.connection), JOBS_OK);
+    assert_outcome(jobs_library_load(jobs_test.client), JOBS_OK);
     load_fake_library("0");
-    assert_outcome(jobs_library_load(jobs_test.connection), JOBS_OK);
+    assert_outcome(jobs_library_load(jobs_test.client), JOBS_OK);
     submit_one(&jobs_test.alice, "pc1.example");
     load_fake_library("999");
-    jobs_result_t result = jobs_library_load(jobs_test.connection);
+    jobs_result_t result = jobs_library_load(jobs_test.client);
     assert_int_equal(result.outcome, JOBS_OUTDATED);
     assert_non_null(strstr(result.text, "upgrade"));
 }
@@ -278,21 +278,21 @@ static void a_restart_of_redis_shows_in_its_run_id(void **state)
 {
     int reaped = 0;
     (void)state;
-    assert_outcome(jobs_reap(jobs_test.connection, "w1", &reaped, jobs_test.pool), JOBS_OK);
-    const char *before = apr_pstrdup(jobs_test.pool, jobs_client_run_id(jobs_test.connection));
+    assert_outcome(jobs_reap(jobs_test.client, "w1", &reaped, jobs_test.pool), JOBS_OK);
+    const char *before = apr_pstrdup(jobs_test.pool, jobs_client_run_id(jobs_test.client));
     assert_int_equal(strlen(before), 40);
     redis_server_kill(&jobs_test.server);
-    jobs_result_t result = jobs_reap(jobs_test.connection, "w1", &reaped, jobs_test.pool);
+    jobs_result_t result = jobs_reap(jobs_test.client, "w1", &reaped, jobs_test.pool);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
-    assert_string_equal(jobs_client_run_id(jobs_test.connection), before);
+    assert_string_equal(jobs_client_run_id(jobs_test.client), before);
     assert_int_equal(redis_server_restart(&jobs_test.server), 0);
     apr_time_t patience = clock_boottime() + apr_time_from_sec(5);
     do {
-        result = jobs_reap(jobs_test.connection, "w1", &reaped, jobs_test.pool);
+        result = jobs_reap(jobs_test.client, "w1", &reaped, jobs_test.pool);
         apr_sleep(apr_time_from_msec(20));
     } while (result.outcome != JOBS_OK && clock_boottime() < patience);
     assert_outcome(result, JOBS_OK);
-    assert_string_not_equal(jobs_client_run_id(jobs_test.connection), before);
+    assert_string_not_equal(jobs_client_run_id(jobs_test.client), before);
 }
 
 static void the_bell_rings_and_times_out(void **state)
@@ -300,11 +300,11 @@ static void the_bell_rings_and_times_out(void **state)
     (void)state;
     apr_time_t before = clock_boottime();
     submit_one(&jobs_test.alice, "pc1.example");
-    assert_outcome(jobs_bell_wait(jobs_test.connection, apr_time_from_sec(10), jobs_test.pool), JOBS_OK);
-    assert_outcome(jobs_bell_wait(jobs_test.connection, apr_time_from_sec(10), jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_bell_wait(jobs_test.client, apr_time_from_sec(10), jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_bell_wait(jobs_test.client, apr_time_from_sec(10), jobs_test.pool), JOBS_OK);
     assert_true(clock_boottime() - before < apr_time_from_sec(5));
     before = clock_boottime();
-    assert_outcome(jobs_bell_wait(jobs_test.connection, apr_time_from_msec(300), jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_bell_wait(jobs_test.client, apr_time_from_msec(300), jobs_test.pool), JOBS_OK);
     assert_true(clock_boottime() - before >= apr_time_from_msec(290));
 }
 
@@ -314,11 +314,11 @@ static void reap_takes_over_from_the_dead(void **state)
     (void)state;
     const char *id = submit_one(&jobs_test.alice, "pc1.example");
     claim_one("w1");
-    assert_outcome(jobs_reap(jobs_test.connection, "w2", &reaped, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_reap(jobs_test.client, "w2", &reaped, jobs_test.pool), JOBS_OK);
     assert_int_equal(reaped, 0);
     const char *long_ago[] = {"ZADD", "{amtu}:leases", "1", "pc1.example"};
     assert_int_equal(redis_server_do(&jobs_test.server, 4, long_ago), 0);
-    assert_outcome(jobs_reap(jobs_test.connection, "w2", &reaped, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_reap(jobs_test.client, "w2", &reaped, jobs_test.pool), JOBS_OK);
     assert_int_equal(reaped, 1);
     assert_int_equal(job_of(id)->waiting, 1);
 }

@@ -15,26 +15,26 @@
 #define BUDGET apr_time_from_msec(200)
 #define SLACK apr_time_from_msec(50)
 
-static jobs_pool_t *store_of(const jobs_redis_t *redis, int connections)
+static jobs_pool_t *pool_of(const jobs_redis_t *redis, int connections)
 {
-    jobs_pool_t *store = NULL;
-    assert_int_equal(jobs_pool_create(&store, redis, connections, BUDGET, jobs_test.pool), APR_SUCCESS);
-    return store;
+    jobs_pool_t *jobs = NULL;
+    assert_int_equal(jobs_pool_create(&jobs, redis, connections, BUDGET, jobs_test.pool), APR_SUCCESS);
+    return jobs;
 }
 
 /* How long an overview takes; its result in *result. */
-static apr_interval_time_t timed(jobs_pool_t *store, jobs_result_t *result)
+static apr_interval_time_t timed(jobs_pool_t *jobs, jobs_result_t *result)
 {
     jobs_overview_t *overview = NULL;
     apr_time_t before = clock_boottime();
-    *result = jobs_overview(store, &overview, jobs_test.pool);
+    *result = jobs_overview(jobs, &overview, jobs_test.pool);
     return clock_boottime() - before;
 }
 
-static jobs_result_t overview(jobs_pool_t *store)
+static jobs_result_t overview(jobs_pool_t *jobs)
 {
     jobs_result_t result;
-    timed(store, &result);
+    timed(jobs, &result);
     return result;
 }
 
@@ -48,7 +48,7 @@ static void freeze(int frozen)
 static apr_uint64_t counter(const char *name)
 {
     jobs_overview_t *overview_now = NULL;
-    assert_outcome(jobs_overview(jobs_test.store, &overview_now, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_overview(jobs_test.jobs, &overview_now, jobs_test.pool), JOBS_OK);
     for (int i = 0; i < overview_now->counters->nelts; i++) {
         const jobs_counter_t *each = &APR_ARRAY_IDX(overview_now->counters, i, jobs_counter_t);
         if (!strcmp(each->name, name))
@@ -62,7 +62,7 @@ static void no_redis_is_said_at_once(void **state)
     jobs_redis_t nowhere = {.socket = "/nonexistent/redis.sock"};
     jobs_result_t result;
     (void)state;
-    assert_true(timed(store_of(&nowhere, 2), &result) < BUDGET);
+    assert_true(timed(pool_of(&nowhere, 2), &result) < BUDGET);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_non_null(strstr(result.text, "/nonexistent/redis.sock"));
 }
@@ -72,7 +72,7 @@ static void a_port_that_nobody_listens_on_is_named(void **state)
     jobs_redis_t nobody = {.host = "127.0.0.1", .port = 1};
     jobs_result_t result;
     (void)state;
-    assert_true(timed(store_of(&nobody, 2), &result) < BUDGET);
+    assert_true(timed(pool_of(&nobody, 2), &result) < BUDGET);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_non_null(strstr(result.text, "127.0.0.1:1"));
 }
@@ -82,13 +82,13 @@ static void a_wrong_password_is_said_without_it(void **state)
     jobs_redis_t wrong = jobs_test.server.web;
     (void)state;
     wrong.password = "not-the-password";
-    jobs_result_t result = overview(store_of(&wrong, 2));
+    jobs_result_t result = overview(pool_of(&wrong, 2));
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_non_null(strstr(result.text, "password file"));
     assert_null(strstr(result.text, wrong.password));
     wrong.user = NULL;
     wrong.password = NULL;
-    result = overview(store_of(&wrong, 2));
+    result = overview(pool_of(&wrong, 2));
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_non_null(strstr(result.text, "wants a user"));
 }
@@ -97,11 +97,11 @@ static void another_users_verb_and_a_missing_library_are_explained(void **state)
 {
     const char *flush[] = {"FUNCTION", "FLUSH"};
     (void)state;
-    jobs_result_t result = overview(store_of(&jobs_test.server.worker, 2));
+    jobs_result_t result = overview(pool_of(&jobs_test.server.worker, 2));
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_non_null(strstr(result.text, "redis-users.acl"));
     assert_int_equal(redis_server_do(&jobs_test.server, 2, flush), 0);
-    result = overview(jobs_test.store);
+    result = overview(jobs_test.jobs);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_non_null(strstr(result.text, "start amtunlockd"));
 }
@@ -117,9 +117,9 @@ static void a_full_redis_refuses_jobs_and_still_reads_and_cancels(void **state)
     (void)state;
     assert_int_equal(redis_server_do(&jobs_test.server, 4, full), 0);
     jobs_result_t refused =
-        jobs_submit(jobs_test.store, &jobs_test.alice, &submission, &none, NULL, jobs_test.pool);
-    jobs_result_t read = jobs_read(jobs_test.store, &jobs_test.alice, id, &job, jobs_test.pool);
-    jobs_result_t cancelled = jobs_cancel(jobs_test.store, &jobs_test.alice, id, jobs_test.pool);
+        jobs_submit(jobs_test.jobs, &jobs_test.alice, &submission, &none, NULL, jobs_test.pool);
+    jobs_result_t read = jobs_read(jobs_test.jobs, &jobs_test.alice, id, &job, jobs_test.pool);
+    jobs_result_t cancelled = jobs_cancel(jobs_test.jobs, &jobs_test.alice, id, jobs_test.pool);
     assert_int_equal(redis_server_do(&jobs_test.server, 4, room), 0);
     assert_int_equal(refused.outcome, JOBS_UNAVAILABLE);
     assert_non_null(strstr(refused.text, "maxmemory"));
@@ -136,7 +136,7 @@ static void a_replica_is_explained(void **state)
     (void)state;
     assert_int_equal(redis_server_do(&jobs_test.server, 3, replica), 0);
     jobs_result_t result =
-        jobs_submit(jobs_test.store, &jobs_test.alice, &submission, &id, NULL, jobs_test.pool);
+        jobs_submit(jobs_test.jobs, &jobs_test.alice, &submission, &id, NULL, jobs_test.pool);
     assert_int_equal(redis_server_do(&jobs_test.server, 3, primary), 0);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_non_null(strstr(result.text, "primary"));
@@ -144,51 +144,51 @@ static void a_replica_is_explained(void **state)
 
 static void what_a_frozen_redis_was_asked_does_not_happen_when_it_thaws(void **state)
 {
-    jobs_pool_t *store = store_of(&jobs_test.server.web, 2);
+    jobs_pool_t *jobs = pool_of(&jobs_test.server.web, 2);
     jobs_submission_t submission = submission_of(NULL, "pc1.example", LAST);
     const char *kept = submit_one(&jobs_test.alice, "pc2.example");
     const char *id = NULL;
     jobs_job_t *job = NULL;
     (void)state;
-    assert_outcome(overview(store), JOBS_OK); /* so the request itself gets as far as Redis' socket */
+    assert_outcome(overview(jobs), JOBS_OK); /* so the request itself gets as far as Redis' socket */
     freeze(1);
     apr_time_t before = clock_boottime();
-    jobs_result_t result = jobs_submit(store, &jobs_test.alice, &submission, &id, NULL, jobs_test.pool);
+    jobs_result_t result = jobs_submit(jobs, &jobs_test.alice, &submission, &id, NULL, jobs_test.pool);
     apr_interval_time_t took = clock_boottime() - before;
-    jobs_result_t cancel = jobs_cancel(store, &jobs_test.alice, kept, jobs_test.pool);
+    jobs_result_t cancel = jobs_cancel(jobs, &jobs_test.alice, kept, jobs_test.pool);
     freeze(0);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_int_equal(cancel.outcome, JOBS_UNAVAILABLE);
     assert_true(took >= BUDGET - SLACK && took < BUDGET + SLACK);
     assert_int_equal(counter("jobs"), 1);
-    assert_outcome(jobs_read(jobs_test.store, &jobs_test.alice, kept, &job, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_read(jobs_test.jobs, &jobs_test.alice, kept, &job, jobs_test.pool), JOBS_OK);
     assert_int_equal(job->cancelled, 0);
 }
 
 static void after_some_failures_calls_fail_at_once_until_redis_is_back(void **state)
 {
-    jobs_pool_t *store = store_of(&jobs_test.server.web, 2);
+    jobs_pool_t *jobs = pool_of(&jobs_test.server.web, 2);
     jobs_result_t result;
     (void)state;
-    assert_outcome(overview(store), JOBS_OK);
+    assert_outcome(overview(jobs), JOBS_OK);
     freeze(1);
     for (int i = 0; i < 3; i++) {
-        assert_true(timed(store, &result) < BUDGET + SLACK);
+        assert_true(timed(jobs, &result) < BUDGET + SLACK);
         assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     }
-    apr_interval_time_t took = timed(store, &result);
+    apr_interval_time_t took = timed(jobs, &result);
     freeze(0);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_true(took < apr_time_from_msec(20));
-    assert_int_equal(overview(store).outcome, JOBS_UNAVAILABLE); /* not yet tried again */
+    assert_int_equal(overview(jobs).outcome, JOBS_UNAVAILABLE); /* not yet tried again */
     apr_time_t patience = clock_boottime() + apr_time_from_sec(3);
-    while (overview(store).outcome != JOBS_OK && clock_boottime() < patience)
+    while (overview(jobs).outcome != JOBS_OK && clock_boottime() < patience)
         apr_sleep(apr_time_from_msec(20));
-    assert_outcome(overview(store), JOBS_OK);
+    assert_outcome(overview(jobs), JOBS_OK);
 }
 
 typedef struct {
-    jobs_pool_t *store;
+    jobs_pool_t *jobs;
     apr_interval_time_t took;
     apr_pool_t *pool;
 } caller_thread_t;
@@ -198,7 +198,7 @@ static void *call_once(void *data)
     caller_thread_t *caller = data;
     jobs_overview_t *unused = NULL;
     apr_time_t before = clock_boottime();
-    jobs_overview(caller->store, &unused, caller->pool);
+    jobs_overview(caller->jobs, &unused, caller->pool);
     caller->took = clock_boottime() - before;
     return NULL;
 }
@@ -208,15 +208,15 @@ static void only_one_call_at_a_time_tries_whether_redis_is_back(void **state)
     enum { CALLERS = 6 };
     caller_thread_t callers[CALLERS];
     pthread_t threads[CALLERS];
-    jobs_pool_t *store = store_of(&jobs_test.server.web, CALLERS);
+    jobs_pool_t *jobs = pool_of(&jobs_test.server.web, CALLERS);
     int waited = 0;
     (void)state;
     freeze(1);
     for (int i = 0; i < 3; i++)
-        overview(store);
+        overview(jobs);
     apr_sleep(apr_time_from_msec(1050)); /* the time that the breaker stays open is what is tested */
     for (int i = 0; i < CALLERS; i++) {
-        callers[i].store = store;
+        callers[i].jobs = jobs;
         apr_pool_create(&callers[i].pool, jobs_test.pool);
         pthread_create(&threads[i], NULL, call_once, &callers[i]);
     }
@@ -232,11 +232,11 @@ static void a_connection_pool_that_is_used_up_is_waited_for_within_the_budget(vo
 {
     caller_thread_t callers[3];
     pthread_t threads[3];
-    jobs_pool_t *store = store_of(&jobs_test.server.web, 1);
+    jobs_pool_t *jobs = pool_of(&jobs_test.server.web, 1);
     (void)state;
     freeze(1);
     for (int i = 0; i < 3; i++) {
-        callers[i].store = store;
+        callers[i].jobs = jobs;
         apr_pool_create(&callers[i].pool, jobs_test.pool);
         pthread_create(&threads[i], NULL, call_once, &callers[i]);
     }
@@ -248,7 +248,7 @@ static void a_connection_pool_that_is_used_up_is_waited_for_within_the_budget(vo
         assert_true(callers[i].took < BUDGET + SLACK);
         gave_up_soon += callers[i].took < BUDGET / 2;
     }
-    assert_int_equal(gave_up_soon, 2); /* only who has the connection waits for Redis */
+    assert_int_equal(gave_up_soon, 2); /* only the thread with the connection waits for Redis */
 }
 
 /* Many callers and few connections are no reason to think that Redis is away. */
@@ -257,11 +257,11 @@ static void callers_that_found_no_connection_do_not_open_the_breaker(void **stat
     enum { CALLERS = 6 };
     caller_thread_t callers[CALLERS];
     pthread_t threads[CALLERS];
-    jobs_pool_t *store = store_of(&jobs_test.server.web, 1);
+    jobs_pool_t *jobs = pool_of(&jobs_test.server.web, 1);
     (void)state;
     freeze(1);
     for (int i = 0; i < CALLERS; i++) {
-        callers[i].store = store;
+        callers[i].jobs = jobs;
         apr_pool_create(&callers[i].pool, jobs_test.pool);
         pthread_create(&threads[i], NULL, call_once, &callers[i]);
     }
@@ -269,7 +269,7 @@ static void callers_that_found_no_connection_do_not_open_the_breaker(void **stat
     freeze(0);
     for (int i = 0; i < CALLERS; i++)
         pthread_join(threads[i], NULL);
-    assert_outcome(overview(store), JOBS_OK);
+    assert_outcome(overview(jobs), JOBS_OK);
 }
 
 static void a_restarted_redis_is_not_noticed_by_a_caller(void **state)
@@ -279,7 +279,7 @@ static void a_restarted_redis_is_not_noticed_by_a_caller(void **state)
     (void)state;
     redis_server_kill(&jobs_test.server);
     assert_int_equal(redis_server_restart(&jobs_test.server), 0);
-    assert_outcome(jobs_read(jobs_test.store, &jobs_test.alice, id, &job, jobs_test.pool), JOBS_OK);
+    assert_outcome(jobs_read(jobs_test.jobs, &jobs_test.alice, id, &job, jobs_test.pool), JOBS_OK);
     assert_string_equal(job->id, id); /* and the killed Redis had kept the job */
 }
 
@@ -287,7 +287,7 @@ static void connections_that_redis_closed_are_replaced(void **state)
 {
     const char *kill_all[] = {"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"};
     (void)state;
-    assert_outcome(overview(jobs_test.store), JOBS_OK);
+    assert_outcome(overview(jobs_test.jobs), JOBS_OK);
     assert_int_equal(redis_server_do(&jobs_test.server, 6, kill_all), 0);
     submit_one(&jobs_test.alice, "pc1.example");
     assert_int_equal(counter("jobs"), 1);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A call to Redis: a command with its arguments, each with its length, so that no byte is taken for
+ * syntax. */
+#ifndef AMTUNLOCK_JOBS_CALL_PRIV_H
+#define AMTUNLOCK_JOBS_CALL_PRIV_H
+
+#include <apr_pools.h>
+#include <apr_tables.h>
+
+#define JOBS_KEY(name) "{amtu}:" name
+
+typedef struct {
+    apr_pool_t *pool;
+    apr_array_header_t *words;   /* const char * */
+    apr_array_header_t *lengths; /* size_t */
+    int invalid;                 /* an argument could not be built: jobs_pool_ask() does not send the call */
+    int not_after;               /* index of the word that redis_conn_put() fills in; 0: none */
+    int repeatable;              /* a second arrival changes nothing: may be sent again on a new connection */
+} jobs_call_t;
+
+/* Any command. */
+jobs_call_t *jobs_command(const char *name, apr_pool_t *pool);
+/* A function of the library: "finish" for amtunlock_finish; begins with the schema, as each of them wants. */
+jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool);
+/* text NULL: the empty word. Not copied. */
+void jobs_call_text(jobs_call_t *call, const char *text);
+void jobs_call_bytes(jobs_call_t *call, const char *bytes, size_t length);
+/* A digest; NULL makes the call invalid, for an empty one would name somebody else. */
+void jobs_call_digest(jobs_call_t *call, const char *digest);
+void jobs_call_number(jobs_call_t *call, apr_int64_t number);
+/* A place for the latest moment, by Redis' clock, at which this may be done: the deadline of the exchange. */
+void jobs_call_not_after(jobs_call_t *call);
+
+#endif

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "amt/calls/call.h"
-#include "amt/http/device.h"
+#include "amt/calls/call_priv.h"
+#include "amt/calls/device_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -81,15 +81,15 @@ static void make_device(void)
 static void answer(const uint8_t *data, size_t size, long http_status)
 {
     amt_reply_t reply = {.status = AMT_OK,
-                         .acted = device->exchange.once,
+                         .acted = device->http.exchange.once,
                          .http_status = http_status,
                          .content_type = "application/soap+xml; charset=UTF-8",
                          .bytes = (const char *)data,
                          .length = size};
 
-    curl_multi_remove_handle(device->loop->multi, device->easy);
-    device->exchanging = 0;
-    device->exchange.done(device, &reply);
+    curl_multi_remove_handle(device->loop->multi, device->http.easy);
+    device->http.exchanging = 0;
+    device->http.exchange.done(device->http.exchange.baton, &reply);
 }
 
 /* Answers every step of the call under way. */
@@ -97,7 +97,7 @@ static void answer_all(const uint8_t *data, size_t size, long http_status)
 {
     static const char between[] = "\n--\n";
 
-    while (device->exchanging) {
+    while (device->http.exchanging) {
         const uint8_t *end = memmem(data, size, between, sizeof(between) - 1);
 
         answer(data, end ? (size_t)(end - data) : size, http_status);
@@ -161,14 +161,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (device->boot) { /* what was read goes out again */
         if (data[0] & VARIANT) {
             amt_set_boot(device, AMT_START_SOL | AMT_START_IMAGE, NULL, NULL, done, NULL);
-            if (!device->exchanging) { /* refused before its first step, which the loop tells */
+            if (!device->http.exchanging) { /* refused before its first step, which the loop tells */
                 event_base_loop(base, EVLOOP_NONBLOCK);
             }
         }
         else {
             amt_clear_boot(device, NULL, NULL, done, NULL);
         }
-        while (device->exchanging) {
+        while (device->http.exchanging) {
             answer(data + 2, size - 2, 200);
         }
     }
@@ -176,7 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         amt_redirection_t wanted = {AMT_REDIRECTION_SOL, !redirection.listener};
 
         amt_set_redirection(device, &wanted, NULL, NULL, done, NULL);
-        while (device->exchanging) {
+        while (device->http.exchanging) {
             answer(data + 2, size - 2, 200);
         }
     }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "amt/calls/call.h"
+#include "amt/calls/call_priv.h"
 #include "wsman/fault.h"
 #include "wsman/values.h"
 
@@ -26,7 +26,7 @@ static const char *asked_for(const amt_call_t *call)
 amt_status_e amt_answer_garbage(const amt_call_t *call, const char *what)
 {
     return amt_say(call->device, AMT_GARBAGE, "the answer of %s to %s is not understood: %s",
-                   call->device->where, asked_for(call), what);
+                   call->device->http.where, asked_for(call), what);
 }
 
 apr_status_t amt_answer_uint(const amt_call_t *call, const wsman_element_t *payload, const char *name,
@@ -57,7 +57,7 @@ static amt_status_e say_consent(const amt_call_t *call)
         call->device, AMT_CONSENT,
         "%s does not allow %s without the consent of whoever sits at the PC; unattended unlocks need admin "
         "control mode with user consent off, or for KVM only",
-        call->device->where, asked_for(call));
+        call->device->http.where, asked_for(call));
 }
 
 static amt_status_e say_denied(const amt_call_t *call, const char *reason)
@@ -70,7 +70,8 @@ static amt_status_e say_denied(const amt_call_t *call, const char *reason)
                    "%s does not allow %s to the AMT user \"%s\": %s; the account needs the realms Remote "
                    "Control and General "
                    "Info, and user consent must not be required",
-                   call->device->where, asked_for(call), amt_target_account(&call->device->target), reason);
+                   call->device->http.where, asked_for(call), amt_target_account(&call->device->http.target),
+                   reason);
 }
 
 static amt_status_e say_fault(const amt_call_t *call, const wsman_fault_t *fault)
@@ -83,8 +84,8 @@ static amt_status_e say_fault(const amt_call_t *call, const wsman_fault_t *fault
     if (fault->kind == WSMAN_FAULT_ACCESS_DENIED) {
         return say_denied(call, fault->reason);
     }
-    return amt_say(call->device, AMT_REFUSED, "%s refused %s: %s%s%s%s", call->device->where, asked_for(call),
-                   fault->reason, *name ? " (" : "", name, *name ? ")" : "");
+    return amt_say(call->device, AMT_REFUSED, "%s refused %s: %s%s%s%s", call->device->http.where,
+                   asked_for(call), fault->reason, *name ? " (" : "", name, *name ? ")" : "");
 }
 
 static amt_status_e say_code(const amt_call_t *call, int value)
@@ -105,7 +106,7 @@ static amt_status_e say_code(const amt_call_t *call, int value)
             meaning = code->text;
         }
     }
-    return amt_say(call->device, AMT_REFUSED, "%s refused %s: ReturnValue %d (%s)", call->device->where,
+    return amt_say(call->device, AMT_REFUSED, "%s refused %s: ReturnValue %d (%s)", call->device->http.where,
                    asked_for(call), value, meaning);
 }
 
@@ -145,7 +146,7 @@ static amt_status_e read_bare_status(const amt_call_t *call, const amt_reply_t *
         return say_denied(call, "HTTP status 403");
     case 503:
         return amt_say(call->device, AMT_REFUSED, "%s is too busy for %s now (HTTP status 503)",
-                       call->device->where, asked_for(call));
+                       call->device->http.where, asked_for(call));
     default:
         return amt_answer_garbage(call, apr_psprintf(call->pool, "HTTP status %ld", reply->http_status));
     }

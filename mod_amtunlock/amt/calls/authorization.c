@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "amt/calls/call.h"
+#include "amt/calls/call_priv.h"
 #include "wsman/values.h"
 
 #define AUTHORIZATION WSMAN_URI_AMT_CLASS "AMT_AuthorizationService"
@@ -45,7 +45,7 @@ const char *amt_realm_name(int realm)
 /* A ticket is for an account of the domain; whoever bears a digest user's name is another. */
 static int is_ours(const amt_call_t *call, const char *name)
 {
-    const amt_target_t *target = &call->device->target;
+    const amt_target_t *target = &call->device->http.target;
 
     return !target->tickets && name && !strcmp(name, target->user);
 }
@@ -101,7 +101,7 @@ static int is_unseen(const amt_call_t *call)
 {
     const amt_account_t *account = call->out;
 
-    return !account->found && !call->device->target.tickets && call->taken < account->user_count;
+    return !account->found && !call->device->http.target.tickets && call->taken < account->user_count;
 }
 
 static void write_handle(const amt_call_t *call, wsman_writer_t *writer)

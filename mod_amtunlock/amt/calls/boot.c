@@ -8,8 +8,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "amt/calls/call.h"
-#include "amt/calls/instance.h"
+#include "amt/calls/call_priv.h"
+#include "amt/calls/instance_priv.h"
 
 #define BOOT_SETTING_DATA WSMAN_URI_AMT_CLASS "AMT_BootSettingData"
 #define BOOT_CAPABILITIES WSMAN_URI_AMT_CLASS "AMT_BootCapabilities"
@@ -285,14 +285,14 @@ void amt_set_boot(amt_device_t *device, int start, amt_gate_fn gate, void *gate_
     call->start = start;
     if (!device->boot) {
         amt_call_refuse(call, amt_say(device, AMT_REFUSED, "the boot settings of %s were not read before",
-                                      device->where));
+                                      device->http.where));
         return;
     }
     missing = missing_member(device->boot, start);
     if (missing) {
         amt_call_refuse(call,
                         amt_say(device, AMT_REFUSED, "%s has no boot option %s: use another method for it",
-                                device->where, missing));
+                                device->http.where, missing));
         return;
     }
     amt_call_begin(call);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the steps of a call, one after the other, and ends it in one callback. */
-#include "amt/calls/call.h"
+#include "amt/calls/call_priv.h"
 
 #include <apr_strings.h>
 #include <assert.h>
@@ -23,7 +23,7 @@ static void finish(amt_call_t *call, amt_status_e status)
     amt_result_t result = {.status = status,
                            .acted = call->acted,
                            .return_value = call->return_value,
-                           .text = status == AMT_OK ? "" : device->text,
+                           .text = status == AMT_OK ? "" : device->http.text,
                            .denied = status == AMT_REFUSED && device->denied};
     amt_done_fn done = call->done;
     void *baton = call->baton;
@@ -55,9 +55,9 @@ static void go_on(amt_call_t *call)
 
 static amt_status_e begin_step(amt_call_t *call);
 
-static void step_answered(amt_device_t *device, const amt_reply_t *reply)
+static void step_answered(void *baton, const amt_reply_t *reply)
 {
-    amt_call_t *call = device->call;
+    amt_call_t *call = baton;
     amt_status_e status = reply->status;
 
     call->acted |= reply->acted;
@@ -85,13 +85,14 @@ static amt_status_e begin_step(amt_call_t *call)
                                .once = call->step->once,
                                .gate = call->gate,
                                .gate_baton = call->gate_baton,
-                               .done = step_answered};
+                               .done = step_answered,
+                               .baton = call};
 
     device->denied = 0;
     apr_snprintf(call->message_id, sizeof(call->message_id), "%u", ++device->message_id);
     if (amt_request_write(call, &exchange.body, &exchange.length) != APR_SUCCESS ||
-        amt_exchange_begin(device, &exchange) != APR_SUCCESS) {
-        return amt_say(device, AMT_BROKEN, "this worker has no memory for a call to %s", device->where);
+        amt_exchange_begin(&device->http, &exchange) != APR_SUCCESS) {
+        return amt_say(device, AMT_BROKEN, "this worker has no memory for a call to %s", device->http.where);
     }
     return AMT_OK;
 }

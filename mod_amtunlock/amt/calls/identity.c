@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "amt/calls/call.h"
+#include "amt/calls/call_priv.h"
 
 #define SETUP_SERVICE WSMAN_URI_AMT_CLASS "AMT_SetupAndConfigurationService"
 #define SOFTWARE_IDENTITY WSMAN_URI_CIM_CLASS "CIM_SoftwareIdentity"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "amt/calls/instance.h"
+#include "amt/calls/instance_priv.h"
 
 #include <apr_strings.h>
 #include <string.h>

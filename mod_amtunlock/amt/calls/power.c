@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Power: which state the PC is in, and the one call that changes it. */
-#include "amt/calls/call.h"
+#include "amt/calls/call_priv.h"
 #include "wsman/values.h"
 
 #define ASSOCIATED_POWER WSMAN_URI_CIM_CLASS "CIM_AssociatedPowerManagementService"

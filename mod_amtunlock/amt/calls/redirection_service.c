@@ -3,8 +3,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "amt/calls/call.h"
-#include "amt/calls/instance.h"
+#include "amt/calls/call_priv.h"
+#include "amt/calls/instance_priv.h"
 
 #define REDIRECTION_SERVICE WSMAN_URI_AMT_CLASS "AMT_RedirectionService"
 #define HOST_BASED_SETUP WSMAN_URI_IPS_CLASS "IPS_HostBasedSetupService"
@@ -223,8 +223,9 @@ void amt_set_redirection(amt_device_t *device, const amt_redirection_t *wanted, 
     call->gate_baton = gate_baton;
     call->redirection = *wanted;
     if (!device->redirection) {
-        amt_call_refuse(call, amt_say(device, AMT_REFUSED,
-                                      "the redirection service of %s was not read before", device->where));
+        amt_call_refuse(call,
+                        amt_say(device, AMT_REFUSED, "the redirection service of %s was not read before",
+                                device->http.where));
         return;
     }
     amt_call_begin(call);

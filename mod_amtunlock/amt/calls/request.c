@@ -3,7 +3,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "amt/calls/call.h"
+#include "amt/calls/call_priv.h"
 
 const char *amt_class_name(const char *uri)
 {
@@ -50,7 +50,7 @@ apr_status_t amt_request_write(amt_call_t *call, const char **bytes, apr_size_t 
         .resource_uri = call->step->uri,
         .selectors = call->step->selectors,
         .message_id = call->message_id,
-        .operation_timeout = (int)apr_time_sec(call->device->target.call_timeout),
+        .operation_timeout = (int)apr_time_sec(call->device->http.target.call_timeout),
     };
     wsman_encoding_t utf8 = {WSMAN_UTF8, 0};
     wsman_writer_t *writer;

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libcurl's multi_socket interface on libevent: libcurl says which sockets and which timer it waits for, the
  * event loop says when they are ready. */
-#include "amt/amt.h"
-
-#include <stdlib.h>
-
-#include "amt/http/device.h"
+#include "amt/http/loop.h"
 #include "amt/http/trust_priv.h"
-#include "amt/kerberos/ticket_request.h"
 
 #define AGAIN_MS 100
 
-/* Transfers that ended. A callback may start, end or destroy devices: the list is asked anew each time. */
+/* Ends transfers that libcurl is done with. A callback may start, end or destroy devices, so the list is read
+ * again each time. */
 static void reap(amt_loop_t *loop)
 {
     CURLMsg *message;
@@ -20,14 +16,14 @@ static void reap(amt_loop_t *loop)
     while ((message = curl_multi_info_read(loop->multi, &left))) {
         CURL *easy = message->easy_handle;
         CURLcode code = message->data.result;
-        char *private = NULL;
+        amt_transfer_t *transfer = NULL;
 
         if (message->msg != CURLMSG_DONE) {
             continue;
         }
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
         curl_multi_remove_handle(loop->multi, easy);
-        amt_exchange_end((amt_device_t *)(void *)private, code);
+        transfer->ended(transfer->baton, code);
     }
 }
 
@@ -113,8 +109,6 @@ static apr_status_t loop_cleanup(void *baton)
     if (loop->timer) {
         event_free(loop->timer);
     }
-    amt_ticket_requests_forget(loop);
-    amt_trust_forget(loop);
     return APR_SUCCESS;
 }
 
@@ -124,6 +118,7 @@ apr_status_t amt_loop_create(amt_loop_t **out, struct event_base *base, apr_pool
 
     loop->pool = pool;
     loop->base = base;
+    loop->trusts = amt_trusts_create(pool);
     loop->timer = evtimer_new(base, timer_fired, loop);
     loop->multi = curl_multi_init();
     apr_pool_cleanup_register(pool, loop, loop_cleanup, apr_pool_cleanup_null);
@@ -139,4 +134,9 @@ apr_status_t amt_loop_create(amt_loop_t **out, struct event_base *base, apr_pool
     curl_multi_setopt(loop->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
     *out = loop;
     return APR_SUCCESS;
+}
+
+apr_status_t amt_loop_use_threads(amt_loop_t *loop, amt_run_fn run, void *runner)
+{
+    return amt_ticket_requests_create(&loop->ticket_requests, loop->base, run, runner, loop->pool);
 }

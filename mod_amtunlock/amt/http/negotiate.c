@@ -6,95 +6,71 @@
 #include <string.h>
 #include <strings.h>
 
-#include "amt/kerberos/ticket_request.h"
+#include "amt/http/curl_priv.h"
+#include "amt/http/http_priv.h"
 
 static const char scheme[] = "Negotiate";
 
-int amt_negotiate_is_for(const amt_device_t *device)
-{
-    return device->target.tickets != NULL;
-}
-
 /* ---- the ticket ------------------------------------------------------------------------------ */
 
-int amt_negotiate_needs_ticket(const amt_device_t *device)
+int amt_negotiate_needs_ticket(const amt_http_t *http)
 {
-    return !device->admitted || device->target.tls == AMT_TLS_NONE;
-}
-
-void amt_negotiate_drop(amt_device_t *device)
-{
-    if (device->ticket_request) {
-        amt_ticket_request_cancel(device->ticket_request);
-        device->ticket_request = NULL;
-    }
-    amt_ticket_free(device->ticket);
-    device->ticket = NULL;
-    curl_slist_free_all(device->authorized);
-    device->authorized = NULL;
+    return !http->admitted || http->target.tls == AMT_TLS_NONE;
 }
 
 /* The headers of every request, and the token's. */
-static int compose_headers(amt_device_t *device)
+static int compose_headers(amt_http_t *http)
 {
     static const char name[] = "Authorization: Negotiate ";
     apr_size_t size = 0;
-    const unsigned char *token = amt_ticket_token(device->ticket, &size);
+    const unsigned char *token = amt_ticket_token(http->ticket, &size);
     apr_size_t room = sizeof(name) + (apr_size_t)apr_base64_encode_len((int)size);
-    char *line = apr_palloc(device->exchange.pool, room);
+    char *line = apr_palloc(http->exchange.pool, room);
     struct curl_slist *all;
 
     memcpy(line, name, sizeof(name));
     apr_base64_encode_binary(line + sizeof(name) - 1, token, (int)size);
-    device->authorized = curl_slist_append(NULL, line);
-    for (const struct curl_slist *one = device->headers; one && device->authorized; one = one->next) {
-        all = curl_slist_append(device->authorized, one->data);
+    http->authorized = curl_slist_append(NULL, line);
+    for (const struct curl_slist *one = http->headers; one && http->authorized; one = one->next) {
+        all = curl_slist_append(http->authorized, one->data);
         if (!all) {
-            curl_slist_free_all(device->authorized);
+            curl_slist_free_all(http->authorized);
         }
-        device->authorized = all;
+        http->authorized = all;
     }
-    return device->authorized != NULL;
+    return http->authorized != NULL;
 }
 
-/* The exchange ends before it began. */
-static void fail(amt_device_t *device, amt_status_e status)
+static void on_ticket(void *baton, amt_ticket_t *ticket)
 {
-    const amt_reply_t reply = {.status = status};
+    amt_http_t *http = baton;
+    amt_status_e status = AMT_OK;
 
-    amt_negotiate_drop(device);
-    device->exchange.done(device, &reply);
-}
-
-static void ticket_made(void *baton, amt_ticket_t *ticket)
-{
-    amt_device_t *device = baton;
-
-    device->ticket_request = NULL;
-    device->ticket = ticket;
-    if (!ticket) {
-        fail(device,
-             amt_say(device, AMT_NO_TICKET,
-                     "no Kerberos ticket for %s within %d s: the KDC does not answer; check it, and the "
-                     "way to it",
-                     device->where, (int)apr_time_sec(device->target.call_timeout)));
+    http->ticket_request = NULL;
+    http->ticket = ticket;
+    if (ticket == NULL) {
+        status = amt_http_say(http, AMT_NO_TICKET,
+                              "no Kerberos ticket for %s within %d s: the KDC does not answer; check it, and "
+                              "the way to it",
+                              http->where, (int)apr_time_sec(http->target.call_timeout));
     }
     else if (amt_ticket_status(ticket) != AMT_OK) {
-        fail(device, amt_say(device, amt_ticket_status(ticket), "%s", amt_ticket_text(ticket)));
+        status = amt_http_say(http, amt_ticket_status(ticket), "%s", amt_ticket_text(ticket));
     }
-    else if (!compose_headers(device) || amt_exchange_start(device) != APR_SUCCESS) {
-        fail(device,
-             amt_say(device, AMT_BROKEN, "this worker has no memory for a call to %s", device->where));
+    else if (!compose_headers(http)) {
+        status = amt_http_say(http, AMT_BROKEN, "this worker has no memory for a call to %s", http->where);
     }
+    http->on_ticket(http, status);
 }
 
-apr_status_t amt_negotiate_begin(amt_device_t *device)
+apr_status_t amt_negotiate_begin(amt_http_t *http, amt_negotiate_fn ready)
 {
-    amt_negotiate_drop(device);
-    device->admitted = 0;
-    return amt_ticket_request_begin(&device->ticket_request, device->loop, device->target.tickets,
-                                    device->target.fqdn, device->port, device->target.call_timeout,
-                                    ticket_made, device);
+    amt_http_drop_ticket(http);
+    http->admitted = 0;
+    http->on_ticket = ready;
+    return amt_ticket_request_begin(&http->ticket_request, http->loop->ticket_requests, http->target.tickets,
+                                    http->target.fqdn, http->port, http->target.call_timeout, on_ticket,
+                                    http);
 }
 
 /* ---- the transfer ---------------------------------------------------------------------------- */
@@ -103,26 +79,26 @@ apr_status_t amt_negotiate_begin(amt_device_t *device)
 /* NOLINTNEXTLINE(readability-non-const-parameter): the type is libcurl's */
 static int before_request(void *baton, char *remote, char *local, int remote_port, int local_port)
 {
-    amt_device_t *device = baton;
+    amt_http_t *http = baton;
     long connected = 0;
 
     (void)remote;
     (void)local;
     (void)remote_port;
     (void)local_port;
-    curl_easy_getinfo(device->easy, CURLINFO_NUM_CONNECTS, &connected);
-    device->exchange.unadmitted = connected > 0 && !device->ticket;
-    return device->exchange.unadmitted ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+    curl_easy_getinfo(http->easy, CURLINFO_NUM_CONNECTS, &connected);
+    http->exchange.unadmitted = connected > 0 && !http->ticket;
+    return http->exchange.unadmitted ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
-CURLcode amt_negotiate_set_options(amt_device_t *device)
+CURLcode amt_negotiate_set_options(amt_http_t *http)
 {
-    CURL *easy = device->easy;
+    CURL *easy = http->easy;
     CURLcode rc = CURLE_OK;
 
-    AMT_SET(rc, easy, CURLOPT_HTTPHEADER, device->authorized ? device->authorized : device->headers);
+    AMT_SET(rc, easy, CURLOPT_HTTPHEADER, http->authorized ? http->authorized : http->headers);
     AMT_SET(rc, easy, CURLOPT_PREREQFUNCTION, before_request);
-    AMT_SET(rc, easy, CURLOPT_PREREQDATA, device);
+    AMT_SET(rc, easy, CURLOPT_PREREQDATA, http);
     return rc;
 }
 
@@ -152,36 +128,30 @@ void amt_negotiate_take_header(amt_exchange_t *x, const char *line, apr_size_t l
     x->proof = end > line ? apr_pstrmemdup(x->pool, line, (apr_size_t)(end - line)) : NULL;
 }
 
-int amt_negotiate_begin_again(amt_device_t *device, CURLcode code)
+int amt_negotiate_wants_again(const amt_http_t *http, CURLcode code)
 {
-    amt_exchange_t *x = &device->exchange;
+    const amt_exchange_t *x = &http->exchange;
     int new_connection = code == CURLE_ABORTED_BY_CALLBACK && x->unadmitted;
     int refused = code == CURLE_OK && x->http_status == 401 && x->challenges == 1;
 
-    if ((!new_connection && !refused) || (x->once && x->given && !x->denied)) {
-        return 0;
-    }
-    x->unadmitted = 0;
-    x->offset = 0;
-    x->headers_length = 0;
-    x->proof = NULL;
-    return amt_negotiate_begin(device) == APR_SUCCESS;
+    return (new_connection || refused) && !(x->once && x->given && !x->denied);
 }
 
 /* ---- what the device says -------------------------------------------------------------------- */
 
-amt_status_e amt_negotiate_say_refused(amt_device_t *device)
+amt_status_e amt_negotiate_say_refused(amt_http_t *http)
 {
-    if (!device->exchange.offers_negotiate) {
-        return amt_say(
-            device, AMT_AUTH_FAILED,
+    if (!http->exchange.offers_negotiate) {
+        return amt_http_say(
+            http, AMT_AUTH_FAILED,
             "%s offers no Kerberos; set it up there, or give the PC auth = digest in the inventory",
-            device->where);
+            http->where);
     }
-    return amt_say(device, AMT_AUTH_FAILED,
-                   "%s refused the Kerberos ticket of %s; check AMT's access list, its key in the domain and "
-                   "its clock",
-                   device->where, amt_tickets_principal(device->target.tickets));
+    return amt_http_say(
+        http, AMT_AUTH_FAILED,
+        "%s refused the Kerberos ticket of %s; check AMT's access list, its key in the domain and "
+        "its clock",
+        http->where, amt_tickets_principal(http->target.tickets));
 }
 
 /* APR's decoder takes anything, and ends at the first character that is none. */
@@ -193,9 +163,9 @@ static int is_base64(const char *text)
     return digits > 1 && length % 4 == 0 && length - digits < 3 && text[length] == '\0';
 }
 
-static int is_proved(amt_device_t *device)
+static int is_proved(amt_http_t *http)
 {
-    const amt_exchange_t *x = &device->exchange;
+    const amt_exchange_t *x = &http->exchange;
     unsigned char *answer;
     int length;
 
@@ -207,18 +177,18 @@ static int is_proved(amt_device_t *device)
     }
     answer = apr_palloc(x->pool, (apr_size_t)apr_base64_decode_len(x->proof) + 1);
     length = apr_base64_decode_binary(answer, x->proof);
-    return length > 0 && amt_ticket_proves(device->ticket, answer, (apr_size_t)length);
+    return length > 0 && amt_ticket_proves(http->ticket, answer, (apr_size_t)length);
 }
 
-amt_status_e amt_negotiate_judge(amt_device_t *device)
+amt_status_e amt_negotiate_judge(amt_http_t *http)
 {
-    if (device->ticket && !is_proved(device)) {
-        return amt_say(
-            device, AMT_AUTH_FAILED,
+    if (http->ticket && !is_proved(http)) {
+        return amt_http_say(
+            http, AMT_AUTH_FAILED,
             "%s took the Kerberos ticket, but did not prove that it holds its own key: is somebody "
             "in between?",
-            device->where);
+            http->where);
     }
-    device->admitted = 1;
+    http->admitted = 1;
     return AMT_OK;
 }

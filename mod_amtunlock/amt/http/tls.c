@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which TLS peer is believed: a CA bundle and the name, or one pinned certificate. Also why a handshake
- * failed: libcurl has one code for a refused version and for a cable that was pulled; the TLS alert tells
- * them apart. */
+/* Which TLS peers are trusted: by a CA bundle and the name, or by one pinned certificate. Also why a
+ * handshake failed: libcurl has one code for a refused version and for a cable that was pulled; the TLS alert
+ * tells them apart. */
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -10,7 +10,8 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
-#include "amt/http/device.h"
+#include "amt/http/curl_priv.h"
+#include "amt/http/tls.h"
 #include "amt/http/trust_priv.h"
 #include "base/digest.h"
 
@@ -35,11 +36,6 @@ static amt_tls_peer_t *peer_of(const SSL *ssl)
     amt_tls_peer_t *peer = SSL_get_ex_data(ssl, session_index);
 
     return peer ? peer : SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), context_index);
-}
-
-apr_status_t amt_tls_parse_pin(unsigned char pin[32], const char *text)
-{
-    return text != NULL && digest_parse_hex(pin, 32, text) ? APR_SUCCESS : APR_EINVAL;
 }
 
 /* Stands in for chain and name: the leaf certificate is the pinned one, or the handshake fails. */
@@ -68,7 +64,7 @@ static int verify_pin(X509_STORE_CTX *store, void *baton)
 /* Of ours, bytes: holds what a redirection session sends at a time, and any call. */
 #define LONGEST_RECORD 8704
 
-/* Remembers a fatal alert, sent or received, and what was agreed on. */
+/* Remembers a fatal alert, sent or received, and the version that was agreed on. */
 static void note_handshake(const SSL *ssl, int where, int value)
 {
     amt_tls_peer_t *peer = peer_of(ssl);
@@ -102,10 +98,10 @@ void amt_tls_begin(amt_tls_peer_t *peer)
     peer->bad_file = NULL;
 }
 
-/* What is parsed for this target; NULL as amt_tls_session() says. */
-static amt_trust_t *find_trust(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer)
+/* NULL as amt_tls_session() says. */
+static amt_trust_t *find_trust(amt_tls_peer_t *peer)
 {
-    amt_trust_t *trust = amt_trust_of(loop, target, &peer->bad_file);
+    amt_trust_t *trust = amt_trust_find(peer->trusts, peer->target, &peer->bad_file);
 
     if (!trust) {
         peer->bad_why = ERR_reason_error_string(ERR_peek_last_error());
@@ -115,8 +111,8 @@ static amt_trust_t *find_trust(amt_loop_t *loop, const amt_target_t *target, amt
     return trust;
 }
 
-/* What every context has, whoever made it. */
-static void adjust(SSL_CTX *ctx, amt_tls_e tls)
+/* What every context has, libcurl's and ours. */
+static void set_up_context(SSL_CTX *ctx, amt_tls_e tls)
 {
     SSL_CTX_set_info_callback(ctx, note_handshake);
     SSL_CTX_set_client_cert_cb(ctx, note_asked);
@@ -137,31 +133,30 @@ static void adjust(SSL_CTX *ctx, amt_tls_e tls)
 
 /* ---- libcurl's connections ------------------------------------------------------------------- */
 
-/* CURLOPT_SSL_CTX_FUNCTION: the last word before the handshake. */
-static CURLcode adjust_context(CURL *easy, void *context, void *baton)
+/* CURLOPT_SSL_CTX_FUNCTION: called before each handshake. */
+static CURLcode on_curl_context(CURL *easy, void *context, void *baton)
 {
-    amt_device_t *device = baton;
+    amt_tls_peer_t *peer = baton;
     amt_trust_t *trust;
 
     (void)easy;
-    amt_tls_begin(&device->tls);
-    trust = find_trust(device->loop, &device->target, &device->tls);
-    if (!trust) {
-        return device->tls.bad_file ? CURLE_SSL_CACERT_BADFILE : CURLE_OUT_OF_MEMORY;
+    amt_tls_begin(peer);
+    trust = find_trust(peer);
+    if (trust == NULL) {
+        return peer->bad_file != NULL ? CURLE_SSL_CACERT_BADFILE : CURLE_OUT_OF_MEMORY;
     }
-    if (!SSL_CTX_set_ex_data(context, context_index, &device->tls) || !amt_trust_use(trust, context)) {
+    if (!SSL_CTX_set_ex_data(context, context_index, peer) || !amt_trust_use(trust, context)) {
         return CURLE_OUT_OF_MEMORY;
     }
-    adjust(context, device->target.tls);
+    set_up_context(context, peer->target->tls);
     return CURLE_OK;
 }
 
-CURLcode amt_tls_set_options(amt_device_t *device)
+CURLcode amt_tls_set_options(CURL *easy, amt_tls_peer_t *peer)
 {
-    amt_tls_e tls = device->target.tls;
+    amt_tls_e tls = peer->target->tls;
     long version = tls == AMT_TLS_LEGACY ? CURL_SSLVERSION_TLSv1_0 : CURL_SSLVERSION_TLSv1_2;
     long chain = tls != AMT_TLS_PIN; /* a pin is checked in libcurl's place, by verify_pin() */
-    CURL *easy = device->easy;
     CURLcode rc = CURLE_OK;
 
     if (tls == AMT_TLS_NONE) {
@@ -172,12 +167,12 @@ CURLcode amt_tls_set_options(amt_device_t *device)
     AMT_SET(rc, easy, CURLOPT_SSL_ENABLE_ALPN, 0L);
     AMT_SET(rc, easy, CURLOPT_SSL_VERIFYPEER, chain);
     AMT_SET(rc, easy, CURLOPT_SSL_VERIFYHOST, chain ? 2L : 0L);
-    /* adjust_context() says who is believed */
+    /* on_curl_context() sets what is trusted */
     AMT_SET(rc, easy, CURLOPT_CAINFO, NULL);
     AMT_SET(rc, easy, CURLOPT_CAPATH, NULL);
     AMT_SET(rc, easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
-    AMT_SET(rc, easy, CURLOPT_SSL_CTX_DATA, device);
-    AMT_SET(rc, easy, CURLOPT_SSL_CTX_FUNCTION, adjust_context);
+    AMT_SET(rc, easy, CURLOPT_SSL_CTX_DATA, peer);
+    AMT_SET(rc, easy, CURLOPT_SSL_CTX_FUNCTION, on_curl_context);
     return rc;
 }
 
@@ -191,7 +186,7 @@ static SSL_CTX *make_context(const amt_trust_t *trust, amt_tls_e tls)
     if (!ctx) {
         return NULL;
     }
-    adjust(ctx, tls);
+    set_up_context(ctx, tls);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -203,13 +198,13 @@ static SSL_CTX *make_context(const amt_trust_t *trust, amt_tls_e tls)
     return ctx;
 }
 
-static SSL_CTX *find_context(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer)
+static SSL_CTX *find_context(amt_tls_peer_t *peer)
 {
-    amt_trust_t *trust = find_trust(loop, target, peer);
-    SSL_CTX **place = trust ? amt_trust_context(trust, target->tls) : NULL;
+    amt_trust_t *trust = find_trust(peer);
+    SSL_CTX **place = trust != NULL ? amt_trust_context(trust, peer->target->tls) : NULL;
 
     if (place && !*place) {
-        *place = make_context(trust, target->tls);
+        *place = make_context(trust, peer->target->tls);
     }
     return place ? *place : NULL;
 }
@@ -221,13 +216,14 @@ static int expect_name(SSL *ssl, const char *fqdn)
     return SSL_set1_host(ssl, fqdn);
 }
 
-SSL *amt_tls_session(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer)
+SSL *amt_tls_session(amt_tls_peer_t *peer)
 {
+    const amt_target_t *target = peer->target;
     SSL_CTX *ctx;
     SSL *ssl;
 
     amt_tls_begin(peer);
-    ctx = find_context(loop, target, peer);
+    ctx = find_context(peer);
     ssl = ctx ? SSL_new(ctx) : NULL;
     if (!ssl) {
         return NULL;

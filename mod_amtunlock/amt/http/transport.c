@@ -11,7 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "amt/http/device.h"
+#include "amt/http/curl_priv.h"
+#include "amt/http/http_priv.h"
 #include "amt/http/negotiate_priv.h"
 #include "base/failpoint.h"
 
@@ -134,12 +135,12 @@ static size_t take_answer(char *bytes, size_t size, size_t count, void *baton)
     return length;
 }
 
-/* ---- begin ----------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
-static CURLcode set_exchange_options(amt_device_t *device)
+static CURLcode set_exchange_options(amt_http_t *http)
 {
-    amt_exchange_t *x = &device->exchange;
-    CURL *easy = device->easy;
+    amt_exchange_t *x = &http->exchange;
+    CURL *easy = http->easy;
     CURLcode rc = CURLE_OK;
 
     AMT_SET(rc, easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->length);
@@ -152,36 +153,42 @@ static CURLcode set_exchange_options(amt_device_t *device)
     AMT_SET(rc, easy, CURLOPT_HEADERDATA, x);
     AMT_SET(rc, easy, CURLOPT_WRITEFUNCTION, take_answer);
     AMT_SET(rc, easy, CURLOPT_WRITEDATA, x);
-    return rc || !amt_negotiate_is_for(device) ? rc : amt_negotiate_set_options(device);
+    return rc || !amt_http_is_kerberos(http) ? rc : amt_negotiate_set_options(http);
 }
 
-apr_status_t amt_exchange_start(amt_device_t *device)
+/* Gives the exchange to libcurl, from its first byte. */
+static apr_status_t start_exchange(amt_http_t *http)
 {
-    device->error[0] = '\0';
-    amt_tls_begin(&device->tls);
-    if (set_exchange_options(device) != CURLE_OK ||
-        curl_multi_add_handle(device->loop->multi, device->easy) != CURLM_OK) {
+    http->error[0] = '\0';
+    amt_tls_begin(&http->tls);
+    if (set_exchange_options(http) != CURLE_OK ||
+        curl_multi_add_handle(http->loop->multi, http->easy) != CURLM_OK) {
         return APR_ENOMEM;
     }
-    device->exchanging = 1;
+    http->exchanging = 1;
     return APR_SUCCESS;
 }
 
-apr_status_t amt_exchange_begin(amt_device_t *device, const amt_exchange_t *exchange)
+/* There is a ticket; or there is none, and the exchange ends before it began. */
+static void on_ticket(amt_http_t *http, amt_status_e status)
 {
-    device->exchange = *exchange;
-    device->exchange.knew_nonce = device->knows_nonce;
-    if (amt_negotiate_is_for(device) && amt_negotiate_needs_ticket(device)) {
-        return amt_negotiate_begin(device);
+    amt_reply_t reply = {.status = status};
+
+    if (status == AMT_OK && start_exchange(http) != APR_SUCCESS) {
+        reply.status =
+            amt_http_say(http, AMT_BROKEN, "this worker has no memory for a call to %s", http->where);
     }
-    return amt_exchange_start(device);
+    if (reply.status != AMT_OK) {
+        amt_http_drop_ticket(http);
+        http->exchange.done(http->exchange.baton, &reply);
+    }
 }
 
 /* A device that forgot its nonces says so by a 401 that does not call the answer stale; libcurl takes that
  * for a wrong password. Worth one handshake from the start, if the same password was good before. */
-static int begin_digest_again(amt_device_t *device, CURLcode code)
+static int begin_digest_again(amt_http_t *http, CURLcode code)
 {
-    amt_exchange_t *x = &device->exchange;
+    amt_exchange_t *x = &http->exchange;
 
     if (code != CURLE_OK || x->http_status != 401 || !x->knew_nonce || x->restarted || x->challenges > 1) {
         return 0;
@@ -189,137 +196,145 @@ static int begin_digest_again(amt_device_t *device, CURLcode code)
     x->restarted = 1;
     x->offset = 0;
     x->headers_length = 0;
-    device->knows_nonce = 0;
-    curl_easy_reset(device->easy); /* the only way to drop the nonce; connection and session stay */
-    return amt_device_set_options(device) == CURLE_OK && amt_exchange_start(device) == APR_SUCCESS;
+    http->knows_nonce = 0;
+    curl_easy_reset(http->easy); /* the only way to drop the nonce; connection and session stay */
+    return amt_http_set_options(http) == CURLE_OK && start_exchange(http) == APR_SUCCESS;
 }
 
-static int begin_again(amt_device_t *device, CURLcode code)
+static int begin_kerberos_again(amt_http_t *http, CURLcode code)
 {
-    return amt_negotiate_is_for(device) ? amt_negotiate_begin_again(device, code)
-                                        : begin_digest_again(device, code);
+    amt_exchange_t *x = &http->exchange;
+
+    if (!amt_negotiate_wants_again(http, code)) {
+        return 0;
+    }
+    x->unadmitted = 0;
+    x->offset = 0;
+    x->headers_length = 0;
+    x->proof = NULL;
+    return amt_negotiate_begin(http, on_ticket) == APR_SUCCESS;
 }
 
 /* ---- what an end means ----------------------------------------------------------------------- */
 
 /* libcurl's own words where it has some. */
-static const char *curl_words(const amt_device_t *device, CURLcode code)
+static const char *curl_words(const amt_http_t *http, CURLcode code)
 {
-    return device->error[0] ? device->error : curl_easy_strerror(code);
+    return http->error[0] ? http->error : curl_easy_strerror(code);
 }
 
-static amt_status_e say_untrusted(amt_device_t *device, CURLcode code)
+static amt_status_e say_untrusted(amt_http_t *http, CURLcode code)
 {
-    if (device->tls.pin_seen[0]) {
-        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_OTHER_PIN, device->where, device->tls.pin_seen);
+    if (http->tls.pin_seen[0]) {
+        return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_OTHER_PIN, http->where, http->tls.pin_seen);
     }
-    if (device->tls.bad_file) {
-        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_FILE, device->tls.bad_file, device->where,
-                       device->tls.bad_why);
+    if (http->tls.bad_file) {
+        return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_FILE, http->tls.bad_file, http->where,
+                            http->tls.bad_why);
     }
-    if (code != CURLE_PEER_FAILED_VERIFICATION && device->tls.asked) {
-        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_ASKED, device->where);
+    if (code != CURLE_PEER_FAILED_VERIFICATION && http->tls.asked) {
+        return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_ASKED, http->where);
     }
-    if (code != CURLE_PEER_FAILED_VERIFICATION && device->tls.alert >= 0) {
-        return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_ALERT, device->where,
-                       SSL_alert_desc_string_long(device->tls.alert));
+    if (code != CURLE_PEER_FAILED_VERIFICATION && http->tls.alert >= 0) {
+        return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_ALERT, http->where,
+                            SSL_alert_desc_string_long(http->tls.alert));
     }
-    return amt_say(device, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_CERTIFICATE, device->where,
-                   curl_words(device, code), amt_tls_name_of(device->target.ca_file),
-                   amt_tls_name_of(device->target.crl_file));
+    return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_CERTIFICATE, http->where, curl_words(http, code),
+                        amt_tls_name_of(http->target.ca_file), amt_tls_name_of(http->target.crl_file));
 }
 
-static amt_status_e say_unreachable(amt_device_t *device, CURLcode code)
+static amt_status_e say_unreachable(amt_http_t *http, CURLcode code)
 {
-    return amt_say(
-        device, AMT_UNREACHABLE,
+    return amt_http_say(
+        http, AMT_UNREACHABLE,
         "%s cannot be reached: %s; check that it has power and network, that AMT is set up, and the address",
-        device->where, curl_words(device, code));
+        http->where, curl_words(http, code));
 }
 
-static amt_status_e say_silence(amt_device_t *device, CURLcode code)
+static amt_status_e say_silence(amt_http_t *http, CURLcode code)
 {
-    int seconds = (int)apr_time_sec(device->target.call_timeout);
+    int seconds = (int)apr_time_sec(http->target.call_timeout);
     curl_off_t connected = 0;
 
-    curl_easy_getinfo(device->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
+    curl_easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
     if (connected == 0) {
-        return say_unreachable(device, code);
+        return say_unreachable(http, code);
     }
-    if (!device->answered) {
-        return amt_say(device, AMT_UNREACHABLE,
-                       "%s takes connections but gave no answer within %d s; if it stays so, restart its AMT "
-                       "(unplug the PC)",
-                       device->where, seconds);
+    if (!http->answered) {
+        return amt_http_say(
+            http, AMT_UNREACHABLE,
+            "%s takes connections but gave no answer within %d s; if it stays so, restart its AMT "
+            "(unplug the PC)",
+            http->where, seconds);
     }
-    return amt_say(device, AMT_TIMEOUT, "%s answered before, but not this call within %d s", device->where,
-                   seconds);
+    return amt_http_say(http, AMT_TIMEOUT, "%s answered before, but not this call within %d s", http->where,
+                        seconds);
 }
 
 /* A handshake that ended: by an alert the peers disagree, else the line broke or nobody there speaks TLS. */
-static amt_status_e say_handshake(amt_device_t *device, CURLcode code)
+static amt_status_e say_handshake(amt_http_t *http, CURLcode code)
 {
-    if (device->tls.alert >= 0) {
-        return say_untrusted(device, code);
+    if (http->tls.alert >= 0) {
+        return say_untrusted(http, code);
     }
-    return amt_say(device, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, device->where, curl_words(device, code));
+    return amt_http_say(http, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, http->where, curl_words(http, code));
 }
 
 /* In TLS 1.3 a device says only after the handshake what it holds against our certificate. */
-static amt_status_e say_broken(amt_device_t *device, CURLcode code)
+static amt_status_e say_broken(amt_http_t *http, CURLcode code)
 {
-    if (!device->answered && (device->tls.alert >= 0 || device->tls.asked)) {
-        return say_untrusted(device, code);
+    if (!http->answered && (http->tls.alert >= 0 || http->tls.asked)) {
+        return say_untrusted(http, code);
     }
-    return amt_say(device, AMT_BROKEN, "the connection to %s ended before the answer: %s", device->where,
-                   curl_words(device, code));
+    return amt_http_say(http, AMT_BROKEN, "the connection to %s ended before the answer: %s", http->where,
+                        curl_words(http, code));
 }
 
-static amt_status_e say_garbage(amt_device_t *device, CURLcode code)
+static amt_status_e say_garbage(amt_http_t *http, CURLcode code)
 {
-    return amt_say(device, AMT_GARBAGE, "what %s sent is no HTTP answer: %s; is it an AMT device?",
-                   device->where, curl_words(device, code));
+    return amt_http_say(http, AMT_GARBAGE, "what %s sent is no HTTP answer: %s; is it an AMT device?",
+                        http->where, curl_words(http, code));
 }
 
-static amt_status_e say_auth_failed(amt_device_t *device)
+static amt_status_e say_auth_failed(amt_http_t *http)
 {
-    if (amt_negotiate_is_for(device)) {
-        return amt_negotiate_say_refused(device);
+    if (amt_http_is_kerberos(http)) {
+        return amt_negotiate_say_refused(http);
     }
-    if (device->exchange.given == 0 && device->exchange.challenges == 1) {
-        return amt_say(device, AMT_AUTH_FAILED,
-                       "%s asks for a kind of authentication that is not configured (digest is)",
-                       device->where);
+    if (http->exchange.given == 0 && http->exchange.challenges == 1) {
+        return amt_http_say(http, AMT_AUTH_FAILED,
+                            "%s asks for a kind of authentication that is not configured (digest is)",
+                            http->where);
     }
-    return amt_say(
-        device, AMT_AUTH_FAILED,
+    return amt_http_say(
+        http, AMT_AUTH_FAILED,
         "%s refused the AMT user \"%s\" or its password; check both, and whether the account is locked",
-        device->where, device->target.user);
+        http->where, http->target.user);
 }
 
 /* A callback of ours ended the transfer. */
-static amt_status_e say_stopped(amt_device_t *device, CURLcode code)
+static amt_status_e say_stopped(amt_http_t *http, CURLcode code)
 {
-    const amt_exchange_t *x = &device->exchange;
+    const amt_exchange_t *x = &http->exchange;
 
     if (x->fenced) {
-        return amt_say(device, AMT_FENCED, "nothing was sent to %s: this worker may not act on it any more",
-                       device->where);
+        return amt_http_say(http, AMT_FENCED,
+                            "nothing was sent to %s: this worker may not act on it any more", http->where);
     }
     if (x->too_many || x->denied) {
-        return say_auth_failed(device);
+        return say_auth_failed(http);
     }
     if (x->too_long) {
-        return amt_say(device, AMT_GARBAGE, "%s sent an answer longer than %d KiB; is it an AMT device?",
-                       device->where, (int)(AMT_MAX_ANSWER / 1024));
+        return amt_http_say(http, AMT_GARBAGE, "%s sent an answer longer than %d KiB; is it an AMT device?",
+                            http->where, (int)(AMT_MAX_ANSWER / 1024));
     }
-    return say_broken(device, code);
+    return say_broken(http, code);
 }
 
 /* What each of libcurl's codes means here; all others mean a broken connection. */
 static const struct {
     CURLcode code;
-    amt_status_e (*say)(amt_device_t *device, CURLcode code);
+    amt_status_e (*say)(amt_http_t *http, CURLcode code);
 } meanings[] = {
     {CURLE_COULDNT_CONNECT, say_unreachable},
     {CURLE_COULDNT_RESOLVE_HOST, say_unreachable},
@@ -338,49 +353,62 @@ static const struct {
     {CURLE_WRITE_ERROR, say_stopped},
 };
 
-static amt_status_e say_failure(amt_device_t *device, CURLcode code)
+static amt_status_e say_failure(amt_http_t *http, CURLcode code)
 {
     for (apr_size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++) {
         if (meanings[i].code == code) {
-            return meanings[i].say(device, code);
+            return meanings[i].say(http, code);
         }
     }
-    return say_broken(device, code);
+    return say_broken(http, code);
 }
 
-static amt_status_e judge(amt_device_t *device, CURLcode code)
+static amt_status_e judge(amt_http_t *http, CURLcode code)
 {
     if (code != CURLE_OK) {
-        return say_failure(device, code);
+        return say_failure(http, code);
     }
-    if (device->exchange.http_status == 401) {
-        return say_auth_failed(device);
+    if (http->exchange.http_status == 401) {
+        return say_auth_failed(http);
     }
-    device->knows_nonce = 1;
-    device->answered = 1;
-    return amt_negotiate_is_for(device) ? amt_negotiate_judge(device) : AMT_OK;
+    http->knows_nonce = 1;
+    http->answered = 1;
+    return amt_http_is_kerberos(http) ? amt_negotiate_judge(http) : AMT_OK;
 }
 
-void amt_exchange_end(amt_device_t *device, CURLcode code)
+/* libcurl is done with the handle: calls `done`, or begins again. */
+static void on_transfer_end(void *baton, CURLcode code)
 {
-    amt_exchange_t *x = &device->exchange;
+    amt_http_t *http = baton;
+    amt_exchange_t *x = &http->exchange;
     amt_reply_t reply = {.status = AMT_OK};
     char *content_type = NULL;
 
-    device->exchanging = 0;
-    if (begin_again(device, code)) {
+    http->exchanging = 0;
+    if (amt_http_is_kerberos(http) ? begin_kerberos_again(http, code) : begin_digest_again(http, code)) {
         return;
     }
-    reply.status = judge(device, code);
-    amt_negotiate_drop(device);
+    reply.status = judge(http, code);
+    amt_http_drop_ticket(http);
     reply.acted = x->once && x->given && !x->denied;
     if (reply.acted) {
         FAILPOINT("act.answered");
     }
     reply.http_status = x->http_status;
-    curl_easy_getinfo(device->easy, CURLINFO_CONTENT_TYPE, &content_type);
+    curl_easy_getinfo(http->easy, CURLINFO_CONTENT_TYPE, &content_type);
     reply.content_type = content_type;
     reply.bytes = x->answer;
     reply.length = x->answer_length;
-    x->done(device, &reply);
+    x->done(x->baton, &reply);
+}
+
+apr_status_t amt_exchange_begin(amt_http_t *http, const amt_exchange_t *exchange)
+{
+    http->transfer = (amt_transfer_t){.ended = on_transfer_end, .baton = http};
+    http->exchange = *exchange;
+    http->exchange.knew_nonce = http->knows_nonce;
+    if (amt_http_is_kerberos(http) && amt_negotiate_needs_ticket(http)) {
+        return amt_negotiate_begin(http, on_ticket);
+    }
+    return start_exchange(http);
 }

@@ -7,7 +7,6 @@
 #include <openssl/x509_vfy.h>
 #include <string.h>
 
-#include "amt/http/device.h"
 #include "base/owned_file.h"
 
 static const apr_interval_time_t trust_life = 60 * APR_USEC_PER_SEC;
@@ -25,7 +24,12 @@ struct amt_trust_t {
     amt_trust_t *next;
 };
 
-static void name_files(const char *files[FILES], const amt_target_t *target)
+struct amt_trusts_t {
+    apr_pool_t *pool;
+    amt_trust_t *first;
+};
+
+static void trust_files(const char *files[FILES], const amt_target_t *target)
 {
     const char *given[FILES] = {target->tls == AMT_TLS_PIN ? NULL : target->ca_file,
                                 target->tls == AMT_TLS_PIN ? NULL : target->crl_file,
@@ -36,8 +40,8 @@ static void name_files(const char *files[FILES], const amt_target_t *target)
     }
 }
 
-/* What is parsed goes; contexts and connections under way hold what they use. */
-static void drop(amt_trust_t *trust)
+/* Frees what is parsed; contexts and connections hold references to what they use. */
+static void unload_trust(amt_trust_t *trust)
 {
     for (int i = 0; i < AMT_TLS_NONE; i++) {
         SSL_CTX_free(trust->contexts[i]);
@@ -60,12 +64,12 @@ static int load_ca(amt_trust_t *trust, const char *file)
 {
     X509_LOOKUP *lookup = X509_STORE_add_lookup(trust->store, X509_LOOKUP_file());
 
-    /* The bundle says who is believed, whether it signed itself or not. */
+    /* Whatever is in the bundle is trusted, self-signed or not. */
     return lookup && X509_load_cert_file(lookup, file, X509_FILETYPE_PEM) > 0 &&
            X509_STORE_set_flags(trust->store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
 }
 
-/* A list of everybody in the chain must be there: what cannot be looked up may be revoked. */
+/* Each issuer in the chain must have a list: a certificate that is on none could be revoked. */
 static int load_crl(amt_trust_t *trust, const char *file)
 {
     X509_LOOKUP *lookup = X509_STORE_add_lookup(trust->store, X509_LOOKUP_file());
@@ -75,7 +79,8 @@ static int load_crl(amt_trust_t *trust, const char *file)
            X509_STORE_set_flags(trust->store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 }
 
-static int ends_well(void)
+/* Whether reading ended at the end of the file. */
+static int pem_ended(void)
 {
     unsigned long error = ERR_peek_last_error();
     int at_end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
@@ -86,7 +91,7 @@ static int ends_well(void)
     return at_end;
 }
 
-/* Ours first, then those that lead from it to an authority that devices know. */
+/* Our certificate first, then those that lead from it to an authority that devices know. */
 static int load_certificate(amt_trust_t *trust, const char *file)
 {
     BIO *bio = BIO_new_file(file, "re");
@@ -106,13 +111,13 @@ static int load_certificate(amt_trust_t *trust, const char *file)
         }
     }
     BIO_free(bio);
-    return well && ends_well();
+    return well && pem_ended();
 }
 
 static int load_key(amt_trust_t *trust, const char *file)
 {
     BIO *bio = BIO_new_file(file, "re");
-    char none[] = ""; /* for a passphrase: a worker has no terminal to ask for one at */
+    char none[] = ""; /* no passphrase, so that OpenSSL does not ask for one on a terminal */
 
     trust->key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, none) : NULL;
     BIO_free(bio);
@@ -123,7 +128,7 @@ static int (*const loaders[FILES])(amt_trust_t *trust, const char *file) = {
     [FILE_CA] = load_ca, [FILE_CRL] = load_crl, [FILE_CERTIFICATE] = load_certificate, [FILE_KEY] = load_key};
 
 /* The index of the file that cannot be used; FILES where all can; -1 where memory is out. */
-static int parse(amt_trust_t *trust)
+static int load_trust(amt_trust_t *trust)
 {
     ERR_clear_error();
     trust->store = X509_STORE_new();
@@ -140,9 +145,9 @@ static int parse(amt_trust_t *trust)
 
 /* ---- keeping --------------------------------------------------------------------------------- */
 
-static amt_trust_t *find(amt_loop_t *loop, const char *files[FILES])
+static amt_trust_t *find_files(const amt_trusts_t *trusts, const char *files[FILES])
 {
-    amt_trust_t *trust = loop->trust;
+    amt_trust_t *trust = trusts->first;
     int same = 0;
 
     while (trust && !same) {
@@ -155,38 +160,38 @@ static amt_trust_t *find(amt_loop_t *loop, const char *files[FILES])
     return trust;
 }
 
-static amt_trust_t *add(amt_loop_t *loop, const char *files[FILES])
+static amt_trust_t *add_files(amt_trusts_t *trusts, const char *files[FILES])
 {
-    amt_trust_t *trust = apr_pcalloc(loop->pool, sizeof(*trust));
+    amt_trust_t *trust = apr_pcalloc(trusts->pool, sizeof(*trust));
 
     for (int i = 0; i < FILES; i++) {
-        trust->files[i] = apr_pstrdup(loop->pool, files[i]);
+        trust->files[i] = apr_pstrdup(trusts->pool, files[i]);
     }
-    trust->next = loop->trust;
-    loop->trust = trust;
+    trust->next = trusts->first;
+    trusts->first = trust;
     return trust;
 }
 
-amt_trust_t *amt_trust_of(amt_loop_t *loop, const amt_target_t *target, const char **file)
+amt_trust_t *amt_trust_find(amt_trusts_t *trusts, const amt_target_t *target, const char **file)
 {
     const char *files[FILES];
     apr_time_t now = apr_time_now();
     amt_trust_t *trust;
     int wrong;
 
-    name_files(files, target);
-    trust = find(loop, files);
+    trust_files(files, target);
+    trust = find_files(trusts, files);
     if (!trust) {
-        trust = add(loop, files);
+        trust = add_files(trusts, files);
     }
     if (trust->made && now >= trust->made && now - trust->made < trust_life) {
         return trust;
     }
-    drop(trust);
-    wrong = parse(trust);
+    unload_trust(trust);
+    wrong = load_trust(trust);
     if (wrong != FILES) {
         *file = wrong < 0 ? NULL : trust->files[wrong];
-        drop(trust);
+        unload_trust(trust);
         return NULL;
     }
     trust->made = now;
@@ -206,14 +211,26 @@ SSL_CTX **amt_trust_context(amt_trust_t *trust, amt_tls_e tls)
     return &trust->contexts[tls];
 }
 
-void amt_trust_forget(amt_loop_t *loop)
+static apr_status_t trusts_cleanup(void *baton)
 {
-    for (amt_trust_t *trust = loop->trust; trust; trust = trust->next) {
-        drop(trust);
+    const amt_trusts_t *trusts = baton;
+
+    for (amt_trust_t *trust = trusts->first; trust != NULL; trust = trust->next) {
+        unload_trust(trust);
     }
+    return APR_SUCCESS;
 }
 
-/* ---- before anything is built on it ------------------------------------------------------------ */
+amt_trusts_t *amt_trusts_create(apr_pool_t *pool)
+{
+    amt_trusts_t *trusts = apr_pcalloc(pool, sizeof(*trusts));
+
+    trusts->pool = pool;
+    apr_pool_cleanup_register(pool, trusts, trusts_cleanup, apr_pool_cleanup_null);
+    return trusts;
+}
+
+/* ---- the settings, before they are used -------------------------------------------------------- */
 
 const char *amt_trust_check(const amt_target_t *files, apr_pool_t *pool)
 {
@@ -223,7 +240,7 @@ const char *amt_trust_check(const amt_target_t *files, apr_pool_t *pool)
     const char *why;
     int wrong;
 
-    name_files(trust.files, files);
+    trust_files(trust.files, files);
     if (!trust.files[FILE_CERTIFICATE][0] != !trust.files[FILE_KEY][0]) {
         return "tls-certificate and tls-key are set together, or neither is";
     }
@@ -233,7 +250,7 @@ const char *amt_trust_check(const amt_target_t *files, apr_pool_t *pool)
     if (error) {
         return error;
     }
-    wrong = parse(&trust);
+    wrong = load_trust(&trust);
     why = ERR_reason_error_string(ERR_peek_last_error());
     if (wrong != FILES) {
         error = wrong < 0 ? "no memory for the certificates of TLS"
@@ -241,6 +258,6 @@ const char *amt_trust_check(const amt_target_t *files, apr_pool_t *pool)
                                          trust.files[wrong], why ? why : "it is not what it should be");
     }
     ERR_clear_error();
-    drop(&trust);
+    unload_trust(&trust);
     return error;
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/owned_file.h"
+#include "base/text.h"
 
 /* A new ticket-granting ticket is got when this share of the old one's life is left, tried not more often
  * than each RENEW_PAUSE while the old one is good. Seconds. */
@@ -63,8 +64,9 @@ void amt_krb5_say(char *text, size_t size, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    amt_sentence(text, size, format, args);
+    apr_vsnprintf(text, size, format, args);
     va_end(args);
+    text_mask_non_ascii(text);
 }
 
 amt_status_e amt_krb5_say_error(krb5_context context, krb5_error_code code, char *text, size_t size)

@@ -5,7 +5,6 @@
 
 #include <krb5.h>
 
-#include "amt/http/device.h"
 #include "amt/kerberos/ticket.h"
 
 /* AMT_OK, and *creds is a copy of a ticket-granting ticket that is good for a while, made with `context` and
@@ -20,7 +19,8 @@ void amt_account_failed(amt_tickets_t *tickets, amt_status_e status, krb5_error_
 /* The library's words for an error, and what can be done about it. Returns AMT_NO_TICKET where it may be over
  * soon, else AMT_AUTH_FAILED. */
 amt_status_e amt_krb5_say_error(krb5_context context, krb5_error_code code, char *text, size_t size);
-/* As amt_sentence(). */
+/* apr_snprintf() of text that others wrote: what is not printable ASCII becomes '?', so that nothing forges a
+ * log line or breaks a JSON string. */
 void amt_krb5_say(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -1,228 +1,218 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Errands that are out stand in a list of the loop's thread; those that came home in one that all threads may
- * put them into, and an eventfd tells the loop. */
+/* Pending requests are on a list of the loop's thread; a finished one is also put on `done` under the lock,
+ * and an eventfd wakes the loop. */
 #include "amt/kerberos/ticket_request.h"
 
 #include <apr_ring.h>
-#include <apr_strings.h>
-#include <errno.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
-#include "amt/http/device.h"
+#include "base/wakeup.h"
 
 struct amt_ticket_request_t {
-    APR_RING_ENTRY(amt_ticket_request_t) link; /* out; once it came home, behind the lock: home */
-    struct amt_ticket_requests_t *ticket_requests;
+    APR_RING_ENTRY(amt_ticket_request_t) link;
+    APR_RING_ENTRY(amt_ticket_request_t) done_link;
+    amt_ticket_requests_t *requests;
     amt_tickets_t *tickets;
     char *fqdn;
     int port;
-    struct event *late;
-    amt_ticket_request_fn made; /* NULL: nobody waits any more */
+    struct event *timeout;
+    amt_ticket_request_fn done; /* NULL: cancelled */
     void *baton;
-    amt_ticket_t *ticket;
-    APR_RING_ENTRY(amt_ticket_request_t) home_link;
+    amt_ticket_t *ticket; /* written by the other thread, read once the request is on `done` */
 };
 
-typedef APR_RING_HEAD(ticket_requests_ring_t, amt_ticket_request_t) ticket_requests_ring_t;
+typedef APR_RING_HEAD(ticket_request_ring_t, amt_ticket_request_t) ticket_request_ring_t;
 
 struct amt_ticket_requests_t {
     amt_run_fn run;
     void *runner;
     struct event_base *base;
-    struct event *came;
-    int fd;
-    ticket_requests_ring_t out; /* all that began, whether home or not */
+    wakeup_t wakeup;
+    struct event *woken;
+    ticket_request_ring_t pending; /* all that are not freed; the loop's thread only */
     pthread_mutex_t lock;
-    ticket_requests_ring_t home; /* under the lock */
+    ticket_request_ring_t done; /* under the lock */
 };
 
-/* It stands in no list any more. */
-static void free_errand(amt_ticket_request_t *ticket_request)
+static void free_request(amt_ticket_request_t *request)
 {
-    if (ticket_request->late) {
-        event_free(ticket_request->late);
+    if (request->timeout != NULL) {
+        event_free(request->timeout);
     }
-    amt_ticket_free(ticket_request->ticket);
-    amt_tickets_drop(ticket_request->tickets);
-    free(ticket_request->fqdn);
-    free(ticket_request);
+    amt_ticket_free(request->ticket);
+    amt_tickets_drop(request->tickets);
+    free(request->fqdn);
+    free(request);
 }
 
 /* ---- another thread -------------------------------------------------------------------------- */
 
-static void *APR_THREAD_FUNC make(apr_thread_t *thread, void *baton)
+static void *APR_THREAD_FUNC make_ticket(apr_thread_t *thread, void *baton)
 {
-    const uint64_t one = 1;
-    amt_ticket_request_t *ticket_request = baton;
-    struct amt_ticket_requests_t *ticket_requests = ticket_request->ticket_requests;
-    ssize_t written;
+    amt_ticket_request_t *request = baton;
+    amt_ticket_requests_t *requests = request->requests;
 
     (void)thread;
-    ticket_request->ticket =
-        amt_ticket_make(ticket_request->tickets, ticket_request->fqdn, ticket_request->port);
-    pthread_mutex_lock(&ticket_requests->lock);
-    APR_RING_INSERT_TAIL(&ticket_requests->home, ticket_request, amt_ticket_request_t, home_link);
-    written = write(ticket_requests->fd, &one, sizeof(one)); /* fails only where the loop is told already */
-    (void)written;
-    pthread_mutex_unlock(&ticket_requests->lock);
+    request->ticket = amt_ticket_make(request->tickets, request->fqdn, request->port);
+    pthread_mutex_lock(&requests->lock);
+    APR_RING_INSERT_TAIL(&requests->done, request, amt_ticket_request_t, done_link);
+    wakeup_signal(&requests->wakeup);
+    pthread_mutex_unlock(&requests->lock);
     return NULL;
 }
 
 /* ---- the loop's thread ----------------------------------------------------------------------- */
 
-static amt_ticket_request_t *take_home(struct amt_ticket_requests_t *ticket_requests)
+static amt_ticket_request_t *pop_done(amt_ticket_requests_t *requests)
 {
-    amt_ticket_request_t *ticket_request = NULL;
+    amt_ticket_request_t *request = NULL;
 
-    pthread_mutex_lock(&ticket_requests->lock);
-    if (!APR_RING_EMPTY(&ticket_requests->home, amt_ticket_request_t, home_link)) {
-        ticket_request = APR_RING_FIRST(&ticket_requests->home);
-        APR_RING_REMOVE(ticket_request, home_link);
+    pthread_mutex_lock(&requests->lock);
+    if (!APR_RING_EMPTY(&requests->done, amt_ticket_request_t, done_link)) {
+        request = APR_RING_FIRST(&requests->done);
+        APR_RING_REMOVE(request, done_link);
     }
-    pthread_mutex_unlock(&ticket_requests->lock);
-    return ticket_request;
+    pthread_mutex_unlock(&requests->lock);
+    return request;
 }
 
-/* Tells whoever waits. What it does may begin and cancel other errands. */
-static void deliver(amt_ticket_request_t *ticket_request)
+/* The callback may begin and cancel other requests. */
+static void deliver_ticket(amt_ticket_request_t *request)
 {
-    amt_ticket_request_fn made = ticket_request->made;
-    void *baton = ticket_request->baton;
+    amt_ticket_request_fn done = request->done;
+    void *baton = request->baton;
     amt_ticket_t *ticket = NULL;
 
-    if (made) {
-        ticket = ticket_request->ticket;
-        ticket_request->ticket = NULL;
+    if (done != NULL) {
+        ticket = request->ticket;
+        request->ticket = NULL;
     }
-    APR_RING_REMOVE(ticket_request, link);
-    free_errand(ticket_request);
-    if (made) {
-        made(baton, ticket);
-    }
-}
-
-static void come_home(evutil_socket_t fd, short what, void *baton)
-{
-    struct amt_ticket_requests_t *ticket_requests = baton;
-    amt_ticket_request_t *ticket_request;
-    uint64_t count;
-    ssize_t got = read((int)fd, &count, sizeof(count));
-
-    (void)got;
-    (void)what;
-    while ((ticket_request = take_home(ticket_requests))) {
-        deliver(ticket_request);
+    APR_RING_REMOVE(request, link);
+    free_request(request);
+    if (done != NULL) {
+        done(baton, ticket);
     }
 }
 
-static void too_late(evutil_socket_t fd, short what, void *baton)
+static void on_wakeup(evutil_socket_t fd, short what, void *baton)
 {
-    amt_ticket_request_t *ticket_request = baton;
-    amt_ticket_request_fn made = ticket_request->made;
-    void *made_baton = ticket_request->baton;
+    amt_ticket_requests_t *requests = baton;
+    amt_ticket_request_t *request;
 
     (void)fd;
     (void)what;
-    amt_ticket_request_cancel(ticket_request);
-    if (made) {
-        made(made_baton, NULL);
+    wakeup_clear(&requests->wakeup);
+    while ((request = pop_done(requests)) != NULL) {
+        deliver_ticket(request);
     }
 }
 
-void amt_ticket_request_cancel(amt_ticket_request_t *ticket_request)
+static void on_timeout(evutil_socket_t fd, short what, void *baton)
 {
-    ticket_request->made = NULL;
-    event_del(ticket_request->late);
+    amt_ticket_request_t *request = baton;
+    amt_ticket_request_fn done = request->done;
+    void *done_baton = request->baton;
+
+    (void)fd;
+    (void)what;
+    amt_ticket_request_cancel(request);
+    if (done != NULL) {
+        done(done_baton, NULL);
+    }
 }
 
-static apr_status_t begin(amt_ticket_request_t *ticket_request, apr_interval_time_t timeout)
+void amt_ticket_request_cancel(amt_ticket_request_t *request)
+{
+    request->done = NULL;
+    event_del(request->timeout);
+}
+
+static apr_status_t start_request(amt_ticket_request_t *request, apr_interval_time_t timeout)
 {
     struct timeval after = {(time_t)apr_time_sec(timeout), (suseconds_t)apr_time_usec(timeout)};
-    struct amt_ticket_requests_t *ticket_requests = ticket_request->ticket_requests;
+    amt_ticket_requests_t *requests = request->requests;
 
-    ticket_request->late = evtimer_new(ticket_requests->base, too_late, ticket_request);
-    if (!ticket_request->fqdn || !ticket_request->late || event_add(ticket_request->late, &after) != 0) {
+    request->timeout = evtimer_new(requests->base, on_timeout, request);
+    if (request->fqdn == NULL || request->timeout == NULL || event_add(request->timeout, &after) != 0) {
         return APR_ENOMEM;
     }
-    return ticket_requests->run(ticket_requests->runner, make, ticket_request);
+    return requests->run(requests->runner, make_ticket, request);
 }
 
-apr_status_t amt_ticket_request_begin(amt_ticket_request_t **out, amt_loop_t *loop, amt_tickets_t *tickets,
-                                      const char *fqdn, int port, apr_interval_time_t timeout,
-                                      amt_ticket_request_fn made, void *baton)
+apr_status_t amt_ticket_request_begin(amt_ticket_request_t **out, amt_ticket_requests_t *requests,
+                                      amt_tickets_t *tickets, const char *fqdn, int port,
+                                      apr_interval_time_t timeout, amt_ticket_request_fn done, void *baton)
 {
-    amt_ticket_request_t *ticket_request = loop->ticket_requests ? calloc(1, sizeof(*ticket_request)) : NULL;
-    apr_status_t rv;
+    amt_ticket_request_t *request;
+    apr_status_t status;
 
-    if (!ticket_request) {
-        return loop->ticket_requests ? APR_ENOMEM : APR_ENOTIMPL;
+    if (requests == NULL) {
+        return APR_ENOTIMPL;
     }
-    ticket_request->ticket_requests = loop->ticket_requests;
-    ticket_request->tickets = amt_tickets_hold(tickets);
-    ticket_request->fqdn = strdup(fqdn);
-    ticket_request->port = port;
-    ticket_request->made = made;
-    ticket_request->baton = baton;
-    APR_RING_INSERT_TAIL(&loop->ticket_requests->out, ticket_request, amt_ticket_request_t, link);
-    rv = begin(ticket_request, timeout);
-    if (rv != APR_SUCCESS) {
-        APR_RING_REMOVE(ticket_request, link);
-        free_errand(ticket_request);
-        return rv;
+    request = calloc(1, sizeof(*request));
+    if (request == NULL) {
+        return APR_ENOMEM;
     }
-    *out = ticket_request;
+    request->requests = requests;
+    request->tickets = amt_tickets_hold(tickets);
+    request->fqdn = strdup(fqdn);
+    request->port = port;
+    request->done = done;
+    request->baton = baton;
+    APR_RING_INSERT_TAIL(&requests->pending, request, amt_ticket_request_t, link);
+    status = start_request(request, timeout);
+    if (status != APR_SUCCESS) {
+        APR_RING_REMOVE(request, link);
+        free_request(request);
+        return status;
+    }
+    *out = request;
     return APR_SUCCESS;
 }
 
 /* ---- with the loop --------------------------------------------------------------------------- */
 
-apr_status_t amt_loop_use_threads(amt_loop_t *loop, amt_run_fn run, void *runner)
+static apr_status_t requests_cleanup(void *baton)
 {
-    struct amt_ticket_requests_t *ticket_requests = apr_pcalloc(loop->pool, sizeof(*ticket_requests));
+    amt_ticket_requests_t *requests = baton;
+    amt_ticket_request_t *request = NULL;
+    amt_ticket_request_t *next = NULL;
 
-    ticket_requests->run = run;
-    ticket_requests->runner = runner;
-    ticket_requests->base = loop->base;
-    APR_RING_INIT(&ticket_requests->out, amt_ticket_request_t, link);
-    APR_RING_INIT(&ticket_requests->home, amt_ticket_request_t, home_link);
-    ticket_requests->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (ticket_requests->fd < 0) {
-        return APR_FROM_OS_ERROR(errno);
+    APR_RING_FOREACH_SAFE(request, next, &requests->pending, amt_ticket_request_t, link)
+    {
+        free_request(request);
     }
-    ticket_requests->came =
-        event_new(loop->base, ticket_requests->fd, EV_READ | EV_PERSIST, come_home, ticket_requests);
-    if (!ticket_requests->came || event_add(ticket_requests->came, NULL) != 0) {
-        if (ticket_requests->came) {
-            event_free(ticket_requests->came);
-        }
-        close(ticket_requests->fd);
-        return APR_ENOMEM;
-    }
-    pthread_mutex_init(&ticket_requests->lock, NULL);
-    loop->ticket_requests = ticket_requests;
+    event_free(requests->woken);
+    pthread_mutex_destroy(&requests->lock);
     return APR_SUCCESS;
 }
 
-void amt_ticket_requests_forget(amt_loop_t *loop)
+apr_status_t amt_ticket_requests_create(amt_ticket_requests_t **out, struct event_base *base, amt_run_fn run,
+                                        void *runner, apr_pool_t *pool)
 {
-    struct amt_ticket_requests_t *ticket_requests = loop->ticket_requests;
-    amt_ticket_request_t *ticket_request = NULL;
-    amt_ticket_request_t *next = NULL;
+    amt_ticket_requests_t *requests = apr_pcalloc(pool, sizeof(*requests));
+    apr_status_t status = wakeup_open(&requests->wakeup, pool);
 
-    if (!ticket_requests) {
-        return;
+    if (status != APR_SUCCESS) {
+        return status;
     }
-    APR_RING_FOREACH_SAFE(ticket_request, next, &ticket_requests->out, amt_ticket_request_t, link)
-    {
-        free_errand(ticket_request);
+    requests->run = run;
+    requests->runner = runner;
+    requests->base = base;
+    APR_RING_INIT(&requests->pending, amt_ticket_request_t, link);
+    APR_RING_INIT(&requests->done, amt_ticket_request_t, done_link);
+    requests->woken = event_new(base, requests->wakeup.fd, EV_READ | EV_PERSIST, on_wakeup, requests);
+    if (requests->woken == NULL || event_add(requests->woken, NULL) != 0) {
+        if (requests->woken != NULL) {
+            event_free(requests->woken);
+        }
+        return APR_ENOMEM;
     }
-    event_free(ticket_requests->came);
-    close(ticket_requests->fd);
-    pthread_mutex_destroy(&ticket_requests->lock);
-    loop->ticket_requests = NULL;
+    pthread_mutex_init(&requests->lock, NULL);
+    /* before wakeup_open()'s cleanup: the event goes before its descriptor */
+    apr_pool_cleanup_register(pool, requests, requests_cleanup, apr_pool_cleanup_null);
+    *out = requests;
+    return APR_SUCCESS;
 }

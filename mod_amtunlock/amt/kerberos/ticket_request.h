@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A ticket that is being made on another thread, for the loop's thread, which must not block. Not for other
- * rooms.
- */
+/* Tickets for an event loop, which must not block: each is made on another thread. */
 #ifndef AMTUNLOCK_AMT_KERBEROS_TICKET_REQUEST_H
 #define AMTUNLOCK_AMT_KERBEROS_TICKET_REQUEST_H
 
 #include "amt/amt.h"
 #include "amt/kerberos/ticket.h"
 
+/* All requests of one loop. */
+typedef struct amt_ticket_requests_t amt_ticket_requests_t;
 typedef struct amt_ticket_request_t amt_ticket_request_t;
 
-/* From the loop, once. The ticket, good or not, is whoever gets it to free; NULL: there was none in time. The
- * errand is gone. */
+/* Called from the loop, once; the request is freed by then. The callee frees the ticket, good or not. NULL:
+ * none was made in time. */
 typedef void (*amt_ticket_request_fn)(void *baton, amt_ticket_t *ticket);
 
-/* Sends for a ticket for HTTP/fqdn:port; `tickets` is held until it is made. Fails where the loop has no
- * threads or memory is out; then `made` is not called. */
-apr_status_t amt_ticket_request_begin(amt_ticket_request_t **ticket_request, amt_loop_t *loop,
-                                      amt_tickets_t *tickets, const char *fqdn, int port,
-                                      apr_interval_time_t timeout, amt_ticket_request_fn made, void *baton);
-/* `made` is not called any more. The ticket is freed once it is there. */
-void amt_ticket_request_cancel(amt_ticket_request_t *ticket_request);
+/* Has tickets made by `run`, see amt_loop_use_threads(). Destroyed with `pool`. */
+apr_status_t amt_ticket_requests_create(amt_ticket_requests_t **requests, struct event_base *base,
+                                        amt_run_fn run, void *runner, apr_pool_t *pool);
 
-/* The loop goes: see amt_loop_use_threads(). */
-void amt_ticket_requests_forget(amt_loop_t *loop);
+/* Asks for a ticket for HTTP/fqdn:port; `tickets` is held until it is made. APR_ENOTIMPL where `requests` is
+ * NULL, APR_ENOMEM, or what `run` returned; then `done` is not called. */
+apr_status_t amt_ticket_request_begin(amt_ticket_request_t **request, amt_ticket_requests_t *requests,
+                                      amt_tickets_t *tickets, const char *fqdn, int port,
+                                      apr_interval_time_t timeout, amt_ticket_request_fn done, void *baton);
+/* `done` is not called any more. The ticket is freed once it is made. */
+void amt_ticket_request_cancel(amt_ticket_request_t *request);
 
 #endif

@@ -3,6 +3,7 @@
  * own buffers would copy a passphrase to places that nobody wipes. */
 #include "amt/redirection/link_priv.h"
 
+#include <apr_strings.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "amt/http/target.h"
+#include "amt/http/tls.h"
+#include "base/text.h"
 
 /* Of one turn: others wait for the loop too. */
 enum { READS_A_TURN = 4, SENDS_A_TURN = 8 };
@@ -93,8 +98,9 @@ static void fail(amt_link_t *link, amt_status_e status, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    amt_sentence(text, sizeof(text), format, args);
+    apr_vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    text_mask_non_ascii(text);
     amt_link_stop(link);
     link->events->failed(link->baton, status, text);
 }
@@ -151,7 +157,7 @@ static void fail_handshake(amt_link_t *link)
 
 static int begin_tls(amt_link_t *link)
 {
-    link->ssl = amt_tls_session(link->loop, link->target, &link->peer);
+    link->ssl = amt_tls_session(&link->peer);
     if (link->ssl && SSL_set_fd(link->ssl, link->fd)) {
         return 1;
     }
@@ -539,11 +545,11 @@ apr_status_t amt_link_open(amt_link_t **out, amt_loop_t *loop, const amt_target_
                          .where = where,
                          .events = events,
                          .baton = baton,
-                         .peer = {.alert = -1},
+                         .peer = {.trusts = loop->trusts, .target = target, .alert = -1},
                          .out_size = room,
                          .out = apr_palloc(pool, room),
                          .fd = -1};
-    if (target->tls == AMT_TLS_PIN && amt_tls_parse_pin(link->peer.pin, target->pin) != APR_SUCCESS) {
+    if (amt_target_check(target, link->peer.pin) != APR_SUCCESS) {
         return APR_EINVAL;
     }
     begin_connect(link, port);

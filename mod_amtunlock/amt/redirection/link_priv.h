@@ -5,7 +5,7 @@
 #ifndef AMTUNLOCK_AMT_REDIRECTION_LINK_PRIV_H
 #define AMTUNLOCK_AMT_REDIRECTION_LINK_PRIV_H
 
-#include "amt/http/device.h"
+#include "amt/http/loop.h"
 
 typedef struct amt_link_t amt_link_t;
 

@@ -116,9 +116,9 @@ static void send_for_ticket(amt_session_t *session, const unsigned char *kinds, 
     }
     session->state = AWAITING_TICKET;
     event_del(session->deadline); /* the errand has its own */
-    if (amt_ticket_request_begin(&session->ticket_request, session->loop, session->target.tickets,
-                                 session->target.fqdn, session->port, session->target.call_timeout,
-                                 ticket_made, session) != APR_SUCCESS) {
+    if (amt_ticket_request_begin(&session->ticket_request, session->loop->ticket_requests,
+                                 session->target.tickets, session->target.fqdn, session->port,
+                                 session->target.call_timeout, ticket_made, session) != APR_SUCCESS) {
         amt_session_fail(session, AMT_BROKEN, "this worker has no memory or thread for a Kerberos ticket");
     }
 }

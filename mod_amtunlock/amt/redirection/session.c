@@ -8,6 +8,7 @@
 #include "amt/redirection/auth_priv.h"
 #include "amt/redirection/state_priv.h"
 #include "amt/redirection/wire_priv.h"
+#include "base/text.h"
 
 enum { PORT_PLAIN = 16994, PORT_TLS = 16995 };
 enum { HEADER = 8, CLOSE_SECONDS = 2 };
@@ -78,8 +79,9 @@ static void fail_plainly(amt_session_t *session, amt_status_e status, const char
         return;
     }
     va_start(args, format);
-    amt_sentence(session->text, sizeof(session->text), format, args);
+    apr_vsnprintf(session->text, sizeof(session->text), format, args);
     va_end(args);
+    text_mask_non_ascii(session->text);
     finish(session, status);
 }
 
@@ -89,8 +91,9 @@ void amt_session_fail(amt_session_t *session, amt_status_e status, const char *f
     va_list args;
 
     va_start(args, format);
-    amt_sentence(what, sizeof(what), format, args);
+    apr_vsnprintf(what, sizeof(what), format, args);
     va_end(args);
+    text_mask_non_ascii(what);
     fail_plainly(session, status, "%s with %s ended: %s", session->kind->name, session->where, what);
 }
 
@@ -460,8 +463,8 @@ static apr_status_t begin(amt_session_t *session)
     static const amt_link_events_t events = {link_ready, link_take, link_drained, link_ended, link_failed};
     amt_target_t *target = &session->target;
     int port = session->port = target->tls == AMT_TLS_NONE ? PORT_PLAIN : PORT_TLS;
-    amt_tls_peer_t checked;
-    apr_status_t rv = amt_target_check(target, &checked);
+    unsigned char pin[DIGEST_BYTES];
+    apr_status_t rv = amt_target_check(target, pin);
 
     if (rv != APR_SUCCESS || (!target->tickets && strlen(target->user) > AMT_AUTH_USER)) {
         return APR_EINVAL;

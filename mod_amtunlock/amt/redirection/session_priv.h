@@ -5,7 +5,7 @@
 #ifndef AMTUNLOCK_AMT_REDIRECTION_SESSION_PRIV_H
 #define AMTUNLOCK_AMT_REDIRECTION_SESSION_PRIV_H
 
-#include "amt/http/device.h"
+#include "amt/amt.h"
 
 typedef struct amt_session_t amt_session_t;
 

@@ -2,8 +2,8 @@
 /* An instance as a device gave it, kept to be given back: firmware refuses a Put that holds a member it did
  * not name. Not for other rooms.
  */
-#ifndef AMTUNLOCK_AMT_CALLS_INSTANCE_H
-#define AMTUNLOCK_AMT_CALLS_INSTANCE_H
+#ifndef AMTUNLOCK_AMT_CALLS_INSTANCE_PRIV_H
+#define AMTUNLOCK_AMT_CALLS_INSTANCE_PRIV_H
 
 #include <apr_tables.h>
 

@@ -1,41 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which TLS peer is believed, for libcurl's connections and for those of the redirection sessions alike. Not
- * for other rooms.
- */
-#ifndef AMTUNLOCK_AMT_HTTP_TLS_PRIV_H
-#define AMTUNLOCK_AMT_HTTP_TLS_PRIV_H
+/* Which TLS peers are trusted, for libcurl's connections and for those of the redirection sessions alike. */
+#ifndef AMTUNLOCK_AMT_HTTP_TLS_H
+#define AMTUNLOCK_AMT_HTTP_TLS_H
 
 #include <curl/curl.h>
 #include <openssl/ssl.h>
 
-#include "amt/amt.h"
+#include "amt/http/target.h"
+#include "base/digest.h"
+
+/* A loop's parsed files of TLS: trust_priv.h. */
+typedef struct amt_trusts_t amt_trusts_t;
 
 /* One peer: what it is checked against, and what its last handshake showed. Outlives its connections. */
 typedef struct {
-    unsigned char pin[32]; /* AMT_TLS_PIN */
-    int alert;             /* fatal alert of the handshake that failed, or -1 */
-    char pin_seen[65];     /* the certificate that was not the pinned one; "" */
-    int asked;             /* it asked for our certificate, and there is none */
-    const char *bad_file;  /* one of ours that cannot be used: nothing was begun; or NULL */
+    amt_trusts_t *trusts;
+    const amt_target_t *target;
+    unsigned char pin[DIGEST_BYTES];  /* AMT_TLS_PIN */
+    int alert;                        /* fatal alert of the handshake that failed, or -1 */
+    char pin_seen[DIGEST_DIGITS + 1]; /* the certificate that was not the pinned one; "" */
+    int asked;                        /* it asked for our certificate, and there is none */
+    const char *bad_file;             /* one of ours that cannot be used: nothing was begun; or NULL */
     const char *bad_why;
-    int version; /* as OpenSSL numbers it, of the handshake that was done last; 0: none was */
+    int version; /* as OpenSSL numbers it, of the last handshake that completed; 0: none did */
 } amt_tls_peer_t;
 
 apr_status_t amt_tls_library_init(void);
-/* 64 lower-case hex digits to bytes; else APR_EINVAL. */
-apr_status_t amt_tls_parse_pin(unsigned char pin[32], const char *text);
 
-/* Trust and versions of a device's libcurl handle, as its target says. */
-CURLcode amt_tls_set_options(amt_device_t *device);
+/* Trust and versions for a libcurl handle whose requests go to `peer`, which must live as long. */
+CURLcode amt_tls_set_options(CURL *easy, amt_tls_peer_t *peer);
 
-/* Forgets what the last handshake showed. */
+/* Forgets what the last handshake showed, but for its version. */
 void amt_tls_begin(amt_tls_peer_t *peer);
 
 /* A client's SSL without a socket, under the same rules. NULL: peer->bad_file says what cannot be used; where
  * it is NULL, memory is out. The caller frees it. */
-SSL *amt_tls_session(amt_loop_t *loop, const amt_target_t *target, amt_tls_peer_t *peer);
+SSL *amt_tls_session(amt_tls_peer_t *peer);
 
-/* ---- sentences ------------------------------------------------------------------------------- */
+/* ---- error messages -------------------------------------------------------------------------- */
 
 /* A file's name, "(none)" where there is none. */
 const char *amt_tls_name_of(const char *file);
@@ -45,8 +47,7 @@ const char *amt_tls_name_of(const char *file);
 /* of (where, digest) */
 #define AMT_TLS_OTHER_PIN                                                                                    \
     "%s shows another certificate than the pinned one (SHA-256 %s): if it was renewed, pin the new one in "  \
-    "the "                                                                                                   \
-    "inventory; else somebody stands in between"
+    "the inventory; else somebody stands in between"
 /* of (where, alert) */
 #define AMT_TLS_ALERT                                                                                        \
     "TLS with %s failed: alert \"%s\"; firmware that speaks nothing newer than TLS 1.1 needs tls = legacy, " \
@@ -59,7 +60,6 @@ const char *amt_tls_name_of(const char *file);
 /* of (where, why) */
 #define AMT_TLS_NO_HANDSHAKE                                                                                 \
     "%s takes connections but did not complete a TLS handshake: %s; check that AMT has TLS switched on "     \
-    "(else "                                                                                                 \
-    "tls = none) and that nothing in between cuts it"
+    "(else tls = none) and that nothing in between cuts it"
 
 #endif

@@ -2,11 +2,11 @@
 /* A call is a row of steps; a step is one WS-Man operation: what it asks, what it takes from the answer. A
  * new call is a table and the functions it names. Not for other rooms.
  */
-#ifndef AMTUNLOCK_AMT_CALLS_CALL_H
-#define AMTUNLOCK_AMT_CALLS_CALL_H
+#ifndef AMTUNLOCK_AMT_CALLS_CALL_PRIV_H
+#define AMTUNLOCK_AMT_CALLS_CALL_PRIV_H
 
 #include "amt/amt.h"
-#include "amt/http/device.h"
+#include "amt/calls/device_priv.h"
 #include "wsman/envelope.h"
 #include "wsman/writer.h"
 
@@ -70,7 +70,7 @@ struct amt_call_t {
 amt_call_t *amt_call_create(amt_device_t *device, const amt_step_t *steps, void *out, amt_done_fn done,
                             void *baton);
 void amt_call_begin(amt_call_t *call);
-/* Ends a call before its first step, from the loop; the sentence is in device->text. */
+/* Ends a call before its first step, from the loop; the sentence is in device->http.text. */
 void amt_call_refuse(amt_call_t *call, amt_status_e status);
 
 apr_status_t amt_call_init(amt_device_t *device);

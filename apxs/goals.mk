@@ -127,6 +127,11 @@ lint-sources:
 house: ## the rooms in numbers: files, functions, arrows, circles; fails where one is used that stands above
 	@apxs/house
 
+.PHONY: walk
+walk: ## each "How to add" of docs/architecture.md, walked on a copy of the sources; ends with "N passed, N failed"
+	@apxs/packages.sh test faults
+	@tests/house/walk
+
 # ---- install --------------------------------------------------------------------------------------------
 # Nothing that an administrator wrote is overwritten: what is in etc/ already stays, and the samples are in docdir.
 modsdir ?= $(sysconfdir)/apache2/mods-available

@@ -112,6 +112,10 @@ typedef struct {
     int on_available, reset_available; /* 1, 0, or -1 where the device lists none */
 } amt_power_t;
 
+/* PowerState of a PC that runs, and what amt_request_power() asks for. A reset (Master Bus Reset) leaves the state at
+ * AMT_POWER_ON. */
+enum { AMT_POWER_ON = 2, AMT_POWER_RESET = 10 };
+
 void amt_read_power(amt_device_t *device, amt_power_t *power, amt_done_fn done, void *baton);
 
 /* IPS_PowerManagementService.OSPowerSavingState, of a PC that is on: in modern standby its system sleeps,
@@ -165,6 +169,17 @@ typedef struct {
 
 /* From then on, a write that the device denies ends with AMT_CONSENT where consent is needed. */
 void amt_read_consent(amt_device_t *device, amt_consent_t *consent, amt_done_fn done, void *baton);
+
+/* What is read of a device before it is decided what to do to its PC. */
+typedef struct {
+    amt_identity_t identity;
+    amt_consent_t consent;
+    amt_redirection_t redirection;
+    amt_capabilities_t capabilities;
+    amt_boot_t boot;
+    amt_power_t power;
+    int saving; /* AMT_SAVING_*, -1: the device does not tell */
+} amt_facts_t;
 
 /* Realms of an account, as AMT numbers them: what it may do. */
 enum {

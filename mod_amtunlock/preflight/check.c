@@ -14,7 +14,6 @@
 #include "jobs/name.h"
 #include "preflight/dry_run_priv.h"
 #include "preflight/findings_priv.h"
-#include "unlock/steps.h"
 #include "worker/probe.h"
 #include "worker/settings/target.h"
 #include "worker/work_pool.h"
@@ -174,37 +173,37 @@ static void on_called(void *baton, const amt_result_t *result)
 
 static void call_identity(check_t *check)
 {
-    amt_read_identity(check->device, &check->facts.identity, on_called, check);
+    amt_read_identity(check->device, &check->facts.amt.identity, on_called, check);
 }
 
 static void call_consent(check_t *check)
 {
-    amt_read_consent(check->device, &check->facts.consent, on_called, check);
+    amt_read_consent(check->device, &check->facts.amt.consent, on_called, check);
 }
 
 static void call_redirection(check_t *check)
 {
-    amt_read_redirection(check->device, &check->facts.redirection, on_called, check);
+    amt_read_redirection(check->device, &check->facts.amt.redirection, on_called, check);
 }
 
 static void call_capabilities(check_t *check)
 {
-    amt_read_capabilities(check->device, &check->facts.capabilities, on_called, check);
+    amt_read_capabilities(check->device, &check->facts.amt.capabilities, on_called, check);
 }
 
 static void call_boot(check_t *check)
 {
-    amt_read_boot(check->device, &check->facts.boot, on_called, check);
+    amt_read_boot(check->device, &check->facts.amt.boot, on_called, check);
 }
 
 static void call_power(check_t *check)
 {
-    amt_read_power(check->device, &check->facts.power, on_called, check);
+    amt_read_power(check->device, &check->facts.amt.power, on_called, check);
 }
 
 static void call_saving(check_t *check)
 {
-    amt_read_saving(check->device, &check->facts.saving, on_called, check);
+    amt_read_saving(check->device, &check->facts.amt.saving, on_called, check);
 }
 
 static void call_account(check_t *check)
@@ -277,9 +276,9 @@ static const char *what_would_be(const dry_run_t *dry_run, int failed)
         return "would look at its console, since it runs";
     }
     if (dry_run->end == DRY_RUN_ACTS) {
-        return failed                    ? "would begin, and then fail"
-               : unlock_is_reset(unlock) ? "would reset it"
-                                         : "would go ahead";
+        return failed                                  ? "would begin, and then fail"
+               : unlock->plan.power == AMT_POWER_RESET ? "would reset it"
+                                                       : "would go ahead";
     }
     return unlock->state == 'U' ? "would find it unlocked already" : "would fail";
 }

@@ -158,13 +158,7 @@ static void tell_seen(dry_run_t *dry_run, apr_pool_t *pool)
     unlock->pool = pool;
     apr_cpystrn(unlock->address, facts->address, sizeof(unlock->address));
     apr_cpystrn(unlock->probe_address, facts->probe_address, sizeof(unlock->probe_address));
-    unlock->identity = facts->identity;
-    unlock->consent = facts->consent;
-    unlock->redirection = facts->redirection;
-    unlock->capabilities = facts->capabilities;
-    unlock->boot = facts->boot;
-    unlock->power = facts->power;
-    unlock->saving = facts->saving;
+    unlock->facts = facts->amt;
 }
 
 dry_run_t *dry_run_make(const facts_t *facts, apr_pool_t *pool)

@@ -28,13 +28,7 @@ typedef struct {
     const char *login_source;
     int asked[FACTS_READS]; /* the call was made, and `results` is its end */
     amt_result_t results[FACTS_READS];
-    amt_identity_t identity;
-    amt_consent_t consent;
-    amt_redirection_t redirection;
-    amt_capabilities_t capabilities;
-    amt_boot_t boot;
-    amt_power_t power;
-    int saving;
+    amt_facts_t amt;
     int account_asked; /* and answered */
     amt_account_t account;
     int tls_minor; /* see amt_device_tls_minor() */

@@ -9,7 +9,6 @@
 
 #include "preflight/findings_account_priv.h"
 #include "preflight/firmware_priv.h"
-#include "unlock/steps.h"
 
 const char *finding_level_name(finding_level_e level)
 {
@@ -193,9 +192,9 @@ static void judge_identity(findings_t *findings)
     }
     if (expected == NULL) {
         findings_say(findings, FINDING_IDENTITY, FINDING_OK,
-                     "UUID %s; the inventory has none to compare it with", facts->identity.uuid);
+                     "UUID %s; the inventory has none to compare it with", facts->amt.identity.uuid);
     }
-    else if (strcmp(expected, facts->identity.uuid) == 0) {
+    else if (strcmp(expected, facts->amt.identity.uuid) == 0) {
         findings_say(findings, FINDING_IDENTITY, FINDING_OK, "UUID %s, as the inventory says", expected);
     }
 }
@@ -211,7 +210,7 @@ static void judge_firmware(findings_t *findings)
         [FIRMWARE_OLD] = {FINDING_WARNING, "which gets no fixes any more"},
         [FIRMWARE_UNREADABLE] = {FINDING_WARNING, "which cannot be compared with advisories"},
     };
-    const char *version = findings->facts->identity.version;
+    const char *version = findings->facts->amt.identity.version;
     const char *open = "";
     if (!findings_saw(findings, UNLOCK_CALL_IDENTITY)) {
         return;
@@ -236,7 +235,7 @@ static const char *control_mode(int mode)
 
 static void judge_control(findings_t *findings)
 {
-    const amt_consent_t *consent = &findings->facts->consent;
+    const amt_consent_t *consent = &findings->facts->amt.consent;
     const char *mode = control_mode(consent->control_mode);
 
     if (!findings_saw(findings, UNLOCK_CALL_CONSENT)) {
@@ -273,7 +272,7 @@ static const char *redirection_text(const findings_t *findings, const amt_redire
 
 static void judge_redirection(findings_t *findings)
 {
-    const amt_redirection_t *now = &findings->facts->redirection;
+    const amt_redirection_t *now = &findings->facts->amt.redirection;
 
     if (!findings_saw(findings, UNLOCK_CALL_REDIRECTION)) {
         return;
@@ -297,16 +296,17 @@ static void judge_boot(findings_t *findings)
     if (!findings_saw(findings, UNLOCK_CALL_BOOT)) {
         return;
     }
-    if (facts->boot.overridden && !redirects(findings)) {
+    if (facts->amt.boot.overridden && !redirects(findings)) {
         findings_say(findings, FINDING_BOOT, FINDING_WARNING,
-                     "somebody has set %s for its next start; an unlock clears that", facts->boot.summary);
+                     "somebody has set %s for its next start; an unlock clears that",
+                     facts->amt.boot.summary);
     }
-    else if (!facts->boot.overridden && findings_saw(findings, UNLOCK_CALL_CAPABILITIES)) {
+    else if (!facts->amt.boot.overridden && findings_saw(findings, UNLOCK_CALL_CAPABILITIES)) {
         findings_say(findings, FINDING_BOOT, FINDING_OK,
                      "nothing special is set for its next start, and its firmware has what method %s needs",
                      method_of(findings));
     }
-    else if (!facts->boot.overridden) {
+    else if (!facts->amt.boot.overridden) {
         findings_say(findings, FINDING_BOOT, FINDING_OK, "nothing special is set for its next start");
     }
 }
@@ -357,14 +357,14 @@ static void judge_obstacles(findings_t *findings)
         return;
     }
     if (!findings_saw(findings, UNLOCK_CALL_CAPABILITIES)) {
-        unlock.capabilities = (amt_capabilities_t){.storage = 1, .sol = 1};
+        unlock.facts.capabilities = (amt_capabilities_t){.storage = 1, .sol = 1};
     }
     while ((reason = unlock_next_obstacle(&unlock, &at, &text)) != JOBS_REASON_NONE) {
         finding_subject_e subject = place_of(reason, "boot-settings");
 
         findings_fail(findings, subject, reason,
                       reason == JOBS_REASON_BUSY
-                          ? apr_pstrcat(findings->pool, text, ": ", unlock.boot.summary, NULL)
+                          ? apr_pstrcat(findings->pool, text, ": ", unlock.facts.boot.summary, NULL)
                           : text);
     }
 }
@@ -392,7 +392,7 @@ static const char *plan_for_running(const dry_run_t *dry_run)
     if (dry_run->end == DRY_RUN_LOOKS) {
         return "; an unlock would look whether it stands at its prompt";
     }
-    return dry_run->end == DRY_RUN_ACTS && unlock_is_reset(&dry_run->unlock)
+    return dry_run->end == DRY_RUN_ACTS && dry_run->unlock.plan.power == AMT_POWER_RESET
                ? "; an unlock would reset it, as its group says"
                : "";
 }
@@ -401,8 +401,8 @@ static void judge_power(findings_t *findings)
 {
     static const char *const offers[] = {", which does not say what may be asked for",
                                          ", and may not be powered on now", ", and may be powered on"};
-    const amt_power_t *power = &findings->facts->power;
-    int runs = power->state == STEPS_POWER_ON;
+    const amt_power_t *power = &findings->facts->amt.power;
+    int runs = power->state == AMT_POWER_ON;
 
     if (!findings_saw(findings, UNLOCK_CALL_POWER)) {
         return;

@@ -98,7 +98,7 @@ static void judge_listed(findings_t *findings)
 static int was_denied(const findings_t *findings, int i)
 {
     int hidden = needs[i].realm == AMT_REALM_GENERAL_INFO && findings_saw(findings, UNLOCK_CALL_IDENTITY) &&
-                 findings->facts->identity.version[0] == '\0';
+                 findings->facts->amt.identity.version[0] == '\0';
 
     return hidden || findings_denied(findings, needs[i].look);
 }

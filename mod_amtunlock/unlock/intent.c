@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* See intent.h. */
 #include "unlock/intent.h"
 
 #include <stdlib.h>
@@ -9,10 +10,10 @@
 
 #include "base/log.h"
 #include "base/oom_json.h"
-#include "unlock/steps.h"
+#include "unlock/exits_priv.h"
 
-#define LOOK_AT_LEAST apr_time_from_sec(5)
-#define LONGEST_LOOK apr_time_from_sec((apr_int64_t)3 * 3600)
+#define VERIFY_AT_LEAST apr_time_from_sec(5)
+#define VERIFY_AT_MOST apr_time_from_sec((apr_int64_t)3 * 3600)
 
 /* ---- words --------------------------------------------------------------------------------------------- */
 
@@ -39,7 +40,7 @@ const char *intent_boot_name(int boot)
 
 static int boot_of_name(const char *name)
 {
-    for (size_t i = 0; name && i < BOOTS; i++) {
+    for (size_t i = 0; name != NULL && i < BOOTS; i++) {
         if (strcmp(boots[i].name, name) == 0) {
             return boots[i].boot;
         }
@@ -54,29 +55,24 @@ static json_t *pack_redirection(const amt_redirection_t *redirection)
     return json_pack("{s:i, s:b}", "state", redirection->state, "listener", redirection->listener);
 }
 
-static int is_same(const amt_redirection_t *one, const amt_redirection_t *other)
-{
-    return one->state == other->state && !one->listener == !other->listener;
-}
-
 /* What will be set, each with what stood before. */
 static void add_acts(json_t *intent, const unlock_t *unlock)
 {
     const unlock_plan_t *plan = &unlock->plan;
 
-    if (plan->power) {
+    if (plan->power != 0) {
         json_object_set_new(intent, "power", json_integer(plan->power));
         json_object_set_new(intent, "power_before", json_integer(plan->power_before));
     }
-    if (plan->power == STEPS_POWER_RESET) {
+    if (plan->power == AMT_POWER_RESET) {
         json_object_set_new(intent, "reset", json_true());
     }
-    if (plan->clears_boot || plan->boot) {
+    if (plan->clears_boot || plan->boot != 0) {
         json_object_set_new(intent, "clear_boot", json_boolean(plan->clears_boot));
         json_object_set_new(intent, "boot", json_string(intent_boot_name(plan->boot)));
-        json_object_set_new(intent, "boot_before", json_string(unlock->boot.summary));
+        json_object_set_new(intent, "boot_before", json_string(unlock->facts.boot.summary));
     }
-    if (!is_same(&plan->redirection, &plan->redirection_before)) {
+    if (unlock_changes_redirection(plan)) {
         json_object_set_new(intent, "redirection", pack_redirection(&plan->redirection));
         json_object_set_new(intent, "redirection_before", pack_redirection(&plan->redirection_before));
     }
@@ -88,19 +84,23 @@ static void add_acts(json_t *intent, const unlock_t *unlock)
 const char *intent_write(const unlock_t *unlock)
 {
     unsigned int losses = oom_json_losses();
-    /* The time is the wall clock's: it is read on another machine, maybe, and bounded there. */
-    json_t *intent = json_pack(
-        "{s:s, s:s, s:s, s:I, s:I}", "method", inventory_method_name(unlock->system->method), "address",
-        unlock->address, "device", unlock->identity.uuid, "written", (json_int_t)apr_time_sec(apr_time_now()),
-        "look_seconds", (json_int_t)apr_time_sec(unlock->look_for));
+    char *text = NULL;
+    const char *kept = NULL;
+    /* Wall clock time: it may be read on another machine, and is bounded there. */
+    json_t *intent =
+        json_pack("{s:s, s:s, s:s, s:I, s:I}", "method", inventory_method_name(unlock->system->method),
+                  "address", unlock->address, "device", unlock->facts.identity.uuid, "written",
+                  (json_int_t)apr_time_sec(apr_time_now()), "look_seconds",
+                  (json_int_t)apr_time_sec(unlock->verify_timeout));
 
-    if (intent) {
+    if (intent != NULL) {
         add_acts(intent, unlock);
+        text = json_dumps(intent, JSON_COMPACT);
     }
-    char *text = intent ? json_dumps(intent, JSON_COMPACT) : NULL;
-    /* One that leaves out what will be done is worse than none. */
-    int whole = text != NULL && oom_json_losses() == losses;
-    const char *kept = whole ? apr_pstrdup(unlock->pool, text) : NULL;
+    /* An intent that leaves out what will be done is worse than none. */
+    if (text != NULL && oom_json_losses() == losses) {
+        kept = apr_pstrdup(unlock->pool, text);
+    }
     free(text);
     json_decref(intent);
     return kept;
@@ -119,32 +119,32 @@ static amt_redirection_t unpack_redirection(const json_t *redirection)
                                .listener = json_is_true(json_object_get(redirection, "listener"))};
 }
 
-/* Taking back closes doors that were opened, and opens none: an intent that would is not one of ours. */
+/* Taking back only switches off what was switched on: an intent that would do more is not one of ours. */
 static int only_opens(const amt_redirection_t *before, const amt_redirection_t *set)
 {
-    return before->state && set->state && (before->state | set->state) == set->state &&
+    return before->state != 0 && set->state != 0 && (before->state | set->state) == set->state &&
            before->listener <= set->listener;
 }
 
 static void read_plan(const json_t *intent, unlock_plan_t *plan)
 {
-    plan->power = json_is_true(json_object_get(intent, "reset")) ? STEPS_POWER_RESET : 0;
-    plan->boot = boot_of_name(json_string_value(json_object_get(intent, "boot")));
     amt_redirection_t set = unpack_redirection(json_object_get(intent, "redirection"));
     amt_redirection_t before = unpack_redirection(json_object_get(intent, "redirection_before"));
+
+    plan->power = json_is_true(json_object_get(intent, "reset")) ? AMT_POWER_RESET : 0;
+    plan->boot = boot_of_name(json_string_value(json_object_get(intent, "boot")));
     if (only_opens(&before, &set)) {
         plan->redirection = set;
         plan->redirection_before = before;
     }
 }
 
-/* NULL: it is no JSON, or there is no memory to read it whole, and that is said: what was set stays set then.
- */
-static json_t *load(const char *text)
+/* NULL: it is no JSON, or there is no memory to read it whole, which is logged: then what was set stays set. */
+static json_t *load_intent(const char *text)
 {
     unsigned int losses = oom_json_losses();
     json_error_t error;
-    json_t *intent = text ? json_loads(text, 0, &error) : NULL;
+    json_t *intent = text != NULL ? json_loads(text, 0, &error) : NULL;
 
     if (oom_json_losses() == losses) {
         return intent;
@@ -156,32 +156,32 @@ static json_t *load(const char *text)
 
 apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_interval_time_t most)
 {
-    json_t *intent = load(text);
+    json_t *intent = load_intent(text);
     json_int_t written = json_integer_value(json_object_get(intent, "written"));
     json_int_t seconds = json_integer_value(json_object_get(intent, "look_seconds"));
+    apr_interval_time_t left = most;
 
     read_plan(intent, plan);
     json_decref(intent);
-    apr_interval_time_t left = most;
     if (written > 0 && seconds > 0 && seconds <= apr_time_sec(most)) {
         left = apr_time_from_sec(written + seconds) - apr_time_now();
     }
     if (left > most) {
         left = most;
     }
-    return left < LOOK_AT_LEAST ? LOOK_AT_LEAST : left;
+    return left < VERIFY_AT_LEAST ? VERIFY_AT_LEAST : left;
 }
 
-void intent_reassert(jobs_change_t *change, const char *act, apr_pool_t *pool)
+void intent_restore(jobs_change_t *change, const char *act, apr_pool_t *pool)
 {
     unlock_plan_t unused = {0};
     json_error_t error;
-    json_t *intent = act ? json_loads(act, 0, &error) : NULL;
+    json_t *intent = act != NULL ? json_loads(act, 0, &error) : NULL;
     const char *device = json_string_value(json_object_get(intent, "device"));
 
     change->change = JOBS_RESTORE_INTENT;
-    change->device = device ? apr_pstrdup(pool, device) : "";
-    change->intent = act ? apr_pstrdup(pool, act) : "";
-    change->step_deadline = intent_read(change->intent, &unused, LONGEST_LOOK);
+    change->device = device != NULL ? apr_pstrdup(pool, device) : "";
+    change->intent = act != NULL ? apr_pstrdup(pool, act) : "";
+    change->step_deadline = intent_read(change->intent, &unused, VERIFY_AT_MOST);
     json_decref(intent);
 }

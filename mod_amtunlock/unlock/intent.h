@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The intent: what an unlock is going to do to a PC, as JSON, for the audit record and for a successor. */
+/* The intent: what an unlock is going to do to a PC, as JSON, for the audit record and for a worker that
+ * verifies it later. */
 #ifndef AMTUNLOCK_UNLOCK_INTENT_H
 #define AMTUNLOCK_UNLOCK_INTENT_H
 
 #include "unlock/unlock.h"
 
-/* The plan of an unlock and until when a successor may look, in its pool. NULL if memory is out. */
+/* The plan of an unlock and for how long it may be verified, in its pool. NULL if memory is out. */
 const char *intent_write(const unlock_t *unlock);
 
-/* Reads a predecessor's intent (NULL: none came) into the plan. Of what is not understood nothing is taken
- * over: then nothing is taken back. Returns how long may still be looked, bounded by `most`, since the text
- * comes from outside. */
+/* Reads the intent of a worker that was lost (NULL: none is known) into the plan. What is not understood is left out,
+ * and so is not taken back. Returns for how long the task may still be verified, at most `most`: the text comes from
+ * outside. */
 apr_interval_time_t intent_read(const char *intent, unlock_plan_t *plan, apr_interval_time_t most);
 
-/* Fills in what Redis is told of an intent when it may have forgotten it: the text of its act (NULL: none is
- * known), the device, and until when a successor may look. In `pool`. */
-void intent_reassert(jobs_change_t *change, const char *act, apr_pool_t *pool);
+/* Fills in the change that restores an intent which Redis may have forgotten: the text of its act (NULL: none is
+ * known), the device, and for how long it may be verified. In `pool`. */
+void intent_restore(jobs_change_t *change, const char *act, apr_pool_t *pool);
 
 /* Boot options as amt_boot_t's summary names them: "UseIDER,UseSOL". "" for 0. */
 const char *intent_boot_name(int boot);

@@ -1,41 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* See methods.h: one row a method. */
 #include "unlock/methods.h"
 
 #include <apr_strings.h>
 
-#include "unlock/steps.h"
+#include "unlock/plan_priv.h"
+#include "unlock/steps_priv.h"
 
-/* A method without a row is refused when the inventory is read (setup.c), so nothing is claimed that cannot
- * be carried out. */
+/* A method without a row is refused when the inventory is read (snapshot.c). */
 static const method_t methods[] = {
     {
         .method = INVENTORY_WAKE,
-        .look = UNLOCK_READ_BOOT,
-        .running = UNLOCK_OVER,
+        .first_read = UNLOCK_READ_BOOT,
         .plan = unlock_plan_plain,
         .evidence = UNLOCK_PROBE,
     },
     {
         .method = INVENTORY_SOL,
-        .look = UNLOCK_READ_CONSENT,
+        .first_read = UNLOCK_READ_CONSENT,
         .running = UNLOCK_LOOK_CONSOLE,
         .plan = unlock_plan_redirection,
         .evidence = UNLOCK_PROMPT,
         .boot = AMT_START_SOL,
         .sessions = AMT_REDIRECTION_SOL,
-        .opened = steps_sol_opened,
-        .hear = steps_sol_hear,
+        .on_input = steps_sol_input,
     },
     {
         .method = INVENTORY_IMAGE,
-        .look = UNLOCK_READ_CONSENT,
-        .running = UNLOCK_OVER,
+        .first_read = UNLOCK_READ_CONSENT,
         .plan = unlock_plan_redirection,
         .evidence = UNLOCK_HELLO,
         .boot = AMT_START_SOL | AMT_START_IMAGE,
         .sessions = AMT_REDIRECTION_BOTH,
-        .opened = steps_image_opened,
-        .hear = steps_image_hear,
+        .on_console = steps_image_on_console,
+        .on_input = steps_image_input,
     },
 };
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See unlock.h. Walks the table of steps.c. */
+/* See unlock.h. Walks the table of steps. */
 #include "unlock/unlock.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include <apr_strings.h>
 
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "unlock/exits_priv.h"
 #include "unlock/intent.h"
-#include "unlock/methods.h"
-#include "unlock/steps.h"
+#include "unlock/plan_priv.h"
+#include "unlock/steps_table_priv.h"
 
 #define RETRIES 3
 #define RETRY_WITHIN SECONDS(25)
@@ -18,10 +20,10 @@
 
 const char *unlock_step_name(const unlock_t *unlock)
 {
-    return unlock->ended_at ? unlock->ended_at : unlock_row(unlock->step)->name;
+    return unlock->ended_at != NULL ? unlock->ended_at : unlock->row->name;
 }
 
-/* How a call that ended badly is told: silence means something else once the PC has answered our login. */
+/* The reason for a call that ended badly: silence means something else once the PC has answered our login. */
 static const struct {
     jobs_reason_e before, after;
 } amt_reasons[] = {
@@ -54,7 +56,12 @@ static int is_silence(amt_status_e status)
 
 /* ---- walking the table --------------------------------------------------------------------------------- */
 
-static void end(unlock_t *unlock)
+static int unlock_is_ending(const unlock_t *unlock)
+{
+    return unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE || unlock->step == UNLOCK_OVER;
+}
+
+static void unlock_end(unlock_t *unlock)
 {
     unlock->over = 1;
     unlock->ops->stop(unlock);
@@ -62,145 +69,165 @@ static void end(unlock_t *unlock)
     unlock->ops->over(unlock);
 }
 
-/* Nothing more is sent to the PC, and no result is written: whoever has the task now does both. */
-static void lose(unlock_t *unlock, const char *why)
+/* Nothing more is sent to the PC, and no result is written: the worker that has the task now does both. */
+static void unlock_lose(unlock_t *unlock, const char *why)
 {
-    int ending = unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE;
-
-    if (unlock->over || ending) {
+    if (unlock->over || unlock_is_ending(unlock)) {
         return;
     }
     log_warn("AMTU0609", "task lost, leaves the PC alone", "system", unlock->task->ref.system, "job",
-             unlock->task->ref.job, "step", unlock_row(unlock->step)->name, "text", why);
-    end(unlock);
+             unlock->task->ref.job, "step", unlock->row->name, "text", why);
+    unlock_end(unlock);
 }
 
-static void go_on(unlock_t *unlock, unlock_step_e next);
+static void unlock_go_on(unlock_t *unlock, unlock_step_e next);
 
 /* No path of the table leads here before the intent. Should one ever, nothing is sent. */
-static int may_send(const unlock_t *unlock)
+static int unlock_may_send(const unlock_t *unlock)
 {
-    const step_t *row = unlock_row(unlock->step);
-
-    if (row->undoes) {
+    if (unlock->row->undoes) {
         return unlock->identified && (unlock->intended || unlock->task->verify_only);
     }
-    return !row->writes || (unlock->intended && !unlock->task->verify_only);
+    return !unlock->row->writes || (unlock->intended && !unlock->task->verify_only);
 }
 
-/* Looks at what came to a step that listens; also at what came before it began. */
-static void attend(unlock_t *unlock)
+/* For a step that listens: handles what has come, also before it began. */
+static void unlock_listen(unlock_t *unlock)
 {
-    const step_t *row = unlock_row(unlock->step);
-    unlock_step_e next = row->hear(unlock);
+    const step_t *row = unlock->row;
+    unlock_step_e next = row->on_input(unlock);
 
-    if (next == unlock->step && unlock->cut) {
-        next = row->cut(unlock);
+    if (next == unlock->step && unlock->disconnected) {
+        next = row->on_disconnect != NULL ? row->on_disconnect(unlock) : unlock_fail_disconnected(unlock);
     }
     if (next != unlock->step) {
-        go_on(unlock, next);
+        unlock_go_on(unlock, next);
     }
 }
 
-static void send_step(unlock_t *unlock)
+static void unlock_send(unlock_t *unlock)
 {
-    const step_t *row = unlock_row(unlock->step);
+    const step_t *row = unlock->row;
     apr_time_t now = unlock->ops->now();
 
-    if (!may_send(unlock)) {
+    if (!unlock_may_send(unlock)) {
         log_error("AMTU0610", "a step would write without an intent", "system", unlock->task->ref.system,
                   "step", row->name);
-        end(unlock);
+        unlock_end(unlock);
         return;
     }
     unlock->pausing = 0;
     unlock->sent = now;
-    if (unlock->until) {
+    if (unlock->until != 0) {
         unlock->ops->alarm(unlock, unlock->until > now ? unlock->until - now : 0);
     }
-    if (row->send) {
+    if (row->send != NULL) {
         row->send(unlock);
     }
-    else {
-        attend(unlock);
+    if (row->call != UNLOCK_CALL_NONE) {
+        unlock->ops->call(unlock, row->call);
+    }
+    if (row->on_input != NULL) {
+        unlock_listen(unlock);
     }
 }
 
 /* Sends `after` from now, if the step still runs then. */
-static void send_later(unlock_t *unlock, apr_interval_time_t after)
+static void unlock_send_later(unlock_t *unlock, apr_interval_time_t after)
 {
     apr_time_t now = unlock->ops->now();
 
-    if (unlock->until && now + after > unlock->until) {
+    if (unlock->until != 0 && now + after > unlock->until) {
         after = unlock->until > now ? unlock->until - now : 0;
     }
     unlock->pausing = 1;
     unlock->ops->alarm(unlock, after > 0 ? after : 0);
 }
 
-static apr_time_t end_of_step(const unlock_t *unlock, unlock_step_e step)
+static apr_time_t unlock_end_of_step(const unlock_t *unlock)
 {
+    const step_t *row = unlock->row;
     apr_time_t now = unlock->ops->now();
+    apr_time_t one_probe = now + STEPS_PROBE_WAIT + SECONDS(1);
 
-    if (unlock_row(step)->end != ENDS_WITH_BOOT) {
-        return unlock_row(step)->limit ? now + unlock_row(step)->limit : 0;
+    if (row->end != ENDS_WITH_BOOT) {
+        return row->limit != 0 ? now + row->limit : 0;
     }
     /* Redis may have kept us waiting past the deadline: one probe is due all the same. */
-    apr_time_t one_probe = now + STEPS_PROBE_WAIT + SECONDS(1);
     return unlock->boot_until > one_probe ? unlock->boot_until : one_probe;
 }
 
-static void go(unlock_t *unlock, unlock_step_e next)
+static void unlock_enter(unlock_t *unlock, unlock_step_e step)
 {
-    const step_t *row = unlock_row(next);
+    unlock->step = step;
+    unlock->row = steps_row(step);
+    unlock->tries = 0;
+    unlock->until = unlock_end_of_step(unlock);
+}
 
-    if (next == unlock->step && row->every) {
-        send_later(unlock, unlock->sent + row->every - unlock->ops->now());
+static void unlock_go(unlock_t *unlock, unlock_step_e next)
+{
+#ifdef AMTUNLOCK_TEST
+    assert(steps_may_follow(unlock->step, next) && "the table of steps says what may follow");
+#endif
+    if (next == unlock->step && unlock->row->every != 0) {
+        unlock_send_later(unlock, unlock->sent + unlock->row->every - unlock->ops->now());
         return;
     }
     log_debug("AMTU0602", "step", "system", unlock->task->ref.system, "job", unlock->task->ref.job, "from",
-              unlock_row(unlock->step)->name, "to", row->name);
-    unlock->step = next;
-    unlock->tries = 0;
+              unlock->row->name, "to", steps_row(next)->name);
+    unlock_enter(unlock, next);
     if (next == UNLOCK_OVER) {
-        end(unlock);
-        return;
+        unlock_end(unlock);
     }
-    unlock->until = end_of_step(unlock, next);
-    if (row->pause) {
-        send_later(unlock, row->pause);
+    else if (unlock->row->pause != 0) {
+        unlock_send_later(unlock, unlock->row->pause);
     }
     else {
-        send_step(unlock);
+        unlock_send(unlock);
     }
 }
 
-/* Draining comes between two steps, never between an act and what is known of it. */
-static int gives_back(const unlock_t *unlock)
+/* Whether a worker that stops hands the task back now: between two steps, never between an act and what is known of
+ * it. */
+static int unlock_hands_back(const unlock_t *unlock)
 {
     int acting = unlock->intended || unlock->task->verify_only;
-    int ending =
-        unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE || unlock->step == UNLOCK_OVER;
 
-    return unlock->draining && !ending && (!acting || unlock->leaving);
+    return unlock->draining && !unlock_is_ending(unlock) && (!acting || unlock->leaving);
 }
 
-static void go_on(unlock_t *unlock, unlock_step_e next)
+static void unlock_hand_back(unlock_t *unlock)
 {
-    if (gives_back(unlock) && next != UNLOCK_FINISH && next != UNLOCK_RELEASE) {
-        unlock->ops->stop(unlock);
-        unlock->ops->hang_up(unlock);
-        next = UNLOCK_RELEASE;
+    unlock->ops->stop(unlock);
+    unlock->ops->hang_up(unlock);
+    unlock_go(unlock, UNLOCK_RELEASE);
+}
+
+static void unlock_go_on(unlock_t *unlock, unlock_step_e next)
+{
+    if (unlock_hands_back(unlock) && next != UNLOCK_FINISH && next != UNLOCK_RELEASE) {
+        unlock_hand_back(unlock);
     }
-    go(unlock, next);
+    else {
+        unlock_go(unlock, next);
+    }
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------- */
+
+static void unlock_succeed(unlock_t *unlock)
+{
+    unlock_go_on(unlock, unlock->row->on_ok != NULL ? unlock->row->on_ok(unlock) : unlock->row->then);
 }
 
 /* Whether the step is sent again, after a random while. */
-static int retries(unlock_t *unlock, int may_help)
+static int unlock_retries(unlock_t *unlock, int may_help)
 {
     apr_time_t now = unlock->ops->now();
+    apr_interval_time_t most = 0;
 
-    if (!may_help || !unlock_row(unlock->step)->retry || unlock->intended || gives_back(unlock)) {
+    if (!may_help || !unlock->row->retry || unlock->intended || unlock_hands_back(unlock)) {
         return 0;
     }
     if (unlock->retry_until == 0) {
@@ -209,21 +236,22 @@ static int retries(unlock_t *unlock, int may_help)
     if (unlock->tries >= RETRIES || now >= unlock->retry_until) {
         return 0;
     }
-    apr_interval_time_t most = RETRY_BASE << unlock->tries++;
-    send_later(unlock, (apr_interval_time_t)arc4random_uniform((uint32_t)most));
+    most = RETRY_BASE << unlock->tries++;
+    unlock_send_later(unlock, (apr_interval_time_t)arc4random_uniform((uint32_t)most));
     return 1;
 }
 
-static void refuse(unlock_t *unlock, jobs_reason_e reason, const char *text, int may_help)
+static void unlock_refuse(unlock_t *unlock, jobs_reason_e reason, const char *text, int may_help)
 {
-    const step_t *step = unlock_row(unlock->step);
+    const step_t *row = unlock->row;
 
-    if (retries(unlock, may_help)) {
-        log_info("AMTU0603", "tries again", "system", unlock->task->ref.system, "step", step->name, "reason",
+    if (unlock_retries(unlock, may_help)) {
+        log_info("AMTU0603", "tries again", "system", unlock->task->ref.system, "step", row->name, "reason",
                  jobs_reason(reason)->code, "text", text);
         return;
     }
-    go_on(unlock, step->refuse ? step->refuse(unlock, reason, text) : unlock_fail(unlock, reason, text));
+    unlock_go_on(unlock, row->on_error != NULL ? row->on_error(unlock, reason, text)
+                                               : unlock_fail(unlock, reason, text));
 }
 
 void unlock_work_answer(unlock_t *unlock, jobs_reason_e reason, const char *text)
@@ -232,17 +260,17 @@ void unlock_work_answer(unlock_t *unlock, jobs_reason_e reason, const char *text
         return;
     }
     if (reason == JOBS_REASON_NONE) {
-        go_on(unlock, unlock_row(unlock->step)->accept(unlock));
+        unlock_succeed(unlock);
     }
     else {
-        refuse(unlock, reason, text, reason == JOBS_REASON_UNREACHABLE);
+        unlock_refuse(unlock, reason, text, reason == JOBS_REASON_UNREACHABLE);
     }
 }
 
 void unlock_permit_answer(unlock_t *unlock)
 {
     if (!unlock->over) {
-        go_on(unlock, unlock_row(unlock->step)->accept(unlock));
+        unlock_succeed(unlock);
     }
 }
 
@@ -252,11 +280,11 @@ void unlock_probe_answer(unlock_t *unlock, int open)
         return;
     }
     unlock->probe_open = open;
-    go_on(unlock, unlock_row(unlock->step)->accept(unlock));
+    unlock_succeed(unlock);
 }
 
-/* A power request whose answer is lost may have been carried out: that is no failure but a question. */
-static jobs_reason_e reason_of_call(const unlock_t *unlock, const amt_result_t *result)
+/* A power request whose answer is lost may have been carried out: its outcome is unknown. */
+static jobs_reason_e unlock_reason_of_call(const unlock_t *unlock, const amt_result_t *result)
 {
     int no_answer = is_silence(result->status) || result->status == AMT_GARBAGE;
 
@@ -273,38 +301,39 @@ void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
     }
     unlock->call_status = result->status;
     if (result->status == AMT_FENCED) {
-        lose(unlock, "its lease was about to end");
+        unlock_lose(unlock, "its lease was about to end");
         return;
     }
     if (result->status == AMT_OK) {
         unlock->authenticated = 1;
-        go_on(unlock, unlock_row(unlock->step)->accept(unlock));
+        unlock_succeed(unlock);
         return;
     }
     if (unlock->step == UNLOCK_POWER_ON && result->status == AMT_REFUSED) {
         unlock->power_refused = 1;
     }
-    refuse(unlock, reason_of_call(unlock, result), result->text,
-           is_silence(result->status) || result->status == AMT_NO_TICKET);
+    unlock_refuse(unlock, unlock_reason_of_call(unlock, result), result->text,
+                  is_silence(result->status) || result->status == AMT_NO_TICKET);
 }
 
 /* ---- the store's answers ------------------------------------------------------------------------------- */
 
-static int is_done(jobs_outcome_e outcome)
+static int is_stored(jobs_outcome_e outcome)
 {
     return outcome == JOBS_OK || outcome == JOBS_ALREADY;
 }
 
-static void log_end(const unlock_t *unlock, jobs_outcome_e outcome, const char *text)
+static void unlock_log_end(const unlock_t *unlock, jobs_outcome_e outcome, const char *text)
 {
     if (unlock->step == UNLOCK_RELEASE) {
         log_info("AMTU0604", "given back", "system", unlock->task->ref.system, "job", unlock->task->ref.job,
-                 "refused", is_done(outcome) ? NULL : text);
+                 "refused", is_stored(outcome) ? NULL : text);
     }
-    else if (!is_done(outcome)) {
+    else if (!is_stored(outcome)) {
         log_warn("AMTU0605", "result was not taken", "system", unlock->task->ref.system, "job",
                  unlock->task->ref.job, "reason",
-                 unlock->reason ? jobs_reason(unlock->reason)->code : "unlocked", "text", text);
+                 unlock->reason != JOBS_REASON_NONE ? jobs_reason(unlock->reason)->code : "unlocked", "text",
+                 text);
     }
     else if (unlock->state == 'U') {
         log_info("AMTU0606", "unlocked", "system", unlock->task->ref.system, "job", unlock->task->ref.job);
@@ -315,19 +344,19 @@ static void log_end(const unlock_t *unlock, jobs_outcome_e outcome, const char *
     }
 }
 
-static void answer_intend(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text)
+static void unlock_intend_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text)
 {
-    if (is_done(outcome)) {
-        go_on(unlock, unlock_row(UNLOCK_INTEND)->accept(unlock));
+    if (is_stored(outcome)) {
+        unlock_succeed(unlock);
     }
     else if (!audited) {
-        refuse(unlock, JOBS_REASON_INTERNAL, text, 0);
+        unlock_refuse(unlock, JOBS_REASON_INTERNAL, text, 0);
     }
     else if (outcome == JOBS_CONFLICT) {
-        refuse(unlock, JOBS_REASON_BUSY, text, 0);
+        unlock_refuse(unlock, JOBS_REASON_BUSY, text, 0);
     }
     else {
-        lose(unlock, text);
+        unlock_lose(unlock, text);
     }
 }
 
@@ -339,35 +368,31 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
     }
     if (unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE) {
         FAILPOINT("finish.told");
-        log_end(unlock, outcome, text);
-        go(unlock, UNLOCK_OVER);
+        unlock_log_end(unlock, outcome, text);
+        unlock_succeed(unlock);
     }
     else if (unlock->step == UNLOCK_INTEND) {
-        answer_intend(unlock, outcome, audited, text);
+        unlock_intend_answer(unlock, outcome, audited, text);
     }
-    else if (is_done(outcome) || outcome == JOBS_UNAVAILABLE) {
-        /* Progress is news, nothing hangs on it; and a ramp without Redis is at least this worker's own. */
-        go_on(unlock, unlock_row(unlock->step)->accept(unlock));
+    else if (is_stored(outcome) || outcome == JOBS_UNAVAILABLE) {
+        /* Nothing depends on progress, and without Redis the power rate limit is kept within this worker. */
+        unlock_succeed(unlock);
     }
     else {
-        lose(unlock, text);
+        unlock_lose(unlock, text);
     }
 }
 
 /* ---- time ---------------------------------------------------------------------------------------------- */
 
-static unlock_step_e expire(unlock_t *unlock)
+static unlock_step_e unlock_expire(unlock_t *unlock)
 {
-    const step_t *step = unlock_row(unlock->step);
-
-    if (step->expire) {
-        return step->expire(unlock);
+    if (unlock->row->on_timeout != NULL) {
+        return unlock->row->on_timeout(unlock);
     }
-    if (unlock->task->verify_only) {
-        return unlock_look_on(unlock);
-    }
-    return unlock_fail(unlock, unlock->authenticated ? JOBS_REASON_TIMEOUT : JOBS_REASON_UNREACHABLE,
-                       "the step took longer than it may");
+    return unlock_fail_or_verify(unlock,
+                                 unlock->authenticated ? JOBS_REASON_TIMEOUT : JOBS_REASON_UNREACHABLE,
+                                 "the step took longer than it may");
 }
 
 void unlock_alarm(unlock_t *unlock)
@@ -375,29 +400,29 @@ void unlock_alarm(unlock_t *unlock)
     if (unlock->over) {
         return;
     }
-    if (unlock->until && unlock->ops->now() >= unlock->until) {
+    if (unlock->until != 0 && unlock->ops->now() >= unlock->until) {
         unlock->pausing = 0;
         unlock->ops->stop(unlock);
-        go_on(unlock, expire(unlock));
+        unlock_go_on(unlock, unlock_expire(unlock));
     }
     else if (unlock->pausing) {
-        send_step(unlock);
+        unlock_send(unlock);
     }
-    else if (unlock->until) { /* timers may be a little early */
+    else if (unlock->until != 0) { /* timers may be a little early */
         unlock->ops->alarm(unlock, unlock->until - unlock->ops->now());
     }
 }
 
-/* ---- what comes unasked -------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------------------------------------- */
 
-void unlock_hear(unlock_t *unlock, const char *bytes, apr_size_t length)
+void unlock_input(unlock_t *unlock, const char *bytes, apr_size_t length)
 {
-    if (unlock->over || !unlock->method->hear) {
+    if (unlock->over || unlock->method->on_input == NULL) {
         return;
     }
-    unlock->method->hear(unlock, bytes, length);
-    if (unlock_row(unlock->step)->hear) {
-        attend(unlock);
+    unlock->method->on_input(unlock, bytes, length);
+    if (unlock->row->on_input != NULL) {
+        unlock_listen(unlock);
     }
 }
 
@@ -406,24 +431,24 @@ void unlock_image_read(unlock_t *unlock)
     unlock->image_read = 1;
 }
 
-/* An image that has proved itself has been read, and needs its drive no more. */
-void unlock_cut(unlock_t *unlock, unlock_session_e session, const amt_result_t *result)
+/* An image that has proved itself was read, and needs its drive no more. */
+void unlock_disconnected(unlock_t *unlock, unlock_session_e session, const amt_result_t *result)
 {
     if (unlock->over || (session == UNLOCK_DRIVE && unlock->image_greeted)) {
         return;
     }
-    unlock->cut = 1;
-    unlock->cut_reason = unlock_reason_of_amt(result->status, unlock->authenticated);
-    apr_cpystrn(unlock->cut_text, result->text, sizeof(unlock->cut_text));
-    if (unlock_row(unlock->step)->hear) {
-        attend(unlock);
+    unlock->disconnected = 1;
+    unlock->disconnect_reason = unlock_reason_of_amt(result->status, unlock->authenticated);
+    apr_cpystrn(unlock->disconnect_text, result->text, sizeof(unlock->disconnect_text));
+    if (unlock->row->on_input != NULL) {
+        unlock_listen(unlock);
     }
 }
 
 /* ---- from the worker ----------------------------------------------------------------------------------- */
 
-/* An address that the inventory gives is used as it is; only names are asked for. */
-static int is_resolved(unlock_t *unlock)
+/* An address that the inventory gives is used as it is; only names are resolved. */
+static int unlock_is_resolved(unlock_t *unlock)
 {
     const inventory_system_t *system = unlock->system;
 
@@ -441,27 +466,23 @@ void unlock_begin(unlock_t *unlock)
              unlock->task->ref.system, "job", unlock->task->ref.job, "fence", unlock->task->ref.fence);
     FAILPOINT(unlock->task->verify_only ? "look.begun" : "unlock.begun");
     if (unlock->task->verify_only) {
-        unlock->boot_until =
-            unlock->ops->now() + intent_read(unlock->task->intent, &unlock->plan, unlock_most_look(unlock));
+        unlock->boot_until = unlock->ops->now() +
+                             intent_read(unlock->task->intent, &unlock->plan, unlock_verify_limit(unlock));
     }
-    unlock->step = is_resolved(unlock) ? UNLOCK_LOGIN : UNLOCK_RESOLVE;
-    unlock->until = end_of_step(unlock, unlock->step);
-    send_step(unlock);
+    unlock_enter(unlock, unlock_is_resolved(unlock) ? UNLOCK_LOGIN : UNLOCK_RESOLVE);
+    unlock_send(unlock);
 }
 
 void unlock_lost(unlock_t *unlock)
 {
-    lose(unlock, "another has it now, or its caller cancelled it");
+    unlock_lose(unlock, "another has it now, or its caller cancelled it");
 }
 
-void unlock_drain(unlock_t *unlock, int leave_intended)
+void unlock_drain(unlock_t *unlock, int leave)
 {
     unlock->draining = 1;
-    unlock->leaving = leave_intended != 0;
-    if (unlock->over || unlock->storing || !gives_back(unlock)) {
-        return;
+    unlock->leaving = leave != 0;
+    if (!unlock->over && !unlock->storing && unlock_hands_back(unlock)) {
+        unlock_hand_back(unlock);
     }
-    unlock->ops->stop(unlock);
-    unlock->ops->hang_up(unlock);
-    go(unlock, UNLOCK_RELEASE);
 }

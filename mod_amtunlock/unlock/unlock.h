@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How one PC is unlocked: the procedure, as a table of steps (unlock.c), free of sockets, threads and clocks.
+/* How one PC is unlocked: a table of steps and the machine that walks it, free of sockets, threads and clocks.
  *
- * A step sends one thing through the ports and waits for one answer; the table says what is accepted, how
- * long it may take, whether it may be tried again and whether it writes to the PC. The engine is behind the
- * ports; a test puts something smaller there. An unlock belongs to one thread.
+ * A step asks for one thing through the ops and waits for one answer. Its row in the table (steps*.c) holds what is
+ * asked, what follows, how long it may take, whether it may be tried again and whether it writes to the PC. The worker's
+ * engine is behind the ops; a test puts something smaller there. An unlock belongs to one thread.
  *
  * The rules that hold whatever a step does:
- *   - nothing is written to a PC before the intent is durable (jobs_intend, with its audit line before it);
- *   - the power request goes out once in the life of an unlock; an answer that is lost is not asked for
- * again;
- *   - a PC that runs is reset only where its group says so, not in standby, and only while its probe is
- * closed: it is tried before the intent and right before the request;
+ *   - nothing is written to a PC before the intent is durable (JOBS_INTEND, with its audit line before it);
+ *   - the power request goes out once in the life of an unlock; it is not repeated when its answer is lost;
+ *   - a running PC is reset only where its group says so, not in standby, and only while its probe is closed: the
+ *     probe is tried before the intent and again right before the request;
  *   - retries: only before the intent, only of what did not answer, 3, 25 s in all, never after a 401;
  *   - a passphrase goes out once in the life of an unlock, and only over TLS whose peer was verified;
  *   - a lost lease ends the unlock on the spot: nothing more is sent to the PC, and no result is written;
- *   - every other exit goes through leave(), which takes back what was set and finishes the task;
- *   - a successor reads, probes and takes back what the intent says was set; it sends no power request and no
- *     secret.
+ *   - every other end goes through exits.c, which takes back what was set and finishes the task;
+ *   - a task that is verified only (its worker was lost after the intent) reads, probes and takes back what the intent
+ *     says was set; it sends no power request and no secret.
  */
 #ifndef AMTUNLOCK_UNLOCK_UNLOCK_H
 #define AMTUNLOCK_UNLOCK_UNLOCK_H
@@ -29,39 +28,41 @@
 #include "unlock/prompts.h"
 
 typedef struct unlock_t unlock_t;
-typedef struct method_t method_t;
+typedef struct step_t step_t; /* a row of the table: steps_priv.h */
 
 /* The steps, by the file that holds them. The names that consoles and operators see are there. */
 typedef enum {
-    /* steps.c: looking, and the way that all methods have */
+    UNLOCK_NO_STEP,
+
+    /* steps.c: reading, and what all methods have in common */
     UNLOCK_RESOLVE,        /* the PC's name to one address, kept for the whole unlock */
     UNLOCK_LOGIN,          /* its AMT user and password */
     UNLOCK_PROBE_FIRST,    /* is its system up already? */
-    UNLOCK_CONNECT_PERMIT, /* wait to connect: not all at once */
+    UNLOCK_CONNECT_PERMIT, /* not all connect at once */
     UNLOCK_IDENTIFY,       /* connect; TLS; UUID; version */
     UNLOCK_READ_BOOT,      /* what is set for its next start */
     UNLOCK_READ_POWER,     /* and the branch by it */
     UNLOCK_INTEND,         /* durable and audited */
-    UNLOCK_CLEAR_BOOT,     /* an override somebody left */
-    UNLOCK_POWER_RATE,     /* its time in its group's ramp, */
-    UNLOCK_POWER_WAIT,     /* and the wait for it */
+    UNLOCK_CLEAR_BOOT,     /* an override that somebody left */
+    UNLOCK_POWER_RATE,     /* asks for a time by its group's power rate limit, */
+    UNLOCK_POWER_WAIT,     /* and waits for it */
     UNLOCK_POWER_ON,       /* once */
-    UNLOCK_TELL_POWERED,   /* progress, for who is waiting */
+    UNLOCK_REPORT_POWERED, /* progress, for those who wait */
     UNLOCK_WATCH,          /* until the power state has changed */
-    UNLOCK_TELL_BOOTING,
+    UNLOCK_REPORT_BOOTING,
     UNLOCK_PROBE, /* until its system answers */
     UNLOCK_FINISH,
     UNLOCK_RELEASE,
     UNLOCK_OVER,
 
-    /* steps_redirect.c: what methods with redirection sessions look at, set and take back */
+    /* steps_redirect.c: what methods with redirection sessions read, set and take back */
     UNLOCK_READ_CONSENT,
     UNLOCK_READ_REDIRECTION,
     UNLOCK_READ_CAPABILITIES,
-    UNLOCK_REDIRECT, /* lets the sessions in, where they are not */
+    UNLOCK_REDIRECT, /* switches the redirection service on, where it is not */
     UNLOCK_OPEN_CONSOLE,
     UNLOCK_SET_BOOT,
-    UNLOCK_CLOSE, /* from here: taking back */
+    UNLOCK_CLOSE, /* from here on: taking back */
     UNLOCK_CHECK_BOOT,
     UNLOCK_UNDO_BOOT,
     UNLOCK_CHECK_REDIRECTION,
@@ -84,15 +85,18 @@ typedef enum {
     UNLOCK_RESULT,
     UNLOCK_ACKNOWLEDGE,
     UNLOCK_CLOSE_DRIVE,
-    UNLOCK_HEARD,
+    UNLOCK_ACKNOWLEDGED,
 
-    /* steps_reset.c: a PC that runs, on its way to be reset */
+    /* steps_reset.c: a running PC that is going to be reset */
     UNLOCK_READ_SAVING, /* does it only sleep? */
-    UNLOCK_PROBE_AGAIN
+    UNLOCK_PROBE_AGAIN,
+
+    UNLOCK_STEPS
 } unlock_step_e;
 
 /* What is asked of the device, or sent to it. */
 typedef enum {
+    UNLOCK_CALL_NONE,
     UNLOCK_CALL_IDENTITY,
     UNLOCK_CALL_CONSENT,
     UNLOCK_CALL_REDIRECTION,
@@ -109,10 +113,10 @@ typedef enum {
     UNLOCK_CALL_CLEAR_BOOT,
     UNLOCK_CALL_SET_REDIRECTION, /* to redirection_wanted */
     UNLOCK_CALL_SET_BOOT,        /* to plan.boot */
-    UNLOCK_CALL_POWER_ON,
-    UNLOCK_CALL_TYPE,       /* the passphrase and CR; it is wiped then */
-    UNLOCK_CALL_SEAL,       /* the passphrase, sealed by the proof; it is wiped then */
-    UNLOCK_CALL_ACKNOWLEDGE /* what the proof says */
+    UNLOCK_CALL_POWER_ON,        /* plan.power */
+    UNLOCK_CALL_TYPE,            /* the passphrase and CR; it is wiped then */
+    UNLOCK_CALL_SEAL,            /* the passphrase, sealed by the proof; it is wiped then */
+    UNLOCK_CALL_ACKNOWLEDGE      /* what the proof says */
 } unlock_call_e;
 
 #define UNLOCK_CALLS (UNLOCK_CALL_ACKNOWLEDGE + 1)
@@ -122,39 +126,56 @@ typedef enum { UNLOCK_CONSOLE, UNLOCK_DRIVE } unlock_session_e;
 
 #define UNLOCK_SESSIONS (UNLOCK_DRIVE + 1)
 
-/* What a step needs done. Each of the first eight is answered once by one of the unlock_*_answer() calls
- * below, never from inside the port, unless stop() came first. */
+/* What a step needs done. Each of the first eight is answered once by one of the unlock_*_answer() calls below, never
+ * from inside the op, unless stop() came first. */
 typedef struct {
     void (*resolve)(unlock_t *unlock);    /* into address and probe_address */
-    void (*login)(unlock_t *unlock);      /* kept behind the port */
+    void (*login)(unlock_t *unlock);      /* kept behind the op */
     void (*passphrase)(unlock_t *unlock); /* the same */
-    void (*permit)(unlock_t *unlock);     /* a turn to connect; given back at the next answer or stop() */
-    void (*power_wait)(unlock_t *unlock); /* the time at which its group's ramp lets it be powered */
+    void (*permit)(unlock_t *unlock);     /* to connect; given back at the next answer or stop() */
+    void (*power_wait)(unlock_t *unlock); /* until its group's power rate limit lets it be powered */
     void (*probe)(unlock_t *unlock, apr_interval_time_t timeout);
-    void (*call)(unlock_t *unlock, unlock_call_e call); /* results into identity, boot, power, ... */
-    /* Durable: change with step_name, and intent, device, look_for | state | state and reason of the unlock.
-     */
+    void (*call)(unlock_t *unlock, unlock_call_e call); /* what is read: into facts */
+    /* Durable: change with step_name, and intent, device, verify_timeout | state | state and reason of the unlock. */
     void (*store)(unlock_t *unlock, jobs_change_e change, char state);
     void (*alarm)(unlock_t *unlock,
-                  apr_interval_time_t after); /* one alarm an unlock: sets it anew; unlock_alarm() */
-    void (*stop)(unlock_t *unlock); /* what is under way with the PC ends without an answer; the alarm too.
-                                       Sessions that are open stay. */
-    void (*rest)(unlock_t *unlock); /* ends the connection to AMT, for a while: the next call makes another.
-                                       Sessions that are open stay. */
-    void (*hang_up)(unlock_t *unlock); /* ends sessions and the connection to AMT, wipes all secrets */
+                  apr_interval_time_t after); /* unlock_alarm() then; replaces the one before */
+    void (*stop)(
+        unlock_t *unlock); /* ends what is under way with the PC without an answer, and the alarm; open
+                                          sessions stay */
+    void (*rest)(
+        unlock_t *unlock); /* closes the connection to AMT; the next call opens another; open sessions
+                                          stay */
+    void (*hang_up)(unlock_t *unlock); /* closes sessions and the connection to AMT, wipes all secrets */
     void (*over)(unlock_t *unlock);    /* the unlock is over; it may be freed at once */
     apr_time_t (*now)(void);           /* clock_boottime() */
 } unlock_ops_t;
 
+/* A way of unlocking. Methods are rows of methods.c. */
+typedef struct {
+    inventory_method_e method;
+    unlock_step_e first_read; /* what is read after the PC's identity */
+    unlock_step_e running;    /* for a running PC whose probe is closed; UNLOCK_NO_STEP: it is left alone */
+    /* Makes the plan for a PC that is off or hibernated; returns the first step after the intent. */
+    unlock_step_e (*plan)(unlock_t *unlock);
+    unlock_step_e evidence; /* what follows once it runs, after a boot */
+    int boot;               /* AMT_START_*, set for its next start */
+    int sessions; /* state of the redirection service that admits those it needs; 0: it needs none */
+    /* With sessions: what follows once the console is open. NULL: UNLOCK_SET_BOOT. */
+    unlock_step_e (*on_console)(unlock_t *unlock);
+    /* Takes what the PC wrote to its console. NULL: no console is opened. */
+    void (*on_input)(unlock_t *unlock, const char *bytes, apr_size_t length);
+} method_t;
+
 #define UNLOCK_ADDRESS_MAX 64
 #define UNLOCK_TEXT_MAX 240
 
-/* What an unlock is going to do to a PC, and what stood before. Written into the intent, so that whoever
- * looks after this worker's death can take back exactly that. */
+/* What an unlock is going to do to a PC, and what stood before. Written into the intent, so that after the death of
+ * this worker another one can take back exactly that. */
 typedef struct {
-    int power;                            /* requested, STEPS_POWER_*; 0: none is */
+    int power;                            /* requested, AMT_POWER_*; 0: none is */
     int power_before;                     /* state */
-    int clears_boot;                      /* an override somebody left is cleared */
+    int clears_boot;                      /* an override that somebody left is cleared */
     int boot;                             /* AMT_START_*, set for its next start; 0: nothing is */
     int types;                            /* a passphrase is handed over */
     amt_redirection_t redirection;        /* what the redirection service is set to, */
@@ -162,7 +183,7 @@ typedef struct {
 } unlock_plan_t;
 
 struct unlock_t {
-    /* Set by who makes it, never changed. All of it outlives the unlock. */
+    /* Set by the creator, never changed. All of it outlives the unlock. */
     const unlock_ops_t *ops;
     const jobs_task_t *task;
     const inventory_system_t *system;
@@ -173,13 +194,7 @@ struct unlock_t {
     /* What is known of the PC. */
     char address[UNLOCK_ADDRESS_MAX];       /* numeric; "" before it was resolved */
     char probe_address[UNLOCK_ADDRESS_MAX]; /* numeric */
-    amt_identity_t identity;
-    amt_boot_t boot;
-    amt_power_t power;
-    int saving; /* AMT_SAVING_*, -1: the device does not tell */
-    amt_consent_t consent;
-    amt_redirection_t redirection;
-    amt_capabilities_t capabilities;
+    amt_facts_t facts;
     int probe_open; /* what the last probe said */
 
     /* What is done to it. */
@@ -193,6 +208,7 @@ struct unlock_t {
 
     /* Where it is. */
     unlock_step_e step;
+    const step_t *row;               /* of the step */
     unlock_step_e after_intent;      /* the first that acts */
     unlock_step_e evidence;          /* what follows once it runs */
     unlock_step_e after_undo;        /* what follows once all is taken back */
@@ -206,25 +222,25 @@ struct unlock_t {
     unsigned int authenticated : 1;  /* the PC answered our login once */
     unsigned int identified : 1;     /* it is the device that the inventory means */
     unsigned int settled : 1;        /* an unclear power state was waited for */
-    unsigned int intended : 1;       /* the intent is durable: nobody else begins this unlock again */
+    unsigned int intended : 1;       /* the intent is durable: this unlock is not begun a second time */
     unsigned int power_answered : 1; /* AMT said yes to the power request */
     unsigned int power_refused : 1;  /* AMT said no */
     unsigned int seen_on : 1;        /* the PC was seen running after the intent */
     unsigned int session_open : 1;   /* a session was opened and not closed since */
-    unsigned int cut : 1;            /* a session ended by itself; cut_reason and cut_text say why */
-    unsigned int image_read : 1;     /* the PC has read of the image */
+    unsigned int disconnected : 1;   /* a session ended by itself; disconnect_reason and _text say why */
+    unsigned int image_read : 1;     /* the PC has read from the image */
     unsigned int image_greeted : 1;  /* and the image proved itself */
     unsigned int image_again : 1;    /* it did not hear the acknowledgement */
     unsigned int image_broken : 1;   /* it said what cannot be believed */
-    unsigned int undone : 1;         /* all that was set is taken back, or was tried to */
-    unsigned int draining : 1;       /* the worker stops: give back what can be given back */
-    unsigned int leaving : 1;        /* and what has an intent too */
+    unsigned int undone : 1;         /* all that was set is taken back, or that was tried */
+    unsigned int draining : 1;       /* the worker stops: hand back tasks without an intent, */
+    unsigned int leaving : 1;        /* and those with one too */
     unsigned int over : 1;
-    const char *intent;           /* JSON */
-    apr_interval_time_t look_for; /* a successor may look this long after the intent */
+    const char *intent;                 /* JSON */
+    apr_interval_time_t verify_timeout; /* after the intent; for a worker that only verifies */
 
-    jobs_reason_e cut_reason;
-    char cut_text[UNLOCK_TEXT_MAX];
+    jobs_reason_e disconnect_reason;
+    char disconnect_text[UNLOCK_TEXT_MAX];
 
     /* How it ended. */
     char state; /* 'U' or 'F' */
@@ -239,37 +255,42 @@ const char *unlock_step_name(const unlock_t *unlock);
 /* Starts: the members named above are set, the rest is zero. */
 void unlock_begin(unlock_t *unlock);
 
-/* ---- answers, from the ports --------------------------------------------------------------------------- */
+/* ---- answers, from the ops ----------------------------------------------------------------------------- */
 
-void unlock_work_answer(unlock_t *unlock, jobs_reason_e reason,
-                        const char *text);   /* resolve, login: NONE is well */
-void unlock_permit_answer(unlock_t *unlock); /* turn, pace */
+/* To resolve, login and passphrase: JOBS_REASON_NONE is success. */
+void unlock_work_answer(unlock_t *unlock, jobs_reason_e reason, const char *text);
+/* To permit and power_wait. */
+void unlock_permit_answer(unlock_t *unlock);
 void unlock_probe_answer(unlock_t *unlock, int open);
 void unlock_call_answer(unlock_t *unlock, const amt_result_t *result);
 /* `audited` 0: the audit record could not be written and Redis was not asked. */
 void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text);
 void unlock_alarm(unlock_t *unlock);
 
-/* ---- what comes unasked, from the ports ---------------------------------------------------------------- */
+/* ---- events, from the ops ------------------------------------------------------------------------------ */
 
-/* Bytes that the PC wrote to its console. Hangs up, maybe. */
-void unlock_hear(unlock_t *unlock, const char *bytes, apr_size_t length);
+/* Bytes that the PC wrote to its console. May end the session. */
+void unlock_input(unlock_t *unlock, const char *bytes, apr_size_t length);
 /* The PC reads the image. */
 void unlock_image_read(unlock_t *unlock);
-/* A session that was open ended, and not because it was closed. */
-void unlock_cut(unlock_t *unlock, unlock_session_e session, const amt_result_t *result);
+/* An open session ended, and not because it was closed. */
+void unlock_disconnected(unlock_t *unlock, unlock_session_e session, const amt_result_t *result);
 
 /* ---- from the worker ----------------------------------------------------------------------------------- */
 
-/* Its lease is another's now. */
+/* Its lease is lost. */
 void unlock_lost(unlock_t *unlock);
-/* The worker stops: what has no intent goes back to the queue; what has one runs on, or with `leave` is given
- * back too, for others to look at. */
+/* The worker stops: tasks without an intent go back to the queue; those with one run on, or with `leave` are handed
+ * back too, for other workers to verify. */
 void unlock_drain(unlock_t *unlock, int leave);
 
-/* ---- tables, for their tests --------------------------------------------------------------------------- */
+/* ---- tables, for preflight and tests ------------------------------------------------------------------- */
 
 /* Reason code for an AMT call that ended badly, before or after the PC's first authenticated answer. */
 jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated);
+
+/* What stands in the way of a redirection session and a passphrase on this PC, by its facts: JOBS_REASON_NONE, or a
+ * reason with its sentence. One obstacle a call: *at is 0 at first, then where the next call goes on. */
+jobs_reason_e unlock_next_obstacle(const unlock_t *unlock, size_t *at, const char **text);
 
 #endif

@@ -180,37 +180,37 @@ static void on_called(void *baton, const amt_result_t *result)
 
 static void call_identity(slot_t *slot)
 {
-    amt_read_identity(slot->device, &slot->unlock.identity, on_called, slot);
+    amt_read_identity(slot->device, &slot->unlock.facts.identity, on_called, slot);
 }
 
 static void call_consent(slot_t *slot)
 {
-    amt_read_consent(slot->device, &slot->unlock.consent, on_called, slot);
+    amt_read_consent(slot->device, &slot->unlock.facts.consent, on_called, slot);
 }
 
 static void call_redirection(slot_t *slot)
 {
-    amt_read_redirection(slot->device, &slot->unlock.redirection, on_called, slot);
+    amt_read_redirection(slot->device, &slot->unlock.facts.redirection, on_called, slot);
 }
 
 static void call_capabilities(slot_t *slot)
 {
-    amt_read_capabilities(slot->device, &slot->unlock.capabilities, on_called, slot);
+    amt_read_capabilities(slot->device, &slot->unlock.facts.capabilities, on_called, slot);
 }
 
 static void call_boot(slot_t *slot)
 {
-    amt_read_boot(slot->device, &slot->unlock.boot, on_called, slot);
+    amt_read_boot(slot->device, &slot->unlock.facts.boot, on_called, slot);
 }
 
 static void call_power(slot_t *slot)
 {
-    amt_read_power(slot->device, &slot->unlock.power, on_called, slot);
+    amt_read_power(slot->device, &slot->unlock.facts.power, on_called, slot);
 }
 
 static void call_saving(slot_t *slot)
 {
-    amt_read_saving(slot->device, &slot->unlock.saving, on_called, slot);
+    amt_read_saving(slot->device, &slot->unlock.facts.saving, on_called, slot);
 }
 
 static void call_clear_boot(slot_t *slot)
@@ -293,8 +293,8 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
         .task = slot->task.ref,
         .step = unlock_step_name(unlock),
         .intent = unlock->intent,
-        .device = unlock->identity.uuid,
-        .step_deadline = unlock->look_for,
+        .device = unlock->facts.identity.uuid,
+        .step_deadline = unlock->verify_timeout,
         .group = unlock->system->group->name,
         .interval = unlock->system->group->power_interval,
         .state = state,

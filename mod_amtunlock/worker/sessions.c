@@ -118,7 +118,7 @@ static void on_ended(slot_t *slot, unlock_session_e session, const amt_result_t 
         unlock_call_answer(&slot->unlock, result);
     }
     else if (use == SESSION_OPEN) {
-        unlock_cut(&slot->unlock, session, result);
+        unlock_disconnected(&slot->unlock, session, result);
     }
     else if (is_closed(slot)) {
         unlock_call_answer(&slot->unlock, &well);
@@ -134,7 +134,7 @@ static void on_console_received(void *baton, const char *bytes, apr_size_t lengt
 {
     slot_t *slot = baton;
 
-    unlock_hear(&slot->unlock, bytes, length);
+    unlock_input(&slot->unlock, bytes, length);
 }
 
 static void on_console_ended(void *baton, const amt_result_t *result)

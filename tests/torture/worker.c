@@ -338,7 +338,7 @@ static char written[1024];
 static torture_verdict_e run_intent(apr_pool_t *pool)
 {
     static const inventory_system_t system = {.fqdn = "pc1.example", .method = INVENTORY_SOL};
-    unlock_t unlock = {.pool = pool, .system = &system, .look_for = apr_time_from_sec(600)};
+    unlock_t unlock = {.pool = pool, .system = &system, .verify_timeout = apr_time_from_sec(600)};
     unlock.plan = (unlock_plan_t){.power = 2,
                                   .power_before = 8,
                                   .clears_boot = 1,

@@ -99,11 +99,11 @@ static facts_t healthy(const fixture_t *fixture, const char *system)
     facts_t facts = {.snapshot = fixture->snapshot,
                      .system = inventory_find(snapshot_inventory(fixture->snapshot), system),
                      .login_source = "file:x",
-                     .identity = {.uuid = UUID, .version = "16.1.30", .major = 16},
-                     .consent = {.control_mode = 2, .opt_in_required = 0, .opt_in_state = 0},
-                     .redirection = {.state = AMT_REDIRECTION_BOTH, .listener = 1},
-                     .capabilities = {.storage = 1, .sol = 1},
-                     .power = {.state = 8, .on_available = 1},
+                     .amt.identity = {.uuid = UUID, .version = "16.1.30", .major = 16},
+                     .amt.consent = {.control_mode = 2, .opt_in_required = 0, .opt_in_state = 0},
+                     .amt.redirection = {.state = AMT_REDIRECTION_BOTH, .listener = 1},
+                     .amt.capabilities = {.storage = 1, .sol = 1},
+                     .amt.power = {.state = 8, .on_available = 1},
                      .account_asked = 1,
                      .tls_minor = 2};
 
@@ -216,7 +216,7 @@ static void no_passphrase(facts_t *facts)
 
 static void other_pc(facts_t *facts)
 {
-    apr_cpystrn(facts->identity.uuid, OTHER_UUID, sizeof(facts->identity.uuid));
+    apr_cpystrn(facts->amt.identity.uuid, OTHER_UUID, sizeof(facts->amt.identity.uuid));
 }
 
 static void old_tls(facts_t *facts)
@@ -226,28 +226,28 @@ static void old_tls(facts_t *facts)
 
 static void open_firmware(facts_t *facts)
 {
-    apr_cpystrn(facts->identity.version, "11.8.50", sizeof(facts->identity.version));
+    apr_cpystrn(facts->amt.identity.version, "11.8.50", sizeof(facts->amt.identity.version));
 }
 
 static void old_firmware(facts_t *facts)
 {
-    apr_cpystrn(facts->identity.version, "9.5.62", sizeof(facts->identity.version));
+    apr_cpystrn(facts->amt.identity.version, "9.5.62", sizeof(facts->amt.identity.version));
 }
 
 static void odd_firmware(facts_t *facts)
 {
-    apr_cpystrn(facts->identity.version, "12", sizeof(facts->identity.version));
+    apr_cpystrn(facts->amt.identity.version, "12", sizeof(facts->amt.identity.version));
 }
 
 /* Without General Info, where firmware lets the UUID be read all the same. */
 static void hidden_version(facts_t *facts)
 {
-    facts->identity.version[0] = '\0';
+    facts->amt.identity.version[0] = '\0';
 }
 
 static void denied_identity(facts_t *facts)
 {
-    memset(&facts->identity, 0, sizeof(facts->identity));
+    memset(&facts->amt.identity, 0, sizeof(facts->amt.identity));
     look_ends(facts, UNLOCK_CALL_IDENTITY, AMT_REFUSED, 1);
 }
 
@@ -259,7 +259,7 @@ static void denied_boot(facts_t *facts)
 static void denied_capabilities_too(facts_t *facts)
 {
     denied_boot(facts);
-    facts->capabilities = (amt_capabilities_t){0, 0};
+    facts->amt.capabilities = (amt_capabilities_t){0, 0};
     look_ends(facts, UNLOCK_CALL_CAPABILITIES, AMT_REFUSED, 1);
 }
 
@@ -335,27 +335,27 @@ static void administration_denied(facts_t *facts)
 
 static void consent(facts_t *facts)
 {
-    facts->consent = (amt_consent_t){1, 0xffffffffU, 0, 1};
+    facts->amt.consent = (amt_consent_t){1, 0xffffffffU, 0, 1};
 }
 
 static void consent_given(facts_t *facts)
 {
-    facts->consent = (amt_consent_t){1, 0xffffffffU, 3, 0};
+    facts->amt.consent = (amt_consent_t){1, 0xffffffffU, 3, 0};
 }
 
 static void consent_untold(facts_t *facts)
 {
-    facts->consent = (amt_consent_t){.control_mode = -1, .opt_in_state = -1};
+    facts->amt.consent = (amt_consent_t){.control_mode = -1, .opt_in_state = -1};
 }
 
 static void no_console(facts_t *facts)
 {
-    facts->capabilities.sol = 0;
+    facts->amt.capabilities.sol = 0;
 }
 
 static void overridden(facts_t *facts)
 {
-    facts->boot = (amt_boot_t){1, "UseIDER"};
+    facts->amt.boot = (amt_boot_t){1, "UseIDER"};
 }
 
 static void all_obstacles(facts_t *facts)
@@ -367,17 +367,17 @@ static void all_obstacles(facts_t *facts)
 
 static void no_offer(facts_t *facts)
 {
-    facts->power.on_available = 0;
+    facts->amt.power.on_available = 0;
 }
 
 static void unknown_offer(facts_t *facts)
 {
-    facts->power.on_available = -1;
+    facts->amt.power.on_available = -1;
 }
 
 static void unclear(facts_t *facts)
 {
-    facts->power.state = 10;
+    facts->amt.power.state = 10;
 }
 
 static void off_and_open(facts_t *facts)
@@ -387,7 +387,7 @@ static void off_and_open(facts_t *facts)
 
 static void runs(facts_t *facts)
 {
-    facts->power.state = 2;
+    facts->amt.power.state = 2;
 }
 
 static void runs_and_open(facts_t *facts)
@@ -399,17 +399,17 @@ static void runs_and_open(facts_t *facts)
 static void runs_switched_off(facts_t *facts)
 {
     runs(facts);
-    facts->redirection.listener = 0;
+    facts->amt.redirection.listener = 0;
 }
 
 static void asleep(facts_t *facts)
 {
-    facts->power.state = 4;
+    facts->amt.power.state = 4;
 }
 
 static void switched_off(facts_t *facts)
 {
-    facts->redirection = (amt_redirection_t){AMT_REDIRECTION_OFF, 0};
+    facts->amt.redirection = (amt_redirection_t){AMT_REDIRECTION_OFF, 0};
 }
 
 static const struct {

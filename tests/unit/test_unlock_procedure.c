@@ -14,7 +14,6 @@
 #include <apr_strings.h>
 
 #include "unlock/intent.h"
-#include "unlock/steps.h"
 #include "unlock_rows.h"
 #include "worker/pacer.h"
 
@@ -415,11 +414,11 @@ static void test_the_intent_says_reset(void **state)
         unlock_plan_t plan = {0};
         unlock_pc_run(pc);
         assert_int_equal(pc->power_requests, 1);
-        assert_int_equal(pc->power_requested, runs ? STEPS_POWER_RESET : STEPS_POWER_ON);
+        assert_int_equal(pc->power_requested, runs ? AMT_POWER_RESET : AMT_POWER_ON);
         assert_int_equal(strstr(pc->unlock.intent, "\"power\":10,\"power_before\":2") != NULL, runs);
         assert_int_equal(strstr(pc->unlock.intent, "\"reset\":true") != NULL, runs);
         intent_read(pc->unlock.intent, &plan, apr_time_from_sec(100));
-        assert_int_equal(plan.power, runs ? STEPS_POWER_RESET : 0);
+        assert_int_equal(plan.power, runs ? AMT_POWER_RESET : 0);
     }
 }
 
@@ -432,7 +431,7 @@ static void test_what_stood_on_the_console_before_a_reset(void **state)
     unlock_begin(&pc->unlock);
     while (pc->unlock.step != UNLOCK_SET_BOOT)
         assert_true(unlock_pc_step(pc));
-    unlock_hear(&pc->unlock, stale, sizeof(stale) - 1);
+    unlock_input(&pc->unlock, stale, sizeof(stale) - 1);
     while (pc->power_requests == 0)
         assert_true(unlock_pc_step(pc));
     while (pc->types == 0)

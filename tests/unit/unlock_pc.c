@@ -8,7 +8,6 @@
 #include <apr_strings.h>
 
 #include "unlock/intent.h"
-#include "unlock/steps.h"
 
 #define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
 #define STEPS_AT_MOST 100000
@@ -239,7 +238,7 @@ static void boot_image(unlock_pc_t *pc, int seconds)
     unlock_image_read(&pc->unlock);
     if (pc->is.drive_fails) {
         pc->drive_open = 0;
-        unlock_cut(&pc->unlock, UNLOCK_DRIVE, &gone);
+        unlock_disconnected(&pc->unlock, UNLOCK_DRIVE, &gone);
         return;
     }
     if (pc->is.stuck)
@@ -251,14 +250,15 @@ static void boot_image(unlock_pc_t *pc, int seconds)
 /* On does nothing to a PC that is on, and a reset nothing to one that is off. */
 static void start_pc(unlock_pc_t *pc)
 {
-    int resets = pc->power_requested == STEPS_POWER_RESET;
+    int resets = pc->power_requested == AMT_POWER_RESET;
     if (pc->is.does_nothing || (pc->power == 2) != resets)
         return;
     int seconds = pc->is.boot_seconds ? pc->is.boot_seconds : 20;
     int boot = pc->boot_set;
     pc->power = 2;
     pc->up_at = pc->now + apr_time_from_sec(seconds);
-    pc->boot_set = 0; /* they last for one start */
+    if (!pc->is.keeps_boot)
+        pc->boot_set = 0; /* they last for one start */
     if (!pc->is.redirects)
         return;
     pc->up_at = APR_INT64_MAX;
@@ -392,7 +392,7 @@ static void (*const effects[UNLOCK_CALLS])(unlock_pc_t *pc) = {
 
 static void fill_boot(unlock_pc_t *pc)
 {
-    amt_boot_t *boot = &pc->unlock.boot;
+    amt_boot_t *boot = &pc->unlock.facts.boot;
     boot->overridden = pc->is.overridden || pc->boot_set;
     apr_cpystrn(boot->summary, pc->is.overridden ? "BIOSSetup" : intent_boot_name(pc->boot_set),
                 sizeof(boot->summary));
@@ -400,18 +400,19 @@ static void fill_boot(unlock_pc_t *pc)
 
 static void fill(unlock_pc_t *pc)
 {
-    apr_cpystrn(pc->unlock.identity.uuid, DEVICE, sizeof(pc->unlock.identity.uuid));
-    pc->unlock.consent.needed = pc->is.consent;
-    pc->unlock.redirection = pc->redirection;
-    pc->unlock.capabilities = (amt_capabilities_t){.sol = !pc->is.no_console, .storage = !pc->is.no_storage};
+    apr_cpystrn(pc->unlock.facts.identity.uuid, DEVICE, sizeof(pc->unlock.facts.identity.uuid));
+    pc->unlock.facts.consent.needed = pc->is.consent;
+    pc->unlock.facts.redirection = pc->redirection;
+    pc->unlock.facts.capabilities =
+        (amt_capabilities_t){.sol = !pc->is.no_console, .storage = !pc->is.no_storage};
     if (pc->call == UNLOCK_CALL_BOOT)
         fill_boot(pc);
     if (pc->call == UNLOCK_CALL_SAVING)
-        pc->unlock.saving = pc->is.standby ? AMT_SAVING_STANDBY : AMT_SAVING_FULL_POWER;
+        pc->unlock.facts.saving = pc->is.standby ? AMT_SAVING_STANDBY : AMT_SAVING_FULL_POWER;
     if (pc->call == UNLOCK_CALL_POWER) {
-        pc->unlock.power = (amt_power_t){.state = pc->power,
-                                         .on_available = !pc->is.on_unavailable,
-                                         .reset_available = !pc->is.on_unavailable};
+        pc->unlock.facts.power = (amt_power_t){.state = pc->power,
+                                               .on_available = !pc->is.on_unavailable,
+                                               .reset_available = !pc->is.on_unavailable};
         if (pc->is.power_later && pc->power != 2)
             pc->power = pc->is.power_later;
     }
@@ -525,7 +526,7 @@ static int speaks(unlock_pc_t *pc, apr_time_t by)
         pc->now = pc->says_at;
     pc->says_at = 0;
     if (pc->console_open)
-        unlock_hear(&pc->unlock, pc->says, strlen(pc->says));
+        unlock_input(&pc->unlock, pc->says, strlen(pc->says));
     return 1;
 }
 
@@ -537,7 +538,7 @@ static int cuts(unlock_pc_t *pc)
         return 0;
     pc->cut_done = 1;
     pc->console_open = 0;
-    unlock_cut(&pc->unlock, UNLOCK_CONSOLE, &gone);
+    unlock_disconnected(&pc->unlock, UNLOCK_CONSOLE, &gone);
     return 1;
 }
 

@@ -66,6 +66,7 @@ typedef struct {
     int refuses;                         /* the passphrase: 1 with a word, 2 by asking again */
     int mute;                            /* no word after the passphrase */
     int comes_up;                        /* without asking */
+    int keeps_boot;                      /* its firmware does not clear boot options by itself */
     int drive_fails;                     /* the drive ends by itself while the PC starts */
     const char *cut;                     /* the console ends by itself while the unlock is at this step */
     int boot_set;                        /* options that a predecessor left */

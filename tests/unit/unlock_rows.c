@@ -6,6 +6,12 @@
     "\"listener\":"                                                                                          \
     "true},\"redirection_before\":{\"state\":32768,\"listener\":false}}"
 
+#define INTENT_BOOT "{\"method\":\"sol\",\"boot\":\"UseSOL\",\"boot_before\":\"\"}"
+
+#define INTENT_BOTH                                                                                          \
+    "{\"method\":\"image\",\"boot\":\"UseIDER,UseSOL\",\"redirection\":{\"state\":32771,\"listener\":true}," \
+    "\"redirection_before\":{\"state\":32768,\"listener\":false}}"
+
 #define INTENT_RESET "{\"method\":\"wake\",\"power\":10,\"power_before\":2,\"reset\":true}"
 
 /* A PC that hangs, in a group that lets it be reset. */
@@ -99,6 +105,7 @@ const unlock_row_t unlock_rows[] = {
     {"sol: redirection off", {SOL, .redirection_off = 1}, "unlocked", "probe", 1, 0},
     {"sol: asleep", {SOL, .power = 4}, "unlocked", "probe", 1, 0},
     {"sol: asleep without probe", {SOL, .power = 4, .no_probe = 1}, "not-verified", "booting", 1, 0},
+    {"sol: boot options outlast the start", {SOL, .keeps_boot = 1}, "unlocked", "probe", 1, 0},
     {"sol: comes up by itself", {SOL, .comes_up = 1}, "unlocked", "probe", 1, 0},
     {"sol: comes up by itself without probe",
      {SOL, .comes_up = 1, .no_probe = 1},
@@ -201,6 +208,10 @@ const unlock_row_t unlock_rows[] = {
      "redraw",
      0,
      0},
+
+    {"power rate", {.ramp = 1}, "unlocked", "probe", 1, 0},
+    {"power rate: boot options left by others", {.ramp = 1, .overridden = 1}, "unlocked", "probe", 1, 0},
+    {"power rate: sol", {SOL, .ramp = 1}, "unlocked", "probe", 1, 0},
 
     {"reset", {RESET}, "unlocked", "probe", 1, 0},
     {"reset: its system is up", {.power = 2, .resets = 1}, "unlocked", "power-state", 0, 3},
@@ -358,6 +369,7 @@ const unlock_row_t unlock_rows[] = {
     {"image: hears late", {IMAGE, .deaf = 3}, "unlocked", "probe", 1, 0},
     {"image: never hears", {IMAGE, .deaf = 100}, "timeout", "probe", 1, 0},
     {"image: not heard", {IMAGE, FAILS(ACKNOWLEDGE, BROKEN), .acted = 1}, "unlocked", "probe", 1, 0},
+    {"image: drive cannot be closed", {IMAGE, FAILS(CLOSE_DRIVE, BROKEN)}, "unlocked", "probe", 1, 0},
     {"image: cannot be sealed", {IMAGE, FAILS(SEAL, BROKEN)}, "amt-fault", "seal", 1, 0},
     {"image: fenced before the seal", {IMAGE, FAILS(SEAL, FENCED)}, "left", NULL, 1, 0},
 
@@ -395,6 +407,24 @@ const unlock_row_t unlock_rows[] = {
     {"verify: sol, options cannot be read",
      {SOL, .verify_only = 1, .intent = INTENT_SET, .boot_set = AMT_START_SOL, .power = 2,
       FAILS(BOOT, TIMEOUT)},
+     "unlocked",
+     "probe",
+     0,
+     0},
+    {"verify: sol, started since, redirection was on",
+     {SOL, .verify_only = 1, .intent = INTENT_BOOT},
+     "indeterminate",
+     "watch",
+     0,
+     0},
+    {"verify: sol, boot options left, redirection was on",
+     {SOL, .verify_only = 1, .intent = INTENT_BOOT, .boot_set = AMT_START_SOL},
+     "indeterminate",
+     "watch",
+     0,
+     0},
+    {"verify: image, redirection left on",
+     {IMAGE, .verify_only = 1, .intent = INTENT_BOTH, .power = 2},
      "unlocked",
      "probe",
      0,

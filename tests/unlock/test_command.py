@@ -2,6 +2,8 @@
 """amtunlockd as an operator types it: what it checks, what it says, and how it exits."""
 
 import os
+import re
+import shutil
 import subprocess
 
 import pytest
@@ -38,11 +40,11 @@ def test_version_and_help():
     assert amtunlockd("--version").stdout.startswith("amtunlockd ")
     helped = amtunlockd("--help")
     assert helped.returncode == 0
-    for command in ("check", "check FQDN", "inventory check", "audit verify", "--version"):
+    for command in ("check", "check FQDN", "inventory check", "audit verify", "steps", "--version"):
         assert command in helped.stdout
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["check", "too", "many"], ["inventory"], ["inventory", "check"],
+@pytest.mark.parametrize("words", [["nonsense"], ["check", "too", "many"], ["inventory"], ["steps", "x"], ["inventory", "check"],
                                    ["check", "--head", "x:1", "a.test"],
                                    ["audit", "verify"], ["--no-such-option"], ["-c"], ["a", "b", "c", "d", "e"],
                                    ["--head", "x:1", "check"]])
@@ -50,6 +52,20 @@ def test_usage(words):
     result = amtunlockd(*words)
     assert result.returncode == 2
     assert result.stderr and not result.stdout
+
+
+def test_steps_are_a_graph():
+    drawn = amtunlockd("steps")
+    assert (drawn.returncode, drawn.stderr) == (0, "")
+    nodes = re.findall(r"^ +(\w+) \[label=", drawn.stdout, re.M)
+    edges = re.findall(r"^ +(\w+) -> (\w+)", drawn.stdout, re.M)
+    assert len(nodes) == len(set(nodes)) and {node for edge in edges for node in edge} == set(nodes)
+    assert drawn.stdout.count("{") == drawn.stdout.count("}")
+    if shutil.which("dot"):
+        picture = subprocess.run(["dot", "-Tsvg"], input=drawn.stdout, capture_output=True, text=True, timeout=20,
+                                 check=False)
+        assert (picture.returncode, picture.stderr) == (0, "")
+        assert picture.stdout.count('class="node"') == len(nodes)
 
 
 def test_all_is_well(place):

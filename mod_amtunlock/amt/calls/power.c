@@ -8,7 +8,7 @@
 #define IPS_POWER_SERVICE WSMAN_URI_IPS_CLASS "IPS_PowerManagementService"
 #define COMPUTER_SYSTEM WSMAN_URI_CIM_CLASS "CIM_ComputerSystem"
 
-enum { POWER_ON = 2, MASTER_BUS_RESET = 10, HIGHEST_POWER_STATE = 0xffff };
+enum { HIGHEST_POWER_STATE = 0xffff };
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
@@ -37,8 +37,8 @@ static amt_status_e read_state(amt_call_t *call, const wsman_element_t *payload)
         return amt_answer_garbage(call, "it has no PowerState");
     }
     power->state = (int)state;
-    power->on_available = read_available(call, payload, POWER_ON);
-    power->reset_available = read_available(call, payload, MASTER_BUS_RESET);
+    power->on_available = read_available(call, payload, AMT_POWER_ON);
+    power->reset_available = read_available(call, payload, AMT_POWER_RESET);
     return AMT_OK;
 }
 

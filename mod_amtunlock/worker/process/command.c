@@ -13,6 +13,7 @@
 
 #include "audit/audit.h"
 #include "preflight/check.h"
+#include "unlock/graph.h"
 #include "worker/process/daemon_priv.h"
 #include "worker/settings/snapshot.h"
 
@@ -30,6 +31,7 @@ static const char usage_text[] =
     "  amtunlockd audit verify [--head HASH:COUNT] FILE\n"
     "                                        check an audit file, whole, and up to a head known from "
     "elsewhere\n"
+    "  amtunlockd steps                      print the steps of an unlock as a graph for Graphviz\n"
     "  amtunlockd --version | --help\n"
     "\n"
     "  -c FILE   settings, default " SETTINGS_FILE "\n"
@@ -141,6 +143,13 @@ static int do_audit_verify(const line_t *line)
     return EXIT_WELL;
 }
 
+static int do_steps(const line_t *line)
+{
+    (void)line;
+    graph_write(stdout);
+    return EXIT_WELL;
+}
+
 typedef struct {
     const char *words[2]; /* NULL: none */
     int arguments;        /* that follow the words */
@@ -154,6 +163,7 @@ static const command_t commands[] = {
     {{"check", NULL}, 1, 0, do_check_system},
     {{"inventory", "check"}, 1, 0, do_inventory_check},
     {{"audit", "verify"}, 1, 1, do_audit_verify},
+    {{"steps", NULL}, 0, 0, do_steps},
 };
 
 /* ---- the line ------------------------------------------------------------------------------------------ */

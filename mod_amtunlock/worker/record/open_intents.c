@@ -171,7 +171,7 @@ static jobs_change_t *change_of(const json_t *intent, apr_pool_t *pool)
     char *text = act ? json_dumps(act, JSON_COMPACT) : NULL;
     jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
 
-    intent_reassert(change, text, pool);
+    intent_restore(change, text, pool);
     change->task = ref_of(intent);
     change->step = text_of(intent, "step");
     free(text);

@@ -189,7 +189,7 @@ static jobs_change_t *change_of(const closed_t *closed, apr_pool_t *pool)
     jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
 
     if (closed->is == IS_HANDED_OVER) {
-        intent_reassert(change, closed->act, pool);
+        intent_restore(change, closed->act, pool);
     }
     else {
         change->change = JOBS_RESTORE_RESULT;

@@ -33,9 +33,9 @@ static int is_ours(request_rec *r)
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
     const char *wrong = NULL;
     const char *handler =
-        core->expr_handler ? ap_expr_str_exec(r, core->expr_handler, &wrong) : core->handler;
+        core->expr_handler != NULL ? ap_expr_str_exec(r, core->expr_handler, &wrong) : core->handler;
 
-    return !wrong && handler && strcmp(handler, AMTUNLOCK_HANDLER) == 0;
+    return wrong == NULL && handler != NULL && strcmp(handler, AMTUNLOCK_HANDLER) == 0;
 }
 
 /* ---- by which mechanism ----------------------------------------------------------------------------- */
@@ -53,7 +53,7 @@ static const struct {
  * is, nobody knows: it is not the caller that the domain's name would make of it. */
 static int is_whole_name(request_rec *r, amtunlock_mech_e mech)
 {
-    if (mech != AMTUNLOCK_MECH_NTLM || strchr(r->user, '\\')) {
+    if (mech != AMTUNLOCK_MECH_NTLM || strchr(r->user, '\\') != NULL) {
         return 1;
     }
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
@@ -66,9 +66,9 @@ static int is_whole_name(request_rec *r, amtunlock_mech_e mech)
 static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *conf)
 {
     const char *published = apr_table_get(r->subprocess_env, "GSS_MECH");
-    const char *slash = published ? strchr(published, '/') : NULL;
+    const char *slash = published != NULL ? strchr(published, '/') : NULL;
 
-    if (!published) {
+    if (published == NULL) {
         ap_log_rerror(
             APLOG_MARK, APLOG_ERR, 0, r,
             "AMTU0040: access denied to %s: how it was authenticated is not known; set \"GssapiPublishMech "
@@ -77,7 +77,7 @@ static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *con
         return NULL;
     }
     for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++) {
-        if (slash && strcasecmp(slash + 1, mechanisms[i].published) == 0 &&
+        if (slash != NULL && strcasecmp(slash + 1, mechanisms[i].published) == 0 &&
             (conf->mechs & mechanisms[i].mech)) {
             return is_whole_name(r, mechanisms[i].mech) ? mechanisms[i].name : NULL;
         }
@@ -95,9 +95,9 @@ static int settle_name(request_rec *r)
 {
     static const char ntlm[] = "/NTLM";
     const char *published = apr_table_get(r->subprocess_env, "GSS_MECH");
-    const char *slash = published ? strchr(published, '/') : NULL;
+    const char *slash = published != NULL ? strchr(published, '/') : NULL;
 
-    if (r->user && slash && strcasecmp(slash, ntlm) == 0 && is_ours(r)) {
+    if (r->user != NULL && slash != NULL && strcasecmp(slash, ntlm) == 0 && is_ours(r)) {
         r->user = apr_pstrdup(r->pool, r->user);
         ap_str_tolower(r->user);
     }
@@ -112,7 +112,7 @@ static int is_true(request_rec *r, const ap_expr_info_t *expression, const char 
     const char *wrong = NULL;
     int found = ap_expr_exec(r, expression, &wrong);
 
-    if (found < 0 || wrong) {
+    if (found < 0 || wrong != NULL) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "AMTU0042: the expression of %s cannot be evaluated, so it grants nothing: %s",
                       directive, wrong ? wrong : "unknown error");
@@ -130,7 +130,7 @@ static const apr_array_header_t *groups_of(request_rec *r, const amtunlock_dir_t
 {
     apr_array_header_t *groups = apr_array_make(r->pool, 4, sizeof(const char *));
 
-    for (int i = 0; conf->scopes && i < conf->scopes->nelts; i++) {
+    for (int i = 0; conf->scopes != NULL && i < conf->scopes->nelts; i++) {
         const amtunlock_scope_t *scope = &APR_ARRAY_IDX(conf->scopes, i, amtunlock_scope_t);
 
         if (in_scope(r, scope)) {
@@ -145,17 +145,17 @@ amtunlock_caller_e amtunlock_caller(request_rec *r, const amtunlock_dir_t *conf,
     int by_proxy = ap_get_module_config(r->request_config, &amtunlock_module) == proxy_mechanism;
 
     memset(caller, 0, sizeof(*caller));
-    if (!r->user || !*r->user) {
+    if (r->user == NULL || !*r->user) {
         return AMTUNLOCK_CALLER_ANONYMOUS;
     }
     caller->mechanism = by_proxy ? proxy_mechanism : accepted_mechanism(r, conf);
-    if (!caller->mechanism) {
+    if (caller->mechanism == NULL) {
         return AMTUNLOCK_CALLER_REFUSED;
     }
     caller->name = r->user;
     caller->peer = r->useragent_ip;
     caller->groups = groups_of(r, conf);
-    caller->reads_all = conf->operators && is_true(r, conf->operators, "AMTUnlockOperator");
+    caller->reads_all = conf->operators != NULL && is_true(r, conf->operators, "AMTUnlockOperator");
     return AMTUNLOCK_CALLER_KNOWN;
 }
 
@@ -164,9 +164,9 @@ amtunlock_caller_e amtunlock_caller(request_rec *r, const amtunlock_dir_t *conf,
 static const char *tls_variable(request_rec *r, const char *name)
 {
     const char *value =
-        ssl_variable ? ssl_variable(r->pool, r->server, r->connection, r, (char *)name) : NULL;
+        ssl_variable != NULL ? ssl_variable(r->pool, r->server, r->connection, r, (char *)name) : NULL;
 
-    return value && *value ? value : NULL;
+    return value != NULL && *value ? value : NULL;
 }
 
 static int has_dns_name(request_rec *r, const char *name)
@@ -174,7 +174,7 @@ static int has_dns_name(request_rec *r, const char *name)
     for (int i = 0; i < SAN_NAMES_MAX; i++) {
         const char *found = tls_variable(r, apr_psprintf(r->pool, "SSL_CLIENT_SAN_DNS_%d", i));
 
-        if (!found) {
+        if (found == NULL) {
             return 0;
         }
         if (strcasecmp(found, name) == 0) {
@@ -190,13 +190,15 @@ static int is_trusted(request_rec *r, const amtunlock_proxy_t *proxy)
     const char *verified = tls_variable(r, "SSL_CLIENT_VERIFY");
     const char *subject = tls_variable(r, "SSL_CLIENT_S_DN");
 
-    if (!verified || strcmp(verified, "SUCCESS") != 0) {
+    if (verified == NULL || strcmp(verified, "SUCCESS") != 0) {
         return 0;
     }
     for (int i = 0; i < proxy->names->nelts; i++) {
         const char *name = APR_ARRAY_IDX(proxy->names, i, const char *);
 
-        if (strchr(name, '=') ? subject && strcmp(subject, name) == 0 : has_dns_name(r, name)) {
+        int is_subject = strchr(name, '=') != NULL;
+
+        if (is_subject ? subject != NULL && strcmp(subject, name) == 0 : has_dns_name(r, name)) {
             return 1;
         }
     }
@@ -222,7 +224,7 @@ int amtunlock_check_authn(request_rec *r)
     const char *type = ap_auth_type(r);
     const char *user;
 
-    if (!conf->proxy || (type && strcasecmp(type, "None") != 0)) {
+    if (conf->proxy == NULL || (type != NULL && strcasecmp(type, "None") != 0)) {
         return DECLINED;
     }
     if (!is_trusted(r, conf->proxy)) {
@@ -233,7 +235,7 @@ int amtunlock_check_authn(request_rec *r)
         return HTTP_FORBIDDEN;
     }
     user = apr_table_get(r->headers_in, conf->proxy->header);
-    if (!user || !is_user_name(user)) {
+    if (user == NULL || !is_user_name(user)) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                       "AMTU0044: access denied: the trusted proxy named no one caller in its header %s",
                       conf->proxy->header);
@@ -341,7 +343,7 @@ static void keep_or_end(request_rec *r)
         fetch_body(r);
         return;
     }
-    if (!apr_table_get(r->headers_in, "Authorization")) {
+    if (apr_table_get(r->headers_in, "Authorization") == NULL) {
         return;
     }
     r->connection->keepalive = AP_CONN_CLOSE;

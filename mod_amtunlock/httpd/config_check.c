@@ -111,8 +111,8 @@ static void read_line(facts_t *facts, const ap_directive_t *line, apr_pool_t *po
 /* NOLINTNEXTLINE(misc-no-recursion) */
 static void read_tree(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool)
 {
-    for (; line; line = line->next) {
-        if (line->first_child) {
+    for (; line != NULL; line = line->next) {
+        if (line->first_child != NULL) {
             facts->in_section_proxy = facts->in_section_auth = 0;
             read_tree(facts, line->first_child, pool);
             if (facts->in_section_proxy && facts->in_section_auth) {
@@ -130,7 +130,7 @@ static void read_tree(facts_t *facts, const ap_directive_t *line, apr_pool_t *po
 
 static int check_redis(const amtunlock_server_t *conf, const facts_t *facts, server_rec *s)
 {
-    if (!conf->redis_address && (facts->serves || facts->pages)) {
+    if (conf->redis_address == NULL && (facts->serves || facts->pages)) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
                      "AMTU0020: a handler of mod_amtunlock is set, but no AMTUnlockRedis says where the "
                      "job state is kept");
@@ -152,11 +152,11 @@ static int check_password(amtunlock_server_t *conf, apr_pool_t *pconf, server_re
     int dry_run = geteuid() != 0 && ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
     const char *wrong;
 
-    if (!conf->password_file) {
+    if (conf->password_file == NULL) {
         return 1;
     }
     wrong = jobs_redis_read_password(conf->password_file, &conf->redis.password, pconf);
-    if (!wrong) {
+    if (wrong == NULL) {
         apr_pool_cleanup_register(pconf, conf->redis.password, wipe_password, apr_pool_cleanup_null);
         return 1;
     }
@@ -191,14 +191,14 @@ static void check_who_may(const facts_t *facts, server_rec *s)
 
 static int check_proxy(const facts_t *facts, server_rec *s)
 {
-    if (facts->mixed) {
+    if (facts->mixed != NULL) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,
             "AMTU0025: %s line %d: AMTUnlockTrustedProxy has no effect beside an AuthType; give the proxy a "
             "Location of its own",
             facts->mixed->filename, facts->mixed->line_num);
     }
-    if (facts->proxies && !ap_find_linked_module("mod_ssl.c")) {
+    if (facts->proxies && ap_find_linked_module("mod_ssl.c") == NULL) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
                      "AMTU0026: AMTUnlockTrustedProxy knows the proxy by its client certificate; mod_ssl "
                      "is not loaded");
@@ -240,7 +240,8 @@ static int check_worker(const amtunlock_server_t *conf, server_rec *s, apr_pool_
                      "AMTU0029: AMTUnlockWorkerConfig %s: the worker will not start without its settings",
                      conf->worker_config);
     }
-    if (geteuid() == 0 && (wrong = amtunlock_worker_identity(conf->worker_user, &uid, &gid, &name, ptemp))) {
+    if (geteuid() == 0 &&
+        (wrong = amtunlock_worker_identity(conf->worker_user, &uid, &gid, &name, ptemp)) != NULL) {
         ap_log_error(
             APLOG_MARK, APLOG_EMERG, 0, s,
             "AMTU0030: AMTUnlockWorkerUser %s: %s; or set AMTUnlockWorker Off and start the worker otherwise",

@@ -63,7 +63,7 @@ static int *int_at(void *structure, size_t offset)
 /* What a setter returns: the directive's name and what is wrong; NULL stays NULL. */
 static const char *complain(const cmd_parms *cmd, const char *sentence)
 {
-    return sentence ? apr_pstrcat(cmd->pool, cmd->cmd->name, " ", sentence, NULL) : NULL;
+    return sentence != NULL ? apr_pstrcat(cmd->pool, cmd->cmd->name, " ", sentence, NULL) : NULL;
 }
 
 /* ---- setters: the process --------------------------------------------------------------------------- */
@@ -72,13 +72,13 @@ static const char *set_redis_option(cmd_parms *cmd, amtunlock_server_t *conf, co
 {
     const char *value;
 
-    if ((value = amtunlock_argument_value(option, "user")) && *value) {
+    if ((value = amtunlock_argument_value(option, "user")) != NULL && *value) {
         conf->redis.user = value;
         return NULL;
     }
-    if ((value = amtunlock_argument_value(option, "password-file")) && *value) {
+    if ((value = amtunlock_argument_value(option, "password-file")) != NULL && *value) {
         conf->password_file = ap_server_root_relative(cmd->pool, value);
-        return conf->password_file ? NULL : apr_psprintf(cmd->pool, "cannot use the path %s", value);
+        return conf->password_file != NULL ? NULL : apr_psprintf(cmd->pool, "cannot use the path %s", value);
     }
     return apr_psprintf(cmd->pool, "takes user=NAME and password-file=PATH after the address, not %s",
                         option);
@@ -90,7 +90,7 @@ static const char *set_redis(cmd_parms *cmd, void *dir, int argc, char *const ar
     const char *wrong = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     (void)dir;
-    if (wrong) {
+    if (wrong != NULL) {
         return wrong;
     }
     if (argc < 1) {
@@ -100,10 +100,10 @@ static const char *set_redis(cmd_parms *cmd, void *dir, int argc, char *const ar
     conf->password_file = NULL;
     conf->redis_address = argv[0];
     wrong = jobs_redis_parse(argv[0], &conf->redis, cmd->pool);
-    if (wrong) {
+    if (wrong != NULL) {
         return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", wrong, NULL);
     }
-    for (int i = 1; i < argc && !wrong; i++) {
+    for (int i = 1; i < argc && wrong == NULL; i++) {
         wrong = set_redis_option(cmd, conf, argv[i]);
     }
     return complain(cmd, wrong);
@@ -123,7 +123,7 @@ static const char *set_worker_path(cmd_parms *cmd, void *dir, const char *arg)
 
     (void)dir;
     *(const char **)((char *)amtunlock_server(cmd->server) + (size_t)cmd->info) = path;
-    return path ? ap_check_cmd_context(cmd, GLOBAL_ONLY) : complain(cmd, "cannot use this path");
+    return path != NULL ? ap_check_cmd_context(cmd, GLOBAL_ONLY) : complain(cmd, "cannot use this path");
 }
 
 static const char *set_worker_user(cmd_parms *cmd, void *dir, const char *arg)
@@ -153,7 +153,7 @@ static const char *set_number(cmd_parms *cmd, void *dir, const char *arg)
     apr_int64_t value = 0;
     const char *wrong = amtunlock_argument_number(arg, range->min, range->max, &value, cmd->pool);
 
-    if (!wrong) {
+    if (wrong == NULL) {
         *int_at(dir, range->offset) = (int)value;
     }
     return complain(cmd, wrong);
@@ -165,7 +165,7 @@ static const char *set_max_body(cmd_parms *cmd, void *dir, const char *arg)
     apr_int64_t value = 0;
     const char *wrong = amtunlock_argument_number(arg, BODY_MIN, BODY_MAX, &value, cmd->pool);
 
-    if (!wrong) {
+    if (wrong == NULL) {
         conf->max_body = (apr_off_t)value;
     }
     return complain(cmd, wrong);
@@ -204,12 +204,13 @@ static const char *set_limit(cmd_parms *cmd, void *dir, const char *arg)
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
         const char *text = amtunlock_argument_value(arg, limits[i].name);
         apr_int64_t value = 0;
-        const char *wrong = text ? amtunlock_argument_number(text, 0, LIMIT_MAX, &value, cmd->pool) : NULL;
+        const char *wrong =
+            text != NULL ? amtunlock_argument_number(text, 0, LIMIT_MAX, &value, cmd->pool) : NULL;
 
-        if (wrong) {
+        if (wrong != NULL) {
             return apr_pstrcat(cmd->pool, cmd->cmd->name, " ", limits[i].name, " ", wrong, NULL);
         }
-        if (text) {
+        if (text != NULL) {
             *int_at(dir, limits[i].offset) = (int)value;
             return NULL;
         }
@@ -230,11 +231,11 @@ static const char *set_scope(cmd_parms *cmd, void *dir, const char *group, const
         }
     }
     scope.who = ap_expr_parse_cmd(cmd, expression, AP_EXPR_FLAG_DONT_VARY, &wrong, NULL);
-    if (wrong || !*group) {
-        return complain(
-            cmd, apr_psprintf(cmd->pool, "%s: the expression cannot be read: %s", group, wrong ? wrong : ""));
+    if (wrong != NULL || !*group) {
+        return complain(cmd, apr_psprintf(cmd->pool, "%s: the expression cannot be read: %s", group,
+                                          wrong != NULL ? wrong : ""));
     }
-    if (!scopes) {
+    if (scopes == NULL) {
         conf->scopes = scopes = apr_array_make(cmd->pool, 4, sizeof(amtunlock_scope_t));
     }
     APR_ARRAY_PUSH(scopes, amtunlock_scope_t) = scope;
@@ -247,7 +248,7 @@ static const char *set_operator(cmd_parms *cmd, void *dir, const char *expressio
     const char *wrong = NULL;
 
     conf->operators = ap_expr_parse_cmd(cmd, expression, AP_EXPR_FLAG_DONT_VARY, &wrong, NULL);
-    return complain(cmd, wrong ? apr_psprintf(cmd->pool, "cannot be read: %s", wrong) : NULL);
+    return complain(cmd, wrong != NULL ? apr_psprintf(cmd->pool, "cannot be read: %s", wrong) : NULL);
 }
 
 static const char *set_trusted_proxy(cmd_parms *cmd, void *dir, int argc, char *const argv[])
@@ -413,5 +414,5 @@ amtunlock_server_t *amtunlock_server(const server_rec *s)
 
 int amtunlock_supervises(const amtunlock_server_t *conf)
 {
-    return conf->redis_address && conf->worker != 0;
+    return conf->redis_address != NULL && conf->worker != 0;
 }

@@ -49,7 +49,7 @@ static int send_answer(exchange_t *x, const wsman_answer_t *answer)
     r->status = answer->status;
     ap_set_content_type(r, answer->content_type);
     ap_set_content_length(r, (apr_off_t)answer->length);
-    if (answer->fault && answer->fault->retry_after) {
+    if (answer->fault != NULL && answer->fault->retry_after) {
         apr_table_setn(r->err_headers_out, "Retry-After", apr_itoa(r->pool, answer->fault->retry_after));
     }
     ap_rwrite(answer->bytes, (int)answer->length, r);
@@ -96,7 +96,7 @@ static apr_status_t take_bucket(exchange_t *x, apr_bucket *bucket)
         return status;
     }
     x->received += (apr_off_t)length;
-    if (x->reader && !x->fault && length) {
+    if (x->reader != NULL && x->fault == NULL && length) {
         x->fault = wsman_reader_feed(x->reader, bytes, length);
     }
     return APR_SUCCESS;
@@ -125,7 +125,7 @@ static int announces_too_much(const exchange_t *x)
     const char *text = apr_table_get(x->r->headers_in, "Content-Length");
     apr_off_t length = 0;
 
-    return text && ap_parse_strict_length(&length, text) && length > x->conf->max_body;
+    return text != NULL && ap_parse_strict_length(&length, text) && length > x->conf->max_body;
 }
 
 /* Reads to the end, or until more than the limit came. Of a body that announces to be too large only the
@@ -179,11 +179,11 @@ static const wsman_envelope_t *finish_reader(exchange_t *x)
 {
     const wsman_envelope_t *envelope = NULL;
 
-    if (!x->fault) {
+    if (x->fault == NULL) {
         x->fault = wsman_reader_finish(x->reader, &envelope);
     }
     learn_sender(x);
-    return x->fault ? NULL : envelope;
+    return x->fault != NULL ? NULL : envelope;
 }
 
 /* ---- what HTTP refuses ------------------------------------------------------------------------------ */
@@ -195,7 +195,7 @@ static const char *media_type(request_rec *r, const char **charset)
     char *type;
 
     *charset = NULL;
-    if (!rest) {
+    if (rest == NULL) {
         return "";
     }
     type = ap_get_token(r->pool, &rest, 1);
@@ -228,7 +228,8 @@ static int refuse_method(exchange_t *x)
     int status;
 
     r->allowed = AP_METHOD_BIT << M_POST;
-    if (!is_soap(media_type(r, &charset)) && (!accept || !ap_strcasestr(accept, "application/soap+xml"))) {
+    if (!is_soap(media_type(r, &charset)) &&
+        (accept == NULL || ap_strcasestr(accept, "application/soap+xml") == NULL)) {
         return HTTP_METHOD_NOT_ALLOWED;
     }
     if ((status = read_body(x)) != OK) {
@@ -279,10 +280,10 @@ static int is_first_of_this_second(void)
 
 static int level_of(const wsman_fault_t *fault, const char *note)
 {
-    if (fault && fault->retry_after) {
+    if (fault != NULL && fault->retry_after) {
         return is_first_of_this_second() ? APLOG_ERR : APLOG_INFO;
     }
-    return fault || note ? APLOG_INFO : APLOG_DEBUG;
+    return fault != NULL || note != NULL ? APLOG_INFO : APLOG_DEBUG;
 }
 
 /* What only asks is debugging matter: consoles poll. What changes something, or was refused, is told. */
@@ -290,7 +291,7 @@ static void log_answer(exchange_t *x, const wsman_answer_t *answer, const char *
 {
     const wsman_fault_t *fault = answer->fault;
     int level = level_of(fault, note);
-    const char *action = answer->action ? ap_escape_logitem(x->r->pool, answer->action) : "no action";
+    const char *action = answer->action != NULL ? ap_escape_logitem(x->r->pool, answer->action) : "no action";
 
     ap_log_rerror(APLOG_MARK, level, 0, x->r, "AMTU0065: %s (%s) %s: %s%s%s%s%s", x->caller.name,
                   x->caller.mechanism, action, fault ? wsman_fault_subcode(fault->kind) : "answered",
@@ -323,10 +324,11 @@ static int serve_anonymous(exchange_t *x, const wsman_envelope_t *envelope)
 {
     static const wsman_operation_t no_operations[] = {{NULL, NULL, NULL, 0}};
     static const wsman_service_t identify_only = {no_operations, {NULL, NULL, NULL}, NULL};
-    const wsman_element_t *payload = envelope ? envelope->body->child : NULL;
+    const wsman_element_t *payload = envelope != NULL ? envelope->body->child : NULL;
     wsman_answer_t answer;
 
-    if (!payload || strcmp(payload->name, "Identify") != 0 || strcmp(payload->ns, WSMAN_URI_WSMID) != 0) {
+    if (payload == NULL || strcmp(payload->name, "Identify") != 0 ||
+        strcmp(payload->ns, WSMAN_URI_WSMID) != 0) {
         return deny(x);
     }
     wsman_serve(&identify_only, envelope, &answer, x->r->pool);
@@ -342,7 +344,7 @@ static int serve_body(exchange_t *x)
     if (x->known == AMTUNLOCK_CALLER_ANONYMOUS) {
         return serve_anonymous(x, envelope);
     }
-    if (!envelope) {
+    if (envelope == NULL) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "AMTU0067: %s: no envelope that can be served: %s",
                       x->caller.name, x->fault->reason);
         return send_fault(x, x->fault);
@@ -383,19 +385,20 @@ static int exchange(exchange_t *x)
     if ((status = read_body(x)) != OK) {
         return status;
     }
-    if (x->known == AMTUNLOCK_CALLER_REFUSED || (x->known == AMTUNLOCK_CALLER_ANONYMOUS && !x->reader)) {
+    if (x->known == AMTUNLOCK_CALLER_REFUSED ||
+        (x->known == AMTUNLOCK_CALLER_ANONYMOUS && x->reader == NULL)) {
         return deny(x);
     }
     if (x->known == AMTUNLOCK_CALLER_KNOWN && !x->received) {
         return answer_empty(x);
     }
-    if (!x->reader) {
+    if (x->reader == NULL) {
         return refuse_type(x, type);
     }
     if (x->known == AMTUNLOCK_CALLER_KNOWN && x->too_large) {
         return refuse_size(x);
     }
-    if (x->known == AMTUNLOCK_CALLER_KNOWN && !amtunlock_server(x->r->server)->store) {
+    if (x->known == AMTUNLOCK_CALLER_KNOWN && amtunlock_server(x->r->server)->store == NULL) {
         return without_store(x);
     }
     return serve_body(x);
@@ -405,7 +408,7 @@ int amtunlock_handler(request_rec *r)
 {
     exchange_t x = {.r = r};
 
-    if (!r->handler || strcmp(r->handler, AMTUNLOCK_HANDLER) != 0) {
+    if (r->handler == NULL || strcmp(r->handler, AMTUNLOCK_HANDLER) != 0) {
         return DECLINED;
     }
     x.conf = amtunlock_dir(r);

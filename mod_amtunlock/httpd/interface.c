@@ -27,14 +27,14 @@ int amtunlock_interface_handler(request_rec *r)
     const char *slash = strrchr(r->uri, '/');
     size_t i = 0, count = sizeof(documents) / sizeof(documents[0]);
 
-    if (!r->handler || strcmp(r->handler, AMTUNLOCK_HANDLER_INTERFACE) != 0) {
+    if (r->handler == NULL || strcmp(r->handler, AMTUNLOCK_HANDLER_INTERFACE) != 0) {
         return DECLINED;
     }
     if (r->method_number != M_GET) {
         r->allowed = AP_METHOD_BIT << M_GET;
         return HTTP_METHOD_NOT_ALLOWED;
     }
-    while (i < count && (!slash || strcmp(slash + 1, documents[i].name) != 0)) {
+    while (i < count && (slash == NULL || strcmp(slash + 1, documents[i].name) != 0)) {
         i++;
     }
     if (i == count) {

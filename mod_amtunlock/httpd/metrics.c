@@ -67,7 +67,7 @@ int amtunlock_metrics_handler(request_rec *r)
     jobs_overview_t *overview = NULL;
     int status;
 
-    if (!r->handler || strcmp(r->handler, AMTUNLOCK_HANDLER_METRICS) != 0) {
+    if (r->handler == NULL || strcmp(r->handler, AMTUNLOCK_HANDLER_METRICS) != 0) {
         return DECLINED;
     }
     status = amtunlock_overview(r, &overview);

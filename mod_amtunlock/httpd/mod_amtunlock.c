@@ -47,7 +47,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     amtunlock_server_t *conf = amtunlock_server(s);
     apr_status_t status;
 
-    if (!conf->redis_address) {
+    if (conf->redis_address == NULL) {
         return;
     }
     status = jobs_pool_create(&conf->store, &conf->redis, store_connections(), STORE_BUDGET, pchild);

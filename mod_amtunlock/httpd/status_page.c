@@ -54,7 +54,7 @@ int amtunlock_overview(request_rec *r, jobs_overview_t **overview)
         return HTTP_METHOD_NOT_ALLOWED;
     }
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
-    if (!store) {
+    if (store == NULL) {
         return send_unavailable(r, "This server has no job store: AMTUnlockRedis is not set, or failed.");
     }
     result = jobs_overview(store, overview, r->pool);
@@ -90,7 +90,7 @@ static void html_figures(request_rec *r, const jobs_overview_t *overview)
         row(r, figures[i].title, apr_itoa(r->pool, figures[i].value));
     }
     row(r, "Inventory published", published_at(overview, r->pool));
-    row(r, "Inventory digest", overview->inventory_digest ? overview->inventory_digest : "");
+    row(r, "Inventory digest", overview->inventory_digest != NULL ? overview->inventory_digest : "");
     ap_rputs("</table>\n", r);
 }
 
@@ -162,7 +162,8 @@ static void send_auto(request_rec *r, const jobs_overview_t *overview)
         ap_rprintf(r, "%s: %d\n", figures[i].key, figures[i].value);
     }
     ap_rprintf(r, "InventoryPublished: %s\n", published_at(overview, r->pool));
-    ap_rprintf(r, "InventoryDigest: %s\n", overview->inventory_digest ? overview->inventory_digest : "");
+    ap_rprintf(r, "InventoryDigest: %s\n",
+               overview->inventory_digest != NULL ? overview->inventory_digest : "");
     ap_rprintf(r, "Workers: %d\n", overview->workers->nelts);
     for (int i = 0; i < overview->workers->nelts; i++) {
         ap_rprintf(r, "Worker: %s\n", one_line(r, APR_ARRAY_IDX(overview->workers, i, const char *)));
@@ -179,14 +180,14 @@ int amtunlock_status_handler(request_rec *r)
     jobs_overview_t *overview = NULL;
     int status;
 
-    if (!r->handler || strcmp(r->handler, AMTUNLOCK_HANDLER_STATUS) != 0) {
+    if (r->handler == NULL || strcmp(r->handler, AMTUNLOCK_HANDLER_STATUS) != 0) {
         return DECLINED;
     }
     status = amtunlock_overview(r, &overview);
     if (status != OK) {
         return status == DONE ? OK : status;
     }
-    if (r->args && strcmp(r->args, "auto") == 0) {
+    if (r->args != NULL && strcmp(r->args, "auto") == 0) {
         send_auto(r, overview);
     }
     else {

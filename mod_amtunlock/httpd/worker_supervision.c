@@ -92,13 +92,17 @@ static const char *numeric_identity(const char *text, uid_t *uid, gid_t *gid, co
     const char *end = read_id(text, &user);
     const struct passwd *entry;
 
-    if (!end || (*end && (strncmp(end, ":#", 2) != 0 || !(end = read_id(end + 2, &group)) || *end))) {
+    if (end == NULL ||
+        (*end && (strncmp(end, ":#", 2) != 0 || (end = read_id(end + 2, &group)) == NULL || *end))) {
         return "must be NAME, #UID or #UID:#GID, and neither number may be 0";
     }
     *uid = (uid_t)user;
     entry = getpwuid(*uid);
-    *name = entry ? apr_pstrdup(pool, entry->pw_name) : NULL;
-    *gid = strchr(text, ':') ? (gid_t)group : entry ? entry->pw_gid : (gid_t)user;
+    *name = entry != NULL ? apr_pstrdup(pool, entry->pw_name) : NULL;
+    *gid = entry != NULL ? entry->pw_gid : (gid_t)user;
+    if (strchr(text, ':') != NULL) {
+        *gid = (gid_t)group;
+    }
     return NULL;
 }
 
@@ -111,7 +115,7 @@ const char *amtunlock_worker_identity(const char *user, uid_t *uid, gid_t *gid, 
         return numeric_identity(user + 1, uid, gid, name, pool);
     }
     entry = getpwnam(user);
-    if (!entry) {
+    if (entry == NULL) {
         return "there is no such user; create it (a system user without a shell)";
     }
     if (!entry->pw_uid) {
@@ -216,7 +220,7 @@ static void become_worker(const launch_t *launch)
 static int prepare_groups(launch_t *launch, const char *name)
 {
     launch->group_count = (int)(sizeof(launch->groups) / sizeof(launch->groups[0]));
-    if (name) {
+    if (name != NULL) {
         return getgrouplist(name, launch->gid, launch->groups, &launch->group_count) >= 0;
     }
     launch->groups[0] = launch->gid;
@@ -233,7 +237,7 @@ static char *const *worker_environment(apr_pool_t *pool)
     APR_ARRAY_PUSH(environment, char *) = "PATH=" WORKER_PATH;
     APR_ARRAY_PUSH(environment, char *) = "LD_BIND_NOW=1"; /* or it starts itself anew: see worker/main.c */
 #ifdef AMTUNLOCK_TEST
-    for (char **variable = environ; *variable; variable++) {
+    for (char **variable = environ; *variable != NULL; variable++) {
         if (strncmp(*variable, "AMTUNLOCK_TEST_", sizeof("AMTUNLOCK_TEST_") - 1) == 0) {
             APR_ARRAY_PUSH(environment, char *) = *variable;
         }
@@ -263,7 +267,7 @@ static int prepare_launch(const amtunlock_server_t *conf, launch_t *launch, apr_
         return 1;
     }
     wrong = amtunlock_worker_identity(conf->worker_user, &launch->uid, &launch->gid, &name, pool);
-    if (wrong || !prepare_groups(launch, name)) {
+    if (wrong != NULL || !prepare_groups(launch, name)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, current.server,
                      "AMTU0102: no worker: AMTUnlockWorkerUser %s: %s", conf->worker_user,
                      wrong ? wrong : "it is in too many groups");
@@ -310,7 +314,7 @@ static void forget_process(worker_t *worker)
 
     worker->pool = NULL;
     worker->proc = NULL;
-    if (pool) {
+    if (pool != NULL) {
         apr_pool_destroy(pool); /* ends a process that still runs, and waits for it */
     }
 }
@@ -409,13 +413,13 @@ static worker_t *retained_worker(void)
 {
     worker_t *worker = ap_retained_data_get(RETAINED_KEY);
 
-    return worker ? worker : ap_retained_data_create(RETAINED_KEY, sizeof(*worker));
+    return worker != NULL ? worker : ap_retained_data_create(RETAINED_KEY, sizeof(*worker));
 }
 
 /* A zombie has a pid too, so ask wait(), which also buries it. */
 static int is_alive(worker_t *worker)
 {
-    return worker->proc && apr_proc_wait(worker->proc, NULL, NULL, APR_NOWAIT) == APR_CHILD_NOTDONE;
+    return worker->proc != NULL && apr_proc_wait(worker->proc, NULL, NULL, APR_NOWAIT) == APR_CHILD_NOTDONE;
 }
 
 static int is_outdated(const worker_t *worker, const amtunlock_server_t *conf, apr_pool_t *pool)
@@ -451,7 +455,7 @@ void amtunlock_worker_configure(apr_pool_t *pconf, server_rec *s)
     else if (is_outdated(worker, conf, pconf)) {
         end_worker(worker, "its program, settings file or user changed");
     }
-    if (worker->proc) {
+    if (worker->proc != NULL) {
         watch_worker(worker);
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "AMTU0107: the worker runs on: pid %" APR_PID_T_FMT,
                      worker->proc->pid);
@@ -468,7 +472,8 @@ int amtunlock_worker_monitor(apr_pool_t *pconf, server_rec *s)
 
     (void)pconf;
     (void)s;
-    if (current.wanted && !worker->proc && !httpd_is_stopping() && clock_boottime() >= worker->not_before) {
+    if (current.wanted && worker->proc == NULL && !httpd_is_stopping() &&
+        clock_boottime() >= worker->not_before) {
         start_worker(worker);
     }
     return DECLINED;

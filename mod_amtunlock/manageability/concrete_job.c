@@ -217,7 +217,7 @@ static void write_instance(const wsman_request_t *request, const jobs_job_t *job
 static const wsman_fault_t *selected_job(const wsman_request_t *request, const char **id)
 {
     *id = manageability_job_id(wsman_selector_value(request->envelope, "InstanceID"));
-    return *id ? NULL : manageability_no_such_job(request);
+    return *id != NULL ? NULL : manageability_no_such_job(request);
 }
 
 static const wsman_fault_t *read_selected(const wsman_request_t *request, jobs_job_t **job)
@@ -226,9 +226,9 @@ static const wsman_fault_t *read_selected(const wsman_request_t *request, jobs_j
     const char *id;
     const wsman_fault_t *fault = selected_job(request, &id);
 
-    return fault ? fault
-                 : manageability_fault_of(request,
-                                          jobs_read(with->store, with->caller, id, job, request->pool));
+    return fault != NULL ? fault
+                         : manageability_fault_of(
+                               request, jobs_read(with->store, with->caller, id, job, request->pool));
 }
 
 const wsman_fault_t *manageability_job_get(wsman_request_t *request, wsman_writer_t *answer)
@@ -236,7 +236,7 @@ const wsman_fault_t *manageability_job_get(wsman_request_t *request, wsman_write
     jobs_job_t *job = NULL;
     const wsman_fault_t *fault = read_selected(request, &job);
 
-    if (!fault) {
+    if (fault == NULL) {
         write_instance(request, job, answer);
     }
     return fault;
@@ -263,7 +263,7 @@ const wsman_fault_t *manageability_job_write(wsman_request_t *request, const cha
         return NULL; /* its time ended since it was listed */
     }
     fault = manageability_fault_of(request, result);
-    if (!fault) {
+    if (fault == NULL) {
         write_instance(request, job, answer);
     }
     return fault;
@@ -300,8 +300,9 @@ const wsman_fault_t *manageability_job_delete(wsman_request_t *request, wsman_wr
     const wsman_fault_t *fault = selected_job(request, &id);
 
     (void)answer; /* a DeleteResponse has an empty body */
-    if (fault ||
-        (fault = change_fault(request, id, jobs_forget(with->store, with->caller, id, request->pool)))) {
+    if (fault != NULL ||
+        (fault = change_fault(request, id, jobs_forget(with->store, with->caller, id, request->pool))) !=
+            NULL) {
         return fault;
     }
     with->note = apr_psprintf(request->pool, "deleted job %s", manageability_instance_id(id, request->pool));
@@ -317,7 +318,7 @@ static const wsman_fault_t *read_requested_state(const wsman_request_t *request,
 {
     const char *text = wsman_child_text(input, JOB_URI, "RequestedState", request->pool);
 
-    if (!text || !*text) {
+    if (text == NULL || !*text) {
         return manageability_bad_parameter(request, "MissingValues",
                                            "RequestStateChange needs RequestedState");
     }
@@ -331,8 +332,8 @@ static const wsman_fault_t *read_requested_state(const wsman_request_t *request,
 static int asks_timeout(const wsman_request_t *request, const wsman_element_t *input)
 {
     const wsman_element_t *period = wsman_child(input, JOB_URI, "TimeoutPeriod");
-    const wsman_element_t *interval = period && period->child ? period->child : period;
-    const char *text = interval && !wsman_is_nil(period) ? wsman_text(interval, request->pool) : "";
+    const wsman_element_t *interval = period != NULL && period->child != NULL ? period->child : period;
+    const char *text = interval != NULL && !wsman_is_nil(period) ? wsman_text(interval, request->pool) : "";
 
     return strpbrk(text, "123456789") != NULL;
 }
@@ -372,12 +373,13 @@ const wsman_fault_t *manageability_job_request_state_change(wsman_request_t *req
     apr_uint64_t state = 0;
     int value;
 
-    if ((fault = manageability_input(request, "RequestStateChange", &input)) ||
-        (fault = read_requested_state(request, input, &state)) || (fault = read_selected(request, &job))) {
+    if ((fault = manageability_input(request, "RequestStateChange", &input)) != NULL ||
+        (fault = read_requested_state(request, input, &state)) != NULL ||
+        (fault = read_selected(request, &job)) != NULL) {
         return fault;
     }
     value = judge_state(state, asks_timeout(request, input));
-    if (value == RETURN_OK && (fault = terminate(request, job->id, &value))) {
+    if (value == RETURN_OK && (fault = terminate(request, job->id, &value)) != NULL) {
         return fault;
     }
     manageability_output(request, answer, "RequestStateChange");
@@ -455,11 +457,13 @@ const wsman_fault_t *manageability_job_get_errors(wsman_request_t *request, wsma
     int first = 0, count = -1;
     const char *id;
 
-    if ((fault = manageability_parameters(request, "GetErrors", window, "First and Count, each once")) ||
-        (fault = manageability_number(request, &window[0], &first)) ||
-        (fault = manageability_number(request, &window[1], &count)) || (fault = selected_job(request, &id)) ||
-        (fault = manageability_fault_of(
-             request, jobs_errors(with->store, with->caller, id, first, count, &errors, request->pool)))) {
+    if ((fault = manageability_parameters(request, "GetErrors", window, "First and Count, each once")) !=
+            NULL ||
+        (fault = manageability_number(request, &window[0], &first)) != NULL ||
+        (fault = manageability_number(request, &window[1], &count)) != NULL ||
+        (fault = selected_job(request, &id)) != NULL ||
+        (fault = manageability_fault_of(request, jobs_errors(with->store, with->caller, id, first, count,
+                                                             &errors, request->pool))) != NULL) {
         return fault;
     }
     manageability_output(request, answer, "GetErrors");

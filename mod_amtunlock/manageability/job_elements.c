@@ -151,15 +151,16 @@ static const wsman_reference_t *selected(const wsman_request_t *request, const c
 {
     const wsman_selector_t *selector = request->envelope->selectors;
 
-    while (selector && strcasecmp(selector->name, key) != 0) {
+    while (selector != NULL && strcasecmp(selector->name, key) != 0) {
         selector = selector->next;
     }
-    return selector ? selector->reference : NULL;
+    return selector != NULL ? selector->reference : NULL;
 }
 
 static int is_service(const wsman_request_t *request, const wsman_reference_t *reference)
 {
-    return reference && reference->resource_uri && strcmp(reference->resource_uri, SERVICE_URI) == 0 &&
+    return reference != NULL && reference->resource_uri != NULL &&
+           strcmp(reference->resource_uri, SERVICE_URI) == 0 &&
            manageability_names_service(request, reference->selectors, NULL);
 }
 
@@ -169,7 +170,7 @@ static const wsman_fault_t *get(wsman_request_t *request, const char *service_ke
 {
     const char *id = manageability_job_id(manageability_referenced_instance(selected(request, job_key)));
 
-    if (!id || !is_service(request, selected(request, service_key))) {
+    if (id == NULL || !is_service(request, selected(request, service_key))) {
         return manageability_no_such_job(request);
     }
     return manageability_fault_of(request,

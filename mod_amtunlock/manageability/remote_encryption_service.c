@@ -43,11 +43,11 @@ static const char *key_value(const wsman_request_t *request, const char *key)
 int manageability_names_service(const wsman_request_t *request, const wsman_selector_t *selectors,
                                 const char **key)
 {
-    for (const char *const *one = service_keys; *one; one++) {
+    for (const char *const *one = service_keys; *one != NULL; one++) {
         const char *value = wsman_selector_named(selectors, *one);
 
-        if (value && strcasecmp(value, key_value(request, *one)) != 0) {
-            if (key) {
+        if (value != NULL && strcasecmp(value, key_value(request, *one)) != 0) {
+            if (key != NULL) {
                 *key = *one;
             }
             return 0;
@@ -150,7 +150,7 @@ const wsman_fault_t *manageability_service_get(wsman_request_t *request, wsman_w
 {
     const wsman_fault_t *fault = check_selectors(request);
 
-    if (!fault) {
+    if (fault == NULL) {
         write_instance(request, answer);
     }
     return fault;
@@ -175,7 +175,7 @@ wsman_selector_t *manageability_service_selectors(const wsman_request_t *request
 {
     wsman_selector_t *first = NULL, **last = &first;
 
-    for (const char *const *key = service_keys; *key; key++) {
+    for (const char *const *key = service_keys; *key != NULL; key++) {
         *last = apr_pcalloc(request->pool, sizeof(**last));
         (*last)->name = *key;
         (*last)->value = key_value(request, *key);
@@ -215,12 +215,12 @@ static const wsman_fault_t *bad_name(const wsman_request_t *request, const char 
     if (!*name) {
         return manageability_bad_parameter(request, "InvalidValue", "name %d is empty", position);
     }
-    if (strncmp(name, "System.", 7) == 0 && strstr(name, "[]")) {
+    if (strncmp(name, "System.", 7) == 0 && strstr(name, "[]") != NULL) {
         return manageability_bad_parameter(
             request, "InvalidValue",
             "name %d is the text %s: the client turned an array into text; with PowerShell, "
             "give the names as XML (-FilePath), not as a value set",
-            position, shown ? shown : "of a .NET array");
+            position, shown != NULL ? shown : "of a .NET array");
     }
     if (strlen(name) > 253) {
         return manageability_bad_parameter(request, "InvalidValue", "name %d is longer than 253 characters",
@@ -228,7 +228,7 @@ static const wsman_fault_t *bad_name(const wsman_request_t *request, const char 
     }
     return manageability_bad_parameter(request, "InvalidValue",
                                        "name %d%s%s is neither a host name nor an address", position,
-                                       shown ? ", " : "", shown ? shown : "");
+                                       shown != NULL ? ", " : "", shown != NULL ? shown : "");
 }
 
 /* The parameter's name is anybody's choice (none was ever published), but there is only one. */
@@ -252,19 +252,19 @@ static const wsman_fault_t *read_names(const wsman_request_t *request, const wsm
     apr_array_header_t *found = apr_array_make(request->pool, 20, sizeof(jobs_name_t));
     int max = manageability_context(request)->settings->max_systems;
 
-    for (const wsman_element_t *element = input->child; element; element = element->next) {
+    for (const wsman_element_t *element = input->child; element != NULL; element = element->next) {
         const wsman_fault_t *fault = check_parameter(request, input->child, element);
         jobs_name_t name = {wsman_text(element, request->pool), NULL};
 
-        if (fault) {
+        if (fault != NULL) {
             return fault;
         }
         if (found->nelts == max) {
             return manageability_bad_parameter(request, "InvalidValue",
                                                "more than %d names; MaxSystemsPerRequest is %d", max, max);
         }
-        name.key = element->child ? NULL : jobs_name_key(name.spelling, request->pool);
-        if (!name.key) {
+        name.key = element->child != NULL ? NULL : jobs_name_key(name.spelling, request->pool);
+        if (name.key == NULL) {
             return bad_name(request, name.spelling, found->nelts + 1);
         }
         APR_ARRAY_PUSH(found, jobs_name_t) = name;
@@ -310,7 +310,7 @@ static const char *remark(jobs_match_e match, const char *message_id)
     if (match == JOBS_MATCH_MESSAGE_ID_REUSED) {
         return "; its MessageID is that of an earlier request for other systems";
     }
-    return message_id ? "" : "; its MessageID is no UUID, so a repeat is not recognised";
+    return message_id != NULL ? "" : "; its MessageID is no UUID, so a repeat is not recognised";
 }
 
 const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsman_writer_t *answer)
@@ -322,16 +322,16 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
     const char *job = NULL;
     jobs_match_e match = JOBS_MATCH_NEW;
 
-    if ((fault = check_selectors(request)) ||
-        (fault = manageability_input(request, "UnlockSystems", &input))) {
+    if ((fault = check_selectors(request)) != NULL ||
+        (fault = manageability_input(request, "UnlockSystems", &input)) != NULL) {
         return fault;
     }
-    if (!input || !input->child) {
+    if (input == NULL || input->child == NULL) {
         return manageability_bad_parameter(request, "MissingValues", "UnlockSystems needs at least one name");
     }
-    if ((fault = read_names(request, input, &wanted.names)) ||
-        (fault = manageability_fault_of(
-             request, jobs_submit(with->store, with->caller, &wanted, &job, &match, request->pool)))) {
+    if ((fault = read_names(request, input, &wanted.names)) != NULL ||
+        (fault = manageability_fault_of(request, jobs_submit(with->store, with->caller, &wanted, &job, &match,
+                                                             request->pool))) != NULL) {
         return fault;
     }
     with->note = apr_psprintf(
@@ -347,18 +347,18 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
 static const wsman_fault_t *asked_job(const wsman_request_t *request, const wsman_element_t *job,
                                       const wsman_element_t *id, const char **instance_id)
 {
-    const char *named = id ? wsman_text(id, request->pool) : NULL;
+    const char *named = id != NULL ? wsman_text(id, request->pool) : NULL;
 
     *instance_id = named;
-    if (!job) {
+    if (job == NULL) {
         return NULL;
     }
     *instance_id = manageability_referenced_instance(wsman_reference(job, request->pool));
-    if (!*instance_id) {
+    if (*instance_id == NULL) {
         return manageability_bad_parameter(request, "InvalidValue",
                                            "Job must be the endpoint reference of a " JOB_CLASS);
     }
-    if (named && strcmp(named, *instance_id) != 0) {
+    if (named != NULL && strcmp(named, *instance_id) != 0) {
         return manageability_bad_parameter(request, "InvalidValue", "Job and InstanceID name different jobs");
     }
     return NULL;
@@ -380,7 +380,7 @@ static const wsman_fault_t *write_results(wsman_request_t *request, const char *
     const wsman_fault_t *fault = manageability_fault_of(
         request, jobs_results(with->store, with->caller, job, first, count, &results, request->pool));
 
-    if (fault) {
+    if (fault != NULL) {
         return fault;
     }
     manageability_output(request, answer, "GetUnlockedSystems");
@@ -403,15 +403,15 @@ const wsman_fault_t *manageability_get_unlocked_systems(wsman_request_t *request
     const char *instance_id = NULL, *job = NULL;
     int first = 0, count = -1;
 
-    if ((fault = check_selectors(request)) ||
+    if ((fault = check_selectors(request)) != NULL ||
         (fault = manageability_parameters(request, "GetUnlockedSystems", asked,
-                                          "Job or InstanceID, First and Count, each once")) ||
-        (fault = asked_job(request, asked[JOB].element, asked[INSTANCE_ID].element, &instance_id)) ||
-        (fault = manageability_number(request, &asked[FIRST], &first)) ||
-        (fault = manageability_number(request, &asked[COUNT], &count))) {
+                                          "Job or InstanceID, First and Count, each once")) != NULL ||
+        (fault = asked_job(request, asked[JOB].element, asked[INSTANCE_ID].element, &instance_id)) != NULL ||
+        (fault = manageability_number(request, &asked[FIRST], &first)) != NULL ||
+        (fault = manageability_number(request, &asked[COUNT], &count)) != NULL) {
         return fault;
     }
-    if (instance_id && !(job = manageability_job_id(instance_id))) {
+    if (instance_id != NULL && (job = manageability_job_id(instance_id)) == NULL) {
         return manageability_no_such_job(request);
     }
     return write_results(request, job, first, count, answer);

@@ -48,11 +48,11 @@ static const wsman_fault_t *context_pull(wsman_request_t *request, const char *i
                                                  &context->items, more, request->pool));
     const char *space;
 
-    if (fault) {
+    if (fault != NULL) {
         return fault;
     }
     space = strchr(fields, ' ');
-    if (!space) {
+    if (space == NULL) {
         return wsman_fault(request->pool, WSMAN_FAULT_INTERNAL, NULL, "the stored enumeration is damaged");
     }
     context->mode = apr_pstrmemdup(request->pool, fields, (apr_size_t)(space - fields));
@@ -97,7 +97,7 @@ static const wsman_fault_t *list_kind(wsman_request_t *request, const kind_t *ki
     apr_array_header_t *items = NULL;
     const wsman_fault_t *fault = kind->list(request, &items);
 
-    for (int i = 0; !fault && i < items->nelts; i++) {
+    for (int i = 0; fault == NULL && i < items->nelts; i++) {
         const char mark[] = {kind->mark, '\0'};
 
         APR_ARRAY_PUSH(all, const char *) =
@@ -112,7 +112,7 @@ static const wsman_fault_t *list(wsman_request_t *request, const char *resource_
     const wsman_fault_t *fault = NULL;
 
     *items = apr_array_make(request->pool, 16, sizeof(const char *));
-    for (int i = 0; i < KINDS && !fault; i++) {
+    for (int i = 0; i < KINDS && fault == NULL; i++) {
         if (wsman_class_is(kinds[i].class_, resource_uri)) {
             fault = list_kind(request, &kinds[i], *items);
         }
@@ -135,7 +135,7 @@ static const wsman_fault_t *write_item(wsman_request_t *request, const char *ite
 {
     const kind_t *kind = kind_of(item);
 
-    return kind ? kind->write(request, item + 1, answer) : NULL;
+    return kind != NULL ? kind->write(request, item + 1, answer) : NULL;
 }
 
 static const wsman_class_t *reference_item(wsman_request_t *request, const char *item,
@@ -143,7 +143,7 @@ static const wsman_class_t *reference_item(wsman_request_t *request, const char 
 {
     const kind_t *kind = kind_of(item);
 
-    return (kind ? kind : &kinds[0])->reference(request, item + 1, selectors);
+    return (kind != NULL ? kind : &kinds[0])->reference(request, item + 1, selectors);
 }
 
 static const wsman_enumeration_source_t source = {
@@ -215,10 +215,10 @@ manageability_context_t *manageability_context(const wsman_request_t *request)
 /* How far up the class tree the request wants the instance seen from; 0: as what it is. */
 static int view_of(const wsman_request_t *request, const wsman_class_t *class_)
 {
-    if (!request->base_class) {
+    if (request->base_class == NULL) {
         return 0;
     }
-    for (int i = 0; class_->superclasses && class_->superclasses[i]; i++) {
+    for (int i = 0; class_->superclasses != NULL && class_->superclasses[i] != NULL; i++) {
         if (strcmp(class_->superclasses[i], request->base_class) == 0) {
             return i + 1;
         }
@@ -233,7 +233,7 @@ void manageability_write_instance(const manageability_instance_t *instance, cons
     const char *uri = view ? class_->superclasses[view - 1] : class_->uri;
 
     wsman_start_class(answer, uri, strrchr(uri, '/') + 1);
-    for (const manageability_property_t *property = properties; property->name; property++) {
+    for (const manageability_property_t *property = properties; property->name != NULL; property++) {
         if (property->origin >= view) {
             property->write(instance, answer, property->name);
         }
@@ -298,9 +298,9 @@ const wsman_fault_t *manageability_fault_of(const wsman_request_t *request, jobs
     if (result.outcome == JOBS_NOT_FOUND) {
         return manageability_no_such_job(request);
     }
-    with->note = result.text && *result.text ? result.text : NULL;
+    with->note = result.text != NULL && *result.text ? result.text : NULL;
     fault = wsman_fault(request->pool, outcome_faults[result.outcome].kind, NULL, "%s",
-                        result.outcome == JOBS_QUOTA ? quota_reason(with->note ? with->note : "")
+                        result.outcome == JOBS_QUOTA ? quota_reason(with->note != NULL ? with->note : "")
                                                      : outcome_faults[result.outcome].reason);
     if (fault->kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE) {
         fault->detail = "ResourceOffline";
@@ -337,7 +337,7 @@ const wsman_fault_t *manageability_input(const wsman_request_t *request, const c
     const char *wanted = apr_pstrcat(request->pool, method, "_INPUT", NULL);
 
     *input = NULL;
-    if (!found) {
+    if (found == NULL) {
         return NULL;
     }
     if (strcmp(found->name, wanted) != 0 || strcmp(found->ns, request->class_->uri) != 0) {
@@ -345,7 +345,7 @@ const wsman_fault_t *manageability_input(const wsman_request_t *request, const c
                                            "the body must hold %s in the namespace %s", wanted,
                                            request->class_->uri);
     }
-    if (found->next) {
+    if (found->next != NULL) {
         return manageability_bad_parameter(request, "InvalidName", "the body must hold %s and nothing else",
                                            wanted);
     }
@@ -355,10 +355,10 @@ const wsman_fault_t *manageability_input(const wsman_request_t *request, const c
 
 static manageability_parameter_t *parameter_of(manageability_parameter_t *parameters, const char *name)
 {
-    while (parameters->name && strcmp(parameters->name, name) != 0) {
+    while (parameters->name != NULL && strcmp(parameters->name, name) != 0) {
         parameters++;
     }
-    return parameters->name ? parameters : NULL;
+    return parameters->name != NULL ? parameters : NULL;
 }
 
 const wsman_fault_t *manageability_parameters(const wsman_request_t *request, const char *method,
@@ -367,11 +367,12 @@ const wsman_fault_t *manageability_parameters(const wsman_request_t *request, co
     const wsman_element_t *input;
     const wsman_fault_t *fault = manageability_input(request, method, &input);
 
-    for (const wsman_element_t *element = input ? input->child : NULL; element; element = element->next) {
+    for (const wsman_element_t *element = input != NULL ? input->child : NULL; element != NULL;
+         element = element->next) {
         manageability_parameter_t *parameter =
             strcmp(element->ns, request->class_->uri) == 0 ? parameter_of(parameters, element->name) : NULL;
 
-        if (!parameter || parameter->element) {
+        if (parameter == NULL || parameter->element != NULL) {
             return manageability_bad_parameter(request, "InvalidName", "%s takes %s", method, takes);
         }
         if (!wsman_is_nil(element)) {
@@ -386,7 +387,7 @@ const wsman_fault_t *manageability_number(const wsman_request_t *request,
 {
     apr_uint64_t value;
 
-    if (!parameter->element) {
+    if (parameter->element == NULL) {
         return NULL;
     }
     if (wsman_parse_uint(wsman_text(parameter->element, request->pool), INT_MAX, &value) != APR_SUCCESS) {
@@ -408,7 +409,7 @@ const char *manageability_job_id(const char *instance_id)
 {
     const char *id;
 
-    if (!instance_id || strncmp(instance_id, INSTANCE_PREFIX, sizeof(INSTANCE_PREFIX) - 1) != 0) {
+    if (instance_id == NULL || strncmp(instance_id, INSTANCE_PREFIX, sizeof(INSTANCE_PREFIX) - 1) != 0) {
         return NULL;
     }
     id = instance_id + sizeof(INSTANCE_PREFIX) - 1;
@@ -420,7 +421,8 @@ const char *manageability_job_id(const char *instance_id)
 
 const char *manageability_referenced_instance(const wsman_reference_t *reference)
 {
-    if (!reference || (reference->resource_uri && strcmp(reference->resource_uri, JOB_URI) != 0)) {
+    if (reference == NULL ||
+        (reference->resource_uri != NULL && strcmp(reference->resource_uri, JOB_URI) != 0)) {
         return NULL;
     }
     return wsman_selector_named(reference->selectors, "InstanceID");

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text of directives' arguments to values. */
 #include "httpd/arguments_priv.h"
 
 #include <string.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text of directives' arguments to values. Knows APR but not httpd, so that unit tests reach it. Each
- * function returns NULL, or a sentence that says what is wrong and what would be right, to follow a
- * directive's name. */
+/* Arguments of directives, from text to values. Needs APR but not httpd, so that unit tests can link it. Each
+ * function returns NULL, or an error message that follows a directive's name. */
 #ifndef AMTUNLOCK_HTTPD_ARGUMENTS_PRIV_H
 #define AMTUNLOCK_HTTPD_ARGUMENTS_PRIV_H
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What takes more than one directive to judge. Runs in check_config, so that `httpd -t` says it: what cannot
- * work is an error, what is probably not meant is a warning with what to write instead. */
-#include "httpd/mod_amtunlock_priv.h"
+/* What cannot work is an error; what is probably a mistake is a warning that says what to write instead. */
+#include "httpd/config_check_priv.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -11,11 +10,13 @@
 #include <http_log.h>
 #include <util_cfgtree.h>
 
-#include "httpd/directives_priv.h"
+#include "httpd/config_priv.h"
+#include "httpd/launch_priv.h"
+#include "httpd/module_priv.h"
 
 APLOG_USE_MODULE(amtunlock);
 
-/* What the configuration as a whole says, wherever it says it. */
+/* What the configuration tree holds, in any section. */
 typedef struct {
     int serves;                  /* SetHandler amtunlock */
     int pages;                   /* SetHandler amtunlock-status or -metrics */
@@ -26,67 +27,67 @@ typedef struct {
     apr_off_t max_body;          /* the smallest AMTUnlockMaxBody; 0: none */
     const ap_directive_t *mixed; /* a section with both a trusted proxy and an AuthType */
     int in_section_proxy, in_section_auth;
-} facts_t;
+} summary_t;
 
 /* ---- reading the configuration tree ----------------------------------------------------------------- */
 
-static void note_handler(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool)
+static void note_handler(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
 {
     const char *args = line->args;
     const char *handler = ap_getword_conf(pool, &args);
 
-    facts->serves |= strcmp(handler, AMTUNLOCK_HANDLER) == 0;
-    facts->pages |=
+    summary->serves |= strcmp(handler, AMTUNLOCK_HANDLER) == 0;
+    summary->pages |=
         strcmp(handler, AMTUNLOCK_HANDLER_STATUS) == 0 || strcmp(handler, AMTUNLOCK_HANDLER_METRICS) == 0;
 }
 
-static void note_scope(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool)
+static void note_scope(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
 {
     (void)line;
     (void)pool;
-    facts->scopes = 1;
+    summary->scopes = 1;
 }
 
-static void note_publish(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool)
+static void note_publish(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
 {
     const char *args = line->args;
 
-    facts->publishes |= strcasecmp(ap_getword_conf(pool, &args), "On") == 0;
+    summary->publishes |= strcasecmp(ap_getword_conf(pool, &args), "On") == 0;
 }
 
-static void note_proxy(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool)
+static void note_proxy(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
 {
     (void)line;
     (void)pool;
-    facts->proxies = facts->in_section_proxy = 1;
+    summary->proxies = summary->in_section_proxy = 1;
 }
 
-static void note_auth_type(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool)
+static void note_auth_type(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
 {
     const char *args = line->args;
 
-    facts->in_section_auth |= strcasecmp(ap_getword_conf(pool, &args), "None") != 0;
+    summary->in_section_auth |= strcasecmp(ap_getword_conf(pool, &args), "None") != 0;
 }
 
-static void note_max_systems(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool)
+static void note_max_systems(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
 {
     const char *args = line->args;
     int systems = (int)apr_atoi64(ap_getword_conf(pool, &args));
 
-    facts->max_systems = systems > facts->max_systems ? systems : facts->max_systems;
+    summary->max_systems = systems > summary->max_systems ? systems : summary->max_systems;
 }
 
-static void note_max_body(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool)
+static void note_max_body(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
 {
     const char *args = line->args;
     apr_off_t body = (apr_off_t)apr_atoi64(ap_getword_conf(pool, &args));
 
-    facts->max_body = !facts->max_body || body < facts->max_body ? body : facts->max_body;
+    summary->max_body = !summary->max_body || body < summary->max_body ? body : summary->max_body;
 }
 
 static const struct {
     const char *directive;
-    void (*note)(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool);
+    void (*note)(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool);
 } notes[] = {
     {"SetHandler", note_handler},
     {"AddHandler", note_handler},
@@ -98,39 +99,39 @@ static const struct {
     {"AMTUnlockMaxBody", note_max_body},
 };
 
-static void read_line(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool)
+static void summarize_line(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
 {
     for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++) {
         if (strcasecmp(line->directive, notes[i].directive) == 0) {
-            notes[i].note(facts, line, pool);
+            notes[i].note(summary, line, pool);
         }
     }
 }
 
-/* Depth is the configuration's own: sections in sections. */
+/* The depth is that of sections in sections. */
 /* NOLINTNEXTLINE(misc-no-recursion) */
-static void read_tree(facts_t *facts, const ap_directive_t *line, apr_pool_t *pool)
+static void summarize_tree(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
 {
     for (; line != NULL; line = line->next) {
         if (line->first_child != NULL) {
-            facts->in_section_proxy = facts->in_section_auth = 0;
-            read_tree(facts, line->first_child, pool);
-            if (facts->in_section_proxy && facts->in_section_auth) {
-                facts->mixed = line;
+            summary->in_section_proxy = summary->in_section_auth = 0;
+            summarize_tree(summary, line->first_child, pool);
+            if (summary->in_section_proxy && summary->in_section_auth) {
+                summary->mixed = line;
             }
-            facts->in_section_proxy = facts->in_section_auth = 0;
+            summary->in_section_proxy = summary->in_section_auth = 0;
         }
         else {
-            read_line(facts, line, pool);
+            summarize_line(summary, line, pool);
         }
     }
 }
 
 /* ---- checks ----------------------------------------------------------------------------------------- */
 
-static int check_redis(const amtunlock_server_t *conf, const facts_t *facts, server_rec *s)
+static int check_redis(const amtunlock_server_t *conf, const summary_t *summary, server_rec *s)
 {
-    if (conf->redis_address == NULL && (facts->serves || facts->pages)) {
+    if (conf->redis_address == NULL && (summary->serves || summary->pages)) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
                      "AMTU0020: a handler of mod_amtunlock is set, but no AMTUnlockRedis says where the "
                      "job state is kept");
@@ -139,17 +140,17 @@ static int check_redis(const amtunlock_server_t *conf, const facts_t *facts, ser
     return 1;
 }
 
-/* The one secret of the web side: gone from memory as soon as the configuration is. */
+/* The only secret of the web side is wiped with the configuration pool. */
 static apr_status_t wipe_password(void *password)
 {
     explicit_bzero(password, strlen(password));
     return APR_SUCCESS;
 }
 
-/* Read here, as the user who starts httpd; the children never need the file. */
+/* Reads the password as the user who starts httpd; the children never need the file. */
 static int check_password(amtunlock_server_t *conf, apr_pool_t *pconf, server_rec *s)
 {
-    int dry_run = geteuid() != 0 && ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
+    int may_be_unreadable = geteuid() != 0 && ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
     const char *wrong;
 
     if (conf->password_file == NULL) {
@@ -160,28 +161,28 @@ static int check_password(amtunlock_server_t *conf, apr_pool_t *pconf, server_re
         apr_pool_cleanup_register(pconf, conf->redis.password, wipe_password, apr_pool_cleanup_null);
         return 1;
     }
-    ap_log_error(APLOG_MARK, dry_run ? APLOG_WARNING : APLOG_EMERG, 0, s,
+    ap_log_error(APLOG_MARK, may_be_unreadable ? APLOG_WARNING : APLOG_EMERG, 0, s,
                  "AMTU0021: AMTUnlockRedis password-file: %s%s", wrong,
-                 dry_run ? " (this test does not run as root; the server may)" : "");
-    return dry_run;
+                 may_be_unreadable ? " (this test does not run as root; the server may)" : "");
+    return may_be_unreadable;
 }
 
-static void check_who_may(const facts_t *facts, server_rec *s)
+static void check_callers(const summary_t *summary, server_rec *s)
 {
     int gssapi = ap_find_linked_module("mod_auth_gssapi.c") != NULL;
 
-    if (!facts->scopes) {
+    if (!summary->scopes) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,
             "AMTU0022: no AMTUnlockScope: nobody may unlock anything; every name will be \"not available\"");
     }
-    if (!gssapi && !facts->proxies) {
+    if (!gssapi && !summary->proxies) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,
             "AMTU0023: mod_auth_gssapi is not loaded and there is no AMTUnlockTrustedProxy: no caller can be "
             "accepted");
     }
-    if (gssapi && !facts->publishes && !facts->proxies) {
+    if (gssapi && !summary->publishes && !summary->proxies) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "AMTU0024: no \"GssapiPublishMech On\": every caller will be denied, because how it "
                      "was authenticated "
@@ -189,16 +190,16 @@ static void check_who_may(const facts_t *facts, server_rec *s)
     }
 }
 
-static int check_proxy(const facts_t *facts, server_rec *s)
+static int check_trusted_proxy(const summary_t *summary, server_rec *s)
 {
-    if (facts->mixed != NULL) {
+    if (summary->mixed != NULL) {
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, 0, s,
             "AMTU0025: %s line %d: AMTUnlockTrustedProxy has no effect beside an AuthType; give the proxy a "
             "Location of its own",
-            facts->mixed->filename, facts->mixed->line_num);
+            summary->mixed->filename, summary->mixed->line_num);
     }
-    if (facts->proxies && ap_find_linked_module("mod_ssl.c") == NULL) {
+    if (summary->proxies && ap_find_linked_module("mod_ssl.c") == NULL) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
                      "AMTU0026: AMTUnlockTrustedProxy knows the proxy by its client certificate; mod_ssl "
                      "is not loaded");
@@ -207,17 +208,17 @@ static int check_proxy(const facts_t *facts, server_rec *s)
     return 1;
 }
 
-static void check_body(const facts_t *facts, server_rec *s)
+static void check_max_body(const summary_t *summary, server_rec *s)
 {
     apr_off_t needed =
-        amtunlock_body_for(facts->max_systems ? facts->max_systems : AMTUNLOCK_DEFAULT_MAX_SYSTEMS);
+        amtunlock_body_for(summary->max_systems ? summary->max_systems : AMTUNLOCK_DEFAULT_MAX_SYSTEMS);
 
-    if (facts->max_body && facts->max_body < needed) {
+    if (summary->max_body && summary->max_body < needed) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "AMTU0027: AMTUnlockMaxBody %" APR_OFF_T_FMT
                      " may be too small for a request of AMTUnlockMaxSystems "
                      "names; %" APR_OFF_T_FMT " is enough",
-                     facts->max_body, needed);
+                     summary->max_body, needed);
     }
 }
 
@@ -254,16 +255,16 @@ static int check_worker(const amtunlock_server_t *conf, server_rec *s, apr_pool_
 int amtunlock_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     amtunlock_server_t *conf = amtunlock_server(s);
-    facts_t facts = {0};
+    summary_t summary = {0};
     int good;
 
     (void)plog;
-    read_tree(&facts, ap_conftree, ptemp);
-    good = check_redis(conf, &facts, s) & check_password(conf, pconf, s) & check_proxy(&facts, s) &
-           check_worker(conf, s, ptemp);
-    if (facts.serves) {
-        check_who_may(&facts, s);
-        check_body(&facts, s);
+    summarize_tree(&summary, ap_conftree, ptemp);
+    good = check_redis(conf, &summary, s) & check_password(conf, pconf, s) &
+           check_trusted_proxy(&summary, s) & check_worker(conf, s, ptemp);
+    if (summary.serves) {
+        check_callers(&summary, s);
+        check_max_body(&summary, s);
     }
     return good ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }

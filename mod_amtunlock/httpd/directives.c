@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The directives: one flat table, their setters, and how sections are merged. What needs more than one
- * directive to judge is in config_check.c; what each means to an administrator is in conf/amtunlock.conf. */
+/* The table of directives and their setters. Checks that need more than one directive are in config_check.c;
+ * what each directive means to an administrator is in conf/amtunlock.conf. */
 #include "httpd/directives_priv.h"
 
 #include <stddef.h>
@@ -13,27 +13,26 @@
 #include <http_request.h>
 
 #include "httpd/arguments_priv.h"
+#include "httpd/config_priv.h"
 
 APLOG_USE_MODULE(amtunlock);
 
 #define MINUTES(n) apr_time_from_sec((apr_int64_t)(n)*60)
 #define DAYS(n) MINUTES((apr_int64_t)(n)*24 * 60)
 
-/* CIM_ConcreteJob instances are promised for half an hour; only a test build may break the promise. */
+/* The interface promises CIM_ConcreteJob instances for half an hour; only a test build allows less. */
 #ifdef AMTUNLOCK_TEST
 #define RETENTION_MIN apr_time_from_sec(1)
 #else
 #define RETENTION_MIN MINUTES(30)
 #endif
 
-#define BODY_MIN 8192 /* DSP0226 R6.2-4: what every service must take */
+#define BODY_MIN 8192 /* bytes; DSP0226 R6.2-4: every service must accept them */
 #define BODY_MAX APR_INT64_C(268435456)
-#define BODY_FLOOR APR_INT64_C(131072)
-#define BODY_PER_NAME 512
 
-/* ---- what a setter is told by its row --------------------------------------------------------------- */
+/* ---- data of the rows ------------------------------------------------------------------------------- */
 
-/* Where a number or time goes in amtunlock_dir_t, and what it may be. */
+/* The field of amtunlock_dir_t that a number or time is set in, and its range. */
 typedef struct {
     size_t offset;
     apr_int64_t min, max;
@@ -60,10 +59,10 @@ static int *int_at(void *structure, size_t offset)
     return (int *)((char *)structure + offset);
 }
 
-/* What a setter returns: the directive's name and what is wrong; NULL stays NULL. */
-static const char *complain(const cmd_parms *cmd, const char *sentence)
+/* The result of a setter: the directive's name and the error message. NULL, no error, stays NULL. */
+static const char *directive_error(const cmd_parms *cmd, const char *message)
 {
-    return sentence != NULL ? apr_pstrcat(cmd->pool, cmd->cmd->name, " ", sentence, NULL) : NULL;
+    return message != NULL ? apr_pstrcat(cmd->pool, cmd->cmd->name, " ", message, NULL) : NULL;
 }
 
 /* ---- setters: the process --------------------------------------------------------------------------- */
@@ -94,7 +93,7 @@ static const char *set_redis(cmd_parms *cmd, void *dir, int argc, char *const ar
         return wrong;
     }
     if (argc < 1) {
-        return complain(cmd, "needs an address: unix:PATH or HOST:PORT");
+        return directive_error(cmd, "needs an address: unix:PATH or HOST:PORT");
     }
     memset(&conf->redis, 0, sizeof(conf->redis));
     conf->password_file = NULL;
@@ -106,7 +105,7 @@ static const char *set_redis(cmd_parms *cmd, void *dir, int argc, char *const ar
     for (int i = 1; i < argc && wrong == NULL; i++) {
         wrong = set_redis_option(cmd, conf, argv[i]);
     }
-    return complain(cmd, wrong);
+    return directive_error(cmd, wrong);
 }
 
 static const char *set_worker(cmd_parms *cmd, void *dir, int on)
@@ -123,14 +122,15 @@ static const char *set_worker_path(cmd_parms *cmd, void *dir, const char *arg)
 
     (void)dir;
     *(const char **)((char *)amtunlock_server(cmd->server) + (size_t)cmd->info) = path;
-    return path != NULL ? ap_check_cmd_context(cmd, GLOBAL_ONLY) : complain(cmd, "cannot use this path");
+    return path != NULL ? ap_check_cmd_context(cmd, GLOBAL_ONLY)
+                        : directive_error(cmd, "cannot use this path");
 }
 
 static const char *set_worker_user(cmd_parms *cmd, void *dir, const char *arg)
 {
     (void)dir;
     if (!*arg) {
-        return complain(cmd, "needs a user: NAME, #UID or #UID:#GID");
+        return directive_error(cmd, "needs a user: NAME, #UID or #UID:#GID");
     }
     amtunlock_server(cmd->server)->worker_user = arg;
     return ap_check_cmd_context(cmd, GLOBAL_ONLY);
@@ -142,9 +142,9 @@ static const char *set_duration(cmd_parms *cmd, void *dir, const char *arg)
 {
     const range_t *range = cmd->info;
 
-    return complain(cmd, amtunlock_argument_duration(arg, range->min, range->max,
-                                                     (apr_interval_time_t *)((char *)dir + range->offset),
-                                                     cmd->pool));
+    return directive_error(
+        cmd, amtunlock_argument_duration(arg, range->min, range->max,
+                                         (apr_interval_time_t *)((char *)dir + range->offset), cmd->pool));
 }
 
 static const char *set_number(cmd_parms *cmd, void *dir, const char *arg)
@@ -156,7 +156,7 @@ static const char *set_number(cmd_parms *cmd, void *dir, const char *arg)
     if (wrong == NULL) {
         *int_at(dir, range->offset) = (int)value;
     }
-    return complain(cmd, wrong);
+    return directive_error(cmd, wrong);
 }
 
 static const char *set_max_body(cmd_parms *cmd, void *dir, const char *arg)
@@ -168,7 +168,7 @@ static const char *set_max_body(cmd_parms *cmd, void *dir, const char *arg)
     if (wrong == NULL) {
         conf->max_body = (apr_off_t)value;
     }
-    return complain(cmd, wrong);
+    return directive_error(cmd, wrong);
 }
 
 static const char *set_job_started(cmd_parms *cmd, void *dir, const char *arg)
@@ -176,8 +176,8 @@ static const char *set_job_started(cmd_parms *cmd, void *dir, const char *arg)
     amtunlock_dir_t *conf = dir;
 
     if (strcmp(arg, "4096") != 0 && strcmp(arg, "0") != 0) {
-        return complain(cmd,
-                        "must be 4096 (DMTF: job started) or 0 (for consoles that know only 0 for success)");
+        return directive_error(
+            cmd, "must be 4096 (DMTF: job started) or 0 (for consoles that know only 0 for success)");
     }
     conf->job_started = *arg == '0' ? 0 : 4096;
     return NULL;
@@ -194,7 +194,7 @@ static const char *set_mech(cmd_parms *cmd, void *dir, const char *arg)
         conf->mechs |= AMTUNLOCK_MECH_NTLM;
     }
     else {
-        return complain(cmd, "takes krb5, ntlm or both");
+        return directive_error(cmd, "takes krb5, ntlm or both");
     }
     return NULL;
 }
@@ -215,7 +215,7 @@ static const char *set_limit(cmd_parms *cmd, void *dir, const char *arg)
             return NULL;
         }
     }
-    return complain(cmd, "takes jobs=N, systems=N and contexts=N (0: no limit)");
+    return directive_error(cmd, "takes jobs=N, systems=N and contexts=N (0: no limit)");
 }
 
 static const char *set_scope(cmd_parms *cmd, void *dir, const char *group, const char *expression)
@@ -227,13 +227,13 @@ static const char *set_scope(cmd_parms *cmd, void *dir, const char *group, const
 
     for (const char *c = group; *c; c++) {
         if (!apr_isgraph(*c)) {
-            return complain(cmd, "needs the name of a group of systems (no white space), or *");
+            return directive_error(cmd, "needs the name of a group of systems (no white space), or *");
         }
     }
-    scope.who = ap_expr_parse_cmd(cmd, expression, AP_EXPR_FLAG_DONT_VARY, &wrong, NULL);
+    scope.condition = ap_expr_parse_cmd(cmd, expression, AP_EXPR_FLAG_DONT_VARY, &wrong, NULL);
     if (wrong != NULL || !*group) {
-        return complain(cmd, apr_psprintf(cmd->pool, "%s: the expression cannot be read: %s", group,
-                                          wrong != NULL ? wrong : ""));
+        return directive_error(cmd, apr_psprintf(cmd->pool, "%s: the expression cannot be read: %s", group,
+                                                 wrong != NULL ? wrong : ""));
     }
     if (scopes == NULL) {
         conf->scopes = scopes = apr_array_make(cmd->pool, 4, sizeof(amtunlock_scope_t));
@@ -248,7 +248,7 @@ static const char *set_operator(cmd_parms *cmd, void *dir, const char *expressio
     const char *wrong = NULL;
 
     conf->operators = ap_expr_parse_cmd(cmd, expression, AP_EXPR_FLAG_DONT_VARY, &wrong, NULL);
-    return complain(cmd, wrong != NULL ? apr_psprintf(cmd->pool, "cannot be read: %s", wrong) : NULL);
+    return directive_error(cmd, wrong != NULL ? apr_psprintf(cmd->pool, "cannot be read: %s", wrong) : NULL);
 }
 
 static const char *set_trusted_proxy(cmd_parms *cmd, void *dir, int argc, char *const argv[])
@@ -258,13 +258,13 @@ static const char *set_trusted_proxy(cmd_parms *cmd, void *dir, int argc, char *
     apr_array_header_t *names = apr_array_make(cmd->pool, argc, sizeof(const char *));
 
     if (argc < 2) {
-        return complain(
+        return directive_error(
             cmd, "needs a header and at least one name: a DNS name of the proxy's client certificate, or its "
                  "whole subject (\"CN=proxy,O=Example\")");
     }
     for (const char *c = argv[0]; *c; c++) {
         if (!apr_isalnum(*c) && *c != '-') {
-            return complain(cmd, "needs the name of a request header first (letters, digits, -)");
+            return directive_error(cmd, "needs the name of a request header first (letters, digits, -)");
         }
     }
     for (int i = 1; i < argc; i++) {
@@ -315,104 +315,3 @@ const command_rec amtunlock_directives[] = {
     AP_INIT_TAKE1("AMTUnlockMaxBody", set_max_body, NULL, IN_LOCATION, "most bytes of a request's body"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL},
 };
-
-/* ---- creation, merging, defaults -------------------------------------------------------------------- */
-
-void *amtunlock_create_server(apr_pool_t *p, server_rec *s)
-{
-    amtunlock_server_t *conf = apr_pcalloc(p, sizeof(*conf));
-
-    (void)s;
-    conf->worker = AMTUNLOCK_UNSET;
-    conf->worker_program = AMTUNLOCK_DEFAULT_WORKER_PROGRAM;
-    conf->worker_config = AMTUNLOCK_DEFAULT_WORKER_CONFIG;
-    conf->worker_user = AMTUNLOCK_DEFAULT_WORKER_USER;
-    return conf;
-}
-
-/* A virtual host has no settings of its own here: all that it could hold is refused there. */
-void *amtunlock_merge_server(apr_pool_t *p, void *main_server, void *virtual_host)
-{
-    (void)p;
-    (void)virtual_host;
-    return main_server;
-}
-
-/* NOLINTNEXTLINE(readability-non-const-parameter): httpd's signature */
-void *amtunlock_create_dir(apr_pool_t *p, char *path)
-{
-    amtunlock_dir_t *conf = apr_pcalloc(p, sizeof(*conf));
-
-    (void)path;
-    conf->max_systems = AMTUNLOCK_UNSET;
-    conf->retention = AMTUNLOCK_UNSET;
-    conf->start_within = AMTUNLOCK_UNSET;
-    conf->job_started = AMTUNLOCK_UNSET;
-    conf->limit_jobs = AMTUNLOCK_UNSET;
-    conf->limit_systems = AMTUNLOCK_UNSET;
-    conf->limit_contexts = AMTUNLOCK_UNSET;
-    return conf;
-}
-
-#define INNER_IF_SET(field, unset) merged->field = inner->field != (unset) ? inner->field : outer->field
-
-/* A list (scopes, mechanisms) of the inner section replaces the outer one's: what may be done in a place can
- * be read in that place. */
-void *amtunlock_merge_dir(apr_pool_t *p, void *outer_conf, void *inner_conf)
-{
-    const amtunlock_dir_t *outer = outer_conf, *inner = inner_conf;
-    amtunlock_dir_t *merged = apr_palloc(p, sizeof(*merged));
-
-    INNER_IF_SET(max_systems, AMTUNLOCK_UNSET);
-    INNER_IF_SET(retention, AMTUNLOCK_UNSET);
-    INNER_IF_SET(start_within, AMTUNLOCK_UNSET);
-    INNER_IF_SET(job_started, AMTUNLOCK_UNSET);
-    INNER_IF_SET(max_body, 0);
-    INNER_IF_SET(limit_jobs, AMTUNLOCK_UNSET);
-    INNER_IF_SET(limit_systems, AMTUNLOCK_UNSET);
-    INNER_IF_SET(limit_contexts, AMTUNLOCK_UNSET);
-    INNER_IF_SET(mechs, 0);
-    INNER_IF_SET(scopes, NULL);
-    INNER_IF_SET(operators, NULL);
-    INNER_IF_SET(proxy, NULL);
-    return merged;
-}
-
-apr_off_t amtunlock_body_for(int max_systems)
-{
-    apr_off_t needed = (apr_off_t)max_systems * BODY_PER_NAME;
-
-    return needed > BODY_FLOOR ? needed : BODY_FLOOR;
-}
-
-#define DEFAULT(field, unset, value)                                                                         \
-    if (conf->field == (unset)) {                                                                            \
-        conf->field = (value);                                                                               \
-    }
-
-const amtunlock_dir_t *amtunlock_dir(request_rec *r)
-{
-    amtunlock_dir_t *conf = apr_pmemdup(r->pool, ap_get_module_config(r->per_dir_config, &amtunlock_module),
-                                        sizeof(amtunlock_dir_t));
-
-    DEFAULT(max_systems, AMTUNLOCK_UNSET, AMTUNLOCK_DEFAULT_MAX_SYSTEMS)
-    DEFAULT(retention, AMTUNLOCK_UNSET, MINUTES(30))
-    DEFAULT(start_within, AMTUNLOCK_UNSET, MINUTES(60))
-    DEFAULT(job_started, AMTUNLOCK_UNSET, 4096)
-    DEFAULT(max_body, 0, amtunlock_body_for(conf->max_systems))
-    DEFAULT(limit_jobs, AMTUNLOCK_UNSET, AMTUNLOCK_DEFAULT_LIMIT_JOBS)
-    DEFAULT(limit_systems, AMTUNLOCK_UNSET, AMTUNLOCK_DEFAULT_LIMIT_SYSTEMS)
-    DEFAULT(limit_contexts, AMTUNLOCK_UNSET, AMTUNLOCK_DEFAULT_LIMIT_CONTEXTS)
-    DEFAULT(mechs, 0, AMTUNLOCK_MECH_KRB5)
-    return conf;
-}
-
-amtunlock_server_t *amtunlock_server(const server_rec *s)
-{
-    return ap_get_module_config(s->module_config, &amtunlock_module);
-}
-
-int amtunlock_supervises(const amtunlock_server_t *conf)
-{
-    return conf->redis_address != NULL && conf->worker != 0;
-}

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The handler "amtunlock": HTTP around WS-Management.
  *
- * What HTTP itself decides is decided here (method, content type, size, who asks); what an envelope says is
- * the business of wsman and manageability. A body is read to its end, or at least up to its limit, before any
- * answer: a connection that carries an authentication must not be torn because of unread bytes.
+ * Decides what HTTP decides: method, content type, size, authentication. The envelope is left to wsman and
+ * manageability. A body is read to its end, or up to its limit, before any answer: unread bytes would make httpd
+ * close the connection, and the authentication with it.
  */
-#include "httpd/mod_amtunlock_priv.h"
+#include "httpd/pages_priv.h"
 
 #include <string.h>
 
@@ -18,15 +18,18 @@
 #include <http_request.h>
 #include <util_filter.h>
 
+#include "httpd/caller_priv.h"
+#include "httpd/config_priv.h"
+#include "httpd/module_priv.h"
 #include "manageability/manageability.h"
 #include "wsman/names.h"
 
 APLOG_USE_MODULE(amtunlock);
 
 #define READ_CHUNK 8192
-#define RETRY_AFTER 5 /* seconds, told to callers while Redis is away */
+#define RETRY_AFTER 5 /* seconds, for callers while Redis does not answer */
 
-/* One request on its way through this file. */
+/* One request and its answer. */
 typedef struct {
     request_rec *r;
     const amtunlock_dir_t *conf;
@@ -34,8 +37,8 @@ typedef struct {
     jobs_caller_t caller;
     wsman_reader_t *reader;
     apr_off_t received;         /* bytes of the body */
-    int too_large;              /* there are more of them than may be read */
-    const wsman_fault_t *fault; /* of the reader, as soon as there is one */
+    int too_large;              /* the body is larger than max_body */
+    const wsman_fault_t *fault; /* of the reader; NULL: none so far */
     wsman_encoding_t encoding;  /* of the answer */
     const char *message_id;
 } exchange_t;
@@ -64,29 +67,30 @@ static int send_fault(exchange_t *x, const wsman_fault_t *fault)
     return send_answer(x, &answer);
 }
 
-/* A fault of this module's own, with an HTTP status that a row of the interface sets. */
-static int refuse(exchange_t *x, wsman_fault_e kind, int status, const char *sentence)
+/* A fault with another HTTP status than WS-Management gives its kind. */
+static int refuse_request(exchange_t *x, wsman_fault_e kind, int status, const char *reason)
 {
-    wsman_fault_t *fault = wsman_fault(x->r->pool, kind, NULL, "%s", sentence);
+    wsman_fault_t *fault = wsman_fault(x->r->pool, kind, NULL, "%s", reason);
 
     fault->status = status;
     return send_fault(x, fault);
 }
 
-static int deny(exchange_t *x)
+static int deny_caller(exchange_t *x)
 {
     if (x->known == AMTUNLOCK_CALLER_ANONYMOUS) {
         ap_log_rerror(
             APLOG_MARK, APLOG_INFO, 0, x->r,
             "AMTU0060: access denied: nobody was authenticated; this location needs an AuthType and Require");
     }
-    return refuse(x, WSMAN_FAULT_ACCESS_DENIED, HTTP_FORBIDDEN,
-                  "the caller is not authenticated in a way that this service accepts: its log says why");
+    return refuse_request(
+        x, WSMAN_FAULT_ACCESS_DENIED, HTTP_FORBIDDEN,
+        "the caller is not authenticated in a way that this service accepts: its log says why");
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------- */
 
-static apr_status_t take_bucket(exchange_t *x, apr_bucket *bucket)
+static apr_status_t read_bucket(exchange_t *x, apr_bucket *bucket)
 {
     const char *bytes;
     apr_size_t length;
@@ -102,7 +106,7 @@ static apr_status_t take_bucket(exchange_t *x, apr_bucket *bucket)
     return APR_SUCCESS;
 }
 
-static apr_status_t take_brigade(exchange_t *x, apr_bucket_brigade *brigade, int *ended)
+static apr_status_t read_brigade(exchange_t *x, apr_bucket_brigade *brigade, int *ended)
 {
     for (apr_bucket *bucket = APR_BRIGADE_FIRST(brigade); bucket != APR_BRIGADE_SENTINEL(brigade);
          bucket = APR_BUCKET_NEXT(bucket)) {
@@ -112,14 +116,14 @@ static apr_status_t take_brigade(exchange_t *x, apr_bucket_brigade *brigade, int
             *ended = 1;
             return APR_SUCCESS;
         }
-        if (!APR_BUCKET_IS_METADATA(bucket) && (status = take_bucket(x, bucket)) != APR_SUCCESS) {
+        if (!APR_BUCKET_IS_METADATA(bucket) && (status = read_bucket(x, bucket)) != APR_SUCCESS) {
             return status;
         }
     }
     return APR_SUCCESS;
 }
 
-/* True where the client announces more than may be read. */
+/* True if Content-Length is above max_body. */
 static int announces_too_much(const exchange_t *x)
 {
     const char *text = apr_table_get(x->r->headers_in, "Content-Length");
@@ -128,8 +132,8 @@ static int announces_too_much(const exchange_t *x)
     return text != NULL && ap_parse_strict_length(&length, text) && length > x->conf->max_body;
 }
 
-/* Reads to the end, or until more than the limit came. Of a body that announces to be too large only the
- * beginning is read: enough to answer in its encoding. OK, or the status that httpd answers. */
+/* Reads to the end, or until more than max_body came. Of a body whose Content-Length is too large only the
+ * beginning is read, enough to answer in its encoding. OK, or the HTTP status to return. */
 static int read_body(exchange_t *x)
 {
     request_rec *r = x->r;
@@ -142,7 +146,7 @@ static int read_body(exchange_t *x)
             ap_get_brigade(r->input_filters, brigade, AP_MODE_READBYTES, APR_BLOCK_READ, READ_CHUNK);
 
         if (status == APR_SUCCESS) {
-            status = take_brigade(x, brigade, &ended);
+            status = read_brigade(x, brigade, &ended);
         }
         apr_brigade_cleanup(brigade);
         if (status != APR_SUCCESS) {
@@ -153,7 +157,7 @@ static int read_body(exchange_t *x)
     }
     x->too_large = !ended;
     if (x->too_large) {
-        r->connection->keepalive = AP_CONN_CLOSE; /* the rest is not worth reading */
+        r->connection->keepalive = AP_CONN_CLOSE; /* the rest is not read */
     }
     return OK;
 }
@@ -167,8 +171,8 @@ static void open_reader(exchange_t *x, const char *charset)
     x->encoding = wsman_reader_encoding(x->reader);
 }
 
-/* How to answer, as far as the reader came. */
-static void learn_sender(exchange_t *x)
+/* Encoding and MessageID for the answer, as far as the reader came. */
+static void update_answer_terms(exchange_t *x)
 {
     x->encoding = wsman_reader_encoding(x->reader);
     x->message_id = wsman_reader_message_id(x->reader);
@@ -182,13 +186,13 @@ static const wsman_envelope_t *finish_reader(exchange_t *x)
     if (x->fault == NULL) {
         x->fault = wsman_reader_finish(x->reader, &envelope);
     }
-    learn_sender(x);
+    update_answer_terms(x);
     return x->fault != NULL ? NULL : envelope;
 }
 
-/* ---- what HTTP refuses ------------------------------------------------------------------------------ */
+/* ---- refusals by HTTP ------------------------------------------------------------------------------- */
 
-/* The media type in lower case, its charset (or NULL) in *charset; "" where none was sent. */
+/* The media type in lower case, "" if none was sent; its charset, or NULL, in *charset. */
 static const char *media_type(request_rec *r, const char **charset)
 {
     const char *rest = apr_table_get(r->headers_in, "Content-Type");
@@ -219,7 +223,7 @@ static int is_soap(const char *type)
     return strcmp(type, "application/soap+xml") == 0;
 }
 
-/* Where the caller speaks SOAP (by what it sends or takes), a fault says it; httpd's own page otherwise. */
+/* A fault for a caller that sends or accepts SOAP; otherwise httpd's own page. */
 static int refuse_method(exchange_t *x)
 {
     request_rec *r = x->r;
@@ -236,22 +240,22 @@ static int refuse_method(exchange_t *x)
         return status;
     }
     apr_table_setn(r->err_headers_out, "Allow", "POST");
-    return refuse(x, WSMAN_FAULT_ACTION_NOT_SUPPORTED, HTTP_METHOD_NOT_ALLOWED,
-                  "WS-Management requests are sent by POST");
+    return refuse_request(x, WSMAN_FAULT_ACTION_NOT_SUPPORTED, HTTP_METHOD_NOT_ALLOWED,
+                          "WS-Management requests are sent by POST");
 }
 
 static int refuse_type(exchange_t *x, const char *type)
 {
     if (strcmp(type, "multipart/encrypted") == 0) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, x->r,
-                      "AMTU0061: the client encrypts its messages because it speaks plain HTTP; it must "
-                      "use HTTPS here");
-        return refuse(x, WSMAN_FAULT_UNSUPPORTED_FEATURE, HTTP_UNSUPPORTED_MEDIA_TYPE,
-                      "encrypted messages are not supported; use HTTPS");
+                      "AMTU0061: the client encrypts its messages because it speaks plain HTTP; it must use "
+                      "HTTPS here");
+        return refuse_request(x, WSMAN_FAULT_UNSUPPORTED_FEATURE, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                              "encrypted messages are not supported; use HTTPS");
     }
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "AMTU0062: refused: the content type is \"%s\"", type);
-    return refuse(x, WSMAN_FAULT_UNSUPPORTED_FEATURE, HTTP_UNSUPPORTED_MEDIA_TYPE,
-                  "the content type of a request must be application/soap+xml");
+    return refuse_request(x, WSMAN_FAULT_UNSUPPORTED_FEATURE, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                          "the content type of a request must be application/soap+xml");
 }
 
 static int refuse_size(exchange_t *x)
@@ -261,7 +265,7 @@ static int refuse_size(exchange_t *x)
         "the request is larger than this service reads: %" APR_OFF_T_FMT " bytes", x->conf->max_body);
 
     fault->status = HTTP_REQUEST_ENTITY_TOO_LARGE;
-    learn_sender(x);
+    update_answer_terms(x);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r,
                   "AMTU0064: refused: the body is larger than %" APR_OFF_T_FMT " bytes", x->conf->max_body);
     return send_fault(x, fault);
@@ -269,7 +273,7 @@ static int refuse_size(exchange_t *x)
 
 /* ---- serving ---------------------------------------------------------------------------------------- */
 
-/* A job store that is away concerns every request: once a second and child is enough to say so. */
+/* While Redis does not answer, every request fails: one log line at level error a second and child is enough. */
 static int is_first_of_this_second(void)
 {
     static volatile apr_uint32_t last;
@@ -278,7 +282,7 @@ static int is_first_of_this_second(void)
     return apr_atomic_xchg32(&last, now) != now;
 }
 
-static int level_of(const wsman_fault_t *fault, const char *note)
+static int answer_level(const wsman_fault_t *fault, const char *note)
 {
     if (fault != NULL && fault->retry_after) {
         return is_first_of_this_second() ? APLOG_ERR : APLOG_INFO;
@@ -286,11 +290,11 @@ static int level_of(const wsman_fault_t *fault, const char *note)
     return fault != NULL || note != NULL ? APLOG_INFO : APLOG_DEBUG;
 }
 
-/* What only asks is debugging matter: consoles poll. What changes something, or was refused, is told. */
+/* Changes and faults at level info. Mere reads at level debug, because consoles poll. */
 static void log_answer(exchange_t *x, const wsman_answer_t *answer, const char *note)
 {
     const wsman_fault_t *fault = answer->fault;
-    int level = level_of(fault, note);
+    int level = answer_level(fault, note);
     const char *action = answer->action != NULL ? ap_escape_logitem(x->r->pool, answer->action) : "no action";
 
     ap_log_rerror(APLOG_MARK, level, 0, x->r, "AMTU0065: %s (%s) %s: %s%s%s%s%s", x->caller.name,
@@ -298,7 +302,7 @@ static void log_answer(exchange_t *x, const wsman_answer_t *answer, const char *
                   fault ? ", " : "", fault ? fault->reason : "", note ? "; " : "", note ? note : "");
 }
 
-static void serve(exchange_t *x, const wsman_envelope_t *envelope, wsman_answer_t *answer)
+static void serve_caller(exchange_t *x, const wsman_envelope_t *envelope, wsman_answer_t *answer)
 {
     const amtunlock_dir_t *conf = x->conf;
     manageability_settings_t settings = {
@@ -312,14 +316,14 @@ static void serve(exchange_t *x, const wsman_envelope_t *envelope, wsman_answer_
         .max_contexts = conf->limit_contexts,
         .retry_after = RETRY_AFTER,
     };
-    manageability_context_t context = {&settings, amtunlock_server(x->r->server)->store, &x->caller, NULL};
+    manageability_context_t context = {&settings, amtunlock_server(x->r->server)->jobs, &x->caller, NULL};
     wsman_service_t service = manageability_service(&context);
 
     wsman_serve(&service, envelope, answer, x->r->pool);
     log_answer(x, answer, context.note);
 }
 
-/* Nobody in particular may ask what this is, and learns no more than that. */
+/* An anonymous caller may send Identify, and is not given vendor and version. */
 static int serve_anonymous(exchange_t *x, const wsman_envelope_t *envelope)
 {
     static const wsman_operation_t no_operations[] = {{NULL, NULL, NULL, 0}};
@@ -329,7 +333,7 @@ static int serve_anonymous(exchange_t *x, const wsman_envelope_t *envelope)
 
     if (payload == NULL || strcmp(payload->name, "Identify") != 0 ||
         strcmp(payload->ns, WSMAN_URI_WSMID) != 0) {
-        return deny(x);
+        return deny_caller(x);
     }
     wsman_serve(&identify_only, envelope, &answer, x->r->pool);
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "AMTU0066: Identify answered to an anonymous caller");
@@ -349,11 +353,11 @@ static int serve_body(exchange_t *x)
                       x->caller.name, x->fault->reason);
         return send_fault(x, x->fault);
     }
-    serve(x, envelope, &answer);
+    serve_caller(x, envelope, &answer);
     return send_answer(x, &answer);
 }
 
-/* Windows asks with an empty body whether it is authenticated yet. */
+/* Windows sends an empty body to find out whether it is authenticated. */
 static int answer_empty(exchange_t *x)
 {
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "AMTU0068: %s: empty request", x->caller.name);
@@ -361,7 +365,7 @@ static int answer_empty(exchange_t *x)
     return OK;
 }
 
-static int without_store(exchange_t *x)
+static int answer_unavailable(exchange_t *x)
 {
     wsman_fault_t *fault = wsman_fault(x->r->pool, WSMAN_FAULT_ENDPOINT_UNAVAILABLE, "ResourceOffline",
                                        "this server has no job store; see its error log");
@@ -372,7 +376,7 @@ static int without_store(exchange_t *x)
     return send_fault(x, fault);
 }
 
-static int exchange(exchange_t *x)
+static int handle_post(exchange_t *x)
 {
     const char *charset;
     const char *type = media_type(x->r, &charset);
@@ -387,7 +391,7 @@ static int exchange(exchange_t *x)
     }
     if (x->known == AMTUNLOCK_CALLER_REFUSED ||
         (x->known == AMTUNLOCK_CALLER_ANONYMOUS && x->reader == NULL)) {
-        return deny(x);
+        return deny_caller(x);
     }
     if (x->known == AMTUNLOCK_CALLER_KNOWN && !x->received) {
         return answer_empty(x);
@@ -398,8 +402,8 @@ static int exchange(exchange_t *x)
     if (x->known == AMTUNLOCK_CALLER_KNOWN && x->too_large) {
         return refuse_size(x);
     }
-    if (x->known == AMTUNLOCK_CALLER_KNOWN && amtunlock_server(x->r->server)->store == NULL) {
-        return without_store(x);
+    if (x->known == AMTUNLOCK_CALLER_KNOWN && amtunlock_server(x->r->server)->jobs == NULL) {
+        return answer_unavailable(x);
     }
     return serve_body(x);
 }
@@ -412,5 +416,5 @@ int amtunlock_handler(request_rec *r)
         return DECLINED;
     }
     x.conf = amtunlock_dir(r);
-    return r->method_number == M_POST ? exchange(&x) : refuse_method(&x);
+    return r->method_number == M_POST ? handle_post(&x) : refuse_method(&x);
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handler "amtunlock-interface": what the service offers, as MOF and as WSDL.
+/* The handler "amtunlock-interface": the service's interface as MOF and as WSDL.
  *
- * The texts travel inside the module (interface.S), so that they are those of the very service that answers.
- * They say nothing of an installation.
+ * The texts are part of the module (interface.S), so that they describe the version that answers. They do not
+ * depend on the installation.
  */
-#include "httpd/mod_amtunlock_priv.h"
+#include "httpd/pages_priv.h"
 
 #include <string.h>
 
 #include <http_protocol.h>
+
+#include "httpd/config_priv.h"
 
 extern const char amtunlock_interface_mof[];
 extern const char amtunlock_interface_wsdl[];

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The module record and its hooks: the server's life in one place. */
-#include "httpd/mod_amtunlock_priv.h"
-
+/* The module record and its hooks. */
 #include <ap_mpm.h>
 #include <apr_strings.h>
 #include <http_core.h>
@@ -10,11 +8,21 @@
 #include <http_request.h>
 #include <mpm_common.h>
 
+#include "httpd/caller_priv.h"
+#include "httpd/challenge_priv.h"
+#include "httpd/config_check_priv.h"
+#include "httpd/config_priv.h"
 #include "httpd/directives_priv.h"
+#include "httpd/module_priv.h"
+#include "httpd/pages_priv.h"
+#include "httpd/supervision_priv.h"
+#include "httpd/trusted_proxy_priv.h"
+#include "wsman/envelope.h"
 
-/* Waiting for a connection, connecting and the command, together: a caller hears within 250 ms. */
-#define STORE_BUDGET apr_time_from_msec(200)
-#define STORE_CONNECTIONS_MAX 16
+/* For one call of Redis: waiting for a connection, connecting and the command. A caller has its answer within
+ * 250 ms. */
+#define JOBS_BUDGET apr_time_from_msec(200)
+#define JOBS_CONNECTIONS_MAX 16
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
@@ -22,7 +30,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     (void)ptemp;
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG ||
         ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL) {
-        return OK; /* a rehearsal: everything is read once more before the server runs */
+        return OK; /* the first of the two reads at start, or httpd -t */
     }
     wsman_library_init();
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "AMTU0001: mod_amtunlock %s", AMTUNLOCK_VERSION);
@@ -30,18 +38,18 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     return OK;
 }
 
-/* Half as many connections as threads are enough: a request spends most of its time elsewhere. */
-static int store_connections(void)
+/* Half as many connections as threads are enough: a request spends most of its time outside Redis. */
+static int jobs_connections(void)
 {
     int threads = 1;
 
     if (ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS || threads < 2) {
         return 1;
     }
-    return threads / 2 < STORE_CONNECTIONS_MAX ? threads / 2 : STORE_CONNECTIONS_MAX;
+    return threads / 2 < JOBS_CONNECTIONS_MAX ? threads / 2 : JOBS_CONNECTIONS_MAX;
 }
 
-/* A store belongs to one process: none is made before the fork. */
+/* The connections belong to one process, so the pool is created after the fork. */
 static void child_init(apr_pool_t *pchild, server_rec *s)
 {
     amtunlock_server_t *conf = amtunlock_server(s);
@@ -50,9 +58,9 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     if (conf->redis_address == NULL) {
         return;
     }
-    status = jobs_pool_create(&conf->store, &conf->redis, store_connections(), STORE_BUDGET, pchild);
+    status = jobs_pool_create(&conf->jobs, &conf->redis, jobs_connections(), JOBS_BUDGET, pchild);
     if (status != APR_SUCCESS) {
-        conf->store = NULL;
+        conf->jobs = NULL;
         ap_log_error(APLOG_MARK, APLOG_ERR, status, s,
                      "AMTU0002: no job store in this child: its requests will be refused");
     }
@@ -60,6 +68,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
 
 static void register_hooks(apr_pool_t *p)
 {
+    (void)p;
     ap_hook_check_config(amtunlock_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_monitor(amtunlock_worker_monitor, NULL, NULL, APR_HOOK_MIDDLE);
@@ -68,7 +77,9 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(amtunlock_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(amtunlock_metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(amtunlock_interface_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    amtunlock_caller_register_hooks(p);
+    amtunlock_caller_register_hooks();
+    amtunlock_proxy_register_hooks();
+    amtunlock_challenge_register_hooks();
 }
 
 AP_DECLARE_MODULE(amtunlock) = {

@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handler "amtunlock-status": one small page for a person, and with ?auto lines for a script. Shows what
- * the job store knows, and no secret: there is none in it. Who may see it is the configuration's business. */
-#include "httpd/mod_amtunlock_priv.h"
+/* The handler "amtunlock-status": a small page for people, and with ?auto lines for scripts. Its figures are
+ * from Redis, which holds no secret. Access is the configuration's to restrict. */
+#include "httpd/pages_priv.h"
 
 #include <string.h>
 
 #include <apr_strings.h>
 #include <http_core.h>
-#include <http_log.h>
 #include <http_protocol.h>
 #include <util_time.h>
 
+#include "httpd/config_priv.h"
+#include "httpd/overview_priv.h"
 #include "wsman/values.h"
 
-APLOG_USE_MODULE(amtunlock);
-
-#define RETRY_AFTER "5"
-
-/* What a person reads, what a script reads, and the number. */
 typedef struct {
-    const char *title;
-    const char *key;
+    const char *title; /* on the page */
+    const char *key;   /* for ?auto */
     int value;
 } figure_t;
 
@@ -34,47 +30,15 @@ static void read_figures(const jobs_overview_t *overview, figure_t figures[FIGUR
     figures[3] = (figure_t){"Systems in the inventory", "InventorySystems", overview->inventory_systems};
 }
 
-/* The page that says that there is nothing to show. */
-static int send_unavailable(request_rec *r, const char *sentence)
-{
-    r->status = HTTP_SERVICE_UNAVAILABLE;
-    apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
-    ap_set_content_type(r, "text/plain; charset=utf-8");
-    ap_rprintf(r, "%s\n", sentence);
-    return DONE;
-}
-
-int amtunlock_overview(request_rec *r, jobs_overview_t **overview)
-{
-    jobs_pool_t *store = amtunlock_server(r->server)->store;
-    jobs_result_t result;
-
-    r->allowed = AP_METHOD_BIT << M_GET;
-    if (r->method_number != M_GET) {
-        return HTTP_METHOD_NOT_ALLOWED;
-    }
-    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
-    if (store == NULL) {
-        return send_unavailable(r, "This server has no job store: AMTUnlockRedis is not set, or failed.");
-    }
-    result = jobs_overview(store, overview, r->pool);
-    if (result.outcome == JOBS_OK) {
-        return OK;
-    }
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "AMTU0080: no overview of the job store: %s", result.text);
-    return send_unavailable(
-        r, "The job store (Redis) does not answer. Jobs are kept there and go on when it is back.");
-}
-
 static const char *published_at(const jobs_overview_t *overview, apr_pool_t *pool)
 {
     return overview->inventory_published ? wsman_format_datetime(overview->inventory_published, pool)
                                          : "never";
 }
 
-/* ---- for a person ----------------------------------------------------------------------------------- */
+/* ---- for people ------------------------------------------------------------------------------------- */
 
-static void row(request_rec *r, const char *head, const char *text)
+static void html_row(request_rec *r, const char *head, const char *text)
 {
     ap_rprintf(r, "<tr><th scope=\"row\">%s</th><td>%s</td></tr>\n", ap_escape_html(r->pool, head),
                ap_escape_html(r->pool, text));
@@ -87,10 +51,10 @@ static void html_figures(request_rec *r, const jobs_overview_t *overview)
     read_figures(overview, figures);
     ap_rputs("<table>\n", r);
     for (int i = 0; i < FIGURES; i++) {
-        row(r, figures[i].title, apr_itoa(r->pool, figures[i].value));
+        html_row(r, figures[i].title, apr_itoa(r->pool, figures[i].value));
     }
-    row(r, "Inventory published", published_at(overview, r->pool));
-    row(r, "Inventory digest", overview->inventory_digest != NULL ? overview->inventory_digest : "");
+    html_row(r, "Inventory published", published_at(overview, r->pool));
+    html_row(r, "Inventory digest", overview->inventory_digest != NULL ? overview->inventory_digest : "");
     ap_rputs("</table>\n", r);
 }
 
@@ -114,7 +78,7 @@ static void html_totals(request_rec *r, const apr_array_header_t *counters)
     for (int i = 0; i < counters->nelts; i++) {
         const jobs_counter_t *counter = &APR_ARRAY_IDX(counters, i, jobs_counter_t);
 
-        row(r, counter->name, apr_psprintf(r->pool, "%" APR_UINT64_T_FMT, counter->value));
+        html_row(r, counter->name, apr_psprintf(r->pool, "%" APR_UINT64_T_FMT, counter->value));
     }
     ap_rputs("</table>\n", r);
 }
@@ -137,10 +101,10 @@ static void send_html(request_rec *r, const jobs_overview_t *overview)
                wsman_format_datetime(overview->now, r->pool));
 }
 
-/* ---- for a script ----------------------------------------------------------------------------------- */
+/* ---- for scripts ------------------------------------------------------------------------------------ */
 
-/* A line break in what a worker says of itself must not make a line of its own. */
-static const char *one_line(request_rec *r, const char *text)
+/* Without control characters: a line break in a worker's text must not begin a line. */
+static const char *printable_line(request_rec *r, const char *text)
 {
     char *copy = apr_pstrdup(r->pool, text);
 
@@ -166,7 +130,7 @@ static void send_auto(request_rec *r, const jobs_overview_t *overview)
                overview->inventory_digest != NULL ? overview->inventory_digest : "");
     ap_rprintf(r, "Workers: %d\n", overview->workers->nelts);
     for (int i = 0; i < overview->workers->nelts; i++) {
-        ap_rprintf(r, "Worker: %s\n", one_line(r, APR_ARRAY_IDX(overview->workers, i, const char *)));
+        ap_rprintf(r, "Worker: %s\n", printable_line(r, APR_ARRAY_IDX(overview->workers, i, const char *)));
     }
     for (int i = 0; i < overview->counters->nelts; i++) {
         const jobs_counter_t *counter = &APR_ARRAY_IDX(overview->counters, i, jobs_counter_t);

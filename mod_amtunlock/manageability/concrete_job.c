@@ -226,9 +226,9 @@ static const wsman_fault_t *read_selected(const wsman_request_t *request, jobs_j
     const char *id;
     const wsman_fault_t *fault = selected_job(request, &id);
 
-    return fault != NULL ? fault
-                         : manageability_fault_of(
-                               request, jobs_read(with->store, with->caller, id, job, request->pool));
+    return fault != NULL
+               ? fault
+               : manageability_fault_of(request, jobs_read(with->jobs, with->caller, id, job, request->pool));
 }
 
 const wsman_fault_t *manageability_job_get(wsman_request_t *request, wsman_writer_t *answer)
@@ -248,7 +248,7 @@ const wsman_fault_t *manageability_job_list(wsman_request_t *request, apr_array_
 {
     const manageability_context_t *with = manageability_context(request);
 
-    return manageability_fault_of(request, jobs_list(with->store, with->caller, items, request->pool));
+    return manageability_fault_of(request, jobs_list(with->jobs, with->caller, items, request->pool));
 }
 
 const wsman_fault_t *manageability_job_write(wsman_request_t *request, const char *item,
@@ -256,7 +256,7 @@ const wsman_fault_t *manageability_job_write(wsman_request_t *request, const cha
 {
     const manageability_context_t *with = manageability_context(request);
     jobs_job_t *job = NULL;
-    jobs_result_t result = jobs_read(with->store, with->caller, item, &job, request->pool);
+    jobs_result_t result = jobs_read(with->jobs, with->caller, item, &job, request->pool);
     const wsman_fault_t *fault;
 
     if (result.outcome == JOBS_NOT_FOUND) {
@@ -286,7 +286,7 @@ static const wsman_fault_t *change_fault(const wsman_request_t *request, const c
     jobs_job_t *job;
 
     if (result.outcome == JOBS_NOT_FOUND && with->caller->reads_all &&
-        jobs_read(with->store, with->caller, id, &job, request->pool).outcome == JOBS_OK) {
+        jobs_read(with->jobs, with->caller, id, &job, request->pool).outcome == JOBS_OK) {
         return wsman_fault(request->pool, WSMAN_FAULT_ACCESS_DENIED, NULL,
                            "the job is another caller's: an operator may read it, not change it");
     }
@@ -301,7 +301,7 @@ const wsman_fault_t *manageability_job_delete(wsman_request_t *request, wsman_wr
 
     (void)answer; /* a DeleteResponse has an empty body */
     if (fault != NULL ||
-        (fault = change_fault(request, id, jobs_forget(with->store, with->caller, id, request->pool))) !=
+        (fault = change_fault(request, id, jobs_forget(with->jobs, with->caller, id, request->pool))) !=
             NULL) {
         return fault;
     }
@@ -341,7 +341,7 @@ static int asks_timeout(const wsman_request_t *request, const wsman_element_t *i
 static const wsman_fault_t *terminate(const wsman_request_t *request, const char *id, int *value)
 {
     manageability_context_t *with = manageability_context(request);
-    jobs_result_t result = jobs_cancel(with->store, with->caller, id, request->pool);
+    jobs_result_t result = jobs_cancel(with->jobs, with->caller, id, request->pool);
 
     if (result.outcome == JOBS_CONFLICT) {
         *value = RETURN_INVALID_TRANSITION;
@@ -462,7 +462,7 @@ const wsman_fault_t *manageability_job_get_errors(wsman_request_t *request, wsma
         (fault = manageability_number(request, &window[0], &first)) != NULL ||
         (fault = manageability_number(request, &window[1], &count)) != NULL ||
         (fault = selected_job(request, &id)) != NULL ||
-        (fault = manageability_fault_of(request, jobs_errors(with->store, with->caller, id, first, count,
+        (fault = manageability_fault_of(request, jobs_errors(with->jobs, with->caller, id, first, count,
                                                              &errors, request->pool))) != NULL) {
         return fault;
     }

@@ -73,7 +73,7 @@ static jobs_result_t write_association(wsman_request_t *request, const char *id,
 {
     const manageability_context_t *with = manageability_context(request);
     jobs_job_t *job = NULL;
-    jobs_result_t result = jobs_read(with->store, with->caller, id, &job, request->pool);
+    jobs_result_t result = jobs_read(with->jobs, with->caller, id, &job, request->pool);
 
     if (result.outcome == JOBS_OK) {
         const manageability_instance_t instance = {request, job};

@@ -21,9 +21,9 @@ typedef struct {
 /* What one request needs; lives as long as the request. */
 typedef struct {
     const manageability_settings_t *settings;
-    jobs_pool_t *store;
+    jobs_pool_t *jobs;
     const jobs_caller_t *caller;
-    /* Out, for the log of whoever serves: what happened to which job, or what the store said when it failed;
+    /* Out, for the log of whoever serves: what happened to which job, or what the jobs said when it failed;
      * no secret. NULL: nothing worth a line. */
     const char *note;
 } manageability_context_t;

@@ -330,8 +330,8 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
         return manageability_bad_parameter(request, "MissingValues", "UnlockSystems needs at least one name");
     }
     if ((fault = read_names(request, input, &wanted.names)) != NULL ||
-        (fault = manageability_fault_of(request, jobs_submit(with->store, with->caller, &wanted, &job, &match,
-                                                             request->pool))) != NULL) {
+        (fault = manageability_fault_of(
+             request, jobs_submit(with->jobs, with->caller, &wanted, &job, &match, request->pool))) != NULL) {
         return fault;
     }
     with->note = apr_psprintf(
@@ -378,7 +378,7 @@ static const wsman_fault_t *write_results(wsman_request_t *request, const char *
     const manageability_context_t *with = manageability_context(request);
     jobs_results_t *results = NULL;
     const wsman_fault_t *fault = manageability_fault_of(
-        request, jobs_results(with->store, with->caller, job, first, count, &results, request->pool));
+        request, jobs_results(with->jobs, with->caller, job, first, count, &results, request->pool));
 
     if (fault != NULL) {
         return fault;

@@ -23,9 +23,9 @@ static const wsman_fault_t *context_open(wsman_request_t *request, const wsman_c
     const manageability_context_t *with = manageability_context(request);
     const char *fields = apr_pstrcat(request->pool, context->mode, " ", context->resource_uri, NULL);
 
-    return manageability_fault_of(
-        request, jobs_context_open(with->store, with->caller, fields, context->items, expires,
-                                   with->settings->max_contexts, id, request->pool));
+    return manageability_fault_of(request,
+                                  jobs_context_open(with->jobs, with->caller, fields, context->items, expires,
+                                                    with->settings->max_contexts, id, request->pool));
 }
 
 /* Unknown, expired, another caller's: alike. */
@@ -44,7 +44,7 @@ static const wsman_fault_t *context_pull(wsman_request_t *request, const char *i
     const manageability_context_t *with = manageability_context(request);
     const char *fields = NULL;
     const wsman_fault_t *fault =
-        context_fault(request, jobs_context_pull(with->store, with->caller, id, count, &fields,
+        context_fault(request, jobs_context_pull(with->jobs, with->caller, id, count, &fields,
                                                  &context->items, more, request->pool));
     const char *space;
 
@@ -64,7 +64,7 @@ static const wsman_fault_t *context_release(wsman_request_t *request, const char
 {
     const manageability_context_t *with = manageability_context(request);
 
-    return context_fault(request, jobs_context_release(with->store, with->caller, id, request->pool));
+    return context_fault(request, jobs_context_release(with->jobs, with->caller, id, request->pool));
 }
 
 /* ---- enumeration: what there is of each class ------------------------------------------------------- */

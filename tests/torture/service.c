@@ -104,8 +104,8 @@ static torture_verdict_e serve(const char *text, wsman_answer_t *answer, apr_poo
 {
     const jobs_caller_t caller = redis_caller(pool);
     const wsman_envelope_t *envelope = NULL;
-    jobs_pool_t *store = NULL;
-    if (jobs_pool_create(&store, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    jobs_pool_t *jobs = NULL;
+    if (jobs_pool_create(&jobs, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
     const wsman_fault_t *fault = read_bytes(text, strlen(text), NULL, &envelope, pool);
@@ -114,7 +114,7 @@ static torture_verdict_e serve(const char *text, wsman_answer_t *answer, apr_poo
         wsman_answer_fault(fault, (wsman_encoding_t){WSMAN_UTF8, 0}, NULL, answer, pool);
     }
     else {
-        manageability_context_t context = {.settings = &settings, .store = store, .caller = &caller};
+        manageability_context_t context = {.settings = &settings, .jobs = jobs, .caller = &caller};
         wsman_service_t service = manageability_service(&context);
         wsman_serve(&service, envelope, answer, pool);
     }

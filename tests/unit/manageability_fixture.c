@@ -95,7 +95,7 @@ int manageability_setup(void **state)
     fixture.alice = (jobs_caller_t){"alice@EXAMPLE", "192.0.2.1", "krb5", texts(NAMES("floor1")), 0};
     fixture.mallory = (jobs_caller_t){"mallory@EXAMPLE", "192.0.2.2", "krb5", texts(NAMES("*")), 0};
     if (!redis_is_there() || redis_server_flush(&fixture.server) ||
-        jobs_pool_create(&fixture.store, &fixture.server.web, 2, BUDGET, fixture.pool) != APR_SUCCESS ||
+        jobs_pool_create(&fixture.jobs, &fixture.server.web, 2, BUDGET, fixture.pool) != APR_SUCCESS ||
         jobs_client_create(&fixture.worker, &fixture.server.worker, BUDGET, fixture.pool) != APR_SUCCESS) {
         return -1;
     }
@@ -142,7 +142,7 @@ wsman_answer_t ask(request_t request)
 {
     manageability_context_t context = {
         .settings = &fixture.settings,
-        .store = fixture.store,
+        .jobs = fixture.jobs,
         .caller = request.caller ? request.caller : &fixture.alice,
     };
     wsman_service_t service = manageability_service(&context);

@@ -17,7 +17,7 @@
 typedef struct {
     redis_server_t server;
     apr_pool_t *pool;
-    jobs_pool_t *store;
+    jobs_pool_t *jobs;
     jobs_client_t *worker;
     manageability_settings_t settings;
     jobs_caller_t alice, mallory;

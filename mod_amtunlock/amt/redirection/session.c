@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The state of a session is what it waits for; each state has one taker of bytes. */
+/* The state of a session is what it waits for; in each state one function takes the bytes that come. */
 #include "amt/redirection/session_priv.h"
 
 #include <apr_strings.h>
 #include <string.h>
 
 #include "amt/redirection/auth_priv.h"
-#include "amt/redirection/state_priv.h"
+#include "amt/redirection/link_priv.h"
+#include "amt/redirection/login_priv.h"
 #include "amt/redirection/wire_priv.h"
 #include "base/text.h"
 
@@ -17,9 +18,44 @@ enum { HEADER = 8, CLOSE_SECONDS = 2 };
 enum { START = 0x10, STARTED = 0x11, END = 0x12 };
 enum { START_SHORT = 4, START_LONG = 13, END_LENGTH = 4 };
 
+typedef enum {
+    CONNECT,
+    STARTING,
+    LOGGING_IN,
+    OPENING,
+    OPEN,
+    CLOSING, /* the close was sent, its answer is awaited */
+    ENDING,  /* all is sent; waits for the device to hang up */
+    OVER     /* `ended` was called, or is about to be */
+} state_e;
+
+struct amt_session_t {
+    apr_pool_t *pool;
+    amt_loop_t *loop;
+    amt_target_t target;
+    const amt_channel_t *kind;
+    void *channel;
+    const char *where; /* "pc1.example.com (10.0.0.1 port 16995)" */
+    amt_login_t login;
+    amt_link_t *link;
+    state_e state;
+    struct event *deadline;
+    struct event *keepalive;
+    struct event *end; /* calls `ended` */
+    amt_status_e status;
+    int acted;
+    int quiet; /* keep-alive intervals without a byte from the device */
+    int counting;
+    apr_uint32_t in_sequence;
+    apr_uint32_t out_sequence;
+    const amt_message_t *message; /* whose body is being read */
+    apr_size_t body_left;
+    char text[640];
+};
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static void tell_end(evutil_socket_t fd, short what, void *baton)
+static void on_end(evutil_socket_t fd, short what, void *baton)
 {
     amt_session_t *session = baton;
     amt_result_t result = {.status = session->status,
@@ -34,7 +70,7 @@ static void tell_end(evutil_socket_t fd, short what, void *baton)
 
 /* Nothing is expected any more. Says goodbye, best effort and without waiting: else the device would keep the
  * session for a while, and the next be busy. */
-static void leave(amt_session_t *session)
+static void hang_up(amt_session_t *session)
 {
     static const unsigned char end[END_LENGTH] = {END};
     state_e state = session->state;
@@ -53,21 +89,21 @@ static void leave(amt_session_t *session)
 }
 
 /* All ends come here, and only the first counts. */
-static void finish(amt_session_t *session, amt_status_e status)
+static void end_session(amt_session_t *session, amt_status_e status)
 {
-    amt_login_drop(session);
+    amt_login_drop(&session->login);
     session->status = status;
     event_del(session->deadline);
     event_del(session->keepalive);
-    leave(session);
+    hang_up(session);
     event_active(session->end, EV_TIMEOUT, 1);
 }
 
-static void fail_plainly(amt_session_t *session, amt_status_e status, const char *format, ...)
+static void end_in_failure(amt_session_t *session, amt_status_e status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Whatever happens while we close, it is closed. */
-static void fail_plainly(amt_session_t *session, amt_status_e status, const char *format, ...)
+static void end_in_failure(amt_session_t *session, amt_status_e status, const char *format, ...)
 {
     va_list args;
 
@@ -75,14 +111,14 @@ static void fail_plainly(amt_session_t *session, amt_status_e status, const char
         return;
     }
     if (session->state >= CLOSING) {
-        finish(session, AMT_OK);
+        end_session(session, AMT_OK);
         return;
     }
     va_start(args, format);
     apr_vsnprintf(session->text, sizeof(session->text), format, args);
     va_end(args);
     text_mask_non_ascii(session->text);
-    finish(session, status);
+    end_session(session, status);
 }
 
 void amt_session_fail(amt_session_t *session, amt_status_e status, const char *format, ...)
@@ -94,15 +130,15 @@ void amt_session_fail(amt_session_t *session, amt_status_e status, const char *f
     apr_vsnprintf(what, sizeof(what), format, args);
     va_end(args);
     text_mask_non_ascii(what);
-    fail_plainly(session, status, "%s with %s ended: %s", session->kind->name, session->where, what);
+    end_in_failure(session, status, "%s with %s ended: %s", session->kind->name, session->where, what);
 }
 
-static void link_failed(void *baton, amt_status_e status, const char *text)
+static void on_link_failed(void *baton, amt_status_e status, const char *text)
 {
-    fail_plainly(baton, status, "%s", text);
+    end_in_failure(baton, status, "%s", text);
 }
 
-static void link_ended(void *baton)
+static void on_link_ended(void *baton)
 {
     amt_session_t *session = baton;
 
@@ -114,14 +150,14 @@ static void link_ended(void *baton)
             : "the device hung up");
 }
 
-static void too_late(evutil_socket_t fd, short what, void *baton)
+static void on_deadline(evutil_socket_t fd, short what, void *baton)
 {
     amt_session_t *session = baton;
 
     (void)fd;
     (void)what;
     if (session->state == CONNECT) {
-        fail_plainly(
+        end_in_failure(
             session, AMT_UNREACHABLE,
             "%s cannot be reached: %s within %d s; check that it has power and network, and that AMT's "
             "redirection ports are open (ListenerEnabled)",
@@ -136,10 +172,9 @@ static void too_late(evutil_socket_t fd, short what, void *baton)
     }
 }
 
-void amt_session_garbage(amt_session_t *session, const char *what)
+static void fail_as_garbage(amt_session_t *session, const char *what)
 {
-    amt_session_fail(session, AMT_GARBAGE, "what the device sent is not understood: %s; is it an AMT device?",
-                     what);
+    amt_session_fail(session, AMT_GARBAGE, AMT_NOT_UNDERSTOOD, what);
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -161,14 +196,14 @@ void amt_session_send_plain(amt_session_t *session, unsigned char id)
     amt_session_send(session, message, sizeof(message), 0);
 }
 
-void amt_session_limit(amt_session_t *session, apr_interval_time_t interval)
+static void set_deadline(amt_session_t *session, apr_interval_time_t interval)
 {
     struct timeval after = {(time_t)apr_time_sec(interval), (suseconds_t)apr_time_usec(interval)};
 
     event_add(session->deadline, &after);
 }
 
-static void link_ready(void *baton)
+static void on_link_ready(void *baton)
 {
     amt_session_t *session = baton;
     unsigned char start[8] = {START};
@@ -176,7 +211,7 @@ static void link_ready(void *baton)
     memcpy(start + 4, session->kind->kind, 4);
     amt_link_queue(session->link, start, sizeof(start));
     session->state = STARTING;
-    amt_session_limit(session, session->target.call_timeout);
+    set_deadline(session, session->target.call_timeout);
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
@@ -203,7 +238,7 @@ static apr_size_t take_started(amt_session_t *session, const unsigned char *byte
     apr_size_t whole;
 
     if (bytes[0] != STARTED) {
-        amt_session_garbage(session, "no answer to the start of a session");
+        fail_as_garbage(session, "no answer to the start of a session");
         return length;
     }
     if (length < START_SHORT) {
@@ -220,8 +255,49 @@ static apr_size_t take_started(amt_session_t *session, const unsigned char *byte
     if (length < whole) {
         return 0;
     }
-    amt_login_begin(session);
+    session->state = LOGGING_IN;
+    amt_login_begin(&session->login, session->link);
     return whole;
+}
+
+/* ---- login ----------------------------------------------------------------------------------- */
+
+static void fail_login(amt_session_t *session)
+{
+    amt_session_fail(session, session->login.status, "%s", session->login.text);
+}
+
+static void on_ticket(void *baton, amt_login_e outcome)
+{
+    amt_session_t *session = baton;
+
+    if (outcome == AMT_LOGIN_FAILED) {
+        fail_login(session);
+        return;
+    }
+    set_deadline(session, session->target.call_timeout);
+}
+
+static apr_size_t take_login(amt_session_t *session, const unsigned char *bytes, apr_size_t length)
+{
+    apr_size_t taken;
+
+    switch (amt_login_take(&session->login, bytes, length, &taken)) {
+    case AMT_LOGIN_MORE:
+        if (session->login.state == AMT_LOGIN_TICKET) {
+            event_del(session->deadline); /* the request for the ticket has its own */
+        }
+        break;
+    case AMT_LOGIN_IN:
+        session->state = OPENING;
+        session->counting = !session->kind->any_first;
+        session->kind->begin(session->channel);
+        break;
+    case AMT_LOGIN_FAILED:
+        fail_login(session);
+        return length;
+    }
+    return taken;
 }
 
 /* ---- the channel's messages ------------------------------------------------------------------ */
@@ -249,7 +325,7 @@ static apr_size_t take_body(amt_session_t *session, const unsigned char *bytes, 
 }
 
 /* Each message has the number after the one before. */
-static int in_sequence(amt_session_t *session, apr_uint32_t number)
+static int is_in_sequence(amt_session_t *session, apr_uint32_t number)
 {
     if (!session->counting) {
         session->counting = 1;
@@ -267,7 +343,7 @@ static apr_size_t take_end(amt_session_t *session, apr_size_t length)
     return END_LENGTH;
 }
 
-static void closed(amt_session_t *session)
+static void on_closed(amt_session_t *session)
 {
     static const unsigned char end[END_LENGTH] = {END};
 
@@ -289,15 +365,15 @@ static apr_size_t take_message(amt_session_t *session, const unsigned char *byte
         return take_end(session, length);
     }
     if (!message) {
-        amt_session_garbage(session, apr_psprintf(session->pool, "message 0x%02x", bytes[0]));
+        fail_as_garbage(session, apr_psprintf(session->pool, "message 0x%02x", bytes[0]));
         return length;
     }
     if (length < message->length ||
         (message->waits && session->kind->busy && session->kind->busy(session->channel))) {
         return 0;
     }
-    if (!in_sequence(session, wire_get32(bytes + 4))) {
-        amt_session_garbage(
+    if (!is_in_sequence(session, wire_get32(bytes + 4))) {
+        fail_as_garbage(
             session, apr_psprintf(session->pool, "message 0x%02x has number %lu where %lu was due", bytes[0],
                                   (unsigned long)wire_get32(bytes + 4), (unsigned long)session->in_sequence));
         return length;
@@ -309,7 +385,7 @@ static apr_size_t take_message(amt_session_t *session, const unsigned char *byte
                                                     : 0;
     taken = message->length;
     if (message->id == session->kind->closed) {
-        closed(session);
+        on_closed(session);
     }
     else if (message->handle && session->state <= OPEN) {
         message->handle(session->channel, bytes); /* may destroy the session */
@@ -317,7 +393,7 @@ static apr_size_t take_message(amt_session_t *session, const unsigned char *byte
     return taken;
 }
 
-static apr_size_t link_take(void *baton, const unsigned char *bytes, apr_size_t length)
+static apr_size_t on_link_input(void *baton, const unsigned char *bytes, apr_size_t length)
 {
     amt_session_t *session = baton;
 
@@ -325,11 +401,8 @@ static apr_size_t link_take(void *baton, const unsigned char *bytes, apr_size_t 
     switch (session->state) {
     case STARTING:
         return take_started(session, bytes, length);
-    case ASKING_KINDS:
-    case ASKING_CHALLENGE:
-    case AWAITING_TICKET:
     case LOGGING_IN:
-        return amt_login_take(session, bytes, length);
+        return take_login(session, bytes, length);
     case OPENING:
     case OPEN:
     case CLOSING:
@@ -342,7 +415,7 @@ static apr_size_t link_take(void *baton, const unsigned char *bytes, apr_size_t 
     return length;
 }
 
-static void link_drained(void *baton)
+static void on_link_drained(void *baton)
 {
     amt_session_t *session = baton;
 
@@ -353,7 +426,7 @@ static void link_drained(void *baton)
 
 /* ---- while it is open ------------------------------------------------------------------------ */
 
-static void tick(evutil_socket_t fd, short what, void *baton)
+static void on_keepalive(evutil_socket_t fd, short what, void *baton)
 {
     amt_session_t *session = baton;
 
@@ -416,13 +489,13 @@ void amt_session_close(amt_session_t *session)
     }
     if (session->state < OPENING || !amt_link_is_ready(session->link) ||
         amt_link_room(session->link) < HEADER + END_LENGTH) {
-        finish(session, AMT_OK);
+        end_session(session, AMT_OK);
         return;
     }
     session->state = CLOSING;
     event_del(session->keepalive);
     amt_session_send_plain(session, session->kind->close);
-    amt_session_limit(session, apr_time_from_sec(CLOSE_SECONDS));
+    set_deadline(session, apr_time_from_sec(CLOSE_SECONDS));
 }
 
 /* ---- create, destroy ------------------------------------------------------------------------- */
@@ -438,7 +511,7 @@ static apr_status_t session_cleanup(void *baton)
 {
     amt_session_t *session = baton;
 
-    amt_login_drop(session);
+    amt_login_drop(&session->login);
     if (session->link) {
         amt_link_free(session->link);
     }
@@ -452,37 +525,46 @@ static apr_status_t create_events(amt_session_t *session)
 {
     struct event_base *base = session->loop->base;
 
-    session->deadline = evtimer_new(base, too_late, session);
-    session->keepalive = event_new(base, -1, EV_PERSIST, tick, session);
-    session->end = event_new(base, -1, 0, tell_end, session);
+    session->deadline = evtimer_new(base, on_deadline, session);
+    session->keepalive = event_new(base, -1, EV_PERSIST, on_keepalive, session);
+    session->end = event_new(base, -1, 0, on_end, session);
     return session->deadline && session->keepalive && session->end ? APR_SUCCESS : APR_ENOMEM;
 }
 
-static apr_status_t begin(amt_session_t *session)
+static apr_status_t begin_session(amt_session_t *session)
 {
-    static const amt_link_events_t events = {link_ready, link_take, link_drained, link_ended, link_failed};
+    static const amt_link_events_t events = {on_link_ready, on_link_input, on_link_drained, on_link_ended,
+                                             on_link_failed};
     amt_target_t *target = &session->target;
-    int port = session->port = target->tls == AMT_TLS_NONE ? PORT_PLAIN : PORT_TLS;
+    int port = target->tls == AMT_TLS_NONE ? PORT_PLAIN : PORT_TLS;
     unsigned char pin[DIGEST_BYTES];
-    apr_status_t rv = amt_target_check(target, pin);
+    apr_status_t status = amt_target_check(target, pin);
 
-    if (rv != APR_SUCCESS || (!target->tickets && strlen(target->user) > AMT_AUTH_USER)) {
+    if (status != APR_SUCCESS || (!target->tickets && strlen(target->user) > AMT_AUTH_USER)) {
         return APR_EINVAL;
     }
+    session->login = (amt_login_t){.target = target,
+                                   .port = port,
+                                   .ticket_requests = session->loop->ticket_requests,
+                                   .on_ticket = on_ticket,
+                                   .baton = session};
     session->where = apr_psprintf(session->pool, "%s (%s port %d)", target->fqdn, target->address, port);
-    if ((rv = create_events(session)) == APR_SUCCESS &&
-        (rv = amt_link_open(&session->link, session->loop, target, port, session->where, session->kind->room,
-                            &events, session, session->pool)) == APR_SUCCESS) {
-        amt_session_limit(session, target->connect_timeout);
+    status = create_events(session);
+    if (status == APR_SUCCESS) {
+        status = amt_link_open(&session->link, session->loop, target, port, session->where,
+                               session->kind->room, &events, session, session->pool);
     }
-    return rv;
+    if (status == APR_SUCCESS) {
+        set_deadline(session, target->connect_timeout);
+    }
+    return status;
 }
 
 apr_status_t amt_session_open(amt_session_t **out, amt_loop_t *loop, const amt_target_t *target,
                               const amt_channel_t *kind, void *channel, apr_pool_t *pool)
 {
     amt_session_t *session = apr_pcalloc(pool, sizeof(*session));
-    apr_status_t rv;
+    apr_status_t status;
 
     session->pool = pool;
     session->loop = loop;
@@ -490,10 +572,10 @@ apr_status_t amt_session_open(amt_session_t **out, amt_loop_t *loop, const amt_t
     session->channel = channel;
     amt_target_copy(&session->target, target, pool);
     apr_pool_cleanup_register(pool, session, session_cleanup, apr_pool_cleanup_null);
-    rv = begin(session);
-    if (rv != APR_SUCCESS) {
+    status = begin_session(session);
+    if (status != APR_SUCCESS) {
         apr_pool_destroy(pool);
-        return rv;
+        return status;
     }
     *out = session;
     return APR_SUCCESS;
@@ -501,6 +583,6 @@ apr_status_t amt_session_open(amt_session_t **out, amt_loop_t *loop, const amt_t
 
 void amt_session_destroy(amt_session_t *session)
 {
-    leave(session);
+    hang_up(session);
     apr_pool_destroy(session->pool);
 }

@@ -10,7 +10,6 @@
 #include <apr_strings.h>
 
 #include "base/digest.h"
-#include "base/oom_json.h"
 
 #define HASH_HEAD ",\"hash\":\""
 #define HASH_TAIL "\"}"
@@ -36,11 +35,9 @@ void audit_format_time(apr_time_t time, char text[AUDIT_TIME_ROOM])
                  parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, parts.tm_usec);
 }
 
-/* The record without its hash, from malloc; NULL if there is no such record, or no memory for a part of it.
- */
+/* The record without its hash, from malloc; NULL if there is no such record. */
 static char *format_body(const audit_head_t *head, const char *event, json_t *fields)
 {
-    unsigned int losses = oom_json_losses();
     char now[AUDIT_TIME_ROOM];
     char *text = NULL;
     json_t *record;
@@ -57,10 +54,6 @@ static char *format_body(const audit_head_t *head, const char *event, json_t *fi
         }
     }
     json_decref(record);
-    if (text && oom_json_losses() != losses) {
-        free(text);
-        text = NULL;
-    }
     return text;
 }
 
@@ -107,20 +100,6 @@ int audit_record_is_whole(const char *line, apr_size_t length)
     return length > SUFFIX_LENGTH && memcmp(suffix, HASH_HEAD, sizeof(HASH_HEAD) - 1) == 0 &&
            is_hash(suffix + sizeof(HASH_HEAD) - 1) &&
            memcmp(line + length - (sizeof(HASH_TAIL) - 1), HASH_TAIL, sizeof(HASH_TAIL) - 1) == 0;
-}
-
-json_t *audit_record_load(const char *line, apr_size_t length, size_t flags, int *no_memory)
-{
-    unsigned int losses = oom_json_losses();
-    json_error_t error;
-    json_t *record = json_loadb(line, length, flags, &error);
-
-    *no_memory = oom_json_losses() != losses;
-    if (*no_memory) {
-        json_decref(record);
-        record = NULL;
-    }
-    return record;
 }
 
 /* Hash over the line with its hash member taken out. */
@@ -173,20 +152,20 @@ const char *audit_record_parse(const char *line, apr_size_t length, audit_record
 {
     char hash[AUDIT_HASH_DIGITS + 1];
     json_t *object;
-    int good, no_memory;
+    int good;
 
     memset(record, 0, sizeof(*record));
     if (!audit_record_is_whole(line, length)) {
         return "is not a whole record";
     }
-    object = audit_record_load(line, length, JSON_REJECT_DUPLICATES, &no_memory);
+    object = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
     good = object && take_members(object, record);
     json_decref(object);
-    if (no_memory || (good && !hash_of(line, length, hash))) {
-        return audit_no_memory;
-    }
     if (!good) {
         return "is not a record of this kind";
+    }
+    if (!hash_of(line, length, hash)) {
+        return audit_no_memory;
     }
     return strcmp(hash, record->head.hash) == 0 ? NULL : "was changed: its hash does not match";
 }

@@ -30,7 +30,7 @@ void audit_format_time(apr_time_t time, char text[AUDIT_TIME_ROOM]);
 void audit_head_none(audit_head_t *head);
 
 /* The line (with its end, from malloc) of the record that follows *head, and moves *head on to it. NULL if it
- * cannot be made: names taken twice, too long, no memory; *head is as before. */
+ * cannot be made: names taken twice, too long, no memory to hash it; *head is as before. */
 char *audit_record_format(audit_head_t *head, const char *event, json_t *fields, apr_size_t *length);
 
 /* True if these bytes are how a record begins, as far as they go. */
@@ -45,9 +45,6 @@ typedef struct {
     apr_uint64_t torn_bytes;
     char torn_hash[AUDIT_HASH_DIGITS + 1];
 } audit_record_t;
-
-/* A line as JSON; flags as json_loadb() takes them. NULL: it is none, or *no_memory to tell. */
-json_t *audit_record_load(const char *line, apr_size_t length, size_t flags, int *no_memory);
 
 /* What is said of a line that is not known to be wrong: there was no memory to look at it. */
 extern const char audit_no_memory[];

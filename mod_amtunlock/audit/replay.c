@@ -19,7 +19,6 @@ typedef struct {
     void *baton;
     int only_first; /* looks at the first record alone: */
     int reaches_back;
-    int no_memory;
 } replay_t;
 
 /* True if it goes on with the next line. */
@@ -28,9 +27,12 @@ static int take_line(replay_t *replay, const char *line, apr_size_t length)
     const char *time;
     json_t *record;
 
-    if (!audit_record_is_whole(line, length) ||
-        !(record = audit_record_load(line, length, 0, &replay->no_memory))) {
-        return !replay->no_memory;
+    if (!audit_record_is_whole(line, length)) {
+        return 1;
+    }
+    record = json_loadb(line, length, 0, NULL);
+    if (record == NULL) {
+        return 1;
     }
     time = json_string_value(json_object_get(record, "t"));
     if (replay->only_first) {
@@ -55,13 +57,10 @@ static FILE *open_stream(const char *file)
 }
 
 /* 0, or an errno: getline() without memory ends as at the end of a file, but is not there. */
-static int trouble_of(const replay_t *replay, FILE *stream, int goes_on)
+static int trouble_of(FILE *stream, int goes_on)
 {
     int number = errno ? errno : EIO;
 
-    if (replay->no_memory) {
-        return ENOMEM;
-    }
     return !goes_on || (feof(stream) && !ferror(stream)) ? 0 : number;
 }
 
@@ -78,7 +77,7 @@ static const char *read_lines(replay_t *replay, const char *file, apr_pool_t *po
 
         goes_on = take_line(replay, line, text);
     }
-    number = stream ? trouble_of(replay, stream, goes_on) : errno;
+    number = stream ? trouble_of(stream, goes_on) : errno;
     if (stream) {
         fclose(stream);
     }

@@ -8,7 +8,6 @@
 #include <jansson.h>
 
 #include "base/oom.h"
-#include "base/oom_json.h"
 #include "base/text.h"
 #include "console/console_priv.h"
 
@@ -63,13 +62,11 @@ const char *console_summary(const console_job_t *job, apr_pool_t *pool)
 
 /* ---- JSON ---------------------------------------------------------------------------------------------- */
 
-/* `losses` as they were before `value` was begun: a list that lacks a system is no answer, so the command
- * ends. */
-static void print_json(const console_t *console, json_t *value, unsigned int losses)
+static void print_json(const console_t *console, json_t *value)
 {
     char *text = json_dumps(value, JSON_INDENT(2));
 
-    if (text == NULL || oom_json_losses() != losses) {
+    if (text == NULL) { /* half an answer is none */
         oom_end(APR_ENOMEM);
     }
     fprintf(console->out, "%s\n", text);
@@ -122,13 +119,10 @@ static void print_failure(const console_t *console, const console_failure_t *fai
 
 void console_print_job(const console_t *console, const console_job_t *job, int json, apr_pool_t *pool)
 {
-    unsigned int losses = oom_json_losses();
-
     if (json) {
         print_json(console,
                    json_pack("{s:s, s:s, s:o, s:o}", "job", job->job, "state", job->state, "unlocked",
-                             names_json(job->unlocked), "failed", failures_json(job->failed, 0)),
-                   losses);
+                             names_json(job->unlocked), "failed", failures_json(job->failed, 0)));
         return;
     }
     fprintf(console->out, "%s  %s  %d%%  %s\n", console_printable(job->job, pool), job->state, job->percent,
@@ -144,11 +138,9 @@ void console_print_job(const console_t *console, const console_job_t *job, int j
 
 void console_print_errors(const console_t *console, const console_job_t *job, int json, apr_pool_t *pool)
 {
-    unsigned int losses = oom_json_losses();
-
     if (json) {
-        print_json(console, json_pack("{s:s, s:o}", "job", job->job, "failed", failures_json(job->failed, 1)),
-                   losses);
+        print_json(console,
+                   json_pack("{s:s, s:o}", "job", job->job, "failed", failures_json(job->failed, 1)));
         return;
     }
     for (int i = 0; i < job->failed->nelts; i++) {
@@ -161,7 +153,6 @@ void console_print_errors(const console_t *console, const console_job_t *job, in
 
 void console_print_jobs(const console_t *console, const apr_array_header_t *jobs, int json, apr_pool_t *pool)
 {
-    unsigned int losses = oom_json_losses();
     json_t *list = json ? json_array() : NULL;
 
     for (int i = 0; i < jobs->nelts; i++) {
@@ -177,7 +168,7 @@ void console_print_jobs(const console_t *console, const apr_array_header_t *jobs
                 job->percent, console_printable(job->status, pool));
     }
     if (json) {
-        print_json(console, json_pack("{s:o}", "jobs", list), losses);
+        print_json(console, json_pack("{s:o}", "jobs", list));
     }
     else if (jobs->nelts == 0) {
         fputs("no jobs\n", console->out);
@@ -187,13 +178,10 @@ void console_print_jobs(const console_t *console, const apr_array_header_t *jobs
 void console_print_info(const console_t *console, const char *url, const console_info_t *info, int json,
                         apr_pool_t *pool)
 {
-    unsigned int losses = oom_json_losses();
-
     if (json) {
         print_json(console,
                    json_pack("{s:s, s:s, s:s, s:s, s:i}", "url", url, "product", info->product, "name",
-                             info->name, "system", info->system, "max_systems", (int)info->max_systems),
-                   losses);
+                             info->name, "system", info->system, "max_systems", (int)info->max_systems));
         return;
     }
     fprintf(console->out, "%s\n%s\n%s on %s\n", console_printable(url, pool),

@@ -8,8 +8,6 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
-#include "base/log.h"
-#include "base/oom_json.h"
 #include "unlock/exits_priv.h"
 
 #define VERIFY_AT_LEAST apr_time_from_sec(5)
@@ -83,7 +81,6 @@ static void add_acts(json_t *intent, const unlock_t *unlock)
 
 const char *intent_write(const unlock_t *unlock)
 {
-    unsigned int losses = oom_json_losses();
     char *text = NULL;
     const char *kept = NULL;
     /* Wall clock time: it may be read on another machine, and is bounded there. */
@@ -97,8 +94,7 @@ const char *intent_write(const unlock_t *unlock)
         add_acts(intent, unlock);
         text = json_dumps(intent, JSON_COMPACT);
     }
-    /* An intent that leaves out what will be done is worse than none. */
-    if (text != NULL && oom_json_losses() == losses) {
+    if (text != NULL) {
         kept = apr_pstrdup(unlock->pool, text);
     }
     free(text);
@@ -139,24 +135,9 @@ static void read_plan(const json_t *intent, unlock_plan_t *plan)
     }
 }
 
-/* NULL: it is no JSON, or there is no memory to read it whole, which is logged: then what was set stays set. */
-static json_t *load_intent(const char *text)
-{
-    unsigned int losses = oom_json_losses();
-    json_error_t error;
-    json_t *intent = text != NULL ? json_loads(text, 0, &error) : NULL;
-
-    if (oom_json_losses() == losses) {
-        return intent;
-    }
-    json_decref(intent);
-    log_error("AMTU0612", "no memory to read an intent: what it set is not taken back");
-    return NULL;
-}
-
 apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_interval_time_t most)
 {
-    json_t *intent = load_intent(text);
+    json_t *intent = text != NULL ? json_loads(text, 0, NULL) : NULL;
     json_int_t written = json_integer_value(json_object_get(intent, "written"));
     json_int_t seconds = json_integer_value(json_object_get(intent, "look_seconds"));
     apr_interval_time_t left = most;
@@ -175,8 +156,7 @@ apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_inter
 void intent_restore(jobs_change_t *change, const char *act, apr_pool_t *pool)
 {
     unlock_plan_t unused = {0};
-    json_error_t error;
-    json_t *intent = act != NULL ? json_loads(act, 0, &error) : NULL;
+    json_t *intent = act != NULL ? json_loads(act, 0, NULL) : NULL;
     const char *device = json_string_value(json_object_get(intent, "device"));
 
     change->change = JOBS_RESTORE_INTENT;

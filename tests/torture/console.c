@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the command prints for programs: whole, or the command ends with a sentence. */
+/* What the command prints for programs: whole, or the command ends with an error message. */
 #include "console/console_priv.h"
 
 #include <string.h>
@@ -50,4 +50,4 @@ static void check_print(torture_verdict_e said, apr_pool_t *pool)
 }
 
 const torture_scenario_t torture_console_json = {
-    .name = "console.json", .is_command = 1, .reset = reset_output, .run = run_print, .check = check_print};
+    .name = "console.json", .reset = reset_output, .run = run_print, .check = check_print};

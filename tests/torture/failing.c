@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <apr_pools.h>
+#include <jansson.h>
 
 failing_hit_t *failing_hit;
 
@@ -41,18 +42,38 @@ void failing_resume(void)
     paused--;
 }
 
-int failing_is_apr(const void *address)
+/* Of the library or program that this address lies in; NULL: of none. */
+static const void *base_of(const void *address)
 {
-    static const void *apr;
     Dl_info info;
 
     failing_pause();
-    if (apr == NULL && dladdr((const void *)(uintptr_t)apr_palloc, &info) != 0) {
-        apr = info.dli_fbase;
-    }
-    int is = dladdr(address, &info) != 0 && info.dli_fbase == apr;
+    const void *base = dladdr(address, &info) != 0 ? info.dli_fbase : NULL;
     failing_resume();
-    return is;
+    return base;
+}
+
+int failing_is_apr(const void *address)
+{
+    static const void *apr;
+
+    if (apr == NULL) {
+        apr = base_of((const void *)(uintptr_t)apr_palloc);
+    }
+    return base_of(address) == apr;
+}
+
+/* jansson asks through base/oom.c, so it is the caller's caller. */
+static int is_for_jansson(const void *caller)
+{
+    const void *jansson = base_of((const void *)(uintptr_t)json_object);
+
+    for (int i = 0; i + 1 < failing_hit->frame_count; i++) {
+        if (failing_hit->frames[i] == caller) {
+            return base_of(failing_hit->frames[i + 1]) == jansson;
+        }
+    }
+    return 0;
 }
 
 /* Debian 12: glibc 2.36, libxml2 2.9.14, libcurl 7.88. regcomp() is called when the worker reads its
@@ -85,13 +106,13 @@ static int library_faults_of(const void *frame)
 
 static void note(const char *call, const char *way, const void *caller)
 {
-    failing_hit->is_pool = failing_is_apr(caller);
     snprintf(failing_hit->call, sizeof(failing_hit->call), "%s", call);
     snprintf(failing_hit->way, sizeof(failing_hit->way), "%s", way);
     failing_hit->frame_count = backtrace(failing_hit->frames, FAILING_FRAMES);
     for (int i = 0; i < failing_hit->frame_count; i++) {
         failing_hit->lost |= library_faults_of(failing_hit->frames[i]);
     }
+    failing_hit->may_end = failing_is_apr(caller) || is_for_jansson(caller);
     failing_hit->reached = 1;
 }
 

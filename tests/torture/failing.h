@@ -12,7 +12,7 @@ enum { FAILING_LOST_CRASHES = 1, FAILING_LOST_LEAKS = 2, FAILING_LOST_ACCUSES = 
 typedef struct {
     int reached;
     int lost;    /* FAILING_LOST_*: what the function of a library that asked does then, whatever we do */
-    int is_pool; /* memory that an APR pool asked for */
+    int may_end; /* memory for an APR pool or for jansson: the process may end (base/oom.h) */
     char call[32], way[32];
     int frame_count;
     void *frames[FAILING_FRAMES];

@@ -189,8 +189,24 @@ static int is_lost(int status)
     return WEXITSTATUS(status) == ENDED_LEAKING && (failing_hit->lost & FAILING_LOST_LEAKS);
 }
 
+static void read_output(char text[OUTPUT_MAX + 1])
+{
+    ssize_t length = pread(output_fd, text, OUTPUT_MAX, 0);
+
+    text[length > 0 ? length : 0] = '\0';
+}
+
+/* A process that ends for want of memory says so, on a line of its own. */
+static int said_why(void)
+{
+    char text[OUTPUT_MAX + 1];
+
+    read_output(text);
+    return strstr(text, "torture: the system has no memory left, so this process ends here\n") != NULL;
+}
+
 /* What the child's end means; *why says it where that is a failure. */
-static result_e judge(const torture_scenario_t *scenario, int status, const char **why)
+static result_e judge(int status, const char **why)
 {
     if (is_lost(status)) {
         return LOST;
@@ -199,7 +215,7 @@ static result_e judge(const torture_scenario_t *scenario, int status, const char
         *why = WTERMSIG(status) == SIGALRM ? "hung" : strsignal(WTERMSIG(status));
         return FAILED;
     }
-    if (WEXITSTATUS(status) == ENDED_WITHOUT_MEMORY && (failing_hit->is_pool || scenario->is_command)) {
+    if (WEXITSTATUS(status) == ENDED_WITHOUT_MEMORY && failing_hit->may_end && said_why()) {
         return DIED;
     }
     if (WEXITSTATUS(status) == ENDED_WELL || WEXITSTATUS(status) == ENDED_REFUSED) {
@@ -207,7 +223,7 @@ static result_e judge(const torture_scenario_t *scenario, int status, const char
     }
     *why = WEXITSTATUS(status) == ENDED_LEAKING  ? "leaks"
            : WEXITSTATUS(status) == ENDED_BROKEN ? "broke a promise"
-                                                 : "died of no memory that was no pool's";
+                                                 : "died of no memory that was no pool's, or did not say so";
     return FAILED;
 }
 
@@ -242,9 +258,8 @@ static void print_frames(void)
 static void print_output(void)
 {
     char text[OUTPUT_MAX + 1];
-    ssize_t length = pread(output_fd, text, OUTPUT_MAX, 0);
 
-    text[length > 0 ? length : 0] = '\0';
+    read_output(text);
     fputs(text, stdout);
 }
 
@@ -275,7 +290,7 @@ static result_e run_child(const torture_scenario_t *scenario, long number, long 
         perror("a run");
         abort();
     }
-    return judge(scenario, status, why);
+    return judge(status, why);
 }
 
 static void run_numbers(const torture_scenario_t *scenario, const options_t *options, long ways, long left,

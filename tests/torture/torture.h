@@ -4,8 +4,8 @@
  *
  * The program defines malloc() and the calls of the C library that may fail, so that all libraries go through
  * them. While a scenario is under way they are counted; the one whose turn it is fails, in each way that is
- * realistic for it. A pool may end the process where it has no memory (memory/memory.h); everything else must
- * end as an error that says so, or not be noticed at all.
+ * realistic for it. A pool and jansson may end the process where they have no memory, with a message
+ * (base/oom.h); everything else must end as an error that says so, or not be noticed at all.
  */
 #ifndef AMTUNLOCK_TESTS_TORTURE_H
 #define AMTUNLOCK_TESTS_TORTURE_H
@@ -22,8 +22,6 @@ typedef enum {
  * when check() is called, with another. */
 typedef struct {
     const char *name;
-    int is_command; /* may end with a sentence where any memory lacks, as a process that is one
-                       answer */
     int (*start)(apr_pool_t *pool);  /* once; NULL: nothing to start. 0, or -1 and it is not run */
     void (*stop)(void);              /* once; may be NULL */
     void (*reset)(apr_pool_t *pool); /* before each run; may be NULL */

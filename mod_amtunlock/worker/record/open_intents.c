@@ -8,7 +8,6 @@
 #include <apr_strings.h>
 
 #include "audit/audit.h"
-#include "base/oom_json.h"
 #include "unlock/intent.h"
 #include "worker/record/intent_index_priv.h"
 
@@ -72,7 +71,6 @@ static json_t *pack(const json_t *fields, int earlier)
 /* 0: there is no memory for it. Redis took one of an earlier life, for all that is known. */
 static int keep(open_intents_t *open_intents, const json_t *fields, int earlier)
 {
-    unsigned int losses = oom_json_losses();
     char key[KEY_ROOM];
     const jobs_task_ref_t task = ref_of(fields);
     json_t *kept = pack(fields, earlier);
@@ -84,7 +82,7 @@ static int keep(open_intents_t *open_intents, const json_t *fields, int earlier)
         return 0;
     }
     int well = kept == NULL || json_object_set_new(open_intents->intents, key, kept) == 0;
-    if (!well || oom_json_losses() != losses) {
+    if (!well) {
         json_object_del(open_intents->intents, key);
         intent_index_remove(open_intents->acted, task.job, task.system);
         return 0;
@@ -178,10 +176,9 @@ static jobs_change_t *change_of(const json_t *intent, apr_pool_t *pool)
     return change;
 }
 
-/* Of those that Redis took. NULL: there is no memory to write them whole. */
+/* Of those that Redis took. */
 static jobs_change_t **changes_of(const json_t *intents, int *count, apr_pool_t *pool)
 {
-    unsigned int losses = oom_json_losses();
     jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (json_object_size(intents) + 1));
     const char *key;
     json_t *intent;
@@ -193,7 +190,7 @@ static jobs_change_t **changes_of(const json_t *intents, int *count, apr_pool_t 
             changes[(*count)++] = change_of(intent, pool);
         }
     }
-    return oom_json_losses() == losses ? changes : NULL;
+    return changes;
 }
 
 static void pass_on(open_intents_t *open_intents, const jobs_change_t *change, open_intents_fn each,
@@ -218,10 +215,6 @@ jobs_result_t open_intents_reconcile(open_intents_t *open_intents, jobs_client_t
 {
     int count = 0;
     jobs_change_t **changes = changes_of(open_intents->intents, &count, pool);
-
-    if (changes == NULL) {
-        return (jobs_result_t){JOBS_UNAVAILABLE, "no memory for what is told to Redis"};
-    }
     jobs_result_t whole = jobs_apply(connection, worker, changes, count, pool);
     for (int i = 0; i < count; i++) {
         if (jobs_is_decided(changes[i]->result.outcome)) {

@@ -15,7 +15,6 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/oom.h"
-#include "base/oom_json.h"
 #include "base/wakeup.h"
 #include "worker/record/entries_priv.h"
 #include "worker/record/reconcile_priv.h"
@@ -51,14 +50,9 @@ struct outbox_t {
 
 /* ---- the audit record ---------------------------------------------------------------------------------- */
 
-/* Takes the fields; nonzero if the line is with the audit room. One that lost a field is not the line that
- * was meant. */
-static int add_line(outbox_t *outbox, const char *event, json_t *fields, unsigned int losses)
+/* Takes the fields; nonzero if the record has the line. */
+static int add_line(outbox_t *outbox, const char *event, json_t *fields)
 {
-    if (oom_json_losses() != losses) {
-        json_decref(fields);
-        return 0;
-    }
     return audit_add(outbox->options.audit, event, fields) == APR_SUCCESS;
 }
 
@@ -66,10 +60,9 @@ static int add_line(outbox_t *outbox, const char *event, json_t *fields, unsigne
  */
 static void record_aside(outbox_t *outbox, const char *event, const jobs_task_ref_t *task, const char *text)
 {
-    unsigned int losses = oom_json_losses();
     json_t *fields = entry_aside(event, task, outbox->options.worker, text);
 
-    if (!add_line(outbox, event, fields, losses)) {
+    if (!add_line(outbox, event, fields)) {
         log_error("AMTU0421", "audit line was not taken", "system", task->system, "event", event);
     }
     outbox->uncommitted = 1;
@@ -82,13 +75,12 @@ static int record(outbox_t *outbox, outbox_request_t *request)
     if (event == NULL || request->recorded) {
         return 1;
     }
-    unsigned int losses = oom_json_losses();
     json_t *fields = entry_of(request, outbox->options.worker);
     if (request->change.change == JOBS_INTEND && !open_intents_begin(outbox->options.open_intents, fields)) {
         json_decref(fields);
         return 0;
     }
-    request->recorded = add_line(outbox, event, fields, losses);
+    request->recorded = add_line(outbox, event, fields);
     return request->recorded;
 }
 

@@ -11,7 +11,6 @@
 
 #include "audit/audit.h"
 #include "base/oom.h"
-#include "base/oom_json.h"
 #include "unlock/intent.h"
 #include "worker/record/intent_index_priv.h"
 #include "worker/record/open_intents.h"
@@ -271,7 +270,6 @@ jobs_result_t reconcile_ended(const char *audit_file, jobs_client_t *connection,
     const telling_t telling = {connection, worker, each, baton};
     reading_t reading = {.ended = 0};
     jobs_result_t result = {JOBS_UNAVAILABLE, "out of memory"};
-    unsigned int losses = oom_json_losses();
 
     if (oom_own_pool(&reading.pool) != APR_SUCCESS) {
         return result;
@@ -283,7 +281,7 @@ jobs_result_t reconcile_ended(const char *audit_file, jobs_client_t *connection,
     if (wrong != NULL) {
         result.text = wrong;
     }
-    else if (oom_json_losses() == losses) {
+    else {
         result = tell_all(&telling, reading.in_order, reading.pool);
     }
     result.text = apr_pstrdup(pool, result.text);

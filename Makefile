@@ -40,17 +40,19 @@ COMPILE  = $(CC) $(CPPFLAGS) -Imod_amtunlock $(DEFINES) $(APR_CPPFLAGS) $(PACKAG
 LINK     = $(CC) $(CFLAGS) $(VARIANT_CFLAGS) $(VARIANT_LDFLAGS) $(LDFLAGS) -Wl,--as-needed -Wl,-z,relro,-z,now
 
 # ---- what belongs to what -------------------------------------------------------------------------------
-# The library holds every room but the httpd face and the two main() functions.
-mains       := mod_amtunlock/worker/process/main.c mod_amtunlock/console/amtunlock.c
-lib_sources := $(filter-out $(mains) mod_amtunlock/httpd/% $(if $(filter faults,$(VARIANT)),,%/failpoint.c),\
-               $(wildcard mod_amtunlock/*/*.c mod_amtunlock/*/*/*.c))
-lib_objects := $(lib_sources:%.c=$(B)/obj/%.o) $(B)/obj/mod_amtunlock/jobs/library.o
-httpd_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard mod_amtunlock/httpd/*.c)) $(B)/obj/mod_amtunlock/httpd/interface_texts.o
-unit_tests  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
-unit_common := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
-amtsim_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/amtsim/*.c))
 c_sources   := $(wildcard mod_amtunlock/*/*.c mod_amtunlock/*/*/*.c tests/*/*.c)
 c_headers   := $(wildcard mod_amtunlock/*/*.h mod_amtunlock/*/*/*.h tests/*/*.h)
+
+# The library holds every room but the httpd face and the two main() functions; for fuzzing, what the targets call.
+mains       := mod_amtunlock/worker/process/main.c mod_amtunlock/console/amtunlock.c
+lib_rooms   := $(if $(filter fuzz,$(VARIANT)),base wsman proof amt,*)
+lib_sources := $(filter-out $(mains) mod_amtunlock/httpd/% $(if $(filter faults,$(VARIANT)),,%/failpoint.c),\
+               $(wildcard $(foreach room,$(lib_rooms),mod_amtunlock/$(room)/*.c mod_amtunlock/$(room)/*/*.c)))
+lib_objects := $(call objects,$(lib_sources)) $(if $(filter fuzz,$(VARIANT)),,$(S)/obj/mod_amtunlock/jobs/library.o)
+httpd_objects := $(call objects,$(wildcard mod_amtunlock/httpd/*.c)) $(S)/obj/mod_amtunlock/httpd/interface_texts.o
+unit_tests  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+unit_common := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
+amtsim_objects := $(patsubst %.c,$(S)/obj/%.o,$(wildcard tests/amtsim/*.c))
 
 programs := $(B)/mod_amtunlock.so $(B)/amtunlockd $(B)/amtunlock $(if $(filter faults,$(VARIANT)),$(B)/wall_clock.so)
 
@@ -59,23 +61,32 @@ comma := ,
 .PHONY: all
 all: $(B)/libamtunlock.a $(programs) ## build the library, the module, the worker and the command
 
-# What the flags come from: a change there builds everything anew.
+# $(call compile_of,SOURCE): what compiles a source of the product, or of a test that calls into it, up to the output
+compile_of = $(COMPILE) $(if $(findstring /httpd/,$(1)),$(HTTPD_CPPFLAGS))
+
+# What the flags come from: a change there builds everything again.
 flags := Makefile apxs/apxs.mk apxs/variants.mk
 
 $(B)/obj/%.o: %.c $(flags)
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(COMPILE) $(if $(findstring /httpd/,$<),$(HTTPD_CPPFLAGS)) -c -o $@ $<
+	$(Q)$(call compile_of,$<) $(SWITCHES) -c -o $@ $<
+ifneq ($(S),$(B))
+$(S)/obj/%.o: %.c $(flags)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(call compile_of,$<) -c -o $@ $<
+endif
 
 # jobs/lua/ travels inside the programs that load it into Redis
-$(B)/obj/mod_amtunlock/jobs/library.o: mod_amtunlock/jobs/library.S $(wildcard mod_amtunlock/jobs/lua/*.lua)
+$(S)/obj/mod_amtunlock/jobs/library.o: mod_amtunlock/jobs/library.S $(wildcard mod_amtunlock/jobs/lua/*.lua)
 	@mkdir -p $(@D)
 	$(call say,AS)
 	$(Q)$(CC) -fPIC -Wa,-Imod_amtunlock/jobs/lua -c -o $@ $<
 
 # the interface as MOF and WSDL travels inside the module that serves it
 interface_texts := $(wildcard mod_amtunlock/manageability/*.mof mod_amtunlock/manageability/*.wsdl)
-$(B)/obj/mod_amtunlock/httpd/interface_texts.o: mod_amtunlock/httpd/interface.S $(interface_texts)
+$(S)/obj/mod_amtunlock/httpd/interface_texts.o: mod_amtunlock/httpd/interface.S $(interface_texts)
 	@mkdir -p $(@D)
 	$(call say,AS)
 	$(Q)$(CC) -fPIC -Wa,-Imod_amtunlock/manageability -c -o $@ $<
@@ -90,21 +101,22 @@ $(B)/mod_amtunlock.so: $(httpd_objects) $(B)/libamtunlock.a apxs/exports.map
 	$(Q)$(LINK) -shared -Wl,--version-script=apxs/exports.map -o $@ $(httpd_objects) $(B)/libamtunlock.a \
 	    $(WEB_LIBS)
 
-$(B)/amtunlockd: $(B)/obj/mod_amtunlock/worker/process/main.o $(B)/libamtunlock.a
+$(B)/amtunlockd: $(call objects,mod_amtunlock/worker/process/main.c) $(B)/libamtunlock.a
 	$(call say,LINK)
 	$(Q)$(LINK) -pie -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 
-$(B)/amtunlock: $(B)/obj/mod_amtunlock/console/amtunlock.o $(B)/libamtunlock.a
+$(B)/amtunlock: $(call objects,mod_amtunlock/console/amtunlock.c) $(B)/libamtunlock.a
 	$(call say,LINK)
 	$(Q)$(LINK) -pie -o $@ $^ $(CONSOLE_LIBS) $(WEB_LIBS) $(APR_LIBS)
 
 # The simulated fleet shares nothing with the product: other include path, other libraries.
 amtsim_packages := libevent libevent_openssl libssl libcrypto libxml-2.0 jansson krb5-gssapi
-$(B)/obj/tests/amtsim/%.o: tests/amtsim/%.c $(flags)
+amtsim_compile = $(CC) $(CPPFLAGS) -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(amtsim_packages)) $(CFLAGS) \
+                 $(VARIANT_CFLAGS) $(WARNINGS) $(HARDEN) -MMD -MP
+$(S)/obj/tests/amtsim/%.o: tests/amtsim/%.c $(flags)
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(CPPFLAGS) -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(amtsim_packages)) $(CFLAGS) $(VARIANT_CFLAGS) \
-	    $(WARNINGS) $(HARDEN) -MMD -MP -c -o $@ $<
+	$(Q)$(amtsim_compile) -c -o $@ $<
 $(B)/amtsim: $(amtsim_objects)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(amtsim_packages)) -lpthread
@@ -142,19 +154,22 @@ $(B)/torture: $(torture_objects) $(B)/libamtunlock.a
 .PHONY: fuzz-targets
 fuzz-targets: $(fuzz_targets)
 
-.PHONY: unit-tests test-programs
+.PHONY: unit-tests thread-tests test-programs
 unit-tests: $(unit_tests)
+# those that tests/tsan/run runs: of rooms that have threads, and of what threads share
+thread-tests: $(filter $(addprefix $(B)/unit/test_,worker_% unlock_% preflight_% jobs_% secrets_%),$(unit_tests))
 test-programs: all $(B)/amtsim $(B)/amt_client unit-tests ## build everything that the tests run
 
-# For clangd and its like: how each C source is compiled, of the variant that is asked for.
+# For clangd and its like: how each C source is compiled for the tests.
+# $(call described,SOURCE,COMMAND): an entry of it
+described = {"directory": "$(CURDIR)"$(comma) "file": "$(1)"$(comma) "command": "$(call in_json,$(strip $(2)) -c $(1))"}
 in_json = $(subst ",\",$(subst \,\\,$(1)))
+all_described = $(foreach source,$(c_sources),$(call described,$(source),$(if $(filter tests/amtsim/%,$(source)), \
+                $(amtsim_compile),$(call compile_of,$(source)) $(TEST_DEFINES))))
 compile_commands.json: $(flags) $(c_sources) ## how each source is compiled, for editors and clang's tools
-	$(file >$@,[)
-	$(foreach source,$(c_sources),$(file >>$@,{"directory": "$(CURDIR)"$(comma) "file": "$(source)"$(comma) \
-	    "command": "$(call in_json,$(COMPILE) $(HTTPD_CPPFLAGS) -c $(source))"}$(if $(filter $(source),$(lastword $(c_sources))),,$(comma))))
-	$(file >>$@,])
+	$(file >$@,[$(subst } {,}$(comma) {,$(all_described))])
 	$(call say,JSON)
 
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(sort $(B)/obj $(S)/obj) -name '*.d' 2>/dev/null)
 
 include apxs/goals.mk

@@ -23,12 +23,21 @@ demo: ## unlock 20 simulated PCs through a real httpd, KDC, Redis and worker
 .PHONY: test
 test: ## every test area; ends with "N passed, N failed"
 	@apxs/packages.sh test fuzz
-	@$(MAKE) --no-print-directory $(jobs) VARIANT=asan all build/asan/amtsim unit-tests
-	@$(MAKE) --no-print-directory $(jobs) VARIANT=fuzz fuzz-targets
-	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim build/check/amt_client build/check/torture
-	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
-	@$(MAKE) --no-print-directory $(jobs) VARIANT= all
+	@$(MAKE) --no-print-directory $(jobs) for-asan for-fuzz for-check for-faults
 	@tests/run
+
+# What the areas need of each variant, side by side. What the first three share, for-plain builds alone.
+.PHONY: for-plain for-check for-faults for-asan for-fuzz
+for-plain:
+	@$(MAKE) --no-print-directory VARIANT= all build/amtsim
+for-check: for-plain
+	@$(MAKE) --no-print-directory VARIANT=check all build/check/amtsim build/check/amt_client build/check/torture
+for-faults: for-plain
+	@$(MAKE) --no-print-directory VARIANT=faults all build/faults/amtsim
+for-asan:
+	@$(MAKE) --no-print-directory VARIANT=asan all build/asan/amtsim unit-tests
+for-fuzz:
+	@$(MAKE) --no-print-directory VARIANT=fuzz fuzz-targets
 
 MUTANTS ?= 10000
 .PHONY: mutate
@@ -107,7 +116,7 @@ restarts: ## RESTARTS (100/20) graceful and hard restarts of httpd during jobs, 
 .PHONY: tsan
 tsan: ## the worker's tests with ThreadSanitizer, under build/tsan; ends with "N passed, N failed"
 	@apxs/packages.sh test
-	@$(MAKE) --no-print-directory $(jobs) VARIANT=tsan all build/tsan/amtsim unit-tests
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=tsan all build/tsan/amtsim thread-tests
 	@tests/tsan/run
 
 .PHONY: lint

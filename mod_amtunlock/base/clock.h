@@ -14,9 +14,7 @@ apr_time_t clock_boottime(void);
 /* When a loop last came round, by clock_boottime(). */
 typedef _Atomic apr_time_t pulse_t;
 
-#ifdef AMTUNLOCK_TEST
-/* Test builds only: the milliseconds that the environment names in `variable`, else `usual`. */
+/* The milliseconds that the environment names in `variable`, else `usual`. Defined under AMTUNLOCK_TEST only. */
 apr_interval_time_t clock_test_interval(const char *variable, apr_interval_time_t usual);
-#endif
 
 #endif

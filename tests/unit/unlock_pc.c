@@ -453,16 +453,33 @@ static void answer_store(unlock_pc_t *pc)
 
 /* ---- running ------------------------------------------------------------------------------------------- */
 
-static const prompts_t *make_prompts(int redraws, apr_pool_t *pool)
+static const prompts_t *make_prompts(int redraws)
 {
-    prompts_t *prompts = apr_pcalloc(pool, sizeof(*prompts));
+    apr_pool_t *pool;
+    prompts_t *prompts;
     const prompts_texts_t texts = {.redraw = redraws ? "\\x15\\r" : NULL};
-    const char *error = prompts_make(prompts, &texts, pool);
+    const char *error;
+
+    apr_pool_create(&pool, NULL);
+    prompts = apr_pcalloc(pool, sizeof(*prompts));
+    error = prompts_make(prompts, &texts, pool);
     if (error != NULL) {
         fprintf(stderr, "%s\n", error);
         abort();
     }
     return prompts;
+}
+
+/* Compiling the patterns takes longer than a whole unlock here, and there are thousands: each kind is made once. */
+static const prompts_t *shared_prompts(int redraws)
+{
+    static const prompts_t *made[2];
+    const prompts_t **prompts = &made[redraws != 0];
+
+    if (*prompts == NULL) {
+        *prompts = make_prompts(redraws);
+    }
+    return *prompts;
 }
 
 unlock_pc_t *unlock_pc_create(const behaviour_t *is, apr_pool_t *pool)
@@ -500,7 +517,7 @@ unlock_pc_t *unlock_pc_create(const behaviour_t *is, apr_pool_t *pool)
     pc->unlock.task = &pc->task;
     pc->unlock.system = &pc->system;
     pc->unlock.method = method_find(pc->system.method);
-    pc->unlock.prompts = make_prompts(is->redraws, pool);
+    pc->unlock.prompts = shared_prompts(is->redraws);
     pc->unlock.pool = pool;
     current = pc;
     return pc;

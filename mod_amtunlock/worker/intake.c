@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See intake.h. */
 #include "worker/intake.h"
 
 #include <stdatomic.h>
@@ -35,19 +34,19 @@ struct intake_t {
 
     /* The thread's own. */
     snapshot_t *snapshot; /* claimed by */
-    int ready;    /* the library is loaded, and setup's inventory is the live one, or a newer one is */
-    int not_ours; /* the live inventory is another; said once */
+    int ready;            /* the library is loaded, and the inventory was published, or a newer one is live */
+    int not_ours;         /* the live inventory is another; logged once */
     apr_time_t ask_again; /* whether it still is */
     jobs_client_t *connection, *bell;
     char run_id[RUN_ID_MAX]; /* of the Redis that was made ready */
     apr_time_t hold_until;   /* no claims before, by clock_boottime() */
     apr_time_t reap_due;
-    int away; /* Redis; said once */
+    int away; /* Redis is; logged once */
 };
 
 /* ---- making Redis ready -------------------------------------------------------------------------------- */
 
-static int is_well(intake_t *intake, const jobs_result_t *result)
+static int has_succeeded(intake_t *intake, const jobs_result_t *result)
 {
     int away = result->outcome == JOBS_UNAVAILABLE;
 
@@ -58,7 +57,7 @@ static int is_well(intake_t *intake, const jobs_result_t *result)
         log_info("AMTU0442", "Redis answers again");
     }
     intake->away = away;
-    if (away) { /* who knows what Redis comes back as */
+    if (away) { /* it may come back as another process, without data */
         intake->ready = 0;
     }
     return result->outcome == JOBS_OK || result->outcome == JOBS_ALREADY;
@@ -66,8 +65,10 @@ static int is_well(intake_t *intake, const jobs_result_t *result)
 
 static void take_offered(intake_t *intake)
 {
+    snapshot_t *offered = NULL;
+
     apr_thread_mutex_lock(intake->lock);
-    snapshot_t *offered = intake->offered;
+    offered = intake->offered;
     intake->offered = NULL;
     apr_thread_mutex_unlock(intake->lock);
     if (offered == NULL) {
@@ -79,8 +80,9 @@ static void take_offered(intake_t *intake)
     intake->not_ours = 0;
 }
 
-/* Where another worker's file is newer, ours is not published: it is when it becomes the newer one. */
-static int publish(intake_t *intake, apr_pool_t *pool)
+/* Nonzero: our inventory is live, or another worker's newer one is. Ours is published again when its file
+ * becomes the newer one. */
+static int publish_inventory(intake_t *intake, apr_pool_t *pool)
 {
     const inventory_t *inventory = snapshot_inventory(intake->snapshot);
     jobs_result_t result = inventory_publish(inventory, intake->connection, intake->options.worker, pool);
@@ -93,7 +95,7 @@ static int publish(intake_t *intake, apr_pool_t *pool)
         intake->not_ours = 1;
         return 1;
     }
-    if (!is_well(intake, &result)) {
+    if (!has_succeeded(intake, &result)) {
         if (result.outcome != JOBS_UNAVAILABLE) {
             log_error("AMTU0444", "the inventory was not published", "text", result.text);
         }
@@ -111,33 +113,37 @@ static int is_same_redis(const intake_t *intake)
     return strcmp(jobs_client_run_id(intake->connection), intake->run_id) == 0;
 }
 
-/* How long no claims may be made of the Redis that was just reached; negative: that is not known yet. */
+/* How long nothing may be claimed from the Redis that was just connected to; negative: not known yet. */
 static apr_interval_time_t time_to_hold(intake_t *intake, apr_pool_t *pool)
 {
     const apr_interval_time_t whole = JOBS_LEASE + JOBS_GRACE;
-    int open_intents = 0;
+    apr_interval_time_t up = 0;
+    int unfinished = 0;
+    jobs_result_t result;
 
     if (intake->run_id[0] != '\0') {
         return whole;
     }
-    /* This worker has met none before, but others may have, and have acted on what is unfinished here. */
-    jobs_result_t result = jobs_are_unfinished(intake->connection, &open_intents, pool);
-    if (!is_well(intake, &result)) {
+    /* This worker knew no other Redis, but other workers may have, and may have acted on what is unfinished. */
+    result = jobs_are_unfinished(intake->connection, &unfinished, pool);
+    if (!has_succeeded(intake, &result)) {
         return -1;
     }
-    apr_interval_time_t up = jobs_client_uptime(intake->connection);
-    return open_intents && up < whole ? whole - up : 0;
+    up = jobs_client_uptime(intake->connection);
+    return unfinished && up < whole ? whole - up : 0;
 }
 
-/* A Redis that came back as another process may have forgotten what it acknowledged. Every worker tells it of
- * its intents and ends; until all had the time for that, and every lease has run out, a claim could begin
- * what another has begun. Zero: not known yet. */
+/* A Redis that was restarted may have lost what it acknowledged. Every worker replays its intents and ends to
+ * it; until all had the time for that, and every lease has run out, a claim could begin what another worker
+ * has begun. 0: how long to hold is not known yet. */
 static int note_run_id(intake_t *intake, apr_pool_t *pool)
 {
+    apr_interval_time_t hold = 0;
+
     if (is_same_redis(intake)) {
         return 1;
     }
-    apr_interval_time_t hold = time_to_hold(intake, pool);
+    hold = time_to_hold(intake, pool);
     if (hold < 0) {
         return 0;
     }
@@ -150,36 +156,37 @@ static int note_run_id(intake_t *intake, apr_pool_t *pool)
     return 1;
 }
 
-/* Nonzero: the library is there and our inventory published. */
-static int make_ready(intake_t *intake, apr_pool_t *pool)
+/* Nonzero: the library is loaded and an inventory is live. */
+static int make_redis_ready(intake_t *intake, apr_pool_t *pool)
 {
+    jobs_result_t result;
+
     take_offered(intake);
     if (intake->ready && is_same_redis(intake)) {
         return 1;
     }
-    jobs_result_t result = jobs_library_load(intake->connection);
+    result = jobs_library_load(intake->connection);
     if (result.outcome == JOBS_OUTDATED) {
         log_error("AMTU0447", "Redis serves a newer version; this worker stops", "text", result.text);
         intake->options.on_outdated(intake->options.baton);
         return 0;
     }
-    if (!is_well(intake, &result)) {
+    if (!has_succeeded(intake, &result)) {
         return 0;
     }
     FAILPOINT("library.loaded");
     if (!note_run_id(intake, pool)) {
         return 0;
     }
-    /* At once, not when this worker may claim: others hold back for so long, and no longer, so that it can.
-     */
+    /* Now, not when this worker may claim: the other workers hold back only for the time that this takes. */
     outbox_has_reconciled(intake->options.outbox, intake->run_id);
-    intake->ready = publish(intake, pool);
+    intake->ready = publish_inventory(intake, pool);
     return intake->ready;
 }
 
 /* ---- claiming ------------------------------------------------------------------------------------------ */
 
-static engine_t *idlest(const intake_t *intake)
+static engine_t *idlest_engine(const intake_t *intake)
 {
     engine_t *best = intake->options.engines[0];
 
@@ -191,7 +198,7 @@ static engine_t *idlest(const intake_t *intake)
     return best;
 }
 
-static int free_slots(const intake_t *intake)
+static int count_free_slots(const intake_t *intake)
 {
     int used = 0;
 
@@ -201,8 +208,8 @@ static int free_slots(const intake_t *intake)
     return intake->options.slots - used;
 }
 
-/* Who can write to Redis could queue a system that no inventory has; this worker knows its own. */
-static void refuse(intake_t *intake, const jobs_task_t *task, apr_pool_t *pool)
+/* Whatever Redis says, a worker acts only on systems of its own inventory. */
+static void refuse_task(intake_t *intake, const jobs_task_t *task, apr_pool_t *pool)
 {
     jobs_change_t change = {.change = JOBS_FINISH,
                             .task = task->ref,
@@ -217,7 +224,7 @@ static void refuse(intake_t *intake, const jobs_task_t *task, apr_pool_t *pool)
     jobs_apply(intake->connection, intake->options.worker, changes, 1, pool);
 }
 
-static void hand_out(intake_t *intake, const apr_array_header_t *tasks, apr_pool_t *pool)
+static void give_to_engines(intake_t *intake, const apr_array_header_t *tasks, apr_pool_t *pool)
 {
     for (int i = 0; i < tasks->nelts; i++) {
         const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
@@ -225,15 +232,15 @@ static void hand_out(intake_t *intake, const apr_array_header_t *tasks, apr_pool
             inventory_find(snapshot_inventory(intake->snapshot), task->ref.system);
 
         if (system == NULL || method_find(system->method) == NULL) {
-            refuse(intake, task, pool);
+            refuse_task(intake, task, pool);
         }
-        else if (engine_give(idlest(intake), task, intake->snapshot, system) != APR_SUCCESS) {
+        else if (engine_give(idlest_engine(intake), task, intake->snapshot, system) != APR_SUCCESS) {
             log_error("AMTU0449", "no memory for a task; its lease will run out", "system", task->ref.system);
         }
     }
 }
 
-/* The live inventory is another. Redis may have lost ours, or another worker's file may be the newer one. */
+/* JOBS_REFUSED: the live inventory is another. Redis may have lost ours, or another worker's file is newer. */
 static void note_inventory(intake_t *intake, const jobs_result_t *result)
 {
     if (result->outcome == JOBS_OK) {
@@ -250,8 +257,8 @@ static void note_inventory(intake_t *intake, const jobs_result_t *result)
     intake->ask_again = clock_boottime() + ASK_INVENTORY_EVERY;
 }
 
-/* Claimed from a Redis that was started anew in between: see note_run_id(). */
-static void give_back(intake_t *intake, const apr_array_header_t *tasks, apr_pool_t *pool)
+/* They were claimed from a Redis that was restarted meanwhile: see note_run_id(). */
+static void give_tasks_back(intake_t *intake, const apr_array_header_t *tasks, apr_pool_t *pool)
 {
     jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (apr_size_t)(tasks->nelts + 1));
 
@@ -266,81 +273,82 @@ static void give_back(intake_t *intake, const apr_array_header_t *tasks, apr_poo
     jobs_apply(intake->connection, intake->options.worker, changes, tasks->nelts, pool);
 }
 
-static int may_claim(const intake_t *intake, int room)
+static int may_claim(const intake_t *intake, int slots)
 {
-    return room > 0 && !outbox_is_blocked(intake->options.outbox) && clock_boottime() >= intake->hold_until &&
+    return slots > 0 && !outbox_is_blocked(intake->options.outbox) &&
+           clock_boottime() >= intake->hold_until &&
            outbox_has_reconciled(intake->options.outbox, intake->run_id);
 }
 
-/* What a call would reach now, before anything is taken from it. Should it change in between all the same,
- * what was claimed is given back. */
-static int meets_the_same_redis(intake_t *intake, apr_pool_t *pool)
+/* Asked before a claim. If Redis is restarted between this and the claim, the tasks are given back. */
+static int reaches_same_redis(intake_t *intake, apr_pool_t *pool)
 {
     jobs_result_t result = jobs_connect(intake->connection, pool);
 
-    return is_well(intake, &result) && is_same_redis(intake);
+    return has_succeeded(intake, &result) && is_same_redis(intake);
 }
 
-/* By the groups of amtunlockd.conf; those without a section take what the default group says. */
-static apr_array_header_t *ramps_of(const intake_t *intake, apr_pool_t *pool)
+/* The power rate limits of the groups of amtunlockd.conf; "*" stands for groups without a section. */
+static apr_array_header_t *rate_limits_of(const intake_t *intake, apr_pool_t *pool)
 {
     apr_hash_t *groups = snapshot_settings(intake->snapshot)->groups;
-    apr_array_header_t *ramps = apr_array_make(pool, 8, sizeof(jobs_rate_limit_t));
+    apr_array_header_t *limits = apr_array_make(pool, 8, sizeof(jobs_rate_limit_t));
 
     for (apr_hash_index_t *i = apr_hash_first(pool, groups); i; i = apr_hash_next(i)) {
         const inventory_group_t *group = apr_hash_this_val(i);
 
-        APR_ARRAY_PUSH(ramps, jobs_rate_limit_t) = (jobs_rate_limit_t){group->name, group->power_interval};
+        APR_ARRAY_PUSH(limits, jobs_rate_limit_t) = (jobs_rate_limit_t){group->name, group->power_interval};
         if (strcmp(group->name, "default") == 0) {
-            APR_ARRAY_PUSH(ramps, jobs_rate_limit_t) = (jobs_rate_limit_t){"*", group->power_interval};
+            APR_ARRAY_PUSH(limits, jobs_rate_limit_t) = (jobs_rate_limit_t){"*", group->power_interval};
         }
     }
-    return ramps;
+    return limits;
 }
 
 /* Nonzero: worth claiming again at once. */
-static int claim(intake_t *intake, apr_pool_t *pool)
+static int claim_tasks(intake_t *intake, apr_pool_t *pool)
 {
+    jobs_result_t result;
     apr_array_header_t *tasks = NULL;
-    int more = 0;
-    int room = free_slots(intake);
+    int more = 0, slots = count_free_slots(intake);
 
-    if (!may_claim(intake, room) || !meets_the_same_redis(intake, pool)) {
+    if (!may_claim(intake, slots) || !reaches_same_redis(intake, pool)) {
         return 0;
     }
-    jobs_result_t result = jobs_claim(
+    result = jobs_claim(
         intake->connection, intake->options.worker, inventory_digest(snapshot_inventory(intake->snapshot)),
-        room < CLAIM_MAX ? room : CLAIM_MAX, ramps_of(intake, pool), &tasks, &more, pool);
+        slots < CLAIM_MAX ? slots : CLAIM_MAX, rate_limits_of(intake, pool), &tasks, &more, pool);
     note_inventory(intake, &result);
-    if (!is_well(intake, &result)) {
+    if (!has_succeeded(intake, &result)) {
         return 0;
     }
     if (is_same_redis(intake)) {
-        hand_out(intake, tasks, pool);
+        give_to_engines(intake, tasks, pool);
     }
     else {
-        give_back(intake, tasks, pool);
+        give_tasks_back(intake, tasks, pool);
     }
     return more && tasks->nelts > 0;
 }
 
-static void reap(intake_t *intake, apr_pool_t *pool)
+static void reap_tasks(intake_t *intake, apr_pool_t *pool)
 {
     int reaped = 0;
+    jobs_result_t result;
 
     if (clock_boottime() < intake->reap_due) {
         return;
     }
     intake->reap_due = clock_boottime() + REAP_EVERY;
-    jobs_result_t result = jobs_reap(intake->connection, intake->options.worker, &reaped, pool);
-    if (is_well(intake, &result) && reaped > 0) {
+    result = jobs_reap(intake->connection, intake->options.worker, &reaped, pool);
+    if (has_succeeded(intake, &result) && reaped > 0) {
         log_info("AMTU0451", "took over what others left", "tasks", log_number(LOG_NUMBER, reaped));
     }
 }
 
 /* ---- the thread ---------------------------------------------------------------------------------------- */
 
-/* The bell where it can be heard; else a second. */
+/* Until the bell rings or a second is over. */
 static void wait_for_bell(intake_t *intake, apr_pool_t *pool)
 {
     if (!intake->away && jobs_bell_wait(intake->bell, BELL_WAIT, pool).outcome == JOBS_OK) {
@@ -349,30 +357,30 @@ static void wait_for_bell(intake_t *intake, apr_pool_t *pool)
     wakeup_wait(&intake->wakeup, BELL_WAIT);
 }
 
-static void one_round(intake_t *intake, apr_pool_t *pool)
+static void do_round(intake_t *intake, apr_pool_t *pool)
 {
     int again = 0;
 
-    if (make_ready(intake, pool)) {
-        reap(intake, pool);
-        again = claim(intake, pool);
+    if (make_redis_ready(intake, pool)) {
+        reap_tasks(intake, pool);
+        again = claim_tasks(intake, pool);
     }
     if (!again && !atomic_load(&intake->stopping)) {
         wait_for_bell(intake, pool);
     }
 }
 
-static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+static void *APR_THREAD_FUNC run_intake(apr_thread_t *thread, void *data)
 {
     intake_t *intake = data;
+    apr_pool_t *pool = NULL;
 
     (void)thread;
-    apr_pool_t *pool = NULL;
     if (oom_own_pool(&pool) != APR_SUCCESS) {
         return NULL;
     }
     while (!atomic_load(&intake->stopping)) {
-        one_round(intake, pool);
+        do_round(intake, pool);
         atomic_store(&intake->pulse, clock_boottime());
         apr_pool_clear(pool);
     }
@@ -387,26 +395,27 @@ apr_status_t intake_start(intake_t **intake, const intake_options_t *options, sn
                           apr_pool_t *pool)
 {
     intake_t *made = apr_pcalloc(pool, sizeof(*made));
+    apr_status_t status;
 
+    *intake = made;
     made->options = *options;
     made->snapshot = snapshot_ref(snapshot);
     atomic_init(&made->pulse, clock_boottime());
     apr_cpystrn(made->run_id, options->redis_before, sizeof(made->run_id));
-    apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
-    if (rv == APR_SUCCESS) {
-        rv = wakeup_open(&made->wakeup, pool);
+    status = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
+    if (status == APR_SUCCESS) {
+        status = wakeup_open(&made->wakeup, pool);
     }
-    if (rv == APR_SUCCESS) {
-        rv = jobs_client_create(&made->connection, options->redis, REDIS_TIMEOUT, pool);
+    if (status == APR_SUCCESS) {
+        status = jobs_client_create(&made->connection, options->redis, REDIS_TIMEOUT, pool);
     }
-    if (rv == APR_SUCCESS) {
-        rv = jobs_client_create(&made->bell, options->redis, BELL_TIMEOUT, pool);
+    if (status == APR_SUCCESS) {
+        status = jobs_client_create(&made->bell, options->redis, BELL_TIMEOUT, pool);
     }
-    if (rv == APR_SUCCESS) {
-        rv = apr_thread_create(&made->thread, NULL, run, made, pool);
+    if (status == APR_SUCCESS) {
+        status = apr_thread_create(&made->thread, NULL, run_intake, made, pool);
     }
-    *intake = made;
-    return rv;
+    return status;
 }
 
 void intake_stop(intake_t *intake)
@@ -434,8 +443,10 @@ void intake_join(intake_t *intake)
 
 void intake_offer(intake_t *intake, snapshot_t *snapshot)
 {
+    snapshot_t *before = NULL;
+
     apr_thread_mutex_lock(intake->lock);
-    snapshot_t *before = intake->offered;
+    before = intake->offered;
     intake->offered = snapshot_ref(snapshot);
     apr_thread_mutex_unlock(intake->lock);
     if (before != NULL) {

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See lease.h. */
 #include "worker/lease.h"
 
 #include <apr_hash.h>
@@ -30,8 +29,8 @@ struct leases_t {
     const char *worker;
     leases_about_fn about;
     void *baton;
-    int worked; /* a renewal was answered at some time */
-    int silent; /* the last was not; said once */
+    int worked; /* a renewal was answered at least once */
+    int silent; /* the last was not answered; logged once */
 };
 
 void leases_add(leases_t *leases, lease_t *lease, const jobs_task_t *task)
@@ -59,7 +58,7 @@ int lease_holds(const lease_t *lease)
 
 /* ---- a renewal ----------------------------------------------------------------------------------------- */
 
-/* Copies the names, since a lease may be removed and freed while Redis is asked. */
+/* Copies, since a lease may be removed and freed while Redis is asked. */
 static apr_array_header_t *name_leases(leases_t *leases, apr_pool_t *pool)
 {
     apr_array_header_t *named = apr_array_make(pool, 64, sizeof(jobs_task_ref_t));
@@ -79,7 +78,7 @@ static apr_array_header_t *name_leases(leases_t *leases, apr_pool_t *pool)
     return named;
 }
 
-/* Fences are never used twice, so a fence names a lease. */
+/* No fence is used twice, so a fence names a lease. */
 static apr_hash_t *fences_of(const apr_array_header_t *lost, apr_pool_t *pool)
 {
     apr_hash_t *fences = apr_hash_make(pool);
@@ -92,7 +91,7 @@ static apr_hash_t *fences_of(const apr_array_header_t *lost, apr_pool_t *pool)
     return fences;
 }
 
-static void note(leases_t *leases, const apr_array_header_t *lost, apr_time_t until, apr_pool_t *pool)
+static void note_renewal(leases_t *leases, const apr_array_header_t *lost, apr_time_t until, apr_pool_t *pool)
 {
     apr_hash_t *fences = fences_of(lost, pool);
     lease_t *lease = NULL;
@@ -113,8 +112,8 @@ static void note(leases_t *leases, const apr_array_header_t *lost, apr_time_t un
     apr_thread_mutex_unlock(leases->lock);
 }
 
-/* Before the first answer there is nothing to lose, and the intake says what is the matter with Redis. */
-static void complain(leases_t *leases, const jobs_result_t *result)
+/* Before the first answer no lease can be lost, and the intake logs what is wrong with Redis. */
+static void log_renewal(leases_t *leases, const jobs_result_t *result)
 {
     leases->worked |= result->outcome == JOBS_OK;
     if (!leases->worked) {
@@ -129,35 +128,36 @@ static void complain(leases_t *leases, const jobs_result_t *result)
     leases->silent = result->outcome != JOBS_OK;
 }
 
-/* Returns when to renew next, from now. */
-static apr_interval_time_t renew(leases_t *leases, apr_pool_t *pool)
+/* Returns how long to wait before the next one. */
+static apr_interval_time_t renew_leases(leases_t *leases, apr_pool_t *pool)
 {
-    apr_array_header_t *lost = NULL;
+    apr_array_header_t *named = NULL, *lost = NULL;
     apr_time_t until = 0;
     char about[ABOUT_MAX] = "";
+    jobs_result_t result;
 
     leases->about(leases->baton, about, sizeof(about));
-    apr_array_header_t *named = name_leases(leases, pool);
-    jobs_result_t result = jobs_renew(leases->connection, leases->worker, about, named, &lost, &until, pool);
-    complain(leases, &result);
+    named = name_leases(leases, pool);
+    result = jobs_renew(leases->connection, leases->worker, about, named, &lost, &until, pool);
+    log_renewal(leases, &result);
     if (result.outcome != JOBS_OK) {
         return RENEW_AGAIN;
     }
-    note(leases, lost, until, pool);
+    note_renewal(leases, lost, until, pool);
     return RENEW_EVERY;
 }
 
-static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+static void *APR_THREAD_FUNC run_leases(apr_thread_t *thread, void *data)
 {
     leases_t *leases = data;
+    apr_pool_t *pool = NULL;
 
     (void)thread;
-    apr_pool_t *pool = NULL;
     if (oom_own_pool(&pool) != APR_SUCCESS) {
         return NULL;
     }
     while (!atomic_load(&leases->stopping)) {
-        apr_interval_time_t next = renew(leases, pool);
+        apr_interval_time_t next = renew_leases(leases, pool);
 
         atomic_store(&leases->pulse, clock_boottime());
         apr_pool_clear(pool);
@@ -170,28 +170,29 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 apr_status_t leases_create(leases_t **leases, const jobs_redis_t *redis, const char *worker, apr_pool_t *pool)
 {
     leases_t *made = apr_pcalloc(pool, sizeof(*made));
+    apr_status_t status;
 
+    *leases = made;
     APR_RING_INIT(&made->ring, lease_t, link);
     made->pool = pool;
     made->worker = worker;
     atomic_init(&made->stopping, 0);
     atomic_init(&made->pulse, clock_boottime());
-    apr_status_t rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
-    if (rv == APR_SUCCESS) {
-        rv = wakeup_open(&made->wakeup, pool);
+    status = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
+    if (status == APR_SUCCESS) {
+        status = wakeup_open(&made->wakeup, pool);
     }
-    if (rv == APR_SUCCESS) {
-        rv = jobs_client_create(&made->connection, redis, REDIS_TIMEOUT, pool);
+    if (status == APR_SUCCESS) {
+        status = jobs_client_create(&made->connection, redis, REDIS_TIMEOUT, pool);
     }
-    *leases = made;
-    return rv;
+    return status;
 }
 
 apr_status_t leases_start(leases_t *leases, leases_about_fn about, void *baton)
 {
     leases->about = about;
     leases->baton = baton;
-    return apr_thread_create(&leases->thread, NULL, run, leases, leases->pool);
+    return apr_thread_create(&leases->thread, NULL, run_leases, leases, leases->pool);
 }
 
 apr_time_t leases_pulse(const leases_t *leases)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The leases of this worker: renewed together, every third of a lease, on a thread and a Redis connection of
- * their own, so that nothing else that is slow can let them end. Also the worker's heartbeat.
+ * their own, so that nothing slow elsewhere lets them run out. Also the worker's heartbeat.
  *
  * Self-fencing: a lease ends here by CLOCK_BOOTTIME, counted from before its renewal was sent, whatever Redis
- * or this thread are doing. lease_holds() is the gate that every act on a PC passes right before its bytes
- * leave.
+ * or this thread are doing. lease_holds() is asked right before the bytes of every act on a PC leave.
  */
 #ifndef AMTUNLOCK_WORKER_LEASE_H
 #define AMTUNLOCK_WORKER_LEASE_H
@@ -17,24 +16,25 @@
 #include "jobs/jobs.h"
 
 /* No act begins later than this before the lease ends. Others take over JOBS_GRACE after its end: margin and
- * grace together are longer than an AMT call may take, so what left in time has arrived or failed by then. */
+ * grace together are longer than an AMT call may take, so an act that left in time has arrived or failed. */
 #define LEASE_MARGIN (JOBS_LEASE / 6)
 
 typedef struct leases_t leases_t;
 typedef struct lease_t lease_t;
 
 struct lease_t {
-    APR_RING_ENTRY(lease_t) link;    /* leases_t's */
-    jobs_task_ref_t task;            /* its texts outlive the lease */
-    void (*on_lost)(lease_t *lease); /* from the lease thread: only wakes somebody; may not call leases_*() */
+    APR_RING_ENTRY(lease_t) link; /* leases_t's */
+    jobs_task_ref_t task;         /* its texts outlive the lease */
+    void (*on_lost)(
+        lease_t *lease); /* from the lease thread: may only wake a thread, never call leases_*() */
     void *owner;
     _Atomic apr_time_t until; /* clock_boottime() */
     atomic_int lost;          /* Redis said so */
     unsigned int round;       /* leases_t's: the renewal that last named it */
 };
 
-/* `about` writes what the status page shows of this worker into `text`; called from the lease thread. */
-typedef void (*leases_about_fn)(void *baton, char *text, apr_size_t room);
+/* Writes what the status page shows of this worker into `text`, of `size` bytes. From the lease thread. */
+typedef void (*leases_about_fn)(void *baton, char *text, apr_size_t size);
 
 /* Leases can be added from here on; `worker` and `redis` must live as long. */
 apr_status_t leases_create(leases_t **leases, const jobs_redis_t *redis, const char *worker,
@@ -44,15 +44,16 @@ apr_status_t leases_start(leases_t *leases, leases_about_fn about, void *baton);
 /* Ends and joins the thread. Leases that are still there run out by themselves. */
 void leases_stop(leases_t *leases);
 
-/* Any thread. When the thread last came round, by clock_boottime(): every third of a lease. */
+/* Any thread. When the loop of the lease thread last ran, by clock_boottime(); it runs every third of a lease.
+ */
 apr_time_t leases_pulse(const leases_t *leases);
 
-/* Any thread. A lease that was added must be removed before it is freed; leases_remove() waits for a renewal
- * that is just being noted, never for Redis. */
+/* Any thread. A lease must be removed before it is freed. leases_remove() may wait for the answer of a renewal
+ * to be noted, never for Redis. */
 void leases_add(leases_t *leases, lease_t *lease, const jobs_task_t *task);
 void leases_remove(leases_t *leases, lease_t *lease);
 
-/* Any thread. Nonzero: nobody else may act on this system for LEASE_MARGIN at least. */
+/* Any thread. Nonzero: for LEASE_MARGIN at least no other worker may act on this system. */
 int lease_holds(const lease_t *lease);
 
 #endif

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See pacer.h. */
 #include "worker/pacer.h"
 
 #include <apr_hash.h>
@@ -38,12 +37,13 @@ static apr_time_t *next_of(pacer_t *pacer, const char *group)
 apr_time_t pacer_take(pacer_t *pacer, const char *group, apr_interval_time_t interval, apr_time_t from)
 {
     apr_time_t at = clock_boottime();
+    apr_time_t *next = NULL;
 
     if (at < from) {
         at = from;
     }
     apr_thread_mutex_lock(pacer->lock);
-    apr_time_t *next = next_of(pacer, group);
+    next = next_of(pacer, group);
     if (at < *next) {
         at = *next;
     }

@@ -37,12 +37,12 @@ static int is_connected(const probe_t *probe)
     return getsockopt(probe->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
 }
 
-static void on_event(evutil_socket_t fd, short what, void *data)
+static void on_probe_event(evutil_socket_t fd, short what, void *data)
 {
     probe_t *probe = data;
+    int open = !probe->failed && (what & EV_WRITE) && is_connected(probe);
 
     (void)fd;
-    int open = !probe->failed && (what & EV_WRITE) && is_connected(probe);
     probe_stop(probe);
     probe->done(probe, open);
 }
@@ -53,12 +53,13 @@ static int begin_connect(const char *address, int port)
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *to = NULL;
     char service[8];
+    int fd = -1;
 
     apr_snprintf(service, sizeof(service), "%d", port);
     if (getaddrinfo(address, service, &hints, &to) != 0) {
         return -1;
     }
-    int fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, to->ai_addr, to->ai_addrlen) != 0 && errno != EINPROGRESS) {
         close(fd);
         fd = -1;
@@ -75,7 +76,8 @@ void probe_start(probe_t *probe, struct event_base *base, const char *address, i
     probe->fd = begin_connect(address, port);
     probe->failed = probe->fd < 0;
     probe->running = 1;
-    event_assign(&probe->event, base, probe->fd, probe->failed ? EV_TIMEOUT : EV_WRITE, on_event, probe);
+    event_assign(&probe->event, base, probe->fd, probe->failed ? EV_TIMEOUT : EV_WRITE, on_probe_event,
+                 probe);
     if (probe->failed) {
         event_active(&probe->event, EV_TIMEOUT, 0);
     }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The redirection sessions of an unlock, behind its ports: see seat.h. */
 #include <string.h>
 
 #include <openssl/crypto.h>
@@ -7,11 +6,11 @@
 #include "base/log.h"
 #include "worker/sessions_priv.h"
 
-static const amt_result_t well = {.status = AMT_OK, .text = ""};
+static const amt_result_t success = {.status = AMT_OK, .text = ""};
 
 /* ---- answers that need no session ---------------------------------------------------------------------- */
 
-/* An answer may not come from inside the port. */
+/* From the loop: an answer may not come from inside an op. */
 static void answer_soon(slot_t *slot, amt_status_e status, const char *text)
 {
     slot->soon = (amt_result_t){.status = status, .acted = status == AMT_OK, .text = text};
@@ -29,7 +28,7 @@ static void on_soon(evutil_socket_t fd, short what, void *data)
 
 /* ---- typing -------------------------------------------------------------------------------------------- */
 
-static void type(slot_t *slot, const char *bytes)
+static void type_line(slot_t *slot, const char *bytes)
 {
     int open = slot->sol != NULL && slot->uses[UNLOCK_CONSOLE] == SESSION_OPEN;
 
@@ -46,19 +45,19 @@ static void type(slot_t *slot, const char *bytes)
 
 void sessions_redraw(slot_t *slot)
 {
-    type(slot, slot->unlock.prompts->redraw);
+    type_line(slot, slot->unlock.prompts->redraw);
 }
 
 /* The passphrase and the CR leave in one piece, so that no half of a line stands at a prompt. */
 void sessions_type(slot_t *slot)
 {
-    apr_size_t length = slot->passphrase ? strlen(slot->passphrase) : 0;
+    apr_size_t length = slot->passphrase != NULL ? strlen(slot->passphrase) : 0;
     char *line = length ? OPENSSL_secure_zalloc(length + 2) : NULL;
 
     if (line != NULL) {
         memcpy(line, slot->passphrase, length);
         line[length] = '\r';
-        type(slot, line);
+        type_line(slot, line);
         OPENSSL_secure_clear_free(line, length + 2);
     }
     else {
@@ -70,11 +69,12 @@ void sessions_type(slot_t *slot)
 void sessions_seal(slot_t *slot)
 {
     const char *line = NULL;
-    const char *error = proof_seal(slot->unlock.proof, slot->passphrase ? slot->passphrase : "", &line);
+    const char *error =
+        proof_seal(slot->unlock.proof, slot->passphrase != NULL ? slot->passphrase : "", &line);
 
     slot_forget_passphrase(slot);
     if (error == NULL) {
-        type(slot, line);
+        type_line(slot, line);
     }
     else {
         answer_soon(slot, AMT_BROKEN, error);
@@ -86,22 +86,22 @@ void sessions_acknowledge(slot_t *slot)
     const char *line = proof_acknowledge(slot->unlock.proof);
 
     if (line != NULL) {
-        type(slot, line);
+        type_line(slot, line);
     }
     else {
         answer_soon(slot, AMT_BROKEN, "there is nothing to acknowledge");
     }
 }
 
-/* ---- what sessions tell -------------------------------------------------------------------------------- */
+/* ---- what sessions report ------------------------------------------------------------------------------ */
 
 static void on_opened(slot_t *slot, unlock_session_e session)
 {
     slot->uses[session] = SESSION_OPEN;
-    unlock_call_answer(&slot->unlock, &well);
+    unlock_call_answer(&slot->unlock, &success);
 }
 
-static int is_closed(const slot_t *slot)
+static int all_closed(const slot_t *slot)
 {
     int console = slot->sol != NULL && slot->uses[UNLOCK_CONSOLE] == SESSION_CLOSING;
     int drive = slot->ider != NULL && slot->uses[UNLOCK_DRIVE] == SESSION_CLOSING;
@@ -109,7 +109,7 @@ static int is_closed(const slot_t *slot)
     return !console && !drive;
 }
 
-/* An end is an answer where one is waited for. The text lives as long as the session. */
+/* If the unlock waits for an answer, the end is one. The text lives as long as the session. */
 static void on_ended(slot_t *slot, unlock_session_e session, const amt_result_t *result)
 {
     session_use_e use = slot->uses[session];
@@ -120,8 +120,8 @@ static void on_ended(slot_t *slot, unlock_session_e session, const amt_result_t 
     else if (use == SESSION_OPEN) {
         unlock_disconnected(&slot->unlock, session, result);
     }
-    else if (is_closed(slot)) {
-        unlock_call_answer(&slot->unlock, &well);
+    else if (all_closed(slot)) {
+        unlock_call_answer(&slot->unlock, &success);
     }
 }
 
@@ -193,16 +193,17 @@ void sessions_open_drive(slot_t *slot)
     const amt_target_t target = slot_target(slot);
     const snapshot_image_t *image = snapshot_image(slot->snapshot, slot->unlock.system);
     amt_overlay_t overlay = {.lba = image->proof_sector};
+    apr_status_t status;
 
     if (!proof_sector(slot->unlock.proof, overlay.bytes)) {
         answer_soon(slot, AMT_BROKEN, "the proof of this session could not be put onto the drive");
         return;
     }
     slot->uses[UNLOCK_DRIVE] = SESSION_OPENING;
-    apr_status_t rv = amt_ider_open(&slot->ider, slot->slots->loop, &target, image->disc, &overlay, &events,
-                                    slot, slot->pool);
+    status = amt_ider_open(&slot->ider, slot->slots->loop, &target, image->disc, &overlay, &events, slot,
+                           slot->pool);
     OPENSSL_cleanse(&overlay, sizeof(overlay));
-    if (rv == APR_SUCCESS) {
+    if (status == APR_SUCCESS) {
         return;
     }
     slot->ider = NULL;
@@ -237,7 +238,7 @@ static void close_console(slot_t *slot)
 void sessions_close_drive(slot_t *slot)
 {
     close_drive(slot);
-    if (is_closed(slot)) {
+    if (all_closed(slot)) {
         answer_soon(slot, AMT_OK, "");
     }
 }
@@ -246,7 +247,7 @@ void sessions_close(slot_t *slot)
 {
     close_drive(slot);
     close_console(slot);
-    if (is_closed(slot)) {
+    if (all_closed(slot)) {
         answer_soon(slot, AMT_OK, "");
     }
 }

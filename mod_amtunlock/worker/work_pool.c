@@ -14,8 +14,8 @@ struct work_pool_t {
     apr_thread_pool_t *threads;
 };
 
-__attribute__((format(printf, 3, 4))) static void fail(work_t *work, jobs_reason_e reason, const char *format,
-                                                       ...)
+__attribute__((format(printf, 3, 4))) static void fail_work(work_t *work, jobs_reason_e reason,
+                                                            const char *format, ...)
 {
     va_list values;
 
@@ -26,8 +26,8 @@ __attribute__((format(printf, 3, 4))) static void fail(work_t *work, jobs_reason
 }
 
 /* The first address of `name`, numeric. One is enough: it is kept for the whole unlock, since a PC that boots
- * may change what its name means. Returns getaddrinfo()'s error. */
-static int resolve(const char *name, char *address, size_t room)
+ * may change what its name stands for. Returns getaddrinfo()'s error. */
+static int resolve_name(const char *name, char *address, size_t size)
 {
     const struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
@@ -37,7 +37,7 @@ static int resolve(const char *name, char *address, size_t room)
     if (error != 0) {
         return error;
     }
-    error = getnameinfo(found->ai_addr, found->ai_addrlen, address, (socklen_t)room, NULL, 0, NI_NUMERICHOST);
+    error = getnameinfo(found->ai_addr, found->ai_addrlen, address, (socklen_t)size, NULL, 0, NI_NUMERICHOST);
     freeaddrinfo(found);
     return error;
 }
@@ -46,41 +46,42 @@ static void do_resolve(work_t *work)
 {
     const inventory_system_t *system = work->system;
     const char *name = system->address ? system->address : system->fqdn;
-    int error = resolve(name, work->address, sizeof(work->address));
+    int error = resolve_name(name, work->address, sizeof(work->address));
 
     apr_cpystrn(work->probe_address, work->address, sizeof(work->probe_address));
     if (error == 0 && system->probe_host != NULL) {
         name = system->probe_host;
-        error = resolve(name, work->probe_address, sizeof(work->probe_address));
+        error = resolve_name(name, work->probe_address, sizeof(work->probe_address));
     }
     if (error != 0) {
-        fail(work, JOBS_REASON_UNREACHABLE, "%s has no address: %s", name, gai_strerror(error));
+        fail_work(work, JOBS_REASON_UNREACHABLE, "%s has no address: %s", name, gai_strerror(error));
     }
 }
 
-/* What the two kinds of secrets have in common. */
-static void fetch(work_t *work, const char *what,
-                  apr_status_t (*get)(work_t *work, const secrets_subject_t *subject, const char **error,
-                                      apr_pool_t *pool))
+/* `what` for the error message. */
+static void fetch_secret(work_t *work, const char *what,
+                         apr_status_t (*get)(work_t *work, const secrets_subject_t *subject,
+                                             const char **error, apr_pool_t *pool))
 {
     const char *error = NULL;
     const secrets_subject_t subject = {
         .fqdn = work->system->fqdn, .uuid = work->system->uuid, .group = work->system->group->name};
     apr_pool_t *pool = NULL;
+    apr_status_t status;
 
     if (oom_own_pool(&pool) != APR_SUCCESS) {
-        fail(work, JOBS_REASON_INTERNAL, "out of memory");
+        fail_work(work, JOBS_REASON_INTERNAL, "out of memory");
         return;
     }
-    apr_status_t rv = get(work, &subject, &error, pool);
-    if (rv == APR_NOTFOUND) {
-        fail(work, JOBS_REASON_NO_SECRET, "no provider of secrets has %s for %s", what, subject.fqdn);
+    status = get(work, &subject, &error, pool);
+    if (status == APR_NOTFOUND) {
+        fail_work(work, JOBS_REASON_NO_SECRET, "no provider of secrets has %s for %s", what, subject.fqdn);
     }
-    else if (rv != APR_SUCCESS && error != NULL) {
-        fail(work, JOBS_REASON_NO_SECRET, "%s", error);
+    else if (status != APR_SUCCESS && error != NULL) {
+        fail_work(work, JOBS_REASON_NO_SECRET, "%s", error);
     }
-    else if (rv != APR_SUCCESS) {
-        fail(work, JOBS_REASON_NO_SECRET, "%s could not be fetched", what);
+    else if (status != APR_SUCCESS) {
+        fail_work(work, JOBS_REASON_NO_SECRET, "%s could not be fetched", what);
     }
     apr_pool_destroy(pool);
 }
@@ -91,11 +92,11 @@ static apr_status_t get_login(work_t *work, const secrets_subject_t *subject, co
     return secrets_amt_login(snapshot_secrets(work->snapshot), subject, &work->login, error, pool);
 }
 
-/* With Kerberos the worker's own account is all there is. */
+/* With Kerberos the worker's own account is used. */
 static void do_login(work_t *work)
 {
     if (work->system->auth == INVENTORY_DIGEST) {
-        fetch(work, "an AMT login", get_login);
+        fetch_secret(work, "an AMT login", get_login);
     }
 }
 
@@ -107,14 +108,15 @@ static apr_status_t get_passphrase(work_t *work, const secrets_subject_t *subjec
 
 static void do_passphrase(work_t *work)
 {
-    fetch(work, "a passphrase", get_passphrase);
+    fetch_secret(work, "a passphrase", get_passphrase);
 }
 
-static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+static void *APR_THREAD_FUNC run_work(apr_thread_t *thread, void *data)
 {
     static void (*const kinds[])(work_t *) = {
         [WORK_RESOLVE] = do_resolve, [WORK_LOGIN] = do_login, [WORK_PASSPHRASE] = do_passphrase};
     work_t *work = data;
+
     (void)thread;
     work->reason = JOBS_REASON_NONE;
     work->text[0] = '\0';
@@ -125,12 +127,14 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 
 apr_status_t work_pool_start(work_pool_t **work_pool, int threads, apr_pool_t *pool)
 {
-    *work_pool = apr_pcalloc(pool, sizeof(**work_pool));
-    apr_status_t rv = apr_thread_pool_create(&(*work_pool)->threads, 1, (apr_size_t)threads, pool);
-    if (rv == APR_SUCCESS) { /* a look-up that hangs must not hold up the next while a thread could be had */
-        apr_thread_pool_threshold_set((*work_pool)->threads, 0);
+    work_pool_t *made = apr_pcalloc(pool, sizeof(*made));
+    apr_status_t status = apr_thread_pool_create(&made->threads, 1, (apr_size_t)threads, pool);
+
+    *work_pool = made;
+    if (status == APR_SUCCESS) { /* another thread at once: work that hangs must not hold up the next */
+        apr_thread_pool_threshold_set(made->threads, 0);
     }
-    return rv;
+    return status;
 }
 
 int work_pool_idle(const work_pool_t *work_pool)
@@ -146,11 +150,11 @@ void work_pool_stop(work_pool_t *work_pool)
 
 apr_status_t work_pool_push(work_pool_t *work_pool, work_t *work)
 {
-    return apr_thread_pool_push(work_pool->threads, run, work, APR_THREAD_TASK_PRIORITY_NORMAL, NULL);
+    return apr_thread_pool_push(work_pool->threads, run_work, work, APR_THREAD_TASK_PRIORITY_NORMAL, NULL);
 }
 
-apr_status_t work_pool_run(void *work_pool, apr_thread_start_t work, void *baton)
+apr_status_t work_pool_run(void *work_pool, apr_thread_start_t start, void *baton)
 {
-    return apr_thread_pool_push(((work_pool_t *)work_pool)->threads, work, baton,
+    return apr_thread_pool_push(((work_pool_t *)work_pool)->threads, start, baton,
                                 APR_THREAD_TASK_PRIORITY_NORMAL, NULL);
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See entries.h. */
 #include "worker/record/entries_priv.h"
 
 #include <string.h>
@@ -14,12 +13,14 @@ const char *entry_event(const outbox_request_t *request)
 
 static void put_text(json_t *fields, const char *name, const char *text)
 {
+    json_t *value = NULL;
+
     if (text == NULL || text[0] == '\0') {
         return;
     }
-    json_t *value = json_string(text);
-    /* What a device said may be no UTF-8; that it said something stays on record. */
-    json_object_set_new(fields, name, value ? value : json_string("(not UTF-8)"));
+    value = json_string(text);
+    /* A device's words may be no UTF-8; that it said something stays on record. */
+    json_object_set_new(fields, name, value != NULL ? value : json_string("(not UTF-8)"));
 }
 
 static void put_intent(json_t *fields, const jobs_change_t *change)
@@ -46,7 +47,7 @@ static void put_outcome(json_t *fields, const outbox_request_t *request)
     }
 }
 
-json_t *entry_of(const outbox_request_t *request, const char *worker)
+json_t *entry_of_request(const outbox_request_t *request, const char *worker)
 {
     const jobs_task_t *task = request->task;
     json_t *fields = json_object();
@@ -69,7 +70,7 @@ json_t *entry_of(const outbox_request_t *request, const char *worker)
     return fields;
 }
 
-json_t *entry_aside(const char *event, const jobs_task_ref_t *task, const char *worker, const char *text)
+json_t *entry_of_event(const char *event, const jobs_task_ref_t *task, const char *worker, const char *text)
 {
     json_t *fields = json_object();
 

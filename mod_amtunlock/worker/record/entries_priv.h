@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the audit record says of the store thread's work: the fields of its lines. */
+/* The fields of the lines that the outbox adds to the audit record. */
 #ifndef AMTUNLOCK_WORKER_RECORD_ENTRIES_PRIV_H
 #define AMTUNLOCK_WORKER_RECORD_ENTRIES_PRIV_H
 
@@ -7,11 +7,11 @@
 
 #include "worker/record/outbox.h"
 
-/* Under which name a request leaves a line; NULL: it leaves none. */
+/* The event of a request's line; NULL: it needs no line. */
 const char *entry_event(const outbox_request_t *request);
-/* Its fields; the caller's. */
-json_t *entry_of(const outbox_request_t *request, const char *worker);
-/* Those of a line beside the requests; the caller's. An outcome is told as indeterminate. */
-json_t *entry_aside(const char *event, const jobs_task_ref_t *task, const char *worker, const char *text);
+/* The fields of that line; the caller's. */
+json_t *entry_of_request(const outbox_request_t *request, const char *worker);
+/* The fields of a line that no request asked for; the caller's. An AUDIT_OUTCOME is indeterminate. */
+json_t *entry_of_event(const char *event, const jobs_task_ref_t *task, const char *worker, const char *text);
 
 #endif

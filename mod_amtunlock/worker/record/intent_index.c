@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See acted.h. A queue in an array: the oldest leave at its head. */
+/* A queue in an array: the oldest are removed at its head. */
 #include "worker/record/intent_index_priv.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include <apr_sha1.h>
 
-#define FIRST_ROOM 256
+#define FIRST_CAPACITY 256
 
 typedef struct {
     apr_uint64_t digest;
@@ -16,7 +16,7 @@ typedef struct {
 
 struct intent_index_t {
     act_t *acts; /* from malloc: a pool would keep every array that this one outgrew */
-    apr_size_t count, room;
+    apr_size_t count, capacity;
 };
 
 static apr_status_t free_acts(void *data)
@@ -33,8 +33,8 @@ intent_index_t *intent_index_create(apr_pool_t *pool)
     return made;
 }
 
-/* The first bytes of a SHA-1 over both names, each with its end: nobody gains by two that are alike, and this
- * one needs no memory. */
+/* The first bytes of a SHA-1 over both names, each with its NUL. A collision gains an attacker nothing, and
+ * APR's SHA-1 allocates nothing. */
 static apr_uint64_t digest_of(const char *job, const char *system)
 {
     unsigned char hash[APR_SHA1_DIGESTSIZE];
@@ -49,66 +49,66 @@ static apr_uint64_t digest_of(const char *job, const char *system)
     return digest;
 }
 
-/* Room for one more, or 0: those who have been kept for long enough leave first. */
-static int make_room(intent_index_t *acted, apr_time_t now)
+/* Makes room for one more, first by removing those kept for long enough. 0: out of memory. */
+static int make_room(intent_index_t *index, apr_time_t now)
 {
     apr_size_t old = 0;
 
-    if (acted->count < acted->room) {
+    if (index->count < index->capacity) {
         return 1;
     }
-    while (old < acted->count && acted->acts[old].at < now - INTENT_INDEX_KEPT) {
+    while (old < index->count && index->acts[old].at < now - INTENT_INDEX_KEPT) {
         old++;
     }
     if (old > 0) {
-        acted->count -= old;
-        memmove(acted->acts, acted->acts + old, acted->count * sizeof(act_t));
+        index->count -= old;
+        memmove(index->acts, index->acts + old, index->count * sizeof(act_t));
     }
-    if (old <= acted->room / 4) {
-        apr_size_t room = acted->room ? 2 * acted->room : FIRST_ROOM;
-        act_t *more = realloc(acted->acts, room * sizeof(act_t));
+    if (old <= index->capacity / 4) {
+        apr_size_t capacity = index->capacity ? 2 * index->capacity : FIRST_CAPACITY;
+        act_t *more = realloc(index->acts, capacity * sizeof(act_t));
 
         if (more == NULL) {
-            return acted->count < acted->room;
+            return index->count < index->capacity;
         }
-        acted->acts = more;
-        acted->room = room;
+        index->acts = more;
+        index->capacity = capacity;
     }
     return 1;
 }
 
-int intent_index_add(intent_index_t *acted, const char *job, const char *system, apr_time_t at)
+int intent_index_add(intent_index_t *index, const char *job, const char *system, apr_time_t at)
 {
-    if (!make_room(acted, at)) {
+    if (!make_room(index, at)) {
         return 0;
     }
-    acted->acts[acted->count++] = (act_t){digest_of(job, system), at};
+    index->acts[index->count++] = (act_t){digest_of(job, system), at};
     return 1;
 }
 
-/* Its place, or that behind the last. */
-static apr_size_t find(const intent_index_t *acted, const char *job, const char *system)
+/* Its position; `count` where it is not there. */
+static apr_size_t find_act(const intent_index_t *index, const char *job, const char *system)
 {
     apr_uint64_t digest = digest_of(job, system);
     apr_size_t i = 0;
 
-    while (i < acted->count && acted->acts[i].digest != digest) {
+    while (i < index->count && index->acts[i].digest != digest) {
         i++;
     }
     return i;
 }
 
-void intent_index_remove(intent_index_t *acted, const char *job, const char *system)
+void intent_index_remove(intent_index_t *index, const char *job, const char *system)
 {
-    apr_size_t i = find(acted, job, system);
+    apr_size_t i = find_act(index, job, system);
 
-    if (i < acted->count) {
-        acted->count--;
-        memmove(acted->acts + i, acted->acts + i + 1, (acted->count - i) * sizeof(act_t));
+    if (i < index->count) {
+        index->count--;
+        memmove(index->acts + i, index->acts + i + 1, (index->count - i) * sizeof(act_t));
     }
 }
 
-int intent_index_has(const intent_index_t *acted, const char *job, const char *system)
+int intent_index_has(const intent_index_t *index, const char *job, const char *system)
 {
-    return find(acted, job, system) < acted->count;
+    return find_act(index, job, system) < index->count;
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See unfinished.h. */
 #include "worker/record/open_intents.h"
 
 #include <stdlib.h>
@@ -12,9 +11,9 @@
 #include "worker/record/intent_index_priv.h"
 
 struct open_intents_t {
-    json_t *intents; /* "job sid fence": what is told of it */
+    json_t *intents; /* by "job system fence": see pack_intent() */
     int lost;        /* one that was read could not be kept */
-    intent_index_t *acted;
+    intent_index_t *index;
     char run_id[64];
 };
 
@@ -29,7 +28,7 @@ open_intents_t *open_intents_create(apr_pool_t *pool)
     open_intents_t *made = apr_pcalloc(pool, sizeof(*made));
 
     made->intents = json_object();
-    made->acted = intent_index_create(pool);
+    made->index = intent_index_create(pool);
     apr_pool_cleanup_register(pool, made, drop_intents, apr_pool_cleanup_null);
     return made;
 }
@@ -53,14 +52,14 @@ static jobs_task_ref_t ref_of(const json_t *fields)
     return (jobs_task_ref_t){text_of(fields, "job"), text_of(fields, "system"), text_of(fields, "fence")};
 }
 
-/* Into `key`, of KEY_ROOM bytes: names are short, and one that is not would only be told for nothing. */
-#define KEY_ROOM 400
+/* Into `key`, of KEY_MAX bytes. Names are short; an intent whose key was cut would only be replayed in vain. */
+#define KEY_MAX 400
 static void write_key(char *key, const jobs_task_ref_t *task)
 {
-    apr_snprintf(key, KEY_ROOM, "%s %s %s", task->job, task->system, task->fence);
+    apr_snprintf(key, KEY_MAX, "%s %s %s", task->job, task->system, task->fence);
 }
 
-static json_t *pack(const json_t *fields, int earlier)
+static json_t *pack_intent(const json_t *fields, int earlier)
 {
     return json_pack("{s:O, s:O, s:O, s:O?, s:O?, s:b, s:b}", "system", json_object_get(fields, "system"),
                      "job", json_object_get(fields, "job"), "fence", json_object_get(fields, "fence"), "step",
@@ -68,23 +67,24 @@ static json_t *pack(const json_t *fields, int earlier)
                      earlier, "taken", earlier);
 }
 
-/* 0: there is no memory for it. Redis took one of an earlier life, for all that is known. */
-static int keep(open_intents_t *open_intents, const json_t *fields, int earlier)
+/* 0: out of memory. An earlier one counts as taken by Redis: the record does not say. */
+static int keep_intent(open_intents_t *open_intents, const json_t *fields, int earlier)
 {
-    char key[KEY_ROOM];
+    char key[KEY_MAX];
     const jobs_task_ref_t task = ref_of(fields);
-    json_t *kept = pack(fields, earlier);
+    json_t *kept = pack_intent(fields, earlier);
+    int set = 0;
 
     write_key(key, &task);
-    /* The time of reading stands for that of writing: kept for longer than need be. */
-    if (!intent_index_add(open_intents->acted, task.job, task.system, apr_time_now())) {
+    /* Now, not when it was written: it is only kept for longer than it must be. */
+    if (!intent_index_add(open_intents->index, task.job, task.system, apr_time_now())) {
         json_decref(kept);
         return 0;
     }
-    int well = kept == NULL || json_object_set_new(open_intents->intents, key, kept) == 0;
-    if (!well) {
+    set = kept == NULL || json_object_set_new(open_intents->intents, key, kept) == 0;
+    if (!set) {
         json_object_del(open_intents->intents, key);
-        intent_index_remove(open_intents->acted, task.job, task.system);
+        intent_index_remove(open_intents->index, task.job, task.system);
         return 0;
     }
     return 1;
@@ -92,37 +92,37 @@ static int keep(open_intents_t *open_intents, const json_t *fields, int earlier)
 
 int open_intents_begin(open_intents_t *open_intents, const json_t *fields)
 {
-    return keep(open_intents, fields, 0);
+    return keep_intent(open_intents, fields, 0);
 }
 
 void open_intents_taken(open_intents_t *open_intents, const jobs_task_ref_t *task)
 {
-    char key[KEY_ROOM];
+    char key[KEY_MAX];
 
     write_key(key, task);
-    /* The member is there already, so that this needs no memory. */
+    /* The member is there already, so this allocates nothing. */
     json_object_set_new(json_object_get(open_intents->intents, key), "taken", json_true());
 }
 
 int open_intents_end(open_intents_t *open_intents, const jobs_task_ref_t *task)
 {
-    char key[KEY_ROOM];
+    char key[KEY_MAX];
 
     write_key(key, task);
     return json_object_del(open_intents->intents, key) == 0;
 }
 
-/* Another intent of the same task stays known: it has another fence. */
+/* Another intent of the same task has another fence, and stays. */
 void open_intents_withdraw(open_intents_t *open_intents, const jobs_task_ref_t *task)
 {
     if (open_intents_end(open_intents, task)) {
-        intent_index_remove(open_intents->acted, task->job, task->system);
+        intent_index_remove(open_intents->index, task->job, task->system);
     }
 }
 
 int open_intents_has(const open_intents_t *open_intents, const jobs_task_ref_t *task)
 {
-    return intent_index_has(open_intents->acted, task->job, task->system);
+    return intent_index_has(open_intents->index, task->job, task->system);
 }
 
 /* ---- reading them back --------------------------------------------------------------------------------- */
@@ -134,7 +134,7 @@ static void take_record(void *baton, const json_t *record)
     const char *event = text_of(record, "event");
     const jobs_task_ref_t task = ref_of(record);
 
-    if (strcmp(event, AUDIT_INTENT) == 0 && !keep(open_intents, record, 1)) {
+    if (strcmp(event, AUDIT_INTENT) == 0 && !keep_intent(open_intents, record, 1)) {
         open_intents->lost = 1;
     }
     if (strcmp(event, AUDIT_REDIS) == 0) {
@@ -152,16 +152,17 @@ static void take_record(void *baton, const json_t *record)
 
 const char *open_intents_read(open_intents_t *open_intents, const char *audit_file, apr_pool_t *pool)
 {
+    const char *error = NULL;
+
     open_intents->lost = 0;
-    const char *error =
-        audit_replay(audit_file, apr_time_now() - INTENT_INDEX_KEPT, take_record, open_intents, pool);
+    error = audit_replay(audit_file, apr_time_now() - INTENT_INDEX_KEPT, take_record, open_intents, pool);
     if (error == NULL && open_intents->lost) {
         error = apr_pstrcat(pool, audit_file, ": cannot be read back: no memory for its intents", NULL);
     }
     return error;
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------- */
+/* ---- replaying them to Redis --------------------------------------------------------------------------- */
 
 static jobs_change_t *change_of(const json_t *intent, apr_pool_t *pool)
 {
@@ -193,18 +194,19 @@ static jobs_change_t **changes_of(const json_t *intents, int *count, apr_pool_t 
     return changes;
 }
 
-static void pass_on(open_intents_t *open_intents, const jobs_change_t *change, open_intents_fn each,
-                    void *baton)
+static void pass_answer(open_intents_t *open_intents, const jobs_change_t *change, open_intents_fn each,
+                        void *baton)
 {
-    char key[KEY_ROOM];
+    char key[KEY_MAX];
+    const json_t *intent = NULL;
+    open_intents_answer_t answer = {.system = change->task.system,
+                                    .job = change->task.job,
+                                    .fence = change->task.fence,
+                                    .result = change->result};
 
     write_key(key, &change->task);
-    const json_t *intent = json_object_get(open_intents->intents, key);
-    const open_intents_answer_t answer = {.system = change->task.system,
-                                          .job = change->task.job,
-                                          .fence = change->task.fence,
-                                          .earlier = json_is_true(json_object_get(intent, "earlier")),
-                                          .result = change->result};
+    intent = json_object_get(open_intents->intents, key);
+    answer.earlier = json_is_true(json_object_get(intent, "earlier"));
     if (each(baton, &answer)) {
         json_object_del(open_intents->intents, key);
     }
@@ -216,9 +218,10 @@ jobs_result_t open_intents_reconcile(open_intents_t *open_intents, jobs_client_t
     int count = 0;
     jobs_change_t **changes = changes_of(open_intents->intents, &count, pool);
     jobs_result_t whole = jobs_apply(connection, worker, changes, count, pool);
+
     for (int i = 0; i < count; i++) {
         if (jobs_is_decided(changes[i]->result.outcome)) {
-            pass_on(open_intents, changes[i], each, baton);
+            pass_answer(open_intents, changes[i], each, baton);
         }
         else {
             whole = changes[i]->result;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See outbox_thread.h. */
 #include "worker/record/outbox.h"
 
 #include <stdatomic.h>
 #include <string.h>
-#include <syslog.h>
 
 #include <apr_queue.h>
 #include <apr_strings.h>
@@ -18,124 +16,72 @@
 #include "base/wakeup.h"
 #include "worker/record/entries_priv.h"
 #include "worker/record/reconcile_priv.h"
+#include "worker/record/recorder_priv.h"
 
 #define BATCH 256
 #define REDIS_TIMEOUT apr_time_from_sec(2)
-#define AGAIN apr_time_from_msec(500) /* after Redis or the audit file failed */
-#define HEAD_EVERY apr_time_from_sec(60)
-#define HEAD_MAX 96
+#define RETRY_AFTER apr_time_from_msec(500) /* after Redis or the audit file failed */
 #define RUN_ID_MAX 64
 
 typedef APR_RING_HEAD(requests_t, outbox_request_t) requests_t;
 
 struct outbox_t {
-    apr_queue_t *outbox;
+    outbox_options_t options;
+    apr_queue_t *queue; /* outbox_request_t *, as pushed */
     wakeup_t wakeup;
     apr_thread_t *thread;
-    atomic_int stopping, reopen, deaf;
-    atomic_int tell; /* somebody has met a Redis that is not the one of told_run_id */
-    outbox_options_t options;
+    atomic_int stopping;
+    atomic_int reopening;    /* the audit file, once the thread comes to it */
+    atomic_int to_reconcile; /* the Redis that is there may not be that of reconciled_run_id */
+    recorder_t recorder;
+
+    /* The thread's own. */
     jobs_client_t *connection;
-    requests_t kept; /* taken from the outbox, not answered yet; the thread's own */
+    requests_t kept; /* taken from the queue, not answered yet */
     int kept_count;
-    int uncommitted;     /* lines were recorded that no commit has covered yet */
-    int redis_away;      /* said once */
-    int untold;          /* Redis is there and could not be told; said once */
-    apr_time_t head_due; /* when the head goes to syslog next */
-    apr_uint64_t head_said;
+    int redis_away;         /* logged once */
+    int reconciling_failed; /* though Redis answers; logged once */
+
     apr_thread_mutex_t *lock; /* guards what follows */
-    char head[HEAD_MAX];
-    char told_run_id[RUN_ID_MAX]; /* of the Redis that was told; "": none was, or it must be once more */
+    char reconciled_run_id
+        [RUN_ID_MAX]; /* of the Redis that was reconciled; "": it must be done, or done again */
 };
 
-/* ---- the audit record ---------------------------------------------------------------------------------- */
-
-/* Takes the fields; nonzero if the record has the line. */
-static int add_line(outbox_t *outbox, const char *event, json_t *fields)
+/* Only the thread writes reconciled_run_id, so the thread reads it without the lock. */
+static int is_reconciled(const outbox_t *outbox)
 {
-    return audit_add(outbox->options.audit, event, fields) == APR_SUCCESS;
+    return outbox->reconciled_run_id[0] != '\0' &&
+           strcmp(outbox->reconciled_run_id, jobs_client_run_id(outbox->connection)) == 0;
 }
 
-/* A line that nothing waits for: it goes to disk with the next that something waits for, or after the batch.
- */
-static void record_aside(outbox_t *outbox, const char *event, const jobs_task_ref_t *task, const char *text)
+static void set_reconciled(outbox_t *outbox, const char *run_id)
 {
-    json_t *fields = entry_aside(event, task, outbox->options.worker, text);
-
-    if (!add_line(outbox, event, fields)) {
-        log_error("AMTU0421", "audit line was not taken", "system", task->system, "event", event);
-    }
-    outbox->uncommitted = 1;
+    apr_thread_mutex_lock(outbox->lock);
+    apr_cpystrn(outbox->reconciled_run_id, run_id, sizeof(outbox->reconciled_run_id));
+    apr_thread_mutex_unlock(outbox->lock);
 }
 
-static int record(outbox_t *outbox, outbox_request_t *request)
+/* ---- requests ------------------------------------------------------------------------------------------ */
+
+/* Nonzero: its line is added, or it needs none. */
+static int record_request(outbox_t *outbox, outbox_request_t *request)
 {
     const char *event = entry_event(request);
+    json_t *fields = NULL;
 
     if (event == NULL || request->recorded) {
         return 1;
     }
-    json_t *fields = entry_of(request, outbox->options.worker);
+    fields = entry_of_request(request, outbox->options.worker);
     if (request->change.change == JOBS_INTEND && !open_intents_begin(outbox->options.open_intents, fields)) {
         json_decref(fields);
         return 0;
     }
-    request->recorded = add_line(outbox, event, fields);
+    request->recorded = recorder_add(&outbox->recorder, event, fields);
     return request->recorded;
 }
 
-static void note_head(outbox_t *outbox)
-{
-    const char *hash = "";
-    apr_uint64_t count = 0;
-
-    audit_head(outbox->options.audit, &hash, &count);
-    apr_thread_mutex_lock(outbox->lock);
-    apr_snprintf(outbox->head, sizeof(outbox->head), "%s:%" APR_UINT64_T_FMT, hash, count);
-    apr_thread_mutex_unlock(outbox->lock);
-    if (count == outbox->head_said || clock_boottime() < outbox->head_due) {
-        return;
-    }
-    /* Elsewhere than in the file, so that a cut tail shows. */
-    syslog(LOG_NOTICE, "AMTU0422 audit head %s:%llu", hash, (unsigned long long)count);
-    outbox->head_said = count;
-    outbox->head_due = clock_boottime() + HEAD_EVERY;
-}
-
-/* All lines so far on disk? */
-static int commit(outbox_t *outbox)
-{
-    const char *error = "";
-    int well =
-        !FAILPOINT_FAILS("record.before") && audit_commit(outbox->options.audit, &error) == APR_SUCCESS;
-    int was_deaf = atomic_exchange(&outbox->deaf, !well);
-
-    if (!well && !was_deaf) {
-        log_error("AMTU0423", "the audit record cannot be written: no PC is touched", "text", error);
-    }
-    if (well && was_deaf) {
-        log_info("AMTU0424", "the audit record is written again");
-    }
-    if (well) {
-        note_head(outbox);
-    }
-    return well;
-}
-
-static void reopen(outbox_t *outbox)
-{
-    const char *error = audit_reopen(outbox->options.audit);
-
-    if (error != NULL) {
-        log_error("AMTU0425", "the audit file cannot be opened again", "text", error);
-    }
-}
-
-/* ---- a batch ------------------------------------------------------------------------------------------- */
-
-static int is_told(const outbox_t *outbox);
-
-/* One that Redis did not take was not acted on. */
+/* An intent that Redis did not take was not acted on. */
 static void settle_intent(outbox_t *outbox, const outbox_request_t *request, int taken)
 {
     const jobs_task_ref_t *task = &request->change.task;
@@ -146,11 +92,11 @@ static void settle_intent(outbox_t *outbox, const outbox_request_t *request, int
     }
     open_intents_withdraw(outbox->options.open_intents, task);
     if (request->recorded) {
-        record_aside(outbox, AUDIT_WITHDRAWN, task, request->answer);
+        recorder_add_event(&outbox->recorder, AUDIT_WITHDRAWN, task, request->answer);
     }
 }
 
-/* What the answer means for the intent on record. One that was given back is looked at by others. */
+/* What the answer means for the intent on record. After a release others verify the PC. */
 static void close_intent(outbox_t *outbox, const outbox_request_t *request)
 {
     const jobs_change_t *change = &request->change;
@@ -159,32 +105,172 @@ static void close_intent(outbox_t *outbox, const outbox_request_t *request)
     if (change->change == JOBS_INTEND) {
         settle_intent(outbox, request, taken);
     }
-    /* A Redis that is not told yet may still take it. */
-    if (change->change == JOBS_FINISH && !taken && is_told(outbox)) {
-        record_aside(outbox, AUDIT_REFUSED, &change->task, request->answer);
+    /* A Redis that is not reconciled yet may still take it. */
+    if (change->change == JOBS_FINISH && !taken && is_reconciled(outbox)) {
+        recorder_add_event(&outbox->recorder, AUDIT_REFUSED, &change->task, request->answer);
     }
     if (change->change == JOBS_RELEASE && open_intents_end(outbox->options.open_intents, &change->task)) {
-        record_aside(outbox, AUDIT_HANDED_OVER, &change->task, "given back");
+        recorder_add_event(&outbox->recorder, AUDIT_HANDED_OVER, &change->task, "given back");
     }
 }
 
-static void answer(outbox_t *outbox, outbox_request_t *request, jobs_outcome_e outcome, int audited,
-                   const char *text)
+static void answer_request(outbox_t *outbox, outbox_request_t *request, jobs_outcome_e outcome, int audited,
+                           const char *text)
 {
     APR_RING_REMOVE(request, link);
     outbox->kept_count--;
     request->outcome = outcome;
     request->audited = audited;
-    apr_cpystrn(request->answer, text ? text : "", sizeof(request->answer));
+    apr_cpystrn(request->answer, text != NULL ? text : "", sizeof(request->answer));
     close_intent(outbox, request);
     request->done(request);
 }
 
-static void take_from_outbox(outbox_t *outbox)
+/* ---- reconciling a Redis that was restarted ------------------------------------------------------------ */
+
+/* What came of it, as the record counts it. */
+typedef struct {
+    outbox_t *outbox;
+    int intents, verifies, forgotten; /* intents without an end */
+    int ends, restored, refused;
+} reconciliation_t;
+
+/* See reconcile_fn. If Redis does not know the job any more, the job was kept for long enough. */
+static void on_ended_reconciled(void *baton, const reconcile_answer_t *answer)
+{
+    reconciliation_t *reconciliation = baton;
+    const jobs_task_ref_t task = {answer->job, answer->system, answer->fence};
+    int taken = answer->result.outcome == JOBS_OK;
+
+    reconciliation->verifies += taken && !answer->ended;
+    reconciliation->restored += taken && answer->ended;
+    reconciliation->ends += answer->ended;
+    if (answer->ended && answer->result.outcome == JOBS_REFUSED) {
+        reconciliation->refused++;
+        recorder_add_event(&reconciliation->outbox->recorder, AUDIT_REFUSED, &task, answer->result.text);
+        log_warn("AMTU0431", "Redis holds another end of a task than the record", "system", answer->system,
+                 "job", answer->job, "text", answer->result.text);
+    }
+}
+
+/* See open_intents_fn. A task that Redis knows and this worker works on just goes on. */
+static int on_intent_reconciled(void *baton, const open_intents_answer_t *answer)
+{
+    reconciliation_t *reconciliation = baton;
+    recorder_t *recorder = &reconciliation->outbox->recorder;
+    const jobs_task_ref_t task = {answer->job, answer->system, answer->fence};
+    jobs_outcome_e outcome = answer->result.outcome;
+
+    reconciliation->intents++;
+    if (outcome == JOBS_ALREADY && !answer->earlier) {
+        return 0;
+    }
+    if (outcome == JOBS_OK || outcome == JOBS_ALREADY) {
+        reconciliation->verifies += outcome == JOBS_OK;
+        recorder_add_event(recorder, AUDIT_HANDED_OVER, &task, "told to Redis");
+        return 1;
+    }
+    reconciliation->forgotten++;
+    recorder_add_event(recorder, AUDIT_OUTCOME, &task,
+                       outcome == JOBS_NOT_FOUND ? "Redis does not know the job any more"
+                                                 : "Redis holds another end of the task");
+    log_error("AMTU0428", "Redis lost a task that has an intent: look at the system", "system",
+              answer->system, "job", answer->job, "text", answer->result.text);
+    return 1;
+}
+
+static void record_reconciliation(const reconciliation_t *reconciliation, const char *run_id)
+{
+    outbox_t *outbox = reconciliation->outbox;
+    json_t *fields =
+        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "worker", outbox->options.worker, "run_id",
+                  run_id, "intents", reconciliation->intents, "looks", reconciliation->verifies, "forgotten",
+                  reconciliation->forgotten, "ends", reconciliation->ends, "restored",
+                  reconciliation->restored, "refused", reconciliation->refused);
+
+    if (audit_add(outbox->options.audit, AUDIT_REDIS, fields) != APR_SUCCESS) {
+        log_error("AMTU0429", "audit line was not taken", "event", AUDIT_REDIS);
+    }
+    outbox->recorder.uncommitted = 1;
+    if (reconciliation->intents > 0) {
+        log_warn("AMTU0430", "Redis was told of intents without an outcome", "intents",
+                 log_number(LOG_NUMBER, reconciliation->intents), "looks",
+                 log_number(LOG_NUMBER, reconciliation->verifies), "forgotten",
+                 log_number(LOG_NUMBER, reconciliation->forgotten));
+    }
+    if (reconciliation->restored > 0) {
+        log_warn("AMTU0432", "Redis came back without the ends of tasks, and was told them", "ends",
+                 log_number(LOG_NUMBER, reconciliation->restored));
+    }
+}
+
+/* Ends first: an intent whose end is on record needs no verification. */
+static jobs_result_t send_record(reconciliation_t *reconciliation, apr_pool_t *pool)
+{
+    const outbox_t *outbox = reconciliation->outbox;
+    const outbox_options_t *options = &outbox->options;
+    jobs_result_t result = reconcile_ended(options->audit_file, outbox->connection, options->worker,
+                                           on_ended_reconciled, reconciliation, pool);
+
+    if (result.outcome == JOBS_OK) {
+        FAILPOINT("reassert.ends");
+        result = open_intents_reconcile(options->open_intents, outbox->connection, options->worker,
+                                        on_intent_reconciled, reconciliation, pool);
+    }
+    return result;
+}
+
+/* Replays to the Redis that is there what it may have lost. If that fails it is tried again. */
+static void reconcile_redis(outbox_t *outbox, apr_pool_t *pool)
+{
+    reconciliation_t reconciliation = {.outbox = outbox};
+    jobs_result_t result;
+
+    atomic_store(&outbox->to_reconcile, 0);
+    result = jobs_connect(outbox->connection, pool);
+    if (result.outcome == JOBS_OK && !is_reconciled(outbox)) {
+        /* Read first: if Redis is restarted meanwhile, the new one has another. */
+        const char *run_id = apr_pstrdup(pool, jobs_client_run_id(outbox->connection));
+
+        FAILPOINT("reassert.before");
+        result = send_record(&reconciliation, pool);
+        FAILPOINT("reassert.told");
+        if (result.outcome == JOBS_OK) {
+            record_reconciliation(&reconciliation, run_id);
+            set_reconciled(outbox, run_id);
+        }
+        else if (!outbox->reconciling_failed) {
+            log_warn("AMTU0433", "Redis could not be told what it may have forgotten: it is tried again",
+                     "text", result.text);
+        }
+        outbox->reconciling_failed = result.outcome != JOBS_OK;
+    }
+    if (result.outcome != JOBS_OK) {
+        atomic_store(&outbox->to_reconcile, 1);
+    }
+}
+
+int outbox_has_reconciled(outbox_t *outbox, const char *run_id)
+{
+    int reconciled = 0;
+
+    apr_thread_mutex_lock(outbox->lock);
+    reconciled = strcmp(outbox->reconciled_run_id, run_id) == 0;
+    apr_thread_mutex_unlock(outbox->lock);
+    if (!reconciled) {
+        atomic_store(&outbox->to_reconcile, 1);
+        wakeup_signal(&outbox->wakeup);
+    }
+    return reconciled;
+}
+
+/* ---- a batch ------------------------------------------------------------------------------------------- */
+
+static void take_requests(outbox_t *outbox)
 {
     void *taken = NULL;
 
-    while (apr_queue_trypop(outbox->outbox, &taken) == APR_SUCCESS) {
+    while (apr_queue_trypop(outbox->queue, &taken) == APR_SUCCESS) {
         outbox_request_t *request = taken;
 
         request->recorded = 0;
@@ -193,208 +279,15 @@ static void take_from_outbox(outbox_t *outbox)
     }
 }
 
-/* The requests whose lines are on disk, or that need none; the others wait, but intents are turned down:
- * their PCs have not been touched and others may do better. */
-static int select_audited(outbox_t *outbox, outbox_request_t **selected)
-{
-    int count = 0, recorded = 1;
-    outbox_request_t *request = NULL, *next = NULL;
-
-    APR_RING_FOREACH(request, &outbox->kept, outbox_request_t, link)
-    {
-        recorded &= record(outbox, request);
-    }
-    int well = commit(outbox) && recorded;
-    APR_RING_FOREACH_SAFE(request, next, &outbox->kept, outbox_request_t, link)
-    {
-        if (count < BATCH && (well || entry_event(request) == NULL)) {
-            selected[count++] = request;
-            if (request->change.change == JOBS_FINISH) { /* from here on its end is what Redis is told */
-                open_intents_end(outbox->options.open_intents, &request->change.task);
-            }
-        }
-        else if (!well && request->change.change == JOBS_INTEND) {
-            answer(outbox, request, JOBS_UNAVAILABLE, 0, "the audit record cannot be written");
-        }
-    }
-    return count;
-}
-
-/* ---- a Redis that was started anew --------------------------------------------------------------------- */
-
-typedef struct {
-    outbox_t *outbox;
-    int told, looks, forgotten; /* intents without an end */
-    int ends, restored, refused;
-} telling_t;
-
-/* See reconcile_fn. Where Redis knows no job any more, it is one that was kept for long enough. */
-static void on_told_closed(void *baton, const reconcile_answer_t *said)
-{
-    telling_t *telling = baton;
-    const jobs_task_ref_t task = {said->job, said->system, said->fence};
-    int taken = said->result.outcome == JOBS_OK;
-
-    telling->looks += taken && !said->ended;
-    telling->restored += taken && said->ended;
-    telling->ends += said->ended;
-    if (said->ended && said->result.outcome == JOBS_REFUSED) {
-        telling->refused++;
-        record_aside(telling->outbox, AUDIT_REFUSED, &task, said->result.text);
-        log_warn("AMTU0431", "Redis holds another end of a task than the record", "system", said->system,
-                 "job", said->job, "text", said->result.text);
-    }
-}
-
-/* See open_intents_fn. What Redis knows and this worker works on goes on as if nothing had been. */
-static int on_told(void *baton, const open_intents_answer_t *said)
-{
-    telling_t *telling = baton;
-    const jobs_task_ref_t task = {said->job, said->system, said->fence};
-
-    telling->told++;
-    if (said->result.outcome == JOBS_ALREADY && !said->earlier) {
-        return 0;
-    }
-    if (said->result.outcome == JOBS_OK || said->result.outcome == JOBS_ALREADY) {
-        telling->looks += said->result.outcome == JOBS_OK;
-        record_aside(telling->outbox, AUDIT_HANDED_OVER, &task, "told to Redis");
-        return 1;
-    }
-    telling->forgotten++;
-    record_aside(telling->outbox, AUDIT_OUTCOME, &task,
-                 said->result.outcome == JOBS_NOT_FOUND ? "Redis does not know the job any more"
-                                                        : "Redis holds another end of the task");
-    log_error("AMTU0428", "Redis lost a task that has an intent: look at the system", "system", said->system,
-              "job", said->job, "text", said->result.text);
-    return 1;
-}
-
-static void set_told(outbox_t *outbox, const char *run_id)
-{
-    apr_thread_mutex_lock(outbox->lock);
-    apr_cpystrn(outbox->told_run_id, run_id, sizeof(outbox->told_run_id));
-    apr_thread_mutex_unlock(outbox->lock);
-}
-
-static void note_told(telling_t *telling, const char *run_id)
-{
-    outbox_t *outbox = telling->outbox;
-    json_t *fields =
-        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "worker", outbox->options.worker, "run_id",
-                  run_id, "intents", telling->told, "looks", telling->looks, "forgotten", telling->forgotten,
-                  "ends", telling->ends, "restored", telling->restored, "refused", telling->refused);
-
-    if (audit_add(outbox->options.audit, AUDIT_REDIS, fields) != APR_SUCCESS) {
-        log_error("AMTU0429", "audit line was not taken", "event", AUDIT_REDIS);
-    }
-    outbox->uncommitted = 1;
-    if (telling->told > 0) {
-        log_warn("AMTU0430", "Redis was told of intents without an outcome", "intents",
-                 log_number(LOG_NUMBER, telling->told), "looks", log_number(LOG_NUMBER, telling->looks),
-                 "forgotten", log_number(LOG_NUMBER, telling->forgotten));
-    }
-    if (telling->restored > 0) {
-        log_warn("AMTU0432", "Redis came back without the ends of tasks, and was told them", "ends",
-                 log_number(LOG_NUMBER, telling->restored));
-    }
-    set_told(outbox, run_id);
-}
-
-/* Only this thread writes told_run_id, so it reads it without the lock. */
-static int is_told(const outbox_t *outbox)
-{
-    return outbox->told_run_id[0] != '\0' &&
-           strcmp(outbox->told_run_id, jobs_client_run_id(outbox->connection)) == 0;
-}
-
-/* Ends first: an intent whose end is on record needs no look. */
-static jobs_result_t tell_all(telling_t *telling, apr_pool_t *pool)
-{
-    const outbox_t *outbox = telling->outbox;
-    const outbox_options_t *options = &outbox->options;
-    jobs_result_t result = reconcile_ended(options->audit_file, outbox->connection, options->worker,
-                                           on_told_closed, telling, pool);
-
-    if (result.outcome == JOBS_OK) {
-        FAILPOINT("reassert.ends");
-        result = open_intents_reconcile(options->open_intents, outbox->connection, options->worker, on_told,
-                                        telling, pool);
-    }
-    return result;
-}
-
-/* Tells the Redis that is there now what it may have forgotten; tried again while that fails. */
-static void tell(outbox_t *outbox, apr_pool_t *pool)
-{
-    telling_t telling = {.outbox = outbox};
-
-    atomic_store(&outbox->tell, 0);
-    jobs_result_t result = jobs_connect(outbox->connection, pool);
-    if (result.outcome == JOBS_OK && !is_told(outbox)) {
-        /* Of the Redis that is told: should it go meanwhile, the next one is another. */
-        const char *run_id = apr_pstrdup(pool, jobs_client_run_id(outbox->connection));
-        FAILPOINT("reassert.before");
-        result = tell_all(&telling, pool);
-        FAILPOINT("reassert.told");
-        if (result.outcome == JOBS_OK) {
-            note_told(&telling, run_id);
-        }
-        else if (!outbox->untold) {
-            log_warn("AMTU0433", "Redis could not be told what it may have forgotten: it is tried again",
-                     "text", result.text);
-        }
-        outbox->untold = result.outcome != JOBS_OK;
-    }
-    if (result.outcome != JOBS_OK) {
-        atomic_store(&outbox->tell, 1);
-    }
-}
-
-/* Before anything is asked of it: what it has forgotten it would refuse. */
-static void tell_if_new(outbox_t *outbox, apr_pool_t *pool)
-{
-    if (jobs_connect(outbox->connection, pool).outcome == JOBS_OK && !is_told(outbox)) {
-        tell(outbox, pool);
-    }
-}
-
-int outbox_has_reconciled(outbox_t *outbox, const char *run_id)
-{
-    apr_thread_mutex_lock(outbox->lock);
-    int told = strcmp(outbox->told_run_id, run_id) == 0;
-    apr_thread_mutex_unlock(outbox->lock);
-    if (!told) {
-        atomic_store(&outbox->tell, 1);
-        wakeup_signal(&outbox->wakeup);
-    }
-    return told;
-}
-
-/* ---- the thread ---------------------------------------------------------------------------------------- */
-
-static void complain(outbox_t *outbox, jobs_result_t result)
-{
-    int away = result.outcome == JOBS_UNAVAILABLE;
-
-    if (away && !outbox->redis_away) {
-        log_error("AMTU0426", "Redis does not take results, they are kept", "text", result.text);
-    }
-    if (!away && outbox->redis_away) {
-        log_info("AMTU0427", "Redis takes results again");
-    }
-    outbox->redis_away = away;
-}
-
-/* Redis gave out a task anew that this worker has an intent of on its record, though it is the Redis that was
- * told: its data was changed under it. */
+/* Redis gave out a task once more that this worker has an intent of on its record, though it was reconciled:
+ * its data was changed under it. */
 static int is_repeated(const outbox_t *outbox, const outbox_request_t *request)
 {
     return request->change.change == JOBS_INTEND && !request->recorded &&
            open_intents_has(outbox->options.open_intents, &request->change.task);
 }
 
-/* It is told once more, which ends such a task as the record says, or has it looked at; nobody acts on it. */
+/* Redis is reconciled once more: the task then ends as the record says, or is verified. It is not acted on. */
 static void turn_down_repeated(outbox_t *outbox, apr_pool_t *pool)
 {
     static const char why[] = "the record holds an intent of this task already";
@@ -408,36 +301,45 @@ static void turn_down_repeated(outbox_t *outbox, apr_pool_t *pool)
     if (!any) {
         return;
     }
-    set_told(outbox, "");
-    tell(outbox, pool);
+    set_reconciled(outbox, "");
+    reconcile_redis(outbox, pool);
     APR_RING_FOREACH_SAFE(request, next, &outbox->kept, outbox_request_t, link)
     {
         if (is_repeated(outbox, request)) {
             log_error("AMTU0434", "Redis gives out a task that has been acted on: it is not again", "system",
                       request->task->ref.system, "job", request->task->ref.job);
-            record_aside(outbox, AUDIT_REPEATED, &request->change.task, why);
-            answer(outbox, request, JOBS_REFUSED, 1, why);
+            recorder_add_event(&outbox->recorder, AUDIT_REPEATED, &request->change.task, why);
+            answer_request(outbox, request, JOBS_REFUSED, 1, why);
         }
     }
 }
 
-/* By the next batch it would be old. */
-static int is_of_the_moment(jobs_change_e change)
+/* Selects the requests whose lines are on disk, or that need none. The others wait, but intents are turned
+ * down: their PCs have not been touched, and another worker may be able to write its record. */
+static int select_audited(outbox_t *outbox, outbox_request_t **selected)
 {
-    return change == JOBS_PROGRESS || change == JOBS_POWER_RATE;
-}
+    int count = 0, recorded = 1, committed = 0;
+    outbox_request_t *request = NULL, *next = NULL;
 
-/* A request without an answer is kept for the next batch, where it is worth that. */
-static void hand_out(outbox_t *outbox, outbox_request_t **selected, int count)
-{
-    for (int i = 0; i < count; i++) {
-        outbox_request_t *request = selected[i];
-        jobs_result_t *result = &request->change.result;
-
-        if (result->outcome != JOBS_UNAVAILABLE || is_of_the_moment(request->change.change)) {
-            answer(outbox, request, result->outcome, 1, result->text);
+    APR_RING_FOREACH(request, &outbox->kept, outbox_request_t, link)
+    {
+        recorded &= record_request(outbox, request);
+    }
+    committed = recorder_commit(&outbox->recorder) && recorded;
+    APR_RING_FOREACH_SAFE(request, next, &outbox->kept, outbox_request_t, link)
+    {
+        if (count < BATCH && (committed || entry_event(request) == NULL)) {
+            selected[count++] = request;
+            if (request->change.change ==
+                JOBS_FINISH) { /* from here on Redis is sent its end, not its intent */
+                open_intents_end(outbox->options.open_intents, &request->change.task);
+            }
+        }
+        else if (!committed && request->change.change == JOBS_INTEND) {
+            answer_request(outbox, request, JOBS_UNAVAILABLE, 0, "the audit record cannot be written");
         }
     }
+    return count;
 }
 
 #ifdef AMTUNLOCK_FAULTS
@@ -461,78 +363,116 @@ static void pass_points(jobs_change_t *const *changes, int count, int applied)
 #define pass_points(changes, count, applied) ((void)0)
 #endif
 
-/* The connection may be made anew on the way, to a Redis that has forgotten what it then refuses: that one is
- * told, and asked again. Every change is one that may be asked for twice. */
-static void apply(outbox_t *outbox, jobs_change_t *const *changes, int count, apr_pool_t *pool)
+static void log_redis(outbox_t *outbox, const jobs_result_t *result)
 {
-    tell_if_new(outbox, pool);
-    jobs_result_t result = jobs_apply(outbox->connection, outbox->options.worker, changes, count, pool);
-    if (!is_told(outbox)) {
-        tell(outbox, pool);
-        result = jobs_apply(outbox->connection, outbox->options.worker, changes, count, pool);
+    int away = result->outcome == JOBS_UNAVAILABLE;
+
+    if (away && !outbox->redis_away) {
+        log_error("AMTU0426", "Redis does not take results, they are kept", "text", result->text);
     }
-    complain(outbox, result);
+    if (!away && outbox->redis_away) {
+        log_info("AMTU0427", "Redis takes results again");
+    }
+    outbox->redis_away = away;
 }
 
+/* A Redis that lost data would refuse changes to what it lost, so it is reconciled before. It may also be
+ * restarted on the way: then it is reconciled and asked again, which every change allows. */
+static void apply_changes(outbox_t *outbox, jobs_change_t *const *changes, int count, apr_pool_t *pool)
+{
+    jobs_result_t result = jobs_connect(outbox->connection, pool);
+
+    if (result.outcome == JOBS_OK && !is_reconciled(outbox)) {
+        reconcile_redis(outbox, pool);
+    }
+    result = jobs_apply(outbox->connection, outbox->options.worker, changes, count, pool);
+    if (!is_reconciled(outbox)) {
+        reconcile_redis(outbox, pool);
+        result = jobs_apply(outbox->connection, outbox->options.worker, changes, count, pool);
+    }
+    log_redis(outbox, &result);
+}
+
+/* A request without an answer is kept for the next batch, unless it would be out of date by then. */
+static void answer_requests(outbox_t *outbox, outbox_request_t **selected, int count)
+{
+    for (int i = 0; i < count; i++) {
+        outbox_request_t *request = selected[i];
+        const jobs_change_t *change = &request->change;
+        int is_of_the_moment = change->change == JOBS_PROGRESS || change->change == JOBS_POWER_RATE;
+
+        if (change->result.outcome != JOBS_UNAVAILABLE || is_of_the_moment) {
+            answer_request(outbox, request, change->result.outcome, 1, change->result.text);
+        }
+    }
+}
+
+/* Returns how many requests Redis was asked for. */
 static int do_batch(outbox_t *outbox, apr_pool_t *pool)
 {
     outbox_request_t *selected[BATCH];
     jobs_change_t *changes[BATCH];
+    int count = 0;
 
-    take_from_outbox(outbox);
-    outbox->uncommitted = 0;
+    take_requests(outbox);
+    outbox->recorder.uncommitted = 0;
     turn_down_repeated(outbox, pool);
-    int count = select_audited(outbox, selected);
+    count = select_audited(outbox, selected);
     for (int i = 0; i < count; i++) {
         changes[i] = &selected[i]->change;
     }
     if (count > 0) {
         pass_points(changes, count, 0);
-        apply(outbox, changes, count, pool);
+        apply_changes(outbox, changes, count, pool);
         pass_points(changes, count, 1);
-        hand_out(outbox, selected, count);
+        answer_requests(outbox, selected, count);
     }
-    if (outbox->uncommitted) {
-        commit(outbox);
+    if (outbox->recorder.uncommitted) {
+        recorder_commit(&outbox->recorder);
     }
     return count;
 }
 
-/* Until there is something to do: more than a batch is there, something is due again, or nothing is. */
-static void rest(outbox_t *outbox, int done)
-{
-    int is_stuck = outbox->redis_away || atomic_load(&outbox->deaf) || atomic_load(&outbox->tell);
+/* ---- the thread ---------------------------------------------------------------------------------------- */
 
-    if (atomic_load(&outbox->stopping) || apr_queue_size(outbox->outbox) > 0) {
+/* Returns at once where there is more to do: the queue is not empty, or more than a batch was there. */
+static void wait_for_requests(outbox_t *outbox, int done)
+{
+    int is_stuck =
+        outbox->redis_away || recorder_is_failing(&outbox->recorder) || atomic_load(&outbox->to_reconcile);
+
+    if (atomic_load(&outbox->stopping) || apr_queue_size(outbox->queue) > 0) {
         return;
     }
     if (outbox->kept_count > 0 && done == BATCH && !is_stuck) {
         return;
     }
-    wakeup_wait(&outbox->wakeup, outbox->kept_count > 0 || is_stuck ? AGAIN : -1);
+    wakeup_wait(&outbox->wakeup, outbox->kept_count > 0 || is_stuck ? RETRY_AFTER : -1);
 }
 
-static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+static void *APR_THREAD_FUNC run_outbox(apr_thread_t *thread, void *data)
 {
     outbox_t *outbox = data;
+    apr_pool_t *pool = NULL;
 
     (void)thread;
-    apr_pool_t *pool = NULL;
     if (oom_own_pool(&pool) != APR_SUCCESS) {
         return NULL;
     }
-    while (!atomic_load(&outbox->stopping) || apr_queue_size(outbox->outbox) > 0) {
-        if (atomic_exchange(&outbox->reopen, 0)) {
-            reopen(outbox);
+    while (!atomic_load(&outbox->stopping) || apr_queue_size(outbox->queue) > 0) {
+        int done = 0;
+
+        if (atomic_exchange(&outbox->reopening, 0)) {
+            recorder_reopen(&outbox->recorder);
         }
-        if (atomic_load(&outbox->tell)) {
-            tell(outbox, pool);
+        if (atomic_load(&outbox->to_reconcile)) {
+            reconcile_redis(outbox, pool);
         }
-        int done = do_batch(outbox, pool);
+        done = do_batch(outbox, pool);
         apr_pool_clear(pool);
-        rest(outbox, done);
+        wait_for_requests(outbox, done);
     }
-    commit(outbox); /* what the last batch left */
+    recorder_commit(&outbox->recorder); /* events that were added since the last commit */
     apr_pool_destroy(pool);
     return NULL;
 }
@@ -540,25 +480,29 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 apr_status_t outbox_start(outbox_t **outbox, const outbox_options_t *options, apr_pool_t *pool)
 {
     outbox_t *made = apr_pcalloc(pool, sizeof(*made));
+    apr_status_t status;
 
-    made->options = *options;
-    atomic_init(&made->tell, 1);
-    APR_RING_INIT(&made->kept, outbox_request_t, link);
-    apr_status_t rv = apr_queue_create(&made->outbox, (unsigned int)options->capacity, pool);
-    if (rv == APR_SUCCESS) {
-        rv = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = wakeup_open(&made->wakeup, pool);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = jobs_client_create(&made->connection, options->redis, REDIS_TIMEOUT, pool);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = apr_thread_create(&made->thread, NULL, run, made, pool);
-    }
     *outbox = made;
-    return rv;
+    made->options = *options;
+    atomic_init(&made->to_reconcile, 1);
+    APR_RING_INIT(&made->kept, outbox_request_t, link);
+    status = apr_queue_create(&made->queue, (unsigned int)options->capacity, pool);
+    if (status == APR_SUCCESS) {
+        status = recorder_init(&made->recorder, options->audit, options->worker, pool);
+    }
+    if (status == APR_SUCCESS) {
+        status = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
+    }
+    if (status == APR_SUCCESS) {
+        status = wakeup_open(&made->wakeup, pool);
+    }
+    if (status == APR_SUCCESS) {
+        status = jobs_client_create(&made->connection, options->redis, REDIS_TIMEOUT, pool);
+    }
+    if (status == APR_SUCCESS) {
+        status = apr_thread_create(&made->thread, NULL, run_outbox, made, pool);
+    }
+    return status;
 }
 
 void outbox_stop(outbox_t *outbox)
@@ -572,28 +516,26 @@ void outbox_stop(outbox_t *outbox)
 
 apr_status_t outbox_push(outbox_t *outbox, outbox_request_t *request)
 {
-    apr_status_t rv = apr_queue_trypush(outbox->outbox, request);
+    apr_status_t status = apr_queue_trypush(outbox->queue, request);
 
-    if (rv == APR_SUCCESS) {
+    if (status == APR_SUCCESS) {
         wakeup_signal(&outbox->wakeup);
     }
-    return rv;
+    return status;
 }
 
 int outbox_is_blocked(const outbox_t *outbox)
 {
-    return atomic_load(&outbox->deaf);
+    return recorder_is_failing(&outbox->recorder);
 }
 
 void outbox_reopen_audit(outbox_t *outbox)
 {
-    atomic_store(&outbox->reopen, 1);
+    atomic_store(&outbox->reopening, 1);
     wakeup_signal(&outbox->wakeup);
 }
 
-void outbox_audit_head(outbox_t *outbox, char *text, apr_size_t room)
+void outbox_audit_head(outbox_t *outbox, char *text, apr_size_t size)
 {
-    apr_thread_mutex_lock(outbox->lock);
-    apr_cpystrn(text, outbox->head, room);
-    apr_thread_mutex_unlock(outbox->lock);
+    recorder_head(&outbox->recorder, text, size);
 }

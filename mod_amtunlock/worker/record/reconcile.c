@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See closed.h. */
 #include "worker/record/reconcile_priv.h"
 
 #include <stdlib.h>
@@ -15,27 +14,28 @@
 #include "worker/record/intent_index_priv.h"
 #include "worker/record/open_intents.h"
 
-#define TOLD_AT_A_TIME 256
-#define ENDS_WITH_ACT                                                                                        \
-    2048 /* so many of the last: more than can wait for Redis' word, which may be a refusal */
+#define PIPELINE 256 /* changes at a time */
+/* The last so many ends keep the act of their intent: a refused end falls back to it, and more cannot be
+ * waiting for the answer of Redis. */
+#define ENDS_WITH_ACT 2048
 
 /* What the record says of a task with one fence. */
 typedef struct {
-    jobs_task_ref_t task;
+    jobs_task_ref_t ref;
     const char *step;
     int intended;
-    char *act; /* of its intent, from malloc; NULL: there is none, or it is not needed any more */
-    enum { IS_OPEN, IS_HANDED_OVER, IS_ENDED, IS_NOTHING } is;
+    char *act; /* of its intent, from malloc; NULL: none, or not needed any more */
+    enum { IS_OPEN, IS_HANDED_OVER, IS_ENDED, IS_VOID } is;
     char state;
     jobs_reason_e reason;
-} closed_t;
+} task_t;
 
 typedef struct {
     apr_pool_t *pool;             /* of its own, so that all of it goes back */
-    apr_hash_t *by_name;          /* job, system and fence, each with its end: closed_t */
-    apr_array_header_t *in_order; /* closed_t *, as they began */
-    closed_t *ends[ENDS_WITH_ACT];
-    unsigned int ended;
+    apr_hash_t *by_name;          /* task_t by the names of name_of() */
+    apr_array_header_t *in_order; /* task_t *, as they began */
+    task_t *ends[ENDS_WITH_ACT];
+    unsigned int ended; /* tasks that passed through `ends` */
 } reading_t;
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
@@ -47,7 +47,7 @@ static const char *text_of(const json_t *record, const char *name)
     return text ? text : "";
 }
 
-/* The names of a record, each with its end, in `pool`. */
+/* Job, system and fence of a record, each with its NUL, in `pool`. */
 static char *name_of(const json_t *record, apr_ssize_t *length, apr_pool_t *pool)
 {
     static const char *const parts[] = {"job", "system", "fence"};
@@ -64,22 +64,22 @@ static char *name_of(const json_t *record, apr_ssize_t *length, apr_pool_t *pool
     return name;
 }
 
-static closed_t *add(reading_t *reading, const json_t *record)
+static task_t *add_task(reading_t *reading, const json_t *record)
 {
     apr_ssize_t length;
     const char *name = name_of(record, &length, reading->pool);
-    closed_t *added = apr_pcalloc(reading->pool, sizeof(*added));
+    task_t *added = apr_pcalloc(reading->pool, sizeof(*added));
 
-    added->task.job = name;
-    added->task.system = name + strlen(name) + 1;
-    added->task.fence = added->task.system + strlen(added->task.system) + 1;
+    added->ref.job = name;
+    added->ref.system = name + strlen(name) + 1;
+    added->ref.fence = added->ref.system + strlen(added->ref.system) + 1;
     added->step = apr_pstrdup(reading->pool, text_of(record, "step"));
     apr_hash_set(reading->by_name, name, length, added);
-    APR_ARRAY_PUSH(reading->in_order, closed_t *) = added;
+    APR_ARRAY_PUSH(reading->in_order, task_t *) = added;
     return added;
 }
 
-static closed_t *find(const reading_t *reading, const json_t *record, apr_pool_t *scratch)
+static task_t *find_task(const reading_t *reading, const json_t *record, apr_pool_t *scratch)
 {
     apr_ssize_t length;
     const char *name = name_of(record, &length, scratch);
@@ -87,21 +87,21 @@ static closed_t *find(const reading_t *reading, const json_t *record, apr_pool_t
     return apr_hash_get(reading->by_name, name, length);
 }
 
-static void on_intent(reading_t *reading, closed_t *known, const json_t *record)
+static void on_intent(reading_t *reading, task_t *known, const json_t *record)
 {
     const json_t *act = json_object_get(record, "act");
 
     if (known == NULL) {
-        known = add(reading, record);
+        known = add_task(reading, record);
         known->act = act ? json_dumps(act, JSON_COMPACT) : NULL;
         known->intended = 1;
     }
 }
 
-/* Takes the place of an end that nobody refuses any more. */
-static void keep_end(reading_t *reading, closed_t *known)
+/* Keeps the act of its intent, in place of one so old that Redis has answered its end. */
+static void keep_end(reading_t *reading, task_t *known)
 {
-    closed_t **place = &reading->ends[reading->ended++ % ENDS_WITH_ACT];
+    task_t **place = &reading->ends[reading->ended++ % ENDS_WITH_ACT];
 
     if (*place != NULL && (*place)->is == IS_ENDED) {
         free((*place)->act);
@@ -110,12 +110,12 @@ static void keep_end(reading_t *reading, closed_t *known)
     *place = known;
 }
 
-/* A look has no intent of its own, but its end is one all the same: its predecessor's record may be gone.
- * What ended before its intent was never touched, and may begin anew. */
-static void on_outcome(reading_t *reading, closed_t *known, const json_t *record)
+/* A verify-only task has no intent of its own, but its end counts: the record of the worker before may be gone.
+ * Any other task that ended without an intent never touched its PC, and may start again. */
+static void on_outcome(reading_t *reading, task_t *known, const json_t *record)
 {
     if (known == NULL && json_is_true(json_object_get(record, "look"))) {
-        known = add(reading, record);
+        known = add_task(reading, record);
     }
     if (known != NULL && known->is != IS_ENDED) {
         known->is = IS_ENDED;
@@ -126,7 +126,7 @@ static void on_outcome(reading_t *reading, closed_t *known, const json_t *record
     }
 }
 
-static void on_handed_over(reading_t *reading, closed_t *known, const json_t *record)
+static void on_handed_over(reading_t *reading, task_t *known, const json_t *record)
 {
     (void)reading;
     (void)record;
@@ -135,28 +135,28 @@ static void on_handed_over(reading_t *reading, closed_t *known, const json_t *re
     }
 }
 
-/* Its end is another's word; that it was begun stays true. */
-static void on_refused(reading_t *reading, closed_t *known, const json_t *record)
+/* Another end holds, but its intent stands. */
+static void on_refused(reading_t *reading, task_t *known, const json_t *record)
 {
     (void)reading;
     (void)record;
     if (known != NULL) {
-        known->is = known->intended ? IS_HANDED_OVER : IS_NOTHING;
+        known->is = known->intended ? IS_HANDED_OVER : IS_VOID;
     }
 }
 
-static void on_withdrawn(reading_t *reading, closed_t *known, const json_t *record)
+static void on_withdrawn(reading_t *reading, task_t *known, const json_t *record)
 {
     (void)reading;
     (void)record;
     if (known != NULL) {
-        known->is = IS_NOTHING;
+        known->is = IS_VOID;
     }
 }
 
 static const struct {
     const char *event;
-    void (*take)(reading_t *reading, closed_t *known, const json_t *record);
+    void (*take)(reading_t *reading, task_t *known, const json_t *record);
 } events[] = {
     {AUDIT_INTENT, on_intent},   {AUDIT_OUTCOME, on_outcome},     {AUDIT_HANDED_OVER, on_handed_over},
     {AUDIT_REFUSED, on_refused}, {AUDIT_WITHDRAWN, on_withdrawn},
@@ -170,33 +170,33 @@ static void take_record(void *baton, const json_t *record)
 
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
         if (strcmp(event, events[i].event) == 0 && apr_pool_create(&scratch, reading->pool) == APR_SUCCESS) {
-            events[i].take(reading, find(reading, record, scratch), record);
+            events[i].take(reading, find_task(reading, record, scratch), record);
             apr_pool_destroy(scratch);
         }
     }
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------- */
+/* ---- replaying ----------------------------------------------------------------------------------------- */
 
-static int is_told(const closed_t *closed)
+static int is_replayed(const task_t *task)
 {
-    return closed->is == IS_ENDED || closed->is == IS_HANDED_OVER;
+    return task->is == IS_ENDED || task->is == IS_HANDED_OVER;
 }
 
-static jobs_change_t *change_of(const closed_t *closed, apr_pool_t *pool)
+static jobs_change_t *change_of(const task_t *task, apr_pool_t *pool)
 {
     jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
 
-    if (closed->is == IS_HANDED_OVER) {
-        intent_restore(change, closed->act, pool);
+    if (task->is == IS_HANDED_OVER) {
+        intent_restore(change, task->act, pool);
     }
     else {
         change->change = JOBS_RESTORE_RESULT;
-        change->state = closed->state;
-        change->reason = closed->reason;
+        change->state = task->state;
+        change->reason = task->reason;
     }
-    change->task = closed->task;
-    change->step = closed->step;
+    change->task = task->ref;
+    change->step = task->step;
     return change;
 }
 
@@ -205,13 +205,13 @@ typedef struct {
     const char *worker;
     reconcile_fn each;
     void *baton;
-} telling_t;
+} replay_t;
 
-/* One pipeline. What it takes goes back with `scratch`. */
-static jobs_result_t tell_some(const telling_t *telling, jobs_change_t *const *changes, int count,
-                               apr_pool_t *scratch)
+/* One pipeline. */
+static jobs_result_t replay_some(const replay_t *replay, jobs_change_t *const *changes, int count,
+                                 apr_pool_t *scratch)
 {
-    jobs_result_t whole = jobs_apply(telling->connection, telling->worker, changes, count, scratch);
+    jobs_result_t whole = jobs_apply(replay->connection, replay->worker, changes, count, scratch);
 
     for (int i = 0; i < count; i++) {
         const jobs_change_t *change = changes[i];
@@ -222,7 +222,7 @@ static jobs_result_t tell_some(const telling_t *telling, jobs_change_t *const *c
                                            .result = change->result};
 
         if (jobs_is_decided(change->result.outcome)) {
-            telling->each(telling->baton, &answer);
+            replay->each(replay->baton, &answer);
         }
         else {
             whole = change->result;
@@ -231,8 +231,8 @@ static jobs_result_t tell_some(const telling_t *telling, jobs_change_t *const *c
     return whole;
 }
 
-/* Of two ends of one task the later holder's is told first, and the other one is refused. */
-static jobs_result_t tell_all(const telling_t *telling, const apr_array_header_t *in_order, apr_pool_t *pool)
+/* The latest first: of two ends of one task the later holder's is taken, and the other one refused. */
+static jobs_result_t replay_all(const replay_t *replay, const apr_array_header_t *in_order, apr_pool_t *pool)
 {
     jobs_result_t result = {JOBS_OK, ""};
     apr_pool_t *scratch = NULL;
@@ -240,26 +240,26 @@ static jobs_result_t tell_all(const telling_t *telling, const apr_array_header_t
 
     apr_pool_create(&scratch, pool);
     while (at > 0 && result.outcome == JOBS_OK) {
-        jobs_change_t *changes[TOLD_AT_A_TIME];
+        jobs_change_t *changes[PIPELINE];
         int count = 0;
 
         apr_pool_clear(scratch);
-        while (at > 0 && count < TOLD_AT_A_TIME) {
-            const closed_t *closed = APR_ARRAY_IDX(in_order, --at, closed_t *);
+        while (at > 0 && count < PIPELINE) {
+            const task_t *task = APR_ARRAY_IDX(in_order, --at, task_t *);
 
-            if (is_told(closed)) {
-                changes[count++] = change_of(closed, scratch);
+            if (is_replayed(task)) {
+                changes[count++] = change_of(task, scratch);
             }
         }
-        result = tell_some(telling, changes, count, scratch);
+        result = replay_some(replay, changes, count, scratch);
     }
     return result;
 }
 
-static void drop(const reading_t *reading)
+static void drop_reading(const reading_t *reading)
 {
     for (int i = 0; i < reading->in_order->nelts; i++) {
-        free(APR_ARRAY_IDX(reading->in_order, i, closed_t *)->act);
+        free(APR_ARRAY_IDX(reading->in_order, i, task_t *)->act);
     }
     apr_pool_destroy(reading->pool);
 }
@@ -267,24 +267,24 @@ static void drop(const reading_t *reading)
 jobs_result_t reconcile_ended(const char *audit_file, jobs_client_t *connection, const char *worker,
                               reconcile_fn each, void *baton, apr_pool_t *pool)
 {
-    const telling_t telling = {connection, worker, each, baton};
+    const replay_t replay = {connection, worker, each, baton};
     reading_t reading = {.ended = 0};
     jobs_result_t result = {JOBS_UNAVAILABLE, "out of memory"};
+    const char *error = NULL;
 
     if (oom_own_pool(&reading.pool) != APR_SUCCESS) {
         return result;
     }
     reading.by_name = apr_hash_make(reading.pool);
-    reading.in_order = apr_array_make(reading.pool, 256, sizeof(closed_t *));
-    const char *wrong =
-        audit_replay(audit_file, apr_time_now() - INTENT_INDEX_KEPT, take_record, &reading, reading.pool);
-    if (wrong != NULL) {
-        result.text = wrong;
+    reading.in_order = apr_array_make(reading.pool, 256, sizeof(task_t *));
+    error = audit_replay(audit_file, apr_time_now() - INTENT_INDEX_KEPT, take_record, &reading, reading.pool);
+    if (error != NULL) {
+        result.text = error;
     }
     else {
-        result = tell_all(&telling, reading.in_order, reading.pool);
+        result = replay_all(&replay, reading.in_order, reading.pool);
     }
     result.text = apr_pstrdup(pool, result.text);
-    drop(&reading);
+    drop_reading(&reading);
     return result;
 }

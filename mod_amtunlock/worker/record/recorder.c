@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/record/recorder_priv.h"
+
+#include <syslog.h>
+
+#include <apr_strings.h>
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "worker/record/entries_priv.h"
+
+#define HEAD_EVERY apr_time_from_sec(60)
+
+apr_status_t recorder_init(recorder_t *recorder, audit_t *audit, const char *worker, apr_pool_t *pool)
+{
+    recorder->audit = audit;
+    recorder->worker = worker;
+    return apr_thread_mutex_create(&recorder->lock, APR_THREAD_MUTEX_DEFAULT, pool);
+}
+
+int recorder_add(recorder_t *recorder, const char *event, json_t *fields)
+{
+    return audit_add(recorder->audit, event, fields) == APR_SUCCESS;
+}
+
+void recorder_add_event(recorder_t *recorder, const char *event, const jobs_task_ref_t *task,
+                        const char *text)
+{
+    json_t *fields = entry_of_event(event, task, recorder->worker, text);
+
+    if (!recorder_add(recorder, event, fields)) {
+        log_error("AMTU0421", "audit line was not taken", "system", task->system, "event", event);
+    }
+    recorder->uncommitted = 1;
+}
+
+/* The head goes to syslog, too: if the end of the file is cut off, it shows there. */
+static void note_head(recorder_t *recorder)
+{
+    const char *hash = "";
+    apr_uint64_t count = 0;
+
+    audit_head(recorder->audit, &hash, &count);
+    apr_thread_mutex_lock(recorder->lock);
+    apr_snprintf(recorder->head, sizeof(recorder->head), "%s:%" APR_UINT64_T_FMT, hash, count);
+    apr_thread_mutex_unlock(recorder->lock);
+    if (count == recorder->head_logged || clock_boottime() < recorder->head_due) {
+        return;
+    }
+    syslog(LOG_NOTICE, "AMTU0422 audit head %s:%llu", hash, (unsigned long long)count);
+    recorder->head_logged = count;
+    recorder->head_due = clock_boottime() + HEAD_EVERY;
+}
+
+int recorder_commit(recorder_t *recorder)
+{
+    const char *error = "";
+    int committed = !FAILPOINT_FAILS("record.before") && audit_commit(recorder->audit, &error) == APR_SUCCESS;
+    int was_failing = atomic_exchange(&recorder->failing, !committed);
+
+    if (!committed && !was_failing) {
+        log_error("AMTU0423", "the audit record cannot be written: no PC is touched", "text", error);
+    }
+    if (committed && was_failing) {
+        log_info("AMTU0424", "the audit record is written again");
+    }
+    if (committed) {
+        note_head(recorder);
+    }
+    return committed;
+}
+
+void recorder_reopen(recorder_t *recorder)
+{
+    const char *error = audit_reopen(recorder->audit);
+
+    if (error != NULL) {
+        log_error("AMTU0425", "the audit file cannot be opened again", "text", error);
+    }
+}
+
+int recorder_is_failing(const recorder_t *recorder)
+{
+    return atomic_load(&recorder->failing);
+}
+
+void recorder_head(recorder_t *recorder, char *text, apr_size_t size)
+{
+    apr_thread_mutex_lock(recorder->lock);
+    apr_cpystrn(text, recorder->head, size);
+    apr_thread_mutex_unlock(recorder->lock);
+}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CIM_ConcreteJob: how a job looks to a console, and what a console may do with it. */
-#include "manageability/resources_priv.h"
+#include "manageability/concrete_job_priv.h"
 
 #include <string.h>
 
@@ -21,77 +20,73 @@ static const char *const job_superclasses[] = {
 const wsman_class_t manageability_job_class = {
     .name = JOB_CLASS, .uri = JOB_URI, .keys = job_keys, .superclasses = job_superclasses};
 
-/* ---- the instance ----------------------------------------------------------------------------------- */
+/* ---- figures of a job ------------------------------------------------------------------------------- */
 
-static int has_ended(const jobs_job_t *job)
+static int job_has_ended(const jobs_job_t *job)
 {
     return job->state == JOBS_STATE_COMPLETED || job->state == JOBS_STATE_TERMINATED;
 }
 
 /* "7 of 20 unlocked, 1 failed, 12 running" */
-static const char *sentence(const jobs_job_t *job, apr_pool_t *pool)
+static const char *status_text(const jobs_job_t *job, apr_pool_t *pool)
 {
     const struct {
         int count;
         const char *text;
     } parts[] = {{job->failed, "failed"}, {job->running, "running"}, {job->waiting, "waiting"}};
-    const char *made = apr_psprintf(pool, "%d of %d unlocked", job->unlocked, job->total);
+    const char *text = apr_psprintf(pool, "%d of %d unlocked", job->unlocked, job->total);
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (parts[i].count > 0) {
-            made = apr_psprintf(pool, "%s, %d %s", made, parts[i].count, parts[i].text);
+            text = apr_psprintf(pool, "%s, %d %s", text, parts[i].count, parts[i].text);
         }
     }
-    return job->cancelled ? apr_pstrcat(pool, made, "; cancelled by its caller", NULL) : made;
+    return job->cancelled ? apr_pstrcat(pool, text, "; cancelled by its caller", NULL) : text;
 }
 
-static apr_uint64_t percent(const jobs_job_t *job)
+static apr_uint64_t percent_complete(const jobs_job_t *job)
 {
-    if (has_ended(job) || job->total <= 0) {
-        return has_ended(job) ? 100 : 0;
+    if (job_has_ended(job) || job->total <= 0) {
+        return job_has_ended(job) ? 100 : 0;
     }
     return (apr_uint64_t)(job->unlocked + job->failed) * 100 / (apr_uint64_t)job->total;
 }
 
-static apr_interval_time_t elapsed(const jobs_job_t *job)
-{
-    apr_time_t end = job->completed ? job->completed : job->now;
-
-    return job->started ? end - job->started : -1;
-}
-
-/* ---- its properties --------------------------------------------------------------------------------- */
+/* ---- properties ------------------------------------------------------------------------------------- */
 
 typedef const manageability_instance_t instance_t;
 
 /* Which of job_superclasses introduces a property; 0 is the class itself. */
 enum { CONCRETE_JOB, JOB, LOGICAL_ELEMENT, MANAGED_SYSTEM_ELEMENT, MANAGED_ELEMENT };
 
-static void write_true(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_true(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     (void)instance;
     wsman_property_bool(answer, name, 1);
 }
 
-static void write_elapsed(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_elapsed(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
-    wsman_property_interval(answer, name, elapsed(instance->job));
+    const jobs_job_t *job = instance->job;
+    apr_time_t end = job->completed ? job->completed : job->now;
+
+    wsman_property_interval(answer, name, job->started ? end - job->started : -1);
 }
 
-static void write_method(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_method(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     (void)instance;
     wsman_property(answer, name, "UnlockSystems");
 }
 
-static int has_failures(const jobs_job_t *job)
+static int job_has_failures(const jobs_job_t *job)
 {
-    return has_ended(job) && job->failed;
+    return job_has_ended(job) && job->failed;
 }
 
-static void write_error_code(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_error_code(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
-    if (has_failures(instance->job)) {
+    if (job_has_failures(instance->job)) {
         wsman_property_uint(answer, name, ERROR_SOME_FAILED);
     }
     else {
@@ -99,12 +94,12 @@ static void write_error_code(instance_t *instance, wsman_writer_t *answer, const
     }
 }
 
-static void write_error_description(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_error_description(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     const jobs_job_t *job = instance->job;
     const char *text = NULL;
 
-    if (has_failures(job)) {
+    if (job_has_failures(job)) {
         text = apr_psprintf(instance->request->pool,
                             "%d of %d systems were not unlocked; GetErrors says which and why", job->failed,
                             job->total);
@@ -112,35 +107,35 @@ static void write_error_description(instance_t *instance, wsman_writer_t *answer
     wsman_property(answer, name, text);
 }
 
-static void write_health(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_health(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     wsman_property_uint(answer, name, instance->job->failed ? HEALTH_DEGRADED : HEALTH_OK);
 }
 
-static void write_instance_id(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_instance_id(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     wsman_property(answer, name, manageability_instance_id(instance->job->id, instance->request->pool));
 }
 
-static void write_run_times(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_run_times(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     (void)instance;
     wsman_property_uint(answer, name, 1);
 }
 
-static void write_state(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_state(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     wsman_property_uint(answer, name, instance->job->state);
 }
 
-static void write_status(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_status(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
-    wsman_property(answer, name, sentence(instance->job, instance->request->pool));
+    wsman_property(answer, name, status_text(instance->job, instance->request->pool));
 }
 
-static void write_operational_status(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_operational_status(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
-    if (!has_ended(instance->job)) {
+    if (!job_has_ended(instance->job)) {
         wsman_property_uint(answer, name, STATUS_OK);
         return;
     }
@@ -148,23 +143,23 @@ static void write_operational_status(instance_t *instance, wsman_writer_t *answe
     wsman_property_uint(answer, name, instance->job->failed ? STATUS_ERROR : STATUS_OK);
 }
 
-static void write_owner(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_owner(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     wsman_property(answer, name, instance->job->caller);
 }
 
-static void write_percent(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_percent(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
-    wsman_property_uint(answer, name, percent(instance->job));
+    wsman_property_uint(answer, name, percent_complete(instance->job));
 }
 
-static void write_started(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_started(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     wsman_property_datetime(answer, name, instance->job->started);
 }
 
-/* CIM writes it as an interval of its own form; 30 minutes read 00000000003000.000000:000. */
-static void write_time_before_removal(instance_t *instance, wsman_writer_t *answer, const char *name)
+/* In CIM's form of an interval: 30 minutes are 00000000003000.000000:000. */
+static void write_job_time_before_removal(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     wsman_start(answer, WSMAN_NS_CLASS, name);
     wsman_element(answer, WSMAN_NS_CIM, "CIM_DateTime",
@@ -172,72 +167,73 @@ static void write_time_before_removal(instance_t *instance, wsman_writer_t *answ
     wsman_end(answer);
 }
 
-static void write_changed(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_changed(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     wsman_property_datetime(answer, name, instance->job->changed);
 }
 
-static void write_submitted(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_submitted(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     wsman_property_datetime(answer, name, instance->job->submitted);
 }
 
-static const manageability_property_t properties[] = {
-    {"DeleteOnCompletion", JOB, write_true},
-    {"ElapsedTime", JOB, write_elapsed},
-    {"ElementName", MANAGED_ELEMENT, write_method},
-    {"ErrorCode", JOB, write_error_code},
-    {"ErrorDescription", JOB, write_error_description},
-    {"HealthState", MANAGED_SYSTEM_ELEMENT, write_health},
-    {"InstanceID", MANAGED_ELEMENT, write_instance_id},
-    {"JobRunTimes", JOB, write_run_times},
-    {"JobState", CONCRETE_JOB, write_state},
-    {"JobStatus", JOB, write_status},
-    {"Name", MANAGED_SYSTEM_ELEMENT, write_method},
-    {"OperationalStatus", MANAGED_SYSTEM_ELEMENT, write_operational_status},
-    {"Owner", JOB, write_owner},
-    {"PercentComplete", JOB, write_percent},
-    {"StartTime", JOB, write_started},
-    {"TimeBeforeRemoval", CONCRETE_JOB, write_time_before_removal},
-    {"TimeOfLastStateChange", CONCRETE_JOB, write_changed},
-    {"TimeSubmitted", JOB, write_submitted},
+static const manageability_property_t job_properties[] = {
+    {"DeleteOnCompletion", JOB, write_job_true},
+    {"ElapsedTime", JOB, write_job_elapsed},
+    {"ElementName", MANAGED_ELEMENT, write_job_method},
+    {"ErrorCode", JOB, write_job_error_code},
+    {"ErrorDescription", JOB, write_job_error_description},
+    {"HealthState", MANAGED_SYSTEM_ELEMENT, write_job_health},
+    {"InstanceID", MANAGED_ELEMENT, write_job_instance_id},
+    {"JobRunTimes", JOB, write_job_run_times},
+    {"JobState", CONCRETE_JOB, write_job_state},
+    {"JobStatus", JOB, write_job_status},
+    {"Name", MANAGED_SYSTEM_ELEMENT, write_job_method},
+    {"OperationalStatus", MANAGED_SYSTEM_ELEMENT, write_job_operational_status},
+    {"Owner", JOB, write_job_owner},
+    {"PercentComplete", JOB, write_job_percent},
+    {"StartTime", JOB, write_job_started},
+    {"TimeBeforeRemoval", CONCRETE_JOB, write_job_time_before_removal},
+    {"TimeOfLastStateChange", CONCRETE_JOB, write_job_changed},
+    {"TimeSubmitted", JOB, write_job_submitted},
     {NULL, 0, NULL},
 };
 
-static void write_instance(const wsman_request_t *request, const jobs_job_t *job, wsman_writer_t *answer)
+static void write_job_instance(const wsman_request_t *request, const jobs_job_t *job, wsman_writer_t *answer)
 {
     const manageability_instance_t instance = {request, job};
 
-    manageability_write_instance(&instance, &manageability_job_class, properties, answer);
+    manageability_write_instance(&instance, &manageability_job_class, job_properties, answer);
 }
 
 /* ---- Get -------------------------------------------------------------------------------------------- */
 
-/* The id in the InstanceID selector; the dispatcher saw to it that there is one. */
+/* The id in the InstanceID selector, which the dispatcher has checked to be there. */
 static const wsman_fault_t *selected_job(const wsman_request_t *request, const char **id)
 {
     *id = manageability_job_id(wsman_selector_value(request->envelope, "InstanceID"));
     return *id != NULL ? NULL : manageability_no_such_job(request);
 }
 
-static const wsman_fault_t *read_selected(const wsman_request_t *request, jobs_job_t **job)
+static const wsman_fault_t *read_selected_job(const wsman_request_t *request, jobs_job_t **job)
 {
-    const manageability_context_t *with = manageability_context(request);
+    const manageability_context_t *context = manageability_context(request);
     const char *id;
     const wsman_fault_t *fault = selected_job(request, &id);
 
-    return fault != NULL
-               ? fault
-               : manageability_fault_of(request, jobs_read(with->jobs, with->caller, id, job, request->pool));
+    if (fault != NULL) {
+        return fault;
+    }
+    return manageability_fault_of(request, jobs_read(context->jobs, context->caller, id, job, request->pool));
 }
 
 const wsman_fault_t *manageability_job_get(wsman_request_t *request, wsman_writer_t *answer)
 {
     jobs_job_t *job = NULL;
-    const wsman_fault_t *fault = read_selected(request, &job);
+    const wsman_fault_t *fault = read_selected_job(request, &job);
 
     if (fault == NULL) {
-        write_instance(request, job, answer);
+        write_job_instance(request, job, answer);
     }
     return fault;
 }
@@ -246,47 +242,48 @@ const wsman_fault_t *manageability_job_get(wsman_request_t *request, wsman_write
 
 const wsman_fault_t *manageability_job_list(wsman_request_t *request, apr_array_header_t **items)
 {
-    const manageability_context_t *with = manageability_context(request);
+    const manageability_context_t *context = manageability_context(request);
 
-    return manageability_fault_of(request, jobs_list(with->jobs, with->caller, items, request->pool));
+    return manageability_fault_of(request, jobs_list(context->jobs, context->caller, items, request->pool));
 }
 
-const wsman_fault_t *manageability_job_write(wsman_request_t *request, const char *item,
+static const wsman_fault_t *write_listed_job(wsman_request_t *request, const char *item,
                                              wsman_writer_t *answer)
 {
-    const manageability_context_t *with = manageability_context(request);
+    const manageability_context_t *context = manageability_context(request);
     jobs_job_t *job = NULL;
-    jobs_result_t result = jobs_read(with->jobs, with->caller, item, &job, request->pool);
+    jobs_result_t result = jobs_read(context->jobs, context->caller, item, &job, request->pool);
     const wsman_fault_t *fault;
 
     if (result.outcome == JOBS_NOT_FOUND) {
-        return NULL; /* its time ended since it was listed */
+        return NULL; /* it expired after it was listed */
     }
     fault = manageability_fault_of(request, result);
     if (fault == NULL) {
-        write_instance(request, job, answer);
+        write_job_instance(request, job, answer);
     }
     return fault;
 }
 
-const wsman_class_t *manageability_job_reference(wsman_request_t *request, const char *item,
-                                                 wsman_selector_t **selectors)
+static wsman_selector_t *job_selectors(const wsman_request_t *request, const char *item)
 {
-    *selectors = manageability_job_selectors(item, request->pool);
-    return &manageability_job_class;
+    return manageability_job_selectors(item, request->pool);
 }
+
+const manageability_kind_t manageability_job_kind = {'j', &manageability_job_class, manageability_job_list,
+                                                     write_listed_job, job_selectors};
 
 /* ---- Delete ----------------------------------------------------------------------------------------- */
 
-/* A change of this job came to `result`. "No such job" to a caller who reads all would be a lie where the job
- * is another's: an operator may look, not touch. */
+/* The fault for the result of a change. An operator can read another caller's job, so for it the answer is not
+ * "no such job" but that it may not change the job. */
 static const wsman_fault_t *change_fault(const wsman_request_t *request, const char *id, jobs_result_t result)
 {
-    const manageability_context_t *with = manageability_context(request);
+    const manageability_context_t *context = manageability_context(request);
     jobs_job_t *job;
 
-    if (result.outcome == JOBS_NOT_FOUND && with->caller->reads_all &&
-        jobs_read(with->jobs, with->caller, id, &job, request->pool).outcome == JOBS_OK) {
+    if (result.outcome == JOBS_NOT_FOUND && context->caller->reads_all &&
+        jobs_read(context->jobs, context->caller, id, &job, request->pool).outcome == JOBS_OK) {
         return wsman_fault(request->pool, WSMAN_FAULT_ACCESS_DENIED, NULL,
                            "the job is another caller's: an operator may read it, not change it");
     }
@@ -295,17 +292,18 @@ static const wsman_fault_t *change_fault(const wsman_request_t *request, const c
 
 const wsman_fault_t *manageability_job_delete(wsman_request_t *request, wsman_writer_t *answer)
 {
-    manageability_context_t *with = manageability_context(request);
+    manageability_context_t *context = manageability_context(request);
     const char *id;
     const wsman_fault_t *fault = selected_job(request, &id);
 
     (void)answer; /* a DeleteResponse has an empty body */
     if (fault != NULL ||
-        (fault = change_fault(request, id, jobs_forget(with->jobs, with->caller, id, request->pool))) !=
+        (fault = change_fault(request, id, jobs_forget(context->jobs, context->caller, id, request->pool))) !=
             NULL) {
         return fault;
     }
-    with->note = apr_psprintf(request->pool, "deleted job %s", manageability_instance_id(id, request->pool));
+    context->note =
+        apr_psprintf(request->pool, "deleted job %s", manageability_instance_id(id, request->pool));
     return NULL;
 }
 
@@ -328,8 +326,8 @@ static const wsman_fault_t *read_requested_state(const wsman_request_t *request,
     return NULL;
 }
 
-/* True where TimeoutPeriod asks for a time: anything but nothing, nil and an interval of zero. */
-static int asks_timeout(const wsman_request_t *request, const wsman_element_t *input)
+/* True if TimeoutPeriod is there, not nil and not an interval of zero. */
+static int has_timeout(const wsman_request_t *request, const wsman_element_t *input)
 {
     const wsman_element_t *period = wsman_child(input, JOB_URI, "TimeoutPeriod");
     const wsman_element_t *interval = period != NULL && period->child != NULL ? period->child : period;
@@ -338,23 +336,23 @@ static int asks_timeout(const wsman_request_t *request, const wsman_element_t *i
     return strpbrk(text, "123456789") != NULL;
 }
 
-static const wsman_fault_t *terminate(const wsman_request_t *request, const char *id, int *value)
+static const wsman_fault_t *terminate_job(const wsman_request_t *request, const char *id, int *value)
 {
-    manageability_context_t *with = manageability_context(request);
-    jobs_result_t result = jobs_cancel(with->jobs, with->caller, id, request->pool);
+    manageability_context_t *context = manageability_context(request);
+    jobs_result_t result = jobs_cancel(context->jobs, context->caller, id, request->pool);
 
     if (result.outcome == JOBS_CONFLICT) {
         *value = RETURN_INVALID_TRANSITION;
         return NULL;
     }
     *value = RETURN_OK;
-    with->note =
+    context->note =
         apr_psprintf(request->pool, "terminate job %s", manageability_instance_id(id, request->pool));
     return change_fault(request, id, result);
 }
 
-/* What a request for this state comes to, before the job is touched; RETURN_OK: go on. */
-static int judge_state(apr_uint64_t state, int timeout)
+/* The ReturnValue for a request for this state; RETURN_OK: the job can be terminated. */
+static int judge_requested_state(apr_uint64_t state, int timeout)
 {
     if (state < STATE_START || state > STATE_SERVICE) {
         return RETURN_INVALID_PARAMETER;
@@ -375,11 +373,11 @@ const wsman_fault_t *manageability_job_request_state_change(wsman_request_t *req
 
     if ((fault = manageability_input(request, "RequestStateChange", &input)) != NULL ||
         (fault = read_requested_state(request, input, &state)) != NULL ||
-        (fault = read_selected(request, &job)) != NULL) {
+        (fault = read_selected_job(request, &job)) != NULL) {
         return fault;
     }
-    value = judge_state(state, asks_timeout(request, input));
-    if (value == RETURN_OK && (fault = terminate(request, job->id, &value)) != NULL) {
+    value = judge_requested_state(state, has_timeout(request, input));
+    if (value == RETURN_OK && (fault = terminate_job(request, job->id, &value)) != NULL) {
         return fault;
     }
     manageability_output(request, answer, "RequestStateChange");
@@ -419,7 +417,7 @@ static void error_property_number(wsman_writer_t *answer, const char *name, int 
     error_property(answer, name, apr_itoa(pool, value));
 }
 
-static const char *message_of(const jobs_error_t *error, apr_pool_t *pool)
+static const char *error_message(const jobs_error_t *error, apr_pool_t *pool)
 {
     const char *message = jobs_reason(error->reason)->message;
 
@@ -438,7 +436,7 @@ static void write_error(const jobs_error_t *error, wsman_writer_t *answer, apr_p
     error_property_number(answer, "CIMStatusCode", CIM_ERR_FAILED, pool);
     error_property(answer, "ErrorSource", error->name);
     error_property_number(answer, "ErrorType", type ? type : TYPE_OTHER, pool);
-    error_property(answer, "Message", message_of(error, pool));
+    error_property(answer, "Message", error_message(error, pool));
     error_property(answer, "MessageID", reason->code);
     error_property_number(answer, "PerceivedSeverity", severe ? SEVERITY_MAJOR : SEVERITY_MINOR, pool);
     if (*error->step) {
@@ -450,7 +448,7 @@ static void write_error(const jobs_error_t *error, wsman_writer_t *answer, apr_p
 
 const wsman_fault_t *manageability_job_get_errors(wsman_request_t *request, wsman_writer_t *answer)
 {
-    const manageability_context_t *with = manageability_context(request);
+    const manageability_context_t *context = manageability_context(request);
     manageability_parameter_t window[] = {{.name = "First"}, {.name = "Count"}, {.name = NULL}};
     apr_array_header_t *errors = NULL;
     const wsman_fault_t *fault;
@@ -462,7 +460,7 @@ const wsman_fault_t *manageability_job_get_errors(wsman_request_t *request, wsma
         (fault = manageability_number(request, &window[0], &first)) != NULL ||
         (fault = manageability_number(request, &window[1], &count)) != NULL ||
         (fault = selected_job(request, &id)) != NULL ||
-        (fault = manageability_fault_of(request, jobs_errors(with->jobs, with->caller, id, first, count,
+        (fault = manageability_fault_of(request, jobs_errors(context->jobs, context->caller, id, first, count,
                                                              &errors, request->pool))) != NULL) {
         return fault;
     }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CIM_OwningJobElement and CIM_AffectedJobElement: a job and the service that works it off, as associations.
- *
- * What a job affects in truth are PCs, which have their own management and no instance here; both
- * associations therefore lead from the service to its jobs, so that a console that walks the model finds them
- * from either end.
+/* Associations of a job and the service. A job in fact affects PCs, but they have no instance here; so both
+ * associations lead from the service to its jobs, and a console that walks the model finds them from either end.
  */
-#include "manageability/resources_priv.h"
+#include "manageability/job_elements_priv.h"
 
 #include <string.h>
+
+#include "manageability/concrete_job_priv.h"
+#include "manageability/remote_encryption_service_priv.h"
 
 /* CIM_AffectedJobElement.ElementEffects */
 enum { EFFECT_OTHER = 1 };
@@ -27,14 +27,14 @@ const wsman_class_t manageability_affected_class = {
 
 typedef const manageability_instance_t instance_t;
 
-static void write_service(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_service_epr(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     wsman_start(answer, WSMAN_NS_CLASS, name);
     wsman_write_epr(answer, SERVICE_URI, manageability_service_selectors(instance->request));
     wsman_end(answer);
 }
 
-static void write_job(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_epr(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     wsman_start(answer, WSMAN_NS_CLASS, name);
     wsman_write_epr(answer, JOB_URI, manageability_job_selectors(instance->job->id, instance->request->pool));
@@ -54,57 +54,66 @@ static void write_other_effects(instance_t *instance, wsman_writer_t *answer, co
 }
 
 static const manageability_property_t owning_properties[] = {
-    {"OwnedElement", 0, write_job},
-    {"OwningElement", 0, write_service},
+    {"OwnedElement", 0, write_job_epr},
+    {"OwningElement", 0, write_service_epr},
     {NULL, 0, NULL},
 };
 
 static const manageability_property_t affected_properties[] = {
-    {"AffectedElement", 0, write_service},
-    {"AffectingElement", 0, write_job},
+    {"AffectedElement", 0, write_service_epr},
+    {"AffectingElement", 0, write_job_epr},
     {"ElementEffects", 0, write_effects},
     {"OtherElementEffectsDescriptions", 0, write_other_effects},
     {NULL, 0, NULL},
 };
 
-/* An association of this class with this job; JOBS_NOT_FOUND where the caller has no such job. */
-static jobs_result_t write_association(wsman_request_t *request, const char *id, const wsman_class_t *class_,
-                                       const manageability_property_t *properties, wsman_writer_t *answer)
+typedef struct {
+    const wsman_class_t *class_;
+    const char *service_key, *job_key; /* the keys that refer to the service and to the job */
+    const manageability_property_t *properties;
+} association_t;
+
+static const association_t owning = {&manageability_owning_class, "OwningElement", "OwnedElement",
+                                     owning_properties};
+static const association_t affected = {&manageability_affected_class, "AffectedElement", "AffectingElement",
+                                       affected_properties};
+
+/* The association with this job; JOBS_NOT_FOUND if the caller has no such job. */
+static jobs_result_t write_association(wsman_request_t *request, const association_t *association,
+                                       const char *id, wsman_writer_t *answer)
 {
-    const manageability_context_t *with = manageability_context(request);
+    const manageability_context_t *context = manageability_context(request);
     jobs_job_t *job = NULL;
-    jobs_result_t result = jobs_read(with->jobs, with->caller, id, &job, request->pool);
+    jobs_result_t result = jobs_read(context->jobs, context->caller, id, &job, request->pool);
 
     if (result.outcome == JOBS_OK) {
         const manageability_instance_t instance = {request, job};
 
-        manageability_write_instance(&instance, class_, properties, answer);
+        manageability_write_instance(&instance, association->class_, association->properties, answer);
     }
     return result;
 }
 
 /* ---- enumeration ------------------------------------------------------------------------------------ */
 
-/* A job whose time ended since it was listed leaves no association behind. */
-static const wsman_fault_t *write_listed(wsman_request_t *request, const char *id,
-                                         const wsman_class_t *class_,
-                                         const manageability_property_t *properties, wsman_writer_t *answer)
+/* Nothing for a job that expired after it was listed. */
+static const wsman_fault_t *write_listed_association(wsman_request_t *request,
+                                                     const association_t *association, const char *id,
+                                                     wsman_writer_t *answer)
 {
-    jobs_result_t result = write_association(request, id, class_, properties, answer);
+    jobs_result_t result = write_association(request, association, id, answer);
 
     return result.outcome == JOBS_NOT_FOUND ? NULL : manageability_fault_of(request, result);
 }
 
-const wsman_fault_t *manageability_owning_write(wsman_request_t *request, const char *item,
-                                                wsman_writer_t *answer)
+static const wsman_fault_t *write_owning(wsman_request_t *request, const char *item, wsman_writer_t *answer)
 {
-    return write_listed(request, item, &manageability_owning_class, owning_properties, answer);
+    return write_listed_association(request, &owning, item, answer);
 }
 
-const wsman_fault_t *manageability_affected_write(wsman_request_t *request, const char *item,
-                                                  wsman_writer_t *answer)
+static const wsman_fault_t *write_affected(wsman_request_t *request, const char *item, wsman_writer_t *answer)
 {
-    return write_listed(request, item, &manageability_affected_class, affected_properties, answer);
+    return write_listed_association(request, &affected, item, answer);
 }
 
 static wsman_selector_t *reference_selector(const char *name, const char *uri, wsman_selector_t *selectors,
@@ -120,34 +129,36 @@ static wsman_selector_t *reference_selector(const char *name, const char *uri, w
     return selector;
 }
 
-static wsman_selector_t *association_selectors(const wsman_request_t *request, const char *service_key,
-                                               const char *job_key, const char *id)
+static wsman_selector_t *association_selectors(const wsman_request_t *request,
+                                               const association_t *association, const char *id)
 {
-    wsman_selector_t *first =
-        reference_selector(service_key, SERVICE_URI, manageability_service_selectors(request), request->pool);
+    apr_pool_t *pool = request->pool;
+    wsman_selector_t *first = reference_selector(association->service_key, SERVICE_URI,
+                                                 manageability_service_selectors(request), pool);
 
     first->next =
-        reference_selector(job_key, JOB_URI, manageability_job_selectors(id, request->pool), request->pool);
+        reference_selector(association->job_key, JOB_URI, manageability_job_selectors(id, pool), pool);
     return first;
 }
 
-const wsman_class_t *manageability_owning_reference(wsman_request_t *request, const char *item,
-                                                    wsman_selector_t **selectors)
+static wsman_selector_t *owning_selectors(const wsman_request_t *request, const char *item)
 {
-    *selectors = association_selectors(request, "OwningElement", "OwnedElement", item);
-    return &manageability_owning_class;
+    return association_selectors(request, &owning, item);
 }
 
-const wsman_class_t *manageability_affected_reference(wsman_request_t *request, const char *item,
-                                                      wsman_selector_t **selectors)
+static wsman_selector_t *affected_selectors(const wsman_request_t *request, const char *item)
 {
-    *selectors = association_selectors(request, "AffectedElement", "AffectingElement", item);
-    return &manageability_affected_class;
+    return association_selectors(request, &affected, item);
 }
+
+const manageability_kind_t manageability_owning_kind = {
+    'o', &manageability_owning_class, manageability_job_list, write_owning, owning_selectors};
+const manageability_kind_t manageability_affected_kind = {
+    'a', &manageability_affected_class, manageability_job_list, write_affected, affected_selectors};
 
 /* ---- Get -------------------------------------------------------------------------------------------- */
 
-static const wsman_reference_t *selected(const wsman_request_t *request, const char *key)
+static const wsman_reference_t *selected_reference(const wsman_request_t *request, const char *key)
 {
     const wsman_selector_t *selector = request->envelope->selectors;
 
@@ -157,32 +168,23 @@ static const wsman_reference_t *selected(const wsman_request_t *request, const c
     return selector != NULL ? selector->reference : NULL;
 }
 
-static int is_service(const wsman_request_t *request, const wsman_reference_t *reference)
+static int refers_to_service(const wsman_request_t *request, const wsman_reference_t *reference)
 {
     return reference != NULL && reference->resource_uri != NULL &&
            strcmp(reference->resource_uri, SERVICE_URI) == 0 &&
            manageability_names_service(request, reference->selectors, NULL);
 }
 
-/* There is an association where both its ends are; one fault for all that is not. */
-static const wsman_fault_t *get(wsman_request_t *request, const char *service_key, const char *job_key,
-                                const manageability_property_t *properties, wsman_writer_t *answer)
+/* The association exists if both its ends do; otherwise one fault for all cases. */
+const wsman_fault_t *manageability_association_get(wsman_request_t *request, wsman_writer_t *answer)
 {
-    const char *id = manageability_job_id(manageability_referenced_instance(selected(request, job_key)));
+    const association_t *association = request->class_ == owning.class_ ? &owning : &affected;
+    const wsman_reference_t *service = selected_reference(request, association->service_key);
+    const wsman_reference_t *job = selected_reference(request, association->job_key);
+    const char *id = manageability_job_id(manageability_referenced_instance(job));
 
-    if (id == NULL || !is_service(request, selected(request, service_key))) {
+    if (id == NULL || !refers_to_service(request, service)) {
         return manageability_no_such_job(request);
     }
-    return manageability_fault_of(request,
-                                  write_association(request, id, request->class_, properties, answer));
-}
-
-const wsman_fault_t *manageability_owning_get(wsman_request_t *request, wsman_writer_t *answer)
-{
-    return get(request, "OwningElement", "OwnedElement", owning_properties, answer);
-}
-
-const wsman_fault_t *manageability_affected_get(wsman_request_t *request, wsman_writer_t *answer)
-{
-    return get(request, "AffectedElement", "AffectingElement", affected_properties, answer);
+    return manageability_fault_of(request, write_association(request, association, id, answer));
 }

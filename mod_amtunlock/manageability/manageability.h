@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Manageability Interface of Intel's Remote Encryption Management: AMT_RemoteEncryptionService and
- * CIM_ConcreteJob over WS-Management. The only room that knows both WS-Man and jobs.
+ * CIM_ConcreteJob over WS-Management. The only module that depends on both wsman and jobs.
  */
 #ifndef AMTUNLOCK_MANAGEABILITY_MANAGEABILITY_H
 #define AMTUNLOCK_MANAGEABILITY_MANAGEABILITY_H
@@ -15,7 +15,7 @@ typedef struct {
     apr_interval_time_t start_within; /* systems not begun by then fail with `timeout` */
     int job_started;                  /* ReturnValue of UnlockSystems: 4096, or 0 */
     int max_waiting_jobs, max_waiting_systems, max_contexts; /* of a caller; 0: no limit */
-    int retry_after;                                         /* seconds, told when Redis is away */
+    int retry_after; /* seconds; for callers while Redis does not answer */
 } manageability_settings_t;
 
 /* What one request needs; lives as long as the request. */
@@ -23,8 +23,7 @@ typedef struct {
     const manageability_settings_t *settings;
     jobs_pool_t *jobs;
     const jobs_caller_t *caller;
-    /* Out, for the log of whoever serves: what happened to which job, or what the jobs said when it failed;
-     * no secret. NULL: nothing worth a line. */
+    /* Out, for the log: what happened to which job, or Redis' error text; no secret. NULL: nothing to log. */
     const char *note;
 } manageability_context_t;
 

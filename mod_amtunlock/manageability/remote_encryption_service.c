@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AMT_RemoteEncryptionService: the one instance, UnlockSystems and GetUnlockedSystems. */
-#include "manageability/resources_priv.h"
+#include "manageability/remote_encryption_service_priv.h"
 
 #include <string.h>
 
@@ -28,7 +27,7 @@ const wsman_class_t manageability_service_class = {.name = SERVICE_CLASS,
 
 /* ---- the instance ----------------------------------------------------------------------------------- */
 
-static const char *key_value(const wsman_request_t *request, const char *key)
+static const char *service_key_value(const wsman_request_t *request, const char *key)
 {
     if (strcmp(key, "CreationClassName") == 0) {
         return SERVICE_CLASS;
@@ -46,7 +45,7 @@ int manageability_names_service(const wsman_request_t *request, const wsman_sele
     for (const char *const *one = service_keys; *one != NULL; one++) {
         const char *value = wsman_selector_named(selectors, *one);
 
-        if (value != NULL && strcasecmp(value, key_value(request, *one)) != 0) {
+        if (value != NULL && strcasecmp(value, service_key_value(request, *one)) != 0) {
             if (key != NULL) {
                 *key = *one;
             }
@@ -56,8 +55,8 @@ int manageability_names_service(const wsman_request_t *request, const wsman_sele
     return 1;
 }
 
-/* The dispatcher saw to it that only keys are named; here their values. */
-static const wsman_fault_t *check_selectors(const wsman_request_t *request)
+/* The dispatcher has checked the names of the selectors; this checks their values. */
+static const wsman_fault_t *check_service_selectors(const wsman_request_t *request)
 {
     const char *key = NULL;
 
@@ -72,102 +71,107 @@ static const wsman_fault_t *check_selectors(const wsman_request_t *request)
 enum { REMOTE_ENCRYPTION_SERVICE, SERVICE, ENABLED_LOGICAL_ELEMENT, LOGICAL_ELEMENT };
 enum { MANAGED_SYSTEM_ELEMENT = LOGICAL_ELEMENT + 1, MANAGED_ELEMENT };
 
-static void write_key(const manageability_instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_service_key(const manageability_instance_t *instance, wsman_writer_t *answer,
+                              const char *name)
 {
-    wsman_property(answer, name, key_value(instance->request, name));
+    wsman_property(answer, name, service_key_value(instance->request, name));
 }
 
-static void write_name(const manageability_instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_service_name(const manageability_instance_t *instance, wsman_writer_t *answer,
+                               const char *name)
 {
     (void)instance;
     wsman_property(answer, name, SERVICE_NAME);
 }
 
-static void write_enabled(const manageability_instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_service_enabled(const manageability_instance_t *instance, wsman_writer_t *answer,
+                                  const char *name)
 {
     (void)instance;
     wsman_property_uint(answer, name, ENABLED);
 }
 
-/* A service that answers is well; what it lacks to work (a store, a worker) shows in its jobs. */
-static void write_health(const manageability_instance_t *instance, wsman_writer_t *answer, const char *name)
+/* A service that answers is healthy. If Redis or the worker is missing, its jobs show it. */
+static void write_service_health(const manageability_instance_t *instance, wsman_writer_t *answer,
+                                 const char *name)
 {
     (void)instance;
     wsman_property_uint(answer, name, HEALTH_OK);
 }
 
-static void write_operational_status(const manageability_instance_t *instance, wsman_writer_t *answer,
-                                     const char *name)
+static void write_service_operational_status(const manageability_instance_t *instance, wsman_writer_t *answer,
+                                             const char *name)
 {
     (void)instance;
     wsman_property_uint(answer, name, STATUS_OK);
 }
 
-static void write_instance_id(const manageability_instance_t *instance, wsman_writer_t *answer,
-                              const char *name)
+static void write_service_instance_id(const manageability_instance_t *instance, wsman_writer_t *answer,
+                                      const char *name)
 {
     (void)instance;
     wsman_property(answer, name, "amtunlock:" SERVICE_CLASS);
 }
 
-static void write_max_systems(const manageability_instance_t *instance, wsman_writer_t *answer,
-                              const char *name)
+static void write_service_max_systems(const manageability_instance_t *instance, wsman_writer_t *answer,
+                                      const char *name)
 {
     const manageability_settings_t *settings = manageability_context(instance->request)->settings;
 
     wsman_property_uint(answer, name, (apr_uint64_t)settings->max_systems);
 }
 
-static void write_started(const manageability_instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_service_started(const manageability_instance_t *instance, wsman_writer_t *answer,
+                                  const char *name)
 {
     (void)instance;
     wsman_property_bool(answer, name, 1);
 }
 
-static const manageability_property_t properties[] = {
-    {"CreationClassName", SERVICE, write_key},
-    {"ElementName", MANAGED_ELEMENT, write_name},
-    {"EnabledState", ENABLED_LOGICAL_ELEMENT, write_enabled},
-    {"HealthState", MANAGED_SYSTEM_ELEMENT, write_health},
-    {"InstanceID", MANAGED_ELEMENT, write_instance_id},
-    {"MaxSystemsPerRequest", REMOTE_ENCRYPTION_SERVICE, write_max_systems},
-    {"Name", MANAGED_SYSTEM_ELEMENT, write_key},
-    {"OperationalStatus", MANAGED_SYSTEM_ELEMENT, write_operational_status},
-    {"Started", SERVICE, write_started},
-    {"SystemCreationClassName", SERVICE, write_key},
-    {"SystemName", SERVICE, write_key},
+static const manageability_property_t service_properties[] = {
+    {"CreationClassName", SERVICE, write_service_key},
+    {"ElementName", MANAGED_ELEMENT, write_service_name},
+    {"EnabledState", ENABLED_LOGICAL_ELEMENT, write_service_enabled},
+    {"HealthState", MANAGED_SYSTEM_ELEMENT, write_service_health},
+    {"InstanceID", MANAGED_ELEMENT, write_service_instance_id},
+    {"MaxSystemsPerRequest", REMOTE_ENCRYPTION_SERVICE, write_service_max_systems},
+    {"Name", MANAGED_SYSTEM_ELEMENT, write_service_key},
+    {"OperationalStatus", MANAGED_SYSTEM_ELEMENT, write_service_operational_status},
+    {"Started", SERVICE, write_service_started},
+    {"SystemCreationClassName", SERVICE, write_service_key},
+    {"SystemName", SERVICE, write_service_key},
     {NULL, 0, NULL},
 };
 
-static void write_instance(const wsman_request_t *request, wsman_writer_t *answer)
+static void write_service_instance(const wsman_request_t *request, wsman_writer_t *answer)
 {
     const manageability_instance_t instance = {request, NULL};
 
-    manageability_write_instance(&instance, &manageability_service_class, properties, answer);
+    manageability_write_instance(&instance, &manageability_service_class, service_properties, answer);
 }
 
 const wsman_fault_t *manageability_service_get(wsman_request_t *request, wsman_writer_t *answer)
 {
-    const wsman_fault_t *fault = check_selectors(request);
+    const wsman_fault_t *fault = check_service_selectors(request);
 
     if (fault == NULL) {
-        write_instance(request, answer);
+        write_service_instance(request, answer);
     }
     return fault;
 }
 
-const wsman_fault_t *manageability_service_list(wsman_request_t *request, apr_array_header_t **items)
+static const wsman_fault_t *list_service(wsman_request_t *request, apr_array_header_t **items)
 {
     *items = apr_array_make(request->pool, 1, sizeof(const char *));
     APR_ARRAY_PUSH(*items, const char *) = SERVICE_NAME;
     return NULL;
 }
 
-const wsman_fault_t *manageability_service_write(wsman_request_t *request, const char *item,
+static const wsman_fault_t *write_listed_service(wsman_request_t *request, const char *item,
                                                  wsman_writer_t *answer)
 {
     (void)item;
-    write_instance(request, answer);
+    write_service_instance(request, answer);
     return NULL;
 }
 
@@ -178,23 +182,24 @@ wsman_selector_t *manageability_service_selectors(const wsman_request_t *request
     for (const char *const *key = service_keys; *key != NULL; key++) {
         *last = apr_pcalloc(request->pool, sizeof(**last));
         (*last)->name = *key;
-        (*last)->value = key_value(request, *key);
+        (*last)->value = service_key_value(request, *key);
         last = &(*last)->next;
     }
     return first;
 }
 
-const wsman_class_t *manageability_service_reference(wsman_request_t *request, const char *item,
-                                                     wsman_selector_t **selectors)
+static wsman_selector_t *service_selectors(const wsman_request_t *request, const char *item)
 {
     (void)item;
-    *selectors = manageability_service_selectors(request);
-    return &manageability_service_class;
+    return manageability_service_selectors(request);
 }
+
+const manageability_kind_t manageability_service_kind = {'s', &manageability_service_class, list_service,
+                                                         write_listed_service, service_selectors};
 
 /* ---- UnlockSystems: reading the names --------------------------------------------------------------- */
 
-/* A text that may stand in a sentence: a caller's bytes are quoted only where they are short and harmless. */
+/* The text if it is short and printable, so that an error message may quote it; else NULL. */
 static const char *quotable(const char *text)
 {
     apr_size_t length = strlen(text);
@@ -207,7 +212,7 @@ static const char *quotable(const char *text)
     return length && length <= 253 ? text : NULL;
 }
 
-/* Why this is no name; the names of a request are counted from 1. */
+/* The fault for a name that is none. The names of a request are counted from 1. */
 static const wsman_fault_t *bad_name(const wsman_request_t *request, const char *name, int position)
 {
     const char *shown = quotable(name);
@@ -218,8 +223,8 @@ static const wsman_fault_t *bad_name(const wsman_request_t *request, const char 
     if (strncmp(name, "System.", 7) == 0 && strstr(name, "[]") != NULL) {
         return manageability_bad_parameter(
             request, "InvalidValue",
-            "name %d is the text %s: the client turned an array into text; with PowerShell, "
-            "give the names as XML (-FilePath), not as a value set",
+            "name %d is the text %s: the client turned an array into text; with PowerShell, give the names as XML "
+            "(-FilePath), not as a value set",
             position, shown != NULL ? shown : "of a .NET array");
     }
     if (strlen(name) > 253) {
@@ -231,9 +236,9 @@ static const wsman_fault_t *bad_name(const wsman_request_t *request, const char 
                                        shown != NULL ? ", " : "", shown != NULL ? shown : "");
 }
 
-/* The parameter's name is anybody's choice (none was ever published), but there is only one. */
-static const wsman_fault_t *check_parameter(const wsman_request_t *request, const wsman_element_t *first,
-                                            const wsman_element_t *element)
+/* Any name of the parameter is accepted, because none was ever published, but all must have the same. */
+static const wsman_fault_t *check_name_parameter(const wsman_request_t *request, const wsman_element_t *first,
+                                                 const wsman_element_t *element)
 {
     if (strcmp(element->ns, SERVICE_URI) != 0) {
         return manageability_bad_parameter(request, "InvalidName",
@@ -253,7 +258,7 @@ static const wsman_fault_t *read_names(const wsman_request_t *request, const wsm
     int max = manageability_context(request)->settings->max_systems;
 
     for (const wsman_element_t *element = input->child; element != NULL; element = element->next) {
-        const wsman_fault_t *fault = check_parameter(request, input->child, element);
+        const wsman_fault_t *fault = check_name_parameter(request, input->child, element);
         jobs_name_t name = {wsman_text(element, request->pool), NULL};
 
         if (fault != NULL) {
@@ -286,26 +291,26 @@ static void write_job_started(const wsman_request_t *request, const char *job, w
     wsman_end(answer);
 }
 
-/* Everything that a job is made from, but its names. */
-static jobs_submission_t submission(const wsman_request_t *request)
+/* The submission without its names. */
+static jobs_submission_t submission_without_names(const wsman_request_t *request)
 {
     const manageability_settings_t *settings = manageability_context(request)->settings;
-    jobs_submission_t made = {
+    jobs_submission_t submission = {
         .retention = settings->retention,
         .start_within = settings->start_within,
         .max_waiting_jobs = settings->max_waiting_jobs,
         .max_waiting_systems = settings->max_waiting_systems,
     };
 
-    /* only a UUID tells a repeated request from another one: some clients count 0, 1, 2 */
-    if (!wsman_is_uuid(request->envelope->message_id, &made.message_id, request->pool)) {
-        made.message_id = NULL;
+    /* only a UUID identifies a repeated request: some clients count 0, 1, 2 */
+    if (!wsman_is_uuid(request->envelope->message_id, &submission.message_id, request->pool)) {
+        submission.message_id = NULL;
     }
-    return made;
+    return submission;
 }
 
-/* What an operator should know of the request's MessageID. */
-static const char *remark(jobs_match_e match, const char *message_id)
+/* What the log says of the request's MessageID. */
+static const char *message_id_note(jobs_match_e match, const char *message_id)
 {
     if (match == JOBS_MATCH_MESSAGE_ID_REUSED) {
         return "; its MessageID is that of an earlier request for other systems";
@@ -315,14 +320,14 @@ static const char *remark(jobs_match_e match, const char *message_id)
 
 const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsman_writer_t *answer)
 {
-    manageability_context_t *with = manageability_context(request);
-    jobs_submission_t wanted = submission(request);
+    manageability_context_t *context = manageability_context(request);
+    jobs_submission_t wanted = submission_without_names(request);
     const wsman_element_t *input;
     const wsman_fault_t *fault;
     const char *job = NULL;
     jobs_match_e match = JOBS_MATCH_NEW;
 
-    if ((fault = check_selectors(request)) != NULL ||
+    if ((fault = check_service_selectors(request)) != NULL ||
         (fault = manageability_input(request, "UnlockSystems", &input)) != NULL) {
         return fault;
     }
@@ -330,22 +335,23 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
         return manageability_bad_parameter(request, "MissingValues", "UnlockSystems needs at least one name");
     }
     if ((fault = read_names(request, input, &wanted.names)) != NULL ||
-        (fault = manageability_fault_of(
-             request, jobs_submit(with->jobs, with->caller, &wanted, &job, &match, request->pool))) != NULL) {
+        (fault = manageability_fault_of(request, jobs_submit(context->jobs, context->caller, &wanted, &job,
+                                                             &match, request->pool))) != NULL) {
         return fault;
     }
-    with->note = apr_psprintf(
-        request->pool, "%s job %s, %d name(s)%s", match == JOBS_MATCH_DUPLICATE ? "repeat of" : "new",
-        manageability_instance_id(job, request->pool), wanted.names->nelts, remark(match, wanted.message_id));
+    context->note = apr_psprintf(request->pool, "%s job %s, %d name(s)%s",
+                                 match == JOBS_MATCH_DUPLICATE ? "repeat of" : "new",
+                                 manageability_instance_id(job, request->pool), wanted.names->nelts,
+                                 message_id_note(match, wanted.message_id));
     write_job_started(request, job, answer);
     return NULL;
 }
 
 /* ---- GetUnlockedSystems ----------------------------------------------------------------------------- */
 
-/* The InstanceID asked for in *instance_id; NULL there means the caller's latest job. */
-static const wsman_fault_t *asked_job(const wsman_request_t *request, const wsman_element_t *job,
-                                      const wsman_element_t *id, const char **instance_id)
+/* The InstanceID of the wanted job in *instance_id; NULL: the caller's latest. */
+static const wsman_fault_t *requested_instance(const wsman_request_t *request, const wsman_element_t *job,
+                                               const wsman_element_t *id, const char **instance_id)
 {
     const char *named = id != NULL ? wsman_text(id, request->pool) : NULL;
 
@@ -372,13 +378,13 @@ static void write_names(wsman_writer_t *answer, const char *property, const apr_
 }
 
 /* job NULL: the caller's latest. */
-static const wsman_fault_t *write_results(wsman_request_t *request, const char *job, int first, int count,
-                                          wsman_writer_t *answer)
+static const wsman_fault_t *write_unlocked_systems(wsman_request_t *request, const char *job, int first,
+                                                   int count, wsman_writer_t *answer)
 {
-    const manageability_context_t *with = manageability_context(request);
+    const manageability_context_t *context = manageability_context(request);
     jobs_results_t *results = NULL;
     const wsman_fault_t *fault = manageability_fault_of(
-        request, jobs_results(with->jobs, with->caller, job, first, count, &results, request->pool));
+        request, jobs_results(context->jobs, context->caller, job, first, count, &results, request->pool));
 
     if (fault != NULL) {
         return fault;
@@ -403,10 +409,11 @@ const wsman_fault_t *manageability_get_unlocked_systems(wsman_request_t *request
     const char *instance_id = NULL, *job = NULL;
     int first = 0, count = -1;
 
-    if ((fault = check_selectors(request)) != NULL ||
+    if ((fault = check_service_selectors(request)) != NULL ||
         (fault = manageability_parameters(request, "GetUnlockedSystems", asked,
                                           "Job or InstanceID, First and Count, each once")) != NULL ||
-        (fault = asked_job(request, asked[JOB].element, asked[INSTANCE_ID].element, &instance_id)) != NULL ||
+        (fault = requested_instance(request, asked[JOB].element, asked[INSTANCE_ID].element, &instance_id)) !=
+            NULL ||
         (fault = manageability_number(request, &asked[FIRST], &first)) != NULL ||
         (fault = manageability_number(request, &asked[COUNT], &count)) != NULL) {
         return fault;
@@ -414,5 +421,5 @@ const wsman_fault_t *manageability_get_unlocked_systems(wsman_request_t *request
     if (instance_id != NULL && (job = manageability_job_id(instance_id)) == NULL) {
         return manageability_no_such_job(request);
     }
-    return write_results(request, job, first, count, answer);
+    return write_unlocked_systems(request, job, first, count, answer);
 }

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The dispatch table, and what all classes need: enumeration, the writing of instances, faults from outcomes,
- * inputs of methods. */
 #include "manageability/resources_priv.h"
 
 #include <limits.h>
@@ -13,197 +11,6 @@
 
 #define INSTANCE_PREFIX "amtunlock:"
 #define JOB_ID_LENGTH 26
-#define SECURITY_PROFILE "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/"
-
-/* ---- enumeration: one way to keep contexts, whatever the class -------------------------------------- */
-
-static const wsman_fault_t *context_open(wsman_request_t *request, const wsman_context_t *context,
-                                         int expires, const char **id)
-{
-    const manageability_context_t *with = manageability_context(request);
-    const char *fields = apr_pstrcat(request->pool, context->mode, " ", context->resource_uri, NULL);
-
-    return manageability_fault_of(request,
-                                  jobs_context_open(with->jobs, with->caller, fields, context->items, expires,
-                                                    with->settings->max_contexts, id, request->pool));
-}
-
-/* Unknown, expired, another caller's: alike. */
-static const wsman_fault_t *context_fault(const wsman_request_t *request, jobs_result_t result)
-{
-    if (result.outcome != JOBS_NOT_FOUND) {
-        return manageability_fault_of(request, result);
-    }
-    return wsman_fault(request->pool, WSMAN_FAULT_ENUMERATION_CONTEXT, NULL,
-                       "there is no such enumeration for this caller; it ended, it expired, or it never was");
-}
-
-static const wsman_fault_t *context_pull(wsman_request_t *request, const char *id, int count,
-                                         wsman_context_t *context, int *more)
-{
-    const manageability_context_t *with = manageability_context(request);
-    const char *fields = NULL;
-    const wsman_fault_t *fault =
-        context_fault(request, jobs_context_pull(with->jobs, with->caller, id, count, &fields,
-                                                 &context->items, more, request->pool));
-    const char *space;
-
-    if (fault != NULL) {
-        return fault;
-    }
-    space = strchr(fields, ' ');
-    if (space == NULL) {
-        return wsman_fault(request->pool, WSMAN_FAULT_INTERNAL, NULL, "the stored enumeration is damaged");
-    }
-    context->mode = apr_pstrmemdup(request->pool, fields, (apr_size_t)(space - fields));
-    context->resource_uri = apr_pstrdup(request->pool, space + 1);
-    return NULL;
-}
-
-static const wsman_fault_t *context_release(wsman_request_t *request, const char *id)
-{
-    const manageability_context_t *with = manageability_context(request);
-
-    return context_fault(request, jobs_context_release(with->jobs, with->caller, id, request->pool));
-}
-
-/* ---- enumeration: what there is of each class ------------------------------------------------------- */
-
-/* An enumeration of a base class goes over several classes, so an item begins with the mark of its own. */
-typedef struct {
-    char mark;
-    const wsman_class_t *class_;
-    const wsman_fault_t *(*list)(wsman_request_t *request, apr_array_header_t **items);
-    const wsman_fault_t *(*write)(wsman_request_t *request, const char *item, wsman_writer_t *answer);
-    const wsman_class_t *(*reference)(wsman_request_t *request, const char *item,
-                                      wsman_selector_t **selectors);
-} kind_t;
-
-static const kind_t kinds[] = {
-    {'s', &manageability_service_class, manageability_service_list, manageability_service_write,
-     manageability_service_reference},
-    {'j', &manageability_job_class, manageability_job_list, manageability_job_write,
-     manageability_job_reference},
-    {'o', &manageability_owning_class, manageability_job_list, manageability_owning_write,
-     manageability_owning_reference},
-    {'a', &manageability_affected_class, manageability_job_list, manageability_affected_write,
-     manageability_affected_reference},
-};
-
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
-
-static const wsman_fault_t *list_kind(wsman_request_t *request, const kind_t *kind, apr_array_header_t *all)
-{
-    apr_array_header_t *items = NULL;
-    const wsman_fault_t *fault = kind->list(request, &items);
-
-    for (int i = 0; fault == NULL && i < items->nelts; i++) {
-        const char mark[] = {kind->mark, '\0'};
-
-        APR_ARRAY_PUSH(all, const char *) =
-            apr_pstrcat(request->pool, mark, APR_ARRAY_IDX(items, i, const char *), NULL);
-    }
-    return fault; /* cppcheck-suppress returnDanglingLifetime ; it is not what `items` points to */
-}
-
-static const wsman_fault_t *list(wsman_request_t *request, const char *resource_uri,
-                                 apr_array_header_t **items)
-{
-    const wsman_fault_t *fault = NULL;
-
-    *items = apr_array_make(request->pool, 16, sizeof(const char *));
-    for (int i = 0; i < KINDS && fault == NULL; i++) {
-        if (wsman_class_is(kinds[i].class_, resource_uri)) {
-            fault = list_kind(request, &kinds[i], *items);
-        }
-    }
-    return fault;
-}
-
-/* Items come back from the store, which an older version of this program may have filled. */
-static const kind_t *kind_of(const char *item)
-{
-    for (int i = 0; i < KINDS; i++) {
-        if (kinds[i].mark == *item) {
-            return &kinds[i];
-        }
-    }
-    return NULL;
-}
-
-static const wsman_fault_t *write_item(wsman_request_t *request, const char *item, wsman_writer_t *answer)
-{
-    const kind_t *kind = kind_of(item);
-
-    return kind != NULL ? kind->write(request, item + 1, answer) : NULL;
-}
-
-static const wsman_class_t *reference_item(wsman_request_t *request, const char *item,
-                                           wsman_selector_t **selectors)
-{
-    const kind_t *kind = kind_of(item);
-
-    return (kind != NULL ? kind : &kinds[0])->reference(request, item + 1, selectors);
-}
-
-static const wsman_enumeration_source_t source = {
-    list, write_item, reference_item, context_open, context_pull, context_release,
-};
-
-static const wsman_fault_t *enumerate(wsman_request_t *request, wsman_writer_t *answer)
-{
-    return wsman_enumerate(request, &source, answer);
-}
-
-static const wsman_fault_t *pull(wsman_request_t *request, wsman_writer_t *answer)
-{
-    return wsman_pull(request, &source, answer);
-}
-
-static const wsman_fault_t *release(wsman_request_t *request, wsman_writer_t *answer)
-{
-    return wsman_release(request, &source, answer);
-}
-
-/* ---- the table -------------------------------------------------------------------------------------- */
-
-const wsman_operation_t manageability_operations[] = {
-    {&manageability_service_class, WSMAN_ACTION_GET, manageability_service_get, 0},
-    {&manageability_service_class, WSMAN_ACTION_ENUMERATE, enumerate, 1},
-    {&manageability_service_class, WSMAN_ACTION_PULL, pull, 1},
-    {&manageability_service_class, WSMAN_ACTION_RELEASE, release, 1},
-    {&manageability_service_class, SERVICE_URI "/UnlockSystems", manageability_unlock_systems, 0},
-    {&manageability_service_class, SERVICE_URI "/GetUnlockedSystems", manageability_get_unlocked_systems, 0},
-    {&manageability_job_class, WSMAN_ACTION_GET, manageability_job_get, 0},
-    {&manageability_job_class, WSMAN_ACTION_ENUMERATE, enumerate, 1},
-    {&manageability_job_class, WSMAN_ACTION_PULL, pull, 1},
-    {&manageability_job_class, WSMAN_ACTION_RELEASE, release, 1},
-    {&manageability_job_class, WSMAN_ACTION_DELETE, manageability_job_delete, 0},
-    {&manageability_job_class, JOB_URI "/RequestStateChange", manageability_job_request_state_change, 0},
-    {&manageability_job_class, JOB_URI "/GetErrors", manageability_job_get_errors, 0},
-    {&manageability_owning_class, WSMAN_ACTION_GET, manageability_owning_get, 0},
-    {&manageability_owning_class, WSMAN_ACTION_ENUMERATE, enumerate, 1},
-    {&manageability_owning_class, WSMAN_ACTION_PULL, pull, 1},
-    {&manageability_owning_class, WSMAN_ACTION_RELEASE, release, 1},
-    {&manageability_affected_class, WSMAN_ACTION_GET, manageability_affected_get, 0},
-    {&manageability_affected_class, WSMAN_ACTION_ENUMERATE, enumerate, 1},
-    {&manageability_affected_class, WSMAN_ACTION_PULL, pull, 1},
-    {&manageability_affected_class, WSMAN_ACTION_RELEASE, release, 1},
-    {NULL, NULL, NULL, 0},
-};
-
-wsman_service_t manageability_service(manageability_context_t *context)
-{
-    static const char *const profiles[] = {SECURITY_PROFILE "https/spnego-kerberos",
-                                           SECURITY_PROFILE "http/spnego-kerberos", NULL};
-    wsman_service_t service = {
-        .operations = manageability_operations,
-        .identity = {"mod_amtunlock", AMTUNLOCK_VERSION, profiles},
-        .context = context,
-    };
-
-    return service;
-}
 
 manageability_context_t *manageability_context(const wsman_request_t *request)
 {
@@ -212,8 +19,8 @@ manageability_context_t *manageability_context(const wsman_request_t *request)
 
 /* ---- instances -------------------------------------------------------------------------------------- */
 
-/* How far up the class tree the request wants the instance seen from; 0: as what it is. */
-static int view_of(const wsman_request_t *request, const wsman_class_t *class_)
+/* The number, from 1, of the superclass as whose instance the request wants this one; 0: its own class. */
+static int requested_superclass(const wsman_request_t *request, const wsman_class_t *class_)
 {
     if (request->base_class == NULL) {
         return 0;
@@ -229,7 +36,7 @@ static int view_of(const wsman_request_t *request, const wsman_class_t *class_)
 void manageability_write_instance(const manageability_instance_t *instance, const wsman_class_t *class_,
                                   const manageability_property_t *properties, wsman_writer_t *answer)
 {
-    int view = view_of(instance->request, class_);
+    int view = requested_superclass(instance->request, class_);
     const char *uri = view ? class_->superclasses[view - 1] : class_->uri;
 
     wsman_start_class(answer, uri, strrchr(uri, '/') + 1);
@@ -241,16 +48,15 @@ void manageability_write_instance(const manageability_instance_t *instance, cons
     wsman_end(answer);
 }
 
-/* ---- from outcomes to faults ------------------------------------------------------------------------ */
+/* ---- outcomes as faults ----------------------------------------------------------------------------- */
 
-/* What a console is told; the store's own words go to the log only. */
+/* For the console. Redis' own error text goes to the log only. */
 static const struct {
     wsman_fault_e kind;
     const char *reason;
 } outcome_faults[] = {
     [JOBS_REFUSED] = {WSMAN_FAULT_ENDPOINT_UNAVAILABLE,
-                      "the request came to the job store too late and was not carried out; "
-                      "send it again"},
+                      "the request came to the job store too late and was not carried out; send it again"},
     [JOBS_QUOTA] = {WSMAN_FAULT_QUOTA_LIMIT,
                     "a limit of this caller is reached; wait until earlier requests have ended"},
     [JOBS_CONFLICT] = {WSMAN_FAULT_CONCURRENCY, "the state of the job does not allow this now"},
@@ -262,7 +68,7 @@ static const struct {
                      "the job store gave an answer that this service does not understand"},
 };
 
-/* Which limit it is, by the store's word for it. */
+/* By the name of the limit, as the job store gives it. */
 static const char *quota_reason(const char *limit)
 {
     static const struct {
@@ -270,11 +76,9 @@ static const char *quota_reason(const char *limit)
     } limits[] = {
         {"jobs", "this caller has as many unfinished jobs as it may have; wait until one has ended"},
         {"systems",
-         "this caller has as many systems waiting as it may have; wait until some have begun, or ask "
-         "for fewer"},
+         "this caller has as many systems waiting as it may have; wait until some have begun, or ask for fewer"},
         {"contexts",
-         "this caller has as many enumerations open as it may have; pull them to their end or release "
-         "them"},
+         "this caller has as many enumerations open as it may have; pull them to their end or release them"},
         {"everybody",
          "as many systems are waiting as this service keeps, of all callers together; try again later"},
     };
@@ -289,7 +93,7 @@ static const char *quota_reason(const char *limit)
 
 const wsman_fault_t *manageability_fault_of(const wsman_request_t *request, jobs_result_t result)
 {
-    manageability_context_t *with = manageability_context(request);
+    manageability_context_t *context = manageability_context(request);
     wsman_fault_t *fault;
 
     if (result.outcome == JOBS_OK || result.outcome == JOBS_ALREADY) {
@@ -298,13 +102,14 @@ const wsman_fault_t *manageability_fault_of(const wsman_request_t *request, jobs
     if (result.outcome == JOBS_NOT_FOUND) {
         return manageability_no_such_job(request);
     }
-    with->note = result.text != NULL && *result.text ? result.text : NULL;
-    fault = wsman_fault(request->pool, outcome_faults[result.outcome].kind, NULL, "%s",
-                        result.outcome == JOBS_QUOTA ? quota_reason(with->note != NULL ? with->note : "")
-                                                     : outcome_faults[result.outcome].reason);
+    context->note = result.text != NULL && *result.text ? result.text : NULL;
+    fault =
+        wsman_fault(request->pool, outcome_faults[result.outcome].kind, NULL, "%s",
+                    result.outcome == JOBS_QUOTA ? quota_reason(context->note != NULL ? context->note : "")
+                                                 : outcome_faults[result.outcome].reason);
     if (fault->kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE) {
         fault->detail = "ResourceOffline";
-        fault->retry_after = with->settings->retry_after;
+        fault->retry_after = context->settings->retry_after;
     }
     return fault;
 }
@@ -353,7 +158,7 @@ const wsman_fault_t *manageability_input(const wsman_request_t *request, const c
     return NULL;
 }
 
-static manageability_parameter_t *parameter_of(manageability_parameter_t *parameters, const char *name)
+static manageability_parameter_t *parameter_named(manageability_parameter_t *parameters, const char *name)
 {
     while (parameters->name != NULL && strcmp(parameters->name, name) != 0) {
         parameters++;
@@ -369,8 +174,9 @@ const wsman_fault_t *manageability_parameters(const wsman_request_t *request, co
 
     for (const wsman_element_t *element = input != NULL ? input->child : NULL; element != NULL;
          element = element->next) {
-        manageability_parameter_t *parameter =
-            strcmp(element->ns, request->class_->uri) == 0 ? parameter_of(parameters, element->name) : NULL;
+        manageability_parameter_t *parameter = strcmp(element->ns, request->class_->uri) == 0
+                                                   ? parameter_named(parameters, element->name)
+                                                   : NULL;
 
         if (parameter == NULL || parameter->element != NULL) {
             return manageability_bad_parameter(request, "InvalidName", "%s takes %s", method, takes);
@@ -403,7 +209,7 @@ void manageability_output(const wsman_request_t *request, wsman_writer_t *answer
     wsman_start_class(answer, request->class_->uri, apr_pstrcat(request->pool, method, "_OUTPUT", NULL));
 }
 
-/* ---- names of jobs ---------------------------------------------------------------------------------- */
+/* ---- references to jobs ----------------------------------------------------------------------------- */
 
 const char *manageability_job_id(const char *instance_id)
 {

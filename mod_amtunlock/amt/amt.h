@@ -92,58 +92,25 @@ int amt_device_tls_minor(const amt_device_t *device);
 
 typedef void (*amt_done_fn)(void *baton, const amt_result_t *result);
 
-/* ---- looking (may be repeated) --------------------------------------------------------------- */
+/* ---- reading (may be repeated) --------------------------------------------------------------- */
 
+/* AMT_SetupAndConfigurationService.GetUuid and CIM_SoftwareIdentity "AMT". */
 typedef struct {
     char uuid[37];    /* lower case with dashes (SMBIOS byte order undone) */
     char version[32]; /* "12.0.67"; "" if the device did not say */
     int major;
 } amt_identity_t;
 
-/* AMT_SetupAndConfigurationService.GetUuid and CIM_SoftwareIdentity "AMT". *identity must live until done. */
-void amt_read_identity(amt_device_t *device, amt_identity_t *identity, amt_done_fn done, void *baton);
-
-/* CIM_AssociatedPowerManagementService: PowerState (2 on, 3/4 sleep, 6 off hard, 7 hibernated, 8 off soft,
- * 12/13 off), and whether PowerState 2 (on) and 10 (Master Bus Reset) are among
- * AvailableRequestedPowerStates.
- */
+/* IPS_HostBasedSetupService and IPS_OptInService, where the device has them. Once read, a write that the device denies
+ * ends with AMT_CONSENT where consent is needed. */
 typedef struct {
-    int state;
-    int on_available, reset_available; /* 1, 0, or -1 where the device lists none */
-} amt_power_t;
+    int control_mode;             /* 0 none, 1 client, 2 admin; -1 unknown */
+    apr_uint32_t opt_in_required; /* 0 never, 1 for KVM, 0xffffffff for all */
+    int opt_in_state;             /* 3 received, 4 in session; -1 unknown */
+    int needed;                   /* redirection would be refused: consent is required and was not given */
+} amt_consent_t;
 
-/* PowerState of a PC that runs, and what amt_request_power() asks for. A reset (Master Bus Reset) leaves the state at
- * AMT_POWER_ON. */
-enum { AMT_POWER_ON = 2, AMT_POWER_RESET = 10 };
-
-void amt_read_power(amt_device_t *device, amt_power_t *power, amt_done_fn done, void *baton);
-
-/* IPS_PowerManagementService.OSPowerSavingState, of a PC that is on: in modern standby its system sleeps,
- * disk open and network off, while PowerState says on. -1 where the device does not tell (before AMT 10). */
-enum { AMT_SAVING_FULL_POWER = 2, AMT_SAVING_STANDBY = 3 };
-
-void amt_read_saving(amt_device_t *device, int *saving, amt_done_fn done, void *baton);
-
-/* AMT_BootSettingData as the device gave it, kept inside the device for the next amt_clear_boot().
- * `overridden`: something other than a plain boot is set for the next start; `summary` lists it
- * ("UseIDER,BIOSSetup"). */
-typedef struct {
-    int overridden;
-    char summary[128];
-} amt_boot_t;
-
-void amt_read_boot(amt_device_t *device, amt_boot_t *boot, amt_done_fn done, void *baton);
-
-/* AMT_BootCapabilities: what the PC's BIOS can do at its next start. */
-typedef struct {
-    int storage; /* boot from an image by storage redirection */
-    int sol;     /* show its console over Serial-over-LAN */
-} amt_capabilities_t;
-
-void amt_read_capabilities(amt_device_t *device, amt_capabilities_t *capabilities, amt_done_fn done,
-                           void *baton);
-
-/* AMT_RedirectionService as the device gave it, kept inside the device for the next amt_set_redirection(). */
+/* AMT_RedirectionService, also kept inside the device for the next amt_set_redirection(). */
 enum {
     AMT_REDIRECTION_OFF = 32768,
     AMT_REDIRECTION_STORAGE = 32769,
@@ -156,19 +123,32 @@ typedef struct {
     int listener; /* ListenerEnabled: the ports are open */
 } amt_redirection_t;
 
-void amt_read_redirection(amt_device_t *device, amt_redirection_t *redirection, amt_done_fn done,
-                          void *baton);
-
-/* IPS_HostBasedSetupService and IPS_OptInService, where the device tells them. */
+/* AMT_BootCapabilities: what the PC's BIOS can do at its next start. */
 typedef struct {
-    int control_mode;             /* 0 none, 1 client, 2 admin; -1 unknown */
-    apr_uint32_t opt_in_required; /* 0 never, 1 for KVM, 0xffffffff for all */
-    int opt_in_state;             /* 3 received, 4 in session; -1 unknown */
-    int needed;                   /* redirection would be refused: consent is required and was not given */
-} amt_consent_t;
+    int storage; /* boot from an image by storage redirection */
+    int sol;     /* show its console over Serial-over-LAN */
+} amt_capabilities_t;
 
-/* From then on, a write that the device denies ends with AMT_CONSENT where consent is needed. */
-void amt_read_consent(amt_device_t *device, amt_consent_t *consent, amt_done_fn done, void *baton);
+/* AMT_BootSettingData, also kept inside the device for the next amt_clear_boot() or amt_set_boot(). */
+typedef struct {
+    int overridden;    /* something other than a plain boot is set for the next start: */
+    char summary[128]; /* "UseIDER,BIOSSetup" */
+} amt_boot_t;
+
+/* CIM_AssociatedPowerManagementService: PowerState (2 on, 3/4 sleep, 6 off hard, 7 hibernated, 8 off soft,
+ * 12/13 off), and whether AMT_POWER_ON and AMT_POWER_RESET are among AvailableRequestedPowerStates. */
+typedef struct {
+    int state;
+    int on_available, reset_available; /* 1, 0, or -1 where the device lists none */
+} amt_power_t;
+
+/* PowerState of a PC that runs, and what amt_request_power() asks for. A reset (Master Bus Reset) leaves the state at
+ * AMT_POWER_ON. */
+enum { AMT_POWER_ON = 2, AMT_POWER_RESET = 10 };
+
+/* IPS_PowerManagementService.OSPowerSavingState of a PC that is on: in modern standby its system sleeps, disk open and
+ * network off, while PowerState says on. */
+enum { AMT_SAVING_FULL_POWER = 2, AMT_SAVING_STANDBY = 3 };
 
 /* What is read of a device before it is decided what to do to its PC. */
 typedef struct {
@@ -178,8 +158,25 @@ typedef struct {
     amt_capabilities_t capabilities;
     amt_boot_t boot;
     amt_power_t power;
-    int saving; /* AMT_SAVING_*, -1: the device does not tell */
+    int saving; /* AMT_SAVING_*, -1: the device does not say (before AMT 10) */
 } amt_facts_t;
+
+/* The members of amt_facts_t. */
+typedef enum {
+    AMT_READ_NONE,
+    AMT_READ_IDENTITY,
+    AMT_READ_CONSENT,
+    AMT_READ_REDIRECTION,
+    AMT_READ_CAPABILITIES,
+    AMT_READ_BOOT,
+    AMT_READ_POWER,
+    AMT_READ_SAVING
+} amt_read_e;
+
+#define AMT_READS (AMT_READ_SAVING + 1)
+
+/* Reads that member of *facts, which must live until done. */
+void amt_read(amt_device_t *device, amt_read_e kind, amt_facts_t *facts, amt_done_fn done, void *baton);
 
 /* Realms of an account, as AMT numbers them: what it may do. */
 enum {
@@ -218,21 +215,21 @@ const char *amt_realm_name(int realm);
 typedef int (*amt_gate_fn)(void *baton);
 
 /* ChangeBootOrder without source, Put AMT_BootSettingData with every override off, then SetBootConfigRole for
- * no next start. Needs amt_read_boot(). */
+ * no next start. Needs AMT_READ_BOOT. */
 void amt_clear_boot(amt_device_t *device, amt_gate_fn gate, void *gate_baton, amt_done_fn done, void *baton);
 
 /* What the next start does, added up. */
 enum { AMT_START_SOL = 1, AMT_START_IMAGE = 2 };
 
 /* ChangeBootOrder without source, Put AMT_BootSettingData with what `start` says and all else off, then
- * SetBootConfigRole for the next start only. Needs amt_read_boot(). AMT_REFUSED, and nothing sent, where the
+ * SetBootConfigRole for the next start only. Needs AMT_READ_BOOT. AMT_REFUSED, and nothing sent, where the
  * device has no such option. */
 void amt_set_boot(amt_device_t *device, int start, amt_gate_fn gate, void *gate_baton, amt_done_fn done,
                   void *baton);
 
 /* Makes the redirection service what `wanted` (copied) says: RequestStateChange, then Put ListenerEnabled,
  * each only on a difference to what was read; AMT_OK without a byte sent where there is none. Needs
- * amt_read_redirection(). For putting it back: set to what was read before. */
+ * AMT_READ_REDIRECTION. For putting it back: set to what was read before. */
 void amt_set_redirection(amt_device_t *device, const amt_redirection_t *wanted, amt_gate_fn gate,
                          void *gate_baton, amt_done_fn done, void *baton);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See check.h. Looks first, in an event loop of its own, and one thing after the other; then has it judged.
- */
+/* See check.h. Collects the facts first, one after the other in an event loop of its own; then judges them. */
 #include "preflight/check.h"
 
 #include <signal.h>
@@ -43,8 +42,8 @@ typedef struct {
 
 /* ---- waiting ------------------------------------------------------------------------------------------- */
 
-/* 0: the time is over. */
-static int await(check_t *check)
+/* Until what was begun is done. 0: the time is over. */
+static int check_await(check_t *check)
 {
     check->waiting = 1;
     while (check->waiting && !check->expired) {
@@ -77,8 +76,8 @@ static void on_work_done(work_t *work)
     wakeup_signal(&((check_t *)work->owner)->wakeup);
 }
 
-/* Its results are in check->chore. */
-static facts_work_t do_chore(check_t *check, work_kind_e kind, jobs_reason_e reason_of_silence)
+/* The results are in check->work. */
+static facts_work_t run_work(check_t *check, work_kind_e kind, jobs_reason_e reason_of_silence)
 {
     static const char late[] = "it took longer than a check may";
     work_t *work = &check->work;
@@ -91,7 +90,7 @@ static facts_work_t do_chore(check_t *check, work_kind_e kind, jobs_reason_e rea
                      .snapshot = check->snapshot,
                      .done = on_work_done,
                      .owner = check};
-    if (work_pool_push(check->work_pool, work) != APR_SUCCESS || !await(check)) {
+    if (work_pool_push(check->work_pool, work) != APR_SUCCESS || !check_await(check)) {
         return (facts_work_t){reason_of_silence, late};
     }
     return (facts_work_t){work->reason, apr_pstrdup(check->pool, work->text)};
@@ -108,7 +107,7 @@ static void find_address(check_t *check)
         apr_cpystrn(facts->probe_address, system->address, sizeof(facts->probe_address));
         return;
     }
-    facts->resolve = do_chore(check, WORK_RESOLVE, JOBS_REASON_UNREACHABLE);
+    facts->resolve = run_work(check, WORK_RESOLVE, JOBS_REASON_UNREACHABLE);
     if (facts->resolve.reason == JOBS_REASON_NONE) {
         apr_cpystrn(facts->address, check->work.address, sizeof(facts->address));
         apr_cpystrn(facts->probe_address, check->work.probe_address, sizeof(facts->probe_address));
@@ -119,7 +118,7 @@ static void find_login(check_t *check)
 {
     facts_t *facts = &check->facts;
 
-    facts->login = do_chore(check, WORK_LOGIN, JOBS_REASON_NO_SECRET);
+    facts->login = run_work(check, WORK_LOGIN, JOBS_REASON_NO_SECRET);
     if (facts->login.reason == JOBS_REASON_NONE) {
         check->login = check->work.login;
         facts->login_source = check->login.source;
@@ -132,7 +131,7 @@ static void find_passphrase(check_t *check)
     if (method_find(check->facts.system->method)->sessions == 0) {
         return;
     }
-    check->facts.passphrase = do_chore(check, WORK_PASSPHRASE, JOBS_REASON_NO_SECRET);
+    check->facts.passphrase = run_work(check, WORK_PASSPHRASE, JOBS_REASON_NO_SECRET);
     if (check->facts.passphrase.reason == JOBS_REASON_NONE) {
         secrets_free(check->work.passphrase);
         check->work.passphrase = NULL;
@@ -149,7 +148,7 @@ static void on_probed(probe_t *probe, int open)
     check->waiting = 0;
 }
 
-static void try_probe(check_t *check)
+static void check_probe(check_t *check)
 {
     const facts_t *facts = &check->facts;
 
@@ -158,7 +157,7 @@ static void try_probe(check_t *check)
     }
     probe_init(&check->probe, on_probed, check);
     probe_start(&check->probe, check->base, facts->probe_address, facts->system->probe_port, PROBE_WAIT);
-    await(check);
+    check_await(check);
     probe_stop(&check->probe);
 }
 
@@ -171,102 +170,62 @@ static void on_called(void *baton, const amt_result_t *result)
     check->waiting = 0;
 }
 
-static void call_identity(check_t *check)
+/* Waits for the call that was just made, and says whether the device still answers. */
+static int call_answers(check_t *check)
 {
-    amt_read_identity(check->device, &check->facts.amt.identity, on_called, check);
-}
-
-static void call_consent(check_t *check)
-{
-    amt_read_consent(check->device, &check->facts.amt.consent, on_called, check);
-}
-
-static void call_redirection(check_t *check)
-{
-    amt_read_redirection(check->device, &check->facts.amt.redirection, on_called, check);
-}
-
-static void call_capabilities(check_t *check)
-{
-    amt_read_capabilities(check->device, &check->facts.amt.capabilities, on_called, check);
-}
-
-static void call_boot(check_t *check)
-{
-    amt_read_boot(check->device, &check->facts.amt.boot, on_called, check);
-}
-
-static void call_power(check_t *check)
-{
-    amt_read_power(check->device, &check->facts.amt.power, on_called, check);
-}
-
-static void call_saving(check_t *check)
-{
-    amt_read_saving(check->device, &check->facts.amt.saving, on_called, check);
-}
-
-static void call_account(check_t *check)
-{
-    amt_read_account(check->device, &check->facts.account, on_called, check);
-}
-
-/* Makes the call, and says whether the device still answers. */
-static int ask(check_t *check, void (*call)(check_t *check))
-{
-    call(check);
-    if (!await(check)) {
+    if (!check_await(check)) {
         check->result = (amt_result_t){.status = AMT_TIMEOUT, .text = "it took longer than a check may"};
     }
     return check->result.status == AMT_OK || check->result.status == AMT_REFUSED;
 }
 
 /* In the order of an unlock. */
-static void ask_all(check_t *check)
+static void read_device(check_t *check)
 {
     static const struct {
-        void (*call)(check_t *check);
-        unlock_call_e look;
+        amt_read_e kind;
         int with_sessions; /* other methods do not need it */
-    } calls[] = {
-        {call_identity, UNLOCK_CALL_IDENTITY, 0},
-        {call_consent, UNLOCK_CALL_CONSENT, 0},
-        {call_redirection, UNLOCK_CALL_REDIRECTION, 1},
-        {call_capabilities, UNLOCK_CALL_CAPABILITIES, 1},
-        {call_boot, UNLOCK_CALL_BOOT, 0},
-        {call_power, UNLOCK_CALL_POWER, 0},
-        {call_saving, UNLOCK_CALL_SAVING, 0},
+    } reads[] = {
+        {AMT_READ_IDENTITY, 0}, {AMT_READ_CONSENT, 0}, {AMT_READ_REDIRECTION, 1}, {AMT_READ_CAPABILITIES, 1},
+        {AMT_READ_BOOT, 0},     {AMT_READ_POWER, 0},   {AMT_READ_SAVING, 0},
     };
-    int sessions = method_find(check->facts.system->method)->sessions != 0;
+    facts_t *facts = &check->facts;
+    int sessions = method_find(facts->system->method)->sessions != 0;
     int answers = 1;
-    for (size_t i = 0; answers && i < sizeof(calls) / sizeof(calls[0]); i++) {
-        if (sessions || !calls[i].with_sessions) {
-            answers = ask(check, calls[i].call);
-            check->facts.asked[calls[i].look] = 1;
-            check->facts.results[calls[i].look] = check->result;
+
+    for (size_t i = 0; answers && i < sizeof(reads) / sizeof(reads[0]); i++) {
+        if (sessions || !reads[i].with_sessions) {
+            amt_read(check->device, reads[i].kind, &facts->amt, on_called, check);
+            answers = call_answers(check);
+            facts->asked[reads[i].kind] = 1;
+            facts->results[reads[i].kind] = check->result;
         }
     }
-    check->facts.account_asked = answers && ask(check, call_account) && check->result.status == AMT_OK;
+    if (answers) {
+        amt_read_account(check->device, &facts->account, on_called, check);
+        facts->account_asked = call_answers(check) && check->result.status == AMT_OK;
+    }
 }
 
-static void ask_device(check_t *check)
+static void check_device(check_t *check)
 {
     facts_t *facts = &check->facts;
+    amt_target_t target = {0};
 
     facts->tls_minor = -1;
     if (facts->address[0] == '\0' || facts->login.reason != JOBS_REASON_NONE || check->expired) {
         return;
     }
-    const amt_target_t target = target_of(facts->system, check->snapshot, facts->address, &check->login);
+    target = target_of(facts->system, check->snapshot, facts->address, &check->login);
     if (amt_device_create(&check->device, check->loop, &target, check->pool) != APR_SUCCESS) {
         return;
     }
-    ask_all(check);
+    read_device(check);
     facts->tls_minor = amt_device_tls_minor(check->device);
     amt_device_destroy(check->device);
 }
 
-/* ---- what is told -------------------------------------------------------------------------------------- */
+/* ---- what is printed ----------------------------------------------------------------------------------- */
 
 static const char *what_would_be(const dry_run_t *dry_run, int failed)
 {
@@ -275,15 +234,16 @@ static const char *what_would_be(const dry_run_t *dry_run, int failed)
     if (dry_run->end == DRY_RUN_LOOKS) {
         return "would look at its console, since it runs";
     }
-    if (dry_run->end == DRY_RUN_ACTS) {
-        return failed                                  ? "would begin, and then fail"
-               : unlock->plan.power == AMT_POWER_RESET ? "would reset it"
-                                                       : "would go ahead";
+    if (dry_run->end != DRY_RUN_ACTS) {
+        return unlock->state == 'U' ? "would find it unlocked already" : "would fail";
     }
-    return unlock->state == 'U' ? "would find it unlocked already" : "would fail";
+    if (failed) {
+        return "would begin, and then fail";
+    }
+    return unlock->plan.power == AMT_POWER_RESET ? "would reset it" : "would go ahead";
 }
 
-static int tell(const check_t *check, const dry_run_t *dry_run)
+static int print_findings(const check_t *check, const dry_run_t *dry_run)
 {
     const apr_array_header_t *findings = findings_of(&check->facts, dry_run, check->pool);
     int counts[] = {[FINDING_OK] = 0, [FINDING_WARNING] = 0, [FINDING_FAILED] = 0};
@@ -304,18 +264,20 @@ static int tell(const check_t *check, const dry_run_t *dry_run)
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
-static apr_status_t begin(check_t *check)
+static apr_status_t check_begin(check_t *check)
 {
+    apr_status_t status = APR_SUCCESS;
+
     signal(SIGPIPE, SIG_IGN);
-    apr_status_t rv = amt_library_init();
-    if (rv == APR_SUCCESS) {
-        rv = wakeup_open(&check->wakeup, check->pool);
+    status = amt_library_init();
+    if (status == APR_SUCCESS) {
+        status = wakeup_open(&check->wakeup, check->pool);
     }
-    if (rv == APR_SUCCESS) {
-        rv = work_pool_start(&check->work_pool, WORK_THREADS, check->pool);
+    if (status == APR_SUCCESS) {
+        status = work_pool_start(&check->work_pool, WORK_THREADS, check->pool);
     }
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (status != APR_SUCCESS) {
+        return status;
     }
     check->base = event_base_new();
     if (check->base == NULL) {
@@ -328,12 +290,13 @@ static apr_status_t begin(check_t *check)
     }
     event_add(check->wake_event, NULL);
     event_add(check->limit_event, &limit);
-    rv = amt_loop_create(&check->loop, check->base, check->pool);
-    return rv == APR_SUCCESS ? amt_loop_use_threads(check->loop, work_pool_run, check->work_pool) : rv;
+    status = amt_loop_create(&check->loop, check->base, check->pool);
+    return status == APR_SUCCESS ? amt_loop_use_threads(check->loop, work_pool_run, check->work_pool)
+                                 : status;
 }
 
-/* A look-up or a KDC that hangs cannot be ended, and everything here is in its hands. */
-static void end(check_t *check, int failed)
+/* A name lookup or a KDC that hangs cannot be stopped, and its thread uses what is here: then the process exits. */
+static void check_end(check_t *check, int failed)
 {
     secrets_login_free(&check->login);
     if (!work_pool_idle(check->work_pool)) {
@@ -344,7 +307,7 @@ static void end(check_t *check, int failed)
 }
 
 /* After the loop, which is its pool's. */
-static void free_base(check_t *check)
+static void check_free_base(check_t *check)
 {
     if (check->wake_event != NULL) {
         event_free(check->wake_event);
@@ -357,22 +320,23 @@ static void free_base(check_t *check)
     }
 }
 
-static int run(check_t *check)
+static int check_run(check_t *check)
 {
     char text[120];
-    apr_status_t rv = begin(check);
+    int failed = 0;
+    apr_status_t status = check_begin(check);
 
-    if (rv != APR_SUCCESS) {
-        fprintf(stderr, "amtunlockd: %s\n", apr_strerror(rv, text, sizeof(text)));
+    if (status != APR_SUCCESS) {
+        fprintf(stderr, "amtunlockd: %s\n", apr_strerror(status, text, sizeof(text)));
         return 1;
     }
     find_address(check);
     find_login(check);
     find_passphrase(check);
-    try_probe(check);
-    ask_device(check);
-    int failed = tell(check, dry_run_make(&check->facts, check->pool));
-    end(check, failed);
+    check_probe(check);
+    check_device(check);
+    failed = print_findings(check, dry_run_make(&check->facts, check->pool));
+    check_end(check, failed);
     return failed;
 }
 
@@ -380,8 +344,9 @@ int check_system(snapshot_t *snapshot, const char *fqdn, apr_pool_t *pool)
 {
     const char *system = jobs_name_key(fqdn, pool);
     check_t check = {.snapshot = snapshot, .facts = {.snapshot = snapshot}};
+    int failed = 1;
 
-    check.facts.system = system ? inventory_find(snapshot_inventory(snapshot), system) : NULL;
+    check.facts.system = system != NULL ? inventory_find(snapshot_inventory(snapshot), system) : NULL;
     if (check.facts.system == NULL) {
         fprintf(stderr, "amtunlockd: no system %s in %s\n", fqdn, snapshot_settings(snapshot)->inventory);
         return 1;
@@ -389,8 +354,8 @@ int check_system(snapshot_t *snapshot, const char *fqdn, apr_pool_t *pool)
     if (apr_pool_create(&check.pool, pool) != APR_SUCCESS) {
         return 1;
     }
-    int failed = run(&check);
+    failed = check_run(&check);
     apr_pool_destroy(check.pool);
-    free_base(&check);
+    check_free_base(&check);
     return failed;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See rehearsal.h. */
+/* See dry_run_priv.h. */
 #include "preflight/dry_run_priv.h"
 
 #include <apr_strings.h>
@@ -9,41 +9,41 @@ static dry_run_t *dry_run_of(unlock_t *unlock)
     return (dry_run_t *)unlock;
 }
 
-/* An answer may not come from inside a port: it is given once the procedure has come to rest. */
-static void due(unlock_t *unlock, void (*answer)(dry_run_t *dry_run))
+/* An answer may not come from inside an op: it is given once the procedure has come to rest. */
+static void answer_later(unlock_t *unlock, void (*answer)(dry_run_t *dry_run))
 {
     dry_run_of(unlock)->answer = answer;
 }
 
-static void end(unlock_t *unlock, dry_run_end_e how)
+static void end_dry_run(unlock_t *unlock, dry_run_end_e how)
 {
     dry_run_of(unlock)->end = how;
     dry_run_of(unlock)->over = 1;
 }
 
-/* ---- what was found ------------------------------------------------------------------------------------ */
+/* ---- answers ------------------------------------------------------------------------------------------- */
 
-static void answer_chore(dry_run_t *dry_run, const facts_work_t *work)
+static void answer_work(dry_run_t *dry_run, const facts_work_t *work)
 {
     unlock_work_answer(&dry_run->unlock, work->reason, work->text);
 }
 
 static void answer_resolve(dry_run_t *dry_run)
 {
-    answer_chore(dry_run, &dry_run->facts->resolve);
+    answer_work(dry_run, &dry_run->facts->resolve);
 }
 
 static void answer_login(dry_run_t *dry_run)
 {
-    answer_chore(dry_run, &dry_run->facts->login);
+    answer_work(dry_run, &dry_run->facts->login);
 }
 
 static void answer_passphrase(dry_run_t *dry_run)
 {
-    answer_chore(dry_run, &dry_run->facts->passphrase);
+    answer_work(dry_run, &dry_run->facts->passphrase);
 }
 
-static void answer_turn(dry_run_t *dry_run)
+static void answer_permit(dry_run_t *dry_run)
 {
     unlock_permit_answer(&dry_run->unlock);
 }
@@ -67,56 +67,56 @@ static void answer_alarm(dry_run_t *dry_run)
     unlock_alarm(&dry_run->unlock);
 }
 
-/* ---- the ports ----------------------------------------------------------------------------------------- */
+/* ---- the ops ------------------------------------------------------------------------------------------- */
 
 static void op_resolve(unlock_t *unlock)
 {
-    due(unlock, answer_resolve);
+    answer_later(unlock, answer_resolve);
 }
 
 static void op_login(unlock_t *unlock)
 {
-    due(unlock, answer_login);
+    answer_later(unlock, answer_login);
 }
 
 static void op_passphrase(unlock_t *unlock)
 {
-    due(unlock, answer_passphrase);
+    answer_later(unlock, answer_passphrase);
 }
 
 static void op_permit(unlock_t *unlock)
 {
-    due(unlock, answer_turn);
+    answer_later(unlock, answer_permit);
 }
 
 static void op_probe(unlock_t *unlock, apr_interval_time_t timeout)
 {
     (void)timeout;
-    due(unlock, answer_probe);
+    answer_later(unlock, answer_probe);
 }
 
 static void op_call(unlock_t *unlock, unlock_call_e call)
 {
-    if ((int)call >= FACTS_READS) {
-        end(unlock, DRY_RUN_LOOKS);
+    if ((int)call >= AMT_READS) {
+        end_dry_run(unlock, DRY_RUN_LOOKS);
         return;
     }
     dry_run_of(unlock)->call = call;
-    due(unlock, answer_call);
+    answer_later(unlock, answer_call);
 }
 
 static void op_store(unlock_t *unlock, jobs_change_e change, char state)
 {
     (void)state;
-    end(unlock, change == JOBS_INTEND ? DRY_RUN_ACTS : DRY_RUN_ENDS);
+    end_dry_run(unlock, change == JOBS_INTEND ? DRY_RUN_ACTS : DRY_RUN_ENDS);
 }
 
-/* Only what waits to ask again needs it: an answer is always there before. */
+/* Answers are always there before their time-out; only a step that waits to send again needs its alarm. */
 static void op_alarm(unlock_t *unlock, apr_interval_time_t after)
 {
     (void)after;
     if (unlock->pausing) {
-        due(unlock, answer_alarm);
+        answer_later(unlock, answer_alarm);
     }
 }
 
@@ -142,9 +142,9 @@ static const unlock_ops_t ops = {
     .now = clock_boottime,
 };
 
-/* ---- the whole ----------------------------------------------------------------------------------------- */
+/* ---- the run ------------------------------------------------------------------------------------------- */
 
-static void tell_seen(dry_run_t *dry_run, apr_pool_t *pool)
+static void fill_in_facts(dry_run_t *dry_run, apr_pool_t *pool)
 {
     const facts_t *facts = dry_run->facts;
     unlock_t *unlock = &dry_run->unlock;
@@ -167,7 +167,7 @@ dry_run_t *dry_run_make(const facts_t *facts, apr_pool_t *pool)
 
     dry_run->facts = facts;
     dry_run->end = DRY_RUN_ENDS;
-    tell_seen(dry_run, pool);
+    fill_in_facts(dry_run, pool);
     unlock_begin(&dry_run->unlock);
     while (!dry_run->over && dry_run->answer != NULL) {
         void (*answer)(dry_run_t *) = dry_run->answer;

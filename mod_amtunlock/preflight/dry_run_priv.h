@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an unlock would come to, by what was seen of a PC: the procedure itself (unlock.h) with answers that
- * were had before, up to where it would write something or open a session. Sends nothing and waits for
- * nothing.
+/* What an unlock would come to, by the facts of a PC: the procedure itself (unlock.h), answered from them, up to where it
+ * would write something or open a session. Sends nothing and waits for nothing.
  */
 #ifndef AMTUNLOCK_PREFLIGHT_DRY_RUN_PRIV_H
 #define AMTUNLOCK_PREFLIGHT_DRY_RUN_PRIV_H
@@ -9,16 +8,13 @@
 #include "unlock/methods.h"
 #include "worker/settings/snapshot.h"
 
-/* The calls that only look; the first of unlock_call_e. */
-#define FACTS_READS (UNLOCK_CALL_SAVING + 1)
-
-/* How looking for something ended: reason NONE, or reason and sentence. */
+/* How work (resolving, fetching a secret) ended: reason NONE, or reason and sentence. */
 typedef struct {
     jobs_reason_e reason;
     const char *text;
 } facts_work_t;
 
-/* What was seen of a PC. All texts live as long. */
+/* What is known of a PC. All texts live as long. */
 typedef struct {
     const snapshot_t *snapshot;
     const inventory_system_t *system;
@@ -26,8 +22,8 @@ typedef struct {
     char probe_address[UNLOCK_ADDRESS_MAX];
     facts_work_t resolve, login, passphrase;
     const char *login_source;
-    int asked[FACTS_READS]; /* the call was made, and `results` is its end */
-    amt_result_t results[FACTS_READS];
+    int asked[AMT_READS]; /* by amt_read_e: it was read, and `results` is how that ended */
+    amt_result_t results[AMT_READS];
     amt_facts_t amt;
     int account_asked; /* and answered */
     amt_account_t account;
@@ -37,7 +33,7 @@ typedef struct {
 
 typedef enum {
     DRY_RUN_ACTS,  /* it would write its intent, and act as unlock.plan says */
-    DRY_RUN_LOOKS, /* it would open a session first, to look at a running PC's console */
+    DRY_RUN_LOOKS, /* it would open a session first, to look at the console of a running PC */
     DRY_RUN_ENDS   /* without touching the PC, as unlock.state, reason, ended_at and text say */
 } dry_run_end_e;
 
@@ -53,7 +49,7 @@ struct dry_run_t {
     dry_run_end_e end;
 };
 
-/* In `pool`, with `seen`. */
+/* In `pool`, with `facts`. */
 dry_run_t *dry_run_make(const facts_t *facts, apr_pool_t *pool);
 
 #endif

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See findings.h. A judge for each subject; what the procedure itself would end with is its own word. */
+/* See findings_priv.h. One judge for each subject; what the procedure itself would end with comes last. */
 #include "preflight/findings_priv.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #include <apr_strings.h>
 
-#include "preflight/findings_account_priv.h"
+#include "preflight/findings_report_priv.h"
 #include "preflight/firmware_priv.h"
 
 const char *finding_level_name(finding_level_e level)
@@ -30,58 +29,7 @@ const char *finding_subject_name(finding_subject_e subject)
     return names[subject];
 }
 
-/* ---- what judges say ----------------------------------------------------------------------------------- */
-
-static void add(findings_t *findings, finding_subject_e subject, finding_level_e level, jobs_reason_e reason,
-                const char *text)
-{
-    finding_t *finding = apr_array_push(findings->list);
-
-    *finding = (finding_t){.subject = subject, .level = level, .reason = reason, .text = text};
-}
-
-void findings_say(findings_t *findings, finding_subject_e subject, finding_level_e level, const char *format,
-                  ...)
-{
-    va_list values;
-
-    va_start(values, format);
-    add(findings, subject, level, JOBS_REASON_NONE, apr_pvsprintf(findings->pool, format, values));
-    va_end(values);
-}
-
-/* Sentences about the others say themselves what to mend. */
-static int wants_advice(jobs_reason_e reason)
-{
-    static const jobs_reason_e reasons[] = {JOBS_REASON_CONSENT_REQUIRED, JOBS_REASON_BUSY,
-                                            JOBS_REASON_NO_BOOT_DEVICE,   JOBS_REASON_NO_SECRET,
-                                            JOBS_REASON_ALREADY_ON,       JOBS_REASON_NOT_VERIFIED};
-
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
-        if (reasons[i] == reason) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-void findings_fail(findings_t *findings, finding_subject_e subject, jobs_reason_e reason, const char *text)
-{
-    const char *advice = wants_advice(reason) ? jobs_reason(reason)->action : "";
-
-    add(findings, subject, FINDING_FAILED, reason,
-        apr_pstrcat(findings->pool, text, advice[0] ? ". " : "", advice, NULL));
-}
-
-int findings_saw(const findings_t *findings, unlock_call_e look)
-{
-    return findings->facts->asked[look] && findings->facts->results[look].status == AMT_OK;
-}
-
-int findings_denied(const findings_t *findings, unlock_call_e look)
-{
-    return findings->facts->asked[look] && findings->facts->results[look].denied;
-}
+/* ---- what judges ask ----------------------------------------------------------------------------------- */
 
 static int redirects(const findings_t *findings)
 {
@@ -93,7 +41,7 @@ static const char *method_of(const findings_t *findings)
     return inventory_method_name(findings->facts->system->method);
 }
 
-/* ---- the way to it ------------------------------------------------------------------------------------- */
+/* ---- how it is reached --------------------------------------------------------------------------------- */
 
 static void judge_address(findings_t *findings)
 {
@@ -126,7 +74,7 @@ static void judge_login(findings_t *findings)
     }
 }
 
-/* An unlock asks for it only when the PC has asked. */
+/* An unlock fetches it only when the PC asks for it. */
 static void judge_passphrase(findings_t *findings)
 {
     const facts_work_t *passphrase = &findings->facts->passphrase;
@@ -187,7 +135,7 @@ static void judge_identity(findings_t *findings)
     const facts_t *facts = findings->facts;
     const char *expected = facts->system->uuid;
 
-    if (!findings_saw(findings, UNLOCK_CALL_IDENTITY)) {
+    if (!findings_saw(findings, AMT_READ_IDENTITY)) {
         return;
     }
     if (expected == NULL) {
@@ -212,7 +160,7 @@ static void judge_firmware(findings_t *findings)
     };
     const char *version = findings->facts->amt.identity.version;
     const char *open = "";
-    if (!findings_saw(findings, UNLOCK_CALL_IDENTITY)) {
+    if (!findings_saw(findings, AMT_READ_IDENTITY)) {
         return;
     }
     if (version[0] == '\0') {
@@ -238,7 +186,7 @@ static void judge_control(findings_t *findings)
     const amt_consent_t *consent = &findings->facts->amt.consent;
     const char *mode = control_mode(consent->control_mode);
 
-    if (!findings_saw(findings, UNLOCK_CALL_CONSENT)) {
+    if (!findings_saw(findings, AMT_READ_CONSENT)) {
         return;
     }
     if (consent->opt_in_state < 0) {
@@ -274,7 +222,7 @@ static void judge_redirection(findings_t *findings)
 {
     const amt_redirection_t *now = &findings->facts->amt.redirection;
 
-    if (!findings_saw(findings, UNLOCK_CALL_REDIRECTION)) {
+    if (!findings_saw(findings, AMT_READ_REDIRECTION)) {
         return;
     }
     const amt_redirection_t wanted = {.state = now->state | findings->unlock->method->sessions,
@@ -293,7 +241,7 @@ static void judge_boot(findings_t *findings)
 {
     const facts_t *facts = findings->facts;
 
-    if (!findings_saw(findings, UNLOCK_CALL_BOOT)) {
+    if (!findings_saw(findings, AMT_READ_BOOT)) {
         return;
     }
     if (facts->amt.boot.overridden && !redirects(findings)) {
@@ -301,7 +249,7 @@ static void judge_boot(findings_t *findings)
                      "somebody has set %s for its next start; an unlock clears that",
                      facts->amt.boot.summary);
     }
-    else if (!facts->amt.boot.overridden && findings_saw(findings, UNLOCK_CALL_CAPABILITIES)) {
+    else if (!facts->amt.boot.overridden && findings_saw(findings, AMT_READ_CAPABILITIES)) {
         findings_say(findings, FINDING_BOOT, FINDING_OK,
                      "nothing special is set for its next start, and its firmware has what method %s needs",
                      method_of(findings));
@@ -311,7 +259,7 @@ static void judge_boot(findings_t *findings)
     }
 }
 
-/* Which subject an obstacle or a bad end belongs to, by reason and step; the first row that fits. */
+/* The subject of an obstacle or a failure, by reason and step; the first row that fits. */
 static const struct {
     const char *step;     /* NULL: any */
     jobs_reason_e reason; /* NONE: any */
@@ -345,7 +293,7 @@ static finding_subject_e place_of(jobs_reason_e reason, const char *step)
     return places[i].subject;
 }
 
-/* What was not seen stands in nobody's way. */
+/* What was not read is no obstacle. */
 static void judge_obstacles(findings_t *findings)
 {
     unlock_t unlock = *findings->unlock;
@@ -356,7 +304,7 @@ static void judge_obstacles(findings_t *findings)
     if (!redirects(findings)) {
         return;
     }
-    if (!findings_saw(findings, UNLOCK_CALL_CAPABILITIES)) {
+    if (!findings_saw(findings, AMT_READ_CAPABILITIES)) {
         unlock.facts.capabilities = (amt_capabilities_t){.storage = 1, .sol = 1};
     }
     while ((reason = unlock_next_obstacle(&unlock, &at, &text)) != JOBS_REASON_NONE) {
@@ -404,7 +352,7 @@ static void judge_power(findings_t *findings)
     const amt_power_t *power = &findings->facts->amt.power;
     int runs = power->state == AMT_POWER_ON;
 
-    if (!findings_saw(findings, UNLOCK_CALL_POWER)) {
+    if (!findings_saw(findings, AMT_READ_POWER)) {
         return;
     }
     findings_say(findings, FINDING_POWER, FINDING_OK, "%s (power state %d)%s%s", power_name(power->state),
@@ -428,22 +376,22 @@ static void judge_probe(findings_t *findings)
 
 /* ---- what ends badly ----------------------------------------------------------------------------------- */
 
-/* A look that ended badly, but for those for want of a realm: see findings_account.c. */
-static void judge_looks(findings_t *findings)
+/* What could not be read; denials for want of a realm are in findings_account.c. */
+static void judge_reads(findings_t *findings)
 {
-    static const finding_subject_e subjects[FACTS_READS] = {[UNLOCK_CALL_IDENTITY] = FINDING_IDENTITY,
-                                                            [UNLOCK_CALL_CONSENT] = FINDING_CONTROL,
-                                                            [UNLOCK_CALL_REDIRECTION] = FINDING_REDIRECTION,
-                                                            [UNLOCK_CALL_CAPABILITIES] = FINDING_BOOT,
-                                                            [UNLOCK_CALL_BOOT] = FINDING_BOOT,
-                                                            [UNLOCK_CALL_POWER] = FINDING_POWER,
-                                                            [UNLOCK_CALL_SAVING] = FINDING_POWER};
+    static const finding_subject_e subjects[AMT_READS] = {[AMT_READ_IDENTITY] = FINDING_IDENTITY,
+                                                          [AMT_READ_CONSENT] = FINDING_CONTROL,
+                                                          [AMT_READ_REDIRECTION] = FINDING_REDIRECTION,
+                                                          [AMT_READ_CAPABILITIES] = FINDING_BOOT,
+                                                          [AMT_READ_BOOT] = FINDING_BOOT,
+                                                          [AMT_READ_POWER] = FINDING_POWER,
+                                                          [AMT_READ_SAVING] = FINDING_POWER};
 
-    for (int look = UNLOCK_CALL_IDENTITY + 1; look < FACTS_READS; look++) {
-        const amt_result_t *result = &findings->facts->results[look];
+    for (int kind = AMT_READ_IDENTITY + 1; kind < AMT_READS; kind++) {
+        const amt_result_t *result = &findings->facts->results[kind];
 
-        if (findings->facts->asked[look] && result->status != AMT_OK && !result->denied) {
-            findings_fail(findings, subjects[look], unlock_reason_of_amt(result->status, 1), result->text);
+        if (findings->facts->asked[kind] && result->status != AMT_OK && !result->denied) {
+            findings_fail(findings, subjects[kind], unlock_reason_of_amt(result->status, 1), result->text);
         }
     }
 }
@@ -460,7 +408,7 @@ static int has_failed_so(const findings_t *findings, jobs_reason_e reason)
     return 0;
 }
 
-/* The procedure's own word, where no judge has said it. */
+/* The procedure's own failure, where no judge has found it. */
 static void judge_end(findings_t *findings)
 {
     const unlock_t *unlock = findings->unlock;
@@ -484,7 +432,7 @@ static void (*const judges[])(findings_t *) = {judge_address,
                                                judge_obstacles,
                                                judge_power,
                                                judge_probe,
-                                               judge_looks,
+                                               judge_reads,
                                                judge_end};
 
 /* ---- all of them --------------------------------------------------------------------------------------- */
@@ -501,8 +449,8 @@ static int has_failed(const findings_t *findings, finding_subject_e subject)
     return 0;
 }
 
-/* In order, and nothing is well of what failed. */
-static apr_array_header_t *sort(const findings_t *findings)
+/* By subject; where one failed, what is well of it is left out. */
+static apr_array_header_t *sort_findings(const findings_t *findings)
 {
     apr_array_header_t *sorted = apr_array_make(findings->pool, findings->list->nelts, sizeof(finding_t));
 
@@ -531,5 +479,5 @@ apr_array_header_t *findings_of(const facts_t *facts, const dry_run_t *dry_run, 
     for (size_t i = 0; i < sizeof(judges) / sizeof(judges[0]); i++) {
         judges[i](&findings);
     }
-    return sort(&findings);
+    return sort_findings(&findings);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which realms the account has, lacks, and has too many of. AMT tells that to administrators only; of all
- * others it is told by what they were denied.
+/* Which realms the account has, lacks, and has too many of. AMT lists realms to administrators only; for all others it
+ * shows in what they were denied.
  */
-#include "preflight/findings_account_priv.h"
+#include "preflight/findings_report_priv.h"
 
 #include <apr_strings.h>
 
@@ -11,34 +11,34 @@
 /* What an unlock needs. General Info is for the UUID, the version and the control mode. */
 static const struct {
     int realm;
-    int with_sessions;  /* only methods with redirection sessions need it */
-    int only_helps;     /* some firmware unlocks without */
-    unlock_call_e look; /* is denied without it */
+    int with_sessions; /* only methods with redirection sessions need it */
+    int only_helps;    /* some firmware unlocks without */
+    amt_read_e kind;   /* is denied without it */
     const char *use;
 } needs[] = {
-    {AMT_REALM_REDIRECTION, 1, 0, UNLOCK_CALL_REDIRECTION, "for the redirection service and its sessions"},
-    {AMT_REALM_REMOTE_CONTROL, 0, 0, UNLOCK_CALL_BOOT, "for power and boot options"},
-    {AMT_REALM_GENERAL_INFO, 0, 1, UNLOCK_CALL_IDENTITY, "for UUID, version and control mode"},
+    {AMT_REALM_REDIRECTION, 1, 0, AMT_READ_REDIRECTION, "for the redirection service and its sessions"},
+    {AMT_REALM_REMOTE_CONTROL, 0, 0, AMT_READ_BOOT, "for power and boot options"},
+    {AMT_REALM_GENERAL_INFO, 0, 1, AMT_READ_IDENTITY, "for UUID, version and control mode"},
 };
 
 #define NEEDS ((int)(sizeof(needs) / sizeof(needs[0])))
 
-static int applies(const findings_t *findings, int i)
+static int need_applies(const findings_t *findings, int i)
 {
     return !needs[i].with_sessions || findings->unlock->method->sessions != 0;
 }
 
-static apr_uint32_t needed(const findings_t *findings)
+static apr_uint32_t needed_realms(const findings_t *findings)
 {
     apr_uint32_t realms = 0;
 
     for (int i = 0; i < NEEDS; i++) {
-        realms |= applies(findings, i) ? BIT(needs[i].realm) : 0;
+        realms |= need_applies(findings, i) ? BIT(needs[i].realm) : 0;
     }
     return realms;
 }
 
-static const char *names(const findings_t *findings, apr_uint32_t realms)
+static const char *realm_names(const findings_t *findings, apr_uint32_t realms)
 {
     apr_array_header_t *found = apr_array_make(findings->pool, 8, sizeof(const char *));
 
@@ -75,32 +75,32 @@ static void say_missing(findings_t *findings, int i)
 static void judge_listed(findings_t *findings)
 {
     apr_uint32_t realms = findings->facts->account.realms;
-    apr_uint32_t more = realms & ~needed(findings);
+    apr_uint32_t more = realms & ~needed_realms(findings);
 
-    findings_say(findings, FINDING_ACCOUNT, FINDING_OK, "its realms: %s", names(findings, realms));
+    findings_say(findings, FINDING_ACCOUNT, FINDING_OK, "its realms: %s", realm_names(findings, realms));
     for (int i = 0; i < NEEDS; i++) {
-        /* administrators may do what they are not told to be able to */
-        int lacks = realms & BIT(AMT_REALM_ADMINISTRATION) ? findings_denied(findings, needs[i].look)
+        /* administrators may do more than what is listed */
+        int lacks = realms & BIT(AMT_REALM_ADMINISTRATION) ? findings_denied(findings, needs[i].kind)
                                                            : !(realms & BIT(needs[i].realm));
-        if (applies(findings, i) && lacks) {
+        if (need_applies(findings, i) && lacks) {
             say_missing(findings, i);
         }
     }
     if (more != 0) {
         findings_say(findings, FINDING_ACCOUNT, FINDING_WARNING,
-                     "more than is needed: take the realms %s from it", names(findings, more));
+                     "more than is needed: take the realms %s from it", realm_names(findings, more));
     }
 }
 
 /* ---- where it does not --------------------------------------------------------------------------------- */
 
-/* The version is not told to who lacks General Info; other reasons for that are rare. */
+/* Without General Info the version is hidden; other reasons for that are rare. */
 static int was_denied(const findings_t *findings, int i)
 {
-    int hidden = needs[i].realm == AMT_REALM_GENERAL_INFO && findings_saw(findings, UNLOCK_CALL_IDENTITY) &&
+    int hidden = needs[i].realm == AMT_REALM_GENERAL_INFO && findings_saw(findings, AMT_READ_IDENTITY) &&
                  findings->facts->amt.identity.version[0] == '\0';
 
-    return hidden || findings_denied(findings, needs[i].look);
+    return hidden || findings_denied(findings, needs[i].kind);
 }
 
 static void judge_by_denials(findings_t *findings)
@@ -108,7 +108,7 @@ static void judge_by_denials(findings_t *findings)
     int missing = 0;
 
     for (int i = 0; i < NEEDS; i++) {
-        if (applies(findings, i) && was_denied(findings, i)) {
+        if (need_applies(findings, i) && was_denied(findings, i)) {
             say_missing(findings, i);
             missing++;
         }
@@ -118,7 +118,7 @@ static void judge_by_denials(findings_t *findings)
                      "what method %s reads needs the realms %s, and was read; it is not an administrator, so "
                      "AMT does not list its realms: of superfluous ones nothing more can be said",
                      inventory_method_name(findings->facts->system->method),
-                     names(findings, needed(findings)));
+                     realm_names(findings, needed_realms(findings)));
     }
 }
 
@@ -134,7 +134,7 @@ void findings_judge_account(findings_t *findings)
             findings, FINDING_ACCOUNT, FINDING_WARNING,
             "more than is needed: it is AMT's own administrator; give the worker an account of its own "
             "with the realms %s",
-            names(findings, needed(findings)));
+            realm_names(findings, needed_realms(findings)));
     }
     else if (account->found) {
         judge_listed(findings);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an operator should know of a PC before its first unlock: findings, from what was seen of it. Judges
- * only; see check.c for who looks.
- */
+/* What an operator should know of a PC before its first unlock: findings, from the facts that check.c collected. */
 #ifndef AMTUNLOCK_PREFLIGHT_FINDINGS_PRIV_H
 #define AMTUNLOCK_PREFLIGHT_FINDINGS_PRIV_H
 
@@ -11,7 +9,7 @@
 
 typedef enum { FINDING_OK, FINDING_WARNING, FINDING_FAILED } finding_level_e;
 
-/* In the order in which they are told. */
+/* In the order in which they are printed. */
 typedef enum {
     FINDING_ADDRESS,
     FINDING_LOGIN,
@@ -35,7 +33,7 @@ typedef struct {
     const char *text;
 } finding_t;
 
-/* finding_t, in the order of their subjects. What could not be seen has none. */
+/* finding_t, in the order of their subjects. What could not be read has none. */
 apr_array_header_t *findings_of(const facts_t *facts, const dry_run_t *dry_run, apr_pool_t *pool);
 
 /* "failed", "account" */

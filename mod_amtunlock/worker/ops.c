@@ -178,41 +178,6 @@ static void on_called(void *baton, const amt_result_t *result)
     unlock_call_answer(&slot->unlock, result);
 }
 
-static void call_identity(slot_t *slot)
-{
-    amt_read_identity(slot->device, &slot->unlock.facts.identity, on_called, slot);
-}
-
-static void call_consent(slot_t *slot)
-{
-    amt_read_consent(slot->device, &slot->unlock.facts.consent, on_called, slot);
-}
-
-static void call_redirection(slot_t *slot)
-{
-    amt_read_redirection(slot->device, &slot->unlock.facts.redirection, on_called, slot);
-}
-
-static void call_capabilities(slot_t *slot)
-{
-    amt_read_capabilities(slot->device, &slot->unlock.facts.capabilities, on_called, slot);
-}
-
-static void call_boot(slot_t *slot)
-{
-    amt_read_boot(slot->device, &slot->unlock.facts.boot, on_called, slot);
-}
-
-static void call_power(slot_t *slot)
-{
-    amt_read_power(slot->device, &slot->unlock.facts.power, on_called, slot);
-}
-
-static void call_saving(slot_t *slot)
-{
-    amt_read_saving(slot->device, &slot->unlock.facts.saving, on_called, slot);
-}
-
 static void call_clear_boot(slot_t *slot)
 {
     amt_clear_boot(slot->device, slot_may_act, slot, on_called, slot);
@@ -233,18 +198,11 @@ static void call_power_on(slot_t *slot)
     amt_request_power(slot->device, slot->unlock.plan.power, slot_may_act, slot, on_called, slot);
 }
 
-/* Over WS-Man, or over a redirection session. */
+/* Calls that act, over WS-Man or over a redirection session. The others read: see op_call(). */
 static const struct {
     void (*call)(slot_t *slot);
     int of_session;
 } calls[UNLOCK_CALLS] = {
-    [UNLOCK_CALL_IDENTITY] = {call_identity, 0},
-    [UNLOCK_CALL_CONSENT] = {call_consent, 0},
-    [UNLOCK_CALL_REDIRECTION] = {call_redirection, 0},
-    [UNLOCK_CALL_CAPABILITIES] = {call_capabilities, 0},
-    [UNLOCK_CALL_BOOT] = {call_boot, 0},
-    [UNLOCK_CALL_POWER] = {call_power, 0},
-    [UNLOCK_CALL_SAVING] = {call_saving, 0},
     [UNLOCK_CALL_OPEN_CONSOLE] = {sessions_open_console, 1},
     [UNLOCK_CALL_OPEN_DRIVE] = {sessions_open_drive, 1},
     [UNLOCK_CALL_CLOSE_DRIVE] = {sessions_close_drive, 1},
@@ -273,7 +231,12 @@ static void op_call(unlock_t *unlock, unlock_call_e call)
         return; /* the step's time-out ends it */
     }
     slot->calling = 1;
-    calls[call].call(slot);
+    if ((int)call < AMT_READS) {
+        amt_read(slot->device, (amt_read_e)call, &unlock->facts, on_called, slot);
+    }
+    else {
+        calls[call].call(slot);
+    }
 }
 
 /* ---- the outbox ---------------------------------------------------------------------------------------- */

@@ -19,13 +19,7 @@ static apr_pool_t *pool;
 static struct event_base *base;
 static amt_device_t *device;
 
-static amt_identity_t identity;
-static amt_power_t power;
-static int saving;
-static amt_boot_t boot;
-static amt_redirection_t redirection;
-static amt_consent_t consent;
-static amt_capabilities_t capabilities;
+static amt_facts_t facts;
 static amt_account_t account;
 static int dones;
 
@@ -42,9 +36,9 @@ static void done(void *baton, const amt_result_t *result)
             abort();
         }
     }
-    if (!memchr(identity.uuid, '\0', sizeof(identity.uuid)) ||
-        !memchr(boot.summary, '\0', sizeof(boot.summary)) ||
-        !memchr(identity.version, '\0', sizeof(identity.version)) || account.user_count < 0 ||
+    if (!memchr(facts.identity.uuid, '\0', sizeof(facts.identity.uuid)) ||
+        !memchr(facts.boot.summary, '\0', sizeof(facts.boot.summary)) ||
+        !memchr(facts.identity.version, '\0', sizeof(facts.identity.version)) || account.user_count < 0 ||
         account.user_count > AMT_MAX_USERS) {
         abort();
     }
@@ -115,31 +109,31 @@ static void begin(int which)
 {
     switch (which) {
     case 0:
-        amt_read_identity(device, &identity, done, NULL);
+        amt_read(device, AMT_READ_IDENTITY, &facts, done, NULL);
         break;
     case 1:
-        amt_read_power(device, &power, done, NULL);
+        amt_read(device, AMT_READ_POWER, &facts, done, NULL);
         break;
     case 2:
         amt_request_power(device, 2, NULL, NULL, done, NULL);
         break;
     case 4:
-        amt_read_redirection(device, &redirection, done, NULL);
+        amt_read(device, AMT_READ_REDIRECTION, &facts, done, NULL);
         break;
     case 5:
-        amt_read_consent(device, &consent, done, NULL);
+        amt_read(device, AMT_READ_CONSENT, &facts, done, NULL);
         break;
     case 6:
-        amt_read_capabilities(device, &capabilities, done, NULL);
+        amt_read(device, AMT_READ_CAPABILITIES, &facts, done, NULL);
         break;
     case 7:
         amt_read_account(device, &account, done, NULL);
         break;
     case 7 | VARIANT:
-        amt_read_saving(device, &saving, done, NULL);
+        amt_read(device, AMT_READ_SAVING, &facts, done, NULL);
         break;
     default:
-        amt_read_boot(device, &boot, done, NULL);
+        amt_read(device, AMT_READ_BOOT, &facts, done, NULL);
         break;
     }
 }
@@ -173,7 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     }
     if (device->redirection) {
-        amt_redirection_t wanted = {AMT_REDIRECTION_SOL, !redirection.listener};
+        amt_redirection_t wanted = {AMT_REDIRECTION_SOL, !facts.redirection.listener};
 
         amt_set_redirection(device, &wanted, NULL, NULL, done, NULL);
         while (device->http.exchanging) {

@@ -105,9 +105,9 @@ void rig_spin(rig_t *rig)
     event_base_loop(rig->base, EVLOOP_NONBLOCK);
 }
 
-void rig_read_power(rig_t *rig, amt_power_t *power)
+void rig_read_power(rig_t *rig, amt_facts_t *facts)
 {
-    amt_read_power(rig->device, power, rig_done, rig);
+    amt_read(rig->device, AMT_READ_POWER, facts, rig_done, rig);
     rig_wait(rig);
 }
 

@@ -41,7 +41,7 @@ void rig_wait(rig_t *rig);
 void rig_spin(rig_t *rig);
 
 /* Calls and waits. */
-void rig_read_power(rig_t *rig, amt_power_t *power);
+void rig_read_power(rig_t *rig, amt_facts_t *facts);
 void rig_request_power(rig_t *rig, int state);
 
 /* An answer as firmware writes it: prefixes a to g, the class's namespace on the envelope. */

@@ -28,35 +28,35 @@
  * ---------------------------------------------------------------------------------------------- */
 
 static void read_identity(rig_t *rig, const char *uuid_answer, const char *version_answer, int status,
-                          amt_identity_t *identity)
+                          amt_facts_t *facts)
 {
     peer_row_t rows[] = {{.act = PEER_CHALLENGE},
                          {.act = PEER_ANSWER, .body = uuid_answer, .status = status},
                          {.act = PEER_ANSWER, .body = version_answer, .status = status}};
 
     rig_up(rig, rows, COUNT(rows));
-    memset(identity, 0x55, sizeof(*identity));
-    amt_read_identity(rig->device, identity, rig_done, rig);
+    memset(facts, 0x55, sizeof(*facts));
+    amt_read(rig->device, AMT_READ_IDENTITY, facts, rig_done, rig);
     rig_wait(rig);
     rig_down(rig);
 }
 
 static void test_identity(void **state)
 {
-    amt_identity_t identity;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
-    read_identity(&rig, COUNTING_UUID, VERSION("AMT", "16.1.25"), 200, &identity);
+    read_identity(&rig, COUNTING_UUID, VERSION("AMT", "16.1.25"), 200, &facts);
     assert_string_equal(rig.text, "");
     assert_int_equal(rig.status, AMT_OK);
     assert_int_equal(rig.acted, 0);
-    assert_string_equal(identity.uuid, "03020100-0504-0706-0809-0a0b0c0d0e0f");
-    assert_string_equal(identity.version, "16.1.25");
-    assert_int_equal(identity.major, 16);
-    read_identity(&rig, UUID("E67jVdK/u2EXoIiu3XA36g=="), VERSION("AMT", "9.5.61"), 200, &identity);
-    assert_string_equal(identity.uuid, "55e3ae13-bfd2-61bb-17a0-88aedd7037ea");
-    assert_int_equal(identity.major, 9);
+    assert_string_equal(facts.identity.uuid, "03020100-0504-0706-0809-0a0b0c0d0e0f");
+    assert_string_equal(facts.identity.version, "16.1.25");
+    assert_int_equal(facts.identity.major, 16);
+    read_identity(&rig, UUID("E67jVdK/u2EXoIiu3XA36g=="), VERSION("AMT", "9.5.61"), 200, &facts);
+    assert_string_equal(facts.identity.uuid, "55e3ae13-bfd2-61bb-17a0-88aedd7037ea");
+    assert_int_equal(facts.identity.major, 9);
 }
 
 static void test_identity_asks_for_the_right_things(void **state)
@@ -65,12 +65,12 @@ static void test_identity_asks_for_the_right_things(void **state)
                                       {.act = PEER_ANSWER, .body = COUNTING_UUID},
                                       {.act = PEER_ANSWER, .body = VERSION("AMT", "11.8.50")}};
     const peer_request_t *requests;
-    amt_identity_t identity;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, rows, COUNT(rows));
-    amt_read_identity(rig.device, &identity, rig_done, &rig);
+    amt_read(rig.device, AMT_READ_IDENTITY, &facts, rig_done, &rig);
     rig_wait(&rig);
     assert_int_equal(peer_requests(rig.peer, &requests), 3);
     assert_non_null(strstr(requests[1].body, AMT "AMT_SetupAndConfigurationService/GetUuid<"));
@@ -86,16 +86,16 @@ static void test_identity_asks_for_the_right_things(void **state)
 /* An account without the realm: the UUID is what identifies, the version is nice to have. */
 static void test_version_may_be_refused(void **state)
 {
-    amt_identity_t identity;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
-    read_identity(&rig, COUNTING_UUID, ACCESS_DENIED, 200, &identity);
+    read_identity(&rig, COUNTING_UUID, ACCESS_DENIED, 200, &facts);
     assert_int_equal(rig.status, AMT_OK);
     assert_string_equal(rig.text, "");
-    assert_string_equal(identity.uuid, "03020100-0504-0706-0809-0a0b0c0d0e0f");
-    assert_string_equal(identity.version, "");
-    assert_int_equal(identity.major, 0);
+    assert_string_equal(facts.identity.uuid, "03020100-0504-0706-0809-0a0b0c0d0e0f");
+    assert_string_equal(facts.identity.version, "");
+    assert_int_equal(facts.identity.major, 0);
 }
 
 static void test_uuid_may_not_be_refused(void **state)
@@ -115,15 +115,15 @@ static void test_uuid_may_not_be_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        amt_identity_t identity;
+        amt_facts_t facts;
         rig_t rig;
 
-        read_identity(&rig, cases[i].answer, VERSION("AMT", "16.1.25"), cases[i].http_status, &identity);
+        read_identity(&rig, cases[i].answer, VERSION("AMT", "16.1.25"), cases[i].http_status, &facts);
         assert_int_equal(rig.status, AMT_REFUSED);
         if (!strstr(rig.text, cases[i].said)) {
             fail_msg("\"%s\" does not say \"%s\"", rig.text, cases[i].said);
         }
-        assert_string_equal(identity.uuid, "");
+        assert_string_equal(facts.identity.uuid, "");
     }
 }
 
@@ -159,15 +159,15 @@ static void test_identity_garbage(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        amt_identity_t identity;
+        amt_facts_t facts;
         rig_t rig;
 
-        read_identity(&rig, cases[i].uuid, cases[i].version, cases[i].http_status, &identity);
+        read_identity(&rig, cases[i].uuid, cases[i].version, cases[i].http_status, &facts);
         if (rig.status != AMT_GARBAGE) {
             fail_msg("case %d: status %d: %s", (int)i, rig.status, rig.text);
         }
         assert_non_null(strstr(rig.text, RIG_FQDN));
-        assert_true(memchr(identity.version, '\0', sizeof(identity.version)) != NULL);
+        assert_true(memchr(facts.identity.version, '\0', sizeof(facts.identity.version)) != NULL);
     }
 }
 
@@ -175,7 +175,7 @@ static void test_identity_garbage(void **state)
 static void test_answer_to_another_message(void **state)
 {
     char other[4096];
-    amt_identity_t identity;
+    amt_facts_t facts;
     char *mark;
     rig_t rig;
 
@@ -183,7 +183,7 @@ static void test_answer_to_another_message(void **state)
     apr_cpystrn(other, COUNTING_UUID, sizeof(other));
     mark = strstr(other, "@ID@");
     memcpy(mark, "9999", 4);
-    read_identity(&rig, other, "", 200, &identity);
+    read_identity(&rig, other, "", 200, &facts);
     assert_int_equal(rig.status, AMT_GARBAGE);
     assert_non_null(strstr(rig.text, "another message"));
 }
@@ -219,15 +219,15 @@ static void test_power_states(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = cases[i].answer}};
-        amt_power_t power = {99, 99, 99};
+        amt_facts_t facts = {.power = {99, 99, 99}};
         rig_t rig;
 
         rig_up(&rig, rows, COUNT(rows));
-        rig_read_power(&rig, &power);
+        rig_read_power(&rig, &facts);
         assert_int_equal(rig.status, cases[i].status);
-        assert_int_equal(power.state, cases[i].state);
-        assert_int_equal(power.on_available, cases[i].on_available);
-        assert_int_equal(power.reset_available, cases[i].reset_available);
+        assert_int_equal(facts.power.state, cases[i].state);
+        assert_int_equal(facts.power.on_available, cases[i].on_available);
+        assert_int_equal(facts.power.reset_available, cases[i].reset_available);
         rig_down(&rig);
     }
 }
@@ -255,14 +255,14 @@ static void test_saving_states(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = cases[i].answer}};
-        int saving = 99;
+        amt_facts_t facts = {.saving = 99};
         rig_t rig;
 
         rig_up(&rig, rows, COUNT(rows));
-        amt_read_saving(rig.device, &saving, rig_done, &rig);
+        amt_read(rig.device, AMT_READ_SAVING, &facts, rig_done, &rig);
         rig_wait(&rig);
         assert_int_equal(rig.status, cases[i].status);
-        assert_int_equal(saving, cases[i].saving);
+        assert_int_equal(facts.saving, cases[i].saving);
         rig_down(&rig);
     }
 }

@@ -201,12 +201,12 @@ static void test_denied_or_refused(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         peer_row_t rows[] = {{.act = PEER_CHALLENGE}, cases[i].row};
-        amt_power_t power;
+        amt_facts_t facts;
         rig_t rig;
 
         rig_up(&rig, rows, COUNT(rows));
         denied = -1;
-        amt_read_power(rig.device, &power, note_denied, &rig);
+        amt_read(rig.device, AMT_READ_POWER, &facts, note_denied, &rig);
         rig_wait(&rig);
         if (denied != cases[i].denied) {
             fail_msg("case %d: denied %d: %s", (int)i, denied, rig.text);
@@ -222,15 +222,15 @@ static void test_denied_is_of_the_last_step(void **state)
         {.act = PEER_CHALLENGE},
         {.act = PEER_ANSWER, .body = ACCESS_DENIED, .status = 400},
         {.act = PEER_ANSWER, .body = FAULT("Receiver", "c:InternalError", "worn"), .status = 500}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, rows, COUNT(rows));
-    amt_read_power(rig.device, &power, note_denied, &rig);
+    amt_read(rig.device, AMT_READ_POWER, &facts, note_denied, &rig);
     rig_wait(&rig);
     assert_int_equal(denied, 1);
-    amt_read_power(rig.device, &power, note_denied, &rig);
+    amt_read(rig.device, AMT_READ_POWER, &facts, note_denied, &rig);
     rig_wait(&rig);
     assert_int_equal(rig.status, AMT_REFUSED);
     assert_int_equal(denied, 0);

@@ -49,10 +49,10 @@ static const char old[] =
     SETTINGS("<g:BIOSPause>false</g:BIOSPause>" INSTANCE "<g:IDERBootDevice>1</g:IDERBootDevice>"
              "<g:UseIDER>false</g:UseIDER><g:UseSOL>false</g:UseSOL>");
 
-static void read_boot(rig_t *rig, amt_boot_t *boot)
+static void read_boot(rig_t *rig, amt_facts_t *facts)
 {
-    memset(boot, 0x55, sizeof(*boot));
-    amt_read_boot(rig->device, boot, rig_done, rig);
+    memset(facts, 0x55, sizeof(*facts));
+    amt_read(rig->device, AMT_READ_BOOT, facts, rig_done, rig);
     rig_wait(rig);
 }
 
@@ -80,15 +80,15 @@ static void test_overrides_are_named(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = cases[i].answer}};
-        amt_boot_t boot;
+        amt_facts_t facts;
         rig_t rig;
 
         rig_up(&rig, rows, COUNT(rows));
-        read_boot(&rig, &boot);
+        read_boot(&rig, &facts);
         assert_string_equal(rig.text, "");
         assert_int_equal(rig.status, AMT_OK);
-        assert_int_equal(boot.overridden, cases[i].overridden);
-        assert_string_equal(boot.summary, cases[i].summary);
+        assert_int_equal(facts.boot.overridden, cases[i].overridden);
+        assert_string_equal(facts.boot.summary, cases[i].summary);
         rig_down(&rig);
     }
 }
@@ -105,16 +105,16 @@ static void test_summary_that_is_too_long(void **state)
         "<g:LockSleepButton>true</g:LockSleepButton><g:PlatformErase>true</g:PlatformErase>"
         "<g:UefiBootNumberOfParams>1</g:UefiBootNumberOfParams><g:UseSOL>true</g:UseSOL>");
     peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = all}};
-    amt_boot_t boot;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, rows, COUNT(rows));
-    read_boot(&rig, &boot);
-    assert_int_equal(boot.overridden, 1);
-    assert_true(strlen(boot.summary) < sizeof(boot.summary));
-    assert_memory_equal(boot.summary, "BIOSPause,BIOSSetup,", 20);
-    assert_int_not_equal(boot.summary[strlen(boot.summary) - 1], ',');
+    read_boot(&rig, &facts);
+    assert_int_equal(facts.boot.overridden, 1);
+    assert_true(strlen(facts.boot.summary) < sizeof(facts.boot.summary));
+    assert_memory_equal(facts.boot.summary, "BIOSPause,BIOSSetup,", 20);
+    assert_int_not_equal(facts.boot.summary[strlen(facts.boot.summary) - 1], ',');
     rig_down(&rig);
 }
 
@@ -171,12 +171,12 @@ static void test_plain_boot_is_put_back(void **state)
     };
     const peer_request_t *requests;
     const char *last = "";
-    amt_boot_t boot;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, rows, COUNT(rows));
-    read_boot(&rig, &boot);
+    read_boot(&rig, &facts);
     clear_boot(&rig);
     assert_string_equal(rig.text, "");
     assert_int_equal(rig.status, AMT_OK);
@@ -211,12 +211,12 @@ static void test_settings_serve_once(void **state)
                                       {.act = PEER_ANSWER, .body = ORDER("0")},
                                       {.act = PEER_ANSWER, .body = ANSWER(BOOT, "")},
                                       {.act = PEER_ANSWER, .body = ROLE("0")}};
-    amt_boot_t boot;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, rows, COUNT(rows));
-    read_boot(&rig, &boot);
+    read_boot(&rig, &facts);
     clear_boot(&rig);
     assert_int_equal(rig.status, AMT_OK);
     clear_boot(&rig);
@@ -230,12 +230,12 @@ static void test_order_refused_means_no_put(void **state)
 {
     static const peer_row_t rows[] = {
         {.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = old}, {.act = PEER_ANSWER, .body = ORDER("6")}};
-    amt_boot_t boot;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, rows, COUNT(rows));
-    read_boot(&rig, &boot);
+    read_boot(&rig, &facts);
     clear_boot(&rig);
     assert_int_equal(rig.status, AMT_REFUSED);
     assert_int_equal(rig.return_value, 6);
@@ -258,12 +258,12 @@ static void test_gate_closes_in_between(void **state)
                                       {.act = PEER_ANSWER, .body = old},
                                       {.act = PEER_ANSWER, .body = ORDER("0")},
                                       {.act = PEER_ANSWER, .body = SETTINGS(INSTANCE)}};
-    amt_boot_t boot;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, rows, COUNT(rows));
-    read_boot(&rig, &boot);
+    read_boot(&rig, &facts);
     amt_clear_boot(rig.device, gate_open_once, &rig, rig_done, &rig);
     rig_wait(&rig);
     assert_int_equal(rig.status, AMT_FENCED);
@@ -284,11 +284,11 @@ static void test_boot_garbage(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(answers); i++) {
         peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = answers[i]}};
-        amt_boot_t boot;
+        amt_facts_t facts;
         rig_t rig;
 
         rig_up(&rig, rows, COUNT(rows));
-        read_boot(&rig, &boot);
+        read_boot(&rig, &facts);
         assert_int_equal(rig.status, AMT_GARBAGE);
         clear_boot(&rig);
         assert_int_equal(rig.status, AMT_REFUSED);

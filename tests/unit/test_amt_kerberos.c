@@ -179,14 +179,14 @@ static void test_one_ticket_a_connection(void **state)
 {
     static const peer_row_t rows[] = {OFF_ANSWER, OFF_ANSWER, ON_ANSWER};
     const peer_request_t *requests;
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up_kerberos(&rig, ROWS(rows), 1);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_string_equal(rig.text, "");
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig_request_power(&rig, 2);
     assert_int_equal(rig.status, AMT_OK);
     assert_int_equal(peer_requests(rig.peer, &requests), 3);
@@ -205,12 +205,12 @@ static void test_the_name_has_the_port(void **state)
     const peer_request_t *requests;
     char expected[256];
     char base64[128];
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up_kerberos(&rig, ROWS(rows), 1);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     apr_base64_encode(base64, "1 " RIG_FQDN ":16993", (int)strlen("1 " RIG_FQDN ":16993"));
     snprintf(expected, sizeof(expected), "Authorization: Negotiate %s\r\n", base64);
     peer_requests(rig.peer, &requests);
@@ -222,13 +222,13 @@ static void test_without_tls_each_request_has_its_own(void **state)
 {
     static const peer_row_t rows[] = {OFF_ANSWER, OFF_ANSWER, ON_ANSWER};
     const peer_request_t *requests;
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up_kerberos(&rig, ROWS(rows), 0);
-    rig_read_power(&rig, &power);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
+    rig_read_power(&rig, &facts);
     rig_request_power(&rig, 2);
     assert_int_equal(rig.status, AMT_OK);
     assert_int_equal(peer_requests(rig.peer, &requests), 3);
@@ -244,12 +244,12 @@ static void test_a_new_connection_waits_for_its_ticket(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_ANSWER, .body = POWER_OFF_ANSWER, .closes = 1}, ON_ANSWER};
     const peer_request_t *requests;
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up_kerberos(&rig, ROWS(rows), 1);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig_request_power(&rig, 2);
     assert_string_equal(rig.text, "");
     assert_int_equal(rig.status, AMT_OK);
@@ -287,12 +287,12 @@ static void test_a_401_on_a_kept_connection(void **state)
 {
     static const peer_row_t rows[] = {OFF_ANSWER, {.act = PEER_NEGOTIATE}, ON_ANSWER};
     const peer_request_t *requests;
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up_kerberos(&rig, ROWS(rows), 1);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig_request_power(&rig, 2);
     assert_int_equal(rig.status, AMT_OK);
     assert_int_equal(peer_requests(rig.peer, &requests), 3);
@@ -320,12 +320,12 @@ static void test_digest_is_never_tried(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_CHALLENGE}, OFF_ANSWER};
     const peer_request_t *requests;
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up_kerberos(&rig, ROWS(rows), 1);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_AUTH_FAILED);
     assert_non_null(strstr(rig.text, "offers no Kerberos"));
     assert_int_equal(peer_requests(rig.peer, &requests), 2);
@@ -338,12 +338,12 @@ static void test_digest_is_never_tried(void **state)
 static void test_power_is_not_repeated_on_a_closed_connection(void **state)
 {
     static const peer_row_t rows[] = {OFF_ANSWER, {.act = PEER_CLOSE}, ON_ANSWER};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up_kerberos(&rig, ROWS(rows), 1);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig_request_power(&rig, 2);
     assert_int_equal(rig.status, AMT_BROKEN);
     assert_int_equal(rig.acted, 1);
@@ -370,11 +370,11 @@ static void test_a_gate_that_closes_before_the_second_body(void **state)
 static amt_status_e try_proof(const char *proof)
 {
     const peer_row_t rows[] = {{.act = PEER_ANSWER, .body = POWER_OFF_ANSWER, .proof = proof}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     rig_up_kerberos(&rig, ROWS(rows), 1);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig_down_kerberos(&rig);
     return rig.status;
 }
@@ -415,13 +415,13 @@ static void test_without_a_ticket_nobody_is_called(void **state)
 static void test_a_silent_kdc_is_not_waited_for(void **state)
 {
     static const peer_row_t rows[] = {OFF_ANSWER};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up_kerberos(&rig, ROWS(rows), 1);
     lazy = 1;
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_NO_TICKET);
     assert_non_null(strstr(rig.text, "the KDC does not answer"));
     work_left(NULL, work_baton); /* it answers after all: nobody wants it */
@@ -434,13 +434,13 @@ static void test_a_silent_kdc_is_not_waited_for(void **state)
 static void test_a_device_goes_before_its_ticket_comes(void **state)
 {
     static const peer_row_t rows[] = {OFF_ANSWER};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up_kerberos(&rig, ROWS(rows), 1);
     lazy = 1;
-    amt_read_power(rig.device, &power, rig_done, &rig);
+    amt_read(rig.device, AMT_READ_POWER, &facts, rig_done, &rig);
     amt_device_destroy(rig.device);
     rig.device = NULL;
     work_left(NULL, work_baton);
@@ -453,13 +453,13 @@ static void test_a_device_goes_before_its_ticket_comes(void **state)
 static void test_a_loop_goes_before_the_work_began(void **state)
 {
     static const peer_row_t rows[] = {OFF_ANSWER};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up_kerberos(&rig, ROWS(rows), 1);
     lazy = 1;
-    amt_read_power(rig.device, &power, rig_done, &rig);
+    amt_read(rig.device, AMT_READ_POWER, &facts, rig_done, &rig);
     rig_down_kerberos(&rig);
     assert_int_equal(rig.dones, 0);
 }

@@ -57,17 +57,17 @@
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-static void read_redirection(rig_t *rig, amt_redirection_t *redirection)
+static void read_redirection(rig_t *rig, amt_facts_t *facts)
 {
-    memset(redirection, 0x55, sizeof(*redirection));
-    amt_read_redirection(rig->device, redirection, rig_done, rig);
+    memset(facts, 0x55, sizeof(*facts));
+    amt_read(rig->device, AMT_READ_REDIRECTION, facts, rig_done, rig);
     rig_wait(rig);
 }
 
-static void read_consent(rig_t *rig, amt_consent_t *consent)
+static void read_consent(rig_t *rig, amt_facts_t *facts)
 {
-    memset(consent, 0x55, sizeof(*consent));
-    amt_read_consent(rig->device, consent, rig_done, rig);
+    memset(facts, 0x55, sizeof(*facts));
+    amt_read(rig->device, AMT_READ_CONSENT, facts, rig_done, rig);
     rig_wait(rig);
 }
 
@@ -89,18 +89,18 @@ static void test_read_redirection(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        amt_redirection_t redirection;
+        amt_facts_t facts;
         rig_t rig;
 
         UP(&rig, SAYS(cases[i].answer));
-        read_redirection(&rig, &redirection);
+        read_redirection(&rig, &facts);
         assert_int_equal(rig.status, cases[i].status);
         if (cases[i].status == AMT_OK) {
-            assert_int_equal(redirection.state, cases[i].state);
-            assert_int_equal(redirection.listener, cases[i].listener);
+            assert_int_equal(facts.redirection.state, cases[i].state);
+            assert_int_equal(facts.redirection.listener, cases[i].listener);
         }
         else {
-            amt_set_redirection(rig.device, &redirection, rig_gate, &rig, rig_done, &rig);
+            amt_set_redirection(rig.device, &facts.redirection, rig_gate, &rig, rig_done, &rig);
             rig_wait(&rig);
             assert_int_equal(rig.status, AMT_REFUSED);
             assert_non_null(strstr(rig.text, "was not read before"));
@@ -131,14 +131,14 @@ static void test_read_consent(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        amt_consent_t consent;
+        amt_facts_t facts;
         rig_t rig;
 
         UP(&rig, SAYS(cases[i].mode), SAYS(cases[i].opt_in));
-        read_consent(&rig, &consent);
+        read_consent(&rig, &facts);
         assert_int_equal(rig.status, cases[i].status);
-        assert_int_equal(consent.control_mode, cases[i].control_mode);
-        assert_int_equal(consent.needed, cases[i].needed);
+        assert_int_equal(facts.consent.control_mode, cases[i].control_mode);
+        assert_int_equal(facts.consent.needed, cases[i].needed);
         rig_down(&rig);
     }
 }
@@ -157,16 +157,16 @@ static void test_read_capabilities(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        amt_capabilities_t capabilities;
+        amt_facts_t facts;
         rig_t rig;
 
         UP(&rig, SAYS(cases[i].answer));
-        memset(&capabilities, 0x55, sizeof(capabilities));
-        amt_read_capabilities(rig.device, &capabilities, rig_done, &rig);
+        memset(&facts, 0x55, sizeof(facts));
+        amt_read(rig.device, AMT_READ_CAPABILITIES, &facts, rig_done, &rig);
         rig_wait(&rig);
         assert_int_equal(rig.status, AMT_OK);
-        assert_int_equal(capabilities.storage, cases[i].storage);
-        assert_int_equal(capabilities.sol, cases[i].sol);
+        assert_int_equal(facts.capabilities.storage, cases[i].storage);
+        assert_int_equal(facts.capabilities.sol, cases[i].sol);
         rig_down(&rig);
     }
 }
@@ -183,12 +183,12 @@ static void set_redirection(rig_t *rig, int state, int listener)
 
 static void test_nothing_to_switch(void **state)
 {
-    amt_redirection_t redirection;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     UP(&rig, SAYS(SERVICE("32771", "true")));
-    read_redirection(&rig, &redirection);
+    read_redirection(&rig, &facts);
     set_redirection(&rig, AMT_REDIRECTION_BOTH, 1);
     assert_int_equal(rig.status, AMT_OK);
     assert_int_equal(rig.acted, 0);
@@ -201,13 +201,13 @@ static void test_nothing_to_switch(void **state)
 static void test_switch(void **state)
 {
     const peer_request_t *requests;
-    amt_redirection_t redirection;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     UP(&rig, SAYS(SERVICE("32768", "false")), SAYS(STATE_CHANGED("0")), SAYS(SERVICE("32770", "false")),
        SAYS(SERVICE("32770", "true")), SAYS(SERVICE("32770", "true")), SAYS(SERVICE("32770", "false")));
-    read_redirection(&rig, &redirection);
+    read_redirection(&rig, &facts);
     set_redirection(&rig, AMT_REDIRECTION_SOL, 1);
     assert_int_equal(rig.status, AMT_OK);
     assert_int_equal(rig.acted, 1);
@@ -242,11 +242,11 @@ static void test_switch_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        amt_redirection_t redirection;
+        amt_facts_t facts;
         rig_t rig;
 
         UP(&rig, SAYS(SERVICE("32768", "false")), cases[i].row);
-        read_redirection(&rig, &redirection);
+        read_redirection(&rig, &facts);
         rig.gate_open = cases[i].gate_open;
         set_redirection(&rig, AMT_REDIRECTION_SOL, 1);
         assert_int_equal(rig.status, cases[i].status);
@@ -266,9 +266,9 @@ static void test_switch_refused(void **state)
 
 static void set_boot(rig_t *rig, int start)
 {
-    amt_boot_t boot;
+    amt_facts_t facts;
 
-    amt_read_boot(rig->device, &boot, rig_done, rig);
+    amt_read(rig->device, AMT_READ_BOOT, &facts, rig_done, rig);
     rig_wait(rig);
     assert_int_equal(rig->status, AMT_OK);
     amt_set_boot(rig->device, start, rig_gate, rig, rig_done, rig);
@@ -346,11 +346,11 @@ static void test_consent_missing(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        amt_consent_t consent;
+        amt_facts_t facts;
         rig_t rig;
 
         UP(&rig, SAYS(CONTROL_MODE("2")), SAYS(cases[i].opt_in), SAYS(FULL), cases[i].refusal);
-        read_consent(&rig, &consent);
+        read_consent(&rig, &facts);
         set_boot(&rig, AMT_START_SOL);
         assert_int_equal(rig.status, cases[i].status);
         assert_int_equal(peer_bodies(rig.peer, "transfer/Put"), 0);

@@ -67,11 +67,11 @@ static int try_device(rig_t *rig, const certificate_t *certificate, int max_vers
                       const amt_target_t *trust)
 {
     SSL_CTX *ctx = certificate_server(certificate, max_version);
-    amt_power_t power;
+    amt_facts_t facts;
     int requests;
 
     rig_up_tls(rig, rows, ROWS, ctx, trust);
-    rig_read_power(rig, &power);
+    rig_read_power(rig, &facts);
     requests = peer_requests(rig->peer, NULL);
     minor_seen = amt_device_tls_minor(rig->device);
     rig_down(rig);
@@ -181,14 +181,14 @@ static void test_revocation(void **state)
 static int try_mutual(rig_t *rig, const certificate_t *device, int version, const amt_target_t *trust)
 {
     SSL_CTX *ctx = certificate_server(device, version);
-    amt_power_t power;
+    amt_facts_t facts;
     int requests;
 
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"device", 6);
     assert_int_equal(SSL_CTX_load_verify_file(ctx, ca_file), 1);
     rig_up_tls(rig, rows, ROWS, ctx, trust);
-    rig_read_power(rig, &power);
+    rig_read_power(rig, &facts);
     requests = peer_requests(rig->peer, NULL);
     rig_down(rig);
     SSL_CTX_free(ctx);
@@ -357,7 +357,7 @@ static void test_line_that_breaks_in_the_handshake(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(greetings) / sizeof(greetings[0]); i++) {
-        amt_power_t power;
+        amt_facts_t facts;
         amt_target_t target;
         peer_t *greeter;
         rig_t rig;
@@ -370,7 +370,7 @@ static void test_line_that_breaks_in_the_handshake(void **state)
         target.ca_file = ca_file;
         target.address = peer_address(greeter);
         assert_int_equal(amt_device_create(&rig.device, rig.loop, &target, rig.pool), APR_SUCCESS);
-        rig_read_power(&rig, &power);
+        rig_read_power(&rig, &facts);
         assert_int_equal(rig.status, AMT_UNREACHABLE);
         assert_non_null(strstr(rig.text, "did not complete a TLS handshake"));
         peer_stop(greeter);
@@ -390,11 +390,11 @@ static void test_session_is_taken_up(void **state)
     certificate_pin(pin, &device);
     for (size_t i = 0; i < sizeof(trusts) / sizeof(trusts[0]); i++) {
         SSL_CTX *ctx = certificate_server(&device, TLS1_2_VERSION);
-        amt_power_t power;
+        amt_facts_t facts;
         rig_t rig;
 
         rig_up_tls(&rig, rows, ROWS, ctx, &trusts[i]);
-        rig_read_power(&rig, &power);
+        rig_read_power(&rig, &facts);
         assert_int_equal(rig.status, AMT_OK);
         assert_int_equal(peer_connections(rig.peer), 2);
         assert_int_equal(SSL_CTX_sess_hits(ctx), 1);
@@ -431,7 +431,7 @@ static void test_hello_names_the_fqdn(void **state)
 {
     hello_t hello = {"", 1};
     certificate_t device;
-    amt_power_t power;
+    amt_facts_t facts;
     SSL_CTX *ctx;
     rig_t rig;
 
@@ -440,7 +440,7 @@ static void test_hello_names_the_fqdn(void **state)
     ctx = certificate_server(&device, 0);
     SSL_CTX_set_client_hello_cb(ctx, note_hello, &hello);
     rig_up_tls(&rig, rows, ROWS, ctx, &by_ca);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_OK);
     rig_down(&rig);
     assert_string_equal(hello.name, RIG_FQDN);

@@ -28,17 +28,17 @@ static void test_handshake_then_reuse(void **state)
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER},
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
     const peer_request_t *requests;
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_string_equal(rig.text, "");
     assert_int_equal(rig.status, AMT_OK);
-    assert_int_equal(power.state, 8);
-    assert_int_equal(power.on_available, 1);
-    rig_read_power(&rig, &power);
+    assert_int_equal(facts.power.state, 8);
+    assert_int_equal(facts.power.on_available, 1);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_OK);
     assert_int_equal(peer_requests(rig.peer, &requests), 3);
     assert_int_equal(requests[0].length, 0); /* the first try shows nothing to a stranger */
@@ -55,12 +55,12 @@ static void test_wrong_password_is_tried_once(void **state)
 {
     static const peer_row_t rows[] = {
         {.act = PEER_CHALLENGE}, {.act = PEER_CHALLENGE}, {.act = PEER_CHALLENGE}, {.act = PEER_CHALLENGE}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_AUTH_FAILED);
     assert_int_equal(peer_requests(rig.peer, NULL), 2);
     assert_non_null(strstr(rig.text, RIG_USER));
@@ -72,12 +72,12 @@ static void test_endless_stale_is_bounded(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_STALE}, {.act = PEER_STALE},
                                       {.act = PEER_STALE},     {.act = PEER_STALE}, {.act = PEER_STALE}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_AUTH_FAILED);
     assert_int_equal(peer_requests(rig.peer, NULL), 3);
     rig_request_power(&rig, 2);
@@ -89,12 +89,12 @@ static void test_endless_stale_is_bounded(void **state)
 static void test_no_common_mechanism(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_BASIC}, {.act = PEER_BASIC}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_AUTH_FAILED);
     assert_non_null(strstr(rig.text, "kind of authentication"));
     assert_int_equal(peer_requests(rig.peer, NULL), 1);
@@ -109,13 +109,13 @@ static void test_forgotten_nonce_is_answered(void **state)
                                       {.act = PEER_CHALLENGE},
                                       {.act = PEER_CHALLENGE},
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
+    rig_read_power(&rig, &facts);
     assert_string_equal(rig.text, "");
     assert_int_equal(rig.status, AMT_OK);
     assert_int_equal(peer_requests(rig.peer, NULL), 5);
@@ -128,12 +128,12 @@ static void test_changed_password_is_bounded(void **state)
     static const peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER},
                                       {.act = PEER_CHALLENGE}, {.act = PEER_CHALLENGE},
                                       {.act = PEER_CHALLENGE}, {.act = PEER_CHALLENGE}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig_request_power(&rig, 2);
     assert_int_equal(rig.status, AMT_AUTH_FAILED);
     assert_int_equal(rig.acted, 0);
@@ -173,12 +173,12 @@ static void test_power_is_not_repeated_on_a_closed_connection(void **state)
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER},
                                       {.act = PEER_CLOSE},
                                       {.act = PEER_ANSWER, .body = POWER_REQUESTED("0")}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_OK);
     rig_request_power(&rig, 2);
     assert_int_equal(rig.status, AMT_BROKEN);
@@ -195,13 +195,13 @@ static void test_looking_is_repeated_on_a_closed_connection(void **state)
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER},
                                       {.act = PEER_CLOSE},
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_OK);
     assert_int_equal(peer_requests(rig.peer, NULL), 4);
     rig_down(&rig);
@@ -213,12 +213,12 @@ static void test_power_with_stale_nonce_is_given_twice_at_most(void **state)
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER},
                                       {.act = PEER_STALE},
                                       {.act = PEER_ANSWER, .body = POWER_REQUESTED("0")}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig_request_power(&rig, 2);
     assert_string_equal(rig.text, "");
     assert_int_equal(rig.status, AMT_OK);
@@ -233,12 +233,12 @@ static void test_power_with_stale_nonce_for_ever(void **state)
     static const peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER},
                                       {.act = PEER_STALE},     {.act = PEER_STALE},
                                       {.act = PEER_STALE},     {.act = PEER_STALE}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig_request_power(&rig, 2);
     assert_int_equal(rig.status, AMT_AUTH_FAILED);
     assert_int_equal(rig.acted, 0);
@@ -255,12 +255,12 @@ static void test_power_after_stale_is_not_repeated_either(void **state)
                                       {.act = PEER_STALE},
                                       {.act = PEER_RESET},
                                       {.act = PEER_ANSWER, .body = POWER_REQUESTED("0")}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig_request_power(&rig, 2);
     assert_int_equal(rig.status, AMT_BROKEN);
     assert_int_equal(rig.acted, 1);
@@ -276,12 +276,12 @@ static void test_power_with_forgotten_nonce(void **state)
                                       {.act = PEER_CHALLENGE},
                                       {.act = PEER_CHALLENGE},
                                       {.act = PEER_ANSWER, .body = POWER_REQUESTED("0")}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig_request_power(&rig, 2);
     assert_string_equal(rig.text, "");
     assert_int_equal(rig.status, AMT_OK);
@@ -294,12 +294,12 @@ static void test_power_without_answer(void **state)
 {
     static const peer_row_t rows[] = {
         {.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}, {.act = PEER_HANG}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig_request_power(&rig, 2);
     assert_int_equal(rig.status, AMT_TIMEOUT);
     assert_int_equal(rig.acted, 1);
@@ -347,13 +347,13 @@ static void test_closed_gate(void **state)
                                       {.act = PEER_ANSWER, .body = POWER_REQUESTED("0")},
                                       {.act = PEER_ANSWER, .body = POWER_REQUESTED("0")}};
     const peer_request_t *requests;
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
     int count;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     rig.gate_open = 0;
     rig_request_power(&rig, 2);
     assert_int_equal(rig.status, AMT_FENCED);
@@ -383,12 +383,12 @@ static void test_gate_that_closes_before_the_second_body(void **state)
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER},
                                       {.act = PEER_STALE},
                                       {.act = PEER_ANSWER, .body = POWER_REQUESTED("0")}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     amt_request_power(rig.device, 2, gate_open_once, &rig, rig_done, &rig);
     rig_wait(&rig);
     assert_int_equal(rig.status, AMT_FENCED);
@@ -403,7 +403,7 @@ static void test_gate_that_closes_before_the_second_body(void **state)
 
 static void test_nobody_listens(void **state)
 {
-    amt_power_t power;
+    amt_facts_t facts;
     amt_target_t target;
     rig_t rig;
 
@@ -413,7 +413,7 @@ static void test_nobody_listens(void **state)
     target = rig.target;
     target.address = "127.129.0.1";
     assert_int_equal(amt_device_create(&rig.device, rig.loop, &target, rig.pool), APR_SUCCESS);
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_UNREACHABLE);
     assert_non_null(strstr(rig.text, RIG_FQDN " (127.129.0.1 port 16992)"));
     rig_down(&rig);
@@ -422,12 +422,12 @@ static void test_nobody_listens(void **state)
 static void test_silence_before_an_answer_is_unreachable(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_HANG}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_UNREACHABLE);
     assert_non_null(strstr(rig.text, "gave no answer"));
     rig_down(&rig);
@@ -436,12 +436,12 @@ static void test_silence_before_an_answer_is_unreachable(void **state)
 static void test_answer_without_end(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ENDLESS}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_GARBAGE);
     assert_non_null(strstr(rig.text, "256 KiB"));
     rig_down(&rig);
@@ -450,12 +450,12 @@ static void test_answer_without_end(void **state)
 static void test_no_http(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_RAW, .body = "220 smtp.example.com ESMTP\r\n"}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_GARBAGE);
     rig_down(&rig);
 }
@@ -465,7 +465,7 @@ static void test_headers_without_end(void **state)
     static char raw[64 * 1024] = "HTTP/1.1 200 OK\r\n";
     peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_RAW, .body = raw}};
     size_t used = strlen(raw);
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
@@ -474,7 +474,7 @@ static void test_headers_without_end(void **state)
                                      "X-Filler-%d: abcdefghijklmnopqrstuvwxyz\r\n", (int)used);
     }
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_GARBAGE);
     rig_down(&rig);
 }
@@ -485,12 +485,12 @@ static void test_redirect_is_not_followed(void **state)
         {.act = PEER_CHALLENGE},
         {.act = PEER_RAW,
          .body = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n"}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_GARBAGE);
     assert_non_null(strstr(rig.text, "302"));
     rig_down(&rig);
@@ -503,7 +503,7 @@ static void test_no_callback_from_inside_the_call(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_CHALLENGE},
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
@@ -513,7 +513,7 @@ static void test_no_callback_from_inside_the_call(void **state)
     rig_wait(&rig);
     assert_int_equal(rig.status, AMT_REFUSED);
     assert_int_equal(rig.gate_asked, 0);
-    amt_read_power(rig.device, &power, rig_done, &rig);
+    amt_read(rig.device, AMT_READ_POWER, &facts, rig_done, &rig);
     assert_int_equal(rig.dones, 1);
     rig_wait(&rig);
     assert_int_equal(rig.status, AMT_OK);
@@ -523,12 +523,12 @@ static void test_no_callback_from_inside_the_call(void **state)
 static void test_no_callback_after_destroy(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_HANG}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    amt_read_power(rig.device, &power, rig_done, &rig);
+    amt_read(rig.device, AMT_READ_POWER, &facts, rig_done, &rig);
     while (peer_requests(rig.peer, NULL) == 0) {
         event_base_loop(rig.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     }
@@ -552,12 +552,12 @@ static void test_destroy_inside_the_callback(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_CHALLENGE},
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    amt_read_power(rig.device, &power, destroy_inside, &rig);
+    amt_read(rig.device, AMT_READ_POWER, &facts, destroy_inside, &rig);
     rig_wait(&rig);
     assert_int_equal(rig.status, AMT_OK);
     assert_int_equal(rig.dones, 1);
@@ -569,7 +569,7 @@ static void test_pool_goes_first(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_HANG}};
     amt_device_t *device;
-    amt_power_t power;
+    amt_facts_t facts;
     apr_pool_t *pool;
     rig_t rig;
 
@@ -577,7 +577,7 @@ static void test_pool_goes_first(void **state)
     rig_up(&rig, ROWS(rows));
     apr_pool_create(&pool, rig.pool);
     assert_int_equal(amt_device_create(&device, rig.loop, &rig.target, pool), APR_SUCCESS);
-    amt_read_power(device, &power, rig_done, &rig);
+    amt_read(device, AMT_READ_POWER, &facts, rig_done, &rig);
     rig_spin(&rig);
     apr_pool_destroy(pool);
     rig_spin(&rig);
@@ -590,20 +590,20 @@ static void test_second_call_is_refused(void **state)
 {
     static const peer_row_t rows[] = {{.act = PEER_CHALLENGE},
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
-    amt_power_t power;
-    amt_power_t second;
+    amt_facts_t facts;
+    amt_facts_t second;
     rig_t rig;
 
     (void)state;
     rig_up(&rig, ROWS(rows));
-    amt_read_power(rig.device, &power, rig_done, &rig);
-    amt_read_power(rig.device, &second, rig_done, &rig);
+    amt_read(rig.device, AMT_READ_POWER, &facts, rig_done, &rig);
+    amt_read(rig.device, AMT_READ_POWER, &second, rig_done, &rig);
     assert_int_equal(rig.dones, 0);
     rig_wait(&rig);
     assert_int_equal(rig.status, AMT_REFUSED);
     rig_wait(&rig);
     assert_int_equal(rig.status, AMT_OK);
-    assert_int_equal(power.state, 8);
+    assert_int_equal(facts.power.state, 8);
     rig_down(&rig);
 }
 #endif

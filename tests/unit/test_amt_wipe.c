@@ -134,7 +134,7 @@ static void test_no_password_stays(void **state)
                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
     char password[32];
     amt_target_t target;
-    amt_power_t power;
+    amt_facts_t facts;
     rig_t rig;
 
     (void)state;
@@ -146,7 +146,7 @@ static void test_no_password_stays(void **state)
     target.password = password;
     assert_int_equal(amt_device_create(&rig.device, rig.loop, &target, rig.pool), APR_SUCCESS);
     assert_true(count_in_heap(password) > 0); /* libcurl's copy: the search finds what is there */
-    rig_read_power(&rig, &power);
+    rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_OK);
     amt_device_destroy(rig.device);
     rig.device = NULL;

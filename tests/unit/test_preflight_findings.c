@@ -110,9 +110,9 @@ static facts_t healthy(const fixture_t *fixture, const char *system)
     assert_non_null(facts.system);
     apr_cpystrn(facts.address, "192.0.2.9", sizeof(facts.address));
     apr_cpystrn(facts.probe_address, "192.0.2.9", sizeof(facts.probe_address));
-    for (int look = 0; look < FACTS_READS; look++) {
-        facts.asked[look] = 1;
-        facts.results[look] = (amt_result_t){.status = AMT_OK, .text = ""};
+    for (int kind = 0; kind < AMT_READS; kind++) {
+        facts.asked[kind] = 1;
+        facts.results[kind] = (amt_result_t){.status = AMT_OK, .text = ""};
     }
     return facts;
 }
@@ -145,17 +145,17 @@ static const char *judge(const facts_t *facts, apr_pool_t *pool)
     return apr_psprintf(pool, "%s%c", text, ends[dry_run->end]);
 }
 
-static void look_ends(facts_t *facts, unlock_call_e look, amt_status_e status, int denied)
+static void read_ends(facts_t *facts, amt_read_e kind, amt_status_e status, int denied)
 {
-    facts->results[look] = (amt_result_t){.status = status, .text = "as the test says", .denied = denied};
+    facts->results[kind] = (amt_result_t){.status = status, .text = "as the test says", .denied = denied};
 }
 
 /* The first look found nobody, so there was no other. */
 static void nothing_after(facts_t *facts, amt_status_e status)
 {
     memset(facts->asked, 0, sizeof(facts->asked));
-    facts->asked[UNLOCK_CALL_IDENTITY] = 1;
-    look_ends(facts, UNLOCK_CALL_IDENTITY, status, 0);
+    facts->asked[AMT_READ_IDENTITY] = 1;
+    read_ends(facts, AMT_READ_IDENTITY, status, 0);
     facts->account_asked = 0;
     facts->tls_minor = -1;
 }
@@ -248,35 +248,35 @@ static void hidden_version(facts_t *facts)
 static void denied_identity(facts_t *facts)
 {
     memset(&facts->amt.identity, 0, sizeof(facts->amt.identity));
-    look_ends(facts, UNLOCK_CALL_IDENTITY, AMT_REFUSED, 1);
+    read_ends(facts, AMT_READ_IDENTITY, AMT_REFUSED, 1);
 }
 
 static void denied_boot(facts_t *facts)
 {
-    look_ends(facts, UNLOCK_CALL_BOOT, AMT_REFUSED, 1);
+    read_ends(facts, AMT_READ_BOOT, AMT_REFUSED, 1);
 }
 
 static void denied_capabilities_too(facts_t *facts)
 {
     denied_boot(facts);
     facts->amt.capabilities = (amt_capabilities_t){0, 0};
-    look_ends(facts, UNLOCK_CALL_CAPABILITIES, AMT_REFUSED, 1);
+    read_ends(facts, AMT_READ_CAPABILITIES, AMT_REFUSED, 1);
 }
 
 static void denied_redirection(facts_t *facts)
 {
-    look_ends(facts, UNLOCK_CALL_REDIRECTION, AMT_REFUSED, 1);
+    read_ends(facts, AMT_READ_REDIRECTION, AMT_REFUSED, 1);
 }
 
 static void broken_redirection(facts_t *facts)
 {
-    look_ends(facts, UNLOCK_CALL_REDIRECTION, AMT_REFUSED, 0);
+    read_ends(facts, AMT_READ_REDIRECTION, AMT_REFUSED, 0);
 }
 
 static void silent_later(facts_t *facts)
 {
-    look_ends(facts, UNLOCK_CALL_BOOT, AMT_TIMEOUT, 0);
-    facts->asked[UNLOCK_CALL_POWER] = 0;
+    read_ends(facts, AMT_READ_BOOT, AMT_TIMEOUT, 0);
+    facts->asked[AMT_READ_POWER] = 0;
     facts->account_asked = 0;
 }
 
@@ -494,7 +494,7 @@ static void test_rows(void **state)
 }
 
 /* A plan is made, and nothing is done: what an unlock would set is known from the rehearsal. */
-static void test_a_rehearsal_plans(void **state)
+static void test_a_dry_run_plans(void **state)
 {
     fixture_t *fixture = *state;
     facts_t facts = healthy(fixture, "sol.test");
@@ -513,7 +513,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_a_rehearsal_plans),
+        cmocka_unit_test(test_a_dry_run_plans),
     };
 
     apr_initialize();

@@ -50,13 +50,7 @@ typedef struct system_t {
     char **call;        /* the one under way */
     struct event *line; /* "wait" */
     int gate_asked;
-    amt_identity_t identity;
-    amt_power_t power;
-    amt_boot_t boot;
-    amt_redirection_t redirection;
-    int saving;
-    amt_consent_t consent;
-    amt_capabilities_t capabilities;
+    amt_facts_t facts;
     amt_sol_t *sol;
     amt_console_t *console;
     amt_patterns_t *awaited;
@@ -99,29 +93,32 @@ static void print_found(const system_t *system)
     const char *call = *system->call;
 
     if (!strcmp(call, "identity")) {
-        print_text("uuid", system->identity.uuid);
-        print_text("version", system->identity.version);
-        printf(",\"major\":%d", system->identity.major);
+        print_text("uuid", system->facts.identity.uuid);
+        print_text("version", system->facts.identity.version);
+        printf(",\"major\":%d", system->facts.identity.major);
     }
     if (!strcmp(call, "power")) {
-        printf(",\"state\":%d,\"on_available\":%d,\"reset_available\":%d", system->power.state,
-               system->power.on_available, system->power.reset_available);
+        printf(",\"state\":%d,\"on_available\":%d,\"reset_available\":%d", system->facts.power.state,
+               system->facts.power.on_available, system->facts.power.reset_available);
     }
     if (!strcmp(call, "boot")) {
-        printf(",\"overridden\":%d", system->boot.overridden);
-        print_text("summary", system->boot.summary);
+        printf(",\"overridden\":%d", system->facts.boot.overridden);
+        print_text("summary", system->facts.boot.summary);
     }
     if (!strcmp(call, "redirection")) {
-        printf(",\"state\":%d,\"listener\":%d", system->redirection.state, system->redirection.listener);
+        printf(",\"state\":%d,\"listener\":%d", system->facts.redirection.state,
+               system->facts.redirection.listener);
     }
     if (!strcmp(call, "saving")) {
-        printf(",\"saving\":%d", system->saving);
+        printf(",\"saving\":%d", system->facts.saving);
     }
     if (!strcmp(call, "consent")) {
-        printf(",\"control_mode\":%d,\"needed\":%d", system->consent.control_mode, system->consent.needed);
+        printf(",\"control_mode\":%d,\"needed\":%d", system->facts.consent.control_mode,
+               system->facts.consent.needed);
     }
     if (!strcmp(call, "capabilities")) {
-        printf(",\"storage\":%d,\"sol\":%d", system->capabilities.storage, system->capabilities.sol);
+        printf(",\"storage\":%d,\"sol\":%d", system->facts.capabilities.storage,
+               system->facts.capabilities.sol);
     }
     if (system->console) {
         print_text("last", amt_console_last(system->console));
@@ -330,41 +327,6 @@ static long number_of(const system_t *system)
     return strtol(strchr(*system->call, '=') + 1, NULL, 10);
 }
 
-static void begin_identity(system_t *system)
-{
-    amt_read_identity(system->device, &system->identity, done, system);
-}
-
-static void begin_power(system_t *system)
-{
-    amt_read_power(system->device, &system->power, done, system);
-}
-
-static void begin_boot(system_t *system)
-{
-    amt_read_boot(system->device, &system->boot, done, system);
-}
-
-static void begin_redirection(system_t *system)
-{
-    amt_read_redirection(system->device, &system->redirection, done, system);
-}
-
-static void begin_saving(system_t *system)
-{
-    amt_read_saving(system->device, &system->saving, done, system);
-}
-
-static void begin_consent(system_t *system)
-{
-    amt_read_consent(system->device, &system->consent, done, system);
-}
-
-static void begin_capabilities(system_t *system)
-{
-    amt_read_capabilities(system->device, &system->capabilities, done, system);
-}
-
 static void begin_clear_boot(system_t *system)
 {
     amt_clear_boot(system->device, gate, system, done, system);
@@ -395,31 +357,32 @@ static void begin_wait(system_t *system)
 
 static const struct {
     const char *name;
-    int argument; /* 1: it has one, 0: it has none, -1: as it likes */
-    void (*begin)(system_t *system);
+    int argument;                    /* 1: it has one, 0: it has none, -1: as it likes */
+    void (*begin)(system_t *system); /* NULL: it reads */
+    amt_read_e read;
 } calls[] = {
-    {"identity", 0, begin_identity},
-    {"power", 0, begin_power},
-    {"boot", 0, begin_boot},
-    {"redirection", 0, begin_redirection},
-    {"saving", 0, begin_saving},
-    {"consent", 0, begin_consent},
-    {"capabilities", 0, begin_capabilities},
-    {"clear-boot", 0, begin_clear_boot},
-    {"set-boot", 1, begin_set_boot},
-    {"set-redirection", 1, begin_set_redirection},
-    {"request-power", 1, begin_request_power},
-    {"fenced-power", 1, begin_request_power},
-    {"sol", 0, begin_sol},
-    {"await", 1, begin_await},
-    {"type", -1, begin_type},
-    {"fenced-type", -1, begin_type},
-    {"close-sol", 0, begin_close_sol},
-    {"ider", 1, begin_ider},
-    {"booting", 0, begin_booting},
-    {"served", 1, begin_served},
-    {"close-ider", 0, begin_close_ider},
-    {"wait", 0, begin_wait},
+    {"identity", 0, NULL, AMT_READ_IDENTITY},
+    {"power", 0, NULL, AMT_READ_POWER},
+    {"boot", 0, NULL, AMT_READ_BOOT},
+    {"redirection", 0, NULL, AMT_READ_REDIRECTION},
+    {"saving", 0, NULL, AMT_READ_SAVING},
+    {"consent", 0, NULL, AMT_READ_CONSENT},
+    {"capabilities", 0, NULL, AMT_READ_CAPABILITIES},
+    {"clear-boot", 0, begin_clear_boot, AMT_READ_NONE},
+    {"set-boot", 1, begin_set_boot, AMT_READ_NONE},
+    {"set-redirection", 1, begin_set_redirection, AMT_READ_NONE},
+    {"request-power", 1, begin_request_power, AMT_READ_NONE},
+    {"fenced-power", 1, begin_request_power, AMT_READ_NONE},
+    {"sol", 0, begin_sol, AMT_READ_NONE},
+    {"await", 1, begin_await, AMT_READ_NONE},
+    {"type", -1, begin_type, AMT_READ_NONE},
+    {"fenced-type", -1, begin_type, AMT_READ_NONE},
+    {"close-sol", 0, begin_close_sol, AMT_READ_NONE},
+    {"ider", 1, begin_ider, AMT_READ_NONE},
+    {"booting", 0, begin_booting, AMT_READ_NONE},
+    {"served", 1, begin_served, AMT_READ_NONE},
+    {"close-ider", 0, begin_close_ider, AMT_READ_NONE},
+    {"wait", 0, begin_wait, AMT_READ_NONE},
 };
 
 static void next_call(system_t *system)
@@ -435,7 +398,12 @@ static void next_call(system_t *system)
         int argument = strchr(*system->call, '=') != NULL;
 
         if (is_call(system, calls[i].name) && (calls[i].argument < 0 || calls[i].argument == argument)) {
-            calls[i].begin(system);
+            if (calls[i].begin) {
+                calls[i].begin(system);
+            }
+            else {
+                amt_read(system->device, calls[i].read, &system->facts, done, system);
+            }
             return;
         }
     }

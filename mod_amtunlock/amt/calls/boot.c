@@ -8,8 +8,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "amt/calls/call_priv.h"
 #include "amt/calls/instance_priv.h"
+#include "amt/calls/read_priv.h"
 
 #define BOOT_SETTING_DATA WSMAN_URI_AMT_CLASS "AMT_BootSettingData"
 #define BOOT_CAPABILITIES WSMAN_URI_AMT_CLASS "AMT_BootCapabilities"
@@ -95,6 +95,7 @@ static void note_override(const amt_setting_t *setting, amt_boot_t *out)
 
 static amt_status_e read_settings(amt_call_t *call, const wsman_element_t *payload)
 {
+    amt_facts_t *facts = call->out;
     amt_instance_t *boot = amt_instance_keep(payload, call->device->pool);
 
     call->device->boot = boot;
@@ -106,26 +107,23 @@ static amt_status_e read_settings(amt_call_t *call, const wsman_element_t *paylo
         return amt_answer_garbage(call, "it names no instance");
     }
     for (int i = 0; i < boot->settings->nelts; i++) {
-        note_override(&APR_ARRAY_IDX(boot->settings, i, amt_setting_t), call->out);
+        note_override(&APR_ARRAY_IDX(boot->settings, i, amt_setting_t), &facts->boot);
     }
     return AMT_OK;
 }
 
-static const amt_step_t read_steps[] = {
+static const amt_step_t boot_steps[] = {
     {.uri = BOOT_SETTING_DATA, .verb = AMT_VERB_GET, .read = read_settings},
     {.uri = NULL},
 };
 
-void amt_read_boot(amt_device_t *device, amt_boot_t *boot, amt_done_fn done, void *baton)
+static void clear_boot(amt_device_t *device, amt_facts_t *facts)
 {
-    amt_call_t *call = amt_call_create(device, read_steps, boot, done, baton);
-
-    if (call) {
-        memset(boot, 0, sizeof(*boot));
-        amt_instance_forget(&device->boot);
-        amt_call_begin(call);
-    }
+    memset(&facts->boot, 0, sizeof(facts->boot));
+    amt_instance_forget(&device->boot);
 }
+
+const amt_reading_t amt_reading_boot = {.steps = boot_steps, .clear = clear_boot};
 
 /* What may be set: AMT_BootCapabilities. */
 
@@ -138,7 +136,8 @@ static int is_true(const amt_call_t *call, const wsman_element_t *payload, const
 
 static amt_status_e read_capabilities(amt_call_t *call, const wsman_element_t *payload)
 {
-    amt_capabilities_t *capabilities = call->out;
+    amt_facts_t *facts = call->out;
+    amt_capabilities_t *capabilities = &facts->capabilities;
 
     capabilities->storage = is_true(call, payload, "IDER");
     capabilities->sol = is_true(call, payload, "SOL");
@@ -150,16 +149,13 @@ static const amt_step_t capabilities_steps[] = {
     {.uri = NULL},
 };
 
-void amt_read_capabilities(amt_device_t *device, amt_capabilities_t *capabilities, amt_done_fn done,
-                           void *baton)
+static void clear_capabilities(amt_device_t *device, amt_facts_t *facts)
 {
-    amt_call_t *call = amt_call_create(device, capabilities_steps, capabilities, done, baton);
-
-    if (call) {
-        memset(capabilities, 0, sizeof(*capabilities));
-        amt_call_begin(call);
-    }
+    (void)device;
+    memset(&facts->capabilities, 0, sizeof(facts->capabilities));
 }
+
+const amt_reading_t amt_reading_capabilities = {.steps = capabilities_steps, .clear = clear_capabilities};
 
 /* ---- clearing and setting -------------------------------------------------------------------- */
 

@@ -22,7 +22,7 @@ struct amt_device_t {
     struct amt_refusal_t *refusals; /* of calls while another was under way */
     amt_instance_t *boot;           /* as read, until it is written */
     amt_instance_t *redirection;
-    int needs_consent; /* as amt_read_consent() found it */
+    int needs_consent; /* as AMT_READ_CONSENT found it */
     int denied;        /* the step under way, to this account */
 };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "amt/calls/call_priv.h"
+#include "amt/calls/read_priv.h"
 
 #define SETUP_SERVICE WSMAN_URI_AMT_CLASS "AMT_SetupAndConfigurationService"
 #define SOFTWARE_IDENTITY WSMAN_URI_CIM_CLASS "CIM_SoftwareIdentity"
@@ -45,7 +45,8 @@ static void format_uuid(char uuid[37], const unsigned char bytes[UUID_BYTES])
 
 static amt_status_e read_uuid(amt_call_t *call, const wsman_element_t *payload)
 {
-    amt_identity_t *identity = call->out;
+    amt_facts_t *facts = call->out;
+    amt_identity_t *identity = &facts->identity;
     const char *text = wsman_child_text(payload, NULL, "UUID", call->pool);
     unsigned char bytes[UUID_BYTES];
 
@@ -64,7 +65,8 @@ static int is_version(const char *text)
 
 static amt_status_e read_version(amt_call_t *call, const wsman_element_t *payload)
 {
-    amt_identity_t *identity = call->out;
+    amt_facts_t *facts = call->out;
+    amt_identity_t *identity = &facts->identity;
     const char *instance = wsman_child_text(payload, NULL, "InstanceID", call->pool);
     const char *version = wsman_child_text(payload, NULL, "VersionString", call->pool);
 
@@ -102,12 +104,10 @@ static const amt_step_t identity_steps[] = {
     {.uri = NULL},
 };
 
-void amt_read_identity(amt_device_t *device, amt_identity_t *identity, amt_done_fn done, void *baton)
+static void clear_identity(amt_device_t *device, amt_facts_t *facts)
 {
-    amt_call_t *call = amt_call_create(device, identity_steps, identity, done, baton);
-
-    if (call) {
-        memset(identity, 0, sizeof(*identity));
-        amt_call_begin(call);
-    }
+    (void)device;
+    memset(&facts->identity, 0, sizeof(facts->identity));
 }
+
+const amt_reading_t amt_reading_identity = {.steps = identity_steps, .clear = clear_identity};

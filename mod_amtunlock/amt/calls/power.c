@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Power: which state the PC is in, and the one call that changes it. */
-#include "amt/calls/call_priv.h"
+#include "amt/calls/read_priv.h"
 #include "wsman/values.h"
 
 #define ASSOCIATED_POWER WSMAN_URI_CIM_CLASS "CIM_AssociatedPowerManagementService"
@@ -30,7 +30,8 @@ static int read_available(const amt_call_t *call, const wsman_element_t *payload
 
 static amt_status_e read_state(amt_call_t *call, const wsman_element_t *payload)
 {
-    amt_power_t *power = call->out;
+    amt_facts_t *facts = call->out;
+    amt_power_t *power = &facts->power;
     unsigned int state = 0;
 
     if (amt_answer_uint(call, payload, "PowerState", HIGHEST_POWER_STATE, &state) != APR_SUCCESS) {
@@ -47,24 +48,21 @@ static const amt_step_t power_steps[] = {
     {.uri = NULL},
 };
 
-void amt_read_power(amt_device_t *device, amt_power_t *power, amt_done_fn done, void *baton)
+static void clear_power(amt_device_t *device, amt_facts_t *facts)
 {
-    amt_call_t *call = amt_call_create(device, power_steps, power, done, baton);
-
-    if (call) {
-        power->state = 0;
-        power->on_available = power->reset_available = -1;
-        amt_call_begin(call);
-    }
+    (void)device;
+    facts->power = (amt_power_t){.state = 0, .on_available = -1, .reset_available = -1};
 }
+
+const amt_reading_t amt_reading_power = {.steps = power_steps, .clear = clear_power};
 
 static amt_status_e read_saving(amt_call_t *call, const wsman_element_t *payload)
 {
-    int *saving = call->out;
+    amt_facts_t *facts = call->out;
     unsigned int state;
 
     if (amt_answer_uint(call, payload, "OSPowerSavingState", HIGHEST_POWER_STATE, &state) == APR_SUCCESS) {
-        *saving = (int)state;
+        facts->saving = (int)state;
     }
     return AMT_OK;
 }
@@ -74,15 +72,13 @@ static const amt_step_t saving_steps[] = {
     {.uri = NULL},
 };
 
-void amt_read_saving(amt_device_t *device, int *saving, amt_done_fn done, void *baton)
+static void clear_saving(amt_device_t *device, amt_facts_t *facts)
 {
-    amt_call_t *call = amt_call_create(device, saving_steps, saving, done, baton);
-
-    if (call) {
-        *saving = -1;
-        amt_call_begin(call);
-    }
+    (void)device;
+    facts->saving = -1;
 }
+
+const amt_reading_t amt_reading_saving = {.steps = saving_steps, .clear = clear_saving};
 
 /* ---- acting ---------------------------------------------------------------------------------- */
 

@@ -3,8 +3,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "amt/calls/call_priv.h"
 #include "amt/calls/instance_priv.h"
+#include "amt/calls/read_priv.h"
 
 #define REDIRECTION_SERVICE WSMAN_URI_AMT_CLASS "AMT_RedirectionService"
 #define HOST_BASED_SETUP WSMAN_URI_IPS_CLASS "IPS_HostBasedSetupService"
@@ -33,7 +33,7 @@ static int read_flag(const char *text, int *flag)
 
 static amt_status_e read_redirection(amt_call_t *call, const wsman_element_t *payload)
 {
-    amt_redirection_t *out = call->out;
+    amt_facts_t *facts = call->out;
     amt_status_e status = keep_redirection(call, payload);
     unsigned int state = 0;
 
@@ -41,35 +41,34 @@ static amt_status_e read_redirection(amt_call_t *call, const wsman_element_t *pa
         return status;
     }
     if (amt_answer_uint(call, payload, "EnabledState", HIGHEST_STATE, &state) != APR_SUCCESS ||
-        !read_flag(amt_instance_value(call->device->redirection, "ListenerEnabled"), &out->listener)) {
+        !read_flag(amt_instance_value(call->device->redirection, "ListenerEnabled"),
+                   &facts->redirection.listener)) {
         amt_instance_forget(&call->device->redirection);
         return amt_answer_garbage(call, "it has no EnabledState or no ListenerEnabled");
     }
-    out->state = (int)state;
+    facts->redirection.state = (int)state;
     return AMT_OK;
 }
 
-static const amt_step_t read_steps[] = {
+static const amt_step_t redirection_steps[] = {
     {.uri = REDIRECTION_SERVICE, .verb = AMT_VERB_GET, .read = read_redirection},
     {.uri = NULL},
 };
 
-void amt_read_redirection(amt_device_t *device, amt_redirection_t *redirection, amt_done_fn done, void *baton)
+static void clear_redirection(amt_device_t *device, amt_facts_t *facts)
 {
-    amt_call_t *call = amt_call_create(device, read_steps, redirection, done, baton);
-
-    if (call) {
-        memset(redirection, 0, sizeof(*redirection));
-        amt_instance_forget(&device->redirection);
-        amt_call_begin(call);
-    }
+    memset(&facts->redirection, 0, sizeof(facts->redirection));
+    amt_instance_forget(&device->redirection);
 }
+
+const amt_reading_t amt_reading_redirection = {.steps = redirection_steps, .clear = clear_redirection};
 
 /* ---- consent --------------------------------------------------------------------------------- */
 
 static amt_status_e read_control_mode(amt_call_t *call, const wsman_element_t *payload)
 {
-    amt_consent_t *consent = call->out;
+    amt_facts_t *facts = call->out;
+    amt_consent_t *consent = &facts->consent;
     unsigned int mode = 0;
 
     if (amt_answer_uint(call, payload, "CurrentControlMode", HIGHEST_STATE, &mode) != APR_SUCCESS) {
@@ -82,7 +81,8 @@ static amt_status_e read_control_mode(amt_call_t *call, const wsman_element_t *p
 static amt_status_e read_opt_in(amt_call_t *call, const wsman_element_t *payload)
 {
     enum { KVM_ONLY = 1, RECEIVED = 3, IN_SESSION = 4 };
-    amt_consent_t *consent = call->out;
+    amt_facts_t *facts = call->out;
+    amt_consent_t *consent = &facts->consent;
     unsigned int required = 0;
     unsigned int state = 0;
 
@@ -104,16 +104,13 @@ static const amt_step_t consent_steps[] = {
     {.uri = NULL},
 };
 
-void amt_read_consent(amt_device_t *device, amt_consent_t *consent, amt_done_fn done, void *baton)
+static void clear_consent(amt_device_t *device, amt_facts_t *facts)
 {
-    amt_call_t *call = amt_call_create(device, consent_steps, consent, done, baton);
-
-    if (call) {
-        *consent = (amt_consent_t){.control_mode = -1, .opt_in_state = -1};
-        device->needs_consent = 0;
-        amt_call_begin(call);
-    }
+    facts->consent = (amt_consent_t){.control_mode = -1, .opt_in_state = -1};
+    device->needs_consent = 0;
 }
+
+const amt_reading_t amt_reading_consent = {.steps = consent_steps, .clear = clear_consent};
 
 /* ---- switching ------------------------------------------------------------------------------- */
 

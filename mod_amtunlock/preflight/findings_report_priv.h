@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between findings.c and findings_account.c: what judges are given, and what they say it with. */
-#ifndef AMTUNLOCK_PREFLIGHT_FINDINGS_ACCOUNT_PRIV_H
-#define AMTUNLOCK_PREFLIGHT_FINDINGS_ACCOUNT_PRIV_H
+/* What judges are given, and how they report: for findings.c and findings_account.c. */
+#ifndef AMTUNLOCK_PREFLIGHT_FINDINGS_REPORT_PRIV_H
+#define AMTUNLOCK_PREFLIGHT_FINDINGS_REPORT_PRIV_H
 
 #include "preflight/findings_priv.h"
 
 typedef struct {
     const facts_t *facts;
     const dry_run_t *dry_run;
-    const unlock_t *unlock; /* the rehearsal's */
+    const unlock_t *unlock; /* the dry run's */
     apr_array_header_t *list;
     apr_pool_t *pool;
 } findings_t;
@@ -18,11 +18,11 @@ __attribute__((format(printf, 4, 5))) void findings_say(findings_t *findings, fi
 /* Adds what to mend, where the reason's table says it better than `text`. */
 void findings_fail(findings_t *findings, finding_subject_e subject, jobs_reason_e reason, const char *text);
 
-/* Whether a look was answered with what was asked for; whether it was refused for want of a realm. */
-int findings_saw(const findings_t *findings, unlock_call_e look);
-int findings_denied(const findings_t *findings, unlock_call_e look);
+/* Whether a read was answered with what was asked for; whether it was refused for want of a realm. */
+int findings_saw(const findings_t *findings, amt_read_e kind);
+int findings_denied(const findings_t *findings, amt_read_e kind);
 
-/* What the account may do, and should not. */
+/* findings_account.c: what the account may do, and should not. */
 void findings_judge_account(findings_t *findings);
 
 #endif

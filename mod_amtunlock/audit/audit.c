@@ -49,7 +49,7 @@ static const char *audit_errno(const audit_t *audit, const char *what)
 static int sync_folder(const char *file, apr_pool_t *pool)
 {
     const char *slash = strrchr(file, '/');
-    const char *folder = slash ? apr_pstrmemdup(pool, file, (apr_size_t)(slash - file) + 1) : ".";
+    const char *folder = slash != NULL ? apr_pstrmemdup(pool, file, (apr_size_t)(slash - file) + 1) : ".";
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int good = fd >= 0 && fsync(fd) == 0;
 
@@ -99,7 +99,7 @@ static const char *open_file(const audit_t *audit, int create, int *fd, struct s
         return audit_errno(audit, "cannot be opened");
     }
     error = check_file(audit, *fd, info);
-    if (error) {
+    if (error != NULL) {
         close(*fd);
         *fd = -1;
     }
@@ -113,7 +113,7 @@ static char *read_tail(int fd, apr_off_t size, apr_size_t *length)
     apr_off_t from = size - (apr_off_t)wanted;
     char *tail = malloc(wanted + 1);
 
-    for (*length = 0; tail && *length < wanted;) {
+    for (*length = 0; tail != NULL && *length < wanted;) {
         ssize_t count = pread(fd, tail + *length, wanted - *length, from + (apr_off_t)*length);
 
         if (count <= 0) {
@@ -131,9 +131,9 @@ static const char *last_whole_line(const char *tail, apr_size_t length, const ch
 {
     const char *stop = memrchr(tail, '\n', length);
 
-    while (stop) {
+    while (stop != NULL) {
         const char *before = memrchr(tail, '\n', (size_t)(stop - tail));
-        const char *line = before ? before + 1 : tail;
+        const char *line = before != NULL ? before + 1 : tail;
 
         if (audit_record_is_whole(line, (apr_size_t)(stop - line))) {
             *end = stop;
@@ -150,7 +150,7 @@ static const char *record_torn(audit_t *audit, const char *bytes, apr_size_t len
     char hash[AUDIT_HASH_DIGITS + 1];
     const char *error = NULL;
 
-    if (!digest_sha256_hex(bytes, length, hash) || !(audit->pending = malloc(AUDIT_LINE_MAX + 1))) {
+    if (!digest_sha256_hex(bytes, length, hash) || (audit->pending = malloc(AUDIT_LINE_MAX + 1)) == NULL) {
         return apr_psprintf(audit->pool, "%s: no memory", audit->file);
     }
     audit->pending_room = AUDIT_LINE_MAX + 1;
@@ -175,11 +175,11 @@ static const char *continue_rotated(audit_t *audit)
     struct stat info = {0};
     const char *error = audit_find_rotated(audit->file, &before.file, audit->pool);
 
-    if (error || !before.file) {
+    if (error != NULL || before.file == NULL) {
         return error;
     }
     error = open_file(&before, 0, &before.fd, &info);
-    if (!error) {
+    if (error == NULL) {
         before.size = info.st_size;
         error = resume(&before);
     }
@@ -197,14 +197,14 @@ static const char *take_tail(audit_t *audit, const char *tail, apr_size_t length
     audit_record_t record;
     const char *fault;
 
-    if (!line && (audit->size > (apr_off_t)length || !audit_begins_like_record(tail, length))) {
+    if (line == NULL && (audit->size > (apr_off_t)length || !audit_begins_like_record(tail, length))) {
         return apr_psprintf(audit->pool,
                             "%s: holds something else than a record; move it away or name another file",
                             audit->file);
     }
-    if (line) {
+    if (line != NULL) {
         fault = audit_record_parse(line, (apr_size_t)(end - line), &record);
-        if (fault) {
+        if (fault != NULL) {
             return apr_psprintf(audit->pool, "%s: the last record %s%s", audit->file, fault,
                                 fault == audit_no_memory ? "" : "; move the file away and keep it");
         }
@@ -213,7 +213,7 @@ static const char *take_tail(audit_t *audit, const char *tail, apr_size_t length
     }
     else {
         fault = continue_rotated(audit);
-        if (fault) {
+        if (fault != NULL) {
             return fault;
         }
     }
@@ -229,7 +229,7 @@ static const char *resume(audit_t *audit)
     const char *error;
     char *tail = read_tail(audit->fd, audit->size, &length);
 
-    if (!tail) {
+    if (tail == NULL) {
         return audit_errno(audit, "cannot be read");
     }
     error = take_tail(audit, tail, length);
@@ -263,11 +263,11 @@ const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool)
     apr_pool_cleanup_register(pool, made, cleanup, apr_pool_cleanup_null);
 
     error = open_file(made, O_CREAT, &made->fd, &info);
-    if (!error) {
+    if (error == NULL) {
         made->size = info.st_size;
         error = resume(made);
     }
-    if (error) {
+    if (error != NULL) {
         apr_pool_cleanup_run(pool, made, cleanup);
         return error;
     }
@@ -289,7 +289,7 @@ static int make_room(audit_t *audit, apr_size_t length)
         return 1;
     }
     grown = room <= PENDING_MAX ? realloc(audit->pending, room) : NULL;
-    if (!grown) {
+    if (grown == NULL) {
         return 0;
     }
     audit->pending = grown;
@@ -304,7 +304,7 @@ apr_status_t audit_add(audit_t *audit, const char *event, json_t *fields)
     char *line = json_is_object(fields) ? audit_record_format(&next, event, fields, &length) : NULL;
 
     json_decref(fields);
-    if (!line) {
+    if (line == NULL) {
         return APR_EINVAL;
     }
     if (!make_room(audit, length)) {
@@ -417,7 +417,7 @@ const char *audit_reopen(audit_t *audit)
         return NULL;
     }
     error = open_file(audit, O_CREAT, &fd, &info);
-    if (error) {
+    if (error != NULL) {
         return error;
     }
     if (info.st_size != 0) {

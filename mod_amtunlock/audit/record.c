@@ -45,7 +45,7 @@ static char *format_body(const audit_head_t *head, const char *event, json_t *fi
     audit_format_time(apr_time_now(), now);
     record = json_pack("{s:I, s:s, s:s, s:s}", "n", (json_int_t)head->count + 1, "t", now, "prev", head->hash,
                        "event", event);
-    if (record && !json_object_get(fields, "hash")) {
+    if (record != NULL && json_object_get(fields, "hash") == NULL) {
         size_t own = json_object_size(record);
 
         if (json_object_update(record, fields) == 0 &&
@@ -60,13 +60,13 @@ static char *format_body(const audit_head_t *head, const char *event, json_t *fi
 char *audit_record_format(audit_head_t *head, const char *event, json_t *fields, apr_size_t *length)
 {
     char *body = format_body(head, event, fields);
-    apr_size_t body_length = body ? strlen(body) : 0;
+    apr_size_t body_length = body != NULL ? strlen(body) : 0;
     char hash[AUDIT_HASH_DIGITS + 1];
     char *line;
 
     *length = body_length - 1 + SUFFIX_LENGTH + 1;
-    if (!body || *length > AUDIT_LINE_MAX || !digest_sha256_hex(body, body_length, hash) ||
-        !(line = malloc(*length + 1))) {
+    if (body == NULL || *length > AUDIT_LINE_MAX || !digest_sha256_hex(body, body_length, hash) ||
+        (line = malloc(*length + 1)) == NULL) {
         free(body);
         return NULL;
     }
@@ -109,7 +109,7 @@ static int hash_of(const char *line, apr_size_t length, char digits[AUDIT_HASH_D
     char *body = malloc(body_length + 1);
     int good;
 
-    if (!body) {
+    if (body == NULL) {
         return 0;
     }
     memcpy(body, line, body_length);
@@ -123,7 +123,7 @@ static int take_hash(const json_t *object, const char *name, char digits[AUDIT_H
 {
     const char *text = json_string_value(json_object_get(object, name));
 
-    if (!text || strlen(text) != AUDIT_HASH_DIGITS || !is_hash(text)) {
+    if (text == NULL || strlen(text) != AUDIT_HASH_DIGITS || !is_hash(text)) {
         return 0;
     }
     memcpy(digits, text, AUDIT_HASH_DIGITS + 1);
@@ -135,7 +135,7 @@ static int take_members(const json_t *object, audit_record_t *record)
     json_int_t count = json_integer_value(json_object_get(object, "n"));
     const char *event = json_string_value(json_object_get(object, "event"));
 
-    if (count < 1 || !event || !take_hash(object, "prev", record->prev) ||
+    if (count < 1 || event == NULL || !take_hash(object, "prev", record->prev) ||
         !take_hash(object, "hash", record->head.hash)) {
         return 0;
     }
@@ -159,7 +159,7 @@ const char *audit_record_parse(const char *line, apr_size_t length, audit_record
         return "is not a whole record";
     }
     object = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
-    good = object && take_members(object, record);
+    good = object != NULL && take_members(object, record);
     json_decref(object);
     if (!good) {
         return "is not a record of this kind";

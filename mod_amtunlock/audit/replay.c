@@ -36,9 +36,9 @@ static int take_line(replay_t *replay, const char *line, apr_size_t length)
     }
     time = json_string_value(json_object_get(record, "t"));
     if (replay->only_first) {
-        replay->reaches_back = time && strcmp(time, replay->since) < 0;
+        replay->reaches_back = time != NULL && strcmp(time, replay->since) < 0;
     }
-    else if (time && strcmp(time, replay->since) >= 0) {
+    else if (time != NULL && strcmp(time, replay->since) >= 0) {
         replay->each(replay->baton, record);
     }
     json_decref(record);
@@ -50,7 +50,7 @@ static FILE *open_stream(const char *file)
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     FILE *stream = fd >= 0 ? fdopen(fd, "r") : NULL;
 
-    if (fd >= 0 && !stream) {
+    if (fd >= 0 && stream == NULL) {
         close(fd);
     }
     return stream;
@@ -72,13 +72,13 @@ static const char *read_lines(replay_t *replay, const char *file, apr_pool_t *po
     ssize_t length = 0;
     int goes_on = 1, number;
 
-    while (stream && goes_on && (length = getline(&line, &room, stream)) > 0) {
+    while (stream != NULL && goes_on && (length = getline(&line, &room, stream)) > 0) {
         apr_size_t text = (apr_size_t)length - (line[length - 1] == '\n');
 
         goes_on = take_line(replay, line, text);
     }
-    number = stream ? trouble_of(stream, goes_on) : errno;
-    if (stream) {
+    number = stream != NULL ? trouble_of(stream, goes_on) : errno;
+    if (stream != NULL) {
         fclose(stream);
     }
     free(line);
@@ -92,7 +92,7 @@ static const char *find_oldest(replay_t *replay, const apr_array_header_t *files
     const char *error = NULL;
 
     replay->only_first = 1;
-    for (*oldest = files->nelts; !error && *oldest > 0 && !replay->reaches_back;) {
+    for (*oldest = files->nelts; error == NULL && *oldest > 0 && !replay->reaches_back;) {
         error = read_lines(replay, APR_ARRAY_IDX(files, --*oldest, const char *), pool);
     }
     replay->only_first = 0;
@@ -113,10 +113,10 @@ const char *audit_replay(const char *file, apr_time_t since, audit_replay_fn eac
     if (is_there || files->nelts == 0) {
         APR_ARRAY_PUSH(files, const char *) = file;
     }
-    if (!error) {
+    if (error == NULL) {
         error = find_oldest(&replay, files, &oldest, pool);
     }
-    for (int i = oldest; !error && i < files->nelts; i++) {
+    for (int i = oldest; error == NULL && i < files->nelts; i++) {
         error = read_lines(&replay, APR_ARRAY_IDX(files, i, const char *), pool);
     }
     return error;

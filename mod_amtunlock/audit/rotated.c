@@ -56,14 +56,14 @@ static const char *first_count(const char *file, apr_uint64_t *count, apr_pool_t
         return text_file_error(file, "may be the record before this one, but cannot be read", errno, pool);
     }
     end = memchr(bytes, '\n', (size_t)length);
-    if (!end || !audit_begins_like_record(bytes, (apr_size_t)length)) {
+    if (end == NULL || !audit_begins_like_record(bytes, (apr_size_t)length)) {
         return NULL;
     }
     fault = audit_record_parse(bytes, (apr_size_t)(end - bytes), &record);
     *count = record.head.count;
-    return fault ? apr_psprintf(pool, "%s: its first record %s%s", file, fault,
-                                fault == audit_no_memory ? "" : "; keep the file, but elsewhere")
-                 : NULL;
+    return fault != NULL ? apr_psprintf(pool, "%s: its first record %s%s", file, fault,
+                                        fault == audit_no_memory ? "" : "; keep the file, but elsewhere")
+                         : NULL;
 }
 
 /* "audit.jsonl.1", "audit.jsonl-20300101": the name, and what a rotation puts behind it. */
@@ -89,11 +89,11 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
     apr_status_t rv = APR_SUCCESS;
 
     apr_pool_create(&file_pool, pool);
-    while (!error && (rv = apr_dir_read(&info, APR_FINFO_NAME, dir)) == APR_SUCCESS) {
+    while (error == NULL && (rv = apr_dir_read(&info, APR_FINFO_NAME, dir)) == APR_SUCCESS) {
         if (is_rotated(info.name, base)) {
             apr_pool_clear(file_pool);
             error = first_count(apr_pstrcat(file_pool, folder, info.name, NULL), &count, file_pool);
-            if (!error && count > 0) {
+            if (error == NULL && count > 0) {
                 rotated_t *rotated = apr_array_push(found);
 
                 rotated->file = apr_pstrcat(pool, folder, info.name, NULL);
@@ -101,10 +101,10 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
             }
         }
     }
-    if (!error && !APR_STATUS_IS_ENOENT(rv)) { /* that is its end */
+    if (error == NULL && !APR_STATUS_IS_ENOENT(rv)) { /* that is its end */
         error = text_file_error(folder, "cannot be read to its end", rv, file_pool);
     }
-    error = error ? apr_pstrdup(pool, error) : NULL;
+    error = error != NULL ? apr_pstrdup(pool, error) : NULL;
     apr_pool_destroy(file_pool);
     return error;
 }
@@ -119,7 +119,7 @@ static int by_count(const void *a, const void *b)
 const char *audit_list_rotated(const char *file, apr_array_header_t **files, apr_pool_t *pool)
 {
     const char *slash = strrchr(file, '/');
-    const char *folder = slash ? apr_pstrmemdup(pool, file, (apr_size_t)(slash - file) + 1) : "./";
+    const char *folder = slash != NULL ? apr_pstrmemdup(pool, file, (apr_size_t)(slash - file) + 1) : "./";
     apr_array_header_t *found = apr_array_make(pool, 8, sizeof(rotated_t));
     const char *error;
     apr_dir_t *dir;
@@ -129,7 +129,7 @@ const char *audit_list_rotated(const char *file, apr_array_header_t **files, apr
     if (rv != APR_SUCCESS) {
         return text_file_error(folder, "cannot be read", rv, pool);
     }
-    error = look_through(dir, folder, slash ? slash + 1 : file, found, pool);
+    error = look_through(dir, folder, slash != NULL ? slash + 1 : file, found, pool);
     apr_dir_close(dir);
     qsort(found->elts, (size_t)found->nelts, sizeof(rotated_t), by_count);
     for (int i = 0; i < found->nelts; i++) {

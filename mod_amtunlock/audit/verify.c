@@ -124,14 +124,14 @@ static const char *check_line(verify_t *verify, const char *line, apr_size_t len
     if (error == audit_no_memory) {
         return apr_psprintf(verify->pool, "%s: %s", verify->file, error);
     }
-    if (error) {
+    if (error != NULL) {
         return fault(verify, "%s", error);
     }
     error = check_torn(verify, &record);
-    if (!error) {
+    if (error == NULL) {
         error = verify->last.count ? check_next(verify, &record) : check_first(verify, &record);
     }
-    if (error) {
+    if (error != NULL) {
         return error;
     }
     if (verify->has_head && record.head.count == verify->head.count) {
@@ -153,7 +153,7 @@ static const char *check_lines(verify_t *verify, const char *buffer, apr_size_t 
     const char *end;
 
     *used = 0;
-    while (!error && (end = memchr(buffer + *used, '\n', length - *used))) {
+    while (error == NULL && (end = memchr(buffer + *used, '\n', length - *used)) != NULL) {
         const char *line = buffer + *used;
 
         *used = (apr_size_t)(end - buffer) + 1;
@@ -171,7 +171,7 @@ static const char *check_all(verify_t *verify, int fd, char *buffer)
     while ((count = read(fd, buffer + length, BUFFER_SIZE - length)) > 0) {
         length += (apr_size_t)count;
         error = check_lines(verify, buffer, length, &used);
-        if (error) {
+        if (error != NULL) {
             return error;
         }
         memmove(buffer, buffer + used, length - used);
@@ -216,7 +216,7 @@ static int parse_head(const char *text, audit_head_t *head)
     char *end;
 
     if (strlen(text) < AUDIT_HASH_DIGITS + 2 || strspn(text, "0123456789abcdef") != AUDIT_HASH_DIGITS ||
-        text[AUDIT_HASH_DIGITS] != ':' || !strchr("123456789", text[AUDIT_HASH_DIGITS + 1])) {
+        text[AUDIT_HASH_DIGITS] != ':' || strchr("123456789", text[AUDIT_HASH_DIGITS + 1]) == NULL) {
         return 0;
     }
     apr_cpystrn(head->hash, text, sizeof(head->hash));
@@ -233,7 +233,7 @@ const char *audit_verify(const char *file, const char *head, apr_uint64_t *count
     int fd;
 
     *count = 0;
-    if (head && !parse_head(head, &verify.head)) {
+    if (head != NULL && !parse_head(head, &verify.head)) {
         return apr_psprintf(pool, "'%s' is not a head: 64 hex digits, ':' and the count", head);
     }
     fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -241,8 +241,8 @@ const char *audit_verify(const char *file, const char *head, apr_uint64_t *count
         return text_file_error(file, "cannot be opened", errno, pool);
     }
     buffer = malloc(BUFFER_SIZE);
-    error = buffer ? check_all(&verify, fd, buffer) : "no memory";
-    error = error ? error : check_end(&verify);
+    error = buffer != NULL ? check_all(&verify, fd, buffer) : "no memory";
+    error = error != NULL ? error : check_end(&verify);
     digest_discard(&verify.torn);
     free(buffer);
     close(fd);

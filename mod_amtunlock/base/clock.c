@@ -19,6 +19,6 @@ apr_interval_time_t clock_test_interval(const char *variable, apr_interval_time_
 {
     const char *ms = getenv(variable);
 
-    return ms ? apr_time_from_msec(apr_atoi64(ms)) : usual;
+    return ms != NULL ? apr_time_from_msec(apr_atoi64(ms)) : usual;
 }
 #endif

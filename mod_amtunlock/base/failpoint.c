@@ -265,7 +265,8 @@ static int read_order(char *line, order_t *order)
     size_t count = 0;
     char *rest = NULL;
 
-    for (char *word = strtok_r(line, " ", &rest); word && count < most; word = strtok_r(NULL, " ", &rest)) {
+    for (char *word = strtok_r(line, " ", &rest); word != NULL && count < most;
+         word = strtok_r(NULL, " ", &rest)) {
         words[count++] = word;
     }
     if (count < most - 1) {
@@ -288,7 +289,7 @@ int failpoint_at(const char *point)
     if (!read_orders(text)) {
         return 0;
     }
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
         order_t order;
 
         if (read_order(line, &order) && is_due(&order, point)) {

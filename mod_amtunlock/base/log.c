@@ -195,7 +195,7 @@ void log_line(log_level_e level, const char *const words[])
     add_text(&line, words[0]);
     add_char(&line, ' ');
     add_text(&line, words[1]);
-    for (const char *const *pair = words + 2; *pair; pair += 2) {
+    for (const char *const *pair = words + 2; *pair != NULL; pair += 2) {
         if (pair[1] != NULL) {
             add_pair(&line, pair[0], pair[1]);
         }

@@ -24,7 +24,7 @@ static const char *environment(const char *name)
 {
     const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): one thread */
 
-    return value && *value ? value : NULL;
+    return value != NULL && *value ? value : NULL;
 }
 
 /* False for what is no option. */
@@ -73,14 +73,14 @@ const console_problem_t *console_arguments(int argc, char *const argv[], console
         }
     }
     for (; optind < argc; optind++) {
-        if (!options->command) {
+        if (options->command == NULL) {
             options->command = argv[optind];
         }
         else {
             APR_ARRAY_PUSH(options->operands, const char *) = argv[optind];
         }
     }
-    if (!options->command && !options->help && !options->version) {
+    if (options->command == NULL && !options->help && !options->version) {
         return console_problem(pool, CONSOLE_USAGE, try_help, "no command given");
     }
     return NULL;

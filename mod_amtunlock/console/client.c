@@ -46,7 +46,7 @@ static int make_room(console_client_t *client, apr_size_t count)
         return 1;
     }
     grown = realloc(client->body, room);
-    if (!grown) {
+    if (grown == NULL) {
         return 0;
     }
     client->body = grown;
@@ -116,7 +116,7 @@ static int configure(console_client_t *client, const char *cacert)
                curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK;
 
     return good && offer_ticket(curl) &&
-           (!cacert || curl_easy_setopt(curl, CURLOPT_CAINFO, cacert) == CURLE_OK);
+           (cacert == NULL || curl_easy_setopt(curl, CURLOPT_CAINFO, cacert) == CURLE_OK);
 }
 
 const console_problem_t *console_client_create(console_client_t **client, const char *url, const char *cacert,
@@ -128,7 +128,7 @@ const console_problem_t *console_client_create(console_client_t **client, const 
     made->curl = curl_easy_init();
     apr_pool_cleanup_register(pool, made, close_client, apr_pool_cleanup_null);
     made->headers = curl_slist_append(NULL, "Content-Type: " CONTENT_TYPE ";charset=UTF-8");
-    if (!made->curl || !made->headers || !curl_slist_append(made->headers, "Expect:") ||
+    if (made->curl == NULL || made->headers == NULL || curl_slist_append(made->headers, "Expect:") == NULL ||
         !configure(made, cacert)) {
         return console_problem(pool, CONSOLE_SERVICE, "install libcurl with GSS-API",
                                "this libcurl cannot do what is needed (%s)", curl_version());
@@ -215,10 +215,11 @@ static const struct {
 
 static const console_problem_t *fault_problem(const wsman_fault_t *fault, apr_pool_t *pool)
 {
-    const char *subcode = fault->subcode ? fault->subcode : wsman_fault_subcode(fault->kind);
-    console_problem_t *problem = console_problem(
-        pool, CONSOLE_SERVICE, NULL, "the service refused: %s (%s%s%s)", fault->reason,
-        *subcode ? subcode : "fault", fault->detail ? "/" : "", fault->detail ? fault->detail : "");
+    const char *subcode = fault->subcode != NULL ? fault->subcode : wsman_fault_subcode(fault->kind);
+    console_problem_t *problem =
+        console_problem(pool, CONSOLE_SERVICE, NULL, "the service refused: %s (%s%s%s)", fault->reason,
+                        *subcode ? subcode : "fault", fault->detail != NULL ? "/" : "",
+                        fault->detail != NULL ? fault->detail : "");
 
     for (size_t i = 0; i < sizeof(fault_advice) / sizeof(fault_advice[0]); i++) {
         if (fault_advice[i].kind == fault->kind) {
@@ -255,7 +256,7 @@ static const console_problem_t *http_problem(const console_client_t *client, lon
 
 static int is_envelope(const char *content_type)
 {
-    return content_type && strncasecmp(content_type, CONTENT_TYPE, sizeof(CONTENT_TYPE) - 1) == 0;
+    return content_type != NULL && strncasecmp(content_type, CONTENT_TYPE, sizeof(CONTENT_TYPE) - 1) == 0;
 }
 
 static const console_problem_t *read_answer(const console_client_t *client, const wsman_envelope_t **answer,
@@ -273,12 +274,12 @@ static const console_problem_t *read_answer(const console_client_t *client, cons
     }
     reader = wsman_reader_create(&answer_limits, NULL, pool);
     fault = wsman_reader_feed(reader, client->body, client->length);
-    fault = fault ? fault : wsman_reader_finish(reader, answer);
-    if (fault) {
+    fault = fault != NULL ? fault : wsman_reader_finish(reader, answer);
+    if (fault != NULL) {
         return console_problem(pool, CONSOLE_SERVICE, NULL, "%s: the answer cannot be read: %s", client->url,
                                fault->reason);
     }
-    return (*answer)->fault ? fault_problem((*answer)->fault, pool) : NULL;
+    return (*answer)->fault != NULL ? fault_problem((*answer)->fault, pool) : NULL;
 }
 
 const console_problem_t *console_client_send(console_client_t *client, wsman_writer_t *writer,

@@ -30,7 +30,7 @@ static const console_problem_t *check_count(const run_t *run, int count)
     unsigned int max;
     const console_problem_t *problem = service_max_systems(run->client, &max, run->pool);
 
-    if (problem || max == 0 || (unsigned int)count <= max) {
+    if (problem != NULL || max == 0 || (unsigned int)count <= max) {
         return problem;
     }
     return console_problem(
@@ -42,7 +42,7 @@ static const console_problem_t *check_count(const run_t *run, int count)
 /* After a request whose answer never came nobody knows whether there is a job. */
 static const console_problem_t *explain_unlock(const run_t *run, const console_problem_t *problem)
 {
-    if (!problem->passing || problem->advice) {
+    if (!problem->passing || problem->advice != NULL) {
         return problem;
     }
     return console_problem(run->pool, problem->exit,
@@ -56,7 +56,7 @@ static const console_problem_t *finish_waiting(run_t *run, const char *id, int n
     const console_problem_t *problem =
         console_follow(run->client, run->console, id, names, run->options->json, &job, run->pool);
 
-    if (problem) {
+    if (problem != NULL) {
         return problem;
     }
     if (run->options->json) {
@@ -77,12 +77,12 @@ static const console_problem_t *run_unlock(run_t *run)
     console_job_t job;
 
     problem = console_names(run->options, &names, run->pool);
-    problem = problem ? problem : check_count(run, names->nelts);
-    if (problem) {
+    problem = problem != NULL ? problem : check_count(run, names->nelts);
+    if (problem != NULL) {
         return problem;
     }
     problem = service_unlock(run->client, names, &id, run->pool);
-    if (problem) {
+    if (problem != NULL) {
         return explain_unlock(run, problem);
     }
     if (run->options->wait) {
@@ -94,7 +94,7 @@ static const console_problem_t *run_unlock(run_t *run)
         return NULL;
     }
     problem = console_look(run->client, id, names->nelts, &job, run->pool);
-    if (!problem) {
+    if (problem == NULL) {
         console_print_job(run->console, &job, 1, run->pool);
     }
     return problem;
@@ -107,7 +107,8 @@ static const console_problem_t *named_job(const run_t *run, const char **id)
     const char *text = APR_ARRAY_IDX(run->options->operands, 0, const char *);
 
     *id = service_job_id(text, run->pool);
-    return *id ? NULL
+    return *id != NULL
+               ? NULL
                : console_problem(run->pool, CONSOLE_USAGE, "a job is amtunlock: and 26 letters and digits",
                                  "'%s' is not the name of a job", text);
 }
@@ -119,11 +120,11 @@ static const console_problem_t *run_status(run_t *run)
     const char *id;
 
     problem = named_job(run, &id);
-    if (!problem && run->options->wait) {
+    if (problem == NULL && run->options->wait) {
         return finish_waiting(run, id, 0);
     }
-    problem = problem ? problem : console_look(run->client, id, 0, &job, run->pool);
-    if (!problem) {
+    problem = problem != NULL ? problem : console_look(run->client, id, 0, &job, run->pool);
+    if (problem == NULL) {
         console_print_job(run->console, &job, run->options->json, run->pool);
         run->status = judge(&job);
     }
@@ -137,8 +138,8 @@ static const console_problem_t *run_errors(run_t *run)
     const char *id;
 
     problem = named_job(run, &id);
-    problem = problem ? problem : console_look(run->client, id, 0, &job, run->pool);
-    if (!problem) {
+    problem = problem != NULL ? problem : console_look(run->client, id, 0, &job, run->pool);
+    if (problem == NULL) {
         console_print_errors(run->console, &job, run->options->json, run->pool);
     }
     return problem;
@@ -151,9 +152,9 @@ static const console_problem_t *run_cancel(run_t *run)
     const char *id;
 
     problem = named_job(run, &id);
-    problem = problem ? problem : service_cancel(run->client, id, run->pool);
-    problem = problem ? problem : console_look(run->client, id, 0, &job, run->pool);
-    if (!problem) {
+    problem = problem != NULL ? problem : service_cancel(run->client, id, run->pool);
+    problem = problem != NULL ? problem : console_look(run->client, id, 0, &job, run->pool);
+    if (problem == NULL) {
         console_print_job(run->console, &job, run->options->json, run->pool);
     }
     return problem;
@@ -164,7 +165,7 @@ static const console_problem_t *run_jobs(run_t *run)
     apr_array_header_t *jobs = apr_array_make(run->pool, 20, sizeof(console_job_t *));
     const console_problem_t *problem = service_jobs(run->client, jobs, run->pool);
 
-    if (!problem) {
+    if (problem == NULL) {
         console_print_jobs(run->console, jobs, run->options->json, run->pool);
     }
     return problem;
@@ -175,7 +176,7 @@ static const console_problem_t *run_info(run_t *run)
     console_info_t info = {0};
     const console_problem_t *problem = service_info(run->client, &info, run->pool);
 
-    if (!problem) {
+    if (problem == NULL) {
         console_print_info(run->console, run->options->url, &info, run->options->json, run->pool);
     }
     return problem;
@@ -225,7 +226,7 @@ static const console_problem_t *check_use(const struct command_t *command, const
     int count = options->operands->nelts;
 
     if (count < command->min_operands || (command->max_operands >= 0 && count > command->max_operands) ||
-        (options->wait && !command->takes_wait) || (options->file && !command->takes_file)) {
+        (options->wait && !command->takes_wait) || (options->file != NULL && !command->takes_file)) {
         return console_problem(pool, CONSOLE_USAGE, NULL, "usage: amtunlock %s %s", command->name,
                                command->operands);
     }
@@ -248,7 +249,7 @@ static const console_problem_t *find_command(const console_options_t *options,
 /* A ticket and names in the clear are a warning's worth; the service itself decides whether it takes http. */
 static const console_problem_t *check_url(const console_t *console, const char *url, apr_pool_t *pool)
 {
-    if (!url) {
+    if (url == NULL) {
         return console_problem(pool, CONSOLE_USAGE, "give --url https://HOST/wsman, or set AMTU_URL",
                                "which service is not said");
     }
@@ -270,9 +271,10 @@ static const console_problem_t *run_command(const console_options_t *options, co
     const struct command_t *command = NULL;
     const console_problem_t *problem = find_command(options, &command, pool);
 
-    problem = problem ? problem : check_url(console, options->url, pool);
-    problem = problem ? problem : console_client_create(&run.client, options->url, options->cacert, pool);
-    problem = problem ? problem : command->run(&run);
+    problem = problem != NULL ? problem : check_url(console, options->url, pool);
+    problem =
+        problem != NULL ? problem : console_client_create(&run.client, options->url, options->cacert, pool);
+    problem = problem != NULL ? problem : command->run(&run);
     *status = run.status;
     return problem;
 }
@@ -283,16 +285,16 @@ console_exit_e console_run(int argc, char *const argv[], const console_t *consol
     console_exit_e status = CONSOLE_DONE;
     const console_problem_t *problem = console_arguments(argc, argv, &options, pool);
 
-    if (!problem && options.help) {
+    if (problem == NULL && options.help) {
         print_help(console);
         return CONSOLE_DONE;
     }
-    if (!problem && options.version) {
+    if (problem == NULL && options.version) {
         fputs("amtunlock " AMTUNLOCK_VERSION "\n", console->out);
         return CONSOLE_DONE;
     }
-    problem = problem ? problem : run_command(&options, console, &status, pool);
-    if (problem) {
+    problem = problem != NULL ? problem : run_command(&options, console, &status, pool);
+    if (problem != NULL) {
         console_print_problem(console, problem, pool);
         return problem->exit;
     }

@@ -20,7 +20,7 @@ typedef struct {
 
 static void add(collection_t *collection, const char *name)
 {
-    if (!apr_hash_get(collection->seen, name, APR_HASH_KEY_STRING)) {
+    if (apr_hash_get(collection->seen, name, APR_HASH_KEY_STRING) == NULL) {
         apr_hash_set(collection->seen, name, APR_HASH_KEY_STRING, name);
         APR_ARRAY_PUSH(collection->names, const char *) = name;
     }
@@ -53,10 +53,10 @@ static const console_problem_t *read_names(collection_t *collection, FILE *strea
 {
     char line[LINE_MAX_BYTES + 2];
 
-    for (unsigned int number = 1; fgets(line, sizeof(line), stream); number++) {
+    for (unsigned int number = 1; fgets(line, sizeof(line), stream) != NULL; number++) {
         const char *name;
 
-        if (strlen(line) > LINE_MAX_BYTES && !strchr(line, '\n')) {
+        if (strlen(line) > LINE_MAX_BYTES && strchr(line, '\n') == NULL) {
             return bad_line(collection, file, number, "is longer than 1024 bytes");
         }
         if (collection->names->nelts >= NAMES_MAX) {
@@ -82,7 +82,7 @@ static const console_problem_t *read_file(collection_t *collection, const char *
         return read_names(collection, stdin, "standard input");
     }
     stream = fopen(file, "re");
-    if (!stream) {
+    if (stream == NULL) {
         return console_problem(collection->pool, CONSOLE_USAGE, NULL, "%s: %s", file, strerror(errno));
     }
     problem = read_names(collection, stream, file);
@@ -100,10 +100,10 @@ const console_problem_t *console_names(const console_options_t *options, apr_arr
     for (int i = 0; i < options->operands->nelts; i++) {
         add(&collection, APR_ARRAY_IDX(options->operands, i, const char *));
     }
-    if (options->file) {
+    if (options->file != NULL) {
         problem = read_file(&collection, options->file);
     }
-    if (!problem && collection.names->nelts == 0) {
+    if (problem == NULL && collection.names->nelts == 0) {
         problem = console_problem(pool, CONSOLE_USAGE, "name them, or give --file FILE", "no system named");
     }
     *names = collection.names;

@@ -36,7 +36,7 @@ const char *console_printable(const char *text, apr_pool_t *pool)
 void console_print_problem(const console_t *console, const console_problem_t *problem, apr_pool_t *pool)
 {
     fprintf(console->err, "amtunlock: %s\n", console_printable(problem->what, pool));
-    if (problem->advice) {
+    if (problem->advice != NULL) {
         fprintf(console->err, "amtunlock: %s\n", console_printable(problem->advice, pool));
     }
 }

@@ -59,19 +59,19 @@ static const console_problem_t *read_reasons(console_client_t *client, const cha
     const console_problem_t *problem = NULL;
     int known = 0;
 
-    for (; known < failed->nelts && first < end && !problem; first += WINDOW) {
+    for (; known < failed->nelts && first < end && problem == NULL; first += WINDOW) {
         problem = read_window_of_reasons(client, id, first, by_name, pool);
-        while (known < failed->nelts &&
-               apr_hash_get(by_name, APR_ARRAY_IDX(failed, known, const char *), APR_HASH_KEY_STRING)) {
+        while (known < failed->nelts && apr_hash_get(by_name, APR_ARRAY_IDX(failed, known, const char *),
+                                                     APR_HASH_KEY_STRING) != NULL) {
             known++;
         }
     }
-    for (int i = 0; i < failed->nelts && !problem; i++) {
+    for (int i = 0; i < failed->nelts && problem == NULL; i++) {
         const char *name = APR_ARRAY_IDX(failed, i, const char *);
         const console_failure_t *failure = apr_hash_get(by_name, name, APR_HASH_KEY_STRING);
         const console_failure_t unknown = {name, "internal", "the service gave no reason", "", ""};
 
-        APR_ARRAY_PUSH(failures, console_failure_t) = failure ? *failure : unknown;
+        APR_ARRAY_PUSH(failures, console_failure_t) = failure != NULL ? *failure : unknown;
     }
     return problem;
 }
@@ -84,9 +84,9 @@ static const console_problem_t *read_window(console_client_t *client, const char
     const console_problem_t *problem =
         service_results(client, id, first, window, job->unlocked, failed, pool);
 
-    return problem ? problem
-                   : read_reasons(client, id, first, window ? first + window : NAMES_MAX, failed, job->failed,
-                                  pool);
+    return problem != NULL ? problem
+                           : read_reasons(client, id, first, window ? first + window : NAMES_MAX, failed,
+                                          job->failed, pool);
 }
 
 /* All names in both lists, window by window where it shows when to stop: the number of names is known, or
@@ -100,7 +100,7 @@ static const console_problem_t *fill_lists(console_client_t *client, const char 
     if (names == 0 && !console_has_ended(job)) {
         return read_window(client, id, 0, 0, job, pool);
     }
-    for (int first = 0; more && !problem; first += WINDOW) {
+    for (int first = 0; more && problem == NULL; first += WINDOW) {
         int before = job->unlocked->nelts + job->failed->nelts;
 
         problem = read_window(client, id, first, WINDOW, job, pool);
@@ -114,7 +114,7 @@ const console_problem_t *console_look(console_client_t *client, const char *id, 
 {
     const console_problem_t *problem = service_job(client, id, job, pool);
 
-    return problem ? problem : fill_lists(client, id, names, job, pool);
+    return problem != NULL ? problem : fill_lists(client, id, names, job, pool);
 }
 
 /* ---- telling ------------------------------------------------------------------------------------------- */
@@ -145,7 +145,7 @@ static void draw_line(const following_t *following, const char *text, apr_pool_t
 
 static int is_new(const following_t *following, const char *name)
 {
-    if (apr_hash_get(following->told, name, APR_HASH_KEY_STRING)) {
+    if (apr_hash_get(following->told, name, APR_HASH_KEY_STRING) != NULL) {
         return 0;
     }
     name = apr_pstrdup(following->pool, name);
@@ -217,14 +217,14 @@ static const console_problem_t *look(following_t *following, int *ended, apr_poo
     console_job_t job;
     const console_problem_t *problem = service_job(following->client, following->id, &job, pool);
 
-    if (problem) {
+    if (problem != NULL) {
         return bear(following, problem);
     }
     if (strcmp(job.status, following->status) != 0 || console_has_ended(&job)) {
         problem = following->quiet
                       ? NULL
                       : fill_lists(following->client, following->id, following->names, &job, pool);
-        if (problem) {
+        if (problem != NULL) {
             return bear(following, problem);
         }
         tell_new(following, &job, pool);
@@ -253,15 +253,15 @@ const console_problem_t *console_follow(console_client_t *client, const console_
     int ended = 0;
 
     apr_pool_create(&scratch, pool);
-    while (!problem && !ended) {
+    while (problem == NULL && !ended) {
         problem = look(&following, &ended, scratch);
         apr_pool_clear(scratch);
-        if (!problem && !ended) {
+        if (problem == NULL && !ended) {
             poll(NULL, 0, pause); /* a signal ends it early */
             pause = pause * 3 / 2 < LONGEST_PAUSE ? pause * 3 / 2 : LONGEST_PAUSE;
             problem = console_interrupted ? interrupted(&following) : NULL;
         }
     }
     clear_line(&following);
-    return problem ? problem : console_look(client, id, names, job, pool);
+    return problem != NULL ? problem : console_look(client, id, names, job, pool);
 }

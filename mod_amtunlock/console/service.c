@@ -52,7 +52,7 @@ static const console_problem_t *payload(const wsman_envelope_t *answer, const ch
                                         const wsman_element_t **element, apr_pool_t *pool)
 {
     *element = wsman_child(answer->body, NULL, name);
-    return *element ? NULL : unexpected(name, pool);
+    return *element != NULL ? NULL : unexpected(name, pool);
 }
 
 /* Text of a property, "" where it is absent or nil. */
@@ -60,7 +60,7 @@ static const char *text_of(const wsman_element_t *instance, const char *name, ap
 {
     const wsman_element_t *property = wsman_child(instance, NULL, name);
 
-    return property && !wsman_is_nil(property) ? wsman_text(property, pool) : "";
+    return property != NULL && !wsman_is_nil(property) ? wsman_text(property, pool) : "";
 }
 
 static unsigned int number_of(const wsman_element_t *instance, const char *name, apr_pool_t *pool)
@@ -96,7 +96,7 @@ static const console_problem_t *exchange(console_client_t *client, wsman_writer_
     const wsman_envelope_t *answer;
     const console_problem_t *problem = console_client_send(client, writer, &answer, pool);
 
-    return problem ? problem : payload(answer, name, element, pool);
+    return problem != NULL ? problem : payload(answer, name, element, pool);
 }
 
 /* ---- the service --------------------------------------------------------------------------------------- */
@@ -113,7 +113,7 @@ const console_problem_t *service_max_systems(console_client_t *client, unsigned 
     const wsman_element_t *instance;
     const console_problem_t *problem = get_service(client, &instance, pool);
 
-    *max = problem ? 0 : number_of(instance, "MaxSystemsPerRequest", pool);
+    *max = problem != NULL ? 0 : number_of(instance, "MaxSystemsPerRequest", pool);
     return problem;
 }
 
@@ -125,7 +125,7 @@ static const console_problem_t *identify(console_client_t *client, console_info_
 
     wsman_element(writer, WSMAN_NS_WSMID, "Identify", NULL);
     problem = exchange(client, writer, "IdentifyResponse", &answer, pool);
-    if (!problem) {
+    if (problem == NULL) {
         info->product = apr_pstrcat(pool, text_of(answer, "ProductVendor", pool), " ",
                                     text_of(answer, "ProductVersion", pool), NULL);
     }
@@ -137,10 +137,10 @@ const console_problem_t *service_info(console_client_t *client, console_info_t *
     const wsman_element_t *instance;
     const console_problem_t *problem = identify(client, info, pool);
 
-    if (!problem) {
+    if (problem == NULL) {
         problem = get_service(client, &instance, pool);
     }
-    if (!problem) {
+    if (problem == NULL) {
         info->name = text_of(instance, "Name", pool);
         info->system = text_of(instance, "SystemName", pool);
         info->max_systems = number_of(instance, "MaxSystemsPerRequest", pool);
@@ -155,10 +155,10 @@ static const char *referenced_job(const wsman_element_t *reference, apr_pool_t *
     const wsman_element_t *set = wsman_child(parameters, WSMAN_URI_WSMAN, "SelectorSet");
     const wsman_element_t *selector = wsman_child(set, WSMAN_URI_WSMAN, "Selector");
 
-    for (; selector; selector = wsman_next_same(selector)) {
+    for (; selector != NULL; selector = wsman_next_same(selector)) {
         const char *name = wsman_attribute(selector, "", "Name");
 
-        if (name && strcasecmp(name, "InstanceID") == 0) {
+        if (name != NULL && strcasecmp(name, "InstanceID") == 0) {
             return wsman_text(selector, pool);
         }
     }
@@ -180,15 +180,15 @@ const console_problem_t *service_unlock(console_client_t *client, const apr_arra
     }
     wsman_end(writer);
     problem = exchange(client, writer, "UnlockSystems_OUTPUT", &output, pool);
-    problem = problem ? problem : return_value(output, &value, pool);
-    if (problem) {
+    problem = problem != NULL ? problem : return_value(output, &value, pool);
+    if (problem != NULL) {
         return problem;
     }
     if (value != RETURN_DONE && value != RETURN_STARTED) {
         return refused("UnlockSystems", value, pool);
     }
     *job = referenced_job(wsman_child(output, NULL, "Job"), pool);
-    return *job ? NULL : unexpected("Job with an InstanceID", pool);
+    return *job != NULL ? NULL : unexpected("Job with an InstanceID", pool);
 }
 
 static void append_names(const wsman_element_t *output, const char *name, apr_array_header_t *names,
@@ -196,7 +196,7 @@ static void append_names(const wsman_element_t *output, const char *name, apr_ar
 {
     const wsman_element_t *element = wsman_child(output, NULL, name);
 
-    for (; element; element = wsman_next_same(element)) {
+    for (; element != NULL; element = wsman_next_same(element)) {
         APR_ARRAY_PUSH(names, const char *) = wsman_text(element, pool);
     }
 }
@@ -224,11 +224,11 @@ const console_problem_t *service_results(console_client_t *client, const char *i
     write_window(writer, first, window, pool);
     wsman_end(writer);
     problem = exchange(client, writer, "GetUnlockedSystems_OUTPUT", &output, pool);
-    problem = problem ? problem : return_value(output, &value, pool);
-    if (!problem && value != RETURN_DONE) {
+    problem = problem != NULL ? problem : return_value(output, &value, pool);
+    if (problem == NULL && value != RETURN_DONE) {
         problem = refused("GetUnlockedSystems", value, pool);
     }
-    if (!problem) {
+    if (problem == NULL) {
         append_names(output, "unlockedSystems", unlocked, pool);
         append_names(output, "failedSystems", failed, pool);
     }
@@ -275,7 +275,7 @@ const console_problem_t *service_job(console_client_t *client, const char *id, c
         client, console_client_begin(client, WSMAN_ACTION_GET, JOB_URI, job_selector(id, pool), pool),
         "CIM_ConcreteJob", &instance, pool);
 
-    if (!problem) {
+    if (problem == NULL) {
         read_job(instance, job, pool);
     }
     return problem;
@@ -293,10 +293,10 @@ const console_problem_t *service_errors(console_client_t *client, const char *id
     write_window(writer, first, window, pool);
     wsman_end(writer);
     problem = exchange(client, writer, "GetErrors_OUTPUT", &output, pool);
-    if (problem) {
+    if (problem != NULL) {
         return problem;
     }
-    for (error = wsman_child(output, NULL, "Errors"); error; error = wsman_next_same(error)) {
+    for (error = wsman_child(output, NULL, "Errors"); error != NULL; error = wsman_next_same(error)) {
         console_failure_t *failure = apr_array_push(failures);
 
         failure->system = text_of(error, "ErrorSource", pool);
@@ -320,8 +320,8 @@ const console_problem_t *service_cancel(console_client_t *client, const char *id
     wsman_element(writer, WSMAN_NS_CLASS, "RequestedState", apr_itoa(pool, STATE_TERMINATE));
     wsman_end(writer);
     problem = exchange(client, writer, "RequestStateChange_OUTPUT", &output, pool);
-    problem = problem ? problem : return_value(output, &value, pool);
-    if (problem) {
+    problem = problem != NULL ? problem : return_value(output, &value, pool);
+    if (problem != NULL) {
         return problem;
     }
     if (value == RETURN_INVALID_TRANSITION) {
@@ -340,13 +340,13 @@ static const console_problem_t *take_items(const wsman_element_t *answer, const 
     const wsman_element_t *instance = wsman_child(items, JOB_URI, "CIM_ConcreteJob");
     const char *next = text_of(answer, "EnumerationContext", pool);
 
-    for (; instance; instance = wsman_next_same(instance)) {
+    for (; instance != NULL; instance = wsman_next_same(instance)) {
         console_job_t *job = apr_palloc(pool, sizeof(*job));
 
         read_job(instance, job, pool);
         APR_ARRAY_PUSH(jobs, console_job_t *) = job;
     }
-    *context = *next && !wsman_child(answer, NULL, "EndOfSequence") ? next : NULL;
+    *context = *next && wsman_child(answer, NULL, "EndOfSequence") == NULL ? next : NULL;
     return jobs->nelts < JOBS_MAX ? NULL : unexpected("end", pool);
 }
 
@@ -362,7 +362,7 @@ static const console_problem_t *pull(console_client_t *client, apr_array_header_
     wsman_element(writer, WSMAN_NS_WSEN, "MaxElements", PULL_ITEMS);
     wsman_end(writer);
     problem = exchange(client, writer, "PullResponse", &answer, pool);
-    return problem ? problem : take_items(answer, WSMAN_URI_WSEN, jobs, context, pool);
+    return problem != NULL ? problem : take_items(answer, WSMAN_URI_WSEN, jobs, context, pool);
 }
 
 const console_problem_t *service_jobs(console_client_t *client, apr_array_header_t *jobs, apr_pool_t *pool)
@@ -377,8 +377,8 @@ const console_problem_t *service_jobs(console_client_t *client, apr_array_header
     wsman_element(writer, WSMAN_NS_WSMAN, "MaxElements", PULL_ITEMS);
     wsman_end(writer);
     problem = exchange(client, writer, "EnumerateResponse", &answer, pool);
-    problem = problem ? problem : take_items(answer, WSMAN_URI_WSMAN, jobs, &context, pool);
-    while (!problem && context) {
+    problem = problem != NULL ? problem : take_items(answer, WSMAN_URI_WSMAN, jobs, &context, pool);
+    while (problem == NULL && context != NULL) {
         problem = pull(client, jobs, &context, pool);
     }
     return problem;

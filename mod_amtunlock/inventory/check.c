@@ -42,7 +42,7 @@ static const char *const tls_names[] = {[INVENTORY_TLS_CA] = "ca",
 /* Position of a word in a list that ends with NULL, or -1. */
 static int word_index(const char *const *words, const char *text)
 {
-    for (int i = 0; words[i]; i++) {
+    for (int i = 0; words[i] != NULL; i++) {
         if (apr_cstr_casecmp(words[i], text) == 0) {
             return i;
         }
@@ -72,7 +72,7 @@ static const char *check_fqdn(check_t *check, const char *text)
 {
     const char *key = jobs_name_key(text, check->pool);
 
-    if (!key) {
+    if (key == NULL) {
         return "is not a host name (labels of 1 to 63 letters, digits, '-' and '_', 253 in all)";
     }
     if (address_family(key)) {
@@ -98,7 +98,7 @@ static int is_nobody(const char *key, int family)
 static const char *check_address(check_t *check, const char *text)
 {
     const char *key = jobs_name_key(text, check->pool);
-    int family = key ? address_family(key) : 0;
+    int family = key != NULL ? address_family(key) : 0;
 
     if (!family) {
         return "is not an IPv4 or IPv6 address (leave it empty to look the name up)";
@@ -141,15 +141,15 @@ static const char *check_group(check_t *check, const char *text)
 {
     inventory_groups_t *groups = check->groups;
     const inventory_group_t *group =
-        groups->configured ? apr_hash_get(groups->configured, text, APR_HASH_KEY_STRING) : NULL;
+        groups->configured != NULL ? apr_hash_get(groups->configured, text, APR_HASH_KEY_STRING) : NULL;
     inventory_group_t *made;
 
-    if (!group) {
+    if (group == NULL) {
         group = apr_hash_get(groups->made, text, APR_HASH_KEY_STRING);
     }
-    if (!group) {
+    if (group == NULL) {
         for (const char *at = text; *at; at++) {
-            if (!apr_isalnum(*at) && !strchr("-_.", *at)) {
+            if (!apr_isalnum(*at) && strchr("-_.", *at) == NULL) {
                 return "is not a group name (letters, digits, '-', '_' and '.')";
             }
         }
@@ -248,22 +248,22 @@ static const char *check_probe(check_t *check, const char *text)
     const char *host = NULL;
     apr_size_t length;
 
-    check->system->probe_port = parse_port(colon ? colon + 1 : text);
+    check->system->probe_port = parse_port(colon != NULL ? colon + 1 : text);
     if (check->system->probe_port == 0) {
         return "is not a port (1 to 65535) or host:port";
     }
-    if (!colon) {
+    if (colon == NULL) {
         return NULL;
     }
     length = (apr_size_t)(colon - text);
     if (text[0] == '[' && length > 2 && text[length - 1] == ']') {
         host = jobs_name_key(apr_pstrndup(check->pool, text + 1, length - 2), check->pool);
-        host = host && address_family(host) == 6 ? host : NULL;
+        host = host != NULL && address_family(host) == 6 ? host : NULL;
     }
-    else if (!memchr(text, ':', length)) {
+    else if (memchr(text, ':', length) == NULL) {
         host = jobs_name_key(apr_pstrndup(check->pool, text, length), check->pool);
     }
-    if (!host) {
+    if (host == NULL) {
         return "does not begin with a host name or address (an IPv6 address stands in brackets: "
                "[2001:db8::1]:22)";
     }
@@ -303,10 +303,10 @@ static const char *group_default(const inventory_group_t *group, const column_t 
 {
     const char *text = NULL;
 
-    if (group && column->group_default) {
+    if (group != NULL && column->group_default) {
         memcpy(&text, (const char *)group + column->group_default, sizeof(text));
     }
-    return text ? text : "";
+    return text != NULL ? text : "";
 }
 
 /* The text that counts for a column, and whose it is (NULL: the line's own). */
@@ -327,7 +327,7 @@ static const char *effective(const check_t *check, const column_t *column, const
             return text;
         }
     }
-    return column->built_in ? column->built_in : "";
+    return column->built_in != NULL ? column->built_in : "";
 }
 
 /* False, and a problem, if the cell (or what stands in for it) is wrong. */
@@ -338,16 +338,16 @@ static int check_cell(check_t *check, const column_t *column, const char *cell,
     const char *text = effective(check, column, cell, &origin);
 
     if (!*text) {
-        if (column->missing) {
+        if (column->missing != NULL) {
             inventory_problem(problems, check->system->line, "%s", column->missing);
         }
         return column->missing == NULL;
     }
     fault = column->check(check, text);
-    if (fault) {
+    if (fault != NULL) {
         inventory_problem(problems, check->system->line, "%s '%s'%s%s %s", column->name,
-                          inventory_quote(text, check->pool), origin ? " of group " : "",
-                          origin ? origin : "", fault);
+                          inventory_quote(text, check->pool), origin != NULL ? " of group " : "",
+                          origin != NULL ? origin : "", fault);
     }
     return fault == NULL;
 }
@@ -369,7 +369,7 @@ static int has_its_needs(const inventory_system_t *system, inventory_problems_t 
 {
     const char *lack = method_lacks(system);
 
-    if (lack) {
+    if (lack != NULL) {
         inventory_problem(problems, system->line, "method %s %s", inventory_method_name(system->method),
                           lack);
         return 0;
@@ -391,8 +391,8 @@ void inventory_groups_init(inventory_groups_t *groups, apr_hash_t *configured, a
 
     groups->configured = configured;
     groups->made = apr_hash_make(pool);
-    groups->fallback = configured ? apr_hash_get(configured, plain.name, APR_HASH_KEY_STRING) : NULL;
-    groups->fallback = groups->fallback ? groups->fallback : &plain;
+    groups->fallback = configured != NULL ? apr_hash_get(configured, plain.name, APR_HASH_KEY_STRING) : NULL;
+    groups->fallback = groups->fallback != NULL ? groups->fallback : &plain;
     groups->pool = pool;
 }
 

@@ -33,11 +33,11 @@ static int claim(loading_t *loading, apr_hash_t *taken, const char *what, const 
 {
     const inventory_system_t *other;
 
-    if (!key) {
+    if (key == NULL) {
         return 1;
     }
     other = apr_hash_get(taken, key, APR_HASH_KEY_STRING);
-    if (other) {
+    if (other != NULL) {
         inventory_problem(loading->problems, system->line, "%s %s stands on line %u already", what, key,
                           other->line);
         return 0;
@@ -53,7 +53,7 @@ static void take_row(void *context, const inventory_row_t *row)
     inventory_system_t *system = inventory_check(row, &loading->groups, loading->problems, inventory->pool);
     int single;
 
-    if (!system) {
+    if (system == NULL) {
         return;
     }
     single = claim(loading, inventory->by_sid, "fqdn", system->fqdn, system);
@@ -122,7 +122,7 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
     if (rv == APR_SUCCESS && collected.count == 0) {
         qsort(made->systems->elts, (size_t)made->systems->nelts, (size_t)made->systems->elt_size, by_fqdn);
         made->digest = make_digest(made);
-        if (!made->digest) {
+        if (made->digest == NULL) {
             inventory_problem(&collected, 0, "SHA-256 is not available from OpenSSL");
         }
     }

@@ -7,7 +7,7 @@ static const apr_array_header_t *keys_of(const inventory_system_t *system, apr_p
     apr_array_header_t *keys = apr_array_make(pool, 2, sizeof(const char *));
 
     APR_ARRAY_PUSH(keys, const char *) = system->fqdn;
-    if (system->address) {
+    if (system->address != NULL) {
         APR_ARRAY_PUSH(keys, const char *) = system->address;
     }
     return keys;

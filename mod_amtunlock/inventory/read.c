@@ -146,10 +146,10 @@ static const char *line_fault(const reader_t *reader, const char *text, apr_size
     if (reader->too_long) {
         return apr_psprintf(reader->line_pool, "the line is longer than %d bytes", INVENTORY_LINE_MAX);
     }
-    if (memchr(text, '\0', length)) {
+    if (memchr(text, '\0', length) != NULL) {
         return "the line holds a NUL byte; the file must be plain UTF-8 text";
     }
-    if (memchr(text, '\r', length)) {
+    if (memchr(text, '\r', length) != NULL) {
         return "a carriage return inside the line; lines must end in LF or CRLF";
     }
     return NULL;
@@ -174,10 +174,10 @@ static void take_line(reader_t *reader, const char *text, apr_size_t length)
 {
     const char *fault = line_fault(reader, text, length);
 
-    if (!fault && !split_line(reader, text, length)) {
+    if (fault == NULL && !split_line(reader, text, length)) {
         fault = "a quote is not closed, or stands inside a cell that does not begin with one";
     }
-    if (fault) {
+    if (fault != NULL) {
         inventory_problem(reader->problems, reader->number, "%s", fault);
         reader->stopped = reader->column_count == 0;
         return;
@@ -220,7 +220,7 @@ static void take_bytes(reader_t *reader, const char *bytes, apr_size_t count)
 {
     while (count > 0 && !reader->stopped) {
         const char *end = memchr(bytes, '\n', count);
-        apr_size_t part = end ? (apr_size_t)(end - bytes) + 1 : count;
+        apr_size_t part = end != NULL ? (apr_size_t)(end - bytes) + 1 : count;
 
         if (part > sizeof(reader->line) - reader->length) {
             reader->too_long = 1;
@@ -229,7 +229,7 @@ static void take_bytes(reader_t *reader, const char *bytes, apr_size_t count)
             memcpy(reader->line + reader->length, bytes, part);
             reader->length += part;
         }
-        if (end) {
+        if (end != NULL) {
             end_line(reader);
         }
         bytes += part;

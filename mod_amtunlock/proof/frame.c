@@ -57,16 +57,16 @@ static void split(frame_reader_t *reader, frame_t *frame)
     char *rest = reader->bytes + START_LENGTH;
 
     reader->bytes[reader->star] = '\0';
-    for (frame->count = 0; rest && frame->count < FRAME_FIELDS; frame->count++) {
+    for (frame->count = 0; rest != NULL && frame->count < FRAME_FIELDS; frame->count++) {
         char *comma = strchr(rest, ',');
 
-        if (comma) {
+        if (comma != NULL) {
             *comma = '\0';
         }
         frame->fields[frame->count] = rest;
-        rest = comma ? comma + 1 : NULL;
+        rest = comma != NULL ? comma + 1 : NULL;
     }
-    if (rest) {
+    if (rest != NULL) {
         frame->count++;
     }
 }

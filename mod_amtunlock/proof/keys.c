@@ -55,7 +55,7 @@ int proof_mac(const unsigned char key[PROOF_BYTES], const proof_words_t *words,
     size_t length = 0;
 
     return EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, PROOF_BYTES, words->bytes, words->length, mac,
-                     PROOF_BYTES, &length) &&
+                     PROOF_BYTES, &length) != NULL &&
            length == PROOF_BYTES;
 }
 
@@ -66,7 +66,8 @@ EVP_PKEY *proof_key_pair(unsigned char public_key[PROOF_BYTES])
     EVP_PKEY *pair = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
     size_t length = PROOF_BYTES;
 
-    if (pair && (EVP_PKEY_get_raw_public_key(pair, public_key, &length) != 1 || length != PROOF_BYTES)) {
+    if (pair != NULL &&
+        (EVP_PKEY_get_raw_public_key(pair, public_key, &length) != 1 || length != PROOF_BYTES)) {
         EVP_PKEY_free(pair);
         pair = NULL;
     }
@@ -79,7 +80,7 @@ static int share(EVP_PKEY *own, const unsigned char other[PROOF_BYTES], unsigned
     EVP_PKEY *peer = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, other, PROOF_BYTES);
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(own, NULL);
     size_t length = PROOF_BYTES;
-    int good = peer && context && EVP_PKEY_derive_init(context) == 1 &&
+    int good = peer != NULL && context != NULL && EVP_PKEY_derive_init(context) == 1 &&
                EVP_PKEY_derive_set_peer(context, peer) == 1 &&
                EVP_PKEY_derive(context, shared, &length) == 1 && length == PROOF_BYTES;
 
@@ -104,7 +105,7 @@ static int expand(const unsigned char s[PROOF_BYTES], unsigned char shared[PROOF
     parameters[2] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)s, PROOF_BYTES);
     parameters[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info.bytes, info.length);
     parameters[4] = OSSL_PARAM_construct_end();
-    good = context && EVP_KDF_derive(context, (unsigned char *)keys, sizeof(*keys), parameters) == 1;
+    good = context != NULL && EVP_KDF_derive(context, (unsigned char *)keys, sizeof(*keys), parameters) == 1;
     EVP_KDF_CTX_free(context);
     EVP_KDF_free(kdf);
     return good;
@@ -116,7 +117,7 @@ int proof_agree(EVP_PKEY *own, const unsigned char other[PROOF_BYTES], const uns
     unsigned char *shared = OPENSSL_secure_zalloc(PROOF_BYTES);
     int good;
 
-    good = shared && share(own, other, shared) && expand(s, shared, transcript, keys);
+    good = shared != NULL && share(own, other, shared) && expand(s, shared, transcript, keys);
     OPENSSL_secure_clear_free(shared, PROOF_BYTES);
     return good;
 }
@@ -129,7 +130,7 @@ static int encrypt(const unsigned char *key, const unsigned char *transcript, co
     static const unsigned char nonce[NONCE_BYTES]; /* zeros: the key serves for one message */
     EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
     int part;
-    int good = context && EVP_EncryptInit_ex(context, EVP_aes_256_gcm(), NULL, key, nonce) == 1 &&
+    int good = context != NULL && EVP_EncryptInit_ex(context, EVP_aes_256_gcm(), NULL, key, nonce) == 1 &&
                EVP_EncryptUpdate(context, NULL, &part, transcript, PROOF_BYTES) == 1 &&
                EVP_EncryptUpdate(context, sealed, &part, plain, length) == 1 && part == length &&
                EVP_EncryptFinal_ex(context, sealed + length, &part) == 1 && part == 0 &&
@@ -146,7 +147,7 @@ apr_size_t proof_seal_bytes(const unsigned char key[PROOF_BYTES], const unsigned
     unsigned char *plain = padded <= PLAIN_MAX ? OPENSSL_secure_zalloc(PLAIN_MAX) : NULL;
     int good = 0;
 
-    if (plain) {
+    if (plain != NULL) {
         plain[0] = (unsigned char)(length >> 8);
         plain[1] = (unsigned char)length;
         memcpy(plain + 2, passphrase, length);

@@ -97,7 +97,7 @@ const char *proof_session_create(proof_session_t **session, const char *system_i
     made->system_id = apr_pstrdup(pool, system_id);
     made->hidden = OPENSSL_secure_zalloc(sizeof(*made->hidden));
     apr_pool_cleanup_register(pool, made, cleanup, apr_pool_cleanup_null);
-    if (!made->hidden || RAND_bytes(made->hidden->s, PROOF_BYTES) != 1) {
+    if (made->hidden == NULL || RAND_bytes(made->hidden->s, PROOF_BYTES) != 1) {
         return "no memory for secrets is left, or OpenSSL has no random numbers";
     }
     *session = made;
@@ -106,7 +106,7 @@ const char *proof_session_create(proof_session_t **session, const char *system_i
 
 int proof_sector(const proof_session_t *session, unsigned char sector[PROOF_SECTOR])
 {
-    if (!session->hidden || !sector_write(sector, session->hidden->s, session->system_id)) {
+    if (session->hidden == NULL || !sector_write(sector, session->hidden->s, session->system_id)) {
         memset(sector, 0, PROOF_SECTOR); /* no image says hello to that */
         return 0;
     }
@@ -243,7 +243,7 @@ static proof_event_e heard(proof_session_t *session, const message_t *message, p
     }
     digest_write_hex(digits, mac, PROOF_BYTES);
     session->acknowledgement = frame_write(apr_pstrcat(session->pool, "1,ack,", digits, NULL), session->pool);
-    if (!session->acknowledgement) {
+    if (session->acknowledgement == NULL) {
         return end(session, no_acknowledgement);
     }
     memcpy(session->heard, message->bytes[MAC], PROOF_BYTES);
@@ -402,7 +402,7 @@ static proof_event_e obey(proof_session_t *session, const frame_t *frame)
     if (kind < KINDS) {
         handler_fn *handler = handlers[session->state][kind];
 
-        return handler ? handler(session, &message) : PROOF_NONE;
+        return handler != NULL ? handler(session, &message) : PROOF_NONE;
     }
     if (session->state == ANSWERED) {
         return PROOF_NONE;
@@ -469,7 +469,7 @@ static const char *seal(proof_session_t *session, EVP_PKEY *own, const unsigned 
     hidden_t *hidden = session->hidden;
     apr_size_t length;
 
-    if (!own || RAND_bytes(nonce, PROOF_BYTES) != 1 || !make_transcript(session, nonce, key)) {
+    if (own == NULL || RAND_bytes(nonce, PROOF_BYTES) != 1 || !make_transcript(session, nonce, key)) {
         return "OpenSSL could not make a key for the seal";
     }
     if (!proof_agree(own, session->image_key, hidden->s, session->transcript, &hidden->keys)) {
@@ -478,7 +478,7 @@ static const char *seal(proof_session_t *session, EVP_PKEY *own, const unsigned 
     length = proof_seal_bytes(hidden->keys.seal, session->transcript, passphrase, strlen(passphrase), sealed);
     OPENSSL_cleanse(hidden->keys.seal, PROOF_BYTES);
     *line = length ? write_seal(session, nonce, key, sealed, length) : NULL;
-    return *line ? NULL : "OpenSSL could not seal the passphrase";
+    return *line != NULL ? NULL : "OpenSSL could not seal the passphrase";
 }
 
 static const char *seal_for_image(proof_session_t *session, const char *passphrase, const char **line)
@@ -509,7 +509,7 @@ const char *proof_seal(proof_session_t *session, const char *passphrase, const c
     ERR_set_mark();
     error = seal_for_image(session, passphrase, line);
     ERR_pop_to_mark();
-    if (error) {
+    if (error != NULL) {
         end(session, error);
         return session->text;
     }

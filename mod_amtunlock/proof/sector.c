@@ -85,8 +85,9 @@ static const char *look_through(search_t *search, int fd)
     size_t have = 0;
     ssize_t count;
 
-    while (bytes && ((count = read(fd, bytes + have, (size_t)READ_SECTORS * PROOF_SECTOR - have)) > 0 ||
-                     (count < 0 && errno == EINTR))) {
+    while (bytes != NULL &&
+           ((count = read(fd, bytes + have, (size_t)READ_SECTORS * PROOF_SECTOR - have)) > 0 ||
+            (count < 0 && errno == EINTR))) {
         size_t whole;
 
         have += count > 0 ? (size_t)count : 0;
@@ -97,7 +98,7 @@ static const char *look_through(search_t *search, int fd)
         have -= whole * PROOF_SECTOR;
         memmove(bytes, bytes + whole * PROOF_SECTOR, have);
     }
-    if (!bytes || count < 0) {
+    if (bytes == NULL || count < 0) {
         int number = errno;
 
         free(bytes);
@@ -148,5 +149,5 @@ const char *proof_find_sector(const char *file, apr_uint32_t *lba, apr_pool_t *p
     error = look_through(&search, fd);
     close(fd);
     *lba = search.lba;
-    return error ? error : judge(&search);
+    return error != NULL ? error : judge(&search);
 }

@@ -37,7 +37,7 @@ static int matches(const char *pattern, const char *text)
             pattern++;
             text++;
         }
-        else if (star) {
+        else if (star != NULL) {
             pattern = star + 1;
             text = ++resume;
         }
@@ -122,7 +122,7 @@ static const char *open_private(const char *path, int *fd, apr_pool_t *pool)
         return text_file_error(path, errno == ELOOP ? "is a symbolic link" : "cannot be opened", errno, pool);
     }
     error = not_private(path, *fd, pool);
-    if (error) {
+    if (error != NULL) {
         close(*fd);
     }
     return error;
@@ -137,16 +137,16 @@ static apr_ssize_t read_fd(void *context, char *buffer, apr_size_t size)
 
 static int is_about(const entry_t *entry, secrets_need_e need, const secrets_subject_t *subject)
 {
-    return entry->pattern && entry->need == need &&
+    return entry->pattern != NULL && entry->need == need &&
            (matches(entry->pattern, subject->fqdn) ||
-            (subject->uuid && matches(entry->pattern, subject->uuid)));
+            (subject->uuid != NULL && matches(entry->pattern, subject->uuid)));
 }
 
 static apr_status_t take(const entry_t *entry, secrets_found_t *found)
 {
-    found->user = entry->user ? secrets_copy(entry->user, strlen(entry->user)) : NULL;
+    found->user = entry->user != NULL ? secrets_copy(entry->user, strlen(entry->user)) : NULL;
     found->secret = secrets_copy(entry->secret, strlen(entry->secret));
-    if (!found->secret || (entry->user && !found->user)) {
+    if (found->secret == NULL || (entry->user != NULL && found->user == NULL)) {
         secrets_found_wipe(found);
         return APR_ENOMEM;
     }
@@ -160,12 +160,12 @@ static apr_status_t scan(secrets_lines_t *lines, secrets_need_e need, const secr
     entry_t entry;
     char *line;
 
-    while ((line = secrets_lines_next(lines))) {
+    while ((line = secrets_lines_next(lines)) != NULL) {
         *fault = parse(line, &entry);
-        if (*fault) {
+        if (*fault != NULL) {
             return APR_EINVAL;
         }
-        if (subject && is_about(&entry, need, subject)) {
+        if (subject != NULL && is_about(&entry, need, subject)) {
             apr_status_t rv = take(&entry, found);
 
             *fault = rv == APR_SUCCESS ? NULL : "does not fit into the secure heap";
@@ -173,7 +173,7 @@ static apr_status_t scan(secrets_lines_t *lines, secrets_need_e need, const secr
         }
     }
     *fault = lines->fault;
-    return *fault ? APR_EGENERAL : APR_NOTFOUND;
+    return *fault != NULL ? APR_EGENERAL : APR_NOTFOUND;
 }
 
 static apr_status_t find(const char *path, secrets_need_e need, const secrets_subject_t *subject,
@@ -185,7 +185,7 @@ static apr_status_t find(const char *path, secrets_need_e need, const secrets_su
     int fd;
 
     *error = open_private(path, &fd, pool);
-    if (*error) {
+    if (*error != NULL) {
         return APR_EACCES;
     }
     if (!secrets_lines_open(&lines, read_fd, &fd)) {
@@ -194,7 +194,7 @@ static apr_status_t find(const char *path, secrets_need_e need, const secrets_su
         return APR_ENOMEM;
     }
     rv = scan(&lines, need, subject, found, &fault);
-    if (fault) {
+    if (fault != NULL) {
         *error = apr_psprintf(pool, "%s: line %u: %s", path, lines.number, fault);
     }
     secrets_lines_close(&lines);

@@ -82,9 +82,9 @@ static apr_ssize_t read_output(void *context, char *buffer, apr_size_t size)
 static const char *question(secrets_need_e need, const secrets_subject_t *subject, apr_pool_t *pool)
 {
     return apr_pstrcat(pool, need == SECRETS_AMT ? "need=amt\n" : "need=disk\n", "fqdn=", subject->fqdn, "\n",
-                       subject->uuid ? "uuid=" : "", subject->uuid ? subject->uuid : "",
-                       subject->uuid ? "\n" : "", "group=", subject->group ? subject->group : "default", "\n",
-                       NULL);
+                       subject->uuid != NULL ? "uuid=" : "", subject->uuid != NULL ? subject->uuid : "",
+                       subject->uuid != NULL ? "\n" : "",
+                       "group=", subject->group != NULL ? subject->group : "default", "\n", NULL);
 }
 
 /* A pipe that already holds the whole question; its reading end, or -1 and errno. */
@@ -189,7 +189,7 @@ static int take_value(const char *line, const char *key, char **value)
 {
     apr_size_t length = strlen(key);
 
-    if (*value || strncmp(line, key, length) != 0 || line[length] == '\0') {
+    if (*value != NULL || strncmp(line, key, length) != 0 || line[length] == '\0') {
         return 1;
     }
     *value = secrets_copy(line + length, strlen(line + length));
@@ -204,19 +204,19 @@ static const char *read_answer(helper_t *helper, secrets_need_e need, secrets_fo
     char *line;
     int room = secrets_lines_open(&lines, read_output, helper);
 
-    while (room && (line = secrets_lines_next(&lines))) {
+    while (room && (line = secrets_lines_next(&lines)) != NULL) {
         room = need == SECRETS_DISK ? take_value(line, "passphrase=", &found->secret)
                                     : take_value(line, "username=", &found->user) &&
                                           take_value(line, "password=", &found->secret);
     }
     fault = room ? lines.fault : "the secure heap is full";
-    if (room && fault && errno == ETIMEDOUT) {
+    if (room && fault != NULL && errno == ETIMEDOUT) {
         fault = "did not answer in time";
     }
-    else if (room && fault && errno == EFBIG) {
+    else if (room && fault != NULL && errno == EFBIG) {
         fault = "wrote more than 16 KiB";
     }
-    if (lines.buffer) {
+    if (lines.buffer != NULL) {
         secrets_lines_close(&lines);
     }
     return fault;
@@ -241,7 +241,7 @@ static const char *finish(helper_t *helper, int wanted)
     }
     while (waitpid(helper->pid, &helper->status, 0) < 0) {
         if (errno != EINTR) {
-            fault = fault ? fault : "ended without a status";
+            fault = fault != NULL ? fault : "ended without a status";
             break;
         }
     }
@@ -255,7 +255,7 @@ static const char *finish(helper_t *helper, int wanted)
 static apr_status_t judge(const helper_t *helper, secrets_need_e need, const secrets_found_t *found,
                           const char **error)
 {
-    int complete = found->secret && (need == SECRETS_DISK || found->user);
+    int complete = found->secret != NULL && (need == SECRETS_DISK || found->user != NULL);
 
     if (!WIFEXITED(helper->status)) {
         *error =
@@ -271,7 +271,7 @@ static apr_status_t judge(const helper_t *helper, secrets_need_e need, const sec
                          helper->path, WEXITSTATUS(helper->status));
         return APR_EGENERAL;
     }
-    if (!complete && (found->user || found->secret)) {
+    if (!complete && (found->user != NULL || found->secret != NULL)) {
         *error = apr_psprintf(helper->pool, "%s: gave only one of username= and password=", helper->path);
         return APR_EGENERAL;
     }
@@ -294,8 +294,8 @@ apr_status_t secrets_helper_ask(const char *path, secrets_need_e need, const sec
     answer_fault = read_answer(&helper, need, found);
     close(helper.output);
     end_fault = finish(&helper, answer_fault == NULL);
-    if (answer_fault || end_fault) {
-        *error = apr_psprintf(pool, "%s: %s", path, answer_fault ? answer_fault : end_fault);
+    if (answer_fault != NULL || end_fault != NULL) {
+        *error = apr_psprintf(pool, "%s: %s", path, answer_fault != NULL ? answer_fault : end_fault);
         rv = APR_EGENERAL;
     }
     else {

@@ -55,7 +55,7 @@ static char *cut(secrets_lines_t *lines, char *stop)
     if (lines->begin > lines->end) {
         lines->begin = lines->end;
     }
-    if (memchr(line, '\0', (apr_size_t)(stop - line))) {
+    if (memchr(line, '\0', (apr_size_t)(stop - line)) != NULL) {
         lines->fault = "the line holds a NUL byte";
         return NULL;
     }
@@ -68,11 +68,11 @@ static char *cut(secrets_lines_t *lines, char *stop)
 
 char *secrets_lines_next(secrets_lines_t *lines)
 {
-    while (!lines->fault) {
+    while (lines->fault == NULL) {
         char *begin = lines->buffer + lines->begin;
         char *stop = memchr(begin, '\n', lines->end - lines->begin);
 
-        if (stop) {
+        if (stop != NULL) {
             return cut(lines, stop);
         }
         if (lines->at_end && lines->begin == lines->end) {

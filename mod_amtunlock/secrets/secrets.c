@@ -63,7 +63,7 @@ char *secrets_copy(const char *text, apr_size_t length)
 {
     char *copy = OPENSSL_secure_malloc(length + 1);
 
-    if (copy) {
+    if (copy != NULL) {
         memcpy(copy, text, length);
         copy[length] = '\0';
     }
@@ -86,7 +86,7 @@ static const char *open_source(const char *text, source_t *source, apr_pool_t *p
     const char *colon = strchr(text, ':');
     const char *error;
 
-    for (size_t i = 0; colon && i < sizeof(providers_known) / sizeof(providers_known[0]); i++) {
+    for (size_t i = 0; colon != NULL && i < sizeof(providers_known) / sizeof(providers_known[0]); i++) {
         const char *scheme = providers_known[i]->scheme;
 
         if (strlen(scheme) == (size_t)(colon - text) && strncmp(text, scheme, strlen(scheme)) == 0) {
@@ -94,7 +94,7 @@ static const char *open_source(const char *text, source_t *source, apr_pool_t *p
             source->path = apr_pstrdup(pool, colon + 1);
             source->text = apr_pstrdup(pool, text);
             error = source->provider->check(source->path, pool);
-            return error ? apr_pstrcat(pool, scheme, ":", error, NULL) : NULL;
+            return error != NULL ? apr_pstrcat(pool, scheme, ":", error, NULL) : NULL;
         }
     }
     return apr_psprintf(pool, "'%s' is not a source of secrets: file:PATH or exec:PATH", text);
@@ -110,7 +110,7 @@ const char *secrets_open(secrets_t **secrets, const apr_array_header_t *provider
         const char *error =
             open_source(APR_ARRAY_IDX(providers, i, const char *), apr_array_push(made->sources), pool);
 
-        if (error) {
+        if (error != NULL) {
             return error;
         }
     }
@@ -135,7 +135,7 @@ static apr_status_t ask(const secrets_t *secrets, secrets_need_e need, const sec
             found->source = source->text;
             return rv;
         }
-        if (*error) {
+        if (*error != NULL) {
             *error = apr_pstrcat(pool, source->provider->scheme, ":", *error, NULL);
             return rv;
         }
@@ -167,7 +167,7 @@ apr_status_t secrets_disk_passphrase(secrets_t *secrets, const secrets_subject_t
 
 void secrets_free(char *secret)
 {
-    if (secret) {
+    if (secret != NULL) {
         OPENSSL_secure_clear_free(secret, strlen(secret));
     }
 }

@@ -34,7 +34,7 @@ struct audit_t {
     audit_head_t head; /* of what is on disk */
     audit_head_t next; /* of what was added */
     char *pending;     /* from malloc */
-    apr_size_t pending_length, pending_room;
+    apr_size_t pending_length, pending_capacity;
     char error[512];
 };
 
@@ -153,7 +153,7 @@ static const char *record_torn(audit_t *audit, const char *bytes, apr_size_t len
     if (!digest_sha256_hex(bytes, length, hash) || (audit->pending = malloc(AUDIT_LINE_MAX + 1)) == NULL) {
         return apr_psprintf(audit->pool, "%s: no memory", audit->file);
     }
-    audit->pending_room = AUDIT_LINE_MAX + 1;
+    audit->pending_capacity = AUDIT_LINE_MAX + 1;
     audit->pending[0] = '\n';
     audit->pending_length = 1;
     if (audit_add(audit, AUDIT_EVENT_TORN,
@@ -163,8 +163,8 @@ static const char *record_torn(audit_t *audit, const char *bytes, apr_size_t len
     return audit_commit(audit, &error) == APR_SUCCESS ? NULL : apr_pstrdup(audit->pool, error);
 }
 
-static const char *resume(audit_t *audit);
-static apr_status_t cleanup(void *data);
+static const char *audit_resume(audit_t *audit);
+static apr_status_t audit_cleanup(void *data);
 
 /* A file without records goes on where the one ended that was rotated away, also if no worker ran meanwhile.
  * That one is opened as if it were ours: nobody else may write it any more, and a torn line gets its record
@@ -181,10 +181,10 @@ static const char *continue_rotated(audit_t *audit)
     error = open_file(&before, 0, &before.fd, &info);
     if (error == NULL) {
         before.size = info.st_size;
-        error = resume(&before);
+        error = audit_resume(&before);
     }
     audit->head = audit->next = before.head;
-    cleanup(&before);
+    audit_cleanup(&before);
     return error;
 }
 
@@ -223,7 +223,7 @@ static const char *take_tail(audit_t *audit, const char *tail, apr_size_t length
     return record_torn(audit, tail + length - torn, torn);
 }
 
-static const char *resume(audit_t *audit)
+static const char *audit_resume(audit_t *audit)
 {
     apr_size_t length;
     const char *error;
@@ -237,7 +237,7 @@ static const char *resume(audit_t *audit)
     return error;
 }
 
-static apr_status_t cleanup(void *data)
+static apr_status_t audit_cleanup(void *data)
 {
     audit_t *audit = data;
 
@@ -260,15 +260,15 @@ const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool)
     made->fd = -1;
     audit_head_none(&made->head);
     audit_head_none(&made->next);
-    apr_pool_cleanup_register(pool, made, cleanup, apr_pool_cleanup_null);
+    apr_pool_cleanup_register(pool, made, audit_cleanup, apr_pool_cleanup_null);
 
     error = open_file(made, O_CREAT, &made->fd, &info);
     if (error == NULL) {
         made->size = info.st_size;
-        error = resume(made);
+        error = audit_resume(made);
     }
     if (error != NULL) {
-        apr_pool_cleanup_run(pool, made, cleanup);
+        apr_pool_cleanup_run(pool, made, audit_cleanup);
         return error;
     }
     *audit = made;
@@ -277,23 +277,23 @@ const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool)
 
 /* ---- adding and committing ----------------------------------------------------------------------------- */
 
-static int make_room(audit_t *audit, apr_size_t length)
+static int pending_reserve(audit_t *audit, apr_size_t length)
 {
-    apr_size_t room = audit->pending_room ? audit->pending_room : AUDIT_LINE_MAX;
+    apr_size_t capacity = audit->pending_capacity ? audit->pending_capacity : AUDIT_LINE_MAX;
     char *grown;
 
-    while (room - audit->pending_length < length) {
-        room *= 2;
+    while (capacity - audit->pending_length < length) {
+        capacity *= 2;
     }
-    if (room == audit->pending_room) {
+    if (capacity == audit->pending_capacity) {
         return 1;
     }
-    grown = room <= PENDING_MAX ? realloc(audit->pending, room) : NULL;
+    grown = capacity <= PENDING_MAX ? realloc(audit->pending, capacity) : NULL;
     if (grown == NULL) {
         return 0;
     }
     audit->pending = grown;
-    audit->pending_room = room;
+    audit->pending_capacity = capacity;
     return 1;
 }
 
@@ -307,7 +307,7 @@ apr_status_t audit_add(audit_t *audit, const char *event, json_t *fields)
     if (line == NULL) {
         return APR_EINVAL;
     }
-    if (!make_room(audit, length)) {
+    if (!pending_reserve(audit, length)) {
         free(line);
         return APR_ENOMEM;
     }
@@ -318,7 +318,7 @@ apr_status_t audit_add(audit_t *audit, const char *event, json_t *fields)
     return APR_SUCCESS;
 }
 
-static apr_status_t fail(audit_t *audit, const char *what, int number, const char **error)
+static apr_status_t audit_fail(audit_t *audit, const char *what, int number, const char **error)
 {
     char text[160];
 
@@ -329,20 +329,20 @@ static apr_status_t fail(audit_t *audit, const char *what, int number, const cha
 }
 
 /* Cuts off what a failed try left, and makes sure that the file is as long as we left it. */
-static apr_status_t settle(audit_t *audit, const char **error)
+static apr_status_t audit_settle(audit_t *audit, const char **error)
 {
     struct stat info;
 
     if (audit->half_written && ftruncate(audit->fd, audit->size) != 0) {
-        return fail(audit, "a half-written line cannot be cut off", errno, error);
+        return audit_fail(audit, "a half-written line cannot be cut off", errno, error);
     }
     audit->half_written = 0;
     if (fstat(audit->fd, &info) != 0) {
-        return fail(audit, "cannot be examined", errno, error);
+        return audit_fail(audit, "cannot be examined", errno, error);
     }
     if (info.st_size != audit->size) {
-        return fail(audit, "someone else wrote it or cut it; move it away, keep it, and reload", EBUSY,
-                    error);
+        return audit_fail(audit, "someone else wrote it or cut it; move it away, keep it, and reload", EBUSY,
+                          error);
     }
     return APR_SUCCESS;
 }
@@ -366,16 +366,16 @@ static int write_all(int fd, const char *bytes, apr_size_t length)
 
 apr_status_t audit_commit(audit_t *audit, const char **error)
 {
-    apr_status_t rv;
+    apr_status_t status;
     int number;
 
     *error = NULL;
     if (audit->pending_length == 0) {
         return APR_SUCCESS;
     }
-    rv = settle(audit, error);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    status = audit_settle(audit, error);
+    if (status != APR_SUCCESS) {
+        return status;
     }
     number = write_all(audit->fd, audit->pending, audit->pending_length);
     if (number == 0 && fdatasync(audit->fd) != 0) {
@@ -383,7 +383,7 @@ apr_status_t audit_commit(audit_t *audit, const char **error)
     }
     if (number != 0) {
         audit->half_written = 1;
-        return fail(audit, "the record cannot be written, so no system may be touched", number, error);
+        return audit_fail(audit, "the record cannot be written, so no system may be touched", number, error);
     }
     audit->size += (apr_off_t)audit->pending_length;
     audit->pending_length = 0;

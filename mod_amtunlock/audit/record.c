@@ -26,19 +26,19 @@ void audit_head_none(audit_head_t *head)
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
 
-void audit_format_time(apr_time_t time, char text[AUDIT_TIME_ROOM])
+void audit_format_time(apr_time_t time, char text[AUDIT_TIME_SIZE])
 {
     apr_time_exp_t parts;
 
     apr_time_exp_gmt(&parts, time);
-    apr_snprintf(text, AUDIT_TIME_ROOM, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", parts.tm_year + 1900,
+    apr_snprintf(text, AUDIT_TIME_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", parts.tm_year + 1900,
                  parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, parts.tm_usec);
 }
 
 /* The record without its hash, from malloc; NULL if there is no such record. */
 static char *format_body(const audit_head_t *head, const char *event, json_t *fields)
 {
-    char now[AUDIT_TIME_ROOM];
+    char now[AUDIT_TIME_SIZE];
     char *text = NULL;
     json_t *record;
 

@@ -24,8 +24,8 @@ typedef struct {
 } audit_head_t;
 
 /* As records tell the time: 2026-11-21T19:12:52.123456Z. Later is greater as text, too. */
-#define AUDIT_TIME_ROOM 32
-void audit_format_time(apr_time_t time, char text[AUDIT_TIME_ROOM]);
+#define AUDIT_TIME_SIZE 32
+void audit_format_time(apr_time_t time, char text[AUDIT_TIME_SIZE]);
 
 void audit_head_none(audit_head_t *head);
 

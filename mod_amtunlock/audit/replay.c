@@ -14,7 +14,7 @@
 #include "base/text.h"
 
 typedef struct {
-    char since[AUDIT_TIME_ROOM];
+    char since[AUDIT_TIME_SIZE];
     audit_replay_fn each;
     void *baton;
     int only_first; /* looks at the first record alone: */
@@ -57,7 +57,7 @@ static FILE *open_stream(const char *file)
 }
 
 /* 0, or an errno: getline() without memory ends as at the end of a file, but is not there. */
-static int trouble_of(FILE *stream, int goes_on)
+static int stream_error(FILE *stream, int goes_on)
 {
     int number = errno ? errno : EIO;
 
@@ -68,16 +68,16 @@ static const char *read_lines(replay_t *replay, const char *file, apr_pool_t *po
 {
     FILE *stream = open_stream(file);
     char *line = NULL;
-    size_t room = 0;
+    size_t capacity = 0;
     ssize_t length = 0;
     int goes_on = 1, number;
 
-    while (stream != NULL && goes_on && (length = getline(&line, &room, stream)) > 0) {
+    while (stream != NULL && goes_on && (length = getline(&line, &capacity, stream)) > 0) {
         apr_size_t text = (apr_size_t)length - (line[length - 1] == '\n');
 
         goes_on = take_line(replay, line, text);
     }
-    number = stream != NULL ? trouble_of(stream, goes_on) : errno;
+    number = stream != NULL ? stream_error(stream, goes_on) : errno;
     if (stream != NULL) {
         fclose(stream);
     }

@@ -86,10 +86,10 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
     apr_pool_t *file_pool;
     apr_finfo_t info;
     const char *error = NULL;
-    apr_status_t rv = APR_SUCCESS;
+    apr_status_t status = APR_SUCCESS;
 
     apr_pool_create(&file_pool, pool);
-    while (error == NULL && (rv = apr_dir_read(&info, APR_FINFO_NAME, dir)) == APR_SUCCESS) {
+    while (error == NULL && (status = apr_dir_read(&info, APR_FINFO_NAME, dir)) == APR_SUCCESS) {
         if (is_rotated(info.name, base)) {
             apr_pool_clear(file_pool);
             error = first_count(apr_pstrcat(file_pool, folder, info.name, NULL), &count, file_pool);
@@ -101,8 +101,8 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
             }
         }
     }
-    if (error == NULL && !APR_STATUS_IS_ENOENT(rv)) { /* that is its end */
-        error = text_file_error(folder, "cannot be read to its end", rv, file_pool);
+    if (error == NULL && !APR_STATUS_IS_ENOENT(status)) { /* that is its end */
+        error = text_file_error(folder, "cannot be read to its end", status, file_pool);
     }
     error = error != NULL ? apr_pstrdup(pool, error) : NULL;
     apr_pool_destroy(file_pool);
@@ -123,11 +123,11 @@ const char *audit_list_rotated(const char *file, apr_array_header_t **files, apr
     apr_array_header_t *found = apr_array_make(pool, 8, sizeof(rotated_t));
     const char *error;
     apr_dir_t *dir;
-    apr_status_t rv = apr_dir_open(&dir, folder, pool);
+    apr_status_t status = apr_dir_open(&dir, folder, pool);
 
     *files = apr_array_make(pool, 8, sizeof(const char *));
-    if (rv != APR_SUCCESS) {
-        return text_file_error(folder, "cannot be read", rv, pool);
+    if (status != APR_SUCCESS) {
+        return text_file_error(folder, "cannot be read", status, pool);
     }
     error = look_through(dir, folder, slash != NULL ? slash + 1 : file, found, pool);
     apr_dir_close(dir);

@@ -30,10 +30,10 @@ typedef struct {
     audit_head_t head;
 } verify_t;
 
-static const char *fault(const verify_t *verify, const char *format, ...)
+static const char *line_error(const verify_t *verify, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-static const char *fault(const verify_t *verify, const char *format, ...)
+static const char *line_error(const verify_t *verify, const char *format, ...)
 {
     va_list arguments;
     const char *text;
@@ -72,14 +72,14 @@ static const char *check_torn(verify_t *verify, const audit_record_t *record)
     char digits[DIGEST_DIGITS + 1];
 
     if (!verify->in_torn) {
-        return record->torn ? fault(verify, "speaks of a torn line, but none stands before it") : NULL;
+        return record->torn ? line_error(verify, "speaks of a torn line, but none stands before it") : NULL;
     }
     verify->in_torn = 0;
     if (!digest_end(&verify->torn, digits)) {
         return no_digest(verify);
     }
     if (!record->torn || record->torn_bytes != verify->torn_bytes || strcmp(digits, record->torn_hash) != 0) {
-        return fault(verify, "the bytes before it are of no record");
+        return line_error(verify, "the bytes before it are of no record");
     }
     return NULL;
 }
@@ -89,7 +89,7 @@ static const char *check_torn(verify_t *verify, const audit_record_t *record)
 static const char *check_first(verify_t *verify, const audit_record_t *record)
 {
     if (record->head.count == 1 && strcmp(record->prev, audit_no_hash) != 0) {
-        return fault(verify, "is the first record, but names one before it");
+        return line_error(verify, "is the first record, but names one before it");
     }
     if (verify->has_head && record->head.count == verify->head.count + 1) {
         verify->head_reached = strcmp(record->prev, verify->head.hash) == 0;
@@ -100,13 +100,14 @@ static const char *check_first(verify_t *verify, const audit_record_t *record)
 static const char *check_next(verify_t *verify, const audit_record_t *record)
 {
     if (record->head.count != verify->last.count + 1) {
-        return fault(verify,
-                     "record %" APR_UINT64_T_FMT " follows record %" APR_UINT64_T_FMT
-                     ": lines were removed, inserted or moved",
-                     record->head.count, verify->last.count);
+        return line_error(verify,
+                          "record %" APR_UINT64_T_FMT " follows record %" APR_UINT64_T_FMT
+                          ": lines were removed, inserted or moved",
+                          record->head.count, verify->last.count);
     }
     if (strcmp(record->prev, verify->last.hash) != 0) {
-        return fault(verify, "does not carry the hash of the line before it: one of the two was replaced");
+        return line_error(verify,
+                          "does not carry the hash of the line before it: one of the two was replaced");
     }
     return NULL;
 }
@@ -125,7 +126,7 @@ static const char *check_line(verify_t *verify, const char *line, apr_size_t len
         return apr_psprintf(verify->pool, "%s: %s", verify->file, error);
     }
     if (error != NULL) {
-        return fault(verify, "%s", error);
+        return line_error(verify, "%s", error);
     }
     error = check_torn(verify, &record);
     if (error == NULL) {
@@ -137,7 +138,7 @@ static const char *check_line(verify_t *verify, const char *line, apr_size_t len
     if (verify->has_head && record.head.count == verify->head.count) {
         verify->head_reached = strcmp(record.head.hash, verify->head.hash) == 0;
         if (!verify->head_reached) {
-            return fault(verify, "is not the record that the head names: the record was rewritten");
+            return line_error(verify, "is not the record that the head names: the record was rewritten");
         }
     }
     verify->last = record.head;
@@ -178,7 +179,7 @@ static const char *check_all(verify_t *verify, int fd, char *buffer)
         length -= used;
         if (length == BUFFER_SIZE) {
             verify->line++;
-            return fault(verify, "is longer than any record");
+            return line_error(verify, "is longer than any record");
         }
     }
     if (count < 0) {
@@ -186,7 +187,7 @@ static const char *check_all(verify_t *verify, int fd, char *buffer)
     }
     if (length > 0) {
         verify->line++;
-        return fault(verify, "is cut off: it has no line end");
+        return line_error(verify, "is cut off: it has no line end");
     }
     return NULL;
 }
@@ -195,7 +196,7 @@ static const char *check_all(verify_t *verify, int fd, char *buffer)
 static const char *check_end(const verify_t *verify)
 {
     if (verify->in_torn) {
-        return fault(verify, "is not a whole record, and no record accounts for it");
+        return line_error(verify, "is not a whole record, and no record accounts for it");
     }
     if (!verify->has_head || verify->head_reached) {
         return NULL;

@@ -14,6 +14,14 @@ apr_time_t clock_boottime(void)
     return (apr_time_t)now.tv_sec * APR_USEC_PER_SEC + now.tv_nsec / 1000;
 }
 
+apr_time_t clock_monotonic(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
+}
+
 #ifdef AMTUNLOCK_TEST
 apr_interval_time_t clock_test_interval(const char *variable, apr_interval_time_t usual)
 {

@@ -11,6 +11,9 @@
 /* Now, by CLOCK_BOOTTIME: it cannot be set, and runs on while a machine sleeps. Any thread. */
 apr_time_t clock_boottime(void);
 
+/* Now, by CLOCK_MONOTONIC: it cannot be set either, and stands while a machine sleeps. Any thread. */
+apr_time_t clock_monotonic(void);
+
 /* When a loop last came round, by clock_boottime(). */
 typedef _Atomic apr_time_t pulse_t;
 

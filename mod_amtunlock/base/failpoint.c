@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See fault.h. In the faults build only. */
+/* See failpoint.h. In the faults build only. */
 #include "base/failpoint.h"
 
 #include <fcntl.h>
@@ -26,7 +26,7 @@ typedef struct {
     int number;
 } order_t;
 
-/* What this process knows of an order that it has seen. */
+/* An order that this process has seen. */
 typedef struct {
     char id[WORD_MAX];
     int passed;
@@ -37,7 +37,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows 
 static progress_t known[ORDERS_MAX];
 static unsigned int known_next;
 
-/* Asked of the kernel: libc's may be told by a test to show another time. */
+/* Asked of the kernel: a test may preload a libc clock that shows another time. */
 long long failpoint_clock(void)
 {
     struct timespec now;
@@ -58,59 +58,63 @@ static int in_folder(const char *name, char path[PATH_MAX])
 static int read_orders(char text[FILE_MAX])
 {
     char path[PATH_MAX];
+    ssize_t length;
+    int fd;
 
     if (!in_folder("orders", path)) {
         return 0;
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return 0;
     }
-    ssize_t length = read(fd, text, FILE_MAX - 1);
+    length = read(fd, text, FILE_MAX - 1);
     close(fd);
     text[length > 0 ? length : 0] = '\0';
     return length > 0;
 }
 
-/* One order, one strike, whatever number of processes may carry it out. */
-static int take(const order_t *order)
+/* An order is carried out once, by the process that creates its file. */
+static int claim_order(const order_t *order)
 {
     char name[WORD_MAX + 8], path[PATH_MAX];
+    int fd;
 
     snprintf(name, sizeof(name), "fired.%s", order->id);
     if (!in_folder(name, path)) {
         return 0;
     }
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd >= 0) {
         close(fd);
     }
     return fd >= 0;
 }
 
-/* A line that cannot be written would be a strike that nobody counts. */
-static void append(const char *file, const char *line, int length)
+/* A strike whose line is missing would not be counted, so a write that fails ends the process. */
+static void append_line(const char *file, const char *line, int length)
 {
     char path[PATH_MAX];
+    int fd;
 
     if (!in_folder(file, path)) {
         return;
     }
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0 || length < 0 || write(fd, line, (size_t)length) != length) {
         abort();
     }
     close(fd);
 }
 
-static void record(const order_t *order, const char *action, const char *point)
+static void record_hit(const order_t *order, const char *action, const char *point)
 {
     char line[4 * WORD_MAX];
     const long long now = failpoint_clock();
 
-    append("hits", line,
-           snprintf(line, sizeof(line), "%s %s %s %d %lld.%06lld\n", order->id, point, action, (int)getpid(),
-                    now / MICRO, now % MICRO));
+    append_line("hits", line,
+                snprintf(line, sizeof(line), "%s %s %s %d %lld.%06lld\n", order->id, point, action,
+                         (int)getpid(), now / MICRO, now % MICRO));
 }
 
 /* ---- actions ------------------------------------------------------------------------------------------- */
@@ -136,8 +140,8 @@ static void do_kill(const order_t *order)
 
 static void do_stop(const order_t *order)
 {
-    raise(SIGSTOP); /* to this thread: one for the process might be taken by another, and this one run on */
-    record(order, "resumed", order->point);
+    raise(SIGSTOP); /* a signal to the process might stop another thread first, and this one would run on */
+    record_hit(order, "resumed", order->point);
 }
 
 static void do_delay(const order_t *order)
@@ -159,15 +163,15 @@ static void *kill_later(void *data)
     return NULL;
 }
 
-/* The process as a whole: no thread of it meant this one to stop. */
+/* The process as a whole. */
 static void *stop_later(void *data)
 {
     order_t *order = data;
 
     sleep_ms(order->number);
-    record(order, "stopped", order->point);
+    record_hit(order, "stopped", order->point);
     kill(getpid(), SIGSTOP);
-    record(order, "resumed", order->point);
+    record_hit(order, "resumed", order->point);
     free(order);
     return NULL;
 }
@@ -214,48 +218,52 @@ static const struct {
 };
 
 /* Returns whether the point fails. */
-static int strike(order_t *order, const char *point)
+static int strike_order(order_t *order, const char *point)
 {
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
         if (strcmp(actions[i].name, order->action) != 0) {
             continue;
         }
         snprintf(order->point, sizeof(order->point), "%s", point);
-        record(order, order->action, point);
+        record_hit(order, order->action, point);
         actions[i].act(order);
         return actions[i].fails;
     }
-    abort(); /* an order that nobody can carry out is a mistake of the test */
+    abort(); /* the test names an action that does not exist */
 }
 
 /* ---- passing a point ----------------------------------------------------------------------------------- */
 
 static progress_t *progress_of(const char *id)
 {
+    progress_t *made;
+
     for (int i = 0; i < ORDERS_MAX; i++) {
         if (strcmp(known[i].id, id) == 0) {
             return &known[i];
         }
     }
-    progress_t *made =
-        &known[known_next++ % ORDERS_MAX]; /* a test has few orders at a time: the oldest goes */
+    made = &known[known_next++ % ORDERS_MAX]; /* a test has few orders at a time: the oldest goes */
     memset(made, 0, sizeof(*made));
     snprintf(made->id, sizeof(made->id), "%s", id);
     return made;
 }
 
-/* Nonzero: this passing is the one that the order means. */
+/* Nonzero: the order is for this passing. */
 static int is_due(const order_t *order, const char *point)
 {
+    progress_t *progress;
+    int due;
+
     if (strcmp(order->point, "*") != 0 && strcmp(order->point, point) != 0) {
         return 0;
     }
     pthread_mutex_lock(&lock);
-    progress_t *progress = progress_of(order->id);
-    int due = !progress->done && ++progress->passed >= order->nth;
+    progress = progress_of(order->id);
+    due = !progress->done && ++progress->passed >= order->nth;
     progress->done |= due;
     pthread_mutex_unlock(&lock);
-    return due && take(order);
+    return due && claim_order(order);
 }
 
 static int read_order(char *line, order_t *order)
@@ -293,7 +301,7 @@ int failpoint_at(const char *point)
         order_t order;
 
         if (read_order(line, &order) && is_due(&order, point)) {
-            fails |= strike(&order, point);
+            fails |= strike_order(&order, point);
         }
     }
     return fails;
@@ -303,7 +311,7 @@ void failpoint_passed(const char *step, long long asked, const char *job, const 
 {
     char line[LINE_MAX_LENGTH];
 
-    append("gates", line,
-           snprintf(line, sizeof(line), "%s %d %lld.%06lld %s %s\n", step, (int)getpid(), asked / MICRO,
-                    asked % MICRO, job, system));
+    append_line("gates", line,
+                snprintf(line, sizeof(line), "%s %d %lld.%06lld %s %s\n", step, (int)getpid(), asked / MICRO,
+                         asked % MICRO, job, system));
 }

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fault points: named places at step boundaries where a test lets a process die, stop, wait or fail.
+/* Failpoints: named places at step boundaries where a test lets a process die, stop, wait or fail.
  *
- * They exist in one build only (VARIANT=faults); in every other they are nothing at all. What happens at a
- * point is said by the file `orders` in the folder that AMTUNLOCK_FAULTS names, read anew at every point, so
- * that a test can arm a point while the process runs. A line of it:
+ * They exist in one build only (VARIANT=faults); in every other the macros expand to nothing. The file
+ * `orders` in the folder that AMTUNLOCK_FAULTS names says what happens at a point. It is read at every point,
+ * so that a test can arm one while the process runs. A line of it:
  *
  *     ID POINT NTH ACTION [NUMBER]       the NTH passing of POINT ("*": of any) since this process first saw
- *                                        the line; once, by whichever process gets there first
+ *                                        the line; once, by the first process that gets there
  *
- *     kill          SIGKILL to itself             stop     SIGSTOP to itself, until somebody continues it
+ *     kill          SIGKILL to itself             stop     SIGSTOP to itself, until it is continued
  *     delay MS      waits                         fail     the point says that what it stands for failed
- *     later MS      SIGKILL to itself after MS milliseconds, wherever it is by then
+ *     later MS      SIGKILL to itself after MS milliseconds, wherever it is then
  *     doze MS       SIGSTOP to itself after MS milliseconds, likewise
  *     other PID     SIGKILL to that process, then waits for a moment
  *
- * Whatever strikes is written first, in one line of the file `hits`, whose lines are what a campaign counts:
+ * Each strike is written before it happens, as one line of the file `hits`, which a campaign counts:
  *
  *     ID POINT ACTION PID SECONDS        a stop leaves a second line, with `resumed`, when it is over, and a
  *                                        doze one more before that, with `stopped`, when it begins
  *
- * A gate that let an act pass is one line of the file `gates`. Its time is that before the gate looked at a
- * clock, so that a sleep shows that fell between the two:
+ * A gate that let an act pass is one line of the file `gates`. Its time is taken before the gate looks at a
+ * clock, so that a sleep in between shows:
  *
- *     STEP PID SECONDS JOB SID
+ *     STEP PID SECONDS JOB SYSTEM
  *
- * All times are the host's wall clock, also where this process is shown another one.
+ * All times are the host's wall clock, also where a test shows this process another one.
  */
 #ifndef AMTUNLOCK_BASE_FAILPOINT_H
 #define AMTUNLOCK_BASE_FAILPOINT_H

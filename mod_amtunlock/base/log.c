@@ -17,10 +17,9 @@
 #define LINE_MAX_BYTES 2048
 
 static struct {
-    pthread_rwlock_t
-        lock; /* held for reading while a line is written, so that a reopen cannot pull the fd away */
+    pthread_rwlock_t lock; /* held for reading while a line is written: a reopen must not close the file */
     int fd;
-    int owned; /* the fd is ours to close */
+    int owned; /* `fd` is closed by us */
     char path[4096];
     atomic_int level;
 } log_state = {PTHREAD_RWLOCK_INITIALIZER, -1, 0, "", LOG_LEVEL_INFO};
@@ -48,16 +47,18 @@ static void use_fd(int fd, int owned)
     log_state.owned = owned;
 }
 
-/* Opens before it lets go of the old one, so that no line is lost to a bad path. */
+/* Opens the new file before it closes the old one: where that fails, the log stays where it is. */
 static apr_status_t open_path(const char *path)
 {
+    int fd;
+
     if (strcmp(path, "-") == 0) {
         pthread_rwlock_wrlock(&log_state.lock);
         use_fd(STDERR_FILENO, 0);
         pthread_rwlock_unlock(&log_state.lock);
         return APR_SUCCESS;
     }
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
     if (fd < 0) {
         return APR_FROM_OS_ERROR(errno);
     }
@@ -69,12 +70,14 @@ static apr_status_t open_path(const char *path)
 
 apr_status_t log_open(const char *path, log_level_e level)
 {
+    apr_status_t status;
+
     if (strlen(path) >= sizeof(log_state.path)) {
         return APR_ENAMETOOLONG;
     }
-    apr_status_t rv = open_path(path);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    status = open_path(path);
+    if (status != APR_SUCCESS) {
+        return status;
     }
     if (path != log_state.path) {
         apr_cpystrn(log_state.path, path, sizeof(log_state.path));
@@ -100,7 +103,7 @@ void log_close(void)
 
 typedef struct {
     char text[LINE_MAX_BYTES];
-    size_t used; /* always leaves room for the newline */
+    size_t used; /* less than the size: the newline always fits */
 } line_t;
 
 static void add_char(line_t *line, char c)
@@ -175,20 +178,25 @@ static void add_pair(line_t *line, const char *key, const char *value)
 
 static void write_line(line_t *line)
 {
+    ssize_t written = 0;
+
     line->text[line->used++] = '\n';
     pthread_rwlock_rdlock(&log_state.lock);
-    /* A log that cannot be written has nobody to tell. */
-    ssize_t written = log_state.fd < 0 ? 0 : write(log_state.fd, line->text, line->used);
-    (void)written;
+    if (log_state.fd >= 0) {
+        written = write(log_state.fd, line->text, line->used);
+    }
+    (void)written; /* there is no other place to say that it failed */
     pthread_rwlock_unlock(&log_state.lock);
 }
 
 void log_line(log_level_e level, const char *const words[])
 {
+    line_t line;
+
     if ((int)level > atomic_load_explicit(&log_state.level, memory_order_relaxed)) {
         return;
     }
-    line_t line = {.used = 0};
+    line.used = 0;
     add_time(&line);
     add_text(&line, level_names[level]);
     add_char(&line, ' ');
@@ -203,8 +211,8 @@ void log_line(log_level_e level, const char *const words[])
     write_line(&line);
 }
 
-const char *log_number(log_number_t *room, long long value)
+const char *log_number(log_number_t *number, long long value)
 {
-    apr_snprintf(room->text, sizeof(room->text), "%" APR_INT64_T_FMT, (apr_int64_t)value);
-    return room->text;
+    apr_snprintf(number->text, sizeof(number->text), "%" APR_INT64_T_FMT, (apr_int64_t)value);
+    return number->text;
 }

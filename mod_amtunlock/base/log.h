@@ -4,8 +4,8 @@
  *   2026-11-21T20:00:00.123Z level AMTU0301 text key=value key="value with blanks"
  *
  * written whole by one write(2), so lines of several threads never mix. Values that hold anything but plain
- * characters are quoted and escaped: what a device or a caller said cannot forge a line. Whoever logs passes
- * no secret; this room has none in its structures that are logged. Thread-safe. Silent until log_open().
+ * characters are quoted and escaped: text from a device or a caller cannot forge a line. No secret is ever
+ * passed to it. Thread-safe. Nothing is written before log_open().
  */
 #ifndef AMTUNLOCK_BASE_LOG_H
 #define AMTUNLOCK_BASE_LOG_H
@@ -20,7 +20,7 @@ int log_level_of_name(const char *name);
 /* Logs to `path` (appended, made 0640 where absent; "-": standard error) from `level` up. A call after the
  * first changes both; on failure the log stays where it was. */
 apr_status_t log_open(const char *path, log_level_e level);
-/* Opens the same path again: a log that logrotate moved away is let go. */
+/* Opens the same path again: a log that logrotate moved away is closed. */
 apr_status_t log_reopen(void);
 void log_close(void);
 
@@ -35,11 +35,11 @@ void log_close(void);
 /* Number, text, pairs, NULL. */
 void log_line(log_level_e level, const char *const words[]);
 
-/* Room for a number as text, and the number in it: log_info(..., "count", log_number(LOG_NUMBER, n)). */
+/* A number as text, in the caller's block: log_info(..., "count", log_number(LOG_NUMBER, n)). */
 typedef struct {
     char text[24];
 } log_number_t;
 #define LOG_NUMBER (&(log_number_t){{0}})
-const char *log_number(log_number_t *room, long long value);
+const char *log_number(log_number_t *number, long long value);
 
 #endif

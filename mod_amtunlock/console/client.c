@@ -24,7 +24,7 @@ struct console_client_t {
     const char *url;
     char error[CURL_ERROR_SIZE];
     char *body; /* from malloc, grown */
-    apr_size_t length, room;
+    apr_size_t length, capacity;
     int too_long;
 };
 
@@ -34,32 +34,32 @@ volatile int console_interrupted;
 
 /* ---- libcurl's calls back ------------------------------------------------------------------------------ */
 
-static int make_room(console_client_t *client, apr_size_t count)
+static int reserve_body(console_client_t *client, apr_size_t count)
 {
-    apr_size_t room = client->room ? client->room : 16384;
+    apr_size_t capacity = client->capacity ? client->capacity : 16384;
     char *grown;
 
-    while (room < client->length + count) {
-        room *= 2;
+    while (capacity < client->length + count) {
+        capacity *= 2;
     }
-    if (room == client->room) {
+    if (capacity == client->capacity) {
         return 1;
     }
-    grown = realloc(client->body, room);
+    grown = realloc(client->body, capacity);
     if (grown == NULL) {
         return 0;
     }
     client->body = grown;
-    client->room = room;
+    client->capacity = capacity;
     return 1;
 }
 
-static size_t take_bytes(char *bytes, size_t one, size_t count, void *data)
+static size_t on_body(char *bytes, size_t one, size_t count, void *data)
 {
     console_client_t *client = data;
 
     (void)one; /* is 1 */
-    if (client->length + count > ANSWER_MAX || !make_room(client, count)) {
+    if (client->length + count > ANSWER_MAX || !reserve_body(client, count)) {
         client->too_long = 1;
         return 0;
     }
@@ -69,7 +69,7 @@ static size_t take_bytes(char *bytes, size_t one, size_t count, void *data)
 }
 
 /* Non-zero ends the transfer. */
-static int watch(void *data, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+static int on_progress(void *data, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
 {
     (void)data;
     (void)down_total;
@@ -100,7 +100,7 @@ static int offer_ticket(CURL *curl)
 }
 
 /* Every option must take: one that is refused (SPNEGO, a scheme) means a libcurl that cannot do this work. */
-static int configure(console_client_t *client, const char *cacert)
+static int set_options(console_client_t *client, const char *cacert)
 {
     CURL *curl = client->curl;
     int good = curl_easy_setopt(curl, CURLOPT_URL, client->url) == CURLE_OK &&
@@ -110,9 +110,9 @@ static int configure(console_client_t *client, const char *cacert)
                curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_TIMEOUT, ANSWER_SECONDS) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->error) == CURLE_OK &&
-               curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_WRITEDATA, client) == CURLE_OK &&
-               curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, watch) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK;
 
     return good && offer_ticket(curl) &&
@@ -129,7 +129,7 @@ const console_problem_t *console_client_create(console_client_t **client, const 
     apr_pool_cleanup_register(pool, made, close_client, apr_pool_cleanup_null);
     made->headers = curl_slist_append(NULL, "Content-Type: " CONTENT_TYPE ";charset=UTF-8");
     if (made->curl == NULL || made->headers == NULL || curl_slist_append(made->headers, "Expect:") == NULL ||
-        !configure(made, cacert)) {
+        !set_options(made, cacert)) {
         return console_problem(pool, CONSOLE_SERVICE, "install libcurl with GSS-API",
                                "this libcurl cannot do what is needed (%s)", curl_version());
     }

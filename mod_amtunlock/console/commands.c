@@ -18,7 +18,7 @@ typedef struct {
 /* NULL, or what went wrong. */
 typedef const console_problem_t *(command_fn)(run_t *run);
 
-static console_exit_e judge(const console_job_t *job)
+static console_exit_e status_of_job(const console_job_t *job)
 {
     return console_has_ended(job) && job->failed->nelts > 0 ? CONSOLE_FAILED : CONSOLE_DONE;
 }
@@ -65,7 +65,7 @@ static const console_problem_t *finish_waiting(run_t *run, const char *id, int n
     else {
         fprintf(run->console->out, "%s\n", console_summary(&job, run->pool));
     }
-    run->status = judge(&job);
+    run->status = status_of_job(&job);
     return NULL;
 }
 
@@ -126,7 +126,7 @@ static const console_problem_t *run_status(run_t *run)
     problem = problem != NULL ? problem : console_look(run->client, id, 0, &job, run->pool);
     if (problem == NULL) {
         console_print_job(run->console, &job, run->options->json, run->pool);
-        run->status = judge(&job);
+        run->status = status_of_job(&job);
     }
     return problem;
 }

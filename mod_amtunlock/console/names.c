@@ -18,7 +18,7 @@ typedef struct {
     apr_pool_t *pool;
 } collection_t;
 
-static void add(collection_t *collection, const char *name)
+static void add_name(collection_t *collection, const char *name)
 {
     if (apr_hash_get(collection->seen, name, APR_HASH_KEY_STRING) == NULL) {
         apr_hash_set(collection->seen, name, APR_HASH_KEY_STRING, name);
@@ -27,7 +27,7 @@ static void add(collection_t *collection, const char *name)
 }
 
 /* Without a comment and the blanks around; may be empty. */
-static char *strip(char *line)
+static char *strip_line(char *line)
 {
     char *end = line + strcspn(line, "#");
 
@@ -62,9 +62,9 @@ static const console_problem_t *read_names(collection_t *collection, FILE *strea
         if (collection->names->nelts >= NAMES_MAX) {
             return bad_line(collection, file, number, "is one name too many (1,000,000)");
         }
-        name = strip(line);
+        name = strip_line(line);
         if (*name) {
-            add(collection, apr_pstrdup(collection->pool, name));
+            add_name(collection, apr_pstrdup(collection->pool, name));
         }
     }
     if (ferror(stream)) {
@@ -98,7 +98,7 @@ const console_problem_t *console_names(const console_options_t *options, apr_arr
     const console_problem_t *problem = NULL;
 
     for (int i = 0; i < options->operands->nelts; i++) {
-        add(&collection, APR_ARRAY_IDX(options->operands, i, const char *));
+        add_name(&collection, APR_ARRAY_IDX(options->operands, i, const char *));
     }
     if (options->file != NULL) {
         problem = read_file(&collection, options->file);

@@ -22,7 +22,7 @@ typedef struct {
     const console_t *console;
     const char *id;
     int names, quiet;
-    apr_hash_t *told;      /* systems already printed */
+    apr_hash_t *printed;   /* systems already printed */
     const char *status;    /* of the last look; "" before */
     apr_time_t away_since; /* 0: the service answers */
     apr_pool_t *pool;
@@ -145,15 +145,15 @@ static void draw_line(const following_t *following, const char *text, apr_pool_t
 
 static int is_new(const following_t *following, const char *name)
 {
-    if (apr_hash_get(following->told, name, APR_HASH_KEY_STRING) != NULL) {
+    if (apr_hash_get(following->printed, name, APR_HASH_KEY_STRING) != NULL) {
         return 0;
     }
     name = apr_pstrdup(following->pool, name);
-    apr_hash_set(following->told, name, APR_HASH_KEY_STRING, name);
+    apr_hash_set(following->printed, name, APR_HASH_KEY_STRING, name);
     return 1;
 }
 
-static void tell_new(const following_t *following, const console_job_t *job, apr_pool_t *pool)
+static void print_new(const following_t *following, const console_job_t *job, apr_pool_t *pool)
 {
     FILE *out = following->console->out;
 
@@ -178,7 +178,7 @@ static void tell_new(const following_t *following, const console_job_t *job, apr
 
 /* ---- following ----------------------------------------------------------------------------------------- */
 
-static const console_problem_t *interrupted(const following_t *following)
+static const console_problem_t *interrupted_problem(const following_t *following)
 {
     return console_problem(
         following->pool, CONSOLE_INTERRUPTED,
@@ -187,13 +187,13 @@ static const console_problem_t *interrupted(const following_t *following)
 }
 
 /* A look that failed: NULL to try on. */
-static const console_problem_t *bear(following_t *following, const console_problem_t *problem)
+static const console_problem_t *on_poll_error(following_t *following, const console_problem_t *problem)
 {
     apr_time_t now = apr_time_now();
     console_problem_t *final;
 
     if (problem->exit == CONSOLE_INTERRUPTED) {
-        return interrupted(following);
+        return interrupted_problem(following);
     }
     if (problem->passing && following->away_since == 0) {
         following->away_since = now;
@@ -212,22 +212,22 @@ static const console_problem_t *bear(following_t *following, const console_probl
 }
 
 /* One look; the lists only when something has happened. */
-static const console_problem_t *look(following_t *following, int *ended, apr_pool_t *pool)
+static const console_problem_t *poll_job(following_t *following, int *ended, apr_pool_t *pool)
 {
     console_job_t job;
     const console_problem_t *problem = service_job(following->client, following->id, &job, pool);
 
     if (problem != NULL) {
-        return bear(following, problem);
+        return on_poll_error(following, problem);
     }
     if (strcmp(job.status, following->status) != 0 || console_has_ended(&job)) {
         problem = following->quiet
                       ? NULL
                       : fill_lists(following->client, following->id, following->names, &job, pool);
         if (problem != NULL) {
-            return bear(following, problem);
+            return on_poll_error(following, problem);
         }
-        tell_new(following, &job, pool);
+        print_new(following, &job, pool);
         following->status = apr_pstrdup(following->pool, job.status);
     }
     following->away_since = 0;
@@ -244,7 +244,7 @@ const console_problem_t *console_follow(console_client_t *client, const console_
                              .id = id,
                              .names = names,
                              .quiet = quiet,
-                             .told = apr_hash_make(pool),
+                             .printed = apr_hash_make(pool),
                              .status = "",
                              .pool = pool};
     const console_problem_t *problem = NULL;
@@ -254,12 +254,12 @@ const console_problem_t *console_follow(console_client_t *client, const console_
 
     apr_pool_create(&scratch, pool);
     while (problem == NULL && !ended) {
-        problem = look(&following, &ended, scratch);
+        problem = poll_job(&following, &ended, scratch);
         apr_pool_clear(scratch);
         if (problem == NULL && !ended) {
             poll(NULL, 0, pause); /* a signal ends it early */
             pause = pause * 3 / 2 < LONGEST_PAUSE ? pause * 3 / 2 : LONGEST_PAUSE;
-            problem = console_interrupted ? interrupted(&following) : NULL;
+            problem = console_interrupted ? interrupted_problem(&following) : NULL;
         }
     }
     clear_line(&following);

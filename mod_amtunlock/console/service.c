@@ -41,18 +41,18 @@ static const wsman_selector_t *job_selector(const char *id, apr_pool_t *pool)
 
 /* ---- reading answers ----------------------------------------------------------------------------------- */
 
-static const console_problem_t *unexpected(const char *what, apr_pool_t *pool)
+static const console_problem_t *missing_problem(const char *what, apr_pool_t *pool)
 {
     return console_problem(pool, CONSOLE_SERVICE, "it may not be the service that this command is made for",
                            "the service's answer has no %s", what);
 }
 
 /* The element that the answer's body must hold. */
-static const console_problem_t *payload(const wsman_envelope_t *answer, const char *name,
-                                        const wsman_element_t **element, apr_pool_t *pool)
+static const console_problem_t *find_payload(const wsman_envelope_t *answer, const char *name,
+                                             const wsman_element_t **element, apr_pool_t *pool)
 {
     *element = wsman_child(answer->body, NULL, name);
-    return *element != NULL ? NULL : unexpected(name, pool);
+    return *element != NULL ? NULL : missing_problem(name, pool);
 }
 
 /* Text of a property, "" where it is absent or nil. */
@@ -77,26 +77,27 @@ static const console_problem_t *return_value(const wsman_element_t *output, unsi
     apr_uint64_t read;
 
     if (wsman_parse_uint(text_of(output, "ReturnValue", pool), APR_UINT32_MAX, &read) != APR_SUCCESS) {
-        return unexpected("ReturnValue", pool);
+        return missing_problem("ReturnValue", pool);
     }
     *value = (unsigned int)read;
     return NULL;
 }
 
-static const console_problem_t *refused(const char *method, unsigned int value, apr_pool_t *pool)
+static const console_problem_t *refused_problem(const char *method, unsigned int value, apr_pool_t *pool)
 {
     return console_problem(pool, CONSOLE_SERVICE, NULL, "the service refused %s with ReturnValue %u", method,
                            value);
 }
 
 /* Sends a request whose body is written, and finds the answer's payload. */
-static const console_problem_t *exchange(console_client_t *client, wsman_writer_t *writer, const char *name,
-                                         const wsman_element_t **element, apr_pool_t *pool)
+static const console_problem_t *service_exchange(console_client_t *client, wsman_writer_t *writer,
+                                                 const char *name, const wsman_element_t **element,
+                                                 apr_pool_t *pool)
 {
     const wsman_envelope_t *answer;
     const console_problem_t *problem = console_client_send(client, writer, &answer, pool);
 
-    return problem != NULL ? problem : payload(answer, name, element, pool);
+    return problem != NULL ? problem : find_payload(answer, name, element, pool);
 }
 
 /* ---- the service --------------------------------------------------------------------------------------- */
@@ -104,8 +105,8 @@ static const console_problem_t *exchange(console_client_t *client, wsman_writer_
 static const console_problem_t *get_service(console_client_t *client, const wsman_element_t **instance,
                                             apr_pool_t *pool)
 {
-    return exchange(client, console_client_begin(client, WSMAN_ACTION_GET, SERVICE_URI, NULL, pool),
-                    "AMT_RemoteEncryptionService", instance, pool);
+    return service_exchange(client, console_client_begin(client, WSMAN_ACTION_GET, SERVICE_URI, NULL, pool),
+                            "AMT_RemoteEncryptionService", instance, pool);
 }
 
 const console_problem_t *service_max_systems(console_client_t *client, unsigned int *max, apr_pool_t *pool)
@@ -117,14 +118,14 @@ const console_problem_t *service_max_systems(console_client_t *client, unsigned 
     return problem;
 }
 
-static const console_problem_t *identify(console_client_t *client, console_info_t *info, apr_pool_t *pool)
+static const console_problem_t *get_identity(console_client_t *client, console_info_t *info, apr_pool_t *pool)
 {
     wsman_writer_t *writer = console_client_begin(client, NULL, NULL, NULL, pool);
     const wsman_element_t *answer;
     const console_problem_t *problem;
 
     wsman_element(writer, WSMAN_NS_WSMID, "Identify", NULL);
-    problem = exchange(client, writer, "IdentifyResponse", &answer, pool);
+    problem = service_exchange(client, writer, "IdentifyResponse", &answer, pool);
     if (problem == NULL) {
         info->product = apr_pstrcat(pool, text_of(answer, "ProductVendor", pool), " ",
                                     text_of(answer, "ProductVersion", pool), NULL);
@@ -135,7 +136,7 @@ static const console_problem_t *identify(console_client_t *client, console_info_
 const console_problem_t *service_info(console_client_t *client, console_info_t *info, apr_pool_t *pool)
 {
     const wsman_element_t *instance;
-    const console_problem_t *problem = identify(client, info, pool);
+    const console_problem_t *problem = get_identity(client, info, pool);
 
     if (problem == NULL) {
         problem = get_service(client, &instance, pool);
@@ -179,16 +180,16 @@ const console_problem_t *service_unlock(console_client_t *client, const apr_arra
         wsman_element(writer, WSMAN_NS_CLASS, "systems", APR_ARRAY_IDX(names, i, const char *));
     }
     wsman_end(writer);
-    problem = exchange(client, writer, "UnlockSystems_OUTPUT", &output, pool);
+    problem = service_exchange(client, writer, "UnlockSystems_OUTPUT", &output, pool);
     problem = problem != NULL ? problem : return_value(output, &value, pool);
     if (problem != NULL) {
         return problem;
     }
     if (value != RETURN_DONE && value != RETURN_STARTED) {
-        return refused("UnlockSystems", value, pool);
+        return refused_problem("UnlockSystems", value, pool);
     }
     *job = referenced_job(wsman_child(output, NULL, "Job"), pool);
-    return *job != NULL ? NULL : unexpected("Job with an InstanceID", pool);
+    return *job != NULL ? NULL : missing_problem("Job with an InstanceID", pool);
 }
 
 static void append_names(const wsman_element_t *output, const char *name, apr_array_header_t *names,
@@ -223,10 +224,10 @@ const console_problem_t *service_results(console_client_t *client, const char *i
     wsman_element(writer, WSMAN_NS_CLASS, "InstanceID", id);
     write_window(writer, first, window, pool);
     wsman_end(writer);
-    problem = exchange(client, writer, "GetUnlockedSystems_OUTPUT", &output, pool);
+    problem = service_exchange(client, writer, "GetUnlockedSystems_OUTPUT", &output, pool);
     problem = problem != NULL ? problem : return_value(output, &value, pool);
     if (problem == NULL && value != RETURN_DONE) {
-        problem = refused("GetUnlockedSystems", value, pool);
+        problem = refused_problem("GetUnlockedSystems", value, pool);
     }
     if (problem == NULL) {
         append_names(output, "unlockedSystems", unlocked, pool);
@@ -271,7 +272,7 @@ const console_problem_t *service_job(console_client_t *client, const char *id, c
                                      apr_pool_t *pool)
 {
     const wsman_element_t *instance;
-    const console_problem_t *problem = exchange(
+    const console_problem_t *problem = service_exchange(
         client, console_client_begin(client, WSMAN_ACTION_GET, JOB_URI, job_selector(id, pool), pool),
         "CIM_ConcreteJob", &instance, pool);
 
@@ -292,7 +293,7 @@ const console_problem_t *service_errors(console_client_t *client, const char *id
     wsman_start_class(writer, JOB_URI, "GetErrors_INPUT");
     write_window(writer, first, window, pool);
     wsman_end(writer);
-    problem = exchange(client, writer, "GetErrors_OUTPUT", &output, pool);
+    problem = service_exchange(client, writer, "GetErrors_OUTPUT", &output, pool);
     if (problem != NULL) {
         return problem;
     }
@@ -319,7 +320,7 @@ const console_problem_t *service_cancel(console_client_t *client, const char *id
     wsman_start_class(writer, JOB_URI, "RequestStateChange_INPUT");
     wsman_element(writer, WSMAN_NS_CLASS, "RequestedState", apr_itoa(pool, STATE_TERMINATE));
     wsman_end(writer);
-    problem = exchange(client, writer, "RequestStateChange_OUTPUT", &output, pool);
+    problem = service_exchange(client, writer, "RequestStateChange_OUTPUT", &output, pool);
     problem = problem != NULL ? problem : return_value(output, &value, pool);
     if (problem != NULL) {
         return problem;
@@ -328,8 +329,9 @@ const console_problem_t *service_cancel(console_client_t *client, const char *id
         return console_problem(pool, CONSOLE_SERVICE, apr_psprintf(pool, "see: amtunlock status %s", id),
                                "the job has ended already");
     }
-    return value == RETURN_DONE || value == RETURN_STARTED ? NULL
-                                                           : refused("RequestStateChange", value, pool);
+    return value == RETURN_DONE || value == RETURN_STARTED
+               ? NULL
+               : refused_problem("RequestStateChange", value, pool);
 }
 
 /* Takes the instances of an answer and what is needed to ask for more; *context NULL at the end. */
@@ -347,11 +349,11 @@ static const console_problem_t *take_items(const wsman_element_t *answer, const 
         APR_ARRAY_PUSH(jobs, console_job_t *) = job;
     }
     *context = *next && wsman_child(answer, NULL, "EndOfSequence") == NULL ? next : NULL;
-    return jobs->nelts < JOBS_MAX ? NULL : unexpected("end", pool);
+    return jobs->nelts < JOBS_MAX ? NULL : missing_problem("end", pool);
 }
 
-static const console_problem_t *pull(console_client_t *client, apr_array_header_t *jobs, const char **context,
-                                     apr_pool_t *pool)
+static const console_problem_t *pull_jobs(console_client_t *client, apr_array_header_t *jobs,
+                                          const char **context, apr_pool_t *pool)
 {
     wsman_writer_t *writer = console_client_begin(client, WSMAN_ACTION_PULL, JOB_URI, NULL, pool);
     const wsman_element_t *answer;
@@ -361,7 +363,7 @@ static const console_problem_t *pull(console_client_t *client, apr_array_header_
     wsman_element(writer, WSMAN_NS_WSEN, "EnumerationContext", *context);
     wsman_element(writer, WSMAN_NS_WSEN, "MaxElements", PULL_ITEMS);
     wsman_end(writer);
-    problem = exchange(client, writer, "PullResponse", &answer, pool);
+    problem = service_exchange(client, writer, "PullResponse", &answer, pool);
     return problem != NULL ? problem : take_items(answer, WSMAN_URI_WSEN, jobs, context, pool);
 }
 
@@ -376,10 +378,10 @@ const console_problem_t *service_jobs(console_client_t *client, apr_array_header
     wsman_element(writer, WSMAN_NS_WSMAN, "OptimizeEnumeration", NULL);
     wsman_element(writer, WSMAN_NS_WSMAN, "MaxElements", PULL_ITEMS);
     wsman_end(writer);
-    problem = exchange(client, writer, "EnumerateResponse", &answer, pool);
+    problem = service_exchange(client, writer, "EnumerateResponse", &answer, pool);
     problem = problem != NULL ? problem : take_items(answer, WSMAN_URI_WSMAN, jobs, &context, pool);
     while (problem == NULL && context != NULL) {
-        problem = pull(client, jobs, &context, pool);
+        problem = pull_jobs(client, jobs, &context, pool);
     }
     return problem;
 }

@@ -13,7 +13,7 @@
 struct inventory_t {
     apr_pool_t *pool;
     apr_array_header_t *systems; /* inventory_system_t *, ordered by fqdn once loaded */
-    apr_hash_t *by_sid;
+    apr_hash_t *by_name;
     const char *digest;
     apr_time_t written;
 };
@@ -28,8 +28,8 @@ typedef struct {
 /* ---- loading ------------------------------------------------------------------------------------------- */
 
 /* False, and a problem, if another line has this value already. */
-static int claim(loading_t *loading, apr_hash_t *taken, const char *what, const char *key,
-                 inventory_system_t *system)
+static int claim_value(loading_t *loading, apr_hash_t *taken, const char *what, const char *key,
+                       inventory_system_t *system)
 {
     const inventory_system_t *other;
 
@@ -56,9 +56,9 @@ static void take_row(void *context, const inventory_row_t *row)
     if (system == NULL) {
         return;
     }
-    single = claim(loading, inventory->by_sid, "fqdn", system->fqdn, system);
-    single &= claim(loading, loading->addresses, "address", system->address, system);
-    single &= claim(loading, loading->uuids, "uuid", system->uuid, system);
+    single = claim_value(loading, inventory->by_name, "fqdn", system->fqdn, system);
+    single &= claim_value(loading, loading->addresses, "address", system->address, system);
+    single &= claim_value(loading, loading->uuids, "uuid", system->uuid, system);
     if (single) {
         APR_ARRAY_PUSH(inventory->systems, inventory_system_t *) = system;
     }
@@ -108,18 +108,18 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
     inventory_t *made = apr_pcalloc(pool, sizeof(*made));
     inventory_problems_t collected = {.file = file, .kept = problems, .pool = pool};
     loading_t loading = {.inventory = made, .problems = &collected};
-    apr_status_t rv;
+    apr_status_t status;
 
     *inventory = NULL;
     made->pool = pool;
     made->systems = apr_array_make(pool, 256, sizeof(inventory_system_t *));
-    made->by_sid = apr_hash_make(pool);
+    made->by_name = apr_hash_make(pool);
     loading.addresses = apr_hash_make(pool);
     loading.uuids = apr_hash_make(pool);
     inventory_groups_init(&loading.groups, groups, pool);
 
-    rv = inventory_read(file, &collected, take_row, &loading, &made->written, pool);
-    if (rv == APR_SUCCESS && collected.count == 0) {
+    status = inventory_read(file, &collected, take_row, &loading, &made->written, pool);
+    if (status == APR_SUCCESS && collected.count == 0) {
         qsort(made->systems->elts, (size_t)made->systems->nelts, (size_t)made->systems->elt_size, by_fqdn);
         made->digest = make_digest(made);
         if (made->digest == NULL) {
@@ -127,8 +127,8 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
         }
     }
     inventory_problems_close(&collected);
-    if (rv != APR_SUCCESS || collected.count > 0) {
-        return rv != APR_SUCCESS ? rv : APR_EGENERAL;
+    if (status != APR_SUCCESS || collected.count > 0) {
+        return status != APR_SUCCESS ? status : APR_EGENERAL;
     }
     *inventory = made;
     return APR_SUCCESS;
@@ -136,7 +136,7 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
 
 const inventory_system_t *inventory_find(const inventory_t *inventory, const char *system)
 {
-    return apr_hash_get(inventory->by_sid, system, APR_HASH_KEY_STRING);
+    return apr_hash_get(inventory->by_name, system, APR_HASH_KEY_STRING);
 }
 
 int inventory_count(const inventory_t *inventory)

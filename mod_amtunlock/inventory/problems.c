@@ -10,7 +10,7 @@
 
 #define QUOTE_MAX 80
 
-static void keep(inventory_problems_t *problems, unsigned int line, const char *reason)
+static void keep_problem(inventory_problems_t *problems, unsigned int line, const char *reason)
 {
     inventory_problem_t *problem = apr_array_push(problems->kept);
 
@@ -28,15 +28,15 @@ void inventory_problem(inventory_problems_t *problems, unsigned int line, const 
         return;
     }
     va_start(arguments, format);
-    keep(problems, line, apr_pvsprintf(problems->pool, format, arguments));
+    keep_problem(problems, line, apr_pvsprintf(problems->pool, format, arguments));
     va_end(arguments);
 }
 
 void inventory_problems_close(inventory_problems_t *problems)
 {
     if (problems->count > INVENTORY_PROBLEMS_KEPT) {
-        keep(problems, 0,
-             apr_psprintf(problems->pool, "and %u more", problems->count - INVENTORY_PROBLEMS_KEPT));
+        keep_problem(problems, 0,
+                     apr_psprintf(problems->pool, "and %u more", problems->count - INVENTORY_PROBLEMS_KEPT));
     }
 }
 

@@ -240,19 +240,19 @@ static void take_bytes(reader_t *reader, const char *bytes, apr_size_t count)
 static apr_status_t read_all(reader_t *reader, apr_file_t *file, apr_pool_t *pool)
 {
     char *chunk = apr_palloc(pool, CHUNK);
-    apr_status_t rv = APR_SUCCESS;
+    apr_status_t status = APR_SUCCESS;
 
     while (!reader->stopped) {
         apr_size_t count = CHUNK;
 
-        rv = apr_file_read(file, chunk, &count);
-        if (rv != APR_SUCCESS) {
+        status = apr_file_read(file, chunk, &count);
+        if (status != APR_SUCCESS) {
             break;
         }
         take_bytes(reader, chunk, count);
     }
-    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
-        return rv;
+    if (status != APR_SUCCESS && !APR_STATUS_IS_EOF(status)) {
+        return status;
     }
     if ((reader->length > 0 || reader->too_long) && !reader->stopped) {
         end_line(reader); /* the last line has no line end */
@@ -263,10 +263,10 @@ static apr_status_t read_all(reader_t *reader, apr_file_t *file, apr_pool_t *poo
     return APR_SUCCESS;
 }
 
-static apr_status_t file_problem(inventory_problems_t *problems, const char *what, apr_status_t rv)
+static apr_status_t file_problem(inventory_problems_t *problems, const char *what, apr_status_t status)
 {
-    inventory_problem(problems, 0, "%s: %s", what, text_strerror(rv, problems->pool));
-    return rv;
+    inventory_problem(problems, 0, "%s: %s", what, text_strerror(status, problems->pool));
+    return status;
 }
 
 /* Looked at before it is opened: to open a pipe would wait for its other end. */
@@ -274,19 +274,19 @@ static apr_status_t open_regular(apr_file_t **file, const char *name, inventory_
                                  apr_time_t *written, apr_pool_t *pool)
 {
     apr_finfo_t info;
-    apr_status_t rv = apr_stat(&info, name, APR_FINFO_TYPE | APR_FINFO_SIZE | APR_FINFO_MTIME, pool);
+    apr_status_t status = apr_stat(&info, name, APR_FINFO_TYPE | APR_FINFO_SIZE | APR_FINFO_MTIME, pool);
 
-    if (rv != APR_SUCCESS) {
-        return file_problem(problems, "cannot be read", rv);
+    if (status != APR_SUCCESS) {
+        return file_problem(problems, "cannot be read", status);
     }
     if (info.filetype != APR_REG || info.size > FILE_MAX) {
         inventory_problem(problems, 0,
                           info.filetype == APR_REG ? "is larger than 256 MiB" : "is not a regular file");
         return APR_EGENERAL;
     }
-    rv = apr_file_open(file, name, APR_FOPEN_READ | APR_FOPEN_BINARY, APR_FPROT_OS_DEFAULT, pool);
-    if (rv != APR_SUCCESS) {
-        return file_problem(problems, "cannot be opened", rv);
+    status = apr_file_open(file, name, APR_FOPEN_READ | APR_FOPEN_BINARY, APR_FPROT_OS_DEFAULT, pool);
+    if (status != APR_SUCCESS) {
+        return file_problem(problems, "cannot be opened", status);
     }
     *written = info.mtime;
     return APR_SUCCESS;
@@ -298,25 +298,25 @@ apr_status_t inventory_read(const char *file, inventory_problems_t *problems, in
     apr_pool_t *scratch;
     apr_file_t *handle;
     reader_t *reader;
-    apr_status_t rv = apr_pool_create(&scratch, pool);
+    apr_status_t status = apr_pool_create(&scratch, pool);
 
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (status != APR_SUCCESS) {
+        return status;
     }
-    rv = open_regular(&handle, file, problems, written, scratch);
-    if (rv == APR_SUCCESS) {
+    status = open_regular(&handle, file, problems, written, scratch);
+    if (status == APR_SUCCESS) {
         reader = apr_pcalloc(scratch, sizeof(*reader));
         reader->problems = problems;
         reader->take = take;
         reader->context = context;
         apr_pool_create(&reader->line_pool, scratch);
         csv_start(reader);
-        rv = read_all(reader, handle, scratch);
+        status = read_all(reader, handle, scratch);
         csv_free(&reader->csv);
-        if (rv != APR_SUCCESS) {
-            file_problem(problems, "cannot be read", rv);
+        if (status != APR_SUCCESS) {
+            file_problem(problems, "cannot be read", status);
         }
     }
     apr_pool_destroy(scratch);
-    return rv;
+    return status;
 }

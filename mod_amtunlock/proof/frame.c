@@ -41,7 +41,7 @@ static int check_of(const char *body, apr_size_t length, char digits[CHECK_DIGIT
 }
 
 /* True if the byte can stand where it stands. */
-static int fits(const frame_reader_t *reader, char byte)
+static int frame_fits(const frame_reader_t *reader, char byte)
 {
     if (reader->length < START_LENGTH) {
         return byte == START[reader->length];
@@ -52,7 +52,7 @@ static int fits(const frame_reader_t *reader, char byte)
     return is_of_body(byte) || byte == '*';
 }
 
-static void split(frame_reader_t *reader, frame_t *frame)
+static void frame_split(frame_reader_t *reader, frame_t *frame)
 {
     char *rest = reader->bytes + START_LENGTH;
 
@@ -72,14 +72,14 @@ static void split(frame_reader_t *reader, frame_t *frame)
 }
 
 /* All of a frame is there; is it sound? The reader begins anew in any case. */
-static int end_frame(frame_reader_t *reader, frame_t *frame)
+static int frame_end(frame_reader_t *reader, frame_t *frame)
 {
     char check[CHECK_DIGITS + 1];
     int sound = check_of(reader->bytes + 1, reader->star - 1, check) &&
                 memcmp(check, reader->bytes + reader->star + 1, CHECK_DIGITS) == 0;
 
     if (sound) {
-        split(reader, frame);
+        frame_split(reader, frame);
     }
     reader->length = 0;
     reader->star = 0;
@@ -88,7 +88,7 @@ static int end_frame(frame_reader_t *reader, frame_t *frame)
 
 int frame_take(frame_reader_t *reader, char byte, frame_t *frame)
 {
-    if (reader->length == FRAME_MAX || !fits(reader, byte)) {
+    if (reader->length == FRAME_MAX || !frame_fits(reader, byte)) {
         reader->length = 0;
         reader->star = 0;
         if (byte != START[0]) {
@@ -99,7 +99,7 @@ int frame_take(frame_reader_t *reader, char byte, frame_t *frame)
         reader->star = reader->length;
     }
     reader->bytes[reader->length++] = byte;
-    return reader->star && reader->length == reader->star + 1 + CHECK_DIGITS && end_frame(reader, frame);
+    return reader->star && reader->length == reader->star + 1 + CHECK_DIGITS && frame_end(reader, frame);
 }
 
 const char *frame_write(const char *body, apr_pool_t *pool)

@@ -75,7 +75,8 @@ EVP_PKEY *proof_key_pair(unsigned char public_key[PROOF_BYTES])
 }
 
 /* OpenSSL refuses a public key that makes the shared secret zero, whoever holds the private one. */
-static int share(EVP_PKEY *own, const unsigned char other[PROOF_BYTES], unsigned char shared[PROOF_BYTES])
+static int derive_shared(EVP_PKEY *own, const unsigned char other[PROOF_BYTES],
+                         unsigned char shared[PROOF_BYTES])
 {
     EVP_PKEY *peer = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, other, PROOF_BYTES);
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(own, NULL);
@@ -89,8 +90,8 @@ static int share(EVP_PKEY *own, const unsigned char other[PROOF_BYTES], unsigned
     return good;
 }
 
-static int expand(const unsigned char s[PROOF_BYTES], unsigned char shared[PROOF_BYTES],
-                  const unsigned char transcript[PROOF_BYTES], proof_keys_t *keys)
+static int derive_keys(const unsigned char s[PROOF_BYTES], unsigned char shared[PROOF_BYTES],
+                       const unsigned char transcript[PROOF_BYTES], proof_keys_t *keys)
 {
     proof_words_t info;
     OSSL_PARAM parameters[5];
@@ -117,15 +118,15 @@ int proof_agree(EVP_PKEY *own, const unsigned char other[PROOF_BYTES], const uns
     unsigned char *shared = OPENSSL_secure_zalloc(PROOF_BYTES);
     int good;
 
-    good = shared != NULL && share(own, other, shared) && expand(s, shared, transcript, keys);
+    good = shared != NULL && derive_shared(own, other, shared) && derive_keys(s, shared, transcript, keys);
     OPENSSL_secure_clear_free(shared, PROOF_BYTES);
     return good;
 }
 
 /* ---- the seal ------------------------------------------------------------------------------------------ */
 
-static int encrypt(const unsigned char *key, const unsigned char *transcript, const unsigned char *plain,
-                   int length, unsigned char *sealed)
+static int encrypt_seal(const unsigned char *key, const unsigned char *transcript, const unsigned char *plain,
+                        int length, unsigned char *sealed)
 {
     static const unsigned char nonce[NONCE_BYTES]; /* zeros: the key serves for one message */
     EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
@@ -151,7 +152,7 @@ apr_size_t proof_seal_bytes(const unsigned char key[PROOF_BYTES], const unsigned
         plain[0] = (unsigned char)(length >> 8);
         plain[1] = (unsigned char)length;
         memcpy(plain + 2, passphrase, length);
-        good = encrypt(key, transcript, plain, (int)padded, sealed);
+        good = encrypt_seal(key, transcript, plain, (int)padded, sealed);
     }
     OPENSSL_secure_clear_free(plain, PLAIN_MAX);
     return good ? padded + TAG_BYTES : 0;

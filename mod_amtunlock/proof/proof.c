@@ -42,7 +42,7 @@ struct proof_session_t {
     hidden_t *hidden; /* NULL once they are of no more use */
     unsigned char image_nonce[PROOF_BYTES], image_key[PROOF_BYTES];
     unsigned char transcript[PROOF_BYTES];
-    unsigned char heard[PROOF_BYTES]; /* MAC of the frame that is acknowledged */
+    unsigned char acknowledged[PROOF_BYTES]; /* MAC of the frame that is acknowledged */
     const char *acknowledgement;
     char text[TEXT_MAX];
     frame_reader_t reader;
@@ -58,7 +58,7 @@ typedef proof_event_e(handler_fn)(proof_session_t *session, const message_t *mes
 
 /* ---- beginning and end --------------------------------------------------------------------------------- */
 
-static void wipe(proof_session_t *session)
+static void session_wipe(proof_session_t *session)
 {
     OPENSSL_secure_clear_free(session->hidden, sizeof(*session->hidden));
     session->hidden = NULL;
@@ -66,13 +66,13 @@ static void wipe(proof_session_t *session)
 
 void proof_session_end(proof_session_t *session)
 {
-    wipe(session);
+    session_wipe(session);
     session->state = ENDED;
 }
 
-static apr_status_t cleanup(void *data)
+static apr_status_t session_cleanup(void *data)
 {
-    wipe(data);
+    session_wipe(data);
     return APR_SUCCESS;
 }
 
@@ -96,7 +96,7 @@ const char *proof_session_create(proof_session_t **session, const char *system_i
     made->pool = pool;
     made->system_id = apr_pstrdup(pool, system_id);
     made->hidden = OPENSSL_secure_zalloc(sizeof(*made->hidden));
-    apr_pool_cleanup_register(pool, made, cleanup, apr_pool_cleanup_null);
+    apr_pool_cleanup_register(pool, made, session_cleanup, apr_pool_cleanup_null);
     if (made->hidden == NULL || RAND_bytes(made->hidden->s, PROOF_BYTES) != 1) {
         return "no memory for secrets is left, or OpenSSL has no random numbers";
     }
@@ -114,7 +114,7 @@ int proof_sector(const proof_session_t *session, unsigned char sector[PROOF_SECT
 }
 
 /* The state that nothing leaves: no secret is left to give away. */
-static proof_event_e end(proof_session_t *session, const char *text)
+static proof_event_e session_break(proof_session_t *session, const char *text)
 {
     apr_cpystrn(session->text, text, sizeof(session->text));
     proof_session_end(session);
@@ -182,9 +182,9 @@ static const char forged[] =
     "was booted from something else, or from an older session";
 
 /* A frame that could not be looked at is as one that was damaged on the way: the image says it again. */
-static proof_event_e distrust(proof_session_t *session, mac_e mac)
+static proof_event_e session_distrust(proof_session_t *session, mac_e mac)
 {
-    return mac == MAC_UNKNOWN ? PROOF_NONE : end(session, forged);
+    return mac == MAC_UNKNOWN ? PROOF_NONE : session_break(session, forged);
 }
 
 static int is_same_hello(const proof_session_t *session, const message_t *message)
@@ -194,13 +194,13 @@ static int is_same_hello(const proof_session_t *session, const message_t *messag
 }
 
 /* Before the seal the newest counts: a PC may boot twice before its image gets to work. */
-static proof_event_e greet(proof_session_t *session, const message_t *message)
+static proof_event_e on_hello(proof_session_t *session, const message_t *message)
 {
     proof_event_e event = session->state == WAITING ? PROOF_HELLO : PROOF_NONE;
     mac_e mac = check_hello(session, message);
 
     if (mac != MAC_RIGHT) {
-        return distrust(session, mac);
+        return session_distrust(session, mac);
     }
     memcpy(session->image_nonce, message->bytes[0], PROOF_BYTES);
     memcpy(session->image_key, message->bytes[1], PROOF_BYTES);
@@ -208,29 +208,29 @@ static proof_event_e greet(proof_session_t *session, const message_t *message)
     return event;
 }
 
-static proof_event_e greet_again(proof_session_t *session, const message_t *message)
+static proof_event_e on_hello_again(proof_session_t *session, const message_t *message)
 {
     mac_e mac = check_hello(session, message);
 
     if (mac != MAC_RIGHT) {
-        return distrust(session, mac);
+        return session_distrust(session, mac);
     }
     if (!is_same_hello(session, message)) {
-        return end(session, "the image started anew after it had been given the passphrase");
+        return session_break(session, "the image started anew after it had been given the passphrase");
     }
     return PROOF_NONE;
 }
 
-static proof_event_e answer_too_early(proof_session_t *session, const message_t *message)
+static proof_event_e on_result_too_early(proof_session_t *session, const message_t *message)
 {
     (void)message;
-    return end(session, "the PC gave a result before it was given a passphrase");
+    return session_break(session, "the PC gave a result before it was given a passphrase");
 }
 
 static const char no_acknowledgement[] = "OpenSSL could not make an acknowledgement";
 
 /* The acknowledgement is made now, so that the secrets can go. */
-static proof_event_e heard(proof_session_t *session, const message_t *message, proof_event_e event)
+static proof_event_e session_answered(proof_session_t *session, const message_t *message, proof_event_e event)
 {
     unsigned char mac[PROOF_BYTES];
     char digits[HEX_DIGITS + 1];
@@ -239,20 +239,20 @@ static proof_event_e heard(proof_session_t *session, const message_t *message, p
     proof_words_begin(&words, "amtunlock-proof-1 ack");
     proof_words_add(&words, message->bytes[MAC], PROOF_BYTES);
     if (!proof_mac(session->hidden->s, &words, mac)) {
-        return end(session, no_acknowledgement);
+        return session_break(session, no_acknowledgement);
     }
     digest_write_hex(digits, mac, PROOF_BYTES);
     session->acknowledgement = frame_write(apr_pstrcat(session->pool, "1,ack,", digits, NULL), session->pool);
     if (session->acknowledgement == NULL) {
-        return end(session, no_acknowledgement);
+        return session_break(session, no_acknowledgement);
     }
-    memcpy(session->heard, message->bytes[MAC], PROOF_BYTES);
+    memcpy(session->acknowledged, message->bytes[MAC], PROOF_BYTES);
     session->state = ANSWERED;
-    wipe(session);
+    session_wipe(session);
     return event;
 }
 
-static void explain(proof_session_t *session, const char *reason)
+static void explain_reason(proof_session_t *session, const char *reason)
 {
     static const struct {
         const char *word, *sentence;
@@ -277,18 +277,18 @@ static void explain(proof_session_t *session, const char *reason)
     apr_snprintf(session->text, sizeof(session->text), "the image gave as its reason: %s", reason);
 }
 
-static proof_event_e refuse(proof_session_t *session, const message_t *message)
+static proof_event_e on_refusal(proof_session_t *session, const message_t *message)
 {
     mac_e mac = check_refusal(session, message);
 
     if (mac != MAC_RIGHT) {
-        return distrust(session, mac);
+        return session_distrust(session, mac);
     }
-    explain(session, message->words[1]);
-    return heard(session, message, PROOF_RESULT_FAILED);
+    explain_reason(session, message->words[1]);
+    return session_answered(session, message, PROOF_RESULT_FAILED);
 }
 
-static proof_event_e answer(proof_session_t *session, const message_t *message)
+static proof_event_e on_result(proof_session_t *session, const message_t *message)
 {
     static const struct {
         const char *outcome;
@@ -302,30 +302,31 @@ static proof_event_e answer(proof_session_t *session, const message_t *message)
     mac_e mac = check_result(session, message);
 
     if (mac != MAC_RIGHT) {
-        return distrust(session, mac);
+        return session_distrust(session, mac);
     }
     for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
         if (strcmp(message->words[0], outcomes[i].outcome) == 0 &&
             (outcomes[i].has_reason || strcmp(message->words[1], "none") == 0)) {
             if (outcomes[i].has_reason) {
-                explain(session, message->words[1]);
+                explain_reason(session, message->words[1]);
             }
-            return heard(session, message, outcomes[i].event);
+            return session_answered(session, message, outcomes[i].event);
         }
     }
-    return end(session, "the image gave a result that version 1 of its protocol does not have");
+    return session_break(session, "the image gave a result that version 1 of its protocol does not have");
 }
 
-static proof_event_e repeat(proof_session_t *session, const message_t *message)
+static proof_event_e on_repeat(proof_session_t *session, const message_t *message)
 {
-    return CRYPTO_memcmp(message->bytes[MAC], session->heard, PROOF_BYTES) == 0 ? PROOF_AGAIN : PROOF_NONE;
+    return CRYPTO_memcmp(message->bytes[MAC], session->acknowledged, PROOF_BYTES) == 0 ? PROOF_AGAIN
+                                                                                       : PROOF_NONE;
 }
 
 static handler_fn *const handlers[STATES][KINDS] = {
-    [WAITING] = {[HELLO] = greet, [RESULT] = answer_too_early, [REFUSAL] = refuse},
-    [GREETED] = {[HELLO] = greet, [RESULT] = answer_too_early, [REFUSAL] = refuse},
-    [SEALED] = {[HELLO] = greet_again, [RESULT] = answer, [REFUSAL] = refuse},
-    [ANSWERED] = {[RESULT] = repeat, [REFUSAL] = repeat},
+    [WAITING] = {[HELLO] = on_hello, [RESULT] = on_result_too_early, [REFUSAL] = on_refusal},
+    [GREETED] = {[HELLO] = on_hello, [RESULT] = on_result_too_early, [REFUSAL] = on_refusal},
+    [SEALED] = {[HELLO] = on_hello_again, [RESULT] = on_result, [REFUSAL] = on_refusal},
+    [ANSWERED] = {[RESULT] = on_repeat, [REFUSAL] = on_repeat},
 };
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
@@ -387,7 +388,7 @@ static int is_echo(const frame_t *frame)
            (strcmp(frame->fields[1], "seal") == 0 || strcmp(frame->fields[1], "ack") == 0);
 }
 
-static proof_event_e obey(proof_session_t *session, const frame_t *frame)
+static proof_event_e session_take_frame(proof_session_t *session, const frame_t *frame)
 {
     message_t message = {0};
     kind_e kind;
@@ -407,11 +408,11 @@ static proof_event_e obey(proof_session_t *session, const frame_t *frame)
     if (session->state == ANSWERED) {
         return PROOF_NONE;
     }
-    return end(session,
-               is_version(frame->fields[0])
-                   ? "the PC says something that version 1 of the image's protocol does not have"
-                   : "the image speaks another version of its protocol than this worker, which speaks "
-                     "version " QUOTED(PROOF_VERSION));
+    return session_break(
+        session, is_version(frame->fields[0])
+                     ? "the PC says something that version 1 of the image's protocol does not have"
+                     : "the image speaks another version of its protocol than this worker, which speaks "
+                       "version " QUOTED(PROOF_VERSION));
 }
 
 proof_event_e proof_feed(proof_session_t *session, const char **bytes, apr_size_t *length)
@@ -427,7 +428,7 @@ proof_event_e proof_feed(proof_session_t *session, const char **bytes, apr_size_
         if (whole) {
             /* OpenSSL's errors of ours must not be taken for those of a TLS connection of this thread */
             ERR_set_mark();
-            event = obey(session, &frame);
+            event = session_take_frame(session, &frame);
             ERR_pop_to_mark();
         }
     }
@@ -462,8 +463,8 @@ static const char *write_seal(proof_session_t *session, const unsigned char *non
 }
 
 /* NULL, or what is wrong. */
-static const char *seal(proof_session_t *session, EVP_PKEY *own, const unsigned char *key,
-                        const char *passphrase, const char **line)
+static const char *make_seal(proof_session_t *session, EVP_PKEY *own, const unsigned char *key,
+                             const char *passphrase, const char **line)
 {
     unsigned char nonce[PROOF_BYTES], sealed[PROOF_SEALED_MAX];
     hidden_t *hidden = session->hidden;
@@ -492,7 +493,7 @@ static const char *seal_for_image(proof_session_t *session, const char *passphra
         return "the passphrase is empty or longer than " QUOTED(PROOF_PASSPHRASE_MAX) " bytes";
     }
     own = proof_key_pair(key);
-    error = seal(session, own, key, passphrase, line);
+    error = make_seal(session, own, key, passphrase, line);
     EVP_PKEY_free(own);
     return error;
 }
@@ -510,7 +511,7 @@ const char *proof_seal(proof_session_t *session, const char *passphrase, const c
     error = seal_for_image(session, passphrase, line);
     ERR_pop_to_mark();
     if (error != NULL) {
-        end(session, error);
+        session_break(session, error);
         return session->text;
     }
     session->state = SEALED;

@@ -63,7 +63,7 @@ static int is_placeholder(const unsigned char *sector)
            digest_sha256(sector, AT_HASH, hash) && memcmp(hash, sector + AT_HASH, PROOF_BYTES) == 0;
 }
 
-static void look_at(search_t *search, const unsigned char *sector, apr_uint32_t lba)
+static void count_placeholder(search_t *search, const unsigned char *sector, apr_uint32_t lba)
 {
     if (!is_placeholder(sector)) {
         return;
@@ -78,7 +78,7 @@ static void look_at(search_t *search, const unsigned char *sector, apr_uint32_t 
 }
 
 /* NULL, or what is wrong; a file that is no whole number of sectors ends with its last whole one. */
-static const char *look_through(search_t *search, int fd)
+static const char *search_file(search_t *search, int fd)
 {
     unsigned char *bytes = malloc((size_t)READ_SECTORS * PROOF_SECTOR);
     apr_uint32_t lba = 0;
@@ -93,7 +93,7 @@ static const char *look_through(search_t *search, int fd)
         have += count > 0 ? (size_t)count : 0;
         whole = have / PROOF_SECTOR;
         for (size_t i = 0; i < whole; i++) {
-            look_at(search, bytes + i * PROOF_SECTOR, lba++);
+            count_placeholder(search, bytes + i * PROOF_SECTOR, lba++);
         }
         have -= whole * PROOF_SECTOR;
         memmove(bytes, bytes + whole * PROOF_SECTOR, have);
@@ -108,7 +108,7 @@ static const char *look_through(search_t *search, int fd)
     return NULL;
 }
 
-static const char *judge(const search_t *search)
+static const char *judge_search(const search_t *search)
 {
     if (search->count == 0) {
         return apr_psprintf(
@@ -146,8 +146,8 @@ const char *proof_find_sector(const char *file, apr_uint32_t *lba, apr_pool_t *p
         close(fd);
         return apr_psprintf(pool, "%s: is not a regular file", file);
     }
-    error = look_through(&search, fd);
+    error = search_file(&search, fd);
     close(fd);
     *lba = search.lba;
-    return error != NULL ? error : judge(&search);
+    return error != NULL ? error : judge_search(&search);
 }

@@ -24,7 +24,7 @@ typedef struct {
 
 /* True if `text` is what `pattern` with * and ? describes. A star remembers where it stood: when the rest
  * does not fit, it takes one character more. */
-static int matches(const char *pattern, const char *text)
+static int matches_pattern(const char *pattern, const char *text)
 {
     const char *star = NULL, *resume = NULL;
 
@@ -62,7 +62,7 @@ static const char *next_field(char **at)
 }
 
 /* NULL, or what is wrong with the line. */
-static const char *parse(char *line, entry_t *entry)
+static const char *parse_entry(char *line, entry_t *entry)
 {
     const char *kind;
 
@@ -138,11 +138,11 @@ static apr_ssize_t read_fd(void *context, char *buffer, apr_size_t size)
 static int is_about(const entry_t *entry, secrets_need_e need, const secrets_subject_t *subject)
 {
     return entry->pattern != NULL && entry->need == need &&
-           (matches(entry->pattern, subject->fqdn) ||
-            (subject->uuid != NULL && matches(entry->pattern, subject->uuid)));
+           (matches_pattern(entry->pattern, subject->fqdn) ||
+            (subject->uuid != NULL && matches_pattern(entry->pattern, subject->uuid)));
 }
 
-static apr_status_t take(const entry_t *entry, secrets_found_t *found)
+static apr_status_t copy_entry(const entry_t *entry, secrets_found_t *found)
 {
     found->user = entry->user != NULL ? secrets_copy(entry->user, strlen(entry->user)) : NULL;
     found->secret = secrets_copy(entry->secret, strlen(entry->secret));
@@ -154,34 +154,34 @@ static apr_status_t take(const entry_t *entry, secrets_found_t *found)
 }
 
 /* Goes through the lines until one is about the subject (NULL: through all of them). */
-static apr_status_t scan(secrets_lines_t *lines, secrets_need_e need, const secrets_subject_t *subject,
-                         secrets_found_t *found, const char **fault)
+static apr_status_t scan_lines(secrets_lines_t *lines, secrets_need_e need, const secrets_subject_t *subject,
+                               secrets_found_t *found, const char **fault)
 {
     entry_t entry;
     char *line;
 
     while ((line = secrets_lines_next(lines)) != NULL) {
-        *fault = parse(line, &entry);
+        *fault = parse_entry(line, &entry);
         if (*fault != NULL) {
             return APR_EINVAL;
         }
         if (subject != NULL && is_about(&entry, need, subject)) {
-            apr_status_t rv = take(&entry, found);
+            apr_status_t status = copy_entry(&entry, found);
 
-            *fault = rv == APR_SUCCESS ? NULL : "does not fit into the secure heap";
-            return rv;
+            *fault = status == APR_SUCCESS ? NULL : "does not fit into the secure heap";
+            return status;
         }
     }
     *fault = lines->fault;
     return *fault != NULL ? APR_EGENERAL : APR_NOTFOUND;
 }
 
-static apr_status_t find(const char *path, secrets_need_e need, const secrets_subject_t *subject,
-                         secrets_found_t *found, const char **error, apr_pool_t *pool)
+static apr_status_t file_find(const char *path, secrets_need_e need, const secrets_subject_t *subject,
+                              secrets_found_t *found, const char **error, apr_pool_t *pool)
 {
     secrets_lines_t lines;
     const char *fault;
-    apr_status_t rv;
+    apr_status_t status;
     int fd;
 
     *error = open_private(path, &fd, pool);
@@ -193,21 +193,21 @@ static apr_status_t find(const char *path, secrets_need_e need, const secrets_su
         *error = apr_psprintf(pool, "%s: the secure heap is full", path);
         return APR_ENOMEM;
     }
-    rv = scan(&lines, need, subject, found, &fault);
+    status = scan_lines(&lines, need, subject, found, &fault);
     if (fault != NULL) {
         *error = apr_psprintf(pool, "%s: line %u: %s", path, lines.number, fault);
     }
     secrets_lines_close(&lines);
     close(fd);
-    return rv;
+    return status;
 }
 
-static const char *check(const char *path, apr_pool_t *pool)
+static const char *file_check(const char *path, apr_pool_t *pool)
 {
     const char *error = NULL;
 
-    find(path, SECRETS_AMT, NULL, NULL, &error, pool);
+    file_find(path, SECRETS_AMT, NULL, NULL, &error, pool);
     return error;
 }
 
-const secrets_provider_t secrets_file_provider = {"file", check, find};
+const secrets_provider_t secrets_file_provider = {"file", file_check, file_find};

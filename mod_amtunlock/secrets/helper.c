@@ -15,11 +15,11 @@
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "secrets/provider_priv.h"
 
@@ -30,20 +30,12 @@
 typedef struct {
     const char *path;
     apr_pool_t *pool;
-    apr_time_t deadline; /* by monotonic() */
+    apr_time_t deadline; /* by clock_monotonic() */
     pid_t pid;
     int output;
     apr_size_t count; /* bytes read */
     int status;       /* from waitpid() */
 } helper_t;
-
-static apr_time_t monotonic(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
-}
 
 /* False if the time was over first. */
 static int wait_readable(const helper_t *helper, int fd)
@@ -53,7 +45,7 @@ static int wait_readable(const helper_t *helper, int fd)
     int ready;
 
     do {
-        left = helper->deadline - monotonic();
+        left = helper->deadline - clock_monotonic();
         ready = left > 0 ? poll(&watched, 1, (int)(left / 1000) + 1) : 0;
     } while (ready < 0 && errno == EINTR);
     return ready > 0;
@@ -79,7 +71,7 @@ static apr_ssize_t read_output(void *context, char *buffer, apr_size_t size)
 
 /* ---- starting ------------------------------------------------------------------------------------------ */
 
-static const char *question(secrets_need_e need, const secrets_subject_t *subject, apr_pool_t *pool)
+static const char *write_question(secrets_need_e need, const secrets_subject_t *subject, apr_pool_t *pool)
 {
     return apr_pstrcat(pool, need == SECRETS_AMT ? "need=amt\n" : "need=disk\n", "fqdn=", subject->fqdn, "\n",
                        subject->uuid != NULL ? "uuid=" : "", subject->uuid != NULL ? subject->uuid : "",
@@ -112,32 +104,33 @@ static int question_pipe(const char *text)
 
 static int describe_files(posix_spawn_file_actions_t *actions, int input, int output)
 {
-    int rv = posix_spawn_file_actions_adddup2(actions, input, STDIN_FILENO);
+    int number = posix_spawn_file_actions_adddup2(actions, input, STDIN_FILENO);
 
-    rv = rv ? rv : posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
-    rv = rv ? rv : posix_spawn_file_actions_addopen(actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    rv = rv ? rv : posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
-    return rv ? rv : posix_spawn_file_actions_addchdir_np(actions, "/");
+    number = number ? number : posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
+    number =
+        number ? number : posix_spawn_file_actions_addopen(actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    number = number ? number : posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+    return number ? number : posix_spawn_file_actions_addchdir_np(actions, "/");
 }
 
 /* Own process group, no blocked and no ignored signals of ours. */
 static int describe_process(posix_spawnattr_t *attributes)
 {
     sigset_t none, all;
-    int rv;
+    int number;
 
     sigemptyset(&none);
     sigfillset(&all);
-    rv = posix_spawnattr_setsigmask(attributes, &none);
-    rv = rv ? rv : posix_spawnattr_setsigdefault(attributes, &all);
-    rv = rv ? rv : posix_spawnattr_setpgroup(attributes, 0);
-    return rv ? rv
-              : posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                         POSIX_SPAWN_SETPGROUP);
+    number = posix_spawnattr_setsigmask(attributes, &none);
+    number = number ? number : posix_spawnattr_setsigdefault(attributes, &all);
+    number = number ? number : posix_spawnattr_setpgroup(attributes, 0);
+    return number ? number
+                  : posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                             POSIX_SPAWN_SETPGROUP);
 }
 
 /* 0, or an errno. */
-static int spawn(helper_t *helper, int input, int output)
+static int helper_spawn(helper_t *helper, int input, int output)
 {
     char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     char language[] = "LANG=C.UTF-8";
@@ -145,41 +138,42 @@ static int spawn(helper_t *helper, int input, int output)
     char *arguments[] = {apr_pstrdup(helper->pool, helper->path), NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    int rv;
+    int number;
 
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
-    rv = describe_files(&actions, input, output);
-    rv = rv ? rv : describe_process(&attributes);
-    rv = rv ? rv : posix_spawn(&helper->pid, helper->path, &actions, &attributes, arguments, environment);
+    number = describe_files(&actions, input, output);
+    number = number ? number : describe_process(&attributes);
+    number = number ? number
+                    : posix_spawn(&helper->pid, helper->path, &actions, &attributes, arguments, environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
-    return rv;
+    return number;
 }
 
 /* 0, or an errno. */
-static int start(helper_t *helper, const char *text)
+static int helper_start(helper_t *helper, const char *text)
 {
     int ends[2];
     int input = question_pipe(text);
-    int rv;
+    int number;
 
     if (input < 0) {
         return errno;
     }
     if (pipe2(ends, O_CLOEXEC) != 0) {
-        rv = errno;
+        number = errno;
         close(input);
-        return rv;
+        return number;
     }
-    rv = spawn(helper, input, ends[1]);
+    number = helper_spawn(helper, input, ends[1]);
     close(input);
     close(ends[1]);
     helper->output = ends[0];
-    if (rv != 0) {
+    if (number != 0) {
         close(ends[0]);
     }
-    return rv;
+    return number;
 }
 
 /* ---- reading and ending -------------------------------------------------------------------------------- */
@@ -202,18 +196,18 @@ static const char *read_answer(helper_t *helper, secrets_need_e need, secrets_fo
     secrets_lines_t lines;
     const char *fault;
     char *line;
-    int room = secrets_lines_open(&lines, read_output, helper);
+    int good = secrets_lines_open(&lines, read_output, helper);
 
-    while (room && (line = secrets_lines_next(&lines)) != NULL) {
-        room = need == SECRETS_DISK ? take_value(line, "passphrase=", &found->secret)
+    while (good && (line = secrets_lines_next(&lines)) != NULL) {
+        good = need == SECRETS_DISK ? take_value(line, "passphrase=", &found->secret)
                                     : take_value(line, "username=", &found->user) &&
                                           take_value(line, "password=", &found->secret);
     }
-    fault = room ? lines.fault : "the secure heap is full";
-    if (room && fault != NULL && errno == ETIMEDOUT) {
+    fault = good ? lines.fault : "the secure heap is full";
+    if (good && fault != NULL && errno == ETIMEDOUT) {
         fault = "did not answer in time";
     }
-    else if (room && fault != NULL && errno == EFBIG) {
+    else if (good && fault != NULL && errno == EFBIG) {
         fault = "wrote more than 16 KiB";
     }
     if (lines.buffer != NULL) {
@@ -224,7 +218,7 @@ static const char *read_answer(helper_t *helper, secrets_need_e need, secrets_fo
 
 /* Waits for the end of the helper, at most until the deadline; then, or if it is not wanted any more, kills
  * it. */
-static const char *finish(helper_t *helper, int wanted)
+static const char *helper_finish(helper_t *helper, int wanted)
 {
     int watch = wanted ? pidfd_open(helper->pid, 0) : -1;
     int ended = watch >= 0 && wait_readable(helper, watch);
@@ -252,8 +246,8 @@ static const char *finish(helper_t *helper, int wanted)
 }
 
 /* What an ended helper meant. */
-static apr_status_t judge(const helper_t *helper, secrets_need_e need, const secrets_found_t *found,
-                          const char **error)
+static apr_status_t helper_judge(const helper_t *helper, secrets_need_e need, const secrets_found_t *found,
+                                 const char **error)
 {
     int complete = found->secret != NULL && (need == SECRETS_DISK || found->user != NULL);
 
@@ -282,10 +276,10 @@ apr_status_t secrets_helper_ask(const char *path, secrets_need_e need, const sec
                                 apr_interval_time_t limit, secrets_found_t *found, const char **error,
                                 apr_pool_t *pool)
 {
-    helper_t helper = {.path = path, .pool = pool, .deadline = monotonic() + limit};
+    helper_t helper = {.path = path, .pool = pool, .deadline = clock_monotonic() + limit};
     const char *answer_fault, *end_fault;
-    apr_status_t rv;
-    int number = start(&helper, question(need, subject, pool));
+    apr_status_t status;
+    int number = helper_start(&helper, write_question(need, subject, pool));
 
     if (number != 0) {
         *error = text_file_error(path, "cannot be started", number, pool);
@@ -293,28 +287,28 @@ apr_status_t secrets_helper_ask(const char *path, secrets_need_e need, const sec
     }
     answer_fault = read_answer(&helper, need, found);
     close(helper.output);
-    end_fault = finish(&helper, answer_fault == NULL);
+    end_fault = helper_finish(&helper, answer_fault == NULL);
     if (answer_fault != NULL || end_fault != NULL) {
         *error = apr_psprintf(pool, "%s: %s", path, answer_fault != NULL ? answer_fault : end_fault);
-        rv = APR_EGENERAL;
+        status = APR_EGENERAL;
     }
     else {
-        rv = judge(&helper, need, found, error);
+        status = helper_judge(&helper, need, found, error);
     }
-    if (rv != APR_SUCCESS) {
+    if (status != APR_SUCCESS) {
         secrets_found_wipe(found);
     }
-    return rv;
+    return status;
 }
 
-static apr_status_t find(const char *path, secrets_need_e need, const secrets_subject_t *subject,
-                         secrets_found_t *found, const char **error, apr_pool_t *pool)
+static apr_status_t helper_find(const char *path, secrets_need_e need, const secrets_subject_t *subject,
+                                secrets_found_t *found, const char **error, apr_pool_t *pool)
 {
     return secrets_helper_ask(path, need, subject, TIME_LIMIT, found, error, pool);
 }
 
 /* Whoever may write the helper reads the secrets: it must be as safe as the worker's own files. */
-static const char *check(const char *path, apr_pool_t *pool)
+static const char *helper_check(const char *path, apr_pool_t *pool)
 {
     struct stat info;
 
@@ -335,4 +329,4 @@ static const char *check(const char *path, apr_pool_t *pool)
     return NULL;
 }
 
-const secrets_provider_t secrets_helper_provider = {"exec", check, find};
+const secrets_provider_t secrets_helper_provider = {"exec", helper_check, helper_find};

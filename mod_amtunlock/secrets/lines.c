@@ -19,7 +19,7 @@ int secrets_lines_open(secrets_lines_t *lines, secrets_read_fn *read, void *cont
 }
 
 /* Moves what is left to the front and reads more behind it. */
-static void fill(secrets_lines_t *lines)
+static void lines_fill(secrets_lines_t *lines)
 {
     apr_ssize_t count;
 
@@ -46,7 +46,7 @@ static void fill(secrets_lines_t *lines)
 }
 
 /* The line from begin to `stop`, where its line end (or the end of everything) is. */
-static char *cut(secrets_lines_t *lines, char *stop)
+static char *lines_cut(secrets_lines_t *lines, char *stop)
 {
     char *line = lines->buffer + lines->begin;
 
@@ -73,15 +73,15 @@ char *secrets_lines_next(secrets_lines_t *lines)
         char *stop = memchr(begin, '\n', lines->end - lines->begin);
 
         if (stop != NULL) {
-            return cut(lines, stop);
+            return lines_cut(lines, stop);
         }
         if (lines->at_end && lines->begin == lines->end) {
             return NULL;
         }
         if (lines->at_end && lines->end < BUFFER_SIZE) {
-            return cut(lines, lines->buffer + lines->end); /* a last line without line end */
+            return lines_cut(lines, lines->buffer + lines->end); /* a last line without line end */
         }
-        fill(lines);
+        lines_fill(lines);
     }
     return NULL;
 }

@@ -6,14 +6,14 @@ the records before the step. Time passes by moving what Redis remembers as times
 
 import random
 
-from redis_server import GRACE, LEASE, SECOND, TESTER, Verbs
+from redis_server import GRACE, LEASE, SCHEMA, SECOND, TESTER, Verbs
 
 SYSTEMS = ["pc1.example", "pc2.example", "pc3.example"]
 CALLERS = ["alice", "bob", "carol"]
 HELD = set("CIPBK")
 OWNING = HELD | {"L"}
 FINAL = set("UFX")
-# What one step may make of a task. Looking never leads back to acting, and an end is an end.
+# What one step may make of a task. Verifying never leads back to acting, and an end is final.
 NEXT = {
     "Q": set("QCJFX"), "C": set("CQIUFX"), "J": set("JQUFX"), "I": set("IPBLUF"), "P": set("PBLUF"), "B": set("BLUF"),
     "L": set("LKUF"), "K": set("KLUF"), "U": {"U"}, "F": {"F"}, "X": {"X"},
@@ -36,9 +36,9 @@ class Model:
         self.random = random.Random(seed)
         self.jobs = {}  # id: caller
         self.ended = set()
-        self.before = {}  # (job, sid): (state, fence, intent fence)
-        self.intents = {}  # (job, sid): how often an intent was accepted
-        self.fences = {}  # sid: the newest fence
+        self.before = {}  # (job, system): (state, fence, intent fence)
+        self.intents = {}  # (job, system): how often an intent was accepted
+        self.fences = {}  # system: the newest fence
         self.all_fences = set()
         self.workers = [Worker("w0"), Worker("w1")]
         self.stale = []  # what a stuck thread or a paused process still believes to hold
@@ -55,9 +55,9 @@ class Model:
         now = {}
         for job in jobs:
             flat = self.tester("HGETALL", f"{{amtu}}:job:{job}:tasks")
-            for sid, record in zip(flat[::2], flat[1::2]):
+            for system, record in zip(flat[::2], flat[1::2]):
                 fields = record.split("|")
-                now[job, sid] = (fields[0], fields[1], fields[2])
+                now[job, system] = (fields[0], fields[1], fields[2])
             lost = {task for task in self.before if task[0] == job} - now.keys()
             self.promise(not lost, f"{lost} are lost")
         return now
@@ -69,7 +69,7 @@ class Model:
         for task, (state, _, intent) in self.before.items():
             self.promise(now[task][0] in NEXT[state], f"{task} went from {state} to {now[task][0]}")
             self.promise(intent in ("", now[task][2]), f"the intent of {task} was changed")
-        owners = [sid for (_, sid), (state, _, _) in now.items() if state in OWNING]
+        owners = [system for (_, system), (state, _, _) in now.items() if state in OWNING]
         self.promise(len(owners) == len(set(owners)), f"a system has two owners: {owners}")
         for job in jobs:
             self.check_job(job, [state for (each, _), (state, _, _) in now.items() if each == job])
@@ -122,9 +122,9 @@ class Model:
         tasks = self.verbs.claim(worker.name, self.random.randint(1, 3))
         for task in tasks:
             self.promise(task.fence.isdigit() and task.fence not in self.all_fences, "a fence was given twice")
-            self.promise(int(task.fence) > int(self.fences.get(task.sid, 0)), "a fence is not newer")
+            self.promise(int(task.fence) > int(self.fences.get(task.system, 0)), "a fence is not newer")
             self.all_fences.add(task.fence)
-            self.fences[task.sid] = task.fence
+            self.fences[task.system] = task.fence
         if self.random.random() < 0.8:  # else the answer is lost on its way
             worker.known += tasks
         return worker.name, [task.ref for task in tasks]
@@ -154,7 +154,7 @@ class Model:
 
     def change(self, task, verb):
         answer = {
-            "intend": lambda: self.verbs.intend(task, device=self.random.choice(["", f"uuid-{task.sid}"])),
+            "intend": lambda: self.verbs.intend(task, device=self.random.choice(["", f"uuid-{task.system}"])),
             "powered": lambda: self.verbs.progress(task, "P"),
             "booting": lambda: self.verbs.progress(task, "B"),
             "unlocked": lambda: self.verbs.finish(task),
@@ -162,13 +162,13 @@ class Model:
             "release": lambda: self.verbs.release(task),
         }[verb]()
         if answer == "ok":
-            state = self.before[task.job, task.sid][0]
-            self.promise(task.fence == self.fences[task.sid], f"{verb} was taken with an old fence")
+            state = self.before[task.job, task.system][0]
+            self.promise(task.fence == self.fences[task.system], f"{verb} was taken with an old fence")
             self.promise(state in HELD or (state == "X" and verb == "release"), f"{verb} was taken in {state}")
             if verb == "intend":
-                self.promise(not task.look, "a look got an intent")
-                self.intents[task.job, task.sid] = self.intents.get((task.job, task.sid), 0) + 1
-                self.promise(self.intents[task.job, task.sid] == 1, "a task got a second intent")
+                self.promise(not task.verify_only, "a task to be verified got an intent")
+                self.intents[task.job, task.system] = self.intents.get((task.job, task.system), 0) + 1
+                self.promise(self.intents[task.job, task.system] == 1, "a task got a second intent")
         return answer
 
     def act(self):
@@ -185,34 +185,34 @@ class Model:
     def act_stale(self):
         if not self.stale:
             return None
-        # most telling: the same worker holds the same system again, or nobody has it since
-        held = {(worker.name, task.sid) for worker in self.workers for task in worker.known}
-        telling = [task for task in self.stale
-                   if (task.worker, task.sid) in held or task.fence == self.fences[task.sid]]
-        task = self.random.choice(telling[-4:] or self.stale[-4:])
+        # most likely to break a promise: the same worker holds the same system again, or none has it since
+        held = {(worker.name, task.system) for worker in self.workers for task in worker.known}
+        likely = [task for task in self.stale
+                  if (task.worker, task.system) in held or task.fence == self.fences[task.system]]
+        task = self.random.choice(likely[-4:] or self.stale[-4:])
         verb = self.random.choice(["intend", "powered", "booting", "unlocked", "failed", "release"])
         return task.ref, verb, self.change(task, verb)
 
-    def attest(self):
-        """An end comes from a record, of a task that had its intent: in time, late, or again."""
+    def restore_result(self):
+        """A result comes from a record, of a task that had its intent: in time, late, or again."""
         intended = [task for task in [*self.stale, *(each for worker in self.workers for each in worker.known)]
-                    if (task.job, task.sid) in self.intents]
+                    if (task.job, task.system) in self.intents]
         if not intended:
             return None
         task = self.random.choice(intended[-6:])
-        state, fence, _ = self.before[task.job, task.sid]
-        answer = self.verbs.attest(task)
+        state, fence, _ = self.before[task.job, task.system]
+        answer = self.verbs.restore_result(task)
         if answer == "ok":
             self.promise(state in "IPBLK" and int(task.fence) >= int(fence), f"an end was taken in {state}")
         return task.ref, answer
 
     def time_passes(self):
-        """A lease's time, and the grace, pass at once; those who live have renewed meanwhile."""
+        """A lease's time, and the grace, pass at once; live workers have renewed meanwhile."""
         flat = self.tester("ZRANGE", "{amtu}:leases", 0, -1, "WITHSCORES")
-        for sid, score in zip(flat[::2], flat[1::2]):
-            self.tester("ZADD", "{amtu}:leases", float(score) - LEASE - GRACE - SECOND, sid)
-        for sid in SYSTEMS:
-            self.tester("DEL", f"{{amtu}}:cool:{sid}")
+        for system, score in zip(flat[::2], flat[1::2]):
+            self.tester("ZADD", "{amtu}:leases", float(score) - LEASE - GRACE - SECOND, system)
+        for system in SYSTEMS:
+            self.tester("DEL", f"{{amtu}}:cool:{system}")
         for entry in self.tester("ZRANGE", "{amtu}:retry", 0, -1):
             self.tester("ZADD", "{amtu}:retry", 1, entry)
         for worker in self.workers:
@@ -223,7 +223,7 @@ class Model:
         return self.verbs.reap(self.random.choice(self.workers).name)
 
     STEPS = {submit: 4, cancel: 2, overdue: 1, claim: 8, renew: 3, forget: 3, kill: 1, act: 10, act_stale: 8,
-             attest: 1, time_passes: 3, reap: 3}
+             restore_result: 1, time_passes: 3, reap: 3}
 
     def step(self):
         chosen = self.random.choices(list(self.STEPS), list(self.STEPS.values()))[0]
@@ -238,8 +238,9 @@ class Model:
                 break
             self.trace.append(["settle"])
             for worker in self.workers:
-                worker.known = [task for task in worker.known
-                                if self.change(task, self.random.choice(["unlocked", "failed"])) not in ("ok", "refused")]
+                worker.known = [
+                    task for task in worker.known
+                    if self.change(task, self.random.choice(["unlocked", "failed"])) not in ("ok", "refused")]
             self.check()
             self.time_passes()
             for worker in self.workers:
@@ -253,13 +254,14 @@ class Model:
         self.check(all_jobs=True)
         for key in ("jobs", "leases", "looks", "deadlines"):
             self.promise(self.tester("EXISTS", "{amtu}:" + key) == 0, f"{key} is left when all has ended")
-        for sid in SYSTEMS:
-            self.promise(self.tester("EXISTS", f"{{amtu}}:system:{sid}", f"{{amtu}}:device:uuid-{sid}") == 0,
-                         f"{sid} is owned when all has ended")
+        for system in SYSTEMS:
+            self.promise(self.tester("EXISTS", f"{{amtu}}:system:{system}", f"{{amtu}}:device:uuid-{system}") == 0,
+                         f"{system} is owned when all has ended")
 
 
-def run(server, library, seed, steps):
-    """One life of a Redis under random work, from empty to all ended."""
+def run(server, library, seed, steps, older=None):
+    """One life of a Redis under random work, from empty to all ended. With an older library (its text and its schema)
+    the life begins under that one; in the middle the other replaces it."""
     wires = {}
 
     def ask(user, *words):
@@ -269,11 +271,15 @@ def run(server, library, seed, steps):
 
     try:
         ask(TESTER, "FLUSHALL")
-        ask(TESTER, "FUNCTION", "LOAD", "REPLACE", library)
-        verbs = Verbs(ask)
-        verbs.publish({sid: ("g", []) for sid in SYSTEMS})
+        text, schema = older or (library, SCHEMA)
+        ask(TESTER, "FUNCTION", "LOAD", "REPLACE", text)
+        verbs = Verbs(ask, schema)
+        verbs.publish({system: ("g", []) for system in SYSTEMS})
         model = Model(verbs, lambda *words: ask(TESTER, *words), seed)
-        for _ in range(steps):
+        for number in range(steps):
+            if number == steps // 2:
+                ask(TESTER, "FUNCTION", "LOAD", "REPLACE", library)
+                verbs.schema = SCHEMA
             model.step()
         model.settle()
     finally:

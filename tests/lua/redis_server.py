@@ -16,7 +16,7 @@ TOP = Path(__file__).resolve().parents[2]
 JOBS = TOP / "mod_amtunlock" / "jobs"
 USERS = TOP / "conf" / "redis-users.acl"
 WEB, WORKER, TESTER = "amtunlock-web", "amtunlockd", "tester"
-SCHEMA = "3"
+SCHEMA = "4"
 
 
 class RedisError(Exception):
@@ -138,7 +138,8 @@ class RedisServer:
 
 WEB_VERBS = ("submit read results errors list cancel forget context_open context_pull context_release "
              "overview").split()
-WORKER_VERBS = ("claim renew intend ramp progress finish release reap reassert attest publish_chunk publish_switch").split()
+WORKER_VERBS = ("claim renew intend ramp progress finish release reap reassert attest publish_chunk "
+                "publish_switch").split()
 EVER = 10**17  # a not_after that never comes
 SECOND = 10**6
 LEASE, GRACE = 30 * SECOND, 15 * SECOND
@@ -153,19 +154,19 @@ def now(ask):
 class Verbs:
     """The verbs with the arguments that a test does not care about filled in. `ask(user, *words)` sends them."""
 
-    def __init__(self, ask):
-        self.ask = ask
+    def __init__(self, ask, schema=SCHEMA):
+        self.ask, self.schema = ask, schema
 
     def __call__(self, verb, *words):
         user = WEB if verb in WEB_VERBS else WORKER
-        return self.ask(user, "FCALL", f"amtunlock_{verb}", 0, SCHEMA, *words)
+        return self.ask(user, "FCALL", f"amtunlock_{verb}", 0, self.schema, *words)
 
     def publish(self, systems, digest="digest-1", written=1000, generation=None):
-        """systems: {sid: (group, [other names])}"""
+        """systems: {system: (group, [other names])}"""
         generation = generation or f"g-{digest}"
         words, names = [], 0
-        for sid, (group, others) in systems.items():
-            words += [sid, group, "wake", len(others) + 1, sid, *others]
+        for system, (group, others) in systems.items():
+            words += [system, group, "wake", len(others) + 1, system, *others]
             names += len(others) + 1
         self("publish_chunk", generation, *words)
         return self("publish_switch", "w0", generation, digest, written, len(systems), len(systems) + names)
@@ -201,8 +202,8 @@ class Verbs:
     def forget(self, job, caller="alice"):
         return self("forget", f"sha-{caller}", job)[0]
 
-    def claim(self, worker="w1", most=100, digest="digest-1", not_after=EVER, lease=LEASE, ramps=()):
-        word, *rest = self("claim", worker, digest, most, not_after, lease, *ramps)
+    def claim(self, worker="w1", most=100, digest="digest-1", not_after=EVER, lease=LEASE, limits=()):
+        word, *rest = self("claim", worker, digest, most, not_after, lease, *limits)
         assert word == "ok", word
         return [Task(worker, *each) for each in rest[1]]
 
@@ -212,7 +213,7 @@ class Verbs:
         return tasks[0]
 
     def renew(self, worker, *tasks, last=1, lease=LEASE):
-        """The (job, sid, fence) that are lost."""
+        """The (job, system, fence) that are lost."""
         words = [word for task in tasks for word in task.ref]
         answer = self("renew", worker, f"about {worker}", last, lease, *words)
         assert answer[0] == "ok"
@@ -220,30 +221,35 @@ class Verbs:
 
     def intend(self, task, device="", deadline=600 * SECOND, not_after=EVER, intent='{"set":"power"}', **other):
         ref = {**task.named, **other}
-        return self("intend", ref["worker"], ref["job"], ref["sid"], ref["fence"], "intent", not_after, deadline, device,
-                    intent)[0]
+        return self("intend", ref["worker"], ref["job"], ref["system"], ref["fence"], "intent", not_after, deadline,
+                    device, intent)[0]
 
-    def ramp(self, task, group, interval, **other):
+    def power_rate(self, task, group, interval, **other):
         """Microseconds to wait, or the word of a refusal."""
         ref = {**task.named, **other}
-        answer = self("ramp", ref["worker"], ref["job"], ref["sid"], ref["fence"], "power-ramp", group, interval)
+        answer = self("ramp", ref["worker"], ref["job"], ref["system"], ref["fence"], "power-ramp", group, interval)
         return int(answer[1]) if answer[0] == "ok" else answer[0]
 
     def progress(self, task, state, step="step", **other):
         ref = {**task.named, **other}
-        return self("progress", ref["worker"], ref["job"], ref["sid"], ref["fence"], step, state)[0]
+        return self("progress", ref["worker"], ref["job"], ref["system"], ref["fence"], step, state)[0]
 
     def finish(self, task, state="U", reason="", step="end", **other):
         ref = {**task.named, **other}
-        return self("finish", ref["worker"], ref["job"], ref["sid"], ref["fence"], step, state, reason)[0]
+        return self("finish", ref["worker"], ref["job"], ref["system"], ref["fence"], step, state, reason)[0]
 
     def release(self, task, step="drain", **other):
         ref = {**task.named, **other}
-        return self("release", ref["worker"], ref["job"], ref["sid"], ref["fence"], step)[0]
+        return self("release", ref["worker"], ref["job"], ref["system"], ref["fence"], step)[0]
 
-    def attest(self, task, state="U", reason="", step="end", **other):
+    def restore_intent(self, task, device="uuid-1", deadline=600 * SECOND, intent='{"set":"power"}', **other):
         ref = {**task.named, **other}
-        return self("attest", ref["worker"], ref["job"], ref["sid"], ref["fence"], step, state, reason)[0]
+        return self("reassert", ref["worker"], ref["job"], ref["system"], ref["fence"], "intend", deadline, device,
+                    intent)[0]
+
+    def restore_result(self, task, state="U", reason="", step="end", **other):
+        ref = {**task.named, **other}
+        return self("attest", ref["worker"], ref["job"], ref["system"], ref["fence"], step, state, reason)[0]
 
     def reap(self, worker="w9", lease=LEASE, grace=GRACE):
         word, count = self("reap", worker, lease, grace)
@@ -258,15 +264,15 @@ class Verbs:
 class Task:
     """What a claim gives."""
 
-    def __init__(self, worker, job, sid, fence, look, intent, caller, peer, mechanism):
-        self.worker, self.job, self.sid, self.fence = worker, job, sid, fence
-        self.look, self.intent = look == "1", intent
+    def __init__(self, worker, job, system, fence, verify_only, intent, caller, peer, mechanism):
+        self.worker, self.job, self.system, self.fence = worker, job, system, fence
+        self.verify_only, self.intent = verify_only == "1", intent
         self.caller, self.peer, self.mechanism = caller, peer, mechanism
 
     @property
     def ref(self):
-        return (self.job, self.sid, self.fence)
+        return (self.job, self.system, self.fence)
 
     @property
     def named(self):
-        return {"worker": self.worker, "job": self.job, "sid": self.sid, "fence": self.fence}
+        return {"worker": self.worker, "job": self.job, "system": self.system, "fence": self.fence}

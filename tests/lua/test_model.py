@@ -43,38 +43,38 @@ def test_the_promises_hold_under_random_work(redis_server):
 # Each with the seed of a life in which it soon shows; if the library changes, later ones are tried.
 MUTANTS = {
     "fences are not compared": (11,
-        "owner[1] ~= id or owner[2] ~= fence or",
-        "owner[1] ~= id or"),
+        "holder[1] ~= id or holder[2] ~= fence or",
+        "holder[1] ~= id or"),
     "workers are not compared": (1,
-        " or owner[3] ~= worker then",
+        " or holder[3] ~= worker then",
         " then"),
     "fences keep 14 digits": (3,
         "local fence = text(math.max(previous + 1, now))",
         "local fence = tostring(math.max(previous + 1, now))"),
     "an intent goes back to the queue": (2,
-        "        move(now, id, sid, task, 'L')\n",
-        "        free(sid)\n"
-        "        requeue(now, id, sid, task)\n"
+        "        move_task(now, id, system, task, 'L')\n",
+        "        free_system(system)\n"
+        "        requeue(now, id, system, task)\n"
         "        do return end\n"),
-    "a look goes back to the queue": (10,
+    "a task to be verified goes back to the queue": (10,
         "local INTENDED = { I = true, P = true, B = true, K = true }",
         "local INTENDED = { I = true, P = true, B = true }"),
     "renew keeps what it does not name": (1,
-        "        if call('HGET', key('system', sid), 'worker') == worker then\n"
-        "            lose(now, sid)",
-        "        if call('HGET', key('system', sid), 'worker') == worker then\n"
-        "            call('ZADD', key('leases'), text(now + 30000000), sid)"),
+        "        if call('HGET', key('system', system), 'worker') == worker then\n"
+        "            expire_lease(now, system)",
+        "        if call('HGET', key('system', system), 'worker') == worker then\n"
+        "            call('ZADD', key('leases'), text(now + 30000000), system)"),
     "a second request does not join": (7,
-        "elseif call('EXISTS', key('system', sid)) == 1 then",
+        "elseif call('EXISTS', key('system', system)) == 1 then",
         "elseif false then"),
     "only the owner gets the result": (10,
         "        if joined and joined.state == 'J' then",
         "        if false then"),
     "waiters are not sent back": (11,
-        "    requeue_waiters(now, sid, waiters)\n"
+        "    requeue_waiters(now, system, waiters)\n"
         "    if task",
         "    if task"),
-    "a look may get an intent": (2,
+    "a task to be verified may get an intent": (2,
         "task.state ~= 'C' or task.intent_fence ~= ''",
         "not task.state:find('[CK]')"),
     "keys get their TTL early": (7,

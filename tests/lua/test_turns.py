@@ -12,7 +12,7 @@ MINUTE = 60 * SECOND
 def publish(verbs, **groups):
     """Systems NAME-0, NAME-1, ... of each group; their names by group."""
     names = {group: [f"{group}-{number}.example" for number in range(count)] for group, count in groups.items()}
-    systems = {sid: (group, []) for group, sids in names.items() for sid in sids}
+    systems = {system: (group, []) for group, members in names.items() for system in members}
     assert verbs.publish(systems, digest=DIGEST, written=2000) == ["ok"]
     return names
 
@@ -32,7 +32,7 @@ def test_few_do_not_wait_behind_many_of_another_caller(verbs):
     verbs.submit("small", *names["few"], caller="bob")
     claimed = [task.job for task in verbs.claim(most=40, digest=DIGEST)]
     assert claimed.count("small") == 20, "all of them, before as many of the others were claimed"
-    assert claimed.count("big") > 0, "who has much is not starved either"
+    assert claimed.count("big") > 0, "a caller with many is not starved either"
 
 
 def test_few_do_not_wait_behind_many_of_the_same_caller(verbs):
@@ -73,70 +73,70 @@ def test_a_cancelled_job_leaves_the_turns(verbs, tester):
     assert order(verbs, 2) == ["b1"]
 
 
-# ---- the ramp ----------------------------------------------------------------------------------------------
+# ---- the rate limit ----------------------------------------------------------------------------------------
 
 
 def test_a_group_is_powered_at_its_pace(verbs):
     names = publish(verbs, slow=10, free=3)
     verbs.submit("j1", *names["slow"], *names["free"])
-    tasks = verbs.claim(digest=DIGEST, ramps=("slow", SECOND))
+    tasks = verbs.claim(digest=DIGEST, limits=("slow", SECOND))
     # Those of the two seconds to come, and all of the other group.
-    assert sorted(task.sid.split("-")[0] for task in tasks) == ["free"] * 3 + ["slow"] * 3
-    assert verbs.claim("w2", digest=DIGEST, ramps=("slow", SECOND)) == [], "whichever worker asks"
+    assert sorted(task.system.split("-")[0] for task in tasks) == ["free"] * 3 + ["slow"] * 3
+    assert verbs.claim("w2", digest=DIGEST, limits=("slow", SECOND)) == [], "whichever worker asks"
 
 
 def test_each_power_request_gets_a_time_of_its_own(verbs):
     names = publish(verbs, slow=4)
     verbs.submit("j1", *names["slow"])
     tasks = verbs.claim("w1", 2, digest=DIGEST) + verbs.claim("w2", 2, digest=DIGEST)
-    assert verbs.ramp(tasks[0], "slow", MINUTE) == "refused", "only after its intent"
+    assert verbs.power_rate(tasks[0], "slow", MINUTE) == "refused", "only after its intent"
     for task in tasks:
         verbs.intend(task)
-    waits = [verbs.ramp(task, "slow", MINUTE) for task in tasks[:3]]
+    waits = [verbs.power_rate(task, "slow", MINUTE) for task in tasks[:3]]
     assert waits[0] == 0 and all(abs(later - earlier - MINUTE) < SECOND for earlier, later in zip(waits, waits[1:]))
-    assert verbs.ramp(tasks[3], "other", MINUTE) == 0
-    assert verbs.ramp(tasks[3], "slow", MINUTE, fence="1") == "refused"
-    assert verbs.ramp(tasks[3], "slow", MINUTE, worker="w9") == "refused"
+    assert verbs.power_rate(tasks[3], "other", MINUTE) == 0
+    assert verbs.power_rate(tasks[3], "slow", MINUTE, fence="1") == "refused"
+    assert verbs.power_rate(tasks[3], "slow", MINUTE, worker="w9") == "refused"
 
 
-def test_a_closed_ramp_holds_up_nobody_else_and_rings_no_bell(verbs, tester):
+def test_a_rate_limit_delays_no_other_group_and_wakes_no_worker(verbs, tester):
     names = publish(verbs, slow=10, free=1)
     verbs.submit("j1", *names["slow"])
-    assert len(verbs.claim(digest=DIGEST, ramps=("slow", MINUTE))) == 1
+    assert len(verbs.claim(digest=DIGEST, limits=("slow", MINUTE))) == 1
     tester("DEL", "{amtu}:bell")
     assert verbs("claim", "w1", DIGEST, 9, 10**17, 30 * SECOND, "slow", MINUTE)[1:] == ["0", []]
     assert tester("LLEN", "{amtu}:bell") == 0
     verbs.submit("j2", *names["free"])
-    assert [task.job for task in verbs.claim(digest=DIGEST, ramps=("slow", MINUTE))] == ["j2"]
+    assert [task.job for task in verbs.claim(digest=DIGEST, limits=("slow", MINUTE))] == ["j2"]
 
 
 def test_the_default_counts_each_group_by_itself(verbs):
     names = publish(verbs, a=5, b=5, c=5)
     verbs.submit("j1", *names["a"], *names["b"], *names["c"])
-    tasks = verbs.claim(digest=DIGEST, ramps=("*", MINUTE, "c", 0))
-    assert sorted(task.sid[0] for task in tasks) == ["a", "b", "c", "c", "c", "c", "c"]
+    tasks = verbs.claim(digest=DIGEST, limits=("*", MINUTE, "c", 0))
+    assert sorted(task.system[0] for task in tasks) == ["a", "b", "c", "c", "c", "c", "c"]
 
 
-def test_a_clock_that_was_set_back_does_not_close_a_ramp(verbs, tester):
+def test_a_clock_that_was_set_back_does_not_block_a_group(verbs, tester):
     names = publish(verbs, slow=5)
     tester("HSET", "{amtu}:ramp", "claim:slow", 9 * 10**15, "power:slow", 9 * 10**15)
     verbs.submit("j1", *names["slow"])
-    task, = verbs.claim(most=1, digest=DIGEST, ramps=("slow", SECOND))
+    task, = verbs.claim(most=1, digest=DIGEST, limits=("slow", SECOND))
     verbs.intend(task)
-    assert verbs.ramp(task, "slow", SECOND) == 0
+    assert verbs.power_rate(task, "slow", SECOND) == 0
     assert all(int(tester("HGET", "{amtu}:ramp", field).partition("|")[0]) < 9 * 10**15
                for field in ("claim:slow", "power:slow"))
 
 
-def test_a_ramp_moves_with_a_clock_that_is_set_back_by_less_than_it_may_be_long(verbs, tester):
+def test_a_rate_limit_moves_with_a_clock_that_is_set_back_by_less_than_it_may_be_long(verbs, tester):
     names = publish(verbs, slow=5)
     verbs.submit("j1", *names["slow"])
-    task, = verbs.claim(most=1, digest=DIGEST, ramps=("slow", SECOND))
+    task, = verbs.claim(most=1, digest=DIGEST, limits=("slow", SECOND))
     verbs.intend(task)
     set_then = now(tester) + 1800 * SECOND
     tester("HSET", "{amtu}:ramp", "power:slow", f"{set_then + 7 * SECOND}|{set_then}")
-    assert 6 * SECOND < verbs.ramp(task, "slow", SECOND) <= 7 * SECOND
-    assert 7 * SECOND < verbs.ramp(task, "slow", SECOND) <= 8 * SECOND
+    assert 6 * SECOND < verbs.power_rate(task, "slow", SECOND) <= 7 * SECOND
+    assert 7 * SECOND < verbs.power_rate(task, "slow", SECOND) <= 8 * SECOND
 
 
 # ---- the breaker -------------------------------------------------------------------------------------------

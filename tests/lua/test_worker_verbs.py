@@ -8,8 +8,8 @@ from redis_server import EVER, LEASE, SECOND, RedisError, Task, now
 RUNNING, COMPLETED, TERMINATED = 4, 7, 8
 
 
-def state(tester, job, sid):
-    return tester("HGET", f"{{amtu}}:job:{job}:tasks", sid)[0]
+def state(tester, job, system):
+    return tester("HGET", f"{{amtu}}:job:{job}:tasks", system)[0]
 
 
 # ---- claim -------------------------------------------------------------------------------------------------
@@ -18,7 +18,7 @@ def state(tester, job, sid):
 def test_a_claim_says_who_asked(verbs, tester):
     verbs.submit("j1", "pc1.example")
     task = verbs.claim_one()
-    assert (task.job, task.sid, task.look, task.intent) == ("j1", "pc1.example", False, "")
+    assert (task.job, task.system, task.verify_only, task.intent) == ("j1", "pc1.example", False, "")
     assert (task.caller, task.peer, task.mechanism) == ("alice", "192.0.2.1", "krb5")
     assert verbs.read("j1")["state"] == RUNNING
     assert tester("HGET", "{amtu}:system:pc1.example", "worker") == "w1"
@@ -80,7 +80,7 @@ def test_a_worker_with_another_inventory_gets_nothing(verbs):
 def test_a_system_that_left_the_inventory_is_not_available(verbs):
     verbs.submit("j1", "pc1.example", "pc2.example")
     assert verbs.publish({"pc2.example": ("floor1", [])}, digest="digest-2", written=2000) == ["ok"]
-    assert [task.sid for task in verbs.claim(digest="digest-2")] == ["pc2.example"]
+    assert [task.system for task in verbs.claim(digest="digest-2")] == ["pc2.example"]
     assert verbs.errors("j1") == [("pc1.example", "", "not-available")]
 
 
@@ -179,7 +179,7 @@ def test_an_intent_is_written_once(verbs, tester):
     assert verbs.intend(task) == "refused"
 
 
-WRONG = [{"worker": "w2"}, {"fence": "1"}, {"job": "j2"}, {"sid": "pc2.example"}, {"fence": ""}]
+WRONG = [{"worker": "w2"}, {"fence": "1"}, {"job": "j2"}, {"system": "pc2.example"}, {"fence": ""}]
 
 
 @pytest.mark.parametrize("other", WRONG)
@@ -192,7 +192,7 @@ def test_what_does_not_match_writes_nothing(verbs, tester, other):
     assert verbs.finish(task, **other) == "refused"
     assert verbs.release(task, **other) == "refused"
     named = {**task.named, **other}
-    wrong = Task(named["worker"], named["job"], named["sid"], named["fence"], "0", "", "", "", "")
+    wrong = Task(named["worker"], named["job"], named["system"], named["fence"], "0", "", "", "", "")
     score = tester("ZSCORE", "{amtu}:leases", "pc1.example")
     assert verbs.renew(named["worker"], wrong, last=0) == [wrong.ref]
     assert tester("ZSCORE", "{amtu}:leases", "pc1.example") == score
@@ -273,41 +273,42 @@ def test_release_before_the_intent_gives_the_task_back_to_the_head(verbs):
     assert verbs.release(task) == "already"
     assert verbs.read("j1")["waiting"] == 2
     again = verbs.claim_one("w2")
-    assert again.sid == "pc1.example" and again.fence != task.fence
+    assert again.system == "pc1.example" and again.fence != task.fence
     assert verbs.release(task) == "refused"
 
 
-def test_release_after_the_intent_leaves_a_look_for_others(verbs, tester):
+def test_release_after_the_intent_leaves_a_task_to_be_verified(verbs, tester):
     verbs.submit("j1", "pc1.example")
     task = verbs.claim_one()
     verbs.intend(task)
     assert verbs.release(task) == "ok"
     assert state(tester, "j1", "pc1.example") == "L"
     assert verbs.release(task) == "already"
-    look = verbs.claim_one("w2")
-    assert look.look and look.intent == '{"set":"power"}'
-    assert verbs.intend(look) == "refused"
-    assert verbs.progress(look, "P") == "refused"
+    verify = verbs.claim_one("w2")
+    assert verify.verify_only and verify.intent == '{"set":"power"}'
+    assert verbs.intend(verify) == "refused"
+    assert verbs.progress(verify, "P") == "refused"
     assert verbs.finish(task) == "refused"
-    assert verbs.release(look) == "ok"
+    assert verbs.release(verify) == "ok"
     assert state(tester, "j1", "pc1.example") == "L"
-    look = verbs.claim_one("w3")
-    assert look.look and verbs.finish(look, "F", "indeterminate") == "ok"
+    verify = verbs.claim_one("w3")
+    assert verify.verify_only and verbs.finish(verify, "F", "indeterminate") == "ok"
     assert verbs.read("j1")["state"] == COMPLETED
 
 
-def test_looks_go_before_everything_else(verbs):
+def test_tasks_to_be_verified_go_before_all_others(verbs):
     verbs.submit("j1", "pc1.example")
     task = verbs.claim_one()
     verbs.intend(task)
     verbs.submit("j2", "pc2.example", caller="bob")
     verbs.release(task)
-    assert [(each.sid, each.look) for each in verbs.claim("w2")] == [("pc1.example", True), ("pc2.example", False)]
+    assert [(each.system, each.verify_only)
+            for each in verbs.claim("w2")] == [("pc1.example", True), ("pc2.example", False)]
 
 
-def test_a_look_past_its_deadline_is_indeterminate(verbs):
+def test_a_task_not_verified_by_its_deadline_is_indeterminate(verbs):
     verbs.submit("j1", "pc1.example", "pc2.example", "pc3.example")
-    one, two, three = sorted(verbs.claim(), key=lambda task: task.sid)
+    one, two, three = sorted(verbs.claim(), key=lambda task: task.system)
     for task in (one, two, three):
         verbs.intend(task, deadline=0)
     verbs.release(one)
@@ -319,19 +320,19 @@ def test_a_look_past_its_deadline_is_indeterminate(verbs):
     assert verbs.finish(three) == "ok"
 
 
-def test_a_looker_that_looks_too_long_loses_its_task(verbs, tester):
+def test_a_worker_that_verifies_too_long_loses_its_task(verbs, tester):
     verbs.submit("j1", "pc1.example")
     task = verbs.claim_one()
     verbs.intend(task)
     verbs.release(task)
-    look = verbs.claim_one("w2")
-    assert verbs.renew("w2", look) == []
+    verify = verbs.claim_one("w2")
+    assert verbs.renew("w2", verify) == []
     fields = tester("HGET", "{amtu}:job:j1:tasks", "pc1.example").split("|")
     fields[5] = "1"
     tester("HSET", "{amtu}:job:j1:tasks", "pc1.example", "|".join(fields))
-    assert verbs.renew("w2", look) == [look.ref]
+    assert verbs.renew("w2", verify) == [verify.ref]
     assert verbs.errors("j1")[0][2] == "indeterminate"
-    assert verbs.finish(look) == "refused"
+    assert verbs.finish(verify) == "refused"
 
 
 # ---- renew, reap -------------------------------------------------------------------------------------------
@@ -370,11 +371,11 @@ def test_reap_waits_for_the_grace(verbs, tester):
     assert state(tester, "j1", "pc1.example") == "C"
     assert verbs.reap(grace=0) == 1
     assert state(tester, "j1", "pc1.example") == "Q"
-    assert verbs.claim_one("w2").look is False
+    assert verbs.claim_one("w2").verify_only is False
 
 
 @pytest.mark.parametrize("steps", ["I", "IP", "IPB"])
-def test_reap_makes_a_look_of_what_may_have_acted(verbs, tester, steps):
+def test_reap_leaves_to_be_verified_what_may_have_been_powered(verbs, tester, steps):
     verbs.submit("j1", "pc1.example")
     task = verbs.claim_one()
     verbs.intend(task)
@@ -386,7 +387,7 @@ def test_reap_makes_a_look_of_what_may_have_acted(verbs, tester, steps):
     assert 55 < tester("TTL", "{amtu}:cool:pc1.example") <= 60
     assert verbs.renew("w1", task) == [task.ref]
     assert verbs.progress(task, "B") == verbs.finish(task) == verbs.intend(task) == "refused"
-    assert verbs.claim_one("w2").look
+    assert verbs.claim_one("w2").verify_only
     tester("ZADD", "{amtu}:leases", 1, "pc1.example")
     assert verbs.reap() == 1
     assert state(tester, "j1", "pc1.example") == "L"
@@ -399,8 +400,8 @@ def test_no_new_unlock_while_a_system_cools_down(verbs, tester):
     verbs.intend(task)
     tester("ZADD", "{amtu}:leases", 1, "pc1.example")
     verbs.reap()
-    look = verbs.claim_one("w2")
-    verbs.finish(look, "F", "indeterminate")
+    verify = verbs.claim_one("w2")
+    verbs.finish(verify, "F", "indeterminate")
     verbs.submit("j2", "pc1.example")
     assert verbs.claim() == []
     assert state(tester, "j2", "pc1.example") == "Q"

@@ -1,69 +1,75 @@
 #!lua name=amtunlock
 -- SPDX-License-Identifier: Apache-2.0
---[[ Job state, whole: every verb that changes or reads it, each atomic.
+--[[ The state of jobs, and every verb that changes or reads it; each verb is atomic.
 
-The library is this file (what all verbs stand on), web.lua, worker.lua and verbs.lua, joined by library.S.
-A verb's arguments begin with the schema number of the program that calls; its answer is an array that begins with
-one word: ok, already, refused, none, quota, conflict, late or outdated.
+The library is this file (what all verbs use), web.lua, worker.lua and verbs.lua, joined by library.S. A verb's
+arguments begin with the schema number of the calling program. Its answer is an array that begins with one word: ok,
+already, refused, none, quota, conflict, late or outdated.
 
-The keys, all in one slot. SID is the FQDN of a system's inventory line; OWNER the SHA-256 of a caller's name.
+The keys, all in one slot. SYSTEM is the FQDN of a system's inventory line; OWNER is the SHA-256 of a caller's name.
+Names of keys never change, so that data of an older schema is read on; some are older than the word for what they
+hold, which stands in brackets.
 
-    {amtu}:inventory                HASH  generation, digest, written, systems, published, by: the live one
-    {amtu}:inventory:GENERATION     HASH  s:SID -> group|method; n:NAME -> SID
+    {amtu}:inventory                HASH  the live one: generation, digest, written, systems, published, by
+    {amtu}:inventory:GENERATION     HASH  s:SYSTEM -> group|method; n:NAME -> SYSTEM
     {amtu}:job:ID                   HASH  state, caller, owner, times, counts, retention, ...
-    {amtu}:job:ID:tasks             HASH  SID, or !NAME for what was refused -> a packed task
-    {amtu}:job:ID:names             HASH  position in the request -> SID or !NAME | the caller's spelling
+    {amtu}:job:ID:tasks             HASH  SYSTEM, or !NAME for a name that was refused -> a packed task
+    {amtu}:job:ID:names             HASH  position in the request -> SYSTEM or !NAME | the caller's spelling
     {amtu}:jobs, {amtu}:jobs:OWNER  ZSET  unfinished jobs; a caller's jobs; both by time of submission
     {amtu}:caller:OWNER             HASH  unfinished jobs and waiting systems, for the limits
     {amtu}:callers                  ZSET  owners by their latest submission
-    {amtu}:queue:ID:GROUP           LIST  SIDs: hints; what counts is the task's state
-    {amtu}:turns:OWNER              ZSET  ID:GROUP of a caller's queues, by what their turns have cost
-    {amtu}:ring                     ZSET  owners with a queue, by the same
-    {amtu}:ramp                     HASH  claim:GROUP, power:GROUP -> when its next system may be|when that was taken
-    {amtu}:breaker:SID              HASH  failures in a row, reason of the last, until: it is left alone
-    {amtu}:retry                    ZSET  ID|SID that may not be claimed before that time
-    {amtu}:looks                    LIST  ID|SID to be looked at
+    {amtu}:queue:ID:GROUP           LIST  a line: systems of one job and group that wait. A task's state decides; an
+                                          entry whose task is not in state Q is skipped
+    {amtu}:turns:OWNER              ZSET  a caller's lines (ID:GROUP) by the cost of their turns so far
+    {amtu}:ring                     ZSET  [round robin] owners that have a line, by the cost of their turns so far
+    {amtu}:ramp                     HASH  [rate limits] claim:GROUP, power:GROUP -> next time|when that was taken
+    {amtu}:breaker:SYSTEM           HASH  failures in a row, reason of the last, until: left alone until then
+    {amtu}:retry                    ZSET  ID|SYSTEM by the time before which it may not be claimed
+    {amtu}:looks                    LIST  [verify queue] ID|SYSTEM of tasks in state L
     {amtu}:deadlines                ZSET  jobs with waiting tasks, by their latest start
-    {amtu}:system:SID               HASH  job, fence, worker, intent, device: who unlocks it now
-    {amtu}:system:SID:waiters       ZSET  jobs that joined, by when they did
-    {amtu}:device:UUID              STRING  the SID whose unlock really reached this device
-    {amtu}:leases                   ZSET  SID by the end of its lease
+    {amtu}:system:SYSTEM            HASH  the holder, which unlocks it now: job, fence, worker, intent, device
+    {amtu}:system:SYSTEM:waiters    ZSET  jobs whose tasks joined the holder, by when they did
+    {amtu}:device:UUID              STRING  the system whose unlock really reached this device
+    {amtu}:leases                   ZSET  systems by the end of their lease
     {amtu}:fence                    STRING  the last fence given
-    {amtu}:cool:SID                 STRING  no new unlock until it expires
+    {amtu}:cool:SYSTEM              STRING  [cooldown] no new unlock until it expires
     {amtu}:message:OWNER:MESSAGE    STRING  the job of a message id and a set of names: two digests, UUID/NAMES
     {amtu}:message:OWNER:UUID       STRING  the latest job of that message id, whatever its names
     {amtu}:context:ID               HASH  an enumeration in progress; {amtu}:contexts:OWNER, ZSET by expiry
     {amtu}:worker:ID                STRING  heartbeat; {amtu}:workers, ZSET by the last one
-    {amtu}:bell                     LIST  wakes workers
+    {amtu}:bell                     LIST  [wake-ups] each entry wakes a worker
     {amtu}:counters                 HASH  totals
 
 A task is one system of one job:
 
     Q queued -> C claimed -> I intent -> P powered -> B booting -> U unlocked | F failed      X cancelled
-    J joined: another job's task unlocks this system now, and its result will be this one's too
-    L look queued -> K looking: a predecessor may have powered the PC, so look and report, never act
+    J joined: another job's task unlocks this system now, and its result will be this task's too
+    L to be verified -> K verifying: an earlier worker may have powered the PC, so read and report, never act
 
-Who owns a system (and so holds its lease) is said by {amtu}:system:<sid>, which only workers may write. Web verbs
-therefore never free a system: cancelling a claimed task ends the task at once, and the system is freed when its
-worker renews or releases, or is found dead.
+{amtu}:system:SYSTEM says which task holds a system, and so its lease; only workers may write it. Web verbs therefore
+never free a system: cancelling a claimed task ends the task at once, and the system is freed when the task's worker
+renews or releases it, or is found dead.
 
-Numbers of microseconds are doubles here (exact until the year 2255). They become text by text(), never by Lua's
-own conversion, which keeps 14 digits; fences are only ever compared as text. ]]
+Numbers of microseconds are doubles here (exact until the year 2255). text() makes text of them, never Lua's own
+conversion, which keeps 14 digits; fences are only compared as text. ]]
 
-local SCHEMA = '3' -- raise with every change to the library; JOBS_SCHEMA in redis.h follows
+local SCHEMA = '4' -- raise with every change to the library; JOBS_SCHEMA in library_priv.h follows
 local SLICE = 1000 -- values a call; unpack() fails beyond 8,000
-local BELLS = 64
-local COOL_MS = 60000
-local STAGED_S = 600  -- an inventory that is being published and never switched to
-local RETIRED_S = 60  -- the inventory before the live one
+local MOST_WAKE_UPS = 64
+local COOLDOWN_MS = 60000
+local STAGED_S = 600 -- how long an inventory stays that is being published
+local RETIRED_S = 60 -- how long the previous inventory stays
 local REAPED_A_CALL = 200
 local CLAIMED_A_CALL = 200
+
+-- Keys whose spelling is older than their word.
+local VERIFY_QUEUE, ROUND_ROBIN, RATE_LIMITS, WAKE_UPS = '{amtu}:looks', '{amtu}:ring', '{amtu}:ramp', '{amtu}:bell'
 
 local STANDING = {
     Q = 'waiting', C = 'running', I = 'running', P = 'running', B = 'running', J = 'running', L = 'running',
     K = 'running', U = 'unlocked', F = 'failed', X = 'failed',
 }
-local INTENDED = { I = true, P = true, B = true, K = true } -- held, and the PC may have been touched
+local INTENDED = { I = true, P = true, B = true, K = true } -- held, and the PC may have been powered
 local NEW, RUNNING, COMPLETED, TERMINATED = '2', '4', '7', '8'
 
 local function call(...) -- redis.call does not exist yet while the library loads
@@ -78,7 +84,7 @@ local function text(number)
     return string.format('%.0f', number)
 end
 
--- What a hash may hold or, since httpd's user may write jobs, may not.
+-- 0 if there is no number: fields of a job are written by httpd's user, and so are not trusted to be numbers.
 local function number(value)
     return tonumber(value or 0) or 0
 end
@@ -107,9 +113,9 @@ local function tally(counter, n)
     call('HINCRBY', key('counters'), counter, n or 1)
 end
 
-local function ring_bell()
-    if call('LLEN', key('bell')) < BELLS then
-        call('LPUSH', key('bell'), '1')
+local function wake_workers()
+    if call('LLEN', WAKE_UPS) < MOST_WAKE_UPS then
+        call('LPUSH', WAKE_UPS, '1')
     end
 end
 
@@ -117,7 +123,7 @@ end
 
 local TASK = '^(%u)|(%d*)|(%d*)|([^|]*)|([^|]*)|(%d*)|(%d*)|([^|]*)$'
 
--- nil where there is no task, or what is there is none.
+-- nil if `packed` is no task.
 local function unpack_task(packed)
     local task = {}
     if not packed or not packed:find(TASK) then
@@ -138,16 +144,16 @@ local function new_task(now, state, reason)
         reason = reason }
 end
 
-local function clean(step)
+local function clean_step(step)
     return (step:gsub('[|%c]', ' '))
 end
 
-local function read_task(id, sid)
-    return unpack_task(call('HGET', key('job', id, 'tasks'), sid))
+local function read_task(id, system)
+    return unpack_task(call('HGET', key('job', id, 'tasks'), system))
 end
 
--- n tasks of a job go from one standing to another. A caller's waiting tasks are counted for its limit.
-local function shift(id, from, to, n)
+-- Counts n tasks of a job from one standing to another, and the caller's waiting tasks for its limit.
+local function move_count(id, from, to, n)
     if from == to or n == 0 then
         return
     end
@@ -159,30 +165,30 @@ local function shift(id, from, to, n)
     end
 end
 
-local function move(now, id, sid, task, state)
+local function move_task(now, id, system, task, state)
     local from = STANDING[task.state]
     task.state, task.time = state, text(now)
-    call('HSET', key('job', id, 'tasks'), sid, pack_task(task))
+    call('HSET', key('job', id, 'tasks'), system, pack_task(task))
     call('HSET', key('job', id), 'changed', text(now))
-    shift(id, from, STANDING[state], 1)
+    move_count(id, from, STANDING[state], 1)
 end
 
 -- ---- a job -----------------------------------------------------------------------------------------------------
 
-local function ended(state)
+local function has_ended(state)
     return state == COMPLETED or state == TERMINATED
 end
 
--- The first half of a request's message, which is all that another request of the same message id has in common.
+-- The part of MESSAGE that only depends on the message id, not on the names.
 local function uuid_of(message)
     return string.match(message, '^[^/]*')
 end
 
--- The one place where a job ends, and where its keys get their TTL.
-local function settle(now, id)
+-- Ends the job if no task waits or runs. The one place where a job ends and its keys get their TTL.
+local function complete_if_done(now, id)
     local state, waiting, running, cancelled, retention, owner, message = unpack(call('HMGET', key('job', id),
         'state', 'waiting', 'running', 'cancelled', 'retention', 'owner', 'message'))
-    if not state or ended(state) or waiting ~= '0' or running ~= '0' then
+    if not state or has_ended(state) or waiting ~= '0' or running ~= '0' then
         return
     end
     call('HSET', key('job', id), 'state', cancelled == '1' and TERMINATED or COMPLETED, 'completed', text(now),
@@ -201,15 +207,15 @@ local function settle(now, id)
     end
 end
 
-local function end_task(now, id, sid, task, state, reason, step)
+local function end_task(now, id, system, task, state, reason, step)
     task.reason, task.step = reason, step
-    move(now, id, sid, task, state)
+    move_task(now, id, system, task, state)
     tally(state == 'U' and 'unlocked' or 'failed:' .. reason)
-    settle(now, id)
+    complete_if_done(now, id)
 end
 
--- What waits of a job leaves its caller's turns, so that queues nobody serves cannot grow by cancelled jobs.
-local function drop_queued(id)
+-- Removes the lines of a job, so that cancelled jobs cannot pile up in queues that no worker serves.
+local function drop_lines(id)
     local owner = call('HGET', key('job', id), 'owner') or ''
     local prefix = id .. ':'
     for _, line in ipairs(call('ZRANGE', key('turns', owner), 0, -1)) do
@@ -219,7 +225,7 @@ local function drop_queued(id)
         end
     end
     if call('EXISTS', key('turns', owner)) == 0 then
-        call('ZREM', key('ring'), owner)
+        call('ZREM', ROUND_ROBIN, owner)
     end
 end
 
@@ -240,18 +246,18 @@ local function end_tasks(now, id, states, state, reason)
     if #changed > 0 then
         write_many('HSET', key('job', id, 'tasks'), changed)
         call('HSET', key('job', id), 'changed', text(now))
-        shift(id, 'waiting', STANDING[state], count.waiting)
-        shift(id, 'running', STANDING[state], count.running)
+        move_count(id, 'waiting', STANDING[state], count.waiting)
+        move_count(id, 'running', STANDING[state], count.running)
         tally('failed:' .. reason, #changed / 2)
     end
-    drop_queued(id)
-    settle(now, id)
+    drop_lines(id)
+    complete_if_done(now, id)
 end
 
--- Friday's job must not boot PCs on Monday: what has not been claimed in time ends untouched.
+-- Ends tasks that were not claimed in time: Friday's job must not boot PCs on Monday.
 local function end_overdue(now, id)
     local state, start_by = unpack(call('HMGET', key('job', id), 'state', 'start_by'))
-    if state and not ended(state) and number(start_by) < now then
+    if state and not has_ended(state) and number(start_by) < now then
         call('ZREM', key('deadlines'), id)
         end_tasks(now, id, { Q = true }, 'F', 'timeout')
     end
@@ -266,8 +272,8 @@ local function end_all_overdue(now, limit)
     return #overdue
 end
 
--- The job as a reader sees it: overdue tasks have failed, also when nobody has written that yet (a read may not).
-local function view(now, id)
+-- The job as a reader sees it: overdue tasks count as failed before that is written, since a read may not write.
+local function view_job(now, id)
     local fields = call('HGETALL', key('job', id))
     if #fields == 0 then
         return nil
@@ -276,7 +282,7 @@ local function view(now, id)
     for i = 1, #fields, 2 do
         job[fields[i]] = fields[i + 1]
     end
-    job.overdue = not ended(job.state) and number(job.start_by) < now and job.waiting ~= '0'
+    job.overdue = not has_ended(job.state) and number(job.start_by) < now and job.waiting ~= '0'
     if job.overdue then
         job.failed, job.waiting = text(number(job.failed) + number(job.waiting)), '0'
         if job.running == '0' then
@@ -286,15 +292,15 @@ local function view(now, id)
     return job
 end
 
--- The job of that id, or the caller's latest where id is ''; nil if the caller may not see it.
-local function find(now, owner, reads_all, id)
+-- The job of that id, or the caller's latest if id is ''; nil if there is none that the caller may see.
+local function find_job(now, owner, reads_all, id)
     if id ~= '' then
-        local job = view(now, id)
+        local job = view_job(now, id)
         return job and (job.owner == owner or reads_all == '1') and job or nil
     end
     for first = 0, call('ZCARD', key('jobs', owner)) - 1, 16 do
         for _, each in ipairs(call('ZREVRANGE', key('jobs', owner), first, first + 15)) do
-            local job = view(now, each)
+            local job = view_job(now, each)
             if job then
                 return job
             end
@@ -305,11 +311,12 @@ end
 
 -- ---- queues ----------------------------------------------------------------------------------------------------
 
--- What waits of one job in one group is a line; a group whose ramp is closed holds up no other. Turns are fair
--- twice: between callers, and between the lines of one caller. A turn costs more the more is waiting, so that 20
--- systems do not wait behind 10,000, whoever asked for those; a score is what a member's turns have cost so far.
+-- The waiting systems of one job and one group are a line, so that a group's rate limit delays no other group. Turns
+-- go round robin between callers, and between the lines of one caller. A turn costs more the more systems wait, so
+-- that 20 systems do not wait behind 10,000 of the same or another caller. A score is the cost of a member's turns so
+-- far; the lowest is next.
 
--- Comes in right behind who has the next turn: nobody keeps others waiting by coming again and again.
+-- A new member begins right behind the next one: joining again and again keeps no other waiting.
 local function join_turns(at, member)
     local least = call('ZRANGE', at, 0, 0, 'WITHSCORES')[2]
     call('ZADD', at, 'NX', text(number(least) + 1), member)
@@ -317,37 +324,37 @@ end
 
 local function join_queue(owner, line)
     join_turns(key('turns', owner), line)
-    join_turns(key('ring'), owner)
+    join_turns(ROUND_ROBIN, owner)
 end
 
--- 2 for up to 9 systems that wait, 4 for up to 99, ...: always more than joining costs.
-local function cost_of_turn(waiting)
+-- 2 for up to 9 waiting systems, 4 for up to 99, ...: always more than joining costs.
+local function turn_cost(waiting)
     return 2 + 2 * math.floor(math.log10(math.max(waiting, 1)))
 end
 
-local function group_of(sid)
+local function group_of(system)
     local generation = call('HGET', key('inventory'), 'generation') or ''
-    local line = call('HGET', key('inventory', generation), 's:' .. sid)
+    local line = call('HGET', key('inventory', generation), 's:' .. system)
     return line and line:match('^([^|]*)') or ''
 end
 
--- To the head of its line.
-local function put_back(owner, id, sid)
-    local line = id .. ':' .. group_of(sid)
-    call('LPUSH', key('queue', line), sid)
+-- Puts a system at the head of its line.
+local function put_back(owner, id, system)
+    local line = id .. ':' .. group_of(system)
+    call('LPUSH', key('queue', line), system)
     join_queue(owner, line)
 end
 
--- The job may be past its latest start: claim and reap see to that.
-local function requeue(now, id, sid, task)
+-- The job may be past its latest start; claim and reap check that.
+local function requeue(now, id, system, task)
     local owner, start_by = unpack(call('HMGET', key('job', id), 'owner', 'start_by'))
-    move(now, id, sid, task, 'Q')
-    put_back(owner or '', id, sid)
+    move_task(now, id, system, task, 'Q')
+    put_back(owner or '', id, system)
     call('ZADD', key('deadlines'), text(number(start_by)), id)
-    ring_bell()
+    wake_workers()
 end
 
--- Systems that wait, of all callers.
+-- Waiting systems of all callers.
 local function all_waiting()
     local waiting = 0
     for _, owner in ipairs(call('ZRANGE', key('callers'), 0, -1)) do
@@ -358,24 +365,24 @@ end
 
 -- ---- the breaker -----------------------------------------------------------------------------------------------
 
--- A PC that failed so many times in a row by one and the same fault of its own is left alone for a while: it would
--- only cost time, and firmware locks an account that is refused too often. What waits for it meanwhile ends with the
--- reason of its last failure, at step left-alone. The one task that is let through after that decides how it goes on.
-local FAULTS_OF_ITS_OWN = { ['unreachable'] = 3, ['tls-untrusted'] = 3, ['auth-failed'] = 2, ['amt-fault'] = 3,
+-- A PC that fails for the same reason several times in a row is left alone for a minute: another try would only take
+-- time, and firmware locks an account that is refused too often. Tasks that are claimed meanwhile end with the reason
+-- of the last failure, at step left-alone. The first task after that decides how it goes on.
+local BREAKING_FAILURES = { ['unreachable'] = 3, ['tls-untrusted'] = 3, ['auth-failed'] = 2, ['amt-fault'] = 3,
     ['timeout'] = 3 }
 local LEFT_ALONE = 60 * 1000000
 local FAILURES_KEPT_S = 1800
 local STEP_LEFT_ALONE = 'left-alone' -- JOBS_STEP_LEFT_ALONE of reason.h
 
-local function note_end(now, sid, state, reason)
-    local breaker = key('breaker', sid)
+local function note_result(now, system, state, reason)
+    local breaker = key('breaker', system)
     if state == 'U' then
         call('DEL', breaker)
     end
-    local most = state == 'F' and FAULTS_OF_ITS_OWN[reason]
+    local most = state == 'F' and BREAKING_FAILURES[reason]
     if most then
         if call('HGET', breaker, 'reason') ~= reason then
-            call('DEL', breaker) -- something changed there
+            call('DEL', breaker) -- another reason: something changed at the PC
         end
         local failures = call('HINCRBY', breaker, 'failures', 1)
         call('HSET', breaker, 'reason', reason, 'until', failures >= most and text(now + LEFT_ALONE) or '0')
@@ -383,21 +390,21 @@ local function note_end(now, sid, state, reason)
     end
 end
 
--- The reason why nobody goes there now, or nil.
-local function left_alone(now, sid)
-    local till, reason = unpack(call('HMGET', key('breaker', sid), 'until', 'reason'))
+-- The reason of the last failure if the system is left alone now, else nil.
+local function breaker_reason(now, system)
+    local till, reason = unpack(call('HMGET', key('breaker', system), 'until', 'reason'))
     return number(till) > now and number(till) <= now + LEFT_ALONE and reason or nil
 end
 
--- ---- who owns a system -----------------------------------------------------------------------------------------
+-- ---- the holder of a system ------------------------------------------------------------------------------------
 
 -- The task, if this worker holds the system with this fence for this job; else nil.
-local function held(id, sid, worker, fence)
-    local owner = call('HMGET', key('system', sid), 'job', 'fence', 'worker')
-    if owner[1] ~= id or owner[2] ~= fence or owner[3] ~= worker then
+local function held_task(id, system, worker, fence)
+    local holder = call('HMGET', key('system', system), 'job', 'fence', 'worker')
+    if holder[1] ~= id or holder[2] ~= fence or holder[3] ~= worker then
         return nil
     end
-    return read_task(id, sid)
+    return read_task(id, system)
 end
 
 local function next_fence(now)
@@ -407,75 +414,76 @@ local function next_fence(now)
     return fence
 end
 
--- Nobody owns the system any more. Returns the jobs whose tasks had joined, in the order they did.
-local function free(sid)
-    local device = call('HGET', key('system', sid), 'device')
-    if device and device ~= '' and call('GET', key('device', device)) == sid then
+-- Frees the system. Returns the jobs whose tasks had joined, in the order they did.
+local function free_system(system)
+    local device = call('HGET', key('system', system), 'device')
+    if device and device ~= '' and call('GET', key('device', device)) == system then
         call('DEL', key('device', device))
     end
-    local waiters = call('ZRANGE', key('system', sid, 'waiters'), 0, -1)
-    call('DEL', key('system', sid), key('system', sid, 'waiters'))
-    call('ZREM', key('leases'), sid)
+    local waiters = call('ZRANGE', key('system', system, 'waiters'), 0, -1)
+    call('DEL', key('system', system), key('system', system, 'waiters'))
+    call('ZREM', key('leases'), system)
     return waiters
 end
 
--- All who joined wait again; the first to be claimed owns the system, and the others join that one. (Were only the
--- first sent back, the others would hang when it is cancelled before its claim.)
-local function requeue_waiters(now, sid, waiters)
+-- Tasks that joined wait again: the first that is claimed holds the system, and the others join it. (If only the first
+-- went back to its queue, the others would hang when it is cancelled before its claim.)
+local function requeue_waiters(now, system, waiters)
     for _, waiter in ipairs(waiters) do
-        local task = read_task(waiter, sid)
+        local task = read_task(waiter, system)
         if task and task.state == 'J' then
-            requeue(now, waiter, sid, task)
+            requeue(now, waiter, system, task)
         end
     end
 end
 
--- The end of an unlock: the task's, and that of all who joined.
-local function conclude(now, id, sid, task, state, reason, step)
-    local waiters = free(sid)
-    note_end(now, sid, state, reason)
-    end_task(now, id, sid, task, state, reason, step)
+-- Ends an unlock: the task, and all tasks that joined it.
+local function finish_system(now, id, system, task, state, reason, step)
+    local waiters = free_system(system)
+    note_result(now, system, state, reason)
+    end_task(now, id, system, task, state, reason, step)
     for _, waiter in ipairs(waiters) do
-        local joined = read_task(waiter, sid)
+        local joined = read_task(waiter, system)
         if joined and joined.state == 'J' then
-            end_task(now, waiter, sid, joined, state, reason, step)
+            end_task(now, waiter, system, joined, state, reason, step)
         end
     end
 end
 
--- Its worker does not hold the system any more. What may have touched the PC is looked at next; never back to Q.
-local function let_go(now, id, sid, task)
+-- The worker lost or released this system. A task past its intent goes to L (verify), never to Q: the PC may have been
+-- powered.
+local function hand_back(now, id, system, task)
     if task and INTENDED[task.state] then
-        move(now, id, sid, task, 'L')
-        call('HSET', key('system', sid), 'worker', '')
-        call('ZREM', key('leases'), sid)
-        call('RPUSH', key('looks'), id .. '|' .. sid)
-        ring_bell()
+        move_task(now, id, system, task, 'L')
+        call('HSET', key('system', system), 'worker', '')
+        call('ZREM', key('leases'), system)
+        call('RPUSH', VERIFY_QUEUE, id .. '|' .. system)
+        wake_workers()
         return
     end
-    local waiters = free(sid)
-    requeue_waiters(now, sid, waiters)
+    local waiters = free_system(system)
+    requeue_waiters(now, system, waiters)
     if task and task.state == 'C' then
-        requeue(now, id, sid, task)
+        requeue(now, id, system, task)
     end
 end
 
--- A lease that nobody keeps. After an intent the silent worker may yet wake and have a request under way, so no
--- new unlock of this PC begins for a while; looking may.
-local function lose(now, sid)
-    local id = call('HGET', key('system', sid), 'job')
-    local task = id and read_task(id, sid)
+-- The lease was not renewed. After an intent the worker may have a request under way and may wake again, so no new
+-- unlock of this PC begins for a minute; verifying may.
+local function expire_lease(now, system)
+    local id = call('HGET', key('system', system), 'job')
+    local task = id and read_task(id, system)
     if task and INTENDED[task.state] then
-        call('SET', key('cool', sid), '1', 'PX', COOL_MS)
+        call('SET', key('cool', system), '1', 'PX', COOLDOWN_MS)
     end
-    let_go(now, id, sid, task)
+    hand_back(now, id, system, task)
     tally('reaped')
 end
 
 -- ---- arguments -------------------------------------------------------------------------------------------------
 
 local function reader(args)
-    local at = 1 -- the schema is args[1]
+    local at = 1 -- args[1] is the schema
     local read = {}
     function read.take(n)
         local first = at + 1
@@ -494,8 +502,8 @@ local function reader(args)
     return read
 end
 
--- A request that its sender gave up on must not happen later: a frozen Redis runs it on thawing.
-local function late(now, not_after)
+-- A call is refused after its sender gave it up: a Redis that was frozen would run it when it thaws.
+local function is_late(now, not_after)
     return now > not_after
 end
 

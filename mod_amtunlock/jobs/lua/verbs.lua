@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What Redis is told of the library: the verbs and their flags.
+-- Registers the verbs with Redis.
 
--- A verb that ends, hands over or keeps what was begun must work in a full Redis too.
+-- Name of the function in Redis (which ACL files hold, and so does not change), flag, and the verb if it has another
+-- name. A verb that ends, hands over or keeps what was begun must work in a full Redis too: allow-oom.
 local VERBS = {
     { 'submit' },
     { 'read', 'no-writes' },
@@ -17,19 +18,20 @@ local VERBS = {
     { 'claim' },
     { 'renew', 'allow-oom' },
     { 'intend', 'allow-oom' },
-    { 'ramp', 'allow-oom' },
+    { 'ramp', 'allow-oom', 'power_rate' },
     { 'progress', 'allow-oom' },
     { 'finish', 'allow-oom' },
     { 'release', 'allow-oom' },
     { 'reap', 'allow-oom' },
-    { 'reassert', 'allow-oom' },
-    { 'attest', 'allow-oom' },
+    { 'reassert', 'allow-oom', 'restore_intent' },
+    { 'attest', 'allow-oom', 'restore_result' },
     { 'publish_chunk' },
     { 'publish_switch' },
 }
 
 for i = 1, #VERBS do -- pairs() does not exist yet while the library loads
     local name, flag = VERBS[i][1], VERBS[i][2]
+    local verb = VERBS[i][3] or name
     redis.register_function({
         function_name = 'amtunlock_' .. name,
         flags = { flag },
@@ -38,7 +40,7 @@ for i = 1, #VERBS do -- pairs() does not exist yet while the library loads
                 return { 'outdated', SCHEMA }
             end
             local time = call('TIME')
-            return verbs[name](time[1] * 1000000 + time[2], reader(args))
+            return verbs[verb](time[1] * 1000000 + time[2], reader(args))
         end,
     })
 end

@@ -1,29 +1,29 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What httpd asks for. Part of the library that core.lua begins.
+-- httpd's verbs. Part of the library that core.lua begins.
 
 -- ---- submit ----------------------------------------------------------------------------------------------------
 
--- Which systems these names are: the tasks, packed, and by group those that wait. Unknown and out of scope end
--- alike, under '!' and what the caller wrote.
-local function resolve(now, names, groups)
+-- Resolves the names of a request: gives the packed tasks, the systems that wait by group, and how many wait. Names
+-- that are unknown and names out of scope fail alike, under '!' and the name's key.
+local function resolve_names(now, names, groups)
     local generation = call('HGET', key('inventory'), 'generation')
     local inventory = key('inventory', generation or 'none')
-    local fields, systems = {}, {}
+    local fields, line_fields = {}, {}
     for i, name in ipairs(names) do
         fields[i] = 'n:' .. name.key
     end
-    local sids = read_many(inventory, fields)
+    local systems = read_many(inventory, fields)
     for i = 1, #names do
-        systems[i] = 's:' .. (sids[i] or '')
+        line_fields[i] = 's:' .. (systems[i] or '')
     end
-    local lines = read_many(inventory, systems)
+    local lines = read_many(inventory, line_fields)
     local waits = pack_task(new_task(now, 'Q', ''))
     local refused = pack_task(new_task(now, 'F', 'not-available'))
     local tasks, packed, waiting, of_group, count = {}, {}, {}, {}, 0
     for i, name in ipairs(names) do
         local group = lines[i] and lines[i]:match('^([^|]*)')
         local known = group and (groups['*'] or groups[group])
-        name.task = known and sids[i] or '!' .. name.key
+        name.task = known and systems[i] or '!' .. name.key
         if not tasks[name.task] then
             tasks[name.task] = true
             packed[#packed + 1] = name.task
@@ -33,7 +33,7 @@ local function resolve(now, names, groups)
                     of_group[group] = { group = group }
                     waiting[#waiting + 1] = of_group[group]
                 end
-                table.insert(of_group[group], sids[i])
+                table.insert(of_group[group], systems[i])
                 count = count + 1
             end
         end
@@ -57,8 +57,8 @@ local function read_submission(read)
     return s
 end
 
--- Whether the caller's message id came with other systems before, in a job that is still there.
-local function used_before(s)
+-- Whether the caller's message id came with other systems before, in a job that still exists.
+local function is_message_id_reused(s)
     local other = s.message ~= '' and call('GET', key('message', s.owner, uuid_of(s.message)))
     return other and call('EXISTS', key('job', other)) == 1
 end
@@ -88,8 +88,8 @@ local function store_job(now, s, packed, waiting)
     end
 end
 
--- The oldest entries of a caller's list whose jobs have expired.
-local function prune(owner)
+-- Removes the oldest entries of a caller's list whose jobs have expired.
+local function prune_jobs(owner)
     for _, id in ipairs(call('ZRANGE', key('jobs', owner), 0, 15)) do
         if call('EXISTS', key('job', id)) == 0 then
             call('ZREM', key('jobs', owner), id)
@@ -97,7 +97,7 @@ local function prune(owner)
     end
 end
 
--- Of all callers together, so that Redis' memory has a bound whoever asks.
+-- Systems of all callers together, which bounds Redis' memory.
 local MOST_WAITING = 200000
 
 local function over_quota(s, waiting)
@@ -116,25 +116,25 @@ end
 
 function verbs.submit(now, read)
     local s = read_submission(read)
-    if late(now, s.not_after) then
+    if is_late(now, s.not_after) then
         return { 'late' }
     end
     local owner = call('HGET', key('job', s.id), 'owner')
-    if owner then -- the program repeats itself: its first try got through, its answer did not
+    if owner then -- sent again: the first call arrived, its answer was lost
         return owner == s.owner and { 'ok', s.id, '0' } or { 'refused', 'this job id is taken' }
     end
     local same = s.message ~= '' and call('GET', key('message', s.owner, s.message))
     if same and call('EXISTS', key('job', same)) == 1 then
         return { 'ok', same, '1' }
     end
-    end_all_overdue(now, 2) -- keeps Redis from filling up when no worker lives
-    local packed, waiting, count = resolve(now, s.names, s.groups)
+    end_all_overdue(now, 2) -- keeps Redis from filling up while no worker runs
+    local packed, waiting, count = resolve_names(now, s.names, s.groups)
     local limit = over_quota(s, count)
     if limit then
         return { 'quota', limit }
     end
-    prune(s.owner)
-    local kind = used_before(s) and '2' or '0'
+    prune_jobs(s.owner)
+    local match = is_message_id_reused(s) and '2' or '0' -- jobs_match_e
     store_job(now, s, packed, count)
     tally('jobs')
     local refused = #packed / 2 - count
@@ -143,23 +143,23 @@ function verbs.submit(now, read)
         tally('failed:not-available', refused)
     end
     if count == 0 then
-        settle(now, s.id)
-        return { 'ok', s.id, kind }
+        complete_if_done(now, s.id)
+        return { 'ok', s.id, match }
     end
-    for _, sids in ipairs(waiting) do
-        local line = s.id .. ':' .. sids.group
-        write_many('RPUSH', key('queue', line), sids)
+    for _, systems in ipairs(waiting) do
+        local line = s.id .. ':' .. systems.group
+        write_many('RPUSH', key('queue', line), systems)
         join_queue(s.owner, line)
     end
     call('ZADD', key('deadlines'), text(now + s.start_within), s.id)
-    ring_bell()
-    return { 'ok', s.id, kind }
+    wake_workers()
+    return { 'ok', s.id, match }
 end
 
 -- ---- reading, cancelling, forgetting ---------------------------------------------------------------------------
 
 function verbs.read(now, read)
-    local job = find(now, read.take(3))
+    local job = find_job(now, read.take(3))
     if not job then
         return { 'none' }
     end
@@ -167,7 +167,7 @@ function verbs.read(now, read)
         job.retention, job.total, job.unlocked, job.failed, job.running, job.waiting, job.cancelled }
 end
 
--- Calls each(spelling, task) for the names of a window, in the order sent.
+-- Calls each(spelling, task) for a window of the request's names, in the order sent.
 local function each_name(now, job, first, count, each)
     local fields, keys, spellings = {}, {}, {}
     local last = call('HLEN', key('job', job.id, 'names')) - 1
@@ -190,7 +190,7 @@ local function each_name(now, job, first, count, each)
 end
 
 function verbs.results(now, read)
-    local job = find(now, read.take(3))
+    local job = find_job(now, read.take(3))
     if not job then
         return { 'none' }
     end
@@ -205,7 +205,7 @@ function verbs.results(now, read)
 end
 
 function verbs.errors(now, read)
-    local job = find(now, read.take(3))
+    local job = find_job(now, read.take(3))
     if not job then
         return { 'none' }
     end
@@ -244,14 +244,14 @@ end
 
 function verbs.cancel(now, read)
     local owner, id = read.take(2)
-    if late(now, read.number()) then
+    if is_late(now, read.number()) then
         return { 'late' }
     end
     if call('HGET', key('job', id), 'owner') ~= owner then
         return { 'none' }
     end
     end_overdue(now, id)
-    if ended(call('HGET', key('job', id), 'state')) then
+    if has_ended(call('HGET', key('job', id), 'state')) then
         return { 'conflict', 'the job has ended' }
     end
     call('HSET', key('job', id), 'cancelled', '1', 'changed', text(now))
@@ -266,7 +266,7 @@ function verbs.forget(now, read)
     end
     end_overdue(now, id)
     local state, message = unpack(call('HMGET', key('job', id), 'state', 'message'))
-    if not ended(state) then
+    if not has_ended(state) then
         return { 'conflict', 'the job has not ended' }
     end
     call('UNLINK', key('job', id), key('job', id, 'tasks'), key('job', id, 'names'), key('message', owner, message),
@@ -348,7 +348,7 @@ end
 
 function verbs.overview(now)
     local workers = {}
-    -- A heartbeat that lies ahead is of a clock that was set back, and so outlives its worker.
+    -- A heartbeat in the future is from before Redis' clock was set back, and outlives its worker: skipped.
     for _, worker in ipairs(call('ZRANGEBYSCORE', key('workers'), '-inf', text(now))) do
         local about = call('GET', key('worker', worker))
         if about then

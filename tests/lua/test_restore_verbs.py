@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What workers restore in a Redis that lost what it had acknowledged: intents and results."""
+
+import pytest
+
+from redis_server import RedisError, Task, Verbs
+
+COMPLETED = 7
+NEWER = "9000000000000000"  # than any fence that is given in these tests
+
+
+def record(tester, job, system="pc1.example"):
+    """(state, fence, intent fence, reason)"""
+    fields = tester("HGET", f"{{amtu}}:job:{job}:tasks", system).split("|")
+    return fields[0], fields[1], fields[2], fields[7]
+
+
+def state(tester, job, system):
+    return record(tester, job, system)[0]
+
+
+# ---- restore_intent ----------------------------------------------------------------------------------------
+
+
+def of_the_record(job="j1", system="pc1.example", fence="12"):
+    """A task of a past that this Redis has forgotten."""
+    return Task("w1", job, system, fence, "0", "", "", "", "")
+
+
+def test_restore_intent_of_a_job_that_redis_forgot(verbs):
+    assert verbs.restore_intent(of_the_record()) == "none"
+
+
+def test_restore_intent_of_what_redis_remembers_changes_nothing(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    verbs.intend(task)
+    assert verbs.restore_intent(task) == "already"
+    assert state(tester, "j1", "pc1.example") == "I"
+    assert verbs.restore_intent(task, worker="w1-after-its-restart") == "ok"
+    assert state(tester, "j1", "pc1.example") == "L"
+
+
+def test_restore_intent_leaves_a_task_to_be_verified_that_redis_remembers_before_its_intent(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = of_the_record(fence="9000000000000000")
+    assert verbs.restore_intent(task) == "ok"
+    assert state(tester, "j1", "pc1.example") == "L"
+    verify = verbs.claim_one("w2")
+    assert verify.verify_only and verify.intent == '{"set":"power"}' and verify.fence == "9000000000000001"
+    assert verbs.intend(verify) == "refused"
+
+
+def test_restore_intent_while_another_job_unlocks_the_system(verbs):
+    verbs.submit("j1", "pc1.example")
+    verbs.submit("j2", "pc1.example", caller="bob")
+    mine = of_the_record("j2")
+    owner = verbs.claim("w2")[0]
+    assert owner.job == "j1"
+    assert verbs.restore_intent(mine) == "ok"
+    assert verbs.errors("j2", caller="bob") == [("pc1.example", "intend", "indeterminate")]
+    assert verbs.finish(owner) == "ok"
+
+
+# ---- restore_result ----------------------------------------------------------------------------------------
+
+
+def test_restore_result_of_a_job_that_redis_forgot(verbs, tester):
+    assert verbs.restore_result(of_the_record()) == "none"
+    assert tester("EXISTS", "{amtu}:job:j1", "{amtu}:job:j1:tasks", "{amtu}:fence") == 0
+
+
+@pytest.mark.parametrize("end, reason", [("U", ""), ("F", "no-prompt")])
+def test_restore_result_ends_what_waits_here_again(verbs, tester, end, reason):
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    done = of_the_record(fence=NEWER)
+    assert verbs.restore_result(done, end, reason) == "ok"
+    assert record(tester, "j1") == (end, NEWER, NEWER, reason)
+    assert verbs.restore_result(done, end, reason, worker="w2") == "already"
+    assert [task.system for task in verbs.claim()] == ["pc2.example"]
+    assert tester("GET", "{amtu}:fence") == str(int(NEWER) + 1), "no later fence is older"
+    counted = verbs.read("j1")
+    assert (counted["waiting"], counted["running"], counted["unlocked"]) == (0, 1, int(end == "U"))
+
+
+def test_restore_result_of_a_jobs_last_task_completes_it(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    assert verbs.restore_result(of_the_record()) == "ok"
+    assert verbs.read("j1")["state"] == COMPLETED and verbs.results("j1") == (["pc1.example"], [])
+    assert tester("TTL", "{amtu}:job:j1") > 0 and tester("EXISTS", "{amtu}:deadlines", "{amtu}:leases") == 0
+
+
+def test_restore_result_takes_a_claim_from_a_worker_that_has_not_acted(verbs, tester):
+    """Whatever its fence: it has no intent, and must not get one."""
+    verbs.submit("j1", "pc1.example")
+    verbs.submit("j2", "pc1.example", caller="bob")
+    claimed = verbs.claim("w2")[0]
+    assert state(tester, "j2", "pc1.example") == "J"
+    assert verbs.restore_result(of_the_record()) == "ok"
+    assert record(tester, "j1") == ("U", "12", "12", "")
+    assert state(tester, "j2", "pc1.example") == "U", "a task that joined has the result"
+    assert verbs.intend(claimed) == "refused" and verbs.renew("w2", claimed) == [claimed.ref]
+    assert tester("EXISTS", "{amtu}:system:pc1.example") == 0
+
+
+@pytest.mark.parametrize("reached", ["I", "P", "B", "L", "K"])
+def test_restore_result_ends_what_this_redis_remembers_as_begun(verbs, tester, reached):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    assert verbs.intend(task, device="uuid-1") == "ok"
+    if reached in "PB":
+        verbs.progress(task, reached)
+    if reached in "LK":
+        verbs.release(task)
+    holder = verbs.claim_one("w2") if reached == "K" else task
+    assert state(tester, "j1", "pc1.example") == reached
+    assert verbs.restore_result(holder, "F", "no-prompt", worker="w3") == "ok"
+    assert record(tester, "j1") == ("F", holder.fence, task.fence, "no-prompt")
+    assert verbs.finish(holder) == "refused"
+    assert tester("EXISTS", "{amtu}:system:pc1.example", "{amtu}:device:uuid-1", "{amtu}:leases") == 0
+    assert verbs.claim() == [], "nothing is left to verify"
+
+
+def test_restore_result_does_not_overrule_a_later_worker_that_verifies(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = verbs.claim_one()
+    verbs.intend(task)
+    verbs.release(task)
+    verify = verbs.claim_one("w2")
+    assert verbs.restore_result(task, "F", "timeout") == "refused"
+    assert state(tester, "j1", "pc1.example") == "K" and verbs.finish(verify) == "ok"
+
+
+def test_restore_result_changes_no_end(verbs, tester):
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    one, two = verbs.claim()
+    verbs.finish(one)
+    verbs.cancel("j1")
+    before = record(tester, "j1"), record(tester, "j1", "pc2.example")
+    for task in one, two:
+        assert verbs.restore_result(task, "F", "no-prompt") == "refused"
+    assert before == (record(tester, "j1"), record(tester, "j1", "pc2.example"))
+    assert verbs.restore_result(of_the_record(fence=NEWER)) == "already", "the same result, from any worker"
+
+
+def test_restore_result_of_a_task_that_joined_another_job(verbs, tester):
+    """In this Redis' past the other job has the system; in the record's it was this one."""
+    verbs.submit("j1", "pc1.example")
+    verbs.submit("j2", "pc1.example", caller="bob")
+    owner = verbs.claim("w2")[0]
+    assert verbs.restore_result(of_the_record("j2")) == "ok"
+    assert state(tester, "j2", "pc1.example") == "U" and state(tester, "j1", "pc1.example") == "C"
+    assert tester("EXISTS", "{amtu}:system:pc1.example:waiters") == 0
+    assert verbs.intend(owner) == "ok" and verbs.finish(owner, "F", "no-prompt") == "ok"
+    assert state(tester, "j2", "pc1.example") == "U"
+
+
+def test_restore_result_knows_two_ends(verbs):
+    with pytest.raises(RedisError, match="ends U or F"):
+        verbs.restore_result(of_the_record(), "X")
+
+
+def test_restore_intent_after_restore_result_and_before_it(verbs, tester):
+    """Two workers restore what they know of one task, in any order."""
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    for system in ("pc1.example", "pc2.example"):
+        intent, end = of_the_record(system=system), of_the_record(system=system, fence="13")
+        verbs_in_order = [Verbs.restore_intent, Verbs.restore_result]
+        for restore in verbs_in_order if system == "pc1.example" else reversed(verbs_in_order):
+            assert restore(verbs, intent if restore is Verbs.restore_intent else end) in ("ok", "already")
+        assert state(tester, "j1", system) == "U"
+    assert verbs.read("j1")["state"] == COMPLETED and verbs.claim() == []

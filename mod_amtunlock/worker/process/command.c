@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See command.h. One row a command; the worker itself is the row without words. */
+/* One row a command; the worker itself is the row without words. */
 #include "worker/process/command_priv.h"
 
 #include <limits.h>
@@ -17,7 +17,7 @@
 #include "worker/process/daemon_priv.h"
 #include "worker/settings/snapshot.h"
 
-enum { EXIT_WELL = 0, EXIT_WRONG = 1, EXIT_USAGE = 2 };
+enum { EXIT_OK = 0, EXIT_WRONG = 1, EXIT_USAGE = 2 };
 
 static const char usage_text[] =
     "amtunlockd: the worker of mod_amtunlock\n"
@@ -57,7 +57,7 @@ static int print_problems(const apr_array_header_t *problems)
             fprintf(stderr, "%s: %s\n", problem->file, problem->reason);
         }
     }
-    return problems->nelts > 0 ? EXIT_WRONG : EXIT_WELL;
+    return problems->nelts > 0 ? EXIT_WRONG : EXIT_OK;
 }
 
 /* ---- commands ------------------------------------------------------------------------------------------ */
@@ -65,29 +65,30 @@ static int print_problems(const apr_array_header_t *problems)
 static int do_serve(const line_t *line)
 {
     char *whole = realpath(line->file, NULL);
-    const char *file = apr_pstrdup(line->pool, whole ? whole : line->file);
+    const char *file = apr_pstrdup(line->pool, whole != NULL ? whole : line->file);
 
     free(whole);
     return worker_run(file, line->pool);
 }
 
-/* Everything that is set, or NULL and what is wrong was said. */
-static snapshot_t *load_setup(const line_t *line)
+/* NULL: it has printed what is wrong. */
+static snapshot_t *load_snapshot(const line_t *line)
 {
     apr_array_header_t *problems = apr_array_make(line->pool, 8, sizeof(inventory_problem_t));
+    snapshot_t *snapshot = NULL;
 
     if (secrets_process_init() != APR_SUCCESS) {
         fprintf(stderr, "amtunlockd: memory for secrets cannot be had\n");
         return NULL;
     }
-    snapshot_t *snapshot = snapshot_load(line->file, problems, line->pool);
+    snapshot = snapshot_load(line->file, problems, line->pool);
     print_problems(problems);
     return snapshot;
 }
 
 static int do_check(const line_t *line)
 {
-    snapshot_t *snapshot = load_setup(line);
+    snapshot_t *snapshot = load_snapshot(line);
 
     if (snapshot == NULL) {
         return EXIT_WRONG;
@@ -95,19 +96,20 @@ static int do_check(const line_t *line)
     printf("%s: well; %d systems in %s\n", line->file, inventory_count(snapshot_inventory(snapshot)),
            snapshot_settings(snapshot)->inventory);
     snapshot_unref(snapshot);
-    return EXIT_WELL;
+    return EXIT_OK;
 }
 
 static int do_check_system(const line_t *line)
 {
-    snapshot_t *snapshot = load_setup(line);
+    snapshot_t *snapshot = load_snapshot(line);
+    int failed = 0;
 
     if (snapshot == NULL) {
         return EXIT_WRONG;
     }
-    int failed = check_system(snapshot, line->words[1], line->pool);
+    failed = check_system(snapshot, line->words[1], line->pool);
     snapshot_unref(snapshot);
-    return failed ? EXIT_WRONG : EXIT_WELL;
+    return failed ? EXIT_WRONG : EXIT_OK;
 }
 
 static int do_inventory_check(const line_t *line)
@@ -125,7 +127,7 @@ static int do_inventory_check(const line_t *line)
         return print_problems(problems);
     }
     printf("%s: well; %d systems\n", file, inventory_count(inventory));
-    return EXIT_WELL;
+    return EXIT_OK;
 }
 
 static int do_audit_verify(const line_t *line)
@@ -139,15 +141,15 @@ static int do_audit_verify(const line_t *line)
         return EXIT_WRONG;
     }
     printf("%s: well; %" APR_UINT64_T_FMT " lines%s\n", file, count,
-           line->head ? ", and the head is reached" : "");
-    return EXIT_WELL;
+           line->head != NULL ? ", and the head is reached" : "");
+    return EXIT_OK;
 }
 
 static int do_steps(const line_t *line)
 {
     (void)line;
     graph_write(stdout);
-    return EXIT_WELL;
+    return EXIT_OK;
 }
 
 typedef struct {
@@ -168,18 +170,18 @@ static const command_t commands[] = {
 
 /* ---- the line ------------------------------------------------------------------------------------------ */
 
-static int usage(const char *what, const char *which)
+static int print_usage(const char *what, const char *which)
 {
-    fprintf(stderr, "amtunlockd: %s%s%s\nTry: amtunlockd --help\n", what, which ? " " : "",
-            which ? which : "");
+    fprintf(stderr, "amtunlockd: %s%s%s\nTry: amtunlockd --help\n", what, which != NULL ? " " : "",
+            which != NULL ? which : "");
     return EXIT_USAGE;
 }
 
-static int is_this(const command_t *command, const line_t *line)
+static int is_command(const command_t *command, const line_t *line)
 {
     int words = 0;
 
-    for (; words < 2 && command->words[words]; words++) {
+    for (; words < 2 && command->words[words] != NULL; words++) {
         if (words >= line->count || strcmp(command->words[words], line->words[words]) != 0) {
             return 0;
         }
@@ -187,18 +189,18 @@ static int is_this(const command_t *command, const line_t *line)
     return line->count == words + command->arguments;
 }
 
-static int dispatch(const line_t *line)
+static int run_command(const line_t *line)
 {
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        if (!is_this(&commands[i], line)) {
+        if (!is_command(&commands[i], line)) {
             continue;
         }
         if (line->head != NULL && !commands[i].takes_head) {
-            return usage("--head belongs to audit verify", NULL);
+            return print_usage("--head belongs to audit verify", NULL);
         }
         return commands[i].run(line);
     }
-    return usage("no such command, or not its arguments:", line->words[0]);
+    return print_usage("no such command, or not its arguments:", line->words[0]);
 }
 
 enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_HEAD };
@@ -209,7 +211,7 @@ static const apr_getopt_option_t options[] = {{"config", 'c', 1, NULL},
                                               {"version", OPTION_VERSION, 0, NULL},
                                               {NULL, 0, 0, NULL}};
 
-/* -1: go on; else the exit status. */
+/* The exit status, or -1 to go on. */
 static int take_option(line_t *line, int option, const char *value)
 {
     switch (option) {
@@ -221,10 +223,10 @@ static int take_option(line_t *line, int option, const char *value)
         return -1;
     case OPTION_VERSION:
         printf("amtunlockd %s\n", AMTUNLOCK_VERSION);
-        return EXIT_WELL;
+        return EXIT_OK;
     default:
         fputs(usage_text, stdout);
-        return EXIT_WELL;
+        return EXIT_OK;
     }
 }
 
@@ -233,25 +235,25 @@ static int take_options(line_t *line, int argc, const char *const *argv)
     apr_getopt_t *reader = NULL;
     const char *value = NULL;
     int option = 0;
-    apr_status_t rv = apr_getopt_init(&reader, line->pool, argc, argv);
+    apr_status_t status = apr_getopt_init(&reader, line->pool, argc, argv);
 
-    if (rv != APR_SUCCESS) {
+    if (status != APR_SUCCESS) {
         return EXIT_WRONG;
     }
     reader->interleave = 1;
-    while ((rv = apr_getopt_long(reader, options, &option, &value)) == APR_SUCCESS) {
+    while ((status = apr_getopt_long(reader, options, &option, &value)) == APR_SUCCESS) {
         int end = take_option(line, option, value);
 
         if (end >= 0) {
             return end;
         }
     }
-    if (rv != APR_EOF) {
-        return usage("try --help", NULL);
+    if (status != APR_EOF) {
+        return print_usage("try --help", NULL);
     }
     for (int i = reader->ind; i < argc; i++) {
         if (line->count == (int)(sizeof(line->words) / sizeof(line->words[0]))) {
-            return usage("too many words:", argv[i]);
+            return print_usage("too many words:", argv[i]);
         }
         line->words[line->count++] = reader->argv[i];
     }
@@ -261,13 +263,14 @@ static int take_options(line_t *line, int argc, const char *const *argv)
 int command_run(int argc, const char *const *argv)
 {
     line_t line = {.file = SETTINGS_FILE};
+    int end = 0;
 
     if (apr_pool_create(&line.pool, NULL) != APR_SUCCESS) {
         return EXIT_WRONG;
     }
-    int end = take_options(&line, argc, argv);
+    end = take_options(&line, argc, argv);
     if (end < 0) {
-        end = dispatch(&line);
+        end = run_command(&line);
     }
     apr_pool_destroy(line.pool);
     return end;

@@ -3,8 +3,8 @@
 #ifndef AMTUNLOCK_WORKER_PROCESS_COMMAND_PRIV_H
 #define AMTUNLOCK_WORKER_PROCESS_COMMAND_PRIV_H
 
-/* Carries out what was typed. Returns the exit status: 0 well, 1 something is wrong (said on standard error),
- * 2 usage. APR is initialised. */
+/* Runs the command of these arguments. Returns the exit status: 0 success, 1 something is wrong (printed on
+ * standard error), 2 usage. APR is initialised. */
 int command_run(int argc, const char *const *argv);
 
 #endif

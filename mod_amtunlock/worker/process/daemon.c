@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See worker.h. */
 #include "worker/process/daemon_priv.h"
 
 #include <errno.h>
@@ -36,11 +35,10 @@ typedef struct {
     apr_pool_t *pool;
     char id[33]; /* 128 random bits, hex */
     int supervised;
-    snapshot_t
-        *first; /* the threads' connections, paths and numbers are its for as long as the process lives */
+    snapshot_t *first;    /* as at the start: what the threads were started with */
     snapshot_t *snapshot; /* in force; the main thread's */
     audit_t *audit;
-    open_intents_t *open_intents; /* the store thread's, once it runs */
+    open_intents_t *open_intents; /* the outbox thread's, once it runs */
     char redis_before[64];
     work_pool_t *work_pool;
     pacer_t *pacer;
@@ -53,7 +51,7 @@ typedef struct {
     atomic_int outdated;
 } worker_t;
 
-static int load_of(const worker_t *worker)
+static int count_running(const worker_t *worker)
 {
     int load = 0;
 
@@ -65,18 +63,21 @@ static int load_of(const worker_t *worker)
 
 /* ---- before there are threads -------------------------------------------------------------------------- */
 
-/* One worker a host, by flock: the lock goes with the process, however it ends. Returns NULL, or why not. */
+/* One worker a host, by flock(2): the lock ends with the process, however that ends. NULL, or an error message.
+ */
 static const char *take_lock(const worker_t *worker)
 {
     const char *path =
         apr_pstrcat(worker->pool, snapshot_settings(worker->first)->state_dir, "/worker.lock", NULL);
+    apr_time_t until = clock_boottime() + LOCK_WAIT;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    char text[16];
+    int length = apr_snprintf(text, sizeof(text), "%d\n", (int)getpid());
 
     if (fd < 0) {
         return apr_psprintf(worker->pool, "%s cannot be opened: %s", path,
                             text_strerror(errno, worker->pool));
     }
-    apr_time_t until = clock_boottime() + LOCK_WAIT;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK && errno != EINTR) {
             return apr_psprintf(worker->pool, "%s cannot be locked: %s", path,
@@ -87,8 +88,6 @@ static const char *take_lock(const worker_t *worker)
         }
         apr_sleep(apr_time_from_msec(100));
     }
-    char text[16];
-    int length = apr_snprintf(text, sizeof(text), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) != 0 || write(fd, text, (size_t)length) != length) {
         return apr_psprintf(worker->pool, "%s cannot be written: %s", path,
                             text_strerror(errno, worker->pool));
@@ -134,28 +133,28 @@ static void block_signals(sigset_t *signals)
     sigaddset(signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ,
-           SIG_IGN); /* a limit on files must show as an audit record that cannot be written, not as death */
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit then fails, and the audit record says so */
 }
 
-/* What this worker's lives before this one left open. */
-static const char *read_unfinished(worker_t *worker, const char *audit_file)
+/* What this worker left open before this start. */
+static const char *read_open_intents(worker_t *worker, const char *audit_file)
 {
-    worker->open_intents = open_intents_create(worker->pool);
-    const char *error = open_intents_read(worker->open_intents, audit_file, worker->pool);
-    const char *run_id = open_intents_run_id(worker->open_intents);
-    const char *hash = "";
+    const char *error = NULL, *run_id = NULL, *hash = "";
     apr_uint64_t count = 0;
+
+    worker->open_intents = open_intents_create(worker->pool);
+    error = open_intents_read(worker->open_intents, audit_file, worker->pool);
+    run_id = open_intents_run_id(worker->open_intents);
     audit_head(worker->audit, &hash, &count);
-    if (run_id[0] == '\0' && count > 0) { /* too long ago for the record to say */
+    if (run_id[0] == '\0' && count > 0) { /* older than the part of the record that was read */
         run_id = "unknown";
     }
     apr_cpystrn(worker->redis_before, run_id, sizeof(worker->redis_before));
     return error;
 }
 
-/* What must be before anything else: NULL, or why the worker cannot begin. */
-static const char *prepare(worker_t *worker)
+/* What is needed before there are threads. NULL, or an error message. */
+static const char *prepare_worker(worker_t *worker)
 {
     const settings_t *settings = snapshot_settings(worker->first);
     const char *error = name_worker(worker);
@@ -167,21 +166,18 @@ static const char *prepare(worker_t *worker)
         error = audit_open(&worker->audit, settings->audit, worker->pool);
     }
     if (error == NULL) {
-        error = read_unfinished(worker, settings->audit);
+        error = read_open_intents(worker, settings->audit);
     }
-    if (error != NULL) {
-        return error;
+    if (error == NULL && amt_library_init() != APR_SUCCESS) {
+        error = "libcurl cannot be initialised";
     }
-    if (amt_library_init() != APR_SUCCESS) {
-        return "libcurl cannot be initialised";
-    }
-    return NULL;
+    return error;
 }
 
 /* ---- threads ------------------------------------------------------------------------------------------- */
 
 /* For the status page. */
-static void write_about(void *baton, char *text, apr_size_t room)
+static void write_about(void *baton, char *text, apr_size_t size)
 {
     const worker_t *worker = baton;
     const settings_t *settings = snapshot_settings(worker->first);
@@ -189,9 +185,9 @@ static void write_about(void *baton, char *text, apr_size_t room)
 
     gethostname(host, sizeof(host) - 1);
     outbox_audit_head(worker->outbox, head, sizeof(head));
-    apr_snprintf(text, room, "host=%s pid=%d version=%s slots=%d running=%d threads=%d audit=%s", host,
-                 (int)getpid(), AMTUNLOCK_VERSION, settings->slots, load_of(worker), worker->engine_count,
-                 head);
+    apr_snprintf(text, size, "host=%s pid=%d version=%s slots=%d running=%d threads=%d audit=%s", host,
+                 (int)getpid(), AMTUNLOCK_VERSION, settings->slots, count_running(worker),
+                 worker->engine_count, head);
 }
 
 static void on_outdated(void *baton)
@@ -212,14 +208,30 @@ static apr_status_t start_engines(worker_t *worker)
                                       .pacer = worker->pacer,
                                       .slots = settings->slots,
                                       .connects = settings->connects};
+    apr_status_t status = APR_SUCCESS;
 
     worker->engines = apr_pcalloc(worker->pool, sizeof(engine_t *) * (apr_size_t)settings->threads);
-    apr_status_t rv = APR_SUCCESS;
-    for (int i = 0; i < settings->threads && rv == APR_SUCCESS; i++) {
-        rv = engine_start(&worker->engines[i], &options, worker->pool);
-        worker->engine_count += rv == APR_SUCCESS;
+    for (int i = 0; i < settings->threads && status == APR_SUCCESS; i++) {
+        status = engine_start(&worker->engines[i], &options, worker->pool);
+        worker->engine_count += status == APR_SUCCESS;
     }
-    return rv;
+    return status;
+}
+
+static apr_status_t start_intake(worker_t *worker)
+{
+    const settings_t *settings = snapshot_settings(worker->first);
+    const intake_options_t options = {.redis = &settings->redis,
+                                      .worker = worker->id,
+                                      .engines = worker->engines,
+                                      .engine_count = worker->engine_count,
+                                      .slots = settings->slots,
+                                      .outbox = worker->outbox,
+                                      .redis_before = worker->redis_before,
+                                      .on_outdated = on_outdated,
+                                      .baton = worker};
+
+    return intake_start(&worker->intake, &options, worker->first, worker->pool);
 }
 
 static apr_status_t start_threads(worker_t *worker)
@@ -231,36 +243,27 @@ static apr_status_t start_threads(worker_t *worker)
                                      .audit_file = settings->audit,
                                      .open_intents = worker->open_intents,
                                      .capacity = settings->slots + 16};
-    apr_status_t rv = work_pool_start(&worker->work_pool, WORK_THREADS, worker->pool);
+    apr_status_t status = work_pool_start(&worker->work_pool, WORK_THREADS, worker->pool);
 
-    if (rv == APR_SUCCESS) {
-        rv = pacer_create(&worker->pacer, worker->pool);
+    if (status == APR_SUCCESS) {
+        status = pacer_create(&worker->pacer, worker->pool);
     }
-    if (rv == APR_SUCCESS) {
-        rv = outbox_start(&worker->outbox, &outbox, worker->pool);
+    if (status == APR_SUCCESS) {
+        status = outbox_start(&worker->outbox, &outbox, worker->pool);
     }
-    if (rv == APR_SUCCESS) {
-        rv = leases_create(&worker->leases, &settings->redis, worker->id, worker->pool);
+    if (status == APR_SUCCESS) {
+        status = leases_create(&worker->leases, &settings->redis, worker->id, worker->pool);
     }
-    if (rv == APR_SUCCESS) {
-        rv = start_engines(worker);
+    if (status == APR_SUCCESS) {
+        status = start_engines(worker);
     }
-    if (rv == APR_SUCCESS) {
-        rv = leases_start(worker->leases, write_about, worker);
+    if (status == APR_SUCCESS) {
+        status = leases_start(worker->leases, write_about, worker);
     }
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (status == APR_SUCCESS) {
+        status = start_intake(worker);
     }
-    const intake_options_t intake = {.redis = &settings->redis,
-                                     .worker = worker->id,
-                                     .engines = worker->engines,
-                                     .engine_count = worker->engine_count,
-                                     .slots = settings->slots,
-                                     .outbox = worker->outbox,
-                                     .redis_before = worker->redis_before,
-                                     .on_outdated = on_outdated,
-                                     .baton = worker};
-    return intake_start(&worker->intake, &intake, worker->first, worker->pool);
+    return status;
 }
 
 /* ---- reload -------------------------------------------------------------------------------------------- */
@@ -282,7 +285,7 @@ static void warn_of_restart(const char *what, int changed)
     }
 }
 
-/* What threads were started with stays until they are started again. */
+/* Threads keep what they were started with. */
 static void compare_with_first(const worker_t *worker, const settings_t *now)
 {
     const settings_t *first = snapshot_settings(worker->first);
@@ -297,18 +300,18 @@ static void compare_with_first(const worker_t *worker, const settings_t *now)
 
 static apr_status_t use_log(const settings_t *settings)
 {
-    apr_status_t rv = log_open(settings->log, settings->log_level);
+    apr_status_t status = log_open(settings->log, settings->log_level);
 
-    if (rv != APR_SUCCESS) {
+    if (status != APR_SUCCESS) {
         char text[120];
 
         log_error("AMTU0314", "the log cannot be opened", "file", settings->log, "text",
-                  apr_strerror(rv, text, sizeof(text)));
+                  apr_strerror(status, text, sizeof(text)));
     }
-    return rv;
+    return status;
 }
 
-static void reload_setup(worker_t *worker, apr_pool_t *pool)
+static void reload_snapshot(worker_t *worker, apr_pool_t *pool)
 {
     apr_array_header_t *problems = apr_array_make(pool, 8, sizeof(inventory_problem_t));
     snapshot_t *snapshot = snapshot_load(worker->file, problems, pool);
@@ -328,7 +331,7 @@ static void reload_setup(worker_t *worker, apr_pool_t *pool)
              log_number(LOG_NUMBER, inventory_count(snapshot_inventory(snapshot))));
 }
 
-static void tell_ready(const worker_t *worker)
+static void notify_ready(const worker_t *worker)
 {
     char words[160];
 
@@ -339,7 +342,7 @@ static void tell_ready(const worker_t *worker)
 }
 
 /* The time is for managers that wait for the end of a reload (Type=notify-reload, systemd 253). */
-static void tell_reloading(const worker_t *worker)
+static void notify_reloading(const worker_t *worker)
 {
     char words[80];
     struct timespec now;
@@ -350,28 +353,28 @@ static void tell_reloading(const worker_t *worker)
     notify_send(&worker->notify, words);
 }
 
-static void reload(worker_t *worker)
+static void reload_worker(worker_t *worker)
 {
     apr_pool_t *pool = NULL;
 
-    tell_reloading(worker);
+    notify_reloading(worker);
     log_reopen();
     outbox_reopen_audit(worker->outbox);
     if (apr_pool_create(&pool, worker->pool) == APR_SUCCESS) {
-        reload_setup(worker, pool);
+        reload_snapshot(worker, pool);
         apr_pool_destroy(pool);
     }
-    tell_ready(worker); /* refused or not: the last good settings are in force */
+    notify_ready(worker); /* refused or not: settings are in force */
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------- */
 
-/* Of the loop that came round longest ago. */
+/* Of the loop that ran longest ago. */
 static apr_time_t oldest_pulse(const worker_t *worker)
 {
     apr_time_t oldest = leases_pulse(worker->leases);
 
-    /* An intake that was told to stop comes round no more. */
+    /* An intake that has ended has no pulse any more. */
     if (!intake_ended(worker->intake) && intake_pulse(worker->intake) < oldest) {
         oldest = intake_pulse(worker->intake);
     }
@@ -390,13 +393,13 @@ static void drain_engines(const worker_t *worker, int leave)
     }
 }
 
-/* Nonzero: nothing is left. A second signal ends the wait. */
+/* Nonzero: no task is left. A second signal ends the wait. */
 static int wait_until_empty(worker_t *worker, const sigset_t *signals, apr_interval_time_t at_most)
 {
     static const struct timespec tick = {.tv_nsec = 20000000};
     apr_time_t until = clock_boottime() + at_most;
 
-    while (!intake_ended(worker->intake) || load_of(worker) > 0) {
+    while (!intake_ended(worker->intake) || count_running(worker) > 0) {
         int signal = sigtimedwait(signals, NULL, &tick);
 
         notify_watchdog(&worker->notify, oldest_pulse(worker));
@@ -407,11 +410,11 @@ static int wait_until_empty(worker_t *worker, const sigset_t *signals, apr_inter
     return 1;
 }
 
-static int drain(worker_t *worker, const sigset_t *signals)
+static int drain_worker(worker_t *worker, const sigset_t *signals)
 {
     notify_send(&worker->notify, "STOPPING=1");
     log_info("AMTU0304", "stops", "supervised", worker->supervised ? "yes" : "no", "running",
-             log_number(LOG_NUMBER, load_of(worker)));
+             log_number(LOG_NUMBER, count_running(worker)));
     intake_stop(worker->intake);
     drain_engines(worker, worker->supervised);
     if (wait_until_empty(worker, signals, worker->supervised ? DRAIN_SUPERVISED : DRAIN_OWN_UNIT)) {
@@ -424,7 +427,7 @@ static int drain(worker_t *worker, const sigset_t *signals)
     return wait_until_empty(worker, signals, DRAIN_LAST);
 }
 
-/* Engines last: the others still send them answers. */
+/* Engines last: outbox and work pool still send them answers. */
 static void stop_threads(const worker_t *worker)
 {
     intake_join(worker->intake);
@@ -436,14 +439,14 @@ static void stop_threads(const worker_t *worker)
     }
 }
 
-static int stop(worker_t *worker, const sigset_t *signals)
+static int stop_worker(worker_t *worker, const sigset_t *signals)
 {
     int outdated = atomic_load(&worker->outdated);
 
-    if (!drain(worker, signals)) {
+    if (!drain_worker(worker, signals)) {
         log_warn("AMTU0305", "stopped with tasks left; their leases run out, then others look", "tasks",
-                 log_number(LOG_NUMBER, load_of(worker)));
-        _exit(outdated); /* threads are busy with what will not come any more: no orderly way out */
+                 log_number(LOG_NUMBER, count_running(worker)));
+        _exit(outdated); /* threads wait for what will not come any more, so they cannot be joined */
     }
     stop_threads(worker);
     snapshot_unref(worker->snapshot);
@@ -452,7 +455,7 @@ static int stop(worker_t *worker, const sigset_t *signals)
     return outdated;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------- */
+/* ---- the main thread ----------------------------------------------------------------------------------- */
 
 static void log_start(const worker_t *worker)
 {
@@ -469,46 +472,49 @@ static void log_start(const worker_t *worker)
     }
 }
 
-static int fail(const char *why)
+static int fail_start(const char *why)
 {
     log_error("AMTU0302", "cannot start", "text", why);
     return 1;
 }
 
-static int begin(worker_t *worker)
+static int start_worker(worker_t *worker)
 {
     char text[120];
+    const char *error = NULL;
+    apr_status_t status = APR_SUCCESS;
 
     if (use_log(snapshot_settings(worker->first)) != APR_SUCCESS) {
         return 1;
     }
-    const char *error = prepare(worker);
+    error = prepare_worker(worker);
     if (error != NULL) {
-        return fail(error);
+        return fail_start(error);
     }
     raise_file_limit(snapshot_settings(worker->first)->slots);
-    apr_status_t rv = start_threads(worker);
-    if (rv != APR_SUCCESS) {
-        return fail(apr_strerror(rv, text, sizeof(text)));
+    status = start_threads(worker);
+    if (status != APR_SUCCESS) {
+        return fail_start(apr_strerror(status, text, sizeof(text)));
     }
     log_start(worker);
     return 0;
 }
 
-static snapshot_t *first_setup(const char *file, apr_pool_t *pool)
+static snapshot_t *load_first_snapshot(const char *file, apr_pool_t *pool)
 {
     apr_array_header_t *problems = apr_array_make(pool, 8, sizeof(inventory_problem_t));
+    snapshot_t *snapshot = NULL;
 
     if (secrets_process_init() != APR_SUCCESS) {
-        fail("memory for secrets cannot be had (LimitMEMLOCK)");
+        fail_start("memory for secrets cannot be had (LimitMEMLOCK)");
         return NULL;
     }
-    snapshot_t *snapshot = snapshot_load(file, problems, pool);
+    snapshot = snapshot_load(file, problems, pool);
     log_problems(problems);
     return snapshot;
 }
 
-/* The next signal; meanwhile the watchdog is told that all goes well. */
+/* Returns the next signal; feeds the watchdog meanwhile. */
 static int await_signal(worker_t *worker, const sigset_t *signals)
 {
     apr_interval_time_t every = notify_interval(&worker->notify);
@@ -527,6 +533,7 @@ int worker_run(const char *file, apr_pool_t *pool)
     sigset_t signals;
     const char *supervised = getenv("AMTUNLOCK_SUPERVISED");
     worker_t *worker = apr_pcalloc(pool, sizeof(*worker));
+    int signal = 0;
 
     worker->pool = pool;
     worker->file = file;
@@ -534,24 +541,23 @@ int worker_run(const char *file, apr_pool_t *pool)
     worker->supervised = supervised != NULL && strcmp(supervised, "1") == 0;
     umask(027);
     if (chdir("/") != 0) {
-        return fail("the root directory cannot be entered");
+        return fail_start("the root directory cannot be entered");
     }
     block_signals(&signals); /* before threads, so that they all inherit it */
     log_open("-", LOG_LEVEL_INFO);
-    worker->first = first_setup(file, pool);
+    worker->first = load_first_snapshot(file, pool);
     if (worker->first == NULL) {
-        return fail("see above");
+        return fail_start("see above");
     }
     worker->snapshot = snapshot_ref(worker->first);
-    if (begin(worker) != 0) {
+    if (start_worker(worker) != 0) {
         _exit(1); /* some threads may run */
     }
-    tell_ready(worker);
-    int signal;
+    notify_ready(worker);
     while ((signal = await_signal(worker, &signals)) != SIGTERM && signal != SIGINT) {
         if (signal == SIGHUP) {
-            reload(worker);
+            reload_worker(worker);
         }
     }
-    return stop(worker, &signals);
+    return stop_worker(worker, &signals);
 }

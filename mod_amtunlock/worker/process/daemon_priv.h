@@ -5,13 +5,14 @@
 
 #include <apr_pools.h>
 
-/* Runs until told to stop. `file` is amtunlockd.conf. Returns the exit status: 0 stopped as told, 1 could not
- * begin or go on; why is in the log, and on standard error before there is one.
+/* Runs until a signal stops it. `file` is amtunlockd.conf. Returns the exit status: 0 stopped by a signal, 1
+ * could not start or go on; the reason is in the log, or on standard error before the log is open.
  *
- * SIGTERM, SIGINT: supervised (AMTUNLOCK_SUPERVISED=1 in the environment: httpd kills after 3 s) everything
- * goes back within 2 s, what has an intent too, for others to look at. Else what has no intent goes back and
- * the rest is finished, for a minute at most. SIGHUP: settings, inventory and secrets are read again; where
- * anything is wrong the last good ones stay in force; the log and the audit file are opened again. */
+ * SIGTERM, SIGINT: supervised (AMTUNLOCK_SUPERVISED=1 in the environment: httpd kills after 3 s) all tasks are
+ * given back within 2 s, those with an intent too, for other workers to verify. Else those without an intent
+ * are given back and the rest is finished, for a minute at most. SIGHUP: settings, inventory and secrets are
+ * read again; if anything is wrong the last good ones stay in force; the log and the audit file are opened
+ * again. */
 int worker_run(const char *file, apr_pool_t *pool);
 
 #endif

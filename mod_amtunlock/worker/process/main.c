@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* amtunlockd: see worker/command.h. */
+/* amtunlockd: see command_priv.h. */
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,10 +9,10 @@
 #include "base/oom.h"
 #include "worker/process/command_priv.h"
 
-/* A library's function is bound when it is first called, and the dynamic linker then puts all vector
- * registers on the stack for a moment. One of them may hold a password that was just copied or compared, in a
- * place that nobody knows of to wipe. So everything is bound before anything is read: the linker takes that
- * wish from the environment, at the start of a program. Where it cannot be started anew it goes on as it is.
+/* When a library function is first called, the dynamic linker binds it and saves all vector registers on the
+ * stack. One of them may hold a password that was just copied or compared, and that copy is never wiped. So
+ * all functions are bound before anything is read: LD_BIND_NOW asks the linker for that, but only at the start
+ * of a program. If the program cannot be executed again, it goes on without.
  */
 static void bind_everything(const char *const *argv)
 {

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See notify.h. */
 #include "worker/process/notify_priv.h"
 
 #include <stddef.h>
@@ -14,24 +13,24 @@
 #include "base/log.h"
 #include "jobs/jobs.h"
 
-/* Parts of the manager's patience: how often it is told, and how old a pulse may be. */
-#define TELLS 4
+/* Parts of the watchdog's timeout: how often it is fed, and how old the oldest pulse may be. */
+#define FEEDS 4
 #define PULSES 2
 
 /* ---- from the environment ------------------------------------------------------------------------------ */
 
-/* The watchdog of another process, whose environment we were given, is not for us. */
+/* The environment may have been inherited from another process that the watchdog is meant for. */
 static int is_ours(const char *pid)
 {
     return pid == NULL || apr_atoi64(pid) == getpid();
 }
 
-static apr_interval_time_t read_patience(void)
+static apr_interval_time_t read_timeout(void)
 {
     const char *text = getenv("WATCHDOG_USEC");
-    apr_int64_t patience = text && is_ours(getenv("WATCHDOG_PID")) ? apr_atoi64(text) : 0;
+    apr_int64_t timeout = text != NULL && is_ours(getenv("WATCHDOG_PID")) ? apr_atoi64(text) : 0;
 
-    return patience > 0 ? patience : 0;
+    return timeout > 0 ? timeout : 0;
 }
 
 void notify_init(notify_t *notify)
@@ -39,9 +38,10 @@ void notify_init(notify_t *notify)
     const char *address = getenv("NOTIFY_SOCKET");
 
     memset(notify, 0, sizeof(*notify));
-    if (address && (address[0] == '/' || address[0] == '@') && strlen(address) < sizeof(notify->address)) {
+    if (address != NULL && (address[0] == '/' || address[0] == '@') &&
+        strlen(address) < sizeof(notify->address)) {
         apr_cpystrn(notify->address, address, sizeof(notify->address));
-        notify->patience = read_patience();
+        notify->timeout = read_timeout();
     }
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
@@ -64,41 +64,43 @@ static socklen_t make_address(const notify_t *notify, struct sockaddr_un *to)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
-int notify_send(const notify_t *notify, const char *words)
+int notify_send(const notify_t *notify, const char *text)
 {
     struct sockaddr_un to;
+    socklen_t length = 0;
+    ssize_t sent = 0;
+    int fd = -1;
 
     if (notify->address[0] == '\0') {
         return 0;
     }
-    socklen_t length = make_address(notify, &to);
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    length = make_address(notify, &to);
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return 0;
     }
-    /* A manager that does not listen must not hold up the worker. */
-    ssize_t sent =
-        sendto(fd, words, strlen(words), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&to, length);
+    /* A manager that does not read must not hold up the worker. */
+    sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&to, length);
     close(fd);
-    return sent == (ssize_t)strlen(words);
+    return sent == (ssize_t)strlen(text);
 }
 
 /* ---- the watchdog -------------------------------------------------------------------------------------- */
 
 apr_interval_time_t notify_interval(const notify_t *notify)
 {
-    return notify->patience ? notify->patience / TELLS : -1;
+    return notify->timeout > 0 ? notify->timeout / FEEDS : -1;
 }
 
 void notify_watchdog(notify_t *notify, apr_time_t oldest_pulse)
 {
     apr_time_t now = clock_boottime();
+    int stuck = now - oldest_pulse > notify->timeout / PULSES;
 
-    if (!notify->patience || now < notify->due) {
+    if (notify->timeout == 0 || now < notify->due) {
         return;
     }
-    notify->due = now + notify->patience / TELLS;
-    int stuck = now - oldest_pulse > notify->patience / PULSES;
+    notify->due = now + notify->timeout / FEEDS;
     if (stuck && !notify->stuck) {
         log_error("AMTU0308", "a thread is stuck, so the watchdog is not told that the worker lives",
                   "seconds", log_number(LOG_NUMBER, apr_time_sec(now - oldest_pulse)));

@@ -73,7 +73,6 @@ static int keep_intent(open_intents_t *open_intents, const json_t *fields, int e
     char key[KEY_MAX];
     const jobs_task_ref_t task = ref_of(fields);
     json_t *kept = pack_intent(fields, earlier);
-    int set = 0;
 
     write_key(key, &task);
     /* Now, not when it was written: it is only kept for longer than it must be. */
@@ -81,8 +80,7 @@ static int keep_intent(open_intents_t *open_intents, const json_t *fields, int e
         json_decref(kept);
         return 0;
     }
-    set = kept == NULL || json_object_set_new(open_intents->intents, key, kept) == 0;
-    if (!set) {
+    if (kept != NULL && json_object_set_new(open_intents->intents, key, kept) != 0) {
         json_object_del(open_intents->intents, key);
         intent_index_remove(open_intents->index, task.job, task.system);
         return 0;

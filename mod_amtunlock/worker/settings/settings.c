@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See settings.h. One table of keys; each row knows how its value is read and where it goes. */
+/* One table of keys; each row knows how its value is read and where it goes. */
 #include "worker/settings/settings.h"
 
 #include <ctype.h>
@@ -58,7 +58,7 @@ struct settings_key_t {
     int repeats;
 };
 
-static void problem(reading_t *reading, unsigned int line, const char *reason)
+static void add_problem(reading_t *reading, unsigned int line, const char *reason)
 {
     inventory_problem_t *p = apr_array_push(reading->problems);
 
@@ -76,7 +76,7 @@ static const char *take_text(reading_t *reading, const settings_key_t *key, cons
     return NULL;
 }
 
-/* Daemons change directory and operators read logs elsewhere: a relative path would mean two files. */
+/* The worker changes directory, so a relative path would mean another file than to whoever wrote it. */
 static const char *take_path(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     if (value[0] != '/') {
@@ -115,9 +115,10 @@ static const char *take_user(reading_t *reading, const settings_key_t *key, cons
 static const char *read_number(reading_t *reading, const settings_key_t *key, const char *value, int *number)
 {
     char *end = NULL;
+    long n = 0;
 
     errno = 0;
-    long n = strtol(value, &end, 10);
+    n = strtol(value, &end, 10);
     if (errno != 0 || end == value || *end != '\0' || n < key->min || n > key->max) {
         return apr_psprintf(reading->pool, "%s must be a whole number from %d to %d, not \"%s\"", key->name,
                             key->min, key->max, value);
@@ -142,13 +143,14 @@ static const char *take_seconds(reading_t *reading, const settings_key_t *key, c
     return error;
 }
 
-/* So many a second; kept as the time from one to the next. */
+/* Requests a second; stored as the time from one to the next. */
 static const char *take_rate(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     char *end = NULL;
+    double rate = 0;
 
     errno = 0;
-    double rate = strtod(value, &end);
+    rate = strtod(value, &end);
     if (errno != 0 || end == value || *end != '\0' || !(rate == 0 || (rate >= 0.01 && rate <= 1000))) {
         return apr_psprintf(reading->pool, "%s must be 0 or a number from 0.01 to 1000, not \"%s\"",
                             key->name, value);
@@ -192,8 +194,7 @@ static const char *take_secret_provider(reading_t *reading, const settings_key_t
     return NULL;
 }
 
-/* What may stand here is the inventory's to say; it names the line of systems.csv that a bad default spoils.
- */
+/* The inventory checks the value, and names the line of systems.csv that a bad default breaks. */
 static const char *take_cell(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     if (value[0] == '\0') {
@@ -206,12 +207,13 @@ static const char *take_cell(reading_t *reading, const settings_key_t *key, cons
 static const char *take_pattern(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     apr_array_header_t **patterns = field;
+    const char *error = NULL;
 
     if (value[0] == '\0') {
         return apr_psprintf(reading->pool, "%s has no pattern; leave the line out to have those built in",
                             key->name);
     }
-    const char *error = prompts_check_pattern(value, reading->pool);
+    error = prompts_check_pattern(value, reading->pool);
     if (error != NULL) {
         return error;
     }
@@ -322,6 +324,15 @@ static int is_group_name(const char *name)
 
 static void complete_group(reading_t *reading, group_t *group, const group_t *standard)
 {
+    const prompts_texts_t texts = {.prompt = group->prompt != NULL ? group->prompt : standard->prompt,
+                                   .success = group->success != NULL ? group->success : standard->success,
+                                   .failure = group->failure != NULL ? group->failure : standard->failure,
+                                   .redraw = group->redraw != NULL ? group->redraw : standard->redraw};
+    const char *error = prompts_make(&group->prompts, &texts, reading->pool);
+
+    if (error != NULL) {
+        add_problem(reading, 0, apr_psprintf(reading->pool, "[group %s]: %s", group->inventory.name, error));
+    }
     if (group->inventory.boot_timeout == NOT_SET) {
         group->inventory.boot_timeout = standard->inventory.boot_timeout;
     }
@@ -331,21 +342,13 @@ static void complete_group(reading_t *reading, group_t *group, const group_t *st
     if (group->inventory.power_interval == NOT_SET) {
         group->inventory.power_interval = standard->inventory.power_interval;
     }
-    const prompts_texts_t texts = {.prompt = group->prompt ? group->prompt : standard->prompt,
-                                   .success = group->success ? group->success : standard->success,
-                                   .failure = group->failure ? group->failure : standard->failure,
-                                   .redraw = group->redraw ? group->redraw : standard->redraw};
     if (group->image == NULL) {
         group->image = standard->image;
     }
-    const char *error = prompts_make(&group->prompts, &texts, reading->pool);
-    if (error != NULL) {
-        problem(reading, 0, apr_psprintf(reading->pool, "[group %s]: %s", group->inventory.name, error));
-    }
 }
 
-/* Texts of the inventory stay NULL where a group has none (it looks into "default" itself); the rest is
- * filled here. */
+/* Sets what a group has no line for to the value of "default". The texts of the inventory stay NULL: the
+ * inventory itself falls back to "default". */
 static void complete_groups(reading_t *reading)
 {
     apr_hash_t *groups = reading->settings->groups;
@@ -394,15 +397,16 @@ static void *field_of(reading_t *reading, const settings_key_t *key, const char 
     return base + key->offset;
 }
 
-/* Why this line cannot be, or NULL. */
+/* NULL, or what is wrong with this line. */
 static const char *take_line(reading_t *reading, const char *section, const char *name, const char *value)
 {
+    const char *id = apr_pstrcat(reading->pool, section, "\n", name, NULL);
     int known_section = 0;
+    const settings_key_t *key = find_key(section, name, &known_section);
 
     if (section[0] == '\0') {
         return apr_psprintf(reading->pool, "\"%s\" stands before any [section]", name);
     }
-    const settings_key_t *key = find_key(section, name, &known_section);
     if (!known_section) {
         return apr_psprintf(reading->pool,
                             "section [%s] is not known: there are [redis], [worker] and [group NAME]",
@@ -415,8 +419,6 @@ static const char *take_line(reading_t *reading, const char *section, const char
         return apr_psprintf(reading->pool,
                             "[%s]: a group's name is made of letters, digits, '-', '_' and '.'", section);
     }
-
-    const char *id = apr_pstrcat(reading->pool, section, "\n", name, NULL);
     if (!key->repeats && apr_hash_get(reading->seen, id, APR_HASH_KEY_STRING) != NULL) {
         return apr_psprintf(reading->pool, "\"%s\" is given twice in section [%s]", name, section);
     }
@@ -424,49 +426,50 @@ static const char *take_line(reading_t *reading, const char *section, const char
     return key->take(reading, key, value, field_of(reading, key, section));
 }
 
-/* libinih's handler: problems are collected, so it always goes on. */
+/* libinih's handler. Always goes on: problems are collected. */
 static int on_value(void *user, const char *section, const char *name, const char *value)
 {
     reading_t *reading = user;
     const char *reason = take_line(reading, section, name, value);
 
     if (reason != NULL) {
-        problem(reading, reading->line, reason);
+        add_problem(reading, reading->line, reason);
     }
     return 1;
 }
 
-/* libinih cuts what it finds too long without a word; here it is still whole. */
-static void check_raw_line(reading_t *reading, const char *line, int room)
+/* libinih silently cuts what is too long for it, so that is refused here. */
+static void check_raw_line(reading_t *reading, const char *line, int size)
 {
     size_t length = strlen(line);
     const char *start = line + strspn(line, " \t");
 
-    if (length == (size_t)room - 1 && line[length - 1] != '\n') {
-        problem(reading, reading->line,
-                apr_psprintf(reading->pool, "the line is longer than %d bytes", room - 2));
+    if (length == (size_t)size - 1 && line[length - 1] != '\n') {
+        add_problem(reading, reading->line,
+                    apr_psprintf(reading->pool, "the line is longer than %d bytes", size - 2));
     }
     if (start[0] == '[' && strcspn(start, "]") > SECTION_MAX) {
-        problem(reading, reading->line,
-                apr_psprintf(reading->pool, "the section's name is longer than %d bytes", SECTION_MAX - 1));
+        add_problem(
+            reading, reading->line,
+            apr_psprintf(reading->pool, "the section's name is longer than %d bytes", SECTION_MAX - 1));
     }
 }
 
-/* libinih's reader: like fgets(), and keeps the number of the line. */
-static char *next_line(char *line, int room, void *stream)
+/* libinih's reader: like fgets(), and counts the lines. */
+static char *next_line(char *line, int size, void *stream)
 {
     reading_t *reading = stream;
 
-    reading->ended = apr_file_gets(line, room, reading->file);
+    reading->ended = apr_file_gets(line, size, reading->file);
     if (reading->ended != APR_SUCCESS) {
         return NULL;
     }
     reading->line++;
-    check_raw_line(reading, line, room);
+    check_raw_line(reading, line, size);
     return line;
 }
 
-static int core_count(void)
+static int count_cores(void)
 {
     cpu_set_t cores;
 
@@ -479,6 +482,7 @@ static int core_count(void)
 static void set_defaults(reading_t *reading)
 {
     settings_t *settings = reading->settings;
+    group_t *standard = NULL;
 
     settings->file = reading->name;
     settings->redis_address = "unix:/run/redis-amtunlock/redis.sock";
@@ -497,13 +501,12 @@ static void set_defaults(reading_t *reading)
     settings->slots = 2000;
     settings->connects = 100;
     settings->groups = apr_hash_make(reading->pool);
-
-    group_t *standard = group_of(reading, "default");
+    standard = group_of(reading, "default");
     standard->inventory.auth = "digest";
     standard->inventory.tls = "ca";
 }
 
-static void complete(reading_t *reading)
+static void complete_settings(reading_t *reading)
 {
     settings_t *settings = reading->settings;
     const char *user = settings->redis.user;
@@ -511,10 +514,10 @@ static void complete(reading_t *reading)
 
     settings->redis.user = user;
     if (error != NULL) {
-        problem(reading, 0, error);
+        add_problem(reading, 0, error);
     }
     if (settings->threads == 0) {
-        settings->threads = core_count();
+        settings->threads = count_cores();
     }
     if (reading->secrets->nelts == 0) {
         APR_ARRAY_PUSH(reading->secrets, const char *) = "file:" AMTUNLOCK_SYSCONFDIR "/amtunlock/secrets";
@@ -525,34 +528,37 @@ static void complete(reading_t *reading)
 
 static void cannot_read(reading_t *reading, apr_status_t rv)
 {
-    problem(reading, 0, apr_psprintf(reading->pool, "cannot be read: %s", text_strerror(rv, reading->pool)));
+    add_problem(reading, 0,
+                apr_psprintf(reading->pool, "cannot be read: %s", text_strerror(rv, reading->pool)));
 }
 
 apr_status_t settings_load(settings_t **settings, const char *file, apr_array_header_t *problems,
                            apr_pool_t *pool)
 {
     reading_t reading = {.name = file, .problems = problems, .pool = pool};
-    int before = problems->nelts;
+    int before = problems->nelts, bad_line = 0;
+    apr_status_t status;
 
     *settings = NULL;
-    apr_status_t rv = apr_file_open(&reading.file, file, APR_FOPEN_READ | APR_FOPEN_BUFFERED, 0, pool);
-    if (rv != APR_SUCCESS) {
-        cannot_read(&reading, rv);
-        return rv;
+    status = apr_file_open(&reading.file, file, APR_FOPEN_READ | APR_FOPEN_BUFFERED, 0, pool);
+    if (status != APR_SUCCESS) {
+        cannot_read(&reading, status);
+        return status;
     }
     reading.settings = apr_pcalloc(pool, sizeof(**settings));
     reading.secrets = apr_array_make(pool, 2, sizeof(const char *));
     reading.seen = apr_hash_make(pool);
     set_defaults(&reading);
-    int bad_line = ini_parse_stream(next_line, &reading, on_value, &reading);
+    bad_line = ini_parse_stream(next_line, &reading, on_value, &reading);
     apr_file_close(reading.file);
     if (bad_line > 0) {
-        problem(&reading, (unsigned int)bad_line, "is neither [section] nor NAME = VALUE");
+        add_problem(&reading, (unsigned int)bad_line, "is neither [section] nor NAME = VALUE");
     }
-    else if (bad_line < 0 || !APR_STATUS_IS_EOF(reading.ended)) { /* what follows would be defaults */
+    else if (bad_line < 0 ||
+             !APR_STATUS_IS_EOF(reading.ended)) { /* what was not read would become defaults */
         cannot_read(&reading, bad_line < 0 ? APR_ENOMEM : reading.ended);
     }
-    complete(&reading);
+    complete_settings(&reading);
     if (problems->nelts != before) {
         return APR_EGENERAL;
     }

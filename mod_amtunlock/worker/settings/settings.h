@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* amtunlockd.conf: INI, read by libinih, checked whole. conf/amtunlockd.conf shows every key with its
+/* amtunlockd.conf: INI, read by libinih and checked as a whole. conf/amtunlockd.conf shows every key with its
  * default.
  *
- * A key that is not known, a section that is not known, a value out of range or a key given twice is a
- * problem that names file, line and reason; one problem and there are no settings. Read-only once loaded; may
- * be shared by threads; lives in its pool.
+ * An unknown key or section, a value out of range and a key given twice are problems, reported with file, line
+ * and reason; with any problem there are no settings. Read-only once loaded; may be shared by threads; lives in
+ * its pool.
  */
 #ifndef AMTUNLOCK_WORKER_SETTINGS_SETTINGS_H
 #define AMTUNLOCK_WORKER_SETTINGS_SETTINGS_H
@@ -25,7 +25,7 @@ typedef struct {
     const char *redis_address, *password_file; /* as written; password_file "" is none */
     jobs_redis_t redis;                        /* password is not read here: settings_read_password() */
     const char *inventory;
-    const apr_array_header_t *secrets; /* const char *, in the order asked */
+    const apr_array_header_t *secrets; /* const char *, in the order in which they are asked */
     const char *ca_file;
     const char *crl_file;                  /* "" is none */
     const char *tls_certificate, *tls_key; /* for devices that ask for one; "" is none */
@@ -45,13 +45,13 @@ typedef struct {
 apr_status_t settings_load(settings_t **settings, const char *file, apr_array_header_t *problems,
                            apr_pool_t *pool);
 
-/* Of a group; a name that no section has is "default". Never NULL. */
+/* Of a group; those of "default" for a group without a section. Never NULL. */
 const prompts_t *settings_prompts(const settings_t *settings, const char *group);
 
 /* Path of its unlock image, the default group's where it has none; NULL: neither has one. */
 const char *settings_image(const settings_t *settings, const char *group);
 
-/* Fetches redis.password from password_file. NULL, or the sentence that says what is wrong. */
+/* Reads redis.password from password_file. NULL, or an error message. */
 const char *settings_read_password(settings_t *settings, apr_pool_t *pool);
 
 #endif

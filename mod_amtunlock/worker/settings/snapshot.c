@@ -10,8 +10,8 @@
 #include "unlock/methods.h"
 
 struct snapshot_t {
-    apr_pool_t *pool; /* of its own: freed by whichever thread drops it last */
-    atomic_int holders;
+    apr_pool_t *pool; /* of its own: freed by the thread that unrefs last */
+    atomic_int refs;
     settings_t *settings;
     inventory_t *inventory;
     secrets_t *secrets;
@@ -28,7 +28,7 @@ static void add_problem(apr_array_header_t *problems, const char *file, unsigned
     problem->reason = reason;
 }
 
-static const char *check_system(const inventory_system_t *system, const settings_t *settings,
+static const char *check_served(const inventory_system_t *system, const settings_t *settings,
                                 apr_pool_t *pool)
 {
     if (method_find(system->method) == NULL) {
@@ -47,7 +47,7 @@ void snapshot_check_systems(const inventory_t *inventory, const settings_t *sett
 {
     for (int i = 0; i < inventory_count(inventory); i++) {
         const inventory_system_t *system = inventory_at(inventory, i);
-        const char *reason = check_system(system, settings, pool);
+        const char *reason = check_served(system, settings, pool);
 
         if (reason != NULL) {
             add_problem(problems, file, system->line, reason);
@@ -70,28 +70,30 @@ static int needs_ca(const inventory_t *inventory)
 static void check_trust(const snapshot_t *snapshot, apr_array_header_t *problems)
 {
     amt_target_t files = {.ca_file = NULL};
+    const char *error = NULL;
 
     snapshot_name_trust(snapshot, &files);
     if (!needs_ca(snapshot->inventory)) {
         files.ca_file = files.crl_file = NULL;
     }
-    const char *error = amt_trust_check(&files, snapshot->pool);
+    error = amt_trust_check(&files, snapshot->pool);
     if (error != NULL) {
         add_problem(problems, snapshot->settings->file, 0, error);
     }
 }
 
-/* Opens an image that was not met before; what is wrong is said once a path. */
+/* Opens an image on its first use; what is wrong with it is reported once. */
 static const char *open_image(snapshot_t *snapshot, const char *path)
 {
     snapshot_image_t *image = apr_hash_get(snapshot->images, path, APR_HASH_KEY_STRING);
+    const char *error = NULL;
 
     if (image != NULL) {
         return NULL;
     }
     image = apr_pcalloc(snapshot->pool, sizeof(*image));
     apr_hash_set(snapshot->images, path, APR_HASH_KEY_STRING, image);
-    const char *error = amt_image_open(&image->disc, path, snapshot->pool);
+    error = amt_image_open(&image->disc, path, snapshot->pool);
     if (error == NULL) {
         error = proof_find_sector(path, &image->proof_sector, snapshot->pool);
     }
@@ -107,12 +109,13 @@ static void load_images(snapshot_t *snapshot, apr_array_header_t *problems)
 
     for (int i = 0; i < inventory_count(snapshot->inventory); i++) {
         const inventory_system_t *system = inventory_at(snapshot->inventory, i);
+        const char *path = NULL, *error = NULL;
 
         if (system->method != INVENTORY_IMAGE) {
             continue;
         }
-        const char *path = settings_image(settings, system->group->name);
-        const char *error = path ? open_image(snapshot, path) : NULL;
+        path = settings_image(settings, system->group->name);
+        error = path != NULL ? open_image(snapshot, path) : NULL;
         if (path == NULL) {
             add_problem(problems, settings->inventory, system->line,
                         apr_psprintf(snapshot->pool,
@@ -129,11 +132,11 @@ const snapshot_image_t *snapshot_image(const snapshot_t *snapshot, const invento
 {
     const char *path = settings_image(snapshot->settings, system->group->name);
 
-    return path ? apr_hash_get(snapshot->images, path, APR_HASH_KEY_STRING) : NULL;
+    return path != NULL ? apr_hash_get(snapshot->images, path, APR_HASH_KEY_STRING) : NULL;
 }
 
-/* Problems outlive a setup that was refused, so their texts move to the caller's pool. */
-static void hand_over(apr_array_header_t *problems, const apr_array_header_t *found, apr_pool_t *pool)
+/* Problems outlive a snapshot that was refused, so their texts are copied to the caller's pool. */
+static void copy_problems(apr_array_header_t *problems, const apr_array_header_t *found, apr_pool_t *pool)
 {
     for (int i = 0; i < found->nelts; i++) {
         const inventory_problem_t *problem = &APR_ARRAY_IDX(found, i, inventory_problem_t);
@@ -165,12 +168,12 @@ static apr_status_t drop_tickets(void *tickets)
 static const char *open_tickets(snapshot_t *snapshot)
 {
     const settings_t *settings = snapshot->settings;
+    const char *error = NULL;
 
     if (settings->keytab[0] == '\0') {
         return NULL;
     }
-    const char *error =
-        amt_tickets_open(&snapshot->tickets, settings->keytab, settings->principal, snapshot->pool);
+    error = amt_tickets_open(&snapshot->tickets, settings->keytab, settings->principal, snapshot->pool);
     if (error == NULL) {
         apr_pool_cleanup_register(snapshot->pool, snapshot->tickets, drop_tickets, apr_pool_cleanup_null);
     }
@@ -179,10 +182,12 @@ static const char *open_tickets(snapshot_t *snapshot)
 
 static void load_parts(snapshot_t *snapshot, const char *file, apr_array_header_t *problems)
 {
+    const char *error = NULL;
+
     if (settings_load(&snapshot->settings, file, problems, snapshot->pool) != APR_SUCCESS) {
         return;
     }
-    const char *error = settings_read_password(snapshot->settings, snapshot->pool);
+    error = settings_read_password(snapshot->settings, snapshot->pool);
     if (error != NULL) {
         add_problem(problems, file, 0, error);
     }
@@ -200,33 +205,35 @@ static void load_parts(snapshot_t *snapshot, const char *file, apr_array_header_
 snapshot_t *snapshot_load(const char *file, apr_array_header_t *problems, apr_pool_t *pool)
 {
     apr_pool_t *own = NULL;
+    snapshot_t *snapshot = NULL;
+    apr_array_header_t *found = NULL;
 
     if (oom_own_pool(&own) != APR_SUCCESS) {
         return NULL;
     }
-    snapshot_t *snapshot = apr_pcalloc(own, sizeof(*snapshot));
-    apr_array_header_t *found = apr_array_make(own, 4, sizeof(inventory_problem_t));
+    snapshot = apr_pcalloc(own, sizeof(*snapshot));
+    found = apr_array_make(own, 4, sizeof(inventory_problem_t));
     snapshot->pool = own;
     snapshot->images = apr_hash_make(own);
-    atomic_init(&snapshot->holders, 1);
+    atomic_init(&snapshot->refs, 1);
     load_parts(snapshot, apr_pstrdup(own, file), found);
     if (found->nelts == 0) {
         return snapshot;
     }
-    hand_over(problems, found, pool);
+    copy_problems(problems, found, pool);
     snapshot_unref(snapshot);
     return NULL;
 }
 
 snapshot_t *snapshot_ref(snapshot_t *snapshot)
 {
-    atomic_fetch_add(&snapshot->holders, 1);
+    atomic_fetch_add(&snapshot->refs, 1);
     return snapshot;
 }
 
 void snapshot_unref(snapshot_t *snapshot)
 {
-    if (atomic_fetch_sub(&snapshot->holders, 1) == 1) {
+    if (atomic_fetch_sub(&snapshot->refs, 1) == 1) {
         apr_pool_destroy(snapshot->pool);
     }
 }

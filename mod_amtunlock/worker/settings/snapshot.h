@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the worker goes by: one reading of settings, inventory and secrets, as a whole or not at all.
+/* A snapshot: settings, inventory, secrets and images as read at one time, all of them or none.
  *
- * Never changed once loaded, shared by threads and counted: a task holds the setup it was claimed under until
- * it ends, so a reload takes nothing away from a running unlock. The last holder frees it.
+ * Never changed once loaded, shared by threads, reference-counted: a task refs the snapshot it was claimed by
+ * until it ends, so a reload takes nothing away from a running unlock. The last unref frees it.
  */
 #ifndef AMTUNLOCK_WORKER_SETTINGS_SNAPSHOT_H
 #define AMTUNLOCK_WORKER_SETTINGS_SNAPSHOT_H
@@ -15,8 +15,8 @@
 
 typedef struct snapshot_t snapshot_t;
 
-/* Reads everything that `file` names. NULL where anything is wrong; `problems` (inventory_problem_t, in
- * `pool`) then says what. The caller holds what is returned. May block; call from one thread at a time. */
+/* Reads everything that `file` names. NULL if anything is wrong; `problems` (inventory_problem_t, in `pool`)
+ * then says what. The caller unrefs what is returned. May block; one thread at a time. */
 snapshot_t *snapshot_load(const char *file, apr_array_header_t *problems, apr_pool_t *pool);
 
 snapshot_t *snapshot_ref(snapshot_t *snapshot);
@@ -25,22 +25,22 @@ void snapshot_unref(snapshot_t *snapshot);
 const settings_t *snapshot_settings(const snapshot_t *snapshot);
 const inventory_t *snapshot_inventory(const snapshot_t *snapshot);
 secrets_t *snapshot_secrets(const snapshot_t *snapshot);
-/* Sets the members of a target that name files of TLS; what they point to is the setup's. */
+/* Sets the members of a target that name TLS files. They point into the snapshot. */
 void snapshot_name_trust(const snapshot_t *snapshot, amt_target_t *target);
-/* The worker's Kerberos account. Not NULL for a system with auth = kerberos; held by the setup. */
+/* The worker's Kerberos account; the snapshot's. Not NULL for a system with auth = kerberos. */
 amt_tickets_t *snapshot_tickets(const snapshot_t *snapshot);
 
-/* An unlock image, read once a setup, whatever groups share it. */
+/* An unlock image, read once a snapshot, however many groups share it. */
 typedef struct {
     amt_image_t *disc;
-    apr_uint32_t proof_sector; /* where a session's own sector stands */
+    apr_uint32_t proof_sector; /* the sector that each session replaces by its own */
 } snapshot_image_t;
 
 /* Of a system's group. Not NULL for a system whose method is image. */
 const snapshot_image_t *snapshot_image(const snapshot_t *snapshot, const inventory_system_t *system);
 
-/* Adds a problem for each system that this worker cannot serve, since it has no such method or no Kerberos
- * account: found when the file is read, not at night. */
+/* Adds a problem for each system that this worker cannot serve, for lack of its method or of a Kerberos account:
+ * found when the file is read, not when the system is to be unlocked. */
 void snapshot_check_systems(const inventory_t *inventory, const settings_t *settings, const char *file,
                             apr_array_header_t *problems, apr_pool_t *pool);
 

@@ -6,8 +6,8 @@
 #include "amt/amt.h"
 #include "worker/settings/snapshot.h"
 
-/* At this numeric address, with this login (not looked at where the system has auth = kerberos). Everything
- * stays its owner's and must live as long as the target does. */
+/* At this numeric address, with this login (not used if the system has auth = kerberos). The target points into
+ * all arguments, which must live as long. */
 amt_target_t target_of(const inventory_system_t *system, const snapshot_t *snapshot, const char *address,
                        const secrets_login_t *login);
 

@@ -136,6 +136,11 @@ lint-sources:
 house: ## the rooms in numbers: files, functions, arrows, circles; fails where one is used that stands above
 	@apxs/house
 
+.PHONY: steps
+steps: $(B)/amtunlockd ## docs/steps.dot and docs/steps.svg (with Graphviz): the table of steps, as the program prints it
+	@$(B)/amtunlockd steps >docs/steps.dot
+	@if command -v dot >/dev/null; then dot -Tsvg docs/steps.dot -o docs/steps.svg; fi
+
 .PHONY: walk
 walk: ## each "How to add" of docs/architecture.md, walked on a copy of the sources; ends with "N passed, N failed"
 	@apxs/packages.sh test faults

@@ -153,7 +153,7 @@ static void write_job_percent(instance_t *instance, wsman_writer_t *answer, cons
     wsman_property_uint(answer, name, percent_complete(instance->job));
 }
 
-static void write_job_started(instance_t *instance, wsman_writer_t *answer, const char *name)
+static void write_job_start_time(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
     wsman_property_datetime(answer, name, instance->job->started);
 }
@@ -192,7 +192,7 @@ static const manageability_property_t job_properties[] = {
     {"OperationalStatus", MANAGED_SYSTEM_ELEMENT, write_job_operational_status},
     {"Owner", JOB, write_job_owner},
     {"PercentComplete", JOB, write_job_percent},
-    {"StartTime", JOB, write_job_started},
+    {"StartTime", JOB, write_job_start_time},
     {"TimeBeforeRemoval", CONCRETE_JOB, write_job_time_before_removal},
     {"TimeOfLastStateChange", CONCRETE_JOB, write_job_changed},
     {"TimeSubmitted", JOB, write_job_submitted},

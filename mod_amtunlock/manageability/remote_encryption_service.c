@@ -251,8 +251,8 @@ static const wsman_fault_t *check_name_parameter(const wsman_request_t *request,
     return NULL;
 }
 
-static const wsman_fault_t *read_names(const wsman_request_t *request, const wsman_element_t *input,
-                                       const apr_array_header_t **names)
+static const wsman_fault_t *read_system_names(const wsman_request_t *request, const wsman_element_t *input,
+                                              const apr_array_header_t **names)
 {
     apr_array_header_t *found = apr_array_make(request->pool, 20, sizeof(jobs_name_t));
     int max = manageability_context(request)->settings->max_systems;
@@ -334,7 +334,7 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
     if (input == NULL || input->child == NULL) {
         return manageability_bad_parameter(request, "MissingValues", "UnlockSystems needs at least one name");
     }
-    if ((fault = read_names(request, input, &wanted.names)) != NULL ||
+    if ((fault = read_system_names(request, input, &wanted.names)) != NULL ||
         (fault = manageability_fault_of(request, jobs_submit(context->jobs, context->caller, &wanted, &job,
                                                              &match, request->pool))) != NULL) {
         return fault;

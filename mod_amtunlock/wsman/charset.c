@@ -85,8 +85,8 @@ static int is_xml_char(apr_uint32_t code)
     return code != 0xFFFE && code != 0xFFFF;
 }
 
-/* Length of the part of `text` that is good. */
-static apr_size_t good_length(const char *text, apr_size_t length)
+/* Length of the valid start of `text`. */
+static apr_size_t valid_length(const char *text, apr_size_t length)
 {
     wsman_utf8_t state = {0};
     apr_size_t good = 0;
@@ -107,13 +107,13 @@ static apr_size_t good_length(const char *text, apr_size_t length)
 
 int wsman_is_xml_text(const char *text, apr_size_t length)
 {
-    return good_length(text, length) == length;
+    return valid_length(text, length) == length;
 }
 
 const char *wsman_make_xml_text(const char *text, apr_pool_t *pool)
 {
     apr_size_t length = strlen(text);
-    apr_size_t good = good_length(text, length);
+    apr_size_t good = valid_length(text, length);
     char *copy;
 
     if (good == length) {
@@ -122,18 +122,12 @@ const char *wsman_make_xml_text(const char *text, apr_pool_t *pool)
     copy = apr_pstrmemdup(pool, text, length);
     while (good < length) {
         copy[good++] = '?';
-        good += good_length(copy + good, length - good);
+        good += valid_length(copy + good, length - good);
     }
     return copy;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
-
-/* "UTF-8" and UTF-8 are the same parameter value (RFC 9110 5.6.6). */
-static int same_charset(const char *charset, apr_size_t length, const char *name)
-{
-    return strlen(name) == length && strncasecmp(charset, name, length) == 0;
-}
 
 apr_status_t wsman_decoder_init(wsman_decoder_t *decoder, const char *charset)
 {
@@ -154,12 +148,13 @@ apr_status_t wsman_decoder_init(wsman_decoder_t *decoder, const char *charset)
         return APR_SUCCESS;
     }
     length = strlen(charset);
+    /* "UTF-8" and UTF-8 are the same parameter value (RFC 9110 5.6.6) */
     if (length >= 2 && charset[0] == '"' && charset[length - 1] == '"') {
         charset++;
         length -= 2;
     }
     for (apr_size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (same_charset(charset, length, known[i].name)) {
+        if (strlen(known[i].name) == length && strncasecmp(charset, known[i].name, length) == 0) {
             decoder->encoding.charset = known[i].charset;
             decoder->declared = 1;
             decoder->order_declared = known[i].order;
@@ -169,8 +164,8 @@ apr_status_t wsman_decoder_init(wsman_decoder_t *decoder, const char *charset)
     return APR_ENOTIMPL;
 }
 
-/* How many of the kept bytes are a byte order mark; sets the encoding if there is one. */
-static apr_size_t take_mark(wsman_decoder_t *decoder)
+/* How many of the kept bytes are a byte order mark, which sets the encoding. */
+static apr_size_t read_byte_order_mark(wsman_decoder_t *decoder)
 {
     static const struct {
         const char *bytes;
@@ -190,8 +185,9 @@ static apr_size_t take_mark(wsman_decoder_t *decoder)
     return 0;
 }
 
-/* Without a mark the first character decides: it is '<' or white space, so a zero byte shows the order. */
-static void look_at_first(wsman_decoder_t *decoder)
+/* Without a mark the first character decides: it is '<' or white space, so the place of a zero byte shows the
+ * order. */
+static void detect_byte_order(wsman_decoder_t *decoder)
 {
     if (decoder->order_declared || decoder->kept < 2) {
         return;
@@ -247,52 +243,52 @@ static apr_status_t decode_byte(wsman_decoder_t *decoder, unsigned char byte, ch
     return decode_unit(decoder, code, out);
 }
 
-/* The encoding is decided by what was kept; decodes that. */
-static apr_status_t decide(wsman_decoder_t *decoder, char **out)
+/* Decides the encoding by the kept bytes, then decodes them. */
+static apr_status_t decide_encoding(wsman_decoder_t *decoder, char **out)
 {
-    apr_size_t at = take_mark(decoder);
-    apr_status_t rv = APR_SUCCESS;
+    apr_size_t at = read_byte_order_mark(decoder);
+    apr_status_t status = APR_SUCCESS;
 
     if (at == 0) {
-        look_at_first(decoder);
+        detect_byte_order(decoder);
     }
     decoder->decided = 1;
-    while (at < decoder->kept && rv == APR_SUCCESS) {
-        rv = decode_byte(decoder, decoder->first[at++], out);
+    while (at < decoder->kept && status == APR_SUCCESS) {
+        status = decode_byte(decoder, decoder->first[at++], out);
     }
-    return rv;
+    return status;
 }
 
 apr_status_t wsman_decode(wsman_decoder_t *decoder, const char *bytes, apr_size_t length, char *out,
                           apr_size_t *written)
 {
     char *end = out;
-    apr_status_t rv = APR_SUCCESS;
+    apr_status_t status = APR_SUCCESS;
 
-    for (apr_size_t i = 0; i < length && rv == APR_SUCCESS; i++) {
+    for (apr_size_t i = 0; i < length && status == APR_SUCCESS; i++) {
         if (decoder->decided) {
-            rv = decode_byte(decoder, (unsigned char)bytes[i], &end);
+            status = decode_byte(decoder, (unsigned char)bytes[i], &end);
             continue;
         }
         decoder->first[decoder->kept++] = (unsigned char)bytes[i];
         if (decoder->kept == sizeof(decoder->first)) {
-            rv = decide(decoder, &end);
+            status = decide_encoding(decoder, &end);
         }
     }
     *written = (apr_size_t)(end - out);
-    return rv;
+    return status;
 }
 
 apr_status_t wsman_decode_end(wsman_decoder_t *decoder, char *out, apr_size_t *written)
 {
     char *end = out;
-    apr_status_t rv = decoder->decided ? APR_SUCCESS : decide(decoder, &end);
+    apr_status_t status = decoder->decided ? APR_SUCCESS : decide_encoding(decoder, &end);
 
     *written = (apr_size_t)(end - out);
-    if (rv == APR_SUCCESS && (decoder->utf8.missing > 0 || decoder->half >= 0 || decoder->high != 0)) {
-        rv = APR_EINVAL;
+    if (status == APR_SUCCESS && (decoder->utf8.missing > 0 || decoder->half >= 0 || decoder->high != 0)) {
+        status = APR_EINVAL;
     }
-    return rv;
+    return status;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------ */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UTF-8 and UTF-16, in both directions, a byte at a time (inside the room).
+/* UTF-8 and UTF-16, in both directions, a byte at a time.
  *
- * Written here, and not left to iconv, because bytes arrive in arbitrary pieces, an answer must repeat the
- * caller's byte order and byte order mark exactly, and iconv's UTF-16 is a file that a chroot may lack.
+ * iconv is not used because an answer must repeat the caller's byte order and byte order mark exactly, and
+ * because iconv loads UTF-16 from a file that a chroot may lack.
  */
 #ifndef AMTUNLOCK_WSMAN_CHARSET_PRIV_H
 #define AMTUNLOCK_WSMAN_CHARSET_PRIV_H
 
 #include "wsman/envelope.h"
 
-/* One UTF-8 character on its way. All zero is the start. */
+/* A UTF-8 character that is being decoded. Starts all zero. */
 typedef struct {
     apr_uint32_t code;
     apr_uint32_t least; /* smaller codes would be overlong */
@@ -34,7 +34,7 @@ typedef struct {
     apr_size_t kept;
     wsman_utf8_t utf8;
     int half;          /* first byte of a UTF-16 unit, or -1 */
-    apr_uint32_t high; /* high surrogate that waits for the low one, or 0 */
+    apr_uint32_t high; /* high surrogate without its low one so far, or 0 */
 } wsman_decoder_t;
 
 /* Bytes that wsman_decode() may write for `length` bytes read, what it kept before included. */
@@ -47,7 +47,7 @@ apr_status_t wsman_decoder_init(wsman_decoder_t *decoder, const char *charset);
 apr_status_t wsman_decode(wsman_decoder_t *decoder, const char *bytes, apr_size_t length, char *out,
                           apr_size_t *written);
 
-/* No more bytes: gives out what was kept. APR_EINVAL: the last character is incomplete. */
+/* At the end of the input: decodes the kept bytes. APR_EINVAL: the last character is incomplete. */
 apr_status_t wsman_decode_end(wsman_decoder_t *decoder, char *out, apr_size_t *written);
 
 /* Valid UTF-8 in another encoding, with its byte order mark if it has one. UTF-8 without mark is `text`

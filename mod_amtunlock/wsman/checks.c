@@ -12,22 +12,21 @@
 #include "wsman/names.h"
 #include "wsman/values.h"
 
-/* DSP0226 13.1: no service may refuse a caller with a smaller buffer than this ... */
-#define SMALLEST_ENVELOPE 8192
-/* ... nor send more than this to one who did not say how much it can take. Consoles that say nothing would
- * mostly take more, but the fault names the remedy, and a caller with a fixed buffer has none. */
-#define UNASKED_ENVELOPE 32767
-/* As good as no limit */
-#define LARGEST_ENVELOPE (1U << 30)
-/* DSP0226 13.1: longest URI that must be accepted. It also bounds what an answer has to repeat. */
-#define LONGEST_URI 2048
+/* DSP0226 13.1: the smallest MaxEnvelopeSize that must be accepted, and the size for a caller that sends none.
+ * Most consoles without the header could take more, but the fault says what to send, and a caller with a fixed
+ * buffer must not get more. */
+#define MIN_ENVELOPE 8192
+#define DEFAULT_ENVELOPE 32767
+#define MAX_ENVELOPE (1U << 30) /* practically no limit */
+/* DSP0226 13.1: the longest URI that must be accepted. Also limits what an answer repeats. */
+#define MAX_URI 2048
 
 typedef const wsman_fault_t *(check_fn)(wsman_request_t *request);
 
 /* ---- headers ------------------------------------------------------------------------------------------ */
 
-/* The same fault, naming the header that it is about. */
-static const wsman_fault_t *about(wsman_fault_t *fault, const char *ns, const char *name)
+/* The fault, with the name of the header that it is about. */
+static const wsman_fault_t *fault_about(wsman_fault_t *fault, const char *ns, const char *name)
 {
     fault->name_ns = ns;
     fault->name = name;
@@ -50,20 +49,20 @@ static const wsman_fault_t *check_required(wsman_request_t *request)
         const char *name = required[i].name;
 
         if (required[i].value == NULL || required[i].value[0] == '\0') {
-            return about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_REQUIRED, NULL,
-                                     "The header wsa:%s is missing or empty.", name),
-                         WSMAN_URI_WSA, name);
+            return fault_about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_REQUIRED, NULL,
+                                           "The header wsa:%s is missing or empty.", name),
+                               WSMAN_URI_WSA, name);
         }
-        if (strlen(required[i].value) > LONGEST_URI) {
-            return about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_INVALID, NULL,
-                                     "The header wsa:%s is longer than %d bytes.", name, LONGEST_URI),
-                         WSMAN_URI_WSA, name);
+        if (strlen(required[i].value) > MAX_URI) {
+            return fault_about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_INVALID, NULL,
+                                           "The header wsa:%s is longer than %d bytes.", name, MAX_URI),
+                               WSMAN_URI_WSA, name);
         }
     }
     return NULL;
 }
 
-/* Answers go back over the connection of the request, nowhere else. */
+/* Answers are sent on the connection of the request only. */
 static const wsman_fault_t *check_reply(wsman_request_t *request)
 {
     const wsman_envelope_t *envelope = request->envelope;
@@ -86,12 +85,13 @@ const wsman_fault_t *wsman_check_understood(wsman_request_t *request)
     if (header == NULL) {
         return NULL;
     }
-    return about(wsman_fault(request->pool, WSMAN_FAULT_MUST_UNDERSTAND, NULL,
-                             "The header %.100s must be understood, but is not known here.", header->name),
-                 header->ns, header->name);
+    return fault_about(wsman_fault(request->pool, WSMAN_FAULT_MUST_UNDERSTAND, NULL,
+                                   "The header %.100s must be understood, but is not known here.",
+                                   header->name),
+                       header->ns, header->name);
 }
 
-/* Sentences are in English: another language is refused only where the caller insists on it. */
+/* Error messages are in English: another language is refused only if it must be understood. */
 static const wsman_fault_t *check_locale(wsman_request_t *request)
 {
     static const char *const headers[] = {"Locale", "DataLocale"};
@@ -114,15 +114,15 @@ static int parse_envelope_size(const char *text, apr_uint64_t *size)
     return wsman_parse_uint(text, APR_UINT64_MAX, size) == APR_SUCCESS;
 }
 
-apr_size_t wsman_envelope_room(const wsman_envelope_t *envelope)
+apr_size_t wsman_envelope_limit(const wsman_envelope_t *envelope)
 {
     const char *text = envelope == NULL ? NULL : envelope->max_envelope_size;
     apr_uint64_t size;
 
-    if (text == NULL || !parse_envelope_size(text, &size) || size < SMALLEST_ENVELOPE) {
-        return UNASKED_ENVELOPE;
+    if (text == NULL || !parse_envelope_size(text, &size) || size < MIN_ENVELOPE) {
+        return DEFAULT_ENVELOPE;
     }
-    return size > LARGEST_ENVELOPE ? LARGEST_ENVELOPE : (apr_size_t)size;
+    return size > MAX_ENVELOPE ? MAX_ENVELOPE : (apr_size_t)size;
 }
 
 static const wsman_fault_t *check_envelope_size(wsman_request_t *request)
@@ -130,18 +130,18 @@ static const wsman_fault_t *check_envelope_size(wsman_request_t *request)
     const char *text = request->envelope->max_envelope_size;
     apr_uint64_t size;
 
-    request->max_envelope_size = wsman_envelope_room(request->envelope);
+    request->max_envelope_size = wsman_envelope_limit(request->envelope);
     if (text == NULL) {
         return NULL;
     }
     if (!parse_envelope_size(text, &size)) {
-        return about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_INVALID, NULL,
-                                 "The header wsman:MaxEnvelopeSize is not a number of bytes."),
-                     WSMAN_URI_WSMAN, "MaxEnvelopeSize");
+        return fault_about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_INVALID, NULL,
+                                       "The header wsman:MaxEnvelopeSize is not a number of bytes."),
+                           WSMAN_URI_WSMAN, "MaxEnvelopeSize");
     }
-    if (size < SMALLEST_ENVELOPE) {
+    if (size < MIN_ENVELOPE) {
         return wsman_fault(request->pool, WSMAN_FAULT_ENCODING_LIMIT, "MinimumEnvelopeLimit",
-                           "MaxEnvelopeSize must be at least %d bytes.", SMALLEST_ENVELOPE);
+                           "MaxEnvelopeSize must be at least %d bytes.", MIN_ENVELOPE);
     }
     return NULL;
 }
@@ -158,9 +158,10 @@ static const wsman_fault_t *check_timeout(wsman_request_t *request)
         request->operation_timeout > 0) {
         return NULL;
     }
-    return about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_INVALID, "OperationTimeout",
-                             "The header wsman:OperationTimeout is not a positive duration such as PT60S."),
-                 WSMAN_URI_WSMAN, "OperationTimeout");
+    return fault_about(
+        wsman_fault(request->pool, WSMAN_FAULT_HEADER_INVALID, "OperationTimeout",
+                    "The header wsman:OperationTimeout is not a positive duration such as PT60S."),
+        WSMAN_URI_WSMAN, "OperationTimeout");
 }
 
 static const wsman_fault_t *check_fragment(wsman_request_t *request)
@@ -234,13 +235,7 @@ static const wsman_fault_t *find_operation(wsman_request_t *request, const wsman
 
 /* ---- selectors and options ---------------------------------------------------------------------------- */
 
-/* Consoles add it out of habit; there is one namespace here, whatever they call it. */
-static int is_namespace_selector(const wsman_selector_t *selector)
-{
-    return strcasecmp(selector->name, "__cimnamespace") == 0;
-}
-
-static const char *lower(const char *name, apr_pool_t *pool)
+static const char *lower_case(const char *name, apr_pool_t *pool)
 {
     char *copy = apr_pstrdup(pool, name);
 
@@ -250,13 +245,13 @@ static const char *lower(const char *name, apr_pool_t *pool)
     return copy;
 }
 
-/* With a hash: an envelope has room for thousands of selectors. */
+/* By a hash, because an envelope can hold thousands of selectors. */
 static const wsman_fault_t *check_duplicates(wsman_request_t *request)
 {
     apr_hash_t *seen = apr_hash_make(request->pool);
 
     for (const wsman_selector_t *one = request->envelope->selectors; one != NULL; one = one->next) {
-        const char *name = lower(one->name, request->pool);
+        const char *name = lower_case(one->name, request->pool);
 
         if (apr_hash_get(seen, name, APR_HASH_KEY_STRING) != NULL) {
             return wsman_fault(request->pool, WSMAN_FAULT_INVALID_SELECTORS, "DuplicateSelectors",
@@ -301,7 +296,8 @@ static const wsman_fault_t *check_selectors(wsman_request_t *request)
         return NULL;
     }
     for (const wsman_selector_t *one = request->envelope->selectors; one != NULL; one = one->next) {
-        if (is_namespace_selector(one)) {
+        /* many consoles send it; there is only one namespace here, under any name */
+        if (strcasecmp(one->name, "__cimnamespace") == 0) {
             continue;
         }
         if (!is_key(request->class_, one->name)) {
@@ -318,7 +314,7 @@ static const wsman_fault_t *check_selectors(wsman_request_t *request)
     return check_keys(request, given);
 }
 
-/* No operation here knows an option. */
+/* No operation has options. */
 static const wsman_fault_t *check_options(wsman_request_t *request)
 {
     if (!request->envelope->options_must_understand) {
@@ -334,14 +330,14 @@ static const wsman_fault_t *check_options(wsman_request_t *request)
     return NULL;
 }
 
-/* The order in which consoles expect the first fault. SOAP version and XML came before, in the reader. */
+/* In the order in which consoles expect the first fault. The reader has checked SOAP version and XML before. */
 static check_fn *const checks_of_headers[] = {
     check_required,      check_reply,   wsman_check_understood, check_locale,
     check_envelope_size, check_timeout, check_fragment,         check_duplicates,
 };
 static check_fn *const checks_of_operation[] = {check_selectors, check_options};
 
-static const wsman_fault_t *check_all(check_fn *const *checks, apr_size_t count, wsman_request_t *request)
+static const wsman_fault_t *run_checks(check_fn *const *checks, apr_size_t count, wsman_request_t *request)
 {
     const wsman_fault_t *fault = NULL;
 
@@ -354,14 +350,14 @@ static const wsman_fault_t *check_all(check_fn *const *checks, apr_size_t count,
 const wsman_fault_t *wsman_check_request(wsman_request_t *request, const wsman_service_t *service)
 {
     const wsman_fault_t *fault =
-        check_all(checks_of_headers, sizeof(checks_of_headers) / sizeof(checks_of_headers[0]), request);
+        run_checks(checks_of_headers, sizeof(checks_of_headers) / sizeof(checks_of_headers[0]), request);
 
     if (fault == NULL) {
         fault = find_operation(request, service);
     }
     if (fault == NULL) {
-        fault = check_all(checks_of_operation, sizeof(checks_of_operation) / sizeof(checks_of_operation[0]),
-                          request);
+        fault = run_checks(checks_of_operation, sizeof(checks_of_operation) / sizeof(checks_of_operation[0]),
+                           request);
     }
     return fault;
 }

@@ -6,28 +6,27 @@
 
 #include "wsman/checks_priv.h"
 #include "wsman/element_priv.h"
-#include "wsman/parts_priv.h"
+#include "wsman/writer_priv.h"
 
-/* RelatesTo repeats what the caller sent; this much of it. */
-#define LONGEST_RELATES_TO 2048
+/* A longer MessageID is not repeated in RelatesTo. */
+#define MAX_RELATES_TO 2048
 
 static const char *relates_to(const wsman_envelope_t *envelope)
 {
     const char *id = envelope->message_id;
 
-    return id != NULL && *id != '\0' && strlen(id) <= LONGEST_RELATES_TO ? id : NULL;
+    return id != NULL && *id != '\0' && strlen(id) <= MAX_RELATES_TO ? id : NULL;
 }
 
-/* The encoding goes by the name that clients look for; byte order is told by the mark or by the first
- * character. */
+/* "UTF-16" without a byte order, as clients expect it; the mark or the first character shows the order. */
 static const char *content_type(wsman_encoding_t encoding)
 {
     return encoding.charset == WSMAN_UTF8 ? "application/soap+xml;charset=UTF-8"
                                           : "application/soap+xml;charset=UTF-16";
 }
 
-static apr_status_t fill(wsman_answer_t *answer, wsman_writer_t *writer, wsman_encoding_t encoding,
-                         int status)
+static apr_status_t fill_answer(wsman_answer_t *answer, wsman_writer_t *writer, wsman_encoding_t encoding,
+                                int status)
 {
     answer->status = status;
     answer->content_type = content_type(encoding);
@@ -41,20 +40,20 @@ static apr_status_t fill_fault(const wsman_fault_t *fault, wsman_encoding_t enco
 
     answer->fault = fault;
     wsman_fault_write(writer, relates, fault);
-    return fill(answer, writer, encoding, fault->status);
+    return fill_answer(answer, writer, encoding, fault->status);
 }
 
 void wsman_answer_fault(const wsman_fault_t *fault, wsman_encoding_t encoding, const char *relates,
                         wsman_answer_t *answer, apr_pool_t *pool)
 {
     memset(answer, 0, sizeof(*answer));
-    if (relates != NULL && strlen(relates) > LONGEST_RELATES_TO) {
+    if (relates != NULL && strlen(relates) > MAX_RELATES_TO) {
         relates = NULL;
     }
     if (fill_fault(fault, encoding, relates, answer, pool) == APR_SUCCESS) {
         return;
     }
-    /* something in it cannot be written: the same fault in our own words alone */
+    /* its text cannot be written: the same fault with the kind's own text */
     if (fill_fault(wsman_fault(pool, fault->kind, NULL, NULL), encoding, NULL, answer, pool) == APR_SUCCESS) {
         answer->status = fault->status;
         answer->fault = fault;
@@ -67,12 +66,7 @@ void wsman_answer_fault(const wsman_fault_t *fault, wsman_encoding_t encoding, c
 
 /* ---- Identify (DSP0226 11) ---------------------------------------------------------------------------- */
 
-static int is_identify(const wsman_envelope_t *envelope)
-{
-    return wsman_is_element(envelope->body->child, WSMAN_URI_WSMID, "Identify");
-}
-
-static void write_if(wsman_writer_t *writer, const char *local, const char *text)
+static void write_optional(wsman_writer_t *writer, const char *local, const char *text)
 {
     if (text != NULL) {
         wsman_element(writer, WSMAN_NS_WSMID, local, text);
@@ -96,21 +90,21 @@ static void write_identity(wsman_writer_t *writer, const wsman_identity_t *ident
     wsman_response_begin(writer, NULL, NULL);
     wsman_start(writer, WSMAN_NS_WSMID, "IdentifyResponse");
     wsman_element(writer, WSMAN_NS_WSMID, "ProtocolVersion", WSMAN_URI_WSMAN);
-    write_if(writer, "ProductVendor", identity->vendor);
-    write_if(writer, "ProductVersion", identity->version);
+    write_optional(writer, "ProductVendor", identity->vendor);
+    write_optional(writer, "ProductVersion", identity->version);
     write_profiles(writer, identity->security_profiles);
     wsman_end(writer);
 }
 
 /* ---- serving ------------------------------------------------------------------------------------------ */
 
-static const wsman_fault_t *run(wsman_request_t *request, const wsman_service_t *service,
-                                wsman_writer_t *writer)
+static const wsman_fault_t *run_operation(wsman_request_t *request, const wsman_service_t *service,
+                                          wsman_writer_t *writer)
 {
     const wsman_envelope_t *envelope = request->envelope;
     const wsman_fault_t *fault;
 
-    if (is_identify(envelope)) {
+    if (wsman_is_element(envelope->body->child, WSMAN_URI_WSMID, "Identify")) {
         if ((fault = wsman_check_understood(request)) == NULL) {
             write_identity(writer, &service->identity);
         }
@@ -125,10 +119,10 @@ static const wsman_fault_t *run(wsman_request_t *request, const wsman_service_t 
     return request->operation->run(request, writer);
 }
 
-/* What could not be had in time is told as that, to a caller who said how long it waits. An operation that
- * did succeed is answered, late or not: it has happened. */
-static const wsman_fault_t *in_time(const wsman_request_t *request, apr_time_t begun,
-                                    const wsman_fault_t *fault)
+/* A time-out instead of EndpointUnavailable if the caller set a time and it is over. An operation that succeeded
+ * is answered even if it is late. */
+static const wsman_fault_t *timed_out_fault(const wsman_request_t *request, apr_time_t begun,
+                                            const wsman_fault_t *fault)
 {
     apr_interval_time_t taken = apr_time_now() - begun;
 
@@ -145,10 +139,10 @@ static const wsman_fault_t *in_time(const wsman_request_t *request, apr_time_t b
 }
 
 /* The answer of an operation that succeeded, or the fault that keeps it from being sent. */
-static const wsman_fault_t *finish(const wsman_request_t *request, wsman_writer_t *writer,
-                                   wsman_answer_t *answer)
+static const wsman_fault_t *finish_answer(const wsman_request_t *request, wsman_writer_t *writer,
+                                          wsman_answer_t *answer)
 {
-    if (fill(answer, writer, request->envelope->encoding, 200) != APR_SUCCESS) {
+    if (fill_answer(answer, writer, request->envelope->encoding, 200) != APR_SUCCESS) {
         return wsman_fault(request->pool, WSMAN_FAULT_INTERNAL, NULL,
                            "The answer holds text that cannot be written as XML.");
     }
@@ -166,7 +160,7 @@ void wsman_serve(const wsman_service_t *service, const wsman_envelope_t *envelop
 {
     wsman_request_t request = {.pool = pool,
                                .envelope = envelope,
-                               .max_envelope_size = wsman_envelope_room(envelope),
+                               .max_envelope_size = wsman_envelope_limit(envelope),
                                .operation_timeout = -1,
                                .max_time = -1,
                                .context = service->context};
@@ -175,8 +169,8 @@ void wsman_serve(const wsman_service_t *service, const wsman_envelope_t *envelop
     const wsman_fault_t *fault;
 
     memset(answer, 0, sizeof(*answer));
-    if ((fault = in_time(&request, begun, run(&request, service, writer))) == NULL) {
-        fault = finish(&request, writer, answer);
+    if ((fault = timed_out_fault(&request, begun, run_operation(&request, service, writer))) == NULL) {
+        fault = finish_answer(&request, writer, answer);
     }
     if (fault != NULL) {
         wsman_answer_fault(fault, envelope->encoding, relates_to(envelope), answer, pool);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From an envelope to the operation that serves it, for any class: checks headers in the order that consoles
- * expect (DSP0226; SOAP version and XML are the reader's part), finds (ResourceURI, Action) in one table,
- * runs it, and turns what it returns into an answer or a fault, within the caller's MaxEnvelopeSize.
+/* Dispatches an envelope to its operation: checks the headers in the order that consoles expect (DSP0226; the
+ * reader checks SOAP version and XML), finds (ResourceURI, Action) in a table, runs the operation, and makes an
+ * answer or a fault of its result, within the caller's MaxEnvelopeSize.
  */
 #ifndef AMTUNLOCK_WSMAN_DISPATCH_H
 #define AMTUNLOCK_WSMAN_DISPATCH_H
@@ -15,7 +15,7 @@
 typedef struct wsman_class_t wsman_class_t;
 typedef struct wsman_operation_t wsman_operation_t;
 
-/* One request on its way. */
+/* One request, as an operation gets it. */
 typedef struct {
     apr_pool_t *pool;
     const wsman_envelope_t *envelope;
@@ -28,11 +28,10 @@ typedef struct {
     const char *base_class; /* a superclass of class_: instances are to be written as its instances, without
                                the properties of its subclasses (PolymorphismMode
                                ExcludeSubClassProperties); NULL: as what they are */
-    void *context;          /* of whoever made the table */
+    void *context;          /* of the service */
 } wsman_request_t;
 
-/* Writes the payload into an open s:Body and returns NULL, or returns the fault (what it wrote is dropped).
- */
+/* Writes the payload into the open s:Body and returns NULL, or returns the fault; then the payload is dropped. */
 typedef const wsman_fault_t *(wsman_operation_fn)(wsman_request_t *request, wsman_writer_t *answer);
 
 /* A row of the table: which action of which class. */
@@ -40,7 +39,7 @@ struct wsman_operation_t {
     const wsman_class_t *class_;
     const char *action; /* complete URI */
     wsman_operation_fn *run;
-    int any_selectors; /* 0: selectors must name the class's keys; 1: run() looks at them itself */
+    int any_selectors; /* 0: selectors must name the class's keys; 1: run() checks them itself */
 };
 
 struct wsman_class_t {
@@ -53,10 +52,10 @@ struct wsman_class_t {
     int keys_are_references;         /* an association: its selectors hold endpoint references */
 };
 
-/* True if an enumeration of `uri` includes the class: it is its own, or a superclass's, or "all classes". */
+/* True if an enumeration of `uri` includes the class: the URI is its own, a superclass's or "all classes". */
 int wsman_class_is(const wsman_class_t *class_, const char *uri);
 
-/* Who made the answer's Identify; version and vendor are left out (NULL) for an anonymous caller. */
+/* For Identify. Vendor and version may be NULL, as for an anonymous caller. */
 typedef struct {
     const char *vendor;
     const char *version;
@@ -69,7 +68,7 @@ typedef struct {
     void *context;
 } wsman_service_t;
 
-/* What goes back over HTTP. */
+/* The answer over HTTP. */
 typedef struct {
     int status; /* HTTP */
     const char *bytes;
@@ -79,11 +78,11 @@ typedef struct {
     const char *action;         /* of the request, for the log; may be NULL */
 } wsman_answer_t;
 
-/* Serves a whole envelope. Never fails: what goes wrong becomes a fault in *answer. */
+/* Serves a whole envelope. Never fails: errors become a fault in *answer. */
 void wsman_serve(const wsman_service_t *service, const wsman_envelope_t *envelope, wsman_answer_t *answer,
                  apr_pool_t *pool);
 
-/* The answer for a fault that came before there was an envelope (reader, authorisation, HTTP). */
+/* The answer for a fault of the reader, the authorisation or HTTP. `relates_to`: the MessageID, or NULL. */
 void wsman_answer_fault(const wsman_fault_t *fault, wsman_encoding_t encoding, const char *relates_to,
                         wsman_answer_t *answer, apr_pool_t *pool);
 

@@ -14,7 +14,7 @@ int wsman_is_element(const wsman_element_t *element, const char *ns, const char 
            (ns == NULL || strcmp(element->ns, ns) == 0);
 }
 
-static const wsman_element_t *find(const wsman_element_t *element, const char *ns, const char *name)
+static const wsman_element_t *find_from(const wsman_element_t *element, const char *ns, const char *name)
 {
     while (element != NULL && !wsman_is_element(element, ns, name)) {
         element = element->next;
@@ -24,12 +24,12 @@ static const wsman_element_t *find(const wsman_element_t *element, const char *n
 
 const wsman_element_t *wsman_child(const wsman_element_t *parent, const char *ns, const char *name)
 {
-    return parent == NULL ? NULL : find(parent->child, ns, name);
+    return parent == NULL ? NULL : find_from(parent->child, ns, name);
 }
 
 const wsman_element_t *wsman_next_same(const wsman_element_t *element)
 {
-    return element == NULL ? NULL : find(element->next, element->ns, element->name);
+    return element == NULL ? NULL : find_from(element->next, element->ns, element->name);
 }
 
 const char *wsman_attribute(const wsman_element_t *element, const char *ns, const char *name)
@@ -45,13 +45,13 @@ const char *wsman_attribute(const wsman_element_t *element, const char *ns, cons
     return NULL;
 }
 
-/* White space of XML, whatever the locale says */
+/* White space of XML, independent of the locale */
 static int is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static const char *trimmed(const char *text, apr_pool_t *pool)
+static const char *trim_space(const char *text, apr_pool_t *pool)
 {
     apr_size_t length;
 
@@ -74,7 +74,7 @@ const char *wsman_one_line(const char *text, apr_pool_t *pool)
     char *line = apr_palloc(pool, LONGEST + sizeof("..."));
     apr_size_t length = 0;
 
-    text = trimmed(text, pool);
+    text = trim_space(text, pool);
     for (; *text != '\0' && length < LONGEST; text++) {
         if (is_space(*text) && is_space(text[1])) {
             continue;
@@ -88,7 +88,7 @@ const char *wsman_one_line(const char *text, apr_pool_t *pool)
 
 const char *wsman_text(const wsman_element_t *element, apr_pool_t *pool)
 {
-    return element == NULL ? "" : trimmed(element->text, pool);
+    return element == NULL ? "" : trim_space(element->text, pool);
 }
 
 const char *wsman_child_text(const wsman_element_t *parent, const char *ns, const char *name,
@@ -109,8 +109,8 @@ int wsman_is_nil(const wsman_element_t *element)
     return wsman_is_true(wsman_attribute(element, WSMAN_URI_XSI, "nil"));
 }
 
-/* The namespace that a prefix ("" for none) means at this element. */
-static const char *namespace_of(const wsman_element_t *element, const char *prefix)
+/* The namespace of a prefix ("" for none) at this element. */
+static const char *namespace_of_prefix(const wsman_element_t *element, const char *prefix)
 {
     const char *ns = NULL;
 
@@ -123,10 +123,10 @@ static const char *namespace_of(const wsman_element_t *element, const char *pref
 wsman_qname_t wsman_qname(const wsman_element_t *element, const char *text, apr_pool_t *pool)
 {
     wsman_qname_t name = {"", NULL};
-    const char *trim = trimmed(text, pool);
+    const char *trim = trim_space(text, pool);
     const char *colon = strchr(trim, ':');
     const char *prefix = colon == NULL ? "" : apr_pstrmemdup(pool, trim, (apr_size_t)(colon - trim));
-    const char *ns = namespace_of(element, prefix);
+    const char *ns = namespace_of_prefix(element, prefix);
 
     if (ns == NULL && colon != NULL) {
         return name;

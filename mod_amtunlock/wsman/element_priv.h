@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small questions about elements that only this room asks (the others are in envelope.h). */
+/* Access to elements, besides envelope.h. */
 #ifndef AMTUNLOCK_WSMAN_ELEMENT_PRIV_H
 #define AMTUNLOCK_WSMAN_ELEMENT_PRIV_H
 
@@ -11,8 +11,8 @@ int wsman_is_element(const wsman_element_t *element, const char *ns, const char 
 /* True for the two spellings of true that xs:boolean has. */
 int wsman_is_true(const char *text);
 
-/* A peer's words made fit for a log line or a terminal: white space folded, no control characters, no longer
- * than some 500 bytes. */
+/* A peer's text for a log line or a terminal: white space folded, no control characters, at most some 500
+ * bytes. */
 const char *wsman_one_line(const char *text, apr_pool_t *pool);
 
 /* Namespace and local name of a QName in the text of `element`. Local name NULL if its prefix is not
@@ -24,7 +24,7 @@ typedef struct {
 
 wsman_qname_t wsman_qname(const wsman_element_t *element, const char *text, apr_pool_t *pool);
 
-/* The fault that the s:Fault element of an answer tells of. */
+/* The fault of the s:Fault element of an answer. In peer_fault.c. */
 const wsman_fault_t *wsman_fault_read(const wsman_element_t *fault, const wsman_element_t *header,
                                       apr_pool_t *pool);
 

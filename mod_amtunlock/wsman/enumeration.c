@@ -5,21 +5,20 @@
 #include <string.h>
 
 #include "wsman/element_priv.h"
-#include "wsman/parts_priv.h"
 #include "wsman/values.h"
+#include "wsman/writer_priv.h"
 
-/* A context that nobody names a time for; the longest that is granted. Seconds. */
-enum { USUAL_EXPIRES = 600, LONGEST_EXPIRES = 3600 };
+/* Life of a context in seconds: if the caller names none, and at most. */
+enum { DEFAULT_EXPIRES = 600, MAX_EXPIRES = 3600 };
 
-/* Room that an item may need in an answer, with its reference, and what surrounds the items. An answer must
- * not outgrow MaxEnvelopeSize, and items that were taken from a context cannot be put back: so fewer are
- * taken. */
-enum { ROOM_OF_ITEM = 4096, ROOM_AROUND = 2048 };
+/* Bytes that are reserved for an item with its reference, and for what surrounds the items. An answer must not
+ * exceed MaxEnvelopeSize, and items that were taken from a context cannot be put back. */
+enum { BYTES_OF_ITEM = 4096, BYTES_AROUND = 2048 };
 
-/* Whatever room a caller has: so many items an answer, since each may cost the source a look-up. */
-enum { MOST_ITEMS = 1000 };
+/* Items in an answer of any size, because each may cost the source a look-up. */
+enum { MAX_ITEMS = 1000 };
 
-/* What an Enumerate asks for. */
+/* The parameters of an Enumerate. */
 typedef struct {
     const char *mode; /* as in wsman_context_t */
     int optimized;
@@ -45,7 +44,7 @@ static int has_reference(const char *mode)
     return strcmp(mode, mode_both) == 0 || strcmp(mode, mode_base_both) == 0;
 }
 
-/* Items are written as this mode says from now on. */
+/* For the items that are written from now on. */
 static void set_base_class(wsman_request_t *request, const char *mode)
 {
     int as_base = strcmp(mode, mode_base) == 0 || strcmp(mode, mode_base_both) == 0;
@@ -53,10 +52,10 @@ static void set_base_class(wsman_request_t *request, const char *mode)
     request->base_class = as_base ? request->envelope->resource_uri : NULL;
 }
 
-/* ---- reading what is asked ---------------------------------------------------------------------------- */
+/* ---- parameters ---------------------------------------------------------------------------------------- */
 
-static const wsman_fault_t *payload(const wsman_request_t *request, const char *name,
-                                    const wsman_element_t **out)
+static const wsman_fault_t *enumeration_payload(const wsman_request_t *request, const char *name,
+                                                const wsman_element_t **out)
 {
     *out = request->envelope->body->child;
     if (wsman_is_element(*out, WSMAN_URI_WSEN, name)) {
@@ -66,7 +65,7 @@ static const wsman_fault_t *payload(const wsman_request_t *request, const char *
                        name);
 }
 
-/* xs:positiveInteger; more than anybody has is as good as what is there. */
+/* xs:positiveInteger, of any size. */
 static const wsman_fault_t *read_max_elements(const wsman_request_t *request, const wsman_element_t *parent,
                                               const char *ns, int *out)
 {
@@ -105,9 +104,9 @@ static const wsman_fault_t *read_filter(const wsman_request_t *request, const ws
     if (filter == NULL && (filter = general) == NULL) {
         return NULL;
     }
-    if ((dialect = wsman_attribute(filter, "", "Dialect")) ==
-        NULL) { /* XPath is meant (WS-Enumeration 3.1) */
-        dialect = dialects[0];
+    dialect = wsman_attribute(filter, "", "Dialect");
+    if (dialect == NULL) {
+        dialect = dialects[0]; /* XPath is the default (WS-Enumeration 3.1) */
     }
     for (apr_size_t i = 0; i < sizeof(dialects) / sizeof(dialects[0]); i++) {
         if (strcmp(dialect, dialects[i]) == 0) {
@@ -117,7 +116,7 @@ static const wsman_fault_t *read_filter(const wsman_request_t *request, const ws
     return wsman_fault(request->pool, WSMAN_FAULT_FILTER_DIALECT, NULL, NULL);
 }
 
-/* Looks like xs:dateTime; how it reads is of no interest, clocks differ too much to accept it. */
+/* Has the form of xs:dateTime, which is refused because clocks differ. */
 static int is_datetime(const char *text)
 {
     return strlen(text) >= strlen("2026-11-21T19:12:52") && text[4] == '-' && text[7] == '-' &&
@@ -125,13 +124,13 @@ static int is_datetime(const char *text)
 }
 
 static const wsman_fault_t *read_expires(const wsman_request_t *request, const wsman_element_t *body,
-                                         enumerate_t *asked)
+                                         enumerate_t *wanted)
 {
     const char *text = wsman_child_text(body, WSMAN_URI_WSEN, "Expires", request->pool);
     apr_interval_time_t interval;
 
-    asked->expires = USUAL_EXPIRES;
-    asked->expires_given = text != NULL;
+    wanted->expires = DEFAULT_EXPIRES;
+    wanted->expires_given = text != NULL;
     if (text == NULL) {
         return NULL;
     }
@@ -142,25 +141,24 @@ static const wsman_fault_t *read_expires(const wsman_request_t *request, const w
         return wsman_fault(request->pool, WSMAN_FAULT_EXPIRATION_TIME, NULL,
                            "Expires is not a duration of a second or more, such as PT10M.");
     }
-    asked->expires =
-        interval > apr_time_from_sec(LONGEST_EXPIRES) ? LONGEST_EXPIRES : (int)apr_time_sec(interval);
+    wanted->expires = interval > apr_time_from_sec(MAX_EXPIRES) ? MAX_EXPIRES : (int)apr_time_sec(interval);
     return NULL;
 }
 
 static const wsman_fault_t *read_mode(const wsman_request_t *request, const wsman_element_t *body,
-                                      enumerate_t *asked)
+                                      enumerate_t *wanted)
 {
     const char *text = wsman_child_text(body, WSMAN_URI_WSMAN, "EnumerationMode", request->pool);
 
-    asked->mode = mode_object;
+    wanted->mode = mode_object;
     if (text == NULL) {
         return NULL;
     }
     if (strcmp(text, "EnumerateEPR") == 0) {
-        asked->mode = mode_epr;
+        wanted->mode = mode_epr;
     }
     else if (strcmp(text, "EnumerateObjectAndEPR") == 0) {
-        asked->mode = mode_both;
+        wanted->mode = mode_both;
     }
     else {
         return wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, "EnumerationMode", NULL);
@@ -168,39 +166,39 @@ static const wsman_fault_t *read_mode(const wsman_request_t *request, const wsma
     return NULL;
 }
 
-/* DSP0227 8.1: matters only where a base class was named, since the classes here have no subclasses. A
- * reference always names the instance by its own class, so that it can be used. */
+/* DSP0227 8.1: has an effect only for a base class, because the classes here have no subclasses. A reference
+ * always names the instance's own class, so that it can be used. */
 static const wsman_fault_t *read_polymorphism(const wsman_request_t *request, const wsman_element_t *body,
-                                              enumerate_t *asked)
+                                              enumerate_t *wanted)
 {
     const char *text = wsman_child_text(body, WSMAN_URI_WSMB, "PolymorphismMode", request->pool);
     const char *uri = request->envelope->resource_uri;
     int base_class = strcmp(request->class_->uri, uri) != 0;
-    int all_classes = strcmp(uri, WSMAN_URI_ALL_CLASSES) == 0; /* whose properties are nobody's */
+    int all_classes = strcmp(uri, WSMAN_URI_ALL_CLASSES) == 0; /* it has no properties */
 
     if (text == NULL || strcmp(text, "IncludeSubClassProperties") == 0) {
         return NULL;
     }
     if (strcmp(text, "None") == 0 && !all_classes) {
-        asked->only_base_class = base_class;
+        wanted->only_base_class = base_class;
         return NULL;
     }
     if (strcmp(text, "ExcludeSubClassProperties") != 0 || all_classes) {
         return wsman_fault(request->pool, WSMAN_FAULT_POLYMORPHISM, NULL, NULL);
     }
-    if (base_class && asked->mode == mode_object) {
-        asked->mode = mode_base;
+    if (base_class && wanted->mode == mode_object) {
+        wanted->mode = mode_base;
     }
-    if (base_class && asked->mode == mode_both) {
-        asked->mode = mode_base_both;
+    if (base_class && wanted->mode == mode_both) {
+        wanted->mode = mode_base_both;
     }
     return NULL;
 }
 
-static const wsman_fault_t *read_enumerate(const wsman_request_t *request, enumerate_t *asked)
+static const wsman_fault_t *read_enumerate(const wsman_request_t *request, enumerate_t *wanted)
 {
     const wsman_element_t *body;
-    const wsman_fault_t *fault = payload(request, "Enumerate", &body);
+    const wsman_fault_t *fault = enumeration_payload(request, "Enumerate", &body);
 
     if (fault == NULL && wsman_child(body, WSMAN_URI_WSEN, "EndTo") != NULL) {
         fault = wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, "AddressingMode",
@@ -210,32 +208,32 @@ static const wsman_fault_t *read_enumerate(const wsman_request_t *request, enume
         fault = read_filter(request, body);
     }
     if (fault == NULL) {
-        fault = read_expires(request, body, asked);
+        fault = read_expires(request, body, wanted);
     }
     if (fault == NULL) {
-        fault = read_mode(request, body, asked);
+        fault = read_mode(request, body, wanted);
     }
     if (fault == NULL) {
-        fault = read_polymorphism(request, body, asked);
+        fault = read_polymorphism(request, body, wanted);
     }
     if (fault == NULL) {
-        fault = read_max_elements(request, body, WSMAN_URI_WSMAN, &asked->max_elements);
+        fault = read_max_elements(request, body, WSMAN_URI_WSMAN, &wanted->max_elements);
     }
-    asked->optimized = fault == NULL && wsman_child(body, WSMAN_URI_WSMAN, "OptimizeEnumeration") != NULL;
+    wanted->optimized = fault == NULL && wsman_child(body, WSMAN_URI_WSMAN, "OptimizeEnumeration") != NULL;
     return fault;
 }
 
 /* ---- writing items ------------------------------------------------------------------------------------ */
 
-/* `count`, or as many items as surely fit. */
-static int that_fit(const wsman_request_t *request, int count)
+/* `count`, or fewer items if they might not fit. */
+static int items_that_fit(const wsman_request_t *request, int count)
 {
     apr_size_t width = request->envelope->encoding.charset == WSMAN_UTF8 ? 1 : 2;
-    apr_size_t room = request->max_envelope_size / width;
-    apr_size_t fit = room < ROOM_AROUND + ROOM_OF_ITEM ? 1 : (room - ROOM_AROUND) / ROOM_OF_ITEM;
+    apr_size_t capacity = request->max_envelope_size / width;
+    apr_size_t fit = capacity < BYTES_AROUND + BYTES_OF_ITEM ? 1 : (capacity - BYTES_AROUND) / BYTES_OF_ITEM;
 
-    if (fit > MOST_ITEMS) {
-        fit = MOST_ITEMS;
+    if (fit > MAX_ITEMS) {
+        fit = MAX_ITEMS;
     }
     return (apr_size_t)count < fit ? count : (int)fit;
 }
@@ -251,22 +249,22 @@ static void write_reference(wsman_request_t *request, const wsman_enumeration_so
     wsman_end(answer);
 }
 
-/* The instance may be gone by now: then there is no item at all. */
+/* Writes no item if the instance is gone. */
 static const wsman_fault_t *write_object(wsman_request_t *request, const wsman_enumeration_source_t *source,
                                          const char *item, int with_reference, wsman_writer_t *answer,
                                          int *written)
 {
-    wsman_aside_t *object = wsman_aside_begin(answer);
+    wsman_capture_t *object = wsman_capture_begin(answer);
     const wsman_fault_t *fault = source->write(request, item, answer);
 
-    if (wsman_aside_end(answer, object) == 0 || fault != NULL) {
+    if (wsman_capture_end(answer, object) == 0 || fault != NULL) {
         return fault;
     }
     ++*written;
     if (with_reference) {
         wsman_start(answer, WSMAN_NS_WSMAN, "Item");
     }
-    wsman_aside_paste(answer, object);
+    wsman_capture_paste(answer, object);
     if (with_reference) {
         write_reference(request, source, item, answer);
         wsman_end(answer);
@@ -296,7 +294,7 @@ static const wsman_fault_t *write_items(wsman_request_t *request, const wsman_en
     return fault;
 }
 
-/* `count` < 0: nobody knows. */
+/* `count` < 0: not known. */
 static void write_estimate(const wsman_request_t *request, int count, wsman_writer_t *answer)
 {
     if (!request->envelope->total_items_estimate) {
@@ -317,46 +315,39 @@ static void write_estimate(const wsman_request_t *request, int count, wsman_writ
 
 /* ---- Enumerate ---------------------------------------------------------------------------------------- */
 
-static const wsman_fault_t *list_items(wsman_request_t *request, const wsman_enumeration_source_t *source,
-                                       const enumerate_t *asked, apr_array_header_t **items)
-{
-    *items = apr_array_make(request->pool, 1, sizeof(const char *));
-    return asked->only_base_class ? NULL : source->list(request, request->envelope->resource_uri, items);
-}
-
-/* A context for all items but the first `sent`. *id stays NULL if there is nothing to keep. */
+/* A context for all items but the first `sent`. *id stays NULL if none is left. */
 static const wsman_fault_t *open_context(wsman_request_t *request, const wsman_enumeration_source_t *source,
-                                         const enumerate_t *asked, const apr_array_header_t *items, int sent,
+                                         const enumerate_t *wanted, const apr_array_header_t *items, int sent,
                                          const char **id)
 {
     wsman_context_t *context = apr_pcalloc(request->pool, sizeof(*context));
 
-    if (asked->optimized && sent == items->nelts) {
+    if (wanted->optimized && sent == items->nelts) {
         return NULL;
     }
     context->resource_uri = request->envelope->resource_uri;
-    context->mode = asked->mode;
+    context->mode = wanted->mode;
     context->items = apr_array_make(request->pool, items->nelts - sent + 1, sizeof(const char *));
     for (int i = sent; i < items->nelts; i++) {
         APR_ARRAY_PUSH(context->items, const char *) = APR_ARRAY_IDX(items, i, const char *);
     }
-    return source->context_open(request, context, asked->expires, id);
+    return source->context_open(request, context, wanted->expires, id);
 }
 
 /* The items that travel with the answer to Enumerate itself (DSP0226 8.2.3). */
 static const wsman_fault_t *write_optimized(wsman_request_t *request,
                                             const wsman_enumeration_source_t *source,
-                                            const enumerate_t *asked, const apr_array_header_t *items,
+                                            const enumerate_t *wanted, const apr_array_header_t *items,
                                             int count, wsman_writer_t *answer)
 {
     const wsman_fault_t *fault;
     int written = 0;
 
-    if (!asked->optimized) {
+    if (!wanted->optimized) {
         return NULL;
     }
     wsman_start(answer, WSMAN_NS_WSMAN, "Items");
-    fault = write_items(request, source, asked->mode, items, count, answer, &written);
+    fault = write_items(request, source, wanted->mode, items, count, answer, &written);
     wsman_end(answer);
     if (count == items->nelts) {
         wsman_element(answer, WSMAN_NS_WSMAN, "EndOfSequence", NULL);
@@ -366,28 +357,28 @@ static const wsman_fault_t *write_optimized(wsman_request_t *request,
 
 static const wsman_fault_t *answer_enumerate(wsman_request_t *request,
                                              const wsman_enumeration_source_t *source,
-                                             const enumerate_t *asked, const apr_array_header_t *items,
+                                             const enumerate_t *wanted, const apr_array_header_t *items,
                                              wsman_writer_t *answer)
 {
-    int most = asked->optimized ? that_fit(request, asked->max_elements) : 0;
+    int most = wanted->optimized ? items_that_fit(request, wanted->max_elements) : 0;
     int count = items->nelts < most ? items->nelts : most;
     const char *id = NULL;
-    const wsman_fault_t *fault = open_context(request, source, asked, items, count, &id);
+    const wsman_fault_t *fault = open_context(request, source, wanted, items, count, &id);
 
     if (fault != NULL) {
         return fault;
     }
     wsman_start(answer, WSMAN_NS_WSEN, "EnumerateResponse");
-    if (id != NULL && asked->expires_given) {
+    if (id != NULL && wanted->expires_given) {
         wsman_element(answer, WSMAN_NS_WSEN, "Expires",
-                      wsman_format_duration(apr_time_from_sec(asked->expires), request->pool));
+                      wsman_format_duration(apr_time_from_sec(wanted->expires), request->pool));
     }
     wsman_element(answer, WSMAN_NS_WSEN, "EnumerationContext", id);
-    fault = write_optimized(request, source, asked, items, count, answer);
+    fault = write_optimized(request, source, wanted, items, count, answer);
     wsman_end(answer);
     write_estimate(request, items->nelts, answer);
     if (fault != NULL && id != NULL) {
-        source->context_release(request, id); /* nobody will learn its name */
+        source->context_release(request, id); /* the caller does not get its id */
     }
     return fault;
 }
@@ -395,14 +386,14 @@ static const wsman_fault_t *answer_enumerate(wsman_request_t *request,
 const wsman_fault_t *wsman_enumerate(wsman_request_t *request, const wsman_enumeration_source_t *source,
                                      wsman_writer_t *answer)
 {
-    enumerate_t asked = {0};
-    apr_array_header_t *items;
-    const wsman_fault_t *fault = read_enumerate(request, &asked);
+    enumerate_t wanted = {0};
+    apr_array_header_t *items = apr_array_make(request->pool, 1, sizeof(const char *));
+    const wsman_fault_t *fault = read_enumerate(request, &wanted);
 
-    if (fault == NULL) {
-        fault = list_items(request, source, &asked, &items);
+    if (fault == NULL && !wanted.only_base_class) {
+        fault = source->list(request, request->envelope->resource_uri, &items);
     }
-    return fault != NULL ? fault : answer_enumerate(request, source, &asked, items, answer);
+    return fault != NULL ? fault : answer_enumerate(request, source, &wanted, items, answer);
 }
 
 /* ---- Pull and Release --------------------------------------------------------------------------------- */
@@ -410,7 +401,7 @@ const wsman_fault_t *wsman_enumerate(wsman_request_t *request, const wsman_enume
 static const wsman_fault_t *read_context_id(const wsman_request_t *request, const char *name,
                                             const wsman_element_t **body, const char **id)
 {
-    const wsman_fault_t *fault = payload(request, name, body);
+    const wsman_fault_t *fault = enumeration_payload(request, name, body);
 
     if (fault != NULL) {
         return fault;
@@ -423,7 +414,7 @@ static const wsman_fault_t *read_context_id(const wsman_request_t *request, cons
                        name);
 }
 
-/* An answer never waits, so MaxTime only has to be a time; MaxCharacters is one more limit on what fits. */
+/* A Pull never waits, so MaxTime is only checked. MaxCharacters limits the items. */
 static const wsman_fault_t *read_pull(wsman_request_t *request, const char **id, int *count)
 {
     const wsman_element_t *body;
@@ -438,7 +429,7 @@ static const wsman_fault_t *read_pull(wsman_request_t *request, const char **id,
     if (fault != NULL) {
         return fault;
     }
-    *count = that_fit(request, *count);
+    *count = items_that_fit(request, *count);
     time = wsman_child_text(body, WSMAN_URI_WSEN, "MaxTime", request->pool);
     if (time != NULL && (wsman_parse_duration(time, &interval) != APR_SUCCESS || interval <= 0)) {
         return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
@@ -455,15 +446,15 @@ static const wsman_fault_t *read_pull(wsman_request_t *request, const char **id,
         return wsman_fault(request->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "MaxCharacters is not a number above 0.");
     }
-    if (most / ROOM_OF_ITEM < (apr_uint64_t)*count) {
-        *count = most < ROOM_OF_ITEM ? 1 : (int)(most / ROOM_OF_ITEM);
+    if (most / BYTES_OF_ITEM < (apr_uint64_t)*count) {
+        *count = most < BYTES_OF_ITEM ? 1 : (int)(most / BYTES_OF_ITEM);
     }
     return NULL;
 }
 
-/* Takes items until one could be written: instances may be gone, and an answer with no item and no end would
- * make a client ask for ever. */
-static const wsman_fault_t *take_items(wsman_request_t *request, const wsman_enumeration_source_t *source,
+/* Takes items until one was written: instances may be gone, and an answer without items and without an end would
+ * make a client pull for ever. */
+static const wsman_fault_t *pull_items(wsman_request_t *request, const wsman_enumeration_source_t *source,
                                        const char *id, int count, wsman_writer_t *answer, int *more)
 {
     const wsman_fault_t *fault = NULL;
@@ -495,25 +486,25 @@ const wsman_fault_t *wsman_pull(wsman_request_t *request, const wsman_enumeratio
                                 wsman_writer_t *answer)
 {
     const wsman_fault_t *fault;
-    wsman_aside_t *items;
+    wsman_capture_t *items;
     const char *id;
     int count, more;
 
     if ((fault = read_pull(request, &id, &count)) != NULL) {
         return fault;
     }
-    items = wsman_aside_begin(answer);
-    fault = take_items(request, source, id, count, answer, &more);
-    wsman_aside_end(answer, items);
+    items = wsman_capture_begin(answer);
+    fault = pull_items(request, source, id, count, answer, &more);
+    wsman_capture_end(answer, items);
     if (fault != NULL) {
         return fault;
     }
     wsman_start(answer, WSMAN_NS_WSEN, "PullResponse");
-    if (more) { /* clients go on for as long as they are given a context */
+    if (more) { /* clients pull as long as they get a context */
         wsman_element(answer, WSMAN_NS_WSEN, "EnumerationContext", id);
     }
     wsman_start(answer, WSMAN_NS_WSEN, "Items");
-    wsman_aside_paste(answer, items);
+    wsman_capture_paste(answer, items);
     wsman_end(answer);
     if (!more) {
         wsman_element(answer, WSMAN_NS_WSEN, "EndOfSequence", NULL);

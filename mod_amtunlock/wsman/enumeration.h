@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Enumerate, Pull and Release (WS-Enumeration; DSP0226 8) for any class.
  *
- * A source tells which instances there are and writes one; a store keeps the context between calls. An item
- * is named by a string of the class's choice (for CIM_ConcreteJob: the InstanceID).
+ * A source lists the instances, writes one, and keeps the contexts between calls. An item is a string of the
+ * source's choice that stands for an instance.
  */
 #ifndef AMTUNLOCK_WSMAN_ENUMERATION_H
 #define AMTUNLOCK_WSMAN_ENUMERATION_H
@@ -11,19 +11,19 @@
 
 #include "wsman/dispatch.h"
 
-/* What a context remembers. Kept by the store as opaque fields; bound to its caller by the store. */
+/* What is kept between calls. The source binds it to its caller. */
 typedef struct {
     const char *resource_uri;  /* of the Enumerate; a Pull must name the same */
     const char *mode;          /* "object", "epr", "both"; "base", "base-both": as the base class */
-    apr_array_header_t *items; /* const char *: names of the instances not yet sent */
+    apr_array_header_t *items; /* const char *: of the instances not yet sent */
 } wsman_context_t;
 
 typedef struct {
-    /* Names of all instances the caller may see, as const char * in *items. */
+    /* All instances that the caller may see, as const char * in *items. */
     const wsman_fault_t *(*list)(wsman_request_t *request, const char *resource_uri,
                                  apr_array_header_t **items);
-    /* Writes the instance element; NULL fault. An instance that is gone meanwhile writes nothing and returns
-     * NULL. Where request->base_class is set, the instance is written as one of that class. */
+    /* Writes the instance, as one of request->base_class if that is set. Writes nothing and returns NULL if the
+     * instance is gone. */
     const wsman_fault_t *(*write)(wsman_request_t *request, const char *item, wsman_writer_t *answer);
     /* Class and selectors of the instance's endpoint reference. */
     const wsman_class_t *(*reference)(wsman_request_t *request, const char *item,

@@ -3,7 +3,7 @@
  *
  * One reader serves the service (requests of consoles), the AMT client (answers of devices, which are not
  * trusted either) and the command. Bytes are pushed in as they arrive; limits are checked before libxml2
- * sees them. What comes out is plain data in the caller's pool, with no libxml2 object behind it.
+ * sees them. The result is plain data in the caller's pool, without objects of libxml2.
  *
  * A reader is used by one thread at a time. Call wsman_library_init() once per process before threads start.
  */
@@ -58,9 +58,9 @@ typedef struct wsman_element_t {
     struct wsman_element_t *next;  /* sibling */
 } wsman_element_t;
 
-/* What an endpoint reference of the default addressing model names (DSP0226 5.1.2). */
+/* An endpoint reference of the default addressing model (DSP0226 5.1.2). */
 typedef struct wsman_reference_t {
-    const char *resource_uri; /* NULL: it names none */
+    const char *resource_uri; /* or NULL */
     struct wsman_selector_t *selectors;
 } wsman_reference_t;
 
@@ -80,7 +80,7 @@ typedef struct wsman_option_t {
     struct wsman_option_t *next;
 } wsman_option_t;
 
-/* What an envelope said. Strings are trimmed of surrounding white space; NULL means "header absent". */
+/* A whole envelope. Strings are trimmed of surrounding white space; NULL means "header absent". */
 typedef struct wsman_envelope_t {
     wsman_encoding_t encoding;
 
@@ -117,12 +117,11 @@ typedef struct wsman_reader_t wsman_reader_t;
 void wsman_library_init(void);
 
 /* `charset` is the charset parameter of the Content-Type, or NULL: a byte order mark wins, then the charset,
- * then a look at the first bytes. An unknown charset shows as EncodingLimit/CharacterSet from feed or finish.
+ * then the first bytes. An unknown charset gives EncodingLimit/CharacterSet from feed or finish.
  * The reader lives in `pool` and is cleaned up with it. */
 wsman_reader_t *wsman_reader_create(const wsman_limits_t *limits, const char *charset, apr_pool_t *pool);
 
-/* Takes the next bytes. NULL while all is well; else the fault to answer with, after which the reader is dead
- * and returns the same fault again. */
+/* Takes the next bytes. NULL, or the fault to answer with, which all later calls return again. */
 const wsman_fault_t *wsman_reader_feed(wsman_reader_t *reader, const char *bytes, apr_size_t length);
 
 /* No more bytes. On success NULL, and *envelope is set (in the reader's pool); else the fault. The encoding

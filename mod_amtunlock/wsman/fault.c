@@ -7,7 +7,7 @@
 
 #include "wsman/charset_priv.h"
 #include "wsman/names.h"
-#include "wsman/parts_priv.h"
+#include "wsman/writer_priv.h"
 
 #define ACTION_WSA WSMAN_URI_WSA "/fault"
 #define ACTION_WSMAN "http://schemas.dmtf.org/wbem/wsman/1/wsman/fault"
@@ -22,7 +22,7 @@ static const struct {
     const char *subcode;
     const char *action;
     int status;
-    const char *sentence;
+    const char *reason;
 } kinds[WSMAN_FAULT_KINDS] = {
     [WSMAN_FAULT_VERSION_MISMATCH] = {"VersionMismatch", "", "", ACTION_WSA, 500,
                                       "The envelope is not SOAP 1.2."},
@@ -88,12 +88,12 @@ wsman_fault_t *wsman_fault(apr_pool_t *pool, wsman_fault_e kind, const char *det
     fault->kind = kind;
     fault->detail = detail;
     fault->status = kinds[kind].status;
-    fault->reason = kinds[kind].sentence;
+    fault->reason = kinds[kind].reason;
     if (format != NULL) {
         va_list arguments;
 
         va_start(arguments, format);
-        /* whatever the sentence quotes, the fault itself can be written */
+        /* it may quote any bytes, but the fault must be writable */
         fault->reason = wsman_make_xml_text(apr_pvsprintf(pool, format, arguments), pool);
         va_end(arguments);
     }

@@ -43,7 +43,7 @@ typedef enum {
 typedef struct wsman_fault_t {
     wsman_fault_e kind;
     const char *detail; /* last part of the faultDetail URI, as "InvalidValue"; NULL for none */
-    const char *reason; /* a sentence for the operator; never NULL */
+    const char *reason; /* error message for the operator; never NULL */
     int status; /* HTTP status; the kind's own unless a row of the interface says otherwise (413, 415, 405) */
     int retry_after;     /* seconds (milliseconds on the wire), EndpointUnavailable only; 0 for none */
     const char *name_ns; /* NotUnderstood header, missing header, or unsupported action: its QName or URI */
@@ -51,7 +51,7 @@ typedef struct wsman_fault_t {
     const char *subcode; /* as read from a peer: local name of the subcode, or NULL */
 } wsman_fault_t;
 
-/* A fault of this kind in `pool`. `detail` may be NULL; `format` NULL takes the kind's own sentence. */
+/* A fault of this kind in `pool`. `detail` may be NULL; `format` NULL: the kind's own reason. */
 wsman_fault_t *wsman_fault(apr_pool_t *pool, wsman_fault_e kind, const char *detail, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -8,7 +8,7 @@
 #include "wsman/element_priv.h"
 #include "wsman/names.h"
 
-/* Where a header's value goes: to the member at `offset`. */
+/* Sets the member of the envelope at `offset` from a header. */
 typedef void(read_fn)(wsman_envelope_t *envelope, const wsman_element_t *header, size_t offset,
                       apr_pool_t *pool);
 
@@ -35,8 +35,8 @@ static void read_reply_to(wsman_envelope_t *envelope, const wsman_element_t *hea
     envelope->reply_parameters = wsman_child(header, WSMAN_URI_WSA, "ReferenceParameters");
 }
 
-static void read_flag(wsman_envelope_t *envelope, const wsman_element_t *header, size_t offset,
-                      apr_pool_t *pool)
+static void read_presence(wsman_envelope_t *envelope, const wsman_element_t *header, size_t offset,
+                          apr_pool_t *pool)
 {
     (void)header;
     (void)pool;
@@ -121,11 +121,10 @@ static void read_options(wsman_envelope_t *envelope, const wsman_element_t *head
     }
 }
 
-/* Headers of Microsoft's clients (MS-WSMV): of no effect here, and never a reason to refuse, but see
- * DataLocale in the dispatcher's checks. */
+/* Headers of Microsoft's clients (MS-WSMV) without effect here; checks.c checks DataLocale. */
 #define URI_MICROSOFT "http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd"
 
-/* Headers that are known. Without `read` the header may come, even with mustUnderstand, and has no effect. */
+/* Known headers. One without `read` is accepted, even with mustUnderstand, and has no effect. */
 static const struct {
     const char *ns;
     const char *name;
@@ -145,8 +144,8 @@ static const struct {
     {WSMAN_URI_WSMAN, "MaxEnvelopeSize", read_text, offsetof(wsman_envelope_t, max_envelope_size)},
     {WSMAN_URI_WSMAN, "OperationTimeout", read_text, offsetof(wsman_envelope_t, operation_timeout)},
     {WSMAN_URI_WSMAN, "Locale", read_locale, offsetof(wsman_envelope_t, locale)},
-    {WSMAN_URI_WSMAN, "FragmentTransfer", read_flag, offsetof(wsman_envelope_t, fragment_transfer)},
-    {WSMAN_URI_WSMAN, "RequestTotalItemsCountEstimate", read_flag,
+    {WSMAN_URI_WSMAN, "FragmentTransfer", read_presence, offsetof(wsman_envelope_t, fragment_transfer)},
+    {WSMAN_URI_WSMAN, "RequestTotalItemsCountEstimate", read_presence,
      offsetof(wsman_envelope_t, total_items_estimate)},
     {WSMAN_URI_WSMAN, "TotalItemsCountEstimate", NULL, 0},
     {URI_MICROSOFT, "DataLocale", NULL, 0},
@@ -155,7 +154,7 @@ static const struct {
 
 enum { KNOWN = sizeof(known) / sizeof(known[0]) };
 
-static int index_of(const wsman_element_t *header)
+static int index_of_header(const wsman_element_t *header)
 {
     int i = 0;
 
@@ -165,8 +164,8 @@ static int index_of(const wsman_element_t *header)
     return i;
 }
 
-/* A header for another role is none of our business (SOAP 1.2 part 1, 2.2). */
-static int is_ours(const wsman_element_t *header)
+/* False for a header that is meant for another role (SOAP 1.2 part 1, 2.2). */
+static int is_for_us(const wsman_element_t *header)
 {
     const char *role = wsman_attribute(header, WSMAN_URI_SOAP, "role");
 
@@ -176,10 +175,10 @@ static int is_ours(const wsman_element_t *header)
 
 int wsman_must_understand(const wsman_element_t *header)
 {
-    return wsman_is_true(wsman_attribute(header, WSMAN_URI_SOAP, "mustUnderstand")) && is_ours(header);
+    return wsman_is_true(wsman_attribute(header, WSMAN_URI_SOAP, "mustUnderstand")) && is_for_us(header);
 }
 
-static const wsman_fault_t *repeated(const wsman_element_t *header, apr_pool_t *pool)
+static const wsman_fault_t *repeated_header(const wsman_element_t *header, apr_pool_t *pool)
 {
     wsman_fault_t *fault =
         wsman_fault(pool, WSMAN_FAULT_HEADER_INVALID, NULL, "The header %s appears twice.", header->name);
@@ -194,7 +193,7 @@ static const wsman_fault_t *read_headers(wsman_envelope_t *envelope, apr_pool_t 
     char seen[KNOWN + 1] = {0};
 
     for (const wsman_element_t *header = envelope->header->child; header != NULL; header = header->next) {
-        int i = index_of(header);
+        int i = index_of_header(header);
 
         if (i == KNOWN) {
             if (envelope->not_understood == NULL && wsman_must_understand(header)) {
@@ -202,11 +201,11 @@ static const wsman_fault_t *read_headers(wsman_envelope_t *envelope, apr_pool_t 
             }
             continue;
         }
-        if (known[i].read == NULL || !is_ours(header)) {
+        if (known[i].read == NULL || !is_for_us(header)) {
             continue;
         }
         if (seen[i]++) {
-            return repeated(header, pool);
+            return repeated_header(header, pool);
         }
         known[i].read(envelope, header, known[i].offset, pool);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an envelope says, from its tree (inside the room). */
+/* From the tree of an envelope to its headers and body. */
 #ifndef AMTUNLOCK_WSMAN_HEADERS_PRIV_H
 #define AMTUNLOCK_WSMAN_HEADERS_PRIV_H
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The envelopes that a writer begins: answers, requests, faults; and endpoint references. */
+/* Envelopes of answers, requests and faults; endpoint references. */
 #include <apr_strings.h>
 #include <apr_uuid.h>
 #include <string.h>
 
-#include "wsman/parts_priv.h"
 #include "wsman/values.h"
+#include "wsman/writer_priv.h"
 
-/* Names without a namespace that WS-Management gives. */
 #define MUST_UNDERSTAND "s:mustUnderstand"
 
 static const char *new_message_id(apr_pool_t *pool)
@@ -47,7 +46,7 @@ void wsman_response_begin(wsman_writer_t *writer, const char *relates_to, const 
     open_body(writer);
 }
 
-/* An element as it was read, under the prefixes of this writer. */
+/* An element as it was read, with the prefixes of this writer. */
 /* Depth is bounded by the reader's limit on elements. */
 /* NOLINTNEXTLINE(misc-no-recursion) */
 static void write_copy(wsman_writer_t *writer, const wsman_element_t *element)
@@ -86,7 +85,7 @@ void wsman_write_reply_parameters(wsman_writer_t *writer, const wsman_element_t 
 
 /* ---- requests ----------------------------------------------------------------------------------------- */
 
-static void mandatory(wsman_writer_t *writer, wsman_ns_e ns, const char *local, const char *text)
+static void write_mandatory(wsman_writer_t *writer, wsman_ns_e ns, const char *local, const char *text)
 {
     if (text == NULL) {
         return;
@@ -97,8 +96,7 @@ static void mandatory(wsman_writer_t *writer, wsman_ns_e ns, const char *local, 
     wsman_end(writer);
 }
 
-/* An endpoint reference may be a selector's value, whose selectors ...: as deep as the caller of the writer
- * made it. */
+/* A selector may hold an endpoint reference, which has selectors itself. */
 /* NOLINTNEXTLINE(misc-no-recursion) */
 static void write_selectors(wsman_writer_t *writer, const wsman_selector_t *selector)
 {
@@ -128,16 +126,9 @@ static void write_selectors(wsman_writer_t *writer, const wsman_selector_t *sele
 static void write_number(wsman_writer_t *writer, const char *local, apr_uint64_t value)
 {
     if (value > 0) {
-        mandatory(writer, WSMAN_NS_WSMAN, local,
-                  apr_psprintf(wsman_writer_pool(writer), "%" APR_UINT64_T_FMT, value));
+        write_mandatory(writer, WSMAN_NS_WSMAN, local,
+                        apr_psprintf(wsman_writer_pool(writer), "%" APR_UINT64_T_FMT, value));
     }
-}
-
-static void write_reply_to(wsman_writer_t *writer)
-{
-    wsman_start(writer, WSMAN_NS_WSA, "ReplyTo");
-    wsman_element(writer, WSMAN_NS_WSA, "Address", WSMAN_URI_ANONYMOUS);
-    wsman_end(writer);
 }
 
 static void write_timeout(wsman_writer_t *writer, int seconds)
@@ -157,11 +148,13 @@ void wsman_request_begin(wsman_writer_t *writer, const wsman_request_headers_t *
         if (message_id == NULL) {
             message_id = new_message_id(wsman_writer_pool(writer));
         }
-        mandatory(writer, WSMAN_NS_WSA, "Action", headers->action);
-        mandatory(writer, WSMAN_NS_WSA, "To", headers->to);
-        mandatory(writer, WSMAN_NS_WSMAN, "ResourceURI", headers->resource_uri);
+        write_mandatory(writer, WSMAN_NS_WSA, "Action", headers->action);
+        write_mandatory(writer, WSMAN_NS_WSA, "To", headers->to);
+        write_mandatory(writer, WSMAN_NS_WSMAN, "ResourceURI", headers->resource_uri);
         wsman_element(writer, WSMAN_NS_WSA, "MessageID", message_id);
-        write_reply_to(writer);
+        wsman_start(writer, WSMAN_NS_WSA, "ReplyTo");
+        wsman_element(writer, WSMAN_NS_WSA, "Address", WSMAN_URI_ANONYMOUS);
+        wsman_end(writer);
         write_number(writer, "MaxEnvelopeSize", headers->max_envelope_size);
         write_timeout(writer, headers->operation_timeout);
         write_selectors(writer, headers->selectors);
@@ -243,7 +236,7 @@ static void write_reason(wsman_writer_t *writer, const wsman_fault_t *fault)
     wsman_end(writer);
 }
 
-/* WS-Addressing asks for the name of the header that is missing or wrong: an empty element is named by it. */
+/* WS-Addressing wants the missing or invalid header in the detail, as an empty element. */
 static int names_header(const wsman_fault_t *fault)
 {
     return (fault->kind == WSMAN_FAULT_HEADER_REQUIRED || fault->kind == WSMAN_FAULT_HEADER_INVALID) &&

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A s:Fault that a peer answered with. Devices differ in prefixes and in what they leave out; the sentence
- * that an operator reads must come out of all of them. */
+/* A s:Fault of a peer. Devices differ in prefixes and in what they leave out, but a reason for the operator must
+ * be read from all of them. */
 #include <apr_strings.h>
 #include <string.h>
 
@@ -24,7 +24,7 @@ static wsman_fault_e kind_of_code(const wsman_element_t *value, apr_pool_t *pool
     return WSMAN_FAULT_OTHER;
 }
 
-/* Subcodes may nest: the first that this room knows decides; without one, the outermost is what is shown. */
+/* Subcodes may nest: the first known one decides. If none is known, the outermost is kept. */
 static wsman_fault_e kind_of(const wsman_element_t *code, const char **subcode, apr_pool_t *pool)
 {
     const wsman_element_t *value = wsman_child(code, WSMAN_URI_SOAP, "Value");
@@ -77,7 +77,7 @@ static const char *reason_of(const wsman_element_t *reason, apr_pool_t *pool)
     return best == NULL ? "" : wsman_one_line(best->text, pool);
 }
 
-/* Milliseconds on the wire; rounded up, so that nobody comes back too early. */
+/* Milliseconds on the wire; rounded up, so that no client comes back too early. */
 static int retry_after_of(const wsman_element_t *detail, apr_pool_t *pool)
 {
     const char *text = wsman_child_text(detail, WSMAN_URI_WSA, "RetryAfter", pool);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way of the bytes: counted, decoded to UTF-8, scanned, and only then given to libxml2. */
+/* Bytes are counted, decoded to UTF-8 and scanned before libxml2 gets them. */
 #include <apr_strings.h>
 #include <libxml/parser.h>
 
@@ -8,8 +8,8 @@
 #include "wsman/scanner_priv.h"
 #include "wsman/tree_priv.h"
 
-/* Bytes taken at a time, and UTF-8 handed to libxml2 at a time: it looks back over what it holds with every
- * piece, so pieces must not be small however the bytes arrive. */
+/* Bytes decoded at a time, and bytes of UTF-8 given to libxml2 at a time: it reads its buffer again with every
+ * piece, so pieces must not be small. */
 enum { SLICE = 4096, HAND_OVER = 16384 };
 
 const wsman_limits_t wsman_limits_default = {.body = 131072, .tag = 4096, .attributes = 64, .depth = 32};
@@ -50,7 +50,7 @@ wsman_reader_t *wsman_reader_create(const wsman_limits_t *limits, const char *ch
     return reader;
 }
 
-static const wsman_fault_t *refusal(const wsman_reader_t *reader, wsman_scan_e why)
+static const wsman_fault_t *scan_fault(const wsman_reader_t *reader, wsman_scan_e why)
 {
     apr_pool_t *pool = reader->pool;
 
@@ -74,7 +74,7 @@ static const wsman_fault_t *refusal(const wsman_reader_t *reader, wsman_scan_e w
     }
 }
 
-static void hand_over(wsman_reader_t *reader, apr_size_t length)
+static void feed_tree(wsman_reader_t *reader, apr_size_t length)
 {
     wsman_bytes_t *pending = &reader->pending;
 
@@ -86,7 +86,7 @@ static void hand_over(wsman_reader_t *reader, apr_size_t length)
 }
 
 /* `fresh` bytes were decoded behind the end of what is pending. */
-static void scan(wsman_reader_t *reader, apr_size_t fresh)
+static void scan_decoded(wsman_reader_t *reader, apr_size_t fresh)
 {
     wsman_bytes_t *pending = &reader->pending;
     wsman_scan_e why = wsman_scan(&reader->scanner, pending->data + pending->length, fresh);
@@ -94,37 +94,37 @@ static void scan(wsman_reader_t *reader, apr_size_t fresh)
 
     pending->length += fresh;
     if (why != WSMAN_SCAN_OK) {
-        reader->fault = refusal(reader, why);
+        reader->fault = scan_fault(reader, why);
         return;
     }
     safe = wsman_scanner_safe(&reader->scanner) - reader->handed;
     if (safe >= HAND_OVER) {
-        hand_over(reader, safe);
+        feed_tree(reader, safe);
     }
 }
 
-static const wsman_fault_t *bad_bytes(const wsman_reader_t *reader)
+static const wsman_fault_t *encoding_fault(const wsman_reader_t *reader)
 {
     return wsman_fault(reader->pool, WSMAN_FAULT_ENCODING_LIMIT, "CharacterSet",
                        "The envelope is not valid %s.",
                        reader->decoder.encoding.charset == WSMAN_UTF8 ? "UTF-8" : "UTF-16");
 }
 
-static void take(wsman_reader_t *reader, const char *bytes, apr_size_t length)
+static void decode_slice(wsman_reader_t *reader, const char *bytes, apr_size_t length)
 {
     wsman_bytes_t *pending = &reader->pending;
     apr_size_t fresh;
-    apr_status_t rv;
+    apr_status_t status;
 
     wsman_bytes_reserve(pending, WSMAN_DECODED_MAX(length), reader->pool);
-    rv = wsman_decode(&reader->decoder, bytes, length, pending->data + pending->length, &fresh);
-    scan(reader, fresh);
-    if (rv != APR_SUCCESS && reader->fault == NULL) {
-        reader->fault = bad_bytes(reader);
+    status = wsman_decode(&reader->decoder, bytes, length, pending->data + pending->length, &fresh);
+    scan_decoded(reader, fresh);
+    if (status != APR_SUCCESS && reader->fault == NULL) {
+        reader->fault = encoding_fault(reader);
     }
 }
 
-static const wsman_fault_t *too_long(const wsman_reader_t *reader)
+static const wsman_fault_t *length_fault(const wsman_reader_t *reader)
 {
     wsman_fault_t *fault =
         wsman_fault(reader->pool, WSMAN_FAULT_ENCODING_LIMIT, "ServiceEnvelopeLimit",
@@ -137,34 +137,34 @@ static const wsman_fault_t *too_long(const wsman_reader_t *reader)
 const wsman_fault_t *wsman_reader_feed(wsman_reader_t *reader, const char *bytes, apr_size_t length)
 {
     if (reader->fault == NULL && length > reader->limits.body - reader->received) {
-        reader->fault = too_long(reader);
+        reader->fault = length_fault(reader);
     }
     reader->received += length;
     while (length > 0 && reader->fault == NULL) {
         apr_size_t slice = length < SLICE ? length : SLICE;
 
-        take(reader, bytes, slice);
+        decode_slice(reader, bytes, slice);
         bytes += slice;
         length -= slice;
     }
     return reader->fault;
 }
 
-static void take_rest(wsman_reader_t *reader)
+static void decode_rest(wsman_reader_t *reader)
 {
     wsman_bytes_t *pending = &reader->pending;
     apr_size_t fresh;
-    apr_status_t rv;
+    apr_status_t status;
 
     wsman_bytes_reserve(pending, WSMAN_DECODED_MAX(0), reader->pool);
-    rv = wsman_decode_end(&reader->decoder, pending->data + pending->length, &fresh);
-    scan(reader, fresh);
-    if (rv != APR_SUCCESS && reader->fault == NULL) {
-        reader->fault = bad_bytes(reader);
+    status = wsman_decode_end(&reader->decoder, pending->data + pending->length, &fresh);
+    scan_decoded(reader, fresh);
+    if (status != APR_SUCCESS && reader->fault == NULL) {
+        reader->fault = encoding_fault(reader);
     }
-    /* a tag that never ended is within its limit, so libxml2 may see it and say what is wrong */
+    /* an incomplete tag is within its limit, so libxml2 may get it and report the error */
     if (reader->fault == NULL && pending->length > 0) {
-        hand_over(reader, pending->length);
+        feed_tree(reader, pending->length);
     }
 }
 
@@ -175,7 +175,7 @@ const wsman_fault_t *wsman_reader_finish(wsman_reader_t *reader, const wsman_env
             wsman_fault(reader->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL, "There is no envelope.");
     }
     if (reader->fault == NULL) {
-        take_rest(reader);
+        decode_rest(reader);
     }
     if (reader->fault == NULL) {
         wsman_tree_finish(&reader->tree);

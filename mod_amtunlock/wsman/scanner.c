@@ -21,7 +21,7 @@ static const char cdata_rest[] = "CDATA[";
 static const char declaration_name[] = "xml";
 enum { DECLARATION_OPEN = 4, DECLARATION_QUESTION = 5 };
 
-static state_e refuse(wsman_scanner_t *scanner, wsman_scan_e why)
+static state_e refuse_markup(wsman_scanner_t *scanner, wsman_scan_e why)
 {
     scanner->refused = why;
     return IN_TEXT;
@@ -49,7 +49,7 @@ static state_e step_tag(wsman_scanner_t *scanner, char c)
         return IN_SINGLE_QUOTES;
     case '=': /* outside quotes there is exactly one to an attribute */
         if (++scanner->attributes > scanner->limits->attributes) {
-            return refuse(scanner, WSMAN_SCAN_ATTRIBUTES);
+            return refuse_markup(scanner, WSMAN_SCAN_ATTRIBUTES);
         }
         return IN_TAG;
     default:
@@ -65,7 +65,7 @@ static state_e step_open(wsman_scanner_t *scanner, char c)
     if (c != '?') {
         return step_tag(scanner, c);
     }
-    return scanner->opened == 0 ? IN_DECLARATION : refuse(scanner, WSMAN_SCAN_INSTRUCTION);
+    return scanner->opened == 0 ? IN_DECLARATION : refuse_markup(scanner, WSMAN_SCAN_INSTRUCTION);
 }
 
 static state_e step_double_quotes(wsman_scanner_t *scanner, char c)
@@ -85,18 +85,18 @@ static state_e step_bang(wsman_scanner_t *scanner, char c)
     if (c == '-') {
         return AT_DASH;
     }
-    return c == '[' ? AT_CDATA : refuse(scanner, WSMAN_SCAN_DOCTYPE);
+    return c == '[' ? AT_CDATA : refuse_markup(scanner, WSMAN_SCAN_DOCTYPE);
 }
 
 static state_e step_dash(wsman_scanner_t *scanner, char c)
 {
-    return c == '-' ? IN_COMMENT : refuse(scanner, WSMAN_SCAN_DOCTYPE);
+    return c == '-' ? IN_COMMENT : refuse_markup(scanner, WSMAN_SCAN_DOCTYPE);
 }
 
 static state_e step_cdata_open(wsman_scanner_t *scanner, char c)
 {
     if (c != cdata_rest[scanner->matched]) {
-        return refuse(scanner, WSMAN_SCAN_DOCTYPE);
+        return refuse_markup(scanner, WSMAN_SCAN_DOCTYPE);
     }
     if (cdata_rest[++scanner->matched] != '\0') {
         return AT_CDATA;
@@ -129,12 +129,12 @@ static state_e step_declaration(wsman_scanner_t *scanner, char c)
 {
     if (scanner->matched < sizeof(declaration_name) - 1) {
         if (c != declaration_name[scanner->matched++]) {
-            return refuse(scanner, WSMAN_SCAN_INSTRUCTION);
+            return refuse_markup(scanner, WSMAN_SCAN_INSTRUCTION);
         }
         return IN_DECLARATION;
     }
     if (scanner->matched < DECLARATION_OPEN && strchr(" \t\r\n", c) == NULL) {
-        return refuse(scanner, WSMAN_SCAN_INSTRUCTION);
+        return refuse_markup(scanner, WSMAN_SCAN_INSTRUCTION);
     }
     if (c == '>' && scanner->matched == DECLARATION_QUESTION) {
         return IN_TEXT;
@@ -157,8 +157,8 @@ static state_e (*const steps[])(wsman_scanner_t *scanner, char c) = {
     [IN_DECLARATION] = step_declaration,
 };
 
-/* Text, comments and CDATA cost libxml2 nothing out of proportion: they need not be complete. */
-static int is_free(int state)
+/* Text, comments and CDATA need not be complete: libxml2 reads them in linear time. */
+static int is_linear(int state)
 {
     return state == IN_TEXT || state == IN_COMMENT || state == IN_CDATA;
 }
@@ -174,7 +174,7 @@ wsman_scan_e wsman_scan(wsman_scanner_t *scanner, const char *bytes, apr_size_t 
 {
     for (apr_size_t i = 0; i < length && scanner->refused == WSMAN_SCAN_OK; i++) {
         unsigned char c = (unsigned char)bytes[i];
-        int markup = !is_free(scanner->state);
+        int markup = !is_linear(scanner->state);
 
         if (c < 0x20 && c != '\t' && c != '\n' && c != '\r') {
             scanner->refused = WSMAN_SCAN_CHARACTER;
@@ -192,5 +192,5 @@ wsman_scan_e wsman_scan(wsman_scanner_t *scanner, const char *bytes, apr_size_t 
 
 apr_size_t wsman_scanner_safe(const wsman_scanner_t *scanner)
 {
-    return is_free(scanner->state) ? scanner->offset : scanner->opened;
+    return is_linear(scanner->state) ? scanner->offset : scanner->opened;
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The doorkeeper before libxml2 (inside the room).
+/* Checks XML before libxml2 gets it.
  *
- * libxml2 spends quadratic time on the attributes of one tag and calls nobody before it is done with them. So
- * every byte passes here first: tags are measured, and what SOAP forbids (DOCTYPE, processing instructions)
- * is refused. It follows well-formed XML exactly; where the text is not well-formed the two may disagree, but
- * there libxml2 stops.
+ * libxml2 spends quadratic time on the attributes of one tag before it calls back. So tags are measured first,
+ * and what SOAP forbids (DOCTYPE, processing instructions) is refused. The scanner follows well-formed XML
+ * exactly. For other text it may disagree with libxml2, which stops there.
  */
 #ifndef AMTUNLOCK_WSMAN_SCANNER_PRIV_H
 #define AMTUNLOCK_WSMAN_SCANNER_PRIV_H
@@ -32,10 +31,10 @@ typedef struct {
 
 void wsman_scanner_init(wsman_scanner_t *scanner, const wsman_limits_t *limits);
 
-/* Takes the next bytes of UTF-8. After a refusal it refuses for ever. */
+/* Takes the next bytes of UTF-8. After a refusal all further calls refuse. */
 wsman_scan_e wsman_scan(wsman_scanner_t *scanner, const char *bytes, apr_size_t length);
 
-/* Bytes from the start that may be handed on: all but a tag that is not complete. */
+/* Bytes from the start that libxml2 may get: all but an incomplete tag. */
 apr_size_t wsman_scanner_safe(const wsman_scanner_t *scanner);
 
 #endif

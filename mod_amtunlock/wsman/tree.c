@@ -10,7 +10,7 @@
 
 #define AS_TEXT(xml) ((const char *)(xml))
 
-/* What libxml2 hands to startElementNs for each attribute. */
+/* Fields of an attribute in libxml2's startElementNs. */
 enum { ATTRIBUTE_NAME, ATTRIBUTE_PREFIX, ATTRIBUTE_URI, ATTRIBUTE_VALUE, ATTRIBUTE_END, ATTRIBUTE_FIELDS };
 
 void wsman_bytes_reserve(wsman_bytes_t *bytes, apr_size_t more, apr_pool_t *pool)
@@ -52,14 +52,14 @@ void wsman_tree_init(wsman_tree_t *tree, const wsman_limits_t *limits, apr_pool_
     tree->tail = &tree->root;
 }
 
-static void stop(wsman_tree_t *tree, const wsman_fault_t *fault)
+static void stop_parser(wsman_tree_t *tree, const wsman_fault_t *fault)
 {
     tree->fault = fault;
     xmlStopParser(tree->parser);
 }
 
-/* Our copy of a name or URI that libxml2 keeps in its dictionary. One copy however often it is used: else a
- * long namespace used by many short elements would fill the memory. */
+/* Our copy of a name or URI in libxml2's dictionary. There is one copy of each, or a long namespace used by many
+ * short elements would fill the memory. */
 static const char *interned(wsman_tree_t *tree, const xmlChar *name)
 {
     const void **key;
@@ -90,8 +90,7 @@ static wsman_attribute_t **link_attribute(wsman_tree_t *tree, wsman_attribute_t 
     return &attribute->next;
 }
 
-/* libxml2 gives every '&' of an attribute as "&#38;" unless it is told to replace entities, which it never
- * is. */
+/* libxml2 gives every '&' of an attribute as "&#38;", because it is not set to replace entities. */
 static const char *attribute_value(wsman_tree_t *tree, const xmlChar *from, const xmlChar *end)
 {
     static const char ampersand[] = "&#38;";
@@ -125,7 +124,7 @@ static void read_attributes(wsman_tree_t *tree, wsman_element_t *element, int de
     }
 }
 
-/* The root tells at once whether this is SOAP 1.2; nobody needs to read on if it is not. */
+/* The root shows whether this is SOAP 1.2, so that the rest need not be read if it is not. */
 static const wsman_fault_t *check_root(wsman_tree_t *tree, const char *ns, const char *name)
 {
     if (strcmp(name, "Envelope") != 0) {
@@ -154,7 +153,7 @@ static const wsman_fault_t *check_start(wsman_tree_t *tree, const char *ns, cons
                        "The envelope's elements are nested deeper than %u.", tree->limits->depth);
 }
 
-static void push(wsman_tree_t *tree, wsman_element_t *element)
+static void open_element(wsman_tree_t *tree, wsman_element_t *element)
 {
     element->text = "";
     element->parent = tree->open;
@@ -168,9 +167,9 @@ static void push(wsman_tree_t *tree, wsman_element_t *element)
     tree->depth++;
 }
 
-static void on_start(void *context, const xmlChar *local, const xmlChar *prefix, const xmlChar *uri,
-                     int declared, const xmlChar **declarations, int count, int defaulted,
-                     const xmlChar **attributes)
+static void on_element_start(void *context, const xmlChar *local, const xmlChar *prefix, const xmlChar *uri,
+                             int declared, const xmlChar **declarations, int count, int defaulted,
+                             const xmlChar **attributes)
 {
     wsman_tree_t *tree = context;
     const char *ns = interned(tree, uri);
@@ -184,17 +183,17 @@ static void on_start(void *context, const xmlChar *local, const xmlChar *prefix,
         return;
     }
     if ((fault = check_start(tree, ns, name)) != NULL) {
-        stop(tree, fault);
+        stop_parser(tree, fault);
         return;
     }
     element = apr_pcalloc(tree->pool, sizeof(*element));
     element->ns = ns;
     element->name = name;
     read_attributes(tree, element, declared, declarations, count, attributes);
-    push(tree, element);
+    open_element(tree, element);
 }
 
-/* Needed for the fault of an envelope that is refused later on. */
+/* For the fault of an envelope that is refused later. */
 static void note_message_id(wsman_tree_t *tree, const wsman_element_t *element)
 {
     const wsman_element_t *parent = element->parent;
@@ -205,7 +204,7 @@ static void note_message_id(wsman_tree_t *tree, const wsman_element_t *element)
     }
 }
 
-static void on_end(void *context, const xmlChar *local, const xmlChar *prefix, const xmlChar *uri)
+static void on_element_end(void *context, const xmlChar *local, const xmlChar *prefix, const xmlChar *uri)
 {
     wsman_tree_t *tree = context;
     wsman_element_t *element = tree->open;
@@ -244,14 +243,14 @@ static xmlEntityPtr on_entity(void *context, const xmlChar *name)
     return xmlGetPredefinedEntity(name);
 }
 
-static void on_error(void *context, xmlErrorPtr error)
+static void on_parser_error(void *context, xmlErrorPtr error)
 {
     wsman_tree_t *tree = context;
 
     if (tree->fault != NULL || error->level < XML_ERR_ERROR || error->code == XML_WAR_NS_URI) {
         return;
     }
-    if (error->code == XML_ERR_NO_MEMORY) { /* not the caller's fault */
+    if (error->code == XML_ERR_NO_MEMORY) { /* not an error of the caller */
         tree->fault =
             wsman_fault(tree->pool, WSMAN_FAULT_INTERNAL, NULL, "There is no memory to read the envelope.");
         return;
@@ -265,13 +264,13 @@ static void on_error(void *context, xmlErrorPtr error)
  * away from handlers that other modules may have set for the whole process. */
 static xmlSAXHandler handler = {
     .initialized = XML_SAX2_MAGIC,
-    .startElementNs = on_start,
-    .endElementNs = on_end,
+    .startElementNs = on_element_start,
+    .endElementNs = on_element_end,
     .characters = on_text,
     .ignorableWhitespace = on_text,
     .cdataBlock = on_text,
     .getEntity = on_entity,
-    .serror = on_error,
+    .serror = on_parser_error,
 };
 
 static apr_status_t free_parser(void *data)
@@ -290,7 +289,7 @@ apr_status_t wsman_tree_open(wsman_tree_t *tree)
         return APR_ENOMEM;
     }
     apr_pool_cleanup_register(tree->pool, tree, free_parser, apr_pool_cleanup_null);
-    /* the bytes are UTF-8 by now, whatever the XML declaration calls them */
+    /* the bytes are UTF-8 already, independent of the XML declaration */
     xmlCtxtUseOptions(tree->parser, XML_PARSE_NONET | XML_PARSE_IGNORE_ENC);
     return APR_SUCCESS;
 }
@@ -302,7 +301,7 @@ void wsman_tree_close(wsman_tree_t *tree)
     }
 }
 
-static void parse(wsman_tree_t *tree, const char *bytes, apr_size_t length, int last)
+static void parse_bytes(wsman_tree_t *tree, const char *bytes, apr_size_t length, int last)
 {
     if (tree->fault != NULL) {
         return;
@@ -316,12 +315,12 @@ static void parse(wsman_tree_t *tree, const char *bytes, apr_size_t length, int 
 
 void wsman_tree_feed(wsman_tree_t *tree, const char *bytes, apr_size_t length)
 {
-    parse(tree, bytes, length, 0);
+    parse_bytes(tree, bytes, length, 0);
 }
 
 void wsman_tree_finish(wsman_tree_t *tree)
 {
-    parse(tree, NULL, 0, 1);
+    parse_bytes(tree, NULL, 0, 1);
     if (tree->fault == NULL && (tree->root == NULL || tree->open != NULL)) {
         tree->fault = wsman_fault(tree->pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                                   "The envelope ends before its root element does.");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From libxml2's events to a tree of wsman_element_t in the caller's pool (inside the room). */
+/* From libxml2's events to a tree of wsman_element_t in the caller's pool. */
 #ifndef AMTUNLOCK_WSMAN_TREE_PRIV_H
 #define AMTUNLOCK_WSMAN_TREE_PRIV_H
 
@@ -28,14 +28,14 @@ typedef struct {
     wsman_element_t *root;
     unsigned int depth;
     const char *message_id;
-    const wsman_fault_t *fault; /* the first thing that went wrong; nothing more is built */
+    const wsman_fault_t *fault; /* the first; nothing is built after it */
     void *parser;
 } wsman_tree_t;
 
 void wsman_tree_init(wsman_tree_t *tree, const wsman_limits_t *limits, apr_pool_t *pool);
 
 /* A libxml2 push parser (xmlParserCtxtPtr) that feeds `tree`, destroyed with the tree's pool or by
- * wsman_tree_close(). APR_ENOMEM if libxml2 has none to give. */
+ * wsman_tree_close(). APR_ENOMEM if libxml2 cannot allocate it. */
 apr_status_t wsman_tree_open(wsman_tree_t *tree);
 void wsman_tree_close(wsman_tree_t *tree);
 

@@ -5,20 +5,20 @@
 #include <apr_strings.h>
 #include <string.h>
 
-static int is_digit(char c)
+static int is_decimal(char c)
 {
     return c >= '0' && c <= '9';
 }
 
-/* Digits at *text, which is moved behind them. */
-static apr_status_t take_digits(const char **text, apr_uint64_t max, apr_uint64_t *out)
+/* The digits at *text, which is advanced behind them. */
+static apr_status_t parse_digits(const char **text, apr_uint64_t max, apr_uint64_t *out)
 {
     apr_uint64_t value = 0;
 
-    if (!is_digit(**text)) {
+    if (!is_decimal(**text)) {
         return APR_EINVAL;
     }
-    for (; is_digit(**text); (*text)++) {
+    for (; is_decimal(**text); (*text)++) {
         apr_uint64_t digit = (apr_uint64_t)(**text - '0');
 
         if (value > max / 10 || value * 10 > max - digit) {
@@ -33,21 +33,21 @@ static apr_status_t take_digits(const char **text, apr_uint64_t max, apr_uint64_
 apr_status_t wsman_parse_uint(const char *text, apr_uint64_t max, apr_uint64_t *out)
 {
     apr_uint64_t value;
-    apr_status_t rv = take_digits(&text, max, &value);
+    apr_status_t status = parse_digits(&text, max, &value);
 
-    if (rv != APR_SUCCESS || *text != '\0') {
+    if (status != APR_SUCCESS || *text != '\0') {
         return APR_EINVAL;
     }
     *out = value;
     return APR_SUCCESS;
 }
 
-/* ".250" as microseconds; what is finer is dropped. */
-static apr_uint64_t take_fraction(const char **text)
+/* ".250" as microseconds; further digits are dropped. */
+static apr_uint64_t parse_fraction(const char **text)
 {
     apr_uint64_t scale = APR_USEC_PER_SEC, value = 0;
 
-    for ((*text)++; is_digit(**text); (*text)++) {
+    for ((*text)++; is_decimal(**text); (*text)++) {
         scale /= 10;
         value += (apr_uint64_t)(**text - '0') * scale;
     }
@@ -56,26 +56,26 @@ static apr_uint64_t take_fraction(const char **text)
 
 static const struct {
     char name;
-    int is_time; /* stands behind the 'T' */
+    int is_time; /* follows the 'T' */
     apr_uint64_t seconds;
 } units[] = {{'D', 0, 86400}, {'H', 1, 3600}, {'M', 1, 60}, {'S', 1, 1}};
 
 enum { UNITS = sizeof(units) / sizeof(units[0]) };
 
-/* One number with its unit. *next is the first unit that may still come; units keep their order. */
-static apr_status_t take_component(const char **text, int in_time, int *next, apr_uint64_t *total)
+/* A number with its unit. *next is the first unit that may follow, because units have an order. */
+static apr_status_t parse_component(const char **text, int in_time, int *next, apr_uint64_t *total)
 {
     const apr_uint64_t most = APR_INT64_MAX;
     apr_uint64_t value, fraction = 0;
     int unit = *next;
     int fractional;
 
-    if (take_digits(text, most / APR_USEC_PER_SEC, &value) != APR_SUCCESS) {
+    if (parse_digits(text, most / APR_USEC_PER_SEC, &value) != APR_SUCCESS) {
         return APR_EINVAL;
     }
-    fractional = **text == '.' && is_digit((*text)[1]);
+    fractional = **text == '.' && is_decimal((*text)[1]);
     if (fractional) {
-        fraction = take_fraction(text);
+        fraction = parse_fraction(text);
     }
     while (unit < UNITS && (units[unit].name != **text || units[unit].is_time != in_time)) {
         unit++;
@@ -106,7 +106,7 @@ apr_status_t wsman_parse_duration(const char *text, apr_interval_time_t *out)
             in_time = 1;
             text++;
         }
-        if (take_component(&text, in_time, &next, &total) != APR_SUCCESS) {
+        if (parse_component(&text, in_time, &next, &total) != APR_SUCCESS) {
             return APR_EINVAL;
         }
     } while (*text != '\0');
@@ -126,7 +126,7 @@ const char *wsman_format_datetime(apr_time_t time, apr_pool_t *pool)
 }
 
 /* Seconds as days, hours, minutes, seconds. */
-static void split(apr_interval_time_t interval, apr_int64_t parts[4])
+static void split_interval(apr_interval_time_t interval, apr_int64_t parts[4])
 {
     apr_int64_t seconds = interval < 0 ? 0 : apr_time_sec(interval);
 
@@ -141,7 +141,7 @@ const char *wsman_format_duration(apr_interval_time_t interval, apr_pool_t *pool
     apr_int64_t parts[4];
     const char *text = "P";
 
-    split(interval, parts);
+    split_interval(interval, parts);
     for (int i = 0; i < UNITS; i++) {
         if (parts[i] == 0) {
             continue;
@@ -159,7 +159,7 @@ const char *wsman_format_cim_interval(apr_interval_time_t interval, apr_pool_t *
     const apr_int64_t most_days = 99999999;
     apr_int64_t parts[4];
 
-    split(interval, parts);
+    split_interval(interval, parts);
     if (parts[0] > most_days) {
         return "99999999235959.999999:000";
     }

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "wsman/charset_priv.h"
-#include "wsman/parts_priv.h"
 #include "wsman/values.h"
+#include "wsman/writer_priv.h"
 
 #define AS_XML(text) ((const xmlChar *)(text))
 
@@ -28,30 +28,29 @@ static const struct {
     [WSMAN_NS_CLASS] = {"p", NULL, NULL},
 };
 
-/* A piece of XML on its way into a buffer. */
+/* XML that is written into a buffer. */
 typedef struct {
     xmlBufferPtr buffer;
     xmlTextWriterPtr xml;
     int open; /* elements */
 } fragment_t;
 
-/* Header and body are written apart and joined at the end, under an s:Envelope that declares what they use.
- */
+/* Header and body are written apart and joined at the end in an s:Envelope that declares their namespaces. */
 struct wsman_writer_t {
     apr_pool_t *pool;
     fragment_t header, body;
     fragment_t *current;
-    fragment_t *before; /* the header was begun; goes on here after it */
+    fragment_t *before; /* where to continue after wsman_header_end() */
     unsigned int used;  /* a bit for each wsman_ns_e */
     int failed;
 };
 
-struct wsman_aside_t {
+struct wsman_capture_t {
     fragment_t fragment;
     fragment_t *outer;
 };
 
-/* libxml2's writer goes on where a part of what it writes got no memory, and says so nowhere but here. */
+/* libxml2's writer does not report every failed allocation, but sets the thread's last error. */
 static int lacked_memory(void)
 {
     const xmlError *last = xmlGetLastError();
@@ -59,7 +58,7 @@ static int lacked_memory(void)
     return last != NULL && last->code == XML_ERR_NO_MEMORY;
 }
 
-static void check(wsman_writer_t *writer, int result)
+static void check_write(wsman_writer_t *writer, int result)
 {
     if (result < 0 || lacked_memory()) {
         writer->failed = 1;
@@ -82,7 +81,7 @@ static apr_status_t fragment_free(void *data)
     return APR_SUCCESS;
 }
 
-/* True if it is there to write to; xmlTextWriter takes no NULL quietly. */
+/* False if there is no memory. */
 static int fragment_open(fragment_t *fragment, apr_pool_t *pool)
 {
     apr_pool_cleanup_register(pool, fragment, fragment_free, apr_pool_cleanup_null);
@@ -98,20 +97,20 @@ static void fragment_close(fragment_t *fragment, apr_pool_t *pool)
     apr_pool_cleanup_run(pool, fragment, fragment_free);
 }
 
-/* Ends what is open; afterwards the buffer is whole. */
+/* Ends open elements and flushes; then the buffer is complete. */
 static void fragment_finish(wsman_writer_t *writer, fragment_t *fragment)
 {
     for (; fragment->open > 0; fragment->open--) {
-        check(writer, xmlTextWriterEndElement(fragment->xml));
+        check_write(writer, xmlTextWriterEndElement(fragment->xml));
     }
-    check(writer, xmlTextWriterFlush(fragment->xml));
+    check_write(writer, xmlTextWriterFlush(fragment->xml));
 }
 
 static void fragment_append(wsman_writer_t *writer, fragment_t *to, const fragment_t *from)
 {
     if (xmlBufferLength(from->buffer) > 0) {
-        check(writer, xmlTextWriterWriteRawLen(to->xml, xmlBufferContent(from->buffer),
-                                               xmlBufferLength(from->buffer)));
+        check_write(writer, xmlTextWriterWriteRawLen(to->xml, xmlBufferContent(from->buffer),
+                                                     xmlBufferLength(from->buffer)));
     }
 }
 
@@ -119,7 +118,7 @@ wsman_writer_t *wsman_writer_create(apr_pool_t *pool)
 {
     wsman_writer_t *writer = apr_pcalloc(pool, sizeof(*writer));
 
-    xmlResetLastError(); /* this thread's, of something else */
+    xmlResetLastError(); /* of earlier work in this thread */
     writer->pool = pool;
     writer->current = &writer->body;
     writer->failed = !fragment_open(&writer->header, pool) || !fragment_open(&writer->body, pool);
@@ -131,35 +130,35 @@ apr_pool_t *wsman_writer_pool(const wsman_writer_t *writer)
     return writer->pool;
 }
 
-wsman_aside_t *wsman_aside_begin(wsman_writer_t *writer)
+wsman_capture_t *wsman_capture_begin(wsman_writer_t *writer)
 {
-    wsman_aside_t *aside = apr_pcalloc(writer->pool, sizeof(*aside));
+    wsman_capture_t *capture = apr_pcalloc(writer->pool, sizeof(*capture));
 
-    if (!fragment_open(&aside->fragment, writer->pool)) {
+    if (!fragment_open(&capture->fragment, writer->pool)) {
         writer->failed = 1;
     }
-    aside->outer = writer->current;
-    writer->current = &aside->fragment;
-    return aside;
+    capture->outer = writer->current;
+    writer->current = &capture->fragment;
+    return capture;
 }
 
-apr_size_t wsman_aside_end(wsman_writer_t *writer, wsman_aside_t *aside)
+apr_size_t wsman_capture_end(wsman_writer_t *writer, wsman_capture_t *capture)
 {
-    writer->current = aside->outer;
+    writer->current = capture->outer;
     if (writer->failed) {
         return 0;
     }
-    fragment_finish(writer, &aside->fragment);
-    return (apr_size_t)xmlBufferLength(aside->fragment.buffer);
+    fragment_finish(writer, &capture->fragment);
+    return (apr_size_t)xmlBufferLength(capture->fragment.buffer);
 }
 
-void wsman_aside_paste(wsman_writer_t *writer, wsman_aside_t *aside)
+void wsman_capture_paste(wsman_writer_t *writer, wsman_capture_t *capture)
 {
     if (writer->failed) {
         return;
     }
-    fragment_append(writer, writer->current, &aside->fragment);
-    fragment_close(&aside->fragment, writer->pool);
+    fragment_append(writer, writer->current, &capture->fragment);
+    fragment_close(&capture->fragment, writer->pool);
 }
 
 void wsman_header_begin(wsman_writer_t *writer)
@@ -196,8 +195,8 @@ void wsman_start(wsman_writer_t *writer, wsman_ns_e ns, const char *local)
         return;
     }
     wsman_use(writer, ns);
-    check(writer, xmlTextWriterStartElementNS(writer->current->xml, AS_XML(namespaces[ns].prefix),
-                                              AS_XML(local), NULL));
+    check_write(writer, xmlTextWriterStartElementNS(writer->current->xml, AS_XML(namespaces[ns].prefix),
+                                                    AS_XML(local), NULL));
     writer->current->open++;
 }
 
@@ -216,9 +215,10 @@ void wsman_start_class(wsman_writer_t *writer, const char *uri, const char *loca
     if (strcmp(uri, WSMAN_URI_XML) == 0) {
         prefix = "xml";
     }
-    check(writer, xmlTextWriterStartElementNS(writer->current->xml, AS_XML(prefix), AS_XML(local), NULL));
+    check_write(writer,
+                xmlTextWriterStartElementNS(writer->current->xml, AS_XML(prefix), AS_XML(local), NULL));
     writer->current->open++;
-    if (wsman_declarable(uri)) { /* by ourselves: libxml2 loses it in silence where it has no memory for it */
+    if (wsman_declarable(uri)) { /* not by libxml2, which drops it if it has no memory */
         wsman_write_attribute(writer, "xmlns:p", uri);
     }
 }
@@ -228,11 +228,11 @@ void wsman_end(wsman_writer_t *writer)
     if (writer->failed) {
         return;
     }
-    check(writer, xmlTextWriterEndElement(writer->current->xml));
+    check_write(writer, xmlTextWriterEndElement(writer->current->xml));
     writer->current->open--;
 }
 
-/* xmlTextWriter escapes, but writes also what no escape makes legal. */
+/* xmlTextWriter escapes, but does not refuse characters that XML forbids. */
 static int is_writable(wsman_writer_t *writer, const char *text)
 {
     if (!wsman_is_xml_text(text, strlen(text))) {
@@ -244,14 +244,14 @@ static int is_writable(wsman_writer_t *writer, const char *text)
 void wsman_write_attribute(wsman_writer_t *writer, const char *name, const char *value)
 {
     if (is_writable(writer, value)) {
-        check(writer, xmlTextWriterWriteAttribute(writer->current->xml, AS_XML(name), AS_XML(value)));
+        check_write(writer, xmlTextWriterWriteAttribute(writer->current->xml, AS_XML(name), AS_XML(value)));
     }
 }
 
 void wsman_write_text(wsman_writer_t *writer, const char *text)
 {
     if (is_writable(writer, text)) {
-        check(writer, xmlTextWriterWriteString(writer->current->xml, AS_XML(text)));
+        check_write(writer, xmlTextWriterWriteString(writer->current->xml, AS_XML(text)));
     }
 }
 
@@ -328,24 +328,24 @@ void wsman_property_nil(wsman_writer_t *writer, const char *name)
     wsman_end(writer);
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------- */
+/* ---- the envelope -------------------------------------------------------------------------------------- */
 
-/* <s:Envelope> with the declarations of all that is used, around header and body. */
-static void join(wsman_writer_t *writer, fragment_t *whole)
+/* <s:Envelope> with the namespaces that are used, around header and body. */
+static void join_envelope(wsman_writer_t *writer, fragment_t *whole)
 {
     fragment_finish(writer, &writer->header);
     fragment_finish(writer, &writer->body);
-    check(writer, xmlTextWriterStartElement(whole->xml, AS_XML("s:Envelope")));
+    check_write(writer, xmlTextWriterStartElement(whole->xml, AS_XML("s:Envelope")));
     for (int ns = 0; ns < WSMAN_NS_CLASS; ns++) {
         if (writer->used & (1U << ns)) {
-            check(writer, xmlTextWriterWriteAttribute(whole->xml, AS_XML(namespaces[ns].declaration),
-                                                      AS_XML(namespaces[ns].uri)));
+            check_write(writer, xmlTextWriterWriteAttribute(whole->xml, AS_XML(namespaces[ns].declaration),
+                                                            AS_XML(namespaces[ns].uri)));
         }
     }
     fragment_append(writer, whole, &writer->header);
     fragment_append(writer, whole, &writer->body);
-    check(writer, xmlTextWriterEndElement(whole->xml));
-    check(writer, xmlTextWriterFlush(whole->xml));
+    check_write(writer, xmlTextWriterEndElement(whole->xml));
+    check_write(writer, xmlTextWriterFlush(whole->xml));
 }
 
 apr_status_t wsman_writer_finish(wsman_writer_t *writer, wsman_encoding_t encoding, const char **bytes,
@@ -358,7 +358,7 @@ apr_status_t wsman_writer_finish(wsman_writer_t *writer, wsman_encoding_t encodi
     if (writer->failed || !fragment_open(whole, writer->pool)) {
         return APR_EGENERAL;
     }
-    join(writer, whole);
+    join_envelope(writer, whole);
     text_length = (apr_size_t)xmlBufferLength(whole->buffer);
     text = apr_pstrmemdup(writer->pool, (const char *)xmlBufferContent(whole->buffer), text_length);
     fragment_close(whole, writer->pool);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writing envelopes: answers and faults of the service, requests of the clients. Built on xmlTextWriter, so
- * every text is escaped. Errors are sticky and show at wsman_writer_finish(). One thread at a time.
+ * every text is escaped. Errors are kept until wsman_writer_finish() reports them. One thread at a time.
  */
 #ifndef AMTUNLOCK_WSMAN_WRITER_H
 #define AMTUNLOCK_WSMAN_WRITER_H
@@ -24,7 +24,7 @@ void wsman_response_begin(wsman_writer_t *writer, const char *relates_to, const 
 /* A whole fault envelope. */
 void wsman_fault_write(wsman_writer_t *writer, const char *relates_to, const wsman_fault_t *fault);
 
-/* Headers of a request. Any member may be NULL (0 for numbers) where the peer does without. */
+/* Headers of a request. Any member may be NULL, or 0: then the header is left out. */
 typedef struct {
     const char *to;
     const char *action;
@@ -63,7 +63,7 @@ void wsman_property_nil(wsman_writer_t *writer, const char *name);
  * (DSP0226 5.1.2). */
 void wsman_write_epr(wsman_writer_t *writer, const char *resource_uri, const wsman_selector_t *selectors);
 
-/* Closes everything and gives the bytes (in the writer's pool) in `encoding`. APR_EGENERAL if something could
+/* Closes all elements; the bytes, in `encoding`, are in the writer's pool. APR_EGENERAL if something could
  * not be written (a character that XML forbids, memory). */
 apr_status_t wsman_writer_finish(wsman_writer_t *writer, wsman_encoding_t encoding, const char **bytes,
                                  apr_size_t *length);

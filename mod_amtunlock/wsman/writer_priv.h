@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the room's own files may do with a writer, besides writer.h (inside the room). */
-#ifndef AMTUNLOCK_WSMAN_PARTS_PRIV_H
-#define AMTUNLOCK_WSMAN_PARTS_PRIV_H
+/* Writing, besides writer.h. */
+#ifndef AMTUNLOCK_WSMAN_WRITER_PRIV_H
+#define AMTUNLOCK_WSMAN_WRITER_PRIV_H
 
 #include "wsman/writer.h"
 
@@ -21,19 +21,18 @@ void wsman_header_end(wsman_writer_t *writer);
  * (DSP0226 R5.4.2-5). */
 void wsman_write_reply_parameters(wsman_writer_t *writer, const wsman_element_t *parameters);
 
-/* Between begin and end, what is written is set aside (set-asides nest); end returns its bytes of UTF-8.
- * Paste writes it, once, where the writer is by then; what is never pasted is forgotten. */
-typedef struct wsman_aside_t wsman_aside_t;
+/* Output between begin and end is captured (captures nest); end returns its length in bytes of UTF-8. Paste
+ * writes it, once, at the current position. A capture that is not pasted is dropped. */
+typedef struct wsman_capture_t wsman_capture_t;
 
-wsman_aside_t *wsman_aside_begin(wsman_writer_t *writer);
-apr_size_t wsman_aside_end(wsman_writer_t *writer, wsman_aside_t *aside);
-void wsman_aside_paste(wsman_writer_t *writer, wsman_aside_t *aside);
+wsman_capture_t *wsman_capture_begin(wsman_writer_t *writer);
+apr_size_t wsman_capture_end(wsman_writer_t *writer, wsman_capture_t *capture);
+void wsman_capture_paste(wsman_writer_t *writer, wsman_capture_t *capture);
 
 /* Marks a prefix as used by text (a QName), so that it is declared. */
 void wsman_use(wsman_writer_t *writer, wsman_ns_e ns);
 
-/* Whether a prefix may be declared for this namespace: not for none, nor for the two that XML itself has. A
- * peer's names may be in any. */
+/* True if a prefix may be declared for this namespace: not for "" and the two of XML itself. */
 int wsman_declarable(const char *uri);
 
 /* The wsman_ns_e that stands for this URI, or WSMAN_NS_CLASS if none does. */

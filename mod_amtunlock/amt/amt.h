@@ -192,15 +192,15 @@ enum {
 
 /* AMT_AuthorizationService, about the account of the device's target. */
 typedef struct {
-    int told;            /* the device tells this account who has which realms: administrators only */
-    int administrator;   /* it is the device's own administrator, who has all realms */
+    int lists;           /* the device lists users and their realms to this account: administrators only */
+    int administrator;   /* it is the device's own administrator, with all realms */
     int found;           /* it was found among the other users, with these: */
     apr_uint32_t realms; /* 1 << AMT_REALM_... */
     int user_count;      /* handles of the other users, as listed */
     unsigned int users[AMT_MAX_USERS];
 } amt_account_t;
 
-/* Of a Kerberos account only `told` is known: the device lists those by SID. */
+/* Of a Kerberos account only `lists` is known: the device lists those by SID. */
 void amt_read_account(amt_device_t *device, amt_account_t *account, amt_done_fn done, void *baton);
 /* "Remote Control"; NULL for a number that has no name. */
 const char *amt_realm_name(int realm);

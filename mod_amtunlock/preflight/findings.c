@@ -160,6 +160,8 @@ static void judge_firmware(findings_t *findings)
     };
     const char *version = findings->facts->amt.identity.version;
     const char *open = "";
+    firmware_e is = FIRMWARE_UNREADABLE;
+
     if (!findings_saw(findings, AMT_READ_IDENTITY)) {
         return;
     }
@@ -167,7 +169,7 @@ static void judge_firmware(findings_t *findings)
         findings_say(findings, FINDING_FIRMWARE, FINDING_WARNING, "it does not tell its version");
         return;
     }
-    firmware_e is = firmware_judge(version, &open, findings->pool);
+    is = firmware_judge(version, &open, findings->pool);
     findings_say(findings, FINDING_FIRMWARE, rows[is].level, "AMT %s, %s%s", version, rows[is].text, open);
 }
 
@@ -221,12 +223,12 @@ static const char *redirection_text(const findings_t *findings, const amt_redire
 static void judge_redirection(findings_t *findings)
 {
     const amt_redirection_t *now = &findings->facts->amt.redirection;
+    const amt_redirection_t wanted = {.state = now->state | findings->unlock->method->sessions,
+                                      .listener = 1};
 
     if (!findings_saw(findings, AMT_READ_REDIRECTION)) {
         return;
     }
-    const amt_redirection_t wanted = {.state = now->state | findings->unlock->method->sessions,
-                                      .listener = 1};
     if (wanted.state == now->state && now->listener) {
         findings_say(findings, FINDING_REDIRECTION, FINDING_OK, "%s", redirection_text(findings, now));
     }

@@ -41,16 +41,16 @@ static apr_uint32_t needed_realms(const findings_t *findings)
 static const char *realm_names(const findings_t *findings, apr_uint32_t realms)
 {
     apr_array_header_t *found = apr_array_make(findings->pool, 8, sizeof(const char *));
+    const char *text = "";
 
     for (int realm = 0; realm < AMT_REALMS; realm++) {
         if (realms & BIT(realm)) {
             const char *name = amt_realm_name(realm);
 
             APR_ARRAY_PUSH(found, const char *) =
-                name ? name : apr_psprintf(findings->pool, "realm %d", realm);
+                name != NULL ? name : apr_psprintf(findings->pool, "realm %d", realm);
         }
     }
-    const char *text = "";
     for (int i = 0; i < found->nelts; i++) {
         text = apr_pstrcat(findings->pool, text, i ? ", " : "", APR_ARRAY_IDX(found, i, const char *), NULL);
     }
@@ -70,7 +70,7 @@ static void say_missing(findings_t *findings, int i)
     }
 }
 
-/* ---- where AMT tells ----------------------------------------------------------------------------------- */
+/* ---- where AMT lists them ----------------------------------------------------------------------------------- */
 
 static void judge_listed(findings_t *findings)
 {
@@ -139,7 +139,7 @@ void findings_judge_account(findings_t *findings)
     else if (account->found) {
         judge_listed(findings);
     }
-    else if (account->told) {
+    else if (account->lists) {
         findings_say(findings, FINDING_ACCOUNT, FINDING_WARNING,
                      "more than is needed: it may read AMT's list of users, so it is an administrator or has "
                      "the realm ACL; which realms are its own cannot be told%s",

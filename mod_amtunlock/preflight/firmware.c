@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See firmware.h. One row for each release line of an advisory. */
+/* See firmware_priv.h. One row for each release line of an advisory. */
 #include "preflight/firmware_priv.h"
 
 #include <ctype.h>
@@ -68,9 +68,9 @@ static const row_t rows[] = {
 };
 
 /* Older ones got no more fixes when the advisories of 2020 came, and are not named in them. */
-static const version_t oldest_looked_after = V(11);
+static const version_t oldest_maintained = V(11);
 
-static int compare(const version_t *one, const version_t *other)
+static int compare_versions(const version_t *one, const version_t *other)
 {
     for (int i = 0; i < PARTS; i++) {
         if (one->parts[i] != other->parts[i]) {
@@ -81,7 +81,7 @@ static int compare(const version_t *one, const version_t *other)
 }
 
 /* What is not said counts as 0. */
-static int parse(const char *text, version_t *version)
+static int parse_version(const char *text, version_t *version)
 {
     int count = 0;
 
@@ -105,14 +105,14 @@ static int parse(const char *text, version_t *version)
 firmware_e firmware_judge(const char *version, const char **open, apr_pool_t *pool)
 {
     version_t is;
+    apr_array_header_t *found = apr_array_make(pool, 5, sizeof(const char *));
 
     *open = "";
-    if (!parse(version, &is)) {
+    if (!parse_version(version, &is)) {
         return FIRMWARE_UNREADABLE;
     }
-    apr_array_header_t *found = apr_array_make(pool, 5, sizeof(const char *));
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (compare(&is, &rows[i].from) >= 0 && compare(&is, &rows[i].fixed) < 0) {
+        if (compare_versions(&is, &rows[i].from) >= 0 && compare_versions(&is, &rows[i].fixed) < 0) {
             APR_ARRAY_PUSH(found, const char *) =
                 apr_pstrcat(pool, rows[i].advisory, " (fixed in ", rows[i].fixed_text, ")", NULL);
         }
@@ -123,5 +123,5 @@ firmware_e firmware_judge(const char *version, const char **open, apr_pool_t *po
     if (found->nelts > 0) {
         return FIRMWARE_OPEN;
     }
-    return compare(&is, &oldest_looked_after) < 0 ? FIRMWARE_OLD : FIRMWARE_CURRENT;
+    return compare_versions(&is, &oldest_maintained) < 0 ? FIRMWARE_OLD : FIRMWARE_CURRENT;
 }

@@ -9,8 +9,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
-/* At the end of the line, since what stands there waits: where characters are shown as stars behind a prompt,
- * it is not a new one. */
+/* Only at the end of a line: a prompt with stars behind it is being answered. */
 static const char *const prompt_texts[] = {
     "unlock disk .+: *$",                                          /* cryptsetup-initramfs */
     "enter (the )?pass-?(phrase|word) (for|to unlock) .+[:!)] *$", /* systemd, cryptsetup, sedutil */
@@ -39,20 +38,20 @@ static const char *const failure_texts[] = {
     NULL,
 };
 
-static apr_array_header_t *array_of(const char *const *texts, apr_pool_t *pool)
+static apr_array_header_t *texts_array(const char *const *texts, apr_pool_t *pool)
 {
     apr_array_header_t *array = apr_array_make(pool, 8, sizeof(const char *));
 
-    for (; *texts; texts++) {
+    for (; *texts != NULL; texts++) {
         APR_ARRAY_PUSH(array, const char *) = *texts;
     }
     return array;
 }
 
-static const char *compile(amt_patterns_t **patterns, const apr_array_header_t *given,
-                           const char *const *built_in, apr_pool_t *pool)
+static const char *compile_patterns(amt_patterns_t **patterns, const apr_array_header_t *given,
+                                    const char *const *built_in, apr_pool_t *pool)
 {
-    return amt_patterns_compile(patterns, given ? given : array_of(built_in, pool), pool);
+    return amt_patterns_compile(patterns, given != NULL ? given : texts_array(built_in, pool), pool);
 }
 
 /* ---- redraw -------------------------------------------------------------------------------------------- */
@@ -60,9 +59,9 @@ static const char *compile(amt_patterns_t **patterns, const apr_array_header_t *
 static int hex_value(char digit)
 {
     static const char digits[] = "0123456789abcdef";
-    const char *at = digit ? strchr(digits, apr_tolower(digit)) : NULL;
+    const char *at = digit != '\0' ? strchr(digits, apr_tolower(digit)) : NULL;
 
-    return at ? (int)(at - digits) : -1;
+    return at != NULL ? (int)(at - digits) : -1;
 }
 
 /* The byte of an escape, *text moved behind it; -1: no such escape. A NUL cannot be typed. */
@@ -70,9 +69,10 @@ static int unescape(const char **text)
 {
     static const char names[] = "rnte\\", bytes[] = "\r\n\t\033\\";
     const char *at = *text;
-    const char *name = *at ? strchr(names, *at) : NULL;
+    const char *name = *at != '\0' ? strchr(names, *at) : NULL;
+    int byte = 0;
 
-    if (name) {
+    if (name != NULL) {
         *text = at + 1;
         return (unsigned char)bytes[name - names];
     }
@@ -80,8 +80,8 @@ static int unescape(const char **text)
         return -1;
     }
     *text = at + 3;
-    int byte = hex_value(at[1]) * 16 + hex_value(at[2]);
-    return byte ? byte : -1;
+    byte = hex_value(at[1]) * 16 + hex_value(at[2]);
+    return byte != 0 ? byte : -1;
 }
 
 static const char *read_redraw(const char **redraw, const char *text, apr_pool_t *pool)
@@ -89,7 +89,7 @@ static const char *read_redraw(const char **redraw, const char *text, apr_pool_t
     char *bytes = apr_palloc(pool, strlen(text) + 1), *out = bytes;
     const char *at = text;
 
-    while (*at) {
+    while (*at != '\0') {
         int byte = (unsigned char)*at++;
 
         if (byte == '\\' && (byte = unescape(&at)) < 0) {
@@ -120,16 +120,16 @@ const char *prompts_check_pattern(const char *text, apr_pool_t *pool)
 
 const char *prompts_make(prompts_t *prompts, const prompts_texts_t *texts, apr_pool_t *pool)
 {
-    const char *error = compile(&prompts->prompt, texts->prompt, prompt_texts, pool);
+    const char *error = compile_patterns(&prompts->prompt, texts->prompt, prompt_texts, pool);
 
     if (error == NULL) {
-        error = compile(&prompts->success, texts->success, success_texts, pool);
+        error = compile_patterns(&prompts->success, texts->success, success_texts, pool);
     }
     if (error == NULL) {
-        error = compile(&prompts->failure, texts->failure, failure_texts, pool);
+        error = compile_patterns(&prompts->failure, texts->failure, failure_texts, pool);
     }
     if (error == NULL) {
-        error = read_redraw(&prompts->redraw, texts->redraw ? texts->redraw : "", pool);
+        error = read_redraw(&prompts->redraw, texts->redraw != NULL ? texts->redraw : "", pool);
     }
     return error;
 }

@@ -16,7 +16,7 @@ typedef struct {
     amt_patterns_t *prompt;  /* wants the passphrase */
     amt_patterns_t *success; /* took it, or the system is up */
     amt_patterns_t *failure; /* did not take it */
-    const char *redraw;      /* bytes that make a PC show a prompt it stands at anew; "": none */
+    const char *redraw;      /* bytes that make a waiting PC show its prompt again; "": none */
 } prompts_t;
 
 /* As given in a file: const char * each, NULL for what is built in. `redraw`: with \r, \n, \t, \e, \\ and

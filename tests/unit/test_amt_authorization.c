@@ -60,30 +60,30 @@ static void test_accounts(void **state)
         size_t requests; /* the challenge's among them */
         amt_account_t account;
     } cases[] = {
-        /* no administrator: nothing is told */
+        /* no administrator: nothing is listed */
         {{ACCESS_DENIED, ACCESS_DENIED}, 3, {0}},
-        {{ADMIN(RIG_USER)}, 2, {.told = 1, .administrator = 1}},
+        {{ADMIN(RIG_USER)}, 2, {.lists = 1, .administrator = 1}},
         {{ADMIN("admin"), TWO_USERS, SERVICE_OF_INTEL,
           ENTRY(NAMED(RIG_USER), REALM("2") REALM("5") REALM("13"))},
          5,
-         {.told = 1, .found = 1, .realms = BIT(2) | BIT(5) | BIT(13)}},
+         {.lists = 1, .found = 1, .realms = BIT(2) | BIT(5) | BIT(13)}},
         /* the first that is ours is the last that is asked for */
         {{ADMIN("admin"), TWO_USERS, ENTRY(NAMED(RIG_USER), REALM("3"))},
          4,
-         {.told = 1, .found = 1, .realms = BIT(3)}},
-        /* the realm ACL only: the administrator's name is not told */
+         {.lists = 1, .found = 1, .realms = BIT(3)}},
+        /* the realm ACL only: the administrator's name is not given */
         {{ACCESS_DENIED, USERS(HANDLE("7")), ENTRY(NAMED(RIG_USER), REALM("21") REALM("31") REALM("0"))},
          4,
-         {.told = 1, .found = 1, .realms = BIT(21) | BIT(31) | BIT(0)}},
+         {.lists = 1, .found = 1, .realms = BIT(21) | BIT(31) | BIT(0)}},
         /* somebody deleted a user meanwhile; one is of a domain */
         {{ADMIN("admin"), TWO_USERS, NO_HANDLE, ENTRY(NAMED(RIG_USER), REALM("5"))},
          5,
-         {.told = 1, .found = 1, .realms = BIT(5)}},
-        {{ADMIN("admin"), USERS(HANDLE("1")), ENTRY(OF_DOMAIN, REALM("3"))}, 4, {.told = 1}},
-        {{ADMIN("admin"), USERS("")}, 3, {.told = 1}},
-        {{ADMIN("admin"), USERS(HANDLE("1")), ENTRY(NAMED(RIG_USER), "")}, 4, {.told = 1, .found = 1}},
+         {.lists = 1, .found = 1, .realms = BIT(5)}},
+        {{ADMIN("admin"), USERS(HANDLE("1")), ENTRY(OF_DOMAIN, REALM("3"))}, 4, {.lists = 1}},
+        {{ADMIN("admin"), USERS("")}, 3, {.lists = 1}},
+        {{ADMIN("admin"), USERS(HANDLE("1")), ENTRY(NAMED(RIG_USER), "")}, 4, {.lists = 1, .found = 1}},
         /* whose name only begins like ours */
-        {{ADMIN(RIG_USER "2"), USERS(HANDLE("1")), ENTRY(NAMED("unlock"), REALM("3"))}, 4, {.told = 1}},
+        {{ADMIN(RIG_USER "2"), USERS(HANDLE("1")), ENTRY(NAMED("unlock"), REALM("3"))}, 4, {.lists = 1}},
     };
 
     (void)state;
@@ -96,9 +96,9 @@ static void test_accounts(void **state)
         if (rig.status != AMT_OK || rig.acted || requests != cases[i].requests) {
             fail_msg("case %d: status %d after %d requests: %s", (int)i, rig.status, (int)requests, rig.text);
         }
-        if (account.told != expected->told || account.administrator != expected->administrator ||
+        if (account.lists != expected->lists || account.administrator != expected->administrator ||
             account.found != expected->found || account.realms != expected->realms) {
-            fail_msg("case %d: told %d, administrator %d, found %d, realms %x", (int)i, account.told,
+            fail_msg("case %d: lists %d, administrator %d, found %d, realms %x", (int)i, account.lists,
                      account.administrator, account.found, account.realms);
         }
     }

@@ -150,7 +150,7 @@ static void read_ends(facts_t *facts, amt_read_e kind, amt_status_e status, int 
     facts->results[kind] = (amt_result_t){.status = status, .text = "as the test says", .denied = denied};
 }
 
-/* The first look found nobody, so there was no other. */
+/* The first read got no answer, so there was no other. */
 static void nothing_after(facts_t *facts, amt_status_e status)
 {
     memset(facts->asked, 0, sizeof(facts->asked));
@@ -282,17 +282,17 @@ static void silent_later(facts_t *facts)
 
 static void administrator(facts_t *facts)
 {
-    facts->account = (amt_account_t){.told = 1, .administrator = 1};
+    facts->account = (amt_account_t){.lists = 1, .administrator = 1};
 }
 
-static void told_only(facts_t *facts)
+static void lists_only(facts_t *facts)
 {
-    facts->account = (amt_account_t){.told = 1};
+    facts->account = (amt_account_t){.lists = 1};
 }
 
 static void listed(facts_t *facts, apr_uint32_t realms)
 {
-    facts->account = (amt_account_t){.told = 1, .found = 1, .realms = realms};
+    facts->account = (amt_account_t){.lists = 1, .found = 1, .realms = realms};
 }
 
 static void just_right(facts_t *facts)
@@ -343,7 +343,7 @@ static void consent_given(facts_t *facts)
     facts->amt.consent = (amt_consent_t){1, 0xffffffffU, 3, 0};
 }
 
-static void consent_untold(facts_t *facts)
+static void consent_unknown(facts_t *facts)
 {
     facts->amt.consent = (amt_consent_t){.control_mode = -1, .opt_in_state = -1};
 }
@@ -448,7 +448,7 @@ static const struct {
     {"sol.test", broken_redirection, "redirection! amt-fault e"},
     {"sol.test", silent_later, "boot! timeout e"},
     {"sol.test", administrator, "account? a"},
-    {"sol.test", told_only, "account? a"},
+    {"sol.test", lists_only, "account? a"},
     {"sol.test", just_right, "a"},
     {"wake.test", just_right, "account? a"}, /* no sessions, no Redirection */
     {"sol.test", too_many, "account? a"},
@@ -461,7 +461,7 @@ static const struct {
     {"sol.test", consent, "control! consent-required e"},
     {"wake.test", consent, "a"},
     {"sol.test", consent_given, "control? a"},
-    {"sol.test", consent_untold, "a"},
+    {"sol.test", consent_unknown, "a"},
     {"sol.test", no_console, "boot! amt-fault e"},
     {"sol.test", overridden, "boot! busy e"},
     {"wake.test", overridden, "boot? a"},
@@ -493,7 +493,7 @@ static void test_rows(void **state)
     }
 }
 
-/* A plan is made, and nothing is done: what an unlock would set is known from the rehearsal. */
+/* A plan is made, and nothing is done: what an unlock would set is known from the dry run. */
 static void test_a_dry_run_plans(void **state)
 {
     fixture_t *fixture = *state;

@@ -101,7 +101,7 @@ static void test_silence_anywhere_ends(void **state)
             check_promises(pc, unlock_rows[i].name);
             if (pc->ignored < UNLOCK_CLOSE || pc->ignored > UNLOCK_UNDO_REDIRECTION)
                 check_taken_back(pc, unlock_rows[i].name);
-            int waits_for_others = pc->asked == ASKED_STORE || pc->asked == ASKED_TURN;
+            int waits_for_others = pc->asked == ASKED_STORE || pc->asked == ASKED_PERMIT;
             if (!pc->over && !waits_for_others)
                 fail_msg("%s: silence at request %d never ends, at %s", unlock_rows[i].name, at,
                          unlock_step_name(&pc->unlock));
@@ -230,7 +230,7 @@ static void test_a_black_hole_takes_25_seconds(void **state)
     static const behaviour_t healthy = {0};
     unlock_pc_t *pc = unlock_pc_create(&healthy, *state);
     apr_time_t began = pc->now;
-    pc->ignore_at = 4; /* login, first probe, turn, identity */
+    pc->ignore_at = 4; /* login, first probe, permit, identity */
     unlock_pc_run(pc);
     assert_string_equal(unlock_pc_ending(pc), "unreachable");
     assert_true(pc->now - began <= apr_time_from_sec(26));
@@ -398,7 +398,7 @@ static void test_the_intent_says_what_and_what_before(void **state)
     assert_int_equal(pc->clears, 1);
 }
 
-/* A master bus reset for who runs, power on for all others, and the intent says which. */
+/* A master bus reset for a PC that runs, power on for all others, and the intent says which. */
 static void test_the_intent_says_reset(void **state)
 {
     static const behaviour_t ways[] = {
@@ -443,26 +443,26 @@ static void test_what_stood_on_the_console_before_a_reset(void **state)
     assert_int_equal(pc->power_requests, 1);
 }
 
-/* A group with a ramp: every method waits for its turn right before its one power request, and a PC that is
- * not powered takes no turn. */
-static void test_the_ramp_comes_right_before_the_power_request(void **state)
+/* A group with a power rate limit: every method waits right before its one power request, and a PC that is not
+ * powered does not wait. */
+static void test_the_power_rate_limit_comes_right_before_the_power_request(void **state)
 {
     static const behaviour_t ways[] = {
-        {.ramp = 1},
-        {.ramp = 1, .overridden = 1},
-        {.ramp = 1, .redirects = 1, .method = INVENTORY_SOL},
-        {.ramp = 1, .redirects = 1, .method = INVENTORY_IMAGE},
-        {.ramp = 1, .power = 2},
-        {.ramp = 1, .power = 4},
-        {.ramp = 1, .power = 2, .hangs = 1, .resets = 1},
-        {.ramp = 1, .verify_only = 1, .intent = "{\"power\":2}"},
+        {.power_rate = 1},
+        {.power_rate = 1, .overridden = 1},
+        {.power_rate = 1, .redirects = 1, .method = INVENTORY_SOL},
+        {.power_rate = 1, .redirects = 1, .method = INVENTORY_IMAGE},
+        {.power_rate = 1, .power = 2},
+        {.power_rate = 1, .power = 4},
+        {.power_rate = 1, .power = 2, .hangs = 1, .resets = 1},
+        {.power_rate = 1, .verify_only = 1, .intent = "{\"power\":2}"},
     };
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         unlock_pc_t *pc = unlock_pc_create(&ways[i], *state);
         unlock_pc_run(pc);
-        check_promises(pc, "ramp");
-        assert_int_equal(pc->paces, pc->power_requests);
-        assert_int_equal(pc->paces_after_power, 0);
+        check_promises(pc, "power rate");
+        assert_int_equal(pc->power_waits, pc->power_requests);
+        assert_int_equal(pc->power_waits_after_power, 0);
     }
 }
 
@@ -502,7 +502,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_intent_that_would_open_doors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_intent_says_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_stood_on_the_console_before_a_reset, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_the_ramp_comes_right_before_the_power_request, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_power_rate_limit_comes_right_before_the_power_request, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_the_pacer_gives_times_that_lie_apart, setup, teardown),
     };
     apr_initialize();

@@ -17,7 +17,7 @@ static unlock_pc_t *pc_of(unlock_t *unlock)
     return (unlock_pc_t *)unlock;
 }
 
-/* ---- the ports: they only note ------------------------------------------------------------------------- */
+/* ---- the ops: they only note ------------------------------------------------------------------------- */
 
 static void ask(unlock_t *unlock, asked_e what)
 {
@@ -49,14 +49,14 @@ static void op_passphrase(unlock_t *unlock)
 
 static void op_permit(unlock_t *unlock)
 {
-    ask(unlock, ASKED_TURN);
+    ask(unlock, ASKED_PERMIT);
 }
 
 static void op_rate_wait(unlock_t *unlock)
 {
     unlock_pc_t *pc = pc_of(unlock);
-    pc->paces++;
-    pc->paces_after_power += pc->power_requests > 0;
+    pc->power_waits++;
+    pc->power_waits_after_power += pc->power_requests > 0;
     op_permit(unlock);
 }
 
@@ -67,7 +67,7 @@ static void op_probe(unlock_t *unlock, apr_interval_time_t timeout)
     ask(unlock, ASKED_PROBE);
 }
 
-/* What a call changes on the PC; a successor may change only what its intent speaks of. */
+/* What a call changes on the PC; a task that is verified only may change only what its intent speaks of. */
 static int is_allowed(const unlock_pc_t *pc, unlock_call_e call)
 {
     static const struct {
@@ -194,7 +194,7 @@ static void answer_passphrase(unlock_pc_t *pc)
     unlock_work_answer(&pc->unlock, pc->is.passphrase, "no passphrase");
 }
 
-static void answer_turn(unlock_pc_t *pc)
+static void answer_permit(unlock_pc_t *pc)
 {
     unlock_permit_answer(&pc->unlock);
 }
@@ -324,7 +324,7 @@ static void say_result(unlock_pc_t *pc, int after_seconds)
     say(pc, in_lines(pc, pc->is.forges == 2 ? forged(pc, frame) : frame), after_seconds);
 }
 
-/* The port's part: the seal, then the image's. */
+/* The op's part: the seal, then the image's. */
 static void seal(unlock_pc_t *pc)
 {
     const char *line = NULL, *wrong = NULL;
@@ -501,7 +501,7 @@ unlock_pc_t *unlock_pc_create(const behaviour_t *is, apr_pool_t *pool)
     pc->group = (inventory_group_t){.name = "default",
                                     .boot_timeout = apr_time_from_sec(120),
                                     .reset_running = is->resets,
-                                    .power_interval = is->ramp ? apr_time_from_sec(1) : 0};
+                                    .power_interval = is->power_rate ? apr_time_from_sec(1) : 0};
     pc->redirection = is->redirection_off ? (amt_redirection_t){.state = AMT_REDIRECTION_OFF, .listener = 0}
                                           : (amt_redirection_t){.state = AMT_REDIRECTION_BOTH, .listener = 1};
     pc->redirection_before = pc->redirection;
@@ -570,7 +570,7 @@ int unlock_pc_step(unlock_pc_t *pc)
     static void (*const answers[])(unlock_pc_t *) = {[ASKED_RESOLVE] = answer_resolve,
                                                      [ASKED_LOGIN] = answer_login,
                                                      [ASKED_PASSPHRASE] = answer_passphrase,
-                                                     [ASKED_TURN] = answer_turn,
+                                                     [ASKED_PERMIT] = answer_permit,
                                                      [ASKED_PROBE] = answer_probe,
                                                      [ASKED_CALL] = answer_call,
                                                      [ASKED_STORE] = answer_store};

@@ -13,7 +13,7 @@ typedef enum {
     ASKED_RESOLVE,
     ASKED_LOGIN,
     ASKED_PASSPHRASE,
-    ASKED_TURN,
+    ASKED_PERMIT,
     ASKED_PROBE,
     ASKED_CALL,
     ASKED_STORE
@@ -32,7 +32,7 @@ typedef struct {
     int never_boots;
     int hangs;             /* it runs at first, without its system */
     int probe_open_before; /* though it is off */
-    int ramp;              /* its group has one for power requests */
+    int power_rate;        /* its group limits power requests */
     const char *uuid;      /* of the inventory */
     int named;             /* the inventory has no address */
     jobs_reason_e resolve, login;
@@ -69,7 +69,7 @@ typedef struct {
     int keeps_boot;                      /* its firmware does not clear boot options by itself */
     int drive_fails;                     /* the drive ends by itself while the PC starts */
     const char *cut;                     /* the console ends by itself while the unlock is at this step */
-    int boot_set;                        /* options that a predecessor left */
+    int boot_set;                        /* options that a lost worker left */
     int not_read;                        /* the firmware does not look at the drive */
     int stuck;                           /* it reads the image, which never speaks */
     int forges;                          /* the image that speaks is another one: 1 its hello, 2 its result */
@@ -110,7 +110,7 @@ typedef struct {
     int calls, power_requests, clears, probes, logins;
     int passphrases, types, redirects, sets;
     int intents, finishes, releases, progress;
-    int paces, paces_after_power;
+    int power_waits, power_waits_after_power;
     int writes_without_intent;
     int connected, over;
     apr_interval_time_t early; /* longer alarms come so much too early */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the account that we log in with may do: looked up in the device's list of users, where the device lets
- * this account read it.
- */
+/* What our account may do: looked up in the device's list of users, where this account may read it. */
 #include <string.h>
 
 #include "amt/calls/call_priv.h"
@@ -42,12 +40,12 @@ const char *amt_realm_name(int realm)
 
 /* ---- the administrator ----------------------------------------------------------------------- */
 
-/* A ticket is for an account of the domain; whoever bears a digest user's name is another. */
+/* A ticket is for an account of the domain, even where a digest user has the same name. */
 static int is_ours(const amt_call_t *call, const char *name)
 {
     const amt_target_t *target = &call->device->http.target;
 
-    return !target->tickets && name && !strcmp(name, target->user);
+    return target->tickets == NULL && name != NULL && strcmp(name, target->user) == 0;
 }
 
 static amt_status_e read_administrator(amt_call_t *call, const wsman_element_t *payload)
@@ -55,10 +53,10 @@ static amt_status_e read_administrator(amt_call_t *call, const wsman_element_t *
     amt_account_t *account = call->out;
     const char *name = wsman_child_text(payload, NULL, "Username", call->pool);
 
-    if (!name) {
+    if (name == NULL) {
         return amt_answer_garbage(call, "it names no administrator");
     }
-    account->told = 1;
+    account->lists = 1;
     account->administrator = is_ours(call, name);
     return AMT_OK;
 }
@@ -83,8 +81,8 @@ static amt_status_e read_handles(amt_call_t *call, const wsman_element_t *payloa
     amt_account_t *account = call->out;
     apr_uint64_t number = 0;
 
-    account->told = 1;
-    for (const wsman_element_t *handle = wsman_child(payload, NULL, "Handles"); handle;
+    account->lists = 1;
+    for (const wsman_element_t *handle = wsman_child(payload, NULL, "Handles"); handle != NULL;
          handle = wsman_next_same(handle)) {
         if (wsman_parse_uint(wsman_text(handle, call->pool), HIGHEST_HANDLE, &number) != APR_SUCCESS) {
             return amt_answer_garbage(call, "the handle of a user is no number");
@@ -101,7 +99,7 @@ static int is_unseen(const amt_call_t *call)
 {
     const amt_account_t *account = call->out;
 
-    return !account->found && !call->device->http.target.tickets && call->taken < account->user_count;
+    return !account->found && call->device->http.target.tickets == NULL && call->taken < account->user_count;
 }
 
 static void write_handle(const amt_call_t *call, wsman_writer_t *writer)
@@ -116,7 +114,7 @@ static amt_status_e read_realms(amt_call_t *call, const wsman_element_t *payload
     amt_account_t *account = call->out;
     apr_uint64_t number = 0;
 
-    for (const wsman_element_t *realm = wsman_child(payload, NULL, "Realms"); realm;
+    for (const wsman_element_t *realm = wsman_child(payload, NULL, "Realms"); realm != NULL;
          realm = wsman_next_same(realm)) {
         if (wsman_parse_uint(wsman_text(realm, call->pool), AMT_REALMS - 1, &number) != APR_SUCCESS) {
             return amt_answer_garbage(call, "a realm is no number");
@@ -147,7 +145,7 @@ static const amt_code_t codes[] = {
     {0, 0, NULL},
 };
 
-/* All of it may be refused: who is no administrator is not told. */
+/* All of it may be refused: only administrators may read it. */
 static const amt_step_t account_steps[] = {
     {.uri = AUTHORIZATION,
      .verb = AMT_VERB_METHOD,
@@ -179,7 +177,7 @@ void amt_read_account(amt_device_t *device, amt_account_t *account, amt_done_fn 
 {
     amt_call_t *call = amt_call_create(device, account_steps, account, done, baton);
 
-    if (call) {
+    if (call != NULL) {
         memset(account, 0, sizeof(*account));
         amt_call_begin(call);
     }

@@ -45,7 +45,7 @@ static const struct {
     {"OptionsCleared", READ_ONLY, NULL},
     {"PlatformErase", OVERRIDE, "false"},
     {"RPEEnabled", READ_ONLY, NULL},
-    {"RSEPassword", READ_ONLY, NULL}, /* write-only in truth: it comes empty, and nobody means an empty one */
+    {"RSEPassword", READ_ONLY, NULL}, /* write-only: it is read as empty, and must not be written so */
     {"ReflashBIOS", OVERRIDE, "false"},
     {"SecureBootControlEnabled", READ_ONLY, NULL},
     {"SecureErase", OVERRIDE, "false"},
@@ -61,12 +61,12 @@ static const struct {
 };
 enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
 
-/* ---- looking --------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int find_member(const char *name)
 {
     for (int i = 0; i < MEMBERS; i++) {
-        if (!strcmp(members[i].name, name)) {
+        if (strcmp(members[i].name, name) == 0) {
             return i;
         }
     }
@@ -78,7 +78,7 @@ static void add_to_summary(amt_boot_t *boot, const char *name)
     apr_size_t used = strlen(boot->summary);
 
     if (used + strlen(name) + 2 > sizeof(boot->summary)) {
-        return; /* a dozen names were told already */
+        return; /* it holds a dozen names already */
     }
     apr_snprintf(boot->summary + used, sizeof(boot->summary) - used, "%s%s", used ? "," : "", name);
 }
@@ -99,10 +99,10 @@ static amt_status_e read_settings(amt_call_t *call, const wsman_element_t *paylo
     amt_instance_t *boot = amt_instance_keep(payload, call->device->pool);
 
     call->device->boot = boot;
-    if (!boot) {
+    if (boot == NULL) {
         return amt_answer_garbage(call, "a setting is no plain value");
     }
-    if (!amt_instance_value(boot, "InstanceID")) {
+    if (amt_instance_value(boot, "InstanceID") == NULL) {
         amt_instance_forget(&call->device->boot);
         return amt_answer_garbage(call, "it names no instance");
     }
@@ -127,11 +127,11 @@ const amt_reading_t amt_reading_boot = {.steps = boot_steps, .clear = clear_boot
 
 /* What may be set: AMT_BootCapabilities. */
 
-static int is_true(const amt_call_t *call, const wsman_element_t *payload, const char *name)
+static int is_capable(const amt_call_t *call, const wsman_element_t *payload, const char *name)
 {
     const char *value = wsman_child_text(payload, NULL, name, call->pool);
 
-    return value && !strcmp(value, "true");
+    return value != NULL && strcmp(value, "true") == 0;
 }
 
 static amt_status_e read_capabilities(amt_call_t *call, const wsman_element_t *payload)
@@ -139,8 +139,8 @@ static amt_status_e read_capabilities(amt_call_t *call, const wsman_element_t *p
     amt_facts_t *facts = call->out;
     amt_capabilities_t *capabilities = &facts->capabilities;
 
-    capabilities->storage = is_true(call, payload, "IDER");
-    capabilities->sol = is_true(call, payload, "SOL");
+    capabilities->storage = is_capable(call, payload, "IDER");
+    capabilities->sol = is_capable(call, payload, "SOL");
     return AMT_OK;
 }
 
@@ -175,7 +175,7 @@ enum { STARTS = sizeof(starts) / sizeof(starts[0]) };
 static const char *value_at(int start, const char *name)
 {
     for (int i = 0; i < STARTS; i++) {
-        if ((starts[i].start & start) && !strcmp(starts[i].name, name)) {
+        if ((starts[i].start & start) && strcmp(starts[i].name, name) == 0) {
             return starts[i].value;
         }
     }
@@ -191,7 +191,7 @@ static void write_setting(const amt_call_t *call, wsman_writer_t *writer, const 
         wsman_property(writer, setting->name, setting->value);
     }
     else if (members[member].kind != READ_ONLY) {
-        wsman_property(writer, setting->name, ours ? ours : members[member].off);
+        wsman_property(writer, setting->name, ours != NULL ? ours : members[member].off);
     }
 }
 
@@ -204,7 +204,7 @@ static void write_boot(const amt_call_t *call, wsman_writer_t *writer)
     }
 }
 
-/* The settings are another's from now on: read them again before the next change. */
+/* What was read is outdated: it must be read again before the next change. */
 static amt_status_e put_done(amt_call_t *call, const wsman_element_t *payload)
 {
     (void)payload;
@@ -260,7 +260,7 @@ static const amt_step_t change_steps[] = {
 static const char *missing_member(const amt_instance_t *boot, int start)
 {
     for (int i = 0; i < STARTS; i++) {
-        if ((starts[i].start & start) && !amt_instance_value(boot, starts[i].name)) {
+        if ((starts[i].start & start) && amt_instance_value(boot, starts[i].name) == NULL) {
             return starts[i].name;
         }
     }
@@ -273,19 +273,19 @@ void amt_set_boot(amt_device_t *device, int start, amt_gate_fn gate, void *gate_
     amt_call_t *call = amt_call_create(device, change_steps, NULL, done, baton);
     const char *missing;
 
-    if (!call) {
+    if (call == NULL) {
         return;
     }
     call->gate = gate;
     call->gate_baton = gate_baton;
     call->start = start;
-    if (!device->boot) {
+    if (device->boot == NULL) {
         amt_call_refuse(call, amt_say(device, AMT_REFUSED, "the boot settings of %s were not read before",
                                       device->http.where));
         return;
     }
     missing = missing_member(device->boot, start);
-    if (missing) {
+    if (missing != NULL) {
         amt_call_refuse(call,
                         amt_say(device, AMT_REFUSED, "%s has no boot option %s: use another method for it",
                                 device->http.where, missing));

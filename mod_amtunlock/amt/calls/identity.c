@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who a device is: the PC's UUID and the firmware's version. */
+/* The identity of a device: the PC's UUID and the firmware's version. */
 #include <apr_strings.h>
 #include <ctype.h>
 #include <openssl/evp.h>
@@ -50,17 +50,17 @@ static amt_status_e read_uuid(amt_call_t *call, const wsman_element_t *payload)
     const char *text = wsman_child_text(payload, NULL, "UUID", call->pool);
     unsigned char bytes[UUID_BYTES];
 
-    if (!text || !decode_uuid(bytes, text)) {
+    if (text == NULL || !decode_uuid(bytes, text)) {
         return amt_answer_garbage(call, "its UUID is not 16 bytes in base64");
     }
     format_uuid(identity->uuid, bytes);
     return AMT_OK;
 }
 
-/* Digits and dots, digits first: what sentences and comparisons may rely on. */
+/* Digits and dots, a digit first: so it can be compared, and printed in messages. */
 static int is_version(const char *text)
 {
-    return text && isdigit((unsigned char)*text) && strspn(text, "0123456789.") == strlen(text);
+    return text != NULL && isdigit((unsigned char)*text) && strspn(text, "0123456789.") == strlen(text);
 }
 
 static amt_status_e read_version(amt_call_t *call, const wsman_element_t *payload)
@@ -70,7 +70,7 @@ static amt_status_e read_version(amt_call_t *call, const wsman_element_t *payloa
     const char *instance = wsman_child_text(payload, NULL, "InstanceID", call->pool);
     const char *version = wsman_child_text(payload, NULL, "VersionString", call->pool);
 
-    if (!instance || strcmp(instance, "AMT") != 0 || !is_version(version) ||
+    if (instance == NULL || strcmp(instance, "AMT") != 0 || !is_version(version) ||
         strlen(version) >= sizeof(identity->version)) {
         return amt_answer_garbage(call, "it does not name the version of AMT");
     }
@@ -95,7 +95,7 @@ static const amt_step_t identity_steps[] = {
      .method = "GetUuid",
      .codes = uuid_codes,
      .read = read_uuid},
-    /* an account without the realm may not see it: then the version stays "" */
+    /* an account without the realm is denied it: then the version stays "" */
     {.uri = SOFTWARE_IDENTITY,
      .verb = AMT_VERB_GET,
      .selectors = &amt_itself,

@@ -10,16 +10,16 @@
 
 enum { HIGHEST_POWER_STATE = 0xffff };
 
-/* ---- looking --------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* 1 if `wanted` is among the states that may be asked for now, 0 if not, -1 where none is listed. */
 static int read_available(const amt_call_t *call, const wsman_element_t *payload, apr_uint64_t wanted)
 {
     const wsman_element_t *state = wsman_child(payload, NULL, "AvailableRequestedPowerStates");
-    int available = state ? 0 : -1;
+    int available = state != NULL ? 0 : -1;
     apr_uint64_t value;
 
-    for (; state; state = wsman_next_same(state)) {
+    for (; state != NULL; state = wsman_next_same(state)) {
         if (wsman_parse_uint(wsman_text(state, call->pool), HIGHEST_POWER_STATE, &value) == APR_SUCCESS &&
             value == wanted) {
             available = 1;
@@ -124,7 +124,7 @@ void amt_request_power(amt_device_t *device, int state, amt_gate_fn gate, void *
 {
     amt_call_t *call = amt_call_create(device, request_steps, NULL, done, baton);
 
-    if (call) {
+    if (call != NULL) {
         call->power_state = state;
         call->gate = gate;
         call->gate_baton = gate_baton;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether AMT's redirection is switched on, who has to agree to its use, and switching it. */
+/* AMT's redirection service: whether it is on, whether the user must consent, and switching it. */
 #include <apr_strings.h>
 #include <string.h>
 
@@ -12,19 +12,20 @@
 
 enum { HIGHEST_STATE = 0xffff };
 
-/* ---- looking --------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static amt_status_e keep_redirection(amt_call_t *call, const wsman_element_t *payload)
 {
     amt_instance_forget(&call->device->redirection);
     call->device->redirection = amt_instance_keep(payload, call->device->pool);
-    return call->device->redirection ? AMT_OK : amt_answer_garbage(call, "a property is no plain value");
+    return call->device->redirection != NULL ? AMT_OK
+                                             : amt_answer_garbage(call, "a property is no plain value");
 }
 
 /* "true" or "false" */
 static int read_flag(const char *text, int *flag)
 {
-    if (!text || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)) {
+    if (text == NULL || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)) {
         return 0;
     }
     *flag = *text == 't';
@@ -97,7 +98,7 @@ static amt_status_e read_opt_in(amt_call_t *call, const wsman_element_t *payload
     return AMT_OK;
 }
 
-/* Older firmware knows neither, and an account may not see them: then a refusal of a write tells. */
+/* Older firmware has neither, and an account may be denied them: then the refusal of a write shows it. */
 static const amt_step_t consent_steps[] = {
     {.uri = HOST_BASED_SETUP, .verb = AMT_VERB_GET, .optional = 1, .read = read_control_mode},
     {.uri = OPT_IN, .verb = AMT_VERB_GET, .optional = 1, .read = read_opt_in},
@@ -118,7 +119,7 @@ static int state_differs(const amt_call_t *call)
 {
     const char *now = amt_instance_value(call->device->redirection, "EnabledState");
 
-    return strcmp(apr_itoa(call->pool, call->redirection.state), now ? now : "") != 0;
+    return strcmp(apr_itoa(call->pool, call->redirection.state), now != NULL ? now : "") != 0;
 }
 
 static int listener_differs(const amt_call_t *call)
@@ -163,7 +164,7 @@ static void write_listener(const amt_call_t *call, wsman_writer_t *writer)
     for (int i = 0; i < settings->nelts; i++) {
         const amt_setting_t *setting = &APR_ARRAY_IDX(settings, i, amt_setting_t);
 
-        if (!strcmp(setting->name, "ListenerEnabled")) {
+        if (strcmp(setting->name, "ListenerEnabled") == 0) {
             wsman_property(writer, setting->name, text_of(call->redirection.listener));
         }
         else {
@@ -213,13 +214,13 @@ void amt_set_redirection(amt_device_t *device, const amt_redirection_t *wanted, 
 {
     amt_call_t *call = amt_call_create(device, set_steps, NULL, done, baton);
 
-    if (!call) {
+    if (call == NULL) {
         return;
     }
     call->gate = gate;
     call->gate_baton = gate_baton;
     call->redirection = *wanted;
-    if (!device->redirection) {
+    if (device->redirection == NULL) {
         amt_call_refuse(call,
                         amt_say(device, AMT_REFUSED, "the redirection service of %s was not read before",
                                 device->http.where));

@@ -2,6 +2,7 @@
 #include "amt_peer.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -249,11 +250,13 @@ static void welcome(peer_t *peer)
 {
     int fd = accept(peer->listener, NULL, NULL);
     connection_t *c = &peer->connections[peer->connection_count];
+    int one = 1;
 
     if (fd < 0 || peer->connection_count == MAX_CONNECTIONS) {
         close(fd);
         return;
     }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* else Nagle waits 40 ms for each answer */
     c->fd = fd;
     c->number = peer->connection_count + 1;
     if (peer->tls) {

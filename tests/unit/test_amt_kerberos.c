@@ -133,7 +133,7 @@ static void rig_up_kerberos(rig_t *rig, const peer_row_t *rows, size_t count, in
     const amt_target_t trust = {.tls = tls ? AMT_TLS_PIN : AMT_TLS_NONE,
                                 .pin = pin,
                                 .tickets = &account,
-                                .call_timeout = apr_time_from_sec(2)};
+                                .call_timeout = apr_time_from_sec(1)};
 
     server = tls ? certificate_server(&certificate, 0) : NULL;
     lazy = 0;

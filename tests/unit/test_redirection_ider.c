@@ -35,6 +35,7 @@ static int set_up(void **state)
     FILE *out;
 
     (void)state;
+    setenv("AMTUNLOCK_TEST_CLOSE_MS", "200", 1); /* where the device is silent, that is waited for */
     assert_int_equal(apr_initialize(), APR_SUCCESS);
     assert_int_equal(amt_library_init(), APR_SUCCESS);
     apr_pool_create(&pool, NULL);

@@ -9,10 +9,18 @@
 #include "amt/redirection/link_priv.h"
 #include "amt/redirection/login_priv.h"
 #include "amt/redirection/wire_priv.h"
+#include "base/clock.h"
 #include "base/text.h"
 
 enum { PORT_PLAIN = 16994, PORT_TLS = 16995 };
-enum { HEADER = 8, CLOSE_SECONDS = 2 };
+enum { HEADER = 8 };
+
+/* How long the device's answer to a close is waited for. */
+#ifdef AMTUNLOCK_TEST
+#define CLOSE_LIMIT clock_test_interval("AMTUNLOCK_TEST_CLOSE_MS", apr_time_from_sec(2))
+#else
+#define CLOSE_LIMIT apr_time_from_sec(2)
+#endif
 
 /* Messages without a sequence number. */
 enum { START = 0x10, STARTED = 0x11, END = 0x12 };
@@ -495,7 +503,7 @@ void amt_session_close(amt_session_t *session)
     session->state = CLOSING;
     event_del(session->keepalive);
     amt_session_send_plain(session, session->kind->close);
-    set_deadline(session, apr_time_from_sec(CLOSE_SECONDS));
+    set_deadline(session, CLOSE_LIMIT);
 }
 
 /* ---- create, destroy ------------------------------------------------------------------------- */

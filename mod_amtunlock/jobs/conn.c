@@ -197,7 +197,7 @@ redisReply *redis_conn_take(redis_conn_t *conn, apr_time_t deadline, redis_conn_
 
     *outcome =
         conn->context != NULL ? conn_flush(conn, deadline, why, pool) : conn_fail(conn, deadline, why, pool);
-    if (*outcome == REDIS_CONN_FINE && FAILPOINT_FAILS("link.sent")) {
+    if (*outcome == REDIS_CONN_FINE && FAILPOINT_FAILS("conn.sent")) {
         *outcome = conn_fail(conn, deadline, why, pool);
     }
     if (*outcome == REDIS_CONN_FINE) {
@@ -206,7 +206,7 @@ redisReply *redis_conn_take(redis_conn_t *conn, apr_time_t deadline, redis_conn_
     if (reply != NULL) {
         apr_pool_cleanup_register(pool, reply, free_reply, apr_pool_cleanup_null);
     }
-    if (reply != NULL && FAILPOINT_FAILS("link.answered")) {
+    if (reply != NULL && FAILPOINT_FAILS("conn.answered")) {
         *outcome = conn_fail(conn, deadline, why, pool);
         return NULL;
     }
@@ -305,7 +305,7 @@ redis_conn_e redis_conn_open(redis_conn_t *conn, apr_time_t deadline, const char
 
     redis_conn_close(conn);
     conn->context = connect_context(redis, deadline, &what, pool);
-    FAILPOINT("link.dialled");
+    FAILPOINT("conn.dialled");
     if (conn->context == NULL) {
         *why = apr_psprintf(pool, "no connection to Redis at %s: %s; is it running, and may this user enter?",
                             address_text(redis, pool), what);

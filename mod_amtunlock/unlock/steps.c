@@ -78,7 +78,7 @@ static unlock_step_e read_power_on_ok(unlock_t *unlock)
     if (!unlock->task->verify_only) {
         return unlock_plan_by_power(unlock);
     }
-    FAILPOINT("look.read");
+    FAILPOINT("verify.read");
     note_running(unlock);
     return unlock->facts.power.state == AMT_POWER_ON ? unlock_verify_by_probe(unlock) : UNLOCK_WATCH;
 }
@@ -92,7 +92,7 @@ static void intend_send(unlock_t *unlock)
 
 static unlock_step_e intend_on_ok(unlock_t *unlock)
 {
-    FAILPOINT("intend.told");
+    FAILPOINT("intend.done");
     unlock->intended = 1;
     unlock->boot_until = unlock->ops->now() + unlock->system->group->boot_timeout;
     return unlock->after_intent;
@@ -141,7 +141,7 @@ static void power_on_send(unlock_t *unlock)
 
 static unlock_step_e power_on_on_ok(unlock_t *unlock)
 {
-    FAILPOINT("act.told");
+    FAILPOINT("act.done");
     unlock->power_answered = 1;
     return UNLOCK_REPORT_POWERED;
 }
@@ -160,7 +160,7 @@ static void report_powered_send(unlock_t *unlock)
 
 static unlock_step_e report_powered_on_ok(unlock_t *unlock)
 {
-    FAILPOINT("powered.told");
+    FAILPOINT("powered.done");
     return unlock_is_reset(unlock) ? UNLOCK_REPORT_BOOTING : watch_from_now(unlock);
 }
 
@@ -250,7 +250,7 @@ static void report_booting_send(unlock_t *unlock)
 
 static unlock_step_e report_booting_on_ok(unlock_t *unlock)
 {
-    FAILPOINT("booting.told");
+    FAILPOINT("booting.done");
     return seek_evidence(unlock);
 }
 

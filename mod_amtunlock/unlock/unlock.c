@@ -367,7 +367,7 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
         return;
     }
     if (unlock->step == UNLOCK_FINISH || unlock->step == UNLOCK_RELEASE) {
-        FAILPOINT("finish.told");
+        FAILPOINT("finish.done");
         unlock_log_end(unlock, outcome, text);
         unlock_succeed(unlock);
     }
@@ -464,7 +464,7 @@ void unlock_begin(unlock_t *unlock)
 {
     log_info("AMTU0608", unlock->task->verify_only ? "looks after a predecessor" : "begins", "system",
              unlock->task->ref.system, "job", unlock->task->ref.job, "fence", unlock->task->ref.fence);
-    FAILPOINT(unlock->task->verify_only ? "look.begun" : "unlock.begun");
+    FAILPOINT(unlock->task->verify_only ? "verify.begun" : "unlock.begun");
     if (unlock->task->verify_only) {
         unlock->boot_until = unlock->ops->now() +
                              intent_read(unlock->task->intent, &unlock->plan, unlock_verify_limit(unlock));

@@ -213,7 +213,7 @@ static jobs_result_t send_record(reconciliation_t *reconciliation, apr_pool_t *p
                                            on_ended_reconciled, reconciliation, pool);
 
     if (result.outcome == JOBS_OK) {
-        FAILPOINT("reassert.ends");
+        FAILPOINT("reconcile.results");
         result = open_intents_reconcile(options->open_intents, outbox->connection, options->worker,
                                         on_intent_reconciled, reconciliation, pool);
     }
@@ -232,9 +232,9 @@ static void reconcile_redis(outbox_t *outbox, apr_pool_t *pool)
         /* Read first: if Redis is restarted meanwhile, the new one has another. */
         const char *run_id = apr_pstrdup(pool, jobs_client_run_id(outbox->connection));
 
-        FAILPOINT("reassert.before");
+        FAILPOINT("reconcile.before");
         result = send_record(&reconciliation, pool);
-        FAILPOINT("reassert.told");
+        FAILPOINT("reconcile.done");
         if (result.outcome == JOBS_OK) {
             record_reconciliation(&reconciliation, run_id);
             set_reconciled(outbox, run_id);

@@ -5,7 +5,7 @@ from .campaign import Kind
 from .kills import PCS, await_strike, make_lane, settle
 
 # Point, and at which of its first passings.
-POINTS = {"claim.answered": 1, "link.sent": 25, "link.answered": 25, "record.before": 4}
+POINTS = {"claim.answered": 1, "conn.sent": 25, "conn.answered": 25, "record.before": 4}
 CUT = "cut after the request"  # the PC takes the power request, obeys, and closes the connection
 
 

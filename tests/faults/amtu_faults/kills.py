@@ -28,9 +28,9 @@ class Boundary:
 
 BOUNDARIES = (
     Boundary("library.loaded", 1, "start"),
-    Boundary("link.dialled", 4, "start"),
-    Boundary("link.sent", 25),
-    Boundary("link.answered", 25),
+    Boundary("conn.dialled", 4, "start"),
+    Boundary("conn.sent", 25),
+    Boundary("conn.answered", 25),
     Boundary("publish.staged", 1, "inventory"),
     Boundary("publish.switched", 1, "inventory"),
     Boundary("claim.before", 1),
@@ -40,28 +40,28 @@ BOUNDARIES = (
     Boundary("record.before", 4),
     Boundary("intend.recorded"),
     Boundary("intend.applied", leaves_off=True),
-    Boundary("intend.told", leaves_off=True),
+    Boundary("intend.done", leaves_off=True),
     Boundary("act.before", leaves_off=True),
     Boundary("act.gated", leaves_off=True),
     Boundary("act.answered"),
-    Boundary("act.told"),
+    Boundary("act.done"),
     Boundary("progress.before", 2 * PCS),
     Boundary("progress.applied", 2 * PCS),
-    Boundary("powered.told"),
-    Boundary("booting.told"),
+    Boundary("powered.done"),
+    Boundary("booting.done"),
     Boundary("finish.decided"),
     Boundary("finish.recorded"),
     Boundary("finish.applied"),
-    Boundary("finish.told"),
-    Boundary("reassert.before", 1, "redis"),
-    Boundary("reassert.ends", 1, "redis"),
-    Boundary("reassert.told", 1, "redis"),
+    Boundary("finish.done"),
+    Boundary("reconcile.before", 1, "redis"),
+    Boundary("reconcile.results", 1, "redis"),
+    Boundary("reconcile.done", 1, "redis"),
     Boundary("renew.before", 2),
     Boundary("renew.answered", 2),
     Boundary("reap.before", 1),
     Boundary("reap.answered", 1),
-    Boundary("look.begun", 1, "look"),
-    Boundary("look.read", 1, "look", leaves_off=True),
+    Boundary("verify.begun", 1, "look"),
+    Boundary("verify.read", 1, "look", leaves_off=True),
 )
 
 
@@ -128,7 +128,7 @@ def kill_round(lane, boundary, rng):
     systems = lane.take(PCS)
     way = [(boundary.point, rng.randint(1, boundary.nth))]
     if boundary.by == "look":
-        way.insert(0, ("intend.told" if boundary.leaves_off else "powered.told", rng.randint(1, PCS)))
+        way.insert(0, ("intend.done" if boundary.leaves_off else "powered.done", rng.randint(1, PCS)))
     job = None
     for point, nth in way:
         arm = functools.partial(arm_kill, lane, worker, point, nth)

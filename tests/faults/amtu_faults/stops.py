@@ -21,7 +21,7 @@ ACTS_BY = 0.5  # by then it would have sent what it meant to send
 SAYS_UNLOCKED = ("finish.decided", "finish.recorded")
 
 # Where a sleep is most dangerous: for a campaign in short.
-SHORT = ("claim.answered", "intend.applied", "intend.told", "act.before", "finish.decided", "finish.recorded",
+SHORT = ("claim.answered", "intend.applied", "intend.done", "act.before", "finish.decided", "finish.recorded",
          "renew.answered")
 
 POINTS = tuple(boundary for boundary in BOUNDARIES if boundary.by == "job" and boundary.point != "act.gated")

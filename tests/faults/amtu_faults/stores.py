@@ -117,4 +117,4 @@ def kind(each, ill, lanes, points=None):
     return Kind("stores", make_lane, rounds, lanes, ("other",))
 
 
-SHORT = ("claim.answered", "intend.recorded", "intend.applied", "act.answered", "finish.recorded", "link.sent")
+SHORT = ("claim.answered", "intend.recorded", "intend.applied", "act.answered", "finish.recorded", "conn.sent")

@@ -10,7 +10,7 @@ PCS = 2
 PATIENCE = 20  # seconds in which httpd has another child that answers
 
 # The first passing of each in a child: a request connects, sends, and hears.
-POINTS = ("submit.before", "link.dialled", "link.sent", "link.answered", "submit.answered")
+POINTS = ("submit.before", "conn.dialled", "conn.sent", "conn.answered", "submit.answered")
 
 
 def label_of(point):
@@ -88,7 +88,7 @@ def die_round(lane, point, _rng):
     before = int(lane.redis_call("HGET", "{amtu}:counters", "jobs") or 0)
     order = lane.points.arm(point, "kill")
     lane.labels["httpd", order] = lane.label
-    if point == "link.dialled":  # no connection is left that was dialled before
+    if point == "conn.dialled":  # no connection is left that was dialled before
         lane.redis_call("CLIENT", "KILL", "TYPE", "normal")
     message = soap.message_id()
     try:

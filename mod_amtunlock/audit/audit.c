@@ -88,7 +88,7 @@ static const char *check_file(const audit_t *audit, int fd, struct stat *info)
     return NULL;
 }
 
-/* `create` is O_CREAT or 0. O_NONBLOCK: a pipe in the file's place must not hold us. */
+/* `create` is O_CREAT or 0. O_NONBLOCK: open() must not wait for the other end of a pipe. */
 static const char *open_file(const audit_t *audit, int create, int *fd, struct stat *info)
 {
     const char *error;
@@ -144,7 +144,7 @@ static const char *last_whole_line(const char *tail, apr_size_t length, const ch
     return NULL;
 }
 
-/* Says in the record what of a batch was left when the power went. The bytes stay; a line end closes them. */
+/* Records what a power failure left of a batch. The bytes stay; a line end closes them. */
 static const char *record_torn(audit_t *audit, const char *bytes, apr_size_t length)
 {
     char hash[AUDIT_HASH_DIGITS + 1];
@@ -167,8 +167,7 @@ static const char *audit_resume(audit_t *audit);
 static apr_status_t audit_cleanup(void *data);
 
 /* A file without records goes on where the one ended that was rotated away, also if no worker ran meanwhile.
- * That one is opened as if it were ours: nobody else may write it any more, and a torn line gets its record
- * there. */
+ * That one is opened and locked as the record itself is, and a torn line gets its record there. */
 static const char *continue_rotated(audit_t *audit)
 {
     audit_t before = {.pool = audit->pool, .fd = -1};
@@ -328,7 +327,7 @@ static apr_status_t audit_fail(audit_t *audit, const char *what, int number, con
     return APR_FROM_OS_ERROR(number);
 }
 
-/* Cuts off what a failed try left, and makes sure that the file is as long as we left it. */
+/* Cuts off what a failed write left, and makes sure that the file is as long as it was then. */
 static apr_status_t audit_settle(audit_t *audit, const char **error)
 {
     struct stat info;
@@ -379,7 +378,7 @@ apr_status_t audit_commit(audit_t *audit, const char **error)
     }
     number = write_all(audit->fd, audit->pending, audit->pending_length);
     if (number == 0 && fdatasync(audit->fd) != 0) {
-        number = errno; /* the kernel may have dropped these pages: only writing them anew helps */
+        number = errno; /* the kernel may have dropped these pages: only writing them again helps */
     }
     if (number != 0) {
         audit->half_written = 1;

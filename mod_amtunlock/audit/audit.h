@@ -15,11 +15,11 @@
 
 typedef struct audit_t audit_t;
 
-/* Opens or creates `file` (0600), checks its last line and goes on from there. A torn last line (the power
- * went) is kept, and a record {"event":"torn","bytes":...,"sha256":...} behind it says so. A new or empty
+/* Opens or creates `file` (0600), checks its last line and goes on from there. A last line that a power
+ * failure tore is kept, and a record {"event":"torn","bytes":...,"sha256":...} behind it says so. A new or empty
  * file goes on where the newest file beside it ended that is named like it with '.' or '-' and anything
  * behind it, as rotations name them (not compressed ones: their records cannot be read). NULL on success, or
- * the sentence that says what is wrong. The file is closed with `pool`. */
+ * an error message. The file is closed with `pool`. */
 const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool);
 
 /* Adds one record; `event` is what happened, `fields` a JSON object (its reference is taken, also on
@@ -39,7 +39,7 @@ void audit_head(const audit_t *audit, const char **hash, apr_uint64_t *count);
 const char *audit_reopen(audit_t *audit);
 
 /* Checks a whole file: chain, hashes, numbering. `head` ("HASH:COUNT" or NULL) must be reached too, so that a
- * cut tail shows. NULL if all is well, else the sentence with the line number. *count gets the number of
+ * cut tail shows. NULL if all is well, else an error message with the line number. *count gets the number of
  * lines. */
 const char *audit_verify(const char *file, const char *head, apr_uint64_t *count, apr_pool_t *pool);
 
@@ -48,7 +48,7 @@ typedef void (*audit_replay_fn)(void *baton, const json_t *record);
 
 /* Hands over every record that was written at or after `since` (wall clock), in the order written: of `file`
  * and, as far back as that takes, of the files that it was before its rotations. Torn lines are left out;
- * nothing is verified. NULL, or the sentence that says what is wrong: then records may have been handed over,
+ * nothing is verified. NULL, or an error message: then records may have been handed over,
  * and a rotation may have been under way, after which it goes well. */
 const char *audit_replay(const char *file, apr_time_t since, audit_replay_fn each, void *baton,
                          apr_pool_t *pool);

@@ -23,7 +23,7 @@ typedef struct {
     char hash[AUDIT_HASH_DIGITS + 1];
 } audit_head_t;
 
-/* As records tell the time: 2026-11-21T19:12:52.123456Z. Later is greater as text, too. */
+/* Time as records have it: 2026-11-21T19:12:52.123456Z. Later is greater as text, too. */
 #define AUDIT_TIME_SIZE 32
 void audit_format_time(apr_time_t time, char text[AUDIT_TIME_SIZE]);
 
@@ -35,7 +35,7 @@ char *audit_record_format(audit_head_t *head, const char *event, json_t *fields,
 
 /* True if these bytes are how a record begins, as far as they go. */
 int audit_begins_like_record(const char *bytes, apr_size_t length);
-/* True if the line has the form of a record's end: what is torn has not. `length` is without the line end. */
+/* True if the line ends as a record does; a torn line does not. `length` is without the line end. */
 int audit_record_is_whole(const char *line, apr_size_t length);
 
 typedef struct {
@@ -46,16 +46,16 @@ typedef struct {
     char torn_hash[AUDIT_HASH_DIGITS + 1];
 } audit_record_t;
 
-/* What is said of a line that is not known to be wrong: there was no memory to look at it. */
+/* The message about a line that could not be checked for want of memory; it may be right. */
 extern const char audit_no_memory[];
 
 /* Reads a whole line (without its end) and checks its hash. NULL, or what is wrong with it; audit_no_memory
- * is told apart by its address. */
+ * is recognised by its address. */
 const char *audit_record_parse(const char *line, apr_size_t length, audit_record_t *record);
 
 /* The files that `file` was before its rotations (const char *, oldest first): those beside it that hold a
  * record and are named as it with '.' or '-' and anything behind it, by the number of their first records.
- * NULL, or the sentence that says what is wrong. */
+ * NULL, or an error message. */
 const char *audit_list_rotated(const char *file, apr_array_header_t **files, apr_pool_t *pool);
 /* The last of them; *newest is NULL if there is none. */
 const char *audit_find_rotated(const char *file, const char **newest, apr_pool_t *pool);

@@ -17,7 +17,7 @@ typedef struct {
     char since[AUDIT_TIME_SIZE];
     audit_replay_fn each;
     void *baton;
-    int only_first; /* looks at the first record alone: */
+    int only_first; /* reads the first record alone: */
     int reaches_back;
 } replay_t;
 
@@ -104,7 +104,7 @@ const char *audit_replay(const char *file, apr_time_t since, audit_replay_fn eac
 {
     replay_t replay = {.each = each, .baton = baton};
     apr_array_header_t *files;
-    /* Moved away, and not opened anew yet: then it is among the others, which are listed after this. */
+    /* A file that was moved away and has no successor yet is among the others, which are listed after this. */
     int is_there = access(file, F_OK) == 0 || errno != ENOENT;
     const char *error = audit_list_rotated(file, &files, pool);
     int oldest = 0;

@@ -40,7 +40,7 @@ static ssize_t read_file(const char *file, char *bytes)
         close(fd);
     }
     errno = number;
-    return length < 0 && number == ELOOP ? 0 : length; /* a link is nobody's record */
+    return length < 0 && number == ELOOP ? 0 : length; /* a symbolic link is no record */
 }
 
 /* NULL and the number of the first record, 0 if the file is no record at all; or what is wrong. */

@@ -13,7 +13,7 @@
 #include "base/digest.h"
 #include "base/text.h"
 
-/* The longest line: torn bytes need not be a line of ours, so there is some room. */
+/* The longest line. Torn bytes may be longer than a record. */
 #define BUFFER_SIZE (4 * (apr_size_t)AUDIT_LINE_MAX)
 
 typedef struct {

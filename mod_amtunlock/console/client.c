@@ -32,7 +32,7 @@ static const wsman_limits_t answer_limits = {.body = ANSWER_MAX, .tag = 4096, .a
 
 volatile int console_interrupted;
 
-/* ---- libcurl's calls back ------------------------------------------------------------------------------ */
+/* ---- callbacks of libcurl ------------------------------------------------------------------------------ */
 
 static int reserve_body(console_client_t *client, apr_size_t count)
 {
@@ -91,15 +91,15 @@ static apr_status_t close_client(void *data)
     return APR_SUCCESS;
 }
 
-/* Who has no ticket asks without: the service's 401 is then explained. */
+/* Without a ticket the request is sent all the same: the 401 that comes back is explained. */
 static int offer_ticket(CURL *curl)
 {
     return !console_has_ticket() ||
            (curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_NEGOTIATE) == CURLE_OK &&
-            curl_easy_setopt(curl, CURLOPT_USERPWD, ":") == CURLE_OK); /* whoever the ticket names */
+            curl_easy_setopt(curl, CURLOPT_USERPWD, ":") == CURLE_OK); /* the user that the ticket names */
 }
 
-/* Every option must take: one that is refused (SPNEGO, a scheme) means a libcurl that cannot do this work. */
+/* Every option must be accepted: a libcurl that refuses one (SPNEGO, a scheme) is of no use here. */
 static int set_options(console_client_t *client, const char *cacert)
 {
     CURL *curl = client->curl;
@@ -232,7 +232,7 @@ static const console_problem_t *fault_problem(const wsman_fault_t *fault, apr_po
     return problem;
 }
 
-/* An answer that is no envelope: somebody else answered, or httpd before the module saw the request. */
+/* An answer that is no envelope: another program answered, or httpd before the module saw the request. */
 static const console_problem_t *http_problem(const console_client_t *client, long status, apr_pool_t *pool)
 {
     console_problem_t *problem;
@@ -254,11 +254,6 @@ static const console_problem_t *http_problem(const console_client_t *client, lon
 
 /* ---- sending ------------------------------------------------------------------------------------------- */
 
-static int is_envelope(const char *content_type)
-{
-    return content_type != NULL && strncasecmp(content_type, CONTENT_TYPE, sizeof(CONTENT_TYPE) - 1) == 0;
-}
-
 static const console_problem_t *read_answer(const console_client_t *client, const wsman_envelope_t **answer,
                                             apr_pool_t *pool)
 {
@@ -269,7 +264,8 @@ static const console_problem_t *read_answer(const console_client_t *client, cons
 
     curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(client->curl, CURLINFO_CONTENT_TYPE, &content_type);
-    if (status == 401 || !is_envelope(content_type)) {
+    if (status == 401 || content_type == NULL ||
+        strncasecmp(content_type, CONTENT_TYPE, sizeof(CONTENT_TYPE) - 1) != 0) {
         return http_problem(client, status, pool);
     }
     reader = wsman_reader_create(&answer_limits, NULL, pool);

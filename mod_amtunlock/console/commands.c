@@ -39,7 +39,7 @@ static const console_problem_t *check_count(const run_t *run, int count)
         max);
 }
 
-/* After a request whose answer never came nobody knows whether there is a job. */
+/* Where the answer to a request never came, there may be a job all the same. */
 static const console_problem_t *explain_unlock(const run_t *run, const console_problem_t *problem)
 {
     if (!problem->passing || problem->advice != NULL) {
@@ -93,7 +93,7 @@ static const console_problem_t *run_unlock(run_t *run)
         fprintf(run->console->out, "%s\n", console_printable(id, run->pool));
         return NULL;
     }
-    problem = console_look(run->client, id, names->nelts, &job, run->pool);
+    problem = console_read_job(run->client, id, names->nelts, &job, run->pool);
     if (problem == NULL) {
         console_print_job(run->console, &job, 1, run->pool);
     }
@@ -123,7 +123,7 @@ static const console_problem_t *run_status(run_t *run)
     if (problem == NULL && run->options->wait) {
         return finish_waiting(run, id, 0);
     }
-    problem = problem != NULL ? problem : console_look(run->client, id, 0, &job, run->pool);
+    problem = problem != NULL ? problem : console_read_job(run->client, id, 0, &job, run->pool);
     if (problem == NULL) {
         console_print_job(run->console, &job, run->options->json, run->pool);
         run->status = status_of_job(&job);
@@ -138,7 +138,7 @@ static const console_problem_t *run_errors(run_t *run)
     const char *id;
 
     problem = named_job(run, &id);
-    problem = problem != NULL ? problem : console_look(run->client, id, 0, &job, run->pool);
+    problem = problem != NULL ? problem : console_read_job(run->client, id, 0, &job, run->pool);
     if (problem == NULL) {
         console_print_errors(run->console, &job, run->options->json, run->pool);
     }
@@ -153,7 +153,7 @@ static const console_problem_t *run_cancel(run_t *run)
 
     problem = named_job(run, &id);
     problem = problem != NULL ? problem : service_cancel(run->client, id, run->pool);
-    problem = problem != NULL ? problem : console_look(run->client, id, 0, &job, run->pool);
+    problem = problem != NULL ? problem : console_read_job(run->client, id, 0, &job, run->pool);
     if (problem == NULL) {
         console_print_job(run->console, &job, run->options->json, run->pool);
     }
@@ -246,7 +246,7 @@ static const console_problem_t *find_command(const console_options_t *options,
                            options->command);
 }
 
-/* A ticket and names in the clear are a warning's worth; the service itself decides whether it takes http. */
+/* Without TLS the names are sent in the clear: a warning. The service itself decides whether it takes http. */
 static const console_problem_t *check_url(const console_t *console, const char *url, apr_pool_t *pool)
 {
     if (url == NULL) {

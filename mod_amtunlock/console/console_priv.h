@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the command `amtunlock`: what it is asked for, what can go wrong, what it prints. It knows what
- * WS-Man tells its Kerberos user, and nothing else of the product.
+ * WS-Man answers its Kerberos user, and nothing else of the product.
  */
 #ifndef AMTUNLOCK_CONSOLE_CONSOLE_PRIV_H
 #define AMTUNLOCK_CONSOLE_CONSOLE_PRIV_H
@@ -57,7 +57,7 @@ const console_problem_t *console_names(const console_options_t *options, apr_arr
 /* Where a run writes. */
 typedef struct {
     FILE *out, *err;
-    int live; /* err is a terminal: a line that is written over */
+    int live; /* err is a terminal: its last line is overwritten */
 } console_t;
 
 typedef struct {
@@ -71,7 +71,7 @@ typedef struct {
 typedef struct {
     const char *job;    /* InstanceID */
     const char *state;  /* "New", "Running", "Completed", "Terminated" or a number */
-    const char *status; /* the service's sentence; may be "" */
+    const char *status; /* text of the service; may be "" */
     int state_number;
     int percent;
     apr_array_header_t *unlocked; /* const char * */
@@ -100,10 +100,10 @@ void console_print_info(const console_t *console, const char *url, const console
 
 /* ---- commands.c ---------------------------------------------------------------------------------------- */
 
-/* The whole command, without what is the process' (signals, libraries). */
+/* The whole command; signals and libraries are main()'s. */
 console_exit_e console_run(int argc, char *const argv[], const console_t *console, apr_pool_t *pool);
 
-/* Set by a signal handler: everything that waits gives up. */
+/* Set by a signal handler: all waiting ends. */
 extern volatile int console_interrupted;
 
 #endif

@@ -66,7 +66,7 @@ static void print_json(const console_t *console, json_t *value)
 {
     char *text = json_dumps(value, JSON_INDENT(2));
 
-    if (text == NULL) { /* half an answer is none */
+    if (text == NULL) { /* a text that is no UTF-8 */
         oom_end(APR_ENOMEM);
     }
     fprintf(console->out, "%s\n", text);

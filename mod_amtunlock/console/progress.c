@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Following a job: poll, tell what is new, and keep one line alive on a terminal. */
+/* Following a job: poll, print what is new, and keep one line up to date on a terminal. */
 #include "console/progress_priv.h"
 
 #include <poll.h>
@@ -23,7 +23,7 @@ typedef struct {
     const char *id;
     int names, quiet;
     apr_hash_t *printed;   /* systems already printed */
-    const char *status;    /* of the last look; "" before */
+    const char *status;    /* of the last poll; "" before */
     apr_time_t away_since; /* 0: the service answers */
     apr_pool_t *pool;
 } following_t;
@@ -33,7 +33,7 @@ int console_has_ended(const console_job_t *job)
     return job->state_number >= SERVICE_JOB_COMPLETED;
 }
 
-/* ---- looking ------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 static const console_problem_t *read_window_of_reasons(console_client_t *client, const char *id, int first,
                                                        apr_hash_t *by_name, apr_pool_t *pool)
@@ -109,15 +109,15 @@ static const console_problem_t *fill_lists(console_client_t *client, const char 
     return problem;
 }
 
-const console_problem_t *console_look(console_client_t *client, const char *id, int names, console_job_t *job,
-                                      apr_pool_t *pool)
+const console_problem_t *console_read_job(console_client_t *client, const char *id, int names,
+                                          console_job_t *job, apr_pool_t *pool)
 {
     const console_problem_t *problem = service_job(client, id, job, pool);
 
     return problem != NULL ? problem : fill_lists(client, id, names, job, pool);
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------- */
+/* ---- printing ------------------------------------------------------------------------------------------ */
 
 static void clear_line(const following_t *following)
 {
@@ -186,7 +186,7 @@ static const console_problem_t *interrupted_problem(const following_t *following
         "interrupted; the job goes on without this command");
 }
 
-/* A look that failed: NULL to try on. */
+/* A poll that failed. NULL: try again. */
 static const console_problem_t *on_poll_error(following_t *following, const console_problem_t *problem)
 {
     apr_time_t now = apr_time_now();
@@ -211,7 +211,7 @@ static const console_problem_t *on_poll_error(following_t *following, const cons
     return final;
 }
 
-/* One look; the lists only when something has happened. */
+/* One poll; the lists only when something has happened. */
 static const console_problem_t *poll_job(following_t *following, int *ended, apr_pool_t *pool)
 {
     console_job_t job;
@@ -263,5 +263,5 @@ const console_problem_t *console_follow(console_client_t *client, const console_
         }
     }
     clear_line(&following);
-    return problem != NULL ? problem : console_look(client, id, names, job, pool);
+    return problem != NULL ? problem : console_read_job(client, id, names, job, pool);
 }

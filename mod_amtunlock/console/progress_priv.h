@@ -5,11 +5,11 @@
 
 #include "console/service_priv.h"
 
-/* What is known of a job now, lists and reasons included. `names`: how many the request had; 0: not known. */
-const console_problem_t *console_look(console_client_t *client, const char *id, int names, console_job_t *job,
-                                      apr_pool_t *pool);
+/* The state of a job, lists and reasons included. `names`: how many the request had; 0: not known. */
+const console_problem_t *console_read_job(console_client_t *client, const char *id, int names,
+                                          console_job_t *job, apr_pool_t *pool);
 
-/* Polls until the job has ended, telling as it happens (`quiet`: only the live line, for --json). */
+/* Polls until the job has ended and prints what happens (`quiet`: only the live line, for --json). */
 const console_problem_t *console_follow(console_client_t *client, const console_t *console, const char *id,
                                         int names, int quiet, console_job_t *job, apr_pool_t *pool);
 

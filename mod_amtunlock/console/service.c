@@ -47,14 +47,6 @@ static const console_problem_t *missing_problem(const char *what, apr_pool_t *po
                            "the service's answer has no %s", what);
 }
 
-/* The element that the answer's body must hold. */
-static const console_problem_t *find_payload(const wsman_envelope_t *answer, const char *name,
-                                             const wsman_element_t **element, apr_pool_t *pool)
-{
-    *element = wsman_child(answer->body, NULL, name);
-    return *element != NULL ? NULL : missing_problem(name, pool);
-}
-
 /* Text of a property, "" where it is absent or nil. */
 static const char *text_of(const wsman_element_t *instance, const char *name, apr_pool_t *pool)
 {
@@ -89,7 +81,7 @@ static const console_problem_t *refused_problem(const char *method, unsigned int
                            value);
 }
 
-/* Sends a request whose body is written, and finds the answer's payload. */
+/* Sends a request whose body is written, and finds the element `name` in the answer's body. */
 static const console_problem_t *service_exchange(console_client_t *client, wsman_writer_t *writer,
                                                  const char *name, const wsman_element_t **element,
                                                  apr_pool_t *pool)
@@ -97,7 +89,11 @@ static const console_problem_t *service_exchange(console_client_t *client, wsman
     const wsman_envelope_t *answer;
     const console_problem_t *problem = console_client_send(client, writer, &answer, pool);
 
-    return problem != NULL ? problem : find_payload(answer, name, element, pool);
+    if (problem != NULL) {
+        return problem;
+    }
+    *element = wsman_child(answer->body, NULL, name);
+    return *element != NULL ? NULL : missing_problem(name, pool);
 }
 
 /* ---- the service --------------------------------------------------------------------------------------- */

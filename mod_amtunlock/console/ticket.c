@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See ticket.h. */
+/* See ticket_priv.h. */
 #include "console/ticket_priv.h"
 
 #include <krb5.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the command: who runs it, as Kerberos sees that. */
+/* Inside the command: the Kerberos ticket of the user that runs it. */
 #ifndef AMTUNLOCK_CONSOLE_TICKET_PRIV_H
 #define AMTUNLOCK_CONSOLE_TICKET_PRIV_H
 

@@ -278,7 +278,7 @@ typedef struct {
     check_fn *check;
     const char *missing;      /* said when neither line nor groups have it; NULL: may be missing */
     apr_size_t group_default; /* offset in inventory_group_t of its default; 0: groups have none */
-    const char *built_in;     /* taken when nobody says anything; NULL: none */
+    const char *built_in;     /* taken where neither line nor groups have it; NULL: none */
 } column_t;
 
 static const column_t columns[INVENTORY_COLUMNS] = {
@@ -309,7 +309,7 @@ static const char *group_default(const inventory_group_t *group, const column_t 
     return text != NULL ? text : "";
 }
 
-/* The text that counts for a column, and whose it is (NULL: the line's own). */
+/* The text that counts for a column, and the group that it comes from (NULL: the line's own). */
 static const char *effective(const check_t *check, const column_t *column, const char *cell,
                              const char **origin)
 {

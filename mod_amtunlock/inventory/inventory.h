@@ -62,7 +62,7 @@ typedef struct inventory_t inventory_t;
 apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_t *groups,
                             apr_array_header_t *problems, apr_pool_t *pool);
 
-/* By SID. NULL if there is none. */
+/* By FQDN, lower case. NULL if there is none. */
 const inventory_system_t *inventory_find(const inventory_t *inventory, const char *system);
 int inventory_count(const inventory_t *inventory);
 const inventory_system_t *inventory_at(const inventory_t *inventory, int index);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What Redis is told of the inventory: who there is and by which names, never how AMT is reached. */
+/* What of the inventory is published in Redis: systems and their names, never how AMT is reached. */
 #include "inventory/inventory.h"
 
 static const apr_array_header_t *keys_of(const inventory_system_t *system, apr_pool_t *pool)

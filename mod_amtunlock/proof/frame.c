@@ -13,20 +13,8 @@
 #define CHECK_BYTES 4
 #define CHECK_DIGITS 8
 
-static int is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static int is_of_body(char c)
-{
-    return (c >= 'a' && c <= 'z') || is_digit(c) || c == '-' || c == ',';
-}
-
-static int is_of_check(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f');
-}
+#define CHECK_CHARACTERS "0123456789abcdef"
+#define BODY_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789-,"
 
 /* The check of a body (what stands between '$' and '*'), terminated; 0 if OpenSSL fails. */
 static int check_of(const char *body, apr_size_t length, char digits[CHECK_DIGITS + 1])
@@ -46,10 +34,7 @@ static int frame_fits(const frame_reader_t *reader, char byte)
     if (reader->length < START_LENGTH) {
         return byte == START[reader->length];
     }
-    if (reader->star) {
-        return is_of_check(byte);
-    }
-    return is_of_body(byte) || byte == '*';
+    return byte != '\0' && strchr(reader->star ? CHECK_CHARACTERS : BODY_CHARACTERS "*", byte) != NULL;
 }
 
 static void frame_split(frame_reader_t *reader, frame_t *frame)
@@ -71,7 +56,7 @@ static void frame_split(frame_reader_t *reader, frame_t *frame)
     }
 }
 
-/* All of a frame is there; is it sound? The reader begins anew in any case. */
+/* All of a frame is there: true if its check is right. The reader starts over in any case. */
 static int frame_end(frame_reader_t *reader, frame_t *frame)
 {
     char check[CHECK_DIGITS + 1];

@@ -8,14 +8,14 @@
 #define FRAME_MAX 2048 /* bytes, from '$' to the last digit of the check */
 #define FRAME_FIELDS 5 /* version, kind, and what no kind has more of */
 
-/* What has come of a frame, or of what may become one. */
+/* The bytes so far of what may become a frame. */
 typedef struct {
     char bytes[FRAME_MAX];
     apr_size_t length;
     apr_size_t star; /* where the body ends; 0: not yet */
 } frame_reader_t;
 
-/* The comma-separated fields of a frame whose check was right. */
+/* The comma-separated fields of a frame with a right check. */
 typedef struct {
     const char *fields[FRAME_FIELDS];
     int count; /* FRAME_FIELDS + 1: there were more */

@@ -74,7 +74,7 @@ EVP_PKEY *proof_key_pair(unsigned char public_key[PROOF_BYTES])
     return pair;
 }
 
-/* OpenSSL refuses a public key that makes the shared secret zero, whoever holds the private one. */
+/* OpenSSL refuses a public key that makes the shared secret zero. */
 static int derive_shared(EVP_PKEY *own, const unsigned char other[PROOF_BYTES],
                          unsigned char shared[PROOF_BYTES])
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The worker's side of the talk: a table of what each kind of frame means in each state. */
+/* The worker's side of the dialogue: a table of what each kind of frame means in each state. */
 #include "proof/proof.h"
 
 #include <string.h>
@@ -113,7 +113,7 @@ int proof_sector(const proof_session_t *session, unsigned char sector[PROOF_SECT
     return 1;
 }
 
-/* The state that nothing leaves: no secret is left to give away. */
+/* The final state: the secrets are gone. */
 static proof_event_e session_break(proof_session_t *session, const char *text)
 {
     apr_cpystrn(session->text, text, sizeof(session->text));
@@ -128,7 +128,7 @@ const char *proof_text(const proof_session_t *session)
 
 /* ---- MACs ---------------------------------------------------------------------------------------------- */
 
-/* Without memory nobody knows. */
+/* MAC_UNKNOWN: OpenSSL has no memory to compute it. */
 typedef enum { MAC_WRONG, MAC_RIGHT, MAC_UNKNOWN } mac_e;
 
 static mac_e check_mac(const unsigned char *key, const proof_words_t *words, const message_t *message)
@@ -181,19 +181,13 @@ static const char forged[] =
     "the PC says what only an image served by this session could, with a wrong proof: it "
     "was booted from something else, or from an older session";
 
-/* A frame that could not be looked at is as one that was damaged on the way: the image says it again. */
+/* A frame that could not be checked counts as damaged on the way: the image repeats it. */
 static proof_event_e session_distrust(proof_session_t *session, mac_e mac)
 {
     return mac == MAC_UNKNOWN ? PROOF_NONE : session_break(session, forged);
 }
 
-static int is_same_hello(const proof_session_t *session, const message_t *message)
-{
-    return memcmp(message->bytes[0], session->image_nonce, PROOF_BYTES) == 0 &&
-           memcmp(message->bytes[1], session->image_key, PROOF_BYTES) == 0;
-}
-
-/* Before the seal the newest counts: a PC may boot twice before its image gets to work. */
+/* Before the seal the latest hello counts: a PC may boot twice before its image runs. */
 static proof_event_e on_hello(proof_session_t *session, const message_t *message)
 {
     proof_event_e event = session->state == WAITING ? PROOF_HELLO : PROOF_NONE;
@@ -215,7 +209,8 @@ static proof_event_e on_hello_again(proof_session_t *session, const message_t *m
     if (mac != MAC_RIGHT) {
         return session_distrust(session, mac);
     }
-    if (!is_same_hello(session, message)) {
+    if (memcmp(message->bytes[0], session->image_nonce, PROOF_BYTES) != 0 ||
+        memcmp(message->bytes[1], session->image_key, PROOF_BYTES) != 0) {
         return session_break(session, "the image started anew after it had been given the passphrase");
     }
     return PROOF_NONE;
@@ -229,7 +224,7 @@ static proof_event_e on_result_too_early(proof_session_t *session, const message
 
 static const char no_acknowledgement[] = "OpenSSL could not make an acknowledgement";
 
-/* The acknowledgement is made now, so that the secrets can go. */
+/* The acknowledgement is made at once, so that the secrets can be wiped. */
 static proof_event_e session_answered(proof_session_t *session, const message_t *message, proof_event_e event)
 {
     unsigned char mac[PROOF_BYTES];
@@ -255,7 +250,7 @@ static proof_event_e session_answered(proof_session_t *session, const message_t 
 static void explain_reason(proof_session_t *session, const char *reason)
 {
     static const struct {
-        const char *word, *sentence;
+        const char *word, *text;
     } known[] = {
         {"no-disk", "the image found no encrypted disk"},
         {"unsupported-disk", "the image cannot unlock this kind of disk"},
@@ -270,7 +265,7 @@ static void explain_reason(proof_session_t *session, const char *reason)
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(reason, known[i].word) == 0) {
-            apr_cpystrn(session->text, known[i].sentence, sizeof(session->text));
+            apr_cpystrn(session->text, known[i].text, sizeof(session->text));
             return;
         }
     }
@@ -341,17 +336,14 @@ static const struct {
     [REFUSAL] = {"refusal", {0, 1, 0}},
 };
 
-static int read_word(const char *text, const char **word)
+/* One field of a message. Frames have no other characters than a word may have, so its length is checked. */
+static int read_field(const char *text, int is_word, message_t *message, int at)
 {
-    size_t length = strlen(text);
-
-    *word = text;
-    return length >= 1 && length <= REASON_MAX; /* frames have no other characters than a word may have */
-}
-
-static int read_bytes(const char *text, unsigned char *bytes)
-{
-    return digest_parse_hex(bytes, PROOF_BYTES, text);
+    if (!is_word) {
+        return digest_parse_hex(message->bytes[at], PROOF_BYTES, text);
+    }
+    message->words[at] = text;
+    return text[0] != '\0' && strlen(text) <= REASON_MAX;
 }
 
 /* The frame's kind, KINDS if there is none such or its fields are not as they should be. */
@@ -366,10 +358,7 @@ static kind_e read_message(const frame_t *frame, message_t *message)
         return KINDS;
     }
     for (int i = 0; i < FIELDS; i++) {
-        const char *field = frame->fields[2 + i];
-
-        if (!(kinds[kind].is_word[i] ? read_word(field, &message->words[i])
-                                     : read_bytes(field, message->bytes[i]))) {
+        if (!read_field(frame->fields[2 + i], kinds[kind].is_word[i], message, i)) {
             return KINDS;
         }
     }
@@ -381,7 +370,7 @@ static int is_version(const char *text)
     return strcmp(text, QUOTED(PROOF_VERSION)) == 0;
 }
 
-/* What we typed, sent back by a terminal. */
+/* What we typed, echoed by a terminal. */
 static int is_echo(const frame_t *frame)
 {
     return frame->count >= 2 &&
@@ -451,23 +440,13 @@ static int make_transcript(proof_session_t *session, const unsigned char *nonce,
     return proof_hash(&words, session->transcript);
 }
 
-static const char *write_seal(proof_session_t *session, const unsigned char *nonce, const unsigned char *key,
-                              const unsigned char *sealed, apr_size_t length)
-{
-    const char *body =
-        apr_pstrcat(session->pool, "1,seal,", apr_pescape_hex(session->pool, nonce, PROOF_BYTES, 0), ",",
-                    apr_pescape_hex(session->pool, key, PROOF_BYTES, 0), ",",
-                    apr_pescape_hex(session->pool, sealed, length, 0), NULL);
-
-    return frame_write(body, session->pool);
-}
-
 /* NULL, or what is wrong. */
 static const char *make_seal(proof_session_t *session, EVP_PKEY *own, const unsigned char *key,
                              const char *passphrase, const char **line)
 {
     unsigned char nonce[PROOF_BYTES], sealed[PROOF_SEALED_MAX];
     hidden_t *hidden = session->hidden;
+    const char *body;
     apr_size_t length;
 
     if (own == NULL || RAND_bytes(nonce, PROOF_BYTES) != 1 || !make_transcript(session, nonce, key)) {
@@ -478,7 +457,12 @@ static const char *make_seal(proof_session_t *session, EVP_PKEY *own, const unsi
     }
     length = proof_seal_bytes(hidden->keys.seal, session->transcript, passphrase, strlen(passphrase), sealed);
     OPENSSL_cleanse(hidden->keys.seal, PROOF_BYTES);
-    *line = length ? write_seal(session, nonce, key, sealed, length) : NULL;
+    if (length > 0) {
+        body = apr_pstrcat(session->pool, "1,seal,", apr_pescape_hex(session->pool, nonce, PROOF_BYTES, 0),
+                           ",", apr_pescape_hex(session->pool, key, PROOF_BYTES, 0), ",",
+                           apr_pescape_hex(session->pool, sealed, length, 0), NULL);
+        *line = frame_write(body, session->pool);
+    }
     return *line != NULL ? NULL : "OpenSSL could not seal the passphrase";
 }
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The worker's side of the image's proof: the talk with a booted unlock image over the serial console, as
+/* The worker's side of the image's proof: the dialogue with a booted unlock image over the serial console, as
  * README.md beside this file has it (version 1).
  *
- * Pure: no sockets, no clock. Bytes from the console go in, what happened comes out, and what is to be typed
- * is handed to the caller. Time limits are the caller's. One thread a session.
+ * Pure: no sockets, no clock. It takes bytes from the console, returns events, and hands what is to be typed
+ * to the caller. Time limits are the caller's. One thread a session.
  *
- *   proof_session_create -> proof_sector (into the served CD) -> proof_feed ... PROOF_HELLO -> proof_seal
- * (type it)
- *   -> proof_feed ... PROOF_RESULT_* -> proof_acknowledge (type it) -> proof_session_end
+ *   proof_session_create -> proof_sector (into the served CD) -> proof_feed ... PROOF_HELLO
+ *   -> proof_seal (type it) -> proof_feed ... PROOF_RESULT_* -> proof_acknowledge (type it)
+ *   -> proof_session_end
  */
 #ifndef AMTUNLOCK_PROOF_PROOF_H
 #define AMTUNLOCK_PROOF_PROOF_H
@@ -33,19 +33,19 @@ typedef enum {
 /* ---- the image file ------------------------------------------------------------------------------------ */
 
 /* Finds the placeholder in a CD image; reads all of the file, once when the image is opened. NULL and the
- * sector's number, or the sentence (in `pool`) that begins with the file's name: unreadable, no placeholder,
+ * sector's number, or an error message (in `pool`) that begins with the file's name: unreadable, no placeholder,
  * more than one, of another version. */
 const char *proof_find_sector(const char *file, apr_uint32_t *lba, apr_pool_t *pool);
 
 /* ---- a session ----------------------------------------------------------------------------------------- */
 
 /* One boot of one system, with 32 new random bytes. `system_id`: its FQDN, lower case, 1-253 characters.
- * NULL, or the sentence that says what is wrong. Secrets lie in OpenSSL's secure heap; they are wiped as soon
+ * NULL, or an error message. Secrets lie in OpenSSL's secure heap; they are wiped as soon
  * as they are of no more use, at the latest with `pool`. */
 const char *proof_session_create(proof_session_t **session, const char *system_id, apr_pool_t *pool);
 
 /* The sector to serve in the placeholder's place; before anything is fed. It holds the random bytes: wipe it
- * once it is served no more. 0 where OpenSSL has no memory, or the session is over: then it holds zeros, to
+ * once it is no longer served. 0 where OpenSSL has no memory, or the session is over: then it holds zeros, to
  * which no image says hello. */
 int proof_sector(const proof_session_t *session, unsigned char sector[PROOF_SECTOR]);
 
@@ -55,7 +55,7 @@ proof_event_e proof_feed(proof_session_t *session, const char **bytes, apr_size_
 
 /* The passphrase, sealed to the image that said hello last: the line to type, once. It holds no secret and
  * belongs to the session's pool. Only after PROOF_HELLO, and once a session; `passphrase` has 1 to
- * PROOF_PASSPHRASE_MAX bytes and stays the caller's. NULL and *line, or the sentence that says why not: then
+ * PROOF_PASSPHRASE_MAX bytes and stays the caller's. NULL and *line, or an error message: then
  * the session is over. */
 const char *proof_seal(proof_session_t *session, const char *passphrase, const char **line);
 

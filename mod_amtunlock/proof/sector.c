@@ -54,7 +54,7 @@ typedef struct {
     apr_pool_t *pool;
 } search_t;
 
-/* A placeholder of any version: bytes behind the version's are its own business, but it is no session's. */
+/* A placeholder of any version, and not a session's sector. */
 static int is_placeholder(const unsigned char *sector)
 {
     unsigned char hash[PROOF_BYTES];
@@ -131,7 +131,7 @@ static const char *judge_search(const search_t *search)
     return NULL;
 }
 
-/* O_NONBLOCK: a pipe in the file's place must not hold us. */
+/* O_NONBLOCK: open() must not wait for the other end of a pipe. */
 const char *proof_find_sector(const char *file, apr_uint32_t *lba, apr_pool_t *pool)
 {
     search_t search = {.file = file, .pool = pool};

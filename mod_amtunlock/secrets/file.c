@@ -112,7 +112,7 @@ static const char *not_private(const char *path, int fd, apr_pool_t *pool)
     return NULL;
 }
 
-/* O_NONBLOCK: a pipe in the file's place must not hold us. */
+/* O_NONBLOCK: open() must not wait for the other end of a pipe. */
 static const char *open_private(const char *path, int *fd, apr_pool_t *pool)
 {
     const char *error;

@@ -178,7 +178,7 @@ static int helper_start(helper_t *helper, const char *text)
 
 /* ---- reading and ending -------------------------------------------------------------------------------- */
 
-/* Takes the value of a line `key=value`; what was taken first stays. */
+/* Takes the value of a line `key=value`; the first line with a key wins. */
 static int take_value(const char *line, const char *key, char **value)
 {
     apr_size_t length = strlen(key);
@@ -216,8 +216,7 @@ static const char *read_answer(helper_t *helper, secrets_need_e need, secrets_fo
     return fault;
 }
 
-/* Waits for the end of the helper, at most until the deadline; then, or if it is not wanted any more, kills
- * it. */
+/* Waits for the helper to end, until the deadline. One that is late or not wanted any more is killed. */
 static const char *helper_finish(helper_t *helper, int wanted)
 {
     int watch = wanted ? pidfd_open(helper->pid, 0) : -1;
@@ -245,7 +244,7 @@ static const char *helper_finish(helper_t *helper, int wanted)
     return fault;
 }
 
-/* What an ended helper meant. */
+/* What the exit status and the answer of an ended helper mean. */
 static apr_status_t helper_judge(const helper_t *helper, secrets_need_e need, const secrets_found_t *found,
                                  const char **error)
 {
@@ -307,7 +306,7 @@ static apr_status_t helper_find(const char *path, secrets_need_e need, const sec
     return secrets_helper_ask(path, need, subject, TIME_LIMIT, found, error, pool);
 }
 
-/* Whoever may write the helper reads the secrets: it must be as safe as the worker's own files. */
+/* A user who may write the helper can read the secrets, so it must be as safe as the worker's own files. */
 static const char *helper_check(const char *path, apr_pool_t *pool)
 {
     struct stat info;

@@ -13,7 +13,7 @@
 
 typedef enum { SECRETS_AMT, SECRETS_DISK } secrets_need_e;
 
-/* What was found, in the secure heap, and by whom; all NULL before. */
+/* What was found, in the secure heap, and the provider that had it; all NULL before. */
 typedef struct {
     char *user;   /* SECRETS_AMT only */
     char *secret; /* password or passphrase */
@@ -22,7 +22,7 @@ typedef struct {
 
 typedef struct {
     const char *scheme;
-    /* NULL, or the sentence that says what is wrong; it begins with the path. */
+    /* NULL, or an error message that begins with the path. */
     const char *(*check)(const char *path, apr_pool_t *pool);
     /* APR_SUCCESS, APR_NOTFOUND, or any other status and *error as from check(). */
     apr_status_t (*find)(const char *path, secrets_need_e need, const secrets_subject_t *subject,
@@ -32,16 +32,18 @@ typedef struct {
 extern const secrets_provider_t secrets_file_provider;
 extern const secrets_provider_t secrets_helper_provider;
 
-/* What the helper provider does, with its time limit in the open. */
+/* As the helper provider asks, with a time limit of the caller. */
 apr_status_t secrets_helper_ask(const char *path, secrets_need_e need, const secrets_subject_t *subject,
                                 apr_interval_time_t limit, secrets_found_t *found, const char **error,
                                 apr_pool_t *pool);
+
+/* ---- memory (heap.c) ----------------------------------------------------------------------------------- */
 
 /* A copy in the secure heap; NULL if that is full. */
 char *secrets_copy(const char *text, apr_size_t length);
 void secrets_found_wipe(secrets_found_t *found);
 
-/* ---- lines --------------------------------------------------------------------------------------------- */
+/* ---- lines (lines.c) ----------------------------------------------------------------------------------- */
 
 #define SECRETS_LINE_MAX 4095 /* bytes, without the line end */
 

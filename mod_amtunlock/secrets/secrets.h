@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where AMT logins and disk passphrases come from: providers, asked in order at the moment of use.
  *
- *   file:PATH   lines of  `amt PATTERN USER PASSWORD`  and  `disk PATTERN PASSPHRASE`; PATTERN is an FQDN or
- *               UUID with * and ? (case-insensitive); the last field runs to the end of the line. '#' begins
- * a comment line. The first match wins. The file must be a regular file of this process' user with no
- * permission for anyone else. Lines have at most 4095 bytes. It is read anew each time. exec:PATH   a helper
- * process (the git-credential habit), given 10 s. It reads `need=amt` or `need=disk`, `fqdn=`, `uuid=` (if
- * known), `group=`, one a line, and writes `username=` and `password=`, or `passphrase=`. Exit status 0
- * without these lines, or 1: it does not know the system, the next provider is asked; any other status is a
- * failure, and nobody else is asked. It runs in / with PATH and LANG for an environment, and its standard
- * error goes nowhere.
+ *   file:PATH   lines `amt PATTERN USER PASSWORD` and `disk PATTERN PASSPHRASE`. PATTERN is an FQDN or UUID
+ *               with * and ? (case-insensitive); the last field runs to the end of the line; '#' begins a
+ *               comment line. The first match wins. The file must be a regular file of this process's user
+ *               with no permission for anyone else. Lines have at most 4095 bytes. It is read each time.
+ *
+ *   exec:PATH   a helper process, as git's credential helpers, given 10 s. It reads `need=amt` or
+ *               `need=disk`, `fqdn=`, `uuid=` (if known) and `group=`, one a line, and writes `username=` and
+ *               `password=`, or `passphrase=`. Exit status 0 without these lines, or 1: it does not know the
+ *               system, and the next provider is asked. Any other status is a failure, and no other provider
+ *               is asked. It runs in / with PATH and LANG as its environment; its standard error is discarded.
  *
  * What is returned lies in OpenSSL's secure heap, belongs to the caller and is given back with the _free
  * call, which wipes it. Nothing here logs. Calls may block (a file, a process): never from an event loop.
@@ -31,17 +32,17 @@ typedef struct {
 typedef struct {
     char *user;
     char *password;
-    const char *source; /* who knew it, "file:/etc/amtunlock/secrets"; lives with the secrets_t */
+    const char *source; /* the provider, "file:/etc/amtunlock/secrets"; lives with the secrets_t */
 } secrets_login_t;
 
 /* Secure heap and core-dump switch of the whole process; once, before threads. Where memory cannot be locked
  * (RLIMIT_MEMLOCK) secrets are kept all the same, and the warning says so. */
 apr_status_t secrets_process_init(void);
-/* NULL, or the sentence about what secrets_process_init() could not do; log it once. */
+/* NULL, or a message about what secrets_process_init() could not do; log it once. */
 const char *secrets_process_warning(void);
 
-/* `providers`: const char *, as above. Checks each (owner, mode, syntax) now. NULL on success, or the
- * sentence that says what is wrong and where (file and line, never content). */
+/* `providers`: const char *, as above. Checks each (owner, mode, syntax) now. NULL on success, or an
+ * error message that says where (file and line, never content). */
 const char *secrets_open(secrets_t **secrets, const apr_array_header_t *providers, apr_pool_t *pool);
 
 /* APR_SUCCESS; APR_NOTFOUND if no provider knows the subject; else *error (in pool) says what went wrong. */

@@ -150,30 +150,30 @@ const torture_scenario_t torture_inventory_publish = {.name = "inventory.publish
                                                       .run = run_publish,
                                                       .check = check_published};
 
-/* ---- all that the worker reads when it starts or is told to -------------------------------------------- */
+/* ---- all that the worker reads when it starts or reloads ----------------------------------------------- */
 
-static torture_verdict_e run_setup(apr_pool_t *pool)
+static torture_verdict_e run_snapshot(apr_pool_t *pool)
 {
     apr_array_header_t *problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
-    snapshot_t *setup = snapshot_load(settings_file, problems, pool);
+    snapshot_t *snapshot = snapshot_load(settings_file, problems, pool);
     torture_spare();
-    if (setup == NULL) {
+    if (snapshot == NULL) {
         check_problems(problems);
         return TORTURE_REFUSED;
     }
-    const settings_t *settings = snapshot_settings(setup);
-    TORTURE_HOLDS(inventory_count(snapshot_inventory(setup)) == 3);
+    const settings_t *settings = snapshot_settings(snapshot);
+    TORTURE_HOLDS(inventory_count(snapshot_inventory(snapshot)) == 3);
     TORTURE_HOLDS(strcmp(settings->redis.socket, redis_server.socket) == 0);
     TORTURE_HOLDS(strcmp(settings->redis.password, "amtunlockd") == 0);
     TORTURE_HOLDS(strcmp(settings->inventory, inventory_file) == 0);
     const inventory_group_t *group = apr_hash_get(settings->groups, "g", APR_HASH_KEY_STRING);
     TORTURE_HOLDS(group != NULL && group->boot_timeout == apr_time_from_sec(60));
-    snapshot_unref(setup);
+    snapshot_unref(snapshot);
     return TORTURE_WELL;
 }
 
-const torture_scenario_t torture_worker_setup = {
-    .name = "worker.setup", .start = start_files, .run = run_setup};
+const torture_scenario_t torture_worker_snapshot = {
+    .name = "worker.snapshot", .start = start_files, .run = run_snapshot};
 
 /* ---- secrets ------------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The worker's promise: no intent is acknowledged that is not on the audit record, whole, and in the memory
- * of what another Redis must be told; and what is told is what was recorded.
+/* The worker's promise: no intent is acknowledged that is not whole on the audit record and among the open
+ * intents; and what is replayed to Redis is what was recorded.
  */
 #include <semaphore.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@ static void reset_task(apr_pool_t *pool)
     ref = task.ref;
 }
 
-/* ---- the store thread ---------------------------------------------------------------------------------- */
+/* ---- the outbox ---------------------------------------------------------------------------------------- */
 
 static sem_t answered;
 static int acknowledged; /* changes, so far */
@@ -71,12 +71,12 @@ static int wait_for_answer(void)
 }
 
 /* The request must outlive the thread, where it is not answered. */
-static int store_change(outbox_t *store, outbox_request_t *request, jobs_change_t change)
+static int push_change(outbox_t *outbox, outbox_request_t *request, jobs_change_t change)
 {
     change.task = ref;
     *request = (outbox_request_t){.change = change, .task = &task, .text = "", .address = "192.0.2.9"};
     request->done = on_done;
-    if (outbox_push(store, request) != APR_SUCCESS || !wait_for_answer()) {
+    if (outbox_push(outbox, request) != APR_SUCCESS || !wait_for_answer()) {
         return 0;
     }
     if (request->outcome != JOBS_OK && request->outcome != JOBS_ALREADY) {
@@ -95,20 +95,20 @@ static const jobs_change_t intend = {.change = JOBS_INTEND,
                                      .step_deadline = APR_USEC_PER_SEC * 600};
 static const jobs_change_t finish = {.change = JOBS_FINISH, .step = "probe", .state = 'U'};
 
-static void use_store(outbox_t *store, open_intents_t *open_intents)
+static void use_outbox(outbox_t *outbox, open_intents_t *open_intents)
 {
     static outbox_request_t requests[2];
-    int intended = store_change(store, &requests[0], intend);
-    int finished = intended && store_change(store, &requests[1], finish);
-    outbox_stop(store);
+    int intended = push_change(outbox, &requests[0], intend);
+    int finished = intended && push_change(outbox, &requests[1], finish);
+    outbox_stop(outbox);
     torture_spare();
     forgotten = intended && !finished && !open_intents_end(open_intents, &ref);
 }
 
-static torture_verdict_e run_store(apr_pool_t *pool)
+static torture_verdict_e run_outbox(apr_pool_t *pool)
 {
     audit_t *audit = NULL;
-    outbox_t *store = NULL;
+    outbox_t *outbox = NULL;
     acknowledged = forgotten = 0;
     sem_init(&answered, 0, 0);
     open_intents_t *open_intents = open_intents_create(pool);
@@ -118,10 +118,10 @@ static torture_verdict_e run_store(apr_pool_t *pool)
         return TORTURE_REFUSED;
     }
     const outbox_options_t options = {&redis_server.worker, REDIS_WORKER, audit, file, open_intents, 4};
-    if (outbox_start(&store, &options, pool) != APR_SUCCESS) {
+    if (outbox_start(&outbox, &options, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    use_store(store, open_intents);
+    use_outbox(outbox, open_intents);
     return acknowledged == 2 ? TORTURE_WELL : TORTURE_REFUSED;
 }
 
@@ -166,7 +166,7 @@ static void check_line(void *baton, const json_t *record)
     (*seen)++;
 }
 
-static void check_store(torture_verdict_e said, apr_pool_t *pool)
+static void check_outbox(torture_verdict_e said, apr_pool_t *pool)
 {
     apr_uint64_t lines = 0;
     int seen = 0;
@@ -183,17 +183,17 @@ static void check_store(torture_verdict_e said, apr_pool_t *pool)
     if (seen < acknowledged) {
         TORTURE_BROKEN("%d changes were acknowledged, %d are on the record", acknowledged, seen);
     }
-    /* From when its end is on the record, that is what another Redis is told. */
+    /* Once its end is on the record, Redis is sent that end. */
     TORTURE_HOLDS(!forgotten || seen == 2);
 }
 
-const torture_scenario_t torture_worker_store = {.name = "worker.store",
-                                                 .start = redis_start,
-                                                 .reset = reset_task,
-                                                 .run = run_store,
-                                                 .check = check_store};
+const torture_scenario_t torture_record_outbox = {.name = "record.outbox",
+                                                  .start = redis_start,
+                                                  .reset = reset_task,
+                                                  .run = run_outbox,
+                                                  .check = check_outbox};
 
-/* ---- what another Redis is told ------------------------------------------------------------------------ */
+/* ---- replaying open intents ---------------------------------------------------------------------------- */
 
 static void write_end(audit_t *audit)
 {
@@ -226,23 +226,23 @@ static void reset_with_record(int with_end, apr_pool_t *pool)
     apr_pool_destroy(life);
 }
 
-static void reset_told(apr_pool_t *pool)
+static void reset_open_intents(apr_pool_t *pool)
 {
     reset_with_record(0, pool);
 }
 
-/* One task was told, or Redis was not told and that is said. */
-static torture_verdict_e verdict_of(jobs_result_t result, int told)
+/* One task was replayed, or the result says that it was not. */
+static torture_verdict_e verdict_of(jobs_result_t result, int replayed)
 {
     if (result.outcome != JOBS_OK) {
         TORTURE_SAYS(result.text);
         return TORTURE_REFUSED;
     }
-    TORTURE_HOLDS(told == 1);
+    TORTURE_HOLDS(replayed == 1);
     return TORTURE_WELL;
 }
 
-static int count_told(void *baton, const open_intents_answer_t *answer)
+static int count_replayed(void *baton, const open_intents_answer_t *answer)
 {
     if (answer->result.outcome == JOBS_OK && strcmp(answer->system, task.ref.system) == 0) {
         (*(int *)baton)++;
@@ -250,10 +250,10 @@ static int count_told(void *baton, const open_intents_answer_t *answer)
     return 1;
 }
 
-static torture_verdict_e run_told(apr_pool_t *pool)
+static torture_verdict_e run_open_intents(apr_pool_t *pool)
 {
     jobs_client_t *connection = NULL;
-    int told = 0;
+    int replayed = 0;
     open_intents_t *open_intents = open_intents_create(pool);
     const char *error = open_intents_read(open_intents, file, pool);
     if (error != NULL) {
@@ -264,12 +264,12 @@ static torture_verdict_e run_told(apr_pool_t *pool)
         return TORTURE_REFUSED;
     }
     jobs_result_t result =
-        open_intents_reconcile(open_intents, connection, "worker-2", count_told, &told, pool);
-    return verdict_of(result, told);
+        open_intents_reconcile(open_intents, connection, "worker-2", count_replayed, &replayed, pool);
+    return verdict_of(result, replayed);
 }
 
-/* Whoever claims it next looks, and at what was recorded. */
-static void check_told(torture_verdict_e said, apr_pool_t *pool)
+/* The next worker that claims it verifies, by the act that was recorded. */
+static void check_open_intents(torture_verdict_e said, apr_pool_t *pool)
 {
     apr_array_header_t *tasks = NULL;
     int more = 0;
@@ -279,42 +279,45 @@ static void check_told(torture_verdict_e said, apr_pool_t *pool)
         TORTURE_HOLDS(said == TORTURE_REFUSED);
         return;
     }
-    const jobs_task_t *looked = &APR_ARRAY_IDX(tasks, 0, jobs_task_t);
-    TORTURE_HOLDS(looked->verify_only);
-    if (looked->intent == NULL || strcmp(looked->intent, ACT) != 0) {
-        TORTURE_BROKEN("told: %s", looked->intent ? looked->intent : "nothing");
+    const jobs_task_t *verified = &APR_ARRAY_IDX(tasks, 0, jobs_task_t);
+    TORTURE_HOLDS(verified->verify_only);
+    if (verified->intent == NULL || strcmp(verified->intent, ACT) != 0) {
+        TORTURE_BROKEN("replayed: %s", verified->intent ? verified->intent : "nothing");
     }
 }
 
-const torture_scenario_t torture_worker_told = {
-    .name = "worker.told", .start = redis_start, .reset = reset_told, .run = run_told, .check = check_told};
+const torture_scenario_t torture_record_open_intents = {.name = "record.open_intents",
+                                                        .start = redis_start,
+                                                        .reset = reset_open_intents,
+                                                        .run = run_open_intents,
+                                                        .check = check_open_intents};
 
-/* ---- and of tasks that have ended ---------------------------------------------------------------------- */
+/* ---- and tasks that have ended ------------------------------------------------------------------------- */
 
-static void reset_closed(apr_pool_t *pool)
+static void reset_reconcile(apr_pool_t *pool)
 {
     reset_with_record(1, pool);
 }
 
-static void count_closed(void *baton, const reconcile_answer_t *answer)
+static void count_ended(void *baton, const reconcile_answer_t *answer)
 {
     *(int *)baton +=
         answer->ended && answer->result.outcome == JOBS_OK && strcmp(answer->system, task.ref.system) == 0;
 }
 
-static torture_verdict_e run_closed(apr_pool_t *pool)
+static torture_verdict_e run_reconcile(apr_pool_t *pool)
 {
     jobs_client_t *connection = NULL;
-    int told = 0;
+    int replayed = 0;
     if (jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    jobs_result_t result = reconcile_ended(file, connection, "worker-2", count_closed, &told, pool);
-    return verdict_of(result, told);
+    jobs_result_t result = reconcile_ended(file, connection, "worker-2", count_ended, &replayed, pool);
+    return verdict_of(result, replayed);
 }
 
-/* Redis had the task claimed and not ended. Once it is told, nobody may have it again. */
-static void check_closed(torture_verdict_e said, apr_pool_t *pool)
+/* Redis had the task claimed and not ended. Once its end is replayed, no other end is taken. */
+static void check_reconcile(torture_verdict_e said, apr_pool_t *pool)
 {
     jobs_change_t finish_late = finish;
     jobs_change_t *const changes[] = {&finish_late};
@@ -325,11 +328,11 @@ static void check_closed(torture_verdict_e said, apr_pool_t *pool)
     TORTURE_HOLDS(said != TORTURE_WELL || finish_late.result.outcome == JOBS_REFUSED);
 }
 
-const torture_scenario_t torture_worker_closed = {.name = "worker.closed",
-                                                  .start = redis_start,
-                                                  .reset = reset_closed,
-                                                  .run = run_closed,
-                                                  .check = check_closed};
+const torture_scenario_t torture_record_reconcile = {.name = "record.reconcile",
+                                                     .start = redis_start,
+                                                     .reset = reset_reconcile,
+                                                     .run = run_reconcile,
+                                                     .check = check_reconcile};
 
 /* ---- an intent as text --------------------------------------------------------------------------------- */
 
@@ -372,7 +375,7 @@ static void check_intent(torture_verdict_e said, apr_pool_t *pool)
 }
 
 /* A predecessor's, read back: all of it or nothing. */
-static torture_verdict_e run_look(apr_pool_t *pool)
+static torture_verdict_e run_intent_read(apr_pool_t *pool)
 {
     static const char text[] = "{\"boot\":\"UseSOL\",\"redirection\":{\"state\":32771,\"listener\":true},"
                                "\"redirection_before\":{\"state\":32768,\"listener\":false}}";
@@ -389,7 +392,7 @@ static torture_verdict_e run_look(apr_pool_t *pool)
     return TORTURE_WELL;
 }
 
-const torture_scenario_t torture_worker_look = {.name = "worker.look", .run = run_look};
+const torture_scenario_t torture_unlock_intent_read = {.name = "unlock.intent_read", .run = run_intent_read};
 
-const torture_scenario_t torture_worker_intent = {
-    .name = "worker.intent", .run = run_intent, .check = check_intent};
+const torture_scenario_t torture_unlock_intent = {
+    .name = "unlock.intent", .run = run_intent, .check = check_intent};

@@ -9,38 +9,38 @@
 #include <apr_strings.h>
 #include <apr_time.h>
 
-store_test_t store_test;
+outbox_test_t outbox_test;
 
 int outbox_fixture_start(void **state)
 {
     (void)state;
-    return redis_server_start(&store_test.server);
+    return redis_server_start(&outbox_test.server);
 }
 
 int outbox_fixture_stop(void **state)
 {
     (void)state;
-    redis_server_remove(&store_test.server);
+    redis_server_remove(&outbox_test.server);
     return 0;
 }
 
 static apr_array_header_t *one_text(const char *text)
 {
-    apr_array_header_t *texts = apr_array_make(store_test.pool, 1, sizeof(const char *));
+    apr_array_header_t *texts = apr_array_make(outbox_test.pool, 1, sizeof(const char *));
     APR_ARRAY_PUSH(texts, const char *) = text;
     return texts;
 }
 
 static int publish(void)
 {
-    apr_array_header_t *systems = apr_array_make(store_test.pool, 2, sizeof(jobs_published_t));
+    apr_array_header_t *systems = apr_array_make(outbox_test.pool, 2, sizeof(jobs_published_t));
     for (int i = 1; i <= 2; i++) {
-        const char *system = apr_psprintf(store_test.pool, "pc%d.example", i);
+        const char *system = apr_psprintf(outbox_test.pool, "pc%d.example", i);
         jobs_published_t *published = apr_array_push(systems);
         *published =
             (jobs_published_t){.system = system, .group = "g", .method = "wake", .keys = one_text(system)};
     }
-    return jobs_publish(store_test.connection, WORKER, "digest", 1000, systems, store_test.pool).outcome ==
+    return jobs_publish(outbox_test.connection, WORKER, "digest", 1000, systems, outbox_test.pool).outcome ==
                    JOBS_OK
                ? 0
                : -1;
@@ -49,16 +49,16 @@ static int publish(void)
 int outbox_fixture_begin(void **state)
 {
     (void)state;
-    apr_pool_create(&store_test.pool, NULL);
-    apr_snprintf(store_test.audit_file, sizeof(store_test.audit_file), "%s/audit.jsonl",
-                 store_test.server.folder);
-    unlink(store_test.audit_file);
-    if (redis_server_flush(&store_test.server) != 0 ||
-        jobs_pool_create(&store_test.web, &store_test.server.web, 2, apr_time_from_sec(5), store_test.pool) !=
-            APR_SUCCESS ||
-        jobs_client_create(&store_test.connection, &store_test.server.worker, apr_time_from_sec(5),
-                           store_test.pool) != APR_SUCCESS ||
-        jobs_library_load(store_test.connection).outcome != JOBS_OK)
+    apr_pool_create(&outbox_test.pool, NULL);
+    apr_snprintf(outbox_test.audit_file, sizeof(outbox_test.audit_file), "%s/audit.jsonl",
+                 outbox_test.server.folder);
+    unlink(outbox_test.audit_file);
+    if (redis_server_flush(&outbox_test.server) != 0 ||
+        jobs_pool_create(&outbox_test.web, &outbox_test.server.web, 2, apr_time_from_sec(5),
+                         outbox_test.pool) != APR_SUCCESS ||
+        jobs_client_create(&outbox_test.connection, &outbox_test.server.worker, apr_time_from_sec(5),
+                           outbox_test.pool) != APR_SUCCESS ||
+        jobs_library_load(outbox_test.connection).outcome != JOBS_OK)
         return -1;
     return publish();
 }
@@ -66,7 +66,7 @@ int outbox_fixture_begin(void **state)
 int outbox_fixture_end(void **state)
 {
     (void)state;
-    apr_pool_destroy(store_test.pool);
+    apr_pool_destroy(outbox_test.pool);
     return 0;
 }
 
@@ -75,20 +75,20 @@ const jobs_task_t *claim(int count)
 {
     const jobs_caller_t caller = {
         .name = "c", .peer = "192.0.2.1", .mechanism = "krb5", .groups = one_text("*")};
-    apr_array_header_t *names = apr_array_make(store_test.pool, 2, sizeof(jobs_name_t));
+    apr_array_header_t *names = apr_array_make(outbox_test.pool, 2, sizeof(jobs_name_t));
     for (int i = 1; i <= count; i++) {
         jobs_name_t *name = apr_array_push(names);
-        name->spelling = name->key = apr_psprintf(store_test.pool, "pc%d.example", i);
+        name->spelling = name->key = apr_psprintf(outbox_test.pool, "pc%d.example", i);
     }
     const jobs_submission_t submission = {
         .names = names, .retention = apr_time_from_sec(1800), .start_within = apr_time_from_sec(3600)};
     const char *id = NULL;
     apr_array_header_t *tasks = NULL;
     int more = 0;
-    assert_int_equal(jobs_submit(store_test.web, &caller, &submission, &id, NULL, store_test.pool).outcome,
+    assert_int_equal(jobs_submit(outbox_test.web, &caller, &submission, &id, NULL, outbox_test.pool).outcome,
                      JOBS_OK);
     assert_int_equal(
-        jobs_claim(store_test.connection, WORKER, "digest", count, NULL, &tasks, &more, store_test.pool)
+        jobs_claim(outbox_test.connection, WORKER, "digest", count, NULL, &tasks, &more, outbox_test.pool)
             .outcome,
         JOBS_OK);
     assert_int_equal(tasks->nelts, count);
@@ -117,31 +117,31 @@ static int is_answered(void *asked)
 
 static audit_t *audit;
 
-static outbox_t *start_store_as(const char *worker)
+static outbox_t *start_outbox_as(const char *worker)
 {
     static outbox_options_t options;
-    outbox_t *store = NULL;
-    assert_null(audit_open(&audit, store_test.audit_file, store_test.pool));
-    open_intents_t *open_intents = open_intents_create(store_test.pool);
-    assert_null(open_intents_read(open_intents, store_test.audit_file, store_test.pool));
-    options = (outbox_options_t){.redis = &store_test.server.worker,
+    outbox_t *outbox = NULL;
+    assert_null(audit_open(&audit, outbox_test.audit_file, outbox_test.pool));
+    open_intents_t *open_intents = open_intents_create(outbox_test.pool);
+    assert_null(open_intents_read(open_intents, outbox_test.audit_file, outbox_test.pool));
+    options = (outbox_options_t){.redis = &outbox_test.server.worker,
                                  .worker = worker,
                                  .audit = audit,
-                                 .audit_file = store_test.audit_file,
+                                 .audit_file = outbox_test.audit_file,
                                  .open_intents = open_intents,
                                  .capacity = 8};
-    assert_int_equal(outbox_start(&store, &options, store_test.pool), APR_SUCCESS);
-    return store;
+    assert_int_equal(outbox_start(&outbox, &options, outbox_test.pool), APR_SUCCESS);
+    return outbox;
 }
 
-outbox_t *start_store(void)
+outbox_t *start_outbox(void)
 {
-    return start_store_as(WORKER);
+    return start_outbox_as(WORKER);
 }
 
-asked_t *push(outbox_t *store, const jobs_task_t *task, jobs_change_e change, char state)
+asked_t *push(outbox_t *outbox, const jobs_task_t *task, jobs_change_e change, char state)
 {
-    asked_t *asked = apr_pcalloc(store_test.pool, sizeof(*asked));
+    asked_t *asked = apr_pcalloc(outbox_test.pool, sizeof(*asked));
     asked->request.change = (jobs_change_t){.change = change,
                                             .task = task->ref,
                                             .step = "step",
@@ -152,7 +152,7 @@ asked_t *push(outbox_t *store, const jobs_task_t *task, jobs_change_e change, ch
     asked->request.task = task;
     asked->request.done = on_answered;
     asked->request.owner = asked;
-    assert_int_equal(outbox_push(store, &asked->request), APR_SUCCESS);
+    assert_int_equal(outbox_push(outbox, &asked->request), APR_SUCCESS);
     return asked;
 }
 
@@ -168,7 +168,7 @@ int audit_lines(const char *event)
 {
     char line[4096];
     int count = 0;
-    FILE *file = fopen(store_test.audit_file, "r");
+    FILE *file = fopen(outbox_test.audit_file, "r");
     assert_non_null(file);
     while (fgets(line, sizeof(line), file))
         count += strstr(line, event) != NULL;
@@ -177,42 +177,43 @@ int audit_lines(const char *event)
 }
 
 typedef struct {
-    outbox_t *store;
+    outbox_t *outbox;
     const char *run_id;
-} told_t;
+} reconciled_t;
 
-static int has_told(void *told)
+static int has_reconciled(void *baton)
 {
-    return outbox_has_reconciled(((told_t *)told)->store, ((told_t *)told)->run_id);
+    const reconciled_t *reconciled = baton;
+
+    return outbox_has_reconciled(reconciled->outbox, reconciled->run_id);
 }
 
 static int is_connected(void *unused)
 {
     (void)unused;
-    return jobs_connect(store_test.connection, store_test.pool).outcome == JOBS_OK;
+    return jobs_connect(outbox_test.connection, outbox_test.pool).outcome == JOBS_OK;
 }
 
-/* A store_test.connection is made again at most once a second. */
+/* A connection is made again at most once a second. */
 void restart_redis(void)
 {
-    redis_server_kill(&store_test.server);
-    assert_int_equal(redis_server_restart(&store_test.server), 0);
+    redis_server_kill(&outbox_test.server);
+    assert_int_equal(redis_server_restart(&outbox_test.server), 0);
     assert_true(wait_for(is_connected, NULL, 5000));
 }
 
-/* Waits until the store has told the Redis that is there now. */
-void await_told(outbox_t *store)
+void await_reconciled(outbox_t *outbox)
 {
     assert_true(wait_for(is_connected, NULL, 5000));
-    told_t told = {store, jobs_client_run_id(store_test.connection)};
-    assert_true(wait_for(has_told, &told, 8000));
+    reconciled_t reconciled = {outbox, jobs_client_run_id(outbox_test.connection)};
+    assert_true(wait_for(has_reconciled, &reconciled, 8000));
 }
 
 char state_of(const jobs_task_t *task)
 {
     jobs_caller_t caller = {.name = "c"};
     jobs_job_t *job = NULL;
-    jobs_result_t read = jobs_read(store_test.web, &caller, task->ref.job, &job, store_test.pool);
+    jobs_result_t read = jobs_read(outbox_test.web, &caller, task->ref.job, &job, outbox_test.pool);
     if (read.outcome != JOBS_OK)
         return '\0';
     return job->running ? 'r' : job->waiting ? 'w' : job->unlocked ? 'U' : 'F';
@@ -224,7 +225,7 @@ char outcome_of_task(const jobs_task_t *task)
     jobs_caller_t caller = {.name = "c"};
     jobs_results_t *results = NULL;
     assert_int_equal(
-        jobs_results(store_test.web, &caller, task->ref.job, 0, -1, &results, store_test.pool).outcome,
+        jobs_results(outbox_test.web, &caller, task->ref.job, 0, -1, &results, outbox_test.pool).outcome,
         JOBS_OK);
     for (int i = 0; i < results->unlocked->nelts; i++) {
         if (strcmp(APR_ARRAY_IDX(results->unlocked, i, const char *), task->ref.system) == 0)
@@ -233,12 +234,12 @@ char outcome_of_task(const jobs_task_t *task)
     return results->failed->nelts > 0 ? 'F' : 'r';
 }
 
-jobs_task_t claim_look(void)
+jobs_task_t claim_verification(void)
 {
     apr_array_header_t *tasks = NULL;
     int more = 0;
     assert_int_equal(
-        jobs_claim(store_test.connection, "worker-2", "digest", 8, NULL, &tasks, &more, store_test.pool)
+        jobs_claim(outbox_test.connection, "worker-2", "digest", 8, NULL, &tasks, &more, outbox_test.pool)
             .outcome,
         JOBS_OK);
     assert_int_equal(tasks->nelts, 1);
@@ -247,17 +248,16 @@ jobs_task_t claim_look(void)
 
 static apr_pool_t *outer;
 
-/* A life has its store_test.pool, and so its own hold of the audit file. */
-outbox_t *begin_life(const char *worker)
+outbox_t *begin_run(const char *worker)
 {
-    outer = store_test.pool;
-    apr_pool_create(&store_test.pool, outer);
-    return start_store_as(worker);
+    outer = outbox_test.pool;
+    apr_pool_create(&outbox_test.pool, outer);
+    return start_outbox_as(worker);
 }
 
-void end_life(outbox_t *store)
+void end_run(outbox_t *outbox)
 {
-    outbox_stop(store);
-    apr_pool_destroy(store_test.pool);
-    store_test.pool = outer;
+    outbox_stop(outbox);
+    apr_pool_destroy(outbox_test.pool);
+    outbox_test.pool = outer;
 }

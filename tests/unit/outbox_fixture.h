@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of the store thread share: a Redis with two systems, a job that is claimed, changes that are
- * pushed, and lives of a worker. All fail the test where they do not come off. */
-#ifndef AMTUNLOCK_TESTS_STORE_FIXTURE_H
-#define AMTUNLOCK_TESTS_STORE_FIXTURE_H
+/* What the tests of the outbox and the leases share: a Redis with two systems, a job that is claimed, changes
+ * that are pushed, and a worker that starts several times. Whatever does not succeed fails the test. */
+#ifndef AMTUNLOCK_TESTS_OUTBOX_FIXTURE_H
+#define AMTUNLOCK_TESTS_OUTBOX_FIXTURE_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,13 +20,13 @@
 
 typedef struct {
     redis_server_t server;
-    apr_pool_t *pool; /* of a test, or of a life in it */
+    apr_pool_t *pool; /* of a test, or of a run in it */
     jobs_pool_t *web;
     jobs_client_t *connection;
     char audit_file[96];
-} store_test_t;
+} outbox_test_t;
 
-extern store_test_t store_test;
+extern outbox_test_t outbox_test;
 
 /* For cmocka: once a program, and around each test. */
 int outbox_fixture_start(void **state);
@@ -36,8 +36,8 @@ int outbox_fixture_end(void **state);
 
 /* Submits a job of so many systems and claims it. */
 const jobs_task_t *claim(int count);
-/* The one look that there is, for another worker. */
-jobs_task_t claim_look(void);
+/* The one verify-only task that there is, claimed for another worker. */
+jobs_task_t claim_verification(void);
 /* As a reader of the job sees it: 'r'unning, 'w'aiting, U or F; '\0': there is no such job. */
 char state_of(const jobs_task_t *task);
 /* Of the task itself: U, or F where any of its job has failed, or 'r'. */
@@ -45,7 +45,7 @@ char outcome_of_task(const jobs_task_t *task);
 
 int wait_for(int (*condition)(void *), void *baton, int milliseconds);
 
-/* A request to the store, and whether it was answered. */
+/* A request to the outbox, and whether it was answered. */
 typedef struct {
     outbox_request_t request;
     atomic_int answered;
@@ -53,19 +53,19 @@ typedef struct {
 
 /* The `done` of an asked_t, its owner. */
 void on_answered(outbox_request_t *request);
-asked_t *push(outbox_t *store, const jobs_task_t *task, jobs_change_e change, char state);
+asked_t *push(outbox_t *outbox, const jobs_task_t *task, jobs_change_e change, char state);
 jobs_outcome_e outcome_of(asked_t *asked, int milliseconds);
 /* Lines of the audit file with this in them. */
 int audit_lines(const char *event);
 
-outbox_t *start_store(void);
-/* A life has its pool, and so its own hold of the audit file. */
-outbox_t *begin_life(const char *worker);
-void end_life(outbox_t *store);
+outbox_t *start_outbox(void);
+/* One run of a worker between start and stop. It has a pool of its own, and so its own hold of the audit file. */
+outbox_t *begin_run(const char *worker);
+void end_run(outbox_t *outbox);
 
 /* Until it takes connections again. */
 void restart_redis(void);
-/* Until the store has told the Redis that is there now. */
-void await_told(outbox_t *store);
+/* Until the Redis that is there now is reconciled. */
+void await_reconciled(outbox_t *outbox);
 
 #endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The outbox against a real Redis: what is durable before it is acknowledged, and what is kept or turned down
+ * while Redis or the record cannot be written. */
+#include "outbox_fixture.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <apr_time.h>
+
+static void changes_are_recorded_then_applied(void **state)
+{
+    (void)state;
+    const jobs_task_t *task = claim(1);
+    outbox_t *outbox = start_outbox();
+    apr_uint64_t count = 0;
+    char head[96], verdict[128];
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(audit_lines("\"intent\""), 1);
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_PROGRESS, 'P'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_FINISH, 'U'), 3000), JOBS_OK);
+    assert_int_equal(audit_lines("\"outcome\""), 1);
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_FINISH, 'U'), 3000), JOBS_ALREADY);
+    outbox_audit_head(outbox, head, sizeof(head));
+    outbox_stop(outbox);
+    apr_snprintf(verdict, sizeof(verdict), "%s",
+                 audit_verify(outbox_test.audit_file, head, &count, outbox_test.pool)
+                     ? audit_verify(outbox_test.audit_file, head, &count, outbox_test.pool)
+                     : "well");
+    assert_string_equal(verdict, "well");
+    assert_int_equal(count, 4); /* the fourth names the Redis */
+}
+
+static void a_refused_intent_is_withdrawn_in_the_record(void **state)
+{
+    (void)state;
+    jobs_task_t task = *claim(1);
+    task.ref.fence = "1";
+    outbox_t *outbox = start_outbox();
+    assert_int_equal(outcome_of(push(outbox, &task, JOBS_INTEND, 'I'), 3000), JOBS_REFUSED);
+    outbox_stop(outbox);
+    assert_int_equal(audit_lines("\"intent\""), 1);
+    assert_int_equal(audit_lines("\"intent-withdrawn\""), 1);
+}
+
+static void results_wait_for_redis(void **state)
+{
+    (void)state;
+    const jobs_task_t *tasks = claim(2);
+    outbox_t *outbox = start_outbox();
+    assert_int_equal(outcome_of(push(outbox, &tasks[0], JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    redis_server_kill(&outbox_test.server);
+    asked_t *result = push(outbox, &tasks[0], JOBS_FINISH, 'U');
+    asked_t *progress = push(outbox, &tasks[1], JOBS_PROGRESS, 'P');
+    assert_int_equal(outcome_of(progress, 5000), JOBS_UNAVAILABLE); /* progress is not kept */
+    assert_int_equal(atomic_load(&result->answered), 0);
+    assert_int_equal(redis_server_restart(&outbox_test.server), 0);
+    assert_int_equal(outcome_of(result, 8000),
+                     JOBS_ALREADY); /* reconciling replayed it first, as any other end */
+    outbox_stop(outbox);
+    assert_int_equal(audit_lines("\"outcome\""), 1);
+}
+
+static int is_blocked(void *outbox)
+{
+    return outbox_is_blocked(outbox);
+}
+
+static int is_open(void *outbox)
+{
+    return !outbox_is_blocked(outbox);
+}
+
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* Intents are turned down; a result waits, is recorded once, and arrives. */
+static void without_a_record_nothing_is_intended(void **state)
+{
+    (void)state;
+    const jobs_task_t *tasks = claim(2);
+    outbox_t *outbox = start_outbox();
+    assert_int_equal(outcome_of(push(outbox, &tasks[0], JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files(1);
+    asked_t *result = push(outbox, &tasks[0], JOBS_FINISH, 'U');
+    asked_t *intent = push(outbox, &tasks[1], JOBS_INTEND, 'I');
+    assert_int_equal(outcome_of(intent, 3000), JOBS_UNAVAILABLE);
+    assert_int_equal(intent->request.audited, 0);
+    assert_true(wait_for(is_blocked, outbox, 1000));
+    assert_int_equal(atomic_load(&result->answered), 0);
+    assert_int_equal(outcome_of(push(outbox, &tasks[1], JOBS_RELEASE, '\0'), 3000), JOBS_OK);
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(outcome_of(result, 3000), JOBS_OK);
+    assert_true(wait_for(is_open, outbox, 1000));
+    outbox_stop(outbox);
+    assert_int_equal(audit_lines("\"outcome\""), 1);
+    assert_int_equal(audit_lines("\"intent-withdrawn\""), 1);
+}
+
+static void the_outbox_is_bounded(void **state)
+{
+    (void)state;
+    const jobs_task_t *task = claim(1);
+    outbox_t *outbox = start_outbox();
+    kill(outbox_test.server.pid, SIGSTOP); /* the thread waits for Redis, so the outbox fills */
+    apr_status_t rv = APR_SUCCESS;
+    int pushed = 0;
+    for (; rv == APR_SUCCESS && pushed < 1000; pushed++) {
+        asked_t *asked = apr_pcalloc(outbox_test.pool, sizeof(*asked));
+        asked->request.change =
+            (jobs_change_t){.change = JOBS_PROGRESS, .task = task->ref, .step = "s", .state = 'P'};
+        asked->request.task = task;
+        asked->request.done = on_answered;
+        asked->request.owner = asked;
+        rv = outbox_push(outbox, &asked->request);
+    }
+    kill(outbox_test.server.pid, SIGCONT);
+    outbox_stop(outbox);
+    assert_true(APR_STATUS_IS_EAGAIN(rv));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, outbox_fixture_begin, outbox_fixture_end)
+    const struct CMUnitTest tests[] = {
+        TEST(changes_are_recorded_then_applied),
+        TEST(a_refused_intent_is_withdrawn_in_the_record),
+        TEST(results_wait_for_redis),
+        TEST(without_a_record_nothing_is_intended),
+        TEST(the_outbox_is_bounded),
+    };
+    setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);
+    apr_initialize();
+    int failed = cmocka_run_group_tests(tests, outbox_fixture_start, outbox_fixture_stop);
+    apr_terminate();
+    return failed;
+}

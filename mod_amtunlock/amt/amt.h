@@ -101,8 +101,8 @@ typedef struct {
     int major;
 } amt_identity_t;
 
-/* IPS_HostBasedSetupService and IPS_OptInService, where the device has them. Once read, a write that the device denies
- * ends with AMT_CONSENT where consent is needed. */
+/* IPS_HostBasedSetupService and IPS_OptInService, where the device has them. Once read, a write that the
+ * device denies ends with AMT_CONSENT where consent is needed. */
 typedef struct {
     int control_mode;             /* 0 none, 1 client, 2 admin; -1 unknown */
     apr_uint32_t opt_in_required; /* 0 never, 1 for KVM, 0xffffffff for all */
@@ -142,12 +142,12 @@ typedef struct {
     int on_available, reset_available; /* 1, 0, or -1 where the device lists none */
 } amt_power_t;
 
-/* PowerState of a PC that runs, and what amt_request_power() asks for. A reset (Master Bus Reset) leaves the state at
- * AMT_POWER_ON. */
+/* PowerState of a PC that runs, and what amt_request_power() asks for. A reset (Master Bus Reset) leaves
+ * the state at AMT_POWER_ON. */
 enum { AMT_POWER_ON = 2, AMT_POWER_RESET = 10 };
 
-/* IPS_PowerManagementService.OSPowerSavingState of a PC that is on: in modern standby its system sleeps, disk open and
- * network off, while PowerState says on. */
+/* IPS_PowerManagementService.OSPowerSavingState of a PC that is on: in modern standby its system sleeps,
+ * disk open and network off, while PowerState says on. */
 enum { AMT_SAVING_FULL_POWER = 2, AMT_SAVING_STANDBY = 3 };
 
 /* What is read of a device before it is decided what to do to its PC. */

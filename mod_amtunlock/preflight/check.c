@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See check.h. Collects the facts first, one after the other in an event loop of its own; then judges them. */
+/* See check.h. Collects the facts, one after the other in an event loop of its own, then judges them. */
 #include "preflight/check.h"
 
 #include <signal.h>
@@ -52,7 +52,7 @@ static int check_await(check_t *check)
     return !check->waiting;
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *data)
+static void check_on_wake(evutil_socket_t fd, short what, void *data)
 {
     check_t *check = data;
 
@@ -62,7 +62,7 @@ static void on_wake(evutil_socket_t fd, short what, void *data)
     check->waiting = 0;
 }
 
-static void on_limit(evutil_socket_t fd, short what, void *data)
+static void check_on_limit(evutil_socket_t fd, short what, void *data)
 {
     (void)fd;
     (void)what;
@@ -71,7 +71,7 @@ static void on_limit(evutil_socket_t fd, short what, void *data)
 
 /* ---- what the worker itself finds out ------------------------------------------------------------------ */
 
-static void on_work_done(work_t *work)
+static void check_on_work_done(work_t *work)
 {
     wakeup_signal(&((check_t *)work->owner)->wakeup);
 }
@@ -88,7 +88,7 @@ static facts_work_t run_work(check_t *check, work_kind_e kind, jobs_reason_e rea
     *work = (work_t){.kind = kind,
                      .system = check->facts.system,
                      .snapshot = check->snapshot,
-                     .done = on_work_done,
+                     .done = check_on_work_done,
                      .owner = check};
     if (work_pool_push(check->work_pool, work) != APR_SUCCESS || !check_await(check)) {
         return (facts_work_t){reason_of_silence, late};
@@ -140,7 +140,7 @@ static void find_passphrase(check_t *check)
 
 /* ---- what the PC says ---------------------------------------------------------------------------------- */
 
-static void on_probed(probe_t *probe, int open)
+static void check_on_probed(probe_t *probe, int open)
 {
     check_t *check = probe->owner;
 
@@ -148,20 +148,20 @@ static void on_probed(probe_t *probe, int open)
     check->waiting = 0;
 }
 
-static void check_probe(check_t *check)
+static void check_try_probe(check_t *check)
 {
     const facts_t *facts = &check->facts;
 
     if (facts->system->probe_port == 0 || facts->probe_address[0] == '\0' || check->expired) {
         return;
     }
-    probe_init(&check->probe, on_probed, check);
+    probe_init(&check->probe, check_on_probed, check);
     probe_start(&check->probe, check->base, facts->probe_address, facts->system->probe_port, PROBE_WAIT);
     check_await(check);
     probe_stop(&check->probe);
 }
 
-static void on_called(void *baton, const amt_result_t *result)
+static void check_on_called(void *baton, const amt_result_t *result)
 {
     check_t *check = baton;
 
@@ -195,14 +195,14 @@ static void read_device(check_t *check)
 
     for (size_t i = 0; answers && i < sizeof(reads) / sizeof(reads[0]); i++) {
         if (sessions || !reads[i].with_sessions) {
-            amt_read(check->device, reads[i].kind, &facts->amt, on_called, check);
+            amt_read(check->device, reads[i].kind, &facts->amt, check_on_called, check);
             answers = call_answers(check);
             facts->asked[reads[i].kind] = 1;
             facts->results[reads[i].kind] = check->result;
         }
     }
     if (answers) {
-        amt_read_account(check->device, &facts->account, on_called, check);
+        amt_read_account(check->device, &facts->account, check_on_called, check);
         facts->account_asked = call_answers(check) && check->result.status == AMT_OK;
     }
 }
@@ -264,7 +264,7 @@ static int print_findings(const check_t *check, const dry_run_t *dry_run)
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
-static apr_status_t check_begin(check_t *check)
+static apr_status_t check_open(check_t *check)
 {
     apr_status_t status = APR_SUCCESS;
 
@@ -283,8 +283,8 @@ static apr_status_t check_begin(check_t *check)
     if (check->base == NULL) {
         return APR_ENOMEM;
     }
-    check->wake_event = event_new(check->base, check->wakeup.fd, EV_READ | EV_PERSIST, on_wake, check);
-    check->limit_event = event_new(check->base, -1, 0, on_limit, check);
+    check->wake_event = event_new(check->base, check->wakeup.fd, EV_READ | EV_PERSIST, check_on_wake, check);
+    check->limit_event = event_new(check->base, -1, 0, check_on_limit, check);
     if (check->wake_event == NULL || check->limit_event == NULL) {
         return APR_ENOMEM;
     }
@@ -295,8 +295,9 @@ static apr_status_t check_begin(check_t *check)
                                  : status;
 }
 
-/* A name lookup or a KDC that hangs cannot be stopped, and its thread uses what is here: then the process exits. */
-static void check_end(check_t *check, int failed)
+/* A name lookup or a KDC that hangs cannot be stopped, and its thread uses what is here: then the process
+ * exits. */
+static void check_close(check_t *check, int failed)
 {
     secrets_login_free(&check->login);
     if (!work_pool_idle(check->work_pool)) {
@@ -324,7 +325,7 @@ static int check_run(check_t *check)
 {
     char text[120];
     int failed = 0;
-    apr_status_t status = check_begin(check);
+    apr_status_t status = check_open(check);
 
     if (status != APR_SUCCESS) {
         fprintf(stderr, "amtunlockd: %s\n", apr_strerror(status, text, sizeof(text)));
@@ -333,10 +334,10 @@ static int check_run(check_t *check)
     find_address(check);
     find_login(check);
     find_passphrase(check);
-    check_probe(check);
+    check_try_probe(check);
     check_device(check);
     failed = print_findings(check, dry_run_make(&check->facts, check->pool));
-    check_end(check, failed);
+    check_close(check, failed);
     return failed;
 }
 

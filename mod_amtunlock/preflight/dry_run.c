@@ -69,33 +69,33 @@ static void answer_alarm(dry_run_t *dry_run)
 
 /* ---- the ops ------------------------------------------------------------------------------------------- */
 
-static void op_resolve(unlock_t *unlock)
+static void dry_run_resolve(unlock_t *unlock)
 {
     answer_later(unlock, answer_resolve);
 }
 
-static void op_login(unlock_t *unlock)
+static void dry_run_login(unlock_t *unlock)
 {
     answer_later(unlock, answer_login);
 }
 
-static void op_passphrase(unlock_t *unlock)
+static void dry_run_passphrase(unlock_t *unlock)
 {
     answer_later(unlock, answer_passphrase);
 }
 
-static void op_permit(unlock_t *unlock)
+static void dry_run_permit(unlock_t *unlock)
 {
     answer_later(unlock, answer_permit);
 }
 
-static void op_probe(unlock_t *unlock, apr_interval_time_t timeout)
+static void dry_run_probe(unlock_t *unlock, apr_interval_time_t timeout)
 {
     (void)timeout;
     answer_later(unlock, answer_probe);
 }
 
-static void op_call(unlock_t *unlock, unlock_call_e call)
+static void dry_run_call(unlock_t *unlock, unlock_call_e call)
 {
     if ((int)call >= AMT_READS) {
         end_dry_run(unlock, DRY_RUN_LOOKS);
@@ -105,14 +105,14 @@ static void op_call(unlock_t *unlock, unlock_call_e call)
     answer_later(unlock, answer_call);
 }
 
-static void op_store(unlock_t *unlock, jobs_change_e change, char state)
+static void dry_run_store(unlock_t *unlock, jobs_change_e change, char state)
 {
     (void)state;
     end_dry_run(unlock, change == JOBS_INTEND ? DRY_RUN_ACTS : DRY_RUN_ENDS);
 }
 
 /* Answers are always there before their time-out; only a step that waits to send again needs its alarm. */
-static void op_alarm(unlock_t *unlock, apr_interval_time_t after)
+static void dry_run_alarm(unlock_t *unlock, apr_interval_time_t after)
 {
     (void)after;
     if (unlock->pausing) {
@@ -120,25 +120,25 @@ static void op_alarm(unlock_t *unlock, apr_interval_time_t after)
     }
 }
 
-static void op_nothing(unlock_t *unlock)
+static void dry_run_nothing(unlock_t *unlock)
 {
     (void)unlock;
 }
 
 static const unlock_ops_t ops = {
-    .resolve = op_resolve,
-    .login = op_login,
-    .passphrase = op_passphrase,
-    .permit = op_permit,
-    .power_wait = op_permit,
-    .probe = op_probe,
-    .call = op_call,
-    .store = op_store,
-    .alarm = op_alarm,
-    .stop = op_nothing,
-    .rest = op_nothing,
-    .hang_up = op_nothing,
-    .over = op_nothing,
+    .resolve = dry_run_resolve,
+    .login = dry_run_login,
+    .passphrase = dry_run_passphrase,
+    .permit = dry_run_permit,
+    .power_wait = dry_run_permit,
+    .probe = dry_run_probe,
+    .call = dry_run_call,
+    .store = dry_run_store,
+    .alarm = dry_run_alarm,
+    .stop = dry_run_nothing,
+    .rest = dry_run_nothing,
+    .hang_up = dry_run_nothing,
+    .over = dry_run_nothing,
     .now = clock_boottime,
 };
 

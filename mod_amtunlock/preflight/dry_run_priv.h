@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an unlock would come to, by the facts of a PC: the procedure itself (unlock.h), answered from them, up to where it
- * would write something or open a session. Sends nothing and waits for nothing.
+/* What an unlock would come to, by the facts of a PC: the procedure itself (unlock.h), answered from them,
+ * up to where it would write something or open a session. Sends nothing and waits for nothing.
  */
 #ifndef AMTUNLOCK_PREFLIGHT_DRY_RUN_PRIV_H
 #define AMTUNLOCK_PREFLIGHT_DRY_RUN_PRIV_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which realms the account has, lacks, and has too many of. AMT lists realms to administrators only; for all others it
- * shows in what they were denied.
+/* Which realms the account has, lacks, and has too many of. AMT lists realms to administrators only; for
+ * all others it shows in what they were denied.
  */
 #include "preflight/findings_report_priv.h"
 
@@ -70,7 +70,7 @@ static void say_missing(findings_t *findings, int i)
     }
 }
 
-/* ---- where AMT lists them ----------------------------------------------------------------------------------- */
+/* ---- where AMT lists them ------------------------------------------------------------------------------ */
 
 static void judge_listed(findings_t *findings)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an operator should know of a PC before its first unlock: findings, from the facts that check.c collected. */
+/* What an operator should know of a PC before its first unlock: findings, from the facts that check.c
+ * collected. */
 #ifndef AMTUNLOCK_PREFLIGHT_FINDINGS_PRIV_H
 #define AMTUNLOCK_PREFLIGHT_FINDINGS_PRIV_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How an unlock ends, from any step: what was set is taken back, then the task is finished. Each function returns the
- * step that is next.
+/* How an unlock ends, from any step: what was set is taken back, then the task is finished. Each function
+ * returns the step that is next.
  */
 #ifndef AMTUNLOCK_UNLOCK_EXITS_PRIV_H
 #define AMTUNLOCK_UNLOCK_EXITS_PRIV_H

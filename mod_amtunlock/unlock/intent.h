@@ -9,13 +9,13 @@
 /* The plan of an unlock and for how long it may be verified, in its pool. NULL if memory is out. */
 const char *intent_write(const unlock_t *unlock);
 
-/* Reads the intent of a worker that was lost (NULL: none is known) into the plan. What is not understood is left out,
- * and so is not taken back. Returns for how long the task may still be verified, at most `most`: the text comes from
- * outside. */
+/* Reads the intent of a worker that was lost (NULL: none is known) into the plan. What is not understood is
+ * left out, and so is not taken back. Returns for how long the task may still be verified, at most `most`:
+ * the text comes from outside. */
 apr_interval_time_t intent_read(const char *intent, unlock_plan_t *plan, apr_interval_time_t most);
 
-/* Fills in the change that restores an intent which Redis may have forgotten: the text of its act (NULL: none is
- * known), the device, and for how long it may be verified. In `pool`. */
+/* Fills in the change that restores an intent which Redis may have forgotten: the text of its act (NULL:
+ * none is known), the device, and for how long it may be verified. In `pool`. */
 void intent_restore(jobs_change_t *change, const char *act, apr_pool_t *pool);
 
 /* Boot options as amt_boot_t's summary names them: "UseIDER,UseSOL". "" for 0. */

@@ -26,7 +26,8 @@ unlock_step_e unlock_intend(unlock_t *unlock)
 
 /* ---- the power request --------------------------------------------------------------------------------- */
 
-/* Setting the boot options takes time, and so does the power rate limit: a PC that comes up meanwhile is not reset. */
+/* Setting the boot options takes time, and so does the power rate limit: a PC that comes up meanwhile is
+ * not reset. */
 unlock_step_e unlock_power_now(const unlock_t *unlock)
 {
     return unlock_is_reset(unlock) ? UNLOCK_PROBE_AGAIN : UNLOCK_POWER_ON;

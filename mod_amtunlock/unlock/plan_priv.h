@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is going to be done to the PC: decides by what was read of it, fills in unlock_t.plan, and leads to the intent.
- * Each function returns the step that is next.
+/* What is going to be done to the PC: decides by what was read of it, fills in unlock_t.plan, and leads to
+ * the intent. Each function returns the step that is next.
  */
 #ifndef AMTUNLOCK_UNLOCK_PLAN_PRIV_H
 #define AMTUNLOCK_UNLOCK_PLAN_PRIV_H
@@ -9,8 +9,8 @@
 
 /* The branch by the power state. */
 unlock_step_e unlock_plan_by_power(unlock_t *unlock);
-/* A running PC whose probe is closed and that shows no prompt: it is reset if its group says so, else left alone, with
- * `text`. */
+/* A running PC whose probe is closed and that shows no prompt: it is reset if its group says so, else left
+ * alone, with `text`. */
 unlock_step_e unlock_reset_or_leave(unlock_t *unlock, const char *text);
 /* What the method does to a PC that is going to start. */
 unlock_step_e unlock_plan_boot(unlock_t *unlock);

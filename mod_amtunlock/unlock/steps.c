@@ -166,8 +166,8 @@ static unlock_step_e report_powered_on_ok(unlock_t *unlock)
 
 /* ---- watching ------------------------------------------------------------------------------------------ */
 
-/* A session shows it only after a boot. AMT does not keep an idle connection for so long, and ours costs as much memory
- * as all the rest of this PC. */
+/* A session shows it only after a boot. AMT does not keep an idle connection for so long, and ours costs as
+ * much memory as all the rest of this PC. */
 static unlock_step_e seek_evidence(unlock_t *unlock)
 {
     if (unlock->task->verify_only) {
@@ -184,15 +184,15 @@ static unlock_step_e seek_evidence(unlock_t *unlock)
                        "it was woken from sleep, and has no probe that would tell that its system runs");
 }
 
-/* The power state says nothing of a reset: one that was refused did not happen, and whether one without an answer did,
- * only the evidence shows. */
+/* The power state says nothing of a reset: one that was refused did not happen, and whether one without an
+ * answer did, only the evidence shows. */
 static unlock_step_e doubt_reset(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
     return reason == JOBS_REASON_INDETERMINATE ? seek_evidence(unlock) : unlock_fail(unlock, reason, text);
 }
 
-/* Refused, or no answer: the PC says by its power state which it was. Only a request that surely did nothing ends the
- * unlock here, with what is known. */
+/* Refused, or no answer: the PC says by its power state which it was. Only a request that surely did
+ * nothing ends the unlock here, with what is known. */
 static unlock_step_e power_on_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
     if (unlock_is_reset(unlock)) {
@@ -222,7 +222,8 @@ static unlock_step_e watch_on_ok(unlock_t *unlock)
     return UNLOCK_WATCH;
 }
 
-/* A PC that starts may leave AMT without an answer for a while; one that refuses our login is not asked again. */
+/* A PC that starts may leave AMT without an answer for a while; one that refuses our login is not asked
+ * again. */
 static unlock_step_e watch_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
     (void)text;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See steps_priv.h. The unlock image: served as a CD to the PC's firmware, and the talk with it over its console
- * (proof/README.md). It gets the passphrase, sealed, once it has proved that it was booted by this session.
+/* See steps_priv.h. The unlock image: served as a CD to the PC's firmware, and the talk with it over its
+ * console (proof/README.md). It gets the passphrase, sealed, once it has proved that it was booted by this
+ * session.
  */
 #include <apr_strings.h>
 

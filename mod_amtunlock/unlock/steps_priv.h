@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of steps: what each asks for, what is accepted, and what comes next. unlock.c walks it; steps*.c hold a
- * part of it each. A new step is a name in unlock_step_e and a row with its functions in one of them.
+/* The table of steps: what each asks for, what is accepted, and what comes next. unlock.c walks it;
+ * steps*.c hold a part of it each. A new step is a name in unlock_step_e and a row with its functions in
+ * one of them.
  */
 #ifndef AMTUNLOCK_UNLOCK_STEPS_PRIV_H
 #define AMTUNLOCK_UNLOCK_STEPS_PRIV_H
@@ -33,7 +34,8 @@ struct step_t {
     unlock_step_e (*on_error)(unlock_t *unlock, jobs_reason_e reason,
                               const char *text);   /* NULL: the unlock fails */
     unlock_step_e (*on_timeout)(unlock_t *unlock); /* the same */
-    /* It listens: something is on the console, or was when the step began. Returns the next step, or itself. */
+    /* It listens: something is on the console, or was when the step began. Returns the next step, or
+     * itself. */
     unlock_step_e (*on_input)(unlock_t *unlock);
     unlock_step_e (*on_disconnect)(
         unlock_t *unlock); /* with on_input: the session is gone. NULL: the unlock fails */

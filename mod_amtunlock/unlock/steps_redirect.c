@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See steps_priv.h. What every method with redirection sessions reads before its intent, sets after it, and takes back
- * in the end. A task that is verified only is taken back by the same steps: each reads first, and writes only where the
- * PC is as the intent says it was going to be.
+/* See steps_priv.h. What every method with redirection sessions reads before its intent, sets after it, and
+ * takes back in the end. A task that is verified only is taken back by the same steps: each reads first,
+ * and writes only where the PC is as the intent says it was going to be.
  */
 #include <string.h>
 

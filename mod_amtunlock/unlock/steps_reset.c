@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See steps_priv.h. A PC that runs while its system does not: where its group says so it is reset, and starts as one
- * that was off, by the same steps and with the one power request that they have.
+/* See steps_priv.h. A PC that runs while its system does not: where its group says so it is reset, and
+ * starts as one that was off, by the same steps and with the one power request that they have.
  *
- * Nobody who works at a PC may lose that work. So only a closed probe leads here, and not that of a PC in modern
- * standby, whose power state is on. It is tried again before the intent and once more right before the request, since
- * the power rate limit may take its time.
+ * Nobody who works at a PC may lose that work. So only a closed probe leads here, and not that of a PC in
+ * modern standby, whose power state is on. It is tried again before the intent and once more right before
+ * the request, since the power rate limit may take its time.
  */
 #include "unlock/exits_priv.h"
 #include "unlock/plan_priv.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See steps_priv.h. The passphrase, typed at the prompt that the PC shows on its console before its system starts: once,
- * whatever comes of it.
+/* See steps_priv.h. The passphrase, typed at the prompt that the PC shows on its console before its system
+ * starts: once, whatever comes of it.
  *
- * What the console shows after the passphrase was typed is matched and never repeated to anybody: a PC that echoes would
- * put the passphrase into a log.
+ * What the console shows after the passphrase was typed is matched and never repeated to anybody: a PC that
+ * echoes would put the passphrase into a log.
  */
 #include <apr_strings.h>
 

@@ -188,8 +188,8 @@ static void unlock_go(unlock_t *unlock, unlock_step_e next)
     }
 }
 
-/* Whether a worker that stops hands the task back now: between two steps, never between an act and what is known of
- * it. */
+/* Whether a worker that stops hands the task back now: between two steps, never between an act and what is
+ * known of it. */
 static int unlock_hands_back(const unlock_t *unlock)
 {
     int acting = unlock->intended || unlock->task->verify_only;

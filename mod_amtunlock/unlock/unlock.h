@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How one PC is unlocked: a table of steps and the machine that walks it, free of sockets, threads and clocks.
+/* How one PC is unlocked: a table of steps and the machine that walks it, free of sockets, threads and
+ * clocks.
  *
- * A step asks for one thing through the ops and waits for one answer. Its row in the table (steps*.c) holds what is
- * asked, what follows, how long it may take, whether it may be tried again and whether it writes to the PC. The worker's
- * engine is behind the ops; a test puts something smaller there. An unlock belongs to one thread.
+ * A step asks for one thing through the ops and waits for one answer. Its row in the table (steps*.c) holds
+ * what is asked, what follows, how long it may take, whether it may be tried again and whether it writes to
+ * the PC. The worker's engine is behind the ops; a test puts something smaller there. An unlock belongs to
+ * one thread.
  *
  * The rules that hold whatever a step does:
  *   - nothing is written to a PC before the intent is durable (JOBS_INTEND, with its audit line before it);
  *   - the power request goes out once in the life of an unlock; it is not repeated when its answer is lost;
- *   - a running PC is reset only where its group says so, not in standby, and only while its probe is closed: the
- *     probe is tried before the intent and again right before the request;
+ *   - a running PC is reset only where its group says so, not in standby, and only while its probe is
+ *     closed: the probe is tried before the intent and again right before the request;
  *   - retries: only before the intent, only of what did not answer, 3, 25 s in all, never after a 401;
  *   - a passphrase goes out once in the life of an unlock, and only over TLS whose peer was verified;
  *   - a lost lease ends the unlock on the spot: nothing more is sent to the PC, and no result is written;
  *   - every other end goes through exits.c, which takes back what was set and finishes the task;
- *   - a task that is verified only (its worker was lost after the intent) reads, probes and takes back what the intent
- *     says was set; it sends no power request and no secret.
+ *   - a task that is verified only (its worker was lost after the intent) reads, probes and takes back what
+ *     the intent says was set; it sends no power request and no secret.
  */
 #ifndef AMTUNLOCK_UNLOCK_UNLOCK_H
 #define AMTUNLOCK_UNLOCK_UNLOCK_H
@@ -127,8 +129,8 @@ typedef enum { UNLOCK_CONSOLE, UNLOCK_DRIVE } unlock_session_e;
 
 #define UNLOCK_SESSIONS (UNLOCK_DRIVE + 1)
 
-/* What a step needs done. Each of the first eight is answered once by one of the unlock_*_answer() calls below, never
- * from inside the op, unless stop() came first. */
+/* What a step needs done. Each of the first eight is answered once by one of the unlock_*_answer() calls
+ * below, never from inside the op, unless stop() came first. */
 typedef struct {
     void (*resolve)(unlock_t *unlock);    /* into address and probe_address */
     void (*login)(unlock_t *unlock);      /* kept behind the op */
@@ -137,7 +139,8 @@ typedef struct {
     void (*power_wait)(unlock_t *unlock); /* until its group's power rate limit lets it be powered */
     void (*probe)(unlock_t *unlock, apr_interval_time_t timeout);
     void (*call)(unlock_t *unlock, unlock_call_e call); /* what is read: into facts */
-    /* Durable: change with step_name, and intent, device, verify_timeout | state | state and reason of the unlock. */
+    /* Durable: change with step_name, and intent, device, verify_timeout | state | state and reason of the
+     * unlock. */
     void (*store)(unlock_t *unlock, jobs_change_e change, char state);
     void (*alarm)(unlock_t *unlock,
                   apr_interval_time_t after); /* unlock_alarm() then; replaces the one before */
@@ -171,8 +174,8 @@ typedef struct {
 #define UNLOCK_ADDRESS_MAX 64
 #define UNLOCK_TEXT_MAX 240
 
-/* What an unlock is going to do to a PC, and what stood before. Written into the intent, so that after the death of
- * this worker another one can take back exactly that. */
+/* What an unlock is going to do to a PC, and what stood before. Written into the intent, so that after the
+ * death of this worker another one can take back exactly that. */
 typedef struct {
     int power;                            /* requested, AMT_POWER_*; 0: none is */
     int power_before;                     /* state */
@@ -281,8 +284,8 @@ void unlock_disconnected(unlock_t *unlock, unlock_session_e session, const amt_r
 
 /* Its lease is lost. */
 void unlock_lost(unlock_t *unlock);
-/* The worker stops: tasks without an intent go back to the queue; those with one run on, or with `leave` are handed
- * back too, for other workers to verify. */
+/* The worker stops: tasks without an intent go back to the queue; those with one run on, or with `leave`
+ * are handed back too, for other workers to verify. */
 void unlock_drain(unlock_t *unlock, int leave);
 
 /* ---- tables, for preflight and tests ------------------------------------------------------------------- */
@@ -290,8 +293,9 @@ void unlock_drain(unlock_t *unlock, int leave);
 /* Reason code for an AMT call that ended badly, before or after the PC's first authenticated answer. */
 jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated);
 
-/* What stands in the way of a redirection session and a passphrase on this PC, by its facts: JOBS_REASON_NONE, or a
- * reason with its sentence. One obstacle a call: *at is 0 at first, then where the next call goes on. */
+/* What stands in the way of a redirection session and a passphrase on this PC, by its facts:
+ * JOBS_REASON_NONE, or a reason with its sentence. One obstacle a call: *at is 0 at first, then where the
+ * next call goes on. */
 jobs_reason_e unlock_next_obstacle(const unlock_t *unlock, size_t *at, const char **text);
 
 #endif

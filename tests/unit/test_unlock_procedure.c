@@ -443,8 +443,8 @@ static void test_what_stood_on_the_console_before_a_reset(void **state)
     assert_int_equal(pc->power_requests, 1);
 }
 
-/* A group with a power rate limit: every method waits right before its one power request, and a PC that is not
- * powered does not wait. */
+/* A group with a power rate limit: every method waits right before its one power request, and a PC that is
+ * not powered does not wait. */
 static void test_the_power_rate_limit_comes_right_before_the_power_request(void **state)
 {
     static const behaviour_t ways[] = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of steps as data: what it says of each step, the picture of it, and that each of its edges is taken. */
+/* The table of steps as data: what it says of each step, the picture of it, and that each of its edges is
+ * taken. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

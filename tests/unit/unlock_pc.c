@@ -470,7 +470,8 @@ static const prompts_t *make_prompts(int redraws)
     return prompts;
 }
 
-/* Compiling the patterns takes longer than a whole unlock here, and there are thousands: each kind is made once. */
+/* Compiling the patterns takes longer than a whole unlock here, and there are thousands: each kind is made
+ * once. */
 static const prompts_t *shared_prompts(int redraws)
 {
     static const prompts_t *made[2];

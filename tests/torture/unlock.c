@@ -15,6 +15,7 @@ static torture_verdict_e run_intent(apr_pool_t *pool)
 {
     static const inventory_system_t system = {.fqdn = "pc1.example", .method = INVENTORY_SOL};
     unlock_t unlock = {.pool = pool, .system = &system, .verify_timeout = apr_time_from_sec(600)};
+    const char *text = NULL;
     unlock.plan = (unlock_plan_t){.power = 2,
                                   .power_before = 8,
                                   .clears_boot = 1,
@@ -22,13 +23,14 @@ static torture_verdict_e run_intent(apr_pool_t *pool)
                                   .types = 1,
                                   .redirection = {.state = AMT_REDIRECTION_BOTH, .listener = 1},
                                   .redirection_before = {.state = AMT_REDIRECTION_OFF}};
-    const char *text = intent_write(&unlock);
+    text = intent_write(&unlock);
     apr_cpystrn(written, text ? text : "", sizeof(written));
     return text ? TORTURE_WELL : TORTURE_REFUSED;
 }
 
 static void check_intent(torture_verdict_e said, apr_pool_t *pool)
 {
+    json_t *intent = NULL;
     static const char *const names[] = {"method",       "address",     "device",       "written",
                                         "look_seconds", "power",       "power_before", "clear_boot",
                                         "boot",         "boot_before", "redirection",  "redirection_before",
@@ -37,7 +39,7 @@ static void check_intent(torture_verdict_e said, apr_pool_t *pool)
     if (said == TORTURE_REFUSED) {
         return;
     }
-    json_t *intent = json_loads(written, 0, NULL);
+    intent = json_loads(written, 0, NULL);
     TORTURE_HOLDS(intent != NULL);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (json_object_get(intent, names[i]) == NULL) {
@@ -53,8 +55,9 @@ static torture_verdict_e run_intent_read(apr_pool_t *pool)
     static const char text[] = "{\"boot\":\"UseSOL\",\"redirection\":{\"state\":32771,\"listener\":true},"
                                "\"redirection_before\":{\"state\":32768,\"listener\":false}}";
     unlock_plan_t plan = {0};
+    apr_interval_time_t left = 0;
     (void)pool;
-    apr_interval_time_t left = intent_read(text, &plan, apr_time_from_sec(100));
+    left = intent_read(text, &plan, apr_time_from_sec(100));
     TORTURE_HOLDS(left == apr_time_from_sec(100));
     if (plan.boot == 0) {
         TORTURE_HOLDS(plan.redirection.state == 0 && plan.redirection_before.state == 0);

@@ -45,9 +45,11 @@ static int set_up(void **state)
 {
     apr_pool_t *pool = NULL;
     certificate_t authority;
+    fixture_t *fixture = NULL;
+    apr_array_header_t *problems = NULL;
     apr_pool_create(&pool, NULL);
-    fixture_t *fixture = apr_pcalloc(pool, sizeof(*fixture));
-    apr_array_header_t *problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
+    fixture = apr_pcalloc(pool, sizeof(*fixture));
+    problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
 
     fixture->pool = pool;
     apr_cpystrn(fixture->folder, "/tmp/amtu-findings-XXXXXX", sizeof(fixture->folder));
@@ -484,9 +486,10 @@ static void test_rows(void **state)
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         facts_t facts = healthy(fixture, rows[i].system);
+        const char *judged = NULL;
 
         rows[i].change(&facts);
-        const char *judged = judge(&facts, fixture->pool);
+        judged = judge(&facts, fixture->pool);
         if (strcmp(judged, rows[i].expected) != 0) {
             fail_msg("row %d, %s: \"%s\", expected \"%s\"", (int)i, rows[i].system, judged, rows[i].expected);
         }
@@ -498,9 +501,10 @@ static void test_a_dry_run_plans(void **state)
 {
     fixture_t *fixture = *state;
     facts_t facts = healthy(fixture, "sol.test");
+    const dry_run_t *dry_run = NULL;
 
     switched_off(&facts);
-    const dry_run_t *dry_run = dry_run_make(&facts, fixture->pool);
+    dry_run = dry_run_make(&facts, fixture->pool);
     assert_int_equal(dry_run->end, DRY_RUN_ACTS);
     assert_int_equal(dry_run->unlock.plan.power, 2);
     assert_int_equal(dry_run->unlock.plan.boot, AMT_START_SOL);

@@ -84,6 +84,7 @@ static void test_every_boundary(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         const char *before = NULL, *fixed = NULL, *above = NULL;
+        const char *rest = NULL;
 
         firmware_judge(rows[i].before, &before, pool);
         firmware_judge(rows[i].fixed, &fixed, pool);
@@ -96,7 +97,7 @@ static void test_every_boundary(void **state)
         assert_string_equal(above, fixed);
         /* it stands first in the list, and the rest of that stays */
         assert_int_equal(strncmp(before + strlen("INTEL-SA-"), rows[i].advisory, 5), 0);
-        const char *rest = before + strcspn(before, ")") + 1;
+        rest = before + strcspn(before, ")") + 1;
         assert_string_equal(*rest ? rest + 2 : "", fixed);
     }
 }

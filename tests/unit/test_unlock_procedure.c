@@ -31,13 +31,14 @@ static int teardown(void **state)
 /* What holds however an unlock went. */
 static void check_promises(const unlock_pc_t *pc, const char *where)
 {
+    int verified = 0;
     if (pc->power_requests > 1 || pc->writes_without_intent || pc->over > 1 ||
         pc->finishes + pc->releases > 1)
         fail_msg("%s: %d power requests, %d writes without intent, over %d times, %d finishes, %d releases",
                  where, pc->power_requests, pc->writes_without_intent, pc->over, pc->finishes, pc->releases);
     if (pc->over && (pc->connected || pc->console_open || pc->drive_open))
         fail_msg("%s: over, and still connected", where);
-    int verified = pc->system.tls == INVENTORY_TLS_CA || pc->system.tls == INVENTORY_TLS_PIN;
+    verified = pc->system.tls == INVENTORY_TLS_CA || pc->system.tls == INVENTORY_TLS_PIN;
     if (pc->types > 1 || (pc->types && (pc->is.verify_only || !verified)))
         fail_msg("%s: a passphrase typed %d times", where, pc->types);
 }
@@ -60,8 +61,9 @@ static void check_taken_back(const unlock_pc_t *pc, const char *where)
 static void check_row(const unlock_row_t *row, apr_pool_t *pool)
 {
     unlock_pc_t *pc = unlock_pc_create(&row->is, pool);
+    const char *step = NULL;
     unlock_pc_run(pc);
-    const char *step = unlock_step_name(&pc->unlock);
+    step = unlock_step_name(&pc->unlock);
     if (strcmp(unlock_pc_ending(pc), row->ending) != 0 || (row->step && strcmp(step, row->step) != 0))
         fail_msg("%s: %s at %s (%s), expected %s at %s", row->name, unlock_pc_ending(pc), step,
                  pc->unlock.text, row->ending, row->step ? row->step : "any step");
@@ -96,12 +98,13 @@ static void test_silence_anywhere_ends(void **state)
         int requests = count_requests(&unlock_rows[i].is, *state);
         for (int at = 1; at <= requests; at++) {
             unlock_pc_t *pc = unlock_pc_create(&unlock_rows[i].is, *state);
+            int waits_for_others = 0;
             pc->ignore_at = at;
             unlock_pc_run(pc);
             check_promises(pc, unlock_rows[i].name);
             if (pc->ignored < UNLOCK_CLOSE || pc->ignored > UNLOCK_UNDO_REDIRECTION)
                 check_taken_back(pc, unlock_rows[i].name);
-            int waits_for_others = pc->asked == ASKED_STORE || pc->asked == ASKED_PERMIT;
+            waits_for_others = pc->asked == ASKED_STORE || pc->asked == ASKED_PERMIT;
             if (!pc->over && !waits_for_others)
                 fail_msg("%s: silence at request %d never ends, at %s", unlock_rows[i].name, at,
                          unlock_step_name(&pc->unlock));
@@ -182,11 +185,12 @@ static void check_draining_of_own(const behaviour_t *healthy, apr_pool_t *pool)
     int requests = count_requests(healthy, pool);
     for (int at = 0; at < requests; at++) {
         unlock_pc_t *pc = interrupt(healthy, at, drain_own, pool);
+        const char *expected = NULL;
         while (unlock_pc_step(pc)) {
         }
         check_promises(pc, "drained");
         check_taken_back(pc, "drained");
-        const char *expected = pc->intents ? "unlocked" : "released";
+        expected = pc->intents ? "unlocked" : "released";
         assert_string_equal(unlock_pc_ending(pc), expected);
         assert_int_equal(pc->power_requests, pc->intents ? 1 : 0);
     }
@@ -471,8 +475,9 @@ static void test_the_pacer_gives_times_that_lie_apart(void **state)
 {
     pacer_t *pacer = NULL;
     const apr_interval_time_t second = apr_time_from_sec(1);
+    apr_time_t first = 0;
     assert_int_equal(pacer_create(&pacer, *state), APR_SUCCESS);
-    apr_time_t first = pacer_take(pacer, "a", second, 0);
+    first = pacer_take(pacer, "a", second, 0);
     assert_true(first <= clock_boottime());
     assert_int_equal(pacer_take(pacer, "a", second, 0), first + second);
     assert_true(pacer_take(pacer, "b", second, 0) < first + second);
@@ -482,6 +487,7 @@ static void test_the_pacer_gives_times_that_lie_apart(void **state)
 
 int main(void)
 {
+    int failed = 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(test_silence_anywhere_ends, setup, teardown),
@@ -507,7 +513,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_pacer_gives_times_that_lie_apart, setup, teardown),
     };
     apr_initialize();
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
     apr_terminate();
     return failed;
 }

@@ -76,10 +76,11 @@ static void test_what_pcs_show(void **state)
     assert_null(prompts_make(&prompts, &built_in, *state));
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         amt_console_t *console = amt_console_create(*state);
+        int means = 0;
         amt_console_feed(console, lines[i].line, strlen(lines[i].line));
-        int means = (amt_console_matches(console, prompts.prompt) ? PROMPT : 0) |
-                    (amt_console_matches(console, prompts.success) ? SUCCESS : 0) |
-                    (amt_console_matches(console, prompts.failure) ? FAILURE : 0);
+        means = (amt_console_matches(console, prompts.prompt) ? PROMPT : 0) |
+                (amt_console_matches(console, prompts.success) ? SUCCESS : 0) |
+                (amt_console_matches(console, prompts.failure) ? FAILURE : 0);
         if (means != lines[i].means)
             fail_msg("\"%s\" means %d, expected %d", lines[i].line, means, lines[i].means);
     }
@@ -121,21 +122,23 @@ static void test_redraw(void **state)
 
 static void test_a_pattern_that_is_none(void **state)
 {
+    const char *error = NULL;
     assert_null(prompts_check_pattern("^disk .*:$", *state));
-    const char *error = prompts_check_pattern("disk (", *state);
+    error = prompts_check_pattern("disk (", *state);
     assert_non_null(error);
     assert_non_null(strstr(error, "\"disk (\""));
 }
 
 int main(void)
 {
+    int failed = 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_pcs_show, setup, teardown),
         cmocka_unit_test_setup_teardown(test_redraw, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_pattern_that_is_none, setup, teardown),
     };
     apr_initialize();
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
     apr_terminate();
     return failed;
 }

@@ -160,6 +160,7 @@ static void test_every_edge_is_taken(void **state)
 
 int main(void)
 {
+    int failed = 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_every_step_has_a_row, setup, teardown),
         cmocka_unit_test_setup_teardown(test_calls_that_change_the_pc, setup, teardown),
@@ -167,7 +168,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_every_edge_is_taken, setup, teardown),
     };
     apr_initialize();
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
     apr_terminate();
     return failed;
 }

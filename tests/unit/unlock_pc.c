@@ -233,6 +233,7 @@ static const char *forged(unlock_pc_t *pc, const char *frame)
 static void boot_image(unlock_pc_t *pc, int seconds)
 {
     static const amt_result_t gone = {.status = AMT_BROKEN, .text = "the drive was taken away"};
+    const char *frame = NULL;
     if (pc->is.not_read)
         return;
     unlock_image_read(&pc->unlock);
@@ -243,7 +244,7 @@ static void boot_image(unlock_pc_t *pc, int seconds)
     }
     if (pc->is.stuck)
         return;
-    const char *frame = pc->is.refuses_at_once ? peer_refusal(&pc->image, "no-disk") : peer_hello(&pc->image);
+    frame = pc->is.refuses_at_once ? peer_refusal(&pc->image, "no-disk") : peer_hello(&pc->image);
     say(pc, in_lines(pc, pc->is.forges == 1 ? forged(pc, frame) : frame), seconds / 2);
 }
 
@@ -251,10 +252,10 @@ static void boot_image(unlock_pc_t *pc, int seconds)
 static void start_pc(unlock_pc_t *pc)
 {
     int resets = pc->power_requested == AMT_POWER_RESET;
-    if (pc->is.does_nothing || (pc->power == 2) != resets)
-        return;
     int seconds = pc->is.boot_seconds ? pc->is.boot_seconds : 20;
     int boot = pc->boot_set;
+    if (pc->is.does_nothing || (pc->power == 2) != resets)
+        return;
     pc->power = 2;
     pc->up_at = pc->now + apr_time_from_sec(seconds);
     if (!pc->is.keeps_boot)
@@ -295,8 +296,9 @@ static void open_console(unlock_pc_t *pc)
 static void open_drive(unlock_pc_t *pc)
 {
     unsigned char sector[PROOF_SECTOR];
+    const char *error = NULL;
     proof_sector(pc->unlock.proof, sector);
-    const char *error = peer_boot(&pc->image, sector, pc->pool);
+    error = peer_boot(&pc->image, sector, pc->pool);
     if (error != NULL) {
         fprintf(stderr, "%s\n", error);
         abort();

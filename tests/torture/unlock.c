@@ -68,7 +68,7 @@ static torture_verdict_e run_intent_read(apr_pool_t *pool)
     return TORTURE_WELL;
 }
 
-const torture_scenario_t torture_unlock_intent_read = {.name = "unlock.intent-read", .run = run_intent_read};
+const torture_scenario_t torture_unlock_intent_read = {.name = "unlock.intent_read", .run = run_intent_read};
 
 const torture_scenario_t torture_unlock_intent = {
     .name = "unlock.intent", .run = run_intent, .check = check_intent};

@@ -123,6 +123,12 @@ def test_bare_name_in_two_files(tmp_path):
     assert faults(tmp_path, jobs__one_c=text.format("run_this"), base__two_c=text.format("run_this")) == []
 
 
+def test_word_that_has_another_one(tmp_path):
+    text = '/* Their chores. */\nint seat_count(void);\nconst char *key(void);\n'
+    assert faults(tmp_path, jobs__one_c=text) == ["word: jobs/one.c:1: chores (here: work)", "word: jobs/one.c:2: seat (here: slot)"]
+    assert faults(tmp_path, jobs__one_c='const char one[] = "seat"; /* a kind */\n') == []
+
+
 def test_small_functions_that_are_used_once(tmp_path):
     """One that is called once counts, a callback does not, and neither does one with more statements."""
     small = "static int {0}(int x)\n{{\n    x++;\n    x++;\n    return x;\n}}\n\n"

@@ -64,3 +64,12 @@ def test_links_of_the_pages():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", (TOP / page).read_text()):
             assert ((TOP / page).parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_table_of_rooms_has_all_rooms():
+    house = (TOP / "apxs" / "house").read_text()
+    rooms = set(re.findall(r'^    "([a-z/]+)": ', house.partition("BELOW = {")[2].partition("\n}")[0], re.M)) - {"amt"}
+    page = (TOP / "docs" / "architecture.md").read_text()
+    assert set(re.findall(r"^\| `([a-z/]+)/` \|", page, re.M)) == rooms
+    assert {path.parent.relative_to(TOP / "mod_amtunlock").as_posix() for path in SOURCES
+            if path.suffix == ".c" and "mod_amtunlock" in path.relative_to(TOP).parts} == rooms

@@ -7,6 +7,7 @@ A test fails when httpd wrote a warning or an error that the test did not announ
     @pytest.mark.may_log("AMTU0013")         may appear
 """
 
+import os
 import re
 import signal
 import sys
@@ -36,6 +37,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "logs(*numbers): log numbers that the test provokes")
     config.addinivalue_line("markers", "may_log(*numbers): log numbers that the test may provoke")
     config.addinivalue_line("markers", "ends_children: a child of httpd ends during the test")
+    config.addinivalue_line("markers", "alone: the test measures time, so that nothing else may run beside it")
 
 
 GSSAPI = """
@@ -116,7 +118,9 @@ PLACES = f"""
 
 
 def _bring_up(name, settings=None, **options):
-    stack = Stack(build_folder() / "stack-tests" / name, Options(**options), settings=settings)
+    process = os.environ.get("PYTEST_XDIST_WORKER")  # each process that tests are spread over has stacks of its own
+    folder = f"{name}-{process}" if process else name
+    stack = Stack(build_folder() / "stack-tests" / folder, Options(**options), settings=settings)
     stack.up()
     return stack
 

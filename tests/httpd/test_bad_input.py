@@ -6,6 +6,8 @@ from amtu_stack import soap
 from amtu_stack.console import Console
 from conftest import assert_fault
 
+pytestmark = pytest.mark.alone
+
 QUICKLY = 1.0  # seconds
 UTF16 = "application/soap+xml;charset=UTF-16"
 SCHEMA = ("wsman:SchemaValidationError", None, 400)

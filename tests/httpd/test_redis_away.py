@@ -12,6 +12,8 @@ from amtu_stack.process import wait_until
 from amtu_stack.redis import Client
 from conftest import assert_fault
 
+pytestmark = pytest.mark.alone
+
 WITHIN = 0.25  # seconds
 
 

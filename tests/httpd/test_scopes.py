@@ -65,6 +65,7 @@ def quick(seconds):
     return statistics.quantiles(seconds, n=4)[0]
 
 
+@pytest.mark.alone
 def test_timing_tells_nothing(stack, ticket, console, one_of_each):
     """Names that are there but not this caller's, and jobs of others, take as long as what never was."""
     ticket(kdc.CONSOLE2)

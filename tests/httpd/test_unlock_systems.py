@@ -97,6 +97,7 @@ def test_any_parameter_name(console, element):
 # ---- the main job -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_unlock(console, switched_off, stack):
     """The answer comes at once, the results as they are, and each PC is told once to power on."""
     names = switched_off

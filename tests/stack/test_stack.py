@@ -34,7 +34,7 @@ def variables(directory):
 
 @pytest.fixture
 def directory():
-    path = build_folder() / "stack-tests" / "itself"
+    path = build_folder() / "stack-tests" / f"itself-{os.environ.get('PYTEST_XDIST_WORKER', '')}"
     yield path
     call("down", "--dir", path)
 

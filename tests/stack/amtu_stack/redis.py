@@ -32,10 +32,18 @@ class Client:
         self.socket.close()
 
     def call(self, *words):
-        parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        message = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
-        self.socket.sendall(message)
+        self.socket.sendall(self._message(words))
         return self._answer()
+
+    def call_all(self, calls):
+        """The answers to several calls that are sent at once."""
+        self.socket.sendall(b"".join(map(self._message, calls)))
+        return [self._answer() for _ in calls]
+
+    @staticmethod
+    def _message(words):
+        parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+        return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
 
     def _answer(self):
         line = self.input.readline()

@@ -33,7 +33,7 @@
 #define WSMAN_ACTION_PULL WSMAN_URI_WSEN "/Pull"
 #define WSMAN_ACTION_RELEASE WSMAN_URI_WSEN "/Release"
 
-/* The prefixes that the writer declares and uses; consoles have been seen to compare them as text. */
+/* The prefixes that the writer declares and uses; some consoles compare them as text. */
 typedef enum {
     WSMAN_NS_SOAP,  /* s     */
     WSMAN_NS_WSA,   /* wsa   */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes at all, as an envelope: read in pieces and whole, served, and the answer read back.
+/* Arbitrary bytes as an envelope: read in pieces and whole, served, and the answer read back.
  *
  * The first byte of an input chooses the charset of the Content-Type, the second the size of the pieces.
  * Build with clang -fsanitize=fuzzer,address,undefined; run with tests/fuzz/corpus/envelope.
@@ -31,8 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char *const keys[] = {"Name", NULL};
 static const wsman_class_t thing = {.name = "AMT_Thing", .uri = THING_URI, .keys = keys, .singleton = 1};
 
-/* Repeats to the caller what it sent. */
-static const wsman_fault_t *get(wsman_request_t *request, wsman_writer_t *answer)
+/* Returns what the caller sent. */
+static const wsman_fault_t *get_thing(wsman_request_t *request, wsman_writer_t *answer)
 {
     const char *name = wsman_selector_value(request->envelope, "Name");
 
@@ -43,8 +43,8 @@ static const wsman_fault_t *get(wsman_request_t *request, wsman_writer_t *answer
     return NULL;
 }
 
-static const wsman_fault_t *list(wsman_request_t *request, const char *resource_uri,
-                                 apr_array_header_t **items)
+static const wsman_fault_t *list_things(wsman_request_t *request, const char *resource_uri,
+                                        apr_array_header_t **items)
 {
     (void)resource_uri;
     *items = apr_array_make(request->pool, 2, sizeof(const char *));
@@ -53,14 +53,14 @@ static const wsman_fault_t *list(wsman_request_t *request, const char *resource_
     return NULL;
 }
 
-static const wsman_fault_t *write_item(wsman_request_t *request, const char *item, wsman_writer_t *answer)
+static const wsman_fault_t *write_thing(wsman_request_t *request, const char *item, wsman_writer_t *answer)
 {
     (void)item;
-    return get(request, answer);
+    return get_thing(request, answer);
 }
 
-static const wsman_class_t *reference(wsman_request_t *request, const char *item,
-                                      wsman_selector_t **selectors)
+static const wsman_class_t *reference_thing(wsman_request_t *request, const char *item,
+                                            wsman_selector_t **selectors)
 {
     (void)item;
     *selectors = request->envelope->selectors;
@@ -85,7 +85,7 @@ static const wsman_fault_t *context_pull(wsman_request_t *request, const char *i
     context->resource_uri = THING_URI;
     context->mode = "both";
     *more = 0;
-    return list(request, THING_URI, &context->items);
+    return list_things(request, THING_URI, &context->items);
 }
 
 static const wsman_fault_t *context_release(wsman_request_t *request, const char *id)
@@ -95,23 +95,23 @@ static const wsman_fault_t *context_release(wsman_request_t *request, const char
     return NULL;
 }
 
-static const wsman_enumeration_source_t source = {list,         write_item,   reference,
+static const wsman_enumeration_source_t source = {list_things,  write_thing,  reference_thing,
                                                   context_open, context_pull, context_release};
 
-static const wsman_fault_t *enumerate(wsman_request_t *request, wsman_writer_t *answer)
+static const wsman_fault_t *enumerate_things(wsman_request_t *request, wsman_writer_t *answer)
 {
     return wsman_enumerate(request, &source, answer);
 }
 
-static const wsman_fault_t *pull(wsman_request_t *request, wsman_writer_t *answer)
+static const wsman_fault_t *pull_things(wsman_request_t *request, wsman_writer_t *answer)
 {
     return wsman_pull(request, &source, answer);
 }
 
 static const wsman_operation_t operations[] = {
-    {&thing, WSMAN_ACTION_GET, get, 0},
-    {&thing, WSMAN_ACTION_ENUMERATE, enumerate, 0},
-    {&thing, WSMAN_ACTION_PULL, pull, 0},
+    {&thing, WSMAN_ACTION_GET, get_thing, 0},
+    {&thing, WSMAN_ACTION_ENUMERATE, enumerate_things, 0},
+    {&thing, WSMAN_ACTION_PULL, pull_things, 0},
     {NULL, NULL, NULL, 0},
 };
 
@@ -124,8 +124,9 @@ static const wsman_fault_t *read_pieces(const char *bytes, size_t length, size_t
     for (size_t at = 0; at < length; at += piece) {
         size_t take = length - at < piece ? length - at : piece;
 
-        if (wsman_reader_feed(reader, bytes + at, take) != NULL)
+        if (wsman_reader_feed(reader, bytes + at, take) != NULL) {
             break;
+        }
     }
     fault = wsman_reader_finish(reader, envelope);
     REQUIRE((fault == NULL) == (*envelope != NULL));
@@ -133,7 +134,7 @@ static const wsman_fault_t *read_pieces(const char *bytes, size_t length, size_t
     return fault;
 }
 
-/* An answer is an envelope that the same reader takes, but that its limits are those of the service. */
+/* The same reader accepts an answer, but with wider limits. */
 static void check_answer(const wsman_answer_t *answer, apr_pool_t *pool)
 {
     const wsman_limits_t limits = {.body = SIZE_MAX, .tag = SIZE_MAX, .attributes = 64, .depth = 64};
@@ -144,8 +145,9 @@ static void check_answer(const wsman_answer_t *answer, apr_pool_t *pool)
     wsman_reader_feed(reader, answer->bytes, answer->length);
     REQUIRE(wsman_reader_finish(reader, &envelope) == NULL);
     REQUIRE((envelope->fault != NULL) == (answer->fault != NULL));
-    if (answer->fault != NULL)
+    if (answer->fault != NULL) {
         REQUIRE(envelope->fault->kind == answer->fault->kind);
+    }
 }
 
 static void serve(const wsman_envelope_t *envelope, apr_pool_t *pool)
@@ -181,16 +183,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *charset, *bytes;
     apr_pool_t *pool;
 
-    if (size < 2)
+    if (size < 2) {
         return 0;
+    }
     apr_pool_create(&pool, root_pool());
     charset = charsets[data[0] % (sizeof(charsets) / sizeof(charsets[0]))];
     bytes = apr_pmemdup(pool, data + 2, size - 2);
     fault = read_pieces(bytes, size - 2, 1U + data[1], charset, &envelope, pool);
     fault_of_whole = read_pieces(bytes, size - 2, size, charset, &whole, pool);
     REQUIRE((fault == NULL) == (fault_of_whole == NULL));
-    if (envelope != NULL)
+    if (envelope != NULL) {
         serve(envelope, pool);
+    }
     apr_pool_destroy(pool);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An envelope's way: read, served by the Manageability Interface with a real Redis behind it, answered; and
+/* An envelope is read, served by the Manageability Interface with a real Redis behind it, answered; and
  * the answer read as a client reads it. An answer that is no fault is whole, and what it says was done was
  * done.
  */
@@ -48,6 +48,7 @@ static const wsman_fault_t *read_bytes(const char *bytes, apr_size_t length, con
 {
     wsman_reader_t *reader = wsman_reader_create(&wsman_limits_default, charset, pool);
     const wsman_fault_t *fault = NULL;
+
     *envelope = NULL;
     for (apr_size_t at = 0; at < length && fault == NULL; at += PIECE) {
         fault = wsman_reader_feed(reader, bytes + at, length - at < PIECE ? length - at : PIECE);
@@ -57,17 +58,19 @@ static const wsman_fault_t *read_bytes(const char *bytes, apr_size_t length, con
     return fault;
 }
 
-/* What a client makes of an answer, spared: it must be what it seems. NULL: there is no body. */
+/* Reads an answer as a client does, with no call failing: its body must match its status. NULL: no body. */
 static const wsman_envelope_t *as_client(const wsman_answer_t *answer, apr_pool_t *pool)
 {
     const wsman_envelope_t *envelope = NULL;
+    const wsman_fault_t *fault;
+
     torture_spare();
     TORTURE_HOLDS(answer->status == 200 || answer->status >= 400);
     if (answer->length == 0) {
         TORTURE_HOLDS(answer->status >= 500);
         return NULL;
     }
-    const wsman_fault_t *fault = read_bytes(answer->bytes, answer->length, NULL, &envelope, pool);
+    fault = read_bytes(answer->bytes, answer->length, NULL, &envelope, pool);
     if (fault != NULL) {
         TORTURE_BROKEN("an answer of status %d that cannot be read (%s): %.*s", answer->status, fault->reason,
                        (int)answer->length, answer->bytes);
@@ -76,7 +79,7 @@ static const wsman_envelope_t *as_client(const wsman_answer_t *answer, apr_pool_
     return envelope;
 }
 
-/* A fault of ours: the caller's envelope was good. */
+/* The caller's envelope was valid, so the fault must be the service's own. */
 static void check_fault(const wsman_fault_t *fault)
 {
     TORTURE_SAYS(fault->reason);
@@ -91,7 +94,8 @@ static void check_fault(const wsman_fault_t *fault)
 static int count_texts(const wsman_element_t *parent, const char *name)
 {
     int count = 0;
-    for (const wsman_element_t *found = wsman_child(parent, NULL, name); found;
+
+    for (const wsman_element_t *found = wsman_child(parent, NULL, name); found != NULL;
          found = wsman_next_same(found)) {
         count++;
     }
@@ -103,12 +107,14 @@ static int count_texts(const wsman_element_t *parent, const char *name)
 static torture_verdict_e serve(const char *text, wsman_answer_t *answer, apr_pool_t *pool)
 {
     const jobs_caller_t caller = redis_caller(pool);
-    const wsman_envelope_t *envelope = NULL;
+    const wsman_envelope_t *envelope = NULL, *reply;
+    const wsman_fault_t *fault;
     jobs_pool_t *jobs = NULL;
+
     if (jobs_pool_create(&jobs, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    const wsman_fault_t *fault = read_bytes(text, strlen(text), NULL, &envelope, pool);
+    fault = read_bytes(text, strlen(text), NULL, &envelope, pool);
     if (fault != NULL) {
         check_fault(fault);
         wsman_answer_fault(fault, (wsman_encoding_t){WSMAN_UTF8, 0}, NULL, answer, pool);
@@ -116,14 +122,15 @@ static torture_verdict_e serve(const char *text, wsman_answer_t *answer, apr_poo
     else {
         manageability_context_t context = {.settings = &settings, .jobs = jobs, .caller = &caller};
         wsman_service_t service = manageability_service(&context);
+
         wsman_serve(&service, envelope, answer, pool);
     }
-    const wsman_envelope_t *seen = as_client(answer, pool);
+    reply = as_client(answer, pool);
     if (answer->status == 200) {
         return TORTURE_WELL;
     }
-    if (seen != NULL) {
-        check_fault(seen->fault);
+    if (reply != NULL) {
+        check_fault(reply->fault);
     }
     return TORTURE_REFUSED;
 }
@@ -150,6 +157,7 @@ static const char *id_of(const wsman_envelope_t *envelope, apr_pool_t *pool)
     const wsman_element_t *parameters = wsman_child(job, WSMAN_URI_WSA, "ReferenceParameters");
     const wsman_element_t *set = wsman_child(parameters, WSMAN_URI_WSMAN, "SelectorSet");
     const char *id = wsman_child_text(set, WSMAN_URI_WSMAN, "Selector", pool);
+
     TORTURE_SAYS(id);
     return id;
 }
@@ -158,19 +166,22 @@ static torture_verdict_e run_unlock(apr_pool_t *pool)
 {
     wsman_answer_t answer = {0};
     torture_verdict_e verdict = serve(unlock_text(pool), &answer, pool);
+
     if (verdict == TORTURE_WELL) {
         apr_cpystrn(job_id, id_of(as_client(&answer, pool), pool), sizeof(job_id));
     }
     return verdict;
 }
 
-/* A console that was refused asks again, and has one job then. */
+/* A console that was refused sends its request again and then has one job. */
 static void check_unlock(torture_verdict_e said, apr_pool_t *pool)
 {
     wsman_answer_t answer = {0};
+    const char *id;
+
     TORTURE_HOLDS(said == TORTURE_REFUSED || redis_jobs(pool) == 1);
     TORTURE_HOLDS(serve(unlock_text(pool), &answer, pool) == TORTURE_WELL);
-    const char *id = id_of(as_client(&answer, pool), pool);
+    id = id_of(as_client(&answer, pool), pool);
     TORTURE_HOLDS(said == TORTURE_REFUSED || strcmp(id, job_id) == 0);
     TORTURE_HOLDS(redis_jobs(pool) == 1);
 }
@@ -195,9 +206,11 @@ static torture_verdict_e run_get(apr_pool_t *pool)
                                         job_id, "</wsman:Selector></wsman:SelectorSet>", NULL);
     wsman_answer_t answer = {0};
     torture_verdict_e verdict = serve(wrap(WSMAN_ACTION_GET, JOB_URI, selectors, "", pool), &answer, pool);
+
     if (verdict == TORTURE_WELL) {
         const wsman_element_t *job = as_client(&answer, pool)->body->child;
         const char *id = wsman_child_text(job, NULL, "InstanceID", pool);
+
         TORTURE_HOLDS(id != NULL && strcmp(id, job_id) == 0);
         TORTURE_HOLDS(count_texts(job, "JobState") == 1 && count_texts(job, "TimeSubmitted") == 1);
     }
@@ -216,9 +229,11 @@ static torture_verdict_e run_enumerate(apr_pool_t *pool)
              pool);
     wsman_answer_t answer = {0};
     torture_verdict_e verdict = serve(text, &answer, pool);
+
     if (verdict == TORTURE_WELL) {
         const wsman_element_t *response = as_client(&answer, pool)->body->child;
         const wsman_element_t *items = wsman_child(response, WSMAN_URI_WSMAN, "Items");
+
         TORTURE_HOLDS(count_texts(items, "CIM_ConcreteJob") == 1);
     }
     return verdict;
@@ -237,15 +252,17 @@ static const char *const hostile[] = {
     "</s:Header><s:Body/></s:Envelope>",
 };
 
-/* None of them is ever taken, and each is answered. */
+/* Each is refused, with an answer. */
 static torture_verdict_e run_hostile(apr_pool_t *pool)
 {
     const wsman_service_t service = {.operations = manageability_operations};
     wsman_answer_t answers[sizeof(hostile) / sizeof(hostile[0])];
     const size_t count = sizeof(hostile) / sizeof(hostile[0]);
+
     for (size_t i = 0; i < count; i++) {
         const wsman_envelope_t *envelope = NULL;
         const wsman_fault_t *fault = read_bytes(hostile[i], strlen(hostile[i]), NULL, &envelope, pool);
+
         if (fault != NULL) {
             TORTURE_SAYS(fault->reason);
             wsman_answer_fault(fault, (wsman_encoding_t){WSMAN_UTF16LE, 1}, MESSAGE_ID, &answers[i], pool);
@@ -255,10 +272,11 @@ static torture_verdict_e run_hostile(apr_pool_t *pool)
         }
     }
     for (size_t i = 0; i < count; i++) {
-        const wsman_envelope_t *seen = as_client(&answers[i], pool);
+        const wsman_envelope_t *reply = as_client(&answers[i], pool);
+
         TORTURE_HOLDS(answers[i].status >= 400);
-        if (seen != NULL) {
-            TORTURE_SAYS(seen->fault->reason);
+        if (reply != NULL) {
+            TORTURE_SAYS(reply->fault->reason);
         }
     }
     return TORTURE_WELL;

@@ -42,7 +42,7 @@ static apr_array_header_t *texts(const char *const *list)
 {
     apr_array_header_t *array = apr_array_make(fixture.pool, 2, sizeof(const char *));
 
-    for (; *list; list++) {
+    for (; *list != NULL; list++) {
         APR_ARRAY_PUSH(array, const char *) = *list;
     }
     return array;
@@ -129,11 +129,11 @@ static const wsman_envelope_t *envelope_of(const request_t *request)
     apr_pool_t *pool = fixture.pool;
     const char *headers = apr_pstrcat(
         pool, "<wsa:To>/wsman</wsa:To><wsa:Action>", request->action, "</wsa:Action><wsa:MessageID>",
-        request->message_id ? request->message_id : new_message_id(),
+        request->message_id != NULL ? request->message_id : new_message_id(),
         "</wsa:MessageID><wsa:ReplyTo><wsa:Address>" WSMAN_URI_ANONYMOUS
         "</wsa:Address></wsa:ReplyTo><wsman:ResourceURI>",
-        request->uri, "</wsman:ResourceURI>", request->selectors ? request->selectors : "", NULL);
-    const char *text = fixture_wrap(headers, request->body ? request->body : "", pool);
+        request->uri, "</wsman:ResourceURI>", request->selectors != NULL ? request->selectors : "", NULL);
+    const char *text = fixture_wrap(headers, request->body != NULL ? request->body : "", pool);
 
     return fixture_envelope(text, pool);
 }
@@ -143,7 +143,7 @@ wsman_answer_t ask(request_t request)
     manageability_context_t context = {
         .settings = &fixture.settings,
         .jobs = fixture.jobs,
-        .caller = request.caller ? request.caller : &fixture.alice,
+        .caller = request.caller != NULL ? request.caller : &fixture.alice,
     };
     wsman_service_t service = manageability_service(&context);
     wsman_answer_t answer;
@@ -158,7 +158,7 @@ const wsman_element_t *answered(request_t request)
     wsman_answer_t answer = ask(request);
     const wsman_envelope_t *envelope = NULL;
 
-    if (answer.fault) {
+    if (answer.fault != NULL) {
         fail_msg("a fault: %s", answer.fault->reason);
     }
     assert_int_equal(answer.status, 200);
@@ -171,14 +171,14 @@ const char *refused(request_t request, wsman_fault_e kind, const char *detail)
 {
     wsman_answer_t answer = ask(request);
 
-    if (!answer.fault) {
+    if (answer.fault == NULL) {
         fail_msg("no fault: %.*s", (int)answer.length, answer.bytes);
-        return NULL; /* not reached, but not everybody knows */
+        return NULL; /* not reached; for static analysis */
     }
     if (answer.fault->kind != kind) {
         fail_msg("fault %s: %s", wsman_fault_subcode(answer.fault->kind), answer.fault->reason);
     }
-    if (detail) {
+    if (detail != NULL) {
         assert_non_null(answer.fault->detail);
         assert_string_equal(answer.fault->detail, detail);
     }
@@ -190,9 +190,9 @@ const char *refused(request_t request, wsman_fault_e kind, const char *detail)
 
 static const char *input_xml(const char *uri, const char *method, const char *input)
 {
-    return input ? apr_pstrcat(fixture.pool, "<p:", method, "_INPUT xmlns:p=\"", uri, "\">", input,
-                               "</p:", method, "_INPUT>", NULL)
-                 : "";
+    return input != NULL ? apr_pstrcat(fixture.pool, "<p:", method, "_INPUT xmlns:p=\"", uri, "\">", input,
+                                       "</p:", method, "_INPUT>", NULL)
+                         : "";
 }
 
 static const char *selectors_xml(const char *job)
@@ -231,7 +231,7 @@ const char *names_xml(const char *const *names)
 {
     const char *xml = "";
 
-    for (; *names; names++) {
+    for (; *names != NULL; names++) {
         xml = apr_pstrcat(fixture.pool, xml, "<p:systems>", *names, "</p:systems>", NULL);
     }
     return xml;
@@ -262,17 +262,17 @@ const char *property(const wsman_element_t *instance, const char *name)
 {
     const wsman_element_t *found = wsman_child(instance, NULL, name);
 
-    if (!found || wsman_is_nil(found)) {
+    if (found == NULL || wsman_is_nil(found)) {
         return NULL;
     }
-    return wsman_text(found->child ? found->child : found, fixture.pool);
+    return wsman_text(found->child != NULL ? found->child : found, fixture.pool);
 }
 
 const char *properties(const wsman_element_t *instance, const char *name)
 {
     const char *joined = "";
 
-    for (const wsman_element_t *found = wsman_child(instance, NULL, name); found;
+    for (const wsman_element_t *found = wsman_child(instance, NULL, name); found != NULL;
          found = wsman_next_same(found)) {
         joined = apr_pstrcat(fixture.pool, joined, *joined ? " " : "", wsman_text(found, fixture.pool), NULL);
     }

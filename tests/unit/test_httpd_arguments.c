@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text of directives' arguments: what is taken, and what the sentence says of what is not. */
-/* The one file of that room that needs no httpd, and no library holds it. */
+/* Arguments of directives: what is accepted, and the error message for what is not. */
+/* The only file of httpd/ that can be linked without httpd; no library holds it. */
 #include "httpd/arguments.c" /* NOLINT(bugprone-suspicious-include) */
 
 #include <apr_general.h>

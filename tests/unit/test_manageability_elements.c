@@ -31,7 +31,7 @@ static int count(const wsman_element_t *item)
 {
     int found = 0;
 
-    for (; item; item = item->next) {
+    for (; item != NULL; item = item->next) {
         found++;
     }
     return found;
@@ -118,9 +118,9 @@ static const char *ends_of(const wsman_reference_t *reference)
 {
     const char *made = "";
 
-    for (const wsman_selector_t *one = reference->selectors; one; one = one->next) {
+    for (const wsman_selector_t *one = reference->selectors; one != NULL; one = one->next) {
         made = apr_pstrcat(fixture.pool, made, *made ? " " : "",
-                           one->reference ? one->reference->resource_uri : one->value, NULL);
+                           one->reference != NULL ? one->reference->resource_uri : one->value, NULL);
     }
     return made;
 }
@@ -172,7 +172,7 @@ static const char *properties_of(const wsman_element_t *instance)
 {
     const char *made = "";
 
-    for (const wsman_element_t *each = instance->child; each; each = each->next) {
+    for (const wsman_element_t *each = instance->child; each != NULL; each = each->next) {
         assert_string_equal(each->ns, instance->ns);
         made = apr_pstrcat(fixture.pool, made, *made ? " " : "", each->name, NULL);
     }

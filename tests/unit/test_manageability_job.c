@@ -44,7 +44,7 @@ static void a_new_job_has_not_begun(void **state)
     assert_null(property(job, "StartTime"));
     assert_null(property(job, "ElapsedTime"));
     assert_null(property(job, "ErrorCode"));
-    for (const wsman_element_t *each = job->child; each; each = each->next) {
+    for (const wsman_element_t *each = job->child; each != NULL; each = each->next) {
         assert_true(strcmp(last, each->name) <= 0);
         last = each->name;
     }
@@ -214,7 +214,7 @@ static const char *sources_of(const char *id, const char *input)
     const char *names = "";
 
     assert_string_equal(property(output, "ReturnValue"), "0");
-    for (; error; error = wsman_next_same(error)) {
+    for (; error != NULL; error = wsman_next_same(error)) {
         names = apr_pstrcat(fixture.pool, names, *names ? " " : "", error_text(error, "ErrorSource"), NULL);
     }
     return names;
@@ -270,7 +270,7 @@ static void forbidden_and_unknown_are_told_alike(void **state)
 
     (void)state;
     assert_string_equal(error_text(first, "MessageID"), "not-available");
-    for (; a && b; a = a->next, b = b->next) {
+    for (; a != NULL && b != NULL; a = a->next, b = b->next) {
         assert_string_equal(a->name, b->name);
         if (strcmp(a->name, "ErrorSource") != 0) {
             assert_string_equal(a->text, b->text);

@@ -37,7 +37,7 @@ static void the_service_tells_its_properties(void **state)
     assert_string_equal(property(instance, "EnabledState"), "2");
     assert_string_equal(property(instance, "Started"), "true");
     assert_string_equal(property(instance, "SystemName"), "unlock.example");
-    for (const wsman_element_t *each = instance->child; each; each = each->next) {
+    for (const wsman_element_t *each = instance->child; each != NULL; each = each->next) {
         assert_true(strcmp(last, each->name) < 0);
         last = each->name;
     }
@@ -99,7 +99,7 @@ static void names_that_are_none_are_refused(void **state)
             refused(service_method("UnlockSystems", names_xml(NAMES("pc1.example", bad[i].name))),
                     WSMAN_FAULT_INVALID_PARAMETER, "InvalidValue");
 
-        if (!strstr(reason, bad[i].says) || !strstr(reason, "name 2")) {
+        if (strstr(reason, bad[i].says) == NULL || strstr(reason, "name 2") == NULL) {
             fail_msg("\"%s\" does not say \"%s\"", reason, bad[i].says);
         }
     }
@@ -353,11 +353,11 @@ static void no_job_gone_and_anothers_look_alike(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
         const char *input = apr_pstrcat(fixture.pool, "<p:InstanceID>", ids[i], "</p:InstanceID>", NULL);
-        const char *told = refused(service_method("GetUnlockedSystems", input),
-                                   WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI");
+        const char *message = refused(service_method("GetUnlockedSystems", input),
+                                      WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI");
 
-        assert_string_equal(told, reason ? reason : told);
-        reason = told;
+        assert_string_equal(message, reason ? reason : message);
+        reason = message;
     }
     assert_string_equal(refused(service_method("GetUnlockedSystems", NULL),
                                 WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI"),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From an envelope to its answer: what is found, what is refused, and in which order. */
+/* Dispatch: which operation is found, what is refused, and in which order. */
 #include <apr_strings.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +27,7 @@ static const wsman_class_t link_class = {
     .name = "CIM_Link", .uri = LINK_URI, .keys = link_keys, .keys_are_references = 1};
 static const wsman_class_t item = {.name = "CIM_Item", .uri = ITEM_URI, .keys = item_keys};
 
-/* Writes an instance whose text has as many bytes as *context says. */
+/* Writes an instance with a text of *context bytes. */
 static const wsman_fault_t *get(wsman_request_t *request, wsman_writer_t *answer)
 {
     int *size = request->context;
@@ -102,7 +102,7 @@ static const wsman_envelope_t *answer_to(const char *header, const char *body, w
     return read_answer(answer, pool);
 }
 
-/* Headers with one more behind them. */
+/* The headers with one more appended. */
 static const char *with(const char *action, const char *uri, const char *more, apr_pool_t *pool)
 {
     return apr_pstrcat(pool, fixture_headers(action, uri, pool), more, NULL);
@@ -284,7 +284,7 @@ static char *repeated(char c, int count, apr_pool_t *pool)
     return text;
 }
 
-/* What an answer repeats is bounded, and so is the fault about it. */
+/* An answer repeats at most so many bytes, and so does the fault about it. */
 static void long_headers_are_refused(void **state)
 {
     static const char *const names[] = {"To", "Action", "MessageID"};
@@ -391,8 +391,8 @@ static void headers_come_once(void **state)
     assert_string_equal(fault->name, "Action");
 }
 
-/* Of two faults the earlier one is told: everything is wrong at first, then one thing after the other is set
- * right, in the order of the checks. */
+/* The first fault wins: everything is wrong at first, then one thing after the other is corrected, in the order
+ * of the checks. */
 static void the_first_fault_wins(void **state)
 {
     static const struct {
@@ -479,7 +479,7 @@ static void answers_keep_within_the_callers_room(void **state)
 {
     static const struct {
         const char *header;
-        int room;
+        int limit;
     } cases[] = {
         {"<wsman:MaxEnvelopeSize>8192</wsman:MaxEnvelopeSize>", 8192},
         {"<wsman:MaxEnvelopeSize>51200</wsman:MaxEnvelopeSize>", 51200},
@@ -489,8 +489,8 @@ static void answers_keep_within_the_callers_room(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         int around = (int)length_for(cases[i].header, 4000, *state) - 4000;
 
-        assert_int_equal(length_for(cases[i].header, cases[i].room - around, *state), cases[i].room);
-        assert_int_equal(length_for(cases[i].header, cases[i].room - around + 1, *state), 0);
+        assert_int_equal(length_for(cases[i].header, cases[i].limit - around, *state), cases[i].limit);
+        assert_int_equal(length_for(cases[i].header, cases[i].limit - around + 1, *state), 0);
     }
 }
 
@@ -562,7 +562,7 @@ static void names_in_any_namespace_come_back(void **state)
                         "odd");
 }
 
-/* What is not to be had now is "not in time" for a caller who waited no longer. */
+/* EndpointUnavailable becomes a time-out if the caller's time is over. */
 static void impatient_callers_are_told_so(void **state)
 {
 #define TIMEOUT(text) "<wsman:OperationTimeout>" text "</wsman:OperationTimeout>"

@@ -418,7 +418,7 @@ static void polymorphism(void **state)
     }
 }
 
-/* Which class an instance is written as is remembered from one Pull to the next. */
+/* The class that instances are written as is kept from one Pull to the next. */
 static void instances_as_the_base_class(void **state)
 {
     static const struct {
@@ -579,13 +579,13 @@ static void faults_of_the_source_come_through(void **state)
     source.refuse = 0;
     source.failing = 1;
     expect_fault(enumerate(&source, OPTIMIZE MAX("2"), *state), WSMAN_FAULT_INTERNAL);
-    assert_int_equal(source.released, 1); /* no context is left behind that nobody can name */
+    assert_int_equal(source.released, 1); /* no context is left whose id the caller does not have */
     payload(enumerate(&source, "", *state), "EnumerateResponse");
     expect_fault(pull(&source, "<wsen:MaxElements>2</wsen:MaxElements>", *state), WSMAN_FAULT_INTERNAL);
     expect_fault(pull(&source, "", *state), WSMAN_FAULT_ENUMERATION_CONTEXT);
 }
 
-/* Whatever is asked for, what is taken fits into MaxEnvelopeSize, and all of it arrives in the end. */
+/* For any MaxElements, the items fit into MaxEnvelopeSize, and all of them arrive in the end. */
 static void items_are_rationed(void **state)
 {
     static const char *const rooms[] = {"8192", "32767", "153600"};
@@ -608,7 +608,7 @@ static void items_are_rationed(void **state)
                             *state),
                         "PullResponse");
 
-            for (const wsman_element_t *one = wsman_child(response, NULL, "Items")->child; one;
+            for (const wsman_element_t *one = wsman_child(response, NULL, "Items")->child; one != NULL;
                  one = one->next)
                 count++;
             end = wsman_child(response, NULL, "EndOfSequence") != NULL;
@@ -617,7 +617,7 @@ static void items_are_rationed(void **state)
     }
 }
 
-/* However much room and however many items a caller names. */
+/* For any MaxEnvelopeSize and any MaxElements. */
 static void an_answer_costs_only_so_much(void **state)
 {
     source_t source = new_source(2500, *state);
@@ -628,7 +628,8 @@ static void an_answer_costs_only_so_much(void **state)
                 "EnumerateResponse");
     int count = 0;
 
-    for (const wsman_element_t *one = wsman_child(response, NULL, "Items")->child; one; one = one->next)
+    for (const wsman_element_t *one = wsman_child(response, NULL, "Items")->child; one != NULL;
+         one = one->next)
         count++;
     assert_int_equal(count, 1000);
     assert_null(wsman_child(response, NULL, "EndOfSequence"));

@@ -12,7 +12,7 @@
 #include "wsman/names.h"
 #include "wsman_fixture.h"
 
-/* What the standards say, apart from the room's own table. */
+/* By the standards, independent of the table in fault.c. */
 static const struct {
     wsman_fault_e kind;
     int status;
@@ -118,7 +118,7 @@ static void every_kind_survives_the_round_trip(void **state)
     }
 }
 
-/* Consoles have been seen to compare these as text. */
+/* Some consoles compare these as text. */
 static void the_text_of_a_fault(void **state)
 {
     const wsman_fault_t *fault =
@@ -187,7 +187,7 @@ static void headers_are_named(void **state)
                         "s:Envelope");
 }
 
-/* A fault can be told whatever a caller put into it. */
+/* A fault can be written whatever a caller put into it. */
 static void faults_can_always_be_written(void **state)
 {
     wsman_fault_t *fault =
@@ -282,7 +282,7 @@ static void a_device_is_vague(void **state)
     assert_int_equal(fault->kind, WSMAN_FAULT_OTHER);
     assert_string_equal(fault->subcode, "Strange");
 
-    /* a prefix that nobody declared */
+    /* an undeclared prefix */
     fault = from_device("<a:Value>a:Sender</a:Value><a:Subcode><a:Value>z:AccessDenied</a:Value></a:Subcode>",
                         "", *state);
     assert_int_equal(fault->kind, WSMAN_FAULT_OTHER);
@@ -321,7 +321,7 @@ static void a_device_says_when_to_come_back(void **state)
     }
 }
 
-/* A device's sentence goes to logs and consoles: it stays short and clean. */
+/* A device's reason goes to logs and consoles: it is short and printable. */
 static void long_reasons_are_cut(void **state)
 {
     char *text = apr_palloc(*state, 3001);

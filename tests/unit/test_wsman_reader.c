@@ -427,7 +427,7 @@ static void tag_limit_is_inclusive(void **state)
     assert_int_equal(outcome(good, &limits, *state), WSMAN_FAULT_KINDS);
     assert_int_equal(outcome(bad, &limits, *state), WSMAN_FAULT_SCHEMA_VALIDATION);
     assert_int_equal(outcome(end, &limits, *state), WSMAN_FAULT_SCHEMA_VALIDATION);
-    /* not in one go, but while it still comes in */
+    /* while it arrives, not at its end */
     limits.body = 10000000;
     assert_int_equal(outcome(apr_pstrcat(*state, "<a ", spaces(5000, *state), NULL), &limits, *state),
                      WSMAN_FAULT_SCHEMA_VALIDATION);
@@ -555,7 +555,7 @@ static void a_dead_reader_stays_dead(void **state)
     assert_null(envelope);
 }
 
-/* So that a fault can answer an envelope that was refused further down. */
+/* For the fault that answers an envelope which is refused later. */
 static void message_id_outlives_the_fault(void **state)
 {
     const char *text = fixture_wrap("<wsa:MessageID> urn:x </wsa:MessageID>", "<a></b>", *state);

@@ -85,11 +85,6 @@ static unlock_step_e read_power_on_ok(unlock_t *unlock)
 
 /* ---- the intent ---------------------------------------------------------------------------------------- */
 
-static void intend_send(unlock_t *unlock)
-{
-    unlock->ops->store(unlock, JOBS_INTEND, 'I');
-}
-
 static unlock_step_e intend_on_ok(unlock_t *unlock)
 {
     FAILPOINT("intend.done");
@@ -113,11 +108,6 @@ static unlock_step_e intend_on_error(unlock_t *unlock, jobs_reason_e reason, con
 static unlock_step_e clear_boot_on_ok(unlock_t *unlock)
 {
     return unlock_power(unlock);
-}
-
-static void power_rate_send(unlock_t *unlock)
-{
-    unlock->ops->store(unlock, JOBS_POWER_RATE, '\0');
 }
 
 static void power_wait_send(unlock_t *unlock)
@@ -151,11 +141,6 @@ static unlock_step_e watch_from_now(unlock_t *unlock)
 {
     unlock->facts.power.state = -1;
     return UNLOCK_WATCH;
-}
-
-static void report_powered_send(unlock_t *unlock)
-{
-    unlock->ops->store(unlock, JOBS_PROGRESS, 'P');
 }
 
 static unlock_step_e report_powered_on_ok(unlock_t *unlock)
@@ -244,11 +229,6 @@ static unlock_step_e watch_on_timeout(unlock_t *unlock)
                        unlock_power_text(unlock, "AMT accepted the power request, but the PC did not start"));
 }
 
-static void report_booting_send(unlock_t *unlock)
-{
-    unlock->ops->store(unlock, JOBS_PROGRESS, 'B');
-}
-
 static unlock_step_e report_booting_on_ok(unlock_t *unlock)
 {
     FAILPOINT("booting.done");
@@ -279,11 +259,6 @@ static void finish_send(unlock_t *unlock)
 {
     unlock->ops->hang_up(unlock);
     unlock->ops->store(unlock, JOBS_FINISH, unlock->state);
-}
-
-static void release_send(unlock_t *unlock)
-{
-    unlock->ops->store(unlock, JOBS_RELEASE, '\0');
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------- */
@@ -333,7 +308,9 @@ static const step_t rows[] = {
                               .every = SETTLE,
                               .retry = 1},
     ROW(UNLOCK_INTEND) = {.name = "intent",
-                          .send = intend_send,
+                          .stores = 1,
+                          .change = JOBS_INTEND,
+                          .state = 'I',
                           .on_ok = intend_on_ok,
                           .on_error = intend_on_error,
                           .targets = {UNLOCK_CLEAR_BOOT, UNLOCK_POWER_RATE, UNLOCK_POWER_ON,
@@ -345,7 +322,10 @@ static const step_t rows[] = {
                               .targets = {UNLOCK_POWER_RATE, UNLOCK_POWER_ON, UNLOCK_PROBE_AGAIN},
                               .limit = SECONDS(40),
                               .writes = 1},
-    ROW(UNLOCK_POWER_RATE) = {.name = "power-ramp", .send = power_rate_send, .then = UNLOCK_POWER_WAIT},
+    ROW(UNLOCK_POWER_RATE) = {.name = "power-ramp",
+                              .stores = 1,
+                              .change = JOBS_POWER_RATE,
+                              .then = UNLOCK_POWER_WAIT},
     ROW(UNLOCK_POWER_WAIT) = {.name = "power-pace",
                               .send = power_wait_send,
                               .on_ok = power_wait_on_ok,
@@ -361,7 +341,9 @@ static const step_t rows[] = {
                             .limit = SECONDS(30),
                             .writes = 1},
     ROW(UNLOCK_REPORT_POWERED) = {.name = "powered",
-                                  .send = report_powered_send,
+                                  .stores = 1,
+                                  .change = JOBS_PROGRESS,
+                                  .state = 'P',
                                   .on_ok = report_powered_on_ok,
                                   .targets = {UNLOCK_WATCH, UNLOCK_REPORT_BOOTING}},
     ROW(UNLOCK_WATCH) = {.name = "watch",
@@ -373,7 +355,9 @@ static const step_t rows[] = {
                          .limit = STEPS_WATCH_WAIT,
                          .every = SECONDS(1)},
     ROW(UNLOCK_REPORT_BOOTING) = {.name = "booting",
-                                  .send = report_booting_send,
+                                  .stores = 1,
+                                  .change = JOBS_PROGRESS,
+                                  .state = 'B',
                                   .on_ok = report_booting_on_ok,
                                   .targets = {UNLOCK_PROBE, UNLOCK_PROMPT, UNLOCK_HELLO}},
     ROW(UNLOCK_PROBE) = {.name = "probe",
@@ -383,7 +367,7 @@ static const step_t rows[] = {
                          .end = ENDS_WITH_BOOT,
                          .every = SECONDS(1)},
     ROW(UNLOCK_FINISH) = {.name = "finish", .send = finish_send, .then = UNLOCK_OVER},
-    ROW(UNLOCK_RELEASE) = {.name = "release", .send = release_send, .then = UNLOCK_OVER},
+    ROW(UNLOCK_RELEASE) = {.name = "release", .stores = 1, .change = JOBS_RELEASE, .then = UNLOCK_OVER},
     ROW(UNLOCK_OVER) = {.name = "over"},
 };
 

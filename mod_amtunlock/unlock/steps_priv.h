@@ -24,9 +24,12 @@ typedef enum {
 struct step_t {
     const char *name; /* as consoles, operators and the audit record see it */
 
-    /* What it does: `send`, then `call`. A step with neither only listens. */
+    /* What it does: `send`, then `call`, or `change` if it stores. A step with none of them only listens. */
     void (*send)(unlock_t *unlock);
     unlock_call_e call;
+    unsigned int stores : 1;
+    jobs_change_e change;
+    char state; /* for JOBS_INTEND and JOBS_PROGRESS */
 
     /* What follows an answer. */
     unlock_step_e then;                       /* success, where there is no on_ok */

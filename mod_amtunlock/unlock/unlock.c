@@ -127,6 +127,9 @@ static void unlock_send(unlock_t *unlock)
     if (row->call != UNLOCK_CALL_NONE) {
         unlock->ops->call(unlock, row->call);
     }
+    if (row->stores) {
+        unlock->ops->store(unlock, row->change, row->state);
+    }
     if (row->on_input != NULL) {
         unlock_listen(unlock);
     }

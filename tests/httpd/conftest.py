@@ -37,7 +37,6 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "logs(*numbers): log numbers that the test provokes")
     config.addinivalue_line("markers", "may_log(*numbers): log numbers that the test may provoke")
     config.addinivalue_line("markers", "ends_children: a child of httpd ends during the test")
-    config.addinivalue_line("markers", "alone: the test measures time, so that nothing else may run beside it")
 
 
 GSSAPI = """

@@ -222,6 +222,7 @@ def test_firmware_that_cannot_do_better(tls):
         fleet.stop()
 
 
+@pytest.mark.alone
 def test_many_at_once():
     count = 200
     fleet = Fleet(count, "--tls", "ca")

@@ -161,6 +161,7 @@ def test_half_a_session(fleet, pc, image):
     assert [event["reason"] for event in fleet.events(pc, "ider-close")] == ["client"]
 
 
+@pytest.mark.alone
 def test_fifty_pcs_at_once(tmp_path):
     """One image for all: a PC costs its buffers, and nothing that grows with the image."""
     size = 2 * MIB

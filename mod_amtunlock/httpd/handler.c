@@ -357,14 +357,6 @@ static int serve_body(exchange_t *x)
     return send_answer(x, &answer);
 }
 
-/* Windows sends an empty body to find out whether it is authenticated. */
-static int answer_empty(exchange_t *x)
-{
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "AMTU0068: %s: empty request", x->caller.name);
-    ap_set_content_length(x->r, 0);
-    return OK;
-}
-
 static int answer_unavailable(exchange_t *x)
 {
     wsman_fault_t *fault = wsman_fault(x->r->pool, WSMAN_FAULT_ENDPOINT_UNAVAILABLE, "ResourceOffline",
@@ -394,7 +386,10 @@ static int handle_post(exchange_t *x)
         return deny_caller(x);
     }
     if (x->known == AMTUNLOCK_CALLER_KNOWN && !x->received) {
-        return answer_empty(x);
+        /* Windows sends an empty body to find out whether it is authenticated */
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "AMTU0068: %s: empty request", x->caller.name);
+        ap_set_content_length(x->r, 0);
+        return OK;
     }
     if (x->reader == NULL) {
         return refuse_type(x, type);

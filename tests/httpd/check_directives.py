@@ -49,7 +49,7 @@ def problems_of(name, context, fields):
 
 
 def check(table, reference):
-    """Yields a sentence for each thing that is wrong."""
+    """Yields an error message for each thing that is wrong."""
     rows, written = read_table(table)
     documented = read_reference(reference)
     if not rows or len(rows) != written:
@@ -67,8 +67,8 @@ def check(table, reference):
 def main(arguments):
     table, reference = (Path(path) for path in arguments) if len(arguments) == 2 else (TABLE, REFERENCE)
     wrong = list(check(table.read_text(encoding="utf-8"), reference.read_text(encoding="utf-8")))
-    for sentence in wrong:
-        print(f"check_directives: {sentence}", file=sys.stderr)
+    for message in wrong:
+        print(f"check_directives: {message}", file=sys.stderr)
     return 1 if wrong else 0
 
 

@@ -27,7 +27,7 @@ SYSTEMS = 8
 # What httpd itself may say at any time in a test:
 HARMLESS = (
     "AH01882",  # OpenSSL was updated since mod_ssl was compiled
-    "AH00045", "AH00046",  # a child that is slow to end is told again
+    "AH00045", "AH00046",  # a child that is slow to end gets another signal
 )
 LEVELLED = re.compile(r"^\[[^\]]*\] \[[\w-]*:(\w+)\]")
 QUIET = ("notice", "info", "debug") + tuple(f"trace{number}" for number in range(1, 9))
@@ -250,7 +250,7 @@ def redis(stack):
 def assert_fault(answer, subcode, detail=None, status=400):
     """The answer is this fault, in full shape: code, reason, action, content type."""
     assert (answer.fault, answer.status) == ((subcode, detail), status), answer
-    assert answer.reason, "a fault tells its reason"
+    assert answer.reason, "a fault has a reason"
     assert answer.text("s:Header/wsa:Action").endswith("/fault")
     assert answer.headers["content-type"].lower().replace(" ", "").startswith("application/soap+xml")
     receiver = status == 500 and ":" in subcode and not subcode.startswith("s:")

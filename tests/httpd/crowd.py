@@ -3,7 +3,7 @@
 
     crowd.py PORT PATH CALLERS SECONDS PAUSE
 
-Reads "user:password" from its standard input. Each call asks for the unlock of one system that nobody knows, under a
+Reads "user:password" from its standard input. Each call asks for the unlock of one unknown system, under a
 message id of its own. Writes one JSON list a call: when it began (CLOCK_MONOTONIC), its seconds, the HTTP status, the
 fault's subcode or "", and the system's name.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""As much of an LDAP server as mod_authnz_ldap asks of one: it binds anybody, and knows entries with attributes."""
+"""As much of an LDAP server as mod_authnz_ldap needs: every bind succeeds, and entries have attributes."""
 
 import socketserver
 import threading
@@ -52,7 +52,7 @@ class Connection(socketserver.StreamRequestHandler):
         return [*self.entries(operation), result(DONE)]
 
     def entries(self, operation):
-        """Those whose key stands in the filter as it is."""
+        """The entries whose key is in the filter."""
         for key, attributes in self.server.people.items():
             if octets(key) in operation:
                 listed = [ber(SEQUENCE, octets(name), ber(SET, *(octets(value) for value in values)))

@@ -45,7 +45,7 @@ def test_all_are_unlocked(amtunlock, switched_off):
 
 
 def test_who_failed_is_named(amtunlock, switched_off, tmp_path):
-    """The name of nobody is refused by itself; spelling of case and a last dot is the caller's own."""
+    """An unknown name is refused alone; case and a final dot are kept as the caller wrote them."""
     file = tmp_path / "names"
     file.write_text(f"# tonight\n{switched_off[0].upper()}.\nnobody.fleet.test\n")
     assert amtunlock("unlock", "--wait", "--json", "--file", file) == FAILED, amtunlock.said
@@ -90,7 +90,7 @@ def test_anothers_job(amtunlock, stack, names):
 
 @pytest.mark.parametrize("ticket", ["FILE:/nonexistent", "FILE:/dev/null", "KEYRING:nothing:here"])
 def test_without_a_ticket(amtunlock, names, ticket):
-    """Whatever mechanisms of GSS-API the machine has: who has no ticket is told so."""
+    """With any mechanisms of GSS-API on the machine: a caller without a ticket gets a message that says so."""
     assert amtunlock("unlock", names[0], ticket=ticket) == DENIED, (amtunlock.status, amtunlock.said)
     assert "kinit" in amtunlock.said and amtunlock.out == ""
 

@@ -109,7 +109,7 @@ def test_no_user(stack):
 
 
 def test_claimed_user_is_no_user(stack):
-    """No header makes anybody a user."""
+    """No header sets the user."""
     more = ["-H", "X-Remote-User: console@AMTU.TEST", "-H", "REMOTE_USER: console@AMTU.TEST",
             "-H", "X-Forwarded-User: console@AMTU.TEST"]
     answer = Console(stack.httpd).send(soap.get(soap.SERVICE), path="/wsman-anon/identify", more=more)

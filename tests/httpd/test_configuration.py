@@ -62,7 +62,7 @@ def test_right_lines(check, line):
 def test_password_file_that_is_missing(check, stack):
     status, text = check({str(stack.redis.password_file("amtunlock-web")): "/nonexistent/password"})
     assert "/nonexistent/password" in text
-    # An ordinary user may rehearse a configuration whose password only root can read.
+    # An ordinary user may test a configuration whose password file only root can read.
     assert status != 0 or os.geteuid() != 0
 
 

@@ -14,7 +14,7 @@ from gss import Caller, Kerberos
 CONTENT = {"Content-Type": "application/soap+xml;charset=UTF-8"}
 # NEGOTIATE_MESSAGE of MS-NLMP 2.2.1.1 with a version, as Windows sends it: 40 bytes
 NTLM_FIRST = struct.pack("<8sII8x8x8s", b"NTLMSSP\0", 1, 0xE2088297, bytes([10, 0, 0x61, 0x4A, 0, 0, 0, 15]))
-# AUTHENTICATE_MESSAGE of nobody, with an answer to no challenge
+# AUTHENTICATE_MESSAGE without a user and without an answer to a challenge
 NTLM_LAST = struct.pack("<8sI", b"NTLMSSP\0", 3) + 6 * struct.pack("<HHI", 0, 0, 88) + struct.pack("<I", 0xE2088297) + bytes(24)
 
 
@@ -96,7 +96,7 @@ def test_a_failed_ntlm_handshake_ends_the_connection(connect, scheme):
     status, _, ends = post(connection, scheme, NTLM_LAST, path="/ntlm-only")
     assert (status, ends) == (401, True)
     status, challenges, ends = post(connect(), scheme, NTLM_FIRST, path="/ntlm-only")
-    assert any(challenge.startswith(scheme + " ") for challenge in challenges), "another connection begins anew"
+    assert any(challenge.startswith(scheme + " ") for challenge in challenges), "another connection starts a new handshake"
 
 
 def test_ntlm_is_not_offered_where_it_is_not_accepted(connect):

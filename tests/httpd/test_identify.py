@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Identify: always answered; vendor data only for who is known."""
+"""Identify: always answered; vendor data only for authenticated callers."""
 
 from amtu_stack import soap
 

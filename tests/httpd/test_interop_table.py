@@ -32,7 +32,7 @@ def output(learned):
 
 
 def test_the_table_names_every_client(interop):
-    """As far as that can be told without running them: all but the versions."""
+    """Without running them: all but the versions."""
     rows = [[cell.strip() for cell in row.strip("|").split("|")]
             for row in interop.table_of(interop.README.read_text(encoding="utf-8")).splitlines()[2:]]
     assert [(row[0], *row[2:]) for row in rows] == [(one.name, one.mechanism, one.done, one.result) for one in interop.TABLE]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CIM_ConcreteJob: how a job looks, whose it is, and how long it stays."""
+"""CIM_ConcreteJob: its properties, its owner, and how long it is kept."""
 
 import re
 

@@ -46,7 +46,7 @@ def test_the_first_request_may_carry_the_envelope(caller, password, way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_as_windows_does(caller, password, way):
-    """Ask with nothing, log in with nothing, be told 200; then the connection goes on without another header."""
+    """Send an empty request, authenticate with an empty body, get 200; then the connection goes on without another header."""
     one = caller()
     assert one.post().status == 401
     assert {"Negotiate", "NTLM"} <= set(one.challenges)
@@ -98,8 +98,8 @@ def test_the_main_job(caller, password, stack, names):
 def errors_of(one, job):
     answer = one.post(soap.method("GetErrors", resource=soap.JOB, selectors={"InstanceID": job}))
     errors = answer.root.iterfind(f".//{{{soap.JOB}}}Errors")
-    told = [{field.tag.rpartition("}")[2]: field.text for field in error} for error in errors]
-    return {error["ErrorSource"]: error["MessageID"] for error in told}
+    properties = [{field.tag.rpartition("}")[2]: field.text for field in error} for error in errors]
+    return {error["ErrorSource"]: error["MessageID"] for error in properties}
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def finish(console, *jobs):
 
 
 def test_waiting_systems_are_limited(console, names, idle_worker):
-    """What would be one system too many is refused whole; what fits is accepted."""
+    """A request with one system too many is refused as a whole; one at the limit is accepted."""
     first = console.send(soap.unlock(names[:3]), path="/few")
     assert first.status == 200
     assert_fault(console.send(soap.unlock(names[3:5]), path="/few"), "wsman:QuotaLimit")
@@ -111,7 +111,7 @@ def test_nobody_in_scope(console, names):
 
 @pytest.mark.logs("AMTU0040")
 def test_mechanism_that_is_not_published(console):
-    """Without GssapiPublishMech nobody knows how the caller was authenticated: the log says what to set."""
+    """Without GssapiPublishMech the mechanism is not known: the log says what to set."""
     assert_fault(console.send(soap.get(soap.SERVICE), path="/unpublished"), "wsman:AccessDenied", status=403)
 
 

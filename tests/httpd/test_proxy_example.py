@@ -61,13 +61,13 @@ def stack(_two, request):
 
 @pytest.fixture
 def edge(stack, _two):
-    """edge(principal): a caller at the edge; None: nobody."""
+    """edge(principal): a caller at the edge; None: an anonymous one."""
     return lambda principal=kdc.CONSOLE: Console(At(stack, _two[1]), stack.kdc.cache(principal) if principal else None)
 
 
 @pytest.fixture
 def behind(stack, _two):
-    """A caller who goes around the edge."""
+    """A caller that bypasses the edge."""
     return Console(At(stack, _two[2]))
 
 

@@ -64,7 +64,7 @@ def test_frozen(console, stack, redis):
 
 @pytest.mark.may_log("AMTU0")
 def test_frozen_for_longer_than_the_caller_waits(console, stack):
-    """What a caller said about its patience decides how it is told that nothing came."""
+    """The caller's OperationTimeout or MaxTime decides which fault it gets."""
     timeout = "<wsman:OperationTimeout>{}</wsman:OperationTimeout>"
     pull = soap.request(soap.JOB, soap.PULL, f"<wsen:Pull><wsen:EnumerationContext>{'a' * 26}</wsen:EnumerationContext>"
                                              "<wsen:MaxTime>PT0.01S</wsen:MaxTime></wsen:Pull>")

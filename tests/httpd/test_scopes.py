@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AMTUnlockScope: what an expression may ask, and that what is not allowed cannot be told from what is not there."""
+"""AMTUnlockScope: what an expression may use, and that a system that is not allowed looks like one that does not exist."""
 
 import re
 import statistics

@@ -122,7 +122,7 @@ def test_old_tls_is_refused(there, stack):
 
 
 def test_a_slow_request_ends_early(there, stack):
-    """RequestReadTimeout, whose time is put in here as a second."""
+    """RequestReadTimeout, set to one second here."""
     trust = ssl.create_default_context(cafile=stack.httpd.ca)
     with trust.wrap_socket(socket.create_connection(("localhost", there.port), 15), server_hostname="localhost") as opened:
         begun = time.monotonic()

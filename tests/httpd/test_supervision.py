@@ -86,7 +86,7 @@ def test_worker_leads_its_own_session(mpm_stack):
 @pytest.mark.may_log("AMTU0")
 def test_stop_leaves_no_worker_and_start_brings_one(mpm_stack):
     stack = mpm_stack
-    assert stack.httpd.stop(), "httpd ends when it is told to"
+    assert stack.httpd.stop(), "httpd ends on its signal"
     assert stack.workers[0].pids() == []
     assert stack.httpd.pids() == []
     stack.start_httpd()

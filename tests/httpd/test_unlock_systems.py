@@ -21,8 +21,8 @@ def errors(console, job):
     assert answer.status == 200, answer
     found = {}
     for error in answer.root.iterfind(f".//{{{soap.JOB}}}Errors"):
-        told = {one.tag.rpartition("}")[2]: one.text for one in error}
-        found[told["ErrorSource"]] = (told["MessageID"], told["Message"], told["RecommendedActions"])
+        said = {one.tag.rpartition("}")[2]: one.text for one in error}
+        found[said["ErrorSource"]] = (said["MessageID"], said["Message"], said["RecommendedActions"])
     return found
 
 
@@ -99,7 +99,7 @@ def test_any_parameter_name(console, element):
 
 @pytest.mark.alone
 def test_unlock(console, switched_off, stack):
-    """The answer comes at once, the results as they are, and each PC is told once to power on."""
+    """The answer comes at once, the results are correct, and each PC is powered on once."""
     names = switched_off
     marks = len(stack.fleet.events())
     answer = console.send(soap.unlock(names))
@@ -135,16 +135,16 @@ def test_the_same_system_by_several_spellings(console, switched_off, stack):
 
 
 def test_unknown_and_forbidden_look_alike(console2, stack):
-    """A name outside the caller's scope tells no more than one that does not exist."""
+    """A name outside the caller's scope gives the same error as one that does not exist."""
     inside, outside = [row["fqdn"] for row in stack.fleet.systems()[:2]]
     job = console2.unlock([inside, outside, "unknown.example"])
     unlocked, failed = console2.results(job)
     assert set(failed) >= {outside, "unknown.example"}, "known at once"
     console2.wait(job)
     assert console2.results(job) == ([inside], [outside, "unknown.example"])
-    told = errors(console2, job)
-    assert told[outside] == told["unknown.example"]
-    assert told[outside][0] == "not-available"
+    said = errors(console2, job)
+    assert said[outside] == said["unknown.example"]
+    assert said[outside][0] == "not-available"
 
 
 def test_job_of_unknown_names_is_complete_at_once(console):

@@ -43,7 +43,7 @@ def configured(stack, old, new):
 
 
 def zombies(stack):
-    """Children of httpd that ended and that nobody has buried."""
+    """Zombies of httpd."""
     found = []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:

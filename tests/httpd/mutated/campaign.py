@@ -259,7 +259,7 @@ class Campaign:
             return lines.read()
 
     def problems(self):
-        """A sentence for each thing that is not as it must be."""
+        """An error message for each violation."""
         yield from self.wrong
         if sorted(self.stack.httpd.children()) != self.children:
             yield f"children of httpd were {self.children} and are {sorted(self.stack.httpd.children())}"

@@ -26,7 +26,7 @@ FAULT = ('<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:ws
 
 @pytest.fixture(scope="module")
 def _stack():
-    """A stack of its own, whose programs are built with AddressSanitizer."""
+    """A stack of its own with programs built with AddressSanitizer."""
     before = os.environ.get("AMTU_BUILD")
     os.environ["AMTU_BUILD"] = "build/asan"
     try:

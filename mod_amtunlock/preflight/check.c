@@ -77,7 +77,7 @@ static void check_on_work_done(work_t *work)
 }
 
 /* The results are in check->work. */
-static facts_work_t run_work(check_t *check, work_kind_e kind, jobs_reason_e reason_of_silence)
+static facts_work_t check_work(check_t *check, work_kind_e kind, jobs_reason_e reason_of_silence)
 {
     static const char late[] = "it took longer than a check may";
     work_t *work = &check->work;
@@ -107,7 +107,7 @@ static void find_address(check_t *check)
         apr_cpystrn(facts->probe_address, system->address, sizeof(facts->probe_address));
         return;
     }
-    facts->resolve = run_work(check, WORK_RESOLVE, JOBS_REASON_UNREACHABLE);
+    facts->resolve = check_work(check, WORK_RESOLVE, JOBS_REASON_UNREACHABLE);
     if (facts->resolve.reason == JOBS_REASON_NONE) {
         apr_cpystrn(facts->address, check->work.address, sizeof(facts->address));
         apr_cpystrn(facts->probe_address, check->work.probe_address, sizeof(facts->probe_address));
@@ -118,7 +118,7 @@ static void find_login(check_t *check)
 {
     facts_t *facts = &check->facts;
 
-    facts->login = run_work(check, WORK_LOGIN, JOBS_REASON_NO_SECRET);
+    facts->login = check_work(check, WORK_LOGIN, JOBS_REASON_NO_SECRET);
     if (facts->login.reason == JOBS_REASON_NONE) {
         check->login = check->work.login;
         facts->login_source = check->login.source;
@@ -131,7 +131,7 @@ static void find_passphrase(check_t *check)
     if (method_find(check->facts.system->method)->sessions == 0) {
         return;
     }
-    check->facts.passphrase = run_work(check, WORK_PASSPHRASE, JOBS_REASON_NO_SECRET);
+    check->facts.passphrase = check_work(check, WORK_PASSPHRASE, JOBS_REASON_NO_SECRET);
     if (check->facts.passphrase.reason == JOBS_REASON_NONE) {
         secrets_free(check->work.passphrase);
         check->work.passphrase = NULL;

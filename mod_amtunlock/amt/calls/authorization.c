@@ -41,7 +41,7 @@ const char *amt_realm_name(int realm)
 /* ---- the administrator ----------------------------------------------------------------------- */
 
 /* A ticket is for an account of the domain, even where a digest user has the same name. */
-static int is_ours(const amt_call_t *call, const char *name)
+static int is_our_account(const amt_call_t *call, const char *name)
 {
     const amt_target_t *target = &call->device->http.target;
 
@@ -57,7 +57,7 @@ static amt_status_e read_administrator(amt_call_t *call, const wsman_element_t *
         return amt_answer_garbage(call, "it names no administrator");
     }
     account->lists = 1;
-    account->administrator = is_ours(call, name);
+    account->administrator = is_our_account(call, name);
     return AMT_OK;
 }
 
@@ -130,7 +130,7 @@ static amt_status_e read_user(amt_call_t *call, const wsman_element_t *payload)
 {
     const char *name = wsman_child_text(payload, NULL, "DigestUsername", call->pool);
 
-    return is_ours(call, name) ? read_realms(call, payload) : AMT_OK;
+    return is_our_account(call, name) ? read_realms(call, payload) : AMT_OK;
 }
 
 /* ---- the call -------------------------------------------------------------------------------- */

@@ -58,7 +58,7 @@ static amt_status_e read_uuid(amt_call_t *call, const wsman_element_t *payload)
 }
 
 /* Digits and dots, a digit first: so it can be compared, and printed in messages. */
-static int is_version(const char *text)
+static int is_amt_version(const char *text)
 {
     return text != NULL && isdigit((unsigned char)*text) && strspn(text, "0123456789.") == strlen(text);
 }
@@ -70,7 +70,7 @@ static amt_status_e read_version(amt_call_t *call, const wsman_element_t *payloa
     const char *instance = wsman_child_text(payload, NULL, "InstanceID", call->pool);
     const char *version = wsman_child_text(payload, NULL, "VersionString", call->pool);
 
-    if (instance == NULL || strcmp(instance, "AMT") != 0 || !is_version(version) ||
+    if (instance == NULL || strcmp(instance, "AMT") != 0 || !is_amt_version(version) ||
         strlen(version) >= sizeof(identity->version)) {
         return amt_answer_garbage(call, "it does not name the version of AMT");
     }

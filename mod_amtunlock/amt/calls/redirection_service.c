@@ -130,7 +130,7 @@ static int listener_differs(const amt_call_t *call)
            now != call->redirection.listener;
 }
 
-static const char *text_of(int listener)
+static const char *listener_text(int listener)
 {
     return listener ? "true" : "false";
 }
@@ -147,7 +147,7 @@ static amt_status_e state_changed(amt_call_t *call, const wsman_element_t *paylo
 static amt_status_e listener_changed(amt_call_t *call, const wsman_element_t *payload)
 {
     (void)payload;
-    amt_instance_set(call->device->redirection, "ListenerEnabled", text_of(call->redirection.listener));
+    amt_instance_set(call->device->redirection, "ListenerEnabled", listener_text(call->redirection.listener));
     return AMT_OK;
 }
 
@@ -165,7 +165,7 @@ static void write_listener(const amt_call_t *call, wsman_writer_t *writer)
         const amt_setting_t *setting = &APR_ARRAY_IDX(settings, i, amt_setting_t);
 
         if (strcmp(setting->name, "ListenerEnabled") == 0) {
-            wsman_property(writer, setting->name, text_of(call->redirection.listener));
+            wsman_property(writer, setting->name, listener_text(call->redirection.listener));
         }
         else {
             wsman_property(writer, setting->name, setting->value);

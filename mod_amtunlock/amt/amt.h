@@ -55,10 +55,10 @@ typedef struct {
     const char *pin;      /* AMT_TLS_PIN: lower-case hex SHA-256 of the certificate */
     const char *ca_file;  /* AMT_TLS_CA, AMT_TLS_LEGACY: PEM bundle of those who are believed, */
     const char *crl_file; /* and a PEM list of what each of them revoked; NULL: that is not looked at */
-    const char
-        *certificate_file; /* PEM, with its chain: what devices with mutual TLS are shown; NULL: none */
-    const char *key_file;  /* PEM, without a passphrase */
-    const char *user;      /* digest: both */
+    /* PEM, with its chain: what devices with mutual TLS are shown; NULL: none. Its key: PEM, without a
+     * passphrase. */
+    const char *certificate_file, *key_file;
+    const char *user; /* digest: both */
     const char *password;
     amt_tickets_t *tickets;              /* Kerberos, and never digest: user and password are not looked at */
     apr_interval_time_t connect_timeout; /* TCP and TLS; default (0) 5 s */

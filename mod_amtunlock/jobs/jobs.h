@@ -270,8 +270,8 @@ typedef struct {
     const char *step;   /* all: where the task is */
     const char *intent; /* intend, restore intent: JSON, what will be set and what was set before */
     const char *device; /* intend, restore intent: UUID of the device really reached, or "" */
-    apr_interval_time_t
-        step_deadline;            /* intend, restore intent: verifying must have ended this long from now */
+    /* intend, restore intent: verifying must have ended this long from now */
+    apr_interval_time_t step_deadline;
     const char *group;            /* power rate: the group */
     apr_interval_time_t interval; /* power rate: from one power request of the group to the next */
     apr_interval_time_t wait;     /* power rate, out: so long from now */

@@ -22,10 +22,10 @@ typedef struct {
     int engine_count;
     int slots;
     outbox_t *outbox;
-    const char
-        *redis_before; /* run_id of the Redis that this worker knew before it was restarted; "": none */
-    void (*on_outdated)(
-        void *baton); /* from the thread: Redis has a newer jobs/lua, so this worker must end */
+    /* run_id of the Redis that this worker knew before it was restarted; "": none */
+    const char *redis_before;
+    /* From the thread: Redis has a newer jobs/lua, so this worker must end. */
+    void (*on_outdated)(void *baton);
     void *baton;
 } intake_options_t;
 

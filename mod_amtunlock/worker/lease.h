@@ -25,8 +25,8 @@ typedef struct lease_t lease_t;
 struct lease_t {
     APR_RING_ENTRY(lease_t) link; /* leases_t's */
     jobs_task_ref_t task;         /* its texts outlive the lease */
-    void (*on_lost)(
-        lease_t *lease); /* from the lease thread: may only wake a thread, never call leases_*() */
+    /* From the lease thread: may only wake a thread, never call leases_*(). */
+    void (*on_lost)(lease_t *lease);
     void *owner;
     _Atomic apr_time_t until; /* clock_boottime() */
     atomic_int lost;          /* Redis said so */

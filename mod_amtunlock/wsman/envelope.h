@@ -104,8 +104,8 @@ typedef struct wsman_envelope_t {
 
     const wsman_element_t *header; /* s:Header as sent, or NULL */
     const wsman_element_t *body;   /* s:Body; its first child is the payload */
-    const wsman_element_t
-        *not_understood; /* first header with mustUnderstand that this reader does not know */
+    /* First header with mustUnderstand that this reader does not know. */
+    const wsman_element_t *not_understood;
 
     /* Set when the body is a s:Fault (answers only). */
     const wsman_fault_t *fault;

@@ -114,12 +114,15 @@ static void *make(size_t size, size_t alignment, unsigned char fill, const void 
 {
     size_t whole = sizeof(block_t) + alignment + size + TAIL;
     char *base = whole < size ? NULL : __libc_malloc(whole);
+    uintptr_t at;
+    block_t *block;
+
     if (base == NULL) {
         errno = ENOMEM;
         return NULL;
     }
-    uintptr_t at = ((uintptr_t)base + sizeof(block_t) + alignment - 1) / alignment * alignment;
-    block_t *block = (block_t *)at - 1;
+    at = ((uintptr_t)base + sizeof(block_t) + alignment - 1) / alignment * alignment;
+    block = (block_t *)at - 1;
     memset(bytes_of(block), fill, size);
     memset(bytes_of(block) + size, TAIL_BYTE, TAIL);
     pthread_mutex_lock(&lock);
@@ -142,6 +145,7 @@ static void unlink_block(block_t *block)
 static void drop(block_t *block)
 {
     block_t *gone = block;
+
     pthread_mutex_lock(&lock);
     look_at_live(block);
     unlink_block(block);
@@ -161,6 +165,7 @@ static void drop(block_t *block)
 static int has_none(const char *call, const void *caller)
 {
     static const char *const ways[] = {"ENOMEM"};
+
     if (failing_way(call, ways, 1, caller) < 0) {
         return 0;
     }
@@ -176,6 +181,7 @@ EXPORT void *malloc(size_t size)
 EXPORT void *calloc(size_t count, size_t size)
 {
     size_t whole = 0;
+
     if (__builtin_mul_overflow(count, size, &whole)) {
         errno = ENOMEM;
         return NULL;
@@ -187,6 +193,7 @@ EXPORT void free(void *bytes)
 {
     if (bytes != NULL) {
         int number = errno;
+
         drop((block_t *)bytes - 1);
         errno = number;
     }
@@ -194,16 +201,19 @@ EXPORT void free(void *bytes)
 
 static void *resize(void *bytes, size_t size, const void *caller)
 {
+    block_t *block;
+    void *moved;
+
     if (bytes == NULL) {
         return make(size, ALIGNMENT, FRESH_BYTE, caller);
     }
-    block_t *block = (block_t *)bytes - 1;
+    block = (block_t *)bytes - 1;
     look_at_live(block);
     if (size == 0) {
         drop(block);
         return NULL;
     }
-    void *moved = make(size, ALIGNMENT, FRESH_BYTE, caller);
+    moved = make(size, ALIGNMENT, FRESH_BYTE, caller);
     if (moved != NULL) {
         memcpy(moved, bytes, size < block->size ? size : block->size);
         drop(block);
@@ -219,6 +229,7 @@ EXPORT void *realloc(void *bytes, size_t size)
 EXPORT void *reallocarray(void *bytes, size_t count, size_t size)
 {
     size_t whole = 0;
+
     if (__builtin_mul_overflow(count, size, &whole)) {
         errno = ENOMEM;
         return NULL;
@@ -246,6 +257,7 @@ EXPORT void *memalign(size_t alignment, size_t size)
 EXPORT int posix_memalign(void **bytes, size_t alignment, size_t size)
 {
     void *made = make_aligned(alignment, size, CALLER);
+
     if (made == NULL) {
         return ENOMEM;
     }
@@ -265,6 +277,8 @@ typedef void *map_fn(void *address, size_t length, int protection, int flags, in
 static void *map(const char *name, void *address, size_t length, int protection, int flags, int fd,
                  off_t offset, const void *caller)
 {
+    void *mapped;
+
     static const char *const ways[] = {"ENOMEM"};
     map_fn *real = (map_fn *)dlsym(RTLD_NEXT, name);
     int is_pool = (flags & MAP_ANONYMOUS) && failing_is_apr(caller);
@@ -272,7 +286,7 @@ static void *map(const char *name, void *address, size_t length, int protection,
         errno = ENOMEM;
         return MAP_FAILED;
     }
-    void *mapped = real(address, length, protection, flags, fd, offset);
+    mapped = real(address, length, protection, flags, fd, offset);
     if (is_pool && mapped != MAP_FAILED) {
         __atomic_fetch_add(&pages, 1, __ATOMIC_RELAXED);
     }
@@ -292,6 +306,7 @@ EXPORT void *mmap64(void *address, size_t length, int protection, int flags, int
 EXPORT int munmap(void *address, size_t length)
 {
     static int (*real)(void *, size_t);
+
     if (real == NULL) {
         real = (int (*)(void *, size_t))dlsym(RTLD_NEXT, "munmap");
     }

@@ -6,20 +6,38 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
 
 #include "scenarios.h"
 
-#define ROOM 96
+#define PATH_SIZE 96
 
-static char file[ROOM], before[ROOM], second[ROOM];
-static char head[100];            /* of what was acknowledged last: "HASH:COUNT"; "" for nothing */
-static apr_uint64_t acknowledged; /* its count */
-static char error[640];           /* what was said last; "" for nothing */
+static char file[PATH_SIZE], before[PATH_SIZE], second[PATH_SIZE];
+static char error[640]; /* the last message; "": none */
+
+/* What was acknowledged last, in memory that outlives the process of a run. */
+static struct {
+    char head[100];     /* "HASH:COUNT"; "": nothing */
+    apr_uint64_t count; /* that one */
+} * acknowledged;
 
 /* ---- what all share ------------------------------------------------------------------------------------ */
+
+static int start_audit(apr_pool_t *pool)
+{
+    (void)pool;
+    acknowledged =
+        mmap(NULL, sizeof(*acknowledged), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return acknowledged == MAP_FAILED ? -1 : 0;
+}
+
+static void stop_audit(void)
+{
+    munmap(acknowledged, sizeof(*acknowledged));
+}
 
 static void name_files(void)
 {
@@ -29,8 +47,8 @@ static void name_files(void)
     unlink(file);
     unlink(before);
     unlink(second);
-    head[0] = '\0';
-    acknowledged = 0;
+    acknowledged->head[0] = '\0';
+    acknowledged->count = 0;
     error[0] = '\0';
 }
 
@@ -47,8 +65,10 @@ static int is_error(const char *text)
 static void note_head(const audit_t *audit)
 {
     const char *hash = "";
-    audit_head(audit, &hash, &acknowledged);
-    snprintf(head, sizeof(head), "%s:%llu", hash, (unsigned long long)acknowledged);
+
+    audit_head(audit, &hash, &acknowledged->count);
+    snprintf(acknowledged->head, sizeof(acknowledged->head), "%s:%llu", hash,
+             (unsigned long long)acknowledged->count);
 }
 
 static apr_status_t add(audit_t *audit, const char *system)
@@ -61,6 +81,7 @@ static apr_status_t add(audit_t *audit, const char *system)
 static int write_one(audit_t *audit, const char *system)
 {
     const char *text = NULL;
+
     if (add(audit, system) != APR_SUCCESS) {
         is_error("not added");
         return 0;
@@ -73,23 +94,37 @@ static int write_one(audit_t *audit, const char *system)
     return 1;
 }
 
-/* Whoever comes after us finds a record that it can go on with, and that holds all that was acknowledged. */
-static void check_record(torture_verdict_e said, apr_pool_t *pool)
+/* The next process finds a record that it can go on with, and that holds all that was acknowledged. */
+static apr_uint64_t count_lines(apr_pool_t *pool)
 {
     audit_t *audit = NULL;
     apr_uint64_t lines = 0;
-    if (said == TORTURE_REFUSED) {
-        TORTURE_SAYS(error);
-    }
     const char *wrong = audit_open(&audit, file, pool);
+
     if (wrong != NULL) {
         TORTURE_BROKEN("cannot be opened afterwards: %s", wrong);
     }
-    wrong = audit_verify(file, acknowledged ? head : NULL, &lines, pool);
+    wrong = audit_verify(file, acknowledged->count ? acknowledged->head : NULL, &lines, pool);
     if (wrong != NULL) {
         TORTURE_BROKEN("what was acknowledged is not there: %s", wrong);
     }
-    TORTURE_HOLDS(said == TORTURE_REFUSED || lines >= acknowledged);
+    return lines;
+}
+
+static void check_record(torture_verdict_e said, apr_pool_t *pool)
+{
+    apr_uint64_t lines;
+
+    if (said == TORTURE_REFUSED) {
+        TORTURE_SAYS(error);
+    }
+    lines = count_lines(pool);
+    TORTURE_HOLDS(said == TORTURE_REFUSED || lines >= acknowledged->count);
+}
+
+static void ended_record(apr_pool_t *pool)
+{
+    count_lines(pool);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
@@ -104,23 +139,31 @@ static void reset_empty(apr_pool_t *pool)
 static torture_verdict_e write_record(apr_pool_t *pool)
 {
     audit_t *audit = NULL;
+    int well;
+
     if (is_error(audit_open(&audit, file, pool))) {
         return TORTURE_REFUSED;
     }
-    int well = write_one(audit, "pc1.example");
+    well = write_one(audit, "pc1.example");
     well &= write_one(audit, "pc2.example");
     well &= write_one(audit, "pc3.example");
     return well ? TORTURE_WELL : TORTURE_REFUSED;
 }
 
-const torture_scenario_t torture_audit_write = {
-    .name = "audit.write", .reset = reset_empty, .run = write_record, .check = check_record};
+const torture_scenario_t torture_audit_write = {.name = "audit.write",
+                                                .start = start_audit,
+                                                .stop = stop_audit,
+                                                .reset = reset_empty,
+                                                .run = write_record,
+                                                .check = check_record,
+                                                .ended = ended_record};
 
 /* ---- going on after a torn line ------------------------------------------------------------------------ */
 
 static void append(const char *bytes)
 {
     FILE *stream = fopen(file, "a");
+
     if (stream == NULL || fputs(bytes, stream) == EOF || fclose(stream) != 0) {
         TORTURE_BROKEN("%s cannot be written", file);
     }
@@ -129,6 +172,7 @@ static void append(const char *bytes)
 static void reset_torn(apr_pool_t *pool)
 {
     apr_pool_t *life = NULL;
+
     name_files();
     apr_pool_create(&life, pool);
     TORTURE_HOLDS(write_record(life) == TORTURE_WELL);
@@ -139,6 +183,7 @@ static void reset_torn(apr_pool_t *pool)
 static torture_verdict_e go_on(apr_pool_t *pool)
 {
     audit_t *audit = NULL;
+
     if (is_error(audit_open(&audit, file, pool))) {
         return TORTURE_REFUSED;
     }
@@ -148,11 +193,16 @@ static torture_verdict_e go_on(apr_pool_t *pool)
 static void check_torn(torture_verdict_e said, apr_pool_t *pool)
 {
     check_record(said, pool);
-    TORTURE_HOLDS(said == TORTURE_REFUSED || acknowledged == 5);
+    TORTURE_HOLDS(said == TORTURE_REFUSED || acknowledged->count == 5);
 }
 
-const torture_scenario_t torture_audit_torn = {
-    .name = "audit.torn", .reset = reset_torn, .run = go_on, .check = check_torn};
+const torture_scenario_t torture_audit_torn = {.name = "audit.torn",
+                                               .start = start_audit,
+                                               .stop = stop_audit,
+                                               .reset = reset_torn,
+                                               .run = go_on,
+                                               .check = check_torn,
+                                               .ended = ended_record};
 
 /* ---- rotation ------------------------------------------------------------------------------------------ */
 
@@ -162,14 +212,16 @@ static void reset_rotated(apr_pool_t *pool)
     TORTURE_HOLDS(rename(file, before) == 0);
 }
 
-/* A worker that starts in an empty place, and one that is told of a rotation while it runs. */
+/* A worker that starts without a file, and one that must open a new file while it runs. */
 static torture_verdict_e rotate(apr_pool_t *pool)
 {
     audit_t *audit = NULL;
+    int well;
+
     if (is_error(audit_open(&audit, file, pool))) {
         return TORTURE_REFUSED;
     }
-    int well = write_one(audit, "pc5.example");
+    well = write_one(audit, "pc5.example");
     if (rename(file, second) != 0) {
         is_error("not moved");
         return TORTURE_REFUSED;
@@ -180,31 +232,50 @@ static torture_verdict_e rotate(apr_pool_t *pool)
 }
 
 /* The numbers go on across all three files. */
-static void check_rotated(torture_verdict_e said, apr_pool_t *pool)
+static apr_uint64_t count_rotated(apr_pool_t *pool)
 {
     audit_t *audit = NULL;
     apr_uint64_t count = 0;
     const char *hash = "";
     const char *wrong = audit_open(&audit, file, pool);
+
     if (wrong != NULL) {
         TORTURE_BROKEN("cannot be opened afterwards: %s", wrong);
     }
     audit_head(audit, &hash, &count);
-    if (count < acknowledged || count < 4) {
-        TORTURE_BROKEN("the chain begins anew: record %d is the last, %d was acknowledged", (int)count,
-                       (int)acknowledged);
+    if (count < acknowledged->count || count < 4) {
+        TORTURE_BROKEN("the chain starts over: record %d is the last, %d was acknowledged", (int)count,
+                       (int)acknowledged->count);
     }
+    return count;
+}
+
+static void check_rotated(torture_verdict_e said, apr_pool_t *pool)
+{
+    apr_uint64_t count = count_rotated(pool);
+
     TORTURE_HOLDS(said == TORTURE_REFUSED || count == 6);
 }
 
-const torture_scenario_t torture_audit_rotate = {
-    .name = "audit.rotate", .reset = reset_rotated, .run = rotate, .check = check_rotated};
+static void ended_rotated(apr_pool_t *pool)
+{
+    count_rotated(pool);
+}
+
+const torture_scenario_t torture_audit_rotate = {.name = "audit.rotate",
+                                                 .start = start_audit,
+                                                 .stop = stop_audit,
+                                                 .reset = reset_rotated,
+                                                 .run = rotate,
+                                                 .check = check_rotated,
+                                                 .ended = ended_rotated};
 
 /* ---- verifying ----------------------------------------------------------------------------------------- */
 
 static void reset_whole(apr_pool_t *pool)
 {
     apr_pool_t *life = NULL;
+
     reset_torn(pool);
     apr_pool_create(&life, pool);
     TORTURE_HOLDS(go_on(life) == TORTURE_WELL);
@@ -214,10 +285,11 @@ static void reset_whole(apr_pool_t *pool)
 static torture_verdict_e verify(apr_pool_t *pool)
 {
     apr_uint64_t lines = 0;
-    return is_error(audit_verify(file, head, &lines, pool)) ? TORTURE_REFUSED : TORTURE_WELL;
+
+    return is_error(audit_verify(file, acknowledged->head, &lines, pool)) ? TORTURE_REFUSED : TORTURE_WELL;
 }
 
-/* A record that is well must never be said to be tampered with: such a sentence names a line. */
+/* A record that is well must not be called tampered with: such a message names a line. */
 static void check_verified(torture_verdict_e said, apr_pool_t *pool)
 {
     (void)pool;
@@ -229,8 +301,12 @@ static void check_verified(torture_verdict_e said, apr_pool_t *pool)
     }
 }
 
-const torture_scenario_t torture_audit_verify = {
-    .name = "audit.verify", .reset = reset_whole, .run = verify, .check = check_verified};
+const torture_scenario_t torture_audit_verify = {.name = "audit.verify",
+                                                 .start = start_audit,
+                                                 .stop = stop_audit,
+                                                 .reset = reset_whole,
+                                                 .run = verify,
+                                                 .check = check_verified};
 
 /* ---- reading back -------------------------------------------------------------------------------------- */
 
@@ -245,6 +321,7 @@ static void count_record(void *baton, const json_t *record)
 static void reset_replay(apr_pool_t *pool)
 {
     apr_pool_t *life = NULL;
+
     reset_rotated(pool);
     apr_pool_create(&life, pool);
     TORTURE_HOLDS(go_on(life) == TORTURE_WELL);
@@ -253,8 +330,10 @@ static void reset_replay(apr_pool_t *pool)
 
 static torture_verdict_e replay(apr_pool_t *pool)
 {
+    apr_time_t since;
+
     replayed = 0;
-    apr_time_t since = apr_time_now() - apr_time_from_sec(3600);
+    since = apr_time_now() - apr_time_from_sec(3600);
     return is_error(audit_replay(file, since, count_record, NULL, pool)) ? TORTURE_REFUSED : TORTURE_WELL;
 }
 
@@ -270,5 +349,9 @@ static void check_replayed(torture_verdict_e said, apr_pool_t *pool)
     }
 }
 
-const torture_scenario_t torture_audit_replay = {
-    .name = "audit.replay", .reset = reset_replay, .run = replay, .check = check_replayed};
+const torture_scenario_t torture_audit_replay = {.name = "audit.replay",
+                                                 .start = start_audit,
+                                                 .stop = stop_audit,
+                                                 .reset = reset_replay,
+                                                 .run = replay,
+                                                 .check = check_replayed};

@@ -63,6 +63,7 @@ static const ways_t mending = {{"EIO"}, {EIO}, 1};
 static int trouble(const char *call, const ways_t *ways, const void *caller)
 {
     int way = failing_way(call, ways->names, ways->count, caller);
+
     if (way < 0) {
         return 0;
     }
@@ -74,8 +75,10 @@ static int trouble(const char *call, const ways_t *ways, const void *caller)
 
 static void *real_of(const char *name)
 {
+    void *found;
+
     failing_pause();
-    void *found = dlsym(RTLD_NEXT, name);
+    found = dlsym(RTLD_NEXT, name);
     failing_resume();
     if (found == NULL) {
         abort();
@@ -107,10 +110,11 @@ static size_t less(size_t length)
     EXPORT int name(const char *path, int flags, ...)                                                        \
     {                                                                                                        \
         va_list more;                                                                                        \
-        va_start(more, flags);                                                                               \
-        mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0;                              \
-        va_end(more);                                                                                        \
+        mode_t mode;                                                                                         \
         MAY_FAIL(name, opening, -1)                                                                          \
+        va_start(more, flags);                                                                               \
+        mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0;                                     \
+        va_end(more);                                                                                        \
         return real(path, flags, mode);                                                                      \
     }
 DEFINE_OPEN(open)
@@ -194,6 +198,7 @@ static const ways_t *ways_of(int fd, int writes)
     static int (*real_fstat)(int, struct stat *);
     struct stat info = {0};
     int number = errno;
+
     if (real_fstat == NULL) {
         real_fstat = (int (*)(int, struct stat *))real_of("fstat");
     }
@@ -212,8 +217,9 @@ static const ways_t *ways_of(int fd, int writes)
 #define DEFINE_TRANSFER(name, buffer_type, writes, parameters, arguments)                                    \
     EXPORT ssize_t name(int fd, buffer_type buffer, size_t length parameters)                                \
     {                                                                                                        \
+        int number;                                                                                          \
         REAL(name)                                                                                           \
-        int number = trouble(#name, ways_of(fd, writes), CALLER);                                            \
+        number = trouble(#name, ways_of(fd, writes), CALLER);                                                \
         if (number > 0) {                                                                                    \
             return -1;                                                                                       \
         }                                                                                                    \
@@ -230,17 +236,19 @@ DEFINE_TRANSFER(pwrite64, const void *, 1, AND off64_t from, AND from)
 DEFINE_TRANSFER(send, const void *, 1, AND int flags, AND flags)
 
 /* What -D_FORTIFY_SOURCE makes of read() and its like: the size of the buffer comes last. */
-ssize_t __read_chk(int fd, void *buffer, size_t length, size_t room);
-ssize_t __pread64_chk(int fd, void *buffer, size_t length, off64_t from, size_t room);
-ssize_t __recv_chk(int fd, void *buffer, size_t length, size_t room, int flags);
-DEFINE_TRANSFER(__read_chk, void *, 0, AND size_t room, AND room)
-DEFINE_TRANSFER(__pread64_chk, void *, 0, AND off64_t from AND size_t room, AND from AND room)
-DEFINE_TRANSFER(__recv_chk, void *, 0, AND size_t room AND int flags, AND room AND flags)
+ssize_t __read_chk(int fd, void *buffer, size_t length, size_t capacity);
+ssize_t __pread64_chk(int fd, void *buffer, size_t length, off64_t from, size_t capacity);
+ssize_t __recv_chk(int fd, void *buffer, size_t length, size_t capacity, int flags);
+DEFINE_TRANSFER(__read_chk, void *, 0, AND size_t capacity, AND capacity)
+DEFINE_TRANSFER(__pread64_chk, void *, 0, AND off64_t from AND size_t capacity, AND from AND capacity)
+DEFINE_TRANSFER(__recv_chk, void *, 0, AND size_t capacity AND int flags, AND capacity AND flags)
 
 EXPORT ssize_t writev(int fd, const struct iovec *vectors, int count)
 {
+    int number;
+
     REAL(writev)
-    int number = trouble("writev", ways_of(fd, 1), CALLER);
+    number = trouble("writev", ways_of(fd, 1), CALLER);
     if (number > 0) {
         return -1;
     }
@@ -249,7 +257,7 @@ EXPORT ssize_t writev(int fd, const struct iovec *vectors, int count)
 
 /* ---- streams ------------------------------------------------------------------------------------------- */
 
-#define STREAM_ERROR 0x0020 /* _IO_ERR_SEEN: what ferror() looks at */
+#define STREAM_ERROR 0x0020 /* _IO_ERR_SEEN, which ferror() reads */
 
 #define DEFINE_FOPEN(name)                                                                                   \
     EXPORT FILE *name(const char *path, const char *mode)                                                    \
@@ -266,26 +274,26 @@ EXPORT FILE *fdopen(int fd, const char *mode)
     return real(fd, mode);
 }
 
-EXPORT char *fgets(char *text, int room, FILE *stream)
+EXPORT char *fgets(char *text, int capacity, FILE *stream)
 {
     REAL(fgets)
     if (trouble("fgets", &examining, CALLER) != 0) {
         stream->_flags |= STREAM_ERROR;
         return NULL;
     }
-    return real(text, room, stream);
+    return real(text, capacity, stream);
 }
 
 /* What getline() is, inline. */
-ssize_t __getdelim(char **line, size_t *room, int end, FILE *stream);
-EXPORT ssize_t __getdelim(char **line, size_t *room, int end, FILE *stream)
+ssize_t __getdelim(char **line, size_t *capacity, int end, FILE *stream);
+EXPORT ssize_t __getdelim(char **line, size_t *capacity, int end, FILE *stream)
 {
     REAL(__getdelim)
     if (trouble("getline", &examining, CALLER) != 0) {
         stream->_flags |= STREAM_ERROR;
         return -1;
     }
-    return real(line, room, end, stream);
+    return real(line, capacity, end, stream);
 }
 
 /* ---- sockets, waiting ---------------------------------------------------------------------------------- */
@@ -314,11 +322,11 @@ EXPORT int poll(struct pollfd *watched, nfds_t count, int timeout)
     return real(watched, count, timeout);
 }
 
-int __poll_chk(struct pollfd *watched, nfds_t count, int timeout, size_t room);
-EXPORT int __poll_chk(struct pollfd *watched, nfds_t count, int timeout, size_t room)
+int __poll_chk(struct pollfd *watched, nfds_t count, int timeout, size_t capacity);
+EXPORT int __poll_chk(struct pollfd *watched, nfds_t count, int timeout, size_t capacity)
 {
     MAY_FAIL(__poll_chk, polling, -1)
-    return real(watched, count, timeout, room);
+    return real(watched, count, timeout, capacity);
 }
 
 EXPORT int epoll_create1(int flags)
@@ -354,10 +362,12 @@ EXPORT int memfd_create(const char *name, unsigned int flags)
 EXPORT int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                        struct addrinfo **found)
 {
+    int way;
+
     static const char *const names[] = {"EAI_AGAIN", "EAI_MEMORY"};
     static const int numbers[] = {EAI_AGAIN, EAI_MEMORY};
     REAL(getaddrinfo)
-    int way = failing_way("getaddrinfo", names, LENGTH(names), CALLER);
+    way = failing_way("getaddrinfo", names, LENGTH(names), CALLER);
     return way < 0 ? real(node, service, hints, found) : numbers[way];
 }
 

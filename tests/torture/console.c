@@ -26,6 +26,7 @@ static torture_verdict_e run_print(apr_pool_t *pool)
     const console_t console = {.out = stream, .err = stream};
     console_job_t job = {.job = "amtunlock:1", .state = "Completed", .status = "OK", .percent = 100};
     const console_failure_t failure = {"pc3.example", "unreachable", "nothing answers", "look", "connect"};
+
     job.unlocked = apr_array_make(pool, 2, sizeof(const char *));
     job.failed = apr_array_make(pool, 1, sizeof(console_failure_t));
     APR_ARRAY_PUSH(job.unlocked, const char *) = "pc1.example";
@@ -37,10 +38,12 @@ static torture_verdict_e run_print(apr_pool_t *pool)
 
 static void check_print(torture_verdict_e said, apr_pool_t *pool)
 {
+    json_t *job;
+
     (void)said;
     (void)pool;
     fclose(stream);
-    json_t *job = json_loads(printed, 0, NULL);
+    job = json_loads(printed, 0, NULL);
     if (job == NULL || json_array_size(json_object_get(job, "unlocked")) != 2 ||
         json_array_size(json_object_get(job, "failed")) != 1 ||
         json_object_size(json_array_get(json_object_get(job, "failed"), 0)) != 3) {

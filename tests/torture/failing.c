@@ -46,9 +46,10 @@ void failing_resume(void)
 static const void *base_of(const void *address)
 {
     Dl_info info;
+    const void *base;
 
     failing_pause();
-    const void *base = dladdr(address, &info) != 0 ? info.dli_fbase : NULL;
+    base = dladdr(address, &info) != 0 ? info.dli_fbase : NULL;
     failing_resume();
     return base;
 }
@@ -118,14 +119,17 @@ static void note(const char *call, const char *way, const void *caller)
 
 int failing_way(const char *call, const char *const *names, int ways, const void *caller)
 {
+    long before;
+    int way;
+
     if (!atomic_load(&armed) || paused) {
         return -1;
     }
-    long before = atomic_fetch_add(&counted, ways);
+    before = atomic_fetch_add(&counted, ways);
     if (target <= before || target > before + ways) {
         return -1;
     }
-    int way = (int)(target - before - 1);
+    way = (int)(target - before - 1);
     failing_pause();
     note(call, names[way], caller);
     failing_resume();

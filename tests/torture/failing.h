@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whose turn it is to fail: between the driver and what stands in for the C library. */
+/* Which call fails: between the driver and the calls that replace the C library's. */
 #ifndef AMTUNLOCK_TESTS_TORTURE_FAILING_H
 #define AMTUNLOCK_TESTS_TORTURE_FAILING_H
 
@@ -8,7 +8,7 @@
 /* Faults of libraries that nothing we do can mend, each as narrow as it is. */
 enum { FAILING_LOST_CRASHES = 1, FAILING_LOST_LEAKS = 2, FAILING_LOST_ACCUSES = 4, FAILING_LOST_DIVIDES = 8 };
 
-/* What failed, told to the driver through memory that both share. */
+/* What failed, for the driver: in memory that both processes share. */
 typedef struct {
     int reached;
     int lost;    /* FAILING_LOST_*: what the function of a library that asked does then, whatever we do */

@@ -28,9 +28,11 @@ static int start_heap(apr_pool_t *pool)
 static proof_event_e hear(proof_session_t *session, const char *line)
 {
     proof_event_e event = PROOF_NONE;
+
     for (int times = 0; times < 2 && event == PROOF_NONE; times++) {
         const char *at = line;
         apr_size_t left = strlen(line);
+
         while (left > 0 && event == PROOF_NONE) {
             event = proof_feed(session, &at, &left);
         }
@@ -50,20 +52,25 @@ static torture_verdict_e refuse(const char *text)
 static torture_verdict_e talk(proof_session_t *session, peer_t *peer)
 {
     const char *line = NULL, *wrong = NULL;
+    const char *hello;
+    const char *error;
+    const char *opened;
+    const char *result;
+
     failing_pause();
-    const char *hello = peer_hello(peer);
+    hello = peer_hello(peer);
     failing_resume();
     if (hear(session, hello) != PROOF_HELLO) {
         return refuse(proof_text(session));
     }
-    const char *error = proof_seal(session, PASSPHRASE, &line);
+    error = proof_seal(session, PASSPHRASE, &line);
     if (error != NULL) {
         return refuse(error);
     }
     failing_pause();
-    const char *opened = peer_open_seal(peer, line, &wrong);
+    opened = peer_open_seal(peer, line, &wrong);
     TORTURE_HOLDS(opened != NULL && strcmp(opened, PASSPHRASE) == 0);
-    const char *result = peer_result(peer, "unlocked", "none");
+    result = peer_result(peer, "unlocked", "none");
     failing_resume();
     if (hear(session, result) != PROOF_RESULT_UNLOCKED) {
         return refuse(proof_text(session));
@@ -79,8 +86,11 @@ static torture_verdict_e run_proof(apr_pool_t *pool)
     unsigned char sector[PROOF_SECTOR];
     proof_session_t *session = NULL;
     peer_t peer;
+    const char *error;
+    torture_verdict_e verdict;
+
     secure_before = CRYPTO_secure_used();
-    const char *error = proof_session_create(&session, "pc1.example", pool);
+    error = proof_session_create(&session, "pc1.example", pool);
     if (error != NULL) {
         return refuse(error);
     }
@@ -90,7 +100,7 @@ static torture_verdict_e run_proof(apr_pool_t *pool)
     failing_pause();
     TORTURE_HOLDS(peer_boot(&peer, sector, pool) == NULL);
     failing_resume();
-    torture_verdict_e verdict = talk(session, &peer);
+    verdict = talk(session, &peer);
     proof_session_end(session);
     return verdict;
 }

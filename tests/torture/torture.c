@@ -60,8 +60,10 @@ static pid_t own_pid;
 
 static void run_words(const char *const *words)
 {
+    pid_t pid;
+
     fflush(stdout);
-    pid_t pid = fork();
+    pid = fork();
     if (pid == 0) {
         execvp(words[0], (char *const *)(uintptr_t)words);
         _exit(127);
@@ -74,6 +76,7 @@ static void run_words(const char *const *words)
 static void remove_folder(void)
 {
     const char *const words[] = {"rm", "-rf", "--", folder, NULL};
+
     run_words(words);
 }
 
@@ -109,8 +112,10 @@ const char *torture_folder(void)
 
 void torture_write(const char *file, const char *text, int mode)
 {
+    int fd;
+
     unlink(file);
-    int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) || fchmod(fd, (mode_t)mode) != 0) {
         TORTURE_BROKEN("%s: %s", file, strerror(errno));
     }
@@ -119,7 +124,7 @@ void torture_write(const char *file, const char *text, int mode)
 
 /* ---- one run ------------------------------------------------------------------------------------------- */
 
-/* Errors that libraries remember for this thread are nobody's leak. */
+/* Errors that libraries remember for this thread are no leak. */
 static void forget_errors(void)
 {
     xmlResetLastError();
@@ -129,6 +134,7 @@ static void forget_errors(void)
 static apr_pool_t *make_pool(void)
 {
     apr_pool_t *pool = NULL;
+
     if (apr_pool_create_ex(&pool, own_pool, oom_end, run_allocator) != APR_SUCCESS) {
         abort();
     }
@@ -139,14 +145,19 @@ static apr_pool_t *make_pool(void)
 static torture_verdict_e run_once(const torture_scenario_t *scenario, long target, long *left, long *ways)
 {
     apr_pool_t *spared = make_pool();
+    long before;
+    unsigned long serial;
+    apr_pool_t *pool;
+    torture_verdict_e verdict;
+
     if (scenario->reset != NULL) {
         scenario->reset(spared);
     }
-    long before = allocator_live();
-    unsigned long serial = allocator_serial();
-    apr_pool_t *pool = make_pool();
+    before = allocator_live();
+    serial = allocator_serial();
+    pool = make_pool();
     failing_begin(target);
-    torture_verdict_e verdict = scenario->run(pool);
+    verdict = scenario->run(pool);
     *ways = failing_end();
     apr_pool_destroy(pool);
     forget_errors();
@@ -162,16 +173,22 @@ static torture_verdict_e run_once(const torture_scenario_t *scenario, long targe
     return verdict;
 }
 
+static void say_to_output(void)
+{
+    dup2(output_fd, STDOUT_FILENO);
+    dup2(output_fd, STDERR_FILENO);
+}
+
 /* In the child. */
 static void run_failing(const torture_scenario_t *scenario, long target, long usual_left)
 {
     long left = 0, ways = 0;
+    torture_verdict_e verdict;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    dup2(output_fd, STDOUT_FILENO);
-    dup2(output_fd, STDERR_FILENO);
+    say_to_output();
     alarm(SECONDS_A_RUN);
-    torture_verdict_e verdict = run_once(scenario, target, &left, &ways);
+    verdict = run_once(scenario, target, &left, &ways);
     if (left > usual_left) {
         fprintf(stderr, "%ld blocks are left behind\n", left - usual_left);
         fflush(stderr);
@@ -227,7 +244,7 @@ static result_e judge(int status, const char **why)
     return FAILED;
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------- */
+/* ---- printing ------------------------------------------------------------------------------------------ */
 
 /* The stack: as the C library names it, and our own part of it with lines, where there is an addr2line. */
 static void print_frames(void)
@@ -273,16 +290,38 @@ static void print_failure(const torture_scenario_t *scenario, long number, const
 
 /* ---- a scenario ---------------------------------------------------------------------------------------- */
 
+/* What a process left that ended for want of memory, as the next process finds it. */
+static int is_well_ended(const torture_scenario_t *scenario)
+{
+    int status = 0;
+    pid_t pid;
+
+    if (scenario->ended == NULL) {
+        return 1;
+    }
+    pid = fork();
+    if (pid == 0) {
+        say_to_output();
+        alarm(SECONDS_A_RUN);
+        scenario->ended(make_pool());
+        _exit(ENDED_WELL);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+           WEXITSTATUS(status) == ENDED_WELL;
+}
+
 static result_e run_child(const torture_scenario_t *scenario, long number, long usual_left, const char **why)
 {
     int status = 0;
+    result_e result;
+    pid_t pid;
 
     memset(failing_hit, 0, sizeof(*failing_hit));
     if (ftruncate(output_fd, 0) != 0 || lseek(output_fd, 0, SEEK_SET) != 0) {
         abort();
     }
     fflush(stdout);
-    pid_t pid = fork();
+    pid = fork();
     if (pid == 0) {
         run_failing(scenario, number, usual_left);
     }
@@ -290,7 +329,12 @@ static result_e run_child(const torture_scenario_t *scenario, long number, long 
         perror("a run");
         abort();
     }
-    return judge(status, why);
+    result = judge(status, why);
+    if (result == DIED && !is_well_ended(scenario)) {
+        *why = "broke a promise when it ended for want of memory";
+        return FAILED;
+    }
+    return result;
 }
 
 static void run_numbers(const torture_scenario_t *scenario, const options_t *options, long ways, long left,
@@ -302,6 +346,7 @@ static void run_numbers(const torture_scenario_t *scenario, const options_t *opt
     for (long number = first; number <= last; number += options->every) {
         const char *why = "";
         result_e result = run_child(scenario, number, left, &why);
+
         results[result]++;
         if (options->fail || (result == FAILED && results[FAILED] <= FAILURES_SHOWN)) {
             print_failure(scenario, number, result == FAILED ? why : "as it should");
@@ -358,7 +403,7 @@ static int prepare(void)
     apr_thread_mutex_t *mutex = NULL;
 
     backtrace(frames, 4); /* loads what it needs */
-    tzset();              /* and so does who tells the time for a log line */
+    tzset();              /* and so does the time of a log line */
     failing_hit = mmap(NULL, sizeof(*failing_hit), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     output_fd = memfd_create("output", MFD_CLOEXEC);
     snprintf(folder, sizeof(folder), "/tmp/amtunlock-torture-XXXXXX");
@@ -391,6 +436,7 @@ static int take_options(options_t *options, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
+
         if (strcmp(argv[i], "--list") == 0) {
             options->list = 1;
             continue;
@@ -421,6 +467,7 @@ static int take_options(options_t *options, int argc, char **argv)
 static int run_all(const options_t *options)
 {
     long total[RESULTS] = {0};
+    long passed;
 
     if (options->every > 1) {
         printf("every %ld. way, --offset %ld\n", options->every, options->offset);
@@ -436,7 +483,7 @@ static int run_all(const options_t *options)
     if (options->list) {
         return 0;
     }
-    long passed = total[WELL] + total[REFUSED] + total[DIED] + total[LOST] + total[UNREACHED];
+    passed = total[WELL] + total[REFUSED] + total[DIED] + total[LOST] + total[UNREACHED];
     printf("%ld passed, %ld failed\n", passed, total[FAILED]);
     return passed > 0 && total[FAILED] == 0 ? 0 : 1;
 }
@@ -444,6 +491,7 @@ static int run_all(const options_t *options)
 int main(int argc, char **argv)
 {
     options_t options = {.every = 1, .offset = -1};
+    int status;
 
     if (!take_options(&options, argc, argv)) {
         return usage();
@@ -451,7 +499,7 @@ int main(int argc, char **argv)
     if (prepare() != 0) {
         return 1;
     }
-    int status = run_all(&options);
+    status = run_all(&options);
     remove_folder();
     return status;
 }

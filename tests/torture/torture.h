@@ -3,7 +3,7 @@
  * one at a time, each time in a process of its own.
  *
  * The program defines malloc() and the calls of the C library that may fail, so that all libraries go through
- * them. While a scenario is under way they are counted; the one whose turn it is fails, in each way that is
+ * them. While a scenario is under way they are counted; one of them fails, in each way that is
  * realistic for it. A pool and jansson may end the process where they have no memory, with a message
  * (base/oom.h); everything else must end as an error that says so, or not be noticed at all.
  */
@@ -27,6 +27,8 @@ typedef struct {
     void (*reset)(apr_pool_t *pool); /* before each run; may be NULL */
     torture_verdict_e (*run)(apr_pool_t *pool);
     void (*check)(torture_verdict_e said, apr_pool_t *pool); /* after each run; may be NULL */
+    void (*ended)(apr_pool_t *pool); /* instead, where the process of the run ended for want of memory: in
+                                        another process; may be NULL */
 } torture_scenario_t;
 
 /* Within run(): what follows is spared, so that it may look at what was done. */
@@ -47,7 +49,7 @@ void torture_broken(const char *file, int line, const char *format, ...)
 
 /* A folder for the scenario's files, made and removed by the driver. */
 const char *torture_folder(void);
-/* Writes a file anew. */
+/* Writes a new file. */
 void torture_write(const char *file, const char *text, int mode);
 
 /* The scenarios, in the order run; NULL ends the list. */

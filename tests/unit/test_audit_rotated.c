@@ -335,6 +335,7 @@ static facts_t replay(const fixture_t *fixture, apr_time_t since)
 static void records_are_read_back_across_rotations(void **state)
 {
     fixture_t *fixture = *state;
+    facts_t seen;
 
     assert_null(live(fixture, 3));
     assert_int_equal(rename(fixture->file, named(fixture, ".2")), 0);
@@ -342,7 +343,7 @@ static void records_are_read_back_across_rotations(void **state)
     assert_int_equal(rename(fixture->file, named(fixture, ".1")), 0);
     assert_null(live(fixture, 4));
 
-    facts_t seen = replay(fixture, 0);
+    seen = replay(fixture, 0);
     assert_int_equal(seen.count, 9);
     assert_int_equal(seen.first, 1);
     assert_int_equal(replay(fixture, apr_time_now() + apr_time_from_sec(60)).count, 0);
@@ -353,14 +354,16 @@ static void records_are_read_back_across_rotations(void **state)
 static void only_what_is_young_enough_is_read_back(void **state)
 {
     fixture_t *fixture = *state;
+    apr_time_t since;
+    facts_t seen;
 
     assert_null(live(fixture, 2));
     assert_int_equal(rename(fixture->file, named(fixture, ".1")), 0);
     assert_null(live(fixture, 1));
     apr_sleep(2000); /* times are told in microseconds: anything between the two lives will do */
-    apr_time_t since = apr_time_now();
+    since = apr_time_now();
     assert_null(live(fixture, 2));
-    facts_t seen = replay(fixture, since);
+    seen = replay(fixture, since);
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.first, 4);
 }

@@ -70,6 +70,8 @@ static const char *read_all(int fd, char said[512])
 {
     size_t length = 0;
     ssize_t count = 0;
+    char *end;
+
     while ((count = read(fd, said + length, 511 - length)) > 0) {
         length += (size_t)count;
     }
@@ -77,7 +79,7 @@ static const char *read_all(int fd, char said[512])
     if (strncmp(said, "==", 2) != 0) {
         return said;
     }
-    char *end = strchr(said, '\n');
+    end = strchr(said, '\n');
     return end != NULL ? end + 1 : said;
 }
 
@@ -86,8 +88,11 @@ static void assert_ends(use_fn use)
 {
     char said[512];
     int ends[2], status = 0;
+    pid_t pid;
+    const char *own;
+
     assert_int_equal(pipe(ends), 0);
-    pid_t pid = fork();
+    pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
         dup2(ends[1], STDERR_FILENO);
@@ -96,7 +101,7 @@ static void assert_ends(use_fn use)
         _exit(0); /* as if there had been memory */
     }
     close(ends[1]);
-    const char *own = read_all(ends[0], said);
+    own = read_all(ends[0], said);
     close(ends[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));

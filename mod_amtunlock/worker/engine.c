@@ -107,7 +107,7 @@ static void drain_slots(engine_t *engine, int draining)
     }
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *data)
+static void on_engine_wake(evutil_socket_t fd, short what, void *data)
 {
     engine_t *engine = data;
     int draining = DRAIN_NOTHING;
@@ -214,7 +214,8 @@ static void add_events(engine_t *engine, int connects)
     slots_t *slots = &engine->slots;
 
     connect_limit_init(&slots->connect_limit, slots->base, connects);
-    event_assign(&engine->wake_event, slots->base, slots->wakeup.fd, EV_READ | EV_PERSIST, on_wake, engine);
+    event_assign(&engine->wake_event, slots->base, slots->wakeup.fd, EV_READ | EV_PERSIST, on_engine_wake,
+                 engine);
     event_assign(&engine->pulse_event, slots->base, -1, EV_PERSIST, on_pulse, engine);
     event_assign(&slots->trim_event, slots->base, -1, 0, on_trim, engine);
     event_add(&engine->wake_event, NULL);

@@ -104,7 +104,7 @@ static void op_passphrase(unlock_t *unlock)
     push_work(slot_of(unlock), WORK_PASSPHRASE);
 }
 
-/* Secrets become the slot's also where nobody waits for them any more, so that they are wiped. */
+/* Secrets become the slot's even if the unlock no longer waits for them, so that they are wiped. */
 static void keep_work_results(slot_t *slot)
 {
     work_t *work = &slot->work;

@@ -48,7 +48,7 @@ static void on_probe_event(evutil_socket_t fd, short what, void *data)
 }
 
 /* A socket that is connecting, or -1. */
-static int begin_connect(const char *address, int port)
+static int connect_probe(const char *address, int port)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *to = NULL;
@@ -73,7 +73,7 @@ void probe_start(probe_t *probe, struct event_base *base, const char *address, i
 {
     struct timeval wait = {.tv_sec = apr_time_sec(timeout), .tv_usec = apr_time_usec(timeout)};
 
-    probe->fd = begin_connect(address, port);
+    probe->fd = connect_probe(address, port);
     probe->failed = probe->fd < 0;
     probe->running = 1;
     event_assign(&probe->event, base, probe->fd, probe->failed ? EV_TIMEOUT : EV_WRITE, on_probe_event,

@@ -189,7 +189,7 @@ static int is_command(const command_t *command, const line_t *line)
     return line->count == words + command->arguments;
 }
 
-static int run_command(const line_t *line)
+static int run_line(const line_t *line)
 {
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (!is_command(&commands[i], line)) {
@@ -212,7 +212,7 @@ static const apr_getopt_option_t options[] = {{"config", 'c', 1, NULL},
                                               {NULL, 0, 0, NULL}};
 
 /* The exit status, or -1 to go on. */
-static int take_option(line_t *line, int option, const char *value)
+static int take_line_option(line_t *line, int option, const char *value)
 {
     switch (option) {
     case 'c':
@@ -230,7 +230,7 @@ static int take_option(line_t *line, int option, const char *value)
     }
 }
 
-static int take_options(line_t *line, int argc, const char *const *argv)
+static int take_line_options(line_t *line, int argc, const char *const *argv)
 {
     apr_getopt_t *reader = NULL;
     const char *value = NULL;
@@ -242,7 +242,7 @@ static int take_options(line_t *line, int argc, const char *const *argv)
     }
     reader->interleave = 1;
     while ((status = apr_getopt_long(reader, options, &option, &value)) == APR_SUCCESS) {
-        int end = take_option(line, option, value);
+        int end = take_line_option(line, option, value);
 
         if (end >= 0) {
             return end;
@@ -268,9 +268,9 @@ int command_run(int argc, const char *const *argv)
     if (apr_pool_create(&line.pool, NULL) != APR_SUCCESS) {
         return EXIT_WRONG;
     }
-    end = take_options(&line, argc, argv);
+    end = take_line_options(&line, argc, argv);
     if (end < 0) {
-        end = run_command(&line);
+        end = run_line(&line);
     }
     apr_pool_destroy(line.pool);
     return end;

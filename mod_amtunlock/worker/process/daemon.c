@@ -439,7 +439,7 @@ static void stop_threads(const worker_t *worker)
     }
 }
 
-static int stop_worker(worker_t *worker, const sigset_t *signals)
+static int stop_daemon(worker_t *worker, const sigset_t *signals)
 {
     int outdated = atomic_load(&worker->outdated);
 
@@ -478,7 +478,7 @@ static int fail_start(const char *why)
     return 1;
 }
 
-static int start_worker(worker_t *worker)
+static int start_daemon(worker_t *worker)
 {
     char text[120];
     const char *error = NULL;
@@ -550,7 +550,7 @@ int worker_run(const char *file, apr_pool_t *pool)
         return fail_start("see above");
     }
     worker->snapshot = snapshot_ref(worker->first);
-    if (start_worker(worker) != 0) {
+    if (start_daemon(worker) != 0) {
         _exit(1); /* some threads may run */
     }
     notify_ready(worker);
@@ -559,5 +559,5 @@ int worker_run(const char *file, apr_pool_t *pool)
             reload_worker(worker);
         }
     }
-    return stop_worker(worker, &signals);
+    return stop_daemon(worker, &signals);
 }

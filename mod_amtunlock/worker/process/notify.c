@@ -20,7 +20,7 @@
 /* ---- from the environment ------------------------------------------------------------------------------ */
 
 /* The environment may have been inherited from another process that the watchdog is meant for. */
-static int is_ours(const char *pid)
+static int is_watchdog_ours(const char *pid)
 {
     return pid == NULL || apr_atoi64(pid) == getpid();
 }
@@ -28,7 +28,7 @@ static int is_ours(const char *pid)
 static apr_interval_time_t read_timeout(void)
 {
     const char *text = getenv("WATCHDOG_USEC");
-    apr_int64_t timeout = text != NULL && is_ours(getenv("WATCHDOG_PID")) ? apr_atoi64(text) : 0;
+    apr_int64_t timeout = text != NULL && is_watchdog_ours(getenv("WATCHDOG_PID")) ? apr_atoi64(text) : 0;
 
     return timeout > 0 ? timeout : 0;
 }

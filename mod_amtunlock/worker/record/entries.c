@@ -85,3 +85,10 @@ json_t *entry_of_event(const char *event, const jobs_task_ref_t *task, const cha
     put_text(fields, "text", text);
     return fields;
 }
+
+const char *entry_text(const json_t *fields, const char *name)
+{
+    const char *text = json_string_value(json_object_get(fields, name));
+
+    return text != NULL ? text : "";
+}

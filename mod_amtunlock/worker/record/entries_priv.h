@@ -14,4 +14,7 @@ json_t *entry_of_request(const outbox_request_t *request, const char *worker);
 /* The fields of a line that no request asked for; the caller's. An AUDIT_OUTCOME is indeterminate. */
 json_t *entry_of_event(const char *event, const jobs_task_ref_t *task, const char *worker, const char *text);
 
+/* A field of such a line, as made or as read back; "" where it is not there. */
+const char *entry_text(const json_t *fields, const char *name);
+
 #endif

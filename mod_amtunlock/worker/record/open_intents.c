@@ -8,6 +8,7 @@
 
 #include "audit/audit.h"
 #include "unlock/intent.h"
+#include "worker/record/entries_priv.h"
 #include "worker/record/intent_index_priv.h"
 
 struct open_intents_t {
@@ -40,16 +41,10 @@ const char *open_intents_run_id(const open_intents_t *open_intents)
 
 /* ---- keeping ------------------------------------------------------------------------------------------- */
 
-static const char *text_of(const json_t *fields, const char *name)
-{
-    const char *text = json_string_value(json_object_get(fields, name));
-
-    return text ? text : "";
-}
-
 static jobs_task_ref_t ref_of(const json_t *fields)
 {
-    return (jobs_task_ref_t){text_of(fields, "job"), text_of(fields, "system"), text_of(fields, "fence")};
+    return (jobs_task_ref_t){entry_text(fields, "job"), entry_text(fields, "system"),
+                             entry_text(fields, "fence")};
 }
 
 /* Into `key`, of KEY_MAX bytes. Names are short; an intent whose key was cut would only be replayed in vain. */
@@ -125,18 +120,18 @@ int open_intents_has(const open_intents_t *open_intents, const jobs_task_ref_t *
 
 /* ---- reading them back --------------------------------------------------------------------------------- */
 
-static void take_record(void *baton, const json_t *record)
+static void take_intent_record(void *baton, const json_t *record)
 {
     static const char *const ends[] = {AUDIT_OUTCOME, AUDIT_HANDED_OVER};
     open_intents_t *open_intents = baton;
-    const char *event = text_of(record, "event");
+    const char *event = entry_text(record, "event");
     const jobs_task_ref_t task = ref_of(record);
 
     if (strcmp(event, AUDIT_INTENT) == 0 && !keep_intent(open_intents, record, 1)) {
         open_intents->lost = 1;
     }
     if (strcmp(event, AUDIT_REDIS) == 0) {
-        apr_cpystrn(open_intents->run_id, text_of(record, "run_id"), sizeof(open_intents->run_id));
+        apr_cpystrn(open_intents->run_id, entry_text(record, "run_id"), sizeof(open_intents->run_id));
     }
     if (strcmp(event, AUDIT_WITHDRAWN) == 0) {
         open_intents_withdraw(open_intents, &task);
@@ -153,7 +148,8 @@ const char *open_intents_read(open_intents_t *open_intents, const char *audit_fi
     const char *error = NULL;
 
     open_intents->lost = 0;
-    error = audit_replay(audit_file, apr_time_now() - INTENT_INDEX_KEPT, take_record, open_intents, pool);
+    error =
+        audit_replay(audit_file, apr_time_now() - INTENT_INDEX_KEPT, take_intent_record, open_intents, pool);
     if (error == NULL && open_intents->lost) {
         error = apr_pstrcat(pool, audit_file, ": cannot be read back: no memory for its intents", NULL);
     }
@@ -162,7 +158,7 @@ const char *open_intents_read(open_intents_t *open_intents, const char *audit_fi
 
 /* ---- replaying them to Redis --------------------------------------------------------------------------- */
 
-static jobs_change_t *change_of(const json_t *intent, apr_pool_t *pool)
+static jobs_change_t *change_of_intent(const json_t *intent, apr_pool_t *pool)
 {
     const json_t *act = json_object_get(intent, "act");
     char *text = act ? json_dumps(act, JSON_COMPACT) : NULL;
@@ -170,13 +166,13 @@ static jobs_change_t *change_of(const json_t *intent, apr_pool_t *pool)
 
     intent_restore(change, text, pool);
     change->task = ref_of(intent);
-    change->step = text_of(intent, "step");
+    change->step = entry_text(intent, "step");
     free(text);
     return change;
 }
 
 /* Of those that Redis took. */
-static jobs_change_t **changes_of(const json_t *intents, int *count, apr_pool_t *pool)
+static jobs_change_t **changes_of_intents(const json_t *intents, int *count, apr_pool_t *pool)
 {
     jobs_change_t **changes = apr_palloc(pool, sizeof(jobs_change_t *) * (json_object_size(intents) + 1));
     const char *key;
@@ -186,7 +182,7 @@ static jobs_change_t **changes_of(const json_t *intents, int *count, apr_pool_t 
     json_object_foreach((json_t *)(uintptr_t)intents, key, intent)
     {
         if (json_is_true(json_object_get(intent, "taken"))) {
-            changes[(*count)++] = change_of(intent, pool);
+            changes[(*count)++] = change_of_intent(intent, pool);
         }
     }
     return changes;
@@ -214,7 +210,7 @@ jobs_result_t open_intents_reconcile(open_intents_t *open_intents, jobs_client_t
                                      const char *worker, open_intents_fn each, void *baton, apr_pool_t *pool)
 {
     int count = 0;
-    jobs_change_t **changes = changes_of(open_intents->intents, &count, pool);
+    jobs_change_t **changes = changes_of_intents(open_intents->intents, &count, pool);
     jobs_result_t whole = jobs_apply(connection, worker, changes, count, pool);
 
     for (int i = 0; i < count; i++) {

@@ -11,6 +11,7 @@
 #include "audit/audit.h"
 #include "base/oom.h"
 #include "unlock/intent.h"
+#include "worker/record/entries_priv.h"
 #include "worker/record/intent_index_priv.h"
 #include "worker/record/open_intents.h"
 
@@ -40,13 +41,6 @@ typedef struct {
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
-static const char *text_of(const json_t *record, const char *name)
-{
-    const char *text = json_string_value(json_object_get(record, name));
-
-    return text ? text : "";
-}
-
 /* Job, system and fence of a record, each with its NUL, in `pool`. */
 static char *name_of(const json_t *record, apr_ssize_t *length, apr_pool_t *pool)
 {
@@ -55,11 +49,11 @@ static char *name_of(const json_t *record, apr_ssize_t *length, apr_pool_t *pool
 
     *length = 0;
     for (int i = 0; i < 3; i++) {
-        *length += (apr_ssize_t)strlen(text_of(record, parts[i])) + 1;
+        *length += (apr_ssize_t)strlen(entry_text(record, parts[i])) + 1;
     }
     name = at = apr_palloc(pool, (apr_size_t)*length);
     for (int i = 0; i < 3; i++) {
-        at = apr_cpystrn(at, text_of(record, parts[i]), (apr_size_t)(name + *length - at)) + 1;
+        at = apr_cpystrn(at, entry_text(record, parts[i]), (apr_size_t)(name + *length - at)) + 1;
     }
     return name;
 }
@@ -73,7 +67,7 @@ static task_t *add_task(reading_t *reading, const json_t *record)
     added->ref.job = name;
     added->ref.system = name + strlen(name) + 1;
     added->ref.fence = added->ref.system + strlen(added->ref.system) + 1;
-    added->step = apr_pstrdup(reading->pool, text_of(record, "step"));
+    added->step = apr_pstrdup(reading->pool, entry_text(record, "step"));
     apr_hash_set(reading->by_name, name, length, added);
     APR_ARRAY_PUSH(reading->in_order, task_t *) = added;
     return added;
@@ -119,9 +113,9 @@ static void on_outcome(reading_t *reading, task_t *known, const json_t *record)
     }
     if (known != NULL && known->is != IS_ENDED) {
         known->is = IS_ENDED;
-        known->state = strcmp(text_of(record, "result"), "unlocked") == 0 ? 'U' : 'F';
-        known->reason = jobs_reason_of_code(text_of(record, "reason"));
-        known->step = apr_pstrdup(reading->pool, text_of(record, "step"));
+        known->state = strcmp(entry_text(record, "result"), "unlocked") == 0 ? 'U' : 'F';
+        known->reason = jobs_reason_of_code(entry_text(record, "reason"));
+        known->step = apr_pstrdup(reading->pool, entry_text(record, "step"));
         keep_end(reading, known);
     }
 }
@@ -162,11 +156,11 @@ static const struct {
     {AUDIT_REFUSED, on_refused}, {AUDIT_WITHDRAWN, on_withdrawn},
 };
 
-static void take_record(void *baton, const json_t *record)
+static void take_task_record(void *baton, const json_t *record)
 {
     reading_t *reading = baton;
     apr_pool_t *scratch = NULL;
-    const char *event = text_of(record, "event");
+    const char *event = entry_text(record, "event");
 
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
         if (strcmp(event, events[i].event) == 0 && apr_pool_create(&scratch, reading->pool) == APR_SUCCESS) {
@@ -183,7 +177,7 @@ static int is_replayed(const task_t *task)
     return task->is == IS_ENDED || task->is == IS_HANDED_OVER;
 }
 
-static jobs_change_t *change_of(const task_t *task, apr_pool_t *pool)
+static jobs_change_t *change_of_task(const task_t *task, apr_pool_t *pool)
 {
     jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
 
@@ -248,7 +242,7 @@ static jobs_result_t replay_all(const replay_t *replay, const apr_array_header_t
             const task_t *task = APR_ARRAY_IDX(in_order, --at, task_t *);
 
             if (is_replayed(task)) {
-                changes[count++] = change_of(task, scratch);
+                changes[count++] = change_of_task(task, scratch);
             }
         }
         result = replay_some(replay, changes, count, scratch);
@@ -277,7 +271,8 @@ jobs_result_t reconcile_ended(const char *audit_file, jobs_client_t *connection,
     }
     reading.by_name = apr_hash_make(reading.pool);
     reading.in_order = apr_array_make(reading.pool, 256, sizeof(task_t *));
-    error = audit_replay(audit_file, apr_time_now() - INTENT_INDEX_KEPT, take_record, &reading, reading.pool);
+    error = audit_replay(audit_file, apr_time_now() - INTENT_INDEX_KEPT, take_task_record, &reading,
+                         reading.pool);
     if (error != NULL) {
         result.text = error;
     }

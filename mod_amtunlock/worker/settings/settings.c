@@ -58,7 +58,7 @@ struct settings_key_t {
     int repeats;
 };
 
-static void add_problem(reading_t *reading, unsigned int line, const char *reason)
+static void report_problem(reading_t *reading, unsigned int line, const char *reason)
 {
     inventory_problem_t *p = apr_array_push(reading->problems);
 
@@ -274,16 +274,13 @@ static int is_group(const char *section)
     return strncmp(section, GROUP_PREFIX, strlen(GROUP_PREFIX)) == 0;
 }
 
-static int section_matches(const settings_key_t *key, const char *section)
-{
-    return strcmp(key->section, GROUP_PREFIX) == 0 ? is_group(section) : strcmp(key->section, section) == 0;
-}
-
 static const settings_key_t *find_key(const char *section, const char *name, int *known_section)
 {
+    const char *kind = is_group(section) ? GROUP_PREFIX : section;
+
     *known_section = 0;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        if (!section_matches(&keys[i], section)) {
+        if (strcmp(keys[i].section, kind) != 0) {
             continue;
         }
         *known_section = 1;
@@ -331,7 +328,8 @@ static void complete_group(reading_t *reading, group_t *group, const group_t *st
     const char *error = prompts_make(&group->prompts, &texts, reading->pool);
 
     if (error != NULL) {
-        add_problem(reading, 0, apr_psprintf(reading->pool, "[group %s]: %s", group->inventory.name, error));
+        report_problem(reading, 0,
+                       apr_psprintf(reading->pool, "[group %s]: %s", group->inventory.name, error));
     }
     if (group->inventory.boot_timeout == NOT_SET) {
         group->inventory.boot_timeout = standard->inventory.boot_timeout;
@@ -387,22 +385,13 @@ const char *settings_image(const settings_t *settings, const char *group)
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
-static void *field_of(reading_t *reading, const settings_key_t *key, const char *section)
-{
-    char *base = (char *)reading->settings;
-
-    if (is_group(section)) {
-        base = (char *)group_of(reading, section + strlen(GROUP_PREFIX));
-    }
-    return base + key->offset;
-}
-
 /* NULL, or what is wrong with this line. */
-static const char *take_line(reading_t *reading, const char *section, const char *name, const char *value)
+static const char *take_setting(reading_t *reading, const char *section, const char *name, const char *value)
 {
     const char *id = apr_pstrcat(reading->pool, section, "\n", name, NULL);
     int known_section = 0;
     const settings_key_t *key = find_key(section, name, &known_section);
+    char *base = NULL;
 
     if (section[0] == '\0') {
         return apr_psprintf(reading->pool, "\"%s\" stands before any [section]", name);
@@ -423,17 +412,19 @@ static const char *take_line(reading_t *reading, const char *section, const char
         return apr_psprintf(reading->pool, "\"%s\" is given twice in section [%s]", name, section);
     }
     apr_hash_set(reading->seen, id, APR_HASH_KEY_STRING, id);
-    return key->take(reading, key, value, field_of(reading, key, section));
+    base = is_group(section) ? (char *)group_of(reading, section + strlen(GROUP_PREFIX))
+                             : (char *)reading->settings;
+    return key->take(reading, key, value, base + key->offset);
 }
 
 /* libinih's handler. Always goes on: problems are collected. */
 static int on_value(void *user, const char *section, const char *name, const char *value)
 {
     reading_t *reading = user;
-    const char *reason = take_line(reading, section, name, value);
+    const char *reason = take_setting(reading, section, name, value);
 
     if (reason != NULL) {
-        add_problem(reading, reading->line, reason);
+        report_problem(reading, reading->line, reason);
     }
     return 1;
 }
@@ -445,11 +436,11 @@ static void check_raw_line(reading_t *reading, const char *line, int size)
     const char *start = line + strspn(line, " \t");
 
     if (length == (size_t)size - 1 && line[length - 1] != '\n') {
-        add_problem(reading, reading->line,
-                    apr_psprintf(reading->pool, "the line is longer than %d bytes", size - 2));
+        report_problem(reading, reading->line,
+                       apr_psprintf(reading->pool, "the line is longer than %d bytes", size - 2));
     }
     if (start[0] == '[' && strcspn(start, "]") > SECTION_MAX) {
-        add_problem(
+        report_problem(
             reading, reading->line,
             apr_psprintf(reading->pool, "the section's name is longer than %d bytes", SECTION_MAX - 1));
     }
@@ -514,7 +505,7 @@ static void complete_settings(reading_t *reading)
 
     settings->redis.user = user;
     if (error != NULL) {
-        add_problem(reading, 0, error);
+        report_problem(reading, 0, error);
     }
     if (settings->threads == 0) {
         settings->threads = count_cores();
@@ -528,8 +519,8 @@ static void complete_settings(reading_t *reading)
 
 static void cannot_read(reading_t *reading, apr_status_t rv)
 {
-    add_problem(reading, 0,
-                apr_psprintf(reading->pool, "cannot be read: %s", text_strerror(rv, reading->pool)));
+    report_problem(reading, 0,
+                   apr_psprintf(reading->pool, "cannot be read: %s", text_strerror(rv, reading->pool)));
 }
 
 apr_status_t settings_load(settings_t **settings, const char *file, apr_array_header_t *problems,
@@ -552,7 +543,7 @@ apr_status_t settings_load(settings_t **settings, const char *file, apr_array_he
     bad_line = ini_parse_stream(next_line, &reading, on_value, &reading);
     apr_file_close(reading.file);
     if (bad_line > 0) {
-        add_problem(&reading, (unsigned int)bad_line, "is neither [section] nor NAME = VALUE");
+        report_problem(&reading, (unsigned int)bad_line, "is neither [section] nor NAME = VALUE");
     }
     else if (bad_line < 0 ||
              !APR_STATUS_IS_EOF(reading.ended)) { /* what was not read would become defaults */

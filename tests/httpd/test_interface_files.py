@@ -77,7 +77,7 @@ def test_a_difference_is_found(old, new):
 
 
 def test_the_dispatch_table_has_these_methods_and_no_other():
-    source = (MOF.parent / "resources.c").read_text(encoding="utf-8")
+    source = (MOF.parent / "classes.c").read_text(encoding="utf-8")
     prefix = {"SERVICE": "AMT_RemoteEncryptionService", "JOB": "CIM_ConcreteJob"}
     served = {(prefix[name], method) for name, method in re.findall(r'(\w+)_URI "/(\w+)"', source)}
     assert served == set(METHODS)

@@ -30,7 +30,7 @@ def micro(seconds):
 
 
 class Story:
-    """A history that is told: a PC is powered by worker-1, which then dies, and worker-2 looks and finds it open."""
+    """A history: a PC is powered by worker-1, which then dies, and worker-2 verifies it and finds it open."""
 
     def __init__(self):
         self.frame = {"lease": 1.0, "grace": 0.5, "zero": ZERO, "within": 20.0, "probed": True}
@@ -42,16 +42,16 @@ class Story:
         self.audit = {"worker-1": [(1.0, "intent", {"fence": FIRST})],
                       "worker-2": [(4.9, "outcome", {"fence": SECOND, "result": "unlocked"})]}
         self.states = [(0.5, "Q", ""), (0.9, "C", FIRST), (1.05, "I", FIRST), (4.0, "K", SECOND), (5.0, "U", SECOND)]
-        self.looks = [(4.0, SECOND)]
+        self.verified = [(4.0, SECOND)]
         self.processes = [(0, "worker-1", "started"), (0, "worker-2", "started"), (2.5, "worker-1", "died")]
         self.copied = 0.5  # of which moment a Redis is that was rolled back
         self.acknowledged = [{"t": ZERO, "job": JOB, "systems": [PC]}]
         self.gates = []  # (when, worker, step)
-        self.steps = []  # (when, whose clock, offset)
+        self.steps = []  # (when, worker whose clock, offset)
 
-    def shown(self, who, t):
+    def shown(self, worker, t):
         """What the clock of that process showed then."""
-        return t + ([0] + [offset for at, whose, offset in self.steps if whose == who and at <= t])[-1]
+        return t + ([0] + [offset for at, stepped, offset in self.steps if stepped == worker and at <= t])[-1]
 
     def by_redis(self, micros, then=None):
         """A time of Redis', written at that time or at another."""
@@ -81,21 +81,22 @@ class Story:
                                   for t, worker, what in self.processes] +
               [{"t": ZERO + t, "worker": worker, "what": "stepped", "offset": offset}
                for t, worker, offset in self.steps])
-        for worker, told in self.audit.items():
+        for worker, lines_of in self.audit.items():
             lines(f"audit-{worker}.jsonl",
-                  self.chain([one and (self.shown(worker, one[0]), *one[1:]) for one in told]))
+                  self.chain([one and (self.shown(worker, one[0]), *one[1:]) for one in lines_of]))
         for worker in {worker for _, worker, _ in self.gates}:
             (folder / f"gates-{worker}").write_text("".join(
                 f"{step} 1 {ZERO + t:.6f} {JOB} {PC}\n" for t, who, step in self.gates if who == worker))
         (folder / "worker-worker-2.log").write_text("".join(
-            f"{stamp(self.shown('worker-2', t), 3)} info AMTU0608 looks after a predecessor system={PC} job={JOB} fence={fence}\n"
-            for t, fence in self.looks))
+            f"{stamp(self.shown('worker-2', t), 3)} info AMTU0608 looks after a predecessor system={PC} job={JOB} "
+            f"fence={fence}\n"
+            for t, fence in self.verified))
         return load(folder)
 
     @staticmethod
-    def chain(told):
+    def chain(entries):
         before = "0" * 64
-        for number, (t, event, fields) in enumerate(told, 1):
+        for number, (t, event, fields) in enumerate(entries, 1):
             line = {"n": number, "t": stamp(t), "prev": before, "event": event, "system": PC, "job": JOB, **fields}
             before = hashlib.sha256(json.dumps(line, separators=(",", ":")).encode()).hexdigest()
             yield {**line, "hash": before}
@@ -105,7 +106,7 @@ class Story:
 
 
 def good(_story):
-    """As it is told."""
+    """As it is."""
 
 
 def failed_honestly(story):
@@ -186,10 +187,10 @@ def begun_too_late(story):
     story.frame["within"] = 0.8
 
 
-def looked_at_too_late(story):
+def verified_too_late(story):
     story.states[3] = (2.5 + 6.6, "K", SECOND)
     story.states[4] = (9.5, "U", SECOND)
-    story.looks = [(9.1, SECOND)]
+    story.verified = [(9.1, SECOND)]
     story.set(time=micro(9.5))
 
 
@@ -224,7 +225,7 @@ def nobody_said_so(story):
     story.audit["worker-2"] = []
 
 
-def acted_after_the_look_began(story):
+def acted_after_verifying_began(story):
     story.power = [4.2]
 
 
@@ -235,7 +236,7 @@ def acted_after_its_sleep(story):
 
 
 def fell_asleep_behind_its_gate(story):
-    """Nothing was left that could have looked at a clock."""
+    """No code was left between gate and request that could have checked a clock."""
     acted_after_its_sleep(story)
     story.power = [3.1]
     story.gates = [(1.04, "worker-1", "power-on")]
@@ -263,7 +264,7 @@ def another_passed_that_gate(story):
 
 def acted_before_it_could_know(story):
     """A step of Redis' clock ended the lease, and the next renewal would have said so."""
-    acted_after_the_look_began(story)
+    acted_after_verifying_began(story)
     story.gates = [(4.19, "worker-1", "power-on")]
     story.steps = [(3.5, "Redis", 3600.0)]
 
@@ -274,7 +275,7 @@ def acted_though_it_could_know(story):
 
 
 def clocks_that_were_stepped(story):
-    """The same story, told by clocks of which none is right for long."""
+    """The same story by clocks of which none is right for long."""
     story.steps = [(1.02, "Redis", 3600.0), (4.5, "Redis", 0.0), (0.5, "worker-1", -3600.0),
                    (4.2, "worker-2", 600.0), (4.95, "worker-2", 0.0)]
 
@@ -295,7 +296,7 @@ def stepped_and_the_late_word_was_taken(story):
 
 
 def ended_by_a_clock_that_was_set(story):
-    """Redis' clock went past the deadline of the look, whatever was there to be seen."""
+    """Redis' clock went past the deadline for verifying, whatever could be seen at the PC."""
     indeterminate_though_it_was_up(story)
     story.steps = [(29.0, "Redis", 3600.0)]
     story.audit["worker-2"] = []
@@ -307,9 +308,9 @@ def indeterminate_though_it_was_up(story):
 
 
 def a_torn_chain(story):
-    told = list(story.chain([(0.5, "intent", {"fence": "50"}), (1.0, "intent", {"fence": FIRST})]))
-    told[1]["prev"] = "1" * 64
-    story.chain = lambda each: told if len(each) == 2 else Story.chain(each)
+    chained = list(story.chain([(0.5, "intent", {"fence": "50"}), (1.0, "intent", {"fence": FIRST})]))
+    chained[1]["prev"] = "1" * 64
+    story.chain = lambda each: chained if len(each) == 2 else Story.chain(each)
     story.audit["worker-1"] = [None, None]
 
 
@@ -332,7 +333,7 @@ def forgotten_after_it_was_emptied(story):
 
 
 def rolled_back(story):
-    """Redis came back as it was before the claim, and was told the end once more when the PC was off again."""
+    """Redis came back as it was before the claim, and the result was restored when the PC was off again."""
     story.events += [(6.0, "off"), (6.0, "locked")]
     story.processes.append((7.0, "Redis", "rolled-back"))
     story.states += [(7.1, "Q", ""), (7.5, "U", SECOND)]
@@ -395,18 +396,19 @@ REJECTED = {
     never_open_and_rolled_back: "true-result", back_to_the_queue_after_it_came_back: "no-way-back",
     powered_twice: "never-twice", powered_by_the_successor: "never-twice", powered_without_an_intent: "intent-first",
     no_intent_at_all: "intent-first", acknowledged_and_gone: "never-lost", a_system_gone: "never-lost",
-    emptied_and_nobody_says: "losses-said", forgotten_after_it_was_emptied: "never-lost", never_ended: "never-lost", miscounted: "never-lost", ended_too_late: "in-time", ended_too_late_though_another_came_and_went: "in-time",
+    emptied_and_nobody_says: "losses-said", forgotten_after_it_was_emptied: "never-lost", never_ended: "never-lost",
+    miscounted: "never-lost", ended_too_late: "in-time", ended_too_late_though_another_came_and_went: "in-time",
     without_an_intent_ended_too_late: "in-time", begun_too_late: "in-time",
-    looked_at_too_late: "looks-begin", back_to_the_queue: "no-way-back",
+    verified_too_late: "verify-begins", back_to_the_queue: "no-way-back",
     a_lower_fence_for_the_successor: "fences-grow",
     unlocked_but_locked: "true-result", unlocked_but_never_opened: "true-result", unlocked_afterwards: "true-result",
     the_late_word_was_taken: "owners-decide", nobody_said_so: "owners-decide",
-    acted_after_the_look_began: "no-act-after-lease", acted_after_its_sleep: "no-act-after-lease",
+    acted_after_verifying_began: "no-act-after-lease", acted_after_its_sleep: "no-act-after-lease",
     passed_its_gate_after_its_sleep: "no-act-after-lease", fell_asleep_behind_another_gate: "no-act-after-lease",
     asked_its_gate_long_before: "no-act-after-lease", another_passed_that_gate: "no-act-after-lease",
     acted_though_it_could_know: "no-act-after-lease", stepped_and_powered_twice: "never-twice",
     stepped_and_ended_too_late: "in-time", stepped_and_the_late_word_was_taken: "owners-decide",
-    indeterminate_though_it_was_up: "looks-see", a_torn_chain: "record-whole",
+    indeterminate_though_it_was_up: "verify-sees", a_torn_chain: "record-whole",
 }
 
 
@@ -435,7 +437,7 @@ def test_every_rule_has_a_history_that_breaks_it():
 def test_figures(tmp_path):
     story = Story()
     figures = rules.figures(story.write(tmp_path))
-    assert (figures.jobs, figures.tasks, figures.intended, figures.powered, figures.unlocked, figures.looks) == (1,) * 6
+    assert (figures.jobs, figures.tasks, figures.intended, figures.powered, figures.unlocked, figures.verified) == (1,) * 6
     assert figures.indeterminate == 0
 
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A wall clock that a test can set: preloaded into one process, it shows the host's plus what the file that
- * AMTU_WALL_CLOCK names says, seconds in eight bytes, read anew each time. Other clocks are the host's.
+ * AMTU_WALL_CLOCK names says, seconds in eight bytes, read each time. Other clocks are the host's.
  *
  * libfaketime is no way here: it calls dlsym() when it is first asked, which allocates, and Redis' allocator
  * asks for the time when it allocates first. This asks the kernel, and nothing else.

@@ -18,7 +18,7 @@ from .lane import Lane
 from .records import Broken
 
 STEPS = {"+1 h": 3600, "-1 h": -3600, "+10 min": 600}
-WHOSE = {"Redis": "Redis' clock", "worker-1": "a worker's clock"}
+CLOCK_OF = {"Redis": "Redis' clock", "worker-1": "a worker's clock"}
 SHORT = (("Redis", "+1 h"), ("Redis", "-1 h"), ("worker-1", "-1 h"))
 DURING = 1.5  # seconds in which the clock is set, of a job
 
@@ -49,34 +49,34 @@ class ClockLane(Lane):
         super().__init__(name, systems=60)
         folder = self.folder / "clocks"
         folder.mkdir(parents=True, exist_ok=True)
-        self.clocks = {who: WallClock(folder / who) for who in ("Redis", "worker-1", "worker-2")}
+        self.clocks = {process: WallClock(folder / process) for process in ("Redis", "worker-1", "worker-2")}
         self.redis.environment = self.clocks["Redis"].environment()
 
     def add_clocked_worker(self):
         return self.add_worker(self.clocks[f"worker-{len(self.workers) + 1}"].environment())
 
-    def step(self, who, offset):
+    def step(self, process, offset):
         """Written down first: what it shows from now on must be explained."""
-        self.note(who, "stepped", 0, offset=float(offset))
-        self.clocks[who].set(offset)
+        self.note(process, "stepped", 0, offset=float(offset))
+        self.clocks[process].set(offset)
 
 
-def label_of(who, name):
-    return f"{WHOSE[who]} {name}, and back"
+def label_of(process, name):
+    return f"{CLOCK_OF[process]} {name}, and back"
 
 
-def step_round(lane, who, name, deaths, rng):
+def step_round(lane, process, name, deaths, rng):
     """There during one job, back during another."""
-    lane.label = label_of(who, name)
+    lane.label = label_of(process, name)
     for offset, death in zip((STEPS[name], 0), deaths):
         orders = DEATHS[death](lane, rng)
         job = lane.submit(lane.take(PCS))
         due = time.time() + rng.uniform(0, DURING)
         lane.watch_until(job, lambda _, at=due: time.time() > at, 2 * DURING)
-        lane.step(who, offset)
+        lane.step(process, offset)
         lane.counted[lane.label] += 1
         dead = await_death(lane, job, orders) if orders else []
-        # Who lives takes over; where nobody does, who comes next.
+        # A live worker takes over; if there is none, the next one.
         if len(dead) == len(lane.workers):
             lane.restart(dead.pop())
         settle(lane, job)
@@ -102,7 +102,7 @@ DEATHS = {"": _nobody, "claimer": _claimer, "anyone": _anyone}
 
 
 def await_death(lane, job, orders):
-    """Those who died; at least one has to."""
+    """The processes that died; at least one has to."""
     def struck(_=None):
         return [worker for worker, order in orders.items() if worker.points.hit(order) is not None]
     lane.watch_until(job, struck, REACHED)
@@ -127,7 +127,7 @@ def make_lane(name):
 
 def kind(each, lanes, only=None):
     turns = itertools.cycle((("claimer", ""), ("", "anyone")))
-    rounds = [(label_of(who, name), lambda lane, rng, w=who, n=name, d=deaths: step_round(lane, w, n, d, rng))
-              for _, deaths in zip(range(each), turns) for who in WHOSE for name in STEPS
-              if only is None or (who, name) in only]
+    rounds = [(label_of(process, name), lambda lane, rng, w=process, n=name, d=deaths: step_round(lane, w, n, d, rng))
+              for _, deaths in zip(range(each), turns) for process in CLOCK_OF for name in STEPS
+              if only is None or (process, name) in only]
     return Kind("clocks", make_lane, rounds, lanes, ())

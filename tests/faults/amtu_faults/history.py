@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happened, read from a folder that holds the records of those who saw it.
+"""What happened, read from a folder of records.
 
     history.json        {"lease": s, "grace": s, "zero": wall clock of the simulator's t=0, "within": s,
                          "probed": true where every PC has a probe}
     amtsim.jsonl        the simulator's log
-    redis.json          {"jobs": {ID: {fields of the job, "tasks": {SID: packed task}}}}: Redis at the end
-    acknowledged.jsonl  {"t", "job", "systems"}: what a caller was told is taken
-    states.jsonl        {"t", "job", "system", "state", "fence"}: changes of a task that somebody saw in Redis
+    redis.json          {"jobs": {ID: {fields of the job, "tasks": {SYSTEM: packed task}}}}: Redis at the end
+    acknowledged.jsonl  {"t", "job", "systems"}: what was acknowledged to a caller
+    states.jsonl        {"t", "job", "system", "state", "fence"}: changes of a task, as seen in Redis
     processes.jsonl     {"t", "worker", "pid", "what": started | died | stopped | continued; of Redis: emptied too,
-                         and rolled-back, with "copied": of which moment its data are}
+                         and rolled-back, with "copied": the time of its data}
                          and {"t", "worker", "what": "stepped", "offset": s}: its wall clock, from the host's
     audit-WORKER.jsonl  audit records
     worker-WORKER.log   logs
-    gates-WORKER        gates that let an act pass (mod_amtunlock/base/failpoint.h), where it has fault points
+    gates-WORKER        gates that let an act pass (mod_amtunlock/base/failpoint.h), if it has failpoints
 
 All times become the host's wall clock, in seconds.
 """
@@ -27,7 +27,7 @@ from pathlib import Path
 
 # Redis' clock and the logs' are this host's, but for those that were stepped; a log line is written to the millisecond.
 ENDED = ("7", "8")
-NEAR = 250.0       # seconds within which a time is looked for; steps are more than twice that
+NEAR = 250.0       # seconds from a known time within which another must be; steps are more than twice that
 ACTS = "power-on"  # the step that sends a power request
 TASK = ("state", "fence", "intent_fence", "worker", "step", "deadline", "time", "reason")
 
@@ -64,7 +64,7 @@ class Task:
 
 @dataclass
 class History:
-    """Everything that the rules look at."""
+    """Everything that the rules read."""
 
     lease: float
     grace: float
@@ -97,8 +97,8 @@ class History:
 
 
 class Clocks:
-    """What the wall clocks of processes showed, as the host's time. A clock is stepped by minutes, and a time is looked
-    for near another that is known: so only one of the offsets that the clock ever had can be meant."""
+    """What the wall clocks of processes showed, as the host's time. A clock is stepped by minutes, and each time is
+    near another that is known: so only one of the offsets that the clock ever had can be meant."""
 
     def __init__(self, processes):
         self.offsets = defaultdict(lambda: {0.0})
@@ -106,20 +106,20 @@ class Clocks:
             if one["what"] == "stepped":
                 self.offsets[one["worker"]].add(one["offset"])
 
-    def host(self, who, shown, near):
+    def host(self, worker, shown, near):
         """The host's time when this clock showed that, about then."""
-        if who not in self.offsets:
+        if worker not in self.offsets:
             return shown
-        found = [shown - offset for offset in self.offsets[who] if abs(shown - offset - near) < NEAR]
+        found = [shown - offset for offset in self.offsets[worker] if abs(shown - offset - near) < NEAR]
         if len(found) != 1:
-            raise Unreadable(f"{who}: a clock that was stepped showed {shown:.3f}, and it is not known when that was")
+            raise Unreadable(f"{worker}: a clock that was stepped showed {shown:.3f}, and it is not known when that was")
         return found[0]
 
-    def place(self, who, lines, began, since):
+    def place(self, worker, lines, began, since):
         """Lines that it stamped with its clock, with the host's time: near the submission of their job, or of no job soon
         after the line before. began: job -> when; since: before the first."""
         for line in lines:
-            since = self.host(who, line["at"], began.get(line.get("job"), since))
+            since = self.host(worker, line["at"], began.get(line.get("job"), since))
             yield {**line, "at": since}
 
 
@@ -129,7 +129,7 @@ def wall(stamp):
 
 
 def _json_lines(path, torn_end=False):
-    """torn_end: who wrote it may have died in the middle of the last line, or of one before he began anew."""
+    """torn_end: the writer may have died in the middle of the last line, or of one before a restart."""
     found = []
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         try:
@@ -238,8 +238,8 @@ def _load_workers(folder, history, clocks):
     born = {one["worker"]: one["t"] for one in reversed(history.processes)}
     for path in audits:
         worker = path.stem.removeprefix("audit-")
-        told = [{**line, "at": wall(line["t"]), "file": path.name} for line in _json_lines(path, torn_end=True)]
-        history.audit += clocks.place(worker, told, began, born.get(worker, 0))
+        lines = [{**line, "at": wall(line["t"]), "file": path.name} for line in _json_lines(path, torn_end=True)]
+        history.audit += clocks.place(worker, lines, began, born.get(worker, 0))
         history.changed += _changed(path)
     history.audit.sort(key=lambda line: line["at"])
     for path in sorted(folder.glob("worker-*.log")):

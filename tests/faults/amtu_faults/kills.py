@@ -18,11 +18,11 @@ NOT_HELPED = 5   # of so many PCs left off, one is not switched on by its user a
 
 @dataclass(frozen=True)
 class Boundary:
-    """A fault point of the worker, and how a round gets there."""
+    """A failpoint of the worker, and how a round gets there."""
 
     point: str
     nth: int = PCS         # the strike is at one of the first so many passings
-    by: str = "job"        # what leads there: a job, a start of the worker, a new inventory, a new Redis, a look
+    by: str = "job"        # what leads there: a job, a start of the worker, a new inventory, a new Redis, verify
     leaves_off: bool = False  # the intent is durable and the PC untouched
 
 
@@ -60,8 +60,8 @@ BOUNDARIES = (
     Boundary("renew.answered", 2),
     Boundary("reap.before", 1),
     Boundary("reap.answered", 1),
-    Boundary("verify.begun", 1, "look"),
-    Boundary("verify.read", 1, "look", leaves_off=True),
+    Boundary("verify.begun", 1, "verify"),
+    Boundary("verify.read", 1, "verify", leaves_off=True),
 )
 
 
@@ -73,7 +73,7 @@ def _job(lane, _worker, systems, arm):
 
 
 def _start(lane, worker, systems, arm):
-    """The worker comes anew to a job that waits for it. Armed before, the worker that goes might meet it."""
+    """The worker starts with a job waiting for it. Armed earlier, the worker that stops might meet the point."""
     lane.end_worker(worker)
     order = arm()
     job = lane.submit(systems)
@@ -94,7 +94,7 @@ def _inventory(lane, worker, systems, arm):
 
 
 def _redis(lane, _worker, systems, arm):
-    """Redis dies in the middle of the job and comes back as another process, which must be told."""
+    """Redis dies in the middle of the job and comes back as another process, which is to be reconciled."""
     order = arm()
     job = lane.submit(systems)
     lane.watch_until(job, lambda seen: set("".join(seen.values())) & set("IPB"), 10)
@@ -104,7 +104,7 @@ def _redis(lane, _worker, systems, arm):
     return order, job
 
 
-BEGINNINGS = {"job": _job, "start": _start, "inventory": _inventory, "redis": _redis, "look": _job}
+BEGINNINGS = {"job": _job, "start": _start, "inventory": _inventory, "redis": _redis, "verify": _job}
 
 
 def await_strike(lane, worker, job, order, action=None):
@@ -127,7 +127,7 @@ def kill_round(lane, boundary, rng):
     worker = lane.workers[0]
     systems = lane.take(PCS)
     way = [(boundary.point, rng.randint(1, boundary.nth))]
-    if boundary.by == "look":
+    if boundary.by == "verify":
         way.insert(0, ("intend.done" if boundary.leaves_off else "powered.done", rng.randint(1, PCS)))
     job = None
     for point, nth in way:
@@ -143,7 +143,7 @@ def kill_round(lane, boundary, rng):
 
 
 def settle(lane, job, helped=True):
-    """Until everything of the job has ended; or, where nobody helps, until somebody looks at it."""
+    """Until everything of the job has ended; or, if no user helps, until it is verified."""
     lane.watch_until(job, lambda seen: set("".join(seen.values())) <= set("KUFX"), lane.lease + lane.grace + TAKEN_OVER)
     if helped:
         waiting = [system for system, state in lane.watch(job).items() if state == "K"]

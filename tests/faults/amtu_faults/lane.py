@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lane: one Redis, one simulated fleet, its workers and their fault points, with everything written down that the
+"""A lane: one Redis, one simulated fleet, its workers and their failpoints, with everything written down that the
 history wants. Lanes run side by side and share nothing."""
 
 import shutil
@@ -19,7 +19,7 @@ class Lane(Records, Rig):
     """See above. The first PC is the clock: what it sees is never counted."""
 
     def __init__(self, name, systems=60, boot_seconds="0.3-0.8", **options):
-        # One user: a fault point may kill Redis, and the lane must read what everybody wrote.
+        # One user: a failpoint may kill Redis, and the lane must read what all processes wrote.
         Rig.__init__(self, name, one_user=True, systems=systems + 1, boot_seconds=boot_seconds,
                      boot_timeout=options.pop("boot_timeout", 12), **options)
         Records.__init__(self)
@@ -52,7 +52,7 @@ class Lane(Records, Rig):
     # ---- workers -----------------------------------------------------------------------------------------
 
     def add_worker(self, environment=None, ready=True):
-        """One more, with fault points of its own."""
+        """One more, with failpoints of its own."""
         worker_number = len(self.workers) + 1
         points = Points(self.places.run / f"points-{worker_number}")
         self.environment = {**(environment or {}), **points.environment()}
@@ -76,7 +76,7 @@ class Lane(Records, Rig):
         collect()
 
     def begin(self, worker):
-        """Starts it, with the signals that it had before; it may die at once, if a fault point says so."""
+        """Starts it, with the signals that it had before; it may die at once, if a failpoint says so."""
         self.start_worker(worker, worker.points_environment, ready=False)
         self.note(worker.name, "started", worker.process.pid)
 
@@ -102,7 +102,7 @@ class Lane(Records, Rig):
                 raise Broken(f"{worker.name} had died and nobody knows of what")
 
     def _died_at(self, worker):
-        """By the fault point's own word, where that did it; else now."""
+        """By the failpoint's own record, if it did it; else now."""
         mine = [hit.at for hit in worker.points.hits() if hit.pid == worker.process.pid and
                 hit.action in ("kill", "later")]
         return mine[-1] if mine else None
@@ -159,7 +159,7 @@ class Lane(Records, Rig):
         self.resting.extend((time.time() + COOL, system) for system in systems)
 
     def switch_on(self, systems):
-        """Their users do: so that who looks finds something, and no time is spent on waiting that it may not."""
+        """Their users switch them on, so that verifying finds something and does not wait in vain."""
         for system in systems:
             if self.is_off(system):
                 self.fleet.tell(do="power", system=system, to=2)

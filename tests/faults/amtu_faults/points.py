@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of orders for fault points, and what struck (mod_amtunlock/base/failpoint.h)."""
+"""A folder of orders for failpoints, and what struck (mod_amtunlock/base/failpoint.h)."""
 
 import itertools
 import os
@@ -35,7 +35,7 @@ class Points:
     def __init__(self, folder):
         self.folder = folder
         folder.mkdir()
-        folder.chmod(0o777)  # whoever passes a point writes here
+        folder.chmod(0o777)  # every process that passes a point writes here
         self.orders = {}
         self.numbers = itertools.count(1)
 

@@ -14,7 +14,7 @@ from .history import unpack
 from .points import read_hits
 
 LEASE, GRACE = 1.0, 0.5  # of VARIANT=faults
-LOOK = 90.0              # the longest that somebody may look
+VERIFY = 90.0            # the longest that verifying may take
 POLL = 0.03
 CONNECTIONS = 12         # to read the simulator's clock by
 WITHIN = float(os.environ.get("AMTU_FAULTS_WITHIN", "45"))  # seconds for a task that has no intent
@@ -28,14 +28,14 @@ class Broken(Exception):
 
 class Records:
     """To be mixed into what has a name, a folder, a fleet, a redis and workers, says give_back(systems), and names
-    its fault points: armed() -> {who: Points}."""
+    its failpoints: armed() -> {process: Points}."""
 
     def __init__(self):
         self.lease, self.grace, self.within = LEASE, GRACE, WITHIN
         self.zero = 0.0                # wall clock of the simulator's t=0
         self.label = ""                # what the jobs submitted now are for
         self.labels = {}               # (worker, order) -> what a strike of it counts as, where that is not its point
-        self.counted = Counter()       # strikes that no fault point counts, by label
+        self.counted = Counter()       # strikes that no failpoint counts, by label
         self.acknowledged = []
         self.jobs = []
         self.states = []
@@ -59,7 +59,7 @@ class Records:
         return job
 
     def redis_call(self, *words):
-        """On a connection that is kept; a new one where Redis was started anew."""
+        """On a connection that is kept; a new one if Redis was restarted."""
         for attempt in (1, 2):
             try:
                 if self.client is None:
@@ -107,14 +107,14 @@ class Records:
 
     def watch_until(self, job, condition, seconds):
         """Whether condition({system: state}) came true. Jobs that were left to themselves are watched too."""
-        def look():
+        def seen():
             if STOP.is_set():
                 raise Broken("interrupted")
             for other in self.jobs:
                 if other is not job and not other.over:
                     self.watch(other)
             return condition(self.watch(job))
-        return wait_until(look, seconds, self.poll)
+        return wait_until(seen, seconds, self.poll)
 
     def watch_end(self, job, seconds=None):
         """Until the job has ended and been given back; whether it has."""
@@ -126,10 +126,10 @@ class Records:
         return ended
 
     def finish(self):
-        """Waits for what still runs, longer where somebody may look; what does not end will be in the history."""
+        """Waits for what still runs, longer if a task may be verified; what does not end will be in the history."""
         for job in self.jobs:
             if not job.over and not STOP.is_set() and not self.watch_end(job) and set(job.seen.values()) & set("IPBLK"):
-                self.watch_end(job, LOOK)
+                self.watch_end(job, VERIFY)
 
     # ---- the history -------------------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Records:
         return jobs
 
     def strikes(self, actions):
-        """How often fault points struck, by point; random ones under the name of their label. From the points' own
+        """How often failpoints struck, by point; random ones under the name of their label. From the points' own
         files, as they were kept with the history."""
         found = Counter(self.counted)
         for who in self.armed():

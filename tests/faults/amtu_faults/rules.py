@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The promises, each a function from a History to the breaches of it. See the design's list of promises.
+"""The promises, each a function from a History to the breaches of it.
 
-What a rule says is decided from records only; nothing here knows what a campaign meant to break.
+A rule decides from records only; nothing here knows what a campaign meant to break.
 """
 
 from collections import Counter, defaultdict
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from .history import ENDED
 
 CLOCKS = 0.002   # two clocks of one host, one of them read over a connection
-AT_GATE = 0.5     # between a gate and the simulator's word of the request, on a busy machine
-STARTS = 5.0     # after lease and grace, a look has begun within this
+AT_GATE = 0.5     # between a gate and the simulator's event of the request, on a busy machine
+STARTS = 5.0     # after lease and grace, verifying has begun within this
 INTENDED = set("IPBLK")
-# Results that Redis itself comes to, without a worker's word.
-UNTOLD = {"indeterminate", "timeout", "cancelled", "not-available"}
+# Results that Redis itself decides, without a worker.
+BY_REDIS = {"indeterminate", "timeout", "cancelled", "not-available"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def _first_intents(history):
 
 
 def powers(history):
-    """(job or None, power request) of every power request: that of the task whose intent came last before it."""
+    """(job or None, power request) of every power request: the job whose intent came last before it."""
     intents = _first_intents(history)
     for system in history.events:
         for event in history.seen(system, "power"):
@@ -49,7 +49,7 @@ def powers(history):
 
 
 def never_twice(history):
-    """At most one power request a task, whatever became of it; and none that no durable intent came before."""
+    """At most one power request a task, and none without a durable intent before it."""
     count = Counter()
     for job, event in powers(history):
         if job is None:
@@ -62,8 +62,8 @@ def never_twice(history):
 
 
 def never_lost(history):
-    """What was acknowledged is there, whole, and has ended; but for what a Redis that was emptied had, and for what one
-    that was rolled back had taken since."""
+    """Every acknowledged job is there, whole, and has ended; except jobs of a Redis that was emptied since, and jobs
+    that one which was rolled back had taken after its copy."""
     emptied = _emptied(history)
     for one in history.acknowledged:
         job = history.jobs.get(one["job"])
@@ -102,7 +102,7 @@ def _is_rolled_back(history, at):
 
 
 def losses_are_said(history):
-    """Where Redis forgot a job, the record says of every PC that was to be touched how that ended."""
+    """If Redis lost a job, the record has the end of each of its intents."""
     emptied = max([_emptied(history), *(back for _, back in _rollbacks(history))])
     closed = {(line["job"], line["system"], line["fence"]) for line in history.audit
               if line["event"] in ("outcome", "intent-withdrawn", "intent-handed-over")}
@@ -113,7 +113,7 @@ def losses_are_said(history):
 
 
 def _nobody_before(history):
-    """When a worker, or Redis, was there again after none had been."""
+    """When a worker, or Redis, started after there had been none."""
     there, found = set(), []
     for one in history.processes:
         name = one["worker"]
@@ -127,8 +127,8 @@ def _nobody_before(history):
 
 
 def in_time(history):
-    """A task has its intent, or ends, within what the campaign gives it; after its intent it ends by its step deadline, or
-    when a worker lives again that can end it."""
+    """A task has its intent, or ends, within the time that the campaign gives it; after its intent it ends by its step
+    deadline, or when a worker runs again that can end it."""
     slack = history.lease + history.grace + STARTS
     alive_again = _nobody_before(history)
     intents = {key: min(line["at"] for line in lines) for key, lines in history.of("intent").items()}
@@ -142,45 +142,45 @@ def in_time(history):
                                                f"{task.ended - due - slack:.1f} s too late", task.job)
 
 
-def _looks(history):
-    """(job, system) -> [at]: when a successor began to look."""
+def _verifications(history):
+    """(job, system) -> [at]: when a later worker began to verify the task."""
     found = defaultdict(list)
     for line in history.log("AMTU0608"):
-        if line["text"].startswith("looks after"):
+        if not line["text"].startswith("begins"):
             found[line["job"], line["system"]].append(line["at"])
     return found
 
 
-def looks_begin(history):
-    """Who takes over a task with an intent begins within lease, grace and 5 s of the last death, or of the moment
-    when a worker lives again."""
+def verify_begins(history):
+    """A task with an intent is verified within lease, grace and 5 s of its worker's death, or of the moment when a
+    worker runs again."""
     most = history.lease + history.grace + STARTS
     moments = [one["t"] for one in history.processes]
-    # Who watches Redis may see it late; the log knows when.
+    # Redis is polled, so a change is seen late; the log has the time.
     begun = {line["fence"]: line["at"] for line in history.log("AMTU0608")}
     for (job, system), states in _by_task(history).items():
         for before, after in zip(states, states[1:]):
             if before["state"] not in "IPBK" or after["fence"] == before["fence"] or after["state"] != "K":
                 continue
-            looked = begun.get(after["fence"], after["t"])
+            verified = begun.get(after["fence"], after["t"])
             since = begun.get(before["fence"], before["t"])
-            last = max((at for at in moments if since < at <= looked), default=None)
-            # None: who had it lives, and lost its lease on a machine that is too busy for a lease so short.
-            if last is not None and looked - last > most:
-                yield Breach("looks-begin", f"{system} of job {job}",
-                             f"looked at {looked - last:.1f} s after the last death or start", job)
+            last = max((at for at in moments if since < at <= verified), default=None)
+            # None: its worker lives, and lost the lease because the machine is too busy for so short a lease.
+            if last is not None and verified - last > most:
+                yield Breach("verify-begins", f"{system} of job {job}",
+                             f"verified {verified - last:.1f} s after the last death or start", job)
 
 
 def _by_task(history):
     found = defaultdict(list)
     for one in history.states:
-        if one["state"] != "L": # between two owners, and mostly too short to be seen
+        if one["state"] != "L":  # between two holders, and mostly too short to be seen
             found[one["job"], one["system"]].append(one)
     return found
 
 
 def _states(history):
-    """(state, whether Redis was rolled back since the state before): nothing leads back there, but the past does."""
+    """(state, whether Redis was rolled back since the state before, which alone may lead back to an earlier one)."""
     seen = 0
     for one in history.states:
         yield one, any(seen < back <= one["t"] for _, back in _rollbacks(history))
@@ -188,7 +188,7 @@ def _states(history):
 
 
 def fences_grow(history):
-    """Whoever has a task later has a higher fence, whatever the clocks showed."""
+    """A later holder of a task has a higher fence, whatever the clocks showed."""
     last = {}
     for one, was_rolled_back in _states(history):
         key, fence = (one["job"], one["system"]), int(one["fence"] or 0)
@@ -214,7 +214,7 @@ def no_way_back(history):
 
 
 def unlocked_means_unlocked(history):
-    """Who is said to be unlocked had an open disk in the simulator at that moment."""
+    """A PC whose result is `unlocked` had an open disk in the simulator at that moment."""
     for task in history.tasks:
         if task.state != "U":
             continue
@@ -230,32 +230,33 @@ def unlocked_means_unlocked(history):
 
 
 def _ended(history, task):
-    """When it did; where a Redis that was rolled back was told that again, when it was recorded."""
-    told = [line["at"] for line in history.of("outcome").get((task.job, task.system), ()) if line["fence"] == task.fence]
-    again = told and any(told[0] < back <= task.ended for _, back in _rollbacks(history))
-    return told[0] if again else task.ended
+    """When it ended; if its result was restored in a Redis that was rolled back, when that was recorded."""
+    recorded = [line["at"] for line in history.of("outcome").get((task.job, task.system), ())
+                if line["fence"] == task.fence]
+    restored = recorded and any(recorded[0] < back <= task.ended for _, back in _rollbacks(history))
+    return recorded[0] if restored else task.ended
 
 
 def owners_decide(history):
-    """A result is the word of who held the task last, recorded before Redis took it; late results are refused."""
+    """A result is that of the task's last holder, recorded before Redis took it; late results are refused."""
     outcomes = history.of("outcome")
     for task in history.tasks:
-        told = outcomes.get((task.job, task.system), [])
-        if not task.fence or (task.state != "U" and task.reason in UNTOLD and not told):
+        recorded = outcomes.get((task.job, task.system), [])
+        if not task.fence or (task.state != "U" and task.reason in BY_REDIS and not recorded):
             continue
         if task.state == "X":
             continue
-        own = [line for line in told if line["fence"] == task.fence and line["at"] <= task.ended + CLOCKS]
+        own = [line for line in recorded if line["fence"] == task.fence and line["at"] <= task.ended + CLOCKS]
         words = {line.get("reason") if line.get("result") == "failed" else line.get("result") for line in own}
         if task.result not in words and task.reason != "indeterminate":
             yield Breach("owners-decide", task.name,
-                         f"ended {task.result!r} with fence {task.fence}, whose holder had said {sorted(words)}",
+                         f"ended {task.result!r} with fence {task.fence}, whose holder recorded {sorted(words)}",
                          task.job)
 
 
 def no_act_after_lease(history):
-    """No power request once a successor looks, nor by a worker that was stopped past its lease. A request that had passed
-    its gate before that could be known leaves late, and is counted."""
+    """No power request once a later worker verifies, nor by a worker that was stopped past its lease. A request that
+    had passed its gate before its worker could know is sent late, and is counted."""
     for job, event, text in _late_acts(history):
         if not _had_passed(history, job, event):
             yield Breach("no-act-after-lease", f"{event['system']} of job {job}", text, job)
@@ -263,13 +264,13 @@ def no_act_after_lease(history):
 
 def _late_acts(history):
     """(job, power request, what is late about it)"""
-    looks = _looks(history)
+    verifications = _verifications(history)
     intents = {key: lines[-1] for key, lines in history.of("intent").items()}
     stops = _stops(history)
     for job, event in powers(history):
         key = job, event["system"]
-        if any(at + CLOCKS < event["at"] for at in looks.get(key, ())):
-            yield job, event, "a power request after a look had begun"
+        if any(at + CLOCKS < event["at"] for at in verifications.get(key, ())):
+            yield job, event, "a power request after verifying had begun"
         for worker, begin, end in stops:
             mine = key in intents and intents[key]["file"] == f"audit-{worker}.jsonl" and intents[key]["at"] < begin
             if mine and end - begin > history.lease and event["at"] > end:
@@ -277,18 +278,18 @@ def _late_acts(history):
 
 
 def _had_passed(history, job, event):
-    """Whether its gate had looked at the lease before its worker fell asleep, or before a renewal could have told it that
-    Redis' clock was set. Asleep or awake, no time passed otherwise between gate and request."""
+    """Whether its gate had checked the lease before its worker was stopped, or before a renewal could have shown that
+    Redis' clock was set. Apart from that, no time may have passed between gate and request."""
     gates = [gate for gate in history.gates.get((job, event["system"]), ()) if gate[0] <= event["at"] + CLOCKS]
     if not gates:
         return False
-    asked, who = gates[-1]
+    asked, gate_worker = gates[-1]
     for worker, begin, end in _stops(history):
-        if worker == who and asked < end < event["at"] + CLOCKS and max(0, begin - asked) + event["at"] - end < AT_GATE:
+        if worker == gate_worker and asked < end < event["at"] + CLOCKS and max(0, begin - asked) + event["at"] - end < AT_GATE:
             return True
-    looked = min((at for at in _looks(history).get((job, event["system"]), ())), default=0)
+    verified = min((at for at in _verifications(history).get((job, event["system"]), ())), default=0)
     return event["at"] - asked < AT_GATE and any(
-        one["what"] == "stepped" and one["worker"] == "Redis" and asked - history.lease < one["t"] < looked + CLOCKS
+        one["what"] == "stepped" and one["worker"] == "Redis" and asked - history.lease < one["t"] < verified + CLOCKS
         for one in history.processes)
 
 
@@ -304,7 +305,7 @@ def _stops(history):
     return found
 
 
-def looks_see(history):
+def verify_sees(history):
     """`indeterminate` is no answer where the PC came up in time and its probe could be asked."""
     if not history.probed:
         return
@@ -314,12 +315,12 @@ def looks_see(history):
         up = [one["at"] for one in history.seen(task.system, "os-up") if task.submitted <= one["at"] <= task.ended - 2]
         gone = [one["at"] for one in history.seen(task.system, "off") if up and one["at"] >= up[-1]]
         if up and not (gone and gone[0] < task.ended):
-            yield Breach("looks-see", task.name, f"indeterminate, but its system was up {task.ended - up[-1]:.1f} s before",
+            yield Breach("verify-sees", task.name, f"indeterminate, but its system was up {task.ended - up[-1]:.1f} s before",
                          task.job)
 
 
 def record_is_whole(history):
-    """Every audit record is one chain, of lines that nobody changed."""
+    """Every audit record is one chain, of unchanged lines."""
     for name, number in history.changed:
         yield Breach("record-whole", name, f"line {number} is not what was hashed")
     last = {}
@@ -330,8 +331,8 @@ def record_is_whole(history):
         last[line["file"]] = line
 
 
-RULES = (never_twice, never_lost, losses_are_said, in_time, looks_begin, fences_grow, no_way_back,
-         unlocked_means_unlocked, owners_decide, no_act_after_lease, looks_see, record_is_whole)
+RULES = (never_twice, never_lost, losses_are_said, in_time, verify_begins, fences_grow, no_way_back,
+         unlocked_means_unlocked, owners_decide, no_act_after_lease, verify_sees, record_is_whole)
 
 
 def judge(history):
@@ -341,7 +342,7 @@ def judge(history):
 
 @dataclass
 class Figures:
-    """What is counted beside the breaches."""
+    """What is counted besides the breaches."""
 
     jobs: int = 0
     tasks: int = 0
@@ -349,7 +350,7 @@ class Figures:
     powered: int = 0
     unlocked: int = 0
     indeterminate: int = 0
-    looks: int = 0
+    verified: int = 0
     late: int = 0       # results that came too late and were refused
     abandoned: int = 0  # tasks that a worker gave up as it found its lease gone
     gated: int = 0      # late power requests that had passed their gate in time
@@ -365,6 +366,6 @@ def figures(history):
         powered=sum(1 for _ in powers(history)),
         unlocked=sum(1 for task in history.tasks if task.state == "U"),
         indeterminate=sum(1 for task in history.tasks if task.reason == "indeterminate"),
-        looks=sum(len(each) for each in _looks(history).values()),
+        verified=sum(len(each) for each in _verifications(history).values()),
         late=len(history.log("AMTU0605")), abandoned=len(history.log("AMTU0609")),
         gated=len({(job, event["system"]) for job, event, _ in _late_acts(history) if _had_passed(history, job, event)}))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker falls asleep anywhere, past its lease, while another takes over, and then wakes.
 
-It may be between its gate and the first byte, where nothing is left that could look at a clock: then it acts late, once,
+It may be between its gate and the first byte, where nothing is left that could check a clock: then it acts late, once,
 and the gate's own record says that it had passed in time. Dice hardly ever hit that, so some are made to.
 """
 

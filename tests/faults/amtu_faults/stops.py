@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker that sleeps past its lease at each of its boundaries while another takes over, and then wakes.
 
-Not at `act.gated`: between the gate and the first byte nothing is left that could look at a clock. There the promise
+Not at `act.gated`: between the gate and the first byte nothing is left that could check a clock. There the promise
 is that of never twice, which the kills at that point are for, and sleeps.py.
 """
 
@@ -16,7 +16,7 @@ from .records import GRACE, LEASE, Broken
 AWAKE = 10.0   # seconds in which a worker that was woken does its rounds again
 ACTS_BY = 0.5  # by then it would have sent what it meant to send
 
-# Here the sleeper is about to say "unlocked". Their users switch the PCs off meanwhile, so that who looks does not see
+# Here the sleeper is about to say "unlocked". Their users switch the PCs off meanwhile, so that verifying does not see
 # the same, and has not ended yet when the sleeper wakes and says it.
 SAYS_UNLOCKED = ("finish.decided", "finish.recorded")
 

@@ -83,7 +83,7 @@ EMPTIED = "Redis comes back empty"
 
 
 def empty_round(lane, rng):
-    """It dies and has forgotten everything. A console that finds its job gone asks anew, for the same PCs."""
+    """It dies and has forgotten everything. A console that finds its job gone submits it again, for the same PCs."""
     lane.label = EMPTIED
     systems = lane.take(PCS)
     job = lane.submit(systems)

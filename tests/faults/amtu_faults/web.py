@@ -18,7 +18,7 @@ def label_of(point):
 
 
 class WebLane(Records):
-    """A whole stack whose httpd has fault points; its worker has none."""
+    """A whole stack whose httpd has failpoints; its worker has none."""
 
     def __init__(self, name, systems=41, **settings):
         super().__init__()

@@ -31,11 +31,11 @@ const char *peer_hex(const unsigned char *bytes, size_t length, apr_pool_t *pool
 }
 
 /* Bytes written, or 0: not lower-case hexadecimal, or too long. */
-static size_t from_hex(const char *text, unsigned char *bytes, size_t room)
+static size_t from_hex(const char *text, unsigned char *bytes, size_t capacity)
 {
     size_t digits = strspn(text, "0123456789abcdef");
 
-    if (digits % 2 != 0 || digits / 2 > room || text[digits] != '\0') {
+    if (digits % 2 != 0 || digits / 2 > capacity || text[digits] != '\0') {
         return 0;
     }
     for (size_t i = 0; i < digits / 2; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A record that was rotated away while nobody ran: the next worker goes on where it ended. */
+/* A record that was rotated away while no worker ran: the next one goes on where it ended. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -360,7 +360,7 @@ static void only_what_is_young_enough_is_read_back(void **state)
     assert_null(live(fixture, 2));
     assert_int_equal(rename(fixture->file, named(fixture, ".1")), 0);
     assert_null(live(fixture, 1));
-    apr_sleep(2000); /* times are told in microseconds: anything between the two lives will do */
+    apr_sleep(2000); /* records have microseconds: any time between the two lives will do */
     since = apr_time_now();
     assert_null(live(fixture, 2));
     seen = replay(fixture, since);

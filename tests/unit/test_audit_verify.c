@@ -142,7 +142,7 @@ static void test_every_byte(void **state)
         fixture->text[i] = was == '5' ? '6' : '5';
         write_file(fixture, fixture->text, length);
         if (!verify(fixture, NULL)) {
-            fail_msg("byte %d ('%c') changed and nobody saw it", (int)i, was);
+            fail_msg("byte %d ('%c') changed unnoticed", (int)i, was);
         }
         fixture->text[i] = was;
     }
@@ -171,7 +171,7 @@ static void test_removed_inserted_moved(void **state)
 }
 
 /* One line replaced by another that is right in itself and follows from the line before it: the next one
- * tells. */
+ * shows it. */
 static void test_replaced_with_a_right_hash(void **state)
 {
     fixture_t *fixture = *state;
@@ -209,7 +209,7 @@ static void test_begins_in_the_middle(void **state)
     assert_null(verify(fixture, fixture->head));
 }
 
-/* Someone who knows the format makes a whole chain of his own: only the head tells. */
+/* A whole chain that was forged in the right format: only the head shows it. */
 static void test_rewritten_and_cut(void **state)
 {
     fixture_t *fixture = *state;

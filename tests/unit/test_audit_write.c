@@ -25,7 +25,7 @@
 
 #include "audit/audit.h"
 
-/* The disk that fails when it is told to: these stand in for the C library's own. */
+/* A disk that fails on demand: these replace the C library's calls. */
 static int failing_sync, failing_truncate, syncs;
 
 int fdatasync(int fd)

@@ -216,9 +216,9 @@ static console_exit_e run(fixture_t *fixture, const char *line, const step_t *st
     "<wsman:Selector Name=\"InstanceID\">" ID                                                                \
     "</wsman:Selector></wsman:SelectorSet></wsa:ReferenceParameters>"                                        \
     "</p:Job><p:ReturnValue>4096</p:ReturnValue></p:UnlockSystems_OUTPUT>"
-#define JOB(state, percent, sentence)                                                                        \
+#define JOB(state, percent, status)                                                                          \
     "<p:CIM_ConcreteJob xmlns:p=\"" CIM "CIM_ConcreteJob\"><p:InstanceID>" ID                                \
-    "</p:InstanceID><p:JobState>" state "</p:JobState><p:JobStatus>" sentence                                \
+    "</p:InstanceID><p:JobState>" state "</p:JobState><p:JobStatus>" status                                  \
     "</p:JobStatus><p:PercentComplete>" percent "</p:PercentComplete></p:CIM_ConcreteJob>"
 #define U(name) "<p:unlockedSystems>" name "</p:unlockedSystems>"
 #define F(name) "<p:failedSystems>" name "</p:failedSystems>"
@@ -245,9 +245,9 @@ static console_exit_e run(fixture_t *fixture, const char *line, const step_t *st
     {                                                                                                        \
         {"transfer/Get<", AMT}, OK, SERVICE(max)                                                             \
     }
-#define GET_JOB(state, percent, sentence)                                                                    \
+#define GET_JOB(state, percent, status)                                                                      \
     {                                                                                                        \
-        {"transfer/Get<", "CIM_ConcreteJob", ID}, OK, JOB(state, percent, sentence)                          \
+        {"transfer/Get<", "CIM_ConcreteJob", ID}, OK, JOB(state, percent, status)                            \
     }
 #define GET_RESULTS(names)                                                                                   \
     {                                                                                                        \
@@ -454,7 +454,7 @@ static void test_paging_of_errors(void **state)
                                       "failed    last.example  timeout: late\n          look at it\n");
 }
 
-/* Of a job that runs nobody says how many names it has: the windows go on until each failed name has been
+/* How many names a job has is not known while it runs: the windows go on until each failed name has been
  * met, and others may have failed since. */
 static void test_errors_of_a_running_job(void **state)
 {
@@ -637,7 +637,7 @@ static void test_nobody_there(void **state)
     assert_non_null(strstr(fixture->err, "check that the web server runs"));
 }
 
-/* Nobody knows whether a request without an answer arrived. */
+/* A request without an answer may have arrived. */
 static void test_unlock_without_an_answer(void **state)
 {
     static const step_t steps[] = {GET_SERVICE("20"), {{"/UnlockSystems<"}, 0, NULL, NULL}};

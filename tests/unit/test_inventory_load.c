@@ -174,7 +174,7 @@ static void test_defaults_line_group_default(void **state)
     assert_int_equal(system->method, INVENTORY_WAKE);
 }
 
-/* Without a probe nobody knows whether a PC that runs is in use. */
+/* Without a probe it is not known whether a PC that runs is in use. */
 static void test_a_group_that_resets_needs_probes(void **state)
 {
     fixture_t *fixture = *state;

@@ -116,7 +116,7 @@ static void test_a_broken_hello_never_was(void **state)
                          PROOF_NONE);
         assert_int_equal(hear(fixture, apr_pstrmemdup(fixture->pool, hello, at)), PROOF_NONE);
     }
-    assert_int_equal(hear(fixture, hello), PROOF_HELLO); /* a '$' begins anew, whatever came before */
+    assert_int_equal(hear(fixture, hello), PROOF_HELLO); /* a '$' starts over, whatever came before */
 }
 
 /* However far it came, the '$' of the next one cuts it, and nothing of that one is lost. */
@@ -268,7 +268,7 @@ static void test_an_outcome_cannot_be_exchanged(void **state)
                   "wrong proof");
 }
 
-/* Who knows the sector but did not open the seal cannot say that the disk is open. */
+/* A peer that knows the sector but did not open the seal cannot claim that the disk is open. */
 static void test_a_result_needs_the_seal(void **state)
 {
     proof_fixture_t *fixture = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The provider file:PATH: who matches, which files are refused, and that nothing of a secret is ever said. */
+/* The provider file:PATH: what matches, which files are refused, and that no message holds a secret. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

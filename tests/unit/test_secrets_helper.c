@@ -176,7 +176,7 @@ static void test_failures(void **state)
     assert_failed(fixture, SECRETS_AMT, LIMIT, "No such file");
 }
 
-/* Whoever is late is killed, with all its children, and waited for. */
+/* A helper that is late is killed, with all its children, and waited for. */
 static void test_time_limit(void **state)
 {
     static const struct {
@@ -193,12 +193,12 @@ static void test_time_limit(void **state)
         pid_t group;
 
         write_helper(fixture, late[i].body);
-        /* long enough for a shell to have started and said who it is */
+        /* long enough for a shell to start and to write its id */
         assert_failed(fixture, SECRETS_DISK, apr_time_from_sec(2), late[i].words);
         assert_true(apr_time_now() - start < apr_time_from_sec(15));
         group = (pid_t)apr_atoi64(read_notes(fixture));
         assert_true(group > 1);
-        /* nobody of the group lives; its orphans are reaped by init in a moment */
+        /* no process of the group lives; its orphans are reaped by init in a moment */
         for (int tries = 0; tries < 200 && kill(-group, 0) == 0; tries++) {
             apr_sleep(apr_time_from_msec(10));
         }

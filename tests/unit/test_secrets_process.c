@@ -58,8 +58,8 @@ static void test_closed(void **state)
     assert_int_equal(exit_status_of(child_is_closed), 0);
 }
 
-/* Without a right to lock memory (and without root's right to ignore that) secrets work, and a sentence is
- * there. */
+/* Without a right to lock memory (and without root's right to ignore that) secrets work, and there is a
+ * warning. */
 static int child_cannot_lock(void)
 {
     const struct rlimit none = {0, 0};

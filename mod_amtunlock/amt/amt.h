@@ -29,7 +29,7 @@ typedef enum {
     AMT_BROKEN,        /* the connection ended before the answer */
     AMT_FENCED,        /* the gate was closed: not one byte of the body left */
     AMT_BUSY,          /* another console holds the redirection session */
-    AMT_CONSENT,       /* somebody at the PC would have to consent first */
+    AMT_CONSENT,       /* the user at the PC would have to consent first */
     AMT_NO_TICKET      /* Kerberos: no KDC answers, for now; nothing was sent */
 } amt_status_e;
 
@@ -43,7 +43,7 @@ typedef struct {
 
 typedef enum { AMT_TLS_CA, AMT_TLS_PIN, AMT_TLS_LEGACY, AMT_TLS_NONE } amt_tls_e;
 
-/* The account that tickets are for: amt/ticket.h. */
+/* The account that tickets are for: amt/kerberos/ticket.h. */
 typedef struct amt_tickets_t amt_tickets_t;
 
 /* How to reach a device; "" is as good as NULL for a file. Copied by amt_device_create(), but for user,
@@ -52,22 +52,21 @@ typedef struct {
     const char *fqdn;    /* the name that its certificate must carry */
     const char *address; /* numeric: where the bytes go, whatever DNS says meanwhile */
     amt_tls_e tls;
-    const char *pin;      /* AMT_TLS_PIN: lower-case hex SHA-256 of the certificate */
-    const char *ca_file;  /* AMT_TLS_CA, AMT_TLS_LEGACY: PEM bundle of those who are believed, */
-    const char *crl_file; /* and a PEM list of what each of them revoked; NULL: that is not looked at */
-    /* PEM, with its chain: what devices with mutual TLS are shown; NULL: none. Its key: PEM, without a
-     * passphrase. */
-    const char *certificate_file, *key_file;
-    const char *user; /* digest: both */
+    const char *pin;              /* AMT_TLS_PIN: lower-case hex SHA-256 of the certificate */
+    const char *ca_file;          /* AMT_TLS_CA, AMT_TLS_LEGACY: PEM bundle of trusted issuers, */
+    const char *crl_file;         /* and PEM lists of what they revoked; NULL: not checked */
+    const char *certificate_file; /* PEM, with its chain: ours, for devices with mutual TLS; NULL: none */
+    const char *key_file;         /* PEM, without a passphrase */
+    const char *user;             /* digest: both */
     const char *password;
-    amt_tickets_t *tickets;              /* Kerberos, and never digest: user and password are not looked at */
+    amt_tickets_t *tickets; /* not NULL: Kerberos, and never digest; user and password are ignored */
     apr_interval_time_t connect_timeout; /* TCP and TLS; default (0) 5 s */
     apr_interval_time_t call_timeout;    /* one call with its challenge; default (0) 15 s */
 } amt_target_t;
 
 /* Whether the files of TLS that `files` names (its other members do not matter; NULL is none) can be used
- * now: NULL, or a sentence in `pool`, with the setting of amtunlockd.conf in front. The key must be this
- * process's user's, and nobody else's to read. */
+ * now: NULL, or an error message in `pool`, with the setting of amtunlockd.conf in front. The key must be
+ * owned by this process's user, and readable for no other. */
 const char *amt_trust_check(const amt_target_t *files, apr_pool_t *pool);
 
 /* Once per process, before threads: libcurl with an allocator that wipes what it frees. */
@@ -76,11 +75,12 @@ apr_status_t amt_library_init(void);
 /* A loop of `base`'s thread. Destroyed with `pool`, after its devices. */
 apr_status_t amt_loop_create(amt_loop_t **loop, struct event_base *base, apr_pool_t *pool);
 
-/* Has work(thread, baton) run on some thread that may block, soon; its result means nothing. */
+/* Runs work(thread, baton) soon on a thread that may block; the return value of `work` is ignored. */
 typedef apr_status_t (*amt_run_fn)(void *runner, apr_thread_start_t work, void *baton);
 
-/* Where the loop may have tickets made: without it, devices with Kerberos cannot be called. When the loop is
- * destroyed nothing may run any more of what `run` was given; what never began to run is freed then. */
+/* Lets the loop have tickets made on other threads: without it, devices with Kerberos cannot be called.
+ * When the loop is destroyed no work that `run` was given may be running; work that never began is freed
+ * then. */
 apr_status_t amt_loop_use_threads(amt_loop_t *loop, amt_run_fn run, void *runner);
 
 apr_status_t amt_device_create(amt_device_t **device, amt_loop_t *loop, const amt_target_t *target,

@@ -11,7 +11,7 @@
 
 static const wsman_limits_t limits = {.body = AMT_MAX_ANSWER, .tag = 4096, .attributes = 64, .depth = 32};
 
-/* What the step asked for, for sentences: "GetUuid", "Put AMT_BootSettingData". */
+/* What the step asked for, for error messages: "GetUuid", "Put AMT_BootSettingData". */
 static const char *asked_for(const amt_call_t *call)
 {
     const amt_step_t *step = call->step;
@@ -34,16 +34,16 @@ apr_status_t amt_answer_uint(const amt_call_t *call, const wsman_element_t *payl
 {
     const char *text = wsman_child_text(payload, NULL, name, call->pool);
     apr_uint64_t value;
-    apr_status_t rv;
+    apr_status_t status;
 
-    if (!text) {
+    if (text == NULL) {
         return APR_NOTFOUND;
     }
-    rv = wsman_parse_uint(text, max, &value);
-    if (rv == APR_SUCCESS) {
+    status = wsman_parse_uint(text, max, &value);
+    if (status == APR_SUCCESS) {
         *out = (unsigned int)value;
     }
-    return rv;
+    return status;
 }
 
 /* ---- refusals -------------------------------------------------------------------------------- */
@@ -76,7 +76,7 @@ static amt_status_e say_denied(const amt_call_t *call, const char *reason)
 
 static amt_status_e say_fault(const amt_call_t *call, const wsman_fault_t *fault)
 {
-    const char *name = fault->subcode ? fault->subcode : wsman_fault_subcode(fault->kind);
+    const char *name = fault->subcode != NULL ? fault->subcode : wsman_fault_subcode(fault->kind);
 
     if (strcasestr(fault->reason, "0x821") || !strcmp(name, "0x821")) {
         return say_consent(call);
@@ -88,14 +88,14 @@ static amt_status_e say_fault(const amt_call_t *call, const wsman_fault_t *fault
                    asked_for(call), fault->reason, *name ? " (" : "", name, *name ? ")" : "");
 }
 
-static amt_status_e say_code(const amt_call_t *call, int value)
+static amt_status_e judge_return_value(const amt_call_t *call, int value)
 {
     const char *meaning = "no documented meaning";
 
     if (value == CONSENT_MISSING) {
         return say_consent(call);
     }
-    for (const amt_code_t *code = call->step->codes; code && code->text; code++) {
+    for (const amt_code_t *code = call->step->codes; code != NULL && code->text != NULL; code++) {
         if (code->value == value) {
             if (code->kind == AMT_CODE_GOOD) {
                 return AMT_OK;
@@ -115,9 +115,9 @@ static amt_status_e say_code(const amt_call_t *call, int value)
 /* "utf-8" of "application/soap+xml; charset=utf-8", or NULL. */
 static const char *charset_of(const char *content_type, apr_pool_t *pool)
 {
-    const char *charset = content_type ? strcasestr(content_type, "charset=") : NULL;
+    const char *charset = content_type != NULL ? strcasestr(content_type, "charset=") : NULL;
 
-    if (!charset) {
+    if (charset == NULL) {
         return NULL;
     }
     charset += strlen("charset=");
@@ -125,17 +125,17 @@ static const char *charset_of(const char *content_type, apr_pool_t *pool)
     return apr_pstrmemdup(pool, charset, strcspn(charset, "\"; \t"));
 }
 
-static const wsman_fault_t *parse(const amt_call_t *call, const amt_reply_t *reply,
-                                  const wsman_envelope_t **envelope)
+static const wsman_fault_t *parse_reply(const amt_call_t *call, const amt_reply_t *reply,
+                                        const wsman_envelope_t **envelope)
 {
     wsman_reader_t *reader =
         wsman_reader_create(&limits, charset_of(reply->content_type, call->pool), call->pool);
     const wsman_fault_t *fault = wsman_reader_feed(reader, reply->bytes, reply->length);
 
-    return fault ? fault : wsman_reader_finish(reader, envelope);
+    return fault != NULL ? fault : wsman_reader_finish(reader, envelope);
 }
 
-/* An answer that is no envelope: what HTTP said decides. */
+/* An answer that is no envelope: the HTTP status decides. */
 static amt_status_e read_bare_status(const amt_call_t *call, const amt_reply_t *reply,
                                      const wsman_fault_t *problem)
 {
@@ -156,55 +156,57 @@ static amt_status_e read_bare_status(const amt_call_t *call, const amt_reply_t *
 static const wsman_element_t *payload_of(const amt_call_t *call, const wsman_envelope_t *envelope)
 {
     const amt_step_t *step = call->step;
-    const wsman_element_t *payload = envelope->body ? envelope->body->child : NULL;
+    const wsman_element_t *payload = envelope->body != NULL ? envelope->body->child : NULL;
     const char *name = step->verb == AMT_VERB_METHOD ? apr_pstrcat(call->pool, step->method, "_OUTPUT", NULL)
                                                      : amt_class_name(step->uri);
 
-    return payload && !strcmp(payload->ns, step->uri) && !strcmp(payload->name, name) ? payload : NULL;
+    return payload != NULL && !strcmp(payload->ns, step->uri) && !strcmp(payload->name, name) ? payload
+                                                                                              : NULL;
 }
 
-/* A method says how it went; one that acts must. */
+/* The answer to a method has a ReturnValue; only where the method acts must it be there. */
 static amt_status_e read_return_value(amt_call_t *call, const wsman_element_t *payload)
 {
     unsigned int value = 0;
-    apr_status_t rv = amt_answer_uint(call, payload, "ReturnValue", 0x7fffffff, &value);
+    apr_status_t status = amt_answer_uint(call, payload, "ReturnValue", 0x7fffffff, &value);
 
-    if (rv == APR_NOTFOUND && !call->step->once) {
+    if (status == APR_NOTFOUND && !call->step->once) {
         return AMT_OK;
     }
-    if (rv != APR_SUCCESS) {
-        return amt_answer_garbage(call, rv == APR_NOTFOUND ? "it has no ReturnValue"
-                                                           : "its ReturnValue is no number");
+    if (status != APR_SUCCESS) {
+        return amt_answer_garbage(call, status == APR_NOTFOUND ? "it has no ReturnValue"
+                                                               : "its ReturnValue is no number");
     }
     call->return_value = (int)value;
-    return value ? say_code(call, call->return_value) : AMT_OK;
+    return value ? judge_return_value(call, call->return_value) : AMT_OK;
 }
 
 static amt_status_e read_payload(amt_call_t *call, const wsman_envelope_t *envelope)
 {
     const amt_step_t *step = call->step;
     const wsman_element_t *payload = payload_of(call, envelope);
-    int nothing_to_say = step->verb == AMT_VERB_PUT && envelope->body && !envelope->body->child;
+    int nothing_to_say =
+        step->verb == AMT_VERB_PUT && envelope->body != NULL && envelope->body->child == NULL;
     amt_status_e status = AMT_OK;
 
-    if (!payload && !nothing_to_say) {
+    if (payload == NULL && !nothing_to_say) {
         return amt_answer_garbage(call, "it holds something else");
     }
     if (step->verb == AMT_VERB_METHOD) {
         status = read_return_value(call, payload);
     }
-    return status == AMT_OK && step->read ? step->read(call, payload) : status;
+    return status == AMT_OK && step->read != NULL ? step->read(call, payload) : status;
 }
 
 amt_status_e amt_answer_read(amt_call_t *call, const amt_reply_t *reply)
 {
     const wsman_envelope_t *envelope = NULL;
-    const wsman_fault_t *problem = parse(call, reply, &envelope);
+    const wsman_fault_t *problem = parse_reply(call, reply, &envelope);
 
-    if (problem) {
+    if (problem != NULL) {
         return read_bare_status(call, reply, problem);
     }
-    if (envelope->fault) {
+    if (envelope->fault != NULL) {
         return say_fault(call, envelope->fault);
     }
     if (reply->http_status != 200) {

@@ -17,7 +17,7 @@ struct amt_refusal_t {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static void finish(amt_call_t *call, amt_status_e status)
+static void finish_call(amt_call_t *call, amt_status_e status)
 {
     amt_device_t *device = call->device;
     amt_result_t result = {.status = status,
@@ -30,32 +30,32 @@ static void finish(amt_call_t *call, amt_status_e status)
 
     device->call = NULL;
     apr_pool_destroy(call->pool);
-    done(baton, &result); /* may begin another call or destroy the device: the last that happens here */
+    done(baton, &result); /* may begin another call or destroy the device: must come last */
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-static void skip_needless(amt_call_t *call)
+static void skip_unneeded_steps(amt_call_t *call)
 {
-    while (call->step->uri && call->step->needed && !call->step->needed(call)) {
+    while (call->step->uri != NULL && call->step->needed != NULL && !call->step->needed(call)) {
         call->step++;
     }
 }
 
-static void go_on(amt_call_t *call)
+static void next_step(amt_call_t *call)
 {
     call->taken++;
-    if (call->step->again && call->step->again(call)) {
+    if (call->step->again != NULL && call->step->again(call)) {
         return;
     }
     call->taken = 0;
     call->step++;
-    skip_needless(call);
+    skip_unneeded_steps(call);
 }
 
 static amt_status_e begin_step(amt_call_t *call);
 
-static void step_answered(void *baton, const amt_reply_t *reply)
+static void on_reply(void *baton, const amt_reply_t *reply)
 {
     amt_call_t *call = baton;
     amt_status_e status = reply->status;
@@ -69,13 +69,13 @@ static void step_answered(void *baton, const amt_reply_t *reply)
     }
     if (status == AMT_OK) {
         apr_pool_clear(call->pool); /* request and answer of the step before */
-        go_on(call);
-        status = call->step->uri ? begin_step(call) : AMT_OK;
-        if (status == AMT_OK && call->step->uri) {
+        next_step(call);
+        status = call->step->uri != NULL ? begin_step(call) : AMT_OK;
+        if (status == AMT_OK && call->step->uri != NULL) {
             return;
         }
     }
-    finish(call, status);
+    finish_call(call, status);
 }
 
 static amt_status_e begin_step(amt_call_t *call)
@@ -85,7 +85,7 @@ static amt_status_e begin_step(amt_call_t *call)
                                .once = call->step->once,
                                .gate = call->gate,
                                .gate_baton = call->gate_baton,
-                               .done = step_answered,
+                               .done = on_reply,
                                .baton = call};
 
     device->denied = 0;
@@ -97,7 +97,7 @@ static amt_status_e begin_step(amt_call_t *call)
     return AMT_OK;
 }
 
-/* ---- ends that the loop tells ---------------------------------------------------------------- */
+/* ---- ends from the loop ---------------------------------------------------------------- */
 
 static void free_refusal(struct amt_refusal_t *refusal)
 {
@@ -105,7 +105,7 @@ static void free_refusal(struct amt_refusal_t *refusal)
     free(refusal);
 }
 
-static void tell_refusal(evutil_socket_t fd, short what, void *baton)
+static void on_refusal(evutil_socket_t fd, short what, void *baton)
 {
     struct amt_refusal_t *refusal = baton;
     struct amt_refusal_t **link = &refusal->device->refusals;
@@ -124,16 +124,16 @@ static void tell_refusal(evutil_socket_t fd, short what, void *baton)
     done(done_baton, &result);
 }
 
-/* The second call at once. Out of memory there is nobody left to tell. */
-static void refuse_second(amt_device_t *device, amt_done_fn done, void *baton)
+/* A call while another is under way. Without memory for the refusal its `done` is never called. */
+static void refuse_second_call(amt_device_t *device, amt_done_fn done, void *baton)
 {
     struct amt_refusal_t *refusal = calloc(1, sizeof(*refusal));
 
-    if (!refusal) {
+    if (refusal == NULL) {
         return;
     }
-    refusal->event = event_new(device->loop->base, -1, 0, tell_refusal, refusal);
-    if (!refusal->event) {
+    refusal->event = event_new(device->loop->base, -1, 0, on_refusal, refusal);
+    if (refusal->event == NULL) {
         free(refusal);
         return;
     }
@@ -145,14 +145,14 @@ static void refuse_second(amt_device_t *device, amt_done_fn done, void *baton)
     event_active(refusal->event, EV_TIMEOUT, 1);
 }
 
-static void tell_early_end(evutil_socket_t fd, short what, void *baton)
+static void on_early_end(evutil_socket_t fd, short what, void *baton)
 {
     amt_device_t *device = baton;
 
     (void)fd;
     (void)what;
-    if (device->call) {
-        finish(device->call, device->early_status);
+    if (device->call != NULL) {
+        finish_call(device->call, device->early_status);
     }
 }
 
@@ -170,10 +170,10 @@ amt_call_t *amt_call_create(amt_device_t *device, const amt_step_t *steps, void 
     amt_call_t *call = device->call_space;
 
 #ifdef AMTUNLOCK_TEST
-    assert(!device->call && "one call at a time per device");
+    assert(device->call == NULL && "one call at a time per device");
 #endif
-    if (device->call) {
-        refuse_second(device, done, baton);
+    if (device->call != NULL) {
+        refuse_second_call(device, done, baton);
         return NULL;
     }
     *call = (amt_call_t){
@@ -187,9 +187,9 @@ void amt_call_begin(amt_call_t *call)
 {
     amt_status_e status;
 
-    skip_needless(call);
-    status = call->step->uri ? begin_step(call) : AMT_OK;
-    if (status != AMT_OK || !call->step->uri) {
+    skip_unneeded_steps(call);
+    status = call->step->uri != NULL ? begin_step(call) : AMT_OK;
+    if (status != AMT_OK || call->step->uri == NULL) {
         amt_call_refuse(call, status);
     }
 }
@@ -197,8 +197,8 @@ void amt_call_begin(amt_call_t *call)
 apr_status_t amt_call_init(amt_device_t *device)
 {
     device->call_space = apr_pcalloc(device->pool, sizeof(*device->call_space));
-    device->early = event_new(device->loop->base, -1, 0, tell_early_end, device);
-    return device->early ? APR_SUCCESS : APR_ENOMEM;
+    device->early = event_new(device->loop->base, -1, 0, on_early_end, device);
+    return device->early != NULL ? APR_SUCCESS : APR_ENOMEM;
 }
 
 void amt_call_drop(amt_device_t *device)
@@ -209,11 +209,11 @@ void amt_call_drop(amt_device_t *device)
         device->refusals = refusal->next;
         free_refusal(refusal);
     }
-    if (device->early) {
+    if (device->early != NULL) {
         event_free(device->early);
         device->early = NULL;
     }
-    if (device->call) {
+    if (device->call != NULL) {
         apr_pool_t *pool = device->call->pool;
 
         device->call = NULL;

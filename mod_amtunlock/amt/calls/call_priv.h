@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A call is a row of steps; a step is one WS-Man operation: what it asks, what it takes from the answer. A
- * new call is a table and the functions it names. Not for other rooms.
+ * new call is a table and the functions it names.
  */
 #ifndef AMTUNLOCK_AMT_CALLS_CALL_PRIV_H
 #define AMTUNLOCK_AMT_CALLS_CALL_PRIV_H
@@ -65,12 +65,12 @@ struct amt_call_t {
 /* ---- call.c ---------------------------------------------------------------------------------- */
 
 /* A call of these steps (a static table), which may be filled in further until amt_call_begin(). NULL if the
- * device has a call under way: that is a mistake of the caller, told to `done` from the loop (in test builds:
- * abort). */
+ * device has a call under way: that is an error of the caller, and `done` is called with AMT_REFUSED from the
+ * loop (in test builds: abort). */
 amt_call_t *amt_call_create(amt_device_t *device, const amt_step_t *steps, void *out, amt_done_fn done,
                             void *baton);
 void amt_call_begin(amt_call_t *call);
-/* Ends a call before its first step, from the loop; the sentence is in device->http.text. */
+/* Ends a call before its first step, from the loop; the error message is in device->http.text. */
 void amt_call_refuse(amt_call_t *call, amt_status_e status);
 
 apr_status_t amt_call_init(amt_device_t *device);
@@ -86,7 +86,7 @@ apr_status_t amt_request_write(amt_call_t *call, const char **bytes, apr_size_t 
 
 /* Reads the whole answer to the call's step: AMT_OK, AMT_REFUSED or AMT_GARBAGE. */
 amt_status_e amt_answer_read(amt_call_t *call, const amt_reply_t *reply);
-/* AMT_GARBAGE, with a sentence about what is missing or wrong in the answer. */
+/* AMT_GARBAGE, with an error message that says what is missing or wrong in the answer. */
 amt_status_e amt_answer_garbage(const amt_call_t *call, const char *what);
 /* A property that is a number up to `max`. APR_NOTFOUND, APR_EINVAL. */
 apr_status_t amt_answer_uint(const amt_call_t *call, const wsman_element_t *payload, const char *name,

@@ -16,7 +16,7 @@ amt_instance_t *amt_instance_keep(const wsman_element_t *payload, apr_pool_t *pa
     for (const wsman_element_t *element = payload->child; element; element = element->next) {
         amt_setting_t *setting = apr_array_push(instance->settings);
 
-        if (element->child) {
+        if (element->child != NULL) {
             apr_pool_destroy(pool);
             return NULL;
         }
@@ -31,12 +31,12 @@ void amt_instance_forget(amt_instance_t **instance)
     amt_instance_t *old = *instance;
 
     *instance = NULL;
-    if (old) {
+    if (old != NULL) {
         apr_pool_destroy(old->pool);
     }
 }
 
-static amt_setting_t *find(const amt_instance_t *instance, const char *name)
+static amt_setting_t *find_setting(const amt_instance_t *instance, const char *name)
 {
     for (int i = 0; i < instance->settings->nelts; i++) {
         amt_setting_t *setting = &APR_ARRAY_IDX(instance->settings, i, amt_setting_t);
@@ -50,16 +50,16 @@ static amt_setting_t *find(const amt_instance_t *instance, const char *name)
 
 const char *amt_instance_value(const amt_instance_t *instance, const char *name)
 {
-    const amt_setting_t *setting = find(instance, name);
+    const amt_setting_t *setting = find_setting(instance, name);
 
-    return setting ? setting->value : NULL;
+    return setting != NULL ? setting->value : NULL;
 }
 
 void amt_instance_set(amt_instance_t *instance, const char *name, const char *value)
 {
-    amt_setting_t *setting = find(instance, name);
+    amt_setting_t *setting = find_setting(instance, name);
 
-    if (setting) {
+    if (setting != NULL) {
         setting->value = value;
     }
 }

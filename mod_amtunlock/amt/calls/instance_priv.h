@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An instance as a device gave it, kept to be given back: firmware refuses a Put that holds a member it did
- * not name. Not for other rooms.
+ * not name.
  */
 #ifndef AMTUNLOCK_AMT_CALLS_INSTANCE_PRIV_H
 #define AMTUNLOCK_AMT_CALLS_INSTANCE_PRIV_H

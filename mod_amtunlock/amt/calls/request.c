@@ -9,7 +9,7 @@ const char *amt_class_name(const char *uri)
 {
     const char *slash = strrchr(uri, '/');
 
-    return slash ? slash + 1 : uri;
+    return slash != NULL ? slash + 1 : uri;
 }
 
 static const char *action_of(const amt_call_t *call)
@@ -35,7 +35,7 @@ static void write_payload(const amt_call_t *call, wsman_writer_t *writer)
     wsman_start_class(writer, step->uri,
                       step->verb == AMT_VERB_PUT ? amt_class_name(step->uri)
                                                  : apr_pstrcat(call->pool, step->method, "_INPUT", NULL));
-    if (step->write) {
+    if (step->write != NULL) {
         step->write(call, writer);
     }
     wsman_end(writer);
@@ -55,16 +55,16 @@ apr_status_t amt_request_write(amt_call_t *call, const char **bytes, apr_size_t 
     wsman_encoding_t utf8 = {WSMAN_UTF8, 0};
     wsman_writer_t *writer;
     apr_pool_t *scratch; /* the writer's buffers are several times the text */
-    apr_status_t rv;
+    apr_status_t status;
 
     apr_pool_create(&scratch, call->pool);
     writer = wsman_writer_create(scratch);
     wsman_request_begin(writer, &headers);
     write_payload(call, writer);
-    rv = wsman_writer_finish(writer, utf8, bytes, length);
-    if (rv == APR_SUCCESS) {
+    status = wsman_writer_finish(writer, utf8, bytes, length);
+    if (status == APR_SUCCESS) {
         *bytes = apr_pmemdup(call->pool, *bytes, *length);
     }
     apr_pool_destroy(scratch);
-    return rv;
+    return status;
 }

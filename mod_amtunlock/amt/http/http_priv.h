@@ -5,7 +5,8 @@
 
 #include "amt/http/http.h"
 
-/* All options that do not change between exchanges. Also after curl_easy_reset(), which drops libcurl's nonce.
+/* All options that do not change between exchanges. Also after curl_easy_reset(), which drops libcurl's
+ * nonce.
  */
 CURLcode amt_http_set_options(amt_http_t *http);
 /* Frees the ticket and its header, cancels the request for one. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libcurl's multi_socket interface on libevent: libcurl says which sockets and which timer it waits for, the
- * event loop says when they are ready. */
+/* libcurl's multi_socket interface on libevent: libcurl names the sockets and the timer that it waits for,
+ * the event loop reports when they are ready. */
 #include "amt/http/loop.h"
 #include "amt/http/trust_priv.h"
 
-#define AGAIN_MS 100
+#define RETRY_MS 100
 
 /* Ends transfers that libcurl is done with. A callback may start, end or destroy devices, so the list is read
  * again each time. */
-static void reap(amt_loop_t *loop)
+static void reap_transfers(amt_loop_t *loop)
 {
     CURLMsg *message;
     int left;
@@ -28,8 +28,8 @@ static void reap(amt_loop_t *loop)
 }
 
 /* CURLMOPT_TIMERFUNCTION. Zero too goes through the loop: nothing ends inside the call that began it. Without
- * memory for the timer it fires at once: libcurl asks for it again then. To fail here, or below, would end
- * all transfers of the loop. */
+ * memory for the timer it fires at once, and libcurl asks for it again. A failure here, or in watch_socket(),
+ * would end all transfers of the loop. */
 static int set_timer(CURLM *multi, long milliseconds, void *baton)
 {
     amt_loop_t *loop = baton;
@@ -47,29 +47,29 @@ static int set_timer(CURLM *multi, long milliseconds, void *baton)
     return 0;
 }
 
-/* Where libcurl had no memory it has set no timer, and would hear nothing more of what waits. */
-static void let_run(amt_loop_t *loop, curl_socket_t fd, int mask)
+/* If libcurl runs out of memory it sets no timer, and its transfers would wait for ever: retried soon. */
+static void run_transfers(amt_loop_t *loop, curl_socket_t fd, int mask)
 {
     int running;
 
     if (curl_multi_socket_action(loop->multi, fd, mask, &running) != CURLM_OK) {
-        set_timer(loop->multi, AGAIN_MS, loop);
+        set_timer(loop->multi, RETRY_MS, loop);
     }
-    reap(loop);
+    reap_transfers(loop);
 }
 
-static void socket_ready(evutil_socket_t fd, short what, void *baton)
+static void on_socket(evutil_socket_t fd, short what, void *baton)
 {
     int mask = ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
 
-    let_run(baton, fd, mask);
+    run_transfers(baton, fd, mask);
 }
 
-static void timer_fired(evutil_socket_t fd, short what, void *baton)
+static void on_timer(evutil_socket_t fd, short what, void *baton)
 {
     (void)fd;
     (void)what;
-    let_run(baton, CURL_SOCKET_TIMEOUT, 0);
+    run_transfers(baton, CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* CURLMOPT_SOCKETFUNCTION; `watch` is what curl_multi_assign() kept for this socket. */
@@ -80,7 +80,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *baton, voi
     short wanted = EV_PERSIST;
 
     (void)easy;
-    if (event) {
+    if (event != NULL) {
         event_free(event);
         curl_multi_assign(loop->multi, fd, NULL);
     }
@@ -89,12 +89,12 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *baton, voi
     }
     wanted |= (what & CURL_POLL_IN) ? EV_READ : 0;
     wanted |= (what & CURL_POLL_OUT) ? EV_WRITE : 0;
-    event = event_new(loop->base, fd, wanted, socket_ready, loop);
-    if (!event || event_add(event, NULL) || curl_multi_assign(loop->multi, fd, event) != CURLM_OK) {
-        if (event) {
+    event = event_new(loop->base, fd, wanted, on_socket, loop);
+    if (event == NULL || event_add(event, NULL) || curl_multi_assign(loop->multi, fd, event) != CURLM_OK) {
+        if (event != NULL) {
             event_free(event);
         }
-        return 0; /* unwatched: this transfer alone ends, by its time limit */
+        return 0; /* the socket is not watched: this transfer alone ends, by its time limit */
     }
     return 0;
 }
@@ -103,10 +103,10 @@ static apr_status_t loop_cleanup(void *baton)
 {
     amt_loop_t *loop = baton;
 
-    if (loop->multi) {
+    if (loop->multi != NULL) {
         curl_multi_cleanup(loop->multi);
     }
-    if (loop->timer) {
+    if (loop->timer != NULL) {
         event_free(loop->timer);
     }
     return APR_SUCCESS;
@@ -119,17 +119,17 @@ apr_status_t amt_loop_create(amt_loop_t **out, struct event_base *base, apr_pool
     loop->pool = pool;
     loop->base = base;
     loop->trusts = amt_trusts_create(pool);
-    loop->timer = evtimer_new(base, timer_fired, loop);
+    loop->timer = evtimer_new(base, on_timer, loop);
     loop->multi = curl_multi_init();
     apr_pool_cleanup_register(pool, loop, loop_cleanup, apr_pool_cleanup_null);
-    if (!loop->timer || !loop->multi) {
+    if (loop->timer == NULL || loop->multi == NULL) {
         return APR_ENOMEM;
     }
     curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
     curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
     curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, set_timer);
     curl_multi_setopt(loop->multi, CURLMOPT_TIMERDATA, loop);
-    /* A device has a cache of its own (its share): this many connections stay open in it. */
+    /* Each device has a connection cache of its own (its share), in which this many stay open. */
     curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, 1L);
     curl_multi_setopt(loop->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
     *out = loop;

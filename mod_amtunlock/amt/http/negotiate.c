@@ -19,7 +19,7 @@ int amt_negotiate_needs_ticket(const amt_http_t *http)
 }
 
 /* The headers of every request, and the token's. */
-static int compose_headers(amt_http_t *http)
+static int compose_authorized_headers(amt_http_t *http)
 {
     static const char name[] = "Authorization: Negotiate ";
     apr_size_t size = 0;
@@ -41,7 +41,7 @@ static int compose_headers(amt_http_t *http)
     return http->authorized != NULL;
 }
 
-static void on_ticket(void *baton, amt_ticket_t *ticket)
+static void negotiate_on_ticket(void *baton, amt_ticket_t *ticket)
 {
     amt_http_t *http = baton;
     amt_status_e status = AMT_OK;
@@ -57,7 +57,7 @@ static void on_ticket(void *baton, amt_ticket_t *ticket)
     else if (amt_ticket_status(ticket) != AMT_OK) {
         status = amt_http_say(http, amt_ticket_status(ticket), "%s", amt_ticket_text(ticket));
     }
-    else if (!compose_headers(http)) {
+    else if (!compose_authorized_headers(http)) {
         status = amt_http_say(http, AMT_BROKEN, "this worker has no memory for a call to %s", http->where);
     }
     http->on_ticket(http, status);
@@ -69,15 +69,15 @@ apr_status_t amt_negotiate_begin(amt_http_t *http, amt_negotiate_fn ready)
     http->admitted = 0;
     http->on_ticket = ready;
     return amt_ticket_request_begin(&http->ticket_request, http->loop->ticket_requests, http->target.tickets,
-                                    http->target.fqdn, http->port, http->target.call_timeout, on_ticket,
-                                    http);
+                                    http->target.fqdn, http->port, http->target.call_timeout,
+                                    negotiate_on_ticket, http);
 }
 
 /* ---- the transfer ---------------------------------------------------------------------------- */
 
 /* CURLOPT_PREREQFUNCTION: connected, and nothing of the request has left. */
 /* NOLINTNEXTLINE(readability-non-const-parameter): the type is libcurl's */
-static int before_request(void *baton, char *remote, char *local, int remote_port, int local_port)
+static int on_connected(void *baton, char *remote, char *local, int remote_port, int local_port)
 {
     amt_http_t *http = baton;
     long connected = 0;
@@ -87,7 +87,7 @@ static int before_request(void *baton, char *remote, char *local, int remote_por
     (void)remote_port;
     (void)local_port;
     curl_easy_getinfo(http->easy, CURLINFO_NUM_CONNECTS, &connected);
-    http->exchange.unadmitted = connected > 0 && !http->ticket;
+    http->exchange.unadmitted = connected > 0 && http->ticket == NULL;
     return http->exchange.unadmitted ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
@@ -97,7 +97,7 @@ CURLcode amt_negotiate_set_options(amt_http_t *http)
     CURLcode rc = CURLE_OK;
 
     AMT_SET(rc, easy, CURLOPT_HTTPHEADER, http->authorized ? http->authorized : http->headers);
-    AMT_SET(rc, easy, CURLOPT_PREREQFUNCTION, before_request);
+    AMT_SET(rc, easy, CURLOPT_PREREQFUNCTION, on_connected);
     AMT_SET(rc, easy, CURLOPT_PREREQDATA, http);
     return rc;
 }
@@ -169,7 +169,7 @@ static int is_proved(amt_http_t *http)
     unsigned char *answer;
     int length;
 
-    if (!x->proof) {
+    if (x->proof == NULL) {
         return 1;
     }
     if (!is_base64(x->proof)) {
@@ -182,7 +182,7 @@ static int is_proved(amt_http_t *http)
 
 amt_status_e amt_negotiate_judge(amt_http_t *http)
 {
-    if (http->ticket && !is_proved(http)) {
+    if (http->ticket != NULL && !is_proved(http)) {
         return amt_http_say(
             http, AMT_AUTH_FAILED,
             "%s took the Kerberos ticket, but did not prove that it holds its own key: is somebody "

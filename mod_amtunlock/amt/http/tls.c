@@ -35,7 +35,7 @@ static amt_tls_peer_t *peer_of(const SSL *ssl)
 {
     amt_tls_peer_t *peer = SSL_get_ex_data(ssl, session_index);
 
-    return peer ? peer : SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), context_index);
+    return peer != NULL ? peer : SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), context_index);
 }
 
 /* Stands in for chain and name: the leaf certificate is the pinned one, or the handshake fails. */
@@ -48,7 +48,7 @@ static int verify_pin(X509_STORE_CTX *store, void *baton)
     unsigned int length = 0;
 
     (void)baton;
-    if (!leaf || !X509_digest(leaf, EVP_sha256(), digest, &length) || length != sizeof(peer->pin)) {
+    if (leaf == NULL || !X509_digest(leaf, EVP_sha256(), digest, &length) || length != sizeof(peer->pin)) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED);
         return 0;
     }
@@ -61,7 +61,7 @@ static int verify_pin(X509_STORE_CTX *store, void *baton)
     return 1;
 }
 
-/* Of ours, bytes: holds what a redirection session sends at a time, and any call. */
+/* Bytes of our longest TLS record: holds what a redirection session sends at a time, and any call. */
 #define LONGEST_RECORD 8704
 
 /* Remembers a fatal alert, sent or received, and the version that was agreed on. */
@@ -69,10 +69,10 @@ static void note_handshake(const SSL *ssl, int where, int value)
 {
     amt_tls_peer_t *peer = peer_of(ssl);
 
-    if (peer && (where & SSL_CB_HANDSHAKE_DONE)) {
+    if (peer != NULL && (where & SSL_CB_HANDSHAKE_DONE)) {
         peer->version = SSL_version(ssl);
     }
-    if (peer && (where & SSL_CB_ALERT) && (value >> 8) == SSL3_AL_FATAL) {
+    if (peer != NULL && (where & SSL_CB_ALERT) && (value >> 8) == SSL3_AL_FATAL) {
         peer->alert = value & 0xff;
     }
 }
@@ -84,10 +84,10 @@ static int note_asked(SSL *ssl, X509 **certificate, EVP_PKEY **key)
 
     (void)certificate;
     (void)key;
-    if (peer) {
+    if (peer != NULL) {
         peer->asked = 1;
     }
-    return 0; /* goes on without: it may not insist */
+    return 0; /* continue without: the device may not insist */
 }
 
 void amt_tls_begin(amt_tls_peer_t *peer)
@@ -103,9 +103,9 @@ static amt_trust_t *find_trust(amt_tls_peer_t *peer)
 {
     amt_trust_t *trust = amt_trust_find(peer->trusts, peer->target, &peer->bad_file);
 
-    if (!trust) {
+    if (trust == NULL) {
         peer->bad_why = ERR_reason_error_string(ERR_peek_last_error());
-        peer->bad_why = peer->bad_why ? peer->bad_why : "it is not what it should be";
+        peer->bad_why = peer->bad_why != NULL ? peer->bad_why : "it is not what it should be";
         ERR_clear_error();
     }
     return trust;
@@ -116,7 +116,8 @@ static void set_up_context(SSL_CTX *ctx, amt_tls_e tls)
 {
     SSL_CTX_set_info_callback(ctx, note_handshake);
     SSL_CTX_set_client_cert_cb(ctx, note_asked);
-    /* 34 KiB a connection that thousands of idle ones need not hold; and less where all begin at once */
+    /* saves 34 KiB for each idle connection, of which there may be thousands; and memory where all begin
+     * at once */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_max_send_fragment(ctx, LONGEST_RECORD);
     if (tls == AMT_TLS_PIN) {
@@ -183,7 +184,7 @@ static SSL_CTX *make_context(const amt_trust_t *trust, amt_tls_e tls)
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     int oldest = tls == AMT_TLS_LEGACY ? TLS1_VERSION : TLS1_2_VERSION;
 
-    if (!ctx) {
+    if (ctx == NULL) {
         return NULL;
     }
     set_up_context(ctx, tls);
@@ -203,10 +204,10 @@ static SSL_CTX *find_context(amt_tls_peer_t *peer)
     amt_trust_t *trust = find_trust(peer);
     SSL_CTX **place = trust != NULL ? amt_trust_context(trust, peer->target->tls) : NULL;
 
-    if (place && !*place) {
+    if (place != NULL && !*place) {
         *place = make_context(trust, peer->target->tls);
     }
-    return place ? *place : NULL;
+    return place != NULL ? *place : NULL;
 }
 
 /* The certificate's name, as libcurl checks it: no partial wildcards. */
@@ -224,8 +225,8 @@ SSL *amt_tls_session(amt_tls_peer_t *peer)
 
     amt_tls_begin(peer);
     ctx = find_context(peer);
-    ssl = ctx ? SSL_new(ctx) : NULL;
-    if (!ssl) {
+    ssl = ctx != NULL ? SSL_new(ctx) : NULL;
+    if (ssl == NULL) {
         return NULL;
     }
     if (!SSL_set_ex_data(ssl, session_index, peer) || !SSL_set_tlsext_host_name(ssl, target->fqdn) ||
@@ -239,5 +240,5 @@ SSL *amt_tls_session(amt_tls_peer_t *peer)
 
 const char *amt_tls_name_of(const char *file)
 {
-    return file && file[0] ? file : "(none)";
+    return file != NULL && file[0] ? file : "(none)";
 }

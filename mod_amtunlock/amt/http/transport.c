@@ -19,14 +19,15 @@
 /* Challenges that are answered in one exchange: the handshake's own, and one more. */
 enum { MAX_ANSWERED_CHALLENGES = 2, MAX_GIVEN = 2 };
 
-/* A body that acts travels on a connection that was used just now or on a new one: firmware closes idle ones,
- * and a close that crosses the body leaves its outcome unknown. Seconds. */
+/* Seconds that a connection may have been idle before it is used again. A body that acts needs one that was
+ * used just now, or a new one: firmware closes idle connections, and a close that crosses the body leaves its
+ * outcome unknown. */
 static const long once_max_idle = 3;
-static const long looking_max_idle = 60;
+static const long read_max_idle = 60;
 
 /* ---- libcurl's callbacks --------------------------------------------------------------------- */
 
-static size_t give_body(char *buffer, size_t size, size_t count, void *baton)
+static size_t on_read_body(char *buffer, size_t size, size_t count, void *baton)
 {
     amt_exchange_t *x = baton;
     apr_size_t room = size * count;
@@ -37,7 +38,7 @@ static size_t give_body(char *buffer, size_t size, size_t count, void *baton)
         if (x->given >= MAX_GIVEN || (x->given && !x->denied)) {
             return CURL_READFUNC_ABORT;
         }
-        if (x->gate && !x->gate(x->gate_baton)) {
+        if (x->gate != NULL && !x->gate(x->gate_baton)) {
             x->fenced = 1;
             return CURL_READFUNC_ABORT;
         }
@@ -53,7 +54,7 @@ static size_t give_body(char *buffer, size_t size, size_t count, void *baton)
     return left;
 }
 
-static int rewind_body(void *baton, curl_off_t offset, int origin)
+static int on_rewind_body(void *baton, curl_off_t offset, int origin)
 {
     amt_exchange_t *x = baton;
 
@@ -81,7 +82,7 @@ static int begin_answer(amt_exchange_t *x, const char *line, apr_size_t length)
     return !x->too_many;
 }
 
-static size_t take_header(char *line, size_t size, size_t count, void *baton)
+static size_t on_header(char *line, size_t size, size_t count, void *baton)
 {
     amt_exchange_t *x = baton;
     apr_size_t length = size * count;
@@ -107,7 +108,7 @@ static int grow_answer(amt_exchange_t *x, apr_size_t needed)
         size *= 2;
     }
     answer = apr_palloc(x->pool, size);
-    if (!answer) {
+    if (answer == NULL) {
         return 0;
     }
     if (x->answer_length) {
@@ -118,7 +119,7 @@ static int grow_answer(amt_exchange_t *x, apr_size_t needed)
     return 1;
 }
 
-static size_t take_answer(char *bytes, size_t size, size_t count, void *baton)
+static size_t on_body(char *bytes, size_t size, size_t count, void *baton)
 {
     amt_exchange_t *x = baton;
     apr_size_t length = size * count;
@@ -144,14 +145,14 @@ static CURLcode set_exchange_options(amt_http_t *http)
     CURLcode rc = CURLE_OK;
 
     AMT_SET(rc, easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->length);
-    AMT_SET(rc, easy, CURLOPT_MAXAGE_CONN, x->once ? once_max_idle : looking_max_idle);
-    AMT_SET(rc, easy, CURLOPT_READFUNCTION, give_body);
+    AMT_SET(rc, easy, CURLOPT_MAXAGE_CONN, x->once ? once_max_idle : read_max_idle);
+    AMT_SET(rc, easy, CURLOPT_READFUNCTION, on_read_body);
     AMT_SET(rc, easy, CURLOPT_READDATA, x);
-    AMT_SET(rc, easy, CURLOPT_SEEKFUNCTION, rewind_body);
+    AMT_SET(rc, easy, CURLOPT_SEEKFUNCTION, on_rewind_body);
     AMT_SET(rc, easy, CURLOPT_SEEKDATA, x);
-    AMT_SET(rc, easy, CURLOPT_HEADERFUNCTION, take_header);
+    AMT_SET(rc, easy, CURLOPT_HEADERFUNCTION, on_header);
     AMT_SET(rc, easy, CURLOPT_HEADERDATA, x);
-    AMT_SET(rc, easy, CURLOPT_WRITEFUNCTION, take_answer);
+    AMT_SET(rc, easy, CURLOPT_WRITEFUNCTION, on_body);
     AMT_SET(rc, easy, CURLOPT_WRITEDATA, x);
     return rc || !amt_http_is_kerberos(http) ? rc : amt_negotiate_set_options(http);
 }
@@ -169,8 +170,8 @@ static apr_status_t start_exchange(amt_http_t *http)
     return APR_SUCCESS;
 }
 
-/* There is a ticket; or there is none, and the exchange ends before it began. */
-static void on_ticket(amt_http_t *http, amt_status_e status)
+/* With a ticket the exchange starts; without one it ends here. */
+static void exchange_on_ticket(amt_http_t *http, amt_status_e status)
 {
     amt_reply_t reply = {.status = status};
 
@@ -184,8 +185,8 @@ static void on_ticket(amt_http_t *http, amt_status_e status)
     }
 }
 
-/* A device that forgot its nonces says so by a 401 that does not call the answer stale; libcurl takes that
- * for a wrong password. Worth one handshake from the start, if the same password was good before. */
+/* A device that forgot its nonces sends a 401 without stale=true, which libcurl takes for a wrong
+ * password. If the same password was good before, the exchange starts once more, without a nonce. */
 static int begin_digest_again(amt_http_t *http, CURLcode code)
 {
     amt_exchange_t *x = &http->exchange;
@@ -212,13 +213,13 @@ static int begin_kerberos_again(amt_http_t *http, CURLcode code)
     x->offset = 0;
     x->headers_length = 0;
     x->proof = NULL;
-    return amt_negotiate_begin(http, on_ticket) == APR_SUCCESS;
+    return amt_negotiate_begin(http, exchange_on_ticket) == APR_SUCCESS;
 }
 
 /* ---- what an end means ----------------------------------------------------------------------- */
 
-/* libcurl's own words where it has some. */
-static const char *curl_words(const amt_http_t *http, CURLcode code)
+/* libcurl's own error text where it has one. */
+static const char *curl_error_text(const amt_http_t *http, CURLcode code)
 {
     return http->error[0] ? http->error : curl_easy_strerror(code);
 }
@@ -228,7 +229,7 @@ static amt_status_e say_untrusted(amt_http_t *http, CURLcode code)
     if (http->tls.pin_seen[0]) {
         return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_OTHER_PIN, http->where, http->tls.pin_seen);
     }
-    if (http->tls.bad_file) {
+    if (http->tls.bad_file != NULL) {
         return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_FILE, http->tls.bad_file, http->where,
                             http->tls.bad_why);
     }
@@ -239,8 +240,9 @@ static amt_status_e say_untrusted(amt_http_t *http, CURLcode code)
         return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_ALERT, http->where,
                             SSL_alert_desc_string_long(http->tls.alert));
     }
-    return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_CERTIFICATE, http->where, curl_words(http, code),
-                        amt_tls_name_of(http->target.ca_file), amt_tls_name_of(http->target.crl_file));
+    return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_CERTIFICATE, http->where,
+                        curl_error_text(http, code), amt_tls_name_of(http->target.ca_file),
+                        amt_tls_name_of(http->target.crl_file));
 }
 
 static amt_status_e say_unreachable(amt_http_t *http, CURLcode code)
@@ -248,7 +250,7 @@ static amt_status_e say_unreachable(amt_http_t *http, CURLcode code)
     return amt_http_say(
         http, AMT_UNREACHABLE,
         "%s cannot be reached: %s; check that it has power and network, that AMT is set up, and the address",
-        http->where, curl_words(http, code));
+        http->where, curl_error_text(http, code));
 }
 
 static amt_status_e say_silence(amt_http_t *http, CURLcode code)
@@ -271,13 +273,15 @@ static amt_status_e say_silence(amt_http_t *http, CURLcode code)
                         seconds);
 }
 
-/* A handshake that ended: by an alert the peers disagree, else the line broke or nobody there speaks TLS. */
+/* A handshake that failed: with an alert the peers disagree, else the line broke or the peer speaks no
+ * TLS. */
 static amt_status_e say_handshake(amt_http_t *http, CURLcode code)
 {
     if (http->tls.alert >= 0) {
         return say_untrusted(http, code);
     }
-    return amt_http_say(http, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, http->where, curl_words(http, code));
+    return amt_http_say(http, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, http->where,
+                        curl_error_text(http, code));
 }
 
 /* In TLS 1.3 a device says only after the handshake what it holds against our certificate. */
@@ -287,13 +291,13 @@ static amt_status_e say_broken(amt_http_t *http, CURLcode code)
         return say_untrusted(http, code);
     }
     return amt_http_say(http, AMT_BROKEN, "the connection to %s ended before the answer: %s", http->where,
-                        curl_words(http, code));
+                        curl_error_text(http, code));
 }
 
 static amt_status_e say_garbage(amt_http_t *http, CURLcode code)
 {
     return amt_http_say(http, AMT_GARBAGE, "what %s sent is no HTTP answer: %s; is it an AMT device?",
-                        http->where, curl_words(http, code));
+                        http->where, curl_error_text(http, code));
 }
 
 static amt_status_e say_auth_failed(amt_http_t *http)
@@ -363,7 +367,7 @@ static amt_status_e say_failure(amt_http_t *http, CURLcode code)
     return say_broken(http, code);
 }
 
-static amt_status_e judge(amt_http_t *http, CURLcode code)
+static amt_status_e judge_exchange(amt_http_t *http, CURLcode code)
 {
     if (code != CURLE_OK) {
         return say_failure(http, code);
@@ -388,7 +392,7 @@ static void on_transfer_end(void *baton, CURLcode code)
     if (amt_http_is_kerberos(http) ? begin_kerberos_again(http, code) : begin_digest_again(http, code)) {
         return;
     }
-    reply.status = judge(http, code);
+    reply.status = judge_exchange(http, code);
     amt_http_drop_ticket(http);
     reply.acted = x->once && x->given && !x->denied;
     if (reply.acted) {
@@ -408,7 +412,7 @@ apr_status_t amt_exchange_begin(amt_http_t *http, const amt_exchange_t *exchange
     http->exchange = *exchange;
     http->exchange.knew_nonce = http->knows_nonce;
     if (amt_http_is_kerberos(http) && amt_negotiate_needs_ticket(http)) {
-        return amt_negotiate_begin(http, on_ticket);
+        return amt_negotiate_begin(http, exchange_on_ticket);
     }
     return start_exchange(http);
 }

@@ -36,7 +36,7 @@ static void trust_files(const char *files[FILES], const amt_target_t *target)
                                 target->certificate_file, target->key_file};
 
     for (int i = 0; i < FILES; i++) {
-        files[i] = given[i] ? given[i] : "";
+        files[i] = given[i] != NULL ? given[i] : "";
     }
 }
 
@@ -65,7 +65,7 @@ static int load_ca(amt_trust_t *trust, const char *file)
     X509_LOOKUP *lookup = X509_STORE_add_lookup(trust->store, X509_LOOKUP_file());
 
     /* Whatever is in the bundle is trusted, self-signed or not. */
-    return lookup && X509_load_cert_file(lookup, file, X509_FILETYPE_PEM) > 0 &&
+    return lookup != NULL && X509_load_cert_file(lookup, file, X509_FILETYPE_PEM) > 0 &&
            X509_STORE_set_flags(trust->store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
 }
 
@@ -74,7 +74,7 @@ static int load_crl(amt_trust_t *trust, const char *file)
 {
     X509_LOOKUP *lookup = X509_STORE_add_lookup(trust->store, X509_LOOKUP_file());
 
-    return lookup && X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) > 0 &&
+    return lookup != NULL && X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) > 0 &&
            X509_VERIFY_PARAM_clear_flags(X509_STORE_get0_param(trust->store), X509_V_FLAG_PARTIAL_CHAIN) &&
            X509_STORE_set_flags(trust->store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 }
@@ -98,9 +98,9 @@ static int load_certificate(amt_trust_t *trust, const char *file)
     X509 *issuer;
     int well = 1;
 
-    trust->certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    trust->certificate = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
     trust->chain = sk_X509_new_null();
-    if (!trust->certificate || !trust->chain) {
+    if (trust->certificate == NULL || trust->chain == NULL) {
         BIO_free(bio);
         return 0;
     }
@@ -119,9 +119,10 @@ static int load_key(amt_trust_t *trust, const char *file)
     BIO *bio = BIO_new_file(file, "re");
     char none[] = ""; /* no passphrase, so that OpenSSL does not ask for one on a terminal */
 
-    trust->key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, none) : NULL;
+    trust->key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, NULL, none) : NULL;
     BIO_free(bio);
-    return trust->key && trust->certificate && X509_check_private_key(trust->certificate, trust->key) == 1;
+    return trust->key != NULL && trust->certificate != NULL &&
+           X509_check_private_key(trust->certificate, trust->key) == 1;
 }
 
 static int (*const loaders[FILES])(amt_trust_t *trust, const char *file) = {
@@ -132,7 +133,7 @@ static int load_trust(amt_trust_t *trust)
 {
     ERR_clear_error();
     trust->store = X509_STORE_new();
-    if (!trust->store) {
+    if (trust->store == NULL) {
         return -1;
     }
     for (int i = 0; i < FILES; i++) {
@@ -150,7 +151,7 @@ static amt_trust_t *find_files(const amt_trusts_t *trusts, const char *files[FIL
     amt_trust_t *trust = trusts->first;
     int same = 0;
 
-    while (trust && !same) {
+    while (trust != NULL && !same) {
         same = 1;
         for (int i = 0; i < FILES; i++) {
             same &= strcmp(trust->files[i], files[i]) == 0;
@@ -181,7 +182,7 @@ amt_trust_t *amt_trust_find(amt_trusts_t *trusts, const amt_target_t *target, co
 
     trust_files(files, target);
     trust = find_files(trusts, files);
-    if (!trust) {
+    if (trust == NULL) {
         trust = add_files(trusts, files);
     }
     if (trust->made && now >= trust->made && now - trust->made < trust_life) {
@@ -201,7 +202,7 @@ amt_trust_t *amt_trust_find(amt_trusts_t *trusts, const amt_target_t *target, co
 int amt_trust_use(const amt_trust_t *trust, SSL_CTX *ctx)
 {
     SSL_CTX_set1_cert_store(ctx, trust->store);
-    return !trust->key ||
+    return trust->key == NULL ||
            (SSL_CTX_use_certificate(ctx, trust->certificate) == 1 &&
             SSL_CTX_use_PrivateKey(ctx, trust->key) == 1 && SSL_CTX_set1_chain(ctx, trust->chain) == 1);
 }
@@ -247,15 +248,16 @@ const char *amt_trust_check(const amt_target_t *files, apr_pool_t *pool)
     if (trust.files[FILE_KEY][0]) {
         error = owned_file_check(settings[FILE_KEY], trust.files[FILE_KEY], pool);
     }
-    if (error) {
+    if (error != NULL) {
         return error;
     }
     wrong = load_trust(&trust);
     why = ERR_reason_error_string(ERR_peek_last_error());
     if (wrong != FILES) {
-        error = wrong < 0 ? "no memory for the certificates of TLS"
-                          : apr_psprintf(pool, "%s %s cannot be used: %s", settings[wrong],
-                                         trust.files[wrong], why ? why : "it is not what it should be");
+        error = wrong < 0
+                    ? "no memory for the certificates of TLS"
+                    : apr_psprintf(pool, "%s %s cannot be used: %s", settings[wrong], trust.files[wrong],
+                                   why != NULL ? why : "it is not what it should be");
     }
     ERR_clear_error();
     unload_trust(&trust);

@@ -21,7 +21,7 @@ void *amt_wipe_malloc(size_t size)
         return NULL;
     }
     header = malloc(sizeof(*header) + size);
-    if (!header) {
+    if (header == NULL) {
         return NULL;
     }
     header->size = size;
@@ -36,7 +36,7 @@ void *amt_wipe_calloc(size_t count, size_t size)
         return NULL;
     }
     block = amt_wipe_malloc(count * size);
-    if (block) {
+    if (block != NULL) {
         memset(block, 0, count * size);
     }
     return block;
@@ -45,14 +45,14 @@ void *amt_wipe_calloc(size_t count, size_t size)
 /* Never libc's realloc(): it may move a block and leave the old bytes behind. */
 void *amt_wipe_realloc(void *block, size_t size)
 {
-    size_t old = block ? ((header_t *)block - 1)->size : 0;
+    size_t old = block != NULL ? ((header_t *)block - 1)->size : 0;
     void *grown;
 
-    if (block && size <= old && size >= old / 2) {
+    if (block != NULL && size <= old && size >= old / 2) {
         return block; /* the tail stays covered by the size in the header */
     }
     grown = amt_wipe_malloc(size);
-    if (grown && block) {
+    if (grown != NULL && block != NULL) {
         memcpy(grown, block, old < size ? old : size);
         amt_wipe_free(block);
     }
@@ -64,14 +64,14 @@ char *amt_wipe_strdup(const char *text)
     size_t size = strlen(text) + 1;
     char *copy = amt_wipe_malloc(size);
 
-    return copy ? memcpy(copy, text, size) : NULL;
+    return copy != NULL ? memcpy(copy, text, size) : NULL;
 }
 
 void amt_wipe_free(void *block)
 {
     header_t *header;
 
-    if (!block) {
+    if (block == NULL) {
         return;
     }
     header = (header_t *)block - 1;

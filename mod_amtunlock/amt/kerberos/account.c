@@ -13,12 +13,12 @@
 #include "base/owned_file.h"
 #include "base/text.h"
 
-/* A new ticket-granting ticket is got when this share of the old one's life is left, tried not more often
- * than each RENEW_PAUSE while the old one is good. Seconds. */
+/* A new ticket-granting ticket is requested when 1/RENEW_SHARE of the old one's life is left, and while
+ * the old one is valid at most every RENEW_PAUSE seconds. */
 enum { RENEW_SHARE = 4, RENEW_PAUSE = 30 };
-/* A KDC that did not answer is not asked again for this long: each thread that asks hangs for seconds. */
+/* A KDC that did not answer is left alone for this many seconds: each thread that asks it blocks for some. */
 enum { OUTAGE = 2 };
-/* A ticket-granting ticket this close to its end is none. */
+/* A ticket-granting ticket that ends within so many seconds counts as expired. */
 enum { LAST_SECONDS = 30 };
 
 struct amt_tickets_t {
@@ -35,10 +35,10 @@ struct amt_tickets_t {
     char outage[200];
 };
 
-/* ---- sentences ------------------------------------------------------------------------------- */
+/* ---- error messages ------------------------------------------------------------------------------- */
 
-/* What an administrator can do about the errors of the krb5 library that are met; all others are told in its
- * own words only. */
+/* What an administrator can do about the krb5 library's usual errors. Others are reported in its words
+ * only. */
 static const struct {
     krb5_error_code code;
     amt_status_e status;
@@ -88,9 +88,9 @@ amt_status_e amt_krb5_say_error(krb5_context context, krb5_error_code code, char
 
 /* ---- the keytab ------------------------------------------------------------------------------ */
 
-/* Goes through the keytab's entries. Without a wanted principal, takes the one that all of them are of;
- * *several then says that they are of more than one. */
-static krb5_error_code search(amt_tickets_t *tickets, krb5_keytab keytab, int *found, int *several)
+/* Reads the keytab's entries. If no principal is configured, takes the entries' own; *several is set if they
+ * have more than one. */
+static krb5_error_code search_keytab(amt_tickets_t *tickets, krb5_keytab keytab, int *found, int *several)
 {
     krb5_context context = tickets->context;
     int wanted = tickets->client != NULL;
@@ -103,7 +103,7 @@ static krb5_error_code search(amt_tickets_t *tickets, krb5_keytab keytab, int *f
         return code;
     }
     while ((code = krb5_kt_next_entry(context, keytab, &entry, &cursor)) == 0) {
-        if (!tickets->client) {
+        if (tickets->client == NULL) {
             code = krb5_copy_principal(context, entry.principal, &tickets->client);
         }
         if (!code && krb5_principal_compare(context, tickets->client, entry.principal)) {
@@ -131,7 +131,7 @@ static const char *read_keytab(amt_tickets_t *tickets, const char *path, const c
     krb5_error_code code = krb5_kt_resolve(tickets->context, tickets->keytab, &keytab);
 
     if (!code) {
-        code = search(tickets, keytab, &found, &several);
+        code = search_keytab(tickets, keytab, &found, &several);
         krb5_kt_close(tickets->context, keytab);
     }
     if (code) {
@@ -161,13 +161,13 @@ static const char *open_account(amt_tickets_t *tickets, const char *path, const 
         amt_krb5_say_error(NULL, code, why, sizeof(why));
         return apr_psprintf(pool, "krb5.conf cannot be used: %s", why);
     }
-    code = principal ? krb5_parse_name(tickets->context, principal, &tickets->client) : 0;
+    code = principal != NULL ? krb5_parse_name(tickets->context, principal, &tickets->client) : 0;
     if (code) {
         amt_krb5_say_error(tickets->context, code, why, sizeof(why));
         return apr_psprintf(pool, "kerberos-principal %s cannot be: %s", principal, why);
     }
     error = read_keytab(tickets, path, principal, pool);
-    if (!error && krb5_unparse_name(tickets->context, tickets->client, &name)) {
+    if (error == NULL && krb5_unparse_name(tickets->context, tickets->client, &name)) {
         error = "out of memory";
     }
     tickets->principal = name;
@@ -182,12 +182,12 @@ const char *amt_tickets_open(amt_tickets_t **out, const char *keytab, const char
     char *name;
 
     *out = NULL;
-    if (error) {
+    if (error != NULL) {
         return error;
     }
     tickets = calloc(1, sizeof(*tickets));
     name = malloc(room);
-    if (!tickets || !name) {
+    if (tickets == NULL || name == NULL) {
         free(tickets);
         free(name);
         return "out of memory";
@@ -197,7 +197,7 @@ const char *amt_tickets_open(amt_tickets_t **out, const char *keytab, const char
     atomic_init(&tickets->holders, 1);
     pthread_mutex_init(&tickets->lock, NULL);
     error = open_account(tickets, keytab, principal, pool);
-    if (error) {
+    if (error != NULL) {
         amt_tickets_drop(tickets);
         return error;
     }
@@ -216,7 +216,7 @@ void amt_tickets_drop(amt_tickets_t *tickets)
     if (atomic_fetch_sub(&tickets->holders, 1) != 1) {
         return;
     }
-    if (tickets->context) {
+    if (tickets->context != NULL) {
         krb5_free_creds(tickets->context, tickets->granting); /* wipes its key */
         krb5_free_principal(tickets->context, tickets->client);
         krb5_free_unparsed_name(tickets->context, (char *)tickets->principal);
@@ -234,7 +234,7 @@ const char *amt_tickets_principal(const amt_tickets_t *tickets)
 
 /* ---- the ticket-granting ticket (under the lock) --------------------------------------------- */
 
-static time_t monotonic(void)
+static time_t monotonic_seconds(void)
 {
     struct timespec now = {0};
 
@@ -242,7 +242,7 @@ static time_t monotonic(void)
     return now.tv_sec;
 }
 
-static krb5_error_code log_in(amt_tickets_t *tickets, krb5_creds *creds)
+static krb5_error_code request_granting(amt_tickets_t *tickets, krb5_creds *creds)
 {
     krb5_context context = tickets->context;
     krb5_get_init_creds_opt *options = NULL;
@@ -258,7 +258,7 @@ static krb5_error_code log_in(amt_tickets_t *tickets, krb5_creds *creds)
         code = krb5_get_init_creds_keytab(context, creds, tickets->client, keytab, 0, NULL, options);
     }
     krb5_get_init_creds_opt_free(context, options);
-    if (keytab) {
+    if (keytab != NULL) {
         krb5_kt_close(context, keytab);
     }
     return code;
@@ -284,34 +284,34 @@ static void keep_granting(amt_tickets_t *tickets, krb5_creds *creds)
     krb5_free_cred_contents(tickets->context, creds);
 }
 
-static int is_good(const amt_tickets_t *tickets)
+static int granting_is_good(const amt_tickets_t *tickets)
 {
-    return tickets->granting && time(NULL) + LAST_SECONDS < end_of(tickets->granting);
+    return tickets->granting != NULL && time(NULL) + LAST_SECONDS < end_of(tickets->granting);
 }
 
 static void note_outage(amt_tickets_t *tickets, const char *why)
 {
-    tickets->outage_until = monotonic() + OUTAGE;
+    tickets->outage_until = monotonic_seconds() + OUTAGE;
     apr_cpystrn(tickets->outage, why, sizeof(tickets->outage));
 }
 
-/* Sees to it that there is one. While the old one is good, nobody is refused because no new one was to be
- * had. */
-static amt_status_e need_granting(amt_tickets_t *tickets, char *why, size_t room)
+/* Gets a ticket-granting ticket if there is none or it is old. If the KDC gives no new one, the old one
+ * serves as long as it is valid. */
+static amt_status_e ensure_granting(amt_tickets_t *tickets, char *why, size_t room)
 {
     krb5_creds creds = {0};
     krb5_error_code code;
     amt_status_e status;
 
-    if (is_good(tickets) && time(NULL) < tickets->renew_at) {
+    if (granting_is_good(tickets) && time(NULL) < tickets->renew_at) {
         return AMT_OK;
     }
-    code = log_in(tickets, &creds);
+    code = request_granting(tickets, &creds);
     if (!code) {
         keep_granting(tickets, &creds);
-        return tickets->granting ? AMT_OK : AMT_NO_TICKET;
+        return tickets->granting != NULL ? AMT_OK : AMT_NO_TICKET;
     }
-    if (is_good(tickets)) {
+    if (granting_is_good(tickets)) {
         tickets->renew_at = time(NULL) + RENEW_PAUSE;
         return AMT_OK;
     }
@@ -328,12 +328,12 @@ amt_status_e amt_account_granting(amt_tickets_t *tickets, krb5_context context, 
     amt_status_e status;
 
     pthread_mutex_lock(&tickets->lock);
-    if (monotonic() < tickets->outage_until) {
+    if (monotonic_seconds() < tickets->outage_until) {
         apr_cpystrn(why, tickets->outage, room);
         status = AMT_NO_TICKET;
     }
     else {
-        status = need_granting(tickets, why, room);
+        status = ensure_granting(tickets, why, room);
     }
     if (status == AMT_OK && krb5_copy_creds(context, tickets->granting, creds)) {
         apr_cpystrn(why, "out of memory", room);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What ticket.c needs of the account. Not for other files. */
+/* What ticket.c needs of the account. */
 #ifndef AMTUNLOCK_AMT_KERBEROS_ACCOUNT_PRIV_H
 #define AMTUNLOCK_AMT_KERBEROS_ACCOUNT_PRIV_H
 
@@ -12,12 +12,12 @@
  */
 amt_status_e amt_account_granting(amt_tickets_t *tickets, krb5_context context, krb5_creds **creds, char *why,
                                   size_t room);
-/* A device's ticket was not to be had, and `status` and `why` are what amt_krb5_say_error() made of `code`.
- * An outage is remembered for a while; a ticket-granting ticket that may be the cause is forgotten. */
+/* Reports that the KDC gave no ticket for a device; `status` and `why` are amt_krb5_say_error()'s for
+ * `code`. An outage is remembered for a while; a ticket-granting ticket that may be the cause is dropped. */
 void amt_account_failed(amt_tickets_t *tickets, amt_status_e status, krb5_error_code code, const char *why);
 
-/* The library's words for an error, and what can be done about it. Returns AMT_NO_TICKET where it may be over
- * soon, else AMT_AUTH_FAILED. */
+/* Writes the library's text for an error, and what can be done about it. Returns AMT_NO_TICKET for an error
+ * that may be over soon, else AMT_AUTH_FAILED. */
 amt_status_e amt_krb5_say_error(krb5_context context, krb5_error_code code, char *text, size_t size);
 /* apr_snprintf() of text that others wrote: what is not printable ASCII becomes '?', so that nothing forges a
  * log line or breaks a JSON string. */

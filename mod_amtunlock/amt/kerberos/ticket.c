@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One SPNEGO exchange: the ticket by the krb5 library, whose error codes say what is wrong; the token by
- * GSS-API on top of that. */
+/* One SPNEGO exchange: the krb5 library gets the ticket, as its error codes are precise; GSS-API makes the
+ * token from it. */
 #include <apr_strings.h>
 #include <gssapi/gssapi_ext.h>
 #include <gssapi/gssapi_krb5.h>
@@ -22,16 +22,16 @@ struct amt_ticket_t {
     char text[400];
 };
 
-/* ---- sentences ------------------------------------------------------------------------------- */
+/* ---- error messages ------------------------------------------------------------------------------- */
 
-static amt_status_e refuse(amt_ticket_t *ticket, amt_status_e status, const char *what, const char *why)
+static amt_status_e fail_ticket(amt_ticket_t *ticket, amt_status_e status, const char *what, const char *why)
 {
     amt_krb5_say(ticket->text, sizeof(ticket->text), "no Kerberos ticket for %s: %s", what, why);
     ticket->status = status;
     return status;
 }
 
-static amt_status_e refuse_by_gss(amt_ticket_t *ticket, const char *what, OM_uint32 minor)
+static amt_status_e fail_ticket_by_gss(amt_ticket_t *ticket, const char *what, OM_uint32 minor)
 {
     OM_uint32 ignored;
     OM_uint32 more = 0;
@@ -42,7 +42,7 @@ static amt_status_e refuse_by_gss(amt_ticket_t *ticket, const char *what, OM_uin
         amt_krb5_say(why, sizeof(why), "%.*s", (int)words.length, (const char *)words.value);
     }
     gss_release_buffer(&ignored, &words);
-    return refuse(ticket, AMT_AUTH_FAILED, what, why);
+    return fail_ticket(ticket, AMT_AUTH_FAILED, what, why);
 }
 
 /* ---- a device's ticket ----------------------------------------------------------------------- */
@@ -58,8 +58,8 @@ static krb5_error_code fill_cache(amt_ticket_t *ticket, krb5_creds *granting)
     return code ? code : krb5_cc_store_cred(context, ticket->cache, granting);
 }
 
-/* The ticket goes into the cache; *name is whose it is, as the KDC knows it. KRB5_NT_UNKNOWN: the name stays
- * as it is written, no DNS is asked. */
+/* Puts the ticket into the cache; *name is its service, as the KDC names it. KRB5_NT_UNKNOWN: the name is
+ * used as written, without DNS. */
 static krb5_error_code ask_kdc(amt_ticket_t *ticket, krb5_principal client, const char *host, char **name)
 {
     krb5_context context = ticket->context;
@@ -94,7 +94,8 @@ static OM_uint32 take_credential(amt_ticket_t *ticket, OM_uint32 *minor)
     return GSS_ERROR(major) ? major : gss_set_neg_mechs(minor, ticket->credential, &kerberos);
 }
 
-static OM_uint32 step(amt_ticket_t *ticket, gss_buffer_t answer, gss_buffer_t token, OM_uint32 *minor)
+static OM_uint32 step_exchange(amt_ticket_t *ticket, gss_buffer_t answer, gss_buffer_t token,
+                               OM_uint32 *minor)
 {
     return gss_init_sec_context(minor, ticket->credential, &ticket->exchange, ticket->service, &spnego,
                                 GSS_C_MUTUAL_FLAG, 0, GSS_C_NO_CHANNEL_BINDINGS, answer, NULL, token, NULL,
@@ -111,13 +112,13 @@ static amt_status_e make_token(amt_ticket_t *ticket, const char *what, char *nam
         major = take_credential(ticket, &minor);
     }
     if (!GSS_ERROR(major)) {
-        major = step(ticket, GSS_C_NO_BUFFER, &ticket->token, &minor);
+        major = step_exchange(ticket, GSS_C_NO_BUFFER, &ticket->token, &minor);
     }
     if (GSS_ERROR(major) || ticket->token.length == 0) {
-        return refuse_by_gss(ticket, what, minor);
+        return fail_ticket_by_gss(ticket, what, minor);
     }
     if (ticket->token.length > AMT_TICKET_MAX) {
-        return refuse(ticket, AMT_AUTH_FAILED, what, "it is too long; use an account with few groups");
+        return fail_ticket(ticket, AMT_AUTH_FAILED, what, "it is too long; use an account with few groups");
     }
     return ticket->status = AMT_OK;
 }
@@ -138,7 +139,7 @@ static amt_status_e get_ticket(amt_ticket_t *ticket, amt_tickets_t *tickets, con
     if (code) {
         status = amt_krb5_say_error(ticket->context, code, why, sizeof(why));
         amt_account_failed(tickets, status, code, why);
-        return refuse(ticket, status, what, why);
+        return fail_ticket(ticket, status, what, why);
     }
     status = make_token(ticket, what, name);
     krb5_free_unparsed_name(ticket->context, name);
@@ -153,16 +154,16 @@ amt_ticket_t *amt_ticket_make(amt_tickets_t *tickets, const char *fqdn, int port
     char why[200] = "";
     amt_status_e status;
 
-    if (!ticket) {
+    if (ticket == NULL) {
         return NULL;
     }
     if (krb5_init_context(&ticket->context)) {
-        refuse(ticket, AMT_AUTH_FAILED, fqdn, "krb5.conf cannot be used");
+        fail_ticket(ticket, AMT_AUTH_FAILED, fqdn, "krb5.conf cannot be used");
         return ticket;
     }
     status = amt_account_granting(tickets, ticket->context, &granting, why, sizeof(why));
     if (status != AMT_OK) {
-        refuse(ticket, status, amt_tickets_principal(tickets), why);
+        fail_ticket(ticket, status, amt_tickets_principal(tickets), why);
         return ticket;
     }
     apr_snprintf(host, sizeof(host), "%s:%d", fqdn, port);
@@ -175,17 +176,17 @@ void amt_ticket_free(amt_ticket_t *ticket)
 {
     OM_uint32 minor;
 
-    if (!ticket) {
+    if (ticket == NULL) {
         return;
     }
     gss_delete_sec_context(&minor, &ticket->exchange, GSS_C_NO_BUFFER);
     gss_release_buffer(&minor, &ticket->token);
     gss_release_name(&minor, &ticket->service);
     gss_release_cred(&minor, &ticket->credential);
-    if (ticket->cache) {
+    if (ticket->cache != NULL) {
         krb5_cc_destroy(ticket->context, ticket->cache);
     }
-    if (ticket->context) {
+    if (ticket->context != NULL) {
         krb5_free_context(ticket->context);
     }
     free(ticket);
@@ -212,7 +213,7 @@ int amt_ticket_proves(amt_ticket_t *ticket, const unsigned char *answer, apr_siz
     gss_buffer_desc given = {length, (void *)answer};
     gss_buffer_desc more = GSS_C_EMPTY_BUFFER;
     OM_uint32 minor;
-    OM_uint32 major = step(ticket, &given, &more, &minor);
+    OM_uint32 major = step_exchange(ticket, &given, &more, &minor);
 
     gss_release_buffer(&minor, &more);
     return major == GSS_S_COMPLETE;

@@ -65,7 +65,8 @@ static amt_auth_field_t field_of(const char *text)
     return (amt_auth_field_t){(const unsigned char *)text, (unsigned int)strlen(text)};
 }
 
-static int hash(EVP_MD_CTX *ctx, const amt_auth_field_t *parts, apr_size_t parts_count, unsigned char *digest)
+static int hash_digest(EVP_MD_CTX *ctx, const amt_auth_field_t *parts, apr_size_t parts_count,
+                       unsigned char *digest)
 {
     int ok = EVP_DigestInit_ex(ctx, EVP_md5(), NULL);
 
@@ -81,7 +82,7 @@ static int hash_parts(char hex[HEX + 1], const amt_auth_field_t *parts, apr_size
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     unsigned char digest[EVP_MAX_MD_SIZE] = {0};
-    int ok = ctx && hash(ctx, parts, parts_count, digest);
+    int ok = ctx != NULL && hash_digest(ctx, parts, parts_count, digest);
 
     digest_write_hex(hex, digest, HEX / 2);
     OPENSSL_cleanse(digest, sizeof(digest));
@@ -92,16 +93,16 @@ static int hash_parts(char hex[HEX + 1], const amt_auth_field_t *parts, apr_size
 static int compute_response(char response[HEX + 1], const amt_auth_challenge_t *challenge, const char *user,
                             const char *password, const char *cnonce)
 {
-    char who[HEX + 1] = "";
-    char what[HEX + 1] = "";
-    const amt_auth_field_t login[] = {field_of(user), challenge->realm, field_of(password)};
-    const amt_auth_field_t request[] = {field_of(method), field_of(uri)};
-    int ok = hash_parts(who, login, 3) && hash_parts(what, request, 2);
-    const amt_auth_field_t all[] = {field_of(who),    challenge->nonce,   field_of(count),
-                                    field_of(cnonce), field_of(qop_auth), field_of(what)};
+    char login_hash[HEX + 1] = "";
+    char request_hash[HEX + 1] = "";
+    const amt_auth_field_t login_parts[] = {field_of(user), challenge->realm, field_of(password)};
+    const amt_auth_field_t request_parts[] = {field_of(method), field_of(uri)};
+    int ok = hash_parts(login_hash, login_parts, 3) && hash_parts(request_hash, request_parts, 2);
+    const amt_auth_field_t all[] = {field_of(login_hash), challenge->nonce,   field_of(count),
+                                    field_of(cnonce),     field_of(qop_auth), field_of(request_hash)};
 
     ok = ok && hash_parts(response, all, 6);
-    OPENSSL_cleanse(who, sizeof(who));
+    OPENSSL_cleanse(login_hash, sizeof(login_hash));
     return ok;
 }
 
@@ -134,6 +135,10 @@ apr_status_t amt_auth_answer(unsigned char data[AMT_AUTH_DATA], apr_size_t *leng
                              const char *cnonce)
 {
     char response[HEX + 1];
+    amt_auth_field_t fields[8] = {
+        field_of(user),   challenge->realm, challenge->nonce,         field_of(uri),
+        field_of(cnonce), field_of(count),  [7] = field_of(qop_auth),
+    };
 
     if (!offers_auth(&challenge->qop)) {
         return APR_ENOTIMPL;
@@ -141,10 +146,7 @@ apr_status_t amt_auth_answer(unsigned char data[AMT_AUTH_DATA], apr_size_t *leng
     if (!compute_response(response, challenge, user, password, cnonce)) {
         return APR_EGENERAL;
     }
-    const amt_auth_field_t fields[8] = {
-        field_of(user),   challenge->realm, challenge->nonce,   field_of(uri),
-        field_of(cnonce), field_of(count),  field_of(response), field_of(qop_auth),
-    };
+    fields[6] = field_of(response);
     *length = write_fields(data, fields);
     return APR_SUCCESS;
 }

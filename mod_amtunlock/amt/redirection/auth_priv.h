@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Digest authentication of a redirection session (RFC 2617, as firmware frames it). Pure. Not for other
- * rooms. */
+/* Digest authentication of a redirection session (RFC 2617, as firmware frames it). Pure. */
 #ifndef AMTUNLOCK_AMT_REDIRECTION_AUTH_PRIV_H
 #define AMTUNLOCK_AMT_REDIRECTION_AUTH_PRIV_H
 

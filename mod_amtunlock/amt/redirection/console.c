@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A line is an array of characters with a cursor in it; what ended is kept as UTF-8 text, the oldest
- * forgotten first. */
+/* The current line is an array of characters with a cursor; complete lines are kept as UTF-8 text, the oldest
+ * dropped first. */
 #include "amt/redirection/console.h"
 
 #include <apr_strings.h>
@@ -15,7 +15,7 @@ enum {
     MAX_PARAMETER = 999,
 };
 
-/* Where in an escape sequence (ECMA-48) the last byte left us. */
+/* The parser's place in an escape sequence (ECMA-48) after the last byte. */
 typedef enum {
     TEXT,
     ESCAPE,       /* after ESC */
@@ -153,7 +153,7 @@ static void put_character(amt_console_t *console, apr_uint32_t c)
     }
 }
 
-static void tab(amt_console_t *console)
+static void put_tab(amt_console_t *console)
 {
     do {
         if (console->cursor < console->length) {
@@ -182,7 +182,7 @@ static void control_character(amt_console_t *console, unsigned char c)
         console->cursor -= console->cursor > 0;
         break;
     case '\t':
-        tab(console);
+        put_tab(console);
         break;
     case '\n':
     case '\v':
@@ -195,7 +195,7 @@ static void control_character(amt_console_t *console, unsigned char c)
 }
 
 /* A character that breaks off half-way, or a byte that begins none. */
-static void bad_utf8(amt_console_t *console)
+static void end_bad_utf8(amt_console_t *console)
 {
     console->wanted = 0;
     put_character(console, REPLACEMENT);
@@ -217,10 +217,10 @@ static void begin_utf8(amt_console_t *console, unsigned char byte)
             return;
         }
     }
-    bad_utf8(console);
+    end_bad_utf8(console);
 }
 
-static void go_on_with_utf8(amt_console_t *console, unsigned char byte)
+static void continue_utf8(amt_console_t *console, unsigned char byte)
 {
     apr_uint32_t c = console->character << 6 | (byte & 0x3f);
 
@@ -229,7 +229,7 @@ static void go_on_with_utf8(amt_console_t *console, unsigned char byte)
         return;
     }
     if (c < console->least || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) {
-        bad_utf8(console);
+        end_bad_utf8(console);
     }
     else if (c >= 0xa0) { /* those below are control characters */
         put_character(console, c);
@@ -239,11 +239,11 @@ static void go_on_with_utf8(amt_console_t *console, unsigned char byte)
 static void take_text(amt_console_t *console, unsigned char byte)
 {
     if (console->wanted && (byte & 0xc0) == 0x80) {
-        go_on_with_utf8(console, byte);
+        continue_utf8(console, byte);
         return;
     }
     if (console->wanted) {
-        bad_utf8(console);
+        end_bad_utf8(console);
     }
     if (byte == 0x1b) {
         console->place = ESCAPE;
@@ -283,7 +283,7 @@ static void take_escape(amt_console_t *console, unsigned char byte)
     }
 }
 
-/* What moves to another place of the screen ends the line: what is written there is no part of it. */
+/* A move to another place of the screen ends the line: what is written there is not part of it. */
 static void end_of_control(amt_console_t *console, unsigned char final)
 {
     if (strchr("ABEFHLMSTdf", final) || (final == 'J' && console->parameter != 0)) {
@@ -436,7 +436,7 @@ const char *amt_patterns_compile(amt_patterns_t **out, const apr_array_header_t 
     return NULL;
 }
 
-static int matches(const amt_patterns_t *patterns, const char *line)
+static int line_matches(const amt_patterns_t *patterns, const char *line)
 {
     for (int i = 0; i < patterns->count; i++) {
         if (regexec(&patterns->expressions[i], line, 0, NULL, 0) == 0) {
@@ -451,10 +451,10 @@ int amt_console_matches(const amt_console_t *console, const amt_patterns_t *patt
     apr_size_t at = 0;
 
     while (at < console->kept_length) {
-        if (matches(patterns, console->kept + at)) {
+        if (line_matches(patterns, console->kept + at)) {
             return 1;
         }
         at += strlen(console->kept + at) + 1;
     }
-    return console->partial[0] != '\0' && matches(patterns, console->partial);
+    return console->partial[0] != '\0' && line_matches(patterns, console->partial);
 }

@@ -15,8 +15,8 @@ typedef struct amt_console_t amt_console_t;
 #define AMT_CONSOLE_LINE 1024
 
 amt_console_t *amt_console_create(apr_pool_t *pool);
-/* A set of patterns: POSIX extended regular expressions, case-insensitive. NULL, or the sentence that says
- * which is wrong. */
+/* A set of patterns: POSIX extended regular expressions, case-insensitive. Returns NULL,
+ * or an error message that names the one that is wrong. */
 typedef struct amt_patterns_t amt_patterns_t;
 const char *amt_patterns_compile(amt_patterns_t **patterns, const apr_array_header_t *texts,
                                  apr_pool_t *pool);
@@ -28,7 +28,7 @@ void amt_console_feed(amt_console_t *console, const char *bytes, apr_size_t leng
 int amt_console_matches(const amt_console_t *console, const amt_patterns_t *patterns);
 /* Forgets what was shown until now. */
 void amt_console_mark(amt_console_t *console);
-/* Forgets the lines that ended: they were looked at. The partial one stays. */
+/* Forgets the complete lines, which were matched already. The partial one stays. */
 void amt_console_seen(amt_console_t *console);
 /* The last line with something on it, for an operator: printable ASCII, at most 120 characters. */
 const char *amt_console_last(const amt_console_t *console);

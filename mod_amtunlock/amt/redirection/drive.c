@@ -44,14 +44,14 @@ static void put32(unsigned char *at, apr_uint32_t value)
     put16(at + 2, value & 0xffff);
 }
 
-static void refuse(const command_t *c, amt_sense_t sense)
+static void fail_command(const command_t *c, amt_sense_t sense)
 {
     c->answer->sense = sense;
     c->answer->length = 0;
 }
 
-/* Room for more data, zeroed as the answer was. All tables together fit into AMT_DRIVE_DATA. */
-static unsigned char *extend(const command_t *c, apr_size_t length)
+/* Adds bytes to the answer, which are 0. All tables together fit into AMT_DRIVE_DATA. */
+static unsigned char *extend_answer(const command_t *c, apr_size_t length)
 {
     unsigned char *place = c->answer->data + c->answer->length;
 
@@ -59,13 +59,13 @@ static unsigned char *extend(const command_t *c, apr_size_t length)
     return place;
 }
 
-static void append(const command_t *c, const unsigned char *bytes, apr_size_t length)
+static void append_answer(const command_t *c, const unsigned char *bytes, apr_size_t length)
 {
-    memcpy(extend(c, length), bytes, length);
+    memcpy(extend_answer(c, length), bytes, length);
 }
 
-/* The host takes no more than this. */
-static void limit(const command_t *c, apr_size_t allocated)
+/* The host has allocated no more than this. */
+static void limit_answer(const command_t *c, apr_size_t allocated)
 {
     if (c->answer->length > allocated) {
         c->answer->length = allocated;
@@ -74,19 +74,19 @@ static void limit(const command_t *c, apr_size_t allocated)
 
 /* ---- commands of one line -------------------------------------------------------------------- */
 
-static void do_nothing(const command_t *c)
+static void succeed(const command_t *c)
 {
     (void)c;
 }
 
-static void refuse_no_medium(const command_t *c)
+static void fail_no_medium(const command_t *c)
 {
-    refuse(c, no_medium);
+    fail_command(c, no_medium);
 }
 
-static void refuse_write(const command_t *c)
+static void fail_write(const command_t *c)
 {
-    refuse(c, write_protected);
+    fail_command(c, write_protected);
 }
 
 /* START STOP UNIT: the tray does not open, an empty drive does not start. */
@@ -96,10 +96,10 @@ static void start_stop(const command_t *c)
     int load = c->cdb[4] & 0x02;
 
     if (c->drive == AMT_DRIVE_CD && load && !start) {
-        refuse(c, bad_field);
+        fail_command(c, bad_field);
     }
     else if (c->drive == AMT_DRIVE_FLOPPY && start) {
-        refuse(c, no_medium);
+        fail_command(c, no_medium);
     }
 }
 
@@ -108,7 +108,7 @@ static void start_stop(const command_t *c)
 static void read_sectors(const command_t *c, apr_uint32_t lba, apr_uint32_t count)
 {
     if (lba > c->sectors || count > c->sectors - lba) {
-        refuse(c, out_of_range);
+        fail_command(c, out_of_range);
         return;
     }
     c->answer->lba = lba;
@@ -125,7 +125,7 @@ static void read6(const command_t *c)
 static void read10(const command_t *c)
 {
     if (c->cdb[1] & 0x01) { /* addresses relative to the command before */
-        refuse(c, bad_field);
+        fail_command(c, bad_field);
         return;
     }
     read_sectors(c, get32(c->cdb + 2), get16(c->cdb + 7));
@@ -137,10 +137,10 @@ static void read_capacity(const command_t *c)
     unsigned char *data;
 
     if (!(c->cdb[8] & 0x01) && get32(c->cdb + 2)) {
-        refuse(c, bad_field);
+        fail_command(c, bad_field);
         return;
     }
-    data = extend(c, 8);
+    data = extend_answer(c, 8);
     put32(data, c->sectors - 1);
     put32(data + 4, AMT_SECTOR);
 }
@@ -150,8 +150,8 @@ static void read_format_capacities(const command_t *c)
 {
     static const unsigned char data[] = {0, 0, 0, 8, 0, 0, 0x0b, 0x40, 3, 0, 2, 0};
 
-    append(c, data, sizeof(data));
-    limit(c, get16(c->cdb + 7));
+    append_answer(c, data, sizeof(data));
+    limit_answer(c, get16(c->cdb + 7));
 }
 
 /* ---- what kind of disc it is ----------------------------------------------------------------- */
@@ -173,7 +173,7 @@ static void put_address(unsigned char *at, apr_uint32_t lba, int msf)
 
 static void add_track(const command_t *c, unsigned char number, apr_uint32_t lba)
 {
-    unsigned char *track = extend(c, 8);
+    unsigned char *track = extend_answer(c, 8);
 
     track[1] = DATA_TRACK;
     track[2] = number;
@@ -189,10 +189,10 @@ static void read_toc(const command_t *c)
     unsigned char *head;
 
     if (format > 1 || (format == 0 && first > 1 && first != LEAD_OUT)) {
-        refuse(c, bad_field);
+        fail_command(c, bad_field);
         return;
     }
-    head = extend(c, 4);
+    head = extend_answer(c, 4);
     head[2] = head[3] = 1;
     if (format == 1 || first <= 1) {
         add_track(c, 1, 0);
@@ -201,18 +201,18 @@ static void read_toc(const command_t *c)
         add_track(c, LEAD_OUT, c->sectors);
     }
     put16(head, (unsigned int)c->answer->length - 2);
-    limit(c, get16(c->cdb + 7));
+    limit_answer(c, get16(c->cdb + 7));
 }
 
 /* READ DISC INFORMATION: complete, one session */
 static void read_disc_information(const command_t *c)
 {
     static const unsigned char head[] = {0, 32, 0x0e, 1, 1, 1, 1, 0x20};
-    unsigned char *data = extend(c, 34);
+    unsigned char *data = extend_answer(c, 34);
 
     memcpy(data, head, sizeof(head));
     memset(data + 16, 0xff, 8); /* no room behind it */
-    limit(c, get16(c->cdb + 7));
+    limit_answer(c, get16(c->cdb + 7));
 }
 
 /* READ TRACK INFORMATION by address, track or session */
@@ -223,17 +223,17 @@ static void read_track_information(const command_t *c)
     unsigned char *data;
 
     if (by == 3 || (by == 0 && number >= c->sectors) || (by != 0 && number != 1)) {
-        refuse(c, bad_field);
+        fail_command(c, bad_field);
         return;
     }
-    data = extend(c, 36);
+    data = extend_answer(c, 36);
     put16(data, 34);
     data[2] = data[3] = 1;
     data[5] = 4; /* a data track */
     data[6] = 1; /* mode 1 */
     put32(data + 24, c->sectors);
     put32(data + 28, c->sectors - 1);
-    limit(c, get16(c->cdb + 7));
+    limit_answer(c, get16(c->cdb + 7));
 }
 
 /* GET EVENT STATUS NOTIFICATION: asked for media, the medium is there and has not changed */
@@ -243,16 +243,16 @@ static void get_event_status(const command_t *c)
     static const unsigned char media[] = {0, 6, 0x04, 0x10, 0, 0x02, 0, 0};
 
     if (!(c->cdb[1] & 0x01)) { /* it would answer later */
-        refuse(c, bad_field);
+        fail_command(c, bad_field);
         return;
     }
     if (c->cdb[4] & 0x10) {
-        append(c, media, sizeof(media));
+        append_answer(c, media, sizeof(media));
     }
     else {
-        append(c, none, sizeof(none));
+        append_answer(c, none, sizeof(none));
     }
-    limit(c, get16(c->cdb + 7));
+    limit_answer(c, get16(c->cdb + 7));
 }
 
 /* GET PERFORMANCE, the nominal kind: one speed from the first sector to the last */
@@ -262,14 +262,14 @@ static void get_performance(const command_t *c)
     unsigned char *data;
 
     if (c->cdb[10] != 0 || (c->cdb[1] & 0x07) != 0) { /* another type; writing, or exceptions */
-        refuse(c, bad_field);
+        fail_command(c, bad_field);
         return;
     }
-    data = extend(c, 8);
+    data = extend_answer(c, 8);
     put32(data, 4);
     if (get16(c->cdb + 8)) {
         put32(data, 4 + 16);
-        data = extend(c, 16);
+        data = extend_answer(c, 16);
         put32(data + 4, KILOBYTES_A_SECOND);
         put32(data + 8, c->sectors - 1);
         put32(data + 12, KILOBYTES_A_SECOND);
@@ -310,20 +310,20 @@ static void get_configuration(const command_t *c)
     unsigned char *head;
 
     if (which == 3) {
-        refuse(c, bad_field);
+        fail_command(c, bad_field);
         return;
     }
-    head = extend(c, 8);
+    head = extend_answer(c, 8);
     for (apr_size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
         unsigned int code = get16(features[i].bytes);
 
         if (which == 2 ? code == from : code >= from) {
-            append(c, features[i].bytes, features[i].length);
+            append_answer(c, features[i].bytes, features[i].length);
         }
     }
     put32(head, (apr_uint32_t)c->answer->length - 4);
     put16(head + 6, 0x0008); /* CD-ROM */
-    limit(c, get16(c->cdb + 7));
+    limit_answer(c, get16(c->cdb + 7));
 }
 
 /* ---- mode pages ------------------------------------------------------------------------------ */
@@ -355,10 +355,10 @@ static const struct {
     {AMT_DRIVE_FLOPPY, flexible_disk, sizeof(flexible_disk)},
 };
 
-/* Nothing can be changed: of changeable values only a page's head is told. */
+/* Nothing can be changed: for changeable values only a page's head is filled in. */
 static void add_page(const command_t *c, const unsigned char *bytes, apr_size_t length, unsigned int values)
 {
-    memcpy(extend(c, length), bytes, values == CHANGEABLE_VALUES ? 2 : length);
+    memcpy(extend_answer(c, length), bytes, values == CHANGEABLE_VALUES ? 2 : length);
 }
 
 /* Adds the pages that are asked for; 0, and refused, if there is none. */
@@ -369,7 +369,7 @@ static int add_pages(const command_t *c)
     apr_size_t before = c->answer->length;
 
     if (values == SAVED_VALUES) {
-        refuse(c, no_saved_values);
+        fail_command(c, no_saved_values);
         return 0;
     }
     for (apr_size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
@@ -378,7 +378,7 @@ static int add_pages(const command_t *c)
         }
     }
     if (c->answer->length == before || (c->cdb[3] != 0 && c->cdb[3] != 0xff)) {
-        refuse(c, bad_field);
+        fail_command(c, bad_field);
         return 0;
     }
     return 1;
@@ -393,23 +393,23 @@ static void describe_medium(const command_t *c, unsigned char *kind, unsigned ch
 
 static void mode_sense6(const command_t *c)
 {
-    unsigned char *head = extend(c, 4);
+    unsigned char *head = extend_answer(c, 4);
 
     if (add_pages(c)) {
         head[0] = (unsigned char)(c->answer->length - 1);
         describe_medium(c, head + 1, head + 2);
-        limit(c, c->cdb[4]);
+        limit_answer(c, c->cdb[4]);
     }
 }
 
 static void mode_sense10(const command_t *c)
 {
-    unsigned char *head = extend(c, 8);
+    unsigned char *head = extend_answer(c, 8);
 
     if (add_pages(c)) {
         put16(head, (unsigned int)c->answer->length - 2);
         describe_medium(c, head + 2, head + 3);
-        limit(c, get16(c->cdb + 7));
+        limit_answer(c, get16(c->cdb + 7));
     }
 }
 
@@ -422,25 +422,25 @@ static const struct {
     do_fn cd;
     do_fn floppy; /* NULL: not known to this drive */
 } commands[] = {
-    {0x00, do_nothing, refuse_no_medium},   /* TEST UNIT READY */
-    {0x04, refuse_write, refuse_no_medium}, /* FORMAT UNIT */
-    {0x08, read6, refuse_no_medium},
-    {0x0a, refuse_write, refuse_no_medium}, /* WRITE(6) */
+    {0x00, succeed, fail_no_medium},    /* TEST UNIT READY */
+    {0x04, fail_write, fail_no_medium}, /* FORMAT UNIT */
+    {0x08, read6, fail_no_medium},
+    {0x0a, fail_write, fail_no_medium}, /* WRITE(6) */
     {0x1a, mode_sense6, mode_sense6},
     {0x1b, start_stop, start_stop},
-    {0x1e, do_nothing, do_nothing}, /* PREVENT ALLOW MEDIUM REMOVAL: there is no button */
+    {0x1e, succeed, succeed}, /* PREVENT ALLOW MEDIUM REMOVAL: there is no button */
     {0x23, NULL, read_format_capacities},
-    {0x25, read_capacity, refuse_no_medium},
-    {0x28, read10, refuse_no_medium},
-    {0x2a, refuse_write, refuse_no_medium}, /* WRITE(10) */
-    {0x2e, refuse_write, refuse_no_medium}, /* WRITE AND VERIFY(10) */
+    {0x25, read_capacity, fail_no_medium},
+    {0x28, read10, fail_no_medium},
+    {0x2a, fail_write, fail_no_medium}, /* WRITE(10) */
+    {0x2e, fail_write, fail_no_medium}, /* WRITE AND VERIFY(10) */
     {0x43, read_toc, NULL},
     {0x46, get_configuration, NULL},
     {0x4a, get_event_status, NULL},
     {0x51, read_disc_information, NULL},
     {0x52, read_track_information, NULL},
     {0x5a, mode_sense10, mode_sense10},
-    {0xaa, refuse_write, refuse_no_medium}, /* WRITE(12) */
+    {0xaa, fail_write, fail_no_medium}, /* WRITE(12) */
     {0xac, get_performance, NULL},
 };
 
@@ -456,10 +456,10 @@ void amt_drive_command(amt_drive_e drive, const amt_image_t *image, const unsign
             act = drive == AMT_DRIVE_CD ? commands[i].cd : commands[i].floppy;
         }
     }
-    if (act) {
+    if (act != NULL) {
         act(&c);
     }
     else {
-        refuse(&c, unknown_command);
+        fail_command(&c, unknown_command);
     }
 }

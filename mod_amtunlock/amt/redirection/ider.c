@@ -31,7 +31,7 @@ enum {
     DATA_TO_HOST = 0x54,
 };
 
-/* What is asked of the device; times in milliseconds. It hangs up where nothing came for RX_TIMEOUT. */
+/* What the device is asked to keep; times in milliseconds. It hangs up when nothing came for RX_TIMEOUT. */
 enum { RX_TIMEOUT = 30000, TX_TIMEOUT = 0, HEARTBEAT_EVERY = 10000, SILENCE_SECONDS = 45, VERSION = 1 };
 
 /* A device's buffers, bytes. */
@@ -80,7 +80,7 @@ struct amt_ider_t {
     unsigned int buffer; /* bytes that the device takes at a time */
     transfer_t transfer;
     apr_uint64_t served;
-    int told_booting;
+    int booting_reported;
 };
 
 /* ---- data to the host ------------------------------------------------------------------------ */
@@ -124,7 +124,7 @@ static void send_chunk(amt_ider_t *ider)
     t->left -= length;
 }
 
-/* As much as may be queued. The rest follows when that has left. */
+/* Queues as many chunks as fit. The rest follows when those have left. */
 static void send_chunks(amt_ider_t *ider)
 {
     transfer_t *t = &ider->transfer;
@@ -136,18 +136,18 @@ static void send_chunks(amt_ider_t *ider)
     if (had_data && t->left == 0) {
         amt_session_again(ider->session);
     }
-    if (ider->served > 0 && !ider->told_booting) {
-        ider->told_booting = 1;
+    if (ider->served > 0 && !ider->booting_reported) {
+        ider->booting_reported = 1;
         ider->events.booting(ider->baton); /* may destroy the session */
     }
 }
 
-static void drained(void *channel)
+static void ider_on_drained(void *channel)
 {
     send_chunks(channel);
 }
 
-static int busy(const void *channel)
+static int ider_is_busy(const void *channel)
 {
     const amt_ider_t *ider = channel;
 
@@ -182,7 +182,7 @@ static apr_size_t chunk_size(const amt_ider_t *ider, int dma, unsigned int byte_
     return chunk < AMT_SECTOR ? chunk : chunk - chunk % AMT_SECTOR;
 }
 
-static void command_came(void *channel, const unsigned char *message)
+static void ider_on_command(void *channel, const unsigned char *message)
 {
     static const amt_sense_t unknown_command = {0x05, 0x20, 0x00};
     amt_ider_t *ider = channel;
@@ -211,7 +211,7 @@ static void command_came(void *channel, const unsigned char *message)
     send_chunks(ider);
 }
 
-static void reset_came(void *channel, const unsigned char *message)
+static void ider_on_reset(void *channel, const unsigned char *message)
 {
     amt_ider_t *ider = channel;
 
@@ -222,7 +222,7 @@ static void reset_came(void *channel, const unsigned char *message)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static void begin(void *channel)
+static void ider_begin(void *channel)
 {
     amt_ider_t *ider = channel;
     unsigned char message[18] = {OPEN};
@@ -234,7 +234,7 @@ static void begin(void *channel)
     amt_session_send(ider->session, message, sizeof(message), 0);
 }
 
-static void opened(void *channel, const unsigned char *message)
+static void ider_on_opened(void *channel, const unsigned char *message)
 {
     amt_ider_t *ider = channel;
     unsigned int to_device = wire_get16(message + 16);
@@ -261,7 +261,7 @@ static void opened(void *channel, const unsigned char *message)
     amt_session_send(ider->session, on, sizeof(on), 0);
 }
 
-static void switched(void *channel, const unsigned char *message)
+static void ider_on_switched(void *channel, const unsigned char *message)
 {
     amt_ider_t *ider = channel;
     apr_uint32_t value = wire_get32(message + 9);
@@ -279,9 +279,9 @@ static void switched(void *channel, const unsigned char *message)
     ider->events.opened(ider->baton);
 }
 
-/* ---- the rest of what a device says ---------------------------------------------------------- */
+/* ---- the device's other messages ---------------------------------------------------------- */
 
-static void closed_by_device(void *channel, const unsigned char *message)
+static void ider_on_close(void *channel, const unsigned char *message)
 {
     amt_ider_t *ider = channel;
 
@@ -290,7 +290,7 @@ static void closed_by_device(void *channel, const unsigned char *message)
     amt_session_fail(ider->session, AMT_BROKEN, "the device closed it");
 }
 
-static void pinged(void *channel, const unsigned char *message)
+static void ider_on_ping(void *channel, const unsigned char *message)
 {
     amt_ider_t *ider = channel;
 
@@ -298,7 +298,7 @@ static void pinged(void *channel, const unsigned char *message)
     amt_session_send_plain(ider->session, PONG);
 }
 
-static void ended(void *channel, const amt_result_t *result)
+static void ider_on_end(void *channel, const amt_result_t *result)
 {
     amt_ider_t *ider = channel;
 
@@ -310,16 +310,16 @@ static const amt_message_t messages[] = {
      .length = 30,
      .body_at = 29,
      .body_width = 1,
-     .handle = opened}, /* body: the manufacturer's */
-    {.id = CLOSE, .length = 8, .handle = closed_by_device},
+     .handle = ider_on_opened}, /* body: the manufacturer's */
+    {.id = CLOSE, .length = 8, .handle = ider_on_close},
     {.id = CLOSED, .length = 8},
-    {.id = PING, .length = 8, .handle = pinged},
+    {.id = PING, .length = 8, .handle = ider_on_ping},
     {.id = PONG, .length = 8},
-    {.id = RESET, .length = 9, .handle = reset_came},
-    {.id = SWITCHED, .length = 13, .handle = switched},
+    {.id = RESET, .length = 9, .handle = ider_on_reset},
+    {.id = SWITCHED, .length = 13, .handle = ider_on_switched},
     {.id = PROBLEM, .length = 11}, /* other consoles go on, and devices too */
     {.id = HEARTBEAT, .length = 8},
-    {.id = COMMAND, .length = 28, .waits = 1, .handle = command_came},
+    {.id = COMMAND, .length = 28, .waits = 1, .handle = ider_on_command},
     {.id = DATA_FROM_HOST, .length = 14, .body_at = 9, .body_width = 2}, /* nothing that we asked for */
     {.id = 0},
 };
@@ -334,16 +334,16 @@ static const amt_channel_t storage = {
     .silence = SILENCE_SECONDS,
     .interval = RX_TIMEOUT / 2,
     .room = DATA_HEAD + MAX_BUFFER + AMT_LINK_RESERVE, /* TLS has no records for two at a time */
-    .begin = begin,
-    .drained = drained,
-    .busy = busy,
-    .ended = ended,
+    .begin = ider_begin,
+    .drained = ider_on_drained,
+    .busy = ider_is_busy,
+    .ended = ider_on_end,
 };
 
-/* ---- what the worker does -------------------------------------------------------------------- */
+/* ---- for callers -------------------------------------------------------------------- */
 
-/* The overlay is what proves a boot, and chunks held it. */
-static apr_status_t wipe(void *baton)
+/* The overlay proves that this PC booted from the image: it is wiped. */
+static apr_status_t ider_cleanup(void *baton)
 {
     amt_ider_t *ider = baton;
 
@@ -357,9 +357,9 @@ apr_status_t amt_ider_open(amt_ider_t **out, amt_loop_t *loop, const amt_target_
 {
     amt_ider_t *ider;
     apr_pool_t *pool;
-    apr_status_t rv;
+    apr_status_t status;
 
-    if (overlay && overlay->lba >= amt_image_sectors(image)) {
+    if (overlay != NULL && overlay->lba >= amt_image_sectors(image)) {
         return APR_EINVAL;
     }
     apr_pool_create(&pool, parent);
@@ -367,16 +367,16 @@ apr_status_t amt_ider_open(amt_ider_t **out, amt_loop_t *loop, const amt_target_
     ider->events = *events;
     ider->baton = baton;
     ider->image = image;
-    if (overlay) {
+    if (overlay != NULL) {
         ider->has_overlay = 1;
         ider->overlay = *overlay;
     }
-    apr_pool_cleanup_register(pool, ider, wipe, apr_pool_cleanup_null);
-    rv = amt_session_open(&ider->session, loop, target, &storage, ider, pool);
-    if (rv == APR_SUCCESS) {
+    apr_pool_cleanup_register(pool, ider, ider_cleanup, apr_pool_cleanup_null);
+    status = amt_session_open(&ider->session, loop, target, &storage, ider, pool);
+    if (status == APR_SUCCESS) {
         *out = ider;
     }
-    return rv;
+    return status;
 }
 
 apr_uint64_t amt_ider_served(const amt_ider_t *ider)

@@ -10,11 +10,11 @@
 #define AMT_SECTOR 2048
 
 /* A CD image, mapped once and shared by all sessions; read-only, any thread. It is a copy in memory: what
- * happens to the file later reaches no session. */
+ * happens to the file later does not matter. */
 typedef struct amt_image_t amt_image_t;
 
-/* A regular file of a whole, positive number of sectors, at most 4 GiB. NULL, or the sentence that says what
- * is wrong. Unmapped with `pool`, which outlives the sessions. Reads the file: not for a loop's thread. */
+/* A regular file of a whole, positive number of sectors, at most 4 GiB. Returns NULL, or an error
+ * message. Unmapped with `pool`, which outlives the sessions. Reads the file: not for a loop's thread. */
 const char *amt_image_open(amt_image_t **image, const char *file, apr_pool_t *pool);
 apr_uint32_t amt_image_sectors(const amt_image_t *image);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An image is copied into sealed memory once: whoever overwrites or truncates the file meanwhile neither
+/* An image is copied into sealed memory once: a file that is overwritten or truncated meanwhile neither
  * changes what a PC boots half-way, nor ends this process by a page that is no longer there. */
 #include <apr_strings.h>
 #include <errno.h>
@@ -28,7 +28,7 @@ static apr_status_t image_cleanup(void *baton)
     return APR_SUCCESS;
 }
 
-static const char *check_file(int fd, const char *file, struct stat *info, apr_pool_t *pool)
+static const char *check_image(int fd, const char *file, struct stat *info, apr_pool_t *pool)
 {
     if (fstat(fd, info)) {
         return apr_psprintf(pool, "the image %s cannot be read: %s", file, text_strerror(errno, pool));
@@ -69,7 +69,7 @@ static int copy_file(int from, int to, off_t size)
     return 0;
 }
 
-static const char *fill(amt_image_t *image, int fd, int memory, const char *file, apr_pool_t *pool)
+static const char *copy_image(amt_image_t *image, int fd, int memory, const char *file, apr_pool_t *pool)
 {
     static const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
     int error = memory < 0 ? errno : copy_file(fd, memory, (off_t)image->size);
@@ -101,17 +101,17 @@ const char *amt_image_open(amt_image_t **out, const char *file, apr_pool_t *pool
     if (fd < 0) {
         return apr_psprintf(pool, "the image %s cannot be opened: %s", file, text_strerror(errno, pool));
     }
-    problem = check_file(fd, file, &info, pool);
-    if (!problem) {
+    problem = check_image(fd, file, &info, pool);
+    if (problem == NULL) {
         image->size = (size_t)info.st_size;
         memory = memfd_create("amtunlock-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        problem = fill(image, fd, memory, file, pool);
+        problem = copy_image(image, fd, memory, file, pool);
         if (memory >= 0) {
             close(memory);
         }
     }
     close(fd);
-    if (!problem) {
+    if (problem == NULL) {
         *out = image;
     }
     return problem;
@@ -125,12 +125,12 @@ apr_uint32_t amt_image_sectors(const amt_image_t *image)
 void amt_image_read(const amt_image_t *image, const amt_overlay_t *overlay, apr_uint64_t offset,
                     unsigned char *bytes, apr_size_t length)
 {
-    apr_uint64_t start = overlay ? (apr_uint64_t)overlay->lba * AMT_SECTOR : 0;
+    apr_uint64_t start = overlay != NULL ? (apr_uint64_t)overlay->lba * AMT_SECTOR : 0;
     apr_uint64_t first = offset > start ? offset : start;
     apr_uint64_t last = offset + length < start + AMT_SECTOR ? offset + length : start + AMT_SECTOR;
 
     memcpy(bytes, image->bytes + offset, length);
-    if (overlay && first < last) {
+    if (overlay != NULL && first < last) {
         memcpy(bytes + (first - offset), overlay->bytes + (first - start), last - first);
     }
 }

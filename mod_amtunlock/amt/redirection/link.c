@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sockets and OpenSSL directly: reads are bounded by our buffer, and what is written can be wiped. libevent's
- * own buffers would copy a passphrase to places that nobody wipes. */
+/* Sockets and OpenSSL without libevent's bufferevents: reads are bounded by our buffer, and what is
+ * written is wiped. A bufferevent would copy a passphrase to memory that is never wiped. */
 #include "amt/redirection/link_priv.h"
 
 #include <apr_strings.h>
@@ -19,7 +19,7 @@
 #include "amt/http/tls.h"
 #include "base/text.h"
 
-/* Of one turn: others wait for the loop too. */
+/* Reads and writes for one event: the loop serves other connections too. */
 enum { READS_A_TURN = 4, SENDS_A_TURN = 8 };
 
 typedef enum { CONNECTING, HANDSHAKE, RUNNING, STOPPED } stage_e;
@@ -37,12 +37,12 @@ struct amt_link_t {
     struct event *readable;
     struct event *writable;
     int refused; /* errno of a connection that could not even begin */
-    int *freed;  /* set while events are told: one of them freed the link */
+    int *freed;  /* not NULL during callbacks: set to 1 by amt_link_free() */
     int in_ended;
-    int shut;           /* nothing more to send: 1 wanted, 2 told */
+    int shut;           /* nothing more to send: 1 wanted, 2 done */
     int read_wants_out; /* TLS must send before it can read */
-    int told_drained;
-    int held; /* something came that waits for room to answer it */
+    int drained_reported;
+    int held; /* input waits until there is room for an answer */
     apr_size_t in_length;
     apr_size_t out_start;
     apr_size_t out_end;
@@ -53,9 +53,9 @@ struct amt_link_t {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static void free_event(struct event **event)
+static void clear_event(struct event **event)
 {
-    if (*event) {
+    if (*event != NULL) {
         event_free(*event);
         *event = NULL;
     }
@@ -67,8 +67,8 @@ void amt_link_stop(amt_link_t *link)
         return;
     }
     link->stage = STOPPED;
-    free_event(&link->readable);
-    free_event(&link->writable);
+    clear_event(&link->readable);
+    clear_event(&link->writable);
     SSL_free(link->ssl);
     link->ssl = NULL;
     if (link->fd >= 0) {
@@ -83,16 +83,16 @@ void amt_link_stop(amt_link_t *link)
 void amt_link_free(amt_link_t *link)
 {
     amt_link_stop(link);
-    if (link->freed) {
+    if (link->freed != NULL) {
         *link->freed = 1;
         link->freed = NULL;
     }
 }
 
-static void fail(amt_link_t *link, amt_status_e status, const char *format, ...)
+static void fail_link(amt_link_t *link, amt_status_e status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-static void fail(amt_link_t *link, amt_status_e status, const char *format, ...)
+static void fail_link(amt_link_t *link, amt_status_e status, const char *format, ...)
 {
     char text[512];
     va_list args;
@@ -107,7 +107,7 @@ static void fail(amt_link_t *link, amt_status_e status, const char *format, ...)
 
 static void fail_unreachable(amt_link_t *link, int error)
 {
-    fail(
+    fail_link(
         link, AMT_UNREACHABLE,
         "%s cannot be reached: %s; check that it has power and network, and that AMT's redirection ports are "
         "open (ListenerEnabled)",
@@ -116,19 +116,19 @@ static void fail_unreachable(amt_link_t *link, int error)
 
 static void fail_broken(amt_link_t *link, const char *why)
 {
-    fail(link, AMT_BROKEN, "the connection to %s broke: %s", link->where, why);
+    fail_link(link, AMT_BROKEN, "the connection to %s broke: %s", link->where, why);
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
 
-/* What OpenSSL says of the error that happened last. */
-static const char *tls_words(void)
+/* OpenSSL's text for the last error. */
+static const char *tls_error_text(void)
 {
     unsigned long code = ERR_peek_last_error();
     const char *words = code ? ERR_reason_error_string(code) : NULL;
 
     ERR_clear_error();
-    return words ? words : "the connection was closed";
+    return words != NULL ? words : "the connection was closed";
 }
 
 static void fail_handshake(amt_link_t *link)
@@ -136,36 +136,37 @@ static void fail_handshake(amt_link_t *link)
     long verified = SSL_get_verify_result(link->ssl);
 
     if (link->peer.pin_seen[0]) {
-        fail(link, AMT_TLS_UNTRUSTED, AMT_TLS_OTHER_PIN, link->where, link->peer.pin_seen);
+        fail_link(link, AMT_TLS_UNTRUSTED, AMT_TLS_OTHER_PIN, link->where, link->peer.pin_seen);
     }
     else if (verified != X509_V_OK) {
-        fail(link, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_CERTIFICATE, link->where,
-             X509_verify_cert_error_string(verified), amt_tls_name_of(link->target->ca_file),
-             amt_tls_name_of(link->target->crl_file));
+        fail_link(link, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_CERTIFICATE, link->where,
+                  X509_verify_cert_error_string(verified), amt_tls_name_of(link->target->ca_file),
+                  amt_tls_name_of(link->target->crl_file));
     }
     else if (link->peer.asked) {
-        fail(link, AMT_TLS_UNTRUSTED, AMT_TLS_ASKED, link->where);
+        fail_link(link, AMT_TLS_UNTRUSTED, AMT_TLS_ASKED, link->where);
     }
     else if (link->peer.alert >= 0) {
-        fail(link, AMT_TLS_UNTRUSTED, AMT_TLS_ALERT, link->where,
-             SSL_alert_desc_string_long(link->peer.alert));
+        fail_link(link, AMT_TLS_UNTRUSTED, AMT_TLS_ALERT, link->where,
+                  SSL_alert_desc_string_long(link->peer.alert));
     }
     else {
-        fail(link, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, link->where, tls_words());
+        fail_link(link, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, link->where, tls_error_text());
     }
 }
 
 static int begin_tls(amt_link_t *link)
 {
     link->ssl = amt_tls_session(&link->peer);
-    if (link->ssl && SSL_set_fd(link->ssl, link->fd)) {
+    if (link->ssl != NULL && SSL_set_fd(link->ssl, link->fd)) {
         return 1;
     }
-    if (link->peer.bad_file) {
-        fail(link, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_FILE, link->peer.bad_file, link->where, link->peer.bad_why);
+    if (link->peer.bad_file != NULL) {
+        fail_link(link, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_FILE, link->peer.bad_file, link->where,
+                  link->peer.bad_why);
     }
     else {
-        fail(link, AMT_BROKEN, "this worker has no memory for TLS with %s", link->where);
+        fail_link(link, AMT_BROKEN, "this worker has no memory for TLS with %s", link->where);
     }
     return 0;
 }
@@ -202,7 +203,7 @@ static int read_bytes(amt_link_t *link, unsigned char *into, apr_size_t room)
 {
     ssize_t rc;
 
-    if (link->ssl) {
+    if (link->ssl != NULL) {
         ERR_clear_error();
         rc = SSL_read(link->ssl, into, (int)room);
         return rc > 0 ? (int)rc : tls_outcome(link, (int)rc, 1);
@@ -215,7 +216,7 @@ static int write_bytes(amt_link_t *link, const unsigned char *from, apr_size_t l
 {
     ssize_t rc;
 
-    if (link->ssl) {
+    if (link->ssl != NULL) {
         ERR_clear_error();
         rc = SSL_write(link->ssl, from, (int)length);
         return rc > 0 ? (int)rc : tls_outcome(link, (int)rc, 0);
@@ -224,17 +225,18 @@ static int write_bytes(amt_link_t *link, const unsigned char *from, apr_size_t l
     return rc > 0 ? (int)rc : plain_outcome(rc);
 }
 
-static const char *broken_words(const amt_link_t *link)
+static const char *error_text(const amt_link_t *link)
 {
-    return link->ssl && ERR_peek_last_error() ? tls_words() : strerror(errno ? errno : ECONNRESET);
+    return link->ssl != NULL && ERR_peek_last_error() ? tls_error_text()
+                                                      : strerror(errno ? errno : ECONNRESET);
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-/* There is something to send; a turn under way sees that by itself. */
-static void wake(amt_link_t *link)
+/* There is something to send. Inside on_link_event() nothing needs to be done for that. */
+static void wake_link(amt_link_t *link)
 {
-    if (link->writable && !link->freed) {
+    if (link->writable != NULL && link->freed == NULL) {
         event_add(link->writable, NULL);
     }
 }
@@ -263,8 +265,8 @@ unsigned char *amt_link_place(amt_link_t *link, apr_size_t length)
     }
     place = link->out + link->out_end;
     link->out_end += length;
-    link->told_drained = 0;
-    wake(link);
+    link->drained_reported = 0;
+    wake_link(link);
     return place;
 }
 
@@ -273,10 +275,10 @@ void amt_link_queue(amt_link_t *link, const void *bytes, apr_size_t length)
     memcpy(amt_link_place(link, length), bytes, length);
 }
 
-static void tell_end_of_sending(amt_link_t *link)
+static void shut_down_sending(amt_link_t *link)
 {
     link->shut = 2;
-    if (link->ssl) {
+    if (link->ssl != NULL) {
         SSL_shutdown(link->ssl);
         ERR_clear_error();
     }
@@ -295,31 +297,31 @@ void amt_link_flush(amt_link_t *link)
             return;
         }
         if (sent < 0) {
-            fail_broken(link, broken_words(link));
+            fail_broken(link, error_text(link));
             return;
         }
         OPENSSL_cleanse(link->out + link->out_start, (apr_size_t)sent);
         link->out_start += (apr_size_t)sent;
     }
     link->out_start = link->out_end = 0;
-    if (link->held) { /* there is room for it now, and no event would tell */
+    if (link->held) { /* there is room for it now, and no socket event would come for it */
         event_active(link->readable, EV_READ, 1);
     }
     if (link->shut == 1) {
-        tell_end_of_sending(link);
+        shut_down_sending(link);
     }
 }
 
 void amt_link_shut(amt_link_t *link)
 {
     link->shut = link->shut ? link->shut : 1;
-    wake(link);
+    wake_link(link);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
 /* Offers whole messages until one is not taken. 0 if the link is gone. */
-static int offer(amt_link_t *link, const int *freed)
+static int offer_input(amt_link_t *link, const int *freed)
 {
     apr_size_t offset = 0;
 
@@ -350,13 +352,13 @@ static int offer(amt_link_t *link, const int *freed)
 }
 
 /* 0 if the link is gone. */
-static int receive(amt_link_t *link, const int *freed)
+static int receive_input(amt_link_t *link, const int *freed)
 {
     int turns = READS_A_TURN;
     int got = 0;
 
     link->read_wants_out = 0;
-    if (!offer(link, freed)) {
+    if (!offer_input(link, freed)) {
         return 0;
     }
     while (link->stage == RUNNING && !link->in_ended && turns-- > 0 && link->in_length < sizeof(link->in)) {
@@ -365,7 +367,7 @@ static int receive(amt_link_t *link, const int *freed)
             return 1;
         }
         if (got == BROKEN) {
-            fail_broken(link, broken_words(link));
+            fail_broken(link, error_text(link));
             return !*freed;
         }
         if (got == ENDED) {
@@ -374,7 +376,7 @@ static int receive(amt_link_t *link, const int *freed)
             return !*freed;
         }
         link->in_length += (apr_size_t)got;
-        if (!offer(link, freed)) {
+        if (!offer_input(link, freed)) {
             return 0;
         }
     }
@@ -384,10 +386,11 @@ static int receive(amt_link_t *link, const int *freed)
     return 1;
 }
 
-/* ---- the loop's turns ------------------------------------------------------------------------ */
+/* ---- events of the loop ------------------------------------------------------------------------ */
 
-/* Waits for what can go on now. Reading is left off while the buffer is full: the peer then has to wait. */
-static void watch(amt_link_t *link)
+/* Registers for what the link waits for. Nothing is read while the buffer is full: the peer then has to
+ * wait. */
+static void update_events(amt_link_t *link)
 {
     int wants_in = link->stage == HANDSHAKE ||
                    (link->stage == RUNNING && !link->in_ended && link->in_length < sizeof(link->in));
@@ -411,7 +414,7 @@ static void watch(amt_link_t *link)
 static void become_ready(amt_link_t *link)
 {
     link->stage = RUNNING;
-    link->told_drained = 1;
+    link->drained_reported = 1;
     link->events->ready(link->baton);
 }
 
@@ -435,7 +438,7 @@ static void finish_connect(amt_link_t *link)
     }
 }
 
-static void go_on_with_handshake(amt_link_t *link)
+static void continue_handshake(amt_link_t *link)
 {
     int rc;
 
@@ -451,20 +454,20 @@ static void go_on_with_handshake(amt_link_t *link)
     }
 }
 
-/* Sends, and asks for more as long as the socket takes it, in turn with the loop's others. */
-static void send_on(amt_link_t *link, const int *freed)
+/* Sends, and lets the owner queue more while the socket takes it, SENDS_A_TURN times at most. */
+static void send_queued(amt_link_t *link, const int *freed)
 {
     for (int rounds = 0; rounds < SENDS_A_TURN && !*freed && link->stage == RUNNING; rounds++) {
         amt_link_flush(link);
-        if (*freed || link->stage != RUNNING || link->out_end || link->told_drained) {
+        if (*freed || link->stage != RUNNING || link->out_end || link->drained_reported) {
             return;
         }
-        link->told_drained = 1;
+        link->drained_reported = 1;
         link->events->drained(link->baton);
     }
 }
 
-static void turn(evutil_socket_t fd, short what, void *baton)
+static void on_link_event(evutil_socket_t fd, short what, void *baton)
 {
     amt_link_t *link = baton;
     int freed = 0;
@@ -476,21 +479,21 @@ static void turn(evutil_socket_t fd, short what, void *baton)
         finish_connect(link);
     }
     if (!freed && link->stage == HANDSHAKE) {
-        go_on_with_handshake(link);
+        continue_handshake(link);
     }
-    send_on(link, &freed); /* makes room for what is received */
-    if (!freed && link->stage == RUNNING && receive(link, &freed)) {
-        send_on(link, &freed);
+    send_queued(link, &freed); /* makes room for what is received */
+    if (!freed && link->stage == RUNNING && receive_input(link, &freed)) {
+        send_queued(link, &freed);
     }
     if (!freed) {
         link->freed = NULL;
-        watch(link);
+        update_events(link);
     }
 }
 
 void amt_link_again(amt_link_t *link)
 {
-    if (link->readable && link->in_length > 0) {
+    if (link->readable != NULL && link->in_length > 0) {
         event_active(link->readable, EV_READ, 1);
     }
 }
@@ -515,8 +518,8 @@ static socklen_t socket_address(struct sockaddr_storage *out, const char *addres
     return sizeof(*six);
 }
 
-/* A refusal that the kernel knows at once is kept for the loop. */
-static void begin_connect(amt_link_t *link, int port)
+/* An error that connect() returns at once is kept, and reported from the loop. */
+static void connect_link(amt_link_t *link, int port)
 {
     struct sockaddr_storage address;
     socklen_t length = socket_address(&address, link->target->address, port);
@@ -527,7 +530,7 @@ static void begin_connect(amt_link_t *link, int port)
         link->refused = errno;
         return;
     }
-    /* firmware answers small messages with small messages */
+    /* both sides send small messages and wait for the answer */
     setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     if (connect(link->fd, (struct sockaddr *)&address, length) && errno != EINPROGRESS) {
         link->refused = errno;
@@ -552,10 +555,10 @@ apr_status_t amt_link_open(amt_link_t **out, amt_loop_t *loop, const amt_target_
     if (amt_target_check(target, link->peer.pin) != APR_SUCCESS) {
         return APR_EINVAL;
     }
-    begin_connect(link, port);
-    link->readable = event_new(loop->base, link->fd, EV_READ | EV_PERSIST, turn, link);
-    link->writable = event_new(loop->base, link->fd, EV_WRITE, turn, link);
-    if (!link->readable || !link->writable) {
+    connect_link(link, port);
+    link->readable = event_new(loop->base, link->fd, EV_READ | EV_PERSIST, on_link_event, link);
+    link->writable = event_new(loop->base, link->fd, EV_WRITE, on_link_event, link);
+    if (link->readable == NULL || link->writable == NULL) {
         amt_link_stop(link);
         return APR_ENOMEM;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A connection to a device's redirection port: TCP, or TLS under the target's rules, with a bounded buffer
- * each way. What is queued is wiped when it has left. Not for other rooms.
+ * each way. What is queued is wiped when it has left.
  */
 #ifndef AMTUNLOCK_AMT_REDIRECTION_LINK_PRIV_H
 #define AMTUNLOCK_AMT_REDIRECTION_LINK_PRIV_H
@@ -9,14 +9,14 @@
 
 typedef struct amt_link_t amt_link_t;
 
-/* Bytes that are read ahead, and thus the longest message that can be looked at as a whole. */
+/* Bytes that are read ahead, and so the longest message that `take` can be given whole. */
 #define AMT_LINK_IN 2048
-/* Room that is left when a message is offered: what it makes its taker send must fit. */
+/* Bytes that can be queued whenever `take` is called: what it sends in answer must fit. */
 #define AMT_LINK_RESERVE 1600
 
 /* Each comes from the loop, and may free the link. */
 typedef struct {
-    /* Connected, and the peer is who it should be. */
+    /* Connected, and the peer is trusted. */
     void (*ready)(void *baton);
     /* Takes a message from the front of what came; the bytes taken, 0 for "more is needed, or not now". */
     apr_size_t (*take)(void *baton, const unsigned char *bytes, apr_size_t length);
@@ -28,8 +28,8 @@ typedef struct {
     void (*failed)(void *baton, amt_status_e status, const char *text);
 } amt_link_events_t;
 
-/* Begins to connect; `failed` comes from the loop, never from in here. `target` and `where` (for sentences)
- * must live as long. `room`: bytes that may be queued, AMT_LINK_RESERVE among them. */
+/* Begins to connect; `failed` comes from the loop, never from in here. `target` and `where` (for error
+ * messages) must live as long. `room`: bytes that may be queued, AMT_LINK_RESERVE among them. */
 apr_status_t amt_link_open(amt_link_t **link, amt_loop_t *loop, const amt_target_t *target, int port,
                            const char *where, apr_size_t room, const amt_link_events_t *events, void *baton,
                            apr_pool_t *pool);
@@ -39,7 +39,7 @@ void amt_link_free(amt_link_t *link);
 
 /* TCP and TLS are done, and nothing ended yet. */
 int amt_link_is_ready(const amt_link_t *link);
-/* Why it is not ready yet, for a sentence: "no answer to the connection", "no end of the TLS handshake". */
+/* Why it is not ready yet: "no answer to the connection", "no end of the TLS handshake". */
 const char *amt_link_awaits(const amt_link_t *link);
 /* Bytes that can be queued now. */
 apr_size_t amt_link_room(const amt_link_t *link);
@@ -47,7 +47,7 @@ apr_size_t amt_link_room(const amt_link_t *link);
 int amt_link_is_sending(const amt_link_t *link);
 /* Queues; the bytes leave in the loop's next turn. They must fit. */
 void amt_link_queue(amt_link_t *link, const void *bytes, apr_size_t length);
-/* A place for `length` bytes, filled by the caller before anything else: spares a copy. They must fit. */
+/* As amt_link_queue(), without a copy: the caller fills the place returned at once. The bytes must fit. */
 unsigned char *amt_link_place(amt_link_t *link, apr_size_t length);
 /* Sends what can be sent now. */
 void amt_link_flush(amt_link_t *link);

@@ -60,12 +60,12 @@ static amt_login_e fail_login(amt_login_t *login, amt_status_e status, const cha
     return AMT_LOGIN_FAILED;
 }
 
-static amt_login_e fail_as_garbage(amt_login_t *login, const char *what)
+static amt_login_e fail_login_as_garbage(amt_login_t *login, const char *what)
 {
     return fail_login(login, AMT_GARBAGE, AMT_NOT_UNDERSTOOD, what);
 }
 
-static amt_login_e fail_as_refused(amt_login_t *login, int status)
+static amt_login_e fail_login_as_refused(amt_login_t *login, int status)
 {
     if (status == 2) {
         return fail_login(login, AMT_BUSY, "the device is busy with another login; try again later");
@@ -107,7 +107,7 @@ static amt_login_e send_ticket(amt_login_t *login)
     return AMT_LOGIN_MORE;
 }
 
-static void on_ticket(void *baton, amt_ticket_t *ticket)
+static void login_on_ticket(void *baton, amt_ticket_t *ticket)
 {
     amt_login_t *login = baton;
 
@@ -127,7 +127,7 @@ static amt_login_e ask_for_ticket(amt_login_t *login, const unsigned char *kinds
     }
     login->state = AMT_LOGIN_TICKET;
     if (amt_ticket_request_begin(&login->ticket_request, login->ticket_requests, target->tickets,
-                                 target->fqdn, login->port, target->call_timeout, on_ticket,
+                                 target->fqdn, login->port, target->call_timeout, login_on_ticket,
                                  login) != APR_SUCCESS) {
         return fail_login(login, AMT_BROKEN, "this worker has no memory or thread for a Kerberos ticket");
     }
@@ -181,7 +181,7 @@ static amt_login_e send_digest(amt_login_t *login, const unsigned char *bytes, a
     char cnonce[33];
 
     if (amt_auth_parse(&challenge, bytes, length) != APR_SUCCESS) {
-        return fail_as_garbage(login, "a digest challenge without realm and nonce");
+        return fail_login_as_garbage(login, "a digest challenge without realm and nonce");
     }
     if (make_cnonce(cnonce)) {
         status = amt_auth_answer(data, &answer_length, &challenge, login->target->user,
@@ -217,7 +217,7 @@ static amt_login_e on_answer(amt_login_t *login, int status, int type, const uns
     int kerberos = login->target->tickets != NULL;
 
     if (type != kind_asked(login) || login->state == AMT_LOGIN_TICKET) {
-        return fail_as_garbage(login, "an answer to another kind of authentication");
+        return fail_login_as_garbage(login, "an answer to another kind of authentication");
     }
     if (login->state == AMT_LOGIN_KINDS && status == 0) {
         return kerberos ? ask_for_ticket(login, data, length) : ask_for_challenge(login, data, length);
@@ -226,12 +226,12 @@ static amt_login_e on_answer(amt_login_t *login, int status, int type, const uns
         return send_digest(login, data, length);
     }
     if (login->state == AMT_LOGIN_CHALLENGE && status == 0) {
-        return fail_as_garbage(login, "a login without a password");
+        return fail_login_as_garbage(login, "a login without a password");
     }
     if (login->state == AMT_LOGIN_ANSWER && status == 0) {
         return kerberos ? judge_proof(login, data, length) : AMT_LOGIN_IN;
     }
-    return fail_as_refused(login, status);
+    return fail_login_as_refused(login, status);
 }
 
 amt_login_e amt_login_take(amt_login_t *login, const unsigned char *bytes, apr_size_t length,
@@ -241,14 +241,14 @@ amt_login_e amt_login_take(amt_login_t *login, const unsigned char *bytes, apr_s
 
     *taken = 0;
     if (bytes[0] != AUTHENTICATED) {
-        return fail_as_garbage(login, "no answer to a login");
+        return fail_login_as_garbage(login, "no answer to a login");
     }
     if (length < AUTH_HEAD) {
         return AMT_LOGIN_MORE;
     }
     data_length = wire_get32(bytes + 5);
     if (data_length > AMT_AUTH_ANSWER) {
-        return fail_as_garbage(login, "an answer to a login that is too long");
+        return fail_login_as_garbage(login, "an answer to a login that is too long");
     }
     if (length < AUTH_HEAD + data_length) {
         return AMT_LOGIN_MORE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The login of a redirection session: asks which kinds there are, then sends a digest or a Kerberos ticket, as
- * the target says.
+/* The login of a redirection session: asks which kinds there are, then sends a digest or a Kerberos ticket,
+ * as the target says.
  */
 #ifndef AMTUNLOCK_AMT_REDIRECTION_LOGIN_PRIV_H
 #define AMTUNLOCK_AMT_REDIRECTION_LOGIN_PRIV_H

@@ -76,8 +76,8 @@ static void on_end(evutil_socket_t fd, short what, void *baton)
     session->kind->ended(session->channel, &result); /* may destroy the session */
 }
 
-/* Nothing is expected any more. Says goodbye, best effort and without waiting: else the device would keep the
- * session for a while, and the next be busy. */
+/* Sends the end of the session if it can be sent without waiting: else the device would keep the session
+ * for a while, and the next one would find it busy. */
 static void hang_up(amt_session_t *session)
 {
     static const unsigned char end[END_LENGTH] = {END};
@@ -96,7 +96,7 @@ static void hang_up(amt_session_t *session)
     amt_link_stop(session->link);
 }
 
-/* All ends come here, and only the first counts. */
+/* Every end comes here, once. */
 static void end_session(amt_session_t *session, amt_status_e status)
 {
     amt_login_drop(&session->login);
@@ -110,7 +110,7 @@ static void end_session(amt_session_t *session, amt_status_e status)
 static void end_in_failure(amt_session_t *session, amt_status_e status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Whatever happens while we close, it is closed. */
+/* A failure while the session is being closed is no failure. */
 static void end_in_failure(amt_session_t *session, amt_status_e status, const char *format, ...)
 {
     va_list args;
@@ -180,7 +180,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *baton)
     }
 }
 
-static void fail_as_garbage(amt_session_t *session, const char *what)
+static void fail_session_as_garbage(amt_session_t *session, const char *what)
 {
     amt_session_fail(session, AMT_GARBAGE, AMT_NOT_UNDERSTOOD, what);
 }
@@ -246,7 +246,7 @@ static apr_size_t take_started(amt_session_t *session, const unsigned char *byte
     apr_size_t whole;
 
     if (bytes[0] != STARTED) {
-        fail_as_garbage(session, "no answer to the start of a session");
+        fail_session_as_garbage(session, "no answer to the start of a session");
         return length;
     }
     if (length < START_SHORT) {
@@ -259,7 +259,7 @@ static apr_size_t take_started(amt_session_t *session, const unsigned char *byte
     if (length < START_LONG) {
         return 0;
     }
-    whole = START_LONG + (apr_size_t)bytes[12]; /* what the manufacturer adds means nothing here */
+    whole = START_LONG + (apr_size_t)bytes[12]; /* the manufacturer's addition is ignored */
     if (length < whole) {
         return 0;
     }
@@ -270,7 +270,7 @@ static apr_size_t take_started(amt_session_t *session, const unsigned char *byte
 
 /* ---- login ----------------------------------------------------------------------------------- */
 
-static void fail_login(amt_session_t *session)
+static void fail_by_login(amt_session_t *session)
 {
     amt_session_fail(session, session->login.status, "%s", session->login.text);
 }
@@ -280,7 +280,7 @@ static void on_ticket(void *baton, amt_login_e outcome)
     amt_session_t *session = baton;
 
     if (outcome == AMT_LOGIN_FAILED) {
-        fail_login(session);
+        fail_by_login(session);
         return;
     }
     set_deadline(session, session->target.call_timeout);
@@ -302,7 +302,7 @@ static apr_size_t take_login(amt_session_t *session, const unsigned char *bytes,
         session->kind->begin(session->channel);
         break;
     case AMT_LOGIN_FAILED:
-        fail_login(session);
+        fail_by_login(session);
         return length;
     }
     return taken;
@@ -326,7 +326,7 @@ static apr_size_t take_body(amt_session_t *session, const unsigned char *bytes, 
     apr_size_t taken = length < session->body_left ? length : session->body_left;
 
     session->body_left -= taken;
-    if (message->body && session->state <= OPEN) {
+    if (message->body != NULL && session->state <= OPEN) {
         message->body(session->channel, bytes, taken);
     }
     return taken;
@@ -369,19 +369,19 @@ static apr_size_t take_message(amt_session_t *session, const unsigned char *byte
     const amt_message_t *message = find_message(session, bytes[0]);
     apr_size_t taken;
 
-    if (!message && bytes[0] == END) {
+    if (message == NULL && bytes[0] == END) {
         return take_end(session, length);
     }
-    if (!message) {
-        fail_as_garbage(session, apr_psprintf(session->pool, "message 0x%02x", bytes[0]));
+    if (message == NULL) {
+        fail_session_as_garbage(session, apr_psprintf(session->pool, "message 0x%02x", bytes[0]));
         return length;
     }
     if (length < message->length ||
-        (message->waits && session->kind->busy && session->kind->busy(session->channel))) {
+        (message->waits && session->kind->busy != NULL && session->kind->busy(session->channel))) {
         return 0;
     }
     if (!is_in_sequence(session, wire_get32(bytes + 4))) {
-        fail_as_garbage(
+        fail_session_as_garbage(
             session, apr_psprintf(session->pool, "message 0x%02x has number %lu where %lu was due", bytes[0],
                                   (unsigned long)wire_get32(bytes + 4), (unsigned long)session->in_sequence));
         return length;
@@ -395,7 +395,7 @@ static apr_size_t take_message(amt_session_t *session, const unsigned char *byte
     if (message->id == session->kind->closed) {
         on_closed(session);
     }
-    else if (message->handle && session->state <= OPEN) {
+    else if (message->handle != NULL && session->state <= OPEN) {
         message->handle(session->channel, bytes); /* may destroy the session */
     }
     return taken;
@@ -427,12 +427,12 @@ static void on_link_drained(void *baton)
 {
     amt_session_t *session = baton;
 
-    if (session->kind->drained && (session->state == OPENING || session->state == OPEN)) {
+    if (session->kind->drained != NULL && (session->state == OPENING || session->state == OPEN)) {
         session->kind->drained(session->channel);
     }
 }
 
-/* ---- while it is open ------------------------------------------------------------------------ */
+/* ---- the open session ------------------------------------------------------------------------ */
 
 static void on_keepalive(evutil_socket_t fd, short what, void *baton)
 {
@@ -448,7 +448,7 @@ static void on_keepalive(evutil_socket_t fd, short what, void *baton)
                          session->kind->silence);
         return;
     }
-    /* where something waits to be sent already, that will do */
+    /* what is being sent already serves as well */
     if (!amt_link_is_sending(session->link)) {
         amt_session_send_plain(session, session->kind->keepalive);
     }
@@ -510,7 +510,7 @@ void amt_session_close(amt_session_t *session)
 
 static void free_event(struct event *event)
 {
-    if (event) {
+    if (event != NULL) {
         event_free(event);
     }
 }
@@ -520,7 +520,7 @@ static apr_status_t session_cleanup(void *baton)
     amt_session_t *session = baton;
 
     amt_login_drop(&session->login);
-    if (session->link) {
+    if (session->link != NULL) {
         amt_link_free(session->link);
     }
     free_event(session->deadline);
@@ -536,7 +536,8 @@ static apr_status_t create_events(amt_session_t *session)
     session->deadline = evtimer_new(base, on_deadline, session);
     session->keepalive = event_new(base, -1, EV_PERSIST, on_keepalive, session);
     session->end = event_new(base, -1, 0, on_end, session);
-    return session->deadline && session->keepalive && session->end ? APR_SUCCESS : APR_ENOMEM;
+    return session->deadline != NULL && session->keepalive != NULL && session->end != NULL ? APR_SUCCESS
+                                                                                           : APR_ENOMEM;
 }
 
 static apr_status_t begin_session(amt_session_t *session)
@@ -548,7 +549,7 @@ static apr_status_t begin_session(amt_session_t *session)
     unsigned char pin[DIGEST_BYTES];
     apr_status_t status = amt_target_check(target, pin);
 
-    if (status != APR_SUCCESS || (!target->tickets && strlen(target->user) > AMT_AUTH_USER)) {
+    if (status != APR_SUCCESS || (target->tickets == NULL && strlen(target->user) > AMT_AUTH_USER)) {
         return APR_EINVAL;
     }
     session->login = (amt_login_t){.target = target,

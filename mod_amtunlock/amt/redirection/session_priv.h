@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A redirection session: connects, starts, authenticates, then carries one channel (SOL or IDE-R) as a table
- * of messages, and ends once. Not for other rooms.
+ * of messages, and ends once.
  */
 #ifndef AMTUNLOCK_AMT_REDIRECTION_SESSION_PRIV_H
 #define AMTUNLOCK_AMT_REDIRECTION_SESSION_PRIV_H
@@ -16,7 +16,7 @@ typedef struct {
     unsigned char length;
     unsigned char body_at;    /* where the body's length stands */
     unsigned char body_width; /* its bytes: 1, 2, or 0 for no body */
-    unsigned char waits;      /* not looked at while the channel is busy */
+    unsigned char waits;      /* not handled while the channel is busy */
     /* The last that happens with it: may destroy the session. NULL: read and forgotten. */
     void (*handle)(void *channel, const unsigned char *message);
     /* Pieces of the body, as they come. The same. */
@@ -25,16 +25,16 @@ typedef struct {
 
 typedef struct {
     char kind[5];                  /* "SOL " */
-    const char *name;              /* "Serial-over-LAN", for sentences */
+    const char *name;              /* "Serial-over-LAN", for error messages */
     const amt_message_t *messages; /* ends with id 0 */
-    unsigned char keepalive;       /* id of the message that shows we are there */
+    unsigned char keepalive;       /* id of the message sent while nothing else is */
     unsigned char close;           /* id of ours that ends the channel */
     unsigned char closed;          /* id of the answer to it */
     int any_first;                 /* the device's sequence numbers may begin anywhere; else at 0 */
-    int silence;                   /* seconds without a byte after which the device is taken for gone */
+    int silence;                   /* seconds without a byte after which the device counts as gone */
     int interval;                  /* milliseconds between keep-alives */
     apr_size_t room;               /* bytes that may be queued: its longest message, and AMT_LINK_RESERVE */
-    /* Authenticated: the channel opens itself, then calls amt_session_opened(). */
+    /* Logged in: the channel opens itself, then calls amt_session_opened(). */
     void (*begin)(void *channel);
     /* All that was sent has left. May be NULL. */
     void (*drained)(void *channel);
@@ -69,7 +69,7 @@ void amt_session_send_plain(amt_session_t *session, unsigned char id);
 void amt_session_acted(amt_session_t *session);
 /* Sends what can be sent without waiting for the loop. */
 void amt_session_flush(amt_session_t *session);
-/* A message that waited may be looked at. */
+/* Handles a message that waited for the channel. */
 void amt_session_again(amt_session_t *session);
 /* Ends the session because the device refused a start with this status. */
 void amt_session_refused(amt_session_t *session, int status);

@@ -23,8 +23,8 @@ enum {
     HEARTBEAT = 0x2b,
 };
 
-/* What is asked of the device; times in milliseconds. It hangs up where nothing came for RX_TIMEOUT, so we
- * are heard twice in that time; it sends a heartbeat as often. */
+/* What the device is asked to keep; times in milliseconds. It hangs up when nothing came for RX_TIMEOUT,
+ * so we send something twice in that time; its heartbeats come as often. */
 enum {
     MAX_TX = 10000,
     TX_TIMEOUT = 100,
@@ -48,9 +48,9 @@ struct amt_sol_t {
     int lost;
 };
 
-/* ---- what the device says -------------------------------------------------------------------- */
+/* ---- the device's messages -------------------------------------------------------------------- */
 
-static void begin(void *channel)
+static void sol_begin(void *channel)
 {
     amt_sol_t *sol = channel;
     unsigned char message[24] = {OPEN};
@@ -64,10 +64,10 @@ static void begin(void *channel)
     amt_session_send(sol->session, message, sizeof(message), 0);
 }
 
-static void opened(void *channel, const unsigned char *message)
+static void sol_on_opened(void *channel, const unsigned char *message)
 {
     amt_sol_t *sol = channel;
-    /* the lines that a terminal which is there holds up; firmware is told no more by other consoles */
+    /* the control lines of a terminal that is present; other consoles send no more than this either */
     unsigned char lines[14] = {LINES_TO_HOST, [10] = 0x1b};
 
     if (amt_session_is_open(sol->session)) {
@@ -83,7 +83,7 @@ static void opened(void *channel, const unsigned char *message)
     sol->events.opened(sol->baton);
 }
 
-static void closed_by_device(void *channel, const unsigned char *message)
+static void sol_on_close(void *channel, const unsigned char *message)
 {
     amt_sol_t *sol = channel;
 
@@ -92,7 +92,7 @@ static void closed_by_device(void *channel, const unsigned char *message)
     amt_session_fail(sol->session, AMT_BROKEN, "the device closed it");
 }
 
-static void pinged(void *channel, const unsigned char *message)
+static void sol_on_ping(void *channel, const unsigned char *message)
 {
     amt_sol_t *sol = channel;
 
@@ -100,7 +100,7 @@ static void pinged(void *channel, const unsigned char *message)
     amt_session_send_plain(sol->session, PONG);
 }
 
-static void lines_changed(void *channel, const unsigned char *message)
+static void sol_on_lines(void *channel, const unsigned char *message)
 {
     amt_sol_t *sol = channel;
 
@@ -108,7 +108,7 @@ static void lines_changed(void *channel, const unsigned char *message)
     sol->lost |= (message[9] & TX_OVERFLOWED) != 0;
 }
 
-static void data_came(void *channel, const unsigned char *bytes, apr_size_t length)
+static void sol_on_data(void *channel, const unsigned char *bytes, apr_size_t length)
 {
     amt_sol_t *sol = channel;
 
@@ -119,7 +119,7 @@ static void data_came(void *channel, const unsigned char *bytes, apr_size_t leng
     sol->events.received(sol->baton, (const char *)bytes, length);
 }
 
-static void ended(void *channel, const amt_result_t *result)
+static void sol_on_end(void *channel, const amt_result_t *result)
 {
     amt_sol_t *sol = channel;
 
@@ -131,13 +131,13 @@ static const amt_message_t messages[] = {
      .length = 23,
      .body_at = 22,
      .body_width = 1,
-     .handle = opened}, /* body: the manufacturer's */
-    {.id = CLOSE, .length = 8, .handle = closed_by_device},
+     .handle = sol_on_opened}, /* body: the manufacturer's */
+    {.id = CLOSE, .length = 8, .handle = sol_on_close},
     {.id = CLOSED, .length = 8},
-    {.id = PING, .length = 8, .handle = pinged},
+    {.id = PING, .length = 8, .handle = sol_on_ping},
     {.id = PONG, .length = 8},
-    {.id = LINES_FROM_HOST, .length = 10, .handle = lines_changed},
-    {.id = DATA_FROM_HOST, .length = DATA_HEAD, .body_at = 8, .body_width = 2, .body = data_came},
+    {.id = LINES_FROM_HOST, .length = 10, .handle = sol_on_lines},
+    {.id = DATA_FROM_HOST, .length = DATA_HEAD, .body_at = 8, .body_width = 2, .body = sol_on_data},
     {.id = HEARTBEAT, .length = 8},
     {.id = 0},
 };
@@ -153,29 +153,29 @@ static const amt_channel_t serial = {
     .silence = SILENCE_SECONDS,
     .interval = RX_TIMEOUT / 2,
     .room = AMT_SOL_SEND + ((AMT_SOL_SEND + DATA_PIECE - 1) / DATA_PIECE) * DATA_HEAD + AMT_LINK_RESERVE,
-    .begin = begin,
-    .ended = ended,
+    .begin = sol_begin,
+    .ended = sol_on_end,
 };
 
-/* ---- what the worker does -------------------------------------------------------------------- */
+/* ---- for callers -------------------------------------------------------------------- */
 
 apr_status_t amt_sol_open(amt_sol_t **out, amt_loop_t *loop, const amt_target_t *target,
                           const amt_sol_events_t *events, void *baton, apr_pool_t *parent)
 {
     amt_sol_t *sol;
     apr_pool_t *pool;
-    apr_status_t rv;
+    apr_status_t status;
 
     apr_pool_create(&pool, parent);
     sol = apr_pcalloc(pool, sizeof(*sol));
     sol->events = *events;
     sol->baton = baton;
     sol->powered = -1;
-    rv = amt_session_open(&sol->session, loop, target, &serial, sol, pool);
-    if (rv == APR_SUCCESS) {
+    status = amt_session_open(&sol->session, loop, target, &serial, sol, pool);
+    if (status == APR_SUCCESS) {
         *out = sol;
     }
-    return rv;
+    return status;
 }
 
 static void queue_piece(amt_sol_t *sol, const char *bytes, apr_size_t length)
@@ -196,7 +196,7 @@ apr_status_t amt_sol_send(amt_sol_t *sol, const char *bytes, apr_size_t length, 
     }
     if (!amt_session_is_open(sol->session) ||
         amt_session_room(sol->session) < length + pieces * DATA_HEAD + AMT_LINK_RESERVE ||
-        (gate && !gate(gate_baton))) {
+        (gate != NULL && !gate(gate_baton))) {
         return APR_EBUSY;
     }
     for (apr_size_t offset = 0; offset < length; offset += DATA_PIECE) {

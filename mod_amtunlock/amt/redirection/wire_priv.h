@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers on the wire: little endian, at any address. Not for other rooms. */
+/* Numbers on the wire: little endian, at any address. */
 #ifndef AMTUNLOCK_AMT_REDIRECTION_WIRE_PRIV_H
 #define AMTUNLOCK_AMT_REDIRECTION_WIRE_PRIV_H
 

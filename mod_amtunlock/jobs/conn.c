@@ -31,11 +31,6 @@ jobs_redis_t jobs_redis_copy(const jobs_redis_t *redis, apr_pool_t *pool)
     };
 }
 
-static int is_over(apr_time_t deadline)
-{
-    return clock_boottime() >= deadline;
-}
-
 void redis_conn_close(redis_conn_t *conn)
 {
     if (conn->context != NULL) {
@@ -44,7 +39,7 @@ void redis_conn_close(redis_conn_t *conn)
     conn->context = NULL;
     free(conn->out);
     conn->out = NULL;
-    conn->out_length = conn->out_room = conn->sent = 0;
+    conn->out_length = conn->out_size = conn->sent = 0;
 }
 
 int redis_conn_alive(const redis_conn_t *conn)
@@ -62,8 +57,9 @@ int redis_conn_alive(const redis_conn_t *conn)
 static redis_conn_e conn_fail(redis_conn_t *conn, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
     redisContext *context = conn->context;
-    int timeout = is_over(deadline) || (context != NULL && context->err == REDIS_ERR_IO &&
-                                        (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT));
+    int timeout =
+        clock_boottime() >= deadline || (context != NULL && context->err == REDIS_ERR_IO &&
+                                         (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT));
 
     if (timeout) {
         *why = "Redis did not answer in time: is it busy, stopped, or its disk slow?";
@@ -81,18 +77,18 @@ static redis_conn_e conn_fail(redis_conn_t *conn, apr_time_t deadline, const cha
 /* hiredis has an output buffer of its own, but does not check that it could be allocated. */
 static int conn_add_out(redis_conn_t *conn, const char *bytes, size_t length)
 {
-    size_t room = conn->out_room ? conn->out_room : OUT_FIRST;
+    size_t size = conn->out_size ? conn->out_size : OUT_FIRST;
     char *grown;
 
-    while (room - conn->out_length < length) {
-        room *= 2;
+    while (size - conn->out_length < length) {
+        size *= 2;
     }
-    grown = room == conn->out_room ? conn->out : realloc(conn->out, room);
+    grown = size == conn->out_size ? conn->out : realloc(conn->out, size);
     if (grown == NULL) {
         return 0;
     }
     conn->out = grown;
-    conn->out_room = room;
+    conn->out_size = size;
     memcpy(conn->out + conn->out_length, bytes, length);
     conn->out_length += length;
     return 1;
@@ -157,10 +153,10 @@ static redis_conn_e conn_flush(redis_conn_t *conn, apr_time_t deadline, const ch
         }
     }
     conn->out_length = conn->sent = 0;
-    if (conn->out_room > OUT_KEPT) {
+    if (conn->out_size > OUT_KEPT) {
         free(conn->out);
         conn->out = NULL;
-        conn->out_room = 0;
+        conn->out_size = 0;
     }
     return REDIS_CONN_FINE;
 }

@@ -13,7 +13,7 @@ typedef struct {
     const jobs_redis_t *redis;
     redisContext *context; /* NULL: not connected. Reads replies; what is sent is in `out`. */
     char *out;             /* from malloc: calls, of which the first `sent` bytes have left */
-    size_t out_length, out_room, sent;
+    size_t out_length, out_size, sent;
     apr_time_t offset; /* Redis' clock less clock_boottime() */
     apr_time_t learnt; /* when, by clock_boottime() */
 } redis_conn_t;

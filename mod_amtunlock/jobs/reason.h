@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Why a system was not unlocked: stable codes that consoles, operators, the audit record and metrics share.
- * One table; a code is never renamed and never reused. */
+/* Why a system was not unlocked: stable codes that consoles, operators, the audit record and metrics share. A
+ * code is never renamed and never reused. */
 #ifndef AMTUNLOCK_JOBS_REASON_H
 #define AMTUNLOCK_JOBS_REASON_H
 
@@ -33,10 +33,10 @@ typedef struct {
     const char *action;  /* what an operator can do, one sentence */
 } jobs_reason_t;
 
-/* The step of a task that nobody began, because its PC had failed again and again: STEP_LEFT_ALONE of
- * jobs/lua, which decides that. Its reason is that of the last failure. */
+/* The step of a task that was not begun because its PC had failed several times in a row (STEP_LEFT_ALONE of
+ * jobs/lua, which decides that). Its reason is that of the last failure. */
 #define JOBS_STEP_LEFT_ALONE "left-alone"
-extern const char jobs_left_alone[]; /* what an operator is told then, a sentence */
+extern const char jobs_left_alone[]; /* the message for an operator then, one sentence */
 
 /* Never NULL; an unknown value gives the row of JOBS_REASON_INTERNAL. */
 const jobs_reason_t *jobs_reason(jobs_reason_e reason);

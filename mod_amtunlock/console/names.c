@@ -7,6 +7,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+#include "base/text.h"
 #include "console/console_priv.h"
 
 #define LINE_MAX_BYTES 1024
@@ -68,7 +69,8 @@ static const console_problem_t *read_names(collection_t *collection, FILE *strea
         }
     }
     if (ferror(stream)) {
-        return console_problem(collection->pool, CONSOLE_USAGE, NULL, "%s: %s", file, strerror(errno));
+        return console_problem(collection->pool, CONSOLE_USAGE, NULL, "%s: %s", file,
+                               text_strerror(errno, collection->pool));
     }
     return NULL;
 }
@@ -83,7 +85,8 @@ static const console_problem_t *read_file(collection_t *collection, const char *
     }
     stream = fopen(file, "re");
     if (stream == NULL) {
-        return console_problem(collection->pool, CONSOLE_USAGE, NULL, "%s: %s", file, strerror(errno));
+        return console_problem(collection->pool, CONSOLE_USAGE, NULL, "%s: %s", file,
+                               text_strerror(errno, collection->pool));
     }
     problem = read_names(collection, stream, file);
     fclose(stream);

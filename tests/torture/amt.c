@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A power request to a device of the unit tests, which lives in a process of its own so that nothing of it
- * fails: whoever is told that nothing was done may try again, so that must be true.
+ * fails: a result that says that nothing was done lets the caller try again, so it must be true.
  */
 #include <signal.h>
 #include <string.h>
@@ -43,22 +43,25 @@ static int count_acts(peer_t *peer)
 static void be_device(int in, int out)
 {
     const peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = POWER_REQUESTED("0")}};
-    char address[ADDRESS_ROOM] = "", end;
+    char address[ADDRESS_ROOM] = "", end, acts;
+    peer_t *peer;
+
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    peer_t *peer = peer_start(rows, sizeof(rows) / sizeof(rows[0]), NULL);
+    peer = peer_start(rows, sizeof(rows) / sizeof(rows[0]), NULL);
     apr_cpystrn(address, peer_address(peer), sizeof(address));
     if (write(out, address, sizeof(address)) != (ssize_t)sizeof(address)) {
         _exit(1);
     }
     while (read(in, &end, 1) > 0) {
     }
-    const char acts = (char)count_acts(peer);
+    acts = (char)count_acts(peer);
     _exit(write(out, &acts, 1) == 1 ? 0 : 1);
 }
 
 static void reset_device(apr_pool_t *pool)
 {
     int to[2], from[2];
+
     (void)pool;
     memset(&result, 0, sizeof(result));
     text[0] = '\0';
@@ -135,6 +138,7 @@ static void call_device(struct event_base *base, apr_pool_t *pool)
                                  .call_timeout = apr_time_from_sec(1)};
     amt_loop_t *loop = NULL;
     amt_device_t *made = NULL;
+
     if (amt_loop_create(&loop, base, pool) != APR_SUCCESS ||
         amt_device_create(&made, loop, &target, pool) != APR_SUCCESS) {
         return;
@@ -148,6 +152,7 @@ static torture_verdict_e run_power(apr_pool_t *pool)
 {
     apr_pool_t *life = NULL;
     struct event_base *base = event_base_new();
+
     if (base == NULL) {
         return TORTURE_REFUSED;
     }
@@ -161,6 +166,7 @@ static torture_verdict_e run_power(apr_pool_t *pool)
 static void check_power(torture_verdict_e said, apr_pool_t *pool)
 {
     int acts = end_device();
+
     (void)pool;
     TORTURE_HOLDS(acts <= 1);
     if (said == TORTURE_WELL) {

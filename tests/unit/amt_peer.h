@@ -44,7 +44,7 @@ typedef struct peer_t peer_t;
 /* Listens on a free address of 127/8, port 16993 where `tls` is given, else 16992. A request that
  * the script has no row for meets PEER_CLOSE. Fails the test where it cannot. */
 peer_t *peer_start(const peer_row_t *rows, size_t count, SSL_CTX *tls);
-/* One that says `greeting` on port 16993 to whoever connects, and closes. */
+/* One that says `greeting` on port 16993 to each connection, and closes it. */
 peer_t *peer_start_greeter(const char *greeting);
 void peer_stop(peer_t *peer);
 const char *peer_address(const peer_t *peer);

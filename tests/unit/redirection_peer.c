@@ -144,14 +144,14 @@ static size_t split(char fields[8][256], const unsigned char *data, size_t lengt
 
 static int right_answer(char fields[8][256])
 {
-    char who[33];
-    char what[33];
+    char login_hash[33];
+    char request_hash[33];
     char text[1024];
     char expected[33];
 
-    md5_hex(who, RIG_USER ":" REALM ":" RIG_PASSWORD);
-    md5_hex(what, "POST:/RedirectionService");
-    snprintf(text, sizeof(text), "%s:%s:00000002:%s:auth:%s", who, NONCE, fields[4], what);
+    md5_hex(login_hash, RIG_USER ":" REALM ":" RIG_PASSWORD);
+    md5_hex(request_hash, "POST:/RedirectionService");
+    snprintf(text, sizeof(text), "%s:%s:00000002:%s:auth:%s", login_hash, NONCE, fields[4], request_hash);
     md5_hex(expected, text);
     return !strcmp(fields[0], RIG_USER) && !strcmp(fields[1], REALM) && !strcmp(fields[2], NONCE) &&
            !strcmp(fields[3], "/RedirectionService") && strlen(fields[4]) == 32 &&

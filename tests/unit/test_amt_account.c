@@ -27,7 +27,7 @@ typedef struct {
     char keytab[64];
 } fixture_t;
 
-/* A realm whose KDC nobody is: the port belongs to no service. */
+/* A realm without a KDC: nothing listens on the port. */
 static void write_config(const fixture_t *fixture)
 {
     FILE *file = fopen(fixture->config, "w");
@@ -196,7 +196,7 @@ static void test_a_kdc_that_nobody_is(void **state)
     amt_tickets_drop(tickets);
 }
 
-/* The one who opened it goes first; a ticket that is being made holds it. */
+/* Its opener drops it first; a ticket that is being made holds it. */
 static void test_holders(void **state)
 {
     const fixture_t *fixture = *state;

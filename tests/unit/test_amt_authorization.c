@@ -22,9 +22,9 @@
     AUTHORIZATION("EnumerateUserAclEntries", "<g:TotalCount>2</g:TotalCount><g:HandlesCount>2</"             \
                                              "g:HandlesCount>" handles "<g:ReturnValue>0</g:ReturnValue>")
 #define REALM(number) "<g:Realms>" number "</g:Realms>"
-#define ENTRY(who, realms)                                                                                   \
-    AUTHORIZATION("GetUserAclEntryEx", who "<g:AccessPermission>2</g:AccessPermission>" realms               \
-                                           "<g:ReturnValue>0</g:ReturnValue>")
+#define ENTRY(user, realms)                                                                                  \
+    AUTHORIZATION("GetUserAclEntryEx", user "<g:AccessPermission>2</g:AccessPermission>" realms              \
+                                            "<g:ReturnValue>0</g:ReturnValue>")
 #define NAMED(name) "<g:DigestUsername>" name "</g:DigestUsername>"
 #define OF_DOMAIN "<g:KerberosUserSid>AQUAAAAAAAUVAAAA8Wxr8CKAdHYAEF4y9QMAAA==</g:KerberosUserSid>"
 #define NO_HANDLE AUTHORIZATION("GetUserAclEntryEx", "<g:ReturnValue>2053</g:ReturnValue>")
@@ -75,14 +75,14 @@ static void test_accounts(void **state)
         {{ACCESS_DENIED, USERS(HANDLE("7")), ENTRY(NAMED(RIG_USER), REALM("21") REALM("31") REALM("0"))},
          4,
          {.lists = 1, .found = 1, .realms = BIT(21) | BIT(31) | BIT(0)}},
-        /* somebody deleted a user meanwhile; one is of a domain */
+        /* a user was deleted meanwhile; one is of a domain */
         {{ADMIN("admin"), TWO_USERS, NO_HANDLE, ENTRY(NAMED(RIG_USER), REALM("5"))},
          5,
          {.lists = 1, .found = 1, .realms = BIT(5)}},
         {{ADMIN("admin"), USERS(HANDLE("1")), ENTRY(OF_DOMAIN, REALM("3"))}, 4, {.lists = 1}},
         {{ADMIN("admin"), USERS("")}, 3, {.lists = 1}},
         {{ADMIN("admin"), USERS(HANDLE("1")), ENTRY(NAMED(RIG_USER), "")}, 4, {.lists = 1, .found = 1}},
-        /* whose name only begins like ours */
+        /* a name that only begins like ours */
         {{ADMIN(RIG_USER "2"), USERS(HANDLE("1")), ENTRY(NAMED("unlock"), REALM("3"))}, 4, {.lists = 1}},
     };
 

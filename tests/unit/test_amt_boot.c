@@ -23,7 +23,7 @@
 #define INSTANCE "<g:InstanceID>Intel(r) AMT:BootSettingData 0</g:InstanceID>"
 
 /* Recent firmware, with another console's storage redirection set for the next start, and an erase that
- * nobody should ever send on. */
+ * must never be sent on. */
 static const char recent[] = SETTINGS(
     "<g:BIOSLastStatus>2</g:BIOSLastStatus><g:BIOSLastStatus>0</g:BIOSLastStatus><g:BIOSPause>false</"
     "g:BIOSPause>"

@@ -424,7 +424,7 @@ static void test_a_silent_kdc_is_not_waited_for(void **state)
     rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_NO_TICKET);
     assert_non_null(strstr(rig.text, "the KDC does not answer"));
-    work_left(NULL, work_baton); /* it answers after all: nobody wants it */
+    work_left(NULL, work_baton); /* it answers after all, too late */
     rig_spin(&rig);
     assert_int_equal(rig.dones, 1);
     assert_int_equal(account.alive, 0);

@@ -43,9 +43,8 @@
 #define NOT_THERE FAULT("Sender", "b:DestinationUnreachable", "No route can be determined")
 #define DENIED FAULT("Sender", "c:AccessDenied", "The sender was not authorized")
 
-#define UP(rig, ...)                                                                                         \
-    const peer_row_t rows[] = {{.act = PEER_CHALLENGE}, __VA_ARGS__};                                        \
-    rig_up(rig, rows, COUNT(rows))
+#define SCRIPT(...) ((const peer_row_t[]){{.act = PEER_CHALLENGE}, __VA_ARGS__})
+#define UP(rig, ...) rig_up(rig, SCRIPT(__VA_ARGS__), sizeof(SCRIPT(__VA_ARGS__)) / sizeof(peer_row_t))
 #define SAYS(text)                                                                                           \
     {                                                                                                        \
         .act = PEER_ANSWER, .body = (text)                                                                   \

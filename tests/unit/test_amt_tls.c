@@ -148,10 +148,6 @@ static void test_revocation(void **state)
 {
     const amt_target_t trust = {.tls = AMT_TLS_CA, .ca_file = ca_file, .crl_file = crl_file};
     certificate_t device, other;
-
-    (void)state;
-    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
-    certificate_make(&other, RIG_FQDN, &authority, -DAY, DAY);
     const struct {
         const certificate_t *issuer, *revoked;
         long until;
@@ -163,6 +159,10 @@ static void test_revocation(void **state)
         {&authority, NULL, -DAY / 2, "expired"},
         {&other_authority, NULL, DAY, "unable to get certificate CRL"},
     };
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    certificate_make(&other, RIG_FQDN, &authority, -DAY, DAY);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         rig_t rig;
 
@@ -241,9 +241,10 @@ static void test_mutual(void **state)
 static void say_check(const amt_target_t *files, const char *said)
 {
     apr_pool_t *pool;
+    const char *error;
 
     assert_int_equal(apr_pool_create(&pool, NULL), APR_SUCCESS);
-    const char *error = amt_trust_check(files, pool);
+    error = amt_trust_check(files, pool);
     if (said) {
         assert_non_null(error);
         assert_non_null(strstr(error, said));
@@ -257,13 +258,6 @@ static void say_check(const amt_target_t *files, const char *said)
 static void test_files_are_checked(void **state)
 {
     certificate_t own, other;
-
-    (void)state;
-    certificate_make(&own, "worker", &authority, -DAY, DAY);
-    certificate_make(&other, "worker", &authority, -DAY, DAY);
-    certificate_save(&own, own_file);
-    certificate_save_key(&own, key_file);
-    certificate_save_crl(&authority, NULL, -DAY, DAY, crl_file);
     const amt_target_t all = {
         .ca_file = ca_file, .crl_file = crl_file, .certificate_file = own_file, .key_file = key_file};
     const amt_target_t no_key = {.ca_file = ca_file, .certificate_file = own_file};
@@ -271,6 +265,13 @@ static void test_files_are_checked(void **state)
     const amt_target_t no_bundle = {.ca_file = crl_file};
     const amt_target_t no_certificate = {.certificate_file = key_file, .key_file = key_file};
     const amt_target_t nowhere = {.ca_file = "/nonexistent/ca.pem"};
+
+    (void)state;
+    certificate_make(&own, "worker", &authority, -DAY, DAY);
+    certificate_make(&other, "worker", &authority, -DAY, DAY);
+    certificate_save(&own, own_file);
+    certificate_save_key(&own, key_file);
+    certificate_save_crl(&authority, NULL, -DAY, DAY, crl_file);
 
     say_check(&all, NULL);
     say_check(&(amt_target_t){.ca_file = ca_file}, NULL);
@@ -378,7 +379,7 @@ static void test_line_that_breaks_in_the_handshake(void **state)
     }
 }
 
-/* The 401 closes the connection; the next one takes up the session, whoever vouched for it. */
+/* The 401 closes the connection; the next one resumes the session, however the peer was trusted. */
 static void test_session_is_taken_up(void **state)
 {
     char pin[65];

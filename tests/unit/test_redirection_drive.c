@@ -457,7 +457,7 @@ static void test_bad_images(void **state)
     assert_null(other);
 }
 
-/* What happens to the file later reaches nobody. */
+/* What happens to the file later does not reach the image. */
 static void test_file_changes(void **state)
 {
     char path[sizeof(folder) + 16];

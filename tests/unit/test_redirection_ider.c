@@ -667,7 +667,7 @@ static void play_short(line_t *line, void *baton)
     }
 }
 
-/* Cut after any byte, and every byte changed: one end, with a sentence unless we closed. */
+/* Cut after any byte, and every byte changed: one end, with an error message unless we closed. */
 static void test_cut_and_spoilt(void **state)
 {
     size_t all = 450;

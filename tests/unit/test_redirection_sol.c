@@ -379,12 +379,6 @@ static void test_trust(void **state)
 static void test_own_certificate_and_revocation(void **state)
 {
     certificate_t device, own;
-
-    (void)state;
-    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
-    certificate_make(&own, "worker", &authority, -DAY, DAY);
-    certificate_save(&own, own_file);
-    certificate_save_key(&own, key_file);
     const struct {
         int shows;
         const certificate_t *revoked;
@@ -395,6 +389,12 @@ static void test_own_certificate_and_revocation(void **state)
         {0, NULL, AMT_TLS_UNTRUSTED, "tls-certificate"},
         {1, &device, AMT_TLS_UNTRUSTED, "revoked"},
     };
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    certificate_make(&own, "worker", &authority, -DAY, DAY);
+    certificate_save(&own, own_file);
+    certificate_save_key(&own, key_file);
     for (size_t i = 0; i < COUNT(cases); i++) {
         facts_t seen = {.first = 0};
         const amt_target_t trust = {.tls = AMT_TLS_CA,
@@ -544,7 +544,7 @@ static void test_cut_anywhere(void **state)
     }
 }
 
-/* Any byte changed: it ends once, with a sentence wherever it did not end well. Where a length grew, the rest
+/* Any byte changed: it ends once, with an error message unless it ended well. Where a length grew, the rest
  * is waited for; then we close. */
 static void test_spoilt_anywhere(void **state)
 {
@@ -632,7 +632,7 @@ static void test_close_at_once(void **state)
     sol_down(&rig);
 }
 
-/* Destroyed in its own callback: no end is told, and the device hears that it is over. */
+/* Destroyed in its own callback: `ended` is not called, and the device is sent the end. */
 static void play_goodbye(line_t *line, void *baton)
 {
     SEEN(baton);

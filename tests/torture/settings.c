@@ -30,6 +30,7 @@ static const char inventory_text[] =
 static void write_secrets(apr_pool_t *pool)
 {
     const char *text = "# comment\n";
+
     for (int i = 0; i < 120; i++) {
         text = apr_psprintf(pool, "%samt other-%03d.example admin a-password-of-nobody-here\n", text, i);
     }
@@ -40,6 +41,7 @@ static void write_secrets(apr_pool_t *pool)
 static void write_files(apr_pool_t *pool)
 {
     const char *folder = torture_folder();
+
     snprintf(inventory_file, ROOM, "%s/systems.csv", folder);
     snprintf(secrets_file, ROOM, "%s/secrets", folder);
     snprintf(helper_file, ROOM, "%s/helper", folder);
@@ -98,6 +100,7 @@ static torture_verdict_e run_inventory(apr_pool_t *pool)
     apr_array_header_t *problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
     inventory_t *inventory = NULL;
     apr_status_t rv = inventory_load(&inventory, inventory_file, NULL, problems, pool);
+
     torture_spare();
     if (rv != APR_SUCCESS) {
         TORTURE_HOLDS(inventory == NULL);
@@ -118,13 +121,15 @@ static torture_verdict_e run_publish(apr_pool_t *pool)
     apr_array_header_t *problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
     jobs_client_t *connection = NULL;
     inventory_t *inventory = NULL;
+    jobs_result_t result;
+
     published = 0;
     if (inventory_load(&inventory, inventory_file, NULL, problems, pool) != APR_SUCCESS ||
         jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
     apr_cpystrn(digest, inventory_digest(inventory), sizeof(digest));
-    jobs_result_t result = inventory_publish(inventory, connection, REDIS_WORKER, pool);
+    result = inventory_publish(inventory, connection, REDIS_WORKER, pool);
     published = result.outcome == JOBS_OK;
     if (!published) {
         TORTURE_SAYS(result.text);
@@ -136,9 +141,11 @@ static torture_verdict_e run_publish(apr_pool_t *pool)
 static void check_published(torture_verdict_e said, apr_pool_t *pool)
 {
     jobs_overview_t *overview = NULL;
+    int is_new = 0;
+
     (void)said;
     redis_holds(jobs_overview(redis_pool(pool), &overview, pool), JOBS_OK);
-    int is_new = strcmp(overview->inventory_digest, digest) == 0;
+    is_new = strcmp(overview->inventory_digest, digest) == 0;
     TORTURE_HOLDS(is_new || strcmp(overview->inventory_digest, REDIS_DIGEST) == 0);
     TORTURE_HOLDS(is_new || !published);
     TORTURE_HOLDS(overview->inventory_systems == (is_new ? 3 : 2));
@@ -156,17 +163,20 @@ static torture_verdict_e run_snapshot(apr_pool_t *pool)
 {
     apr_array_header_t *problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
     snapshot_t *snapshot = snapshot_load(settings_file, problems, pool);
+    const settings_t *settings = NULL;
+    const inventory_group_t *group = NULL;
+
     torture_spare();
     if (snapshot == NULL) {
         check_problems(problems);
         return TORTURE_REFUSED;
     }
-    const settings_t *settings = snapshot_settings(snapshot);
+    settings = snapshot_settings(snapshot);
     TORTURE_HOLDS(inventory_count(snapshot_inventory(snapshot)) == 3);
     TORTURE_HOLDS(strcmp(settings->redis.socket, redis_server.socket) == 0);
     TORTURE_HOLDS(strcmp(settings->redis.password, "amtunlockd") == 0);
     TORTURE_HOLDS(strcmp(settings->inventory, inventory_file) == 0);
-    const inventory_group_t *group = apr_hash_get(settings->groups, "g", APR_HASH_KEY_STRING);
+    group = apr_hash_get(settings->groups, "g", APR_HASH_KEY_STRING);
     TORTURE_HOLDS(group != NULL && group->boot_timeout == apr_time_from_sec(60));
     snapshot_unref(snapshot);
     return TORTURE_WELL;
@@ -183,8 +193,10 @@ static secrets_t *open_secrets(const char *source, apr_pool_t *pool)
 {
     apr_array_header_t *sources = apr_array_make(pool, 1, sizeof(const char *));
     secrets_t *secrets = NULL;
+    const char *error = NULL;
+
     APR_ARRAY_PUSH(sources, const char *) = source;
-    const char *error = secrets_open(&secrets, sources, pool);
+    error = secrets_open(&secrets, sources, pool);
     if (error != NULL) {
         TORTURE_SAYS(error);
         TORTURE_HOLDS(secrets == NULL && strstr(error, PASSPHRASE) == NULL);
@@ -198,6 +210,7 @@ static int has_passphrase(secrets_t *secrets, apr_pool_t *pool)
     const char *error = NULL;
     char *passphrase = NULL;
     apr_status_t rv = secrets_disk_passphrase(secrets, &pc1, &passphrase, &error, pool);
+
     if (rv == APR_SUCCESS) {
         TORTURE_HOLDS(strcmp(passphrase, PASSPHRASE) == 0);
         secrets_free(passphrase);
@@ -213,6 +226,7 @@ static int has_login(secrets_t *secrets, apr_pool_t *pool)
 {
     secrets_login_t login = {.user = NULL};
     const char *error = NULL;
+
     if (secrets_amt_login(secrets, &pc1, &login, &error, pool) == APR_SUCCESS) {
         TORTURE_HOLDS(strcmp(login.user, "admin") == 0 && strcmp(login.password, "s3cret") == 0);
         secrets_login_free(&login);
@@ -228,6 +242,7 @@ static torture_verdict_e run_file(apr_pool_t *pool)
     size_t used = CRYPTO_secure_used();
     secrets_t *secrets = open_secrets(apr_pstrcat(pool, "file:", secrets_file, NULL), pool);
     int well = secrets != NULL && has_passphrase(secrets, pool) & has_login(secrets, pool);
+
     TORTURE_HOLDS(CRYPTO_secure_used() == used);
     return well ? TORTURE_WELL : TORTURE_REFUSED;
 }
@@ -237,6 +252,7 @@ static torture_verdict_e run_helper(apr_pool_t *pool)
     size_t used = CRYPTO_secure_used();
     secrets_t *secrets = open_secrets(apr_pstrcat(pool, "exec:", helper_file, NULL), pool);
     int well = secrets != NULL && has_passphrase(secrets, pool);
+
     TORTURE_HOLDS(CRYPTO_secure_used() == used);
     return well ? TORTURE_WELL : TORTURE_REFUSED;
 }

@@ -48,6 +48,7 @@ static void on_done(outbox_request_t *request)
 static int is_answered_within(int ms)
 {
     struct timespec until;
+
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += (long)ms * 1000000;
     until.tv_sec += until.tv_nsec / 1000000000;
@@ -99,6 +100,7 @@ static void use_outbox(outbox_t *outbox, open_intents_t *open_intents)
     static outbox_request_t requests[2];
     int intended = push_change(outbox, &requests[0], intend);
     int finished = intended && push_change(outbox, &requests[1], finish);
+
     outbox_stop(outbox);
     torture_spare();
     forgotten = intended && !finished && !open_intents_end(open_intents, &ref);
@@ -108,15 +110,19 @@ static torture_verdict_e run_outbox(apr_pool_t *pool)
 {
     audit_t *audit = NULL;
     outbox_t *outbox = NULL;
+    open_intents_t *open_intents = NULL;
+    outbox_options_t options;
+    const char *error = NULL;
+
     acknowledged = forgotten = 0;
     sem_init(&answered, 0, 0);
-    open_intents_t *open_intents = open_intents_create(pool);
-    const char *error = audit_open(&audit, file, pool);
+    open_intents = open_intents_create(pool);
+    error = audit_open(&audit, file, pool);
     if (error != NULL) {
         TORTURE_SAYS(error);
         return TORTURE_REFUSED;
     }
-    const outbox_options_t options = {&redis_server.worker, REDIS_WORKER, audit, file, open_intents, 4};
+    options = (outbox_options_t){&redis_server.worker, REDIS_WORKER, audit, file, open_intents, 4};
     if (outbox_start(&outbox, &options, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
@@ -127,6 +133,7 @@ static torture_verdict_e run_outbox(apr_pool_t *pool)
 static const char *text_of(const json_t *record, const char *name)
 {
     const char *text = json_string_value(json_object_get(record, name));
+
     return text ? text : "(none)";
 }
 
@@ -142,6 +149,7 @@ static void check_line(void *baton, const json_t *record)
 {
     int *seen = baton;
     int is_intent = strcmp(text_of(record, "event"), AUDIT_INTENT) == 0;
+
     if (!is_intent && strcmp(text_of(record, "event"), AUDIT_OUTCOME) != 0) {
         return;
     }
@@ -169,12 +177,14 @@ static void check_outbox(torture_verdict_e said, apr_pool_t *pool)
 {
     apr_uint64_t lines = 0;
     int seen = 0;
+    const char *error = NULL;
+
     (void)said;
     if (access(file, F_OK) != 0) {
         TORTURE_HOLDS(acknowledged == 0);
         return;
     }
-    const char *error = audit_verify(file, NULL, &lines, pool);
+    error = audit_verify(file, NULL, &lines, pool);
     if (error != NULL && acknowledged > 0) {
         TORTURE_BROKEN("the record does not verify: %s", error);
     }
@@ -206,9 +216,11 @@ static void write_record(int with_end, apr_pool_t *pool)
 {
     audit_t *audit = NULL;
     const char *error = NULL;
+    json_t *fields = NULL;
+
     TORTURE_HOLDS(audit_open(&audit, file, pool) == NULL);
-    json_t *fields = json_pack("{s:s, s:s, s:s, s:s, s:o}", "system", task.ref.system, "job", task.ref.job,
-                               "fence", task.ref.fence, "step", "power", "act", json_loads(ACT, 0, NULL));
+    fields = json_pack("{s:s, s:s, s:s, s:s, s:o}", "system", task.ref.system, "job", task.ref.job, "fence",
+                       task.ref.fence, "step", "power", "act", json_loads(ACT, 0, NULL));
     TORTURE_HOLDS(audit_add(audit, AUDIT_INTENT, fields) == APR_SUCCESS);
     if (with_end) {
         write_end(audit);
@@ -219,6 +231,7 @@ static void write_record(int with_end, apr_pool_t *pool)
 static void reset_with_record(int with_end, apr_pool_t *pool)
 {
     apr_pool_t *life = NULL;
+
     reset_task(pool);
     apr_pool_create(&life, pool);
     write_record(with_end, life);
@@ -255,6 +268,8 @@ static torture_verdict_e run_open_intents(apr_pool_t *pool)
     int replayed = 0;
     open_intents_t *open_intents = open_intents_create(pool);
     const char *error = open_intents_read(open_intents, file, pool);
+    jobs_result_t result;
+
     if (error != NULL) {
         TORTURE_SAYS(error);
         return TORTURE_REFUSED;
@@ -262,8 +277,7 @@ static torture_verdict_e run_open_intents(apr_pool_t *pool)
     if (jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    jobs_result_t result =
-        open_intents_reconcile(open_intents, connection, "worker-2", count_replayed, &replayed, pool);
+    result = open_intents_reconcile(open_intents, connection, "worker-2", count_replayed, &replayed, pool);
     return verdict_of(result, replayed);
 }
 
@@ -272,13 +286,15 @@ static void check_open_intents(torture_verdict_e said, apr_pool_t *pool)
 {
     apr_array_header_t *tasks = NULL;
     int more = 0;
+    const jobs_task_t *verified = NULL;
+
     redis_holds(jobs_claim(redis_client(pool), "worker-3", REDIS_DIGEST, 1, NULL, &tasks, &more, pool),
                 JOBS_OK);
     if (tasks->nelts == 0) {
         TORTURE_HOLDS(said == TORTURE_REFUSED);
         return;
     }
-    const jobs_task_t *verified = &APR_ARRAY_IDX(tasks, 0, jobs_task_t);
+    verified = &APR_ARRAY_IDX(tasks, 0, jobs_task_t);
     TORTURE_HOLDS(verified->verify_only);
     if (verified->intent == NULL || strcmp(verified->intent, ACT) != 0) {
         TORTURE_BROKEN("replayed: %s", verified->intent ? verified->intent : "nothing");
@@ -308,10 +324,12 @@ static torture_verdict_e run_reconcile(apr_pool_t *pool)
 {
     jobs_client_t *connection = NULL;
     int replayed = 0;
+    jobs_result_t result;
+
     if (jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    jobs_result_t result = reconcile_ended(file, connection, "worker-2", count_ended, &replayed, pool);
+    result = reconcile_ended(file, connection, "worker-2", count_ended, &replayed, pool);
     return verdict_of(result, replayed);
 }
 
@@ -320,6 +338,7 @@ static void check_reconcile(torture_verdict_e said, apr_pool_t *pool)
 {
     jobs_change_t finish_late = finish;
     jobs_change_t *const changes[] = {&finish_late};
+
     finish_late.task = ref;
     finish_late.state = 'F';
     finish_late.reason = JOBS_REASON_INTERNAL;

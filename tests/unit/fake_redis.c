@@ -16,6 +16,7 @@ static void note(fake_redis_t *fake, const redisReply *command)
     char *text = fake->commands[fake->command_count % FAKE_COMMANDS];
     const size_t room = sizeof(fake->commands[0]);
     size_t length = 0;
+
     for (size_t i = 0; i < command->elements && length < room - 1; i++) {
         int added = snprintf(text + length, room - length, "%s%s", i ? " " : "", command->element[i]->str);
         length += (size_t)added;
@@ -28,6 +29,7 @@ static redisReply *next_command(redisReader *reader, int fd)
 {
     char bytes[4096];
     void *command = NULL;
+
     while (redisReaderGetReply(reader, &command) == REDIS_OK && !command) {
         ssize_t got = read(fd, bytes, sizeof(bytes));
         if (got <= 0)
@@ -41,10 +43,12 @@ static void serve(fake_redis_t *fake, int fd, const char *const *replies)
 {
     redisReader *reader = redisReaderCreate();
     redisReply *command = NULL;
+
     for (int i = 0; i <= FAKE_REPLIES && (command = next_command(reader, fd)); i++) {
+        const char *reply = NULL;
         note(fake, command);
         freeReplyObject(command);
-        const char *reply = i < FAKE_REPLIES ? replies[i] : NULL;
+        reply = i < FAKE_REPLIES ? replies[i] : NULL;
         if (!reply || write(fd, reply, strlen(reply)) < 0)
             break;
     }
@@ -54,6 +58,7 @@ static void serve(fake_redis_t *fake, int fd, const char *const *replies)
 static void *run(void *data)
 {
     fake_redis_t *fake = data;
+
     for (;;) {
         int fd = accept(fake->listener, NULL, NULL);
         if (fd < 0)
@@ -68,6 +73,7 @@ static void *run(void *data)
 int fake_redis_start(fake_redis_t *fake)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+
     snprintf(fake->folder, sizeof(fake->folder), "/tmp/amtunlock-fake-XXXXXX");
     if (!mkdtemp(fake->folder)) {
         perror(fake->folder);

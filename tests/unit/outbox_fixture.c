@@ -27,6 +27,7 @@ int outbox_fixture_stop(void **state)
 static apr_array_header_t *one_text(const char *text)
 {
     apr_array_header_t *texts = apr_array_make(outbox_test.pool, 1, sizeof(const char *));
+
     APR_ARRAY_PUSH(texts, const char *) = text;
     return texts;
 }
@@ -34,6 +35,7 @@ static apr_array_header_t *one_text(const char *text)
 static int publish(void)
 {
     apr_array_header_t *systems = apr_array_make(outbox_test.pool, 2, sizeof(jobs_published_t));
+
     for (int i = 1; i <= 2; i++) {
         const char *system = apr_psprintf(outbox_test.pool, "pc%d.example", i);
         jobs_published_t *published = apr_array_push(systems);
@@ -75,16 +77,16 @@ const jobs_task_t *claim(int count)
 {
     const jobs_caller_t caller = {
         .name = "c", .peer = "192.0.2.1", .mechanism = "krb5", .groups = one_text("*")};
-    apr_array_header_t *names = apr_array_make(outbox_test.pool, 2, sizeof(jobs_name_t));
+    apr_array_header_t *names = apr_array_make(outbox_test.pool, 2, sizeof(jobs_name_t)), *tasks = NULL;
+    const jobs_submission_t submission = {
+        .names = names, .retention = apr_time_from_sec(1800), .start_within = apr_time_from_sec(3600)};
+    const char *id = NULL;
+    int more = 0;
+
     for (int i = 1; i <= count; i++) {
         jobs_name_t *name = apr_array_push(names);
         name->spelling = name->key = apr_psprintf(outbox_test.pool, "pc%d.example", i);
     }
-    const jobs_submission_t submission = {
-        .names = names, .retention = apr_time_from_sec(1800), .start_within = apr_time_from_sec(3600)};
-    const char *id = NULL;
-    apr_array_header_t *tasks = NULL;
-    int more = 0;
     assert_int_equal(jobs_submit(outbox_test.web, &caller, &submission, &id, NULL, outbox_test.pool).outcome,
                      JOBS_OK);
     assert_int_equal(
@@ -121,8 +123,10 @@ static outbox_t *start_outbox_as(const char *worker)
 {
     static outbox_options_t options;
     outbox_t *outbox = NULL;
+    open_intents_t *open_intents = NULL;
+
     assert_null(audit_open(&audit, outbox_test.audit_file, outbox_test.pool));
-    open_intents_t *open_intents = open_intents_create(outbox_test.pool);
+    open_intents = open_intents_create(outbox_test.pool);
     assert_null(open_intents_read(open_intents, outbox_test.audit_file, outbox_test.pool));
     options = (outbox_options_t){.redis = &outbox_test.server.worker,
                                  .worker = worker,
@@ -142,6 +146,7 @@ outbox_t *start_outbox(void)
 asked_t *push(outbox_t *outbox, const jobs_task_t *task, jobs_change_e change, char state)
 {
     asked_t *asked = apr_pcalloc(outbox_test.pool, sizeof(*asked));
+
     asked->request.change = (jobs_change_t){.change = change,
                                             .task = task->ref,
                                             .step = "step",
@@ -168,6 +173,7 @@ int audit_lines(const char *event)
 {
     char line[4096];
     int count = 0;
+
     FILE *file = fopen(outbox_test.audit_file, "r");
     assert_non_null(file);
     while (fgets(line, sizeof(line), file))
@@ -204,8 +210,10 @@ void restart_redis(void)
 
 void await_reconciled(outbox_t *outbox)
 {
+    reconciled_t reconciled = {.outbox = outbox};
+
     assert_true(wait_for(is_connected, NULL, 5000));
-    reconciled_t reconciled = {outbox, jobs_client_run_id(outbox_test.connection)};
+    reconciled.run_id = jobs_client_run_id(outbox_test.connection);
     assert_true(wait_for(has_reconciled, &reconciled, 8000));
 }
 
@@ -214,6 +222,7 @@ char state_of(const jobs_task_t *task)
     jobs_caller_t caller = {.name = "c"};
     jobs_job_t *job = NULL;
     jobs_result_t read = jobs_read(outbox_test.web, &caller, task->ref.job, &job, outbox_test.pool);
+
     if (read.outcome != JOBS_OK)
         return '\0';
     return job->running ? 'r' : job->waiting ? 'w' : job->unlocked ? 'U' : 'F';
@@ -224,6 +233,7 @@ char outcome_of_task(const jobs_task_t *task)
 {
     jobs_caller_t caller = {.name = "c"};
     jobs_results_t *results = NULL;
+
     assert_int_equal(
         jobs_results(outbox_test.web, &caller, task->ref.job, 0, -1, &results, outbox_test.pool).outcome,
         JOBS_OK);
@@ -238,6 +248,7 @@ jobs_task_t claim_verification(void)
 {
     apr_array_header_t *tasks = NULL;
     int more = 0;
+
     assert_int_equal(
         jobs_claim(outbox_test.connection, "worker-2", "digest", 8, NULL, &tasks, &more, outbox_test.pool)
             .outcome,

@@ -14,11 +14,12 @@
 
 static void changes_are_recorded_then_applied(void **state)
 {
-    (void)state;
     const jobs_task_t *task = claim(1);
     outbox_t *outbox = start_outbox();
     apr_uint64_t count = 0;
     char head[96], verdict[128];
+
+    (void)state;
     assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     assert_int_equal(audit_lines("\"intent\""), 1);
     assert_int_equal(outcome_of(push(outbox, task, JOBS_PROGRESS, 'P'), 3000), JOBS_OK);
@@ -37,10 +38,12 @@ static void changes_are_recorded_then_applied(void **state)
 
 static void a_refused_intent_is_withdrawn_in_the_record(void **state)
 {
-    (void)state;
     jobs_task_t task = *claim(1);
+    outbox_t *outbox = NULL;
+
+    (void)state;
     task.ref.fence = "1";
-    outbox_t *outbox = start_outbox();
+    outbox = start_outbox();
     assert_int_equal(outcome_of(push(outbox, &task, JOBS_INTEND, 'I'), 3000), JOBS_REFUSED);
     outbox_stop(outbox);
     assert_int_equal(audit_lines("\"intent\""), 1);
@@ -49,13 +52,16 @@ static void a_refused_intent_is_withdrawn_in_the_record(void **state)
 
 static void results_wait_for_redis(void **state)
 {
-    (void)state;
     const jobs_task_t *tasks = claim(2);
     outbox_t *outbox = start_outbox();
+    asked_t *result = NULL;
+    asked_t *progress = NULL;
+
+    (void)state;
     assert_int_equal(outcome_of(push(outbox, &tasks[0], JOBS_INTEND, 'I'), 3000), JOBS_OK);
     redis_server_kill(&outbox_test.server);
-    asked_t *result = push(outbox, &tasks[0], JOBS_FINISH, 'U');
-    asked_t *progress = push(outbox, &tasks[1], JOBS_PROGRESS, 'P');
+    result = push(outbox, &tasks[0], JOBS_FINISH, 'U');
+    progress = push(outbox, &tasks[1], JOBS_PROGRESS, 'P');
     assert_int_equal(outcome_of(progress, 5000), JOBS_UNAVAILABLE); /* progress is not kept */
     assert_int_equal(atomic_load(&result->answered), 0);
     assert_int_equal(redis_server_restart(&outbox_test.server), 0);
@@ -78,6 +84,7 @@ static int is_open(void *outbox)
 static void limit_files(rlim_t bytes)
 {
     struct rlimit limit;
+
     getrlimit(RLIMIT_FSIZE, &limit);
     limit.rlim_cur = bytes;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
@@ -86,14 +93,17 @@ static void limit_files(rlim_t bytes)
 /* Intents are turned down; a result waits, is recorded once, and arrives. */
 static void without_a_record_nothing_is_intended(void **state)
 {
-    (void)state;
     const jobs_task_t *tasks = claim(2);
     outbox_t *outbox = start_outbox();
+    asked_t *result = NULL;
+    asked_t *intent = NULL;
+
+    (void)state;
     assert_int_equal(outcome_of(push(outbox, &tasks[0], JOBS_INTEND, 'I'), 3000), JOBS_OK);
     signal(SIGXFSZ, SIG_IGN);
     limit_files(1);
-    asked_t *result = push(outbox, &tasks[0], JOBS_FINISH, 'U');
-    asked_t *intent = push(outbox, &tasks[1], JOBS_INTEND, 'I');
+    result = push(outbox, &tasks[0], JOBS_FINISH, 'U');
+    intent = push(outbox, &tasks[1], JOBS_INTEND, 'I');
     assert_int_equal(outcome_of(intent, 3000), JOBS_UNAVAILABLE);
     assert_int_equal(intent->request.audited, 0);
     assert_true(wait_for(is_blocked, outbox, 1000));
@@ -109,12 +119,13 @@ static void without_a_record_nothing_is_intended(void **state)
 
 static void the_outbox_is_bounded(void **state)
 {
-    (void)state;
     const jobs_task_t *task = claim(1);
     outbox_t *outbox = start_outbox();
-    kill(outbox_test.server.pid, SIGSTOP); /* the thread waits for Redis, so the outbox fills */
     apr_status_t rv = APR_SUCCESS;
     int pushed = 0;
+
+    (void)state;
+    kill(outbox_test.server.pid, SIGSTOP); /* the thread waits for Redis, so the outbox fills */
     for (; rv == APR_SUCCESS && pushed < 1000; pushed++) {
         asked_t *asked = apr_pcalloc(outbox_test.pool, sizeof(*asked));
         asked->request.change =
@@ -131,6 +142,7 @@ static void the_outbox_is_bounded(void **state)
 
 int main(void)
 {
+    int failed = 0;
 #define TEST(name) cmocka_unit_test_setup_teardown(name, outbox_fixture_begin, outbox_fixture_end)
     const struct CMUnitTest tests[] = {
         TEST(changes_are_recorded_then_applied),
@@ -141,7 +153,7 @@ int main(void)
     };
     setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);
     apr_initialize();
-    int failed = cmocka_run_group_tests(tests, outbox_fixture_start, outbox_fixture_stop);
+    failed = cmocka_run_group_tests(tests, outbox_fixture_start, outbox_fixture_stop);
     apr_terminate();
     return failed;
 }

@@ -18,15 +18,17 @@ static void forget_intent(const jobs_task_t *task)
     const char *requeue[] = {"HSET",
                              apr_pstrcat(outbox_test.pool, "{amtu}:job:", task->ref.job, ":tasks", NULL),
                              task->ref.system, "Q|||||||"};
+
     assert_int_equal(redis_server_do(&outbox_test.server, 3, free_system), 0);
     assert_int_equal(redis_server_do(&outbox_test.server, 4, requeue), 0);
 }
 
 static void a_redis_that_kept_its_data_learns_nothing_new(void **state)
 {
-    (void)state;
     const jobs_task_t *task = claim(1);
     outbox_t *outbox = start_outbox();
+
+    (void)state;
     assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     restart_redis();
     await_reconciled(outbox);
@@ -40,14 +42,16 @@ static void a_redis_that_kept_its_data_learns_nothing_new(void **state)
 
 static void an_intent_that_redis_lost_is_verified(void **state)
 {
-    (void)state;
     const jobs_task_t *task = claim(1);
     outbox_t *outbox = start_outbox();
+    jobs_task_t verification;
+
+    (void)state;
     assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     forget_intent(task);
     restart_redis();
     await_reconciled(outbox);
-    jobs_task_t verification = claim_verification();
+    verification = claim_verification();
     assert_int_equal(verification.verify_only, 1);
     assert_string_equal(verification.intent, "{\"power\":2}");
     assert_int_equal(outcome_of(push(outbox, task, JOBS_FINISH, 'U'), 3000), JOBS_REFUSED);
@@ -57,9 +61,10 @@ static void an_intent_that_redis_lost_is_verified(void **state)
 
 static void a_job_that_redis_forgot_is_indeterminate_on_record(void **state)
 {
-    (void)state;
     const jobs_task_t *task = claim(1);
     outbox_t *outbox = start_outbox();
+
+    (void)state;
     assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     assert_int_equal(redis_server_flush(&outbox_test.server), 0);
     restart_redis();
@@ -74,9 +79,10 @@ static void a_job_that_redis_forgot_is_indeterminate_on_record(void **state)
  * only once. */
 static void the_next_run_hands_over_what_the_last_left(void **state)
 {
-    (void)state;
     const jobs_task_t *task = claim(1);
     outbox_t *outbox = begin_run(WORKER);
+
+    (void)state;
     assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     end_run(outbox);
     for (int run = 0; run < 2; run++) {
@@ -95,6 +101,7 @@ static void set_task(const jobs_task_t *task, const char *packed)
     const char *running[] = {"HINCRBY", apr_pstrcat(outbox_test.pool, "{amtu}:job:", task->ref.job, NULL),
                              "running", "1"};
     const char *unlocked[] = {"HINCRBY", running[1], "unlocked", "-1"};
+
     assert_int_equal(redis_server_do(&outbox_test.server, 4, set), 0);
     assert_int_equal(redis_server_do(&outbox_test.server, 4, running), 0);
     assert_int_equal(redis_server_do(&outbox_test.server, 4, unlocked), 0);
@@ -113,6 +120,7 @@ static void lose_an_end(int runs)
 {
     const jobs_task_t *tasks = claim(2);
     outbox_t *outbox = begin_run(WORKER);
+
     unlock_first(outbox, tasks);
     if (runs > 1) {
         end_run(outbox);
@@ -144,19 +152,21 @@ static void an_end_that_redis_lost_is_replayed_by_the_next_run(void **state)
 /* The data of a running Redis was changed: the task is claimed again. */
 static void a_task_with_an_intent_gets_no_second_one(void **state)
 {
-    (void)state;
     const jobs_task_t *tasks = claim(2);
     jobs_task_t again = tasks[0];
-    outbox_t *outbox = start_outbox();
-    unlock_first(outbox, tasks);
     const char *own[] = {"HSET",   apr_pstrcat(outbox_test.pool, "{amtu}:system:", again.ref.system, NULL),
                          "job",    again.ref.job,
                          "fence",  "7",
                          "worker", WORKER};
+    outbox_t *outbox = start_outbox();
+    asked_t *intent = NULL;
+
+    (void)state;
+    unlock_first(outbox, tasks);
     set_task(&again, "C|7||" WORKER "||||");
     assert_int_equal(redis_server_do(&outbox_test.server, 8, own), 0);
     again.ref.fence = "7";
-    asked_t *intent = push(outbox, &again, JOBS_INTEND, 'I');
+    intent = push(outbox, &again, JOBS_INTEND, 'I');
     assert_int_equal(outcome_of(intent, 3000), JOBS_REFUSED);
     assert_int_equal(outcome_of_task(&again), 'U');
     outbox_stop(outbox);
@@ -169,16 +179,18 @@ static void a_task_with_an_intent_gets_no_second_one(void **state)
 /* Redis did not take the first intent, so nothing was done, and the task may have another. */
 static void a_withdrawn_intent_may_be_followed_by_another(void **state)
 {
-    (void)state;
     const jobs_task_t *task = claim(1);
     jobs_task_t stale = *task;
+    outbox_t *outbox = NULL;
+
+    (void)state;
     stale.ref.fence = "1";
     for (int run = 0; run < 2; run++) {
-        outbox_t *outbox = begin_run(WORKER);
+        outbox = begin_run(WORKER);
         assert_int_equal(outcome_of(push(outbox, &stale, JOBS_INTEND, 'I'), 3000), JOBS_REFUSED);
         end_run(outbox);
     }
-    outbox_t *outbox = start_outbox();
+    outbox = start_outbox();
     assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     outbox_stop(outbox);
     assert_int_equal(audit_lines("\"intent-repeated\""), 0);
@@ -187,12 +199,14 @@ static void a_withdrawn_intent_may_be_followed_by_another(void **state)
 /* Another worker ended the task: the record says that this end does not count, and it is not replayed. */
 static void an_end_that_redis_refused_is_not_replayed(void **state)
 {
-    (void)state;
     const jobs_task_t *task = claim(1);
     outbox_t *outbox = start_outbox();
+    jobs_task_t verification;
+
+    (void)state;
     assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
     assert_int_equal(outcome_of(push(outbox, task, JOBS_RELEASE, '\0'), 3000), JOBS_OK);
-    const jobs_task_t verification = claim_verification();
+    verification = claim_verification();
     assert_int_equal(outcome_of(push(outbox, task, JOBS_FINISH, 'F'), 3000), JOBS_REFUSED);
     restart_redis();
     await_reconciled(outbox);
@@ -211,9 +225,10 @@ static const char *nth_job(int n)
 
 static void intents_are_indexed_for_as_long_as_tasks_may_come_back(void **state)
 {
-    (void)state;
     intent_index_t *index = intent_index_create(outbox_test.pool);
     const apr_time_t now = apr_time_now();
+
+    (void)state;
     for (int i = 0; i < 1000; i++) {
         intent_index_add(index, nth_job(i), "pc1.example", i < 500 ? now - INTENT_INDEX_KEPT - 1 : now);
     }
@@ -230,6 +245,7 @@ static void intents_are_indexed_for_as_long_as_tasks_may_come_back(void **state)
 
 int main(void)
 {
+    int failed = 0;
 #define TEST(name) cmocka_unit_test_setup_teardown(name, outbox_fixture_begin, outbox_fixture_end)
     const struct CMUnitTest tests[] = {
         TEST(a_redis_that_kept_its_data_learns_nothing_new),
@@ -245,7 +261,7 @@ int main(void)
     };
     setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);
     apr_initialize();
-    int failed = cmocka_run_group_tests(tests, outbox_fixture_start, outbox_fixture_stop);
+    failed = cmocka_run_group_tests(tests, outbox_fixture_start, outbox_fixture_stop);
     apr_terminate();
     return failed;
 }

@@ -28,6 +28,7 @@ static leases_t *start_leases(void)
 {
     leases_t *leases = NULL;
     static char what[] = "slots=1";
+
     atomic_store(&lost, 0);
     assert_int_equal(leases_create(&leases, &outbox_test.server.worker, WORKER, outbox_test.pool),
                      APR_SUCCESS);
@@ -47,10 +48,11 @@ static int holds_no_more(void *lease)
 
 static void a_lease_is_kept_while_redis_answers(void **state)
 {
-    (void)state;
     const jobs_task_t *task = claim(1);
     leases_t *leases = start_leases();
     lease_t lease = {.on_lost = on_lost};
+
+    (void)state;
     leases_add(leases, &lease, task);
     for (int i = 0; i < 60; i++) { /* two leases long */
         assert_true(lease_holds(&lease));
@@ -64,15 +66,19 @@ static void a_lease_is_kept_while_redis_answers(void **state)
 /* Redis is stopped, so no renewal says that the lease is lost: the clock ends it. */
 static void the_gate_closes_by_the_clock(void **state)
 {
-    (void)state;
     const jobs_task_t *task = claim(1);
     leases_t *leases = start_leases();
     lease_t lease = {.on_lost = on_lost};
+    apr_time_t began = 0;
+    int closed = 0;
+    apr_interval_time_t took = 0;
+
+    (void)state;
     leases_add(leases, &lease, task);
     kill(outbox_test.server.pid, SIGSTOP);
-    apr_time_t began = clock_boottime();
-    int closed = wait_for(holds_no_more, &lease, 3 * LEASE_MS);
-    apr_interval_time_t took = clock_boottime() - began;
+    began = clock_boottime();
+    closed = wait_for(holds_no_more, &lease, 3 * LEASE_MS);
+    took = clock_boottime() - began;
     kill(outbox_test.server.pid, SIGCONT);
     assert_true(closed);
     assert_true(took <= JOBS_LEASE - LEASE_MARGIN + apr_time_from_msec(200));
@@ -83,11 +89,12 @@ static void the_gate_closes_by_the_clock(void **state)
 
 static void a_lease_of_another_is_lost(void **state)
 {
-    (void)state;
     const jobs_task_t *tasks = claim(2);
     leases_t *leases = start_leases();
     lease_t kept = {.on_lost = on_lost}, gone = {.on_lost = on_lost};
     jobs_task_t stale = tasks[1];
+
+    (void)state;
     stale.ref.fence = "1";
     leases_add(leases, &kept, &tasks[0]);
     leases_add(leases, &gone, &stale);
@@ -102,6 +109,7 @@ static void a_lease_of_another_is_lost(void **state)
 
 int main(void)
 {
+    int failed = 0;
 #define TEST(name) cmocka_unit_test_setup_teardown(name, outbox_fixture_begin, outbox_fixture_end)
     const struct CMUnitTest tests[] = {
         TEST(a_lease_is_kept_while_redis_answers),
@@ -110,7 +118,7 @@ int main(void)
     };
     setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);
     apr_initialize();
-    int failed = cmocka_run_group_tests(tests, outbox_fixture_start, outbox_fixture_stop);
+    failed = cmocka_run_group_tests(tests, outbox_fixture_start, outbox_fixture_stop);
     apr_terminate();
     return failed;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the service manager is told, by a socket that stands in for it. */
+/* What is reported to the service manager, whose socket the test holds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,6 +27,7 @@ static void listen_at(const char *address, const char *watchdog, const char *pid
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     size_t length = strlen(address);
+
     memcpy(name.sun_path, address, length);
     if (address[0] == '@')
         name.sun_path[0] = '\0';
@@ -61,10 +62,11 @@ static int end(void **state)
 }
 
 /* The next datagram; "" where none came. */
-static const char *heard(void)
+static const char *received(void)
 {
     static char text[256];
     ssize_t length = recv(manager, text, sizeof(text) - 1, 0);
+
     text[length > 0 ? length : 0] = '\0';
     return text;
 }
@@ -72,14 +74,15 @@ static const char *heard(void)
 static void words_arrive(const char *address)
 {
     notify_t notify;
+
     listen_at(address, NULL, NULL);
     notify_init(&notify);
-    assert_null(getenv("NOTIFY_SOCKET")); /* no helper may speak for us */
+    assert_null(getenv("NOTIFY_SOCKET")); /* no helper may report in place of the worker */
     assert_true(notify_send(&notify, "READY=1\nSTATUS=well"));
-    assert_string_equal(heard(), "READY=1\nSTATUS=well");
+    assert_string_equal(received(), "READY=1\nSTATUS=well");
     assert_true(notify_interval(&notify) < 0);
     notify_watchdog(&notify, 0);
-    assert_string_equal(heard(), "");
+    assert_string_equal(received(), "");
 }
 
 static void words_arrive_at_a_path(void **state)
@@ -98,6 +101,8 @@ static void without_a_manager_nothing_is_sent(void **state)
 {
     static const char *const bad[] = {NULL, "", "relative", "vsock:2:1234"};
     notify_t notify;
+    char *long_path = NULL;
+
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         if (bad[i])
@@ -107,7 +112,7 @@ static void without_a_manager_nothing_is_sent(void **state)
         assert_false(notify_send(&notify, "READY=1"));
         assert_true(notify_interval(&notify) < 0);
     }
-    char *long_path = apr_psprintf(*state, "/%0200d", 0);
+    long_path = apr_psprintf(*state, "/%0200d", 0);
     setenv("NOTIFY_SOCKET", long_path, 1);
     notify_init(&notify);
     assert_false(notify_send(&notify, "READY=1"));
@@ -116,46 +121,46 @@ static void without_a_manager_nothing_is_sent(void **state)
 static void a_manager_that_is_gone_is_no_harm(void **state)
 {
     notify_t notify;
+
     (void)state;
     setenv("NOTIFY_SOCKET", path, 1);
     notify_init(&notify);
     assert_false(notify_send(&notify, "READY=1"));
 }
 
-static void the_watchdog_is_told_while_all_loops_come_round(void **state)
+static void the_watchdog_is_fed_while_all_loops_run(void **state)
 {
     notify_t notify;
+
     (void)state;
     listen_at(path, "400000", apr_itoa(*state, getpid()));
     notify_init(&notify);
     assert_null(getenv("WATCHDOG_USEC"));
     assert_int_equal(notify_interval(&notify), 100000);
     notify_watchdog(&notify, clock_boottime());
-    assert_string_equal(heard(), "WATCHDOG=1");
+    assert_string_equal(received(), "WATCHDOG=1");
     notify_watchdog(&notify, clock_boottime()); /* not yet again */
-    assert_string_equal(heard(), "");
+    assert_string_equal(received(), "");
     notify.due = 0;
     notify_watchdog(&notify, clock_boottime() - 250000); /* one is stuck */
-    assert_string_equal(heard(), "");
+    assert_string_equal(received(), "");
     notify.due = 0;
     notify_watchdog(&notify, clock_boottime());
-    assert_string_equal(heard(), "WATCHDOG=1");
+    assert_string_equal(received(), "WATCHDOG=1");
 }
 
 static void anothers_watchdog_is_not_ours(void **state)
 {
     notify_t notify;
+
     (void)state;
     listen_at(path, "400000", "1");
     notify_init(&notify);
     assert_true(notify_interval(&notify) < 0);
 }
 
-int main(void)
+static int run_notify_tests(apr_pool_t *pool)
 {
-    static apr_pool_t *pool;
-    apr_initialize();
-    apr_pool_create(&pool, NULL);
 #define TEST(name)                                                                                           \
     {                                                                                                        \
 #name, name, begin, end, pool                                                                        \
@@ -165,10 +170,21 @@ int main(void)
         TEST(words_arrive_at_an_abstract_address),
         TEST(without_a_manager_nothing_is_sent),
         TEST(a_manager_that_is_gone_is_no_harm),
-        TEST(the_watchdog_is_told_while_all_loops_come_round),
+        TEST(the_watchdog_is_fed_while_all_loops_run),
         TEST(anothers_watchdog_is_not_ours),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    apr_pool_t *pool = NULL;
+    int failed = 0;
+
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    failed = run_notify_tests(pool);
     apr_pool_destroy(pool);
     apr_terminate();
     return failed;

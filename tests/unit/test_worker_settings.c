@@ -29,8 +29,10 @@ typedef struct {
 static int setup(void **state)
 {
     apr_pool_t *pool = NULL;
+    fixture_t *fixture = NULL;
+
     apr_pool_create(&pool, NULL);
-    fixture_t *fixture = apr_pcalloc(pool, sizeof(*fixture));
+    fixture = apr_pcalloc(pool, sizeof(*fixture));
     fixture->pool = pool;
     fixture->problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
     apr_cpystrn(fixture->file, "/tmp/amtu-settings-XXXXXX", sizeof(fixture->file));
@@ -42,6 +44,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     fixture_t *fixture = *state;
+
     log_close();
     unlink(fixture->file);
     apr_pool_destroy(fixture->pool);
@@ -51,6 +54,7 @@ static int teardown(void **state)
 static settings_t *load(fixture_t *fixture, const char *text)
 {
     settings_t *settings = NULL;
+
     FILE *file = fopen(fixture->file, "w");
     assert_non_null(file);
     fputs(text, file);
@@ -70,6 +74,8 @@ static const inventory_group_t *group(const settings_t *settings, const char *na
 static void an_empty_file_is_the_defaults(void **state)
 {
     settings_t *settings = load(*state, "");
+    const inventory_group_t *standard = NULL;
+
     assert_non_null(settings);
     assert_string_equal(settings->redis.socket, "/run/redis-amtunlock/redis.sock");
     assert_string_equal(settings->redis.user, "amtunlockd");
@@ -82,7 +88,7 @@ static void an_empty_file_is_the_defaults(void **state)
     assert_int_equal(settings->slots, 2000);
     assert_int_equal(settings->connects, 100);
     assert_true(settings->threads >= 1);
-    const inventory_group_t *standard = group(settings, "default");
+    standard = group(settings, "default");
     assert_string_equal(standard->auth, "digest");
     assert_string_equal(standard->tls, "ca");
     assert_null(standard->method);
@@ -96,6 +102,7 @@ static void the_sample_is_the_defaults(void **state)
     fixture_t *fixture = *state;
     settings_t *sample = NULL;
     settings_t *defaults = load(fixture, "");
+
     settings_load(&sample, "conf/amtunlockd.conf", fixture->problems, fixture->pool);
     assert_int_equal(fixture->problems->nelts, 0);
     assert_non_null(sample);
@@ -123,6 +130,7 @@ static void the_sample_is_the_defaults(void **state)
 
 static void every_key_is_read(void **state)
 {
+    const inventory_group_t *floor = NULL;
     settings_t *settings =
         load(*state, "[redis]\naddress = [::1]:7000\nuser =\npassword-file =\n"
                      "[worker]\ninventory=/a\nsecrets=file:/b\nsecrets=exec:/c\nca-file=/d\n"
@@ -131,6 +139,7 @@ static void every_key_is_read(void **state)
                      "kerberos-keytab=/h\nkerberos-principal=worker@R\nconnects=9\n[group "
                      "floor.1]\nmethod=wake\nauth=kerberos\ntls=none\n"
                      "probe=22\nboot-timeout=30\nreset-running=yes\npower-per-second=0.5\n");
+
     assert_non_null(settings);
     assert_string_equal(settings->redis.host, "::1");
     assert_int_equal(settings->redis.port, 7000);
@@ -147,7 +156,7 @@ static void every_key_is_read(void **state)
     assert_string_equal(settings->tls_key, "/k");
     assert_string_equal(settings->keytab, "/h");
     assert_string_equal(settings->principal, "worker@R");
-    const inventory_group_t *floor = group(settings, "floor.1");
+    floor = group(settings, "floor.1");
     assert_string_equal(floor->method, "wake");
     assert_string_equal(floor->auth, "kerberos");
     assert_string_equal(floor->tls, "none");
@@ -165,6 +174,7 @@ static void a_group_takes_numbers_from_default(void **state)
     settings_t *settings =
         load(*state, "[group a]\nmethod=wake\n[group default]\nboot-timeout=77\nreset-running=yes\n"
                      "power-per-second=4\n[group b]\npower-per-second=0\n");
+
     assert_non_null(settings);
     assert_int_equal(group(settings, "a")->power_interval, apr_time_from_msec(250));
     assert_int_equal(group(settings, "b")->power_interval, 0);
@@ -176,6 +186,7 @@ static void a_group_takes_numbers_from_default(void **state)
 static int sees(const amt_patterns_t *patterns, const char *line, apr_pool_t *pool)
 {
     amt_console_t *console = amt_console_create(pool);
+
     amt_console_feed(console, line, strlen(line));
     return amt_console_matches(console, patterns);
 }
@@ -186,8 +197,11 @@ static void a_group_has_its_prompts_or_those_of_default(void **state)
     settings_t *settings = load(fixture, "[group a]\nprompt = ^one$\nprompt = ^two$\nimage = /a.iso\n"
                                          "[group default]\nprompt = ^three$\nredraw = \\x15\\r\n"
                                          "[group b]\nmethod = sol\n");
+    const prompts_t *a = NULL, *b = NULL;
+
     assert_non_null(settings);
-    const prompts_t *a = settings_prompts(settings, "a"), *b = settings_prompts(settings, "b");
+    a = settings_prompts(settings, "a");
+    b = settings_prompts(settings, "b");
     assert_true(sees(a->prompt, "one", fixture->pool) && sees(a->prompt, "two", fixture->pool));
     assert_false(sees(a->prompt, "three", fixture->pool));
     assert_true(sees(b->prompt, "three", fixture->pool));
@@ -204,13 +218,16 @@ static void a_password_is_read_from_its_file(void **state)
     fixture_t *fixture = *state;
     char path[64] = "/tmp/amtu-password-XXXXXX";
     int fd = mkstemp(path);
+    settings_t *settings = NULL;
+    const char *error = NULL;
+
     assert_int_equal(write(fd, "s3cret\nmore\n", 12), 12);
     close(fd);
-    settings_t *settings = load(fixture, apr_psprintf(fixture->pool, "[redis]\npassword-file=%s\n", path));
+    settings = load(fixture, apr_psprintf(fixture->pool, "[redis]\npassword-file=%s\n", path));
     assert_null(settings_read_password(settings, fixture->pool));
     assert_string_equal(settings->redis.password, "s3cret");
     unlink(path);
-    const char *error = settings_read_password(settings, fixture->pool);
+    error = settings_read_password(settings, fixture->pool);
     assert_non_null(error);
     assert_non_null(strstr(error, path));
 }
@@ -263,10 +280,12 @@ static const struct {
 static void mistakes_are_named(void **state)
 {
     fixture_t *fixture = *state;
+
     for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
+        const inventory_problem_t *problem = NULL;
         if (load(fixture, mistakes[i].text) != NULL)
             fail_msg("accepted: %s", mistakes[i].text);
-        const inventory_problem_t *problem = &APR_ARRAY_IDX(fixture->problems, 0, inventory_problem_t);
+        problem = &APR_ARRAY_IDX(fixture->problems, 0, inventory_problem_t);
         if (problem->line != mistakes[i].line || strstr(problem->reason, mistakes[i].reason) == NULL)
             fail_msg("%s: line %u: %s", mistakes[i].text, problem->line, problem->reason);
         assert_string_equal(problem->file, fixture->file);
@@ -276,6 +295,7 @@ static void mistakes_are_named(void **state)
 static void all_mistakes_are_named_at_once(void **state)
 {
     fixture_t *fixture = *state;
+
     assert_null(load(fixture, "[worker]\nslots = no\nthreads = no\n[redis]\nport = 1\n"));
     assert_int_equal(fixture->problems->nelts, 3);
 }
@@ -284,9 +304,11 @@ static void a_line_that_is_too_long_is_not_cut(void **state)
 {
     fixture_t *fixture = *state;
     char *path = apr_pcalloc(fixture->pool, 400);
+    const inventory_problem_t *problem = NULL;
+
     memset(path, 'a', 399);
     assert_null(load(fixture, apr_psprintf(fixture->pool, "[worker]\ninventory = /%s\n", path)));
-    const inventory_problem_t *problem = &APR_ARRAY_IDX(fixture->problems, 0, inventory_problem_t);
+    problem = &APR_ARRAY_IDX(fixture->problems, 0, inventory_problem_t);
     assert_int_equal(problem->line, 2);
     assert_non_null(strstr(problem->reason, "longer than"));
 }
@@ -295,6 +317,7 @@ static void a_file_that_is_not_there(void **state)
 {
     fixture_t *fixture = *state;
     settings_t *settings = NULL;
+
     assert_int_not_equal(settings_load(&settings, "/nowhere/at/all", fixture->problems, fixture->pool),
                          APR_SUCCESS);
     assert_null(settings);
@@ -308,6 +331,7 @@ static void a_file_that_is_not_there(void **state)
 static const char *log_text(fixture_t *fixture)
 {
     char *text = apr_pcalloc(fixture->pool, 65536);
+
     FILE *file = fopen(fixture->file, "r");
     assert_non_null(file);
     text[fread(text, 1, 65535, file)] = '\0';
@@ -319,10 +343,12 @@ static void a_line_has_its_form(void **state)
 {
     static const char stamp[] = "dddd-dd-ddTdd:dd:dd.dddZ ";
     fixture_t *fixture = *state;
+    const char *text = NULL;
+
     assert_int_equal(log_open(fixture->file, LOG_LEVEL_INFO), APR_SUCCESS);
     log_info("AMTU0999", "something happened", "plain", "a-b:c/1", "left-out", NULL, "n",
              log_number(LOG_NUMBER, -42));
-    const char *text = log_text(fixture);
+    text = log_text(fixture);
     for (const char *expected = stamp; *expected; expected++, text++) {
         int as_expected = *expected == 'd' ? *text >= '0' && *text <= '9' : *text == *expected;
         assert_true(as_expected);
@@ -334,6 +360,7 @@ static void a_line_has_its_form(void **state)
 static void values_cannot_forge(void **state)
 {
     fixture_t *fixture = *state;
+
     assert_int_equal(log_open(fixture->file, LOG_LEVEL_INFO), APR_SUCCESS);
     log_warn("AMTU0998", "said", "text", "a\nb\"c\\d e=f\x7f\x1b", "empty", "");
     assert_non_null(strstr(log_text(fixture), "said text=\"a\\x0ab\\\"c\\\\d e=f\\x7f\\x1b\" empty=\"\"\n"));
@@ -343,12 +370,14 @@ static void levels_and_long_lines(void **state)
 {
     fixture_t *fixture = *state;
     char *long_text = apr_pcalloc(fixture->pool, 10000);
+    const char *text = NULL;
+
     memset(long_text, 'x', 9999);
     assert_int_equal(log_open(fixture->file, LOG_LEVEL_WARN), APR_SUCCESS);
     log_info("AMTU0997", "not this");
     log_error("AMTU0996", "this", "text", long_text);
     log_error("AMTU0995", "and this");
-    const char *text = log_text(fixture);
+    text = log_text(fixture);
     assert_null(strstr(text, "AMTU0997"));
     assert_non_null(strstr(text, "x\n")); /* cut, and its newline kept */
     assert_non_null(strstr(text, "AMTU0995 and this\n"));
@@ -358,15 +387,17 @@ static void a_log_that_moved_is_opened_again(void **state)
 {
     fixture_t *fixture = *state;
     const char *old = apr_pstrcat(fixture->pool, fixture->file, ".1", NULL);
+    const char *text = NULL;
+    struct stat mode;
+
     assert_int_equal(log_open(fixture->file, LOG_LEVEL_INFO), APR_SUCCESS);
     log_info("AMTU0994", "before");
     assert_int_equal(rename(fixture->file, old), 0);
     assert_int_equal(log_reopen(), APR_SUCCESS);
     log_info("AMTU0993", "after");
-    const char *text = log_text(fixture);
+    text = log_text(fixture);
     assert_null(strstr(text, "AMTU0994"));
     assert_non_null(strstr(text, "AMTU0993"));
-    struct stat mode;
     assert_int_equal(stat(fixture->file, &mode), 0);
     assert_int_equal(mode.st_mode & 0007, 0);
     assert_int_not_equal(log_open("/nowhere/at/all", LOG_LEVEL_INFO), APR_SUCCESS);
@@ -377,6 +408,7 @@ static void a_log_that_moved_is_opened_again(void **state)
 
 int main(void)
 {
+    int failed = 0;
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(an_empty_file_is_the_defaults),
@@ -395,7 +427,7 @@ int main(void)
         TEST(a_log_that_moved_is_opened_again),
     };
     apr_initialize();
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
     apr_terminate();
     return failed;
 }

@@ -184,9 +184,8 @@ static void check_callers(const summary_t *summary, server_rec *s)
     }
     if (gssapi && !summary->publishes && !summary->proxies) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "AMTU0024: no \"GssapiPublishMech On\": every caller will be denied, because how it "
-                     "was authenticated "
-                     "is not known; put it beside \"AuthType GSSAPI\"");
+                     "AMTU0024: no \"GssapiPublishMech On\": every caller will be denied, because how it was "
+                     "authenticated is not known; put it beside \"AuthType GSSAPI\"");
     }
 }
 

@@ -14,8 +14,7 @@ static const jobs_reason_t reasons[JOBS_REASONS] = {
                                  "Check that it has mains power and network, and its address and AMT ports."},
     [JOBS_REASON_TLS_UNTRUSTED] =
         {"tls-untrusted",
-         "The system's TLS certificate is not trusted, or the way to it is not "
-         "protected as its method needs.",
+         "The system's TLS certificate is not trusted, or the way to it is not protected as its method needs.",
          "Check the AMT certificate, its name, and the CA file or pin of the system."},
     [JOBS_REASON_AUTH_FAILED] =
         {"auth-failed", "Intel AMT refused the login, or no Kerberos ticket was to be had.",

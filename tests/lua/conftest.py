@@ -1,14 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from redis_server import TESTER, RedisServer, Verbs
-
-INVENTORY = {
-    "pc1.example": ("floor1", ["10.0.0.1"]),
-    "pc2.example": ("floor1", []),
-    "pc3.example": ("floor2", []),
-    "vault.example": ("safe", ["10.0.0.9"]),
-}
+from redis_server import INVENTORY, TESTER, RedisServer, Verbs
 
 
 @pytest.fixture(scope="session", name="redis_server")

@@ -144,6 +144,13 @@ EVER = 10**17  # a not_after that never comes
 SECOND = 10**6
 LEASE, GRACE = 30 * SECOND, 15 * SECOND
 
+INVENTORY = {
+    "pc1.example": ("floor1", ["10.0.0.1"]),
+    "pc2.example": ("floor1", []),
+    "pc3.example": ("floor2", []),
+    "vault.example": ("safe", ["10.0.0.9"]),
+}
+
 
 def now(ask):
     """Microseconds by Redis' clock."""

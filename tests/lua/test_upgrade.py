@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import INVENTORY
 from model import Broken, run
-from redis_server import SCHEMA, SECOND, TESTER, WEB, WEB_VERBS, WORKER, WORKER_VERBS, Verbs, library
+from redis_server import INVENTORY, SCHEMA, SECOND, TESTER, WEB, WEB_VERBS, WORKER, WORKER_VERBS, Verbs, library
 
 OLDER, OLDER_SCHEMA = (Path(__file__).parent / "library-3.lua").read_text(), "3"
 COMPLETED, TERMINATED = 7, 8

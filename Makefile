@@ -62,7 +62,8 @@ comma := ,
 all: $(B)/libamtunlock.a $(programs) ## build the library, the module, the worker and the command
 
 # $(call compile_of,SOURCE): what compiles a source of the product, or of a test that calls into it, up to the output
-compile_of = $(COMPILE) $(if $(findstring /httpd/,$(1)),$(HTTPD_CPPFLAGS))
+compile_of = $(COMPILE) $(if $(findstring /httpd/,$(1)),$(HTTPD_CPPFLAGS)) \
+             $(if $(filter mod_amtunlock/%,$(1)),-Wdeclaration-after-statement)
 
 # What the flags come from: a change there builds everything again.
 flags := Makefile apxs/apxs.mk apxs/variants.mk

@@ -111,7 +111,7 @@ restarts: ## RESTARTS (100/20) graceful and hard restarts of httpd during jobs, 
 	@apxs/packages.sh test
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=check all build/check/amtsim
 	@AMTU_BUILD=build/check AMTU_RESTARTS=$(RESTARTS) \
-	    /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/httpd/test_restarts.py
+	    /usr/bin/python3 -B -m pytest -q -p no:cacheprovider -n 3 --dist loadgroup tests/httpd/test_restarts.py
 
 .PHONY: tsan
 tsan: ## the worker's tests with ThreadSanitizer, under build/tsan; ends with "N passed, N failed"

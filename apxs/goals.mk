@@ -120,7 +120,7 @@ tsan: ## the worker's tests with ThreadSanitizer, under build/tsan; ends with "N
 	@tests/tsan/run
 
 .PHONY: lint
-lint: ## clang-format, clang-tidy, cppcheck, shellcheck: quiet means clean
+lint: ## clang-format, the rooms, clang-tidy, cppcheck, shellcheck: quiet means clean
 	@apxs/packages.sh lint
 	@$(MAKE) --no-print-directory VARIANT=check lint-sources
 

@@ -30,6 +30,9 @@ if [ -s build/lint/unlicensed ]; then
     bad=1
 fi
 
+# ---- the rooms: what uses what, and how long
+apxs/house --quiet || bad=1
+
 # ---- clang-tidy: a stamp is named after everything that a source's verdict depends on
 # shellcheck disable=SC2046
 common=$(cat .clang-tidy mod_amtunlock/.clang-tidy "$flags" $(grep '\.h$' "$sources" || true) | sha256sum)

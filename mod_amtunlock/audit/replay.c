@@ -27,10 +27,7 @@ static int take_line(replay_t *replay, const char *line, apr_size_t length)
     const char *time;
     json_t *record;
 
-    if (!audit_record_is_whole(line, length)) {
-        return 1;
-    }
-    record = json_loadb(line, length, 0, NULL);
+    record = audit_record_is_whole(line, length) ? json_loadb(line, length, 0, NULL) : NULL;
     if (record == NULL) {
         return 1;
     }

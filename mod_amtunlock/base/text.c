@@ -18,6 +18,24 @@ const char *text_file_error(const char *file, const char *what, apr_status_t sta
     return apr_psprintf(pool, "%s: %s: %s", file, what, apr_strerror(status, text, sizeof(text)));
 }
 
+int text_utf8_length(apr_uint32_t character)
+{
+    return character < 0x80 ? 1 : character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
+}
+
+char *text_put_utf8(char *at, apr_uint32_t character)
+{
+    static const unsigned char marks[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    int length = text_utf8_length(character);
+
+    for (int i = length - 1; i > 0; i--) {
+        at[i] = (char)(0x80 | (character & 0x3f));
+        character >>= 6;
+    }
+    at[0] = (char)(marks[length] | character);
+    return at + length;
+}
+
 void text_mask_non_ascii(char *text)
 {
     for (; *text != '\0'; text++) {

@@ -10,6 +10,11 @@ const char *text_strerror(apr_status_t status, apr_pool_t *pool);
 /* "FILE: WHAT: text for the status". */
 const char *text_file_error(const char *file, const char *what, apr_status_t status, apr_pool_t *pool);
 
+/* Bytes of a character (up to 0x10FFFF) in UTF-8, 1 to 4. */
+int text_utf8_length(apr_uint32_t character);
+/* Writes them, without a NUL; returns the place behind them. */
+char *text_put_utf8(char *at, apr_uint32_t character);
+
 /* Both write '?' over what they find, in place. */
 
 /* All but printable ASCII: the text may then stand in a log line, in JSON and on any wire. */

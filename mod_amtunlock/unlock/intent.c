@@ -82,7 +82,7 @@ static void add_acts(json_t *intent, const unlock_t *unlock)
 const char *intent_write(const unlock_t *unlock)
 {
     char *text = NULL;
-    const char *kept = NULL;
+    const char *kept;
     /* Wall clock time: it may be read on another machine, and is bounded there. */
     json_t *intent =
         json_pack("{s:s, s:s, s:s, s:I, s:I}", "method", inventory_method_name(unlock->system->method),
@@ -94,9 +94,7 @@ const char *intent_write(const unlock_t *unlock)
         add_acts(intent, unlock);
         text = json_dumps(intent, JSON_COMPACT);
     }
-    if (text != NULL) {
-        kept = apr_pstrdup(unlock->pool, text);
-    }
+    kept = apr_pstrdup(unlock->pool, text);
     free(text);
     json_decref(intent);
     return kept;

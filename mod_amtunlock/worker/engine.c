@@ -197,15 +197,12 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
     }
     apr_pool_cleanup_register(pool, slots->base, free_base, apr_pool_cleanup_null);
     status = apr_pool_create_ex(&loop_pool, NULL, NULL, slots->allocator);
-    if (status != APR_SUCCESS) {
-        return status;
+    if (status == APR_SUCCESS) {
+        apr_pool_cleanup_register(pool, loop_pool, destroy_loop_pool, apr_pool_cleanup_null);
+        status = amt_loop_create(&slots->loop, slots->base, loop_pool);
     }
-    apr_pool_cleanup_register(pool, loop_pool, destroy_loop_pool, apr_pool_cleanup_null);
-    status = amt_loop_create(&slots->loop, slots->base, loop_pool);
-    if (status != APR_SUCCESS) {
-        return status;
-    }
-    return amt_loop_use_threads(slots->loop, work_pool_run, slots->work_pool);
+    return status == APR_SUCCESS ? amt_loop_use_threads(slots->loop, work_pool_run, slots->work_pool)
+                                 : status;
 }
 
 static void add_events(engine_t *engine, int connects)

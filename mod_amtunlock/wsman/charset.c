@@ -5,6 +5,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "base/text.h"
+
 #define HIGH_SURROGATE 0xD800U
 #define LOW_SURROGATE 0xDC00U
 #define SURROGATE_END 0xE000U
@@ -51,29 +53,6 @@ int wsman_utf8_step(wsman_utf8_t *state, unsigned char byte, apr_uint32_t *code)
     }
     *code = state->code;
     return 1;
-}
-
-static char *utf8_put(char *out, apr_uint32_t code)
-{
-    if (code < 0x80) {
-        *out++ = (char)code;
-        return out;
-    }
-    if (code < 0x800) {
-        *out++ = (char)(0xC0 | (code >> 6));
-    }
-    else {
-        if (code < BEYOND_BMP) {
-            *out++ = (char)(0xE0 | (code >> 12));
-        }
-        else {
-            *out++ = (char)(0xF0 | (code >> 18));
-            *out++ = (char)(0x80 | ((code >> 12) & 0x3F));
-        }
-        *out++ = (char)(0x80 | ((code >> 6) & 0x3F));
-    }
-    *out++ = (char)(0x80 | (code & 0x3F));
-    return out;
 }
 
 /* Production Char of XML 1.0 */
@@ -216,7 +195,7 @@ static apr_status_t decode_unit(wsman_decoder_t *decoder, apr_uint32_t unit, cha
         unit = BEYOND_BMP + ((high - HIGH_SURROGATE) << 10) + (unit - LOW_SURROGATE);
     }
     decoder->high = 0;
-    *out = utf8_put(*out, unit);
+    *out = text_put_utf8(*out, unit);
     return APR_SUCCESS;
 }
 
@@ -228,7 +207,7 @@ static apr_status_t decode_byte(wsman_decoder_t *decoder, unsigned char byte, ch
         int step = wsman_utf8_step(&decoder->utf8, byte, &code);
 
         if (step > 0) {
-            *out = utf8_put(*out, code);
+            *out = text_put_utf8(*out, code);
         }
         return step < 0 ? APR_EINVAL : APR_SUCCESS;
     }

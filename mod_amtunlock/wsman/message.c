@@ -141,17 +141,14 @@ static void write_timeout(wsman_writer_t *writer, int seconds)
 
 void wsman_request_begin(wsman_writer_t *writer, const wsman_request_headers_t *headers)
 {
-    const char *message_id = headers->message_id;
-
     open_header(writer);
     if (headers->action != NULL) {
-        if (message_id == NULL) {
-            message_id = new_message_id(wsman_writer_pool(writer));
-        }
         write_mandatory(writer, WSMAN_NS_WSA, "Action", headers->action);
         write_mandatory(writer, WSMAN_NS_WSA, "To", headers->to);
         write_mandatory(writer, WSMAN_NS_WSMAN, "ResourceURI", headers->resource_uri);
-        wsman_element(writer, WSMAN_NS_WSA, "MessageID", message_id);
+        wsman_element(writer, WSMAN_NS_WSA, "MessageID",
+                      headers->message_id != NULL ? headers->message_id
+                                                  : new_message_id(wsman_writer_pool(writer)));
         wsman_start(writer, WSMAN_NS_WSA, "ReplyTo");
         wsman_element(writer, WSMAN_NS_WSA, "Address", WSMAN_URI_ANONYMOUS);
         wsman_end(writer);

@@ -32,12 +32,10 @@ static wsman_fault_e kind_of(const wsman_element_t *code, const char **subcode, 
     const wsman_element_t *sub = wsman_child(code, WSMAN_URI_SOAP, "Subcode");
 
     for (; sub != NULL && kind == WSMAN_FAULT_OTHER; sub = wsman_child(sub, WSMAN_URI_SOAP, "Subcode")) {
-        wsman_qname_t name = {"", NULL};
+        wsman_qname_t name;
 
-        if ((value = wsman_child(sub, WSMAN_URI_SOAP, "Value")) != NULL) {
-            name = wsman_qname(value, value->text, pool);
-        }
-        if (name.local == NULL) {
+        value = wsman_child(sub, WSMAN_URI_SOAP, "Value");
+        if (value == NULL || (name = wsman_qname(value, value->text, pool)).local == NULL) {
             continue;
         }
         kind = wsman_fault_of_subcode(name.ns, name.local);

@@ -122,7 +122,6 @@ int open_intents_has(const open_intents_t *open_intents, const jobs_task_ref_t *
 
 static void take_intent_record(void *baton, const json_t *record)
 {
-    static const char *const ends[] = {AUDIT_OUTCOME, AUDIT_HANDED_OVER};
     open_intents_t *open_intents = baton;
     const char *event = entry_text(record, "event");
     const jobs_task_ref_t task = ref_of(record);
@@ -136,10 +135,8 @@ static void take_intent_record(void *baton, const json_t *record)
     if (strcmp(event, AUDIT_WITHDRAWN) == 0) {
         open_intents_withdraw(open_intents, &task);
     }
-    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        if (strcmp(event, ends[i]) == 0) {
-            open_intents_end(open_intents, &task);
-        }
+    if (strcmp(event, AUDIT_OUTCOME) == 0 || strcmp(event, AUDIT_HANDED_OVER) == 0) {
+        open_intents_end(open_intents, &task);
     }
 }
 

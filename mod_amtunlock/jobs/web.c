@@ -129,12 +129,11 @@ jobs_result_t jobs_submit(jobs_pool_t *jobs, const jobs_caller_t *caller, const 
     FAILPOINT("submit.before");
     result = jobs_pool_ask(jobs, submit_call(caller, submission, fresh, pool), &reply, pool);
     FAILPOINT("submit.answered");
-    if (result.outcome != JOBS_OK) {
-        return result;
-    }
-    *id = jobs_text_at(reply, 1);
-    if (match != NULL) {
-        *match = (jobs_match_e)jobs_number_at(reply, 2);
+    if (result.outcome == JOBS_OK) {
+        *id = jobs_text_at(reply, 1);
+        if (match != NULL) {
+            *match = (jobs_match_e)jobs_number_at(reply, 2);
+        }
     }
     return result;
 }
@@ -323,12 +322,11 @@ jobs_result_t jobs_context_pull(jobs_pool_t *jobs, const jobs_caller_t *caller, 
     jobs_call_text(call, id);
     jobs_call_number(call, count > 0 ? count : 1);
     result = jobs_pool_ask(jobs, call, &reply, pool);
-    if (result.outcome != JOBS_OK) {
-        return result;
+    if (result.outcome == JOBS_OK) {
+        *fields = jobs_text_at(reply, 1);
+        *more = (int)jobs_number_at(reply, 2);
+        *items = jobs_texts(jobs_element(reply, 3), 0, pool);
     }
-    *fields = jobs_text_at(reply, 1);
-    *more = (int)jobs_number_at(reply, 2);
-    *items = jobs_texts(jobs_element(reply, 3), 0, pool);
     return result;
 }
 

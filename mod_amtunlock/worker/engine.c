@@ -119,8 +119,7 @@ static void on_engine_wake(evutil_socket_t fd, short what, void *data)
     if (atomic_exchange(&engine->slots.lost, 0)) {
         end_lost_slots(engine);
     }
-    draining = atomic_load(&engine->draining);
-    if (draining != engine->drained) {
+    if ((draining = atomic_load(&engine->draining)) != engine->drained) {
         drain_slots(engine, draining);
     }
     connect_limit_serve(&engine->slots.connect_limit);

@@ -64,6 +64,7 @@ static long to_milliseconds(apr_interval_time_t interval)
 static CURLcode set_http_options(amt_http_t *http)
 {
     CURL *easy = http->easy;
+    int is_kerberos = amt_http_is_kerberos(http);
     CURLcode rc = CURLE_OK;
 
     AMT_SET(rc, easy, CURLOPT_URL, http->url);
@@ -74,13 +75,11 @@ static CURLcode set_http_options(amt_http_t *http)
     AMT_SET(rc, easy, CURLOPT_PROXY, "");
     AMT_SET(rc, easy, CURLOPT_FOLLOWLOCATION, 0L);
     AMT_SET(rc, easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    if (amt_http_is_kerberos(http)) {
-        AMT_SET(rc, easy, CURLOPT_HTTPAUTH, CURLAUTH_NONE); /* never digest instead */
-        return rc;
+    AMT_SET(rc, easy, CURLOPT_HTTPAUTH, is_kerberos ? CURLAUTH_NONE : CURLAUTH_DIGEST); /* never instead */
+    if (!is_kerberos) {
+        AMT_SET(rc, easy, CURLOPT_USERNAME, http->target.user);
+        AMT_SET(rc, easy, CURLOPT_PASSWORD, http->target.password);
     }
-    AMT_SET(rc, easy, CURLOPT_HTTPAUTH, CURLAUTH_DIGEST);
-    AMT_SET(rc, easy, CURLOPT_USERNAME, http->target.user);
-    AMT_SET(rc, easy, CURLOPT_PASSWORD, http->target.password);
     return rc;
 }
 

@@ -7,6 +7,8 @@
 #include <regex.h>
 #include <string.h>
 
+#include "base/text.h"
+
 enum {
     KEPT = 2560, /* bytes of lines that ended and may still be matched */
     LAST = 120,
@@ -52,31 +54,13 @@ struct amt_patterns_t {
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-static int utf8_length(apr_uint32_t c)
-{
-    return c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-}
-
-static char *put_utf8(char *at, apr_uint32_t c)
-{
-    static const unsigned char marks[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    int length = utf8_length(c);
-
-    for (int i = length - 1; i > 0; i--) {
-        at[i] = (char)(0x80 | (c & 0x3f));
-        c >>= 6;
-    }
-    at[0] = (char)(marks[length] | c);
-    return at + length;
-}
-
 /* The line as text; its bytes. */
 static apr_size_t write_line(const amt_console_t *console, char text[AMT_CONSOLE_LINE + 1])
 {
     char *at = text;
 
     for (int i = 0; i < console->length; i++) {
-        at = put_utf8(at, console->line[i]);
+        at = text_put_utf8(at, console->line[i]);
     }
     *at = '\0';
     return (apr_size_t)(at - text);
@@ -140,13 +124,13 @@ static void end_line(amt_console_t *console)
 
 static void put_character(amt_console_t *console, apr_uint32_t c)
 {
-    int over = console->cursor < console->length ? utf8_length(console->line[console->cursor]) : 0;
+    int over = console->cursor < console->length ? text_utf8_length(console->line[console->cursor]) : 0;
 
-    if (console->line_bytes - over + utf8_length(c) > AMT_CONSOLE_LINE) {
+    if (console->line_bytes - over + text_utf8_length(c) > AMT_CONSOLE_LINE) {
         end_line(console);
         over = 0;
     }
-    console->line_bytes += utf8_length(c) - over;
+    console->line_bytes += text_utf8_length(c) - over;
     console->line[console->cursor++] = c;
     if (console->cursor > console->length) {
         console->length = console->cursor;
@@ -168,7 +152,7 @@ static void put_tab(amt_console_t *console)
 static void erase_to_end(amt_console_t *console)
 {
     while (console->length > console->cursor) {
-        console->line_bytes -= utf8_length(console->line[--console->length]);
+        console->line_bytes -= text_utf8_length(console->line[--console->length]);
     }
 }
 

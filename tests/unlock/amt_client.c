@@ -357,32 +357,32 @@ static void begin_wait(system_t *system)
 
 static const struct {
     const char *name;
-    int argument;                    /* 1: it has one, 0: it has none, -1: as it likes */
     void (*begin)(system_t *system); /* NULL: it reads */
+    int argument;                    /* 1: it has one, 0: it has none, -1: as it likes */
     amt_read_e read;
 } calls[] = {
-    {"identity", 0, NULL, AMT_READ_IDENTITY},
-    {"power", 0, NULL, AMT_READ_POWER},
-    {"boot", 0, NULL, AMT_READ_BOOT},
-    {"redirection", 0, NULL, AMT_READ_REDIRECTION},
-    {"saving", 0, NULL, AMT_READ_SAVING},
-    {"consent", 0, NULL, AMT_READ_CONSENT},
-    {"capabilities", 0, NULL, AMT_READ_CAPABILITIES},
-    {"clear-boot", 0, begin_clear_boot, AMT_READ_NONE},
-    {"set-boot", 1, begin_set_boot, AMT_READ_NONE},
-    {"set-redirection", 1, begin_set_redirection, AMT_READ_NONE},
-    {"request-power", 1, begin_request_power, AMT_READ_NONE},
-    {"fenced-power", 1, begin_request_power, AMT_READ_NONE},
-    {"sol", 0, begin_sol, AMT_READ_NONE},
-    {"await", 1, begin_await, AMT_READ_NONE},
-    {"type", -1, begin_type, AMT_READ_NONE},
-    {"fenced-type", -1, begin_type, AMT_READ_NONE},
-    {"close-sol", 0, begin_close_sol, AMT_READ_NONE},
-    {"ider", 1, begin_ider, AMT_READ_NONE},
-    {"booting", 0, begin_booting, AMT_READ_NONE},
-    {"served", 1, begin_served, AMT_READ_NONE},
-    {"close-ider", 0, begin_close_ider, AMT_READ_NONE},
-    {"wait", 0, begin_wait, AMT_READ_NONE},
+    {"identity", NULL, 0, AMT_READ_IDENTITY},
+    {"power", NULL, 0, AMT_READ_POWER},
+    {"boot", NULL, 0, AMT_READ_BOOT},
+    {"redirection", NULL, 0, AMT_READ_REDIRECTION},
+    {"saving", NULL, 0, AMT_READ_SAVING},
+    {"consent", NULL, 0, AMT_READ_CONSENT},
+    {"capabilities", NULL, 0, AMT_READ_CAPABILITIES},
+    {"clear-boot", begin_clear_boot, 0, AMT_READ_NONE},
+    {"set-boot", begin_set_boot, 1, AMT_READ_NONE},
+    {"set-redirection", begin_set_redirection, 1, AMT_READ_NONE},
+    {"request-power", begin_request_power, 1, AMT_READ_NONE},
+    {"fenced-power", begin_request_power, 1, AMT_READ_NONE},
+    {"sol", begin_sol, 0, AMT_READ_NONE},
+    {"await", begin_await, 1, AMT_READ_NONE},
+    {"type", begin_type, -1, AMT_READ_NONE},
+    {"fenced-type", begin_type, -1, AMT_READ_NONE},
+    {"close-sol", begin_close_sol, 0, AMT_READ_NONE},
+    {"ider", begin_ider, 1, AMT_READ_NONE},
+    {"booting", begin_booting, 0, AMT_READ_NONE},
+    {"served", begin_served, 1, AMT_READ_NONE},
+    {"close-ider", begin_close_ider, 0, AMT_READ_NONE},
+    {"wait", begin_wait, 0, AMT_READ_NONE},
 };
 
 static void next_call(system_t *system)

@@ -137,13 +137,14 @@ house: ## the rooms in numbers: files, functions, arrows, circles; fails where o
 	@apxs/house
 
 .PHONY: steps
-steps: $(B)/amtunlockd ## docs/steps.dot and docs/steps.svg (with Graphviz): the table of steps, as the program prints it
+steps: $(B)/amtunlockd ## docs/steps.dot and, with Graphviz, docs/steps.svg: the table of steps, as the program prints it
+	@apxs/packages.sh steps
 	@$(B)/amtunlockd steps >docs/steps.dot
-	@if command -v dot >/dev/null; then dot -Tsvg docs/steps.dot -o docs/steps.svg; fi
+	@dot -Tsvg docs/steps.dot -o docs/steps.svg
 
 .PHONY: walk
 walk: ## each "How to add" of docs/architecture.md, walked on a copy of the sources; ends with "N passed, N failed"
-	@apxs/packages.sh test faults
+	@apxs/packages.sh test faults steps
 	@tests/house/walk
 
 # ---- install --------------------------------------------------------------------------------------------

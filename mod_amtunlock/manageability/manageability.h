@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Manageability Interface of Intel's Remote Encryption Management: AMT_RemoteEncryptionService and
- * CIM_ConcreteJob over WS-Management. The only module that depends on both wsman and jobs.
+ * CIM_ConcreteJob over WS-Management. The only room that knows both wsman/ and jobs/.
  */
 #ifndef AMTUNLOCK_MANAGEABILITY_MANAGEABILITY_H
 #define AMTUNLOCK_MANAGEABILITY_MANAGEABILITY_H

@@ -151,8 +151,9 @@ static unlock_step_e report_powered_on_ok(unlock_t *unlock)
 
 /* ---- watching ------------------------------------------------------------------------------------------ */
 
-/* A session shows it only after a boot. AMT does not keep an idle connection for so long, and ours costs as
- * much memory as all the rest of this PC. */
+/* A task that is verified only has no session: its probe decides. While the others wait, the connection to
+ * AMT is closed: AMT would not keep it open for so long, and it takes as much memory as the rest of the
+ * slot. */
 static unlock_step_e seek_evidence(unlock_t *unlock)
 {
     if (unlock->task->verify_only) {

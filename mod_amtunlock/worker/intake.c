@@ -280,7 +280,7 @@ static int may_claim(const intake_t *intake, int slots)
            outbox_has_reconciled(intake->options.outbox, intake->run_id);
 }
 
-/* Asked before a claim. If Redis is restarted between this and the claim, the tasks are given back. */
+/* Asked before a claim. If Redis is restarted between this and the claim, the tasks are handed back. */
 static int reaches_same_redis(intake_t *intake, apr_pool_t *pool)
 {
     jobs_result_t result = jobs_connect(intake->connection, pool);

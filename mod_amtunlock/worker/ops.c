@@ -30,7 +30,7 @@ static void on_permit_granted(connect_permit_t *permit)
     unlock_permit_answer(&slot->unlock);
 }
 
-/* The wake lets the engine serve permits: an answer may not come from inside an op. */
+/* The wake-up makes the engine grant permits: an answer may not come from inside an op. */
 static void op_permit(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
@@ -55,7 +55,7 @@ static void on_power_wait(evutil_socket_t fd, short what, void *data)
     unlock_permit_answer(&slot->unlock);
 }
 
-static void op_rate_wait(unlock_t *unlock)
+static void op_power_wait(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
     const inventory_group_t *group = unlock->system->group;
@@ -361,7 +361,7 @@ static const unlock_ops_t ops = {
     .login = op_login,
     .passphrase = op_passphrase,
     .permit = op_permit,
-    .power_wait = op_rate_wait,
+    .power_wait = op_power_wait,
     .probe = op_probe,
     .call = op_call,
     .store = op_store,

@@ -52,7 +52,7 @@ static void op_permit(unlock_t *unlock)
     ask(unlock, ASKED_PERMIT);
 }
 
-static void op_rate_wait(unlock_t *unlock)
+static void op_power_wait(unlock_t *unlock)
 {
     unlock_pc_t *pc = pc_of(unlock);
     pc->power_waits++;
@@ -163,7 +163,7 @@ static const unlock_ops_t ops = {
     .login = op_login,
     .passphrase = op_passphrase,
     .permit = op_permit,
-    .power_wait = op_rate_wait,
+    .power_wait = op_power_wait,
     .probe = op_probe,
     .call = op_call,
     .store = op_store,

@@ -9,8 +9,8 @@
  * could not start or go on; the reason is in the log, or on standard error before the log is open.
  *
  * SIGTERM, SIGINT: supervised (AMTUNLOCK_SUPERVISED=1 in the environment: httpd kills after 3 s) all tasks are
- * given back within 2 s, those with an intent too, for other workers to verify. Else those without an intent
- * are given back and the rest is finished, for a minute at most. SIGHUP: settings, inventory and secrets are
+ * handed back within 2 s, those with an intent too, for other workers to verify. Else those without an intent
+ * are handed back and the rest is finished, for a minute at most. SIGHUP: settings, inventory and secrets are
  * read again; if anything is wrong the last good ones stay in force; the log and the audit file are opened
  * again. */
 int worker_run(const char *file, apr_pool_t *pool);

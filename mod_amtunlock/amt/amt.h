@@ -30,7 +30,8 @@ typedef enum {
     AMT_FENCED,        /* the gate was closed: not one byte of the body left */
     AMT_BUSY,          /* another console holds the redirection session */
     AMT_CONSENT,       /* the user at the PC would have to consent first */
-    AMT_NO_TICKET      /* Kerberos: no KDC answers, for now; nothing was sent */
+    AMT_NO_TICKET,     /* Kerberos: no KDC answers, for now; nothing was sent */
+    AMT_STATUSES
 } amt_status_e;
 
 typedef struct {

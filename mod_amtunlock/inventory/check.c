@@ -26,23 +26,27 @@ typedef struct {
 /* NULL, or what is wrong with the text; the text is never empty. */
 typedef const char *(check_fn)(check_t *check, const char *text);
 
-static const char *const method_names[] = {[INVENTORY_SOL] = "sol",
-                                           [INVENTORY_IMAGE] = "image",
-                                           [INVENTORY_HTTPS_BOOT] = "https-boot",
-                                           [INVENTORY_WAKE] = "wake",
-                                           NULL};
-static const char *const auth_names[] = {
-    [INVENTORY_DIGEST] = "digest", [INVENTORY_KERBEROS] = "kerberos", NULL};
-static const char *const tls_names[] = {[INVENTORY_TLS_CA] = "ca",
-                                        [INVENTORY_TLS_PIN] = "pin",
-                                        [INVENTORY_TLS_LEGACY] = "legacy",
-                                        [INVENTORY_TLS_NONE] = "none",
-                                        NULL};
+static const char *const method_names[INVENTORY_METHODS] = {
+    [INVENTORY_SOL] = "sol",
+    [INVENTORY_IMAGE] = "image",
+    [INVENTORY_HTTPS_BOOT] = "https-boot",
+    [INVENTORY_WAKE] = "wake",
+};
+static const char *const auth_names[INVENTORY_AUTHS] = {
+    [INVENTORY_DIGEST] = "digest",
+    [INVENTORY_KERBEROS] = "kerberos",
+};
+static const char *const tls_names[INVENTORY_TLS_KINDS] = {
+    [INVENTORY_TLS_CA] = "ca",
+    [INVENTORY_TLS_PIN] = "pin",
+    [INVENTORY_TLS_LEGACY] = "legacy",
+    [INVENTORY_TLS_NONE] = "none",
+};
 
-/* Position of a word in a list that ends with NULL, or -1. */
-static int word_index(const char *const *words, const char *text)
+/* Position of a word among `count`, or -1. */
+static int word_index(const char *const *words, int count, const char *text)
 {
-    for (int i = 0; words[i] != NULL; i++) {
+    for (int i = 0; i < count; i++) {
         if (apr_cstr_casecmp(words[i], text) == 0) {
             return i;
         }
@@ -170,7 +174,7 @@ static const char *check_group(check_t *check, const char *text)
 
 static const char *check_method(check_t *check, const char *text)
 {
-    int index = word_index(method_names, text);
+    int index = word_index(method_names, INVENTORY_METHODS, text);
 
     if (index < 0) {
         return "is not one of sol, image, https-boot, wake";
@@ -181,7 +185,7 @@ static const char *check_method(check_t *check, const char *text)
 
 static const char *check_auth(check_t *check, const char *text)
 {
-    int index = word_index(auth_names, text);
+    int index = word_index(auth_names, INVENTORY_AUTHS, text);
 
     if (index < 0) {
         return "is not one of digest, kerberos";
@@ -220,7 +224,7 @@ static const char *check_tls(check_t *check, const char *text)
     if (apr_cstr_casecmpn(text, PIN_PREFIX, sizeof(PIN_PREFIX) - 1) == 0) {
         return check_pin(check, text + sizeof(PIN_PREFIX) - 1);
     }
-    index = word_index(tls_names, text);
+    index = word_index(tls_names, INVENTORY_TLS_KINDS, text);
     if (index < 0 || index == INVENTORY_TLS_PIN) {
         return "is not one of ca, pin:<sha256>, legacy, none";
     }
@@ -355,10 +359,10 @@ static int check_cell(check_t *check, const column_t *column, const char *cell,
 /* What a method cannot do without, or NULL. */
 static const char *method_lacks(const inventory_system_t *system)
 {
-    static const int needs_probe[] = {
-        [INVENTORY_SOL] = 0, [INVENTORY_IMAGE] = 1, [INVENTORY_HTTPS_BOOT] = 1, [INVENTORY_WAKE] = 1};
+    /* A method that is not named here needs one. */
+    static const int without_probe[INVENTORY_METHODS] = {[INVENTORY_SOL] = 1};
 
-    if (needs_probe[system->method] && system->probe_port == 0) {
+    if (!without_probe[system->method] && system->probe_port == 0) {
         return "needs a probe: a port or host:port that answers when the operating system is up";
     }
     return NULL;

@@ -13,15 +13,22 @@
 
 #include "jobs/jobs.h"
 
-typedef enum { INVENTORY_SOL, INVENTORY_IMAGE, INVENTORY_HTTPS_BOOT, INVENTORY_WAKE } inventory_method_e;
-typedef enum { INVENTORY_DIGEST, INVENTORY_KERBEROS } inventory_auth_e;
+typedef enum {
+    INVENTORY_SOL,
+    INVENTORY_IMAGE,
+    INVENTORY_HTTPS_BOOT,
+    INVENTORY_WAKE,
+    INVENTORY_METHODS
+} inventory_method_e;
+typedef enum { INVENTORY_DIGEST, INVENTORY_KERBEROS, INVENTORY_AUTHS } inventory_auth_e;
 /* ca: chain and name verified; pin: SHA-256 of the certificate; legacy: as ca, TLS below 1.2 allowed; none:
  * plain ports 16992/16994, no disk secret ever. */
 typedef enum {
     INVENTORY_TLS_CA,
     INVENTORY_TLS_PIN,
     INVENTORY_TLS_LEGACY,
-    INVENTORY_TLS_NONE
+    INVENTORY_TLS_NONE,
+    INVENTORY_TLS_KINDS
 } inventory_tls_e;
 
 /* Defaults of a group, from amtunlockd.conf: text of the cells that may stay empty, and how its PCs behave.

@@ -31,7 +31,8 @@ typedef enum {
     JOBS_CONFLICT,
     JOBS_UNAVAILABLE, /* Redis is away, slow, loading, read-only, out of memory, or has no such function */
     JOBS_OUTDATED,    /* Redis holds a newer jobs/lua than this program knows */
-    JOBS_BROKEN       /* an answer that this program does not understand */
+    JOBS_BROKEN,      /* an answer that this program does not understand */
+    JOBS_OUTCOMES
 } jobs_outcome_e;
 
 typedef struct {
@@ -261,7 +262,8 @@ typedef enum {
     /* The same for a result. JOBS_OK: it had lost it, and the task has ended now. JOBS_ALREADY: it has the
      * result. JOBS_NOT_FOUND: the job is gone, as old ones are. JOBS_REFUSED: it has another result, or a
      * later worker is verifying the PC. */
-    JOBS_RESTORE_RESULT
+    JOBS_RESTORE_RESULT,
+    JOBS_CHANGES
 } jobs_change_e;
 
 typedef struct {

@@ -54,7 +54,7 @@ void manageability_write_instance(const manageability_instance_t *instance, cons
 static const struct {
     wsman_fault_e kind;
     const char *reason;
-} outcome_faults[] = {
+} outcome_faults[JOBS_OUTCOMES] = {
     [JOBS_REFUSED] = {WSMAN_FAULT_ENDPOINT_UNAVAILABLE,
                       "the request came to the job store too late and was not carried out; send it again"},
     [JOBS_QUOTA] = {WSMAN_FAULT_QUOTA_LIMIT,

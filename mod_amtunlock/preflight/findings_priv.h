@@ -8,7 +8,7 @@
 
 #include "preflight/dry_run_priv.h"
 
-typedef enum { FINDING_OK, FINDING_WARNING, FINDING_FAILED } finding_level_e;
+typedef enum { FINDING_OK, FINDING_WARNING, FINDING_FAILED, FINDING_LEVELS } finding_level_e;
 
 /* In the order in which they are printed. */
 typedef enum {

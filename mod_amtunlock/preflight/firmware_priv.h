@@ -6,10 +6,11 @@
 #include <apr_pools.h>
 
 typedef enum {
-    FIRMWARE_CURRENT,   /* none of those that are known here */
-    FIRMWARE_OPEN,      /* to one or more */
-    FIRMWARE_OLD,       /* of a release that is older than what advisories since 2020 speak of */
-    FIRMWARE_UNREADABLE /* no version */
+    FIRMWARE_CURRENT,    /* none of those that are known here */
+    FIRMWARE_OPEN,       /* to one or more */
+    FIRMWARE_OLD,        /* of a release that is older than what advisories since 2020 speak of */
+    FIRMWARE_UNREADABLE, /* no version */
+    FIRMWARE_KINDS
 } firmware_e;
 
 /* `version`: two to four numbers with dots, as AMT tells it. *open becomes those it is open to, each with the

@@ -45,6 +45,7 @@ typedef enum {
     WSMAN_NS_CIM,   /* cim   */
     WSMAN_NS_XSI,   /* xsi   */
     WSMAN_NS_CLASS, /* p: the class that wsman_start_class() opened last */
+    WSMAN_NAMESPACES
 } wsman_ns_e;
 
 #endif

@@ -15,7 +15,7 @@ static const struct {
     const char *prefix;
     const char *declaration; /* name of the attribute that declares it */
     const char *uri;
-} namespaces[] = {
+} namespaces[WSMAN_NAMESPACES] = {
     [WSMAN_NS_SOAP] = {"s", "xmlns:s", WSMAN_URI_SOAP},
     [WSMAN_NS_WSA] = {"wsa", "xmlns:wsa", WSMAN_URI_WSA},
     [WSMAN_NS_WSMAN] = {"wsman", "xmlns:wsman", WSMAN_URI_WSMAN},

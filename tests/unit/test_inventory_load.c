@@ -115,6 +115,31 @@ static void assert_refused(const fixture_t *fixture, unsigned int line, const ch
     }
 }
 
+/* Each value of inventory_method_e has its part in every table that is indexed by it. */
+static void test_every_method(void **state)
+{
+    fixture_t *fixture = *state;
+
+    fixture->groups = NULL;
+    for (int method = 0; method < INVENTORY_METHODS; method++) {
+        const char *name = inventory_method_name(method);
+
+        assert_non_null(name);
+        load(fixture, apr_psprintf(fixture->pool, "fqdn,method,probe\na.example,%s,22\n", name));
+        assert_loaded(fixture, 1);
+        assert_int_equal(inventory_at(fixture->inventory, 0)->method, method);
+        load(fixture, apr_psprintf(fixture->pool, "fqdn,method\na.example,%s\n", name));
+        if (method == INVENTORY_SOL) {
+            assert_loaded(fixture, 1);
+        }
+        else {
+            assert_refused(fixture, 2, apr_psprintf(fixture->pool, "method %s needs a probe", name));
+        }
+        load(fixture, "fqdn,method\na.example,reboot\n");
+        assert_refused(fixture, 2, name);
+    }
+}
+
 static void test_every_cell(void **state)
 {
     fixture_t *fixture = *state;
@@ -355,20 +380,6 @@ static void test_once_only(void **state)
     assert_refused(fixture, 4, "uuid 4c4c4544-0035-3610-8052-b2c04f4d3732 stands on line 2 already");
 }
 
-static void test_methods_need_a_probe(void **state)
-{
-    static const char *const needing[] = {"wake", "image", "https-boot"};
-    fixture_t *fixture = *state;
-
-    fixture->groups = NULL;
-    for (size_t i = 0; i < sizeof(needing) / sizeof(needing[0]); i++) {
-        load(fixture, apr_psprintf(fixture->pool, "fqdn,method\na.example,%s\n", needing[i]));
-        assert_refused(fixture, 2, apr_psprintf(fixture->pool, "method %s needs a probe", needing[i]));
-    }
-    load(fixture, "fqdn,method\na.example,sol\n");
-    assert_loaded(fixture, 1);
-}
-
 static void test_header_mistakes(void **state)
 {
     fixture_t *fixture = *state;
@@ -577,6 +588,7 @@ static void test_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_every_method, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_cell, setup, teardown),
         cmocka_unit_test_setup_teardown(test_defaults_line_group_default, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_group_that_resets_needs_probes, setup, teardown),
@@ -586,7 +598,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused_cells, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_once_only, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_methods_need_a_probe, setup, teardown),
         cmocka_unit_test_setup_teardown(test_header_mistakes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_line_mistakes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_line_length, setup, teardown),

@@ -5,10 +5,12 @@
 
 const char *entry_event(const outbox_request_t *request)
 {
-    static const char *const events[] = {[JOBS_INTEND] = AUDIT_INTENT, [JOBS_FINISH] = AUDIT_OUTCOME};
-    size_t change = request->change.change;
+    static const char *const events[JOBS_CHANGES] = {
+        [JOBS_INTEND] = AUDIT_INTENT,
+        [JOBS_FINISH] = AUDIT_OUTCOME,
+    };
 
-    return change < sizeof(events) / sizeof(events[0]) ? events[change] : NULL;
+    return events[request->change.change];
 }
 
 static void put_text(json_t *fields, const char *name, const char *text)

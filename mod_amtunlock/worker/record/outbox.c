@@ -345,7 +345,7 @@ static int select_audited(outbox_t *outbox, outbox_request_t **selected)
 #ifdef AMTUNLOCK_FAULTS
 static void pass_points(jobs_change_t *const *changes, int count, int applied)
 {
-    static const char *const points[JOBS_RESTORE_RESULT + 1][2] = {
+    static const char *const points[JOBS_CHANGES][2] = {
         [JOBS_INTEND] = {"intend.recorded", "intend.applied"},
         [JOBS_PROGRESS] = {"progress.before", "progress.applied"},
         [JOBS_FINISH] = {"finish.recorded", "finish.applied"},

@@ -4,10 +4,12 @@
 amt_target_t target_of(const inventory_system_t *system, const snapshot_t *snapshot, const char *address,
                        const secrets_login_t *login)
 {
-    static const amt_tls_e kinds[] = {[INVENTORY_TLS_CA] = AMT_TLS_CA,
-                                      [INVENTORY_TLS_PIN] = AMT_TLS_PIN,
-                                      [INVENTORY_TLS_LEGACY] = AMT_TLS_LEGACY,
-                                      [INVENTORY_TLS_NONE] = AMT_TLS_NONE};
+    static const amt_tls_e kinds[INVENTORY_TLS_KINDS] = {
+        [INVENTORY_TLS_CA] = AMT_TLS_CA,
+        [INVENTORY_TLS_PIN] = AMT_TLS_PIN,
+        [INVENTORY_TLS_LEGACY] = AMT_TLS_LEGACY,
+        [INVENTORY_TLS_NONE] = AMT_TLS_NONE,
+    };
     amt_target_t target = {
         .fqdn = system->fqdn,
         .address = address,

@@ -73,3 +73,24 @@ def test_the_table_of_rooms_has_all_rooms():
     assert set(re.findall(r"^\| `([a-z/]+)/` \|", page, re.M)) == rooms
     assert {path.parent.relative_to(TOP / "mod_amtunlock").as_posix() for path in SOURCES
             if path.suffix == ".c" and "mod_amtunlock" in path.relative_to(TOP).parts} == rooms
+
+
+def table_of(page, heading):
+    """The names between backquotes in the first cells of the first table below a heading."""
+    below = (TOP / page).read_text().partition(heading)[2]
+    rows = re.search(r"(?:^\|.*\n)+", below, re.M)[0].splitlines()[2:]
+    return [name for row in rows for name in re.findall(r"`([\w-]+)`?", row.split("|")[1])]
+
+
+def test_the_simulators_page_has_all_faults():
+    faults = re.findall(r'^    \[FAULT_\w+\] = "([\w-]+)",$', (TOP / "tests" / "amtsim" / "faults.c").read_text(), re.M)
+    assert faults
+    assert sorted(table_of("tests/amtsim/README.md", "## Faults\n")) == sorted(faults)
+
+
+def test_the_readme_has_all_directives():
+    table = (TOP / "mod_amtunlock" / "httpd" / "directives.c").read_text()
+    directives = re.findall(r'\bAP_INIT_\w+\(\s*"(\w+)"', table)
+    assert directives and len(directives) == table.count("AP_INIT_")
+    documented = re.findall(r"`(AMTUnlock\w+)`", "".join(re.findall(r"^\| [^|]*\|", (TOP / "README.md").read_text(), re.M)))
+    assert sorted(documented) == sorted(directives)

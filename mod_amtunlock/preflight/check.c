@@ -128,7 +128,7 @@ static void find_login(check_t *check)
 /* Only whether there is one. */
 static void find_passphrase(check_t *check)
 {
-    if (method_find(check->facts.system->method)->sessions == 0) {
+    if (!method_find(check->facts.system->method)->types) {
         return;
     }
     check->facts.passphrase = check_work(check, WORK_PASSPHRASE, JOBS_REASON_NO_SECRET);
@@ -246,7 +246,7 @@ static const char *what_would_be(const dry_run_t *dry_run, int failed)
 static int print_findings(const check_t *check, const dry_run_t *dry_run)
 {
     const apr_array_header_t *findings = findings_of(&check->facts, dry_run, check->pool);
-    int counts[] = {[FINDING_OK] = 0, [FINDING_WARNING] = 0, [FINDING_FAILED] = 0};
+    int counts[FINDING_LEVELS] = {0};
 
     for (int i = 0; i < findings->nelts; i++) {
         const finding_t *finding = &APR_ARRAY_IDX(findings, i, finding_t);

@@ -11,7 +11,7 @@
 
 const char *finding_level_name(finding_level_e level)
 {
-    static const char *const names[] = {
+    static const char *const names[FINDING_LEVELS] = {
         [FINDING_OK] = "ok", [FINDING_WARNING] = "warning", [FINDING_FAILED] = "failed"};
 
     return names[level];
@@ -79,7 +79,7 @@ static void judge_passphrase(findings_t *findings)
 {
     const facts_work_t *passphrase = &findings->facts->passphrase;
 
-    if (!redirects(findings)) {
+    if (!findings->unlock->method->types) {
         return;
     }
     if (passphrase->reason != JOBS_REASON_NONE) {
@@ -152,7 +152,7 @@ static void judge_firmware(findings_t *findings)
     static const struct {
         finding_level_e level;
         const char *text;
-    } rows[] = {
+    } rows[FIRMWARE_KINDS] = {
         [FIRMWARE_CURRENT] = {FINDING_OK, "not among those that the known advisories name"},
         [FIRMWARE_OPEN] = {FINDING_WARNING, "which wants an update: by its version it is open to "},
         [FIRMWARE_OLD] = {FINDING_WARNING, "which gets no fixes any more"},

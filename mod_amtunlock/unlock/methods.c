@@ -23,6 +23,7 @@ static const method_t methods[] = {
         .evidence = UNLOCK_PROMPT,
         .boot = AMT_START_SOL,
         .sessions = AMT_REDIRECTION_SOL,
+        .types = 1,
         .on_input = steps_sol_input,
     },
     {
@@ -32,6 +33,7 @@ static const method_t methods[] = {
         .evidence = UNLOCK_HELLO,
         .boot = AMT_START_SOL | AMT_START_IMAGE,
         .sessions = AMT_REDIRECTION_BOTH,
+        .types = 1,
         .on_console = steps_image_on_console,
         .on_input = steps_image_input,
     },

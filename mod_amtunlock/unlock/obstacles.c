@@ -5,7 +5,9 @@
 /* Only a verified peer gets a passphrase. */
 static int is_unverified(const unlock_t *unlock)
 {
-    return unlock->system->tls != INVENTORY_TLS_CA && unlock->system->tls != INVENTORY_TLS_PIN;
+    int verified = unlock->system->tls == INVENTORY_TLS_CA || unlock->system->tls == INVENTORY_TLS_PIN;
+
+    return unlock->method->types && !verified;
 }
 
 static int needs_consent(const unlock_t *unlock)

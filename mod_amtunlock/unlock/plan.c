@@ -61,7 +61,7 @@ unlock_step_e unlock_plan_redirection(unlock_t *unlock)
     unlock->plan.redirection =
         (amt_redirection_t){.state = now->state | unlock->method->sessions, .listener = 1};
     unlock->plan.boot = unlock->method->boot;
-    unlock->plan.types = 1;
+    unlock->plan.types = unlock->method->types;
     if (unlock->session_open) { /* a running PC whose console was looked at */
         return unlock_console_opened(unlock);
     }

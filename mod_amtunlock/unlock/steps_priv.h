@@ -34,26 +34,26 @@ struct step_t {
     /* What follows an answer. */
     unlock_step_e then;                       /* success, where there is no on_ok */
     unlock_step_e (*on_ok)(unlock_t *unlock); /* NULL: `then` */
-    unlock_step_e (*on_error)(unlock_t *unlock, jobs_reason_e reason,
-                              const char *text);   /* NULL: the unlock fails */
-    unlock_step_e (*on_timeout)(unlock_t *unlock); /* the same */
+    /* NULL: the unlock fails. So for on_timeout. */
+    unlock_step_e (*on_error)(unlock_t *unlock, jobs_reason_e reason, const char *text);
+    unlock_step_e (*on_timeout)(unlock_t *unlock);
     /* It listens: something is on the console, or was when the step began. Returns the next step, or
      * itself. */
     unlock_step_e (*on_input)(unlock_t *unlock);
-    unlock_step_e (*on_disconnect)(
-        unlock_t *unlock); /* with on_input: the session is gone. NULL: the unlock fails */
+    /* With on_input: the session is gone. NULL: the unlock fails. */
+    unlock_step_e (*on_disconnect)(unlock_t *unlock);
     /* Every step that these functions may return, besides the step itself and the exits (steps_table.c). */
     unlock_step_e targets[STEP_TARGETS];
 
     step_end_e end;
-    apr_interval_time_t
-        limit; /* of the step as a whole; 0: none of its own, the store or the deadline ends it */
+    /* Of the step as a whole; 0: none of its own, the store or the deadline ends it. */
+    apr_interval_time_t limit;
     apr_interval_time_t every; /* a step that follows itself sends again this long after it last sent */
     apr_interval_time_t pause; /* before it sends */
     unsigned int retry : 1;    /* may be tried again, before the intent */
     unsigned int writes : 1;   /* to the PC: only after the intent, behind the gate, once */
-    unsigned int
-        undoes : 1; /* writes what the intent says stood before: also where the task is verified only */
+    /* Writes what the intent says stood before: also where the task is verified only. */
+    unsigned int undoes : 1;
 };
 
 /* A part of the table: the rows of the steps from `first` on. */

@@ -2,7 +2,7 @@
 /* See unlock.h. Walks the table of steps. */
 #include "unlock/unlock.h"
 
-#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <apr_strings.h>
@@ -26,7 +26,7 @@ const char *unlock_step_name(const unlock_t *unlock)
 /* The reason for a call that ended badly: silence means something else once the PC has answered our login. */
 static const struct {
     jobs_reason_e before, after;
-} amt_reasons[] = {
+} amt_reasons[AMT_STATUSES] = {
     [AMT_OK] = {JOBS_REASON_NONE, JOBS_REASON_NONE},
     [AMT_UNREACHABLE] = {JOBS_REASON_UNREACHABLE, JOBS_REASON_TIMEOUT},
     [AMT_TLS_UNTRUSTED] = {JOBS_REASON_TLS_UNTRUSTED, JOBS_REASON_TLS_UNTRUSTED},
@@ -43,7 +43,7 @@ static const struct {
 
 jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated)
 {
-    if ((size_t)status >= sizeof(amt_reasons) / sizeof(amt_reasons[0])) {
+    if ((unsigned int)status >= AMT_STATUSES) {
         return JOBS_REASON_INTERNAL;
     }
     return authenticated ? amt_reasons[status].after : amt_reasons[status].before;
@@ -168,11 +168,21 @@ static void unlock_enter(unlock_t *unlock, unlock_step_e step)
     unlock->until = unlock_end_of_step(unlock);
 }
 
+#ifdef AMTUNLOCK_TEST
+static void unlock_expect_target(const unlock_t *unlock, unlock_step_e next)
+{
+    if (!steps_may_follow(unlock->step, next)) {
+        fprintf(stderr, "%s does not list %s in .targets\n", unlock->row->name, steps_row(next)->name);
+        abort();
+    }
+}
+#else
+#define unlock_expect_target(unlock, next) ((void)0)
+#endif
+
 static void unlock_go(unlock_t *unlock, unlock_step_e next)
 {
-#ifdef AMTUNLOCK_TEST
-    assert(steps_may_follow(unlock->step, next) && "the table of steps says what may follow");
-#endif
+    unlock_expect_target(unlock, next);
     if (next == unlock->step && unlock->row->every != 0) {
         unlock_send_later(unlock, unlock->sent + unlock->row->every - unlock->ops->now());
         return;

@@ -142,14 +142,12 @@ typedef struct {
     /* Durable: change with step_name, and intent, device, verify_timeout | state | state and reason of the
      * unlock. */
     void (*store)(unlock_t *unlock, jobs_change_e change, char state);
-    void (*alarm)(unlock_t *unlock,
-                  apr_interval_time_t after); /* unlock_alarm() then; replaces the one before */
-    void (*stop)(
-        unlock_t *unlock); /* ends what is under way with the PC without an answer, and the alarm; open
-                                          sessions stay */
-    void (*rest)(
-        unlock_t *unlock); /* closes the connection to AMT; the next call opens another; open sessions
-                                          stay */
+    /* unlock_alarm() then; replaces the one before. */
+    void (*alarm)(unlock_t *unlock, apr_interval_time_t after);
+    /* Ends what is under way with the PC without an answer, and the alarm. Open sessions stay. */
+    void (*stop)(unlock_t *unlock);
+    /* Closes the connection to AMT; the next call opens another. Open sessions stay. */
+    void (*rest)(unlock_t *unlock);
     void (*hang_up)(unlock_t *unlock); /* closes sessions and the connection to AMT, wipes all secrets */
     void (*over)(unlock_t *unlock);    /* the unlock is over; it may be freed at once */
     apr_time_t (*now)(void);           /* clock_boottime() */
@@ -165,6 +163,7 @@ typedef struct {
     unlock_step_e evidence; /* what follows once it runs, after a boot */
     int boot;               /* AMT_START_*, set for its next start */
     int sessions; /* state of the redirection service that admits those it needs; 0: it needs none */
+    int types;    /* a passphrase is handed over: only over verified TLS */
     /* With sessions: what follows once the console is open. NULL: UNLOCK_SET_BOOT. */
     unlock_step_e (*on_console)(unlock_t *unlock);
     /* Takes what the PC wrote to its console. NULL: no console is opened. */
@@ -293,7 +292,7 @@ void unlock_drain(unlock_t *unlock, int leave);
 /* Reason code for an AMT call that ended badly, before or after the PC's first authenticated answer. */
 jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated);
 
-/* What stands in the way of a redirection session and a passphrase on this PC, by its facts:
+/* What stands in the way of the method's sessions and its passphrase on this PC, by its facts:
  * JOBS_REASON_NONE, or a reason with its sentence. One obstacle a call: *at is 0 at first, then where the
  * next call goes on. */
 jobs_reason_e unlock_next_obstacle(const unlock_t *unlock, size_t *at, const char **text);

@@ -121,11 +121,10 @@ static facts_t healthy(const fixture_t *fixture, const char *system)
 
 /* What is not "ok", as "account! amt-fault, boot?", and the end as its last letter: a(cts), l(ooks), e(nds).
  */
-static const char *judge(const facts_t *facts, apr_pool_t *pool)
+static const char *judge_run(const dry_run_t *dry_run, apr_pool_t *pool)
 {
     static const char ends[] = {[DRY_RUN_ACTS] = 'a', [DRY_RUN_LOOKS] = 'l', [DRY_RUN_ENDS] = 'e'};
-    const dry_run_t *dry_run = dry_run_make(facts, pool);
-    const apr_array_header_t *findings = findings_of(facts, dry_run, pool);
+    const apr_array_header_t *findings = findings_of(dry_run->facts, dry_run, pool);
     const char *text = "";
     int last = 0;
 
@@ -145,6 +144,11 @@ static const char *judge(const facts_t *facts, apr_pool_t *pool)
         }
     }
     return apr_psprintf(pool, "%s%c", text, ends[dry_run->end]);
+}
+
+static const char *judge(const facts_t *facts, apr_pool_t *pool)
+{
+    return judge_run(dry_run_make(facts, pool), pool);
 }
 
 static void read_ends(facts_t *facts, amt_read_e kind, amt_status_e status, int denied)
@@ -513,11 +517,30 @@ static void test_a_dry_run_plans(void **state)
     assert_int_equal(dry_run->unlock.intended, 0);
 }
 
+/* Neither a missing passphrase nor plain TLS stands in the way of sessions alone. */
+static void test_a_method_that_types_nothing(void **state)
+{
+    fixture_t *fixture = *state;
+    facts_t facts = healthy(fixture, "sol.test");
+    dry_run_t *dry_run = dry_run_make(&facts, fixture->pool);
+    inventory_system_t system = *facts.system;
+    method_t method = *dry_run->unlock.method;
+
+    no_passphrase(&facts);
+    system.tls = INVENTORY_TLS_NONE;
+    dry_run->unlock.system = &system;
+    assert_string_equal(judge_run(dry_run, fixture->pool), "passphrase! no-secret tls! tls-untrusted a");
+    method.types = 0;
+    dry_run->unlock.method = &method;
+    assert_string_equal(judge_run(dry_run, fixture->pool), "a");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_a_dry_run_plans),
+        cmocka_unit_test(test_a_method_that_types_nothing),
     };
 
     apr_initialize();

@@ -291,6 +291,11 @@ static void test_reasons_of_amt(void **state)
     assert_int_equal(unlock_reason_of_amt(AMT_TIMEOUT, 1), JOBS_REASON_TIMEOUT);
     assert_int_equal(unlock_reason_of_amt(AMT_AUTH_FAILED, 1), JOBS_REASON_AUTH_FAILED);
     assert_int_equal(unlock_reason_of_amt(AMT_BUSY, 1), JOBS_REASON_BUSY);
+    for (int status = 0; status < AMT_STATUSES; status++) {
+        assert_int_equal(unlock_reason_of_amt(status, 0) == JOBS_REASON_NONE, status == AMT_OK);
+        assert_int_equal(unlock_reason_of_amt(status, 1) == JOBS_REASON_NONE, status == AMT_OK);
+    }
+    assert_int_equal(unlock_reason_of_amt(AMT_STATUSES, 1), JOBS_REASON_INTERNAL);
     assert_int_equal(unlock_reason_of_amt((amt_status_e)99, 1), JOBS_REASON_INTERNAL);
     assert_int_equal(unlock_reason_of_amt((amt_status_e)-1, 0), JOBS_REASON_INTERNAL);
 }
@@ -302,6 +307,33 @@ static void test_methods(void **state)
     assert_non_null(method_find(INVENTORY_IMAGE));
     assert_null(method_find(INVENTORY_HTTPS_BOOT));
     assert_string_equal(methods_list(*state), "wake,sol,image");
+    for (int i = 0; i < INVENTORY_METHODS; i++) {
+        const method_t *method = method_find(i);
+        if (method == NULL)
+            continue;
+        assert_int_equal(method->method, i);
+        assert_int_equal(method->sessions != 0, method->on_input != NULL);
+        assert_true(method->sessions != 0 || !method->types);
+    }
+}
+
+/* It needs its console to start, not a passphrase: none is fetched, spoken of in its intent, or a reason
+ * for verified TLS. */
+static void test_a_method_that_types_nothing(void **state)
+{
+    static const behaviour_t is = {SOL, .comes_up = 1, .tls = INVENTORY_TLS_NONE};
+    unlock_pc_t *pc = unlock_pc_create(&is, *state);
+    method_t method = *pc->unlock.method;
+    method.types = 0;
+    method.evidence = UNLOCK_PROBE;
+    pc->unlock.method = &method;
+    unlock_pc_run(pc);
+    assert_string_equal(unlock_pc_ending(pc), "unlocked");
+    assert_int_equal(pc->sets, 1);
+    assert_int_equal(pc->passphrases, 0);
+    assert_int_equal(pc->types, 0);
+    assert_int_equal(pc->unlock.plan.types, 0);
+    assert_null(strstr(pc->unlock.intent, "passphrase"));
 }
 
 static void test_the_intent_of_sol_can_be_taken_back(void **state)
@@ -454,8 +486,8 @@ static void test_the_power_rate_limit_comes_right_before_the_power_request(void 
     static const behaviour_t ways[] = {
         {.power_rate = 1},
         {.power_rate = 1, .overridden = 1},
-        {.power_rate = 1, .redirects = 1, .method = INVENTORY_SOL},
-        {.power_rate = 1, .redirects = 1, .method = INVENTORY_IMAGE},
+        {.power_rate = 1, SOL},
+        {.power_rate = 1, IMAGE},
         {.power_rate = 1, .power = 2},
         {.power_rate = 1, .power = 4},
         {.power_rate = 1, .power = 2, .hangs = 1, .resets = 1},
@@ -500,6 +532,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_verifying_ends_by_the_deadline_of_the_intent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reasons_of_amt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_methods, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_method_that_types_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_intent_says_what_and_what_before, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_intent_of_sol_can_be_taken_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_image_gets_the_passphrase_once, setup, teardown),

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <apr_general.h>
@@ -158,6 +159,38 @@ static void test_every_edge_is_taken(void **state)
     assert_int_equal(missing, 0);
 }
 
+/* Ends this process by abort(), with a message on `out`. */
+static void go_where_no_edge_leads(int out, apr_pool_t *pool)
+{
+    static const behaviour_t is = {0};
+    unlock_pc_t *pc = unlock_pc_create(&is, pool);
+    method_t method = *pc->unlock.method;
+    method.first_read = UNLOCK_VERDICT;
+    pc->unlock.method = &method;
+    dup2(out, STDERR_FILENO);
+    unlock_pc_run(pc);
+}
+
+static void test_an_edge_that_is_not_listed_is_named(void **state)
+{
+    char text[200] = "";
+    int ends[2], status = 0;
+    pid_t child = 0;
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        go_where_no_edge_leads(ends[1], *state);
+        _exit(0);
+    }
+    close(ends[1]);
+    assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_string_equal(text, "identity does not list verdict in .targets\n");
+}
+
 int main(void)
 {
     int failed = 0;
@@ -166,6 +199,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_calls_that_change_the_pc, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_picture_shows_every_step, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_edge_is_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_edge_that_is_not_listed_is_named, setup, teardown),
     };
     apr_initialize();
     failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -260,7 +260,7 @@ static void start_pc(unlock_pc_t *pc)
     pc->up_at = pc->now + apr_time_from_sec(seconds);
     if (!pc->is.keeps_boot)
         pc->boot_set = 0; /* they last for one start */
-    if (!pc->is.redirects)
+    if (pc->system.method == INVENTORY_WAKE)
         return;
     pc->up_at = APR_INT64_MAX;
     if (boot & AMT_START_IMAGE)
@@ -513,7 +513,7 @@ unlock_pc_t *unlock_pc_create(const behaviour_t *is, apr_pool_t *pool)
                                       .address = is->named ? NULL : "192.0.2.7",
                                       .uuid = is->uuid,
                                       .group = &pc->group,
-                                      .method = is->redirects ? is->method : INVENTORY_WAKE,
+                                      .method = is->has_method ? is->method : INVENTORY_WAKE,
                                       .tls = is->tls,
                                       .probe_port = is->no_probe ? 0 : 22};
     pc->unlock.ops = &ops;

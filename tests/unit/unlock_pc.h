@@ -52,9 +52,10 @@ typedef struct {
     int verify_only;
     const char *intent;
 
-    /* With a redirecting method. */
-    inventory_method_e method; /* of the inventory; INVENTORY_SOL is 0: see `redirects` */
-    int redirects;             /* 0: the method is wake */
+    int has_method;            /* 0: its method is wake */
+    inventory_method_e method; /* with has_method */
+
+    /* With a method that has sessions. */
     inventory_tls_e tls;
     int no_probe;
     int consent, no_console, no_storage; /* as the device says */

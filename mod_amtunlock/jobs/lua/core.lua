@@ -6,9 +6,9 @@ The library is this file (what all verbs use), web.lua, worker.lua and verbs.lua
 arguments begin with the schema number of the calling program. Its answer is an array that begins with one word: ok,
 already, refused, none, quota, conflict, late or outdated.
 
-The keys, all in one hash slot. SYSTEM is the FQDN of a system's inventory line; OWNER is the SHA-256 of a caller's name.
-Names of keys never change, so that data of an older schema is read on; some are older than the word for what they
-hold, which stands in brackets.
+The keys, all in one hash slot. SYSTEM is the FQDN of a system's inventory line; OWNER is the SHA-256 of a caller's
+name. Names of keys never change, so that data of an older schema is read on; some are older than the word for what
+they hold, which stands in brackets.
 
     {amtu}:inventory                HASH  the live one: generation, digest, written, systems, published, by
     {amtu}:inventory:GENERATION     HASH  s:SYSTEM -> group|method; n:NAME -> SYSTEM

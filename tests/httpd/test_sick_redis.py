@@ -22,8 +22,8 @@ from conftest import _bring_up
 pytestmark = pytest.mark.alone
 
 CALLERS, PAUSE = 300, 1.0  # about 300 calls a second in all
-FROZEN = (5.0, 3.0, 3.0)  # seconds of each round
-WELL = 2.0
+FROZEN = (10.0, 3.0, 3.0)  # seconds of each round
+WELL = 3.0
 HEALED_WITHIN = 2.0  # a second each child spares Redis, then it tries
 WITHIN = 0.25
 FLOOR = 0.002
@@ -96,7 +96,7 @@ class Round:
 
     def __init__(self, stack, frozen):
         port = stack.httpd.http
-        seconds = 1 + WELL + frozen + HEALED_WITHIN + 1
+        seconds = 1 + WELL + frozen + HEALED_WITHIN + 2
         words = [sys.executable, "-B", Path(__file__).with_name("crowd.py"), port, "/crowd", CALLERS, seconds, PAUSE]
         crowd = subprocess.Popen([str(word) for word in words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         crowd.stdin.write(stack.credentials + "\n")

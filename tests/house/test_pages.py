@@ -85,7 +85,7 @@ def table_of(page, heading):
 def test_the_simulators_page_has_all_faults():
     faults = re.findall(r'^    \[FAULT_\w+\] = "([\w-]+)",$', (TOP / "tests" / "amtsim" / "faults.c").read_text(), re.M)
     assert faults
-    assert sorted(table_of("tests/amtsim/README.md", "## Faults\n")) == sorted(faults)
+    assert set(table_of("tests/amtsim/README.md", "## Faults\n")) ^ set(faults) == set()
 
 
 def test_the_readme_has_all_directives():
@@ -93,4 +93,4 @@ def test_the_readme_has_all_directives():
     directives = re.findall(r'\bAP_INIT_\w+\(\s*"(\w+)"', table)
     assert directives and len(directives) == table.count("AP_INIT_")
     documented = re.findall(r"`(AMTUnlock\w+)`", "".join(re.findall(r"^\| [^|]*\|", (TOP / "README.md").read_text(), re.M)))
-    assert sorted(documented) == sorted(directives)
+    assert set(documented) ^ set(directives) == set()

@@ -122,9 +122,13 @@ static void test_every_method(void **state)
 
     fixture->groups = NULL;
     for (int method = 0; method < INVENTORY_METHODS; method++) {
+        if (inventory_method_name(method) == NULL) {
+            fail_msg("method %d of inventory_method_e has no name", method);
+        }
+    }
+    for (int method = 0; method < INVENTORY_METHODS; method++) {
         const char *name = inventory_method_name(method);
 
-        assert_non_null(name);
         load(fixture, apr_psprintf(fixture->pool, "fqdn,method,probe\na.example,%s,22\n", name));
         assert_loaded(fixture, 1);
         assert_int_equal(inventory_at(fixture->inventory, 0)->method, method);

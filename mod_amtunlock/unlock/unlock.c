@@ -339,7 +339,7 @@ static int is_stored(jobs_outcome_e outcome)
 static void unlock_log_end(const unlock_t *unlock, jobs_outcome_e outcome, const char *text)
 {
     if (unlock->step == UNLOCK_RELEASE) {
-        log_info("AMTU0604", "handed back", "system", unlock->task->ref.system, "job", unlock->task->ref.job,
+        log_info("AMTU0604", "given back", "system", unlock->task->ref.system, "job", unlock->task->ref.job,
                  "refused", is_stored(outcome) ? NULL : text);
     }
     else if (!is_stored(outcome)) {

@@ -21,7 +21,7 @@ typedef struct intent_index_t intent_index_t;
 intent_index_t *intent_index_create(apr_pool_t *pool);
 /* `at`: when, by the wall clock; never before that of the previous call. 0: out of memory. */
 int intent_index_add(intent_index_t *index, const char *job, const char *system, apr_time_t at);
-/* Its intent was withdrawn: the task may be index on after all. */
+/* Its intent was withdrawn: the task may be acted on after all. */
 void intent_index_remove(intent_index_t *index, const char *job, const char *system);
 /* Nonzero: it was added, and not removed. A linear search: 10,000 tasks take some microseconds. */
 int intent_index_has(const intent_index_t *index, const char *job, const char *system);

@@ -164,7 +164,7 @@ def random_round(lane, rng):
 
 
 def make_lane(name):
-    lane = Lane(name, systems=90)
+    lane = Lane(name, systems=150)
     lane.up()
     try:
         lane.add_worker()

@@ -18,7 +18,7 @@ KEPT = 24 * 3600  # seconds: jobs stay until the history is written
 class Lane(Records, Rig):
     """See above. The first PC is the clock: what it sees is never counted."""
 
-    def __init__(self, name, systems=60, boot_seconds="0.3-0.8", **options):
+    def __init__(self, name, systems=150, boot_seconds="0.3-0.8", **options):
         # One user: a failpoint may kill Redis, and the lane must read what all processes wrote.
         Rig.__init__(self, name, one_user=True, systems=systems + 1, boot_seconds=boot_seconds,
                      boot_timeout=options.pop("boot_timeout", 12), **options)

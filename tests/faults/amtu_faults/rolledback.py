@@ -99,7 +99,7 @@ def roll_back_round(lane, rng, label, copied, until):
 
 
 def _make_two(name):
-    lane = make_pair_lane(name, systems=60, boot_seconds="0.3-0.8")
+    lane = make_pair_lane(name, systems=120, boot_seconds="0.3-0.8")
     lane.within = WITHIN
     return lane
 

@@ -81,7 +81,7 @@ def await_awake(lane, worker, job):
 
 
 def make_lane(name):
-    lane = Lane(name, systems=60)
+    lane = Lane(name, systems=120)
     lane.up()
     try:
         lane.add_worker()

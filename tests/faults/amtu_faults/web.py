@@ -20,7 +20,7 @@ def label_of(point):
 class WebLane(Records):
     """A whole stack whose httpd has failpoints; its worker has none."""
 
-    def __init__(self, name, systems=41, **settings):
+    def __init__(self, name, systems=101, **settings):
         super().__init__()
         self.name = name
         options = StackOptions(systems=systems, boot_seconds="0.3-0.8")

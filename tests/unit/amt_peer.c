@@ -37,6 +37,8 @@ struct peer_t {
     int stop[2]; /* a pipe */
     pthread_t thread;
     pthread_mutex_t lock; /* what follows */
+    pthread_cond_t hung_up;
+    int hung_up_count; /* connections that it closed after a request */
     int connection_count;
     connection_t connections[MAX_CONNECTIONS];
     int request_count;
@@ -244,6 +246,12 @@ static void serve(peer_t *peer, connection_t *c)
     }
     pthread_mutex_unlock(&peer->lock);
     act(c, (size_t)number < peer->row_count ? &peer->rows[number] : &nothing, &request, number);
+    if (c->fd < 0) {
+        pthread_mutex_lock(&peer->lock);
+        peer->hung_up_count++;
+        pthread_cond_broadcast(&peer->hung_up);
+        pthread_mutex_unlock(&peer->lock);
+    }
 }
 
 static void welcome(peer_t *peer)
@@ -342,6 +350,7 @@ static peer_t *start(const peer_row_t *rows, size_t count, SSL_CTX *tls, int por
     peer->port = port;
     peer->greeting = greeting;
     pthread_mutex_init(&peer->lock, NULL);
+    pthread_cond_init(&peer->hung_up, NULL);
     assert_int_equal(pipe(peer->stop), 0);
     bind_somewhere(peer);
     assert_int_equal(pthread_create(&peer->thread, NULL, run, peer), 0);
@@ -370,6 +379,7 @@ void peer_stop(peer_t *peer)
     close(peer->listener);
     close(peer->stop[0]);
     close(peer->stop[1]);
+    pthread_cond_destroy(&peer->hung_up);
     pthread_mutex_destroy(&peer->lock);
     free(peer);
 }
@@ -400,6 +410,15 @@ int peer_connections(peer_t *peer)
     count = peer->connection_count;
     pthread_mutex_unlock(&peer->lock);
     return count;
+}
+
+void peer_await_hang_up(peer_t *peer, int count)
+{
+    pthread_mutex_lock(&peer->lock);
+    while (peer->hung_up_count < count) {
+        pthread_cond_wait(&peer->hung_up, &peer->lock);
+    }
+    pthread_mutex_unlock(&peer->lock);
 }
 
 int peer_bodies(peer_t *peer, const char *needle)

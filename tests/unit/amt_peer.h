@@ -52,6 +52,8 @@ const char *peer_address(const peer_t *peer);
 /* After the client is done: what came. */
 int peer_requests(peer_t *peer, const peer_request_t **requests);
 int peer_connections(peer_t *peer);
+/* Waits until it has closed so many connections after a request. */
+void peer_await_hang_up(peer_t *peer, int count);
 /* How many requests brought a body that holds `needle`. */
 int peer_bodies(peer_t *peer, const char *needle);
 

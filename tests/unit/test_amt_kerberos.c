@@ -250,6 +250,7 @@ static void test_a_new_connection_waits_for_its_ticket(void **state)
     (void)state;
     rig_up_kerberos(&rig, ROWS(rows), 1);
     rig_read_power(&rig, &facts);
+    peer_await_hang_up(rig.peer, 1);
     rig_request_power(&rig, 2);
     assert_string_equal(rig.text, "");
     assert_int_equal(rig.status, AMT_OK);

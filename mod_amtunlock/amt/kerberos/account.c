@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/owned_file.h"
 #include "base/text.h"
 
@@ -31,7 +32,7 @@ struct amt_tickets_t {
     krb5_principal client;
     krb5_creds *granting; /* NULL: none yet */
     time_t renew_at;
-    time_t outage_until; /* monotonic */
+    apr_time_t outage_until; /* by clock_monotonic() */
     char outage[200];
 };
 
@@ -234,14 +235,6 @@ const char *amt_tickets_principal(const amt_tickets_t *tickets)
 
 /* ---- the ticket-granting ticket (under the lock) --------------------------------------------- */
 
-static time_t monotonic_seconds(void)
-{
-    struct timespec now = {0};
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
-
 static krb5_error_code request_granting(amt_tickets_t *tickets, krb5_creds *creds)
 {
     krb5_context context = tickets->context;
@@ -291,7 +284,7 @@ static int granting_is_good(const amt_tickets_t *tickets)
 
 static void note_outage(amt_tickets_t *tickets, const char *why)
 {
-    tickets->outage_until = monotonic_seconds() + OUTAGE;
+    tickets->outage_until = clock_monotonic() + apr_time_from_sec(OUTAGE);
     apr_cpystrn(tickets->outage, why, sizeof(tickets->outage));
 }
 
@@ -328,7 +321,7 @@ amt_status_e amt_account_granting(amt_tickets_t *tickets, krb5_context context, 
     amt_status_e status;
 
     pthread_mutex_lock(&tickets->lock);
-    if (monotonic_seconds() < tickets->outage_until) {
+    if (clock_monotonic() < tickets->outage_until) {
         apr_cpystrn(why, tickets->outage, room);
         status = AMT_NO_TICKET;
     }

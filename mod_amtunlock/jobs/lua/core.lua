@@ -53,7 +53,7 @@ renews or releases it, or is found dead.
 Numbers of microseconds are doubles here (exact until the year 2255). text() makes text of them, never Lua's own
 conversion, which keeps 14 digits; fences are only compared as text. ]]
 
-local SCHEMA = '4' -- raise with every change to the library; JOBS_SCHEMA in library_priv.h follows
+local SCHEMA = '5' -- raise with every change to the library; JOBS_SCHEMA in library_priv.h follows
 local SLICE = 1000 -- values a call; unpack() fails beyond 8,000
 local MOST_WAKE_UPS = 64
 local COOLDOWN_MS = 60000

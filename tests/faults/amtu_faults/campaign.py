@@ -15,6 +15,7 @@ from . import rules
 from .around import Failure, RedisError
 from .history import Unreadable, load
 from .records import STOP, Broken
+from .story import story
 
 
 WIDE = 34  # the first column
@@ -144,7 +145,8 @@ class Campaign:
             return
         breaches = rules.judge(history)
         with self.lock:
-            self.breaches += [f"{lane.name}: {breach}" for breach in breaches]
+            for breach in breaches:
+                self.breaches += [f"{lane.name}: breach of {breach}", *story(history, breach)]
             self.figures += rules.figures(history)
             for label, strikes in lane.strikes(kind.actions).items():
                 self.rows[label].strikes += strikes

@@ -40,6 +40,15 @@ static const char *const names[FAULT_COUNT] = {
     [FAULT_OTHER_VERSION] = "other-version",
     [FAULT_FORGED_HELLO] = "forged-hello",
     [FAULT_FORGED_RESULT] = "forged-result",
+    [FAULT_FLOOD] = "flood",
+    [FAULT_ENDLESS_HEAD] = "endless-head",
+    [FAULT_ENDLESS_CHALLENGE] = "endless-challenge",
+    [FAULT_DRIP] = "drip",
+    [FAULT_ELEMENTS] = "elements",
+    [FAULT_HEAVY_KEY] = "heavy-key",
+    [FAULT_HEAVY_CHAIN] = "heavy-chain",
+    [FAULT_HELLO_REQUESTS] = "hello-requests",
+    [FAULT_KEY_UPDATES] = "key-updates",
 };
 
 enum fault fault_by_name(const char *name)

@@ -21,6 +21,9 @@
 #define SLOW_PIECES 20
 #define SLOW_PIECE_MS 100
 #define ENDLESS_MS 20
+#define ENDLESS_QUEUED 65536
+#define DRIP_MS 500
+#define ELEMENTS 30000
 
 enum state { READING_HEAD, READING_BODY, ANSWERING, SENDING };
 
@@ -40,6 +43,7 @@ struct connection {
     struct evbuffer *answer; /* ready, not sent yet */
     size_t piece;            /* of a slow answer */
     struct event timer;
+    const char *endless; /* what is sent again and again */
 };
 
 static struct event_base *loop;
@@ -143,8 +147,8 @@ static void write_status(struct evbuffer *out, int status)
 static void begin_sending(struct connection *c)
 {
     c->state = SENDING;
-    if (pc_has(c->pc, FAULT_SLOW)) {
-        c->piece = evbuffer_get_length(c->answer) / SLOW_PIECES + 1;
+    if (pc_has(c->pc, FAULT_SLOW) || pc_has(c->pc, FAULT_DRIP)) {
+        c->piece = pc_has(c->pc, FAULT_DRIP) ? 1 : evbuffer_get_length(c->answer) / SLOW_PIECES + 1;
         arm_ms(c, SLOW_PIECE_MS);
         return;
     }
@@ -217,16 +221,25 @@ static void send_slow_piece(struct connection *c)
 {
     evbuffer_remove_buffer(c->answer, bufferevent_get_output(c->stream), c->piece);
     if (evbuffer_get_length(c->answer) > 0)
-        arm_ms(c, SLOW_PIECE_MS);
+        arm_ms(c, c->piece > 1 ? SLOW_PIECE_MS : DRIP_MS);
 }
 
 static void send_endless_piece(struct connection *c)
 {
-    static const char items[] = "<g:Item>0</g:Item><g:Item>0</g:Item><g:Item>0</g:Item><g:Item>0</g:Item>";
     struct evbuffer *out = bufferevent_get_output(c->stream);
 
-    for (int i = 0; i < 64 && evbuffer_get_length(out) < 65536; i++)
-        write_chunks(out, items, sizeof(items) - 1);
+    while (evbuffer_get_length(out) < ENDLESS_QUEUED)
+        evbuffer_add(out, c->endless, strlen(c->endless));
+    arm_ms(c, ENDLESS_MS);
+}
+
+/* What is ready goes out, then this text until the client has had enough. */
+static void send_endlessly(struct connection *c, const char *text)
+{
+    c->close_after = true;
+    c->endless = text;
+    c->state = SENDING;
+    bufferevent_write_buffer(c->stream, c->answer);
     arm_ms(c, ENDLESS_MS);
 }
 
@@ -250,7 +263,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         send_answer(c);
     else if (evbuffer_get_length(c->answer) > 0)
         send_slow_piece(c);
-    else if (pc_has(c->pc, FAULT_ENDLESS))
+    else if (c->endless)
         send_endless_piece(c);
 }
 
@@ -292,9 +305,41 @@ static void start_endless(struct connection *c)
 
     c->close_after = true;
     write_soap(c, 200, start, sizeof(start) - 1, false);
-    bufferevent_write_buffer(c->stream, c->answer);
-    c->state = SENDING;
-    arm_ms(c, ENDLESS_MS);
+    send_endlessly(c, "0024\r\n<g:Item>0</g:Item><g:Item>0</g:Item>\r\n");
+}
+
+static void start_endless_head(struct connection *c)
+{
+    write_status(c->answer, 200);
+    send_endlessly(c, "X-Intel: and another\r\n");
+}
+
+/* As send_challenge(), but its page has no end. */
+static void start_endless_challenge(struct connection *c)
+{
+    char value[256];
+
+    digest_challenge(c->pc, false, value, sizeof(value));
+    write_status(c->answer, 401);
+    evbuffer_add_printf(c->answer, "WWW-Authenticate: %s\r\nTransfer-Encoding: chunked\r\n\r\n", value);
+    send_endlessly(c, "0010\r\nLog on failed...\r\n");
+}
+
+/* More elements than any answer has, in few bytes. */
+static void write_elements(struct connection *c)
+{
+    static const char start[] = "<a:Envelope xmlns:a=\"" NS_SOAP "\"><a:Body>",
+                      end[] = "</a:Body></a:Envelope>";
+    struct evbuffer *text = evbuffer_new();
+
+    if (!text)
+        return;
+    evbuffer_add(text, start, sizeof(start) - 1);
+    for (int i = 0; i < ELEMENTS; i++)
+        evbuffer_add(text, "<b/>", 4);
+    evbuffer_add(text, end, sizeof(end) - 1);
+    write_soap(c, 200, (const char *)evbuffer_pullup(text, -1), evbuffer_get_length(text), true);
+    evbuffer_free(text);
 }
 
 static void answer_call(struct connection *c, const char *body, size_t size)
@@ -311,6 +356,8 @@ static void answer_call(struct connection *c, const char *body, size_t size)
     wsman_answer(c->pc, &c->account, body, size, busy, &answer);
     if (pc_has(c->pc, FAULT_GARBAGE))
         write_soap(c, 200, garbage, sizeof(garbage) - 1, true);
+    else if (pc_has(c->pc, FAULT_ELEMENTS))
+        write_elements(c);
     else if (!answer.drop)
         write_soap(c, answer.status, (const char *)xmlBufferContent(answer.text),
                    (size_t)xmlBufferLength(answer.text), true);
@@ -364,10 +411,14 @@ static void handle_request(struct connection *c, const char *body, size_t size)
     c->close_after = c->head.close;
     if (status)
         send_error(c, status);
+    else if (pc_has(c->pc, FAULT_ENDLESS_CHALLENGE))
+        start_endless_challenge(c);
     else if (!authenticate(c, body, size))
         return;
     else if (pc_has(c->pc, FAULT_ENDLESS))
         start_endless(c);
+    else if (pc_has(c->pc, FAULT_ENDLESS_HEAD))
+        start_endless_head(c);
     else
         answer_call(c, body, size);
 }

@@ -347,6 +347,11 @@ static ssize_t message(struct session *session, const uint8_t *data, size_t size
     return violation(session, "an unknown message");
 }
 
+static void pester(struct session *session)
+{
+    send_simple(session, IDER_PING);
+}
+
 static void heartbeat(struct session *session)
 {
     send_simple(session, IDER_HEARTBEAT);
@@ -371,6 +376,7 @@ const struct session_kind ider_kind = {
     .closes = "ider-close",
     .enabled = REDIRECTION_IDER,
     .message = message,
+    .pester = pester,
     .heartbeat = heartbeat,
     .ended = ended,
 };

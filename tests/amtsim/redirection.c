@@ -13,6 +13,7 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* messages before a session speaks its own protocol */
 enum { START = 0x10, START_REPLY, END, AUTHENTICATE, AUTHENTICATE_REPLY };
@@ -27,6 +28,11 @@ enum { AUTH_OK = 0, AUTH_FAILED = 1 };
 #define AUTHENTICATE_HEAD 9
 #define AUTHENTICATE_MAX NEGOTIATE_TOKEN_MAX
 #define DIGEST_URI "/RedirectionService"
+
+/* Messages a second of a flood, and the most that wait to be sent. */
+#define FLOOD 10000
+#define FLOOD_EVERY_MS 2
+#define FLOOD_QUEUED 262144
 
 static struct event_base *loop;
 static struct session *sessions;
@@ -70,6 +76,30 @@ static json_t *closing_fields(const struct session *session, const char *reason)
     return json_pack("{s:s, s:I}", "reason", reason, "bytes", (json_int_t)session->read_bytes);
 }
 
+static double now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* As many as are due by now: a simulator that came late sends more at a time. */
+static void on_flood(evutil_socket_t fd, short what, void *arg)
+{
+    struct session *session = arg;
+    unsigned long due = (unsigned long)((now() - session->flood_began) * FLOOD);
+
+    (void)fd;
+    (void)what;
+    for (; session->flooded < due; session->flooded++) {
+        if (evbuffer_get_length(bufferevent_get_output(session->stream)) < FLOOD_QUEUED)
+            session->kind->pester(session);
+    }
+    if (pc_has(session->pc, FAULT_FLOOD))
+        arm_ms(&session->flood, FLOOD_EVERY_MS);
+}
+
 void session_opened(struct session *session, unsigned silence_ms, unsigned beat_ms)
 {
     session->state = SESSION_OPEN;
@@ -81,6 +111,9 @@ void session_opened(struct session *session, unsigned silence_ms, unsigned beat_
     log_event(session->pc->fqdn, session->kind->opens, NULL);
     if (pc_has(session->pc, FAULT_BABBLE))
         session_babble(session);
+    session->flood_began = now();
+    if (pc_has(session->pc, FAULT_FLOOD))
+        arm_ms(&session->flood, FLOOD_EVERY_MS);
 }
 
 void session_end(struct session *session, const char *reason)
@@ -93,6 +126,7 @@ void session_end(struct session *session, const char *reason)
     }
     event_del(&session->silence);
     event_del(&session->beat);
+    event_del(&session->flood);
     *session->link = session->next;
     if (session->next)
         session->next->link = session->link;
@@ -372,6 +406,7 @@ void redirection_accept(struct pc *pc, int fd, bool tls)
     sessions = session;
     event_assign(&session->silence, loop, -1, 0, on_silence, session);
     event_assign(&session->beat, loop, -1, 0, on_beat, session);
+    event_assign(&session->flood, loop, -1, 0, on_flood, session);
     arm_ms(&session->silence, HANDSHAKE_MS);
     bufferevent_setcb(stream, on_read, NULL, on_event, session);
     bufferevent_enable(stream, EV_READ | EV_WRITE);

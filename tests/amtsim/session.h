@@ -20,6 +20,8 @@ struct session_kind {
     /* One message at `data`. Returns its length, 0 when more bytes are needed, -1 when it breaks the
      * protocol. */
     ssize_t (*message)(struct session *session, const uint8_t *data, size_t size);
+    /* A message as small as there are, without being asked: text of one byte, or a ping. */
+    void (*pester)(struct session *session);
     /* The heartbeat is due. */
     void (*heartbeat)(struct session *session);
     /* It ends: forget it. */
@@ -35,7 +37,10 @@ struct session {
     const struct session_kind *kind; /* NULL before StartRedirectionSession */
     struct ider *ider;               /* what ider.c keeps of an IDE-R session */
     struct event silence, beat;      /* nothing came for too long; time for a heartbeat */
-    unsigned silence_ms, beat_ms;    /* 0: never */
+    struct event flood;              /* time for the next messages of a flood */
+    double flood_began;
+    unsigned long flooded;        /* messages */
+    unsigned silence_ms, beat_ms; /* 0: never */
     uint32_t in_sequence, out_sequence;
     unsigned long read_bytes; /* by the host, of an IDE-R session */
     enum session_state state;

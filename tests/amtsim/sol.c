@@ -139,6 +139,11 @@ static ssize_t message(struct session *session, const uint8_t *data, size_t size
     return length;
 }
 
+static void pester(struct session *session)
+{
+    sol_write(session->pc, ".", 1);
+}
+
 static void heartbeat(struct session *session)
 {
     send_simple(session, SOL_HEARTBEAT);
@@ -155,6 +160,7 @@ const struct session_kind sol_kind = {
     .closes = "sol-close",
     .enabled = REDIRECTION_SOL,
     .message = message,
+    .pester = pester,
     .heartbeat = heartbeat,
     .ended = ended,
 };

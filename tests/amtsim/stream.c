@@ -43,8 +43,10 @@ struct bufferevent *stream_open(struct event_base *base, struct pc *pc, int fd, 
 
 void stream_note_tls(const struct pc *pc, struct bufferevent *stream)
 {
-    log_event(pc->fqdn, "tls",
-              json_pack("{s:s}", "version", SSL_get_version(bufferevent_openssl_get_ssl(stream))));
+    SSL *ssl = bufferevent_openssl_get_ssl(stream);
+
+    log_event(pc->fqdn, "tls", json_pack("{s:s}", "version", SSL_get_version(ssl)));
+    tls_pester(pc, ssl);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------- */

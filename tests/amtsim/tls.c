@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #define DAY 86400L
+#define HEAVY_CHAIN 150 /* certificates */
+#define PESTERED 500    /* messages of TLS that say nothing */
 
 static struct {
     SSL_CTX *context;
-    EVP_PKEY *ca_key, *shared_key;
+    EVP_PKEY *ca_key, *shared_key, *heavy_key;
     X509 *ca;
     bool rsa, key_per_pc;
 } tls;
@@ -138,11 +140,75 @@ static bool make_certificate(struct pc *pc)
     return pc->certificate != NULL;
 }
 
+/* Only RSA signs for such a group. */
+static bool use_rsa(const struct pc *pc, SSL *ssl)
+{
+    X509 *leaf;
+    bool ok;
+
+    if (!tls.heavy_key)
+        tls.heavy_key = EVP_RSA_gen(2048);
+    leaf = tls.heavy_key ? new_leaf(pc->fqdn, tls.heavy_key, false, -DAY, 300 * DAY) : NULL;
+    ok = leaf && SSL_use_certificate(ssl, leaf) == 1 && SSL_use_PrivateKey(ssl, tls.heavy_key) == 1;
+    X509_free(leaf);
+    return ok;
+}
+
+/* A group that costs its client much: 8,192 bits. */
+static bool use_heavy_key(const struct pc *pc, SSL *ssl)
+{
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+    EVP_PKEY *group = NULL;
+    OSSL_PARAM which[] = {OSSL_PARAM_construct_utf8_string("group", (char *)"ffdhe8192", 0),
+                          OSSL_PARAM_construct_end()};
+    bool ok = context && EVP_PKEY_paramgen_init(context) > 0 && EVP_PKEY_CTX_set_params(context, which) > 0 &&
+              EVP_PKEY_paramgen(context, &group) > 0 && SSL_set0_tmp_dh_pkey(ssl, group) == 1;
+
+    EVP_PKEY_CTX_free(context);
+    return ok && use_rsa(pc, ssl) && SSL_set_max_proto_version(ssl, TLS1_2_VERSION) &&
+           SSL_set_cipher_list(ssl, "DHE");
+}
+
+/* Its own certificate, and the issuer's as often as nobody needs it. */
+static bool use_heavy_chain(SSL *ssl)
+{
+    bool ok = true;
+
+    for (int i = 0; ok && i < HEAVY_CHAIN; i++)
+        ok = SSL_add1_chain_cert(ssl, tls.ca) == 1;
+    return ok;
+}
+
+static bool set_faults(const struct pc *pc, SSL *ssl)
+{
+    if (pc_has(pc, FAULT_HELLO_REQUESTS)) {
+        SSL_clear_options(ssl, SSL_OP_NO_RENEGOTIATION);
+        SSL_set_max_proto_version(ssl, TLS1_2_VERSION);
+    }
+    if (pc_has(pc, FAULT_HEAVY_CHAIN) && !use_heavy_chain(ssl))
+        return false;
+    return !pc_has(pc, FAULT_HEAVY_KEY) || use_heavy_key(pc, ssl);
+}
+
+/* The stream encrypts with the newest key, whatever the client makes of that. */
+void tls_pester(const struct pc *pc, SSL *ssl)
+{
+    bool ok = pc_has(pc, FAULT_HELLO_REQUESTS) || pc_has(pc, FAULT_KEY_UPDATES);
+
+    for (int i = 0; ok && i < PESTERED; i++) {
+        ok = pc_has(pc, FAULT_HELLO_REQUESTS) ? SSL_renegotiate(ssl)
+                                              : SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+        ok = ok && SSL_do_handshake(ssl) == 1;
+    }
+    ERR_clear_error();
+}
+
 SSL *tls_accept(struct pc *pc)
 {
     SSL *ssl = make_certificate(pc) ? SSL_new(tls.context) : NULL;
 
-    if (ssl && SSL_use_certificate(ssl, pc->certificate) == 1 && SSL_use_PrivateKey(ssl, pc->key) == 1)
+    if (ssl && SSL_use_certificate(ssl, pc->certificate) == 1 && SSL_use_PrivateKey(ssl, pc->key) == 1 &&
+        set_faults(pc, ssl))
         return ssl;
     SSL_free(ssl);
     return NULL;
@@ -202,6 +268,7 @@ void tls_free(struct pc *pcs, unsigned count)
     X509_free(tls.ca);
     EVP_PKEY_free(tls.ca_key);
     EVP_PKEY_free(tls.shared_key);
+    EVP_PKEY_free(tls.heavy_key);
     SSL_CTX_free(tls.context);
     memset(&tls, 0, sizeof(tls));
 }

@@ -14,6 +14,9 @@ int tls_setup(const struct options *options, const char *file);
  * memory. */
 SSL *tls_accept(struct pc *pc);
 
+/* The handshake is done: sends what the PC's faults have it send at once. */
+void tls_pester(const struct pc *pc, SSL *ssl);
+
 void tls_free(struct pc *pcs, unsigned count);
 
 #endif

@@ -12,8 +12,9 @@
 
 struct inventory_t {
     apr_pool_t *pool;
-    apr_array_header_t *systems; /* inventory_system_t *, ordered by fqdn once loaded */
-    apr_hash_t *by_name;
+    apr_array_header_t *systems;     /* inventory_system_t *, ordered by fqdn once loaded */
+    apr_hash_t *by_name, *by_device; /* by fqdn; by inventory_uuid_key() */
+    apr_array_header_t *warnings;    /* inventory_problem_t */
     const char *digest;
     apr_time_t written;
 };
@@ -21,15 +22,15 @@ struct inventory_t {
 typedef struct {
     inventory_t *inventory;
     inventory_groups_t groups;
-    inventory_problems_t *problems;
-    apr_hash_t *addresses, *uuids; /* inventory_system_t * */
+    inventory_problems_t *problems, *warnings;
+    apr_hash_t *addresses; /* inventory_system_t * */
 } loading_t;
 
 /* ---- loading ------------------------------------------------------------------------------------------- */
 
 /* False, and a problem, if another line has this value already. */
 static int claim_value(loading_t *loading, apr_hash_t *taken, const char *what, const char *key,
-                       inventory_system_t *system)
+                       const char *text, inventory_system_t *system)
 {
     const inventory_system_t *other;
 
@@ -38,12 +39,34 @@ static int claim_value(loading_t *loading, apr_hash_t *taken, const char *what, 
     }
     other = apr_hash_get(taken, key, APR_HASH_KEY_STRING);
     if (other != NULL) {
-        inventory_problem(loading->problems, system->line, "%s %s stands on line %u already", what, key,
+        inventory_problem(loading->problems, system->line, "%s %s stands on line %u already", what, text,
                           other->line);
         return 0;
     }
     apr_hash_set(taken, key, APR_HASH_KEY_STRING, system);
     return 1;
+}
+
+/* Two lines with one device in two spellings would be two names of one PC. 0, and a problem. A UUID that names no
+ * PC is none: whoever copied it from the firmware is told. */
+static int claim_device(loading_t *loading, inventory_system_t *system)
+{
+    char *key = NULL;
+
+    if (system->uuid == NULL) {
+        return 1;
+    }
+    if (!inventory_uuid_is_unique(system->uuid)) {
+        inventory_problem(loading->warnings, system->line,
+                          "uuid %s is what many boards were sold with, so it says nothing of this PC and is "
+                          "not compared: leave it empty, or set a UUID of its own in its firmware",
+                          system->uuid);
+        system->uuid = NULL;
+        return 1;
+    }
+    key = apr_palloc(loading->inventory->pool, INVENTORY_UUID_SIZE);
+    inventory_uuid_key(system->uuid, key);
+    return claim_value(loading, loading->inventory->by_device, "uuid", key, system->uuid, system);
 }
 
 static void take_row(void *context, const inventory_row_t *row)
@@ -56,9 +79,9 @@ static void take_row(void *context, const inventory_row_t *row)
     if (system == NULL) {
         return;
     }
-    single = claim_value(loading, inventory->by_name, "fqdn", system->fqdn, system);
-    single &= claim_value(loading, loading->addresses, "address", system->address, system);
-    single &= claim_value(loading, loading->uuids, "uuid", system->uuid, system);
+    single = claim_value(loading, inventory->by_name, "fqdn", system->fqdn, system->fqdn, system);
+    single &= claim_value(loading, loading->addresses, "address", system->address, system->address, system);
+    single &= claim_device(loading, system);
     if (single) {
         APR_ARRAY_PUSH(inventory->systems, inventory_system_t *) = system;
     }
@@ -107,7 +130,8 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
 {
     inventory_t *made = apr_pcalloc(pool, sizeof(*made));
     inventory_problems_t collected = {.file = file, .kept = problems, .pool = pool};
-    loading_t loading = {.inventory = made, .problems = &collected};
+    inventory_problems_t warnings = {.file = file, .pool = pool};
+    loading_t loading = {.inventory = made, .problems = &collected, .warnings = &warnings};
     apr_status_t status;
 
     *inventory = NULL;
@@ -115,7 +139,8 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
     made->systems = apr_array_make(pool, 256, sizeof(inventory_system_t *));
     made->by_name = apr_hash_make(pool);
     loading.addresses = apr_hash_make(pool);
-    loading.uuids = apr_hash_make(pool);
+    made->by_device = apr_hash_make(pool);
+    made->warnings = warnings.kept = apr_array_make(pool, 4, sizeof(inventory_problem_t));
     inventory_groups_init(&loading.groups, groups, pool);
 
     status = inventory_read(file, &collected, take_row, &loading, &made->written, pool);
@@ -127,6 +152,7 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
         }
     }
     inventory_problems_close(&collected);
+    inventory_problems_close(&warnings);
     if (status != APR_SUCCESS || collected.count > 0) {
         return status != APR_SUCCESS ? status : APR_EGENERAL;
     }
@@ -137,6 +163,22 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
 const inventory_system_t *inventory_find(const inventory_t *inventory, const char *system)
 {
     return apr_hash_get(inventory->by_name, system, APR_HASH_KEY_STRING);
+}
+
+const inventory_system_t *inventory_find_device(const inventory_t *inventory, const char *uuid)
+{
+    char key[INVENTORY_UUID_SIZE];
+
+    if (strlen(uuid) != INVENTORY_UUID_SIZE - 1) {
+        return NULL;
+    }
+    inventory_uuid_key(uuid, key);
+    return apr_hash_get(inventory->by_device, key, APR_HASH_KEY_STRING);
+}
+
+const apr_array_header_t *inventory_warnings(const inventory_t *inventory)
+{
+    return inventory->warnings;
 }
 
 int inventory_count(const inventory_t *inventory)

@@ -44,7 +44,7 @@ typedef struct {
 typedef struct {
     const char *fqdn;    /* lower case, no trailing dot: the system's id */
     const char *address; /* numeric, or NULL: resolve fqdn at the moment of use */
-    const char *uuid;    /* lower case with dashes, or NULL */
+    const char *uuid;    /* lower case with dashes, one that names a single PC; or NULL */
     const inventory_group_t *group;
     inventory_method_e method;
     inventory_auth_e auth;
@@ -73,12 +73,30 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
 const inventory_system_t *inventory_find(const inventory_t *inventory, const char *system);
 int inventory_count(const inventory_t *inventory);
 const inventory_system_t *inventory_at(const inventory_t *inventory, int index);
+/* The system to which the inventory gives this UUID, in either byte order; NULL if there is none. */
+const inventory_system_t *inventory_find_device(const inventory_t *inventory, const char *uuid);
+/* inventory_problem_t: what was read, but is probably not meant. Never NULL. */
+const apr_array_header_t *inventory_warnings(const inventory_t *inventory);
 /* Hex SHA-256 over what is published: equal digests mean equal inventories. */
 const char *inventory_digest(const inventory_t *inventory);
 /* When the file was last changed. */
 apr_time_t inventory_written(const inventory_t *inventory);
 
 const char *inventory_method_name(inventory_method_e method);
+
+/* ---- UUIDs: lower case with dashes --------------------------------------------------------------------- */
+
+#define INVENTORY_UUID_SIZE 37
+
+/* Nonzero: it names one PC. Zeros, ones and what makers of boards leave in their firmware name none. */
+int inventory_uuid_is_unique(const char *uuid);
+/* Nonzero: both are one UUID. Tools write its first three groups in the order of the bytes (RFC 4122) or little
+ * endian (SMBIOS 2.6), so that one device has two spellings. */
+int inventory_uuid_is(const char *uuid, const char *other);
+/* The other spelling. */
+void inventory_uuid_swap(const char *uuid, char swapped[INVENTORY_UUID_SIZE]);
+/* One text for both spellings. */
+void inventory_uuid_key(const char *uuid, char key[INVENTORY_UUID_SIZE]);
 
 /* Hands names, groups and methods (no address of AMT's transport, no secret) to Redis. */
 jobs_result_t inventory_publish(const inventory_t *inventory, jobs_client_t *connection, const char *worker,

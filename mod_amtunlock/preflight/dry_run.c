@@ -152,6 +152,7 @@ static void fill_in_facts(dry_run_t *dry_run, apr_pool_t *pool)
     dry_run->task = (jobs_task_t){.ref.job = "", .ref.system = facts->system->fqdn, .ref.fence = ""};
     unlock->ops = &ops;
     unlock->task = &dry_run->task;
+    unlock->inventory = snapshot_inventory(facts->snapshot);
     unlock->system = facts->system;
     unlock->method = method_find(facts->system->method);
     unlock->prompts = settings_prompts(snapshot_settings(facts->snapshot), facts->system->group->name);

@@ -138,11 +138,18 @@ static void judge_identity(findings_t *findings)
     if (!findings_saw(findings, AMT_READ_IDENTITY)) {
         return;
     }
-    if (expected == NULL) {
+    if (!inventory_uuid_is_unique(facts->amt.identity.uuid)) {
+        findings_say(
+            findings, FINDING_IDENTITY, FINDING_WARNING,
+            "UUID %s, which many boards were sold with: it does not tell this PC from others; set one "
+            "of its own in its firmware",
+            facts->amt.identity.uuid);
+    }
+    else if (expected == NULL) {
         findings_say(findings, FINDING_IDENTITY, FINDING_OK,
                      "UUID %s; the inventory has none to compare it with", facts->amt.identity.uuid);
     }
-    else if (strcmp(expected, facts->amt.identity.uuid) == 0) {
+    else if (inventory_uuid_is(expected, facts->amt.identity.uuid)) {
         findings_say(findings, FINDING_IDENTITY, FINDING_OK, "UUID %s, as the inventory says", expected);
     }
 }

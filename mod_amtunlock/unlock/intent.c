@@ -46,6 +46,11 @@ static int boot_of_name(const char *name)
     return 0;
 }
 
+const char *intent_device(const char *uuid)
+{
+    return inventory_uuid_is_unique(uuid) ? uuid : "";
+}
+
 /* ---- writing ------------------------------------------------------------------------------------------- */
 
 static json_t *pack_redirection(const amt_redirection_t *redirection)
@@ -158,7 +163,7 @@ void intent_restore(jobs_change_t *change, const char *act, apr_pool_t *pool)
     const char *device = json_string_value(json_object_get(intent, "device"));
 
     change->change = JOBS_RESTORE_INTENT;
-    change->device = device != NULL ? apr_pstrdup(pool, device) : "";
+    change->device = device != NULL ? intent_device(apr_pstrdup(pool, device)) : "";
     change->intent = act != NULL ? apr_pstrdup(pool, act) : "";
     change->step_deadline = intent_read(change->intent, &unused, VERIFY_AT_MOST);
     json_decref(intent);

@@ -54,14 +54,32 @@ static void connect_permit_send(unlock_t *unlock)
     unlock->ops->permit(unlock);
 }
 
-static unlock_step_e identify_on_ok(unlock_t *unlock)
+/* Why the device is not this system; NULL: it may be. A PC says its UUID itself, and one that says another
+ * system's must not hold the lock on that system's device. */
+static const char *judge_device(const unlock_t *unlock)
 {
     const char *expected = unlock->system->uuid, *uuid = unlock->facts.identity.uuid;
+    const inventory_system_t *owner =
+        unlock->inventory != NULL ? inventory_find_device(unlock->inventory, uuid) : NULL;
 
-    if (expected != NULL && strcmp(expected, uuid) != 0) {
-        return unlock_fail(
-            unlock, JOBS_REASON_NOT_VERIFIED,
-            apr_psprintf(unlock->pool, "the device is %s, the inventory says %s", uuid, expected));
+    if (expected != NULL && !inventory_uuid_is(expected, uuid)) {
+        return apr_psprintf(unlock->pool, "the device is %s%s%s, the inventory says %s", uuid,
+                            owner != NULL ? ", as which the inventory has " : "",
+                            owner != NULL ? owner->fqdn : "", expected);
+    }
+    if (owner != NULL && owner != unlock->system) {
+        return apr_psprintf(unlock->pool, "the device says that it is %s, which the inventory has for %s",
+                            uuid, owner->fqdn);
+    }
+    return NULL;
+}
+
+static unlock_step_e identify_on_ok(unlock_t *unlock)
+{
+    const char *wrong = judge_device(unlock);
+
+    if (wrong != NULL) {
+        return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED, wrong);
     }
     unlock->identified = 1;
     return unlock->task->verify_only ? unlock_undo(unlock, UNLOCK_READ_POWER) : unlock->method->first_read;

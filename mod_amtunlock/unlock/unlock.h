@@ -189,6 +189,7 @@ struct unlock_t {
     /* Set by the creator, never changed. All of it outlives the unlock. */
     const unlock_ops_t *ops;
     const jobs_task_t *task;
+    const inventory_t *inventory; /* that `system` is of; NULL: no other system is known */
     const inventory_system_t *system;
     const method_t *method;
     const prompts_t *prompts;

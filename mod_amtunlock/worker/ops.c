@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 
 #include "base/log.h"
+#include "unlock/intent.h"
 #include "worker/ops_priv.h"
 #include "worker/sessions_priv.h"
 
@@ -256,7 +257,7 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
         .task = slot->task.ref,
         .step = unlock_step_name(unlock),
         .intent = unlock->intent,
-        .device = unlock->facts.identity.uuid,
+        .device = intent_device(unlock->facts.identity.uuid),
         .step_deadline = unlock->verify_timeout,
         .group = unlock->system->group->name,
         .interval = unlock->system->group->power_interval,

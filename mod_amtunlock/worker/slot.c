@@ -51,6 +51,7 @@ slot_t *slot_create(slots_t *slots, const jobs_task_t *task, snapshot_t *snapsho
         slot->events[kind].slot = slot;
     }
     slot->unlock.task = &slot->task;
+    slot->unlock.inventory = snapshot_inventory(snapshot);
     slot->unlock.system = system;
     slot->unlock.method = method_find(system->method);
     slot->unlock.prompts = settings_prompts(snapshot_settings(snapshot), system->group->name);

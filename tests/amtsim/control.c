@@ -90,6 +90,17 @@ static json_t *set_power(struct pc *pc, const json_t *line)
                                                           : sorry("not from the PC's present power state");
 }
 
+/* Of the form of its own, which its bytes are made of. */
+static json_t *set_uuid(struct pc *pc, const json_t *line)
+{
+    const char *uuid = json_string_value(json_object_get(line, "uuid"));
+
+    if (!uuid || strlen(uuid) != sizeof(pc->uuid) - 1 || strspn(uuid, "0123456789abcdef-") != strlen(uuid))
+        return sorry("uuid must be 36 characters: lower-case hex digits and dashes");
+    memcpy(pc->uuid, uuid, sizeof(pc->uuid));
+    return done();
+}
+
 static json_t *expire_nonces(struct pc *pc, const json_t *line)
 {
     (void)line;
@@ -124,7 +135,7 @@ static const struct {
 } verbs[] = {
     {"fault", set_fault, false}, {"state", tell_state, false},
     {"power", set_power, false}, {"expire-nonces", expire_nonces, false},
-    {"clear", clear, true},
+    {"uuid", set_uuid, false},   {"clear", clear, true},
 };
 
 static json_t *obey(const json_t *line)
@@ -140,7 +151,7 @@ static json_t *obey(const json_t *line)
             return sorry("system must be the name of a simulated PC");
         return verbs[i].run(pc, line);
     }
-    return sorry("do must be fault, state, power, expire-nonces or clear");
+    return sorry("do must be fault, state, power, uuid, expire-nonces or clear");
 }
 
 /* ---- the socket ---------------------------------------------------------------------------------------- */

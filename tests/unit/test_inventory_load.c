@@ -384,6 +384,70 @@ static void test_once_only(void **state)
     assert_refused(fixture, 4, "uuid 4c4c4544-0035-3610-8052-b2c04f4d3732 stands on line 2 already");
 }
 
+/* One device in the two spellings that tools give it. */
+static void test_two_spellings_of_a_uuid(void **state)
+{
+    fixture_t *fixture = *state;
+
+    load(fixture, "fqdn,uuid\na.example,4c4c4544-0035-3610-8052-b2c04f4d3732\n"
+                  "b.example,44454c4c-3500-1036-8052-b2c04f4d3732\n");
+    assert_refused(fixture, 3, "uuid 44454c4c-3500-1036-8052-b2c04f4d3732 stands on line 2 already");
+    load(fixture, "fqdn,uuid\na.example,44454C4C-3500-1036-8052-B2C04F4D3732\n");
+    assert_loaded(fixture, 1);
+    assert_ptr_equal(inventory_find_device(fixture->inventory, "4c4c4544-0035-3610-8052-b2c04f4d3732"),
+                     inventory_at(fixture->inventory, 0));
+    assert_null(inventory_find_device(fixture->inventory, "4c4c4544-0035-3610-8052-b2c04f4d3733"));
+    assert_null(inventory_find_device(fixture->inventory, ""));
+}
+
+static void test_uuids_that_name_no_pc(void **state)
+{
+    static const char *const none[] = {
+        "",
+        "4c4c4544-0035-3610-8052-b2c04f4d373",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "fefefefe-fefe-fefe-fefe-fefefefefefe",
+        "00020003-0004-0005-0006-000700080009",
+        "03000200-0400-0500-0006-000700080009",
+        "12345678-1234-5678-90ab-cddeefaabbcc",
+        "78563412-3412-7856-90ab-cddeefaabbcc",
+        "01234567-89ab-cdef-0123-456789abcdef",
+        "00112233-4455-6677-8899-aabbccddeeff",
+        "33221100-5544-7766-8899-aabbccddeeff",
+        "4c4c4544-0000-2010-8020-80c04f202020",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        if (inventory_uuid_is_unique(none[i])) {
+            fail_msg("%s names no PC", none[i]);
+        }
+    }
+    assert_true(inventory_uuid_is_unique("4c4c4544-0035-3610-8052-b2c04f4d3732"));
+    assert_true(inventory_uuid_is_unique("55e3ae13-bfd2-61bb-17a0-88aedd7037ea"));
+    assert_true(inventory_uuid_is_unique("00000000-0000-0000-0000-00d861aabbcc")); /* its network address */
+}
+
+/* Whoever copied them from the firmware is told; the fleet goes on. */
+static void test_board_uuids_are_none(void **state)
+{
+    fixture_t *fixture = *state;
+    const inventory_problem_t *warning = NULL;
+
+    load(fixture, "fqdn,uuid\na.example,03000200-0400-0500-0006-000700080009\n"
+                  "b.example,00020003-0004-0005-0006-000700080009\n"
+                  "c.example,4c4c4544-0035-3610-8052-b2c04f4d3732\n");
+    assert_loaded(fixture, 3);
+    assert_null(inventory_find(fixture->inventory, "a.example")->uuid);
+    assert_null(inventory_find(fixture->inventory, "b.example")->uuid);
+    assert_non_null(inventory_find(fixture->inventory, "c.example")->uuid);
+    assert_int_equal(inventory_warnings(fixture->inventory)->nelts, 2);
+    warning = &APR_ARRAY_IDX(inventory_warnings(fixture->inventory), 0, inventory_problem_t);
+    assert_int_equal(warning->line, 2);
+    assert_non_null(strstr(warning->reason, "many boards were sold with"));
+}
+
 static void test_header_mistakes(void **state)
 {
     fixture_t *fixture = *state;
@@ -602,6 +666,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused_cells, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_once_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_spellings_of_a_uuid, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_uuids_that_name_no_pc, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_board_uuids_are_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_header_mistakes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_line_mistakes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_line_length, setup, teardown),

@@ -101,7 +101,7 @@ static facts_t healthy(const fixture_t *fixture, const char *system)
     facts_t facts = {.snapshot = fixture->snapshot,
                      .system = inventory_find(snapshot_inventory(fixture->snapshot), system),
                      .login_source = "file:x",
-                     .amt.identity = {.uuid = UUID, .version = "16.1.30", .major = 16},
+                     .amt.identity = {.version = "16.1.30", .major = 16},
                      .amt.consent = {.control_mode = 2, .opt_in_required = 0, .opt_in_state = 0},
                      .amt.redirection = {.state = AMT_REDIRECTION_BOTH, .listener = 1},
                      .amt.capabilities = {.storage = 1, .sol = 1},
@@ -110,6 +110,8 @@ static facts_t healthy(const fixture_t *fixture, const char *system)
                      .tls_minor = 2};
 
     assert_non_null(facts.system);
+    apr_cpystrn(facts.amt.identity.uuid, facts.system->uuid != NULL ? facts.system->uuid : OTHER_UUID,
+                sizeof(facts.amt.identity.uuid));
     apr_cpystrn(facts.address, "192.0.2.9", sizeof(facts.address));
     apr_cpystrn(facts.probe_address, "192.0.2.9", sizeof(facts.probe_address));
     for (int kind = 0; kind < AMT_READS; kind++) {
@@ -223,6 +225,28 @@ static void no_passphrase(facts_t *facts)
 static void other_pc(facts_t *facts)
 {
     apr_cpystrn(facts->amt.identity.uuid, OTHER_UUID, sizeof(facts->amt.identity.uuid));
+}
+
+static void pc_of_another_line(facts_t *facts)
+{
+    apr_cpystrn(facts->amt.identity.uuid, UUID, sizeof(facts->amt.identity.uuid));
+}
+
+static void pc_of_another_line_swapped(facts_t *facts)
+{
+    inventory_uuid_swap(UUID, facts->amt.identity.uuid);
+}
+
+static void no_uuid(facts_t *facts)
+{
+    apr_cpystrn(facts->amt.identity.uuid, "00000000-0000-0000-0000-000000000000",
+                sizeof(facts->amt.identity.uuid));
+}
+
+static void uuid_of_a_board(facts_t *facts)
+{
+    apr_cpystrn(facts->amt.identity.uuid, "03000200-0400-0500-0006-000700080009",
+                sizeof(facts->amt.identity.uuid));
 }
 
 static void old_tls(facts_t *facts)
@@ -438,6 +462,12 @@ static const struct {
     {"sol.test", no_passphrase, "passphrase! no-secret a"},
     {"wake.test", other_pc, "identity! not-verified e"},
     {"sol.test", other_pc, "a"}, /* the inventory has none */
+    {"sol.test", pc_of_another_line, "identity! not-verified e"},
+    {"sol.test", pc_of_another_line_swapped, "identity! not-verified e"},
+    {"wake.test", pc_of_another_line_swapped, "a"}, /* its own, as another tool writes it */
+    {"wake.test", no_uuid, "identity? identity! not-verified e"},
+    {"sol.test", no_uuid, "identity? a"},
+    {"sol.test", uuid_of_a_board, "identity? a"},
     {"plain.test", nothing, "tls? tls! tls-untrusted e"},
     {"old.test", nothing, "tls? a"},
     {"old.test", old_tls, "tls? a"},

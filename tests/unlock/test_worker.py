@@ -114,6 +114,44 @@ def test_no_secret_is_written_anywhere(faulty):
         assert password.encode() not in data
 
 
+NO_UUID = "00000000-0000-0000-0000-000000000000"
+BOARD_UUID = "03000200-0400-0500-0006-000700080009"
+
+
+def has_intent(fleet, worker, system):
+    return any(one["event"] == "intent" and one["system"] == system for one in fleet.audit(worker))
+
+
+def test_a_pc_that_says_the_uuid_of_another_line_does_not_hold_it_up(rig):
+    """Its own line has no UUID, so nothing else contradicts it; and it boots for longer than the other one waits."""
+    fleet = rig(systems=2, boot_seconds="6-6")
+    hostile, honest = fleet.fleet.systems()
+    worker = fleet.prepare_worker()
+    worker.write_inventory([{**hostile, "uuid": ""}, honest])
+    fleet.start_worker(worker)
+    fleet.fleet.tell(do="uuid", system=hostile["fqdn"], uuid=honest["uuid"])
+    first = fleet.submit([hostile["fqdn"]])
+    assert first.await_end(10) == {hostile["fqdn"]: "not-verified"}
+    assert first.tasks()[hostile["fqdn"]][2] == "identity"
+    assert fleet.power_requests(hostile["fqdn"]) == 0
+    said = next(one["text"] for one in fleet.audit(worker) if one["event"] == "outcome")
+    assert honest["uuid"] in said and honest["fqdn"] in said
+    assert fleet.submit([honest["fqdn"]]).await_end(20) == {honest["fqdn"]: "unlocked"}
+
+
+@pytest.mark.parametrize("uuid", [NO_UUID, BOARD_UUID])
+def test_pcs_without_a_uuid_are_not_one_device(rig, uuid):
+    fleet = rig(systems=2, boot_seconds="4-4")
+    worker = fleet.prepare_worker()
+    worker.write_inventory([{**row, "uuid": ""} for row in fleet.fleet.systems()])
+    fleet.start_worker(worker)
+    for system in fleet.systems():
+        fleet.fleet.tell(do="uuid", system=system, uuid=uuid)
+    job = fleet.submit(fleet.systems())
+    assert wait_until(lambda: all(has_intent(fleet, worker, system) for system in fleet.systems()), 4), job.tasks()
+    assert set(job.await_end(20).values()) == {"unlocked"}
+
+
 def test_running_pcs(rig):
     fleet = rig(systems=2)
     fleet.add_worker()

@@ -45,19 +45,30 @@ typedef struct {
     apr_pool_t *pool;
 } line_t;
 
-static int print_problems(const apr_array_header_t *problems)
+/* `kind` stands before each reason. */
+static void print_list(const apr_array_header_t *problems, const char *kind)
 {
     for (int i = 0; i < problems->nelts; i++) {
         const inventory_problem_t *problem = &APR_ARRAY_IDX(problems, i, inventory_problem_t);
 
         if (problem->line > 0) {
-            fprintf(stderr, "%s:%u: %s\n", problem->file, problem->line, problem->reason);
+            fprintf(stderr, "%s:%u: %s%s\n", problem->file, problem->line, kind, problem->reason);
         }
         else {
-            fprintf(stderr, "%s: %s\n", problem->file, problem->reason);
+            fprintf(stderr, "%s: %s%s\n", problem->file, kind, problem->reason);
         }
     }
+}
+
+static int print_problems(const apr_array_header_t *problems)
+{
+    print_list(problems, "");
     return problems->nelts > 0 ? EXIT_WRONG : EXIT_OK;
+}
+
+static void print_warnings(const inventory_t *inventory)
+{
+    print_list(inventory_warnings(inventory), "warning: ");
 }
 
 /* ---- commands ------------------------------------------------------------------------------------------ */
@@ -93,6 +104,7 @@ static int do_check(const line_t *line)
     if (snapshot == NULL) {
         return EXIT_WRONG;
     }
+    print_warnings(snapshot_inventory(snapshot));
     printf("%s: well; %d systems in %s\n", line->file, inventory_count(snapshot_inventory(snapshot)),
            snapshot_settings(snapshot)->inventory);
     snapshot_unref(snapshot);
@@ -126,6 +138,7 @@ static int do_inventory_check(const line_t *line)
     if (problems->nelts > 0) {
         return print_problems(problems);
     }
+    print_warnings(inventory);
     printf("%s: well; %d systems\n", file, inventory_count(inventory));
     return EXIT_OK;
 }

@@ -278,6 +278,18 @@ static void log_problems(const apr_array_header_t *problems)
     }
 }
 
+static void log_warnings(const snapshot_t *snapshot)
+{
+    const apr_array_header_t *warnings = inventory_warnings(snapshot_inventory(snapshot));
+
+    for (int i = 0; i < warnings->nelts; i++) {
+        const inventory_problem_t *warning = &APR_ARRAY_IDX(warnings, i, inventory_problem_t);
+
+        log_warn("AMTU0620", "the inventory has a line to look at", "file", warning->file, "line",
+                 log_number(LOG_NUMBER, warning->line), "reason", warning->reason);
+    }
+}
+
 static void warn_of_restart(const char *what, int changed)
 {
     if (changed) {
@@ -327,6 +339,7 @@ static void reload_snapshot(worker_t *worker, apr_pool_t *pool)
     intake_offer(worker->intake, snapshot);
     snapshot_unref(worker->snapshot);
     worker->snapshot = snapshot;
+    log_warnings(snapshot);
     log_info("AMTU0316", "reloaded", "systems",
              log_number(LOG_NUMBER, inventory_count(snapshot_inventory(snapshot))));
 }
@@ -511,6 +524,9 @@ static snapshot_t *load_first_snapshot(const char *file, apr_pool_t *pool)
     }
     snapshot = snapshot_load(file, problems, pool);
     log_problems(problems);
+    if (snapshot != NULL) {
+        log_warnings(snapshot);
+    }
     return snapshot;
 }
 

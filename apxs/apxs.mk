@@ -9,7 +9,7 @@ APR_CPPFLAGS   := $(shell apr-1-config --cppflags 2>/dev/null) $(patsubst -I%,-i
 APR_LIBS       := $(shell apu-1-config --link-ld 2>/dev/null) $(shell apr-1-config --link-ld 2>/dev/null)
 
 # Ground and middle rooms, as far as httpd needs them, and what only the worker and the command need.
-WEB_PACKAGES    := libxml-2.0 hiredis libcrypto
+WEB_PACKAGES    := libxml-2.0 hiredis libcrypto libcares
 WORKER_PACKAGES := libcurl libssl libevent libevent_pthreads jansson inih krb5 krb5-gssapi
 CONSOLE_PACKAGES := libcurl jansson krb5
 

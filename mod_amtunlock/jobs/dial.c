@@ -3,9 +3,9 @@
  */
 #include "jobs/dial_priv.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -16,6 +16,7 @@
 
 #include <apr_strings.h>
 
+#include "base/resolve.h"
 #include "base/text.h"
 
 /* 0, or an errno: waits until a connection that was begun is there, or has failed. */
@@ -88,10 +89,16 @@ static int dial_unix(const char *path, apr_time_t deadline, const char **why, ap
 }
 
 /* As open_connected(), without Nagle's delay: calls are small, and each is waited for. */
-static int open_host(const struct addrinfo *host, apr_time_t deadline)
+static int open_host(const char *host, int port, apr_time_t deadline)
 {
     const int yes = 1;
-    int fd = open_connected(host->ai_addr, host->ai_addrlen, deadline);
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons((unsigned short)port)};
+    int fd = inet_pton(AF_INET, host, &four.sin_addr) == 1
+                 ? open_connected((const struct sockaddr *)&four, sizeof(four), deadline)
+             : inet_pton(AF_INET6, host, &six.sin6_addr) == 1
+                 ? open_connected((const struct sockaddr *)&six, sizeof(six), deadline)
+                 : -1;
 
     if (fd >= 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)) != 0) {
         int number = errno;
@@ -103,24 +110,26 @@ static int open_host(const struct addrinfo *host, apr_time_t deadline)
     return fd;
 }
 
+/* One address after the other, each with its share of the time that is left: one that is silent must not use
+ * up what the next needs. */
 static int dial_host(const jobs_redis_t *redis, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
+    resolve_addresses_t hosts;
+    const char *error = resolve_name(redis->host, deadline, &hosts);
     int fd = -1;
-    int code = getaddrinfo(redis->host, apr_itoa(pool, redis->port), &hints, &found);
 
-    if (code != 0) {
-        *why = code == EAI_SYSTEM ? text_strerror(errno, pool) : apr_pstrdup(pool, gai_strerror(code));
+    if (error != NULL) {
+        *why = apr_psprintf(pool, "%s cannot be looked up: %s", redis->host, error);
         return -1;
     }
-    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next) {
-        fd = open_host(at, deadline);
+    for (int i = 0; i < hosts.count && fd < 0; i++) {
+        apr_time_t now = clock_boottime();
+
+        fd = open_host(hosts.text[i], redis->port, now + (deadline - now) / (hosts.count - i));
     }
     if (fd < 0) {
         *why = text_strerror(errno, pool);
     }
-    freeaddrinfo(found);
     return fd;
 }
 

@@ -3,6 +3,7 @@
 
 #include "digest.h"
 #include "listen.h"
+#include "player.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -101,6 +102,22 @@ static json_t *set_uuid(struct pc *pc, const json_t *line)
     return done();
 }
 
+static json_t *set_console(struct pc *pc, const json_t *line)
+{
+    const char *script = json_string_value(json_object_get(line, "script"));
+    const json_t *cut = json_object_get(line, "cut");
+    json_int_t bytes = json_integer_value(cut);
+    char why[256] = "no memory";
+    json_t *volumes;
+
+    if (!script || (cut && !json_is_integer(cut)) || bytes < 0 || bytes > PLAYER_CUT_MAX)
+        return sorry("script must be a file, cut a number of bytes up to 4096");
+    if (pc->power != POWER_OFF_SOFT || pc->body || pc->method != METHOD_SOL)
+        return sorry("a script is for a PC of method sol that is off and has no body");
+    volumes = player_give(pc, script, (unsigned)bytes, why);
+    return volumes ? json_pack("{s:b, s:o}", "ok", 1, "volumes", volumes) : sorry(why);
+}
+
 static json_t *expire_nonces(struct pc *pc, const json_t *line)
 {
     (void)line;
@@ -135,7 +152,8 @@ static const struct {
 } verbs[] = {
     {"fault", set_fault, false}, {"state", tell_state, false},
     {"power", set_power, false}, {"expire-nonces", expire_nonces, false},
-    {"uuid", set_uuid, false},   {"clear", clear, true},
+    {"uuid", set_uuid, false},   {"console", set_console, false},
+    {"clear", clear, true},
 };
 
 static json_t *obey(const json_t *line)
@@ -151,7 +169,7 @@ static json_t *obey(const json_t *line)
             return sorry("system must be the name of a simulated PC");
         return verbs[i].run(pc, line);
     }
-    return sorry("do must be fault, state, power, uuid, expire-nonces or clear");
+    return sorry("do must be fault, state, power, uuid, console, expire-nonces or clear");
 }
 
 /* ---- the socket ---------------------------------------------------------------------------------------- */

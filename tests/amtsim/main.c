@@ -11,6 +11,7 @@
 #include "log.h"
 #include "negotiate.h"
 #include "options.h"
+#include "player.h"
 #include "probe.h"
 #include "prompt.h"
 #include "redirection.h"
@@ -118,7 +119,8 @@ static void on_os_up(struct pc *pc)
     if (pc->body)
         return; /* both are its own */
     probe_open(pc);
-    prompt_login(pc);
+    if (!pc->player)
+        prompt_login(pc);
 }
 
 static void on_boot(struct pc *pc)
@@ -126,14 +128,19 @@ static void on_boot(struct pc *pc)
     bios_stop(pc);
     image_stop(pc);
     ider_host_reset(pc);
-    (pc->body ? body_boot : prompt_boot)(pc);
+    (pc->body ? body_boot : pc->player ? player_boot : prompt_boot)(pc);
 }
 
 static void on_power_gone(struct pc *pc)
 {
     bios_stop(pc);
     image_stop(pc);
-    (pc->body ? body_power_gone : prompt_stop)(pc);
+    (pc->body ? body_power_gone : pc->player ? player_stop : prompt_stop)(pc);
+}
+
+static void on_prompt(struct pc *pc)
+{
+    (pc->player ? player_ask : prompt_ask)(pc);
 }
 
 static void stop_pcs(struct fleet *fleet)
@@ -143,6 +150,7 @@ static void stop_pcs(struct fleet *fleet)
         bios_stop(&fleet->pcs[i]);
         image_stop(&fleet->pcs[i]);
         prompt_free(&fleet->pcs[i]);
+        player_free(&fleet->pcs[i]);
         body_free(&fleet->pcs[i]);
     }
 }
@@ -155,7 +163,7 @@ static int run(struct event_base *base, struct options *options)
         .redirected = redirection_is_open,
         .booting = on_boot,
         .boot_image = bios_boot,
-        .prompt = prompt_ask,
+        .prompt = on_prompt,
         .power_gone = on_power_gone,
     };
     struct fleet fleet = {0};
@@ -164,6 +172,7 @@ static int run(struct event_base *base, struct options *options)
     pc_setup(base, &hooks);
     probe_setup(base);
     prompt_setup(base);
+    player_setup(base);
     bios_setup(base);
     body_setup(base);
     image_setup(base);

@@ -185,7 +185,7 @@ static void boot(struct pc *pc, const char *by)
     unsigned role = pc->role;
 
     take_boot_options(pc);
-    if (pc->body)
+    if (pc->body || pc->player)
         lock_disk(pc); /* its key was in the memory of a system that is no more */
     bool stops = pc->booted.use_ider || (pc->method != METHOD_WAKE && !pc->disk_unlocked);
     pc->power = POWER_ON;
@@ -273,7 +273,7 @@ void pc_unlock(struct pc *pc)
         return;
     unlock_disk(pc);
     pc->stage = STAGE_STARTING;
-    if (!pc->body)
+    if (!pc->body && !pc->player)
         arm(&pc->timer, pc->boot_seconds / 2);
 }
 

@@ -101,6 +101,7 @@ struct session;   /* session.h */
 struct console;   /* prompt.h */
 struct bios;      /* bios.h */
 struct image;     /* image.h */
+struct player;    /* player.h */
 
 struct pc {
     const struct options *options;
@@ -152,8 +153,9 @@ struct pc {
     struct session *sol, *ider; /* open or being opened */
     struct console *console;
     struct bios *bios;
-    struct body *body;   /* NULL: its host is a model, as most are */
-    struct image *image; /* at work, NULL: none */
+    struct body *body;     /* NULL: its host is a model, as most are */
+    struct player *player; /* NULL: its serial port is prompt.c's */
+    struct image *image;   /* at work, NULL: none */
 
     bool disk_unlocked;
     bool changing;          /* an accepted power request has not completed yet */

@@ -3,6 +3,7 @@
 
 #include "body.h"
 #include "image.h"
+#include "player.h"
 #include "prompt.h"
 #include "session.h"
 #include "wire.h"
@@ -72,6 +73,8 @@ static void open_session(struct session *session, const uint8_t *data)
     session_send(session, reply, sizeof(reply));
     session_opened(session, get16(data + 14), get16(data + 18));
     send_lines(session);
+    if (session->pc->player)
+        player_session_opened(session->pc);
 }
 
 /* The length of a message, 0 while it is not known yet, -1 for one that a console never sends. */
@@ -103,6 +106,8 @@ static void type(struct pc *pc, const char *data, size_t size)
         body_input(pc, data, size);
     else if (pc->image)
         image_input(pc, data, size);
+    else if (pc->player)
+        player_input(pc, data, size);
     else
         prompt_input(pc, data, size);
 }
@@ -170,14 +175,14 @@ static struct session *open_for(const struct pc *pc)
     return pc->sol && pc->sol->state == SESSION_OPEN ? pc->sol : NULL;
 }
 
-void sol_write(struct pc *pc, const void *data, size_t size)
+void sol_write_in(struct pc *pc, const void *data, size_t size, size_t most)
 {
     struct session *session = open_for(pc);
     const uint8_t *from = data;
 
     while (session && size > 0) {
-        uint8_t message_bytes[HEAD + 2 + FIFO];
-        size_t part = size < FIFO ? size : FIFO;
+        uint8_t message_bytes[HEAD + 2 + DATA_MAX];
+        size_t part = size < most ? size : most;
         write_head(session, message_bytes, SOL_DATA_FROM_HOST);
         put16(message_bytes + HEAD, (unsigned)part);
         memcpy(message_bytes + HEAD + 2, from, part);
@@ -185,6 +190,11 @@ void sol_write(struct pc *pc, const void *data, size_t size)
         from += part;
         size -= part;
     }
+}
+
+void sol_write(struct pc *pc, const void *data, size_t size)
+{
+    sol_write_in(pc, data, size, FIFO);
 }
 
 void sol_babble(struct pc *pc)

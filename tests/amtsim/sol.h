@@ -8,6 +8,9 @@
 /* The host sends bytes; without a session they are lost, as on a port that nobody reads. */
 void sol_write(struct pc *pc, const void *data, size_t size);
 
+/* The same, in messages of `part` bytes, 1 to 4096. */
+void sol_write_in(struct pc *pc, const void *data, size_t size, size_t part);
+
 /* Bytes of all kinds, as a line has them that is not set right or that others use too. */
 void sol_make_noise(struct pc *pc);
 

@@ -25,9 +25,13 @@ runstatedir ?= /run
 localstatedir ?= /var
 DESTDIR    ?=
 
-CFLAGS   ?= -g
-WARNINGS := -std=gnu11 -Wall -Wextra -Werror -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
-HARDEN   := -fstack-protector-strong $(if $(filter asan tsan coverage fuzz,$(VARIANT)),,-D_FORTIFY_SOURCE=2)
+CFLAGS   ?= -O2 -g
+# A warning of a compiler that came later must not stop who only installs: WERROR=-Werror is for who changes the sources.
+WERROR   ?=
+WARNINGS := -std=gnu11 -Wall -Wextra $(WERROR) -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+# Who builds a distribution's package says what is fortified; some compilers say so by themselves.
+fortify  := $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS) $(VARIANT_CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+HARDEN   := -fstack-protector-strong $(if $(filter coverage,$(VARIANT)),,$(fortify))
 DEFINES  := -D_GNU_SOURCE -DAMTUNLOCK_VERSION='"$(VERSION)"' -DAMTUNLOCK_SBINDIR='"$(sbindir)"' \
             -DAMTUNLOCK_SYSCONFDIR='"$(sysconfdir)"' -DAMTUNLOCK_RUNSTATEDIR='"$(runstatedir)"' \
             -DAMTUNLOCK_LOCALSTATEDIR='"$(localstatedir)"'
@@ -35,7 +39,7 @@ DEFINES  := -D_GNU_SOURCE -DAMTUNLOCK_VERSION='"$(VERSION)"' -DAMTUNLOCK_SBINDIR
 Q   := $(if $(V),,@)
 say  = $(if $(V),,@printf '  %-6s %s\n' $(1) $@)
 
-COMPILE  = $(CC) $(CPPFLAGS) -Imod_amtunlock $(DEFINES) $(APR_CPPFLAGS) $(PACKAGES_CFLAGS) $(CFLAGS) \
+COMPILE  = $(CC) -Imod_amtunlock $(CPPFLAGS) $(DEFINES) $(APR_CPPFLAGS) $(PACKAGES_CFLAGS) $(CFLAGS) \
            $(VARIANT_CFLAGS) $(WARNINGS) $(HARDEN) -fPIC -fvisibility=hidden -MMD -MP
 LINK     = $(CC) $(CFLAGS) $(VARIANT_CFLAGS) $(VARIANT_LDFLAGS) $(LDFLAGS) -Wl,--as-needed -Wl,-z,relro,-z,now
 

@@ -91,6 +91,11 @@ realdisk: ## unlock a real Debian on an encrypted disk, under QEMU (as root; min
 	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
 	@tests/realdisk/run
 
+.PHONY: distros
+distros: ## build and install on newer releases of Debian (as root; ten minutes the first time); ends with "N passed, N failed"
+	@apxs/packages.sh distros
+	@tests/distros/run
+
 .PHONY: compose-test
 compose-test: ## the same job between containers, with docker compose or podman-compose
 	@docker/compose-test
@@ -127,7 +132,7 @@ lint: ## clang-format, the rooms, clang-tidy, cppcheck, shellcheck: quiet means 
 .PHONY: lint-sources
 lint-sources:
 	$(shell mkdir -p build/lint)
-	$(file >build/lint/flags,$(CPPFLAGS) -Imod_amtunlock $(DEFINES) $(TEST_DEFINES) $(APR_CPPFLAGS) $(PACKAGES_CFLAGS) $(HTTPD_CPPFLAGS) $(WARNINGS))
+	$(file >build/lint/flags,$(CPPFLAGS) -Imod_amtunlock $(DEFINES) $(TEST_DEFINES) $(APR_CPPFLAGS) $(PACKAGES_CFLAGS) $(HTTPD_CPPFLAGS) $(WARNINGS) -Werror)
 	$(file >build/lint/sources)
 	$(foreach source,$(c_sources) $(c_headers),$(file >>build/lint/sources,$(source)))
 	@apxs/lint.sh build/lint/flags build/lint/sources
@@ -150,13 +155,25 @@ walk: ## each "How to add" of docs/architecture.md, walked on a copy of the sour
 # ---- install --------------------------------------------------------------------------------------------
 # Nothing that an administrator wrote is overwritten: what is in etc/ already stays, and the samples are in docdir.
 modsdir ?= $(sysconfdir)/apache2/mods-available
-samples := $(wildcard conf/*)
+samples := $(patsubst conf/%,$(B)/conf/%,$(wildcard conf/*))
+
+# The samples name the places of Debian; what is installed names those of this installation. Made anew each time: what the
+# variables were last time is not known.
+.PHONY: conf
+conf:
+	@mkdir -p $(B)/conf
+	@for file in conf/*; do \
+	    sed -e 's,/usr/lib/apache2/modules/,$(libexecdir)/,g' -e 's,/usr/sbin/amtunlockd,$(sbindir)/amtunlockd,g' \
+	        -e 's,/usr/share/doc/amtunlock,$(docdir),g' -e 's,/etc/amtunlock,$(sysconfdir)/amtunlock,g' \
+	        -e 's,/run/amtunlock,$(runstatedir)/amtunlock,g' -e 's,/var/lib/amtunlock,$(localstatedir)/lib/amtunlock,g' \
+	        "$$file" >"$(B)/$$file" || exit 1; \
+	done
 
 # $(call keep,MODE,SOURCE,FOLDER): installs a configuration file where none is yet
 keep = test -e '$(DESTDIR)$(3)/$(notdir $(2))' || install -D -m $(1) $(2) '$(DESTDIR)$(3)/$(notdir $(2))'
 
 .PHONY: install
-install: all ## programs, module, configuration, unit file, manual pages and documents
+install: all conf ## programs, module, configuration, unit file, manual pages and documents
 	install -D -m 0644 $(B)/mod_amtunlock.so '$(DESTDIR)$(libexecdir)/mod_amtunlock.so'
 	install -D -m 0755 $(B)/amtunlockd '$(DESTDIR)$(sbindir)/amtunlockd'
 	install -D -m 0755 $(B)/amtunlock '$(DESTDIR)$(bindir)/amtunlock'
@@ -168,16 +185,21 @@ install: all ## programs, module, configuration, unit file, manual pages and doc
 	install -m 0644 mod_amtunlock/proof/README.md '$(DESTDIR)$(docdir)/image-proof.md'
 	install -D -m 0644 mod_amtunlock/console/amtunlock.1 '$(DESTDIR)$(mandir)/man1/amtunlock.1'
 	install -D -m 0644 mod_amtunlock/worker/process/amtunlockd.8 '$(DESTDIR)$(mandir)/man8/amtunlockd.8'
-	install -D -m 0644 conf/amtunlockd.service '$(DESTDIR)$(unitdir)/amtunlockd.service'
-	install -D -m 0644 conf/amtunlock.sysusers '$(DESTDIR)$(sysusersdir)/amtunlock.conf'
-	install -D -m 0644 conf/amtunlock.tmpfiles '$(DESTDIR)$(tmpfilesdir)/amtunlock.conf'
-	$(call keep,0644,conf/amtunlock.load,$(modsdir))
-	$(call keep,0644,conf/amtunlock.conf,$(modsdir))
-	$(call keep,0644,conf/amtunlockd.conf,$(sysconfdir)/amtunlock)
-	$(call keep,0644,conf/systems.csv,$(sysconfdir)/amtunlock)
+	install -D -m 0644 $(B)/conf/amtunlockd.service '$(DESTDIR)$(unitdir)/amtunlockd.service'
+	install -D -m 0644 $(B)/conf/amtunlock.sysusers '$(DESTDIR)$(sysusersdir)/amtunlock.conf'
+	install -D -m 0644 $(B)/conf/amtunlock.tmpfiles '$(DESTDIR)$(tmpfilesdir)/amtunlock.conf'
+	install -D -m 0644 $(B)/conf/amtunlock.load '$(DESTDIR)$(modsdir)/amtunlock.load'
+	$(call keep,0644,$(B)/conf/amtunlock.conf,$(modsdir))
+	$(call keep,0644,$(B)/conf/amtunlockd.conf,$(sysconfdir)/amtunlock)
+	$(call keep,0644,$(B)/conf/systems.csv,$(sysconfdir)/amtunlock)
 
 .PHONY: uninstall
-uninstall: ## takes away what install brought, but no configuration
+uninstall: ## takes away what install brought, but no configuration; httpd no longer loads what is gone
+	@cd '$(DESTDIR)$(patsubst %-available,%-enabled,$(modsdir))' 2>/dev/null || exit 0; \
+	for link in amtunlock.load amtunlock.conf; do \
+	    [ ! -L "$$link" ] || { echo "rm $$PWD/$$link"; rm "$$link"; }; \
+	done
+	rm -f '$(DESTDIR)$(modsdir)/amtunlock.load'
 	rm -f '$(DESTDIR)$(libexecdir)/mod_amtunlock.so' '$(DESTDIR)$(sbindir)/amtunlockd' \
 	    '$(DESTDIR)$(bindir)/amtunlock' '$(DESTDIR)$(unitdir)/amtunlockd.service' \
 	    '$(DESTDIR)$(mandir)/man1/amtunlock.1' '$(DESTDIR)$(mandir)/man8/amtunlockd.8' \

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian 12 packages that a goal needs and that are missing.
 #
-#   apxs/packages.sh build|test|lint|fuzz|faults|realdisk|interop|steps ...
+#   apxs/packages.sh build|test|lint|fuzz|faults|realdisk|interop|steps|distros ...
 #
 # Run by "make demo", "make test" and their like. As root it installs; as an ordinary user it names what is missing
 # and fails. Daemons that come with a package are neither started nor enabled: what is installed here
@@ -19,6 +19,7 @@ interop="$test python3-winrm python3-requests-kerberos python3-requests-ntlm wsl
          golang-github-masterzen-winrm-dev nodejs"
 faults="$test patch"
 steps="$build graphviz"
+distros="debootstrap git"
 realdisk="$test debootstrap qemu-system-x86 qemu-utils cryptsetup-bin e2fsprogs"
 
 wanted=
@@ -32,8 +33,9 @@ for goal in "$@"; do
     realdisk) wanted="$wanted $realdisk" ;;
     interop) wanted="$wanted $interop" ;;
     steps) wanted="$wanted $steps" ;;
+    distros) wanted="$wanted $distros" ;;
     *)
-        echo "packages.sh: no such goal: $goal (build, test, lint, fuzz, faults, realdisk, interop or steps)" >&2
+        echo "packages.sh: no such goal: $goal (build, test, lint, fuzz, faults, realdisk, interop, steps or distros)" >&2
         exit 2
         ;;
     esac

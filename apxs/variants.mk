@@ -22,7 +22,7 @@ B := build$(if $(VARIANT),/$(VARIANT))
 # Where the objects are that no switch changes.
 S := $(if $(filter check faults,$(VARIANT)),build,$(B))
 
-VARIANT_CFLAGS  := -O2
+VARIANT_CFLAGS  :=
 VARIANT_LDFLAGS :=
 TEST_DEFINES := -DAMTUNLOCK_TEST=1
 SWITCHES     := $(if $(VARIANT),$(TEST_DEFINES))

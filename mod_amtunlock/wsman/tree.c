@@ -243,7 +243,14 @@ static xmlEntityPtr on_entity(void *context, const xmlChar *name)
     return xmlGetPredefinedEntity(name);
 }
 
-static void on_parser_error(void *context, xmlErrorPtr error)
+/* libxml2 has made the error const since 2.12. */
+#if LIBXML_VERSION >= 21200
+typedef const xmlError *parser_error_t;
+#else
+typedef xmlErrorPtr parser_error_t;
+#endif
+
+static void on_parser_error(void *context, parser_error_t error)
 {
     wsman_tree_t *tree = context;
 

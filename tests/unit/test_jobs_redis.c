@@ -65,7 +65,7 @@ static void start(void)
 }
 
 /* Closes the connections too, so that the fake sees their ends. */
-static void stop(void)
+static void stop_server(void)
 {
     apr_pool_clear(pool);
     fake_redis_stop(&fake);
@@ -127,7 +127,7 @@ static void an_error_becomes_a_sentence(void **state)
         jobs_result_t result = submit();
         if (result.outcome != errors[i].outcome || !strstr(result.text, errors[i].says))
             fail_msg("%s: outcome %d, %s", errors[i].error, result.outcome, result.text);
-        stop();
+        stop_server();
     }
 }
 
@@ -141,7 +141,7 @@ static void a_refused_password_is_not_told(void **state)
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_non_null(strstr(result.text, "password file"));
     assert_null(strstr(result.text, SECRET));
-    stop();
+    stop_server();
     assert_string_equal(fake.commands[0], "AUTH user " SECRET);
 }
 
@@ -151,7 +151,7 @@ static void what_is_no_redis_protocol_is_unavailable(void **state)
     fake.replies[0][0] = "HTTP/1.1 400 Bad Request\r\n";
     start();
     assert_int_equal(submit().outcome, JOBS_UNAVAILABLE);
-    stop();
+    stop_server();
 }
 
 static void a_time_that_is_none_is_unavailable(void **state)
@@ -161,7 +161,7 @@ static void a_time_that_is_none_is_unavailable(void **state)
     fake.replies[0][1] = "*0\r\n";
     start();
     assert_true(submit().outcome != JOBS_OK);
-    stop();
+    stop_server();
 }
 
 /* ---- broken connections -------------------------------------------------------------------------------- */
@@ -173,7 +173,7 @@ static void a_submission_whose_answer_was_lost_is_sent_again_with_its_id(void **
     answers(1, OK_JOB, NULL, NULL);
     start();
     assert_int_equal(submit().outcome, JOBS_OK);
-    stop();
+    stop_server();
     assert_int_equal(fake.connection_count, 2);
     assert_int_equal(fake.command_count, 6);
     static const char submit[] = "FCALL amtunlock_submit 0 " SCHEMA " ";
@@ -190,7 +190,7 @@ static void a_third_time_is_not_tried(void **state)
     answers(2, OK_JOB, NULL, NULL);
     start();
     assert_int_equal(submit().outcome, JOBS_UNAVAILABLE);
-    stop();
+    stop_server();
     assert_int_equal(fake.connection_count, 2);
 }
 
@@ -206,7 +206,7 @@ static void a_pull_whose_answer_was_lost_is_not_sent_again(void **state)
     jobs_result_t result = jobs_context_pull(jobs, &alice, ID, 5, &fields, &items, &more, pool);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_int_equal(jobs_forget(jobs, &alice, ID, pool).outcome, JOBS_OK);
-    stop();
+    stop_server();
     assert_int_equal(fake.connection_count, 2);
 }
 
@@ -223,7 +223,7 @@ static void a_half_reply_is_no_reply(void **state)
     apr_time_t before = clock_boottime();
     assert_int_equal(submit().outcome, JOBS_UNAVAILABLE); /* the rest never comes */
     assert_true(clock_boottime() - before < apr_time_from_msec(250));
-    stop();
+    stop_server();
 }
 
 /* ---- time ---------------------------------------------------------------------------------------------- */
@@ -244,7 +244,7 @@ static void not_after_is_in_redis_time(void **state)
     answers(0, OK_JOB, NULL, NULL);
     start();
     assert_int_equal(submit().outcome, JOBS_OK);
-    stop();
+    stop_server();
     apr_int64_t not_after = apr_atoi64(not_after_of(fake.commands[2]));
     const apr_int64_t start_of_fake = apr_time_from_sec(2000000000);
     assert_true(not_after > start_of_fake + apr_time_from_sec(4));
@@ -259,7 +259,7 @@ static void a_clock_that_went_forward_is_learnt_anew(void **state)
     fake.replies[1][1] = "*2\r\n$10\r\n2000009999\r\n$1\r\n0\r\n";
     start();
     assert_int_equal(submit().outcome, JOBS_OK);
-    stop();
+    stop_server();
     assert_true(apr_atoi64(not_after_of(fake.commands[5])) > apr_time_from_sec(2000009999));
 }
 
@@ -272,7 +272,7 @@ static void what_stays_late_is_unavailable_and_said(void **state)
     jobs_result_t result = submit();
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
     assert_non_null(strstr(result.text, "too late"));
-    stop();
+    stop_server();
 }
 
 /* ---- a worker's connection ----------------------------------------------------------------------------- */
@@ -301,7 +301,7 @@ static void a_pipeline_that_breaks_leaves_what_was_answered(void **state)
     /* no second connection within a second */
     assert_int_equal(jobs_apply(client, "w1", all, 3, pool).outcome, JOBS_UNAVAILABLE);
     assert_int_equal(one.result.outcome, JOBS_UNAVAILABLE);
-    stop();
+    stop_server();
     assert_int_equal(fake.connection_count, 1);
     assert_string_equal(fake.commands[3], "FCALL amtunlock_finish 0 " SCHEMA " w1 job pc1 7 end U ");
 }
@@ -320,7 +320,7 @@ static void answers_of_a_pipeline_stand_for_themselves(void **state)
     assert_int_equal(one.result.outcome, JOBS_UNAVAILABLE);
     assert_int_equal(two.result.outcome, JOBS_REFUSED);
     assert_int_equal(three.result.outcome, JOBS_OK);
-    stop();
+    stop_server();
 }
 
 static void a_redis_without_a_run_id_is_not_used(void **state)
@@ -330,7 +330,7 @@ static void a_redis_without_a_run_id_is_not_used(void **state)
     answers(0, "$8\r\n# Server\r\n", OK_ONLY, NULL);
     start();
     assert_int_equal(jobs_reap(client, "w1", &reaped, pool).outcome, JOBS_BROKEN);
-    stop();
+    stop_server();
 }
 
 int main(void)

@@ -64,15 +64,17 @@ static int verify_pin(X509_STORE_CTX *store, void *baton)
 /* Bytes of our longest TLS record: holds what a redirection session sends at a time, and any call. */
 #define LONGEST_RECORD 8704
 
-/* Remembers a fatal alert, sent or received, and the version that was agreed on. */
+/* Remembers a fatal alert, sent or received, and the version that was agreed on. What OpenSSL (since 3.2) sends while no
+ * ServerHello came answers bytes that are no TLS: the peers disagree about nothing. */
 static void note_handshake(const SSL *ssl, int where, int value)
 {
     amt_tls_peer_t *peer = peer_of(ssl);
+    int speaks = (where & SSL_CB_READ) || SSL_get_state(ssl) != TLS_ST_CW_CLNT_HELLO;
 
     if (peer != NULL && (where & SSL_CB_HANDSHAKE_DONE)) {
         peer->version = SSL_version(ssl);
     }
-    if (peer != NULL && (where & SSL_CB_ALERT) && (value >> 8) == SSL3_AL_FATAL) {
+    if (peer != NULL && speaks && (where & SSL_CB_ALERT) && (value >> 8) == SSL3_AL_FATAL) {
         peer->alert = value & 0xff;
     }
 }

@@ -327,23 +327,53 @@ static apr_status_t audit_fail(audit_t *audit, const char *what, int number, con
     return APR_FROM_OS_ERROR(number);
 }
 
-/* Cuts off what a failed write left, and makes sure that the file is as long as it was then. */
-static apr_status_t audit_settle(audit_t *audit, const char **error)
+/* A line in a file that nobody finds again is no record. */
+static const char *judge_place(const audit_t *audit, const struct stat *opened)
+{
+    struct stat named;
+
+    if (opened->st_nlink == 0) {
+        return "was removed while the worker runs: put back what you can of it under another name, and send SIGHUP "
+               "for a new file";
+    }
+    if (lstat(audit->file, &named) != 0) {
+        return "is not there under its name any more: after a rotation send SIGHUP; else move it back";
+    }
+    if (named.st_dev != opened->st_dev || named.st_ino != opened->st_ino) {
+        return "is another file than the one that the worker writes, or its folder is: put the right one back";
+    }
+    if (opened->st_nlink > 1) {
+        return "has a second name, by which it may be changed: remove that";
+    }
+    return owned_file_judge(opened, 022) == OWNED_FILE_GOOD
+               ? NULL
+               : "may be changed by others: give it back to the worker's user, with mode 0600";
+}
+
+/* The file is in its place, this worker's alone, and as long as it should be. */
+static apr_status_t audit_examine(audit_t *audit, apr_off_t size, const char **error)
 {
     struct stat info;
+    const char *fault = NULL;
 
+    if (fstat(audit->fd, &info) != 0) {
+        return audit_fail(audit, "cannot be examined", errno, error);
+    }
+    fault = judge_place(audit, &info);
+    if (fault == NULL && info.st_size != size) {
+        fault = "someone else wrote it or cut it; move it away, keep it, and reload";
+    }
+    return fault != NULL ? audit_fail(audit, fault, EBUSY, error) : APR_SUCCESS;
+}
+
+/* Cuts off what a failed write left, and makes sure that the file is as it was then. */
+static apr_status_t audit_settle(audit_t *audit, const char **error)
+{
     if (audit->half_written && ftruncate(audit->fd, audit->size) != 0) {
         return audit_fail(audit, "a half-written line cannot be cut off", errno, error);
     }
     audit->half_written = 0;
-    if (fstat(audit->fd, &info) != 0) {
-        return audit_fail(audit, "cannot be examined", errno, error);
-    }
-    if (info.st_size != audit->size) {
-        return audit_fail(audit, "someone else wrote it or cut it; move it away, keep it, and reload", EBUSY,
-                          error);
-    }
-    return APR_SUCCESS;
+    return audit_examine(audit, audit->size, error);
 }
 
 /* 0, or an errno. */
@@ -369,11 +399,8 @@ apr_status_t audit_commit(audit_t *audit, const char **error)
     int number;
 
     *error = NULL;
-    if (audit->pending_length == 0) {
-        return APR_SUCCESS;
-    }
     status = audit_settle(audit, error);
-    if (status != APR_SUCCESS) {
+    if (status != APR_SUCCESS || audit->pending_length == 0) {
         return status;
     }
     number = write_all(audit->fd, audit->pending, audit->pending_length);
@@ -383,6 +410,11 @@ apr_status_t audit_commit(audit_t *audit, const char **error)
     if (number != 0) {
         audit->half_written = 1;
         return audit_fail(audit, "the record cannot be written, so no system may be touched", number, error);
+    }
+    status = audit_examine(audit, audit->size + (apr_off_t)audit->pending_length, error);
+    if (status != APR_SUCCESS) {
+        audit->half_written = 1;
+        return status;
     }
     audit->size += (apr_off_t)audit->pending_length;
     audit->pending_length = 0;
@@ -402,14 +434,35 @@ static int is_still_there(const audit_t *audit)
 {
     struct stat named, opened;
 
-    return stat(audit->file, &named) == 0 && fstat(audit->fd, &opened) == 0 &&
+    return lstat(audit->file, &named) == 0 && fstat(audit->fd, &opened) == 0 &&
            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
+/* What became of the file before, if it is not there as it was written; NULL: it is. */
+static const char *lost_of(const audit_t *audit)
+{
+    struct stat info;
+
+    if (fstat(audit->fd, &info) != 0 || info.st_nlink == 0) {
+        return "the file before this one was removed";
+    }
+    return info.st_size != audit->size ? "the file before this one was written or cut by someone else" : NULL;
+}
+
+/* The first line of the new file says so, behind those that wait. */
+static const char *record_lost(audit_t *audit, const char *lost)
+{
+    json_t *fields = json_pack("{s:I, s:s}", "records", (json_int_t)audit->head.count, "text", lost);
+
+    return audit_add(audit, AUDIT_EVENT_LOST, fields) == APR_SUCCESS
+               ? NULL
+               : apr_psprintf(audit->pool, "%s: its loss cannot be recorded", audit->file);
 }
 
 const char *audit_reopen(audit_t *audit)
 {
     struct stat info = {0};
-    const char *error;
+    const char *error, *lost;
     int fd;
 
     if (is_still_there(audit)) {
@@ -428,9 +481,10 @@ const char *audit_reopen(audit_t *audit)
     if (audit->half_written && ftruncate(audit->fd, audit->size) != 0) {
         error = audit_errno(audit, "the file before ends in a half-written line");
     }
+    audit->half_written = 0;
+    lost = lost_of(audit);
     close(audit->fd);
     audit->fd = fd;
     audit->size = 0;
-    audit->half_written = 0;
-    return error;
+    return lost != NULL ? record_lost(audit, lost) : error;
 }

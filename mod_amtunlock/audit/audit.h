@@ -27,15 +27,17 @@ const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool);
  * line over 64 KiB, or no memory to hash it; APR_ENOMEM: too much waits for a commit that keeps failing. */
 apr_status_t audit_add(audit_t *audit, const char *event, json_t *fields);
 
-/* One write and one fdatasync for all that was added since. On failure nothing that was added may be acted
- * on; *error says why (valid until the next call). The next call tries again with the same lines first. A
- * process that may meet a file size limit must ignore SIGXFSZ. */
+/* One write and one fdatasync for all that was added since, in a file that is, before and after, the one of this
+ * name, with no other name, and as long as it should be; with nothing added only that is looked at. On failure
+ * nothing that was added may be acted on; *error says why (valid until the next call). The next call tries
+ * again with the same lines first. A process that may meet a file size limit must ignore SIGXFSZ. */
 apr_status_t audit_commit(audit_t *audit, const char **error);
 
 /* Hash and count of the last committed line; *hash is valid until the next commit. */
 void audit_head(const audit_t *audit, const char **hash, apr_uint64_t *count);
 
-/* SIGHUP: go on in a new file of the same name if the old one was moved away. */
+/* SIGHUP: go on in a new file of the same name if the old one was moved away. If that was removed, or is not as
+ * long as it was written, a record {"event":"file-lost","records":...,"text":...} in the new one says so. */
 const char *audit_reopen(audit_t *audit);
 
 /* Checks a whole file: chain, hashes, numbering. `head` ("HASH:COUNT" or NULL) must be reached too, so that a

@@ -13,6 +13,7 @@
 #define AUDIT_HASH_DIGITS DIGEST_DIGITS
 #define AUDIT_LINE_MAX 65536 /* bytes, with the line end */
 #define AUDIT_EVENT_TORN "torn"
+#define AUDIT_EVENT_LOST "file-lost"
 
 /* prev of the first record of all */
 extern const char audit_no_hash[];

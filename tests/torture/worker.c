@@ -329,7 +329,7 @@ static torture_verdict_e run_reconcile(apr_pool_t *pool)
     if (jobs_client_create(&connection, &redis_server.worker, REDIS_BUDGET, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
-    result = reconcile_ended(file, connection, "worker-2", count_ended, &replayed, pool);
+    result = reconcile_ended(file, 0, connection, "worker-2", count_ended, &replayed, pool);
     return verdict_of(result, replayed);
 }
 

@@ -27,10 +27,12 @@
 
 /* A disk that fails on demand: these replace the C library's calls. */
 static int failing_sync, failing_truncate, syncs;
+static void interfere(void);
 
 int fdatasync(int fd)
 {
     syncs++;
+    interfere();
     if (failing_sync) {
         errno = failing_sync;
         return -1;
@@ -451,7 +453,8 @@ static void test_someone_else_writes(void **state)
     assert_int_equal(rename(fixture->file, fixture->moved), 0);
     assert_null(audit_reopen(fixture->audit));
     commit(fixture);
-    assert_verifies(fixture, fixture->file, 1);
+    assert_verifies(fixture, fixture->file, 2); /* and that there was such a file */
+    assert_non_null(strstr(content(fixture, fixture->file), "written or cut by someone else"));
 }
 
 static void test_rotation(void **state)
@@ -485,8 +488,182 @@ static void test_rotation(void **state)
     assert_int_equal(chmod(fixture->file, 0600), 0);
     assert_non_null(strstr(audit_reopen(fixture->audit), "is not empty"));
     add(fixture, "d", 4);
+    assert_non_null(strstr(commit_fails(fixture), "is another file"));
+    assert_int_equal(unlink(fixture->file), 0);
+    assert_null(audit_reopen(fixture->audit));
     commit(fixture);
-    assert_int_equal(lines_of(content(fixture, fixture->moved)), 2);
+    assert_verifies(fixture, fixture->file, 1);
+    assert_verifies(fixture, fixture->moved, 1);
+}
+
+/* ---- the file under a running worker ------------------------------------------------------------------- */
+
+static void copy_over(const fixture_t *fixture)
+{
+    const char *text = content(fixture, fixture->file);
+
+    assert_int_equal(unlink(fixture->file), 0);
+    append(fixture->file, text);
+    assert_int_equal(chmod(fixture->file, 0600), 0);
+}
+
+static void move_away(const fixture_t *fixture)
+{
+    assert_int_equal(rename(fixture->file, fixture->moved), 0);
+}
+
+static void move_back(const fixture_t *fixture)
+{
+    assert_int_equal(rename(fixture->moved, fixture->file), 0);
+}
+
+static void remove_it(const fixture_t *fixture)
+{
+    assert_int_equal(unlink(fixture->file), 0);
+}
+
+static void replace_it(const fixture_t *fixture)
+{
+    move_away(fixture);
+    append(fixture->file, content(fixture, fixture->moved));
+    assert_int_equal(chmod(fixture->file, 0600), 0);
+}
+
+static void replace_it_by_a_link(const fixture_t *fixture)
+{
+    move_away(fixture);
+    assert_int_equal(symlink(fixture->moved, fixture->file), 0);
+}
+
+static void put_it_back(const fixture_t *fixture)
+{
+    remove_it(fixture);
+    move_back(fixture);
+}
+
+static void link_it(const fixture_t *fixture)
+{
+    assert_int_equal(link(fixture->file, fixture->moved), 0);
+}
+
+static void unlink_it(const fixture_t *fixture)
+{
+    assert_int_equal(unlink(fixture->moved), 0);
+}
+
+static void open_it(const fixture_t *fixture)
+{
+    assert_int_equal(chmod(fixture->file, 0666), 0);
+}
+
+static void close_it(const fixture_t *fixture)
+{
+    assert_int_equal(chmod(fixture->file, 0600), 0);
+}
+
+static void swap_folder(const fixture_t *fixture)
+{
+    assert_int_equal(rename(fixture->folder, "/tmp/amtu-audit-swapped"), 0);
+    assert_int_equal(mkdir(fixture->folder, 0700), 0);
+}
+
+static void swap_folder_back(const fixture_t *fixture)
+{
+    assert_int_equal(rmdir(fixture->folder), 0);
+    assert_int_equal(rename("/tmp/amtu-audit-swapped", fixture->folder), 0);
+}
+
+/* What is not the record any more takes no line, also none that nobody waits for, until it is mended; then it goes
+ * on without a gap. */
+static void test_tampering(void **state)
+{
+    static const struct {
+        void (*tamper)(const fixture_t *fixture);
+        void (*mend)(const fixture_t *fixture);
+        const char *words;
+    } rows[] = {
+        {move_away, move_back, "is not there under its name"},
+        {replace_it, put_it_back, "is another file"},
+        {replace_it_by_a_link, put_it_back, "is another file"},
+        {link_it, unlink_it, "has a second name"},
+        {open_it, close_it, "may be changed by others"},
+        {swap_folder, swap_folder_back, "is not there under its name"},
+    };
+    fixture_t *fixture = *state;
+    apr_uint64_t lines = 1;
+
+    assert_null(open_audit(fixture));
+    add(fixture, "first", 0);
+    commit(fixture);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *error = NULL;
+
+        rows[i].tamper(fixture);
+        error = commit_fails(fixture); /* with nothing added */
+        if (strstr(error, rows[i].words) == NULL) {
+            fail_msg("'%s' does not say '%s'", error, rows[i].words);
+        }
+        add(fixture, "while", (int)i);
+        commit_fails(fixture);
+        commit_fails(fixture);
+        rows[i].mend(fixture);
+        commit(fixture);
+        assert_verifies(fixture, fixture->file, ++lines);
+    }
+}
+
+/* Between the look before a line and its sync. */
+static void (*while_syncing)(const fixture_t *fixture);
+static const fixture_t *syncing;
+
+static void interfere(void)
+{
+    void (*act)(const fixture_t *fixture) = while_syncing;
+
+    while_syncing = NULL;
+    if (act != NULL) {
+        act(syncing);
+    }
+}
+
+static void test_tampering_while_it_is_written(void **state)
+{
+    fixture_t *fixture = *state;
+
+    assert_null(open_audit(fixture));
+    add(fixture, "a", 1);
+    commit(fixture);
+    add(fixture, "b", 2);
+    syncing = fixture;
+    while_syncing = move_away;
+    assert_non_null(strstr(commit_fails(fixture), "is not there under its name"));
+    assert_null(while_syncing);
+    move_back(fixture);
+    commit(fixture);
+    assert_verifies(fixture, fixture->file, 2);
+}
+
+/* Its lines are gone, but not without a word. */
+static void test_removed_and_begun_again(void **state)
+{
+    static void (*const losses[])(const fixture_t *fixture) = {remove_it, copy_over};
+    fixture_t *fixture = *state;
+
+    for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
+        unlink(fixture->file);
+        assert_null(open_audit(fixture));
+        add(fixture, "a", 1);
+        commit(fixture);
+        losses[i](fixture);
+        assert_non_null(strstr(commit_fails(fixture), "was removed while the worker runs"));
+        unlink(fixture->file);
+        assert_null(audit_reopen(fixture->audit));
+        add(fixture, "b", 2);
+        commit(fixture);
+        assert_non_null(strstr(content(fixture, fixture->file), "\"event\":\"file-lost\",\"records\":1,"));
+        assert_non_null(strstr(content(fixture, fixture->file), "{\"n\":2,"));
+        assert_verifies(fixture, fixture->file, 2);
+    }
 }
 
 /* A record that cannot be written takes no memory without end. */
@@ -526,6 +703,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_half_line_that_cannot_be_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_someone_else_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tampering, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tampering_while_it_is_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_removed_and_begun_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pending_is_bounded, setup, teardown),
     };
 

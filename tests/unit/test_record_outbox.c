@@ -117,6 +117,31 @@ static void without_a_record_nothing_is_intended(void **state)
     assert_int_equal(audit_lines("\"intent-withdrawn\""), 1);
 }
 
+/* Noticed before anything is asked for, and mended by the worker itself once the file is back. */
+static void a_record_that_was_moved_away_stops_intents(void **state)
+{
+    const jobs_task_t *tasks = claim(2);
+    const char *moved = apr_pstrcat(outbox_test.pool, outbox_test.audit_file, ".away", NULL);
+    outbox_t *outbox = start_outbox();
+    asked_t *result = NULL, *intent = NULL;
+
+    (void)state;
+    assert_int_equal(outcome_of(push(outbox, &tasks[0], JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(rename(outbox_test.audit_file, moved), 0);
+    assert_true(wait_for(is_blocked, outbox, 3000));
+    intent = push(outbox, &tasks[1], JOBS_INTEND, 'I');
+    result = push(outbox, &tasks[0], JOBS_FINISH, 'U');
+    assert_int_equal(outcome_of(intent, 3000), JOBS_UNAVAILABLE);
+    assert_int_equal(intent->request.audited, 0);
+    assert_int_equal(atomic_load(&result->answered), 0);
+    assert_int_equal(rename(moved, outbox_test.audit_file), 0);
+    assert_int_equal(outcome_of(result, 3000), JOBS_OK);
+    assert_true(wait_for(is_open, outbox, 1000));
+    outbox_stop(outbox);
+    assert_int_equal(audit_lines("\"outcome\""), 1);
+    assert_int_equal(audit_lines("\"intent-withdrawn\""), 1);
+}
+
 static void the_outbox_is_bounded(void **state)
 {
     const jobs_task_t *task = claim(1);
@@ -149,6 +174,7 @@ int main(void)
         TEST(a_refused_intent_is_withdrawn_in_the_record),
         TEST(results_wait_for_redis),
         TEST(without_a_record_nothing_is_intended),
+        TEST(a_record_that_was_moved_away_stops_intents),
         TEST(the_outbox_is_bounded),
     };
     setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);

@@ -73,6 +73,25 @@ def test_while_it_runs(fleet):
         verify(fleet, path)
 
 
+def test_removed_while_it_runs(fleet):
+    """No PC is powered without a record. The new file says that the one before is gone."""
+    worker = fleet.add_worker()
+    first, second, _ = fleet.systems()
+    fleet.submit([first]).await_end(20)
+    record = worker.folder / "audit.jsonl"
+    lost = len(lines_of(record))
+    record.unlink()
+    job = fleet.submit([second])
+    assert wait_until(lambda: "was removed while the worker runs" in worker.log.read_text(), 10), fleet.worker_tail()
+    assert not wait_until(lambda: fleet.power_requests(second), 3) and job.tasks()[second][0] in "QC"
+    worker.process.signal(signal.SIGHUP)
+    assert job.await_end(20) == {second: "unlocked"}
+    after = lines_of(record)
+    assert [line["records"] for line in after if line["event"] == "file-lost"] == [lost]
+    assert after[0]["n"] == lost + 1
+    verify(fleet, record)
+
+
 def test_while_no_worker_runs(fleet):
     worker = fleet.add_worker()
     first, second, _ = fleet.systems()

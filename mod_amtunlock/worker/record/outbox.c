@@ -21,6 +21,7 @@
 #define BATCH 256
 #define REDIS_TIMEOUT apr_time_from_sec(2)
 #define RETRY_AFTER apr_time_from_msec(500) /* after Redis or the audit file failed */
+#define LOOK_AFTER apr_time_from_sec(1)     /* at the audit file, with nothing to do */
 #define RUN_ID_MAX 64
 
 typedef APR_RING_HEAD(requests_t, outbox_request_t) requests_t;
@@ -204,12 +205,14 @@ static void record_reconciliation(const reconciliation_t *reconciliation, const 
     }
 }
 
-/* Ends first: an intent whose end is on record needs no verification. */
+/* Ends first: an intent whose end is on record needs no verification. A record that is not in its place must at
+ * least be found beside it, or it would be read as one that holds nothing. */
 static jobs_result_t send_record(reconciliation_t *reconciliation, apr_pool_t *pool)
 {
-    const outbox_t *outbox = reconciliation->outbox;
+    outbox_t *outbox = reconciliation->outbox;
     const outbox_options_t *options = &outbox->options;
-    jobs_result_t result = reconcile_ended(options->audit_file, outbox->connection, options->worker,
+    apr_uint64_t least = recorder_commit(&outbox->recorder) ? 0 : recorder_count(&outbox->recorder);
+    jobs_result_t result = reconcile_ended(options->audit_file, least, outbox->connection, options->worker,
                                            on_ended_reconciled, reconciliation, pool);
 
     if (result.outcome == JOBS_OK) {
@@ -447,7 +450,7 @@ static void wait_for_requests(outbox_t *outbox, int done)
     if (outbox->kept_count > 0 && done == BATCH && !is_stuck) {
         return;
     }
-    wakeup_wait(&outbox->wakeup, outbox->kept_count > 0 || is_stuck ? RETRY_AFTER : -1);
+    wakeup_wait(&outbox->wakeup, outbox->kept_count > 0 || is_stuck ? RETRY_AFTER : LOOK_AFTER);
 }
 
 static void *APR_THREAD_FUNC run_outbox(apr_thread_t *thread, void *data)

@@ -37,6 +37,7 @@ typedef struct {
     apr_array_header_t *in_order; /* task_t *, as they began */
     task_t *ends[ENDS_WITH_ACT];
     unsigned int ended; /* tasks that passed through `ends` */
+    apr_uint64_t last;  /* number of the last record */
 } reading_t;
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
@@ -162,6 +163,7 @@ static void take_task_record(void *baton, const json_t *record)
     apr_pool_t *scratch = NULL;
     const char *event = entry_text(record, "event");
 
+    reading->last = (apr_uint64_t)json_integer_value(json_object_get(record, "n"));
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
         if (strcmp(event, events[i].event) == 0 && apr_pool_create(&scratch, reading->pool) == APR_SUCCESS) {
             events[i].take(reading, find_task(reading, record, scratch), record);
@@ -258,8 +260,8 @@ static void drop_reading(const reading_t *reading)
     apr_pool_destroy(reading->pool);
 }
 
-jobs_result_t reconcile_ended(const char *audit_file, jobs_client_t *connection, const char *worker,
-                              reconcile_fn each, void *baton, apr_pool_t *pool)
+jobs_result_t reconcile_ended(const char *audit_file, apr_uint64_t least, jobs_client_t *connection,
+                              const char *worker, reconcile_fn each, void *baton, apr_pool_t *pool)
 {
     const replay_t replay = {connection, worker, each, baton};
     reading_t reading = {.ended = 0};
@@ -273,6 +275,9 @@ jobs_result_t reconcile_ended(const char *audit_file, jobs_client_t *connection,
     reading.in_order = apr_array_make(reading.pool, 256, sizeof(task_t *));
     error = audit_replay(audit_file, apr_time_now() - INTENT_INDEX_KEPT, take_task_record, &reading,
                          reading.pool);
+    if (error == NULL && reading.last < least) {
+        error = "the end of the audit record is not to be found";
+    }
     if (error != NULL) {
         result.text = error;
     }

@@ -22,9 +22,10 @@ typedef struct {
 
 typedef void (*reconcile_fn)(void *baton, const reconcile_answer_t *answer);
 
-/* Replays what the audit file holds, the latest first, and calls `each` with what Redis said. Unless all were
+/* Replays what the audit file holds, the latest first, and calls `each` with what Redis said. Record `least` must
+ * be among what was read (0: none must): else the file is not where it should be. Unless all were
  * answered (JOBS_OK) it may be called again: Redis takes an end twice. The text of the result is in `pool`. */
-jobs_result_t reconcile_ended(const char *audit_file, jobs_client_t *connection, const char *worker,
-                              reconcile_fn each, void *baton, apr_pool_t *pool);
+jobs_result_t reconcile_ended(const char *audit_file, apr_uint64_t least, jobs_client_t *connection,
+                              const char *worker, reconcile_fn each, void *baton, apr_pool_t *pool);
 
 #endif

@@ -71,6 +71,15 @@ int recorder_commit(recorder_t *recorder)
     return committed;
 }
 
+apr_uint64_t recorder_count(const recorder_t *recorder)
+{
+    const char *hash = "";
+    apr_uint64_t count = 0;
+
+    audit_head(recorder->audit, &hash, &count);
+    return count;
+}
+
 void recorder_reopen(recorder_t *recorder)
 {
     const char *error = audit_reopen(recorder->audit);

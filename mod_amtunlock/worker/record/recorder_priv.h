@@ -36,6 +36,8 @@ void recorder_add_event(recorder_t *recorder, const char *event, const jobs_task
                         const char *text);
 /* Nonzero: all lines so far are on disk. A change for the worse or better is logged. */
 int recorder_commit(recorder_t *recorder);
+/* How many records are on disk. */
+apr_uint64_t recorder_count(const recorder_t *recorder);
 /* The audit file may have been moved away. */
 void recorder_reopen(recorder_t *recorder);
 

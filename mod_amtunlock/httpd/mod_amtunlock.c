@@ -13,6 +13,7 @@
 #include "httpd/config_check_priv.h"
 #include "httpd/config_priv.h"
 #include "httpd/directives_priv.h"
+#include "httpd/location_priv.h"
 #include "httpd/module_priv.h"
 #include "httpd/pages_priv.h"
 #include "httpd/supervision_priv.h"
@@ -77,6 +78,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(amtunlock_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(amtunlock_metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(amtunlock_interface_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    amtunlock_location_register_hooks();
     amtunlock_caller_register_hooks();
     amtunlock_proxy_register_hooks();
     amtunlock_challenge_register_hooks();

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A Location that names one of our handlers is ours from the first hook on.
+ *
+ * On a site that exists already, something of its own mostly answers for every path: a front controller's .htaccess in
+ * the document root, "ProxyPass /", a RewriteRule or RedirectMatch of the server. They translate a name before a
+ * handler is asked, so the site's answer would come from a path that the administrator gave to us. Such a name is
+ * translated here, to no file, and is not looked for in storage: no file, no .htaccess and no <Directory> has a say.
+ */
+#include "httpd/location_priv.h"
+
+#include <string.h>
+
+#include <ap_expr.h>
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_request.h>
+
+#include "httpd/config_priv.h"
+
+static const char *const location_handlers[] = {AMTUNLOCK_HANDLER, AMTUNLOCK_HANDLER_STATUS,
+                                                AMTUNLOCK_HANDLER_METRICS, AMTUNLOCK_HANDLER_INTERFACE};
+
+static const char *location_handler(const char *name)
+{
+    for (apr_size_t i = 0; name != NULL && i < sizeof(location_handlers) / sizeof(location_handlers[0]);
+         i++) {
+        if (strcmp(name, location_handlers[i]) == 0) {
+            return location_handlers[i];
+        }
+    }
+    return NULL;
+}
+
+/* Before storage is looked at, the configuration is the server's and its Locations'. What a forward proxy is asked for
+ * is none of ours. */
+static const char *location_configured_handler(request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const char *error = NULL;
+    const char *name =
+        core->expr_handler != NULL ? ap_expr_str_exec(r, core->expr_handler, &error) : core->handler;
+
+    return error == NULL && r->proxyreq == PROXYREQ_NONE ? location_handler(name) : NULL;
+}
+
+static int location_pre_translate(request_rec *r)
+{
+    return location_configured_handler(r) != NULL ? OK : DECLINED;
+}
+
+/* A name without a slash: what corrects spelling, or looks for the index of a folder, has nothing to begin with. */
+static int location_translate(request_rec *r)
+{
+    const char *handler = location_configured_handler(r);
+
+    if (handler == NULL) {
+        return DECLINED;
+    }
+    r->filename = apr_pstrdup(r->pool, handler);
+    return OK;
+}
+
+/* By now the configuration is the server's again, without Locations; nobody else translates to such a name. */
+static int location_map_to_storage(request_rec *r)
+{
+    return location_handler(r->filename) != NULL ? OK : DECLINED;
+}
+
+void amtunlock_location_register_hooks(void)
+{
+    ap_hook_pre_translate_name(location_pre_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_translate_name(location_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_map_to_storage(location_map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
+}

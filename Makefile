@@ -58,7 +58,8 @@ unit_tests  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_
 unit_common := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
 amtsim_objects := $(patsubst %.c,$(S)/obj/%.o,$(wildcard tests/amtsim/*.c))
 
-programs := $(B)/mod_amtunlock.so $(B)/amtunlockd $(B)/amtunlock $(if $(filter faults,$(VARIANT)),$(B)/wall_clock.so)
+programs := $(B)/mod_amtunlock.so $(B)/amtunlockd $(B)/amtunlock $(if $(filter faults,$(VARIANT)),$(B)/wall_clock.so) \
+            $(if $(filter faults check coverage,$(VARIANT)),$(B)/slow_disk.so)
 
 comma := ,
 
@@ -131,8 +132,8 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(unit_common) $(B)/libamtunlock.a
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $< $(unit_common) $(B)/libamtunlock.a -lcmocka $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 
-# A wall clock for the campaign, to be preloaded; it must need no more than libc.
-$(B)/wall_clock.so: tests/faults/wall_clock.c $(flags)
+# A wall clock and a slow disk for the campaign, to be preloaded; they must need no more than libc.
+$(B)/wall_clock.so $(B)/slow_disk.so: $(B)/%.so: tests/faults/%.c $(flags)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(VARIANT_CFLAGS) $(WARNINGS) -fPIC -fvisibility=hidden -shared -o $@ $<

@@ -273,7 +273,8 @@ static int refuse_size(exchange_t *x)
 
 /* ---- serving ---------------------------------------------------------------------------------------- */
 
-/* While Redis does not answer, every request fails: one log line at level error a second and child is enough. */
+/* While Redis does not answer, every request fails: one log line at level error a second and child is enough. A
+ * time-out says that an effect is not known. */
 static int is_first_of_this_second(void)
 {
     static volatile apr_uint32_t last;
@@ -284,7 +285,7 @@ static int is_first_of_this_second(void)
 
 static int answer_level(const wsman_fault_t *fault, const char *note)
 {
-    if (fault != NULL && fault->retry_after) {
+    if (fault != NULL && (fault->retry_after || fault->kind == WSMAN_FAULT_TIMED_OUT)) {
         return is_first_of_this_second() ? APLOG_ERR : APLOG_INFO;
     }
     return fault != NULL || note != NULL ? APLOG_INFO : APLOG_DEBUG;

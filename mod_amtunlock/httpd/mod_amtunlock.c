@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The module record and its hooks. */
+#include <unistd.h>
+
 #include <ap_mpm.h>
 #include <apr_strings.h>
 #include <http_core.h>
@@ -21,9 +23,11 @@
 #include "wsman/envelope.h"
 
 /* For one call of Redis: waiting for a connection, connecting and the command. A caller has its answer within
- * 250 ms. */
+ * 250 ms; a change that was sent is waited for longer, by few threads at a time. */
 #define JOBS_BUDGET apr_time_from_msec(200)
+#define JOBS_PATIENCE apr_time_from_sec(5)
 #define JOBS_CONNECTIONS_MAX 16
+#define JOBS_PATIENT_MAX 8
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
@@ -39,27 +43,34 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     return OK;
 }
 
-/* Half as many connections as threads are enough: a request spends most of its time outside Redis. */
-static int jobs_connections(void)
+/* For a child of httpd. Half as many connections as threads are enough: a request spends most of its time outside
+ * Redis. A quarter of the threads may be patient; where a child has one thread, one child in eight. */
+static jobs_pool_limits_t jobs_limits(void)
 {
+    jobs_pool_limits_t limits = {.budget = JOBS_BUDGET, .patience = JOBS_PATIENCE};
     int threads = 1;
 
     if (ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS || threads < 2) {
-        return 1;
+        limits.connections = 1;
+        limits.patient = getpid() % 8 == 0;
+        return limits;
     }
-    return threads / 2 < JOBS_CONNECTIONS_MAX ? threads / 2 : JOBS_CONNECTIONS_MAX;
+    limits.connections = threads / 2 < JOBS_CONNECTIONS_MAX ? threads / 2 : JOBS_CONNECTIONS_MAX;
+    limits.patient = threads < 4 ? 1 : threads / 4 < JOBS_PATIENT_MAX ? threads / 4 : JOBS_PATIENT_MAX;
+    return limits;
 }
 
 /* The connections belong to one process, so the pool is created after the fork. */
 static void child_init(apr_pool_t *pchild, server_rec *s)
 {
     amtunlock_server_t *conf = amtunlock_server(s);
+    jobs_pool_limits_t limits = jobs_limits();
     apr_status_t status;
 
     if (conf->redis_address == NULL) {
         return;
     }
-    status = jobs_pool_create(&conf->jobs, &conf->redis, jobs_connections(), JOBS_BUDGET, pchild);
+    status = jobs_pool_create(&conf->jobs, &conf->redis, &limits, pchild);
     if (status != APR_SUCCESS) {
         conf->jobs = NULL;
         ap_log_error(APLOG_MARK, APLOG_ERR, status, s,

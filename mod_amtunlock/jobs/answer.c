@@ -9,6 +9,8 @@
 
 #include "jobs/library_priv.h"
 
+#define SIGN_KILLED "Script killed by user"
+
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct {
@@ -45,6 +47,7 @@ static const struct {
     {"BUSY", "Redis is busy with a long script or function: see its slow log"},
     {"max number of clients", "Redis has reached maxclients: raise it, or find out who connects so often"},
     {"unknown command", "this is no Redis 7 or later, or a command is renamed"},
+    {SIGN_KILLED, "somebody ended the function with FUNCTION KILL before it had written anything"},
 };
 
 jobs_result_t jobs_result(jobs_outcome_e outcome, const char *text)
@@ -108,6 +111,13 @@ jobs_result_t jobs_answer(const redisReply *reply, int *late, apr_pool_t *pool)
         }
     }
     return jobs_result(JOBS_BROKEN, "Redis gave an answer that no amtunlock function gives");
+}
+
+/* Redis names the function in an error that was raised while it ran. It kills none that has written. */
+int jobs_is_halfway(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR && strstr(reply->str, " script: ") != NULL &&
+           strstr(reply->str, SIGN_KILLED) == NULL;
 }
 
 const redisReply *jobs_element(const redisReply *reply, size_t at)

@@ -16,6 +16,8 @@ typedef struct {
     int invalid;                 /* an argument could not be built: jobs_pool_ask() does not send the call */
     int not_after;               /* index of the word that redis_conn_put() fills in; 0: none */
     int repeatable;              /* a second arrival changes nothing: may be sent again on a new connection */
+    int changes;                 /* what it does lasts: whether it was done matters where no answer comes */
+    int repeated; /* out, of jobs_pool_ask(): it was sent again, and may have been done before */
 } jobs_call_t;
 
 /* Any command. */

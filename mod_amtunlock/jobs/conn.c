@@ -145,7 +145,7 @@ static int conn_send_some(redis_conn_t *conn)
     return 1;
 }
 
-static redis_conn_e conn_flush(redis_conn_t *conn, apr_time_t deadline, const char **why, apr_pool_t *pool)
+redis_conn_e redis_conn_send(redis_conn_t *conn, apr_time_t deadline, const char **why, apr_pool_t *pool)
 {
     while (conn->sent < conn->out_length) {
         if (!conn_set_timeout(conn, deadline) || !conn_send_some(conn)) {
@@ -191,8 +191,8 @@ redisReply *redis_conn_take(redis_conn_t *conn, apr_time_t deadline, redis_conn_
 {
     void *reply = NULL;
 
-    *outcome =
-        conn->context != NULL ? conn_flush(conn, deadline, why, pool) : conn_fail(conn, deadline, why, pool);
+    *outcome = conn->context != NULL ? redis_conn_send(conn, deadline, why, pool)
+                                     : conn_fail(conn, deadline, why, pool);
     if (*outcome == REDIS_CONN_FINE && FAILPOINT_FAILS("conn.sent")) {
         *outcome = conn_fail(conn, deadline, why, pool);
     }

@@ -34,8 +34,12 @@ redis_conn_e redis_conn_open(redis_conn_t *conn, apr_time_t deadline, const char
 void redis_conn_close(redis_conn_t *conn);
 /* Open, and not closed by Redis while it lay idle. */
 int redis_conn_alive(const redis_conn_t *conn);
-/* Adds a call to what the next take sends. 0: no memory, the connection is to be closed. */
+/* Adds a call to what the next send or take sends; `deadline` is its not_after. 0: no memory, the connection is
+ * to be closed. */
 int redis_conn_put(redis_conn_t *conn, jobs_call_t *call, apr_time_t deadline);
+/* Hands all that was put to the kernel. On any outcome but REDIS_CONN_FINE the last call did not leave whole,
+ * and Redis carries out none that it does not have whole. */
+redis_conn_e redis_conn_send(redis_conn_t *conn, apr_time_t deadline, const char **why, apr_pool_t *pool);
 /* The next reply, freed with `pool`; NULL if none came, and *outcome and *why say why. */
 redisReply *redis_conn_take(redis_conn_t *conn, apr_time_t deadline, redis_conn_e *outcome, const char **why,
                             apr_pool_t *pool);

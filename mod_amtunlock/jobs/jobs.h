@@ -31,7 +31,10 @@ typedef enum {
     JOBS_CONFLICT,
     JOBS_UNAVAILABLE, /* Redis is away, slow, loading, read-only, out of memory, or has no such function */
     JOBS_OUTDATED,    /* Redis holds a newer jobs/lua than this program knows */
-    JOBS_BROKEN,      /* an answer that this program does not understand */
+    JOBS_BROKEN,      /* an answer that this program does not understand, or a verb that failed halfway */
+    /* Web side: a change was sent whole and its answer did not come, so it may have been done, or be done
+     * yet. Every other outcome but JOBS_OK, JOBS_ALREADY and JOBS_BROKEN says that nothing was done. */
+    JOBS_UNKNOWN,
     JOBS_OUTCOMES
 } jobs_outcome_e;
 
@@ -59,11 +62,19 @@ const char *jobs_redis_read_password(const char *file, const char **password, ap
 
 typedef struct jobs_pool_t jobs_pool_t;
 
-/* A pool of at most `connections` connections, none open yet. Call after fork. `budget` bounds each call as a
- * whole: waiting for a connection (a quarter of it at most), connect, AUTH and the command. While Redis is
- * away calls fail at once, but for one a second that tries it. Closed with `pool`. */
-apr_status_t jobs_pool_create(jobs_pool_t **jobs, const jobs_redis_t *redis, int connections,
-                              apr_interval_time_t budget, apr_pool_t *pool);
+typedef struct {
+    int connections; /* at most */
+    int patient;     /* more of them, for changes: so many calls at a time may be patient; may be 0 */
+    apr_interval_time_t
+        budget; /* of a call: to find a connection (a quarter at most), connect, and send; and,
+                                   unless it is patient, for the answer, too */
+    apr_interval_time_t patience; /* of a patient call in all: it waits for the answer to what was sent */
+} jobs_pool_limits_t;
+
+/* No connection is open yet. Call after fork. A change that finds no patient connection free is not sent.
+ * While Redis is away calls fail at once, but for one a second that tries it. Closed with `pool`. */
+apr_status_t jobs_pool_create(jobs_pool_t **jobs, const jobs_redis_t *redis, const jobs_pool_limits_t *limits,
+                              apr_pool_t *pool);
 
 /* A caller of the service. */
 typedef struct {

@@ -20,13 +20,23 @@ static int is_id(const char *id)
     return strlen(id) == JOBS_ID_LENGTH && strspn(id, "abcdefghijklmnopqrstuvwxyz234567") == JOBS_ID_LENGTH;
 }
 
-/* A verb of this caller; it may be sent twice. */
+/* A verb of this caller that reads; it may be sent twice. */
 static jobs_call_t *caller_verb(const char *name, const jobs_caller_t *caller, apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_verb(name, pool);
 
     call->repeatable = 1;
     jobs_call_digest(call, caller_owner(caller, pool));
+    return call;
+}
+
+static jobs_call_t *changing_verb(const char *name, const jobs_caller_t *caller, int repeatable,
+                                  apr_pool_t *pool)
+{
+    jobs_call_t *call = caller_verb(name, caller, pool);
+
+    call->changes = 1;
+    call->repeatable = repeatable;
     return call;
 }
 
@@ -91,7 +101,8 @@ static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submissi
 {
     jobs_call_t *call = jobs_verb("submit", pool);
 
-    call->repeatable = 1; /* the id is made here: a second arrival finds the job of the first */
+    call->changes = call->repeatable =
+        1; /* the id is made here: a second arrival finds the job of the first */
     jobs_call_text(call, id);
     jobs_call_text(call, caller->name);
     jobs_call_digest(call, caller_owner(caller, pool));
@@ -254,25 +265,42 @@ jobs_result_t jobs_list(jobs_pool_t *jobs, const jobs_caller_t *caller, apr_arra
 
 /* ---- changing ------------------------------------------------------------------------------------------ */
 
+/* "The job has ended" to a cancel that was sent twice: the first may be what ended it. */
+static jobs_result_t repeated_cancel_result(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id,
+                                            jobs_result_t conflict, apr_pool_t *pool)
+{
+    jobs_job_t *job = NULL;
+    jobs_result_t result = jobs_read(jobs, caller, id, &job, pool);
+
+    if (job == NULL) {
+        return jobs_result(JOBS_UNKNOWN, result.text);
+    }
+    return job->cancelled ? JOBS_FINE : conflict;
+}
+
 jobs_result_t jobs_cancel(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
-    jobs_call_t *call = caller_verb("cancel", caller, pool);
+    jobs_call_t *call = changing_verb("cancel", caller, 1, pool);
+    jobs_result_t result;
 
     if (!is_id(id)) {
         return not_found_result();
     }
     jobs_call_text(call, id);
     jobs_call_not_after(call);
-    return jobs_pool_ask(jobs, call, &reply, pool);
+    result = jobs_pool_ask(jobs, call, &reply, pool);
+    return result.outcome == JOBS_CONFLICT && call->repeated
+               ? repeated_cancel_result(jobs, caller, id, result, pool)
+               : result;
 }
 
 jobs_result_t jobs_forget(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
-    jobs_call_t *call = caller_verb("forget", caller, pool);
+    /* a second one would say "no such job" of the job that the first has deleted */
+    jobs_call_t *call = changing_verb("forget", caller, 0, pool);
 
-    call->repeatable = 0; /* a second one would say "no such job" of the job that the first has deleted */
     if (!is_id(id)) {
         return not_found_result();
     }
@@ -287,7 +315,7 @@ jobs_result_t jobs_context_open(jobs_pool_t *jobs, const jobs_caller_t *caller, 
                                 const char **id, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
-    jobs_call_t *call = caller_verb("context_open", caller, pool);
+    jobs_call_t *call = changing_verb("context_open", caller, 1, pool);
     const char *fresh = jobs_new_id(pool);
     jobs_result_t result;
 
@@ -312,10 +340,10 @@ jobs_result_t jobs_context_pull(jobs_pool_t *jobs, const jobs_caller_t *caller, 
                                 const char **fields, apr_array_header_t **items, int *more, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
-    jobs_call_t *call = caller_verb("context_pull", caller, pool);
+    /* a second one would skip what the first has given */
+    jobs_call_t *call = changing_verb("context_pull", caller, 0, pool);
     jobs_result_t result;
 
-    call->repeatable = 0; /* a second one would skip what the first has given */
     if (!is_id(id)) {
         return jobs_result(JOBS_NOT_FOUND, "no such enumeration");
     }
@@ -334,9 +362,8 @@ jobs_result_t jobs_context_release(jobs_pool_t *jobs, const jobs_caller_t *calle
                                    apr_pool_t *pool)
 {
     redisReply *reply = NULL;
-    jobs_call_t *call = caller_verb("context_release", caller, pool);
+    jobs_call_t *call = changing_verb("context_release", caller, 0, pool);
 
-    call->repeatable = 0;
     if (!is_id(id)) {
         return jobs_result(JOBS_NOT_FOUND, "no such enumeration");
     }

@@ -65,8 +65,50 @@ static const struct {
     [JOBS_OUTDATED] = {WSMAN_FAULT_ENDPOINT_UNAVAILABLE,
                        "the job store belongs to a newer version of this service"},
     [JOBS_BROKEN] = {WSMAN_FAULT_INTERNAL,
-                     "the job store gave an answer that this service does not understand"},
+                     "the job store gave an answer that this service does not understand; it is not known "
+                     "whether anything was done"},
+    [JOBS_UNKNOWN] = {WSMAN_FAULT_TIMED_OUT,
+                      "the job store has not answered in time; it is not known whether the request was "
+                      "carried out"},
 };
+
+#define NOT_CONFIRMED "the job store has not confirmed this in time: it is not known whether "
+
+/* What JOBS_UNKNOWN leaves open of each request that changes something, and how its caller finds out. */
+static const struct {
+    const char *action, *reason;
+} unknown_effects[] = {
+    {SERVICE_URI "/UnlockSystems", NOT_CONFIRMED
+     "the job was started; send the same request again, with the same MessageID: it is the same job"},
+    {JOB_URI "/RequestStateChange",
+     NOT_CONFIRMED "the job was terminated; read the job, or send the same request again"},
+    {WSMAN_ACTION_DELETE, NOT_CONFIRMED
+     "the job was deleted; send the same request again: \"there is no such job\" then says that "
+     "it was"},
+    {WSMAN_ACTION_ENUMERATE,
+     NOT_CONFIRMED "the enumeration was begun; begin it again: one that was begun ends by itself"},
+    {WSMAN_ACTION_PULL, NOT_CONFIRMED "items were taken from the enumeration; begin the enumeration again"},
+    {WSMAN_ACTION_RELEASE, NOT_CONFIRMED "the enumeration was released; otherwise it ends by itself"},
+};
+
+static const char *unknown_reason(const wsman_request_t *request)
+{
+    const char *action = request->envelope->action;
+    const char *uuid;
+
+    if (strcmp(action, unknown_effects[0].action) == 0 &&
+        !wsman_is_uuid(request->envelope->message_id, &uuid, request->pool)) {
+        return NOT_CONFIRMED
+            "the job was started; the MessageID is no UUID, so the same request again may be "
+            "another job: look at your jobs before you send it";
+    }
+    for (size_t i = 0; i < sizeof(unknown_effects) / sizeof(unknown_effects[0]); i++) {
+        if (strcmp(unknown_effects[i].action, action) == 0) {
+            return unknown_effects[i].reason;
+        }
+    }
+    return outcome_faults[JOBS_UNKNOWN].reason;
+}
 
 /* By the name of the limit, as the job store gives it. */
 static const char *quota_reason(const char *limit)
@@ -91,6 +133,14 @@ static const char *quota_reason(const char *limit)
     return outcome_faults[JOBS_QUOTA].reason;
 }
 
+static const char *outcome_reason(const wsman_request_t *request, jobs_result_t result)
+{
+    if (result.outcome == JOBS_QUOTA) {
+        return quota_reason(result.text != NULL ? result.text : "");
+    }
+    return result.outcome == JOBS_UNKNOWN ? unknown_reason(request) : outcome_faults[result.outcome].reason;
+}
+
 const wsman_fault_t *manageability_fault_of(const wsman_request_t *request, jobs_result_t result)
 {
     manageability_context_t *context = manageability_context(request);
@@ -103,10 +153,8 @@ const wsman_fault_t *manageability_fault_of(const wsman_request_t *request, jobs
         return manageability_no_such_job(request);
     }
     context->note = result.text != NULL && *result.text ? result.text : NULL;
-    fault =
-        wsman_fault(request->pool, outcome_faults[result.outcome].kind, NULL, "%s",
-                    result.outcome == JOBS_QUOTA ? quota_reason(context->note != NULL ? context->note : "")
-                                                 : outcome_faults[result.outcome].reason);
+    fault = wsman_fault(request->pool, outcome_faults[result.outcome].kind, NULL, "%s",
+                        outcome_reason(request, result));
     if (fault->kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE) {
         fault->detail = "ResourceOffline";
         fault->retry_after = context->settings->retry_after;

@@ -119,8 +119,8 @@ static const wsman_fault_t *run_operation(wsman_request_t *request, const wsman_
     return request->operation->run(request, writer);
 }
 
-/* A time-out instead of EndpointUnavailable if the caller set a time and it is over. An operation that succeeded
- * is answered even if it is late. */
+/* A time-out instead of EndpointUnavailable if the caller set a time and it is over; it still says what is certain.
+ * An operation that succeeded is answered even if it is late. */
 static const wsman_fault_t *timed_out_fault(const wsman_request_t *request, apr_time_t begun,
                                             const wsman_fault_t *fault)
 {
@@ -130,27 +130,30 @@ static const wsman_fault_t *timed_out_fault(const wsman_request_t *request, apr_
         return fault;
     }
     if (request->max_time >= 0 && taken > request->max_time) {
-        return wsman_fault(request->pool, WSMAN_FAULT_ENUMERATION_TIMED_OUT, NULL, NULL);
+        return wsman_fault(request->pool, WSMAN_FAULT_ENUMERATION_TIMED_OUT, NULL, "%s", fault->reason);
     }
     if (request->operation_timeout >= 0 && taken > request->operation_timeout) {
-        return wsman_fault(request->pool, WSMAN_FAULT_TIMED_OUT, NULL, NULL);
+        return wsman_fault(request->pool, WSMAN_FAULT_TIMED_OUT, NULL, "%s", fault->reason);
     }
     return fault;
 }
 
-/* The answer of an operation that succeeded, or the fault that keeps it from being sent. */
+/* The answer of an operation that succeeded, or the fault that keeps it from being sent: what was asked for is done
+ * then all the same. */
 static const wsman_fault_t *finish_answer(const wsman_request_t *request, wsman_writer_t *writer,
                                           wsman_answer_t *answer)
 {
     if (fill_answer(answer, writer, request->envelope->encoding, 200) != APR_SUCCESS) {
-        return wsman_fault(request->pool, WSMAN_FAULT_INTERNAL, NULL,
-                           "The answer holds text that cannot be written as XML.");
+        return wsman_fault(
+            request->pool, WSMAN_FAULT_INTERNAL, NULL,
+            "The request was carried out, but its answer holds text that cannot be written as XML.");
     }
     if (answer->length <= request->max_envelope_size) {
         return NULL;
     }
     return wsman_fault(request->pool, WSMAN_FAULT_ENCODING_LIMIT, "MaxEnvelopeSize",
-                       "The answer has %" APR_SIZE_T_FMT " bytes, but the request allows %" APR_SIZE_T_FMT
+                       "The request was carried out, but its answer has %" APR_SIZE_T_FMT
+                       " bytes, and the request allows %" APR_SIZE_T_FMT
                        ": ask for less, or set a larger wsman:MaxEnvelopeSize.",
                        answer->length, request->max_envelope_size);
 }

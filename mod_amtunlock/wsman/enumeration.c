@@ -452,6 +452,15 @@ static const wsman_fault_t *read_pull(wsman_request_t *request, const char **id,
     return NULL;
 }
 
+/* The fault of a Pull that could not write an item: what it took cannot be put back. */
+static const wsman_fault_t *lost_items(const wsman_request_t *request, const wsman_fault_t *fault)
+{
+    wsman_fault_t *lost = apr_pmemdup(request->pool, fault, sizeof(*fault));
+
+    lost->reason = "an item could not be read, so this Pull has ended its enumeration; begin it again";
+    return lost;
+}
+
 /* Takes items until one was written: instances may be gone, and an answer without items and without an end would
  * make a client pull for ever. */
 static const wsman_fault_t *pull_items(wsman_request_t *request, const wsman_enumeration_source_t *source,
@@ -474,6 +483,7 @@ static const wsman_fault_t *pull_items(wsman_request_t *request, const wsman_enu
         else {
             fault = write_items(request, source, context.mode, context.items, context.items->nelts, answer,
                                 &written);
+            fault = fault != NULL ? lost_items(request, fault) : NULL;
         }
     }
     if (fault != NULL && *more) {

@@ -52,11 +52,15 @@ def test_frozen(console, stack, redis):
     before = job_names(redis)
     with frozen(stack):
         answers = console.send_all([soap.unlock(["a.example"]), soap.unlocked(), soap.get_job("amtunlock:" + "a" * 26)])
-    for answer in answers:
+    submitted, *read = answers
+    for answer in read:
         assert_fault(answer, "wsa:EndpointUnavailable", answer.fault[1], status=500)
         assert int(answer.find("wsa:RetryAfter").text.strip("PTS")) > 0
     # What a machine that is shared with other tests adds must not hide what is measured.
-    assert sorted(answer.seconds for answer in answers)[1] < WITHIN
+    assert min(answer.seconds for answer in read) < WITHIN
+    # Where Redis' socket took the submission, only Redis knows what becomes of it.
+    assert submitted.fault[0] in ("wsman:TimedOut", "wsa:EndpointUnavailable"), submitted
+    assert ("it is not known" if submitted.fault[0] == "wsman:TimedOut" else "nothing was done") in submitted.reason
     assert wait_until(lambda: console.send(soap.unlocked()).fault is None or
                       console.send(soap.unlocked()).fault[0] == "wsa:DestinationUnreachable", 10)
     assert job_names(redis) == before, "what was refused does not happen when Redis thaws"

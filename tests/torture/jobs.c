@@ -92,7 +92,7 @@ static torture_verdict_e run_web(apr_pool_t *pool)
     jobs_pool_t *jobs = NULL;
     jobs_match_e match = JOBS_MATCH_NEW;
     const char *id = NULL;
-    if (jobs_pool_create(&jobs, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    if (jobs_pool_create(&jobs, &redis_server.web, &redis_limits, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
     if (is_done(jobs_submit(jobs, &caller, &submission, &id, &match, pool))) {
@@ -147,7 +147,7 @@ static torture_verdict_e run_end(apr_pool_t *pool)
 {
     const jobs_caller_t caller = owner(pool);
     jobs_pool_t *jobs = NULL;
-    if (jobs_pool_create(&jobs, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    if (jobs_pool_create(&jobs, &redis_server.web, &redis_limits, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
     cancelled = is_done(jobs_cancel(jobs, &caller, submitted, pool));

@@ -8,6 +8,7 @@
 #include "torture.h"
 
 redis_server_t redis_server;
+const jobs_pool_limits_t redis_limits = {2, 2, REDIS_BUDGET, REDIS_BUDGET};
 
 static void stop(void)
 {
@@ -36,7 +37,7 @@ void redis_holds(jobs_result_t result, jobs_outcome_e expected)
 jobs_pool_t *redis_pool(apr_pool_t *pool)
 {
     jobs_pool_t *jobs = NULL;
-    TORTURE_HOLDS(jobs_pool_create(&jobs, &redis_server.web, 2, REDIS_BUDGET, pool) == APR_SUCCESS);
+    TORTURE_HOLDS(jobs_pool_create(&jobs, &redis_server.web, &redis_limits, pool) == APR_SUCCESS);
     return jobs;
 }
 

@@ -11,6 +11,7 @@
 #define REDIS_BUDGET apr_time_from_sec(5)
 
 extern redis_server_t redis_server;
+extern const jobs_pool_limits_t redis_limits; /* of two connections, and two patient ones */
 
 /* start() of a scenario: the server lives until the program ends. */
 int redis_start(apr_pool_t *pool);

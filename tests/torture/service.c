@@ -111,7 +111,7 @@ static torture_verdict_e serve(const char *text, wsman_answer_t *answer, apr_poo
     const wsman_fault_t *fault;
     jobs_pool_t *jobs = NULL;
 
-    if (jobs_pool_create(&jobs, &redis_server.web, 2, REDIS_BUDGET, pool) != APR_SUCCESS) {
+    if (jobs_pool_create(&jobs, &redis_server.web, &redis_limits, pool) != APR_SUCCESS) {
         return TORTURE_REFUSED;
     }
     fault = read_bytes(text, strlen(text), NULL, &envelope, pool);

@@ -49,8 +49,15 @@ static void serve(fake_redis_t *fake, int fd, const char *const *replies)
         note(fake, command);
         freeReplyObject(command);
         reply = i < FAKE_REPLIES ? replies[i] : NULL;
+        if (fake->command_count == fake->slow_command)
+            poll(NULL, 0, fake->slow_ms);
         if (!reply || write(fd, reply, strlen(reply)) < 0)
             break;
+        if (fake->command_count == fake->deaf_after) { /* until the client leaves */
+            struct pollfd left = {.fd = fd, .events = POLLRDHUP};
+            poll(&left, 1, 10000);
+            break;
+        }
     }
     redisReaderFree(reader);
 }

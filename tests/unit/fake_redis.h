@@ -17,6 +17,8 @@
 typedef struct {
     /* In: the answers of each connection, in turn; after its last one the connection is closed. */
     const char *replies[FAKE_CONNECTIONS][FAKE_REPLIES];
+    int slow_command, slow_ms; /* In: this command, counted from 1, is answered so late; 0: none is */
+    int deaf_after;            /* In: after so many commands nothing more is read; 0: all is */
     /* Out, after fake_redis_stop(): the commands that came, words joined by blanks. */
     char commands[FAKE_COMMANDS][512];
     int command_count, connection_count;

@@ -88,6 +88,7 @@ static apr_array_header_t *inventory(void)
 
 int jobs_fixture_begin(void **state)
 {
+    const jobs_pool_limits_t limits = {4, 2, JOBS_TEST_BUDGET, JOBS_TEST_BUDGET};
     jobs_fixture_t *f = &jobs_test;
     (void)state;
     if (redis_server_flush(&f->server) || apr_pool_create(&f->pool, NULL) != APR_SUCCESS)
@@ -97,7 +98,7 @@ int jobs_fixture_begin(void **state)
     f->root =
         (jobs_caller_t){.name = "root@EXAMPLE", .peer = "192.0.2.2", .mechanism = "proxy", .reads_all = 1};
     f->root.groups = texts_of("*", LAST);
-    if (jobs_pool_create(&f->jobs, &f->server.web, 4, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS ||
+    if (jobs_pool_create(&f->jobs, &f->server.web, &limits, f->pool) != APR_SUCCESS ||
         jobs_client_create(&f->client, &f->server.worker, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS)
         return -1;
     assert_outcome(jobs_library_load(f->client), JOBS_OK);

@@ -82,6 +82,8 @@ static int redis_is_there(void)
 
 int manageability_setup(void **state)
 {
+    const jobs_pool_limits_t limits = {2, 2, BUDGET, BUDGET};
+
     (void)state;
     apr_pool_create(&fixture.pool, NULL);
     fixture.settings = (manageability_settings_t){
@@ -95,7 +97,7 @@ int manageability_setup(void **state)
     fixture.alice = (jobs_caller_t){"alice@EXAMPLE", "192.0.2.1", "krb5", texts(NAMES("floor1")), 0};
     fixture.mallory = (jobs_caller_t){"mallory@EXAMPLE", "192.0.2.2", "krb5", texts(NAMES("*")), 0};
     if (!redis_is_there() || redis_server_flush(&fixture.server) ||
-        jobs_pool_create(&fixture.jobs, &fixture.server.web, 2, BUDGET, fixture.pool) != APR_SUCCESS ||
+        jobs_pool_create(&fixture.jobs, &fixture.server.web, &limits, fixture.pool) != APR_SUCCESS ||
         jobs_client_create(&fixture.worker, &fixture.server.worker, BUDGET, fixture.pool) != APR_SUCCESS) {
         return -1;
     }

@@ -50,14 +50,15 @@ static int publish(void)
 
 int outbox_fixture_begin(void **state)
 {
+    const jobs_pool_limits_t limits = {2, 2, apr_time_from_sec(5), apr_time_from_sec(5)};
     (void)state;
     apr_pool_create(&outbox_test.pool, NULL);
     apr_snprintf(outbox_test.audit_file, sizeof(outbox_test.audit_file), "%s/audit.jsonl",
                  outbox_test.server.folder);
     unlink(outbox_test.audit_file);
     if (redis_server_flush(&outbox_test.server) != 0 ||
-        jobs_pool_create(&outbox_test.web, &outbox_test.server.web, 2, apr_time_from_sec(5),
-                         outbox_test.pool) != APR_SUCCESS ||
+        jobs_pool_create(&outbox_test.web, &outbox_test.server.web, &limits, outbox_test.pool) !=
+            APR_SUCCESS ||
         jobs_client_create(&outbox_test.connection, &outbox_test.server.worker, apr_time_from_sec(5),
                            outbox_test.pool) != APR_SUCCESS ||
         jobs_library_load(outbox_test.connection).outcome != JOBS_OK)

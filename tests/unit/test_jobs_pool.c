@@ -14,12 +14,20 @@
 
 #define BUDGET apr_time_from_msec(200)
 #define SLACK apr_time_from_msec(50)
+#define PATIENCE apr_time_from_msec(1500)
+
+/* `patient` calls may wait PATIENCE. */
+static jobs_pool_t *patient_pool(const jobs_redis_t *redis, int connections, int patient)
+{
+    const jobs_pool_limits_t limits = {connections, patient, BUDGET, PATIENCE};
+    jobs_pool_t *jobs = NULL;
+    assert_int_equal(jobs_pool_create(&jobs, redis, &limits, jobs_test.pool), APR_SUCCESS);
+    return jobs;
+}
 
 static jobs_pool_t *pool_of(const jobs_redis_t *redis, int connections)
 {
-    jobs_pool_t *jobs = NULL;
-    assert_int_equal(jobs_pool_create(&jobs, redis, connections, BUDGET, jobs_test.pool), APR_SUCCESS);
-    return jobs;
+    return patient_pool(redis, connections, 0);
 }
 
 /* How long an overview takes; its result in *result. */
@@ -157,12 +165,121 @@ static void what_a_frozen_redis_was_asked_does_not_happen_when_it_thaws(void **s
     apr_interval_time_t took = clock_boottime() - before;
     jobs_result_t cancel = jobs_cancel(jobs, &jobs_test.alice, kept, jobs_test.pool);
     freeze(0);
-    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
-    assert_int_equal(cancel.outcome, JOBS_UNAVAILABLE);
+    assert_int_equal(result.outcome, JOBS_UNKNOWN);     /* it was sent: only Redis knows */
+    assert_int_equal(cancel.outcome, JOBS_UNAVAILABLE); /* its connection was never greeted */
     assert_true(took >= BUDGET - SLACK && took < BUDGET + SLACK);
     assert_int_equal(counter("jobs"), 1);
     assert_outcome(jobs_read(jobs_test.jobs, &jobs_test.alice, kept, &job, jobs_test.pool), JOBS_OK);
     assert_int_equal(job->cancelled, 0);
+}
+
+typedef struct {
+    jobs_pool_t *jobs;
+    jobs_result_t result;
+    const char *id;
+    apr_interval_time_t took;
+    apr_pool_t *pool;
+    pthread_t thread;
+} submitter_t;
+
+static void *submit_once(void *data)
+{
+    submitter_t *submitter = data;
+    jobs_submission_t submission = submission_of(NULL, "pc1.example", LAST);
+    apr_time_t before = clock_boottime();
+    submitter->result =
+        jobs_submit(submitter->jobs, &jobs_test.alice, &submission, &submitter->id, NULL, submitter->pool);
+    submitter->took = clock_boottime() - before;
+    return NULL;
+}
+
+static void begin_submitting(submitter_t *submitters, int count, jobs_pool_t *jobs)
+{
+    for (int i = 0; i < count; i++) {
+        submitters[i].jobs = jobs;
+        apr_pool_create(&submitters[i].pool, jobs_test.pool);
+        pthread_create(&submitters[i].thread, NULL, submit_once, &submitters[i]);
+    }
+}
+
+static void end_submitting(submitter_t *submitters, int count)
+{
+    for (int i = 0; i < count; i++)
+        pthread_join(submitters[i].thread, NULL);
+}
+
+/* Opens as many patient connections as there are. */
+static void warm(jobs_pool_t *jobs, int count)
+{
+    submitter_t submitters[8] = {{0}};
+    begin_submitting(submitters, count, jobs);
+    end_submitting(submitters, count);
+    for (int i = 0; i < count; i++)
+        assert_outcome(submitters[i].result, JOBS_OK);
+}
+
+static void few_changes_wait_for_a_slow_redis_and_are_done(void **state)
+{
+    enum { CALLERS = 6, PATIENT = 2 };
+    submitter_t callers[CALLERS] = {{0}};
+    jobs_pool_t *jobs = patient_pool(&jobs_test.server.web, CALLERS, PATIENT);
+    jobs_overview_t *unused = NULL;
+    int done = 0;
+    (void)state;
+    warm(jobs, PATIENT);
+    apr_uint64_t before = counter("jobs");
+    freeze(1);
+    begin_submitting(callers, CALLERS, jobs);
+    apr_sleep(3 * BUDGET);
+    /* the patient ones do not keep reads from their own time */
+    apr_time_t began = clock_boottime();
+    assert_int_equal(jobs_overview(jobs, &unused, jobs_test.pool).outcome, JOBS_UNAVAILABLE);
+    assert_true(clock_boottime() - began < BUDGET + SLACK);
+    freeze(0);
+    end_submitting(callers, CALLERS);
+    for (int i = 0; i < CALLERS; i++) {
+        if (callers[i].result.outcome == JOBS_OK) {
+            done++;
+            continue;
+        }
+        assert_int_equal(callers[i].result.outcome, JOBS_UNAVAILABLE);
+        assert_true(callers[i].took < BUDGET + SLACK);
+    }
+    assert_int_equal(done, PATIENT);
+    assert_int_equal(counter("jobs") - before, PATIENT); /* and nothing that was refused */
+}
+
+static void what_was_waited_for_in_vain_is_unknown_and_not_done_later(void **state)
+{
+    submitter_t caller = {0};
+    jobs_pool_t *jobs = patient_pool(&jobs_test.server.web, 2, 1);
+    (void)state;
+    warm(jobs, 1);
+    apr_uint64_t before = counter("jobs");
+    freeze(1);
+    begin_submitting(&caller, 1, jobs);
+    end_submitting(&caller, 1);
+    freeze(0);
+    assert_int_equal(caller.result.outcome, JOBS_UNKNOWN);
+    assert_true(caller.took >= PATIENCE - SLACK && caller.took < PATIENCE + SLACK);
+    assert_int_equal(counter("jobs"), before); /* by then it is late */
+}
+
+/* Redis dies under a change that it has, and comes back: what is answered then is what it has kept. */
+static void a_redis_that_dies_under_a_change_leaves_it_unknown(void **state)
+{
+    submitter_t caller = {0};
+    jobs_pool_t *jobs = patient_pool(&jobs_test.server.web, 2, 1);
+    (void)state;
+    warm(jobs, 1);
+    freeze(1);
+    begin_submitting(&caller, 1, jobs);
+    apr_sleep(BUDGET / 2); /* it is sent; when exactly does not matter */
+    redis_server_kill(&jobs_test.server);
+    end_submitting(&caller, 1);
+    assert_int_equal(redis_server_restart(&jobs_test.server), 0);
+    assert_int_equal(caller.result.outcome, JOBS_UNKNOWN);
+    assert_true(caller.took < PATIENCE);
 }
 
 static void after_some_failures_calls_fail_at_once_until_redis_is_back(void **state)
@@ -203,7 +320,7 @@ static void *call_once(void *data)
     return NULL;
 }
 
-static void only_one_call_at_a_time_tries_whether_redis_is_back(void **state)
+static void only_one_call_a_second_tries_whether_redis_is_back(void **state)
 {
     enum { CALLERS = 6 };
     caller_thread_t callers[CALLERS];
@@ -316,8 +433,11 @@ int main(void)
         TEST(a_full_redis_refuses_jobs_and_still_reads_and_cancels),
         TEST(a_replica_is_explained),
         TEST(what_a_frozen_redis_was_asked_does_not_happen_when_it_thaws),
+        TEST(few_changes_wait_for_a_slow_redis_and_are_done),
+        TEST(what_was_waited_for_in_vain_is_unknown_and_not_done_later),
+        TEST(a_redis_that_dies_under_a_change_leaves_it_unknown),
         TEST(after_some_failures_calls_fail_at_once_until_redis_is_back),
-        TEST(only_one_call_at_a_time_tries_whether_redis_is_back),
+        TEST(only_one_call_a_second_tries_whether_redis_is_back),
         TEST(a_connection_pool_that_is_used_up_is_waited_for_within_the_budget),
         TEST(callers_that_found_no_connection_do_not_open_the_breaker),
         TEST(a_restarted_redis_is_not_noticed_by_a_caller),

@@ -55,12 +55,19 @@ static void answers(int at, const char *first, const char *second, const char *t
     memcpy(fake.replies[at], all, sizeof(all));
 }
 
+static const jobs_pool_limits_t *limits_of(apr_interval_time_t budget)
+{
+    static jobs_pool_limits_t limits;
+    limits = (jobs_pool_limits_t){2, 0, budget, budget};
+    return &limits;
+}
+
 static void start(void)
 {
     jobs_redis_t redis = {.user = "user", .password = SECRET};
     assert_int_equal(fake_redis_start(&fake), 0);
     redis.socket = fake.socket;
-    assert_int_equal(jobs_pool_create(&jobs, &redis, 2, apr_time_from_sec(5), pool), APR_SUCCESS);
+    assert_int_equal(jobs_pool_create(&jobs, &redis, limits_of(apr_time_from_sec(5)), pool), APR_SUCCESS);
     assert_int_equal(jobs_client_create(&client, &redis, apr_time_from_sec(5), pool), APR_SUCCESS);
 }
 
@@ -71,15 +78,22 @@ static void stop_server(void)
     fake_redis_stop(&fake);
 }
 
-static jobs_result_t submit(void)
+static jobs_result_t submit_many(int count)
 {
-    jobs_submission_t submission = {.names = apr_array_make(pool, 1, sizeof(jobs_name_t)),
+    jobs_submission_t submission = {.names = apr_array_make(pool, count, sizeof(jobs_name_t)),
                                     .retention = apr_time_from_sec(1800),
                                     .start_within = apr_time_from_sec(3600)};
-    jobs_name_t *name = apr_array_push((apr_array_header_t *)submission.names);
     const char *id = NULL;
-    *name = (jobs_name_t){.spelling = "PC1", .key = "pc1"};
+    for (int i = 0; i < count; i++) {
+        jobs_name_t *name = apr_array_push((apr_array_header_t *)submission.names);
+        *name = (jobs_name_t){.spelling = "PC1", .key = "pc1"};
+    }
     return jobs_submit(jobs, &alice, &submission, &id, NULL, pool);
+}
+
+static jobs_result_t submit(void)
+{
+    return submit_many(1);
 }
 
 /* ---- errors -------------------------------------------------------------------------------------------- */
@@ -91,8 +105,15 @@ static const struct {
 } errors[] = {
     {"-NOAUTH Authentication required.", JOBS_UNAVAILABLE, "password file"},
     {"-NOPERM this user has no permissions to run the 'fcall' command", JOBS_UNAVAILABLE, "redis-users.acl"},
-    {"-ERR The user executing the script can't run this command or subcommand script: x", JOBS_UNAVAILABLE,
+    {"-ERR The user executing the script can't run this command or subcommand", JOBS_UNAVAILABLE,
      "redis-users.acl"},
+    /* raised while the function ran: what it had done before stays done */
+    {"-ERR The user executing the script can't run this command or subcommand script: x, on @user_function:5.",
+     JOBS_BROKEN, "redis-users.acl"},
+    {"-OOM command not allowed when used memory > 'maxmemory'. script: x, on @user_function:5.", JOBS_BROKEN,
+     "maxmemory"},
+    {"-ERR Script killed by user with SCRIPT KILL... script: x, on @user_function:2.", JOBS_UNAVAILABLE,
+     "FUNCTION KILL"},
     {"-ERR Function not found", JOBS_UNAVAILABLE, "start amtunlockd"},
     {"-LOADING Redis is loading the dataset in memory", JOBS_UNAVAILABLE, "wait"},
     {"-READONLY You can't write against a read only replica.", JOBS_UNAVAILABLE, "primary"},
@@ -189,9 +210,107 @@ static void a_third_time_is_not_tried(void **state)
     answers(1, NULL, NULL, NULL);
     answers(2, OK_JOB, NULL, NULL);
     start();
-    assert_int_equal(submit().outcome, JOBS_UNAVAILABLE);
+    assert_int_equal(submit().outcome, JOBS_UNKNOWN); /* each was sent whole */
     stop_server();
     assert_int_equal(fake.connection_count, 2);
+}
+
+/* A change whose answer was lost stays unknown, whatever keeps the second attempt from being decided. */
+static void what_the_second_attempt_does_not_decide_is_unknown(void **state)
+{
+    static const char *const second[] = {"-LOADING Redis is loading the dataset in memory\r\n",
+                                         "-BUSY Redis is busy running a script.\r\n", LATE,
+                                         "-WRONGTYPE x script: x, on @user_function:1.\r\n"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(second) / sizeof(second[0]); i++) {
+        memset(&fake, 0, sizeof(fake));
+        answers(0, NULL, NULL, NULL);
+        answers(1, second[i], NULL, NULL);
+        start();
+        jobs_result_t result = submit();
+        if (result.outcome != JOBS_UNKNOWN || !*result.text)
+            fail_msg("%s: outcome %d, %s", second[i], result.outcome, result.text);
+        stop_server();
+    }
+    memset(&fake, 0, sizeof(fake)); /* nobody lets it in again */
+    answers(0, NULL, NULL, NULL);
+    fake.replies[1][0] = "-LOADING Redis is loading the dataset in memory\r\n";
+    start();
+    assert_int_equal(submit().outcome, JOBS_UNKNOWN);
+    stop_server();
+}
+
+/* What the second attempt does decide was not done by the first: the verb looks for that before all else. */
+static void what_the_second_attempt_decides_is_known(void **state)
+{
+    (void)state;
+    answers(0, NULL, NULL, NULL);
+    answers(1, "*2\r\n$5\r\nquota\r\n$4\r\njobs\r\n", NULL, NULL);
+    start();
+    assert_int_equal(submit().outcome, JOBS_QUOTA);
+    stop_server();
+}
+
+#define JOB_ENDED "*2\r\n$8\r\nconflict\r\n$17\r\nthe job has ended\r\n"
+#define JOB_READ(cancelled)                                                                                  \
+    "*16\r\n$2\r\nok\r\n$26\r\n" ID                                                                          \
+    "\r\n$1\r\n8\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1"                          \
+    "\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n0\r\n$1\r\n0\r\n$1\r\n0\r\n$1\r\n" cancelled "\r\n"
+
+/* The first of two cancels may be what ended the job: the job itself says. */
+static void a_cancel_that_was_sent_twice_is_told_what_the_job_says(void **state)
+{
+    static const struct {
+        const char *read;
+        jobs_outcome_e outcome;
+    } cases[] = {{JOB_READ("1"), JOBS_OK}, {JOB_READ("0"), JOBS_CONFLICT}, {NULL, JOBS_UNKNOWN}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        memset(&fake, 0, sizeof(fake));
+        answers(0, NULL, NULL, NULL);
+        answers(1, JOB_ENDED, NULL, NULL);
+        answers(2, cases[i].read, NULL, NULL);
+        answers(3, cases[i].read, NULL, NULL);
+        start();
+        assert_int_equal(jobs_cancel(jobs, &alice, ID, pool).outcome, cases[i].outcome);
+        stop_server();
+    }
+}
+
+/* A patient call waits for the answer to what was sent, far beyond the budget; nothing else waits longer. */
+static void a_change_whose_answer_comes_late_is_answered(void **state)
+{
+    const jobs_pool_limits_t patient = {2, 1, apr_time_from_msec(100), apr_time_from_sec(5)};
+    jobs_redis_t redis = {.user = "user", .password = SECRET};
+    (void)state;
+    answers(0, OK_JOB, NULL, NULL);
+    fake.slow_command = 3;
+    fake.slow_ms = 400;
+    assert_int_equal(fake_redis_start(&fake), 0);
+    redis.socket = fake.socket;
+    assert_int_equal(jobs_pool_create(&jobs, &redis, &patient, pool), APR_SUCCESS);
+    apr_time_t before = clock_boottime();
+    assert_int_equal(submit().outcome, JOBS_OK);
+    assert_true(clock_boottime() - before >= apr_time_from_msec(400));
+    stop_server();
+}
+
+/* Redis carries out no command that it does not have whole, so one that did not fit into the socket is refused. */
+static void a_change_that_did_not_leave_whole_is_not_done(void **state)
+{
+    const jobs_pool_limits_t patient = {2, 1, apr_time_from_msec(100), apr_time_from_sec(5)};
+    jobs_redis_t redis = {.user = "user", .password = SECRET};
+    (void)state;
+    answers(0, OK_JOB, NULL, NULL);
+    fake.deaf_after = 2;
+    assert_int_equal(fake_redis_start(&fake), 0);
+    redis.socket = fake.socket;
+    assert_int_equal(jobs_pool_create(&jobs, &redis, &patient, pool), APR_SUCCESS);
+    apr_time_t before = clock_boottime();
+    assert_int_equal(submit_many(20000).outcome, JOBS_UNAVAILABLE);
+    assert_true(clock_boottime() - before < apr_time_from_msec(250));
+    stop_server();
+    assert_int_equal(fake.command_count, 2);
 }
 
 static void a_pull_whose_answer_was_lost_is_not_sent_again(void **state)
@@ -204,7 +323,7 @@ static void a_pull_whose_answer_was_lost_is_not_sent_again(void **state)
     answers(1, OK_ONLY, NULL, NULL);
     start();
     jobs_result_t result = jobs_context_pull(jobs, &alice, ID, 5, &fields, &items, &more, pool);
-    assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+    assert_int_equal(result.outcome, JOBS_UNKNOWN);
     assert_int_equal(jobs_forget(jobs, &alice, ID, pool).outcome, JOBS_OK);
     stop_server();
     assert_int_equal(fake.connection_count, 2);
@@ -219,9 +338,9 @@ static void a_half_reply_is_no_reply(void **state)
     jobs_redis_t redis = {.user = "user", .password = SECRET};
     assert_int_equal(fake_redis_start(&fake), 0);
     redis.socket = fake.socket;
-    assert_int_equal(jobs_pool_create(&jobs, &redis, 2, apr_time_from_msec(150), pool), APR_SUCCESS);
+    assert_int_equal(jobs_pool_create(&jobs, &redis, limits_of(apr_time_from_msec(150)), pool), APR_SUCCESS);
     apr_time_t before = clock_boottime();
-    assert_int_equal(submit().outcome, JOBS_UNAVAILABLE); /* the rest never comes */
+    assert_int_equal(submit().outcome, JOBS_UNKNOWN); /* the rest never comes */
     assert_true(clock_boottime() - before < apr_time_from_msec(250));
     stop_server();
 }
@@ -343,6 +462,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_submission_whose_answer_was_lost_is_sent_again_with_its_id, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_third_time_is_not_tried, begin, end),
+        cmocka_unit_test_setup_teardown(what_the_second_attempt_does_not_decide_is_unknown, begin, end),
+        cmocka_unit_test_setup_teardown(what_the_second_attempt_decides_is_known, begin, end),
+        cmocka_unit_test_setup_teardown(a_cancel_that_was_sent_twice_is_told_what_the_job_says, begin, end),
+        cmocka_unit_test_setup_teardown(a_change_whose_answer_comes_late_is_answered, begin, end),
+        cmocka_unit_test_setup_teardown(a_change_that_did_not_leave_whole_is_not_done, begin, end),
         cmocka_unit_test_setup_teardown(a_pull_whose_answer_was_lost_is_not_sent_again, begin, end),
         cmocka_unit_test_setup_teardown(a_half_reply_is_no_reply, begin, end),
         cmocka_unit_test_setup_teardown(not_after_is_in_redis_time, begin, end),

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The name is r->user only: mod_auth_gssapi leaves its GSS_NAME dangling from the second request of a bound
- * connection on. The mechanism is the one that mod_auth_gssapi published, because its own GssapiAllowedMech
- * does not stop a raw NTLM token on a bound connection.
- */
 #include "httpd/caller_priv.h"
 
 #include <string.h>
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_log.h>
 #include <http_request.h>
 
+#include "httpd/identity_priv.h"
 #include "httpd/module_priv.h"
-#include "httpd/trusted_proxy_priv.h"
 
 APLOG_USE_MODULE(amtunlock);
 
@@ -20,65 +17,89 @@ APLOG_USE_MODULE(amtunlock);
 
 static const struct {
     amtunlock_mech_e mech;
-    const char *published; /* what follows the '/' in GSS_MECH */
     const char *name;
 } mechanisms[] = {
-    {AMTUNLOCK_MECH_KRB5, "krb5", "krb5"},
-    {AMTUNLOCK_MECH_NTLM, "NTLM", "ntlm"},
+    {AMTUNLOCK_MECH_KRB5, "krb5"},
+    {AMTUNLOCK_MECH_NTLM, "ntlm"},
 };
 
 /* Without a domain NTLM accepts the first such user of any domain, so the name does not identify the caller. */
-static int has_domain(request_rec *r)
+static int has_domain(request_rec *r, const char *user)
 {
-    if (strchr(r->user, '\\') != NULL) {
+    const char *backslash = strchr(user, '\\');
+
+    if (backslash != NULL && backslash != user && backslash[1]) {
         return 1;
     }
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                   "AMTU0046: access denied to %s: NTLM callers must name their domain, as DOMAIN\\user",
-                  r->user);
+                  user);
     return 0;
 }
 
-/* The mechanism's name if it is accepted here; else NULL, logged. */
-static const char *accepted_mechanism(request_rec *r, const amtunlock_dir_t *conf)
+/* True if the mechanism is accepted here; else logged. */
+static int accepts_mechanism(request_rec *r, const amtunlock_dir_t *conf,
+                             const amtunlock_identity_t *identity)
 {
-    const char *published = apr_table_get(r->subprocess_env, "GSS_MECH");
-    const char *slash = published != NULL ? strchr(published, '/') : NULL;
-
-    if (published == NULL) {
+    if (identity->mech == NULL) {
         ap_log_rerror(
             APLOG_MARK, APLOG_ERR, 0, r,
             "AMTU0040: access denied to %s: how it was authenticated is not known; set \"GssapiPublishMech "
             "On\" beside \"AuthType GSSAPI\"",
-            r->user);
-        return NULL;
+            identity->name);
+        return 0;
+    }
+    if (strcmp(identity->mech, AMTUNLOCK_IDENTITY_PROXY) == 0) {
+        return 1;
     }
     for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++) {
-        if (slash != NULL && strcasecmp(slash + 1, mechanisms[i].published) == 0 &&
-            (conf->mechs & mechanisms[i].mech)) {
-            return mechanisms[i].mech != AMTUNLOCK_MECH_NTLM || has_domain(r) ? mechanisms[i].name : NULL;
+        if (strcmp(identity->mech, mechanisms[i].name) == 0 && (conf->mechs & mechanisms[i].mech)) {
+            return mechanisms[i].mech != AMTUNLOCK_MECH_NTLM || has_domain(r, identity->name);
         }
     }
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                   "AMTU0041: access denied to %s: authenticated by %s, which AMTUnlockMech does not list",
-                  r->user, published);
+                  identity->name, identity->mech);
+    return 0;
+}
+
+/* ---- the name --------------------------------------------------------------------------------------- */
+
+/* Names that stand for nobody: Kerberos' anonymous tickets (RFC 8062), which every KDC with PKINIT may give to
+ * anybody, and Windows' anonymous logon. Each begins a name, whatever follows. */
+static const char *const nobody[] = {"WELLKNOWN/", "WELLKNOWN\\", "NT AUTHORITY\\", "ANONYMOUS LOGON"};
+
+static const char *wrong_name(const char *name)
+{
+    for (const char *c = name; *c; c++) {
+        if (apr_iscntrl(*c)) {
+            return "it has a control character";
+        }
+    }
+    if (strlen(name) > AMTUNLOCK_NAME_MAX) {
+        return "it is too long";
+    }
+    if (*name == '@' || *name == '/') {
+        return "it has an empty part";
+    }
+    for (size_t i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
+        if (strncasecmp(name, nobody[i], strlen(nobody[i])) == 0) {
+            return "it is one that stands for nobody";
+        }
+    }
     return NULL;
 }
 
-/* auth_checker hook, before every Require: an NTLM name in lower case. Windows' names have no case, so the
- * caller chooses how DOMAIN\user is written; each spelling would be a caller with its own limits and jobs.
- * A Kerberos name is the KDC's and stays as it is. */
-static int lower_ntlm_name(request_rec *r)
+/* True if the name tells one caller from all others; else logged. */
+static int identifies_caller(request_rec *r, const char *name)
 {
-    static const char ntlm[] = "/NTLM";
-    const char *published = apr_table_get(r->subprocess_env, "GSS_MECH");
-    const char *slash = published != NULL ? strchr(published, '/') : NULL;
+    const char *wrong = wrong_name(name);
 
-    if (r->user != NULL && slash != NULL && strcasecmp(slash, ntlm) == 0 && amtunlock_is_service(r)) {
-        r->user = apr_pstrdup(r->pool, r->user);
-        ap_str_tolower(r->user);
+    if (wrong != NULL) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      "AMTU0053: access denied: the name \"%.64s\" is not a caller's: %s", name, wrong);
     }
-    return DECLINED;
+    return wrong == NULL;
 }
 
 /* ---- groups of systems ------------------------------------------------------------------------------ */
@@ -115,22 +136,21 @@ static const apr_array_header_t *groups_of_caller(request_rec *r, const amtunloc
 
 amtunlock_caller_e amtunlock_caller(request_rec *r, const amtunlock_dir_t *conf, jobs_caller_t *caller)
 {
+    const amtunlock_identity_t *identity;
+
     memset(caller, 0, sizeof(*caller));
     if (r->user == NULL || !*r->user) {
         return AMTUNLOCK_CALLER_ANONYMOUS;
     }
-    caller->mechanism = amtunlock_proxy_named_user(r) ? "proxy" : accepted_mechanism(r, conf);
-    if (caller->mechanism == NULL) {
+    identity = amtunlock_identity(r);
+    if (identity == NULL || !accepts_mechanism(r, conf, identity) || !identifies_caller(r, identity->name)) {
         return AMTUNLOCK_CALLER_REFUSED;
     }
-    caller->name = r->user;
+    caller->name = identity->name;
+    caller->mechanism = identity->mech;
     caller->peer = r->useragent_ip;
+    amtunlock_identity_export(r, identity);
     caller->groups = groups_of_caller(r, conf);
     caller->reads_all = conf->operators != NULL && condition_holds(r, conf->operators, "AMTUnlockOperator");
     return AMTUNLOCK_CALLER_KNOWN;
-}
-
-void amtunlock_caller_register_hooks(void)
-{
-    ap_hook_check_authz(lower_ntlm_name, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
 }

@@ -14,6 +14,4 @@ typedef enum {
 /* Fills *caller for the request's user; it lives as long as the request. */
 amtunlock_caller_e amtunlock_caller(request_rec *r, const amtunlock_dir_t *conf, jobs_caller_t *caller);
 
-void amtunlock_caller_register_hooks(void);
-
 #endif

@@ -113,12 +113,17 @@ int amtunlock_supervises(const amtunlock_server_t *conf)
     return conf->redis_address != NULL && conf->worker != 0;
 }
 
-int amtunlock_is_service(request_rec *r)
+int amtunlock_sets_handler(request_rec *r, const char *name)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
     const char *wrong = NULL;
     const char *handler =
         core->expr_handler != NULL ? ap_expr_str_exec(r, core->expr_handler, &wrong) : core->handler;
 
-    return wrong == NULL && handler != NULL && strcmp(handler, AMTUNLOCK_HANDLER) == 0;
+    return wrong == NULL && handler != NULL && strcmp(handler, name) == 0;
+}
+
+int amtunlock_is_service(request_rec *r)
+{
+    return amtunlock_sets_handler(r, AMTUNLOCK_HANDLER);
 }

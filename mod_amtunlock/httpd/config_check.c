@@ -8,6 +8,7 @@
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
+#include <unixd.h>
 #include <util_cfgtree.h>
 
 #include "httpd/config_priv.h"
@@ -16,17 +17,29 @@
 
 APLOG_USE_MODULE(amtunlock);
 
+/* What one section holds by itself. */
+typedef struct {
+    int proxy;  /* AMTUnlockTrustedProxy */
+    int auth;   /* an AuthType */
+    int serves; /* SetHandler amtunlock */
+    int bound;  /* GssapiConnectionBound On */
+    int mechs;  /* AMTUnlockMech; 0: none */
+} section_t;
+
 /* What the configuration tree holds, in any section. */
 typedef struct {
-    int serves;                  /* SetHandler amtunlock */
-    int pages;                   /* SetHandler amtunlock-status or -metrics */
-    int scopes;                  /* AMTUnlockScope */
-    int publishes;               /* GssapiPublishMech On */
-    int proxies;                 /* AMTUnlockTrustedProxy */
-    int max_systems;             /* the largest AMTUnlockMaxSystems */
-    apr_off_t max_body;          /* the smallest AMTUnlockMaxBody; 0: none */
-    const ap_directive_t *mixed; /* a section with both a trusted proxy and an AuthType */
-    int in_section_proxy, in_section_auth;
+    int serves;                              /* SetHandler amtunlock */
+    int pages;                               /* SetHandler amtunlock-status or -metrics */
+    int scopes;                              /* AMTUnlockScope */
+    int publishes;                           /* GssapiPublishMech On */
+    int proxies;                             /* AMTUnlockTrustedProxy */
+    int max_systems;                         /* the largest AMTUnlockMaxSystems */
+    apr_off_t max_body;                      /* the smallest AMTUnlockMaxBody; 0: none */
+    const ap_directive_t *mixed;             /* a section with both a trusted proxy and an AuthType */
+    const ap_directive_t *bound;             /* a section that serves Kerberos only, on bound connections */
+    const ap_directive_t *bound_unless_ntlm; /* such a one, if no AMTUnlockMech around it lists ntlm */
+    int ntlm_around; /* AMTUnlockMech ntlm in a section that does not serve by itself */
+    section_t section;
 } summary_t;
 
 /* ---- reading the configuration tree ----------------------------------------------------------------- */
@@ -36,7 +49,8 @@ static void note_handler(summary_t *summary, const ap_directive_t *line, apr_poo
     const char *args = line->args;
     const char *handler = ap_getword_conf(pool, &args);
 
-    summary->serves |= strcmp(handler, AMTUNLOCK_HANDLER) == 0;
+    summary->section.serves |= strcmp(handler, AMTUNLOCK_HANDLER) == 0;
+    summary->serves |= summary->section.serves;
     summary->pages |=
         strcmp(handler, AMTUNLOCK_HANDLER_STATUS) == 0 || strcmp(handler, AMTUNLOCK_HANDLER_METRICS) == 0;
 }
@@ -59,14 +73,28 @@ static void note_proxy(summary_t *summary, const ap_directive_t *line, apr_pool_
 {
     (void)line;
     (void)pool;
-    summary->proxies = summary->in_section_proxy = 1;
+    summary->proxies = summary->section.proxy = 1;
 }
 
 static void note_auth_type(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
 {
     const char *args = line->args;
 
-    summary->in_section_auth |= strcasecmp(ap_getword_conf(pool, &args), "None") != 0;
+    summary->section.auth |= strcasecmp(ap_getword_conf(pool, &args), "None") != 0;
+}
+
+static void note_bound(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
+{
+    const char *args = line->args;
+
+    summary->section.bound = strcasecmp(ap_getword_conf(pool, &args), "On") == 0;
+}
+
+static void note_mech(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
+{
+    (void)pool;
+    summary->section.mechs |=
+        ap_strcasestr(line->args, "ntlm") != NULL ? AMTUNLOCK_MECH_NTLM : AMTUNLOCK_MECH_KRB5;
 }
 
 static void note_max_systems(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
@@ -95,6 +123,8 @@ static const struct {
     {"GssapiPublishMech", note_publish},
     {"AMTUnlockTrustedProxy", note_proxy},
     {"AuthType", note_auth_type},
+    {"GssapiConnectionBound", note_bound},
+    {"AMTUnlockMech", note_mech},
     {"AMTUnlockMaxSystems", note_max_systems},
     {"AMTUnlockMaxBody", note_max_body},
 };
@@ -108,18 +138,36 @@ static void summarize_line(summary_t *summary, const ap_directive_t *line, apr_p
     }
 }
 
+static void note_section(summary_t *summary, const ap_directive_t *line)
+{
+    const section_t *section = &summary->section;
+
+    if (section->proxy && section->auth) {
+        summary->mixed = line;
+    }
+    if (section->serves && section->bound && !section->mechs) {
+        summary->bound_unless_ntlm = line;
+    }
+    else if (section->serves && section->bound && !(section->mechs & AMTUNLOCK_MECH_NTLM)) {
+        summary->bound = line;
+    }
+    else if (!section->serves && (section->mechs & AMTUNLOCK_MECH_NTLM)) {
+        summary->ntlm_around = 1;
+    }
+}
+
 /* The depth is that of sections in sections. */
 /* NOLINTNEXTLINE(misc-no-recursion) */
 static void summarize_tree(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
 {
     for (; line != NULL; line = line->next) {
         if (line->first_child != NULL) {
-            summary->in_section_proxy = summary->in_section_auth = 0;
+            section_t around = summary->section;
+
+            memset(&summary->section, 0, sizeof(summary->section));
             summarize_tree(summary, line->first_child, pool);
-            if (summary->in_section_proxy && summary->in_section_auth) {
-                summary->mixed = line;
-            }
-            summary->in_section_proxy = summary->in_section_auth = 0;
+            note_section(summary, line);
+            summary->section = around;
         }
         else {
             summarize_line(summary, line, pool);
@@ -207,6 +255,22 @@ static int check_trusted_proxy(const summary_t *summary, server_rec *s)
     return 1;
 }
 
+static void check_bound(const summary_t *summary, server_rec *s)
+{
+    const ap_directive_t *section = summary->bound != NULL  ? summary->bound
+                                    : !summary->ntlm_around ? summary->bound_unless_ntlm
+                                                            : NULL;
+
+    if (section != NULL) {
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            "AMTU0057: %s line %d: \"GssapiConnectionBound On\" where AMTUnlockMech accepts Kerberos only: "
+            "write Off; each caller must show a ticket with each request anyway, since a proxy's connections "
+            "carry the requests of several callers",
+            section->filename, section->line_num);
+    }
+}
+
 static void check_max_body(const summary_t *summary, server_rec *s)
 {
     apr_off_t needed =
@@ -224,8 +288,8 @@ static void check_max_body(const summary_t *summary, server_rec *s)
 static int check_worker(const amtunlock_server_t *conf, server_rec *s, apr_pool_t *ptemp)
 {
     const char *wrong, *name;
-    uid_t uid;
-    gid_t gid;
+    uid_t uid = 0;
+    gid_t gid = 0;
 
     if (!amtunlock_supervises(conf)) {
         return 1;
@@ -248,6 +312,14 @@ static int check_worker(const amtunlock_server_t *conf, server_rec *s, apr_pool_
             conf->worker_user, wrong);
         return 0;
     }
+    if (geteuid() == 0 && uid == ap_unixd_config.user_id) {
+        ap_log_error(
+            APLOG_MARK, APLOG_EMERG, 0, s,
+            "AMTU0058: AMTUnlockWorkerUser %s is the user of httpd: whoever breaks into httpd could read all "
+            "that the worker reads; make a user of its own for the worker",
+            conf->worker_user);
+        return 0;
+    }
     return 1;
 }
 
@@ -259,10 +331,12 @@ int amtunlock_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptem
 
     (void)plog;
     summarize_tree(&summary, ap_conftree, ptemp);
+    note_section(&summary, ap_conftree);
     good = check_redis(conf, &summary, s) & check_password(conf, pconf, s) &
            check_trusted_proxy(&summary, s) & check_worker(conf, s, ptemp);
     if (summary.serves) {
         check_callers(&summary, s);
+        check_bound(&summary, s);
         check_max_body(&summary, s);
     }
     return good ? OK : HTTP_INTERNAL_SERVER_ERROR;

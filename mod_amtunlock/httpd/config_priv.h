@@ -72,8 +72,10 @@ amtunlock_server_t *amtunlock_server(const server_rec *s);
 const amtunlock_dir_t *amtunlock_dir(request_rec *r);
 /* True if this httpd is to start the worker and keep it running. */
 int amtunlock_supervises(const amtunlock_server_t *conf);
-/* True if the request's location has SetHandler amtunlock. Works before r->handler is set, which httpd does
+/* True if the request's location has SetHandler with this name. Works before r->handler is set, which httpd does
  * only after authentication. */
+int amtunlock_sets_handler(request_rec *r, const char *name);
+/* The same for AMTUNLOCK_HANDLER. */
 int amtunlock_is_service(request_rec *r);
 
 /* The smallest body limit, in bytes, that a request of this many names fits in. */

@@ -21,6 +21,7 @@
 #include "httpd/caller_priv.h"
 #include "httpd/config_priv.h"
 #include "httpd/module_priv.h"
+#include "httpd/place_priv.h"
 #include "manageability/manageability.h"
 #include "wsman/names.h"
 
@@ -223,7 +224,7 @@ static int is_soap(const char *type)
     return strcmp(type, "application/soap+xml") == 0;
 }
 
-/* A fault for a caller that sends or accepts SOAP; otherwise httpd's own page. */
+/* A fault for a caller that sends or accepts SOAP; otherwise a plain text. */
 static int refuse_method(exchange_t *x)
 {
     request_rec *r = x->r;
@@ -231,10 +232,9 @@ static int refuse_method(exchange_t *x)
     const char *charset;
     int status;
 
-    r->allowed = AP_METHOD_BIT << M_POST;
     if (!is_soap(media_type(r, &charset)) &&
         (accept == NULL || ap_strcasestr(accept, "application/soap+xml") == NULL)) {
-        return HTTP_METHOD_NOT_ALLOWED;
+        return amtunlock_refuse_method(r, "POST");
     }
     if ((status = read_body(x)) != OK) {
         return status;
@@ -407,9 +407,10 @@ static int handle_post(exchange_t *x)
 int amtunlock_handler(request_rec *r)
 {
     exchange_t x = {.r = r};
+    int status = amtunlock_place(r, AMTUNLOCK_HANDLER);
 
-    if (r->handler == NULL || strcmp(r->handler, AMTUNLOCK_HANDLER) != 0) {
-        return DECLINED;
+    if (status != OK) {
+        return status;
     }
     x.conf = amtunlock_dir(r);
     return r->method_number == M_POST ? handle_post(&x) : refuse_method(&x);

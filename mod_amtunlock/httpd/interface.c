@@ -11,6 +11,7 @@
 #include <http_protocol.h>
 
 #include "httpd/config_priv.h"
+#include "httpd/place_priv.h"
 
 extern const char amtunlock_interface_mof[];
 extern const char amtunlock_interface_wsdl[];
@@ -28,13 +29,13 @@ int amtunlock_interface_handler(request_rec *r)
 {
     const char *slash = strrchr(r->uri, '/');
     size_t i = 0, count = sizeof(documents) / sizeof(documents[0]);
+    int status = amtunlock_place(r, AMTUNLOCK_HANDLER_INTERFACE);
 
-    if (r->handler == NULL || strcmp(r->handler, AMTUNLOCK_HANDLER_INTERFACE) != 0) {
-        return DECLINED;
+    if (status != OK) {
+        return status;
     }
     if (r->method_number != M_GET) {
-        r->allowed = AP_METHOD_BIT << M_GET;
-        return HTTP_METHOD_NOT_ALLOWED;
+        return amtunlock_refuse_method(r, "GET");
     }
     while (i < count && (slash == NULL || strcmp(slash + 1, documents[i].name) != 0)) {
         i++;

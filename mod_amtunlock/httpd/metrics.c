@@ -10,6 +10,7 @@
 
 #include "httpd/config_priv.h"
 #include "httpd/overview_priv.h"
+#include "httpd/place_priv.h"
 
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 #define FAILED_PREFIX "failed:"
@@ -68,12 +69,11 @@ static void put_failures(request_rec *r, const apr_array_header_t *counters)
 int amtunlock_metrics_handler(request_rec *r)
 {
     jobs_overview_t *overview = NULL;
-    int status;
+    int status = amtunlock_place(r, AMTUNLOCK_HANDLER_METRICS);
 
-    if (r->handler == NULL || strcmp(r->handler, AMTUNLOCK_HANDLER_METRICS) != 0) {
-        return DECLINED;
+    if (status == OK) {
+        status = amtunlock_overview(r, &overview);
     }
-    status = amtunlock_overview(r, &overview);
     if (status != OK) {
         return status == DONE ? OK : status;
     }

@@ -10,11 +10,12 @@
 #include <http_request.h>
 #include <mpm_common.h>
 
-#include "httpd/caller_priv.h"
+#include "httpd/bound_connection_priv.h"
 #include "httpd/challenge_priv.h"
 #include "httpd/config_check_priv.h"
 #include "httpd/config_priv.h"
 #include "httpd/directives_priv.h"
+#include "httpd/identity_priv.h"
 #include "httpd/location_priv.h"
 #include "httpd/module_priv.h"
 #include "httpd/pages_priv.h"
@@ -90,7 +91,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(amtunlock_metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(amtunlock_interface_handler, NULL, NULL, APR_HOOK_MIDDLE);
     amtunlock_location_register_hooks();
-    amtunlock_caller_register_hooks();
+    amtunlock_bound_register_hooks();
+    amtunlock_identity_register_hooks();
     amtunlock_proxy_register_hooks();
     amtunlock_challenge_register_hooks();
 }

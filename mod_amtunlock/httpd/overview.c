@@ -6,6 +6,7 @@
 
 #include "httpd/config_priv.h"
 #include "httpd/module_priv.h"
+#include "httpd/place_priv.h"
 
 APLOG_USE_MODULE(amtunlock);
 
@@ -25,9 +26,9 @@ int amtunlock_overview(request_rec *r, jobs_overview_t **overview)
     jobs_pool_t *jobs = amtunlock_server(r->server)->jobs;
     jobs_result_t result;
 
-    r->allowed = AP_METHOD_BIT << M_GET;
     if (r->method_number != M_GET) {
-        return HTTP_METHOD_NOT_ALLOWED;
+        (void)amtunlock_refuse_method(r, "GET");
+        return DONE;
     }
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     if (jobs == NULL) {

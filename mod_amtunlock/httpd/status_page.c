@@ -12,6 +12,7 @@
 
 #include "httpd/config_priv.h"
 #include "httpd/overview_priv.h"
+#include "httpd/place_priv.h"
 #include "wsman/values.h"
 
 typedef struct {
@@ -142,12 +143,11 @@ static void send_auto(request_rec *r, const jobs_overview_t *overview)
 int amtunlock_status_handler(request_rec *r)
 {
     jobs_overview_t *overview = NULL;
-    int status;
+    int status = amtunlock_place(r, AMTUNLOCK_HANDLER_STATUS);
 
-    if (r->handler == NULL || strcmp(r->handler, AMTUNLOCK_HANDLER_STATUS) != 0) {
-        return DECLINED;
+    if (status == OK) {
+        status = amtunlock_overview(r, &overview);
     }
-    status = amtunlock_overview(r, &overview);
     if (status != OK) {
         return status == DONE ? OK : status;
     }

@@ -12,6 +12,7 @@
 #include <mod_ssl.h>
 
 #include "httpd/config_priv.h"
+#include "httpd/identity_priv.h"
 #include "httpd/module_priv.h"
 
 APLOG_USE_MODULE(amtunlock);
@@ -19,8 +20,6 @@ APLOG_USE_MODULE(amtunlock);
 #define PROXY_USER_MAX 256
 #define SAN_NAMES_MAX 32
 
-/* Marks a request whose user a proxy named: r->ap_auth_type, and the module's configuration of the request. */
-static const char proxy_mark[] = "proxy";
 static APR_OPTIONAL_FN_TYPE(ssl_var_lookup) * ssl_variable;
 
 static const char *tls_variable(request_rec *r, const char *name)
@@ -104,14 +103,9 @@ static int check_proxy_authn(request_rec *r)
         return HTTP_FORBIDDEN;
     }
     r->user = apr_pstrdup(r->pool, user);
-    r->ap_auth_type = (char *)proxy_mark;
-    ap_set_module_config(r->request_config, &amtunlock_module, (void *)proxy_mark);
+    r->ap_auth_type = (char *)AMTUNLOCK_IDENTITY_PROXY;
+    amtunlock_identity_set(r, AMTUNLOCK_IDENTITY_PROXY);
     return OK;
-}
-
-int amtunlock_proxy_named_user(const request_rec *r)
-{
-    return ap_get_module_config(r->request_config, &amtunlock_module) == proxy_mark;
 }
 
 static void find_mod_ssl(void)

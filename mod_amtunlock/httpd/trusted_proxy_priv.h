@@ -5,9 +5,6 @@
 
 #include <httpd.h>
 
-/* True if r->user was taken from the header of a trusted proxy. */
-int amtunlock_proxy_named_user(const request_rec *r);
-
 void amtunlock_proxy_register_hooks(void);
 
 #endif

@@ -121,12 +121,13 @@ class Caller:
     def __init__(self, httpd, path):
         trust = ssl.create_default_context(cafile=httpd.ca)
         self.path = path
+        self.more = {}  # headers
         self.connection = http.client.HTTPSConnection("localhost", httpd.https, context=trust, timeout=10)
         self.connection.connect()
         self.connection.auto_open = 0  # a connection that the server closed is an error
 
     def post(self, body=b"", authorization=None, content_type=CONTENT):
-        headers = {"Content-Type": content_type, **({"Authorization": authorization} if authorization else {})}
+        headers = {"Content-Type": content_type, **self.more, **({"Authorization": authorization} if authorization else {})}
         self.connection.request("POST", self.path, body.encode() if isinstance(body, str) else body, headers)
         answer = self.connection.getresponse()
         self.challenges = [value for name, value in answer.getheaders() if name.lower() == "www-authenticate"]

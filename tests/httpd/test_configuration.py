@@ -71,6 +71,39 @@ def test_without_a_scope_nobody_may_unlock_and_it_says_so(check):
     assert "AMTUnlockScope" in text, f"{status}: {text}"
 
 
+SECTION = """<Location /place>
+    SetHandler amtunlock
+    AuthType GSSAPI
+    GssapiConnectionBound {bound}
+    GssapiPublishMech On
+    {mech}
+    Require valid-user
+</Location>"""
+
+
+@pytest.mark.parametrize("bound, mech, warns", [
+    ("On", "", True), ("On", "AMTUnlockMech krb5", True), ("On", "AMTUnlockMech krb5 ntlm", False),
+    ("On", "AMTUnlockMech ntlm", False), ("Off", "AMTUnlockMech krb5", False), ("Off", "", False)])
+def test_kerberos_on_bound_connections_is_warned_of(check, bound, mech, warns):
+    status, text = check({"GssapiConnectionBound On": "GssapiConnectionBound Off"}, SECTION.format(bound=bound, mech=mech))
+    assert status == 0
+    assert ("AMTU0057" in text) is warns, text
+
+
+def test_bound_connections_where_ntlm_is_accepted_around(check):
+    around = "<Location />\nAMTUnlockMech krb5 ntlm\n</Location>\n"
+    assert "AMTU0057" not in check({"GssapiConnectionBound On": "GssapiConnectionBound Off"},
+                                   around + SECTION.format(bound="On", mech=""))[1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives the worker another user")
+@pytest.mark.parametrize("user", ["www-data", "#33"])
+def test_a_worker_with_httpds_user_is_refused(check, user):
+    status, text = check(line=f"AMTUnlockWorker On\nAMTUnlockWorkerUser {user}")
+    assert status != 0
+    assert "AMTU0058" in text
+
+
 def test_without_redis(check):
     status, text = check({"AMTUnlockRedis": "#AMTUnlockRedis"})
     assert status != 0

@@ -56,6 +56,22 @@ def test_as_windows_does(caller, password, way):
         assert one.post(soap.get(soap.SERVICE)).text("p:Started") == "true"
 
 
+@pytest.mark.logs("AMTU0050")
+@pytest.mark.parametrize("trace", [
+    "Via: 1.1 proxy", "Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1", "x-forwarded-proto: https",
+    "X-Forwarded-Host: a", "X-Real-IP: 192.0.2.1", "X-Client-IP: 192.0.2.1", "True-Client-IP: 192.0.2.1",
+    "X-Original-URL: /wsman", "CF-Connecting-IP: 192.0.2.1", "X-Amzn-Trace-Id: Root=1", "X-Envoy-External-Address: a"])
+def test_what_came_through_a_proxy_brings_its_own_token(caller, password, trace):
+    """The proxy's connection was authenticated by somebody, and carries everybody's requests."""
+    one = caller()
+    assert one.log_in(f"{DOMAIN}\\{USER}", password).status == 200
+    one.more = dict([trace.split(": ")])
+    assert one.post(soap.get(soap.SERVICE)).status == 401
+    assert {"Negotiate", "NTLM"} <= set(one.challenges)
+    one.more = {}
+    assert one.post(soap.get(soap.SERVICE)).text("p:Started") == "true", "directly, a connection goes on"
+
+
 @pytest.mark.parametrize("both", [False, True], ids=["last step", "both steps"])
 def test_a_caller_that_asks_whether_its_body_is_wanted(caller, password, both):
     """Expect: 100-continue, as .NET sends it in the last step. A challenge must not cost the connection either."""

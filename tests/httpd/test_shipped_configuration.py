@@ -13,15 +13,15 @@ from amtu_stack import kdc, ports, soap
 from amtu_stack.console import Console
 from amtu_stack.httpd import gss_ntlm
 from conftest import assert_fault
-from gss import Caller
+from gss import Caller, Kerberos
 from second_httpd import SecondHttpd, There, shipped
 
 MODULES = ("mpm_event", "authn_core", "authz_core", "authz_host", "authz_user", "auth_gssapi", "socache_shmcb", "ssl",
            "reqtimeout", "http2")
 HEADER_SECONDS = 1
 # The lines of the block that lets NTLM in, and the scopes that it shows
-NTLM_BLOCK = ("GssapiAllowedMech ntlmssp", "GssapiCredStore ntlmssp_keyfile:", "GssapiAcceptorName HTTP@",
-              "AMTUnlockMech krb5 ntlm")
+NTLM_BLOCK = ("GssapiConnectionBound On", "GssapiAllowedMech ntlmssp", "GssapiCredStore ntlmssp_keyfile:",
+              "GssapiAcceptorName HTTP@", "AMTUnlockMech krb5 ntlm")
 NTLM_SCOPES = re.findall(r'#   AMTUnlockScope laptops "(.*)"', shipped("amtunlock.conf"))
 
 
@@ -65,6 +65,21 @@ def test_it_serves(console):
 def test_its_check_is_silent(_there):
     assert "warn" not in _there[0].checked.lower(), _there[0].checked
     assert [line for line in _there[0].log().splitlines() if "AMTU" in line and ":warn" in line] == []
+
+
+def test_a_ticket_counts_for_one_request(there, stack, ticket):
+    """Whatever connection the next request comes on."""
+    ticket(kdc.CONSOLE)
+    one = Caller(there, "/wsman")
+    assert one.shake_hands(Kerberos(), body=soap.get(soap.SERVICE)).status == 200
+    assert one.post(soap.get(soap.SERVICE)).status == 401
+    one.connection.close()
+
+
+def test_there_is_no_trace(there, console):
+    assert Console(there).send(b"", method="TRACE").status == 405
+    answer = console.send(b"", method="GET", content_type="text/plain")
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
 def test_kerberos_only(there):

@@ -2,10 +2,7 @@
 """Redis frozen under a crowd of callers: each hears in time, other pages of the same httpd do not notice, it heals by
 itself, and nothing that was refused becomes a job. Few threads wait for the answer to what they have sent."""
 
-import base64
-import hashlib
 import json
-import secrets
 import signal
 import socket
 import statistics
@@ -17,6 +14,7 @@ from pathlib import Path
 import pytest
 from amtu_stack.httpd import Settings
 from amtu_stack.process import wait_until
+from certificates import make_certificate
 from conftest import _bring_up
 
 pytestmark = pytest.mark.alone
@@ -33,33 +31,22 @@ FLOOR = 0.002
 EXTRA = """
 <Location /crowd>
     SetHandler amtunlock
-    AuthType Basic
-    AuthName crowd
-    AuthUserFile crowd.users
+    # Kerberos for 300 callers would measure Kerberos: a certificate stands for them.
+    AMTUnlockTrustedProxy X-Caller "CN=crowd"
     Require valid-user
-    # Kerberos for 300 callers would measure Kerberos: this stands for a mechanism that was checked.
-    SetEnv GSS_MECH test/krb5
     AMTUnlockScope * true
     AMTUnlockCallerLimits jobs=0 systems=0
 </Location>
 DocumentRoot run
+SSLVerifyClient optional
+SSLCACertificateFile tls/ca.pem
 """
 
 
-def write_users(file):
-    """A user in the form of htpasswd; "user:password"."""
-    password = secrets.token_hex(8)
-    digest = base64.b64encode(hashlib.sha1(password.encode()).digest()).decode()
-    file.write_text(f"crowd:{{SHA}}{digest}\n")
-    file.chmod(0o644)
-    return f"crowd:{password}"
-
-
 @pytest.fixture(scope="module")
-def stack():
-    stack = _bring_up("sick", Settings(modules=("auth_basic", "authn_file"), extra=EXTRA), systems=1,
-                      boot_seconds="1-1")
-    stack.credentials = write_users(stack.httpd.root / "crowd.users")
+def stack(tmp_path_factory):
+    stack = _bring_up("sick", Settings(extra=EXTRA), systems=1, boot_seconds="1-1")
+    stack.certificate = make_certificate(stack, tmp_path_factory.mktemp("crowd") / "crowd.pem", "/CN=crowd")
     page = stack.httpd.root / "run" / "page"
     page.write_bytes(b"x" * 1024)
     page.chmod(0o644)
@@ -99,10 +86,9 @@ class Round:
     def __init__(self, stack, frozen):
         port = stack.httpd.http
         seconds = 1 + WELL + frozen + HEALED_WITHIN + 2
-        words = [sys.executable, "-B", Path(__file__).with_name("crowd.py"), port, "/crowd", CALLERS, seconds, PAUSE]
-        crowd = subprocess.Popen([str(word) for word in words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        crowd.stdin.write(stack.credentials + "\n")
-        crowd.stdin.flush()
+        words = [sys.executable, "-B", Path(__file__).with_name("crowd.py"), stack.httpd.https, "/crowd", CALLERS, seconds,
+                 PAUSE, stack.httpd.ca, stack.certificate]
+        crowd = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
         try:
             time.sleep(1)  # the crowd assembles, and httpd makes as many children as it needs
             self.before = watch_static(port, WELL)

@@ -111,6 +111,15 @@ def test_no_one_caller_is_named(stack, certificate, header):
     assert ask(stack, *certificate("/CN=p", "DNS:proxy.fleet.test"), *header).status == 403
 
 
+@pytest.mark.logs("AMTU0053")
+@pytest.mark.parametrize("name", ["WELLKNOWN/ANONYMOUS@WELLKNOWN:ANONYMOUS", "wellknown/anonymous@ELSEWHERE.TEST",
+                                  "@ELSEWHERE.TEST", "/admin@ELSEWHERE.TEST"])
+def test_a_name_that_stands_for_nobody(stack, certificate, name):
+    """An anonymous ticket (RFC 8062) is a ticket, and every such caller has the same name."""
+    answer = ask(stack, *certificate("/CN=p", "DNS:proxy.fleet.test"), *named(name))
+    assert_fault(answer, "wsman:AccessDenied", status=403)
+
+
 def test_the_header_alone_means_nothing_elsewhere(stack, certificate):
     proxy = certificate("/CN=p", "DNS:proxy.fleet.test")
     assert ask(stack, *proxy, *named(USER), path="/wsman").status == 401

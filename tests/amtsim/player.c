@@ -79,7 +79,7 @@ static void say(struct player *player, const struct statement *statement)
 /* Is this statement part of the question before it? */
 static bool belongs_to_read(const struct statement *statement)
 {
-    return statement->word >= SCRIPT_GOOD && statement->word <= SCRIPT_DRAW;
+    return statement->word >= SCRIPT_GOOD && statement->word <= SCRIPT_KEY;
 }
 
 /* The statement behind a question and all that belongs to it. */
@@ -356,6 +356,30 @@ static void end_line(struct player *player)
         evbuffer_add(player->said, "\r\n", 2);
 }
 
+/* The question again with as many stars as characters were typed, as a boot splash in text draws it. */
+static void draw_line(struct player *player, const struct statement *statement)
+{
+    say(player, statement);
+    for (size_t i = 0; i < player->length; i++)
+        evbuffer_add(player->said, "*", 1);
+}
+
+static void show_character(struct player *player, char c)
+{
+    static const char hint[] = "(press TAB for no echo) ";
+    unsigned end = behind_read(player);
+
+    for (unsigned at = player->at + 1; player->reader == READER_DISK && at < end; at++) {
+        if (player->script->statements[at].word == SCRIPT_KEY)
+            draw_line(player, &player->script->statements[at]);
+    }
+    if (c < ' ' || player->echo == ECHO_OFF)
+        return;
+    for (size_t i = 1; player->echo == ECHO_HINT && player->length == 1 && i < sizeof(hint); i++)
+        evbuffer_add(player->said, "\b \b", 3);
+    evbuffer_add(player->said, player->echo == ECHO_ON ? &c : "*", 1);
+}
+
 static void take_character(struct player *player, char c)
 {
     if (c == '\r' || c == '\n') {
@@ -369,8 +393,7 @@ static void take_character(struct player *player, char c)
     else if (c >= ' ' && c != DELETE && player->length < LINE_MAX_CHARS)
         player->line[player->length++] = c;
     player->line[player->length] = '\0';
-    if (c >= ' ' && player->echo != ECHO_OFF)
-        evbuffer_add(player->said, player->echo == ECHO_STARS ? "*" : &c, 1);
+    show_character(player, c);
 }
 
 /* Nobody reads: it is lost, but not unseen. */

@@ -32,8 +32,9 @@ static const struct {
     {"open", SCRIPT_OPEN, TAKES_VOLUME},    {"read", SCRIPT_READ, TAKES_READ},
     {"good", SCRIPT_GOOD, TAKES_TEXT},      {"bad", SCRIPT_BAD, TAKES_TEXT},
     {"last", SCRIPT_LAST, TAKES_TEXT},      {"gone", SCRIPT_GONE, TAKES_TEXT},
-    {"draw", SCRIPT_DRAW, TAKES_DRAW},      {"other", SCRIPT_OTHER, TAKES_OTHER},
-    {"login", SCRIPT_LOGIN, TAKES_TEXT},    {"end", SCRIPT_END, TAKES_NOTHING},
+    {"draw", SCRIPT_DRAW, TAKES_DRAW},      {"key", SCRIPT_KEY, TAKES_TEXT},
+    {"other", SCRIPT_OTHER, TAKES_OTHER},   {"login", SCRIPT_LOGIN, TAKES_TEXT},
+    {"end", SCRIPT_END, TAKES_NOTHING},
 };
 
 /* ---- words and texts ----------------------------------------------------------------------------------- */
@@ -126,10 +127,11 @@ static bool take_volume(struct script *script, const char *word, unsigned *which
 
 static bool take_echo(char **at, unsigned *which)
 {
-    static const char *const kinds[] = {[ECHO_OFF] = "off", [ECHO_ON] = "on", [ECHO_STARS] = "stars"};
+    static const char *const kinds[] = {
+        [ECHO_OFF] = "off", [ECHO_ON] = "on", [ECHO_STARS] = "stars", [ECHO_HINT] = "hint"};
     const char *word = take_word(at);
 
-    for (*which = 0; *which <= ECHO_STARS; ++*which) {
+    for (*which = 0; *which <= ECHO_HINT; ++*which) {
         if (!strcmp(word, kinds[*which]))
             return true;
     }

@@ -16,18 +16,20 @@ enum script_word {
     SCRIPT_PAUSE,   /* seconds */
     SCRIPT_ECHO,    /* enum echo */
     SCRIPT_OPEN,    /* a volume is opened by another key than ours */
-    SCRIPT_READ,    /* a disk's question waits; GOOD, BAD, LAST, GONE and DRAW behind it belong to it */
+    SCRIPT_READ,    /* a disk's question waits; GOOD, BAD, LAST, GONE, DRAW and KEY behind it belong to it */
     SCRIPT_GOOD,    /* shown when the passphrase fits */
     SCRIPT_BAD,     /* when it does not, and the question stands again */
     SCRIPT_LAST,    /* when it does not for the last time */
     SCRIPT_GONE,    /* when nobody typed in time: another key opened the volume */
     SCRIPT_DRAW,    /* shown every so many seconds while the question waits */
+    SCRIPT_KEY,     /* shown with each key, and a star behind it for each character */
     SCRIPT_OTHER,   /* from here on somebody reads who is no disk's question */
     SCRIPT_LOGIN,   /* the system is up, and so somebody else reads */
     SCRIPT_END,     /* nothing more is shown, and nobody reads */
 };
 
-enum echo { ECHO_OFF, ECHO_ON, ECHO_STARS };
+/* ECHO_HINT: stars, which take the place of systemd's hint */
+enum echo { ECHO_OFF, ECHO_ON, ECHO_STARS, ECHO_HINT };
 
 struct statement {
     enum script_word word;

@@ -3,6 +3,7 @@
 the text into messages. One PC a script and cut, all in one job; none has a probe, so the console's word is all there is."""
 
 import os
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +86,16 @@ class Consoles:
         self.job = self.rig.submit(self.rig.systems())
         self.results = self.job.await_end(120)
         self.tasks = self.job.tasks()
+        self.read_events()
         return self
+
+    def read_events(self):
+        """Once, when all is over: the simulator's log is long."""
+        assert wait_until(lambda: len(self.rig.events(event="sol-open")) == len(self.rig.events(event="sol-close")), 10)
+        found = defaultdict(list)
+        for event in self.rig.events():
+            found[event["system"]].append(event)
+        self.rig.events = lambda system, event=None: [one for one in found[system] if event in (None, one["event"])]
 
     def give(self, script, cut):
         """Hands a PC its script; the passphrases of volumes that have their own, as the worker's file has them."""
@@ -128,9 +138,9 @@ def test_console(consoles, name, cut):
 
 def test_a_right_passphrase_is_never_called_wrong(consoles):
     """Of all PCs: where each line that was typed did fit, the verdict is not wrong-passphrase."""
-    fitted = {script.system for script in consoles.scripts.values()
-              if (answers := passphrases(consoles.rig, script.system)) and all(answers)}
-    assert len(fitted) > len(CASES) // 2
+    fitted = {script.system for (name, _), script in consoles.scripts.items() if name not in pending()
+              and (answers := passphrases(consoles.rig, script.system)) and all(answers)}
+    assert len(fitted) > len(CASES) // 4
     assert not {system for system in fitted if consoles.results[system] == "wrong-passphrase"}
 
 

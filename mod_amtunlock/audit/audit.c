@@ -299,12 +299,12 @@ static int pending_reserve(audit_t *audit, apr_size_t length)
 apr_status_t audit_add(audit_t *audit, const char *event, json_t *fields)
 {
     audit_head_t next = audit->next;
-    apr_size_t length;
+    apr_size_t length = 0;
     char *line = json_is_object(fields) ? audit_record_format(&next, event, fields, &length) : NULL;
 
     json_decref(fields);
     if (line == NULL) {
-        return APR_EINVAL;
+        return length > 0 && length <= AUDIT_LINE_MAX ? APR_ENOMEM : APR_EINVAL;
     }
     if (!pending_reserve(audit, length)) {
         free(line);

@@ -23,8 +23,8 @@ typedef struct audit_t audit_t;
 const char *audit_open(audit_t **audit, const char *file, apr_pool_t *pool);
 
 /* Adds one record; `event` is what happened, `fields` a JSON object (its reference is taken, also on
- * failure). Not on disk until audit_commit(). APR_EINVAL: not an object, a name that the record itself uses, a
- * line over 64 KiB, or no memory to hash it; APR_ENOMEM: too much waits for a commit that keeps failing. */
+ * failure). Not on disk until audit_commit(). APR_EINVAL: not an object, a name that the record itself uses, or a
+ * line over 64 KiB: it is never taken; APR_ENOMEM: no memory, or too much waits for a commit that keeps failing. */
 apr_status_t audit_add(audit_t *audit, const char *event, json_t *fields);
 
 /* One write and one fdatasync for all that was added since, in a file that is, before and after, the one of this

@@ -64,7 +64,7 @@ char *audit_record_format(audit_head_t *head, const char *event, json_t *fields,
     char hash[AUDIT_HASH_DIGITS + 1];
     char *line;
 
-    *length = body_length - 1 + SUFFIX_LENGTH + 1;
+    *length = body != NULL ? body_length - 1 + SUFFIX_LENGTH + 1 : 0;
     if (body == NULL || *length > AUDIT_LINE_MAX || !digest_sha256_hex(body, body_length, hash) ||
         (line = malloc(*length + 1)) == NULL) {
         free(body);

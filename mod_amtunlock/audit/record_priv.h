@@ -31,7 +31,7 @@ void audit_format_time(apr_time_t time, char text[AUDIT_TIME_SIZE]);
 void audit_head_none(audit_head_t *head);
 
 /* The line (with its end, from malloc) of the record that follows *head, and moves *head on to it. NULL if it
- * cannot be made: names taken twice, too long, no memory to hash it; *head is as before. */
+ * cannot be made: names taken twice (*length is 0), too long, no memory to hash it; *head is as before. */
 char *audit_record_format(audit_head_t *head, const char *event, json_t *fields, apr_size_t *length);
 
 /* True if these bytes are how a record begins, as far as they go. */

@@ -300,6 +300,10 @@ jobs_result_t jobs_apply(jobs_client_t *client, const char *worker, jobs_change_
 /* Nonzero: Redis has decided, and would decide the same again. 0: it could not, and is to be asked again. */
 int jobs_is_decided(jobs_outcome_e outcome);
 
+/* Nonzero: the data that Redis holds of this task are of no type that the functions write, so that asking again
+ * would not help, and it cannot be claimed. */
+int jobs_is_spoilt(const jobs_result_t *result);
+
 /* Takes systems from dead workers and ends what was never started in time. *reaped: how many tasks moved. */
 jobs_result_t jobs_reap(jobs_client_t *client, const char *worker, int *reaped, apr_pool_t *pool);
 /* Waits up to `timeout` for a wake-up (the key `bell`). JOBS_OK whether it came or not. */

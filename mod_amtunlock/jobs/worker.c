@@ -262,6 +262,11 @@ int jobs_is_decided(jobs_outcome_e outcome)
            outcome == JOBS_REFUSED;
 }
 
+int jobs_is_spoilt(const jobs_result_t *result)
+{
+    return result->outcome == JOBS_BROKEN && strstr(result->text, "WRONGTYPE") != NULL;
+}
+
 /* ---- reap and the bell --------------------------------------------------------------------------------- */
 
 jobs_result_t jobs_reap(jobs_client_t *client, const char *worker, int *reaped, apr_pool_t *pool)

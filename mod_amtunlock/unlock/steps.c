@@ -111,10 +111,11 @@ static unlock_step_e intend_on_ok(unlock_t *unlock)
     return unlock->after_intent;
 }
 
-/* Redis or the audit record did not take the intent, so there is none. */
+/* Redis or the audit record did not take the intent, so there is none. One that can never be recorded would only
+ * come back for ever. */
 static unlock_step_e intend_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    if (reason == JOBS_REASON_BUSY) {
+    if (reason == JOBS_REASON_BUSY || unlock->unrecordable) {
         return unlock_fail(unlock, reason, text);
     }
     unlock->ops->hang_up(unlock);

@@ -376,6 +376,7 @@ static void unlock_intend_answer(unlock_t *unlock, jobs_outcome_e outcome, int a
         unlock_succeed(unlock);
     }
     else if (!audited) {
+        unlock->unrecordable = outcome == JOBS_BROKEN;
         unlock_refuse(unlock, JOBS_REASON_INTERNAL, text, 0);
     }
     else if (outcome == JOBS_CONFLICT) {

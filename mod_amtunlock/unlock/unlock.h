@@ -226,6 +226,7 @@ struct unlock_t {
     unsigned int authenticated : 1;  /* the PC answered our login once */
     unsigned int identified : 1;     /* it is the device that the inventory means */
     unsigned int settled : 1;        /* an unclear power state was waited for */
+    unsigned int unrecordable : 1;   /* the audit record can never take its intent */
     unsigned int intended : 1;       /* the intent is durable: this unlock is not begun a second time */
     unsigned int power_answered : 1; /* AMT said yes to the power request */
     unsigned int power_refused : 1;  /* AMT said no */

@@ -14,6 +14,7 @@
 #include "base/oom.h"
 #include "base/wakeup.h"
 #include "unlock/methods.h"
+#include "worker/claimed_priv.h"
 
 #define REDIS_TIMEOUT apr_time_from_sec(3)
 #define BELL_TIMEOUT apr_time_from_sec(3) /* of the connection; a wait on it is shorter */
@@ -208,33 +209,49 @@ static int count_free_slots(const intake_t *intake)
     return intake->options.slots - used;
 }
 
-/* Whatever Redis says, a worker acts only on systems of its own inventory. */
-static void refuse_task(intake_t *intake, const jobs_task_t *task, apr_pool_t *pool)
+/* It ends here, and the other tasks of the claim go on. */
+static void refuse_task(intake_t *intake, const jobs_task_t *task, jobs_reason_e reason, apr_pool_t *pool)
 {
     jobs_change_t change = {.change = JOBS_FINISH,
                             .task = task->ref,
                             .step = "claim",
                             .state = 'F',
-                            .reason =
-                                task->verify_only ? JOBS_REASON_INDETERMINATE : JOBS_REASON_NOT_AVAILABLE};
+                            .reason = task->verify_only ? JOBS_REASON_INDETERMINATE : reason};
     jobs_change_t *const changes[] = {&change};
 
-    log_error("AMTU0448", "a task was queued for a system that the inventory does not have", "system",
-              task->ref.system, "job", task->ref.job);
     jobs_apply(intake->connection, intake->options.worker, changes, 1, pool);
+}
+
+/* Whatever Redis says, a worker acts only on systems of its own inventory, and only on what it can record. NULL: it
+ * was refused. */
+static const inventory_system_t *accept_task(intake_t *intake, jobs_task_t *task, apr_pool_t *pool)
+{
+    const char *fault = claimed_judge(task);
+    const inventory_system_t *system = inventory_find(snapshot_inventory(intake->snapshot), task->ref.system);
+
+    if (fault != NULL) {
+        log_error("AMTU0621", "a task was queued that cannot be recorded, so it is not begun", "system",
+                  task->ref.system, "text", fault);
+        refuse_task(intake, task, JOBS_REASON_INTERNAL, pool);
+        return NULL;
+    }
+    if (system == NULL || method_find(system->method) == NULL) {
+        log_error("AMTU0448", "a task was queued for a system that the inventory does not have", "system",
+                  task->ref.system, "job", task->ref.job);
+        refuse_task(intake, task, JOBS_REASON_NOT_AVAILABLE, pool);
+        return NULL;
+    }
+    return system;
 }
 
 static void give_to_engines(intake_t *intake, const apr_array_header_t *tasks, apr_pool_t *pool)
 {
     for (int i = 0; i < tasks->nelts; i++) {
-        const jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
-        const inventory_system_t *system =
-            inventory_find(snapshot_inventory(intake->snapshot), task->ref.system);
+        jobs_task_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_t);
+        const inventory_system_t *system = accept_task(intake, task, pool);
 
-        if (system == NULL || method_find(system->method) == NULL) {
-            refuse_task(intake, task, pool);
-        }
-        else if (engine_give(idlest_engine(intake), task, intake->snapshot, system) != APR_SUCCESS) {
+        if (system != NULL &&
+            engine_give(idlest_engine(intake), task, intake->snapshot, system) != APR_SUCCESS) {
             log_error("AMTU0449", "no memory for a task; its lease will run out", "system", task->ref.system);
         }
     }

@@ -142,6 +142,34 @@ static void a_record_that_was_moved_away_stops_intents(void **state)
     assert_int_equal(audit_lines("\"intent-withdrawn\""), 1);
 }
 
+/* What httpd's user wrote into Redis may be too long for a line. Only its own task ends by that; and the PC of an
+ * intent that was not recorded is not touched. */
+static void a_line_that_cannot_be_recorded_stops_no_other(void **state)
+{
+    const jobs_task_t *tasks = claim(2);
+    jobs_task_t spoilt = tasks[0];
+    char *caller = apr_palloc(outbox_test.pool, 70001);
+    outbox_t *outbox = start_outbox();
+    asked_t *intent = NULL, *other = NULL;
+
+    (void)state;
+    memset(caller, 'x', 70000);
+    caller[70000] = '\0';
+    spoilt.caller = caller;
+    intent = push(outbox, &spoilt, JOBS_INTEND, 'I');
+    other = push(outbox, &tasks[1], JOBS_INTEND, 'I');
+    assert_int_equal(outcome_of(intent, 3000), JOBS_BROKEN);
+    assert_int_equal(intent->request.audited, 0);
+    assert_int_equal(outcome_of(other, 3000), JOBS_OK);
+    assert_int_equal(outbox_is_blocked(outbox), 0);
+    assert_int_equal(outcome_of(push(outbox, &spoilt, JOBS_FINISH, 'F'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push(outbox, &tasks[1], JOBS_FINISH, 'U'), 3000), JOBS_OK);
+    outbox_stop(outbox);
+    assert_int_equal(audit_lines("\"event\":\"intent\""), 1);
+    assert_int_equal(audit_lines("the rest of this line could not be recorded"), 1);
+    assert_int_equal(audit_lines("\"event\":\"outcome\""), 2);
+}
+
 static void the_outbox_is_bounded(void **state)
 {
     const jobs_task_t *task = claim(1);
@@ -175,6 +203,7 @@ int main(void)
         TEST(results_wait_for_redis),
         TEST(without_a_record_nothing_is_intended),
         TEST(a_record_that_was_moved_away_stops_intents),
+        TEST(a_line_that_cannot_be_recorded_stops_no_other),
         TEST(the_outbox_is_bounded),
     };
     setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);

@@ -135,6 +135,37 @@ def test_intents_that_redis_lost(fleet, whose):
     worker.process.signal(signal.SIGKILL)  # it would look on for as long as it may
 
 
+@pytest.mark.parametrize("caller", ["x" * 70_000, "a\x1b[2J", ""], ids=["too long", "control characters", "none"])
+def test_a_task_that_cannot_be_recorded_ends_alone(fleet, caller):
+    """httpd's user may write whatever it likes into a job. The worker starts with that task in front of the others."""
+    first, *others = fleet.systems()
+    worker = fleet.prepare_worker()
+    fleet.start_worker(worker)
+    worker.process.signal(signal.SIGSTOP)
+    spoilt, job = fleet.submit([first]), fleet.submit(others)
+    fleet.redis_call("HSET", f"{{amtu}}:job:{spoilt.id}", "caller", caller)
+    worker.process.signal(signal.SIGCONT)
+    assert spoilt.await_end(10) == {first: "internal"}
+    assert set(job.await_end(30).values()) == {"unlocked"}
+    assert [fleet.power_requests(system) for system in fleet.systems()] == [0, 1, 1]
+    assert fleet.heard(worker, "AMTU0621") and not fleet.heard(worker, "AMTU0423")
+
+
+def test_a_job_that_was_spoilt_holds_up_no_reconciling(fleet):
+    """What is replayed to a Redis that came back may meet what no function wrote: the other tasks go on."""
+    worker = fleet.add_worker()
+    first, second, _ = fleet.systems()
+    job = fleet.submit([first])
+    assert job.await_end(30) == {first: "unlocked"}
+    key = f"{{amtu}}:job:{job.id}:tasks"
+    fleet.redis_call("DEL", key)
+    fleet.redis_call("SET", key, "x")
+    stop_redis(fleet)
+    start_redis(fleet)
+    assert told(fleet, worker, 2), fleet.worker_tail()
+    assert fleet.submit([second]).await_end(30) == {second: "unlocked"}
+
+
 def switch_off(fleet, systems):
     """Evening: whoever unlocks them again has to power them again."""
     for system in systems:

@@ -72,6 +72,21 @@ json_t *entry_of_request(const outbox_request_t *request, const char *worker)
     return fields;
 }
 
+json_t *entry_of_unrecordable(const outbox_request_t *request, const char *worker)
+{
+    outbox_request_t without = *request;
+    json_t *fields = json_object();
+
+    without.text = "the rest of this line could not be recorded";
+    put_text(fields, "system", request->task->ref.system);
+    put_text(fields, "job", request->task->ref.job);
+    put_text(fields, "fence", request->task->ref.fence);
+    put_text(fields, "worker", worker);
+    put_text(fields, "step", request->change.step);
+    put_outcome(fields, &without);
+    return fields;
+}
+
 json_t *entry_of_event(const char *event, const jobs_task_ref_t *task, const char *worker, const char *text)
 {
     json_t *fields = json_object();

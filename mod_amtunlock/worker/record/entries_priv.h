@@ -11,6 +11,8 @@
 const char *entry_event(const outbox_request_t *request);
 /* The fields of that line; the caller's. */
 json_t *entry_of_request(const outbox_request_t *request, const char *worker);
+/* Those that remain where such a line cannot be recorded; the caller's. */
+json_t *entry_of_unrecordable(const outbox_request_t *request, const char *worker);
 /* The fields of a line that no request asked for; the caller's. An AUDIT_OUTCOME is indeterminate. */
 json_t *entry_of_event(const char *event, const jobs_task_ref_t *task, const char *worker, const char *text);
 

@@ -211,7 +211,7 @@ jobs_result_t open_intents_reconcile(open_intents_t *open_intents, jobs_client_t
     jobs_result_t whole = jobs_apply(connection, worker, changes, count, pool);
 
     for (int i = 0; i < count; i++) {
-        if (jobs_is_decided(changes[i]->result.outcome)) {
+        if (jobs_is_decided(changes[i]->result.outcome) || jobs_is_spoilt(&changes[i]->result)) {
             pass_answer(open_intents, changes[i], each, baton);
         }
         else {

@@ -64,22 +64,42 @@ static void set_reconciled(outbox_t *outbox, const char *run_id)
 
 /* ---- requests ------------------------------------------------------------------------------------------ */
 
-/* Nonzero: its line is added, or it needs none. */
-static int record_request(outbox_t *outbox, outbox_request_t *request)
+static apr_status_t add_line(outbox_t *outbox, const outbox_request_t *request)
 {
-    const char *event = entry_event(request);
-    json_t *fields = NULL;
+    json_t *fields = entry_of_request(request, outbox->options.worker);
 
-    if (event == NULL || request->recorded) {
-        return 1;
-    }
-    fields = entry_of_request(request, outbox->options.worker);
     if (request->change.change == JOBS_INTEND && !open_intents_begin(outbox->options.open_intents, fields)) {
         json_decref(fields);
-        return 0;
+        return APR_ENOMEM;
     }
-    request->recorded = recorder_add(&outbox->recorder, event, fields);
-    return request->recorded;
+    return recorder_add(&outbox->recorder, entry_event(request), fields);
+}
+
+/* A result whose line can never be recorded must not hold its task for ever. */
+static void add_what_can_be(outbox_t *outbox, const outbox_request_t *request)
+{
+    json_t *fields = entry_of_unrecordable(request, outbox->options.worker);
+    int added = recorder_add(&outbox->recorder, entry_event(request), fields) == APR_SUCCESS;
+
+    log_error("AMTU0622", "a result cannot be recorded as it is", "system", request->task->ref.system, "job",
+              request->task->ref.job, "recorded", added ? "in part" : "no");
+}
+
+/* Adds its line, unless it is added or it needs none. APR_EINVAL: it can never be, and it is an intent. */
+static apr_status_t record_request(outbox_t *outbox, outbox_request_t *request)
+{
+    apr_status_t status = APR_SUCCESS;
+
+    if (entry_event(request) == NULL || request->recorded) {
+        return APR_SUCCESS;
+    }
+    status = add_line(outbox, request);
+    if (status == APR_EINVAL && request->change.change == JOBS_FINISH) {
+        add_what_can_be(outbox, request);
+        status = APR_SUCCESS;
+    }
+    request->recorded = status == APR_SUCCESS;
+    return status;
 }
 
 /* An intent that Redis did not take was not acted on. */
@@ -146,7 +166,7 @@ static void on_ended_reconciled(void *baton, const reconcile_answer_t *answer)
     reconciliation->verifies += taken && !answer->ended;
     reconciliation->restored += taken && answer->ended;
     reconciliation->ends += answer->ended;
-    if (answer->ended && answer->result.outcome == JOBS_REFUSED) {
+    if (answer->ended && (answer->result.outcome == JOBS_REFUSED || jobs_is_spoilt(&answer->result))) {
         reconciliation->refused++;
         recorder_add_event(&reconciliation->outbox->recorder, AUDIT_REFUSED, &task, answer->result.text);
         log_warn("AMTU0431", "Redis holds another end of a task than the record", "system", answer->system,
@@ -317,28 +337,47 @@ static void turn_down_repeated(outbox_t *outbox, apr_pool_t *pool)
     }
 }
 
+/* Adds the lines. What is wrong with one is answered to its request alone. */
+static void record_requests(outbox_t *outbox)
+{
+    outbox_request_t *request = NULL, *next = NULL;
+
+    APR_RING_FOREACH_SAFE(request, next, &outbox->kept, outbox_request_t, link)
+    {
+        if (record_request(outbox, request) == APR_EINVAL) {
+            log_error("AMTU0623", "an intent cannot be recorded, so it is not acted on", "system",
+                      request->task->ref.system);
+            answer_request(outbox, request, JOBS_BROKEN, 0, "its intent cannot be recorded");
+        }
+    }
+}
+
+static int is_on_disk(const outbox_request_t *request, int committed)
+{
+    return entry_event(request) == NULL || (committed && request->recorded);
+}
+
 /* Selects the requests whose lines are on disk, or that need none. The others wait, but intents are turned
  * down: their PCs have not been touched, and another worker may be able to write its record. */
 static int select_audited(outbox_t *outbox, outbox_request_t **selected)
 {
-    int count = 0, recorded = 1, committed = 0;
+    int count = 0, committed = 0;
     outbox_request_t *request = NULL, *next = NULL;
 
-    APR_RING_FOREACH(request, &outbox->kept, outbox_request_t, link)
-    {
-        recorded &= record_request(outbox, request);
-    }
-    committed = recorder_commit(&outbox->recorder) && recorded;
+    record_requests(outbox);
+    committed = recorder_commit(&outbox->recorder);
     APR_RING_FOREACH_SAFE(request, next, &outbox->kept, outbox_request_t, link)
     {
-        if (count < BATCH && (committed || entry_event(request) == NULL)) {
+        int on_disk = is_on_disk(request, committed);
+
+        if (on_disk && count < BATCH) {
             selected[count++] = request;
             if (request->change.change ==
                 JOBS_FINISH) { /* from here on Redis is sent its end, not its intent */
                 open_intents_end(outbox->options.open_intents, &request->change.task);
             }
         }
-        else if (!committed && request->change.change == JOBS_INTEND) {
+        else if (!on_disk && request->change.change == JOBS_INTEND) {
             answer_request(outbox, request, JOBS_UNAVAILABLE, 0, "the audit record cannot be written");
         }
     }

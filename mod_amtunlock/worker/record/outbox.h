@@ -5,7 +5,8 @@
  * Redis, then the answers. A request is kept until Redis took or refused it, however long Redis is away; only
  * progress and times for power requests, which are of the moment, are not kept. A task has at most one request
  * outstanding and there is room for more than all tasks, so a push never waits. Results wait for the audit
- * record; intents are turned down while it cannot be written.
+ * record; intents are turned down while it cannot be written. A line that can never be recorded is the trouble of
+ * its own task: its intent is turned down, its result is recorded without what cannot be.
  *
  * A Redis that was restarted may have lost data. It is reconciled first: every intent and every end that the
  * audit record holds is replayed to it (open_intents.h, reconcile_priv.h), and nothing may be claimed from it
@@ -36,7 +37,8 @@ struct outbox_request_t {
     void (*done)(outbox_request_t *request); /* from the outbox thread; may not block */
     void *owner;
 
-    /* Answer. audited 0: the audit record could not be written, and Redis was not asked. */
+    /* Answer. audited 0: the audit record could not be written, and Redis was not asked; JOBS_BROKEN then: this
+     * line can never be. */
     jobs_outcome_e outcome;
     int audited;
     char answer[UNLOCK_TEXT_MAX];

@@ -217,7 +217,7 @@ static jobs_result_t replay_some(const replay_t *replay, jobs_change_t *const *c
                                            .ended = change->change == JOBS_RESTORE_RESULT,
                                            .result = change->result};
 
-        if (jobs_is_decided(change->result.outcome)) {
+        if (jobs_is_decided(change->result.outcome) || jobs_is_spoilt(&change->result)) {
             replay->each(replay->baton, &answer);
         }
         else {

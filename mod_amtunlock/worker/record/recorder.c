@@ -19,9 +19,9 @@ apr_status_t recorder_init(recorder_t *recorder, audit_t *audit, const char *wor
     return apr_thread_mutex_create(&recorder->lock, APR_THREAD_MUTEX_DEFAULT, pool);
 }
 
-int recorder_add(recorder_t *recorder, const char *event, json_t *fields)
+apr_status_t recorder_add(recorder_t *recorder, const char *event, json_t *fields)
 {
-    return audit_add(recorder->audit, event, fields) == APR_SUCCESS;
+    return audit_add(recorder->audit, event, fields);
 }
 
 void recorder_add_event(recorder_t *recorder, const char *event, const jobs_task_ref_t *task,
@@ -29,7 +29,7 @@ void recorder_add_event(recorder_t *recorder, const char *event, const jobs_task
 {
     json_t *fields = entry_of_event(event, task, recorder->worker, text);
 
-    if (!recorder_add(recorder, event, fields)) {
+    if (recorder_add(recorder, event, fields) != APR_SUCCESS) {
         log_error("AMTU0421", "audit line was not taken", "system", task->system, "event", event);
     }
     recorder->uncommitted = 1;

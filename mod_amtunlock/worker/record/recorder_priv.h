@@ -29,8 +29,8 @@ typedef struct {
 /* A zeroed one. `worker` must live as long. */
 apr_status_t recorder_init(recorder_t *recorder, audit_t *audit, const char *worker, apr_pool_t *pool);
 
-/* Takes the fields. Nonzero if the line was added. */
-int recorder_add(recorder_t *recorder, const char *event, json_t *fields);
+/* Takes the fields. As audit_add(). */
+apr_status_t recorder_add(recorder_t *recorder, const char *event, json_t *fields);
 /* Adds a line that nothing waits for: it goes to disk with the next commit. Failure is logged. */
 void recorder_add_event(recorder_t *recorder, const char *event, const jobs_task_ref_t *task,
                         const char *text);

@@ -73,6 +73,9 @@ const char *amt_trust_check(const amt_target_t *files, apr_pool_t *pool);
 /* Once per process, before threads: libcurl with an allocator that wipes what it frees. */
 apr_status_t amt_library_init(void);
 
+/* A base whose passes are short, so that no device keeps timers and others waiting; with two priorities, of which 0
+ * is for what must not wait. NULL: memory is out. The caller frees it. */
+struct event_base *amt_loop_base_create(void);
 /* A loop of `base`'s thread. Destroyed with `pool`, after its devices. */
 apr_status_t amt_loop_create(amt_loop_t **loop, struct event_base *base, apr_pool_t *pool);
 

@@ -279,7 +279,7 @@ static apr_status_t check_open(check_t *check)
     if (status != APR_SUCCESS) {
         return status;
     }
-    check->base = event_base_new();
+    check->base = amt_loop_base_create();
     if (check->base == NULL) {
         return APR_ENOMEM;
     }

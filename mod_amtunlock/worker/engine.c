@@ -190,7 +190,7 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
     apr_pool_t *loop_pool = NULL;
     apr_status_t status;
 
-    slots->base = event_base_new();
+    slots->base = amt_loop_base_create();
     if (slots->base == NULL) {
         return APR_ENOMEM;
     }
@@ -214,6 +214,9 @@ static void add_events(engine_t *engine, int connects)
                  engine);
     event_assign(&engine->pulse_event, slots->base, -1, EV_PERSIST, on_pulse, engine);
     event_assign(&slots->trim_event, slots->base, -1, 0, on_trim, engine);
+    /* before all that devices cause: a lease that was lost, and the sign of life */
+    event_priority_set(&engine->wake_event, 0);
+    event_priority_set(&engine->pulse_event, 0);
     event_add(&engine->wake_event, NULL);
     event_add(&engine->pulse_event, &second);
 }

@@ -27,11 +27,17 @@ static void add_extension(X509 *certificate, X509 *issuer, int nid, const char *
 void certificate_make(certificate_t *out, const char *name, const certificate_t *issuer, long from,
                       long until)
 {
+    certificate_make_for(out, EVP_EC_gen("P-256"), name, issuer, from, until);
+}
+
+void certificate_make_for(certificate_t *out, EVP_PKEY *key, const char *name, const certificate_t *issuer,
+                          long from, long until)
+{
     static long serial = 1;
     X509_NAME *subject;
     char names[300];
 
-    out->key = EVP_EC_gen("P-256");
+    out->key = key;
     out->certificate = X509_new();
     assert_true(out->key && out->certificate);
     if (!issuer) {

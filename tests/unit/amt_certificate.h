@@ -14,6 +14,9 @@ typedef struct {
  * self-signed; it may then issue others). Fails the test where it cannot. */
 void certificate_make(certificate_t *out, const char *name, const certificate_t *issuer, long from,
                       long until);
+/* The same with this key, which it owns then. */
+void certificate_make_for(certificate_t *out, EVP_PKEY *key, const char *name, const certificate_t *issuer,
+                          long from, long until);
 void certificate_free(certificate_t *certificate);
 
 /* Lower-case hex SHA-256 of the DER form. */

@@ -2,9 +2,46 @@
 /* libcurl's multi_socket interface on libevent: libcurl names the sockets and the timer that it waits for,
  * the event loop reports when they are ready. */
 #include "amt/http/loop.h"
+
+#include <stdlib.h>
+
+#include "amt/http/pace.h"
 #include "amt/http/trust_priv.h"
 
 #define RETRY_MS 100
+
+/* Callbacks of one pass, and how long it may last; then timers and sockets are asked again. */
+enum { PASS_CALLBACKS = 64, PASS_MICROSECONDS = 10000 };
+
+/* A turn reads a few KB, or a record of TLS; an answer takes some twenty. */
+static const amt_pace_limits_t socket_limits = {.turns = 500, .bytes = 1 << 30};
+
+/* A socket of libcurl's. */
+typedef struct {
+    amt_loop_t *loop;
+    struct event *ready;
+    struct event *rested;
+    amt_pace_t pace;
+} watch_t;
+
+struct event_base *amt_loop_base_create(void)
+{
+    static const struct timeval pass = {.tv_usec = PASS_MICROSECONDS};
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    if (config != NULL && event_config_set_max_dispatch_interval(config, &pass, PASS_CALLBACKS, 0) == 0) {
+        base = event_base_new_with_config(config);
+    }
+    if (config != NULL) {
+        event_config_free(config);
+    }
+    if (base != NULL && event_base_priority_init(base, 2) != 0) {
+        event_base_free(base);
+        base = NULL;
+    }
+    return base;
+}
 
 /* Ends transfers that libcurl is done with. A callback may start, end or destroy devices, so the list is read
  * again each time. */
@@ -58,11 +95,37 @@ static void run_transfers(amt_loop_t *loop, curl_socket_t fd, int mask)
     reap_transfers(loop);
 }
 
+/* A device that never lets its socket rest is left alone for a moment. */
+static void rest_socket(watch_t *watch)
+{
+    apr_interval_time_t rest = 0;
+    struct timeval interval;
+
+    amt_pace_spend(&watch->pace, &socket_limits, 1, 0);
+    rest = amt_pace_rest(&watch->pace);
+    interval = (struct timeval){(time_t)apr_time_sec(rest), (suseconds_t)apr_time_usec(rest)};
+    if (rest > 0 && event_add(watch->rested, &interval) == 0) {
+        event_del(watch->ready);
+    }
+}
+
 static void on_socket(evutil_socket_t fd, short what, void *baton)
 {
+    watch_t *watch = baton;
+    amt_loop_t *loop = watch->loop;
     int mask = ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
 
-    run_transfers(baton, fd, mask);
+    rest_socket(watch);
+    run_transfers(loop, fd, mask); /* may free the watch */
+}
+
+static void on_rested(evutil_socket_t fd, short what, void *baton)
+{
+    watch_t *watch = baton;
+
+    (void)fd;
+    (void)what;
+    event_add(watch->ready, NULL);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *baton)
@@ -72,29 +135,67 @@ static void on_timer(evutil_socket_t fd, short what, void *baton)
     run_transfers(baton, CURL_SOCKET_TIMEOUT, 0);
 }
 
-/* CURLMOPT_SOCKETFUNCTION; `watch` is what curl_multi_assign() kept for this socket. */
-static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *baton, void *watch)
+static void free_watch(watch_t *watch)
 {
-    amt_loop_t *loop = baton;
-    struct event *event = watch;
+    if (watch == NULL) {
+        return;
+    }
+    if (watch->ready != NULL) {
+        event_free(watch->ready);
+    }
+    if (watch->rested != NULL) {
+        event_free(watch->rested);
+    }
+    free(watch);
+}
+
+/* NULL: memory is out, and the socket is not watched; that transfer alone ends, by its time limit. */
+static watch_t *create_watch(amt_loop_t *loop, curl_socket_t fd)
+{
+    watch_t *watch = calloc(1, sizeof(*watch));
+
+    if (watch == NULL) {
+        return NULL;
+    }
+    watch->loop = loop;
+    watch->ready = event_new(loop->base, fd, 0, on_socket, watch);
+    watch->rested = evtimer_new(loop->base, on_rested, watch);
+    if (watch->ready != NULL && watch->rested != NULL &&
+        curl_multi_assign(loop->multi, fd, watch) == CURLM_OK) {
+        return watch;
+    }
+    free_watch(watch);
+    return NULL;
+}
+
+static void await_socket(watch_t *watch, curl_socket_t fd, int what)
+{
     short wanted = EV_PERSIST;
 
-    (void)easy;
-    if (event != NULL) {
-        event_free(event);
-        curl_multi_assign(loop->multi, fd, NULL);
-    }
-    if (what == CURL_POLL_REMOVE) {
-        return 0;
-    }
     wanted |= (what & CURL_POLL_IN) ? EV_READ : 0;
     wanted |= (what & CURL_POLL_OUT) ? EV_WRITE : 0;
-    event = event_new(loop->base, fd, wanted, on_socket, loop);
-    if (event == NULL || event_add(event, NULL) || curl_multi_assign(loop->multi, fd, event) != CURLM_OK) {
-        if (event != NULL) {
-            event_free(event);
-        }
-        return 0; /* the socket is not watched: this transfer alone ends, by its time limit */
+    event_del(watch->ready);
+    event_assign(watch->ready, watch->loop->base, fd, wanted, on_socket, watch);
+    if (!evtimer_pending(watch->rested, NULL)) {
+        event_add(watch->ready, NULL);
+    }
+}
+
+/* CURLMOPT_SOCKETFUNCTION; `kept` is what curl_multi_assign() kept for this socket. */
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *baton, void *kept)
+{
+    amt_loop_t *loop = baton;
+    watch_t *watch = kept;
+
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        curl_multi_assign(loop->multi, fd, NULL);
+        free_watch(watch);
+        return 0;
+    }
+    watch = watch != NULL ? watch : create_watch(loop, fd);
+    if (watch != NULL) {
+        await_socket(watch, fd, what);
     }
     return 0;
 }

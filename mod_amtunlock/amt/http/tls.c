@@ -3,6 +3,7 @@
  * handshake failed: libcurl has one code for a refused version and for a cable that was pulled; the TLS alert
  * tells them apart. */
 #include <apr_strings.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -20,15 +21,25 @@
 static int context_index = -1;
 static int session_index = -1;
 
+/* OpenSSL's own judgement of what is secure. */
+static int (*usual_security)(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
+                             void *baton);
+
 apr_status_t amt_tls_library_init(void)
 {
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
     if (context_index < 0) {
         context_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
     }
     if (session_index < 0) {
         session_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
     }
-    return context_index < 0 || session_index < 0 ? APR_ENOMEM : APR_SUCCESS;
+    if (ctx != NULL) {
+        usual_security = SSL_CTX_get_security_callback(ctx);
+    }
+    SSL_CTX_free(ctx);
+    return context_index < 0 || session_index < 0 || usual_security == NULL ? APR_ENOMEM : APR_SUCCESS;
 }
 
 static amt_tls_peer_t *peer_of(const SSL *ssl)
@@ -39,15 +50,12 @@ static amt_tls_peer_t *peer_of(const SSL *ssl)
 }
 
 /* Stands in for chain and name: the leaf certificate is the pinned one, or the handshake fails. */
-static int verify_pin(X509_STORE_CTX *store, void *baton)
+static int verify_pin(X509_STORE_CTX *store, amt_tls_peer_t *peer)
 {
-    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-    amt_tls_peer_t *peer = peer_of(ssl);
     const X509 *leaf = X509_STORE_CTX_get0_cert(store);
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int length = 0;
 
-    (void)baton;
     if (leaf == NULL || !X509_digest(leaf, EVP_sha256(), digest, &length) || length != sizeof(peer->pin)) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED);
         return 0;
@@ -61,8 +69,141 @@ static int verify_pin(X509_STORE_CTX *store, void *baton)
     return 1;
 }
 
+/* ---- bounds: an event loop waits while a handshake is reckoned ---------------------------------- */
+
+/* Messages that a connection may bring besides data, and in its handshake the records that carry them; a handshake
+ * has some twenty. What a session renegotiates, or tells of tickets and of keys, has no use for us. */
+#define MOST_MESSAGES 256
+/* Bytes and number of a chain's certificates, and links from a device's to an authority. */
+#define LONGEST_CHAIN (32L * 1024)
+#define MOST_CERTIFICATES 12
+#define MOST_LINKS 8
+/* Bits. Others than `legacy` devices have a higher least, from OpenSSL's security level. */
+enum { LEAST_KEY = 1024, MOST_GROUP = 4096, MOST_RSA = 8192, MOST_EXPONENT = 64 };
+
+static int is_bounded(amt_tls_peer_t *peer, const char *what, int bits, int most)
+{
+    if (bits >= LEAST_KEY && bits <= most) {
+        return 1;
+    }
+    if (peer != NULL) {
+        apr_snprintf(peer->excess, sizeof(peer->excess), "%s of %d bits, of which %d to %d are taken", what,
+                     bits, LEAST_KEY, most);
+    }
+    return 0;
+}
+
+/* OpenSSL asks this of each thing that it is about to use; a group comes as a key. */
+static int judge_security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
+                          void *baton)
+{
+    if (op == SSL_SECOP_TMP_DH && other != NULL &&
+        !is_bounded(peer_of(ssl), "a Diffie-Hellman group", EVP_PKEY_get_bits(other), MOST_GROUP)) {
+        return 0;
+    }
+    return usual_security(ssl, ctx, op, bits, nid, other, baton);
+}
+
+/* A peer's public exponent may be as long as its modulus. */
+static int is_exponent_short(const EVP_PKEY *key)
+{
+    BIGNUM *exponent = NULL;
+    int is_short = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent) &&
+                   BN_num_bits(exponent) <= MOST_EXPONENT;
+
+    BN_free(exponent);
+    return is_short;
+}
+
+static int is_key_bounded(amt_tls_peer_t *peer, const X509 *certificate)
+{
+    const EVP_PKEY *key = X509_get0_pubkey(certificate);
+
+    if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) {
+        return 1; /* curves have no sizes that cost much */
+    }
+    if (!is_exponent_short(key)) {
+        apr_cpystrn(peer->excess, "an RSA key with a very long exponent", sizeof(peer->excess));
+        return 0;
+    }
+    return is_bounded(peer, "an RSA key", EVP_PKEY_get_bits(key), MOST_RSA);
+}
+
+/* Before a signature is checked. */
+static int is_chain_bounded(X509_STORE_CTX *store, amt_tls_peer_t *peer)
+{
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_untrusted(store);
+    int count = sk_X509_num(chain);
+
+    if (count > MOST_CERTIFICATES) {
+        apr_snprintf(peer->excess, sizeof(peer->excess), "%d certificates, of which %d are taken", count,
+                     MOST_CERTIFICATES);
+        return 0;
+    }
+    for (int i = 0; i < count; i++) {
+        if (!is_key_bounded(peer, sk_X509_value(chain, i))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* In place of X509_verify_cert(). */
+static int verify_peer(X509_STORE_CTX *store, void *baton)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    amt_tls_peer_t *peer = peer_of(ssl);
+
+    (void)baton;
+    if (!is_chain_bounded(store, peer)) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
+        return 0;
+    }
+    return peer->target->tls == AMT_TLS_PIN ? verify_pin(store, peer) : X509_verify_cert(store);
+}
+
+/* Counts what TLS itself says: OpenSSL reads on and on while such messages come. It has no way to fail from in here;
+ * but it reads nothing from a peer that has said goodbye. */
+static void count_message(int sent, int version, int type, const void *bytes, size_t length, SSL *ssl,
+                          void *baton)
+{
+    amt_tls_peer_t *peer = peer_of(ssl);
+
+    (void)version;
+    (void)bytes;
+    (void)length;
+    (void)baton;
+    if (sent || peer == NULL || (type == SSL3_RT_HEADER && SSL_is_init_finished(ssl)) ||
+        (type != SSL3_RT_HEADER && type != SSL3_RT_HANDSHAKE) || ++peer->messages <= MOST_MESSAGES) {
+        return;
+    }
+    apr_cpystrn(peer->excess, "messages of its own without end", sizeof(peer->excess));
+    SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
+
+static void set_bounds(SSL_CTX *ctx)
+{
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
+    SSL_CTX_set_max_cert_list(ctx, LONGEST_CHAIN);
+    SSL_CTX_set_verify_depth(ctx, MOST_LINKS);
+    SSL_CTX_set_security_callback(ctx, judge_security);
+    SSL_CTX_set_msg_callback(ctx, count_message);
+    /* a message that is no data ends the read: sockets are asked again, and others come first */
+    SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
+}
+
+/* ---- contexts -------------------------------------------------------------------------------- */
+
 /* Bytes of our longest TLS record: holds what a redirection session sends at a time, and any call. */
 #define LONGEST_RECORD 8704
+
+/* An alert of ours because a message, which can only be the chain, is longer than was allowed. */
+static void note_length(amt_tls_peer_t *peer)
+{
+    if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_EXCESSIVE_MESSAGE_SIZE) {
+        apr_cpystrn(peer->excess, "a chain of certificates that is too long", sizeof(peer->excess));
+    }
+}
 
 /* Remembers a fatal alert, sent or received, and the version that was agreed on. What OpenSSL (since 3.2) sends while no
  * ServerHello came answers bytes that are no TLS: the peers disagree about nothing. */
@@ -76,6 +217,7 @@ static void note_handshake(const SSL *ssl, int where, int value)
     }
     if (peer != NULL && speaks && (where & SSL_CB_ALERT) && (value >> 8) == SSL3_AL_FATAL) {
         peer->alert = value & 0xff;
+        note_length(peer);
     }
 }
 
@@ -95,6 +237,8 @@ static int note_asked(SSL *ssl, X509 **certificate, EVP_PKEY **key)
 void amt_tls_begin(amt_tls_peer_t *peer)
 {
     peer->alert = -1;
+    peer->messages = 0;
+    peer->excess[0] = '\0';
     peer->pin_seen[0] = '\0';
     peer->asked = 0;
     peer->bad_file = NULL;
@@ -122,9 +266,10 @@ static void set_up_context(SSL_CTX *ctx, amt_tls_e tls)
      * at once */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_max_send_fragment(ctx, LONGEST_RECORD);
+    set_bounds(ctx);
+    SSL_CTX_set_cert_verify_callback(ctx, verify_peer, NULL);
     if (tls == AMT_TLS_PIN) {
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-        SSL_CTX_set_cert_verify_callback(ctx, verify_pin, NULL);
     }
     if (tls == AMT_TLS_LEGACY) {
         /* TLS 1.0 and 1.1 sign with SHA-1 and MD5, below OpenSSL's default level; old firmware also knows no
@@ -191,7 +336,7 @@ static SSL_CTX *make_context(const amt_trust_t *trust, amt_tls_e tls)
     }
     set_up_context(ctx, tls);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     if (!SSL_CTX_set_min_proto_version(ctx, oldest) || !amt_trust_use(trust, ctx)) {

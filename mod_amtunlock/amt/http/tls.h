@@ -20,7 +20,9 @@ typedef struct {
     int alert;                        /* fatal alert of the handshake that failed, or -1 */
     char pin_seen[DIGEST_DIGITS + 1]; /* the certificate that was not the pinned one; "" */
     int asked;                        /* it asked for our certificate, and there is none */
-    const char *bad_file;             /* one of ours that cannot be used: nothing was begun; or NULL */
+    unsigned int messages;            /* of TLS itself that came on this connection */
+    char excess[80];      /* what of it costs too much or is too weak, so that it was given up; "" */
+    const char *bad_file; /* one of ours that cannot be used: nothing was begun; or NULL */
     const char *bad_why;
     int version; /* as OpenSSL numbers it, of the last handshake that completed; 0: none did */
 } amt_tls_peer_t;
@@ -52,6 +54,9 @@ const char *amt_tls_name_of(const char *file);
 #define AMT_TLS_ALERT                                                                                        \
     "TLS with %s failed: alert \"%s\"; firmware that speaks nothing newer than TLS 1.1 needs tls = legacy, " \
     "and with mutual TLS it must trust tls-certificate"
+/* of (where, what) */
+#define AMT_TLS_EXCESS                                                                                       \
+    "TLS with %s was given up: it brings %s; no AMT device needs that, so find out who answers at that address"
 /* of (where) */
 #define AMT_TLS_ASKED "%s has mutual TLS and wants a certificate of ours, but none is set (tls-certificate)"
 /* of (where, why, bundle, list) */

@@ -136,6 +136,18 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *baton)
     return length;
 }
 
+/* Bytes that on_body() never sees count too: libcurl skips the page of a refusal that it answers. */
+static int on_progress(void *baton, curl_off_t to_come, curl_off_t came, curl_off_t to_go, curl_off_t went)
+{
+    amt_exchange_t *x = baton;
+
+    (void)to_come;
+    (void)to_go;
+    (void)went;
+    x->too_long |= came > (curl_off_t)AMT_MAX_ANSWER;
+    return x->too_long;
+}
+
 /* ---- start ----------------------------------------------------------------------------------- */
 
 static CURLcode set_exchange_options(amt_http_t *http)
@@ -154,6 +166,9 @@ static CURLcode set_exchange_options(amt_http_t *http)
     AMT_SET(rc, easy, CURLOPT_HEADERDATA, x);
     AMT_SET(rc, easy, CURLOPT_WRITEFUNCTION, on_body);
     AMT_SET(rc, easy, CURLOPT_WRITEDATA, x);
+    AMT_SET(rc, easy, CURLOPT_NOPROGRESS, 0L);
+    AMT_SET(rc, easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+    AMT_SET(rc, easy, CURLOPT_XFERINFODATA, x);
     return rc || !amt_http_is_kerberos(http) ? rc : amt_negotiate_set_options(http);
 }
 
@@ -226,6 +241,9 @@ static const char *curl_error_text(const amt_http_t *http, CURLcode code)
 
 static amt_status_e say_untrusted(amt_http_t *http, CURLcode code)
 {
+    if (http->tls.excess[0]) {
+        return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_EXCESS, http->where, http->tls.excess);
+    }
     if (http->tls.pin_seen[0]) {
         return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_OTHER_PIN, http->where, http->tls.pin_seen);
     }
@@ -277,7 +295,7 @@ static amt_status_e say_silence(amt_http_t *http, CURLcode code)
  * TLS. */
 static amt_status_e say_handshake(amt_http_t *http, CURLcode code)
 {
-    if (http->tls.alert >= 0) {
+    if (http->tls.alert >= 0 || http->tls.excess[0]) {
         return say_untrusted(http, code);
     }
     return amt_http_say(http, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, http->where,
@@ -287,7 +305,7 @@ static amt_status_e say_handshake(amt_http_t *http, CURLcode code)
 /* In TLS 1.3 a device says only after the handshake what it holds against our certificate. */
 static amt_status_e say_broken(amt_http_t *http, CURLcode code)
 {
-    if (!http->answered && (http->tls.alert >= 0 || http->tls.asked)) {
+    if (!http->answered && (http->tls.alert >= 0 || http->tls.asked || http->tls.excess[0])) {
         return say_untrusted(http, code);
     }
     return amt_http_say(http, AMT_BROKEN, "the connection to %s ended before the answer: %s", http->where,

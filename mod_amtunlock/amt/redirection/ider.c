@@ -34,6 +34,9 @@ enum {
 /* What the device is asked to keep; times in milliseconds. It hangs up when nothing came for RX_TIMEOUT. */
 enum { RX_TIMEOUT = 30000, TX_TIMEOUT = 0, HEARTBEAT_EVERY = 10000, SILENCE_SECONDS = 45, VERSION = 1 };
 
+/* Firmware sends some fifty commands and reads 2 MB a second. */
+enum { TURNS_A_SECOND = 20000, BYTES_A_SECOND = 64 << 20 };
+
 /* A device's buffers, bytes. */
 enum { MIN_BUFFER = 512, MAX_BUFFER = 8192 };
 
@@ -333,7 +336,8 @@ static const amt_channel_t storage = {
     .closed = CLOSED,
     .silence = SILENCE_SECONDS,
     .interval = RX_TIMEOUT / 2,
-    .room = DATA_HEAD + MAX_BUFFER + AMT_LINK_RESERVE, /* TLS has no records for two at a time */
+    .bounds = {.room = DATA_HEAD + MAX_BUFFER + AMT_LINK_RESERVE, /* TLS has no records for two at a time */
+               .pace = {.turns = TURNS_A_SECOND, .bytes = BYTES_A_SECOND}},
     .begin = ider_begin,
     .drained = ider_on_drained,
     .busy = ider_is_busy,

@@ -4,19 +4,15 @@
 #include "amt/redirection/link_priv.h"
 
 #include <apr_strings.h>
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "amt/http/target.h"
 #include "amt/http/tls.h"
+#include "amt/redirection/line_priv.h"
 #include "base/text.h"
 
 /* Reads and writes for one event: the loop serves other connections too. */
@@ -31,16 +27,18 @@ struct amt_link_t {
     const amt_link_events_t *events;
     void *baton;
     stage_e stage;
-    int fd;
-    SSL *ssl;
+    amt_line_t line;
     amt_tls_peer_t peer;
     struct event *readable;
     struct event *writable;
+    struct event *resume; /* a turn that no socket asks for: in the loop's next round, or after a rest */
+    const amt_pace_limits_t *limits;
+    amt_pace_t pace;
+    int resting;
     int refused; /* errno of a connection that could not even begin */
     int *freed;  /* not NULL during callbacks: set to 1 by amt_link_free() */
     int in_ended;
-    int shut;           /* nothing more to send: 1 wanted, 2 done */
-    int read_wants_out; /* TLS must send before it can read */
+    int shut; /* nothing more to send: 1 wanted, 2 done */
     int drained_reported;
     int held; /* input waits until there is room for an answer */
     apr_size_t in_length;
@@ -53,7 +51,7 @@ struct amt_link_t {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static void clear_event(struct event **event)
+void amt_event_clear(struct event **event)
 {
     if (*event != NULL) {
         event_free(*event);
@@ -67,14 +65,10 @@ void amt_link_stop(amt_link_t *link)
         return;
     }
     link->stage = STOPPED;
-    clear_event(&link->readable);
-    clear_event(&link->writable);
-    SSL_free(link->ssl);
-    link->ssl = NULL;
-    if (link->fd >= 0) {
-        close(link->fd);
-        link->fd = -1;
-    }
+    amt_event_clear(&link->readable);
+    amt_event_clear(&link->writable);
+    amt_event_clear(&link->resume);
+    amt_line_close(&link->line);
     OPENSSL_cleanse(link->in, sizeof(link->in));
     OPENSSL_cleanse(link->out, link->out_size);
     link->in_length = link->out_start = link->out_end = 0;
@@ -116,26 +110,24 @@ static void fail_unreachable(amt_link_t *link, int error)
 
 static void fail_broken(amt_link_t *link, const char *why)
 {
-    fail_link(link, AMT_BROKEN, "the connection to %s broke: %s", link->where, why);
+    if (link->peer.excess[0]) {
+        fail_link(link, AMT_TLS_UNTRUSTED, AMT_TLS_EXCESS, link->where, link->peer.excess);
+    }
+    else {
+        fail_link(link, AMT_BROKEN, "the connection to %s broke: %s", link->where, why);
+    }
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
 
-/* OpenSSL's text for the last error. */
-static const char *tls_error_text(void)
-{
-    unsigned long code = ERR_peek_last_error();
-    const char *words = code ? ERR_reason_error_string(code) : NULL;
-
-    ERR_clear_error();
-    return words != NULL ? words : "the connection was closed";
-}
-
 static void fail_handshake(amt_link_t *link)
 {
-    long verified = SSL_get_verify_result(link->ssl);
+    long verified = SSL_get_verify_result(link->line.ssl);
 
-    if (link->peer.pin_seen[0]) {
+    if (link->peer.excess[0]) {
+        fail_link(link, AMT_TLS_UNTRUSTED, AMT_TLS_EXCESS, link->where, link->peer.excess);
+    }
+    else if (link->peer.pin_seen[0]) {
         fail_link(link, AMT_TLS_UNTRUSTED, AMT_TLS_OTHER_PIN, link->where, link->peer.pin_seen);
     }
     else if (verified != X509_V_OK) {
@@ -151,14 +143,14 @@ static void fail_handshake(amt_link_t *link)
                   SSL_alert_desc_string_long(link->peer.alert));
     }
     else {
-        fail_link(link, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, link->where, tls_error_text());
+        fail_link(link, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, link->where, amt_line_tls_error());
     }
 }
 
 static int begin_tls(amt_link_t *link)
 {
-    link->ssl = amt_tls_session(&link->peer);
-    if (link->ssl != NULL && SSL_set_fd(link->ssl, link->fd)) {
+    link->line.ssl = amt_tls_session(&link->peer);
+    if (link->line.ssl != NULL && SSL_set_fd(link->line.ssl, link->line.fd)) {
         return 1;
     }
     if (link->peer.bad_file != NULL) {
@@ -171,67 +163,26 @@ static int begin_tls(amt_link_t *link)
     return 0;
 }
 
-/* ---- bytes ----------------------------------------------------------------------------------- */
-
-/* How a read or write went: bytes, or one of these. */
-enum { LATER = 0, ENDED = -1, BROKEN = -2 };
-
-static int tls_outcome(amt_link_t *link, int rc, int reading)
-{
-    switch (SSL_get_error(link->ssl, rc)) {
-    case SSL_ERROR_WANT_READ:
-        return LATER;
-    case SSL_ERROR_WANT_WRITE:
-        link->read_wants_out |= reading;
-        return LATER;
-    case SSL_ERROR_ZERO_RETURN:
-        return ENDED;
-    default:
-        return BROKEN;
-    }
-}
-
-static int plain_outcome(ssize_t rc)
-{
-    if (rc == 0) {
-        return ENDED;
-    }
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? LATER : BROKEN;
-}
-
-static int read_bytes(amt_link_t *link, unsigned char *into, apr_size_t room)
-{
-    ssize_t rc;
-
-    if (link->ssl != NULL) {
-        ERR_clear_error();
-        rc = SSL_read(link->ssl, into, (int)room);
-        return rc > 0 ? (int)rc : tls_outcome(link, (int)rc, 1);
-    }
-    rc = recv(link->fd, into, room, 0);
-    return rc > 0 ? (int)rc : plain_outcome(rc);
-}
-
-static int write_bytes(amt_link_t *link, const unsigned char *from, apr_size_t length)
-{
-    ssize_t rc;
-
-    if (link->ssl != NULL) {
-        ERR_clear_error();
-        rc = SSL_write(link->ssl, from, (int)length);
-        return rc > 0 ? (int)rc : tls_outcome(link, (int)rc, 0);
-    }
-    rc = send(link->fd, from, length, MSG_NOSIGNAL);
-    return rc > 0 ? (int)rc : plain_outcome(rc);
-}
-
-static const char *error_text(const amt_link_t *link)
-{
-    return link->ssl != NULL && ERR_peek_last_error() ? tls_error_text()
-                                                      : strerror(errno ? errno : ECONNRESET);
-}
-
 /* ---- sending --------------------------------------------------------------------------------- */
+
+/* Has on_link_event() called later, not in this round of the loop: timers and other sockets come first. The
+ * pass would last for ever where a link activated itself in it. */
+static void resume_link(amt_link_t *link, apr_interval_time_t after)
+{
+    struct timeval interval = {(time_t)apr_time_sec(after), (suseconds_t)apr_time_usec(after)};
+
+    if (event_add(link->resume, &interval) != 0) { /* no memory for a timer */
+        event_active(link->resume, EV_TIMEOUT, 1);
+    }
+}
+
+/* As soon as it may: a link that rests goes on by itself. */
+static void resume_soon(amt_link_t *link)
+{
+    if (link->resume != NULL && !link->resting) {
+        resume_link(link, 0);
+    }
+}
 
 /* There is something to send. Inside on_link_event() nothing needs to be done for that. */
 static void wake_link(amt_link_t *link)
@@ -265,6 +216,7 @@ unsigned char *amt_link_place(amt_link_t *link, apr_size_t length)
     }
     place = link->out + link->out_end;
     link->out_end += length;
+    amt_pace_spend(&link->pace, link->limits, 0, length);
     link->drained_reported = 0;
     wake_link(link);
     return place;
@@ -275,29 +227,19 @@ void amt_link_queue(amt_link_t *link, const void *bytes, apr_size_t length)
     memcpy(amt_link_place(link, length), bytes, length);
 }
 
-static void shut_down_sending(amt_link_t *link)
-{
-    link->shut = 2;
-    if (link->ssl != NULL) {
-        SSL_shutdown(link->ssl);
-        ERR_clear_error();
-    }
-    shutdown(link->fd, SHUT_WR);
-}
-
 void amt_link_flush(amt_link_t *link)
 {
     if (link->stage != RUNNING) {
         return;
     }
     while (link->out_start < link->out_end) {
-        int sent = write_bytes(link, link->out + link->out_start, link->out_end - link->out_start);
+        int sent = amt_line_write(&link->line, link->out + link->out_start, link->out_end - link->out_start);
 
-        if (sent == LATER) {
+        if (sent == AMT_LINE_LATER) {
             return;
         }
         if (sent < 0) {
-            fail_broken(link, error_text(link));
+            fail_broken(link, amt_line_error(&link->line));
             return;
         }
         OPENSSL_cleanse(link->out + link->out_start, (apr_size_t)sent);
@@ -305,10 +247,11 @@ void amt_link_flush(amt_link_t *link)
     }
     link->out_start = link->out_end = 0;
     if (link->held) { /* there is room for it now, and no socket event would come for it */
-        event_active(link->readable, EV_READ, 1);
+        resume_soon(link);
     }
     if (link->shut == 1) {
-        shut_down_sending(link);
+        link->shut = 2;
+        amt_line_shut(&link->line);
     }
 }
 
@@ -338,6 +281,7 @@ static int offer_input(amt_link_t *link, const int *freed)
         if (*freed) {
             return 0;
         }
+        amt_pace_spend(&link->pace, link->limits, 1, taken);
         if (link->stage == STOPPED) {
             return 1;
         }
@@ -357,20 +301,20 @@ static int receive_input(amt_link_t *link, const int *freed)
     int turns = READS_A_TURN;
     int got = 0;
 
-    link->read_wants_out = 0;
+    link->line.read_wants_out = 0;
     if (!offer_input(link, freed)) {
         return 0;
     }
     while (link->stage == RUNNING && !link->in_ended && turns-- > 0 && link->in_length < sizeof(link->in)) {
-        got = read_bytes(link, link->in + link->in_length, sizeof(link->in) - link->in_length);
-        if (got == LATER) {
+        got = amt_line_read(&link->line, link->in + link->in_length, sizeof(link->in) - link->in_length);
+        if (got == AMT_LINE_LATER) {
             return 1;
         }
-        if (got == BROKEN) {
-            fail_broken(link, error_text(link));
+        if (got == AMT_LINE_BROKEN || (got == AMT_LINE_ENDED && link->peer.excess[0])) {
+            fail_broken(link, amt_line_error(&link->line));
             return !*freed;
         }
-        if (got == ENDED) {
+        if (got == AMT_LINE_ENDED) {
             link->in_ended = 1;
             link->events->ended(link->baton);
             return !*freed;
@@ -380,8 +324,8 @@ static int receive_input(amt_link_t *link, const int *freed)
             return 0;
         }
     }
-    if (link->stage == RUNNING && got > 0) {
-        event_active(link->readable, EV_READ, 1); /* TLS may hold more than the socket shows */
+    if (link->stage == RUNNING && got > 0 && amt_line_holds(&link->line)) {
+        resume_soon(link); /* the socket does not show what TLS holds */
     }
     return 1;
 }
@@ -392,15 +336,17 @@ static int receive_input(amt_link_t *link, const int *freed)
  * wait. */
 static void update_events(amt_link_t *link)
 {
-    int wants_in = link->stage == HANDSHAKE ||
-                   (link->stage == RUNNING && !link->in_ended && link->in_length < sizeof(link->in));
+    int handshake = link->stage == HANDSHAKE;
+    int wants_in =
+        handshake || (link->stage == RUNNING && !link->in_ended && link->in_length < sizeof(link->in));
+    int reads_by_sending = link->line.read_wants_out || (handshake && SSL_want_write(link->line.ssl));
     int wants_out = link->stage == CONNECTING || link->out_start < link->out_end || link->shut == 1 ||
-                    link->read_wants_out || (link->stage == HANDSHAKE && SSL_want_write(link->ssl));
+                    (reads_by_sending && !link->resting);
 
     if (link->stage == STOPPED) {
         return;
     }
-    if (wants_in) {
+    if (wants_in && !link->resting) {
         event_add(link->readable, NULL);
     }
     else {
@@ -423,7 +369,7 @@ static void finish_connect(amt_link_t *link)
     int error = link->refused;
     socklen_t length = sizeof(error);
 
-    if (!error && getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &length)) {
+    if (!error && getsockopt(link->line.fd, SOL_SOCKET, SO_ERROR, &error, &length)) {
         error = errno;
     }
     if (error) {
@@ -443,27 +389,53 @@ static void continue_handshake(amt_link_t *link)
     int rc;
 
     ERR_clear_error();
-    rc = SSL_do_handshake(link->ssl);
+    rc = SSL_do_handshake(link->line.ssl);
     if (rc == 1) {
         become_ready(link);
         return;
     }
-    rc = SSL_get_error(link->ssl, rc);
+    rc = SSL_get_error(link->line.ssl, rc);
     if (rc != SSL_ERROR_WANT_READ && rc != SSL_ERROR_WANT_WRITE) {
         fail_handshake(link);
     }
 }
 
-/* Sends, and lets the owner queue more while the socket takes it, SENDS_A_TURN times at most. */
+/* Sends, and lets the owner queue more while the socket takes it, SENDS_A_TURN times at most, and no more while
+ * the link rests. */
 static void send_queued(amt_link_t *link, const int *freed)
 {
     for (int rounds = 0; rounds < SENDS_A_TURN && !*freed && link->stage == RUNNING; rounds++) {
         amt_link_flush(link);
-        if (*freed || link->stage != RUNNING || link->out_end || link->drained_reported) {
+        if (*freed || link->stage != RUNNING || link->out_end || link->drained_reported || link->resting) {
             return;
         }
         link->drained_reported = 1;
         link->events->drained(link->baton);
+    }
+}
+
+/* While the link rests only what was queued leaves. */
+static void turn_link(amt_link_t *link, const int *freed)
+{
+    if (link->stage == CONNECTING) {
+        finish_connect(link);
+    }
+    if (!*freed && link->stage == HANDSHAKE && !link->resting) {
+        continue_handshake(link);
+    }
+    send_queued(link, freed); /* makes room for what is received */
+    if (!*freed && link->stage == RUNNING && !link->resting && receive_input(link, freed)) {
+        send_queued(link, freed);
+    }
+}
+
+static void rest_link(amt_link_t *link)
+{
+    apr_interval_time_t rest = amt_pace_rest(&link->pace);
+
+    if (rest > 0 && !link->resting && link->resume != NULL) {
+        link->resting = 1;
+        resume_link(link, rest);
     }
 }
 
@@ -473,73 +445,42 @@ static void on_link_event(evutil_socket_t fd, short what, void *baton)
     int freed = 0;
 
     (void)fd;
-    (void)what;
     link->freed = &freed;
-    if (link->stage == CONNECTING) {
-        finish_connect(link);
+    if (what & EV_TIMEOUT) {
+        link->resting = 0;
     }
-    if (!freed && link->stage == HANDSHAKE) {
-        continue_handshake(link);
-    }
-    send_queued(link, &freed); /* makes room for what is received */
-    if (!freed && link->stage == RUNNING && receive_input(link, &freed)) {
-        send_queued(link, &freed);
-    }
+    amt_pace_spend(&link->pace, link->limits, 1, 0); /* also where nothing comes of it */
+    turn_link(link, &freed);
     if (!freed) {
         link->freed = NULL;
+        rest_link(link);
         update_events(link);
     }
 }
 
 void amt_link_again(amt_link_t *link)
 {
-    if (link->readable != NULL && link->in_length > 0) {
-        event_active(link->readable, EV_READ, 1);
+    if (link->in_length > 0) {
+        resume_soon(link);
     }
 }
 
 /* ---- the beginning --------------------------------------------------------------------------- */
 
-static socklen_t socket_address(struct sockaddr_storage *out, const char *address, int port)
+/* 0 if memory is out. */
+static int create_link_events(amt_link_t *link)
 {
-    struct sockaddr_in *four = (struct sockaddr_in *)out;
-    struct sockaddr_in6 *six = (struct sockaddr_in6 *)out;
+    struct event_base *base = link->loop->base;
 
-    memset(out, 0, sizeof(*out));
-    if (amt_address_family(address) == 4) {
-        four->sin_family = AF_INET;
-        four->sin_port = htons((unsigned short)port);
-        inet_pton(AF_INET, address, &four->sin_addr);
-        return sizeof(*four);
-    }
-    six->sin6_family = AF_INET6;
-    six->sin6_port = htons((unsigned short)port);
-    inet_pton(AF_INET6, address, &six->sin6_addr);
-    return sizeof(*six);
-}
-
-/* An error that connect() returns at once is kept, and reported from the loop. */
-static void connect_link(amt_link_t *link, int port)
-{
-    struct sockaddr_storage address;
-    socklen_t length = socket_address(&address, link->target->address, port);
-    int one = 1;
-
-    link->fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (link->fd < 0) {
-        link->refused = errno;
-        return;
-    }
-    /* both sides send small messages and wait for the answer */
-    setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (connect(link->fd, (struct sockaddr *)&address, length) && errno != EINPROGRESS) {
-        link->refused = errno;
-    }
+    link->readable = event_new(base, link->line.fd, EV_READ | EV_PERSIST, on_link_event, link);
+    link->writable = event_new(base, link->line.fd, EV_WRITE, on_link_event, link);
+    link->resume = evtimer_new(base, on_link_event, link);
+    return link->readable != NULL && link->writable != NULL && link->resume != NULL;
 }
 
 apr_status_t amt_link_open(amt_link_t **out, amt_loop_t *loop, const amt_target_t *target, int port,
-                           const char *where, apr_size_t room, const amt_link_events_t *events, void *baton,
-                           apr_pool_t *pool)
+                           const char *where, const amt_link_bounds_t *bounds,
+                           const amt_link_events_t *events, void *baton, apr_pool_t *pool)
 {
     amt_link_t *link = apr_pcalloc(pool, sizeof(*link));
 
@@ -549,21 +490,20 @@ apr_status_t amt_link_open(amt_link_t **out, amt_loop_t *loop, const amt_target_
                          .events = events,
                          .baton = baton,
                          .peer = {.trusts = loop->trusts, .target = target, .alert = -1},
-                         .out_size = room,
-                         .out = apr_palloc(pool, room),
-                         .fd = -1};
+                         .limits = &bounds->pace,
+                         .out_size = bounds->room,
+                         .out = apr_palloc(pool, bounds->room),
+                         .line = {.fd = -1}};
     if (amt_target_check(target, link->peer.pin) != APR_SUCCESS) {
         return APR_EINVAL;
     }
-    connect_link(link, port);
-    link->readable = event_new(loop->base, link->fd, EV_READ | EV_PERSIST, on_link_event, link);
-    link->writable = event_new(loop->base, link->fd, EV_WRITE, on_link_event, link);
-    if (link->readable == NULL || link->writable == NULL) {
+    link->refused = amt_line_open(&link->line, target->address, port);
+    if (!create_link_events(link)) {
         amt_link_stop(link);
         return APR_ENOMEM;
     }
     if (link->refused) {
-        event_active(link->writable, EV_WRITE, 1);
+        resume_soon(link);
     }
     else {
         event_add(link->writable, NULL);

@@ -6,6 +6,7 @@
 #define AMTUNLOCK_AMT_REDIRECTION_LINK_PRIV_H
 
 #include "amt/http/loop.h"
+#include "amt/http/pace.h"
 
 typedef struct amt_link_t amt_link_t;
 
@@ -28,11 +29,20 @@ typedef struct {
     void (*failed)(void *baton, amt_status_e status, const char *text);
 } amt_link_events_t;
 
-/* Begins to connect; `failed` comes from the loop, never from in here. `target` and `where` (for error
- * messages) must live as long. `room`: bytes that may be queued, AMT_LINK_RESERVE among them. */
+typedef struct {
+    apr_size_t room; /* bytes that may be queued, AMT_LINK_RESERVE among them */
+    /* Bytes both ways; turns are calls of `take`, and socket events. Beyond it nothing is read or asked for
+     * (`drained`) for a while; what was queued leaves all the same. */
+    amt_pace_limits_t pace;
+} amt_link_bounds_t;
+
+/* Begins to connect; `failed` comes from the loop, never from in here. `target`, `where` (for error messages)
+ * and `bounds` must live as long. */
 apr_status_t amt_link_open(amt_link_t **link, amt_loop_t *loop, const amt_target_t *target, int port,
-                           const char *where, apr_size_t room, const amt_link_events_t *events, void *baton,
-                           apr_pool_t *pool);
+                           const char *where, const amt_link_bounds_t *bounds,
+                           const amt_link_events_t *events, void *baton, apr_pool_t *pool);
+/* Frees *event, where there is one, and makes it NULL. */
+void amt_event_clear(struct event **event);
 /* Nothing comes any more; what was queued is wiped. */
 void amt_link_stop(amt_link_t *link);
 void amt_link_free(amt_link_t *link);

@@ -3,10 +3,10 @@
 #include "amt/redirection/session_priv.h"
 
 #include <apr_strings.h>
+#include <openssl/crypto.h>
 #include <string.h>
 
 #include "amt/redirection/auth_priv.h"
-#include "amt/redirection/link_priv.h"
 #include "amt/redirection/login_priv.h"
 #include "amt/redirection/wire_priv.h"
 #include "base/clock.h"
@@ -310,16 +310,6 @@ static apr_size_t take_login(amt_session_t *session, const unsigned char *bytes,
 
 /* ---- the channel's messages ------------------------------------------------------------------ */
 
-static const amt_message_t *find_message(const amt_session_t *session, unsigned char id)
-{
-    const amt_message_t *message = session->kind->messages;
-
-    while (message->id && message->id != id) {
-        message++;
-    }
-    return message->id ? message : NULL;
-}
-
 static apr_size_t take_body(amt_session_t *session, const unsigned char *bytes, apr_size_t length)
 {
     const amt_message_t *message = session->message;
@@ -364,9 +354,26 @@ static void on_closed(amt_session_t *session)
     amt_link_shut(session->link);
 }
 
+/* Text that comes byte by byte is not looked at byte by byte. 0 where there are not two to be joined. */
+static apr_size_t take_joined(amt_session_t *session, const unsigned char *bytes, apr_size_t length)
+{
+    unsigned char joined[AMT_LINK_IN];
+    apr_size_t filled = 0, taken = 0;
+    apr_uint32_t count =
+        amt_messages_join(session->message, session->in_sequence, bytes, length, joined, &filled, &taken);
+
+    if (count < 2) {
+        return 0;
+    }
+    session->in_sequence += count;
+    session->message->body(session->channel, joined, filled); /* may destroy the session */
+    OPENSSL_cleanse(joined, filled);
+    return taken;
+}
+
 static apr_size_t take_message(amt_session_t *session, const unsigned char *bytes, apr_size_t length)
 {
-    const amt_message_t *message = find_message(session, bytes[0]);
+    const amt_message_t *message = amt_message_find(session->kind->messages, bytes[0]);
     apr_size_t taken;
 
     if (message == NULL && bytes[0] == END) {
@@ -386,11 +393,12 @@ static apr_size_t take_message(amt_session_t *session, const unsigned char *byte
                                   (unsigned long)wire_get32(bytes + 4), (unsigned long)session->in_sequence));
         return length;
     }
-    session->in_sequence++;
     session->message = message;
-    session->body_left = message->body_width == 2   ? wire_get16(bytes + message->body_at)
-                         : message->body_width == 1 ? bytes[message->body_at]
-                                                    : 0;
+    if (message->joins && session->state == OPEN && (taken = take_joined(session, bytes, length)) > 0) {
+        return taken;
+    }
+    session->in_sequence++;
+    session->body_left = amt_message_body(message, bytes);
     taken = message->length;
     if (message->id == session->kind->closed) {
         on_closed(session);
@@ -508,13 +516,6 @@ void amt_session_close(amt_session_t *session)
 
 /* ---- create, destroy ------------------------------------------------------------------------- */
 
-static void free_event(struct event *event)
-{
-    if (event != NULL) {
-        event_free(event);
-    }
-}
-
 static apr_status_t session_cleanup(void *baton)
 {
     amt_session_t *session = baton;
@@ -523,9 +524,9 @@ static apr_status_t session_cleanup(void *baton)
     if (session->link != NULL) {
         amt_link_free(session->link);
     }
-    free_event(session->deadline);
-    free_event(session->keepalive);
-    free_event(session->end);
+    amt_event_clear(&session->deadline);
+    amt_event_clear(&session->keepalive);
+    amt_event_clear(&session->end);
     return APR_SUCCESS;
 }
 
@@ -561,7 +562,7 @@ static apr_status_t begin_session(amt_session_t *session)
     status = create_events(session);
     if (status == APR_SUCCESS) {
         status = amt_link_open(&session->link, session->loop, target, port, session->where,
-                               session->kind->room, &events, session, session->pool);
+                               &session->kind->bounds, &events, session, session->pool);
     }
     if (status == APR_SUCCESS) {
         set_deadline(session, target->connect_timeout);

@@ -5,23 +5,10 @@
 #ifndef AMTUNLOCK_AMT_REDIRECTION_SESSION_PRIV_H
 #define AMTUNLOCK_AMT_REDIRECTION_SESSION_PRIV_H
 
-#include "amt/amt.h"
+#include "amt/redirection/link_priv.h"
+#include "amt/redirection/message_priv.h"
 
 typedef struct amt_session_t amt_session_t;
-
-/* A message that a device may send: 8 bytes (id, three bytes, sequence number), more up to `length`, then a
- * body whose length stands in it. */
-typedef struct {
-    unsigned char id;
-    unsigned char length;
-    unsigned char body_at;    /* where the body's length stands */
-    unsigned char body_width; /* its bytes: 1, 2, or 0 for no body */
-    unsigned char waits;      /* not handled while the channel is busy */
-    /* The last that happens with it: may destroy the session. NULL: read and forgotten. */
-    void (*handle)(void *channel, const unsigned char *message);
-    /* Pieces of the body, as they come. The same. */
-    void (*body)(void *channel, const unsigned char *bytes, apr_size_t length);
-} amt_message_t;
 
 typedef struct {
     char kind[5];                  /* "SOL " */
@@ -33,7 +20,8 @@ typedef struct {
     int any_first;                 /* the device's sequence numbers may begin anywhere; else at 0 */
     int silence;                   /* seconds without a byte after which the device counts as gone */
     int interval;                  /* milliseconds between keep-alives */
-    apr_size_t room;               /* bytes that may be queued: its longest message, and AMT_LINK_RESERVE */
+    /* Its room: for its longest message, and AMT_LINK_RESERVE. */
+    amt_link_bounds_t bounds;
     /* Logged in: the channel opens itself, then calls amt_session_opened(). */
     void (*begin)(void *channel);
     /* All that was sent has left. May be NULL. */

@@ -40,6 +40,9 @@ enum { TX_OVERFLOWED = 1, HOST_HAS_POWER = 4 };
 
 enum { DATA_HEAD = 10, DATA_PIECE = 256 };
 
+/* A serial port has 115,200 baud, and at worst each of its bytes comes in a message of its own. */
+enum { TURNS_A_SECOND = 1000, BYTES_A_SECOND = 115200 / 10 * (DATA_HEAD + 1) };
+
 struct amt_sol_t {
     amt_session_t *session;
     amt_sol_events_t events;
@@ -137,7 +140,12 @@ static const amt_message_t messages[] = {
     {.id = PING, .length = 8, .handle = sol_on_ping},
     {.id = PONG, .length = 8},
     {.id = LINES_FROM_HOST, .length = 10, .handle = sol_on_lines},
-    {.id = DATA_FROM_HOST, .length = DATA_HEAD, .body_at = 8, .body_width = 2, .body = sol_on_data},
+    {.id = DATA_FROM_HOST,
+     .length = DATA_HEAD,
+     .body_at = 8,
+     .body_width = 2,
+     .joins = 1,
+     .body = sol_on_data},
     {.id = HEARTBEAT, .length = 8},
     {.id = 0},
 };
@@ -152,7 +160,9 @@ static const amt_channel_t serial = {
     .any_first = 1, /* public consoles begin at 0 and at 1, and devices take both */
     .silence = SILENCE_SECONDS,
     .interval = RX_TIMEOUT / 2,
-    .room = AMT_SOL_SEND + ((AMT_SOL_SEND + DATA_PIECE - 1) / DATA_PIECE) * DATA_HEAD + AMT_LINK_RESERVE,
+    .bounds = {.room = AMT_SOL_SEND + ((AMT_SOL_SEND + DATA_PIECE - 1) / DATA_PIECE) * DATA_HEAD +
+                       AMT_LINK_RESERVE,
+               .pace = {.turns = TURNS_A_SECOND, .bytes = BYTES_A_SECOND}},
     .begin = sol_begin,
     .ended = sol_on_end,
 };

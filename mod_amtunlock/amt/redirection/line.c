@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "amt/redirection/line_priv.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "amt/http/target.h"
+
+/* ---- open, close ----------------------------------------------------------------------------- */
+
+static socklen_t socket_address(struct sockaddr_storage *out, const char *address, int port)
+{
+    struct sockaddr_in *four = (struct sockaddr_in *)out;
+    struct sockaddr_in6 *six = (struct sockaddr_in6 *)out;
+
+    memset(out, 0, sizeof(*out));
+    if (amt_address_family(address) == 4) {
+        four->sin_family = AF_INET;
+        four->sin_port = htons((unsigned short)port);
+        inet_pton(AF_INET, address, &four->sin_addr);
+        return sizeof(*four);
+    }
+    six->sin6_family = AF_INET6;
+    six->sin6_port = htons((unsigned short)port);
+    inet_pton(AF_INET6, address, &six->sin6_addr);
+    return sizeof(*six);
+}
+
+int amt_line_open(amt_line_t *line, const char *address, int port)
+{
+    struct sockaddr_storage to;
+    socklen_t length = socket_address(&to, address, port);
+    int one = 1;
+
+    line->fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (line->fd < 0) {
+        return errno;
+    }
+    /* both sides send small messages and wait for the answer */
+    setsockopt(line->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    return connect(line->fd, (struct sockaddr *)&to, length) && errno != EINPROGRESS ? errno : 0;
+}
+
+void amt_line_close(amt_line_t *line)
+{
+    SSL_free(line->ssl);
+    line->ssl = NULL;
+    if (line->fd >= 0) {
+        close(line->fd);
+        line->fd = -1;
+    }
+}
+
+void amt_line_shut(amt_line_t *line)
+{
+    if (line->ssl != NULL) {
+        SSL_shutdown(line->ssl);
+        ERR_clear_error();
+    }
+    shutdown(line->fd, SHUT_WR);
+}
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+static int tls_outcome(amt_line_t *line, int rc, int reading)
+{
+    switch (SSL_get_error(line->ssl, rc)) {
+    case SSL_ERROR_WANT_READ:
+        return AMT_LINE_LATER;
+    case SSL_ERROR_WANT_WRITE:
+        line->read_wants_out |= reading;
+        return AMT_LINE_LATER;
+    case SSL_ERROR_ZERO_RETURN:
+        return AMT_LINE_ENDED;
+    default:
+        return AMT_LINE_BROKEN;
+    }
+}
+
+static int plain_outcome(ssize_t rc)
+{
+    if (rc == 0) {
+        return AMT_LINE_ENDED;
+    }
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? AMT_LINE_LATER : AMT_LINE_BROKEN;
+}
+
+int amt_line_read(amt_line_t *line, unsigned char *into, apr_size_t room)
+{
+    ssize_t rc;
+
+    if (line->ssl != NULL) {
+        ERR_clear_error();
+        rc = SSL_read(line->ssl, into, (int)room);
+        return rc > 0 ? (int)rc : tls_outcome(line, (int)rc, 1);
+    }
+    rc = recv(line->fd, into, room, 0);
+    return rc > 0 ? (int)rc : plain_outcome(rc);
+}
+
+int amt_line_write(amt_line_t *line, const unsigned char *from, apr_size_t length)
+{
+    ssize_t rc;
+
+    if (line->ssl != NULL) {
+        ERR_clear_error();
+        rc = SSL_write(line->ssl, from, (int)length);
+        return rc > 0 ? (int)rc : tls_outcome(line, (int)rc, 0);
+    }
+    rc = send(line->fd, from, length, MSG_NOSIGNAL);
+    return rc > 0 ? (int)rc : plain_outcome(rc);
+}
+
+int amt_line_holds(const amt_line_t *line)
+{
+    return line->ssl != NULL && SSL_pending(line->ssl) > 0;
+}
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+const char *amt_line_tls_error(void)
+{
+    unsigned long code = ERR_peek_last_error();
+    const char *words = code ? ERR_reason_error_string(code) : NULL;
+
+    ERR_clear_error();
+    return words != NULL ? words : "the connection was closed";
+}
+
+const char *amt_line_error(const amt_line_t *line)
+{
+    return line->ssl != NULL && ERR_peek_last_error() ? amt_line_tls_error()
+                                                      : strerror(errno ? errno : ECONNRESET);
+}

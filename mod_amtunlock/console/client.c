@@ -5,21 +5,31 @@
  */
 #include "console/client_priv.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
 #include <curl/curl.h>
 
+#include "base/clock.h"
 #include "console/ticket_priv.h"
 
 #define ANSWER_MAX ((apr_size_t)16 << 20)
 #define CONNECT_SECONDS 10L
 #define ANSWER_SECONDS 60L
 #define CONTENT_TYPE "application/soap+xml"
+/* For how long a change is sent again, and the pause before each time, ms. */
+#ifdef AMTUNLOCK_TEST
+#define PATIENCE clock_test_interval("AMTUNLOCK_TEST_PATIENCE_MS", apr_time_from_sec(60))
+#else
+#define PATIENCE apr_time_from_sec(60)
+#endif
+#define PAUSE 500
 
 struct console_client_t {
     CURL *curl;
+    const console_t *console;
     struct curl_slist *headers;
     const char *url;
     char error[CURL_ERROR_SIZE];
@@ -119,17 +129,18 @@ static int set_options(console_client_t *client, const char *cacert)
            (cacert == NULL || curl_easy_setopt(curl, CURLOPT_CAINFO, cacert) == CURLE_OK);
 }
 
-const console_problem_t *console_client_create(console_client_t **client, const char *url, const char *cacert,
-                                               apr_pool_t *pool)
+const console_problem_t *console_client_create(console_client_t **client, const console_t *console,
+                                               const console_options_t *options, apr_pool_t *pool)
 {
     console_client_t *made = apr_pcalloc(pool, sizeof(*made));
 
-    made->url = apr_pstrdup(pool, url);
+    made->console = console;
+    made->url = apr_pstrdup(pool, options->url);
     made->curl = curl_easy_init();
     apr_pool_cleanup_register(pool, made, close_client, apr_pool_cleanup_null);
     made->headers = curl_slist_append(NULL, "Content-Type: " CONTENT_TYPE ";charset=UTF-8");
     if (made->curl == NULL || made->headers == NULL || curl_slist_append(made->headers, "Expect:") == NULL ||
-        !set_options(made, cacert)) {
+        !set_options(made, options->cacert)) {
         return console_problem(pool, CONSOLE_SERVICE, "install libcurl with GSS-API",
                                "this libcurl cannot do what is needed (%s)", curl_version());
     }
@@ -155,23 +166,26 @@ wsman_writer_t *console_client_begin(const console_client_t *client, const char 
 
 /* ---- what can go wrong --------------------------------------------------------------------------------- */
 
+/* What does not stand here ended the exchange somewhere after it had begun. */
 static const struct {
     const char *advice;
     CURLcode code;
-    int passing;
+    int passing, unknown;
 } transport_advice[] = {
     {"name the authority that signed its certificate: --cacert FILE (or AMTU_CA)",
-     CURLE_PEER_FAILED_VERIFICATION, 0},
-    {"--cacert (or AMTU_CA) must be a readable PEM file", CURLE_SSL_CACERT_BADFILE, 0},
-    {"--url (or AMTU_URL) looks like https://HOST/wsman", CURLE_URL_MALFORMAT, 0},
-    {"--url (or AMTU_URL) looks like https://HOST/wsman", CURLE_UNSUPPORTED_PROTOCOL, 0},
-    {"check the host name in --url (or AMTU_URL)", CURLE_COULDNT_RESOLVE_HOST, 1},
-    {"check that the web server runs, and the port in --url (or AMTU_URL)", CURLE_COULDNT_CONNECT, 1},
-    {NULL, CURLE_OPERATION_TIMEDOUT, 1},
-    {NULL, CURLE_GOT_NOTHING, 1},
-    {NULL, CURLE_SEND_ERROR, 1},
-    {NULL, CURLE_RECV_ERROR, 1},
-    {NULL, CURLE_PARTIAL_FILE, 1},
+     CURLE_PEER_FAILED_VERIFICATION, 0, 0},
+    {"--cacert (or AMTU_CA) must be a readable PEM file", CURLE_SSL_CACERT_BADFILE, 0, 0},
+    {"--url (or AMTU_URL) looks like https://HOST/wsman", CURLE_URL_MALFORMAT, 0, 0},
+    {"--url (or AMTU_URL) looks like https://HOST/wsman", CURLE_UNSUPPORTED_PROTOCOL, 0, 0},
+    {"check the host name in --url (or AMTU_URL)", CURLE_COULDNT_RESOLVE_HOST, 1, 0},
+    {"check that the web server runs, and the port in --url (or AMTU_URL)", CURLE_COULDNT_CONNECT, 1, 0},
+    {NULL, CURLE_COULDNT_RESOLVE_PROXY, 1, 0},
+    {NULL, CURLE_SSL_CONNECT_ERROR, 0, 0},
+    {NULL, CURLE_OPERATION_TIMEDOUT, 1, 1},
+    {NULL, CURLE_GOT_NOTHING, 1, 1},
+    {NULL, CURLE_SEND_ERROR, 1, 1},
+    {NULL, CURLE_RECV_ERROR, 1, 1},
+    {NULL, CURLE_PARTIAL_FILE, 1, 1},
 };
 
 static const console_problem_t *transport_problem(const console_client_t *client, CURLcode code,
@@ -180,18 +194,24 @@ static const console_problem_t *transport_problem(const console_client_t *client
     console_problem_t *problem;
 
     if (console_interrupted) {
-        return console_problem(pool, CONSOLE_INTERRUPTED, NULL, "interrupted");
+        problem = console_problem(pool, CONSOLE_INTERRUPTED, NULL, "interrupted");
+        problem->unknown = 1;
+        return problem;
     }
     if (client->too_long) {
-        return console_problem(pool, CONSOLE_SERVICE, NULL, "%s: the answer is longer than 16 MiB",
-                               client->url);
+        problem =
+            console_problem(pool, CONSOLE_SERVICE, NULL, "%s: the answer is longer than 16 MiB", client->url);
+        problem->unknown = 1;
+        return problem;
     }
     problem = console_problem(pool, CONSOLE_SERVICE, NULL, "%s: %s", client->url,
                               *client->error ? client->error : curl_easy_strerror(code));
+    problem->unknown = 1;
     for (size_t i = 0; i < sizeof(transport_advice) / sizeof(transport_advice[0]); i++) {
         if (transport_advice[i].code == code) {
             problem->advice = transport_advice[i].advice;
             problem->passing = transport_advice[i].passing;
+            problem->unknown = transport_advice[i].unknown;
         }
     }
     return problem;
@@ -205,8 +225,8 @@ static const struct {
     {"ask the service's administrator for AMTUnlockScope", WSMAN_FAULT_ACCESS_DENIED, CONSOLE_DENIED},
     {"check the name of the job: others' jobs do not show, and a job is kept for 30 minutes after its end",
      WSMAN_FAULT_DESTINATION_UNREACHABLE, CONSOLE_SERVICE},
-    {"the service does not reach its job store; try again", WSMAN_FAULT_ENDPOINT_UNAVAILABLE,
-     CONSOLE_SERVICE},
+    {"the service does not reach its job store; nothing was done, try again",
+     WSMAN_FAULT_ENDPOINT_UNAVAILABLE, CONSOLE_SERVICE},
     {"wait until your earlier jobs have ended", WSMAN_FAULT_QUOTA_LIMIT, CONSOLE_SERVICE},
     {"nothing was started; correct the names and ask again", WSMAN_FAULT_INVALID_PARAMETER, CONSOLE_SERVICE},
     {"ask for fewer systems at a time", WSMAN_FAULT_ENCODING_LIMIT, CONSOLE_SERVICE},
@@ -229,6 +249,8 @@ static const console_problem_t *fault_problem(const wsman_fault_t *fault, apr_po
     }
     problem->passing =
         fault->kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE || fault->kind == WSMAN_FAULT_TIMED_OUT;
+    problem->unknown = fault->kind == WSMAN_FAULT_TIMED_OUT || fault->kind == WSMAN_FAULT_INTERNAL ||
+                       fault->kind == WSMAN_FAULT_OTHER;
     return problem;
 }
 
@@ -249,6 +271,7 @@ static const console_problem_t *http_problem(const console_client_t *client, lon
         console_problem(pool, CONSOLE_SERVICE, "--url (or AMTU_URL) must name the WS-Management service",
                         "%s: the answer is not WS-Management (HTTP %ld)", client->url, status);
     problem->passing = status >= 502 && status <= 504;
+    problem->unknown = status < 300 || status >= 500;
     return problem;
 }
 
@@ -258,6 +281,7 @@ static const console_problem_t *read_answer(const console_client_t *client, cons
                                             apr_pool_t *pool)
 {
     char *content_type = NULL;
+    console_problem_t *problem;
     const wsman_fault_t *fault;
     wsman_reader_t *reader;
     long status = 0;
@@ -272,24 +296,30 @@ static const console_problem_t *read_answer(const console_client_t *client, cons
     fault = wsman_reader_feed(reader, client->body, client->length);
     fault = fault != NULL ? fault : wsman_reader_finish(reader, answer);
     if (fault != NULL) {
-        return console_problem(pool, CONSOLE_SERVICE, NULL, "%s: the answer cannot be read: %s", client->url,
-                               fault->reason);
+        problem = console_problem(pool, CONSOLE_SERVICE, NULL, "%s: the answer cannot be read: %s",
+                                  client->url, fault->reason);
+        problem->unknown = 1;
+        return problem;
     }
     return (*answer)->fault != NULL ? fault_problem((*answer)->fault, pool) : NULL;
 }
 
-const console_problem_t *console_client_send(console_client_t *client, wsman_writer_t *writer,
-                                             const wsman_envelope_t **answer, apr_pool_t *pool)
+static const console_problem_t *finish_writer(wsman_writer_t *writer, const char **bytes, apr_size_t *length,
+                                              apr_pool_t *pool)
 {
     const wsman_encoding_t utf8 = {WSMAN_UTF8, 0};
-    const char *bytes;
-    apr_size_t length;
+
+    return wsman_writer_finish(writer, utf8, bytes, length) == APR_SUCCESS
+               ? NULL
+               : console_problem(pool, CONSOLE_USAGE, "names are UTF-8 text without control characters",
+                                 "the request cannot be written as XML");
+}
+
+static const console_problem_t *send_once(console_client_t *client, const char *bytes, apr_size_t length,
+                                          const wsman_envelope_t **answer, apr_pool_t *pool)
+{
     CURLcode code;
 
-    if (wsman_writer_finish(writer, utf8, &bytes, &length) != APR_SUCCESS) {
-        return console_problem(pool, CONSOLE_USAGE, "names are UTF-8 text without control characters",
-                               "the request cannot be written as XML");
-    }
     client->length = 0;
     client->too_long = 0;
     client->error[0] = '\0';
@@ -298,4 +328,57 @@ const console_problem_t *console_client_send(console_client_t *client, wsman_wri
     code = curl_easy_perform(client->curl);
     curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, ""); /* the pool that holds them may go first */
     return code == CURLE_OK ? read_answer(client, answer, pool) : transport_problem(client, code, pool);
+}
+
+const console_problem_t *console_client_send(console_client_t *client, wsman_writer_t *writer,
+                                             const wsman_envelope_t **answer, apr_pool_t *pool)
+{
+    const char *bytes;
+    apr_size_t length;
+    const console_problem_t *problem = finish_writer(writer, &bytes, &length, pool);
+
+    return problem != NULL ? problem : send_once(client, bytes, length, answer, pool);
+}
+
+static void tell_again(const console_client_t *client, const console_problem_t *problem, apr_pool_t *pool)
+{
+    fprintf(client->console->err,
+            "amtunlock: %s; whether this was done is not known, so the same message is sent again\n",
+            console_printable(problem->what, pool));
+    fflush(client->console->err);
+}
+
+/* A later attempt that was refused says nothing of the first. */
+static const console_problem_t *unknown_problem(const console_problem_t *last, apr_pool_t *pool)
+{
+    console_exit_e code = last->exit == CONSOLE_INTERRUPTED ? CONSOLE_INTERRUPTED : CONSOLE_UNKNOWN;
+    console_problem_t *problem =
+        console_problem(pool, code, NULL, "it is not known whether this was done: %s", last->what);
+
+    problem->unknown = 1;
+    return problem;
+}
+
+const console_problem_t *console_client_change(console_client_t *client, wsman_writer_t *writer,
+                                               const wsman_envelope_t **answer, int *again, apr_pool_t *pool)
+{
+    apr_time_t until = clock_boottime() + PATIENCE;
+    const char *bytes;
+    apr_size_t length;
+    const console_problem_t *problem = finish_writer(writer, &bytes, &length, pool);
+
+    *again = 0;
+    problem = problem != NULL ? problem : send_once(client, bytes, length, answer, pool);
+    if (problem == NULL || !problem->unknown) {
+        return problem;
+    }
+    while (problem != NULL && problem->passing && !console_interrupted && clock_boottime() < until) {
+        if (!*again) {
+            tell_again(client, problem, pool);
+        }
+        *again = 1;
+        poll(NULL, 0, PAUSE); /* a signal ends it early */
+        problem = send_once(client, bytes, length, answer, pool);
+    }
+    return problem != NULL ? unknown_problem(problem, pool) : NULL;
 }

@@ -39,15 +39,27 @@ static const console_problem_t *check_count(const run_t *run, int count)
         max);
 }
 
-/* Where the answer to a request never came, there may be a job all the same. */
-static const console_problem_t *explain_unlock(const run_t *run, const console_problem_t *problem)
+/* Where no answer says whether a request was carried out: how to find out. */
+static const console_problem_t *explain_unknown(const run_t *run, const console_problem_t *problem,
+                                                const char *advice)
 {
-    if (!problem->passing || problem->advice != NULL) {
+    if (!problem->unknown) {
         return problem;
     }
-    return console_problem(run->pool, problem->exit,
-                           "the request may have arrived: see amtunlock jobs before asking again", "%s",
-                           problem->what);
+    return console_problem(run->pool,
+                           problem->exit == CONSOLE_INTERRUPTED ? CONSOLE_INTERRUPTED : CONSOLE_UNKNOWN,
+                           advice, "%s", problem->what);
+}
+
+/* What came after the job was started, or ended, does not undo that. */
+static const console_problem_t *explain_done(const run_t *run, const console_problem_t *problem,
+                                             const char *id, const char *done)
+{
+    return problem == NULL
+               ? NULL
+               : console_problem(run->pool, problem->exit,
+                                 apr_psprintf(run->pool, "%s; go on with: amtunlock status %s", done, id),
+                                 "%s", problem->what);
 }
 
 static const console_problem_t *finish_waiting(run_t *run, const char *id, int names)
@@ -83,7 +95,8 @@ static const console_problem_t *run_unlock(run_t *run)
     }
     problem = service_unlock(run->client, names, &id, run->pool);
     if (problem != NULL) {
-        return explain_unlock(run, problem);
+        return explain_unknown(run, problem,
+                               "see amtunlock jobs before asking again: a job of just now is this one");
     }
     if (run->options->wait) {
         fprintf(run->console->err, "job %s\n", console_printable(id, run->pool));
@@ -97,7 +110,7 @@ static const console_problem_t *run_unlock(run_t *run)
     if (problem == NULL) {
         console_print_job(run->console, &job, 1, run->pool);
     }
-    return problem;
+    return explain_done(run, problem, id, "the job is started");
 }
 
 /* ---- jobs ---------------------------------------------------------------------------------------------- */
@@ -151,13 +164,17 @@ static const console_problem_t *run_cancel(run_t *run)
     console_job_t job;
     const char *id;
 
-    problem = named_job(run, &id);
-    problem = problem != NULL ? problem : service_cancel(run->client, id, run->pool);
-    problem = problem != NULL ? problem : console_read_job(run->client, id, 0, &job, run->pool);
+    if ((problem = named_job(run, &id)) != NULL) {
+        return problem;
+    }
+    if ((problem = service_cancel(run->client, id, run->pool)) != NULL) {
+        return explain_unknown(run, problem, apr_psprintf(run->pool, "see: amtunlock status %s", id));
+    }
+    problem = console_read_job(run->client, id, 0, &job, run->pool);
     if (problem == NULL) {
         console_print_job(run->console, &job, run->options->json, run->pool);
     }
-    return problem;
+    return explain_done(run, problem, id, "the job was told to end");
 }
 
 static const console_problem_t *run_jobs(run_t *run)
@@ -216,7 +233,8 @@ static void print_help(const console_t *console)
           "  --help, --version\n\n"
           "Who you are is your Kerberos ticket (kinit).\n"
           "Exit status: 0 all unlocked, or the question was answered; 1 some failed; 2 usage;\n"
-          "3 the service could not be reached, or refused; 4 not authorised.\n",
+          "3 the service could not be reached, or refused; 4 not authorised;\n"
+          "5 it is not known whether the request was carried out.\n",
           console->out);
 }
 
@@ -272,8 +290,7 @@ static const console_problem_t *run_command(const console_options_t *options, co
     const console_problem_t *problem = find_command(options, &command, pool);
 
     problem = problem != NULL ? problem : check_url(console, options->url, pool);
-    problem =
-        problem != NULL ? problem : console_client_create(&run.client, options->url, options->cacert, pool);
+    problem = problem != NULL ? problem : console_client_create(&run.client, console, options, pool);
     problem = problem != NULL ? problem : command->run(&run);
     *status = run.status;
     return problem;

@@ -17,6 +17,7 @@ typedef enum {
     CONSOLE_USAGE = 2,   /* the command line, or the file of names */
     CONSOLE_SERVICE = 3, /* the service could not be reached, or refused */
     CONSOLE_DENIED = 4,  /* not authorised */
+    CONSOLE_UNKNOWN = 5, /* the request may have been carried out: no answer says whether it was */
     CONSOLE_INTERRUPTED  /* by Ctrl-C: ends the process by that signal */
 } console_exit_e;
 
@@ -26,6 +27,7 @@ typedef struct {
     const char *what;
     const char *advice;
     int passing; /* worth asking again: nothing answered, or "not now" */
+    int unknown; /* what was asked for may have been done */
 } console_problem_t;
 
 console_problem_t *console_problem(apr_pool_t *pool, console_exit_e code, const char *advice,

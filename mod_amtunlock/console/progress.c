@@ -236,6 +236,16 @@ static const console_problem_t *poll_job(following_t *following, int *ended, apr
     return NULL;
 }
 
+/* The state of a job that has ended. NULL and *read 0: try again. */
+static const console_problem_t *read_end(following_t *following, console_job_t *job, int *read)
+{
+    const console_problem_t *problem =
+        console_read_job(following->client, following->id, following->names, job, following->pool);
+
+    *read = problem == NULL;
+    return problem != NULL ? on_poll_error(following, problem) : NULL;
+}
+
 const console_problem_t *console_follow(console_client_t *client, const console_t *console, const char *id,
                                         int names, int quiet, console_job_t *job, apr_pool_t *pool)
 {
@@ -250,18 +260,18 @@ const console_problem_t *console_follow(console_client_t *client, const console_
     const console_problem_t *problem = NULL;
     apr_pool_t *scratch;
     int pause = FIRST_PAUSE;
-    int ended = 0;
+    int ended = 0, read = 0;
 
     apr_pool_create(&scratch, pool);
-    while (problem == NULL && !ended) {
-        problem = poll_job(&following, &ended, scratch);
+    while (problem == NULL && !read) {
+        problem = ended ? read_end(&following, job, &read) : poll_job(&following, &ended, scratch);
         apr_pool_clear(scratch);
-        if (problem == NULL && !ended) {
+        if (problem == NULL && !read && (!ended || following.away_since != 0)) {
             poll(NULL, 0, pause); /* a signal ends it early */
             pause = pause * 3 / 2 < LONGEST_PAUSE ? pause * 3 / 2 : LONGEST_PAUSE;
             problem = console_interrupted ? interrupted_problem(&following) : NULL;
         }
     }
     clear_line(&following);
-    return problem != NULL ? problem : console_read_job(client, id, names, job, pool);
+    return problem;
 }

@@ -41,10 +41,15 @@ static const wsman_selector_t *job_selector(const char *id, apr_pool_t *pool)
 
 /* ---- reading answers ----------------------------------------------------------------------------------- */
 
+/* It answered, but who knows what. */
 static const console_problem_t *missing_problem(const char *what, apr_pool_t *pool)
 {
-    return console_problem(pool, CONSOLE_SERVICE, "it may not be the service that this command is made for",
-                           "the service's answer has no %s", what);
+    console_problem_t *problem =
+        console_problem(pool, CONSOLE_SERVICE, "it may not be the service that this command is made for",
+                        "the service's answer has no %s", what);
+
+    problem->unknown = 1;
+    return problem;
 }
 
 /* Text of a property, "" where it is absent or nil. */
@@ -88,6 +93,21 @@ static const console_problem_t *service_exchange(console_client_t *client, wsman
 {
     const wsman_envelope_t *answer;
     const console_problem_t *problem = console_client_send(client, writer, &answer, pool);
+
+    if (problem != NULL) {
+        return problem;
+    }
+    *element = wsman_child(answer->body, NULL, name);
+    return *element != NULL ? NULL : missing_problem(name, pool);
+}
+
+/* The same for a request that changes something. */
+static const console_problem_t *service_change(console_client_t *client, wsman_writer_t *writer,
+                                               const char *name, const wsman_element_t **element, int *again,
+                                               apr_pool_t *pool)
+{
+    const wsman_envelope_t *answer;
+    const console_problem_t *problem = console_client_change(client, writer, &answer, again, pool);
 
     if (problem != NULL) {
         return problem;
@@ -170,13 +190,14 @@ const console_problem_t *service_unlock(console_client_t *client, const apr_arra
     const wsman_element_t *output;
     const console_problem_t *problem;
     unsigned int value = 0;
+    int again = 0;
 
     wsman_start_class(writer, SERVICE_URI, "UnlockSystems_INPUT");
     for (int i = 0; i < names->nelts; i++) {
         wsman_element(writer, WSMAN_NS_CLASS, "systems", APR_ARRAY_IDX(names, i, const char *));
     }
     wsman_end(writer);
-    problem = service_exchange(client, writer, "UnlockSystems_OUTPUT", &output, pool);
+    problem = service_change(client, writer, "UnlockSystems_OUTPUT", &output, &again, pool);
     problem = problem != NULL ? problem : return_value(output, &value, pool);
     if (problem != NULL) {
         return problem;
@@ -312,20 +333,21 @@ const console_problem_t *service_cancel(console_client_t *client, const char *id
     const wsman_element_t *output;
     const console_problem_t *problem;
     unsigned int value = 0;
+    int again = 0;
 
     wsman_start_class(writer, JOB_URI, "RequestStateChange_INPUT");
     wsman_element(writer, WSMAN_NS_CLASS, "RequestedState", apr_itoa(pool, STATE_TERMINATE));
     wsman_end(writer);
-    problem = service_exchange(client, writer, "RequestStateChange_OUTPUT", &output, pool);
+    problem = service_change(client, writer, "RequestStateChange_OUTPUT", &output, &again, pool);
     problem = problem != NULL ? problem : return_value(output, &value, pool);
     if (problem != NULL) {
         return problem;
     }
-    if (value == RETURN_INVALID_TRANSITION) {
+    if (value == RETURN_INVALID_TRANSITION && !again) { /* else the first may be what ended it */
         return console_problem(pool, CONSOLE_SERVICE, apr_psprintf(pool, "see: amtunlock status %s", id),
                                "the job has ended already");
     }
-    return value == RETURN_DONE || value == RETURN_STARTED
+    return value == RETURN_DONE || value == RETURN_STARTED || value == RETURN_INVALID_TRANSITION
                ? NULL
                : refused_problem("RequestStateChange", value, pool);
 }

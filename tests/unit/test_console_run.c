@@ -32,6 +32,8 @@
 
 /* ---- the played service -------------------------------------------------------------------------------- */
 
+#define SAME "same" /* expected of a request: the MessageID of the first of those */
+
 typedef struct {
     const char *expect[3]; /* each must stand in the request */
     int status;            /* 0: close without an answer */
@@ -49,8 +51,9 @@ typedef struct {
     pthread_t thread;
     const step_t *steps;
     int count;
-    int played;      /* how many steps were asked for */
-    char fault[256]; /* what was not as expected; "" */
+    int played;       /* how many steps were asked for */
+    char message[64]; /* MessageID of the first request that has to keep it; "" */
+    char fault[256];  /* what was not as expected; "" */
 } fixture_t;
 
 /* Reads one request whole; its length, or 0. */
@@ -97,12 +100,28 @@ static void answer(int fd, const step_t *step)
     dprintf(fd, "%s%s%s", whole ? "" : head, step->body, whole ? "" : tail);
 }
 
+/* What must stand in this request for SAME. */
+static const char *same_message(fixture_t *fixture, const char *text)
+{
+    const char *id = strstr(text, "uuid:");
+
+    if (!*fixture->message && id) {
+        apr_cpystrn(fixture->message, id, 5 + 36 + 1);
+    }
+    return fixture->message;
+}
+
 static void check(fixture_t *fixture, const step_t *step, const char *text)
 {
     for (int i = 0; i < 3 && step->expect[i]; i++) {
-        if (!strstr(text, step->expect[i]) && !*fixture->fault) {
+        const char *expected = step->expect[i];
+
+        if (!strcmp(expected, SAME)) {
+            expected = same_message(fixture, text);
+        }
+        if (!strstr(text, expected) && !*fixture->fault) {
             apr_snprintf(fixture->fault, sizeof(fixture->fault), "step %d: no '%s' in the request",
-                         fixture->played, step->expect[i]);
+                         fixture->played, expected);
         }
     }
 }
@@ -134,24 +153,38 @@ static void *serve(void *data)
     return NULL;
 }
 
-static int setup(void **state)
+/* A listener on a free port, for a run. */
+static void open_listener(fixture_t *fixture)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof(address);
+
+    fixture->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fixture->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fixture->listener, 16), 0);
+    assert_int_equal(getsockname(fixture->listener, (struct sockaddr *)&address, &length), 0);
+    fixture->url = apr_psprintf(fixture->pool, "http://127.0.0.1:%d/wsman", ntohs(address.sin_port));
+    setenv("AMTU_URL", fixture->url, 1);
+}
+
+/* Another run in the same test. */
+static void reopen(fixture_t *fixture)
+{
+    close(fixture->listener);
+    open_listener(fixture);
+}
+
+static int setup(void **state)
+{
     fixture_t *fixture;
     apr_pool_t *pool;
 
     apr_pool_create(&pool, NULL);
     fixture = apr_pcalloc(pool, sizeof(*fixture));
     fixture->pool = pool;
-    fixture->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fixture->listener, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(fixture->listener, 16), 0);
-    assert_int_equal(getsockname(fixture->listener, (struct sockaddr *)&address, &length), 0);
-    fixture->url = apr_psprintf(pool, "http://127.0.0.1:%d/wsman", ntohs(address.sin_port));
+    open_listener(fixture);
     fixture->console.out = open_memstream(&fixture->out, &fixture->out_length);
     fixture->console.err = open_memstream(&fixture->err, &fixture->err_length);
-    setenv("AMTU_URL", fixture->url, 1);
     setenv("no_proxy", "*", 1);
     console_interrupted = 0;
     *state = fixture;
@@ -181,6 +214,7 @@ static console_exit_e run(fixture_t *fixture, const char *line, const step_t *st
     fixture->steps = steps;
     fixture->count = count;
     fixture->played = 0;
+    *fixture->message = '\0';
     assert_int_equal(apr_tokenize_to_argv(line, &argv, fixture->pool), APR_SUCCESS);
     while (argv[argc]) {
         argc++;
@@ -637,14 +671,120 @@ static void test_nobody_there(void **state)
     assert_non_null(strstr(fixture->err, "check that the web server runs"));
 }
 
-/* A request without an answer may have arrived. */
-static void test_unlock_without_an_answer(void **state)
+#define NO_ANSWER 0, NULL, NULL
+#define UNLOCK                                                                                               \
+    {                                                                                                        \
+        AMT "/UnlockSystems<", ">a.example<", SAME                                                           \
+    }
+#define NOT_KNOWN                                                                                            \
+    500, NULL, FAULT("Receiver", "wsman:TimedOut", "x", "it is not known whether the job was started")
+#define AWAY 500, NULL, FAULT("Receiver", "wsa:EndpointUnavailable", "x", "nothing was done")
+
+/* A request without an answer may have arrived, whatever is said of its repeats: the same message is sent until an
+ * answer says. */
+static void test_an_unlock_that_was_not_answered_is_sent_again(void **state)
 {
-    static const step_t steps[] = {GET_SERVICE("20"), {{"/UnlockSystems<"}, 0, NULL, NULL}};
+    static const step_t steps[] = {
+        GET_SERVICE("20"),
+        {UNLOCK, NO_ANSWER},
+        {UNLOCK, NOT_KNOWN},
+        {UNLOCK, AWAY},
+        {UNLOCK, 502, "text/html", "<html>"},
+        {UNLOCK, OK, STARTED},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock a.example", steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, ID "\n");
+    assert_non_null(strstr(fixture->err, "the same message is sent again"));
+    assert_null(strstr(strstr(fixture->err, "sent again") + 1, "sent again"));
+}
+
+/* A refusal of the repeat says nothing of the first. */
+static void test_what_stays_unknown_has_a_status_of_its_own(void **state)
+{
+    static const step_t unlock[] = {
+        GET_SERVICE("20"), {UNLOCK, NOT_KNOWN}, {UNLOCK, 403, "text/html", "<html>"}};
+    static const step_t cancel[] = {{{"/RequestStateChange<", SAME}, NO_ANSWER},
+                                    {{"/RequestStateChange<", SAME}, 401, "text/html", "<html>"}};
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock a.example", unlock), CONSOLE_UNKNOWN);
+    assert_non_null(strstr(fixture->err, "it is not known whether this was done"));
+    assert_non_null(strstr(fixture->err, "see amtunlock jobs before asking again"));
+    reopen(fixture);
+    assert_int_equal(RUN(fixture, "amtunlock cancel " ID, cancel), CONSOLE_UNKNOWN);
+    assert_non_null(strstr(fixture->err, "see: amtunlock status " ID));
+}
+
+/* Until the time for it is over. */
+static void test_an_unlock_is_not_sent_again_for_ever(void **state)
+{
+    static const step_t steps[] = {GET_SERVICE("20"), {UNLOCK, NO_ANSWER}, {UNLOCK, NOT_KNOWN}};
+    fixture_t *fixture = *state;
+
+    setenv("AMTUNLOCK_TEST_PATIENCE_MS", "400", 1); /* less than the pause before the second time */
+    assert_int_equal(RUN(fixture, "amtunlock unlock a.example", steps), CONSOLE_UNKNOWN);
+    unsetenv("AMTUNLOCK_TEST_PATIENCE_MS");
+}
+
+/* Answers that nobody can read, and a fault that says that the service failed, are no refusals. */
+static void test_answers_that_say_nothing_are_no_refusals(void **state)
+{
+    static const step_t steps[][2] = {
+        {GET_SERVICE("20"), {UNLOCK, 200, "text/html", "<html>"}},
+        {GET_SERVICE("20"), {UNLOCK, 500, "text/html", "<html>"}},
+        {GET_SERVICE("20"), {UNLOCK, 200, "application/soap+xml", "<broken"}},
+        {GET_SERVICE("20"), {UNLOCK, OK, "<p:Something xmlns:p=\"" AMT "\"/>"}},
+        {GET_SERVICE("20"), {UNLOCK, 500, NULL, FAULT("Receiver", "wsman:InternalError", "x", "failed")}},
+    };
+    fixture_t *fixture = *state;
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        assert_int_equal(RUN(fixture, "amtunlock unlock a.example", steps[i]), CONSOLE_UNKNOWN);
+        reopen(fixture);
+    }
+}
+
+static void test_what_is_certain_is_not_sent_again(void **state)
+{
+    static const step_t steps[] = {GET_SERVICE("20"), {UNLOCK, AWAY}};
     fixture_t *fixture = *state;
 
     assert_int_equal(RUN(fixture, "amtunlock unlock a.example", steps), CONSOLE_SERVICE);
-    assert_non_null(strstr(fixture->err, "may have arrived: see amtunlock jobs"));
+    assert_non_null(strstr(fixture->err, "nothing was done, try again"));
+}
+
+/* The job may have ended by the first of two requests to end it. */
+static void test_a_cancel_that_was_not_answered_is_sent_again(void **state)
+{
+    static const step_t steps[] = {
+        {{"/RequestStateChange<", SAME}, NO_ANSWER},
+        {{"/RequestStateChange<", SAME}, OK, STATE_CHANGE("4097")},
+        GET_JOB("8", "100", "0 of 1 unlocked"),
+        GET_RESULTS(""),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock cancel " ID, steps), CONSOLE_DONE);
+    assert_non_null(strstr(fixture->out, "Terminated"));
+}
+
+/* What fails afterwards does not hide that the job was started, or how it ended. */
+static void test_a_started_job_is_named_whatever_fails_then(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("20"), {UNLOCK, OK, STARTED}, {{"transfer/Get<", "CIM_ConcreteJob"}, AWAY}};
+    static const step_t end[] = {
+        GET_JOB("7", "100", "1 of 1 unlocked"), GET_RESULTS(U("a.example")), {{"transfer/Get<"}, AWAY},
+        GET_JOB("7", "100", "1 of 1 unlocked"), GET_RESULTS(U("a.example")),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --json a.example", steps), CONSOLE_SERVICE);
+    assert_non_null(strstr(fixture->err, "the job is started; go on with: amtunlock status " ID));
+    reopen(fixture);
+    assert_int_equal(RUN(fixture, "amtunlock status --wait " ID, end), CONSOLE_DONE);
 }
 
 static void test_name_that_xml_forbids(void **state)
@@ -691,7 +831,13 @@ int main(void)
         TEST(test_another_answer),
         TEST(test_quota),
         TEST(test_nobody_there),
-        TEST(test_unlock_without_an_answer),
+        TEST(test_an_unlock_that_was_not_answered_is_sent_again),
+        TEST(test_what_stays_unknown_has_a_status_of_its_own),
+        TEST(test_an_unlock_is_not_sent_again_for_ever),
+        TEST(test_answers_that_say_nothing_are_no_refusals),
+        TEST(test_what_is_certain_is_not_sent_again),
+        TEST(test_a_cancel_that_was_not_answered_is_sent_again),
+        TEST(test_a_started_job_is_named_whatever_fails_then),
         TEST(test_name_that_xml_forbids),
     };
 

@@ -16,7 +16,7 @@ test="$build libapache2-mod-auth-gssapi gss-ntlmssp redis-server krb5-kdc krb5-a
 fuzz="$build clang libclang-rt-dev"
 lint="$build clang clang-format clang-tidy cppcheck shellcheck libcmocka-dev python3"
 interop="$test python3-winrm python3-requests-kerberos python3-requests-ntlm wsl uuid-runtime golang-go
-         golang-github-masterzen-winrm-dev nodejs"
+         golang-github-masterzen-winrm-dev nodejs nginx-light haproxy"
 faults="$test patch"
 steps="$build graphviz"
 distros="debootstrap git"

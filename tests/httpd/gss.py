@@ -136,7 +136,7 @@ class Caller:
     def log_in(self, user, password, way="SPNEGO", body=b""):
         """With NTLM: the answer that ends the handshake. The body goes with each of its requests."""
         scheme, inside = WAYS[way]
-        return self.shake_hands(Ntlm(user, password, inside), scheme, body)
+        return Caller.shake_hands(self, Ntlm(user, password, inside), scheme, body)
 
     def shake_hands(self, handshake, scheme="Negotiate", body=b""):
         try:

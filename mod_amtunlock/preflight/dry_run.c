@@ -136,6 +136,7 @@ static const unlock_ops_t ops = {
     .store = dry_run_store,
     .alarm = dry_run_alarm,
     .stop = dry_run_nothing,
+    .conceal = dry_run_nothing,
     .rest = dry_run_nothing,
     .hang_up = dry_run_nothing,
     .over = dry_run_nothing,

@@ -106,7 +106,8 @@ const char *proof_session_create(proof_session_t **session, const char *system_i
 
 int proof_sector(const proof_session_t *session, unsigned char sector[PROOF_SECTOR])
 {
-    if (session->hidden == NULL || !sector_write(sector, session->hidden->s, session->system_id)) {
+    if (session->hidden == NULL || session->state != WAITING ||
+        !sector_write(sector, session->hidden->s, session->system_id)) {
         memset(sector, 0, PROOF_SECTOR); /* no image says hello to that */
         return 0;
     }

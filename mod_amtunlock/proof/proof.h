@@ -45,8 +45,8 @@ const char *proof_find_sector(const char *file, apr_uint32_t *lba, apr_pool_t *p
 const char *proof_session_create(proof_session_t **session, const char *system_id, apr_pool_t *pool);
 
 /* The sector to serve in the placeholder's place; before anything is fed. It holds the random bytes: wipe it
- * once it is no longer served. 0 where OpenSSL has no memory, or the session is over: then it holds zeros, to
- * which no image says hello. */
+ * once it is no longer served: at PROOF_HELLO. 0 where OpenSSL has no memory, or after a hello or the end of the
+ * session: then it holds zeros, to which no image says hello. */
 int proof_sector(const proof_session_t *session, unsigned char sector[PROOF_SECTOR]);
 
 /* Takes bytes as the console gave them, up to and with what makes the next event; *bytes and *length move on.

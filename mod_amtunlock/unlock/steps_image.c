@@ -23,6 +23,7 @@ static void image_note(unlock_t *unlock, proof_event_e event)
         break;
     case PROOF_HELLO:
         unlock->image_greeted = 1;
+        unlock->ops->conceal(unlock);
         break;
     case PROOF_RESULT_UNLOCKED:
     case PROOF_RESULT_WRONG:

@@ -147,6 +147,8 @@ typedef struct {
     void (*alarm)(unlock_t *unlock, apr_interval_time_t after);
     /* Ends what is under way with the PC without an answer, and the alarm. Open sessions stay. */
     void (*stop)(unlock_t *unlock);
+    /* The image has proved itself: what it proved itself with is served no more. */
+    void (*conceal)(unlock_t *unlock);
     /* Closes the connection to AMT; the next call opens another. Open sessions stay. */
     void (*rest)(unlock_t *unlock);
     void (*hang_up)(unlock_t *unlock); /* closes sessions and the connection to AMT, wipes all secrets */

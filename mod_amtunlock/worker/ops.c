@@ -324,6 +324,15 @@ static void destroy_device(slot_t *slot)
     slot->calling = 0;
 }
 
+static void op_conceal(unlock_t *unlock)
+{
+    slot_t *slot = slot_of(unlock);
+
+    if (slot->ider != NULL) {
+        amt_ider_drop_overlay(slot->ider);
+    }
+}
+
 static void op_rest(unlock_t *unlock)
 {
     destroy_device(slot_of(unlock));
@@ -388,6 +397,7 @@ static const unlock_ops_t ops = {
     .store = op_store,
     .alarm = op_alarm,
     .stop = op_stop,
+    .conceal = op_conceal,
     .rest = op_rest,
     .hang_up = op_hang_up,
     .over = op_over,

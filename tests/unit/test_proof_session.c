@@ -209,6 +209,19 @@ static void test_nothing_is_sealed_before_hello(void **state)
     give_passphrase(fixture); /* no harm was done */
 }
 
+/* Who reads the drive later, the PC's own system for one, learns nothing that says hello. */
+static void test_no_sector_after_hello(void **state)
+{
+    static const unsigned char zeros[PROOF_SECTOR];
+    proof_fixture_t *fixture = *state;
+    unsigned char sector[PROOF_SECTOR];
+
+    assert_int_equal(proof_sector(fixture->session, sector), 1);
+    assert_int_equal(hear(fixture, peer_hello(&fixture->peer)), PROOF_HELLO);
+    assert_int_equal(proof_sector(fixture->session, sector), 0);
+    assert_memory_equal(sector, zeros, sizeof(zeros));
+}
+
 static void test_a_second_seal_is_refused(void **state)
 {
     proof_fixture_t *fixture = *state;
@@ -314,6 +327,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_longest_name_fits, proof_fixture_setup,
                                         proof_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_sealed_before_hello, proof_fixture_setup,
+                                        proof_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_no_sector_after_hello, proof_fixture_setup,
                                         proof_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_a_second_seal_is_refused, proof_fixture_setup,
                                         proof_fixture_teardown),

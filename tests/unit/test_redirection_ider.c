@@ -76,6 +76,7 @@ typedef struct {
     int mistakes; /* of ours, counted in the thread */
     const char *where;
     size_t largest; /* chunk */
+    int dropped;    /* the overlay is, so the image's own sector is expected */
     int done;
 } device_t;
 
@@ -224,7 +225,7 @@ static int read_and_compare(line_t *line, device_t *device, int dma, unsigned in
     ok = ask(line, device, &a) && hear_data(line, device, &a, data, (size_t)count * AMT_SECTOR);
     for (unsigned int i = 0; ok && i < count; i++) {
         const unsigned char *expected =
-            lba + i == OVERLAID ? overlay.bytes : bytes + (size_t)(lba + i) * AMT_SECTOR;
+            lba + i == OVERLAID && !device->dropped ? overlay.bytes : bytes + (size_t)(lba + i) * AMT_SECTOR;
 
         if (memcmp(data + (size_t)i * AMT_SECTOR, expected, AMT_SECTOR) != 0) {
             wrong(device, "the bytes of a sector");
@@ -300,6 +301,7 @@ typedef struct {
     amt_ider_t *ider;
     apr_uint64_t close_at; /* bytes served */
     int destroy_at_boot;
+    int drops;    /* the overlay, once the first read is served */
     int patience; /* milliseconds */
     int opened;
     int booting;
@@ -320,6 +322,9 @@ static void on_booting(void *baton)
     ider_rig_t *rig = baton;
 
     rig->booting++;
+    if (rig->drops) {
+        amt_ider_drop_overlay(rig->ider);
+    }
     if (rig->destroy_at_boot) {
         amt_ider_destroy(rig->ider);
         rig->ider = NULL;
@@ -491,6 +496,35 @@ static void play_reset(line_t *line, void *baton)
     }
     device->done = hear_end(line, device, &ready, 0) &&
                    read_and_compare(line, device, 1, 0, OVERLAID - 1, 3) && close_drive(line, device);
+}
+
+/* The image has said hello behind its first read: the second one finds nothing of it. */
+static void play_twice(line_t *line, void *baton)
+{
+    device_t *device = baton;
+    int first = open_drive(line, device) && read_and_compare(line, device, 1, 0, OVERLAID - 1, 3);
+
+    device->dropped = 1;
+    device->done = first && read_and_compare(line, device, 1, 0, OVERLAID - 1, 3) &&
+                   read_and_compare(line, device, 0, 512, OVERLAID, 1) && close_drive(line, device);
+}
+
+static void test_dropped_overlay(void **state)
+{
+    device_t device = {.buffer = 8192};
+    ider_rig_t rig;
+
+    (void)state;
+    ider_up(&rig, play_twice, &device, NULL, &plain);
+    rig.drops = 1;
+    rig.close_at = (apr_uint64_t)7 * AMT_SECTOR;
+    ider_run(&rig);
+    assert_int_equal(rig.status, AMT_OK);
+    ider_down(&rig);
+    if (device.mistakes) {
+        fail_msg("%d mistakes, the first in %s", device.mistakes, device.where);
+    }
+    assert_true(device.done);
 }
 
 static void test_reset(void **state)
@@ -719,7 +753,7 @@ int main(void)
         cmocka_unit_test(test_reset),       cmocka_unit_test(test_queue),
         cmocka_unit_test(test_lazy_device), cmocka_unit_test(test_destroy_at_boot),
         cmocka_unit_test(test_mistakes),    cmocka_unit_test(test_cut_and_spoilt),
-        cmocka_unit_test(test_bad_overlay),
+        cmocka_unit_test(test_bad_overlay), cmocka_unit_test(test_dropped_overlay),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

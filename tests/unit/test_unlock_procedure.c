@@ -364,6 +364,8 @@ static void test_the_image_gets_the_passphrase_once(void **state)
     assert_string_equal(pc->passphrase_read, "correct horse");
     assert_int_equal(pc->types, 1);
     assert_int_equal(pc->passphrases, 1);
+    assert_int_equal(pc->passphrases_concealed, 1); /* nothing shows what it proved itself with any more */
+    assert_int_equal(pc->conceals, 1);
     assert_int_equal(pc->heard, 3);
     assert_non_null(strstr(pc->unlock.intent, "\"boot\":\"UseIDER,UseSOL\""));
 }

@@ -45,6 +45,7 @@ static void op_login(unlock_t *unlock)
 static void op_passphrase(unlock_t *unlock)
 {
     pc_of(unlock)->passphrases++;
+    pc_of(unlock)->passphrases_concealed += pc_of(unlock)->conceals > 0;
     ask(unlock, ASKED_PASSPHRASE);
 }
 
@@ -134,6 +135,11 @@ static void op_stop(unlock_t *unlock)
         pc->asked = ASKED_NOTHING;
 }
 
+static void op_conceal(unlock_t *unlock)
+{
+    pc_of(unlock)->conceals++;
+}
+
 static void op_rest(unlock_t *unlock)
 {
     pc_of(unlock)->connected = 0;
@@ -170,6 +176,7 @@ static const unlock_ops_t ops = {
     .store = op_store,
     .alarm = op_alarm,
     .stop = op_stop,
+    .conceal = op_conceal,
     .rest = op_rest,
     .hang_up = op_hang_up,
     .over = op_over,

@@ -117,6 +117,8 @@ typedef struct {
     int passphrases, types, redirects, sets;
     int intents, finishes, releases, progress;
     int power_waits, power_waits_after_power;
+    int conceals;              /* of the image's proof */
+    int passphrases_concealed; /* asked for after that */
     int writes_without_intent;
     int connected, over;
     apr_interval_time_t early; /* longer alarms come so much too early */

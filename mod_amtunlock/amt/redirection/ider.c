@@ -346,12 +346,16 @@ static const amt_channel_t storage = {
 
 /* ---- for callers -------------------------------------------------------------------- */
 
-/* The overlay proves that this PC booted from the image: it is wiped. */
+/* It proves that this PC booted from the image. */
+void amt_ider_drop_overlay(amt_ider_t *ider)
+{
+    ider->has_overlay = 0;
+    OPENSSL_cleanse(&ider->overlay, sizeof(ider->overlay));
+}
+
 static apr_status_t ider_cleanup(void *baton)
 {
-    amt_ider_t *ider = baton;
-
-    OPENSSL_cleanse(&ider->overlay, sizeof(ider->overlay));
+    amt_ider_drop_overlay(baton);
     return APR_SUCCESS;
 }
 

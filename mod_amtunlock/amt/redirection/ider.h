@@ -39,6 +39,9 @@ typedef struct {
 apr_status_t amt_ider_open(amt_ider_t **ider, amt_loop_t *loop, const amt_target_t *target,
                            amt_image_t *image, const amt_overlay_t *overlay, const amt_ider_events_t *events,
                            void *baton, apr_pool_t *pool);
+/* From the loop's thread: wipes the overlay. From now on the image's own sector is served, also to a read that is
+ * under way. */
+void amt_ider_drop_overlay(amt_ider_t *ider);
 /* Bytes of the image served so far. */
 apr_uint64_t amt_ider_served(const amt_ider_t *ider);
 void amt_ider_close(amt_ider_t *ider);

@@ -237,7 +237,7 @@ static bool take_line(struct script *script, char *line)
     char *at = line;
     const char *word = take_word(&at);
 
-    if (!*word || *word == '#' || !strcmp(word, "expect"))
+    if (!*word || *word == '#' || !strcmp(word, "expect") || !strcmp(word, "late"))
         return true; /* what comes of it is the test's business */
     if (!strcmp(word, "running"))
         return take_running(script, at);

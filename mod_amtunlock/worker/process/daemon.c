@@ -22,6 +22,7 @@
 #include "worker/intake.h"
 #include "worker/process/notify_priv.h"
 
+#define WORK_THREADS 8
 #define DRAIN_SUPERVISED apr_time_from_sec(2)
 #define DRAIN_OWN_UNIT apr_time_from_sec(60)
 #define DRAIN_LAST apr_time_from_sec(2) /* to give back what could not be finished */
@@ -242,7 +243,7 @@ static apr_status_t start_threads(worker_t *worker)
                                      .audit_file = settings->audit,
                                      .open_intents = worker->open_intents,
                                      .capacity = settings->slots + 16};
-    apr_status_t status = work_pool_start(&worker->work_pool, worker->pool);
+    apr_status_t status = work_pool_start(&worker->work_pool, WORK_THREADS, worker->pool);
 
     if (status == APR_SUCCESS) {
         status = pacer_create(&worker->pacer, worker->pool);

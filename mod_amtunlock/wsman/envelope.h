@@ -27,7 +27,9 @@ typedef struct {
     int bom; /* the bytes began with a byte order mark */
 } wsman_encoding_t;
 
-/* Every limit is inclusive. */
+/* Every limit is inclusive. What is not said here follows: elements and attributes in all, from the bytes of the
+ * body (so many as a full request of endpoint references has); and, the same for all, how many names there are and
+ * how long one text or comment is. So a request needs memory in proportion to its body, whatever is in it. */
 typedef struct {
     apr_size_t body;         /* bytes, as sent */
     apr_size_t tag;          /* bytes of one start tag in UTF-8, from '<' to '>' */

@@ -65,6 +65,8 @@ static const wsman_fault_t *scan_fault(const wsman_reader_t *reader, wsman_scan_
     case WSMAN_SCAN_DOCTYPE:
         return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "SOAP allows no document type declaration in an envelope.");
+    case WSMAN_SCAN_COMMENT:
+        return wsman_size_fault("bytes in one comment", WSMAN_LONGEST_TEXT(&reader->limits), pool);
     case WSMAN_SCAN_INSTRUCTION:
         return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "SOAP allows no processing instruction in an envelope.");

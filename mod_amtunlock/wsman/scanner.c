@@ -182,6 +182,10 @@ wsman_scan_e wsman_scan(wsman_scanner_t *scanner, const char *bytes, apr_size_t 
         else if (markup && scanner->offset - scanner->opened >= scanner->limits->tag) {
             scanner->refused = WSMAN_SCAN_TAG;
         }
+        else if (scanner->state == IN_COMMENT &&
+                 scanner->offset - scanner->opened >= WSMAN_LONGEST_TEXT(scanner->limits)) {
+            scanner->refused = WSMAN_SCAN_COMMENT;
+        }
         else {
             scanner->state = steps[scanner->state](scanner, (char)c);
         }

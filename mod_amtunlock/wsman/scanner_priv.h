@@ -10,11 +10,15 @@
 
 #include "wsman/envelope.h"
 
+/* Bytes of one comment, and of the text of one element: what stands between the lines of a list adds up. */
+#define WSMAN_LONGEST_TEXT(limits) ((apr_size_t)65536 + (limits)->body / 8)
+
 typedef enum {
     WSMAN_SCAN_OK,
     WSMAN_SCAN_TAG,        /* longer than the limit */
     WSMAN_SCAN_ATTRIBUTES, /* more than the limit */
     WSMAN_SCAN_DOCTYPE,
+    WSMAN_SCAN_COMMENT,     /* longer than WSMAN_LONGEST_TEXT(): libxml2 wants it whole */
     WSMAN_SCAN_INSTRUCTION, /* other than an XML declaration at the very start */
     WSMAN_SCAN_CHARACTER    /* a control character */
 } wsman_scan_e;

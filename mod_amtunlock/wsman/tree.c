@@ -7,8 +7,15 @@
 
 #include "wsman/element_priv.h"
 #include "wsman/names.h"
+#include "wsman/scanner_priv.h"
 
 #define AS_TEXT(xml) ((const char *)(xml))
+
+/* An endpoint reference has some thirteen elements and attributes, in 400 bytes at least. */
+enum { NODES_ALWAYS = 1000, BYTES_A_NODE = 32 };
+
+/* Different names and namespaces; the largest requests have some fifty. */
+enum { MOST_NAMES = 1000 };
 
 /* Fields of an attribute in libxml2's startElementNs. */
 enum { ATTRIBUTE_NAME, ATTRIBUTE_PREFIX, ATTRIBUTE_URI, ATTRIBUTE_VALUE, ATTRIBUTE_END, ATTRIBUTE_FIELDS };
@@ -124,6 +131,29 @@ static void read_attributes(wsman_tree_t *tree, wsman_element_t *element, int de
     }
 }
 
+const wsman_fault_t *wsman_size_fault(const char *what, apr_size_t limit, apr_pool_t *pool)
+{
+    wsman_fault_t *fault = wsman_fault(pool, WSMAN_FAULT_ENCODING_LIMIT, "ServiceEnvelopeLimit",
+                                       "The envelope has more than %" APR_SIZE_T_FMT " %s.", limit, what);
+
+    fault->status = 413;
+    return fault;
+}
+
+/* Counts them before there is memory for them. */
+static const wsman_fault_t *count_nodes(wsman_tree_t *tree, int declared, int count)
+{
+    apr_size_t most = NODES_ALWAYS + tree->limits->body / BYTES_A_NODE;
+
+    tree->nodes += 1 + (apr_size_t)declared + (apr_size_t)count;
+    if (tree->nodes > most) {
+        return wsman_size_fault("elements and attributes", most, tree->pool);
+    }
+    return apr_hash_count(tree->names) > MOST_NAMES
+               ? wsman_size_fault("different names", MOST_NAMES, tree->pool)
+               : NULL;
+}
+
 /* The root shows whether this is SOAP 1.2, so that the rest need not be read if it is not. */
 static const wsman_fault_t *check_root(wsman_tree_t *tree, const char *ns, const char *name)
 {
@@ -172,8 +202,6 @@ static void on_element_start(void *context, const xmlChar *local, const xmlChar 
                              const xmlChar **attributes)
 {
     wsman_tree_t *tree = context;
-    const char *ns = interned(tree, uri);
-    const char *name = interned(tree, local);
     const wsman_fault_t *fault;
     wsman_element_t *element;
 
@@ -182,13 +210,17 @@ static void on_element_start(void *context, const xmlChar *local, const xmlChar 
     if (tree->fault != NULL) {
         return;
     }
-    if ((fault = check_start(tree, ns, name)) != NULL) {
+    if ((fault = count_nodes(tree, declared, count)) != NULL) {
         stop_parser(tree, fault);
         return;
     }
     element = apr_pcalloc(tree->pool, sizeof(*element));
-    element->ns = ns;
-    element->name = name;
+    element->ns = interned(tree, uri);
+    element->name = interned(tree, local);
+    if ((fault = check_start(tree, element->ns, element->name)) != NULL) {
+        stop_parser(tree, fault);
+        return;
+    }
     read_attributes(tree, element, declared, declarations, count, attributes);
     open_element(tree, element);
 }
@@ -229,11 +261,18 @@ static void on_element_end(void *context, const xmlChar *local, const xmlChar *p
 static void on_text(void *context, const xmlChar *text, int length)
 {
     wsman_tree_t *tree = context;
+    wsman_bytes_t *bytes = NULL;
 
-    if (tree->fault == NULL && tree->depth > 0) {
-        bytes_append(&APR_ARRAY_IDX(tree->texts, tree->depth - 1, wsman_bytes_t), AS_TEXT(text),
-                     (apr_size_t)length, tree->pool);
+    if (tree->fault != NULL || tree->depth == 0) {
+        return;
     }
+    bytes = &APR_ARRAY_IDX(tree->texts, tree->depth - 1, wsman_bytes_t);
+    if (bytes->length + (apr_size_t)length > WSMAN_LONGEST_TEXT(tree->limits)) {
+        stop_parser(tree, wsman_size_fault("bytes of text in one element", WSMAN_LONGEST_TEXT(tree->limits),
+                                           tree->pool));
+        return;
+    }
+    bytes_append(bytes, AS_TEXT(text), (apr_size_t)length, tree->pool);
 }
 
 /* Without a DTD, only amp, lt, gt, apos and quot exist. */

@@ -27,12 +27,16 @@ typedef struct {
     wsman_element_t *open;     /* innermost open element */
     wsman_element_t *root;
     unsigned int depth;
+    apr_size_t nodes; /* elements and attributes */
     const char *message_id;
     const wsman_fault_t *fault; /* the first; nothing is built after it */
     void *parser;
 } wsman_tree_t;
 
 void wsman_tree_init(wsman_tree_t *tree, const wsman_limits_t *limits, apr_pool_t *pool);
+
+/* The envelope has more of something than is read: 413. */
+const wsman_fault_t *wsman_size_fault(const char *what, apr_size_t limit, apr_pool_t *pool);
 
 /* A libxml2 push parser (xmlParserCtxtPtr) that feeds `tree`, destroyed with the tree's pool or by
  * wsman_tree_close(). APR_ENOMEM if libxml2 cannot allocate it. */

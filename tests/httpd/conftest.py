@@ -61,6 +61,10 @@ PLACES = f"""
     AMTUnlockMaxBody 8192
     AMTUnlockMaxSystems 3
 </Location>
+<Location /wide>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockMaxBody 10485760
+</Location>
 <Location /many>{GSSAPI}
     GssapiPublishMech On
     AMTUnlockMaxSystems 1000

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bytes that are no request: a clear fault each, quickly, and the same child serves the next request."""
 
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 from amtu_stack import soap
 from amtu_stack.console import Console
@@ -125,3 +129,40 @@ def test_large_body_in_chunks(console):
     """Without a Content-Length the bytes are counted as they come."""
     answer = console.send(BAD["200 KiB"][0], more=["-H", "Transfer-Encoding: chunked"])
     assert_fault(answer, *LIMIT)
+
+
+# ---- memory -----------------------------------------------------------------------------------------------------
+
+WIDE = 10 * 1024 * 1024 - 1024  # /wide reads so many bytes
+AT_A_TIME = 8
+
+
+def filled(unit):
+    """As many of these as there is room for; "#" becomes a number."""
+    if "#" in unit:
+        units = "".join(unit.replace("#", f"{number:07}") for number in range(WIDE // (len(unit) + 6)))
+    else:
+        units = unit * (WIDE // len(unit))
+    return f"<s:Envelope xmlns:s='{soap.S}'><s:Body><x>{units}</x></s:Body></s:Envelope>"
+
+
+def peak_memory(stack):
+    """Kilobytes, of all children."""
+    total = 0
+    for pid in stack.httpd.children():
+        status = Path(f"/proc/{pid}/status").read_text()
+        total += int(re.search(r"VmHWM:\s+(\d+)", status)[1])
+    return total
+
+
+@pytest.mark.parametrize("unit", ["<a/>", "<a b='' c='' d='' e=''/>", "<a#/>", "<a xmlns='urn:#'/>", "text ",
+                                  "<!-- a comment -->"])
+def test_memory_follows_the_bytes(stack, unit):
+    """Eight at a time of what is small on the wire and large in memory."""
+    body = filled(unit)
+    before = peak_memory(stack)
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        answers = list(pool.map(lambda _: stack.console().send(body, path="/wide"), range(AT_A_TIME)))
+    grown = (peak_memory(stack) - before) * 1024
+    assert all(answer.fault for answer in answers)
+    assert grown < 2 * AT_A_TIME * WIDE, f"{grown / 1e6:.0f} MB for {AT_A_TIME} of {WIDE / 1e6:.0f} MB"

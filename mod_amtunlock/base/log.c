@@ -7,7 +7,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -22,9 +24,11 @@ static struct {
     int owned; /* `fd` is closed by us */
     char path[4096];
     atomic_int level;
-} log_state = {PTHREAD_RWLOCK_INITIALIZER, -1, 0, "", LOG_LEVEL_INFO};
+    atomic_int journal; /* `fd` is the journal's: it has a clock of its own, and a priority for each line */
+} log_state = {PTHREAD_RWLOCK_INITIALIZER, -1, 0, "", LOG_LEVEL_INFO, 0};
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
+static const char *const level_priorities[] = {"<3>", "<4>", "<6>", "<7>"}; /* sd-daemon(3) */
 
 int log_level_of_name(const char *name)
 {
@@ -38,6 +42,22 @@ int log_level_of_name(const char *name)
 
 /* ---- where to ------------------------------------------------------------------------------------------ */
 
+/* JOURNAL_STREAM names the device and inode of the journal's end (systemd.exec(5)); a descriptor that was replaced since
+ * is another. */
+static int is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat info;
+    char own[48];
+
+    if (stream == NULL || fstat(fd, &info) != 0) {
+        return 0;
+    }
+    apr_snprintf(own, sizeof(own), "%" APR_UINT64_T_FMT ":%" APR_UINT64_T_FMT, (apr_uint64_t)info.st_dev,
+                 (apr_uint64_t)info.st_ino);
+    return strcmp(stream, own) == 0;
+}
+
 static void use_fd(int fd, int owned)
 {
     if (log_state.owned) {
@@ -45,6 +65,7 @@ static void use_fd(int fd, int owned)
     }
     log_state.fd = fd;
     log_state.owned = owned;
+    atomic_store(&log_state.journal, fd >= 0 && !owned && is_journal(fd));
 }
 
 /* Opens the new file before it closes the old one: where that fails, the log stays where it is. */
@@ -197,7 +218,12 @@ void log_line(log_level_e level, const char *const words[])
         return;
     }
     line.used = 0;
-    add_time(&line);
+    if (atomic_load_explicit(&log_state.journal, memory_order_relaxed)) {
+        add_text(&line, level_priorities[level]);
+    }
+    else {
+        add_time(&line);
+    }
     add_text(&line, level_names[level]);
     add_char(&line, ' ');
     add_text(&line, words[0]);

@@ -3,6 +3,8 @@
  *
  *   2026-11-21T20:00:00.123Z level AMTU0301 text key=value key="value with blanks"
  *
+ * (to systemd's journal: the priority as "<6>" in place of the time, which the journal has itself)
+ *
  * written whole by one write(2), so lines of several threads never mix. Values that hold anything but plain
  * characters are quoted and escaped: text from a device or a caller cannot forge a line. No secret is ever
  * passed to it. Thread-safe. Nothing is written before log_open().

@@ -16,6 +16,7 @@
 
 APLOG_USE_MODULE(amtunlock);
 
+#define CHANNEL 3 /* the descriptor that the worker's environment names */
 #define WORKER_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* ---- the worker's user ------------------------------------------------------------------------------- */
@@ -91,6 +92,7 @@ static char *const *worker_environment(apr_pool_t *pool)
     apr_array_header_t *environment = apr_array_make(pool, 8, sizeof(char *));
 
     APR_ARRAY_PUSH(environment, char *) = "AMTUNLOCK_SUPERVISED=1";
+    APR_ARRAY_PUSH(environment, char *) = "AMTUNLOCK_LOG_CHANNEL=3";
     APR_ARRAY_PUSH(environment, char *) = "PATH=" WORKER_PATH;
     APR_ARRAY_PUSH(environment, char *) = "LD_BIND_NOW=1"; /* else the worker executes itself once more */
 #ifdef AMTUNLOCK_TEST
@@ -165,15 +167,20 @@ static void reset_signals(void)
 }
 
 /* The worker gets a session of its own, because prefork signals its whole process group, and keeps none of
- * httpd's files but the error log. */
+ * httpd's files but the error log and the channel to its next one. */
 void amtunlock_launch_exec(const launch_t *launch)
 {
     int null = open("/dev/null", O_RDWR);
+    int first_closed = CHANNEL;
 
     if (setsid() < 0 || null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0) {
         exit_child("no session of its own");
     }
-    if (close_range(3, ~0U, 0) != 0 || chdir("/") != 0) {
+    if (launch->log_channel == CHANNEL ? fcntl(CHANNEL, F_SETFD, 0) == 0
+                                       : dup2(launch->log_channel, CHANNEL) == CHANNEL) {
+        first_closed++;
+    }
+    if (close_range((unsigned int)first_closed, ~0U, 0) != 0 || chdir("/") != 0) {
         exit_child("httpd's files cannot be closed");
     }
     reset_signals();

@@ -14,7 +14,8 @@ typedef struct {
     const char *program;
     char *const *argv;
     char *const *environment;
-    int drop; /* privileges, because httpd runs as root; then the four below hold */
+    int log_channel; /* the worker's end of the channel; -1: there is none */
+    int drop;        /* privileges, because httpd runs as root; then the four below hold */
     uid_t uid;
     gid_t gid;
     gid_t groups[64];

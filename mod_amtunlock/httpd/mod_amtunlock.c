@@ -17,6 +17,7 @@
 #include "httpd/directives_priv.h"
 #include "httpd/identity_priv.h"
 #include "httpd/location_priv.h"
+#include "httpd/log_channel_priv.h"
 #include "httpd/module_priv.h"
 #include "httpd/pages_priv.h"
 #include "httpd/supervision_priv.h"
@@ -68,6 +69,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     jobs_pool_limits_t limits = jobs_limits();
     apr_status_t status;
 
+    amtunlock_log_channel_close();
     if (conf->redis_address == NULL) {
         return;
     }

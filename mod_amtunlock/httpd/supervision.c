@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "httpd/config_priv.h"
 #include "httpd/launch_priv.h"
+#include "httpd/log_channel_priv.h"
 #include "httpd/module_priv.h"
 
 APLOG_USE_MODULE(amtunlock);
@@ -190,12 +191,17 @@ static void watch_worker(worker_t *worker)
     apr_proc_other_child_register(worker->proc, worker_event, worker, NULL, current.pconf);
 }
 
-static void launch_worker(worker_t *worker, const launch_t *launch)
+static void launch_worker(worker_t *worker, launch_t *launch)
 {
-    apr_status_t status = apr_proc_fork(worker->proc, worker->pool);
+    apr_status_t status;
 
+    launch->log_channel = amtunlock_log_channel_open();
+    status = apr_proc_fork(worker->proc, worker->pool);
     if (status == APR_INCHILD) {
         amtunlock_launch_exec(launch);
+    }
+    if (launch->log_channel >= 0) {
+        close(launch->log_channel);
     }
     if (status != APR_INPARENT) {
         ap_log_error(APLOG_MARK, APLOG_ERR, status, current.server, "AMTU0104: no worker yet: fork failed");
@@ -279,6 +285,7 @@ void amtunlock_worker_configure(apr_pool_t *pconf, server_rec *s)
     }
     if (worker->proc != NULL) {
         watch_worker(worker);
+        amtunlock_log_channel_send();
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "AMTU0107: the worker runs on: pid %" APR_PID_T_FMT,
                      worker->proc->pid);
     }

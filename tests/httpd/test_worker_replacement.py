@@ -2,6 +2,8 @@
 """A graceful restart replaces the worker where what it was started from changed, and only there."""
 
 import os
+import re
+import signal
 
 import pytest
 from amtu_stack.process import wait_until
@@ -68,6 +70,51 @@ def test_changed_settings(stack):
     after = only(stack, but=before)
     graceful(stack)
     assert only(stack) == after, "once is enough"
+
+
+def reloaded(log, worker):
+    """Has the worker read its settings again: whether it says so in this file."""
+    start = log.stat().st_size
+    os.kill(worker, signal.SIGHUP)
+    return wait_until(lambda: b"AMTU0316" in log.read_bytes()[start:], WITHIN)
+
+
+def test_rotated_error_log(stack):
+    """The worker that runs on writes where httpd's errors go now, and holds nothing that logrotate moved away."""
+    config, log = stack.workers[0].config, stack.httpd.error_log
+    before, text = only(stack), config.read_text()
+    config.write_text(re.sub(r"^log = .*$", "log = -", text, flags=re.M))
+    graceful(stack)
+    worker = only(stack, but=before)
+    assert wait_until(lambda: f"pid={worker}" in log.read_text(), WITHIN), "it writes to httpd's error log"
+    assert reloaded(log, worker)
+    for number in range(2):
+        moved = log.rename(log.with_suffix(f".{number}"))
+        graceful(stack)
+        assert wait_until(lambda: os.readlink(f"/proc/{worker}/fd/2") == str(log.resolve()), WITHIN)
+        assert reloaded(log, worker)
+        held = {os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")}
+        assert str(moved) not in held
+    assert only(stack) == worker
+    config.write_text(text)
+    graceful(stack)
+    only(stack, but=worker)
+
+
+def test_children_cannot_tell_the_worker_where_to_log(stack):
+    """The channel is the parent's alone."""
+    def sockets(pid):
+        found = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+        return {one for one in found if one.startswith("socket:")}
+
+    def datagrams():
+        lines = (line.split() for line in open("/proc/net/unix").read().splitlines()[1:])
+        return {f"socket:[{fields[6]}]" for fields in lines if fields[4] == "0002"}
+
+    known = datagrams()
+    assert sockets(stack.httpd.process.pid) & known
+    assert sockets(only(stack)) & known
+    assert not [child for child in stack.httpd.children() if sockets(child) & known]
 
 
 def test_changed_program(stack):

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "worker/intake.h"
+#include "worker/process/log_channel_priv.h"
 #include "worker/process/notify_priv.h"
 
 #define WORK_THREADS 8
@@ -131,6 +132,7 @@ static void block_signals(sigset_t *signals)
     sigaddset(signals, SIGTERM);
     sigaddset(signals, SIGINT);
     sigaddset(signals, SIGHUP);
+    sigaddset(signals, SIGIO);
     pthread_sigmask(SIG_BLOCK, signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit then fails, and the audit record says so */
@@ -560,6 +562,7 @@ int worker_run(const char *file, apr_pool_t *pool)
         return fail_start("the root directory cannot be entered");
     }
     block_signals(&signals); /* before threads, so that they all inherit it */
+    log_channel_init();
     log_open("-", LOG_LEVEL_INFO);
     worker->first = load_first_snapshot(file, pool);
     if (worker->first == NULL) {
@@ -574,6 +577,7 @@ int worker_run(const char *file, apr_pool_t *pool)
         if (signal == SIGHUP) {
             reload_worker(worker);
         }
+        log_channel_follow();
     }
     return stop_daemon(worker, &signals);
 }

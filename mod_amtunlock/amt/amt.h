@@ -61,6 +61,7 @@ typedef struct {
     const char *user;             /* digest: both */
     const char *password;
     amt_tickets_t *tickets; /* not NULL: Kerberos, and never digest; user and password are ignored */
+    const char *group;      /* whose share of the threads that wait for tickets it uses; NULL: "" */
     apr_interval_time_t connect_timeout; /* TCP and TLS; default (0) 5 s */
     apr_interval_time_t call_timeout;    /* one call with its challenge; default (0) 15 s */
 } amt_target_t;
@@ -79,8 +80,9 @@ struct event_base *amt_loop_base_create(void);
 /* A loop of `base`'s thread. Destroyed with `pool`, after its devices. */
 apr_status_t amt_loop_create(amt_loop_t **loop, struct event_base *base, apr_pool_t *pool);
 
-/* Runs work(thread, baton) soon on a thread that may block; the return value of `work` is ignored. */
-typedef apr_status_t (*amt_run_fn)(void *runner, apr_thread_start_t work, void *baton);
+/* Runs work(NULL, baton) on a thread that may block, once it is the turn of this group of devices, whose name lives
+ * as long as `baton`; the return value of `work` is ignored. */
+typedef apr_status_t (*amt_run_fn)(void *runner, const char *group, apr_thread_start_t work, void *baton);
 
 /* Lets the loop have tickets made on other threads: without it, devices with Kerberos cannot be called.
  * When the loop is destroyed no work that `run` was given may be running; work that never began is freed

@@ -207,7 +207,7 @@ const char *resolve_error(const resolve_t *resolve)
     case ARES_ENOTFOUND:
         return "there is no such name";
     case ARES_ENODATA:
-        return "the name has no address";
+        return "there is no address of that name";
     case ARES_ETIMEOUT:
         return silence;
     case ARES_ESERVFAIL:

@@ -290,7 +290,8 @@ typedef struct {
     apr_interval_time_t wait;     /* power rate, out: so long from now */
     char state;                   /* progress: 'P' or 'B'; finish, restore result: 'U' or 'F' */
     jobs_reason_e reason;         /* finish, restore result of 'F' */
-    jobs_result_t result;         /* out */
+    unsigned int blameless : 1; /* finish: it failed for a cause that is not the PC's; no breaker counts it */
+    jobs_result_t result;       /* out */
 } jobs_change_t;
 
 /* Sends the changes in one pipeline and fills the result of each; none depends on another. JOBS_UNAVAILABLE

@@ -180,6 +180,9 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
     if (carries_result(change->change)) {
         jobs_call_text(call, change->state == 'F' ? jobs_reason(change->reason)->code : "");
     }
+    if (change->change == JOBS_FINISH && change->blameless) {
+        jobs_call_text(call, "blameless");
+    }
     return call;
 }
 

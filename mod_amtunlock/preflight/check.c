@@ -17,8 +17,8 @@
 #include "worker/settings/target.h"
 #include "worker/work_pool.h"
 
-#define WORK_THREADS 2
 #define PROBE_WAIT apr_time_from_sec(3)
+#define ONE_OF_SEVERAL apr_time_from_msec(2500)
 /* For all of it. A PC that answers needs a second or two. */
 static const struct timeval limit = {.tv_sec = 50};
 
@@ -96,6 +96,15 @@ static facts_work_t check_work(check_t *check, work_kind_e kind, jobs_reason_e r
     return (facts_work_t){work->reason, apr_pstrdup(check->pool, work->text)};
 }
 
+static void use_address(facts_t *facts, int at)
+{
+    apr_cpystrn(facts->address, facts->addresses.text[at], sizeof(facts->address));
+    if (facts->system->probe_host == NULL) {
+        facts->probe_addresses.count = 1;
+        apr_cpystrn(facts->probe_addresses.text[0], facts->address, RESOLVE_ADDRESS_MAX);
+    }
+}
+
 /* An address that the inventory gives is used as it is, as in an unlock. */
 static void find_address(check_t *check)
 {
@@ -103,14 +112,16 @@ static void find_address(check_t *check)
     const inventory_system_t *system = facts->system;
 
     if (system->address != NULL && system->probe_host == NULL) {
-        apr_cpystrn(facts->address, system->address, sizeof(facts->address));
-        apr_cpystrn(facts->probe_address, system->address, sizeof(facts->probe_address));
+        facts->addresses.count = 1;
+        apr_cpystrn(facts->addresses.text[0], system->address, sizeof(facts->addresses.text[0]));
+        use_address(facts, 0);
         return;
     }
     facts->resolve = check_work(check, WORK_RESOLVE, JOBS_REASON_UNREACHABLE);
     if (facts->resolve.reason == JOBS_REASON_NONE) {
-        apr_cpystrn(facts->address, check->work.address, sizeof(facts->address));
-        apr_cpystrn(facts->probe_address, check->work.probe_address, sizeof(facts->probe_address));
+        facts->addresses = check->work.addresses;
+        facts->probe_addresses = check->work.probe_addresses;
+        use_address(facts, 0);
     }
 }
 
@@ -152,11 +163,11 @@ static void check_try_probe(check_t *check)
 {
     const facts_t *facts = &check->facts;
 
-    if (facts->system->probe_port == 0 || facts->probe_address[0] == '\0' || check->expired) {
+    if (facts->system->probe_port == 0 || facts->probe_addresses.count == 0 || check->expired) {
         return;
     }
     probe_init(&check->probe, check_on_probed, check);
-    probe_start(&check->probe, check->base, facts->probe_address, facts->system->probe_port, PROBE_WAIT);
+    probe_start(&check->probe, check->base, &facts->probe_addresses, facts->system->probe_port, PROBE_WAIT);
     check_await(check);
     probe_stop(&check->probe);
 }
@@ -207,22 +218,36 @@ static void read_device(check_t *check)
     }
 }
 
-static void check_device(check_t *check)
+/* At the address that is used now. Nonzero: it is worth while to try another. */
+static int check_device(check_t *check)
 {
     facts_t *facts = &check->facts;
-    amt_target_t target = {0};
+    amt_target_t target = target_of(facts->system, check->snapshot, facts->address, &check->login);
 
-    facts->tls_minor = -1;
-    if (facts->address[0] == '\0' || facts->login.reason != JOBS_REASON_NONE || check->expired) {
-        return;
+    if (facts->addresses.count > 1) {
+        target.connect_timeout = ONE_OF_SEVERAL;
     }
-    target = target_of(facts->system, check->snapshot, facts->address, &check->login);
     if (amt_device_create(&check->device, check->loop, &target, check->pool) != APR_SUCCESS) {
-        return;
+        return 0;
     }
     read_device(check);
     facts->tls_minor = amt_device_tls_minor(check->device);
     amt_device_destroy(check->device);
+    return facts->results[AMT_READ_IDENTITY].status != AMT_OK &&
+           facts->results[AMT_READ_IDENTITY].status != AMT_AUTH_FAILED;
+}
+
+/* As in an unlock: one address after the other, until one serves. */
+static void check_addresses(check_t *check)
+{
+    facts_t *facts = &check->facts;
+    int again = facts->login.reason == JOBS_REASON_NONE;
+
+    facts->tls_minor = -1;
+    for (int i = 0; again && i < facts->addresses.count && !check->expired; i++) {
+        use_address(facts, i);
+        again = check_device(check);
+    }
 }
 
 /* ---- what is printed ----------------------------------------------------------------------------------- */
@@ -274,7 +299,7 @@ static apr_status_t check_open(check_t *check)
         status = wakeup_open(&check->wakeup, check->pool);
     }
     if (status == APR_SUCCESS) {
-        status = work_pool_start(&check->work_pool, WORK_THREADS, check->pool);
+        status = work_pool_start(&check->work_pool, check->pool);
     }
     if (status != APR_SUCCESS) {
         return status;
@@ -295,7 +320,7 @@ static apr_status_t check_open(check_t *check)
                                  : status;
 }
 
-/* A name lookup or a KDC that hangs cannot be stopped, and its thread uses what is here: then the process
+/* A KDC that hangs cannot be stopped, and its thread uses what is here: then the process
  * exits. */
 static void check_close(check_t *check, int failed)
 {
@@ -324,7 +349,7 @@ static void check_free_base(check_t *check)
 static int check_run(check_t *check)
 {
     char text[120];
-    int failed = 0;
+    int failed = 0, several = 0;
     apr_status_t status = check_open(check);
 
     if (status != APR_SUCCESS) {
@@ -334,8 +359,14 @@ static int check_run(check_t *check)
     find_address(check);
     find_login(check);
     find_passphrase(check);
-    check_try_probe(check);
-    check_device(check);
+    several = check->facts.addresses.count > 1; /* then the probe is at the one that serves */
+    if (!several) {
+        check_try_probe(check);
+    }
+    check_addresses(check);
+    if (several) {
+        check_try_probe(check);
+    }
     failed = print_findings(check, dry_run_make(&check->facts, check->pool));
     check_close(check, failed);
     return failed;

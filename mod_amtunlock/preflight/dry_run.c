@@ -158,8 +158,9 @@ static void fill_in_facts(dry_run_t *dry_run, apr_pool_t *pool)
     unlock->method = method_find(facts->system->method);
     unlock->prompts = settings_prompts(snapshot_settings(facts->snapshot), facts->system->group->name);
     unlock->pool = pool;
-    apr_cpystrn(unlock->address, facts->address, sizeof(unlock->address));
-    apr_cpystrn(unlock->probe_address, facts->probe_address, sizeof(unlock->probe_address));
+    unlock->addresses.count = facts->address[0] != '\0';
+    apr_cpystrn(unlock->addresses.text[0], facts->address, sizeof(unlock->addresses.text[0]));
+    unlock->probe_addresses = facts->probe_addresses;
     unlock->facts = facts->amt;
 }
 

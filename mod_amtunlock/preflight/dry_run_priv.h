@@ -18,8 +18,9 @@ typedef struct {
 typedef struct {
     const snapshot_t *snapshot;
     const inventory_system_t *system;
-    char address[UNLOCK_ADDRESS_MAX]; /* "" where it has none */
-    char probe_address[UNLOCK_ADDRESS_MAX];
+    resolve_addresses_t addresses;     /* none where it has none */
+    char address[RESOLVE_ADDRESS_MAX]; /* the one that answers, else the first; "" where it has none */
+    resolve_addresses_t probe_addresses;
     facts_work_t resolve, login, passphrase;
     const char *login_source;
     int asked[AMT_READS]; /* by amt_read_e: it was read, and `results` is how that ended */

@@ -53,6 +53,10 @@ static void judge_address(findings_t *findings)
     if (facts->system->address != NULL) {
         findings_say(findings, FINDING_ADDRESS, FINDING_OK, "%s, as the inventory says", facts->address);
     }
+    else if (facts->addresses.count > 1) {
+        findings_say(findings, FINDING_ADDRESS, FINDING_OK, "%s, one of the %d addresses of its name",
+                     facts->address, facts->addresses.count);
+    }
     else {
         findings_say(findings, FINDING_ADDRESS, FINDING_OK, "%s, as its name resolves now", facts->address);
     }
@@ -377,9 +381,10 @@ static void judge_probe(findings_t *findings)
         findings_say(findings, FINDING_PROBE, FINDING_WARNING,
                      "it has none, so only its console can tell that it is unlocked");
     }
-    else if (facts->probe_address[0] != '\0') {
+    else if (facts->probe_addresses.count > 0) {
         findings_say(findings, FINDING_PROBE, FINDING_OK, "%s at %s port %d",
-                     facts->probe_open ? "open" : "shut", facts->probe_address, facts->system->probe_port);
+                     facts->probe_open ? "open" : "shut", facts->probe_addresses.text[0],
+                     facts->system->probe_port);
     }
 }
 

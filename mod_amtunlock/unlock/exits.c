@@ -113,8 +113,16 @@ unlock_step_e unlock_undo(unlock_t *unlock, unlock_step_e next)
 
 /* ---- with a result ------------------------------------------------------------------------------------- */
 
+/* DNS and the KDC serve all PCs: what they do not answer is no failure of this one. */
+static int unlock_is_blameless(const unlock_t *unlock, jobs_reason_e reason)
+{
+    return unlock->step == UNLOCK_RESOLVE ||
+           (reason == JOBS_REASON_AUTH_FAILED && unlock->call_status == AMT_NO_TICKET);
+}
+
 static unlock_step_e unlock_leave(unlock_t *unlock, char state, jobs_reason_e reason, const char *text)
 {
+    unlock->blameless = unlock_is_blameless(unlock, reason) != 0;
     unlock->state = state;
     unlock->reason = reason;
     unlock->ended_at = unlock->row->name;
@@ -148,17 +156,27 @@ unlock_step_e unlock_evident(unlock_t *unlock)
 
 unlock_step_e unlock_verify_by_probe(unlock_t *unlock)
 {
-    if (unlock->system->probe_port != 0 && unlock->probe_address[0] != '\0') {
+    int has_address = unlock->probe_addresses.count > 0;
+
+    if (unlock->system->probe_port != 0 && has_address) {
         return UNLOCK_PROBE;
     }
     return unlock_fail(unlock, JOBS_REASON_INDETERMINATE,
-                       unlock->probe_address[0] != '\0' ? "it has no probe that would tell"
-                                                        : "the PC has no address");
+                       has_address ? "it has no probe that would tell" : "the PC has no address");
 }
 
 unlock_step_e unlock_fail_or_verify(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
     return unlock->task->verify_only ? unlock_verify_by_probe(unlock) : unlock_fail(unlock, reason, text);
+}
+
+unlock_step_e unlock_fail_without_secret(unlock_t *unlock)
+{
+    return unlock_fail_or_verify(
+        unlock, JOBS_REASON_NO_SECRET,
+        unlock->not_begun ? "its turn to be asked for did not come in time: others of its group still "
+                            "wait for their secrets; see whether the helper hangs"
+                          : "its source of secrets did not answer in time");
 }
 
 jobs_reason_e unlock_without_evidence(const unlock_t *unlock, jobs_reason_e reason)

@@ -22,6 +22,8 @@ unlock_step_e unlock_evident(unlock_t *unlock);
 unlock_step_e unlock_verify_by_probe(unlock_t *unlock);
 /* A read that went wrong: a task that is verified only can still be probed. */
 unlock_step_e unlock_fail_or_verify(unlock_t *unlock, jobs_reason_e reason, const char *text);
+/* A secret did not come in time. */
+unlock_step_e unlock_fail_without_secret(unlock_t *unlock);
 
 /* Why there is no evidence: `reason`, or that not even the power request's outcome is known. */
 jobs_reason_e unlock_without_evidence(const unlock_t *unlock, jobs_reason_e reason);

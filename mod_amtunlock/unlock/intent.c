@@ -156,6 +156,15 @@ apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_inter
     return left < VERIFY_AT_LEAST ? VERIFY_AT_LEAST : left;
 }
 
+const char *intent_address(const char *text, apr_pool_t *pool)
+{
+    json_t *intent = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    const char *address = apr_pstrdup(pool, json_string_value(json_object_get(intent, "address")));
+
+    json_decref(intent);
+    return address;
+}
+
 void intent_restore(jobs_change_t *change, const char *act, apr_pool_t *pool)
 {
     unlock_plan_t unused = {0};

@@ -17,6 +17,10 @@ const char *intent_write(const unlock_t *unlock);
  * the text comes from outside. */
 apr_interval_time_t intent_read(const char *intent, unlock_plan_t *plan, apr_interval_time_t most);
 
+/* The numeric address at which the intent's worker reached the PC, in `pool`; NULL: it is not known. From
+ * outside, too. */
+const char *intent_address(const char *intent, apr_pool_t *pool);
+
 /* Fills in the change that restores an intent which Redis may have forgotten: the text of its act (NULL:
  * none is known), the device, and for how long it may be verified. In `pool`. */
 void intent_restore(jobs_change_t *change, const char *act, apr_pool_t *pool);

@@ -8,6 +8,7 @@
 
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "unlock/addresses_priv.h"
 #include "unlock/exits_priv.h"
 #include "unlock/plan_priv.h"
 
@@ -23,8 +24,15 @@ static void resolve_send(unlock_t *unlock)
 
 static unlock_step_e resolve_on_ok(unlock_t *unlock)
 {
+    unlock_use_address(unlock, unlock_first_address(unlock));
     log_debug("AMTU0601", "resolved", "system", unlock->task->ref.system, "address", unlock->address);
     return UNLOCK_LOGIN;
+}
+
+static unlock_step_e resolve_on_timeout(unlock_t *unlock)
+{
+    return unlock_fail_or_verify(unlock, JOBS_REASON_UNREACHABLE,
+                                 "its name was not looked up in time: DNS does not answer");
 }
 
 static void login_send(unlock_t *unlock)
@@ -34,19 +42,29 @@ static void login_send(unlock_t *unlock)
 
 static unlock_step_e login_on_ok(unlock_t *unlock)
 {
-    return unlock->system->probe_port != 0 ? UNLOCK_PROBE_FIRST : UNLOCK_CONNECT_PERMIT;
+    return unlock_may_probe(unlock) ? UNLOCK_PROBE_FIRST : UNLOCK_CONNECT_PERMIT;
 }
 
 static void probe_first_send(unlock_t *unlock)
 {
+    unlock->probed = 1;
     unlock->ops->probe(unlock, PROBE_FIRST_WAIT);
+}
+
+/* What follows once the PC is known to be the one. */
+static unlock_step_e read_identified(unlock_t *unlock)
+{
+    return unlock->task->verify_only ? unlock_undo(unlock, UNLOCK_READ_POWER) : unlock->method->first_read;
 }
 
 static unlock_step_e probe_first_on_ok(unlock_t *unlock)
 {
     int verified = unlock->task->verify_only && unlock->probe_open && !unlock_has_to_undo(unlock);
 
-    return verified ? unlock_unlocked(unlock) : UNLOCK_CONNECT_PERMIT;
+    if (verified) {
+        return unlock_unlocked(unlock);
+    }
+    return unlock->identified ? read_identified(unlock) : UNLOCK_CONNECT_PERMIT;
 }
 
 static void connect_permit_send(unlock_t *unlock)
@@ -79,10 +97,18 @@ static unlock_step_e identify_on_ok(unlock_t *unlock)
     const char *wrong = judge_device(unlock);
 
     if (wrong != NULL) {
-        return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED, wrong);
+        return unlock_next_address(unlock, JOBS_REASON_NOT_VERIFIED, wrong)
+                   ? UNLOCK_IDENTIFY
+                   : unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED, wrong);
     }
     unlock->identified = 1;
-    return unlock->task->verify_only ? unlock_undo(unlock, UNLOCK_READ_POWER) : unlock->method->first_read;
+    return !unlock->probed && unlock_may_probe(unlock) ? UNLOCK_PROBE_FIRST : read_identified(unlock);
+}
+
+static unlock_step_e identify_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    unlock_judge_addresses(unlock, &reason, &text);
+    return unlock_fail_or_verify(unlock, reason, text);
 }
 
 /* That it runs says nothing of a reset: it ran before. */
@@ -290,6 +316,7 @@ static const step_t rows[] = {
                            .send = resolve_send,
                            .on_ok = resolve_on_ok,
                            .on_error = unlock_fail_or_verify,
+                           .on_timeout = resolve_on_timeout,
                            .targets = {UNLOCK_LOGIN, UNLOCK_PROBE},
                            .limit = SECONDS(20),
                            .retry = 1},
@@ -297,20 +324,23 @@ static const step_t rows[] = {
                          .send = login_send,
                          .on_ok = login_on_ok,
                          .on_error = unlock_fail_or_verify,
+                         .on_timeout = unlock_fail_without_secret,
                          .targets = {UNLOCK_PROBE_FIRST, UNLOCK_CONNECT_PERMIT, UNLOCK_PROBE},
-                         .limit = SECONDS(60)},
+                         .limit = SECONDS(90)},
     ROW(UNLOCK_PROBE_FIRST) = {.name = "probe-first",
                                .send = probe_first_send,
                                .on_ok = probe_first_on_ok,
-                               .targets = {UNLOCK_CONNECT_PERMIT, UNLOCK_PROBE},
+                               .targets = {UNLOCK_CONNECT_PERMIT, UNLOCK_READ_BOOT, UNLOCK_READ_CONSENT,
+                                           UNLOCK_READ_POWER, UNLOCK_PROBE},
                                .limit = SECONDS(5)},
     ROW(UNLOCK_CONNECT_PERMIT) = {.name = "turn", .send = connect_permit_send, .then = UNLOCK_IDENTIFY},
     ROW(UNLOCK_IDENTIFY) = {.name = "identity",
                             .call = UNLOCK_CALL_IDENTITY,
                             .on_ok = identify_on_ok,
-                            .on_error = unlock_fail_or_verify,
-                            .targets = {UNLOCK_READ_BOOT, UNLOCK_READ_CONSENT, UNLOCK_READ_POWER,
-                                        UNLOCK_PROBE},
+                            .on_error = identify_on_error,
+                            .another_way = unlock_next_address,
+                            .targets = {UNLOCK_IDENTIFY, UNLOCK_PROBE_FIRST, UNLOCK_READ_BOOT,
+                                        UNLOCK_READ_CONSENT, UNLOCK_READ_POWER, UNLOCK_PROBE},
                             .limit = SECONDS(25),
                             .retry = 1},
     ROW(UNLOCK_READ_BOOT) = {.name = "boot-settings",

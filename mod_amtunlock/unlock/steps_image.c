@@ -181,6 +181,7 @@ static const step_t rows[] = {
     ROW(UNLOCK_FETCH_KEY) = {.name = "passphrase",
                              .send = fetch_key_send,
                              .then = UNLOCK_SEAL,
+                             .on_timeout = unlock_fail_without_secret,
                              .limit = SECONDS(60)},
     ROW(UNLOCK_SEAL) = {.name = "seal",
                         .call = UNLOCK_CALL_SEAL,

@@ -37,6 +37,8 @@ struct step_t {
     /* NULL: the unlock fails. So for on_timeout. */
     unlock_step_e (*on_error)(unlock_t *unlock, jobs_reason_e reason, const char *text);
     unlock_step_e (*on_timeout)(unlock_t *unlock);
+    /* Before a failure counts: whether there is another way, which is tried at once. NULL: there is none. */
+    int (*another_way)(unlock_t *unlock, jobs_reason_e reason, const char *text);
     /* It listens: something is on the console, or was when the step began. Returns the next step, or
      * itself. */
     unlock_step_e (*on_input)(unlock_t *unlock);

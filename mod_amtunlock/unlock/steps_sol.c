@@ -165,6 +165,7 @@ static const step_t rows[] = {
     ROW(UNLOCK_PASSPHRASE) = {.name = "passphrase",
                               .send = passphrase_send,
                               .then = UNLOCK_TYPE,
+                              .on_timeout = unlock_fail_without_secret,
                               .limit = SECONDS(60)},
     ROW(UNLOCK_TYPE) = {.name = "type",
                         .send = type_send,

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "unlock/addresses_priv.h"
 #include "unlock/exits_priv.h"
 #include "unlock/intent.h"
 #include "unlock/plan_priv.h"
@@ -271,6 +272,10 @@ static void unlock_refuse(unlock_t *unlock, jobs_reason_e reason, const char *te
 {
     const step_t *row = unlock->row;
 
+    if (row->another_way != NULL && !unlock_hands_back(unlock) && row->another_way(unlock, reason, text)) {
+        unlock_send(unlock);
+        return;
+    }
     if (unlock_retries(unlock, may_help)) {
         log_info("AMTU0603", "tries again", "system", unlock->task->ref.system, "step", row->name, "reason",
                  jobs_reason(reason)->code, "text", text);
@@ -313,7 +318,11 @@ void unlock_probe_answer(unlock_t *unlock, int open)
 static jobs_reason_e unlock_reason_of_call(const unlock_t *unlock, const amt_result_t *result)
 {
     int no_answer = is_silence(result->status) || result->status == AMT_GARBAGE;
+    int opens = unlock->row->call == UNLOCK_CALL_OPEN_CONSOLE || unlock->row->call == UNLOCK_CALL_OPEN_DRIVE;
 
+    if (opens && result->status == AMT_UNREACHABLE) { /* a session has a port of its own */
+        return JOBS_REASON_UNREACHABLE;
+    }
     if (unlock->step == UNLOCK_POWER_ON && result->acted && no_answer) {
         return JOBS_REASON_INDETERMINATE;
     }
@@ -482,8 +491,9 @@ static int unlock_is_resolved(unlock_t *unlock)
     if (system->address == NULL || system->probe_host != NULL) {
         return 0;
     }
-    apr_cpystrn(unlock->address, system->address, sizeof(unlock->address));
-    apr_cpystrn(unlock->probe_address, system->address, sizeof(unlock->probe_address));
+    unlock->addresses.count = 1;
+    apr_cpystrn(unlock->addresses.text[0], system->address, sizeof(unlock->addresses.text[0]));
+    unlock_use_address(unlock, 0);
     return 1;
 }
 

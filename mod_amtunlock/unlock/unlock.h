@@ -24,6 +24,7 @@
 
 #include "amt/amt.h"
 #include "amt/redirection/console.h"
+#include "base/resolve.h"
 #include "inventory/inventory.h"
 #include "jobs/jobs.h"
 #include "proof/proof.h"
@@ -37,7 +38,7 @@ typedef enum {
     UNLOCK_NO_STEP,
 
     /* steps.c: reading, and what all methods have in common */
-    UNLOCK_RESOLVE,        /* the PC's name to one address, kept for the whole unlock */
+    UNLOCK_RESOLVE,        /* the PC's name to its addresses; the one that answers is kept */
     UNLOCK_LOGIN,          /* its AMT user and password */
     UNLOCK_PROBE_FIRST,    /* is its system up already? */
     UNLOCK_CONNECT_PERMIT, /* not all connect at once */
@@ -132,7 +133,7 @@ typedef enum { UNLOCK_CONSOLE, UNLOCK_DRIVE } unlock_session_e;
 /* What a step needs done. Each of the first eight is answered once by one of the unlock_*_answer() calls
  * below, never from inside the op, unless stop() came first. */
 typedef struct {
-    void (*resolve)(unlock_t *unlock);    /* into address and probe_address */
+    void (*resolve)(unlock_t *unlock);    /* into addresses and probe_addresses */
     void (*login)(unlock_t *unlock);      /* kept behind the op */
     void (*passphrase)(unlock_t *unlock); /* the same */
     void (*permit)(unlock_t *unlock);     /* to connect; given back at the next answer or stop() */
@@ -172,7 +173,6 @@ typedef struct {
     void (*on_input)(unlock_t *unlock, const char *bytes, apr_size_t length);
 } method_t;
 
-#define UNLOCK_ADDRESS_MAX 64
 #define UNLOCK_TEXT_MAX 240
 
 /* What an unlock is going to do to a PC, and what stood before. Written into the intent, so that after the
@@ -198,8 +198,13 @@ struct unlock_t {
     apr_pool_t *pool;
 
     /* What is known of the PC. */
-    char address[UNLOCK_ADDRESS_MAX];       /* numeric; "" before it was resolved */
-    char probe_address[UNLOCK_ADDRESS_MAX]; /* numeric */
+    resolve_addresses_t addresses;       /* of its name, or the inventory's one */
+    int addresses_tried;                 /* how often one of several failed */
+    int address_at;                      /* which of them is tried, and kept once the PC is identified */
+    char address[RESOLVE_ADDRESS_MAX];   /* that one; "" before it was resolved */
+    resolve_addresses_t probe_addresses; /* of its probe's host; without one: that address */
+    jobs_reason_e address_reason;        /* what one of them said, of those that failed; else silence */
+    char address_text[UNLOCK_TEXT_MAX];
     amt_facts_t facts;
     int probe_open; /* what the last probe said */
 
@@ -227,6 +232,9 @@ struct unlock_t {
     unsigned int storing : 1;        /* the store has a request of it */
     unsigned int authenticated : 1;  /* the PC answered our login once */
     unsigned int identified : 1;     /* it is the device that the inventory means */
+    unsigned int probed : 1;         /* its probe was tried */
+    unsigned int not_begun : 1;      /* the work that was asked for last did not have its turn */
+    unsigned int blameless : 1;      /* that it failed says nothing of the PC */
     unsigned int settled : 1;        /* an unclear power state was waited for */
     unsigned int unrecordable : 1;   /* the audit record can never take its intent */
     unsigned int intended : 1;       /* the intent is durable: this unlock is not begun a second time */

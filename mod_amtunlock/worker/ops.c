@@ -10,6 +10,9 @@
 #include "worker/ops_priv.h"
 #include "worker/sessions_priv.h"
 
+/* TCP and TLS at one address of several, the first time. */
+#define ONE_OF_SEVERAL apr_time_from_msec(2500)
+
 static slot_t *slot_of(unlock_t *unlock)
 {
     return (slot_t *)unlock;
@@ -82,6 +85,7 @@ static void push_work(slot_t *slot, work_kind_e kind)
     slot->work.owner = slot;
     slot->work_out = 1;
     slot->work_wanted = 1;
+    slot->unlock.not_begun = 0;
     if (work_pool_push(slot->slots->work_pool, &slot->work) == APR_SUCCESS) {
         return;
     }
@@ -105,7 +109,8 @@ static void op_passphrase(unlock_t *unlock)
     push_work(slot_of(unlock), WORK_PASSPHRASE);
 }
 
-/* Secrets become the slot's even if the unlock no longer waits for them, so that they are wiped. */
+/* Secrets become the slot's even if the unlock no longer waits for them, so that they are wiped. Of the names that
+ * were looked up one may have failed, and the other not. */
 static void keep_work_results(slot_t *slot)
 {
     work_t *work = &slot->work;
@@ -120,8 +125,8 @@ static void keep_work_results(slot_t *slot)
         work->passphrase = NULL;
         return;
     }
-    apr_cpystrn(slot->unlock.address, work->address, sizeof(slot->unlock.address));
-    apr_cpystrn(slot->unlock.probe_address, work->probe_address, sizeof(slot->unlock.probe_address));
+    slot->unlock.addresses = work->addresses;
+    slot->unlock.probe_addresses = work->probe_addresses;
 }
 
 void ops_work_done(slot_t *slot)
@@ -129,7 +134,7 @@ void ops_work_done(slot_t *slot)
     int wanted = slot->work_wanted;
 
     slot->work_out = 0;
-    if (slot->work.reason == JOBS_REASON_NONE && (wanted || slot->work.kind != WORK_RESOLVE)) {
+    if (slot->work.kind == WORK_RESOLVE ? wanted : slot->work.reason == JOBS_REASON_NONE) {
         keep_work_results(slot);
     }
     if (!wanted) {
@@ -156,16 +161,20 @@ static void op_probe(unlock_t *unlock, apr_interval_time_t timeout)
 {
     slot_t *slot = slot_of(unlock);
 
-    probe_start(&slot->probe, slot->slots->base, unlock->probe_address, unlock->system->probe_port, timeout);
+    probe_start(&slot->probe, slot->slots->base, &unlock->probe_addresses, unlock->system->probe_port,
+                timeout);
 }
 
 /* Made at the first call to this PC. */
 static apr_status_t make_device(slot_t *slot)
 {
-    const amt_target_t target = slot_target(slot);
+    amt_target_t target = slot_target(slot);
 
     if (slot->device != NULL) {
         return APR_SUCCESS;
+    }
+    if (!slot->unlock.identified && slot->unlock.addresses.count > 1) {
+        target.connect_timeout = ONE_OF_SEVERAL;
     }
     return amt_device_create(&slot->device, slot->slots->loop, &target, slot->pool);
 }
@@ -263,6 +272,7 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
         .interval = unlock->system->group->power_interval,
         .state = state,
         .reason = unlock->reason,
+        .blameless = unlock->blameless,
     };
     request->task = &slot->task;
     request->text = unlock->text;
@@ -328,11 +338,21 @@ static void op_rest(unlock_t *unlock)
     destroy_device(slot_of(unlock));
 }
 
+/* What has not begun yet never will; what runs goes on, and nobody waits for it. */
+static void stop_work(slot_t *slot)
+{
+    if (slot->work_wanted && work_pool_cancel(slot->slots->work_pool, &slot->work)) {
+        slot->unlock.not_begun = 1;
+        slot->work_out = 0;
+    }
+    slot->work_wanted = 0;
+}
+
 static void op_stop(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
 
-    slot->work_wanted = 0;
+    stop_work(slot);
     event_del(&slot->alarm);
     event_del(&slot->power_wait);
     end_permit(slot);

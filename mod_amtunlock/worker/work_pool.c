@@ -1,18 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/work_pool.h"
 
-#include <netdb.h>
 #include <stdarg.h>
-#include <sys/socket.h>
+#include <stddef.h>
+#include <stdlib.h>
 
 #include <apr_strings.h>
-#include <apr_thread_pool.h>
 
 #include "base/oom.h"
 
+/* A helper is a process, and a ticket's thread waits for a KDC: the share is what a group needs where all is
+ * well, the rest is for groups where it is not. */
+static const fair_limits_t secrets_limits = {.all = 256, .of_group = 96, .share = 16};
+static const fair_limits_t tickets_limits = {.all = 64, .of_group = 24, .share = 8};
+
+#define RESOLVE_LIMIT apr_time_from_sec(9)
+
 struct work_pool_t {
-    apr_thread_pool_t *threads;
+    resolver_t *resolver;
+    fair_threads_t *secrets, *tickets;
 };
+
+static work_t *work_of(fair_work_t *fair)
+{
+    return (work_t *)((char *)fair - offsetof(work_t, way));
+}
 
 __attribute__((format(printf, 3, 4))) static void fail_work(work_t *work, jobs_reason_e reason,
                                                             const char *format, ...)
@@ -25,38 +37,36 @@ __attribute__((format(printf, 3, 4))) static void fail_work(work_t *work, jobs_r
     va_end(values);
 }
 
-/* The first address of `name`, numeric. One is enough: it is kept for the whole unlock, since a PC that boots
- * may change what its name stands for. Returns getaddrinfo()'s error. */
-static int resolve_name(const char *name, char *address, size_t size)
-{
-    const struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    struct addrinfo *found = NULL;
-    int error = getaddrinfo(name, NULL, &hints, &found);
+/* ---- names --------------------------------------------------------------------------------------------- */
 
-    if (error != 0) {
-        return error;
+static void on_resolved(resolver_request_t *request)
+{
+    work_t *work = request->owner;
+
+    for (int i = RESOLVER_NAMES - 1; i >= 0; i--) {
+        if (request->errors[i] != NULL) {
+            fail_work(work, JOBS_REASON_UNREACHABLE, "%s has no address: %s", request->names[i],
+                      request->errors[i]);
+        }
     }
-    error = getnameinfo(found->ai_addr, found->ai_addrlen, address, (socklen_t)size, NULL, 0, NI_NUMERICHOST);
-    freeaddrinfo(found);
-    return error;
+    work->addresses = request->addresses[0];
+    work->probe_addresses = request->addresses[1];
+    work->done(work);
 }
 
-static void do_resolve(work_t *work)
+static void push_resolve(work_pool_t *work_pool, work_t *work)
 {
     const inventory_system_t *system = work->system;
-    const char *name = system->address ? system->address : system->fqdn;
-    int error = resolve_name(name, work->address, sizeof(work->address));
 
-    apr_cpystrn(work->probe_address, work->address, sizeof(work->probe_address));
-    if (error == 0 && system->probe_host != NULL) {
-        name = system->probe_host;
-        error = resolve_name(name, work->probe_address, sizeof(work->probe_address));
-    }
-    if (error != 0) {
-        fail_work(work, JOBS_REASON_UNREACHABLE, "%s has no address: %s", name, gai_strerror(error));
-    }
+    work->way.names = (resolver_request_t){
+        .names = {system->address != NULL ? system->address : system->fqdn, system->probe_host},
+        .limit = RESOLVE_LIMIT,
+        .done = on_resolved,
+        .owner = work};
+    resolver_push(work_pool->resolver, &work->way.names);
 }
+
+/* ---- secrets ------------------------------------------------------------------------------------------- */
 
 /* `what` for the error message. */
 static void fetch_secret(work_t *work, const char *what,
@@ -111,50 +121,110 @@ static void do_passphrase(work_t *work)
     fetch_secret(work, "a passphrase", get_passphrase);
 }
 
-static void *APR_THREAD_FUNC run_work(apr_thread_t *thread, void *data)
+static void run_login(fair_work_t *fair)
 {
-    static void (*const kinds[])(work_t *) = {
-        [WORK_RESOLVE] = do_resolve, [WORK_LOGIN] = do_login, [WORK_PASSPHRASE] = do_passphrase};
-    work_t *work = data;
+    work_t *work = work_of(fair);
 
-    (void)thread;
-    work->reason = JOBS_REASON_NONE;
-    work->text[0] = '\0';
-    kinds[work->kind](work);
+    do_login(work);
     work->done(work);
-    return NULL;
 }
 
-apr_status_t work_pool_start(work_pool_t **work_pool, int threads, apr_pool_t *pool)
+static void run_passphrase(fair_work_t *fair)
 {
-    work_pool_t *made = apr_pcalloc(pool, sizeof(*made));
-    apr_status_t status = apr_thread_pool_create(&made->threads, 1, (apr_size_t)threads, pool);
+    work_t *work = work_of(fair);
 
-    *work_pool = made;
-    if (status == APR_SUCCESS) { /* another thread at once: work that hangs must not hold up the next */
-        apr_thread_pool_threshold_set(made->threads, 0);
+    do_passphrase(work);
+    work->done(work);
+}
+
+/* A PC whose passphrase is asked for stands at its prompt. */
+static apr_status_t push_secret(work_pool_t *work_pool, work_t *work)
+{
+    int is_passphrase = work->kind == WORK_PASSPHRASE;
+
+    work->way.fair = (fair_work_t){.run = is_passphrase ? run_passphrase : run_login,
+                                   .group = work->system->group->name,
+                                   .urgent = is_passphrase != 0};
+    return fair_threads_push(work_pool->secrets, &work->way.fair);
+}
+
+/* ---- work of the AMT client ---------------------------------------------------------------------------- */
+
+typedef struct {
+    fair_work_t fair; /* first */
+    apr_thread_start_t start;
+    void *baton;
+} call_t;
+
+static void run_call(fair_work_t *fair)
+{
+    call_t call = *(call_t *)fair;
+
+    free(fair);
+    call.start(NULL, call.baton);
+}
+
+static void drop_call(fair_work_t *fair)
+{
+    free(fair);
+}
+
+apr_status_t work_pool_run(void *work_pool, const char *group, apr_thread_start_t start, void *baton)
+{
+    call_t *call = calloc(1, sizeof(*call));
+    apr_status_t status;
+
+    if (call == NULL) {
+        return APR_ENOMEM;
+    }
+    *call = (call_t){
+        .fair = {.run = run_call, .dropped = drop_call, .group = group}, .start = start, .baton = baton};
+    status = fair_threads_push(((work_pool_t *)work_pool)->tickets, &call->fair);
+    if (status != APR_SUCCESS) {
+        free(call);
     }
     return status;
 }
 
+/* ---- the pool ------------------------------------------------------------------------------------------ */
+
+apr_status_t work_pool_start(work_pool_t **work_pool, apr_pool_t *pool)
+{
+    work_pool_t *made = apr_pcalloc(pool, sizeof(*made));
+    apr_status_t status = resolver_start(&made->resolver, pool);
+
+    *work_pool = made;
+    if (status == APR_SUCCESS) {
+        status = fair_threads_start(&made->secrets, &secrets_limits, pool);
+    }
+    return status == APR_SUCCESS ? fair_threads_start(&made->tickets, &tickets_limits, pool) : status;
+}
+
 int work_pool_idle(const work_pool_t *work_pool)
 {
-    return apr_thread_pool_tasks_count(work_pool->threads) == 0 &&
-           apr_thread_pool_busy_count(work_pool->threads) == 0;
+    return resolver_idle(work_pool->resolver) && fair_threads_idle(work_pool->secrets) &&
+           fair_threads_idle(work_pool->tickets);
 }
 
 void work_pool_stop(work_pool_t *work_pool)
 {
-    apr_thread_pool_destroy(work_pool->threads);
+    resolver_stop(work_pool->resolver);
+    fair_threads_stop(work_pool->secrets);
+    fair_threads_stop(work_pool->tickets);
 }
 
 apr_status_t work_pool_push(work_pool_t *work_pool, work_t *work)
 {
-    return apr_thread_pool_push(work_pool->threads, run_work, work, APR_THREAD_TASK_PRIORITY_NORMAL, NULL);
+    work->reason = JOBS_REASON_NONE;
+    work->text[0] = '\0';
+    if (work->kind != WORK_RESOLVE) {
+        return push_secret(work_pool, work);
+    }
+    push_resolve(work_pool, work);
+    return APR_SUCCESS;
 }
 
-apr_status_t work_pool_run(void *work_pool, apr_thread_start_t start, void *baton)
+int work_pool_cancel(work_pool_t *work_pool, work_t *work)
 {
-    return apr_thread_pool_push(((work_pool_t *)work_pool)->threads, start, baton,
-                                APR_THREAD_TASK_PRIORITY_NORMAL, NULL);
+    return work->kind != WORK_RESOLVE && fair_threads_cancel(work_pool->secrets, &work->way.fair);
 }

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Work that may block, on a few threads: name look-ups, secrets and the AMT client's Kerberos tickets. Engines
- * never block; they push work and get a call when it is done. */
+/* Work that takes an unknown time: name look-ups, secrets and the AMT client's Kerberos tickets. Engines never
+ * block; they push work and get a call when it is done.
+ *
+ * Look-ups wait for nobody. Secrets and tickets have threads of their own each, of which every group of PCs has
+ * a share (fair_threads.h). A work's own limit counts from when it begins: a helper has 10 s.
+ */
 #ifndef AMTUNLOCK_WORKER_WORK_POOL_H
 #define AMTUNLOCK_WORKER_WORK_POOL_H
 
 #include <apr_pools.h>
 
+#include "base/resolve.h"
 #include "inventory/inventory.h"
 #include "jobs/reason.h"
 #include "secrets/secrets.h"
 #include "unlock/unlock.h"
+#include "worker/fair_threads.h"
+#include "worker/resolver.h"
 #include "worker/settings/snapshot.h"
 
 typedef struct work_pool_t work_pool_t;
@@ -28,21 +35,29 @@ struct work_t {
     /* Results: reason NONE, or reason and text. */
     jobs_reason_e reason;
     char text[UNLOCK_TEXT_MAX];
-    char address[UNLOCK_ADDRESS_MAX], probe_address[UNLOCK_ADDRESS_MAX];
+    /* Of WORK_RESOLVE; where the inventory names no host for the probe, probe_addresses is empty. */
+    resolve_addresses_t addresses, probe_addresses;
     secrets_login_t login; /* of WORK_LOGIN; the caller frees it: secrets_login_free() */
     char *passphrase;      /* of WORK_PASSPHRASE; likewise: secrets_free() */
+
+    /* work_pool.c's */
+    union {
+        fair_work_t fair;
+        resolver_request_t names;
+    } way;
 };
 
-/* With at most `threads` threads. */
-apr_status_t work_pool_start(work_pool_t **work_pool, int threads, apr_pool_t *pool);
+apr_status_t work_pool_start(work_pool_t **work_pool, apr_pool_t *pool);
 /* Any thread. Nonzero: nothing runs or waits to run. */
 int work_pool_idle(const work_pool_t *work_pool);
-/* Waits for what runs; what has not begun is dropped, and its done is not called. */
+/* Waits for what runs; what has not begun is dropped, and its done is not called. Look-ups are dropped too. */
 void work_pool_stop(work_pool_t *work_pool);
 
 /* Any thread; never blocks. On failure done is not called. */
 apr_status_t work_pool_push(work_pool_t *work_pool, work_t *work);
-/* The same for work of the AMT client: runs start(thread, baton). An amt_run_fn. */
-apr_status_t work_pool_run(void *work_pool, apr_thread_start_t start, void *baton);
+/* Any thread. Nonzero: the work had not begun, and done will not be called. */
+int work_pool_cancel(work_pool_t *work_pool, work_t *work);
+/* For work of the AMT client: runs start(NULL, baton) on a thread of the group's. An amt_run_fn. */
+apr_status_t work_pool_run(void *work_pool, const char *group, apr_thread_start_t start, void *baton);
 
 #endif

@@ -241,9 +241,10 @@ class Verbs:
         ref = {**task.named, **other}
         return self("progress", ref["worker"], ref["job"], ref["system"], ref["fence"], step, state)[0]
 
-    def finish(self, task, state="U", reason="", step="end", **other):
+    def finish(self, task, state="U", reason="", step="end", blameless=False, **other):
         ref = {**task.named, **other}
-        return self("finish", ref["worker"], ref["job"], ref["system"], ref["fence"], step, state, reason)[0]
+        return self("finish", ref["worker"], ref["job"], ref["system"], ref["fence"], step, state, reason,
+                    *(("blameless",) if blameless else ()))[0]
 
     def release(self, task, step="drain", **other):
         ref = {**task.named, **other}

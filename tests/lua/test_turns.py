@@ -161,6 +161,15 @@ def test_a_pc_that_fails_again_and_again_is_left_alone(verbs, reason, times):
     assert len(verbs.claim()) == 1, "others are not"
 
 
+def test_a_failure_without_blame_does_not_count(verbs, tester):
+    for number in range(4):
+        verbs.submit(f"j{number}", "pc1.example")
+        assert verbs.finish(verbs.claim_one(), "F", "unreachable", "resolve", blameless=True) == "ok"
+    assert tester("EXISTS", "{amtu}:breaker:pc1.example") == 0
+    assert fail(verbs, "last", "unreachable")
+    assert tester("HGET", "{amtu}:breaker:pc1.example", "failures") == "1"
+
+
 def test_after_a_while_one_task_is_let_through(verbs, tester):
     for number in range(3):
         fail(verbs, f"j{number}", "unreachable")

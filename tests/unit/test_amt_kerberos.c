@@ -12,6 +12,7 @@
 #include <apr_base64.h>
 #include <apr_strings.h>
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "amt/kerberos/ticket.h"
 #include "amt/redirection/sol.h"
@@ -40,9 +41,12 @@ struct amt_tickets_t {
 };
 
 struct amt_ticket_t {
-    amt_tickets_t *tickets;
+    amt_tickets_t *tickets; /* NULL: it was not made */
     char token[32];
 };
+
+/* The KDC is silent while the test holds this. */
+static pthread_mutex_t kdc = PTHREAD_MUTEX_INITIALIZER;
 
 static amt_tickets_t account;
 
@@ -68,29 +72,36 @@ amt_ticket_t *amt_ticket_make(amt_tickets_t *tickets, const char *fqdn, int port
     amt_ticket_t *ticket = calloc(1, sizeof(*ticket));
 
     assert_non_null(ticket);
+    pthread_mutex_lock(&kdc);
+    pthread_mutex_unlock(&kdc);
     ticket->tickets = tickets;
     tickets->alive++;
     snprintf(ticket->token, sizeof(ticket->token), "%d %s:%d", ++tickets->made, fqdn, port);
     return ticket;
 }
 
+amt_ticket_t *amt_ticket_without_turn(const char *fqdn)
+{
+    (void)fqdn;
+    return calloc(1, sizeof(amt_ticket_t));
+}
+
 void amt_ticket_free(amt_ticket_t *ticket)
 {
-    if (ticket) {
+    if (ticket && ticket->tickets) {
         ticket->tickets->alive--;
-        free(ticket);
     }
+    free(ticket);
 }
 
 amt_status_e amt_ticket_status(const amt_ticket_t *ticket)
 {
-    return ticket->tickets->status;
+    return ticket->tickets ? ticket->tickets->status : AMT_NO_TICKET;
 }
 
 const char *amt_ticket_text(const amt_ticket_t *ticket)
 {
-    (void)ticket;
-    return "no ticket: the test says so";
+    return ticket->tickets ? "no ticket: the test says so" : "no ticket: no turn";
 }
 
 const unsigned char *amt_ticket_token(const amt_ticket_t *ticket, apr_size_t *length)
@@ -116,9 +127,10 @@ static apr_thread_start_t work_left;
 static void *work_baton;
 static int lazy;
 
-static apr_status_t run(void *runner, apr_thread_start_t work, void *baton)
+static apr_status_t run(void *runner, const char *group, apr_thread_start_t work, void *baton)
 {
     (void)runner;
+    (void)group;
     if (lazy) {
         work_left = work;
         work_baton = baton;
@@ -413,7 +425,7 @@ static void test_without_a_ticket_nobody_is_called(void **state)
     rig_down_kerberos(&rig);
 }
 
-static void test_a_silent_kdc_is_not_waited_for(void **state)
+static void test_a_ticket_whose_turn_does_not_come(void **state)
 {
     static const peer_row_t rows[] = {OFF_ANSWER};
     amt_facts_t facts;
@@ -424,8 +436,39 @@ static void test_a_silent_kdc_is_not_waited_for(void **state)
     lazy = 1;
     rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_NO_TICKET);
+    assert_non_null(strstr(rig.text, "no turn"));
+    work_left(NULL, work_baton); /* its turn comes after all, too late: the KDC is not asked */
+    rig_spin(&rig);
+    assert_int_equal(rig.dones, 1);
+    assert_int_equal(account.made, 0);
+    rig_down_kerberos(&rig);
+}
+
+static void *make_it(void *data)
+{
+    (void)data;
+    work_left(NULL, work_baton);
+    return NULL;
+}
+
+static void test_a_silent_kdc_is_not_waited_for(void **state)
+{
+    static const peer_row_t rows[] = {OFF_ANSWER};
+    amt_facts_t facts;
+    pthread_t thread;
+    rig_t rig;
+
+    (void)state;
+    rig_up_kerberos(&rig, ROWS(rows), 1);
+    lazy = 1;
+    pthread_mutex_lock(&kdc);
+    amt_read(rig.device, AMT_READ_POWER, &facts, rig_done, &rig);
+    assert_int_equal(pthread_create(&thread, NULL, make_it, NULL), 0);
+    rig_wait(&rig);
+    assert_int_equal(rig.status, AMT_NO_TICKET);
     assert_non_null(strstr(rig.text, "the KDC does not answer"));
-    work_left(NULL, work_baton); /* it answers after all, too late */
+    pthread_mutex_unlock(&kdc); /* it answers after all, too late */
+    pthread_join(thread, NULL);
     rig_spin(&rig);
     assert_int_equal(rig.dones, 1);
     assert_int_equal(account.alive, 0);
@@ -678,6 +721,7 @@ int main(void)
         cmocka_unit_test(test_a_gate_that_closes_before_the_second_body),
         cmocka_unit_test(test_a_proof_is_checked),
         cmocka_unit_test(test_without_a_ticket_nobody_is_called),
+        cmocka_unit_test(test_a_ticket_whose_turn_does_not_come),
         cmocka_unit_test(test_a_silent_kdc_is_not_waited_for),
         cmocka_unit_test(test_a_device_goes_before_its_ticket_comes),
         cmocka_unit_test(test_a_loop_goes_before_the_work_began),

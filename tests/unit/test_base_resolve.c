@@ -114,7 +114,7 @@ static void test_name_without_address(void **state)
     (void)state;
     use_servers("", peer);
     assert_string_equal(look_up("nowhere.test", 5 * SECOND, &found), "there is no such name");
-    assert_string_equal(look_up("none.test", 5 * SECOND, &found), "the name has no address");
+    assert_string_equal(look_up("none.test", 5 * SECOND, &found), "there is no address of that name");
     assert_int_equal(found.count, 0);
 }
 

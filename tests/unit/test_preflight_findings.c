@@ -113,7 +113,7 @@ static facts_t healthy(const fixture_t *fixture, const char *system)
     apr_cpystrn(facts.amt.identity.uuid, facts.system->uuid != NULL ? facts.system->uuid : OTHER_UUID,
                 sizeof(facts.amt.identity.uuid));
     apr_cpystrn(facts.address, "192.0.2.9", sizeof(facts.address));
-    apr_cpystrn(facts.probe_address, "192.0.2.9", sizeof(facts.probe_address));
+    facts.addresses = facts.probe_addresses = (resolve_addresses_t){.count = 1, .text = {"192.0.2.9"}};
     for (int kind = 0; kind < AMT_READS; kind++) {
         facts.asked[kind] = 1;
         facts.results[kind] = (amt_result_t){.status = AMT_OK, .text = ""};
@@ -203,7 +203,8 @@ static void garbage(facts_t *facts)
 static void no_address(facts_t *facts)
 {
     facts->resolve = (facts_work_t){JOBS_REASON_UNREACHABLE, "no such name"};
-    facts->address[0] = facts->probe_address[0] = '\0';
+    facts->address[0] = '\0';
+    facts->addresses.count = facts->probe_addresses.count = 0;
     memset(facts->asked, 0, sizeof(facts->asked));
     facts->account_asked = 0;
     facts->tls_minor = -1;

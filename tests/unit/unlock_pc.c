@@ -10,6 +10,7 @@
 #include "unlock/intent.h"
 
 #define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
+#define OTHER_DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a33"
 #define STEPS_AT_MOST 100000
 
 static unlock_pc_t *pc_of(unlock_t *unlock)
@@ -186,8 +187,13 @@ static const unlock_ops_t ops = {
 
 static void answer_resolve(unlock_pc_t *pc)
 {
-    apr_cpystrn(pc->unlock.address, "192.0.2.7", sizeof(pc->unlock.address));
-    apr_cpystrn(pc->unlock.probe_address, "192.0.2.7", sizeof(pc->unlock.probe_address));
+    pc->unlock.addresses = pc->is.addresses;
+    if (pc->is.addresses.count == 0) {
+        pc->unlock.addresses = (resolve_addresses_t){.count = 1, .text = {"192.0.2.7"}};
+    }
+    if (pc->system.probe_host != NULL) {
+        pc->unlock.probe_addresses = (resolve_addresses_t){.count = 1, .text = {"192.0.2.8"}};
+    }
     unlock_work_answer(&pc->unlock, pc->is.resolve, "no such name");
 }
 
@@ -427,10 +433,30 @@ static void fill(unlock_pc_t *pc)
     }
 }
 
+static int at_another_address(const unlock_pc_t *pc)
+{
+    return pc->is.serves_at != NULL && strcmp(pc->unlock.address, pc->is.serves_at) != 0;
+}
+
+/* Whoever is there is asked who it is, and for nothing else. */
+static void answer_elsewhere(unlock_pc_t *pc)
+{
+    const amt_result_t result = {.status = (amt_status_e)pc->is.others_are, .text = "as the test says"};
+    if (pc->call != UNLOCK_CALL_IDENTITY)
+        pc->strayed++;
+    if (result.status == AMT_OK)
+        apr_cpystrn(pc->unlock.facts.identity.uuid, OTHER_DEVICE, sizeof(pc->unlock.facts.identity.uuid));
+    unlock_call_answer(&pc->unlock, &result);
+}
+
 static void answer_call(unlock_pc_t *pc)
 {
     amt_result_t result = {.status = AMT_OK, .return_value = 0, .text = ""};
     int fails = pc->is.fails && pc->is.call == pc->call && (!pc->is.times || pc->failed < pc->is.times);
+    if (at_another_address(pc)) {
+        answer_elsewhere(pc);
+        return;
+    }
     if (fails) {
         pc->failed++;
         result = (amt_result_t){.status = pc->is.status, .acted = pc->is.acted, .text = "as the test says"};
@@ -522,7 +548,8 @@ unlock_pc_t *unlock_pc_create(const behaviour_t *is, apr_pool_t *pool)
                                       .group = &pc->group,
                                       .method = is->has_method ? is->method : INVENTORY_WAKE,
                                       .tls = is->tls,
-                                      .probe_port = is->no_probe ? 0 : 22};
+                                      .probe_port = is->no_probe ? 0 : 22,
+                                      .probe_host = is->probe_elsewhere ? "probe.example.com" : NULL};
     pc->unlock.ops = &ops;
     pc->unlock.task = &pc->task;
     pc->unlock.system = &pc->system;

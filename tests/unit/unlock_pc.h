@@ -30,11 +30,15 @@ typedef struct {
     int overridden;     /* somebody left boot options */
     int boot_seconds;   /* 0: 20 */
     int never_boots;
-    int hangs;             /* it runs at first, without its system */
-    int probe_open_before; /* though it is off */
-    int power_rate;        /* its group limits power requests */
-    const char *uuid;      /* of the inventory */
-    int named;             /* the inventory has no address */
+    int hangs;                     /* it runs at first, without its system */
+    int probe_open_before;         /* though it is off */
+    int power_rate;                /* its group limits power requests */
+    const char *uuid;              /* of the inventory */
+    const char *serves_at;         /* the PC's own of them; NULL: any */
+    int named;                     /* the inventory has no address */
+    resolve_addresses_t addresses; /* of its name; none: one */
+    int others_are;      /* amt_status_e at its other addresses; AMT_OK: a device with another UUID */
+    int probe_elsewhere; /* its probe has a host of its own */
     jobs_reason_e resolve, login;
 
     int fails; /* the call below fails */
@@ -107,6 +111,7 @@ typedef struct {
 
     /* What a test looks at. */
     int answered; /* requests, so far */
+    int strayed;  /* calls at an address that is not the PC's, other than who it is */
     int failed;   /* calls that failed as asked for */
     int calls, power_requests, clears, probes, logins;
     int passphrases, types, redirects, sets;

@@ -14,6 +14,13 @@
 
 #define INTENT_RESET "{\"method\":\"wake\",\"power\":10,\"power_before\":2,\"reset\":true}"
 
+#define INTENT_ADDRESS "{\"method\":\"wake\",\"address\":\"192.0.2.8\"}"
+
+/* Its name has two addresses, of which the second or none is its own. */
+#define TWO_ADDRESSES .named = 1, .addresses = {.count = 2, .text = {"192.0.2.7", "192.0.2.8"}}
+#define SECOND_OF_TWO(other) TWO_ADDRESSES, .serves_at = "192.0.2.8", .others_are = AMT_##other
+#define NONE_OF_TWO(others) TWO_ADDRESSES, .serves_at = "192.0.2.9", .others_are = AMT_##others
+
 /* A PC that hangs, in a group that lets it be reset. */
 #define RESET .power = 2, .hangs = 1, .resets = 1
 
@@ -26,6 +33,23 @@ const unlock_row_t unlock_rows[] = {
     {"asleep", {.power = 4}, "unlocked", NULL, 1, 0},
     {"light sleep", {.power = 3}, "unlocked", NULL, 1, 0},
     {"by name", {.named = 1}, "unlocked", NULL, 1, 0},
+    {"first address dead", {SECOND_OF_TWO(UNREACHABLE)}, "unlocked", "probe", 1, 0},
+    {"first address silent", {SECOND_OF_TWO(TIMEOUT), .probe_elsewhere = 1}, "unlocked", "probe", 1, 0},
+    {"first address has another's certificate", {SECOND_OF_TWO(TLS_UNTRUSTED)}, "unlocked", "probe", 1, 0},
+    {"first address is no AMT", {SECOND_OF_TWO(GARBAGE)}, "unlocked", "probe", 1, 0},
+    {"first address is another device", {SECOND_OF_TWO(OK), .uuid = DEVICE}, "unlocked", "probe", 1, 0},
+    {"first address dead, runs", {SECOND_OF_TWO(UNREACHABLE), .power = 2}, "unlocked", "power-state", 0, 4},
+    {"first address dead, console", {SOL, SECOND_OF_TWO(UNREACHABLE)}, "unlocked", "probe", 1, 0},
+    {"first address dead, pinned console",
+     {SOL, SECOND_OF_TWO(TLS_UNTRUSTED), .tls = INVENTORY_TLS_PIN},
+     "unlocked",
+     "probe",
+     1,
+     0},
+    {"first address refuses the login", {SECOND_OF_TWO(AUTH_FAILED)}, "auth-failed", "identity", 0, 1},
+    {"no address serves", {NONE_OF_TWO(UNREACHABLE)}, "unreachable", "identity", 0, 8},
+    {"no address is trusted", {NONE_OF_TWO(TLS_UNTRUSTED)}, "tls-untrusted", "identity", 0, 2},
+    {"no address is the device", {NONE_OF_TWO(OK), .uuid = DEVICE}, "not-verified", "identity", 0, 2},
     {"uuid as expected", {.uuid = DEVICE}, "unlocked", NULL, 1, 0},
     {"running", {.power = 2}, "unlocked", "power-state", 0, 3},
     {"running without its system", {.power = 2, .never_boots = 1}, "already-on", "power-state", 0, 3},
@@ -97,6 +121,30 @@ const unlock_row_t unlock_rows[] = {
     {"verify: runs, never up", {.verify_only = 1, .power = 2, .never_boots = 1}, "timeout", "probe", 0, 0},
     {"verify: AMT away", {.verify_only = 1, FAILS(IDENTITY, UNREACHABLE)}, "indeterminate", "probe", 0, 4},
     {"verify: no login", {.verify_only = 1, .login = JOBS_REASON_NO_SECRET}, "indeterminate", "probe", 0, 0},
+    {"verify: no address, a host for the probe",
+     {.verify_only = 1, .named = 1, .resolve = JOBS_REASON_UNREACHABLE, .power = 2, .probe_elsewhere = 1},
+     "unlocked",
+     "probe",
+     0,
+     0},
+    {"verify: first address dead, system up",
+     {.verify_only = 1, .power = 2, SECOND_OF_TWO(UNREACHABLE)},
+     "unlocked",
+     "probe-first",
+     0,
+     0},
+    {"verify: first address dead, boots",
+     {.verify_only = 1, .power = 8, .power_later = 2, SECOND_OF_TWO(UNREACHABLE)},
+     "unlocked",
+     "probe",
+     0,
+     0},
+    {"verify: the address that served",
+     {.verify_only = 1, .intent = INTENT_ADDRESS, .power = 2, SECOND_OF_TWO(AUTH_FAILED)},
+     "unlocked",
+     "probe-first",
+     0,
+     0},
     {"verify: no address",
      {.verify_only = 1, .named = 1, .resolve = JOBS_REASON_UNREACHABLE},
      "indeterminate",
@@ -140,7 +188,13 @@ const unlock_row_t unlock_rows[] = {
      0},
     {"sol: console refused", {SOL, FAILS(OPEN_CONSOLE, REFUSED)}, "amt-fault", "console-open", 0, 0},
     {"sol: console not let in", {SOL, FAILS(OPEN_CONSOLE, AUTH_FAILED)}, "auth-failed", "console-open", 0, 0},
-    {"sol: console silent", {SOL, FAILS(OPEN_CONSOLE, UNREACHABLE)}, "timeout", "console-open", 0, 0},
+    {"sol: console refused a connection",
+     {SOL, FAILS(OPEN_CONSOLE, UNREACHABLE)},
+     "unreachable",
+     "console-open",
+     0,
+     0},
+    {"sol: console silent", {SOL, FAILS(OPEN_CONSOLE, TIMEOUT)}, "timeout", "console-open", 0, 0},
     {"sol: consent asked late", {SOL, FAILS(SET_BOOT, CONSENT)}, "consent-required", "set-boot", 0, 0},
     {"sol: boot options refused", {SOL, FAILS(SET_BOOT, REFUSED)}, "amt-fault", "set-boot", 0, 0},
     {"sol: boot options, answer lost",

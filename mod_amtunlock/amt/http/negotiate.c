@@ -68,9 +68,8 @@ apr_status_t amt_negotiate_begin(amt_http_t *http, amt_negotiate_fn ready)
     amt_http_drop_ticket(http);
     http->admitted = 0;
     http->on_ticket = ready;
-    return amt_ticket_request_begin(&http->ticket_request, http->loop->ticket_requests, http->target.tickets,
-                                    http->target.fqdn, http->port, http->target.call_timeout,
-                                    negotiate_on_ticket, http);
+    return amt_ticket_request_begin(&http->ticket_request, http->loop->ticket_requests, &http->target,
+                                    http->port, negotiate_on_ticket, http);
 }
 
 /* ---- the transfer ---------------------------------------------------------------------------- */

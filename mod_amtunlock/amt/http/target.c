@@ -22,6 +22,7 @@ void amt_target_copy(amt_target_t *target, const amt_target_t *from, apr_pool_t 
     target->fqdn = apr_pstrdup(pool, from->fqdn);
     target->address = apr_pstrdup(pool, from->address);
     target->pin = apr_pstrdup(pool, from->pin);
+    target->group = apr_pstrdup(pool, from->group != NULL ? from->group : "");
     target->ca_file = apr_pstrdup(pool, from->ca_file);
     target->crl_file = apr_pstrdup(pool, from->crl_file);
     target->certificate_file = apr_pstrdup(pool, from->certificate_file);

@@ -172,6 +172,18 @@ amt_ticket_t *amt_ticket_make(amt_tickets_t *tickets, const char *fqdn, int port
     return ticket;
 }
 
+amt_ticket_t *amt_ticket_without_turn(const char *fqdn)
+{
+    amt_ticket_t *ticket = calloc(1, sizeof(*ticket));
+
+    if (ticket != NULL) {
+        fail_ticket(
+            ticket, AMT_NO_TICKET, fqdn,
+            "its turn to ask for one did not come in time: others of its group still wait for their KDC");
+    }
+    return ticket;
+}
+
 void amt_ticket_free(amt_ticket_t *ticket)
 {
     OM_uint32 minor;

@@ -31,6 +31,8 @@ typedef struct amt_ticket_t amt_ticket_t;
 /* Asks the KDC: blocks, for many seconds where it is silent. Never for an event loop's thread. NULL only
  * where memory is out. The caller frees it. */
 amt_ticket_t *amt_ticket_make(amt_tickets_t *tickets, const char *fqdn, int port);
+/* None was asked for, since no thread was free for it: its text says so. NULL where memory is out. */
+amt_ticket_t *amt_ticket_without_turn(const char *fqdn);
 void amt_ticket_free(amt_ticket_t *ticket);
 
 /* AMT_OK: there is a token. AMT_NO_TICKET: the KDC cannot be reached now. AMT_AUTH_FAILED: an error that

@@ -5,9 +5,11 @@
 
 #include <apr_ring.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/wakeup.h"
 
 struct amt_ticket_request_t {
@@ -16,7 +18,11 @@ struct amt_ticket_request_t {
     amt_ticket_requests_t *requests;
     amt_tickets_t *tickets;
     char *fqdn;
+    char *group;
     int port;
+    apr_interval_time_t limit;
+    _Atomic apr_time_t begun; /* when a thread took it, by clock_monotonic(); 0: none has */
+    atomic_int cancelled;     /* a thread that takes it does nothing */
     struct event *timeout;
     amt_ticket_request_fn done; /* NULL: cancelled */
     void *baton;
@@ -44,6 +50,7 @@ static void free_request(amt_ticket_request_t *request)
     amt_ticket_free(request->ticket);
     amt_tickets_drop(request->tickets);
     free(request->fqdn);
+    free(request->group);
     free(request);
 }
 
@@ -55,7 +62,10 @@ static void *APR_THREAD_FUNC make_ticket(apr_thread_t *thread, void *baton)
     amt_ticket_requests_t *requests = request->requests;
 
     (void)thread;
-    request->ticket = amt_ticket_make(request->tickets, request->fqdn, request->port);
+    atomic_store(&request->begun, clock_monotonic());
+    if (!atomic_load(&request->cancelled)) {
+        request->ticket = amt_ticket_make(request->tickets, request->fqdn, request->port);
+    }
     pthread_mutex_lock(&requests->lock);
     APR_RING_INSERT_TAIL(&requests->done, request, amt_ticket_request_t, done_link);
     wakeup_signal(&requests->wakeup);
@@ -109,41 +119,62 @@ static void on_wakeup(evutil_socket_t fd, short what, void *baton)
     }
 }
 
+static int set_timeout(amt_ticket_request_t *request, apr_interval_time_t interval)
+{
+    struct timeval after = {(time_t)apr_time_sec(interval), (suseconds_t)apr_time_usec(interval)};
+
+    return event_add(request->timeout, &after);
+}
+
+/* The time for its turn is over, or that for the KDC. */
 static void on_timeout(evutil_socket_t fd, short what, void *baton)
 {
     amt_ticket_request_t *request = baton;
     amt_ticket_request_fn done = request->done;
     void *done_baton = request->baton;
+    apr_time_t begun = atomic_load(&request->begun), now = clock_monotonic();
+    amt_ticket_t *ticket = NULL;
 
     (void)fd;
     (void)what;
+    if (begun != 0 && begun + request->limit > now &&
+        set_timeout(request, begun + request->limit - now) == 0) {
+        return;
+    }
     amt_ticket_request_cancel(request);
+    if (begun == 0) {
+        ticket = amt_ticket_without_turn(request->fqdn);
+    }
     if (done != NULL) {
-        done(done_baton, NULL);
+        done(done_baton, ticket);
+    }
+    else {
+        amt_ticket_free(ticket);
     }
 }
 
 void amt_ticket_request_cancel(amt_ticket_request_t *request)
 {
+    atomic_store(&request->cancelled, 1);
     request->done = NULL;
     event_del(request->timeout);
 }
 
-static apr_status_t start_request(amt_ticket_request_t *request, apr_interval_time_t timeout)
+static apr_status_t start_request(amt_ticket_request_t *request)
 {
-    struct timeval after = {(time_t)apr_time_sec(timeout), (suseconds_t)apr_time_usec(timeout)};
     amt_ticket_requests_t *requests = request->requests;
 
     request->timeout = evtimer_new(requests->base, on_timeout, request);
-    if (request->fqdn == NULL || request->timeout == NULL || event_add(request->timeout, &after) != 0) {
+    if (request->fqdn == NULL || request->group == NULL || request->timeout == NULL ||
+        set_timeout(request, request->limit < AMT_TICKET_TURN ? request->limit : AMT_TICKET_TURN) != 0) {
         return APR_ENOMEM;
     }
-    return requests->run(requests->runner, make_ticket, request);
+    return requests->run(requests->runner, request->group, make_ticket, request);
 }
 
 apr_status_t amt_ticket_request_begin(amt_ticket_request_t **out, amt_ticket_requests_t *requests,
-                                      amt_tickets_t *tickets, const char *fqdn, int port,
-                                      apr_interval_time_t timeout, amt_ticket_request_fn done, void *baton)
+                                      const amt_target_t *target, int port, amt_ticket_request_fn done,
+                                      void *baton)
 {
     amt_ticket_request_t *request;
     apr_status_t status;
@@ -156,13 +187,15 @@ apr_status_t amt_ticket_request_begin(amt_ticket_request_t **out, amt_ticket_req
         return APR_ENOMEM;
     }
     request->requests = requests;
-    request->tickets = amt_tickets_hold(tickets);
-    request->fqdn = strdup(fqdn);
+    request->tickets = amt_tickets_hold(target->tickets);
+    request->fqdn = strdup(target->fqdn);
+    request->group = strdup(target->group != NULL ? target->group : "");
     request->port = port;
+    request->limit = target->call_timeout;
     request->done = done;
     request->baton = baton;
     APR_RING_INSERT_TAIL(&requests->pending, request, amt_ticket_request_t, link);
-    status = start_request(request, timeout);
+    status = start_request(request);
     if (status != APR_SUCCESS) {
         APR_RING_REMOVE(request, link);
         free_request(request);

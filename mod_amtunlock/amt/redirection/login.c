@@ -126,9 +126,8 @@ static amt_login_e ask_for_ticket(amt_login_t *login, const unsigned char *kinds
                           "the device offers no Kerberos; set it up there, or give the PC auth = digest");
     }
     login->state = AMT_LOGIN_TICKET;
-    if (amt_ticket_request_begin(&login->ticket_request, login->ticket_requests, target->tickets,
-                                 target->fqdn, login->port, target->call_timeout, login_on_ticket,
-                                 login) != APR_SUCCESS) {
+    if (amt_ticket_request_begin(&login->ticket_request, login->ticket_requests, target, login->port,
+                                 login_on_ticket, login) != APR_SUCCESS) {
         return fail_login(login, AMT_BROKEN, "this worker has no memory or thread for a Kerberos ticket");
     }
     return AMT_LOGIN_MORE;

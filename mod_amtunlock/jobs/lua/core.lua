@@ -438,9 +438,11 @@ local function requeue_waiters(now, system, waiters)
 end
 
 -- Ends an unlock: the task, and all tasks that joined it.
-local function finish_system(now, id, system, task, state, reason, step)
+local function finish_system(now, id, system, task, state, reason, step, blameless)
     local waiters = free_system(system)
-    note_result(now, system, state, reason)
+    if not blameless then
+        note_result(now, system, state, reason)
+    end
     end_task(now, id, system, task, state, reason, step)
     for _, waiter in ipairs(waiters) do
         local joined = read_task(waiter, system)

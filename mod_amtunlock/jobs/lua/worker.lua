@@ -363,9 +363,10 @@ function verbs.finish(now, read)
     if state ~= 'U' and state ~= 'F' then
         error('a task ends U or F, not ' .. state)
     end
+    local blameless = read.more() and read.take(1) == 'blameless' -- it failed, and not for a cause of this PC
     local task = held_task(id, system, worker, fence)
     if task and (task.state == 'C' or INTENDED[task.state]) then
-        finish_system(now, id, system, task, state, reason, clean_step(step))
+        finish_system(now, id, system, task, state, reason, clean_step(step), blameless)
         return { 'ok' }
     end
     free_cancelled(now, id, system, task)

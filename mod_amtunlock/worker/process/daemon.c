@@ -23,7 +23,6 @@
 #include "worker/process/log_channel_priv.h"
 #include "worker/process/notify_priv.h"
 
-#define WORK_THREADS 8
 #define DRAIN_SUPERVISED apr_time_from_sec(2)
 #define DRAIN_OWN_UNIT apr_time_from_sec(60)
 #define DRAIN_LAST apr_time_from_sec(2) /* to give back what could not be finished */
@@ -245,7 +244,7 @@ static apr_status_t start_threads(worker_t *worker)
                                      .audit_file = settings->audit,
                                      .open_intents = worker->open_intents,
                                      .capacity = settings->slots + 16};
-    apr_status_t status = work_pool_start(&worker->work_pool, WORK_THREADS, worker->pool);
+    apr_status_t status = work_pool_start(&worker->work_pool, worker->pool);
 
     if (status == APR_SUCCESS) {
         status = pacer_create(&worker->pacer, worker->pool);

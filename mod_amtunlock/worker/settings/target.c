@@ -13,6 +13,7 @@ amt_target_t target_of(const inventory_system_t *system, const snapshot_t *snaps
     amt_target_t target = {
         .fqdn = system->fqdn,
         .address = address,
+        .group = system->group->name,
         .tls = kinds[system->tls],
         .pin = system->pin,
         .user = login->user,

@@ -128,7 +128,7 @@ static const apr_array_header_t *groups_of_caller(request_rec *r, const amtunloc
         const char *directive = apr_pstrcat(r->pool, "AMTUnlockScope ", scope->group, NULL);
 
         if (condition_holds(r, scope->condition, directive)) {
-            APR_ARRAY_PUSH(groups, const char *) = scope->group;
+            APR_ARRAY_PUSH(groups, const char *) = scope->granted;
         }
     }
     return groups;

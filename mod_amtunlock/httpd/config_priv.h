@@ -44,6 +44,7 @@ typedef enum { AMTUNLOCK_MECH_KRB5 = 1, AMTUNLOCK_MECH_NTLM = 2 } amtunlock_mech
 /* One AMTUnlockScope: callers for whom `condition` is true may unlock the systems of `group`. */
 typedef struct {
     const char *group;
+    const char *granted; /* what a job keeps of it: see scopes_priv.h */
     const ap_expr_info_t *condition;
 } amtunlock_scope_t;
 

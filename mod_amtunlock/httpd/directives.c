@@ -14,6 +14,7 @@
 
 #include "httpd/arguments_priv.h"
 #include "httpd/config_priv.h"
+#include "httpd/scopes_priv.h"
 
 APLOG_USE_MODULE(amtunlock);
 
@@ -223,7 +224,7 @@ static const char *set_scope(cmd_parms *cmd, void *dir, const char *group, const
     amtunlock_dir_t *conf = dir;
     apr_array_header_t *scopes = (apr_array_header_t *)conf->scopes;
     const char *wrong = NULL;
-    amtunlock_scope_t scope = {group, NULL};
+    amtunlock_scope_t scope = {group, amtunlock_scopes_note(cmd, group, expression), NULL};
 
     for (const char *c = group; *c; c++) {
         if (!apr_isgraph(*c)) {
@@ -231,7 +232,7 @@ static const char *set_scope(cmd_parms *cmd, void *dir, const char *group, const
         }
     }
     scope.condition = ap_expr_parse_cmd(cmd, expression, AP_EXPR_FLAG_DONT_VARY, &wrong, NULL);
-    if (wrong != NULL || !*group) {
+    if (wrong != NULL || !*group || scope.granted == NULL) {
         return directive_error(cmd, apr_psprintf(cmd->pool, "%s: the expression cannot be read: %s", group,
                                                  wrong != NULL ? wrong : ""));
     }

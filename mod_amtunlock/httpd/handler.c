@@ -22,6 +22,7 @@
 #include "httpd/config_priv.h"
 #include "httpd/module_priv.h"
 #include "httpd/place_priv.h"
+#include "httpd/scopes_priv.h"
 #include "manageability/manageability.h"
 #include "wsman/names.h"
 
@@ -401,6 +402,7 @@ static int handle_post(exchange_t *x)
     if (x->known == AMTUNLOCK_CALLER_KNOWN && amtunlock_server(x->r->server)->jobs == NULL) {
         return answer_unavailable(x);
     }
+    amtunlock_scopes_publish(x->r->server, x->r->pool);
     return serve_body(x);
 }
 

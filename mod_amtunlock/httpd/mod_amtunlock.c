@@ -20,6 +20,7 @@
 #include "httpd/log_channel_priv.h"
 #include "httpd/module_priv.h"
 #include "httpd/pages_priv.h"
+#include "httpd/scopes_priv.h"
 #include "httpd/supervision_priv.h"
 #include "httpd/trusted_proxy_priv.h"
 #include "wsman/envelope.h"
@@ -79,6 +80,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_ERR, status, s,
                      "AMTU0002: no job store in this child: its requests will be refused");
     }
+    amtunlock_scopes_publish(s, pchild);
 }
 
 static void register_hooks(apr_pool_t *p)
@@ -95,6 +97,7 @@ static void register_hooks(apr_pool_t *p)
     amtunlock_location_register_hooks();
     amtunlock_bound_register_hooks();
     amtunlock_identity_register_hooks();
+    amtunlock_scopes_register_hooks();
     amtunlock_proxy_register_hooks();
     amtunlock_challenge_register_hooks();
 }

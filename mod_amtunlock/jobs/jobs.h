@@ -81,7 +81,8 @@ typedef struct {
     const char *name;      /* r->user */
     const char *peer;      /* address */
     const char *mechanism; /* "krb5", "ntlm", "proxy" */
-    /* const char *: groups of systems this caller may unlock; "*" is every one */
+    /* const char *: groups of systems this caller may unlock; "*" is every one. Behind a blank "SERVICE/DIGEST" may
+     * say which directive granted it: see jobs_publish_scopes() */
     const apr_array_header_t *groups;
     int reads_all; /* an operator: may read (never change) every caller's jobs */
 } jobs_caller_t;
@@ -144,6 +145,11 @@ typedef enum {
 /* Resolves, creates, queues; or finds the job of the same MessageID and systems. `match` may be NULL. */
 jobs_result_t jobs_submit(jobs_pool_t *jobs, const jobs_caller_t *caller, const jobs_submission_t *submission,
                           const char **id, jobs_match_e *match, apr_pool_t *pool);
+/* Says which directives that grant groups this httpd has (`digests`: const char *, hex digits), as of the time that it
+ * read its configuration. A system whose grant is gone when a worker would begin it is not unlocked. `service` is one
+ * word that other httpds do not have. */
+jobs_result_t jobs_publish_scopes(jobs_pool_t *jobs, const char *service, apr_time_t read_at,
+                                  const apr_array_header_t *digests, apr_pool_t *pool);
 /* id NULL: the caller's latest. */
 jobs_result_t jobs_read(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
                         apr_pool_t *pool);

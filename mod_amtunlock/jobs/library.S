@@ -5,6 +5,7 @@
     .hidden jobs_library
 jobs_library:
     .incbin "core.lua"
+    .incbin "scope.lua"
     .incbin "web.lua"
     .incbin "worker.lua"
     .incbin "verbs.lua"

@@ -13,6 +13,7 @@ from model import Broken, run
 from redis_server import INVENTORY, SCHEMA, SECOND, TESTER, WEB, WEB_VERBS, WORKER, WORKER_VERBS, Verbs, library
 
 OLDER, OLDER_SCHEMA = (Path(__file__).parent / "library-3.lua").read_text(), "3"
+NEWER = {"scopes"}  # functions that the older library does not have
 COMPLETED, TERMINATED = 7, 8
 MINUTE = 60 * SECOND
 SECONDS = 3
@@ -52,7 +53,7 @@ def functions(ask):
 
 def test_every_function_of_the_older_library_is_there(redis_server, older, ask):
     before = functions(ask)
-    assert len(before) == len(WEB_VERBS + WORKER_VERBS) + 1
+    assert len(before) == len(WEB_VERBS + WORKER_VERBS) + 1 - len(NEWER)
     redis_server.load()
     assert functions(ask) >= before, "else a running program meets an unknown function"
 
@@ -64,7 +65,7 @@ def test_a_program_of_the_older_schema_is_outdated(redis_server, older, upgrade,
     assert redis_server.cli(user, "FCALL", f"amtunlock_{verb}", 0, OLDER_SCHEMA, "any") == ["outdated", SCHEMA]
 
 
-@pytest.mark.parametrize("verb", WEB_VERBS + WORKER_VERBS)
+@pytest.mark.parametrize("verb", [verb for verb in WEB_VERBS + WORKER_VERBS if verb not in NEWER])
 def test_a_program_of_this_schema_finds_the_older_library_outdated(redis_server, older, verb):
     user = WEB if verb in WEB_VERBS else WORKER
     assert redis_server.cli(user, "FCALL", f"amtunlock_{verb}", 0, SCHEMA, "any") == ["outdated", OLDER_SCHEMA]

@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --[[ The state of jobs, and every verb that changes or reads it; each verb is atomic.
 
-The library is this file (what all verbs use), web.lua, worker.lua and verbs.lua, joined by library.S. A verb's
+The library is this file (what all verbs use), scope.lua, web.lua, worker.lua and verbs.lua, joined by library.S. A verb's
 arguments begin with the schema number of the calling program. Its answer is an array that begins with one word: ok,
 already, refused, none, quota, conflict, late or outdated.
 
@@ -36,6 +36,7 @@ they hold, which stands in brackets.
     {amtu}:message:OWNER:MESSAGE    STRING  the job of a message id and a set of names: two digests, UUID/NAMES
     {amtu}:message:OWNER:UUID       STRING  the latest job of that message id, whatever its names
     {amtu}:context:ID               HASH  an enumeration in progress; {amtu}:contexts:OWNER, ZSET by expiry
+    {amtu}:scopes                   HASH  an httpd -> when it read its configuration, digests of its AMTUnlockScope
     {amtu}:worker:ID                STRING  heartbeat; {amtu}:workers, ZSET by the last one
     {amtu}:bell                     LIST  [wake-ups] each entry wakes a worker
     {amtu}:counters                 HASH  totals

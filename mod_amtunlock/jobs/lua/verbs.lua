@@ -15,6 +15,7 @@ local VERBS = {
     { 'context_pull' },
     { 'context_release', 'allow-oom' },
     { 'overview', 'no-writes' },
+    { 'scopes', 'allow-oom' },
     { 'claim' },
     { 'renew', 'allow-oom' },
     { 'intend', 'allow-oom' },

@@ -46,9 +46,10 @@ local function read_submission(read)
     s.id, s.caller, s.owner, s.peer, s.mechanism, s.message = read.take(6)
     s.not_after, s.retention, s.start_within = read.number(), read.number(), read.number()
     s.max_jobs, s.max_systems = read.number(), read.number()
-    s.groups, s.names = {}, {}
-    for _ = 1, read.number() do
-        s.groups[read.take(1)] = true
+    s.groups, s.grants, s.names = {}, {}, {}
+    for i = 1, read.number() do
+        s.grants[i] = read.take(1)
+        s.groups[group_of_grant(s.grants[i])] = true
     end
     while read.more() do
         local spelling, name = read.take(2)
@@ -136,6 +137,7 @@ function verbs.submit(now, read)
     prune_jobs(s.owner)
     local match = is_message_id_reused(s) and '2' or '0' -- jobs_match_e
     store_job(now, s, packed, count)
+    keep_scope(s.id, s.grants)
     tally('jobs')
     local refused = #packed / 2 - count
     if refused > 0 then

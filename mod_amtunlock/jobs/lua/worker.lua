@@ -80,6 +80,9 @@ local function take_queued(now, claim, id, system)
         end_task(now, id, system, task, 'F', 'timeout', '')
     elseif call('HEXISTS', claim.inventory, 's:' .. system) == 0 then
         end_task(now, id, system, task, 'F', 'not-available', '')
+    elseif not scope_holds(claim, id, system) then
+        end_task(now, id, system, task, 'F', 'not-available', '')
+        tally('revoked')
     elseif call('EXISTS', key('system', system)) == 1 then
         call('ZADD', key('system', system, 'waiters'), 'NX', text(now), id)
         start_job(now, id)
@@ -187,7 +190,7 @@ local function next_verify()
 end
 
 local function read_claim(read)
-    local claim = { tasks = {}, intervals = {} }
+    local claim = { tasks = {}, scopes = {}, intervals = {} }
     claim.worker, claim.digest = read.take(2)
     claim.max, claim.not_after = math.min(read.number(), CLAIMED_A_CALL), read.number()
     claim.lease = read.number()

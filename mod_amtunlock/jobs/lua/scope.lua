@@ -1,0 +1,65 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- What a caller may unlock, asked again when a system is claimed. Part of the library that core.lua begins.
+
+-- A job keeps what was granted to its caller, a line each: "GROUP SERVICE/DIGEST", where the directive of that digest, in
+-- the configuration of that httpd, granted the group. Each httpd says which directives it has now. So a system that
+-- moved to another group meanwhile, or whose directive is gone, is not unlocked. A line without a directive stands for
+-- the group alone.
+local SCOPES = '{amtu}:scopes'
+local SERVICES_MOST = 256
+local SCOPE_MOST = 65536 -- bytes of one httpd's digests
+
+local function group_of_grant(grant)
+    return grant:match('^%S*')
+end
+
+local function keep_scope(id, grants)
+    call('HSET', key('job', id), 'scope', table.concat(grants, '\n'))
+end
+
+-- True if that httpd has this directive, or has not said which it has.
+local function has_directive(claim, service, digest)
+    if service == '' then
+        return true
+    end
+    if claim.scopes[service] == nil then
+        claim.scopes[service] = call('HGET', SCOPES, service)
+    end
+    local published = claim.scopes[service]
+    return not published or published:find(' ' .. digest, 1, true) ~= nil
+end
+
+-- A job without this field is of an older library.
+local function scope_holds(claim, id, system)
+    local scope = call('HGET', key('job', id), 'scope')
+    local group = (call('HGET', claim.inventory, 's:' .. system) or ''):match('^[^|]*')
+    for grant in (scope or '*'):gmatch('[^\n]+') do
+        local granted, service, digest = grant:match('^(%S+) ?([^/%s]*)/?(%x*)$')
+        if (granted == '*' or granted == group) and has_directive(claim, service, digest) then
+            return true
+        end
+    end
+    return false
+end
+
+-- An httpd's directives as of the time that it read its configuration; an older reading does not replace a newer one.
+function verbs.scopes(_, read)
+    local service, version, digests = read.take(1), read.number(), {}
+    while read.more() do
+        digests[#digests + 1] = read.take(1)
+    end
+    local published = text(version) .. ' ' .. table.concat(digests, ' ')
+    if #service > 64 or #published > SCOPE_MOST then
+        return { 'refused', 'too many scopes' }
+    end
+    local before = call('HGET', SCOPES, service)
+    if before and number(before:match('^%d+')) > version then
+        return { 'already' }
+    end
+    if not before and call('HLEN', SCOPES) >= SERVICES_MOST then
+        call('DEL', SCOPES) -- of hosts that are long gone; those that are there say it again when they start a child
+    end
+    call('HSET', SCOPES, service, published)
+    return { 'ok' }
+end
+

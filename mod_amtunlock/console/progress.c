@@ -24,6 +24,7 @@ typedef struct {
     int names, quiet;
     apr_hash_t *printed;   /* systems already printed */
     const char *status;    /* of the last poll; "" before */
+    const char *remark;    /* of it, what follows the figures: "; no worker is running" */
     apr_time_t away_since; /* 0: the service answers */
     apr_pool_t *pool;
 } following_t;
@@ -211,6 +212,20 @@ static const console_problem_t *on_poll_error(following_t *following, const cons
     return final;
 }
 
+/* What the service has to say beside the figures is told without a terminal, too, once each. */
+static void tell_remark(following_t *following, const char *status)
+{
+    const char *remark = strchr(status, ';');
+
+    remark = remark != NULL ? remark + strspn(remark, "; ") : "";
+    if (*remark && strcmp(remark, following->remark) != 0) {
+        clear_line(following);
+        fprintf(following->console->err, "amtunlock: %s\n", console_printable(remark, following->pool));
+        fflush(following->console->err);
+    }
+    following->remark = apr_pstrdup(following->pool, remark);
+}
+
 /* One poll; the lists only when something has happened. */
 static const console_problem_t *poll_job(following_t *following, int *ended, apr_pool_t *pool)
 {
@@ -228,6 +243,7 @@ static const console_problem_t *poll_job(following_t *following, int *ended, apr
             return on_poll_error(following, problem);
         }
         print_new(following, &job, pool);
+        tell_remark(following, job.status);
         following->status = apr_pstrdup(following->pool, job.status);
     }
     following->away_since = 0;
@@ -256,6 +272,7 @@ const console_problem_t *console_follow(console_client_t *client, const console_
                              .quiet = quiet,
                              .printed = apr_hash_make(pool),
                              .status = "",
+                             .remark = "",
                              .pool = pool};
     const console_problem_t *problem = NULL;
     apr_pool_t *scratch;

@@ -63,7 +63,7 @@ static void html_workers(request_rec *r, const apr_array_header_t *workers)
 {
     ap_rputs("<h2>Workers</h2>\n", r);
     if (!workers->nelts) {
-        ap_rputs("<p>None is alive: jobs wait until one is.</p>\n", r);
+        ap_rputs("<p>No worker is running: jobs wait until one is.</p>\n", r);
         return;
     }
     ap_rputs("<ul>\n", r);

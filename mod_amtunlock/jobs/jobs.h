@@ -120,6 +120,7 @@ typedef struct {
     int total;                              /* systems, each counted once */
     int unlocked, failed, running, waiting; /* running: claimed or later; sums to total */
     int cancelled;                          /* Terminate was asked */
+    int unattended;                         /* no worker is running, so nothing will be begun */
 } jobs_job_t;
 
 /* Names (const char *, the caller's spellings) of a window of the request, in the order sent. */
@@ -258,6 +259,8 @@ typedef struct {
 jobs_result_t jobs_claim(jobs_client_t *client, const char *worker, const char *digest, int max,
                          const apr_array_header_t *limits, apr_array_header_t **tasks, int *more,
                          apr_pool_t *pool);
+/* The worker's heartbeat alone; renews nothing, and loses nothing. */
+jobs_result_t jobs_beat(jobs_client_t *client, const char *worker, const char *about, apr_pool_t *pool);
 /* Renews the leases of `tasks` (jobs_task_ref_t) and no others; *lost gets those that are not this worker's
  * any more. *lease_until is the new end for the rest, by clock_boottime(). Also the worker's heartbeat:
  * `about` is what the status page shows of it. */

@@ -170,6 +170,7 @@ static jobs_job_t *job_of_reply(const redisReply *reply, apr_pool_t *pool)
     job->running = (int)jobs_number_at(reply, 13);
     job->waiting = (int)jobs_number_at(reply, 14);
     job->cancelled = (int)jobs_number_at(reply, 15);
+    job->unattended = strcmp(jobs_text_at(reply, 16), "0") == 0;
     return job;
 }
 

@@ -81,15 +81,30 @@ jobs_result_t jobs_claim(jobs_client_t *client, const char *worker, const char *
 
 /* ---- renew --------------------------------------------------------------------------------------------- */
 
-static jobs_call_t *renew_call(const char *worker, const char *about, const apr_array_header_t *tasks,
-                               int first, int after, apr_pool_t *pool)
+/* `last`: every task that the worker has is named by this call, or was by those before. */
+static jobs_call_t *renew_verb(const char *worker, const char *about, int last, apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_verb("renew", pool);
 
     jobs_call_text(call, worker);
     jobs_call_text(call, about);
-    jobs_call_number(call, after == tasks->nelts);
+    jobs_call_number(call, last);
     jobs_call_number(call, JOBS_LEASE);
+    return call;
+}
+
+jobs_result_t jobs_beat(jobs_client_t *client, const char *worker, const char *about, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+
+    return jobs_client_ask(client, renew_verb(worker, about, 0, pool), 0, &reply, pool);
+}
+
+static jobs_call_t *renew_call(const char *worker, const char *about, const apr_array_header_t *tasks,
+                               int first, int after, apr_pool_t *pool)
+{
+    jobs_call_t *call = renew_verb(worker, about, after == tasks->nelts, pool);
+
     for (int i = first; i < after; i++) {
         const jobs_task_ref_t *task = &APR_ARRAY_IDX(tasks, i, jobs_task_ref_t);
 

@@ -27,6 +27,12 @@ static int job_has_ended(const jobs_job_t *job)
     return job->state == JOBS_STATE_COMPLETED || job->state == JOBS_STATE_TERMINATED;
 }
 
+/* A job that nobody works on says so, unless it is so young that a worker may just be starting. */
+static int is_left_waiting(const jobs_job_t *job)
+{
+    return job->unattended && !job_has_ended(job) && job->now - job->submitted >= apr_time_from_sec(5);
+}
+
 /* "7 of 20 unlocked, 1 failed, 12 running" */
 static const char *status_text(const jobs_job_t *job, apr_pool_t *pool)
 {
@@ -41,7 +47,12 @@ static const char *status_text(const jobs_job_t *job, apr_pool_t *pool)
             text = apr_psprintf(pool, "%s, %d %s", text, parts[i].count, parts[i].text);
         }
     }
-    return job->cancelled ? apr_pstrcat(pool, text, "; cancelled by its caller", NULL) : text;
+    if (job->cancelled) {
+        text = apr_pstrcat(pool, text, "; cancelled by its caller", NULL);
+    }
+    return is_left_waiting(job)
+               ? apr_pstrcat(pool, text, "; no worker is running, and nothing goes on until one is", NULL)
+               : text;
 }
 
 static apr_uint64_t percent_complete(const jobs_job_t *job)

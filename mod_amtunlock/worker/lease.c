@@ -13,6 +13,9 @@
 
 #define RENEW_EVERY (JOBS_LEASE / 3)
 #define RENEW_AGAIN apr_time_from_sec(1) /* after Redis did not answer */
+/* The heartbeat: httpd says that no worker is running when it hears none for nine seconds. */
+#define BEAT_MOST apr_time_from_sec(3)
+#define BEAT_EVERY (JOBS_LEASE / 10 < BEAT_MOST ? JOBS_LEASE / 10 : BEAT_MOST)
 #define REDIS_TIMEOUT apr_time_from_sec(3)
 #define ABOUT_MAX 400
 
@@ -29,8 +32,9 @@ struct leases_t {
     const char *worker;
     leases_about_fn about;
     void *baton;
-    int worked; /* a renewal was answered at least once */
-    int silent; /* the last was not answered; logged once */
+    apr_time_t due; /* the next renewal, by clock_boottime() */
+    int worked;     /* a renewal was answered at least once */
+    int silent;     /* the last was not answered; logged once */
 };
 
 void leases_add(leases_t *leases, lease_t *lease, const jobs_task_t *task)
@@ -128,7 +132,7 @@ static void log_renewal(leases_t *leases, const jobs_result_t *result)
     leases->silent = result->outcome != JOBS_OK;
 }
 
-/* Returns how long to wait before the next one. */
+/* Returns how long it is until the next one. */
 static apr_interval_time_t renew_leases(leases_t *leases, apr_pool_t *pool)
 {
     apr_array_header_t *named = NULL, *lost = NULL;
@@ -147,6 +151,26 @@ static apr_interval_time_t renew_leases(leases_t *leases, apr_pool_t *pool)
     return RENEW_EVERY;
 }
 
+/* Renews when it is due, beats in between. Returns how long to wait before the next of either. */
+static apr_interval_time_t stay_alive(leases_t *leases, apr_pool_t *pool)
+{
+    apr_time_t now = clock_boottime();
+    char about[ABOUT_MAX] = "";
+
+    if (now >= leases->due) {
+        leases->due = now + renew_leases(leases, pool);
+    }
+    else {
+        leases->about(leases->baton, about, sizeof(about));
+        jobs_beat(leases->connection, leases->worker, about, pool); /* a renewal says what is wrong */
+    }
+    now = clock_boottime();
+    if (now >= leases->due) {
+        return 0;
+    }
+    return leases->due - now < BEAT_EVERY ? leases->due - now : BEAT_EVERY;
+}
+
 static void *APR_THREAD_FUNC run_leases(apr_thread_t *thread, void *data)
 {
     leases_t *leases = data;
@@ -157,7 +181,7 @@ static void *APR_THREAD_FUNC run_leases(apr_thread_t *thread, void *data)
         return NULL;
     }
     while (!atomic_load(&leases->stopping)) {
-        apr_interval_time_t next = renew_leases(leases, pool);
+        apr_interval_time_t next = stay_alive(leases, pool);
 
         atomic_store(&leases->pulse, clock_boottime());
         apr_pool_clear(pool);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The leases of this worker: renewed together, every third of a lease, on a thread and a Redis connection of
- * their own, so that nothing slow elsewhere lets them run out. Also the worker's heartbeat.
+ * their own, so that nothing slow elsewhere lets them run out. Also the worker's heartbeat, every three seconds.
  *
  * Self-fencing: a lease ends here by CLOCK_BOOTTIME, counted from before its renewal was sent, whatever Redis
  * or this thread are doing. lease_holds() is asked right before the bytes of every act on a PC leave.
@@ -44,7 +44,7 @@ apr_status_t leases_start(leases_t *leases, leases_about_fn about, void *baton);
 /* Ends and joins the thread. Leases that are still there run out by themselves. */
 void leases_stop(leases_t *leases);
 
-/* Any thread. When the loop of the lease thread last ran, by clock_boottime(); it runs every third of a lease.
+/* Any thread. When the loop of the lease thread last ran, by clock_boottime(); it runs every third of a lease at least.
  */
 apr_time_t leases_pulse(const leases_t *leases);
 

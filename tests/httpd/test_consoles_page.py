@@ -40,18 +40,26 @@ def test_curl(stack, tmp_path):
 def test_python(console, monkeypatch):
     """With the page's own code; in place of requests and its Kerberos stands the caller that all tests use."""
 
+    sent, lost = [], [ConnectionError("the answer was lost"), None]
+
     class Session:
-        def post(self, url, data, headers):
+        def post(self, url, data, headers, timeout):
+            sent.append(data)
             answer = console.send(data, content_type=headers["Content-Type"])
+            problem = lost.pop(0) if lost else None
+            if problem:
+                raise problem
             return types.SimpleNamespace(status_code=answer.status, content=answer.body)
 
-    monkeypatch.setitem(sys.modules, "requests", types.SimpleNamespace(Session=Session))
+    monkeypatch.setitem(sys.modules, "requests", types.SimpleNamespace(
+        Session=Session, ConnectionError=ConnectionError, Timeout=TimeoutError))
     monkeypatch.setitem(sys.modules, "requests_kerberos", types.SimpleNamespace(
         REQUIRED=1, HTTPKerberosAuth=lambda **how: how))
     names = {"__name__": "page"}
     exec(compile(block("python"), "docs/consoles.md", "exec"), names)
     unlock = names["Unlock"]("https://localhost/wsman")
     assert unlock.unlock([NAME, "pc-002.example.com"]) == ([], [NAME, "pc-002.example.com"])
+    assert sent[0] == sent[1], "a lost answer: the same message again"
     with pytest.raises(RuntimeError, match="host name"):
         unlock.unlock(["no name"])
 

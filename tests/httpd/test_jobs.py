@@ -2,10 +2,11 @@
 """CIM_ConcreteJob: its properties, its owner, and how long it is kept."""
 
 import re
+import signal
 
 import pytest
 from amtu_stack import soap
-from amtu_stack.process import wait_until
+from amtu_stack.process import Process, wait_until
 from conftest import assert_fault
 
 NO_SUCH_JOB = ("wsa:DestinationUnreachable", "InvalidResourceURI")
@@ -29,6 +30,21 @@ def test_properties_of_a_finished_job(console):
     assert int(properties["ErrorCode"]) > 0
     assert properties["ErrorDescription"]
     assert "00000000003000.000000:000" in answer.body.decode()
+
+
+def test_a_job_that_nobody_works_on_says_so(console, stack, switched_off):
+    """Within ten seconds; it goes on when a worker does."""
+    worker = Process.of("worker", stack.workers[0].pids()[0])
+    worker.signal(signal.SIGSTOP)
+    try:
+        job = console.unlock(switched_off)
+        assert wait_until(lambda: "no worker is running" in console.job(job)["JobStatus"], 10)
+        assert console.job(job)["JobState"] == "2"
+    finally:
+        worker.signal(signal.SIGCONT)
+    assert wait_until(lambda: "no worker is running" not in console.job(job)["JobStatus"], 10)
+    assert wait_until(lambda: console.job(job)["JobState"] == "7", 20)
+    assert "failed" not in console.job(job)["JobStatus"]
 
 
 def test_properties_while_running(console, switched_off):

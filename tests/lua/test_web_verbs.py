@@ -134,7 +134,7 @@ def test_too_few_arguments_are_an_error_and_change_nothing(redis, tester):
     assert tester("DBSIZE") == before
 
 
-@pytest.mark.parametrize("schema", ["0", "1", "3", "4", ""])
+@pytest.mark.parametrize("schema", ["0", "1", "3", "4", "6", ""])
 def test_another_schema_is_refused(redis, schema):
     assert redis.cli("amtunlock-web", "FCALL", "amtunlock_overview", 0, schema) == ["outdated", SCHEMA]
 
@@ -358,6 +358,26 @@ def test_overview_counts(verbs):
     assert workers == ["w1 about w1"]
     verbs.finish(task, "F", "no-prompt")
     assert verbs.counters() == {"jobs": 2, "refused": 1, "failed:not-available": 1, "joined": 1, "failed:no-prompt": 2}
+
+
+def attended(verbs, job):
+    return verbs("read", "sha-alice", "0", job)[-1] == "1"
+
+
+def test_a_job_knows_whether_a_worker_is_running(verbs, tester):
+    """One is that was heard within nine seconds, and not in the future; the job itself is not touched."""
+    verbs.submit("j1", "pc1.example")
+    assert not attended(verbs, "j1") and not verbs("overview")[8]
+    verbs.renew("w1")
+    assert attended(verbs, "j1")
+    for ago, there in ((8, True), (10, False), (-60, False)):
+        tester("ZADD", "{amtu}:workers", now(tester) - ago * SECOND, "w1")
+        assert attended(verbs, "j1") is there and bool(verbs("overview")[8]) is there
+    verbs.renew("w1", last=0)  # a heartbeat alone
+    assert attended(verbs, "j1")
+    tester("DEL", "{amtu}:worker:w1")
+    assert not attended(verbs, "j1")
+    assert verbs("read", "sha-alice", "0", "j1")[2] == "2", "it waits: a worker may come"
 
 
 def test_overview_does_not_count_a_heartbeat_of_a_clock_that_was_set_back(verbs, tester):

@@ -348,6 +348,16 @@ def test_renew_keeps_what_it_names_and_is_a_heartbeat(verbs, tester):
     assert 10000 < tester("PTTL", "{amtu}:worker:w1") <= 15000
 
 
+def test_a_heartbeat_alone_renews_and_loses_nothing(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    verbs.claim_one(lease=SECOND)
+    before = tester("ZSCORE", "{amtu}:leases", "pc1.example")
+    assert verbs.renew("w1", last=0) == []
+    assert tester("ZSCORE", "{amtu}:leases", "pc1.example") == before
+    assert state(tester, "j1", "pc1.example") == "C"
+    assert tester("GET", "{amtu}:worker:w1") == "about w1"
+
+
 def test_what_a_worker_does_not_name_for_a_lease_goes_to_others(verbs, tester):
     verbs.submit("j1", "pc1.example", "pc2.example")
     one, two = verbs.claim(lease=0)

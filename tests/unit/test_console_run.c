@@ -354,6 +354,31 @@ static void test_wait_for_programs(void **state)
     json_decref(object);
 }
 
+/* What the service says beside the figures is told without a terminal, too, each once. */
+static void test_a_remark_of_the_service_is_told(void **state)
+{
+    static const step_t steps[] = {
+        GET_JOB("2", "0", "0 of 1 unlocked, 1 waiting"),
+        GET_RESULTS(""),
+        GET_JOB("2", "0", "0 of 1 unlocked, 1 waiting; no worker is running"),
+        GET_RESULTS(""),
+        GET_JOB("2", "0", "0 of 1 unlocked, 1 waiting; no worker is running"),
+        GET_JOB("4", "0", "0 of 1 unlocked, 1 running"),
+        GET_RESULTS(""),
+        GET_JOB("7", "100", "1 of 1 unlocked"),
+        GET_RESULTS(U("a.example")),
+        GET_JOB("7", "100", "1 of 1 unlocked"),
+        GET_RESULTS(U("a.example")),
+    };
+    fixture_t *fixture = *state;
+    const char *told;
+
+    assert_int_equal(RUN(fixture, "amtunlock status --wait " ID, steps), CONSOLE_DONE);
+    told = strstr(fixture->err, "amtunlock: no worker is running\n");
+    assert_non_null(told);
+    assert_null(strstr(told + 20, "no worker"));
+}
+
 /* The service goes away while a job runs: the command waits, says so once, and goes on. */
 static void test_service_away_for_a_while(void **state)
 {
@@ -808,6 +833,7 @@ int main(void)
         TEST(test_unlock_without_waiting),
         TEST(test_unlock_and_wait),
         TEST(test_wait_for_programs),
+        TEST(test_a_remark_of_the_service_is_told),
         TEST(test_service_away_for_a_while),
         TEST(test_a_fault_ends_waiting),
         TEST(test_interrupted),

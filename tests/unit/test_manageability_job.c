@@ -50,6 +50,31 @@ static void a_new_job_has_not_begun(void **state)
     }
 }
 
+#define NOBODY "; no worker is running, and nothing goes on until one is"
+
+/* As if it had been submitted a while ago. */
+static void age(const char *id)
+{
+    const char *words[] = {"HSET", apr_pstrcat(fixture.pool, "{amtu}:job:", id + strlen("amtunlock:"), NULL),
+                           "submitted", "1000000"};
+    assert_int_equal(redis_server_do(&fixture.server, 4, words), 0);
+}
+
+static void a_job_that_nobody_works_on_says_so(void **state)
+{
+    const char *id = unlock(NULL, NAMES("pc1.example", "pc2.example"));
+    const char *ended = unlock(NULL, NAMES("nowhere.example"));
+
+    (void)state;
+    age(id);
+    age(ended);
+    assert_string_equal(property(get(id), "JobStatus"), "0 of 2 unlocked, 2 waiting" NOBODY);
+    assert_string_equal(property(get(id), "JobState"), "2"); /* it waits: a worker may come */
+    assert_string_equal(property(get(ended), "JobStatus"), "0 of 1 unlocked, 1 failed");
+    assert_int_equal(jobs_beat(fixture.worker, "w1", "about w1", fixture.pool).outcome, JOBS_OK);
+    assert_string_equal(property(get(id), "JobStatus"), "0 of 2 unlocked, 2 waiting");
+}
+
 static void a_running_job_tells_how_far_it_is(void **state)
 {
     const char *id = unlock(NULL, NAMES("pc1.example", "pc2.example", "nowhere.example"));
@@ -380,6 +405,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_new_job_has_not_begun),
+        TEST(a_job_that_nobody_works_on_says_so),
         TEST(a_running_job_tells_how_far_it_is),
         TEST(a_job_without_a_failure_is_completed_and_well),
         TEST(a_job_with_a_failure_is_completed_with_an_error),

@@ -158,6 +158,23 @@ function verbs.submit(now, read)
     return { 'ok', s.id, match }
 end
 
+-- ---- workers -----------------------------------------------------------------------------------------------------
+
+-- A worker that was not heard for so long is not running. One that is has a heartbeat every three seconds.
+local HEARD_WITHIN = 9 * 1000000
+
+-- Calls each(worker, about) of those that run, until it returns true. A heartbeat in the future is from before Redis'
+-- clock was set back, and outlives its worker: skipped.
+local function each_worker(now, each)
+    for _, worker in ipairs(call('ZRANGEBYSCORE', key('workers'), text(now - HEARD_WITHIN), text(now))) do
+        local about = call('GET', key('worker', worker))
+        if about and each(worker, about) then
+            return true
+        end
+    end
+    return false
+end
+
 -- ---- reading, cancelling, forgetting ---------------------------------------------------------------------------
 
 function verbs.read(now, read)
@@ -166,7 +183,8 @@ function verbs.read(now, read)
         return { 'none' }
     end
     return { 'ok', job.id, job.state, job.caller, job.submitted, job.started, job.changed, job.completed, text(now),
-        job.retention, job.total, job.unlocked, job.failed, job.running, job.waiting, job.cancelled }
+        job.retention, job.total, job.unlocked, job.failed, job.running, job.waiting, job.cancelled,
+        each_worker(now, function() return true end) and '1' or '0' }
 end
 
 -- Calls each(spelling, task) for a window of the request's names, in the order sent.
@@ -350,13 +368,9 @@ end
 
 function verbs.overview(now)
     local workers = {}
-    -- A heartbeat in the future is from before Redis' clock was set back, and outlives its worker: skipped.
-    for _, worker in ipairs(call('ZRANGEBYSCORE', key('workers'), '-inf', text(now))) do
-        local about = call('GET', key('worker', worker))
-        if about then
-            workers[#workers + 1] = worker .. ' ' .. about
-        end
-    end
+    each_worker(now, function(worker, about)
+        workers[#workers + 1] = worker .. ' ' .. about
+    end)
     local systems, published, digest =
         unpack(call('HMGET', key('inventory'), 'systems', 'published', 'digest'))
     return { 'ok', text(call('ZCARD', key('jobs'))), text(all_waiting()), text(call('ZCARD', key('leases'))),

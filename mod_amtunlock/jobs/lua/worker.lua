@@ -276,6 +276,8 @@ function verbs.renew(now, read)
     write_many('ZADD', key('leases'), kept)
     if last == '1' then
         expire_unnamed(now, worker)
+    end
+    if last == '1' or #kept + #lost == 0 then -- nothing named and not the last: a heartbeat alone
         call('SET', key('worker', worker), about, 'PX', text(math.ceil(lease / 2000)))
         call('ZADD', key('workers'), text(now), worker)
         call('ZREMRANGEBYSCORE', key('workers'), '-inf', text(now - 2 * lease))

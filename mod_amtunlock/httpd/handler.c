@@ -274,20 +274,21 @@ static int refuse_size(exchange_t *x)
 
 /* ---- serving ---------------------------------------------------------------------------------------- */
 
-/* While Redis does not answer, every request fails: one log line at level error a second and child is enough. A
- * time-out says that an effect is not known. */
-static int is_first_of_this_second(void)
+/* One log line of a kind a second and child is enough. *last: of that kind. */
+static int is_first_of_second(volatile apr_uint32_t *last)
 {
-    static volatile apr_uint32_t last;
     apr_uint32_t now = (apr_uint32_t)apr_time_sec(apr_time_now());
 
-    return apr_atomic_xchg32(&last, now) != now;
+    return apr_atomic_xchg32(last, now) != now;
 }
 
+/* While Redis does not answer, every request fails. A time-out says that an effect is not known. */
 static int answer_level(const wsman_fault_t *fault, const char *note)
 {
+    static volatile apr_uint32_t last;
+
     if (fault != NULL && (fault->retry_after || fault->kind == WSMAN_FAULT_TIMED_OUT)) {
-        return is_first_of_this_second() ? APLOG_ERR : APLOG_INFO;
+        return is_first_of_second(&last) ? APLOG_ERR : APLOG_INFO;
     }
     return fault != NULL || note != NULL ? APLOG_INFO : APLOG_DEBUG;
 }
@@ -304,6 +305,18 @@ static void log_answer(exchange_t *x, const wsman_answer_t *answer, const char *
                   fault ? ", " : "", fault ? fault->reason : "", note ? "; " : "", note ? note : "");
 }
 
+/* "COUNT NAME ...". One line a second and child; the others are in the audit record of the workers. */
+static void log_denied(exchange_t *x, const char *denied)
+{
+    static volatile apr_uint32_t last;
+
+    if (is_first_of_second(&last)) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
+                      "AMTU0059: %s (%s) asked for systems that no AMTUnlockScope grants this caller: %s",
+                      x->caller.name, x->caller.mechanism, ap_escape_logitem(x->r->pool, denied));
+    }
+}
+
 static void serve_caller(exchange_t *x, const wsman_envelope_t *envelope, wsman_answer_t *answer)
 {
     const amtunlock_dir_t *conf = x->conf;
@@ -318,11 +331,15 @@ static void serve_caller(exchange_t *x, const wsman_envelope_t *envelope, wsman_
         .max_contexts = conf->limit_contexts,
         .retry_after = RETRY_AFTER,
     };
-    manageability_context_t context = {&settings, amtunlock_server(x->r->server)->jobs, &x->caller, NULL};
+    manageability_context_t context = {&settings, amtunlock_server(x->r->server)->jobs, &x->caller, NULL,
+                                       NULL};
     wsman_service_t service = manageability_service(&context);
 
     wsman_serve(&service, envelope, answer, x->r->pool);
     log_answer(x, answer, context.note);
+    if (context.denied != NULL) {
+        log_denied(x, context.denied);
+    }
 }
 
 /* An anonymous caller may send Identify, and is not given vendor and version. */

@@ -143,7 +143,9 @@ typedef enum {
         2 /* other systems, in a job that still exists: a job of its own, but odd */
 } jobs_match_e;
 
-/* Resolves, creates, queues; or finds the job of the same MessageID and systems. `match` may be NULL. */
+/* Resolves, creates, queues; or finds the job of the same MessageID and systems. `match` may be NULL. With JOBS_OK
+ * the text is "", or names of systems that are there and that the caller may not unlock: "COUNT NAME NAME ...", at most
+ * ten of them. */
 jobs_result_t jobs_submit(jobs_pool_t *jobs, const jobs_caller_t *caller, const jobs_submission_t *submission,
                           const char **id, jobs_match_e *match, apr_pool_t *pool);
 /* Says which directives that grant groups this httpd has (`digests`: const char *, hex digits), as of the time that it
@@ -314,6 +316,15 @@ int jobs_is_decided(jobs_outcome_e outcome);
  * would not help, and it cannot be claimed. */
 int jobs_is_spoilt(const jobs_result_t *result);
 
+/* Systems that are there, and that a caller asked for without being allowed to unlock them. */
+typedef struct {
+    apr_time_t asked;
+    const char *job, *caller, *mechanism, *peer;
+    const char *names; /* "COUNT NAME NAME ...", at most ten of them */
+} jobs_denial_t;
+
+/* Fetches some (jobs_denial_t), each once for all workers. httpd's user writes them: any text may be there. */
+jobs_result_t jobs_take_denials(jobs_client_t *client, apr_array_header_t **denials, apr_pool_t *pool);
 /* Takes systems from dead workers and ends what was never started in time. *reaped: how many tasks moved. */
 jobs_result_t jobs_reap(jobs_client_t *client, const char *worker, int *reaped, apr_pool_t *pool);
 /* Waits up to `timeout` for a wake-up (the key `bell`). JOBS_OK whether it came or not. */

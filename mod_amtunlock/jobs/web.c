@@ -145,6 +145,7 @@ jobs_result_t jobs_submit(jobs_pool_t *jobs, const jobs_caller_t *caller, const 
         if (match != NULL) {
             *match = (jobs_match_e)jobs_number_at(reply, 2);
         }
+        result.text = jobs_text_at(reply, 3);
     }
     return result;
 }

@@ -25,6 +25,7 @@ typedef struct {
     const jobs_caller_t *caller;
     /* Out, for the log: what happened to which job, or Redis' error text; no secret. NULL: nothing to log. */
     const char *note;
+    const char *denied; /* the same of names that were denied: see jobs_submit(); NULL: none */
 } manageability_context_t;
 
 /* The dispatch table; ends with class_ == NULL. */

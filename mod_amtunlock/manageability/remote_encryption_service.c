@@ -326,6 +326,7 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
     const wsman_fault_t *fault;
     const char *job = NULL;
     jobs_match_e match = JOBS_MATCH_NEW;
+    jobs_result_t result;
 
     if ((fault = check_service_selectors(request)) != NULL ||
         (fault = manageability_input(request, "UnlockSystems", &input)) != NULL) {
@@ -334,11 +335,14 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
     if (input == NULL || input->child == NULL) {
         return manageability_bad_parameter(request, "MissingValues", "UnlockSystems needs at least one name");
     }
-    if ((fault = read_system_names(request, input, &wanted.names)) != NULL ||
-        (fault = manageability_fault_of(request, jobs_submit(context->jobs, context->caller, &wanted, &job,
-                                                             &match, request->pool))) != NULL) {
+    if ((fault = read_system_names(request, input, &wanted.names)) != NULL) {
         return fault;
     }
+    result = jobs_submit(context->jobs, context->caller, &wanted, &job, &match, request->pool);
+    if ((fault = manageability_fault_of(request, result)) != NULL) {
+        return fault;
+    }
+    context->denied = *result.text ? result.text : NULL;
     context->note = apr_psprintf(request->pool, "%s job %s, %d name(s)%s",
                                  match == JOBS_MATCH_DUPLICATE ? "repeat of" : "new",
                                  manageability_instance_id(job, request->pool), wanted.names->nelts,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """AMTUnlockScope: what an expression may use, and that a system that is not allowed looks like one that does not exist."""
 
+import json
 import re
 import statistics
 import time
@@ -9,6 +10,7 @@ import pytest
 from amtu_stack import kdc, ports, soap
 from amtu_stack.console import Console
 from amtu_stack.httpd import GROUPS, gss_ntlm
+from amtu_stack.process import wait_until
 from gss import Caller, Kerberos
 from ldap_server import LdapServer
 from second_httpd import SecondHttpd, There, shipped
@@ -62,6 +64,37 @@ def timed(caller, body):
 
 def quick(seconds):
     return statistics.quantiles(seconds, n=4)[0]
+
+
+def denials(stack):
+    """The lines of the worker's record."""
+    text = (stack.workers[0].folder / "audit.jsonl").read_text(encoding="utf-8")
+    return [line for line in map(json.loads, text.splitlines()) if line["event"] == "denied"]
+
+
+@pytest.mark.logs("AMTU0059")
+def test_what_is_denied_is_logged_and_recorded(stack, console2, one_of_each):
+    """Whoever asks for what is there and not his: in httpd's log, once a second, and each in the record."""
+    def logged():
+        return stack.httpd.error_log.read_text().count("AMTU0059")
+
+    begun, jobs = logged(), []
+    while logged() == begun and len(jobs) < 200:  # in this second each child may have said it already
+        jobs.append(console2.unlock([one_of_each[1], "unknown.example"]))
+    ids = [job.partition(":")[2] for job in jobs]
+    assert wait_until(lambda: {line["job"] for line in denials(stack)} >= set(ids), 10), denials(stack)
+    assert [line["job"] for line in denials(stack) if line["job"] in ids] == ids
+    line = denials(stack)[-1]
+    assert (line["caller"], line["mechanism"]) == (f"{kdc.CONSOLE2}@{kdc.REALM}", "krb5")
+    assert (line["systems"], line["names"]) == (1, one_of_each[1])
+    assert logged() == begun + 1
+    assert f"this caller: 1 {one_of_each[1]}" in stack.httpd.error_log.read_text()
+
+
+def test_what_is_nowhere_is_not_denied(stack, console2):
+    before = stack.httpd.error_log.read_text().count("AMTU0059")
+    console2.unlock(["unknown.example"])
+    assert stack.httpd.error_log.read_text().count("AMTU0059") == before
 
 
 @pytest.mark.alone

@@ -138,7 +138,7 @@ class RedisServer:
 
 WEB_VERBS = ("submit read results errors list cancel forget context_open context_pull context_release "
              "overview scopes").split()
-WORKER_VERBS = ("claim renew intend ramp progress finish release reap reassert attest publish_chunk "
+WORKER_VERBS = ("denied claim renew intend ramp progress finish release reap reassert attest publish_chunk "
                 "publish_switch").split()
 EVER = 10**17  # a not_after that never comes
 SECOND = 10**6

@@ -81,3 +81,43 @@ def test_what_is_published_is_bounded(verbs, tester):
         assert verbs("scopes", f"web{number}", 1000, "aa") == ["ok"]
     assert int(tester("HLEN", "{amtu}:scopes")) <= 256
     assert verbs("scopes", "web", 1000, *(["a" * 32] * 3000))[0] == "refused"
+
+
+# ---- what was denied -----------------------------------------------------------------------------------------------
+
+def denied(verbs):
+    word, entries = verbs("denied")
+    assert word == "ok"
+    return [entry.split("\n")[1:] for entry in entries]
+
+
+def test_what_was_denied_is_told_once(verbs):
+    """Systems that are there: to the caller they look like those that are not."""
+    answer = verbs.submit("j1", "pc1.example", "VAULT.example", "nosuch.example", "10.0.0.9", groups=("floor1",))
+    assert answer == ["ok", "j1", "0", "2 vault.example 10.0.0.9"]
+    assert denied(verbs) == [["j1", "krb5", "192.0.2.1", "alice", "2 vault.example 10.0.0.9"]]
+    assert denied(verbs) == []
+
+
+def test_what_is_unknown_is_not_denied(verbs):
+    assert verbs.submit("j1", "pc1.example", "nosuch.example", groups=("floor1",))[3] == ""
+    assert verbs.submit("j2", "nosuch.example", groups=())[3] == ""
+    assert denied(verbs) == []
+
+
+def test_what_was_denied_is_bounded(verbs, tester):
+    for number in range(30):
+        verbs.submit(f"j{number}", "vault.example", groups=())
+    assert len(denied(verbs)) == 20
+    tester("RPUSH", "{amtu}:denied", *["x" * 10000, *["x"] * 999])
+    verbs.submit("k", "vault.example", groups=())
+    assert int(tester("LLEN", "{amtu}:denied")) == 1010
+    assert tester("HGET", "{amtu}:counters", "denied") == "31"
+    assert len(verbs("denied")[1][10]) == 4096
+
+
+def test_a_list_of_names_has_an_end(verbs):
+    systems = {f"v{number}.example": ("safe", []) for number in range(20)}
+    verbs.publish(systems, digest="digest-2", written=2000)
+    told = verbs.submit("j1", *systems, groups=())[3].split()
+    assert told == ["20", *[f"v{number}.example" for number in range(10)]]

@@ -37,6 +37,7 @@ they hold, which stands in brackets.
     {amtu}:message:OWNER:UUID       STRING  the latest job of that message id, whatever its names
     {amtu}:context:ID               HASH  an enumeration in progress; {amtu}:contexts:OWNER, ZSET by expiry
     {amtu}:scopes                   HASH  an httpd -> when it read its configuration, digests of its AMTUnlockScope
+    {amtu}:denied                   LIST  names that callers asked for beyond their scope, for the record of a worker
     {amtu}:worker:ID                STRING  heartbeat; {amtu}:workers, ZSET by the last one
     {amtu}:bell                     LIST  [wake-ups] each entry wakes a worker
     {amtu}:counters                 HASH  totals

@@ -63,3 +63,44 @@ function verbs.scopes(_, read)
     return { 'ok' }
 end
 
+-- ---- what was denied -------------------------------------------------------------------------------------------
+
+-- Names of systems that are there, and that the caller may not unlock. To the caller they look like unknown ones; the
+-- record of a worker gets them, in a list until one fetches them.
+local DENIED = '{amtu}:denied'
+local DENIED_MOST, DENIED_A_CALL, DENIED_NAMES = 1000, 20, 10
+local DENIED_BYTES = 4096 -- of an entry, which httpd's user writes
+
+-- "COUNT NAME NAME ..." of the names that were marked as denied; '' if there is none.
+local function list_denied(names)
+    local listed, count = {}, 0
+    for _, name in ipairs(names) do
+        if name.denied then
+            count = count + 1
+            listed[#listed + 1] = count <= DENIED_NAMES and name.key:sub(1, 255) or nil
+        end
+    end
+    return count > 0 and count .. ' ' .. table.concat(listed, ' ') or ''
+end
+
+local function note_denied(now, s)
+    local denied = list_denied(s.names)
+    if denied ~= '' then
+        tally('denied')
+        if call('LLEN', DENIED) < DENIED_MOST then
+            call('RPUSH', DENIED, table.concat({ text(now), s.id, s.mechanism, s.peer, s.caller, denied }, '\n'))
+        end
+    end
+    return denied
+end
+
+function verbs.denied(_, _)
+    local entries = {}
+    local entry = call('LPOP', DENIED)
+    while entry do
+        entries[#entries + 1] = entry:sub(1, DENIED_BYTES)
+        entry = #entries < DENIED_A_CALL and call('LPOP', DENIED)
+    end
+    return { 'ok', entries }
+end
+

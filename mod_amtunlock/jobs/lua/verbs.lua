@@ -16,6 +16,7 @@ local VERBS = {
     { 'context_release', 'allow-oom' },
     { 'overview', 'no-writes' },
     { 'scopes', 'allow-oom' },
+    { 'denied', 'allow-oom' },
     { 'claim' },
     { 'renew', 'allow-oom' },
     { 'intend', 'allow-oom' },

@@ -23,6 +23,7 @@ local function resolve_names(now, names, groups)
     for i, name in ipairs(names) do
         local group = lines[i] and lines[i]:match('^([^|]*)')
         local known = group and (groups['*'] or groups[group])
+        name.denied = group and not known
         name.task = known and systems[i] or '!' .. name.key
         if not tasks[name.task] then
             tasks[name.task] = true
@@ -138,6 +139,7 @@ function verbs.submit(now, read)
     local match = is_message_id_reused(s) and '2' or '0' -- jobs_match_e
     store_job(now, s, packed, count)
     keep_scope(s.id, s.grants)
+    local denied = note_denied(now, s)
     tally('jobs')
     local refused = #packed / 2 - count
     if refused > 0 then
@@ -146,7 +148,7 @@ function verbs.submit(now, read)
     end
     if count == 0 then
         complete_if_done(now, s.id)
-        return { 'ok', s.id, match }
+        return { 'ok', s.id, match, denied }
     end
     for _, systems in ipairs(waiting) do
         local line = s.id .. ':' .. systems.group
@@ -155,7 +157,7 @@ function verbs.submit(now, read)
     end
     call('ZADD', key('deadlines'), text(now + s.start_within), s.id)
     wake_workers()
-    return { 'ok', s.id, match }
+    return { 'ok', s.id, match, denied }
 end
 
 -- ---- workers -----------------------------------------------------------------------------------------------------

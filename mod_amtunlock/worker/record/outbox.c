@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/oom.h"
 #include "base/wakeup.h"
+#include "worker/record/denials_priv.h"
 #include "worker/record/entries_priv.h"
 #include "worker/record/reconcile_priv.h"
 #include "worker/record/recorder_priv.h"
@@ -40,6 +41,7 @@ struct outbox_t {
     jobs_client_t *connection;
     requests_t kept; /* taken from the queue, not answered yet */
     int kept_count;
+    apr_time_t denials_due;
     int redis_away;         /* logged once */
     int reconciling_failed; /* though Redis answers; logged once */
 
@@ -511,6 +513,9 @@ static void *APR_THREAD_FUNC run_outbox(apr_thread_t *thread, void *data)
             reconcile_redis(outbox, pool);
         }
         done = do_batch(outbox, pool);
+        if (!outbox->redis_away && is_reconciled(outbox)) {
+            denials_record(&outbox->recorder, outbox->connection, &outbox->denials_due, pool);
+        }
         apr_pool_clear(pool);
         wait_for_requests(outbox, done);
     }

@@ -4,8 +4,6 @@
 #ifndef AMTUNLOCK_BASE_CLOCK_H
 #define AMTUNLOCK_BASE_CLOCK_H
 
-#include <stdatomic.h>
-
 #include <apr_time.h>
 
 /* Now, by CLOCK_BOOTTIME: it cannot be set, and runs on while a machine sleeps. Any thread. */
@@ -13,9 +11,6 @@ apr_time_t clock_boottime(void);
 
 /* Now, by CLOCK_MONOTONIC: it cannot be set either, and stands while a machine sleeps. Any thread. */
 apr_time_t clock_monotonic(void);
-
-/* When a loop last came round, by clock_boottime(). */
-typedef _Atomic apr_time_t pulse_t;
 
 /* The milliseconds that the environment names in `variable`, else `usual`. Defined under AMTUNLOCK_TEST only. */
 apr_interval_time_t clock_test_interval(const char *variable, apr_interval_time_t usual);

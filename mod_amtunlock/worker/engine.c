@@ -19,7 +19,6 @@ enum { DRAIN_NOTHING, DRAIN_WITHOUT_INTENT, DRAIN_ALL };
 struct engine_t {
     slots_t slots; /* first: on_arrived() finds the engine by it */
     apr_thread_t *thread;
-    pulse_t pulse;
     atomic_int stopping;
     atomic_int draining; /* as asked for */
 
@@ -47,9 +46,9 @@ int engine_load(const engine_t *engine)
     return atomic_load(&engine->slots.load);
 }
 
-apr_time_t engine_pulse(const engine_t *engine)
+const pulse_t *engine_pulse(const engine_t *engine)
 {
-    return atomic_load(&engine->pulse);
+    return &engine->slots.pulse;
 }
 
 void engine_drain(engine_t *engine, int leave)
@@ -135,7 +134,7 @@ static void on_pulse(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
-    atomic_store(&engine->pulse, clock_boottime());
+    pulse_beat(&engine->slots.pulse);
 }
 
 static void on_trim(evutil_socket_t fd, short what, void *data)
@@ -206,7 +205,8 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
 
 static void add_events(engine_t *engine, int connects)
 {
-    static const struct timeval second = {.tv_sec = 1};
+    apr_interval_time_t every = LEASE_PULSE;
+    struct timeval interval = {(time_t)apr_time_sec(every), (suseconds_t)apr_time_usec(every)};
     slots_t *slots = &engine->slots;
 
     connect_limit_init(&slots->connect_limit, slots->base, connects);
@@ -218,7 +218,7 @@ static void add_events(engine_t *engine, int connects)
     event_priority_set(&engine->wake_event, 0);
     event_priority_set(&engine->pulse_event, 0);
     event_add(&engine->wake_event, NULL);
-    event_add(&engine->pulse_event, &second);
+    event_add(&engine->pulse_event, &interval);
 }
 
 /* Runs after the last slot is gone: engine_stop() drops them all. */
@@ -256,7 +256,7 @@ apr_status_t engine_start(engine_t **engine, const engine_options_t *options, ap
     slots->pacer = options->pacer;
     APR_RING_INIT(&slots->running, slot_t, link);
     APR_RING_INIT(&slots->ending, slot_t, link);
-    atomic_init(&made->pulse, clock_boottime());
+    pulse_init(&slots->pulse);
     status = make_allocator(&slots->allocator, pool);
     if (status == APR_SUCCESS) {
         status = apr_queue_create(&slots->inbox, (unsigned int)options->slots * SLOT_EVENTS, pool);

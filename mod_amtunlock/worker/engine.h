@@ -41,8 +41,8 @@ apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, snapshot_t *
 
 /* Any thread. Unlocks that this engine has, those in its inbox included. */
 int engine_load(const engine_t *engine);
-/* Any thread. When its loop last ran, by clock_boottime(); it runs every second. */
-apr_time_t engine_pulse(const engine_t *engine);
+/* Any thread. Beats every LEASE_PULSE. */
+const pulse_t *engine_pulse(const engine_t *engine);
 /* Any thread. See unlock_drain(); also for unlocks that come later. May be called again with leave set. */
 void engine_drain(engine_t *engine, int leave);
 

@@ -398,12 +398,13 @@ static void *APR_THREAD_FUNC run_intake(apr_thread_t *thread, void *data)
     }
     while (!atomic_load(&intake->stopping)) {
         do_round(intake, pool);
-        atomic_store(&intake->pulse, clock_boottime());
+        pulse_beat(&intake->pulse);
         apr_pool_clear(pool);
     }
     take_offered(intake);
     snapshot_unref(intake->snapshot);
     apr_pool_destroy(pool);
+    pulse_end(&intake->pulse);
     atomic_store(&intake->ended, 1);
     return NULL;
 }
@@ -417,7 +418,7 @@ apr_status_t intake_start(intake_t **intake, const intake_options_t *options, sn
     *intake = made;
     made->options = *options;
     made->snapshot = snapshot_ref(snapshot);
-    atomic_init(&made->pulse, clock_boottime());
+    pulse_init(&made->pulse);
     apr_cpystrn(made->run_id, options->redis_before, sizeof(made->run_id));
     status = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
     if (status == APR_SUCCESS) {
@@ -446,9 +447,9 @@ int intake_ended(const intake_t *intake)
     return atomic_load(&intake->ended);
 }
 
-apr_time_t intake_pulse(const intake_t *intake)
+const pulse_t *intake_pulse(const intake_t *intake)
 {
-    return atomic_load(&intake->pulse);
+    return &intake->pulse;
 }
 
 void intake_join(intake_t *intake)

@@ -37,9 +37,8 @@ apr_status_t intake_start(intake_t **intake, const intake_options_t *options, sn
 void intake_stop(intake_t *intake);
 int intake_ended(const intake_t *intake);
 void intake_join(intake_t *intake);
-/* Any thread. When the thread's loop last ran, by clock_boottime(): every second or so while Redis answers,
- * and within a few of its time-outs while it does not. */
-apr_time_t intake_pulse(const intake_t *intake);
+/* Any thread. Beats every few seconds until the intake has ended. */
+const pulse_t *intake_pulse(const intake_t *intake);
 
 /* Any thread. Publishes this snapshot, which it refs, and claims by it once Redis has taken it. */
 void intake_offer(intake_t *intake, snapshot_t *snapshot);

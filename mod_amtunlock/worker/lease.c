@@ -35,10 +35,14 @@ struct leases_t {
     apr_time_t due; /* the next renewal, by clock_boottime() */
     int worked;     /* a renewal was answered at least once */
     int silent;     /* the last was not answered; logged once */
+    int left_out;   /* of the last renewal: leases whose engine stands still */
+    int stood;      /* that was logged */
 };
 
-void leases_add(leases_t *leases, lease_t *lease, const jobs_task_t *task)
+void leases_add(leases_t *leases, lease_t *lease, const jobs_task_t *task, const pulse_t *engine)
 {
+    lease->engine = engine;
+    lease->engine_seen = 0;
     lease->task = task->ref;
     atomic_init(&lease->until, task->lease_until);
     atomic_init(&lease->lost, 0);
@@ -62,6 +66,20 @@ int lease_holds(const lease_t *lease)
 
 /* ---- a renewal ----------------------------------------------------------------------------------------- */
 
+/* Half a lease ago at least, and in no round of this thread since then: after a sleep of the whole process the engine
+ * may not have had its turn yet. The lease of an engine that stands still is left to run out, for others to take over
+ * what it has. */
+static int engine_stands_still(leases_t *leases, lease_t *lease)
+{
+    apr_time_t now = clock_boottime();
+    apr_time_t seen = pulse_older(lease->engine, now);
+    int stands = seen == lease->engine_seen && now - seen > JOBS_LEASE / 2;
+
+    lease->engine_seen = seen;
+    leases->left_out += stands;
+    return stands;
+}
+
 /* Copies, since a lease may be removed and freed while Redis is asked. */
 static apr_array_header_t *name_leases(leases_t *leases, apr_pool_t *pool)
 {
@@ -70,9 +88,15 @@ static apr_array_header_t *name_leases(leases_t *leases, apr_pool_t *pool)
 
     apr_thread_mutex_lock(leases->lock);
     leases->round++;
+    leases->left_out = 0;
     APR_RING_FOREACH(lease, &leases->ring, lease_t, link)
     {
-        jobs_task_ref_t *ref = apr_array_push(named);
+        jobs_task_ref_t *ref = NULL;
+
+        if (engine_stands_still(leases, lease)) {
+            continue;
+        }
+        ref = apr_array_push(named);
         ref->job = apr_pstrdup(pool, lease->task.job);
         ref->system = apr_pstrdup(pool, lease->task.system);
         ref->fence = apr_pstrdup(pool, lease->task.fence);
@@ -132,6 +156,15 @@ static void log_renewal(leases_t *leases, const jobs_result_t *result)
     leases->silent = result->outcome != JOBS_OK;
 }
 
+static void log_left_out(leases_t *leases)
+{
+    if (leases->left_out > 0 && !leases->stood) {
+        log_error("AMTU0543", "an engine stands still: the leases of its tasks are not renewed", "tasks",
+                  log_number(LOG_NUMBER, leases->left_out));
+    }
+    leases->stood = leases->left_out > 0;
+}
+
 /* Returns how long it is until the next one. */
 static apr_interval_time_t renew_leases(leases_t *leases, apr_pool_t *pool)
 {
@@ -148,7 +181,8 @@ static apr_interval_time_t renew_leases(leases_t *leases, apr_pool_t *pool)
         return RENEW_AGAIN;
     }
     note_renewal(leases, lost, until, pool);
-    return RENEW_EVERY;
+    log_left_out(leases);
+    return leases->left_out > 0 ? RENEW_EVERY / 4 : RENEW_EVERY;
 }
 
 /* Renews when it is due, beats in between. Returns how long to wait before the next of either. */
@@ -183,7 +217,7 @@ static void *APR_THREAD_FUNC run_leases(apr_thread_t *thread, void *data)
     while (!atomic_load(&leases->stopping)) {
         apr_interval_time_t next = stay_alive(leases, pool);
 
-        atomic_store(&leases->pulse, clock_boottime());
+        pulse_beat(&leases->pulse);
         apr_pool_clear(pool);
         wakeup_wait(&leases->wakeup, next);
     }
@@ -201,7 +235,7 @@ apr_status_t leases_create(leases_t **leases, const jobs_redis_t *redis, const c
     made->pool = pool;
     made->worker = worker;
     atomic_init(&made->stopping, 0);
-    atomic_init(&made->pulse, clock_boottime());
+    pulse_init(&made->pulse);
     status = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
     if (status == APR_SUCCESS) {
         status = wakeup_open(&made->wakeup, pool);
@@ -219,9 +253,9 @@ apr_status_t leases_start(leases_t *leases, leases_about_fn about, void *baton)
     return apr_thread_create(&leases->thread, NULL, run_leases, leases, leases->pool);
 }
 
-apr_time_t leases_pulse(const leases_t *leases)
+const pulse_t *leases_pulse(const leases_t *leases)
 {
-    return atomic_load(&leases->pulse);
+    return &leases->pulse;
 }
 
 void leases_stop(leases_t *leases)

@@ -59,7 +59,7 @@ slot_t *slot_create(slots_t *slots, const jobs_task_t *task, snapshot_t *snapsho
     slot->lease.on_lost = on_lease_lost;
     slot->lease.owner = slot;
     atomic_fetch_add(&slots->load, 1);
-    leases_add(slots->leases, &slot->lease, &slot->task);
+    leases_add(slots->leases, &slot->lease, &slot->task, &slots->pulse);
     return slot;
 }
 

@@ -78,6 +78,7 @@ struct slots_t {
     apr_allocator_t *allocator; /* of the slots' pools; guarded, since the intake thread makes them */
     apr_queue_t *inbox;         /* slot_event_t * */
     wakeup_t wakeup;            /* of the engine's loop */
+    pulse_t pulse;              /* of the engine's loop */
     atomic_int load;            /* slots, those in the inbox included */
     atomic_int lost;            /* a lease was lost since the engine last looked */
 

@@ -12,6 +12,7 @@
 #include "worker/lease.h"
 
 static atomic_int lost;
+static pulse_t engine;
 
 static void on_lost(lease_t *lease)
 {
@@ -30,6 +31,7 @@ static leases_t *start_leases(void)
     static char what[] = "slots=1";
 
     atomic_store(&lost, 0);
+    pulse_init(&engine);
     assert_int_equal(leases_create(&leases, &outbox_test.server.worker, WORKER, outbox_test.pool),
                      APR_SUCCESS);
     assert_int_equal(leases_start(leases, about, what), APR_SUCCESS);
@@ -53,9 +55,10 @@ static void a_lease_is_kept_while_redis_answers(void **state)
     lease_t lease = {.on_lost = on_lost};
 
     (void)state;
-    leases_add(leases, &lease, task);
+    leases_add(leases, &lease, task, &engine);
     for (int i = 0; i < 60; i++) { /* two leases long */
         assert_true(lease_holds(&lease));
+        pulse_beat(&engine);
         apr_sleep(apr_time_from_msec(40));
     }
     leases_remove(leases, &lease);
@@ -74,7 +77,7 @@ static void the_gate_closes_by_the_clock(void **state)
     apr_interval_time_t took = 0;
 
     (void)state;
-    leases_add(leases, &lease, task);
+    leases_add(leases, &lease, task, &engine);
     kill(outbox_test.server.pid, SIGSTOP);
     began = clock_boottime();
     closed = wait_for(holds_no_more, &lease, 3 * LEASE_MS);
@@ -96,14 +99,33 @@ static void a_lease_of_another_is_lost(void **state)
 
     (void)state;
     stale.ref.fence = "1";
-    leases_add(leases, &kept, &tasks[0]);
-    leases_add(leases, &gone, &stale);
+    leases_add(leases, &kept, &tasks[0], &engine);
+    leases_add(leases, &gone, &stale, &engine);
     assert_true(wait_for(is_lost, &gone, 3000));
     assert_false(lease_holds(&gone));
     assert_true(lease_holds(&kept));
     assert_int_equal(atomic_load(&lost), 1);
     leases_remove(leases, &kept);
     leases_remove(leases, &gone);
+    leases_stop(leases);
+}
+
+/* Its engine does not turn, so nobody works on the task: the lease runs out, though Redis answers. */
+static void the_lease_of_an_engine_that_stands_still_ends(void **state)
+{
+    const jobs_task_t *task = claim(1);
+    leases_t *leases = start_leases();
+    lease_t lease = {.on_lost = on_lost};
+
+    (void)state;
+    leases_add(leases, &lease, task, &engine);
+    for (int i = 0; i < 40; i++) { /* longer than a lease */
+        pulse_beat(&engine);
+        apr_sleep(apr_time_from_msec(40));
+    }
+    assert_true(lease_holds(&lease));
+    assert_true(wait_for(holds_no_more, &lease, 3 * LEASE_MS));
+    leases_remove(leases, &lease);
     leases_stop(leases);
 }
 
@@ -115,6 +137,7 @@ int main(void)
         TEST(a_lease_is_kept_while_redis_answers),
         TEST(the_gate_closes_by_the_clock),
         TEST(a_lease_of_another_is_lost),
+        TEST(the_lease_of_an_engine_that_stands_still_ends),
     };
     setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);
     apr_initialize();

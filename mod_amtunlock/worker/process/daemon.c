@@ -22,6 +22,7 @@
 #include "worker/intake.h"
 #include "worker/process/log_channel_priv.h"
 #include "worker/process/notify_priv.h"
+#include "worker/process/watchdog_priv.h"
 
 #define DRAIN_SUPERVISED apr_time_from_sec(2)
 #define DRAIN_OWN_UNIT apr_time_from_sec(60)
@@ -47,6 +48,9 @@ typedef struct {
     engine_t **engines;
     int engine_count;
     intake_t *intake;
+    watched_t *loops; /* of all threads but the work pool's */
+    int loop_count;
+    watchdog_t *watchdog;
     notify_t notify;
     atomic_int outdated;
 } worker_t;
@@ -235,6 +239,21 @@ static apr_status_t start_intake(worker_t *worker)
     return intake_start(&worker->intake, &options, worker->first, worker->pool);
 }
 
+static apr_status_t start_watchdog(worker_t *worker)
+{
+    watched_t *loop = NULL;
+
+    worker->loop_count = worker->engine_count + 3;
+    loop = worker->loops = apr_pcalloc(worker->pool, sizeof(watched_t) * (apr_size_t)worker->loop_count);
+    *loop++ = (watched_t){"lease", leases_pulse(worker->leases)};
+    *loop++ = (watched_t){"outbox", outbox_pulse(worker->outbox)};
+    *loop++ = (watched_t){"intake", intake_pulse(worker->intake)};
+    for (int i = 0; i < worker->engine_count; i++) {
+        *loop++ = (watched_t){"engine", engine_pulse(worker->engines[i])};
+    }
+    return watchdog_start(&worker->watchdog, worker->loops, worker->loop_count, worker->pool);
+}
+
 static apr_status_t start_threads(worker_t *worker)
 {
     const settings_t *settings = snapshot_settings(worker->first);
@@ -263,6 +282,9 @@ static apr_status_t start_threads(worker_t *worker)
     }
     if (status == APR_SUCCESS) {
         status = start_intake(worker);
+    }
+    if (status == APR_SUCCESS) {
+        status = start_watchdog(worker);
     }
     return status;
 }
@@ -386,16 +408,10 @@ static void reload_worker(worker_t *worker)
 /* Of the loop that ran longest ago. */
 static apr_time_t oldest_pulse(const worker_t *worker)
 {
-    apr_time_t oldest = leases_pulse(worker->leases);
+    apr_time_t oldest = clock_boottime();
 
-    /* An intake that has ended has no pulse any more. */
-    if (!intake_ended(worker->intake) && intake_pulse(worker->intake) < oldest) {
-        oldest = intake_pulse(worker->intake);
-    }
-    for (int i = 0; i < worker->engine_count; i++) {
-        if (engine_pulse(worker->engines[i]) < oldest) {
-            oldest = engine_pulse(worker->engines[i]);
-        }
+    for (int i = 0; i < worker->loop_count; i++) {
+        oldest = pulse_older(worker->loops[i].pulse, oldest);
     }
     return oldest;
 }
@@ -444,6 +460,7 @@ static int drain_worker(worker_t *worker, const sigset_t *signals)
 /* Engines last: outbox and work pool still send them answers. */
 static void stop_threads(const worker_t *worker)
 {
+    watchdog_stop(worker->watchdog);
     intake_join(worker->intake);
     work_pool_stop(worker->work_pool);
     outbox_stop(worker->outbox);

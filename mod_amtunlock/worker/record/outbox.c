@@ -32,6 +32,7 @@ struct outbox_t {
     apr_queue_t *queue; /* outbox_request_t *, as pushed */
     wakeup_t wakeup;
     apr_thread_t *thread;
+    pulse_t pulse;
     atomic_int stopping;
     atomic_int reopening;    /* the audit file, once the thread comes to it */
     atomic_int to_reconcile; /* the Redis that is there may not be that of reconciled_run_id */
@@ -517,6 +518,7 @@ static void *APR_THREAD_FUNC run_outbox(apr_thread_t *thread, void *data)
             denials_record(&outbox->recorder, outbox->connection, &outbox->denials_due, pool);
         }
         apr_pool_clear(pool);
+        pulse_beat(&outbox->pulse);
         wait_for_requests(outbox, done);
     }
     recorder_commit(&outbox->recorder); /* events that were added since the last commit */
@@ -532,6 +534,7 @@ apr_status_t outbox_start(outbox_t **outbox, const outbox_options_t *options, ap
     *outbox = made;
     made->options = *options;
     atomic_init(&made->to_reconcile, 1);
+    pulse_init(&made->pulse);
     APR_RING_INIT(&made->kept, outbox_request_t, link);
     status = apr_queue_create(&made->queue, (unsigned int)options->capacity, pool);
     if (status == APR_SUCCESS) {
@@ -550,6 +553,11 @@ apr_status_t outbox_start(outbox_t **outbox, const outbox_options_t *options, ap
         status = apr_thread_create(&made->thread, NULL, run_outbox, made, pool);
     }
     return status;
+}
+
+const pulse_t *outbox_pulse(const outbox_t *outbox)
+{
+    return &outbox->pulse;
 }
 
 void outbox_stop(outbox_t *outbox)

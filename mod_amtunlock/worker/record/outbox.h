@@ -21,6 +21,7 @@
 #include <apr_ring.h>
 
 #include "audit/audit.h"
+#include "base/pulse.h"
 #include "jobs/jobs.h"
 #include "unlock/unlock.h"
 #include "worker/record/open_intents.h"
@@ -61,6 +62,8 @@ typedef struct {
 apr_status_t outbox_start(outbox_t **outbox, const outbox_options_t *options, apr_pool_t *pool);
 /* Ends and joins the thread; requests that Redis has not taken by then stay unanswered. */
 void outbox_stop(outbox_t *outbox);
+/* Any thread. Beats every second or so, and after each batch. */
+const pulse_t *outbox_pulse(const outbox_t *outbox);
 
 /* Any thread; never blocks. APR_EAGAIN if more than `capacity` are outstanding: an error of the caller. */
 apr_status_t outbox_push(outbox_t *outbox, outbox_request_t *request);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/pulse.h"
+
+void pulse_init(pulse_t *pulse)
+{
+    atomic_init(&pulse->at, clock_boottime());
+    atomic_init(&pulse->thread, 0);
+}
+
+void pulse_beat(pulse_t *pulse)
+{
+    atomic_store(&pulse->thread, pthread_self());
+    atomic_store(&pulse->at, clock_boottime());
+}
+
+void pulse_end(pulse_t *pulse)
+{
+    atomic_store(&pulse->at, 0);
+}
+
+apr_time_t pulse_older(const pulse_t *pulse, apr_time_t time)
+{
+    apr_time_t at = atomic_load(&pulse->at);
+
+    return at != 0 && at < time ? at : time;
+}

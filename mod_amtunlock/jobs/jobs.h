@@ -207,6 +207,11 @@ apr_status_t jobs_client_create(jobs_client_t **client, const jobs_redis_t *redi
                                 apr_interval_time_t timeout, apr_pool_t *pool);
 /* Loads jobs/lua into Redis if it is absent or older there. JOBS_OUTDATED if Redis' is newer. */
 jobs_result_t jobs_library_load(jobs_client_t *client);
+/* The same without loading: JOBS_OK where it is there or could be loaded. */
+jobs_result_t jobs_library_look(jobs_client_t *client);
+/* Whether this Redis is set up to keep what it acknowledges, as conf/redis.conf sets it: *weakness is NULL, or what is
+ * not so, in `pool`. JOBS_OK, or JOBS_UNAVAILABLE. */
+jobs_result_t jobs_durability(jobs_client_t *client, const char **weakness, apr_pool_t *pool);
 /* Connects, unless connected: run_id is then that of the Redis which the next call reaches. */
 jobs_result_t jobs_connect(jobs_client_t *client, apr_pool_t *pool);
 /* run_id of the Redis that was reached last; "" before. Another one means that Redis was restarted. */

@@ -29,25 +29,21 @@ static jobs_result_t library_send(jobs_client_t *client, int replace, apr_pool_t
     return result;
 }
 
-/* Absent: loaded, unless another worker has loaded it meanwhile. Older: replaced. Newer: left. */
-static jobs_result_t library_update(jobs_client_t *client, int *loaded, apr_pool_t *pool)
+/* JOBS_OUTDATED if Redis' is newer than ours. *wanted: it is absent or older there. */
+static jobs_result_t library_compare(jobs_client_t *client, int *wanted, int *absent, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_command("FCALL", pool);
     jobs_result_t result;
     apr_int64_t theirs;
-    int absent;
 
     jobs_call_text(call, "amtunlock_schema");
     jobs_call_text(call, "0");
     result = jobs_client_ask(client, call, 0, &reply, pool);
-    absent =
+    *absent =
         reply != NULL && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "Function not found") != NULL;
     theirs = jobs_number_at(reply, 1);
-    *loaded = absent || (result.outcome == JOBS_OK && theirs < JOBS_SCHEMA);
-    if (*loaded) {
-        return library_send(client, !absent, pool);
-    }
+    *wanted = *absent || (result.outcome == JOBS_OK && theirs < JOBS_SCHEMA);
     if (result.outcome == JOBS_OK && theirs > JOBS_SCHEMA) {
         return jobs_result(
             JOBS_OUTDATED,
@@ -57,6 +53,23 @@ static jobs_result_t library_update(jobs_client_t *client, int *loaded, apr_pool
                          theirs, JOBS_SCHEMA));
     }
     return result;
+}
+
+/* Loaded where it is absent, unless another worker has loaded it meanwhile; an older one is replaced. */
+static jobs_result_t library_update(jobs_client_t *client, int *loaded, apr_pool_t *pool)
+{
+    int absent = 0;
+    jobs_result_t result = library_compare(client, loaded, &absent, pool);
+
+    return *loaded ? library_send(client, !absent, pool) : result;
+}
+
+jobs_result_t jobs_library_look(jobs_client_t *client)
+{
+    int wanted = 0, absent = 0;
+    jobs_result_t result = library_compare(client, &wanted, &absent, jobs_client_scratch(client));
+
+    return wanted ? JOBS_FINE : result;
 }
 
 jobs_result_t jobs_library_load(jobs_client_t *client)

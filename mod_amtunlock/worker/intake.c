@@ -157,6 +157,21 @@ static int note_run_id(intake_t *intake, apr_pool_t *pool)
     return 1;
 }
 
+/* It serves all the same: an operator may know better than its configuration says. */
+static void judge_durability(intake_t *intake, apr_pool_t *pool)
+{
+    const char *weakness = NULL;
+    jobs_result_t result = jobs_durability(intake->connection, &weakness, pool);
+
+    if (result.outcome != JOBS_OK) {
+        return;
+    }
+    atomic_store(intake->options.redis_is_weak, weakness != NULL);
+    if (weakness != NULL) {
+        log_warn("AMTU0452", "Redis may lose what it acknowledges", "text", weakness);
+    }
+}
+
 /* Nonzero: the library is loaded and an inventory is live. */
 static int make_redis_ready(intake_t *intake, apr_pool_t *pool)
 {
@@ -179,6 +194,7 @@ static int make_redis_ready(intake_t *intake, apr_pool_t *pool)
     if (!note_run_id(intake, pool)) {
         return 0;
     }
+    judge_durability(intake, pool);
     /* Now, not when this worker may claim: the other workers hold back only for the time that this takes. */
     outbox_has_reconciled(intake->options.outbox, intake->run_id);
     intake->ready = publish_inventory(intake, pool);

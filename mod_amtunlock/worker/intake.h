@@ -10,6 +10,8 @@
 
 #include <apr_pools.h>
 
+#include <stdatomic.h>
+
 #include "worker/engine.h"
 #include "worker/settings/snapshot.h"
 
@@ -27,6 +29,7 @@ typedef struct {
     /* From the thread: Redis has a newer jobs/lua, so this worker must end. */
     void (*on_outdated)(void *baton);
     void *baton;
+    atomic_int *redis_is_weak; /* set to whether Redis may lose what it acknowledges */
 } intake_options_t;
 
 /* Starts the thread with this snapshot, which it refs. What `options` points to must outlive it. */

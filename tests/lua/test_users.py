@@ -61,7 +61,7 @@ def test_every_verb_is_registered_and_belongs_to_one_user():
 
 def test_the_commands_are_exactly_those_that_the_verbs_use():
     source = Source(library())
-    outside = {WEB: set(), WORKER: {"blpop", "function|load", "info|server"}}
+    outside = {WEB: set(), WORKER: {"blpop", "config|get", "function|load", "info|server"}}
     for user, verbs in ((WEB, WEB_VERBS), (WORKER, WORKER_VERBS)):
         allowed = {rule for rule in granted(user) if not rule.startswith("fcall|")}
         assert allowed == source.commands(verbs) | outside[user], user

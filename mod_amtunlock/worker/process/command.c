@@ -13,8 +13,10 @@
 
 #include "audit/audit.h"
 #include "preflight/check.h"
+#include "preflight/start.h"
 #include "unlock/graph.h"
 #include "worker/process/daemon_priv.h"
+#include "worker/process/user_priv.h"
 #include "worker/settings/snapshot.h"
 
 enum { EXIT_OK = 0, EXIT_WRONG = 1, EXIT_USAGE = 2 };
@@ -23,8 +25,12 @@ static const char usage_text[] =
     "amtunlockd: the worker of mod_amtunlock\n"
     "\n"
     "  amtunlockd [-c FILE]                  serve, in the foreground\n"
-    "  amtunlockd [-c FILE] check            read settings, secrets and inventory; say what is wrong\n"
-    "  amtunlockd [-c FILE] check FQDN       look at this PC without touching it; say whether it could be "
+    "  amtunlockd [-c FILE] [-u USER] check [--offline]\n"
+    "                                        read settings, secrets and inventory, and look at all else that a "
+    "start needs,\n"
+    "                                        Redis too (not --offline); say what is wrong\n"
+    "  amtunlockd [-c FILE] [-u USER] check FQDN\n"
+    "                                        look at this PC without touching it; say whether it could be "
     "unlocked\n"
     "  amtunlockd [-c FILE] inventory check INVENTORY\n"
     "                                        the same for another inventory file\n"
@@ -35,11 +41,14 @@ static const char usage_text[] =
     "  amtunlockd --version | --help\n"
     "\n"
     "  -c FILE   settings, default " SETTINGS_FILE "\n"
+    "  -u USER   check as this user; for root, default the owner of the state-dir\n"
     "  SIGHUP reads settings and inventory again; SIGTERM stops.\n";
 
 typedef struct {
     const char *file; /* of settings */
+    const char *user; /* NULL: see user_take() */
     const char *head;
+    int offline;
     const char *words[4];
     int count;
     apr_pool_t *pool;
@@ -87,7 +96,12 @@ static snapshot_t *load_snapshot(const line_t *line)
 {
     apr_array_header_t *problems = apr_array_make(line->pool, 8, sizeof(inventory_problem_t));
     snapshot_t *snapshot = NULL;
+    const char *error = user_take(line->user, line->file, line->pool);
 
+    if (error != NULL) {
+        fprintf(stderr, "amtunlockd: %s\n", error);
+        return NULL;
+    }
     if (secrets_process_init() != APR_SUCCESS) {
         fprintf(stderr, "amtunlockd: memory for secrets cannot be had\n");
         return NULL;
@@ -100,15 +114,19 @@ static snapshot_t *load_snapshot(const line_t *line)
 static int do_check(const line_t *line)
 {
     snapshot_t *snapshot = load_snapshot(line);
+    apr_array_header_t *problems = apr_array_make(line->pool, 4, sizeof(inventory_problem_t));
 
     if (snapshot == NULL) {
         return EXIT_WRONG;
     }
+    check_start(snapshot, line->offline, problems, line->pool);
     print_warnings(snapshot_inventory(snapshot));
-    printf("%s: well; %d systems in %s\n", line->file, inventory_count(snapshot_inventory(snapshot)),
-           snapshot_settings(snapshot)->inventory);
+    if (print_problems(problems) == EXIT_OK) {
+        printf("%s: well; %d systems in %s%s\n", line->file, inventory_count(snapshot_inventory(snapshot)),
+               snapshot_settings(snapshot)->inventory, line->offline ? "; Redis was not asked" : "");
+    }
     snapshot_unref(snapshot);
-    return EXIT_OK;
+    return problems->nelts > 0 ? EXIT_WRONG : EXIT_OK;
 }
 
 static int do_check_system(const line_t *line)
@@ -168,17 +186,16 @@ static int do_steps(const line_t *line)
 typedef struct {
     const char *words[2]; /* NULL: none */
     int arguments;        /* that follow the words */
-    int takes_head;
     int (*run)(const line_t *line);
 } command_t;
 
 static const command_t commands[] = {
-    {{NULL, NULL}, 0, 0, do_serve},
-    {{"check", NULL}, 0, 0, do_check},
-    {{"check", NULL}, 1, 0, do_check_system},
-    {{"inventory", "check"}, 1, 0, do_inventory_check},
-    {{"audit", "verify"}, 1, 1, do_audit_verify},
-    {{"steps", NULL}, 0, 0, do_steps},
+    {{NULL, NULL}, 0, do_serve},
+    {{"check", NULL}, 0, do_check},
+    {{"check", NULL}, 1, do_check_system},
+    {{"inventory", "check"}, 1, do_inventory_check},
+    {{"audit", "verify"}, 1, do_audit_verify},
+    {{"steps", NULL}, 0, do_steps},
 };
 
 /* ---- the line ------------------------------------------------------------------------------------------ */
@@ -208,18 +225,23 @@ static int run_line(const line_t *line)
         if (!is_command(&commands[i], line)) {
             continue;
         }
-        if (line->head != NULL && !commands[i].takes_head) {
+        if (line->head != NULL && commands[i].run != do_audit_verify) {
             return print_usage("--head belongs to audit verify", NULL);
+        }
+        if (line->offline && commands[i].run != do_check) {
+            return print_usage("--offline belongs to check", NULL);
         }
         return commands[i].run(line);
     }
     return print_usage("no such command, or not its arguments:", line->words[0]);
 }
 
-enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_HEAD };
+enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_HEAD, OPTION_OFFLINE };
 
 static const apr_getopt_option_t options[] = {{"config", 'c', 1, NULL},
+                                              {"user", 'u', 1, NULL},
                                               {"head", OPTION_HEAD, 1, NULL},
+                                              {"offline", OPTION_OFFLINE, 0, NULL},
                                               {"help", OPTION_HELP, 0, NULL},
                                               {"version", OPTION_VERSION, 0, NULL},
                                               {NULL, 0, 0, NULL}};
@@ -231,8 +253,14 @@ static int take_line_option(line_t *line, int option, const char *value)
     case 'c':
         line->file = value;
         return -1;
+    case 'u':
+        line->user = value;
+        return -1;
     case OPTION_HEAD:
         line->head = value;
+        return -1;
+    case OPTION_OFFLINE:
+        line->offline = 1;
         return -1;
     case OPTION_VERSION:
         printf("amtunlockd %s\n", AMTUNLOCK_VERSION);

@@ -53,6 +53,7 @@ typedef struct {
     watchdog_t *watchdog;
     notify_t notify;
     atomic_int outdated;
+    atomic_int redis_is_weak;
 } worker_t;
 
 static int count_running(const worker_t *worker)
@@ -190,9 +191,9 @@ static void write_about(void *baton, char *text, apr_size_t size)
 
     gethostname(host, sizeof(host) - 1);
     outbox_audit_head(worker->outbox, head, sizeof(head));
-    apr_snprintf(text, size, "host=%s pid=%d version=%s slots=%d running=%d threads=%d audit=%s", host,
+    apr_snprintf(text, size, "host=%s pid=%d version=%s slots=%d running=%d threads=%d%s audit=%s", host,
                  (int)getpid(), AMTUNLOCK_VERSION, settings->slots, count_running(worker),
-                 worker->engine_count, head);
+                 worker->engine_count, atomic_load(&worker->redis_is_weak) ? " redis=may-forget" : "", head);
 }
 
 static void on_outdated(void *baton)
@@ -234,7 +235,8 @@ static apr_status_t start_intake(worker_t *worker)
                                       .outbox = worker->outbox,
                                       .redis_before = worker->redis_before,
                                       .on_outdated = on_outdated,
-                                      .baton = worker};
+                                      .baton = worker,
+                                      .redis_is_weak = &worker->redis_is_weak};
 
     return intake_start(&worker->intake, &options, worker->first, worker->pool);
 }

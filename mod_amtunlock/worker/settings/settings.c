@@ -16,6 +16,7 @@
 #include <apr_strings.h>
 #include <ini.h>
 
+#include "base/owned_file.h"
 #include "base/text.h"
 
 #define GROUP_PREFIX "group "
@@ -559,8 +560,12 @@ apr_status_t settings_load(settings_t **settings, const char *file, apr_array_he
 
 const char *settings_read_password(settings_t *settings, apr_pool_t *pool)
 {
+    const char *error = NULL;
+
     if (settings->password_file[0] == '\0') {
         return NULL;
     }
-    return jobs_redis_read_password(settings->password_file, &settings->redis.password, pool);
+    error = owned_file_check("password-file", settings->password_file, pool);
+    return error != NULL ? error
+                         : jobs_redis_read_password(settings->password_file, &settings->redis.password, pool);
 }

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preflight/start.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "base/owned_file.h"
+#include "base/text.h"
+#include "jobs/jobs.h"
+
+#define REDIS_WAIT apr_time_from_sec(5)
+
+typedef struct {
+    const settings_t *settings;
+    apr_array_header_t *problems;
+    apr_pool_t *pool;
+} start_t;
+
+static void start_report(const start_t *start, const char *file, const char *reason)
+{
+    inventory_problem_t *problem = apr_array_push(start->problems);
+
+    *problem = (inventory_problem_t){.file = file, .line = 0, .reason = reason};
+}
+
+/* ---- what it writes ------------------------------------------------------------------------------------ */
+
+static void start_check_folder(const start_t *start, const char *setting, const char *folder)
+{
+    struct stat info;
+
+    if (stat(folder, &info) != 0) {
+        start_report(start, folder,
+                     apr_psprintf(start->pool, "%s: %s", setting, text_strerror(errno, start->pool)));
+    }
+    else if (!S_ISDIR(info.st_mode)) {
+        start_report(start, folder, apr_psprintf(start->pool, "%s is no folder", setting));
+    }
+    else if (eaccess(folder, W_OK | X_OK) != 0) {
+        start_report(start, folder,
+                     apr_psprintf(start->pool, "%s: user %d may not write there: %s", setting, (int)geteuid(),
+                                  text_strerror(errno, start->pool)));
+    }
+}
+
+/* A file that is there or can be made. */
+static void start_check_written(const start_t *start, const char *setting, const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    struct stat info;
+
+    if (stat(file, &info) != 0 && errno == ENOENT) {
+        start_check_folder(start, setting,
+                           slash == NULL   ? "."
+                           : slash == file ? "/"
+                                           : apr_pstrmemdup(start->pool, file, (apr_size_t)(slash - file)));
+    }
+    else if (eaccess(file, R_OK | W_OK) != 0) {
+        start_report(start, file,
+                     apr_psprintf(start->pool, "%s: user %d may not write it: %s", setting, (int)geteuid(),
+                                  text_strerror(errno, start->pool)));
+    }
+}
+
+static void start_check_files(const start_t *start)
+{
+    const settings_t *settings = start->settings;
+
+    start_check_folder(start, "state-dir", settings->state_dir);
+    start_check_written(start, "audit", settings->audit);
+    if (strcmp(settings->log, "-") != 0) {
+        start_check_written(start, "log", settings->log);
+    }
+}
+
+/* ---- Redis --------------------------------------------------------------------------------------------- */
+
+static void start_check_redis(const start_t *start)
+{
+    const char *address = start->settings->redis_address, *weakness = NULL;
+    jobs_client_t *client = NULL;
+    jobs_result_t result = {JOBS_UNAVAILABLE, "no memory for a connection"};
+
+    if (jobs_client_create(&client, &start->settings->redis, REDIS_WAIT, start->pool) == APR_SUCCESS) {
+        result = jobs_library_look(client);
+    }
+    if (result.outcome == JOBS_OK) {
+        result = jobs_durability(client, &weakness, start->pool);
+    }
+    if (result.outcome != JOBS_OK) {
+        start_report(start, address, apr_pstrcat(start->pool, "redis: ", result.text, NULL));
+    }
+    else if (weakness != NULL) {
+        start_report(start, address, apr_pstrcat(start->pool, "redis: ", weakness, NULL));
+    }
+}
+
+void check_start(const snapshot_t *snapshot, int offline, apr_array_header_t *problems, apr_pool_t *pool)
+{
+    const start_t start = {.settings = snapshot_settings(snapshot), .problems = problems, .pool = pool};
+
+    start_check_files(&start);
+    if (!offline) {
+        start_check_redis(&start);
+    }
+}

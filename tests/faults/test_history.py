@@ -46,6 +46,7 @@ class Story:
         self.processes = [(0, "worker-1", "started"), (0, "worker-2", "started"), (2.5, "worker-1", "died")]
         self.copied = 0.5  # of which moment a Redis is that was rolled back
         self.acknowledged = [{"t": ZERO, "job": JOB, "systems": [PC]}]
+        self.refused = []  # (when, system)
         self.gates = []  # (when, worker, step)
         self.steps = []  # (when, worker whose clock, offset)
 
@@ -74,6 +75,7 @@ class Story:
         events += [{"t": t, "system": PC, "event": event} for t, event in self.events]
         lines("amtsim.jsonl", sorted(events, key=lambda one: one["t"]))
         lines("acknowledged.jsonl", self.acknowledged)
+        lines("refused.jsonl", [{"t": ZERO + t, "systems": [system]} for t, system in self.refused])
         lines("states.jsonl", [{"t": ZERO + t, "job": JOB, "system": PC, "state": state, "fence": fence}
                                for t, state, fence in self.states])
         lines("processes.jsonl", [{"t": ZERO + t, "worker": worker, "pid": 1, "what": what,
@@ -144,6 +146,14 @@ def no_intent_at_all(story):
 
 def acknowledged_and_gone(story):
     story.job = story.task = None
+
+
+def refused_and_powered(story):
+    story.refused.append((0.9, PC))
+
+
+def another_was_refused(story):
+    story.refused.append((0.9, "pc-2.fleet.test"))
 
 
 def a_system_gone(story):
@@ -389,8 +399,9 @@ def back_to_the_queue_after_it_came_back(story):
 ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, emptied, failed_honestly,
             a_late_word_that_was_refused, two_tasks_one_after_the_other, fell_asleep_behind_its_gate,
             acted_before_it_could_know, clocks_that_were_stepped, ended_by_a_clock_that_was_set,
-            ended_when_somebody_lived_again)
+            ended_when_somebody_lived_again, another_was_refused)
 REJECTED = {
+    refused_and_powered: "refused-is-not-done",
     rolled_back_and_powered_again: "never-twice", taken_before_the_copy_and_gone: "never-lost",
     taken_after_it_came_back_and_gone: "never-lost", rolled_back_and_nobody_says: "losses-said",
     never_open_and_rolled_back: "true-result", back_to_the_queue_after_it_came_back: "no-way-back",

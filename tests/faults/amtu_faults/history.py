@@ -71,6 +71,7 @@ class History:
     within: float
     probed: bool
     acknowledged: list = field(default_factory=list)
+    refused: list = field(default_factory=list)    # requests of which a console was told that nothing was done
     jobs: dict = field(default_factory=dict)
     tasks: list = field(default_factory=list)
     events: dict = field(default_factory=dict)     # system -> [event], by time; "at" is wall clock
@@ -225,6 +226,7 @@ def load(folder):
     except (OSError, KeyError, ValueError) as problem:
         raise Unreadable(f"{folder}: {problem!r}") from problem
     history.states = _optional(folder, "states.jsonl")
+    history.refused = _optional(folder, "refused.jsonl")
     _load_workers(folder, history, clocks)
     return history
 

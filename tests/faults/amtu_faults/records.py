@@ -37,6 +37,7 @@ class Records:
         self.labels = {}               # (worker, order) -> what a strike of it counts as, where that is not its point
         self.counted = Counter()       # strikes that no failpoint counts, by label
         self.acknowledged = []
+        self.refused = []              # PCs of requests of which a console was told that nothing was done
         self.jobs = []
         self.states = []
         self.last_state = {}
@@ -142,7 +143,7 @@ class Records:
         frame = {"lease": self.lease, "grace": self.grace, "zero": self.zero, "within": self.within, "probed": True}
         (folder / "history.json").write_text(json.dumps(frame))
         (folder / "redis.json").write_text(json.dumps({"jobs": self._jobs_in_redis()}))
-        for name, lines in (("acknowledged", self.acknowledged), ("states", self.states),
+        for name, lines in (("acknowledged", self.acknowledged), ("refused", self.refused), ("states", self.states),
                             ("processes", self.processes_seen)):
             (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         (folder / "labels.json").write_text(json.dumps({job.id: job.label for job in self.jobs}))

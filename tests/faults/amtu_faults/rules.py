@@ -88,6 +88,17 @@ def never_lost(history):
                              job)
 
 
+def refused_is_not_done(history):
+    """No PC of a request is powered afterwards of which its console was told that nothing was done, and which it did not
+    send again."""
+    for one in history.refused:
+        for system in one["systems"]:
+            for event in history.seen(system, "power"):
+                if event["at"] > one["t"] - history.within:
+                    yield Breach("refused-is-not-done", system, f"powered {event['at'] - one['t']:+.3f} s after its console "
+                                                                "was told that nothing was done")
+
+
 def _emptied(history):
     return max((one["t"] for one in history.processes if one["what"] == "emptied"), default=0)
 
@@ -331,7 +342,7 @@ def record_is_whole(history):
         last[line["file"]] = line
 
 
-RULES = (never_twice, never_lost, losses_are_said, in_time, verify_begins, fences_grow, no_way_back,
+RULES = (never_twice, never_lost, refused_is_not_done, losses_are_said, in_time, verify_begins, fences_grow, no_way_back,
          unlocked_means_unlocked, owners_decide, no_act_after_lease, verify_sees, record_is_whole)
 
 

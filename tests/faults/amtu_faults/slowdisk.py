@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Redis' disk is slow while consoles submit: each fsync takes some hundred milliseconds, or seconds.
+
+Several consoles ask at once. One that is told that nothing was done asks no more for those PCs, and they must stay off:
+that is written down, and rules.py judges it. One that is told that it is not known, or nothing at all, sends the same
+message until there is an answer: one job. Leases are those that are installed, since a disk like this lets shorter ones
+run out.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from amtu_stack.slow_disk import SlowDisk
+
+from .around import Failure, soap, wait_until
+from .campaign import Kind
+from .kills import REAL_GRACE, REAL_LEASE
+from .records import Broken
+from .web import WebLane
+
+PCS = 2
+CONSOLES = 12
+WELL = {"wsa:EndpointUnavailable": "refused", "wsman:TimedOut": "unknown"}
+DELAYS = {"300-400 ms": (300, 400), "seconds": (5200, 6500)}
+
+
+def label_of(name):
+    return f"Redis' disk slow, {name}"
+
+
+class SlowDiskLane(WebLane):
+    def __init__(self, name, systems):
+        super().__init__(name, systems)
+        self.lease, self.grace, self.within = REAL_LEASE, REAL_GRACE, 150.0
+        self.disk = SlowDisk(self.folder / "slow-disk")
+        self.redis.environment = self.disk.environment()
+        for worker in self.workers:
+            worker.environment = self.with_real_lease(worker.environment)
+
+    @staticmethod
+    def with_real_lease(plain):
+        return lambda: {**plain(), "AMTUNLOCK_TEST_LEASE_MS": f"{REAL_LEASE * 1000:.0f}",
+                        "AMTUNLOCK_TEST_GRACE_MS": f"{REAL_GRACE * 1000:.0f}"}
+
+    def down(self):
+        self.disk.set(0)
+        super().down()
+
+    def ask(self, systems, message):
+        """What a console hears: "done" and its job, or "refused", or "unknown"."""
+        try:
+            answer = self.console.send(soap.unlock(systems, message=message))
+        except Failure:
+            return "unknown", None
+        if answer.status == 200:
+            return "done", answer.job
+        if answer.fault[0] not in WELL:
+            raise Broken(f"an answer that nobody expects: {answer!r}")
+        return WELL[answer.fault[0]], None
+
+    def refuse(self, systems):
+        """A console was told that nothing was done."""
+        self.refused.append({"t": time.time(), "systems": list(systems)})
+
+
+def jobs_made(lane):
+    return int(lane.redis_call("HGET", "{amtu}:counters", "jobs") or 0)
+
+
+def warm(lane, pool):
+    """Children of httpd have their connections to Redis before its disk is slow: else most would send nothing. It is slow
+    enough that they need several at a time."""
+    lane.disk.set(100)
+    list(pool.map(lambda _: lane.ask(["nobody.example"], soap.message_id()), range(CONSOLES)))
+
+
+def slow_round(lane, name, rng):
+    lane.label = label_of(name)
+    asked = [(soap.message_id(), [lane.ready.pop(0) for _ in range(PCS)]) for _ in range(CONSOLES)]
+    with ThreadPoolExecutor(CONSOLES) as pool:
+        warm(lane, pool)
+        before = jobs_made(lane)
+        lane.disk.set(rng.randint(*DELAYS[name]))
+        try:
+            heard = list(pool.map(lambda one: lane.ask(one[1], one[0]), asked))
+        finally:
+            lane.disk.set(0)
+    if not wait_until(lane.redis.answers, 20):
+        raise Broken("Redis does not answer any more")
+    jobs = []
+    for (message, systems), (word, _) in zip(asked, heard):
+        if word == "refused":
+            lane.refuse(systems)
+        else:
+            jobs.append(lane.submit_again(systems, message))
+        lane.counted[lane.label] += word != "refused"
+    made = jobs_made(lane) - before
+    if made != len(jobs):
+        raise Broken(f"{made} jobs, and consoles know {len(jobs)}: {[word for word, _ in heard]}")
+    for job in jobs:
+        if not lane.watch_end(job):
+            raise Broken(f"the job did not end: {job.tasks()}")
+
+
+def make_lane(systems):
+    def make(name):
+        lane = SlowDiskLane(name, systems)
+        lane.up()
+        return lane
+    return make
+
+
+def kind(each, lanes):
+    rounds = [(label_of(name), lambda lane, rng, n=name: slow_round(lane, n, rng)) for _ in range(each) for name in DELAYS]
+    return Kind("slow-disk", make_lane(1 + PCS * CONSOLES * (2 * each + 2)), rounds, lanes, ())

@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
+#include <http_protocol.h>
 #include <http_request.h>
 
 #include "httpd/module_priv.h"
@@ -21,6 +22,7 @@ typedef struct {
     int mixed;                         /* and before that, another place */
     const void *place;                 /* where the service believed a token; NULL: not yet */
     char name[AMTUNLOCK_NAME_MAX + 1]; /* and whose */
+    const char *trace;                 /* in the latest request as it came: one of traces[], or NULL */
 } connection_t;
 
 static connection_t *connection_state(conn_rec *c)
@@ -81,7 +83,7 @@ static const char *const traces[] = {
     "X-Remote-*",  "Max-Forwards", "X-BlueCoat-*", "X-Nginx-*", "Surrogate-*", "Front-End-HTTPS",
 };
 
-/* For apr_table_do: 0, which ends the search, at a proxy's header. */
+/* For apr_table_do: 0, which ends the search, at a proxy's header; *found is then which of them. */
 static int is_no_trace(void *found, const char *name, const char *value)
 {
     (void)value;
@@ -90,21 +92,31 @@ static int is_no_trace(void *found, const char *name, const char *value)
         int begins = traces[i][length - 1] == '*';
 
         if (begins ? strncasecmp(name, traces[i], length - 1) == 0 : strcasecmp(name, traces[i]) == 0) {
-            *(const char **)found = name;
+            *(const char **)found = traces[i];
             return 0;
         }
     }
     return 1;
 }
 
-/* What shows that a proxy sent this request, or NULL. mod_remoteip takes the header away and leaves a note. */
-static const char *proxy_trace(request_rec *r)
+static const char *find_trace(const request_rec *r)
 {
     const char *found = NULL;
 
     apr_table_do(is_no_trace, &found, r->headers_in, NULL);
-    return found == NULL && apr_table_get(r->notes, "remoteip-proxy-ip-list") != NULL ? "mod_remoteip"
-                                                                                      : found;
+    return found;
+}
+
+/* post_read_request hook, before mod_remoteip and mod_headers take headers away: only of connections that may stand
+ * for somebody. */
+static int note_trace(request_rec *r)
+{
+    connection_t *state = ap_get_module_config(r->connection->conn_config, &amtunlock_module);
+
+    if (state != NULL) {
+        state->trace = find_trace(r);
+    }
+    return DECLINED;
 }
 
 /* ---- what may be believed --------------------------------------------------------------------------- */
@@ -113,7 +125,7 @@ static const char *proxy_trace(request_rec *r)
 static int refuses_connection(request_rec *r, const amtunlock_identity_t *identity)
 {
     const connection_t *state = connection_state(r->connection);
-    const char *trace = proxy_trace(r);
+    const char *trace = state->trace != NULL ? state->trace : find_trace(r);
 
     if (trace != NULL) {
         ap_log_rerror(
@@ -168,6 +180,7 @@ static void find_gssapi(void)
 
 void amtunlock_bound_register_hooks(void)
 {
+    ap_hook_post_read_request(note_trace, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_check_authn(note_attempt, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_optional_fn_retrieve(find_gssapi, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -44,6 +44,8 @@ DocumentRoot run
 </Directory>
 TypesConfig /dev/null
 DirectoryIndex index.html
+RemoteIPHeader X-Forwarded-For
+RemoteIPInternalProxy 127.0.0.1
 <Location /basic>
     SetHandler amtunlock
     {BASIC.format(users="users")}
@@ -80,7 +82,8 @@ DirectoryIndex index.html
     ErrorDocument 404 /amtunlock-status
 </Location>
 """
-MODULES = ("auth_basic", "authn_file", "rewrite", "dir", "mime", "include", "actions", "lua")
+MODULES = ("auth_basic", "authn_file", "rewrite", "dir", "mime", "include", "actions", "lua",
+           "remoteip")
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +275,16 @@ def test_a_handshake_that_began_in_another_place_is_not_believed_here(stack, fol
     answer = one.post(soap.get(soap.SERVICE), authorization(handshake.step(base64.b64decode(challenge)), "NTLM"))
     handshake.close()
     assert answer.status == 401
+
+
+@needs_ntlm
+@pytest.mark.logs("AMTU0050")
+def test_a_proxy_whose_header_mod_remoteip_took_away_still_shows(stack, call):
+    secret = stack.httpd.ntlm_users.read_text().strip().rpartition(":")[2]
+    one = call("/ntlm")
+    assert one.log_in(f"{NTLM_DOMAIN}\\bob", secret).status == 200
+    one.more = {"X-Forwarded-For": "192.0.2.1"}
+    assert one.post(soap.get(soap.SERVICE)).status == 401
 
 
 @pytest.mark.parametrize("path", ["/ntlm", "/wsman"])

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/record/denials_priv.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
@@ -32,7 +31,7 @@ static json_t *denial_fields(const jobs_denial_t *denial, const char *worker, ap
     put_text(fields, "caller", denial->caller, pool);
     put_text(fields, "mechanism", denial->mechanism, pool);
     put_text(fields, "peer", denial->peer, pool);
-    json_object_set_new(fields, "systems", json_integer(atoi(denial->names)));
+    json_object_set_new(fields, "systems", json_integer(apr_atoi64(denial->names)));
     put_text(fields, "names", names != NULL ? names + 1 : "", pool);
     return fields;
 }

@@ -96,13 +96,38 @@ static int by_fqdn(const void *left, const void *right)
 
 /* ---- digest -------------------------------------------------------------------------------------------- */
 
-/* Each text with its end, so that no two inventories give the same bytes. */
+/* Each text with its end, and NULL as another than "", so that no two inventories give the same bytes. */
 static void digest_text(digest_t *digest, const char *text)
 {
-    digest_add(digest, text, strlen(text) + 1);
+    digest_add(digest, text != NULL ? "=" : "-", 1);
+    digest_add(digest, text != NULL ? text : "", text != NULL ? strlen(text) + 1 : 1);
 }
 
-/* The names in a fixed order, what belongs to each, and an empty text after the last key. */
+static void digest_number(digest_t *digest, int number)
+{
+    char text[16];
+
+    apr_snprintf(text, sizeof(text), "%d", number);
+    digest_text(digest, text);
+}
+
+/* Whom to believe, and what to do: workers that differ in any of it are not of one mind. */
+static void digest_system(digest_t *digest, const inventory_system_t *system)
+{
+    _Static_assert(INVENTORY_COLUMNS == 8, "a column more: what it sets belongs here, too");
+    digest_text(digest, system->fqdn);
+    digest_text(digest, system->address);
+    digest_text(digest, system->uuid);
+    digest_text(digest, system->group->name);
+    digest_number(digest, (int)system->method);
+    digest_number(digest, (int)system->auth);
+    digest_number(digest, (int)system->tls);
+    digest_text(digest, system->pin);
+    digest_text(digest, system->probe_host);
+    digest_number(digest, system->probe_port);
+}
+
+/* In the order of their names. */
 static const char *make_digest(const inventory_t *inventory)
 {
     char digits[DIGEST_DIGITS + 1];
@@ -110,15 +135,7 @@ static const char *make_digest(const inventory_t *inventory)
 
     digest_begin(&digest);
     for (int i = 0; i < inventory_count(inventory); i++) {
-        const inventory_system_t *system = inventory_at(inventory, i);
-
-        digest_text(&digest, system->fqdn);
-        digest_text(&digest, system->group->name);
-        digest_text(&digest, inventory_method_name(system->method));
-        if (system->address != NULL) {
-            digest_text(&digest, system->address);
-        }
-        digest_text(&digest, "");
+        digest_system(&digest, inventory_at(inventory, i));
     }
     return digest_end(&digest, digits) ? apr_pstrdup(inventory->pool, digits) : NULL;
 }

@@ -77,7 +77,8 @@ const inventory_system_t *inventory_at(const inventory_t *inventory, int index);
 const inventory_system_t *inventory_find_device(const inventory_t *inventory, const char *uuid);
 /* inventory_problem_t: what was read, but is probably not meant. Never NULL. */
 const apr_array_header_t *inventory_warnings(const inventory_t *inventory);
-/* Hex SHA-256 over what is published: equal digests mean equal inventories. */
+/* Hex SHA-256 over all that the lines say, with what their groups say in place of empty cells: equal digests mean
+ * equal inventories. */
 const char *inventory_digest(const inventory_t *inventory);
 /* When the file was last changed. */
 apr_time_t inventory_written(const inventory_t *inventory);
@@ -99,7 +100,7 @@ void inventory_uuid_swap(const char *uuid, char swapped[INVENTORY_UUID_SIZE]);
 void inventory_uuid_key(const char *uuid, char key[INVENTORY_UUID_SIZE]);
 
 /* Hands names, groups and methods (no address of AMT's transport, no secret) to Redis. */
-jobs_result_t inventory_publish(const inventory_t *inventory, jobs_client_t *connection, const char *worker,
-                                apr_pool_t *pool);
+jobs_result_t inventory_publish(const inventory_t *inventory, const jobs_edition_t *edition,
+                                jobs_client_t *connection, const char *worker, apr_pool_t *pool);
 
 #endif

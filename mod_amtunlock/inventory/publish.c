@@ -13,8 +13,8 @@ static const apr_array_header_t *keys_of(const inventory_system_t *system, apr_p
     return keys;
 }
 
-jobs_result_t inventory_publish(const inventory_t *inventory, jobs_client_t *connection, const char *worker,
-                                apr_pool_t *pool)
+jobs_result_t inventory_publish(const inventory_t *inventory, const jobs_edition_t *edition,
+                                jobs_client_t *connection, const char *worker, apr_pool_t *pool)
 {
     int count = inventory_count(inventory);
     apr_array_header_t *systems = apr_array_make(pool, count, sizeof(jobs_published_t));
@@ -28,6 +28,5 @@ jobs_result_t inventory_publish(const inventory_t *inventory, jobs_client_t *con
         published->method = inventory_method_name(system->method);
         published->keys = keys_of(system, pool);
     }
-    return jobs_publish(connection, worker, inventory_digest(inventory), inventory_written(inventory),
-                        systems, pool);
+    return jobs_publish(connection, worker, edition, systems, pool);
 }

@@ -341,10 +341,16 @@ typedef struct {
     const apr_array_header_t *keys; /* const char *: every name and address it has, `system` among them */
 } jobs_published_t;
 
-/* Publishes systems (jobs_published_t) in chunks and switches to them; `digest` names this inventory,
- * `written` is when its file was last changed. JOBS_ALREADY: it is the live one; JOBS_REFUSED: the live one
- * is newer; JOBS_CONFLICT: two systems share a name. */
-jobs_result_t jobs_publish(jobs_client_t *client, const char *worker, const char *digest, apr_time_t written,
+/* What an inventory is published as. Of two with different digests the one that was written later counts. */
+typedef struct {
+    const char *digest;
+    apr_time_t written;
+    int again; /* this worker has published it before: no reason to replace another of the same age */
+} jobs_edition_t;
+
+/* Publishes systems (jobs_published_t) in chunks and switches to them. JOBS_ALREADY: it is the live one;
+ * JOBS_REFUSED: the live one is newer; JOBS_CONFLICT: two systems share a name. */
+jobs_result_t jobs_publish(jobs_client_t *client, const char *worker, const jobs_edition_t *edition,
                            const apr_array_header_t *systems, apr_pool_t *pool);
 
 #endif

@@ -38,18 +38,18 @@ static int count_names(const apr_array_header_t *systems, const char **twice, ap
 }
 
 static jobs_result_t publish_switch(jobs_client_t *client, const char *worker, const char *generation,
-                                    const char *digest, apr_time_t written, int systems, int names,
-                                    apr_pool_t *pool)
+                                    const jobs_edition_t *edition, int systems, int names, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("publish_switch", pool);
 
     jobs_call_text(call, worker);
     jobs_call_text(call, generation);
-    jobs_call_text(call, digest);
-    jobs_call_number(call, written);
+    jobs_call_text(call, edition->digest);
+    jobs_call_number(call, edition->written);
     jobs_call_number(call, systems);
     jobs_call_number(call, systems + names);
+    jobs_call_number(call, edition->again);
     return jobs_client_ask(client, call, 0, &reply, pool);
 }
 
@@ -79,9 +79,8 @@ static jobs_result_t publish_chunk(jobs_client_t *client, const char *generation
     return jobs_client_ask(client, call, 0, &reply, pool);
 }
 
-static jobs_result_t publish_chunks(jobs_client_t *client, const char *worker, const char *digest,
-                                    apr_time_t written, const apr_array_header_t *systems, int names,
-                                    apr_pool_t *pool)
+static jobs_result_t publish_chunks(jobs_client_t *client, const char *worker, const jobs_edition_t *edition,
+                                    const apr_array_header_t *systems, int names, apr_pool_t *pool)
 {
     apr_pool_t *chunk_pool = NULL;
     const char *generation = jobs_new_id(pool);
@@ -103,12 +102,12 @@ static jobs_result_t publish_chunks(jobs_client_t *client, const char *worker, c
         return result;
     }
     FAILPOINT("publish.staged");
-    result = publish_switch(client, worker, generation, digest, written, systems->nelts, names, pool);
+    result = publish_switch(client, worker, generation, edition, systems->nelts, names, pool);
     FAILPOINT("publish.switched");
     return result;
 }
 
-jobs_result_t jobs_publish(jobs_client_t *client, const char *worker, const char *digest, apr_time_t written,
+jobs_result_t jobs_publish(jobs_client_t *client, const char *worker, const jobs_edition_t *edition,
                            const apr_array_header_t *systems, apr_pool_t *pool)
 {
     const char *twice = NULL;
@@ -119,9 +118,9 @@ jobs_result_t jobs_publish(jobs_client_t *client, const char *worker, const char
         return jobs_result(JOBS_CONFLICT, apr_psprintf(pool, "two systems share the name %s", twice));
     }
     /* Ask first whether it is needed: most often this very inventory is live already. */
-    result = publish_switch(client, worker, "", digest, written, systems->nelts, names, pool);
+    result = publish_switch(client, worker, "", edition, systems->nelts, names, pool);
     if (result.outcome == JOBS_OK) {
-        result = publish_chunks(client, worker, digest, written, systems, names, pool);
+        result = publish_chunks(client, worker, edition, systems, names, pool);
     }
     return result;
 }

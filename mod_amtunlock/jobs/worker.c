@@ -62,7 +62,8 @@ jobs_result_t jobs_claim(jobs_client_t *client, const char *worker, const char *
     *more = 0;
     if (result.outcome == JOBS_REFUSED && !strcmp(result.text, "inventory")) {
         result.text =
-            "the published inventory is not this worker's: is its systems.csv older than another's?";
+            "another worker published other settings, inventory, CA or image: are this one's older? Bring the same to "
+            "all workers, and reload them";
     }
     if (result.outcome != JOBS_OK) {
         return result;

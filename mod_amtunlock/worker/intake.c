@@ -15,6 +15,7 @@
 #include "base/wakeup.h"
 #include "unlock/methods.h"
 #include "worker/claimed_priv.h"
+#include "worker/settings/fingerprint.h"
 
 #define REDIS_TIMEOUT apr_time_from_sec(3)
 #define BELL_TIMEOUT apr_time_from_sec(3) /* of the connection; a wait on it is shorter */
@@ -35,6 +36,9 @@ struct intake_t {
 
     /* The thread's own. */
     snapshot_t *snapshot; /* claimed by */
+    apr_pool_t *fingerprint_pool;
+    fingerprint_t *fingerprint; /* of the snapshot, as it is now */
+    int published;              /* under this fingerprint, once */
     int ready;            /* the library is loaded, and the inventory was published, or a newer one is live */
     int not_ours;         /* the live inventory is another; logged once */
     apr_time_t ask_again; /* whether it still is */
@@ -64,6 +68,13 @@ static int has_succeeded(intake_t *intake, const jobs_result_t *result)
     return result->outcome == JOBS_OK || result->outcome == JOBS_ALREADY;
 }
 
+static void take_fingerprint(intake_t *intake)
+{
+    apr_pool_clear(intake->fingerprint_pool);
+    intake->fingerprint = fingerprint_create(intake->snapshot, intake->fingerprint_pool);
+    intake->published = intake->ready = 0;
+}
+
 static void take_offered(intake_t *intake)
 {
     snapshot_t *offered = NULL;
@@ -77,8 +88,16 @@ static void take_offered(intake_t *intake)
     }
     snapshot_unref(intake->snapshot);
     intake->snapshot = offered;
-    intake->ready = 0;
+    take_fingerprint(intake);
     intake->not_ours = 0;
+}
+
+/* Bundle and revocation lists are replaced while the worker runs. */
+static void look_at_fingerprint(intake_t *intake)
+{
+    if (fingerprint_look(intake->fingerprint)) {
+        intake->published = intake->ready = 0;
+    }
 }
 
 /* Nonzero: our inventory is live, or another worker's newer one is. Ours is published again when its file
@@ -86,12 +105,15 @@ static void take_offered(intake_t *intake)
 static int publish_inventory(intake_t *intake, apr_pool_t *pool)
 {
     const inventory_t *inventory = snapshot_inventory(intake->snapshot);
-    jobs_result_t result = inventory_publish(inventory, intake->connection, intake->options.worker, pool);
+    const jobs_edition_t edition = {fingerprint_digest(intake->fingerprint),
+                                    fingerprint_written(intake->fingerprint), intake->published};
+    jobs_result_t result =
+        inventory_publish(inventory, &edition, intake->connection, intake->options.worker, pool);
 
     if (result.outcome == JOBS_REFUSED) {
         if (!intake->not_ours) {
             log_warn("AMTU0443", "the published inventory is newer than this worker's: nothing is claimed",
-                     "text", result.text, "digest", inventory_digest(inventory));
+                     "text", result.text, "digest", edition.digest);
         }
         intake->not_ours = 1;
         return 1;
@@ -102,9 +124,10 @@ static int publish_inventory(intake_t *intake, apr_pool_t *pool)
         }
         return 0;
     }
+    intake->published = 1;
     if (result.outcome == JOBS_OK) {
         log_info("AMTU0445", "inventory published", "systems",
-                 log_number(LOG_NUMBER, inventory_count(inventory)), "digest", inventory_digest(inventory));
+                 log_number(LOG_NUMBER, inventory_count(inventory)), "digest", edition.digest);
     }
     return 1;
 }
@@ -178,6 +201,7 @@ static int make_redis_ready(intake_t *intake, apr_pool_t *pool)
     jobs_result_t result;
 
     take_offered(intake);
+    look_at_fingerprint(intake);
     if (intake->ready && is_same_redis(intake)) {
         return 1;
     }
@@ -348,9 +372,9 @@ static int claim_tasks(intake_t *intake, apr_pool_t *pool)
     if (!may_claim(intake, slots) || !reaches_same_redis(intake, pool)) {
         return 0;
     }
-    result = jobs_claim(
-        intake->connection, intake->options.worker, inventory_digest(snapshot_inventory(intake->snapshot)),
-        slots < CLAIM_MAX ? slots : CLAIM_MAX, rate_limits_of(intake, pool), &tasks, &more, pool);
+    result =
+        jobs_claim(intake->connection, intake->options.worker, fingerprint_digest(intake->fingerprint),
+                   slots < CLAIM_MAX ? slots : CLAIM_MAX, rate_limits_of(intake, pool), &tasks, &more, pool);
     note_inventory(intake, &result);
     if (!has_succeeded(intake, &result)) {
         return 0;
@@ -409,15 +433,17 @@ static void *APR_THREAD_FUNC run_intake(apr_thread_t *thread, void *data)
     apr_pool_t *pool = NULL;
 
     (void)thread;
-    if (oom_own_pool(&pool) != APR_SUCCESS) {
+    if (oom_own_pool(&pool) != APR_SUCCESS || oom_own_pool(&intake->fingerprint_pool) != APR_SUCCESS) {
         return NULL;
     }
+    take_fingerprint(intake);
     while (!atomic_load(&intake->stopping)) {
         do_round(intake, pool);
         pulse_beat(&intake->pulse);
         apr_pool_clear(pool);
     }
     take_offered(intake);
+    apr_pool_destroy(intake->fingerprint_pool);
     snapshot_unref(intake->snapshot);
     apr_pool_destroy(pool);
     pulse_end(&intake->pulse);

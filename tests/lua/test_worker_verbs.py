@@ -524,6 +524,19 @@ def test_the_live_inventory_is_not_switched_to_again(verbs, tester):
     assert tester("HGET", "{amtu}:inventory", "digest") == "digest-1"
 
 
+def test_two_of_the_same_age_do_not_take_turns(verbs, tester):
+    """The later publisher's counts while it lives; who was replaced asks with `again`."""
+    again = ("publish_switch", "w2", "", "digest-2", 1000, 4, 8, 1)
+    tester("SET", "{amtu}:worker:w0", "alive")
+    assert verbs(*again)[0] == "refused"
+    assert verbs(*again[:-1], 0) == ["ok"]
+    assert verbs(*again[:-1]) == ["ok"], "as older workers ask"
+    assert verbs(*again[:4], 1001, *again[5:]) == ["ok"], "it is newer"
+    assert verbs("publish_switch", "w0", *again[2:]) == ["ok"], "its own is no other worker's"
+    tester("DEL", "{amtu}:worker:w0")
+    assert verbs(*again) == ["ok"], "nobody is left who serves it"
+
+
 def test_a_chunk_that_is_missing_is_noticed(verbs, tester):
     verbs("publish_chunk", "g2", "a.example", "g", "wake", 1, "a.example")
     assert 500 < tester("TTL", "{amtu}:inventory:g2") <= 600

@@ -129,7 +129,8 @@ static torture_verdict_e run_publish(apr_pool_t *pool)
         return TORTURE_REFUSED;
     }
     apr_cpystrn(digest, inventory_digest(inventory), sizeof(digest));
-    result = inventory_publish(inventory, connection, REDIS_WORKER, pool);
+    result = inventory_publish(inventory, &(jobs_edition_t){digest, inventory_written(inventory), 0},
+                               connection, REDIS_WORKER, pool);
     published = result.outcome == JOBS_OK;
     if (!published) {
         TORTURE_SAYS(result.text);

@@ -42,8 +42,9 @@ static int publish(void)
         *published =
             (jobs_published_t){.system = system, .group = "g", .method = "wake", .keys = one_text(system)};
     }
-    return jobs_publish(outbox_test.connection, WORKER, "digest", 1000, systems, outbox_test.pool).outcome ==
-                   JOBS_OK
+    return jobs_publish(outbox_test.connection, WORKER, &(jobs_edition_t){"digest", 1000, 0}, systems,
+                        outbox_test.pool)
+                       .outcome == JOBS_OK
                ? 0
                : -1;
 }

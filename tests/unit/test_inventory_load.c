@@ -593,6 +593,14 @@ static void test_digest_is_of_what_is_published(void **state)
         "fqdn,address,group\na.example,192.0.2.1,other\nb.example,,\n",
         "fqdn,address,group,method\na.example,192.0.2.1,,sol\nb.example,,,\n",
         "fqdn,address,group\na.example,,\nb.example,192.0.2.1,\n",
+        "fqdn,address,uuid\na.example,192.0.2.1,4c4c4544-0035-3610-8052-b2c04f4d3732\nb.example,,\n",
+        "fqdn,address,auth\na.example,192.0.2.1,kerberos\nb.example,,\n",
+        "fqdn,address,tls\na.example,192.0.2.1,legacy\nb.example,,\n",
+        "fqdn,address,tls\na.example,192.0.2.1,none\nb.example,,\n",
+        "fqdn,address,tls\na.example,192.0.2.1,pin:" PIN "\nb.example,,\n",
+        "fqdn,address,probe\na.example,192.0.2.1,23\nb.example,,\n",
+        "fqdn,address,probe\na.example,192.0.2.1,other.example:22\nb.example,,\n",
+        "fqdn,address,probe\na.example,192.0.2.1,192.0.2.1:22\nb.example,,\n",
     };
     fixture_t *fixture = *state;
     const char *digest;
@@ -602,8 +610,8 @@ static void test_digest_is_of_what_is_published(void **state)
     digest = inventory_digest(fixture->inventory);
     assert_int_equal(strlen(digest), 64);
     assert_int_equal(strspn(digest, "0123456789abcdef"), 64);
-    /* order, and how AMT is reached, do not count */
-    load(fixture, "fqdn,address,group,tls,probe\nb.example,,,none,2222\nA.example.,192.0.2.1,default,,\n");
+    /* order and spelling do not count, nor whether a cell or its group says it */
+    load(fixture, "fqdn,address,group,tls,probe\nb.example,,,CA,22\nA.example.,192.0.2.1,default,,\n");
     assert_loaded(fixture, 2);
     assert_string_equal(inventory_digest(fixture->inventory), digest);
     for (size_t i = 0; i < sizeof(different) / sizeof(different[0]); i++) {

@@ -25,14 +25,14 @@ static struct {
     const apr_array_header_t *systems;
 } seen;
 
-jobs_result_t jobs_publish(jobs_client_t *connection, const char *worker, const char *digest,
-                           apr_time_t written, const apr_array_header_t *systems, apr_pool_t *pool)
+jobs_result_t jobs_publish(jobs_client_t *connection, const char *worker, const jobs_edition_t *edition,
+                           const apr_array_header_t *systems, apr_pool_t *pool)
 {
     (void)pool;
     seen.connection = connection;
     seen.worker = worker;
-    seen.digest = digest;
-    seen.written = written;
+    seen.digest = edition->digest;
+    seen.written = edition->written;
     seen.systems = systems;
     return (jobs_result_t){JOBS_REFUSED, "a newer one is published"};
 }
@@ -54,6 +54,7 @@ static void test_what_is_published(void **state)
     jobs_client_t *connection = apr_palloc(pool, 1);
     char name[] = "/tmp/amtu-publish-XXXXXX";
     FILE *file = fdopen(mkstemp(name), "w");
+    const jobs_edition_t edition = {"the digest", 1234, 0};
     inventory_t *inventory;
     jobs_result_t result;
 
@@ -62,13 +63,13 @@ static void test_what_is_published(void **state)
     assert_int_equal(inventory_load(&inventory, name, NULL, problems, pool), APR_SUCCESS);
     unlink(name);
 
-    result = inventory_publish(inventory, connection, "worker-1", pool);
+    result = inventory_publish(inventory, &edition, connection, "worker-1", pool);
     assert_int_equal(result.outcome, JOBS_REFUSED);
     assert_string_equal(result.text, "a newer one is published");
     assert_ptr_equal(seen.connection, connection);
     assert_string_equal(seen.worker, "worker-1");
-    assert_string_equal(seen.digest, inventory_digest(inventory));
-    assert_int_equal(seen.written, inventory_written(inventory));
+    assert_string_equal(seen.digest, "the digest");
+    assert_int_equal(seen.written, 1234);
 
     assert_int_equal(seen.systems->nelts, 2);
     assert_string_equal(published(0)->system, "a.example");

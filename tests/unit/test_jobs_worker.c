@@ -198,7 +198,8 @@ static apr_array_header_t *systems_of(int count)
 
 static jobs_result_t publish(const char *digest, apr_time_t written, const apr_array_header_t *systems)
 {
-    return jobs_publish(jobs_test.client, "w1", digest, written, systems, jobs_test.pool);
+    return jobs_publish(jobs_test.client, "w1", &(jobs_edition_t){digest, written, 0}, systems,
+                        jobs_test.pool);
 }
 
 static void a_large_inventory_is_published_in_chunks(void **state)

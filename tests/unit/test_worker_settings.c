@@ -69,6 +69,129 @@ static const inventory_group_t *group(const settings_t *settings, const char *na
     return apr_hash_get(settings->groups, name, APR_HASH_KEY_STRING);
 }
 
+/* ---- the digest ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *section, *key, *one, *other;
+    int own; /* a host's */
+} flip_t;
+
+/* Two values of each key. One that is not here fails the test below. */
+static const flip_t flips[] = {
+    {"redis", "address", "unix:/a", "unix:/b", 1},
+    {"redis", "user", "a", "b", 1},
+    {"redis", "password-file", "/a", "/b", 1},
+    {"worker", "inventory", "/a", "/b", 1},
+    {"worker", "secrets", "exec:/a", "exec:/b", 0},
+    {"worker", "ca-file", "/a", "/b", 1},
+    {"worker", "crl-file", "/a", "/b", 1},
+    {"worker", "tls-certificate", "/a", "/b", 1},
+    {"worker", "tls-key", "/a", "/b", 1},
+    {"worker", "kerberos-keytab", "/a", "/b", 1},
+    {"worker", "kerberos-principal", "a@R", "b@R", 1},
+    {"worker", "audit", "/a", "/b", 1},
+    {"worker", "log", "/a", "/b", 1},
+    {"worker", "log-level", "info", "warn", 1},
+    {"worker", "state-dir", "/a", "/b", 1},
+    {"worker", "threads", "1", "2", 1},
+    {"worker", "slots", "1", "2", 1},
+    {"worker", "connects", "1", "2", 1},
+    {"group x", "method", "sol", "wake", 0},
+    {"group x", "auth", "digest", "kerberos", 0},
+    {"group x", "tls", "ca", "none", 0},
+    {"group x", "probe", "22", "23", 0},
+    {"group x", "boot-timeout", "60", "61", 0},
+    {"group x", "reset-running", "yes", "no", 0},
+    {"group x", "power-per-second", "1", "2", 0},
+    {"group x", "prompt", "a", "b", 0},
+    {"group x", "success", "a", "b", 0},
+    {"group x", "failure", "a", "b", 0},
+    {"group x", "redraw", "\\r", "\\n", 0},
+    {"group x", "image", "/a", "/b", 1}, /* its bytes count */
+};
+
+static const flip_t *flip_of(const char *section, const char *key)
+{
+    for (size_t i = 0; i < sizeof(flips) / sizeof(flips[0]); i++) {
+        if (strncmp(flips[i].section, section, strlen(section)) == 0 && strcmp(flips[i].key, key) == 0) {
+            return &flips[i];
+        }
+    }
+    return NULL;
+}
+
+/* The table of keys is asked what there is: a setting that decides whom to trust or what to do, and that workers do
+ * not compare, would let one go on as before while the others have changed. */
+static void every_setting_is_flipped_below(void **state)
+{
+    FILE *file = fopen("mod_amtunlock/worker/settings/settings.c", "r");
+    char line[256], section[32], key[64];
+    int count = 0;
+
+    (void)state;
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (sscanf(line, " {\"%31[a-z]\", \"%63[a-z-]\", take_", section, key) != 2) {
+            strcpy(section, "group ");
+            if (sscanf(line, " {GROUP_PREFIX, \"%63[a-z-]\", take_", key) != 1) {
+                continue;
+            }
+        }
+        count++;
+        if (flip_of(section, key) == NULL) {
+            fail_msg(
+                "%s %s has no line in flips[]: give it two values, and say whether workers must agree on it",
+                section, key);
+        }
+    }
+    fclose(file);
+    assert_true(count >= (int)(sizeof(flips) / sizeof(flips[0])));
+}
+
+static const char *digest_of(fixture_t *fixture, const char *text)
+{
+    const settings_t *settings = load(fixture, text);
+
+    if (settings == NULL) {
+        fail_msg("%s: %s", text, APR_ARRAY_IDX(fixture->problems, 0, inventory_problem_t).reason);
+    }
+    return settings->digest;
+}
+
+static void each_setting_is_in_the_digest(void **state)
+{
+    fixture_t *fixture = *state;
+
+    for (size_t i = 0; i < sizeof(flips) / sizeof(flips[0]); i++) {
+        const flip_t *flip = &flips[i];
+        const char *one = digest_of(
+            fixture, apr_psprintf(fixture->pool, "[%s]\n%s = %s\n", flip->section, flip->key, flip->one));
+        const char *other = digest_of(
+            fixture, apr_psprintf(fixture->pool, "[%s]\n%s = %s\n", flip->section, flip->key, flip->other));
+
+        if ((strcmp(one, other) == 0) != flip->own) {
+            fail_msg("%s: the digest says otherwise", flip->key);
+        }
+    }
+}
+
+static void the_digest_is_of_what_is_said(void **state)
+{
+    fixture_t *fixture = *state;
+    const char *one = digest_of(fixture, "[group a]\nprompt = x\nprompt = y\ntls = ca\n[worker]\nslots = 7\n"
+                                         "secrets = file:/a\nsecrets = exec:/b\n[group b]\ntls = none\n");
+
+    assert_string_equal(one,
+                        digest_of(fixture, "# words\n[group b]\ntls=none\n[group a]\ntls=ca\nprompt=x\n"
+                                           "prompt=y\n[worker]\nsecrets=file:/other\nsecrets=exec:/b\n"));
+    assert_string_not_equal(one, digest_of(fixture,
+                                           "[group a]\nprompt = y\nprompt = x\ntls = ca\n[worker]\n"
+                                           "secrets = file:/a\nsecrets = exec:/b\n[group b]\ntls = none\n"));
+    assert_string_not_equal(one, digest_of(fixture,
+                                           "[group a]\nprompt = x\nprompt = y\ntls = none\n[worker]\n"
+                                           "secrets = file:/a\nsecrets = exec:/b\n[group b]\ntls = ca\n"));
+}
+
 /* ---- what is read -------------------------------------------------------------------------------------- */
 
 static void an_empty_file_is_the_defaults(void **state)
@@ -412,6 +535,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(an_empty_file_is_the_defaults),
+        TEST(every_setting_is_flipped_below),
+        TEST(each_setting_is_in_the_digest),
+        TEST(the_digest_is_of_what_is_said),
         TEST(the_sample_is_the_defaults),
         TEST(every_key_is_read),
         TEST(a_group_takes_numbers_from_default),

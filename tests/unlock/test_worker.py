@@ -152,6 +152,53 @@ def test_pcs_without_a_uuid_are_not_one_device(rig, uuid):
     assert set(job.await_end(20).values()) == {"unlocked"}
 
 
+def change_settings(worker):
+    worker.config.write_text(worker.config.read_text().replace("boot-timeout = 20", "boot-timeout = 21"))
+    worker.process.signal(signal.SIGHUP)
+
+
+def change_bundle(worker):
+    """As an administrator does, by renaming; it is read again while the worker runs."""
+    bundle = worker.folder / "amt-ca.pem"
+    new = bundle.with_suffix(".new")
+    new.write_text("a new bundle\n" + bundle.read_text())
+    new.rename(bundle)
+
+
+def change_uuid(worker):
+    rows = worker.inventory.read_text().splitlines()
+    worker.inventory.write_text("\n".join([rows[0], rows[1].replace(rows[1].split(",")[2], ""), *rows[2:]]) + "\n")
+    worker.process.signal(signal.SIGHUP)
+
+
+def intents_of(fleet, worker):
+    return [one["system"] for one in fleet.audit(worker) if one["event"] == "intent"]
+
+
+@pytest.mark.parametrize("change", [change_settings, change_bundle, change_uuid])
+def test_workers_of_two_minds_do_not_claim_together(rig, change):
+    """Both are reloaded, one after the other: no task is lost, and none is done as the settings were before."""
+    fleet = rig(systems=6)
+    first, second = fleet.add_worker(), fleet.add_worker()
+    systems = fleet.systems()
+    assert set(fleet.submit(systems[:2]).await_end(20).values()) == {"unlocked"}
+    before = len(intents_of(fleet, second))
+    change(first)
+    assert wait_until(lambda: fleet.heard(second, "AMTU0450"), 10), fleet.worker_tail()
+    assert set(fleet.submit(systems[2:4]).await_end(20).values()) == {"unlocked"}
+    assert len(intents_of(fleet, second)) == before, "it went on as before"
+    change(second)
+    digest = fleet.redis_call("HGET", "{amtu}:inventory", "digest")
+    first.process.signal(signal.SIGSTOP)
+    try:
+        assert set(fleet.submit(systems[4:]).await_end(30).values()) == {"unlocked"}, fleet.worker_tail()
+    finally:
+        first.process.signal(signal.SIGCONT)
+    assert set(intents_of(fleet, second)) >= set(systems[4:])
+    assert fleet.redis_call("HGET", "{amtu}:inventory", "digest") == digest, "they agree"
+    assert first.log.read_text().count("AMTU0450") == 0
+
+
 def test_running_pcs(rig):
     fleet = rig(systems=2)
     fleet.add_worker()

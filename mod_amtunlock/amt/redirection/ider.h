@@ -17,6 +17,8 @@ typedef struct amt_image_t amt_image_t;
  * message. Unmapped with `pool`, which outlives the sessions. Reads the file: not for a loop's thread. */
 const char *amt_image_open(amt_image_t **image, const char *file, apr_pool_t *pool);
 apr_uint32_t amt_image_sectors(const amt_image_t *image);
+/* Hex SHA-256 of its bytes, `digits` has room for 65. 0: OpenSSL has no memory. Not for a loop's thread. */
+int amt_image_digest(const amt_image_t *image, char *digits);
 
 /* One sector that this session alone sees in place of the image's own. */
 typedef struct {

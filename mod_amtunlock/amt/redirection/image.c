@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "amt/redirection/drive_priv.h"
+#include "base/digest.h"
 #include "base/text.h"
 
 static const apr_uint64_t max_size = (apr_uint64_t)4 << 30;
@@ -115,6 +116,11 @@ const char *amt_image_open(amt_image_t **out, const char *file, apr_pool_t *pool
         *out = image;
     }
     return problem;
+}
+
+int amt_image_digest(const amt_image_t *image, char *digits)
+{
+    return digest_sha256_hex(image->bytes, image->size, digits);
 }
 
 apr_uint32_t amt_image_sectors(const amt_image_t *image)

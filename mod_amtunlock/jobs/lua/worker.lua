@@ -536,17 +536,26 @@ function verbs.publish_chunk(_, read)
     return { 'ok' }
 end
 
+-- Of two that were written at the same time the one counts that was published later, as long as its publisher lives:
+-- a worker that publishes its own `again` does not take turns with it.
+local function is_older(written, again, worker, live_written, by)
+    local other_lives = by ~= worker and call('EXISTS', key('worker', by)) == 1
+    return written < live_written or again and written == live_written and other_lives
+end
+
 -- Generation '': only says whether publishing is needed.
 function verbs.publish_switch(now, read)
     local worker, generation, digest = read.take(3)
     local written, systems, fields = read.number(), read.number(), read.number()
+    local again = read.more() and read.take(1) == '1'
     local live = key('inventory')
-    local previous, live_digest, live_written = unpack(call('HMGET', live, 'generation', 'digest', 'written'))
+    local previous, live_digest, live_written, by =
+        unpack(call('HMGET', live, 'generation', 'digest', 'written', 'by'))
     local verdict
     if previous and live_digest == digest and call('EXISTS', key('inventory', previous)) == 1 then
         call('HSET', live, 'written', text(math.max(written, number(live_written))))
         verdict = { 'already' }
-    elseif previous and written < number(live_written) then
+    elseif previous and is_older(written, again, worker, number(live_written), by or '') then
         verdict = { 'refused', 'a newer inventory is published' }
     elseif generation == '' then
         return { 'ok' }

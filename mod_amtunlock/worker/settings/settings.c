@@ -18,6 +18,7 @@
 
 #include "base/owned_file.h"
 #include "base/text.h"
+#include "worker/settings/lines_priv.h"
 
 #define GROUP_PREFIX "group "
 #define NOT_SET (-1)
@@ -41,7 +42,8 @@ typedef struct {
     apr_status_t ended; /* APR_EOF: all was read */
     settings_t *settings;
     apr_array_header_t *problems, *secrets;
-    apr_hash_t *seen; /* "section key" -> itself */
+    apr_array_header_t *lines; /* lines_priv.h */
+    apr_hash_t *seen;          /* "section key" -> itself */
     apr_pool_t *pool;
 } reading_t;
 
@@ -413,6 +415,7 @@ static const char *take_setting(reading_t *reading, const char *section, const c
         return apr_psprintf(reading->pool, "\"%s\" is given twice in section [%s]", name, section);
     }
     apr_hash_set(reading->seen, id, APR_HASH_KEY_STRING, id);
+    settings_lines_keep(reading->lines, section, name, value);
     base = is_group(section) ? (char *)group_of(reading, section + strlen(GROUP_PREFIX))
                              : (char *)reading->settings;
     return key->take(reading, key, value, base + key->offset);
@@ -516,12 +519,23 @@ static void complete_settings(reading_t *reading)
     }
     settings->secrets = reading->secrets;
     complete_groups(reading);
+    settings->digest = settings_lines_digest(reading->lines);
+    if (settings->digest == NULL) {
+        report_problem(reading, 0, "SHA-256 is not available from OpenSSL");
+    }
 }
 
 static void cannot_read(reading_t *reading, apr_status_t rv)
 {
     report_problem(reading, 0,
                    apr_psprintf(reading->pool, "cannot be read: %s", text_strerror(rv, reading->pool)));
+}
+
+static apr_time_t file_written(apr_file_t *file)
+{
+    apr_finfo_t info;
+
+    return apr_file_info_get(&info, APR_FINFO_MTIME, file) == APR_SUCCESS ? info.mtime : 0;
 }
 
 apr_status_t settings_load(settings_t **settings, const char *file, apr_array_header_t *problems,
@@ -538,8 +552,10 @@ apr_status_t settings_load(settings_t **settings, const char *file, apr_array_he
         return status;
     }
     reading.settings = apr_pcalloc(pool, sizeof(**settings));
+    reading.settings->written = file_written(reading.file);
     reading.secrets = apr_array_make(pool, 2, sizeof(const char *));
     reading.seen = apr_hash_make(pool);
+    reading.lines = settings_lines_create(pool);
     set_defaults(&reading);
     bad_line = ini_parse_stream(next_line, &reading, on_value, &reading);
     apr_file_close(reading.file);

@@ -39,6 +39,8 @@ typedef struct {
     int slots;          /* unlocks at a time, over all threads */
     int connects;       /* first connections to PCs under way at a time, a thread */
     apr_hash_t *groups; /* inventory_group_t * by name; "default" is always there */
+    const char *digest; /* hex SHA-256 over every line that was read, but for what each host has of its own */
+    apr_time_t written; /* when the file was last changed */
 } settings_t;
 
 /* APR_SUCCESS, or *settings is NULL and `problems` (inventory_problem_t) says why. */

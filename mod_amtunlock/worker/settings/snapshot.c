@@ -100,6 +100,9 @@ static const char *open_image(snapshot_t *snapshot, const char *path)
     if (error == NULL && image->proof_sector >= amt_image_sectors(image->disc)) {
         error = apr_pstrcat(snapshot->pool, path, ": was changed while it was read", NULL);
     }
+    if (error == NULL && !amt_image_digest(image->disc, image->digest)) {
+        error = "SHA-256 is not available from OpenSSL";
+    }
     return error;
 }
 

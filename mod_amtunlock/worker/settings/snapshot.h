@@ -34,6 +34,7 @@ amt_tickets_t *snapshot_tickets(const snapshot_t *snapshot);
 typedef struct {
     amt_image_t *disc;
     apr_uint32_t proof_sector; /* the sector that each session replaces by its own */
+    char digest[65];           /* hex SHA-256 of its bytes */
 } snapshot_image_t;
 
 /* Of a system's group. Not NULL for a system whose method is image. */

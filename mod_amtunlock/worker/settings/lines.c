@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/settings/lines_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "base/digest.h"
+
+/* What a host has of its own: where its files are (what they hold counts in the snapshot's digest), as whom the
+ * worker comes to Redis and to AMT, how much it does at a time. */
+static const struct {
+    const char *section, *key;
+} own[] = {
+    {"redis", "address"},          {"redis", "user"},
+    {"redis", "password-file"},    {"worker", "inventory"},
+    {"worker", "ca-file"},         {"worker", "crl-file"},
+    {"worker", "tls-certificate"}, {"worker", "tls-key"},
+    {"worker", "kerberos-keytab"}, {"worker", "kerberos-principal"},
+    {"worker", "audit"},           {"worker", "log"},
+    {"worker", "log-level"},       {"worker", "state-dir"},
+    {"worker", "threads"},         {"worker", "slots"},
+    {"worker", "connects"},
+};
+
+typedef struct {
+    const char *section, *key, *value;
+    int order; /* in the file */
+} line_t;
+
+static int is_own(const char *section, const char *key)
+{
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (strcmp(section, own[i].section) == 0 && strcmp(key, own[i].key) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+apr_array_header_t *settings_lines_create(apr_pool_t *pool)
+{
+    return apr_array_make(pool, 16, sizeof(line_t));
+}
+
+/* A file of secrets may lie anywhere and is read at use; a program that is asked for them is trusted by its path. Of
+ * an image the bytes count. */
+static const char *shared_value(const char *key, const char *value)
+{
+    if (strcmp(key, "secrets") == 0 && strncmp(value, "file:", 5) == 0) {
+        return "file:";
+    }
+    return strcmp(key, "image") == 0 ? "" : value;
+}
+
+void settings_lines_keep(apr_array_header_t *lines, const char *section, const char *key, const char *value)
+{
+    line_t *line = NULL;
+    int order = lines->nelts;
+
+    if (is_own(section, key)) {
+        return;
+    }
+    line = apr_array_push(lines);
+    line->section = apr_pstrdup(lines->pool, section);
+    line->key = apr_pstrdup(lines->pool, key);
+    line->value = apr_pstrdup(lines->pool, shared_value(key, value));
+    line->order = order;
+}
+
+static int by_key(const void *left, const void *right)
+{
+    const line_t *one = left, *other = right;
+    int order = strcmp(one->section, other->section);
+
+    if (order == 0) {
+        order = strcmp(one->key, other->key);
+    }
+    return order != 0 ? order : one->order - other->order;
+}
+
+const char *settings_lines_digest(apr_array_header_t *lines)
+{
+    char digits[DIGEST_DIGITS + 1];
+    digest_t digest;
+
+    qsort(lines->elts, (size_t)lines->nelts, (size_t)lines->elt_size, by_key);
+    digest_begin(&digest);
+    for (int i = 0; i < lines->nelts; i++) {
+        const line_t *line = &APR_ARRAY_IDX(lines, i, line_t);
+
+        digest_add(&digest, line->section, strlen(line->section) + 1);
+        digest_add(&digest, line->key, strlen(line->key) + 1);
+        digest_add(&digest, line->value, strlen(line->value) + 1);
+    }
+    return digest_end(&digest, digits) ? apr_pstrdup(lines->pool, digits) : NULL;
+}

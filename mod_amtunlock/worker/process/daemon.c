@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/process/daemon_priv.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -20,6 +17,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "worker/intake.h"
+#include "worker/process/lock_priv.h"
 #include "worker/process/log_channel_priv.h"
 #include "worker/process/notify_priv.h"
 #include "worker/process/watchdog_priv.h"
@@ -27,7 +25,6 @@
 #define DRAIN_SUPERVISED apr_time_from_sec(2)
 #define DRAIN_OWN_UNIT apr_time_from_sec(60)
 #define DRAIN_LAST apr_time_from_sec(2) /* to give back what could not be finished */
-#define LOCK_WAIT apr_time_from_sec(10) /* a predecessor may still be draining */
 #define FILES_A_SLOT 3                  /* AMT, probe, and one to spare */
 #define FILES_BESIDES 64
 
@@ -67,38 +64,6 @@ static int count_running(const worker_t *worker)
 }
 
 /* ---- before there are threads -------------------------------------------------------------------------- */
-
-/* One worker a host, by flock(2): the lock ends with the process, however that ends. NULL, or an error message.
- */
-static const char *take_lock(const worker_t *worker)
-{
-    const char *path =
-        apr_pstrcat(worker->pool, snapshot_settings(worker->first)->state_dir, "/worker.lock", NULL);
-    apr_time_t until = clock_boottime() + LOCK_WAIT;
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    char text[16];
-    int length = apr_snprintf(text, sizeof(text), "%d\n", (int)getpid());
-
-    if (fd < 0) {
-        return apr_psprintf(worker->pool, "%s cannot be opened: %s", path,
-                            text_strerror(errno, worker->pool));
-    }
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            return apr_psprintf(worker->pool, "%s cannot be locked: %s", path,
-                                text_strerror(errno, worker->pool));
-        }
-        if (clock_boottime() >= until) {
-            return apr_psprintf(worker->pool, "another worker runs on this host (it holds %s)", path);
-        }
-        apr_sleep(apr_time_from_msec(100));
-    }
-    if (ftruncate(fd, 0) != 0 || write(fd, text, (size_t)length) != length) {
-        return apr_psprintf(worker->pool, "%s cannot be written: %s", path,
-                            text_strerror(errno, worker->pool));
-    }
-    return NULL; /* the descriptor stays open as long as the process lives */
-}
 
 static void raise_file_limit(int slots)
 {
@@ -166,7 +131,7 @@ static const char *prepare_worker(worker_t *worker)
     const char *error = name_worker(worker);
 
     if (error == NULL) {
-        error = take_lock(worker);
+        error = lock_take(settings->state_dir, worker->pool);
     }
     if (error == NULL) {
         error = audit_open(&worker->audit, settings->audit, worker->pool);

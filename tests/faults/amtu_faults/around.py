@@ -16,7 +16,8 @@ from amtu_stack.process import Failure, Process, collect, start, tail, wait_unti
 from amtu_stack.redis import Client, RedisError  # noqa: E402
 from amtu_stack.stack import Options as StackOptions  # noqa: E402
 from amtu_stack.stack import Stack  # noqa: E402
+from dns import Dns  # noqa: E402
 from rig import COMPLETED, TERMINATED, Job, Rig  # noqa: E402
 
-__all__ = ["COMPLETED", "TERMINATED", "Client", "Failure", "Job", "Process", "RedisError", "Rig", "Settings",
+__all__ = ["COMPLETED", "TERMINATED", "Client", "Dns", "Failure", "Job", "Process", "RedisError", "Rig", "Settings",
            "Stack", "StackOptions", "build_folder", "collect", "soap", "start", "tail", "wait_until"]

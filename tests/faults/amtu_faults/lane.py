@@ -53,10 +53,13 @@ class Lane(Records, Rig):
 
     def add_worker(self, environment=None, ready=True):
         """One more, with failpoints of its own."""
-        worker_number = len(self.workers) + 1
-        points = Points(self.places.run / f"points-{worker_number}")
+        return self.add_prepared(self.prepare_worker(), environment, ready)
+
+    def add_prepared(self, worker, environment=None, ready=True):
+        """One whose files are there."""
+        points = Points(self.places.run / f"points-{worker.number}")
         self.environment = {**(environment or {}), **points.environment()}
-        worker = super().add_worker(self.environment, ready=False)
+        self.start_worker(worker, self.environment, ready=False)
         worker.points = points
         worker.points_environment = self.environment
         self.note(worker.name, "started", worker.process.pid)

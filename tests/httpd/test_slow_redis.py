@@ -2,8 +2,8 @@
 """Redis that answers late: with a slow disk, and with requests that keep it busy. Whoever is told that nothing was done
 can rely on it; whoever is told that it is not known sends the same message again, and it is the same job."""
 
-import base64
 import http.client
+import ssl
 import threading
 import time
 import uuid
@@ -15,8 +15,9 @@ from amtu_stack.places import build_folder
 from amtu_stack.process import wait_until
 from amtu_stack.slow_disk import SlowDisk
 from amtu_stack.stack import Options, Stack
+from certificates import make_certificate
 from conftest import assert_fault
-from test_sick_redis import EXTRA, write_users
+from test_sick_redis import EXTRA
 
 pytestmark = pytest.mark.alone
 
@@ -28,14 +29,13 @@ TOGETHER = 3     # of those at a time
 
 
 @pytest.fixture(scope="module")
-def stack():
-    settings = Settings(modules=("auth_basic", "authn_file"),
-                        extra=EXTRA.replace("AMTUnlockScope", "AMTUnlockMaxSystems 30000\n    AMTUnlockScope"))
+def stack(tmp_path_factory):
+    settings = Settings(extra=EXTRA.replace("AMTUnlockScope", "AMTUnlockMaxSystems 30000\n    AMTUnlockScope"))
     stack = Stack(build_folder() / "stack-tests" / "slow", Options(systems=2, boot_seconds="1-1"), settings=settings)
     stack.disk = SlowDisk(stack.places.dir / "slow-disk")
     stack.redis.environment = stack.disk.environment()
     stack.up()
-    stack.credentials = write_users(stack.httpd.root / "crowd.users")
+    stack.certificate = make_certificate(stack, tmp_path_factory.mktemp("crowd") / "crowd.pem", "/CN=crowd")
     yield stack
     stack.disk.set(0)
     stack.down()
@@ -45,18 +45,21 @@ class Crowd:
     """A caller that costs no Kerberos; a connection for each request, for any number of threads."""
 
     def __init__(self, stack):
-        self.port = stack.httpd.http
-        self.head = {"Content-Type": "application/soap+xml;charset=UTF-8",
-                     "Authorization": "Basic " + base64.b64encode(stack.credentials.encode()).decode()}
+        self.port = stack.httpd.https
+        self.tls = ssl.create_default_context(cafile=stack.httpd.ca)
+        self.tls.load_cert_chain(stack.certificate)
+        self.head = {"Content-Type": "application/soap+xml;charset=UTF-8", "X-Caller": "crowd"}
 
     def send(self, text, seconds=60):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
-        began = time.monotonic()
+        connection = http.client.HTTPSConnection("localhost", self.port, timeout=seconds, context=self.tls)
         try:
+            connection.connect()
+            began = time.monotonic()
             connection.request("POST", "/crowd", text.encode(), self.head)
             answer = connection.getresponse()
             body = answer.read()
-            return soap.Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body, time.monotonic() - began)
+            took = time.monotonic() - began
+            return soap.Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body, took)
         finally:
             connection.close()
 

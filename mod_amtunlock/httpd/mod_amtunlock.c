@@ -47,7 +47,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 }
 
 /* For a child of httpd. Half as many connections as threads are enough: a request spends most of its time outside
- * Redis. A quarter of the threads may be patient; where a child has one thread, one child in eight. */
+ * Redis. A quarter of the threads may be patient; where a child has one thread, one child in four. */
 static jobs_pool_limits_t jobs_limits(void)
 {
     jobs_pool_limits_t limits = {.budget = JOBS_BUDGET, .patience = JOBS_PATIENCE};
@@ -55,7 +55,7 @@ static jobs_pool_limits_t jobs_limits(void)
 
     if (ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS || threads < 2) {
         limits.connections = 1;
-        limits.patient = getpid() % 8 == 0;
+        limits.patient = getpid() % 4 == 0;
         return limits;
     }
     limits.connections = threads / 2 < JOBS_CONNECTIONS_MAX ? threads / 2 : JOBS_CONNECTIONS_MAX;

@@ -470,6 +470,7 @@ static apr_size_t length_for(const char *header, int size, apr_pool_t *pool)
         return answer.length;
     assert_int_equal(answer.fault->kind, WSMAN_FAULT_ENCODING_LIMIT);
     assert_string_equal(answer.fault->detail, "MaxEnvelopeSize");
+    assert_non_null(strstr(answer.fault->reason, "was carried out")); /* whatever it was */
     assert_int_equal(answer.status, 400);
     assert_true(answer.length < 8192);
     return 0;
@@ -562,9 +563,11 @@ static void names_in_any_namespace_come_back(void **state)
                         "odd");
 }
 
-/* EndpointUnavailable becomes a time-out if the caller's time is over. */
+/* EndpointUnavailable becomes a time-out if the caller's time is over, and still says what is certain. */
 static void impatient_callers_are_told_so(void **state)
 {
+    wsman_answer_t answer;
+
 #define TIMEOUT(text) "<wsman:OperationTimeout>" text "</wsman:OperationTimeout>"
     expect_fault(with(THING_URI "/Wait", THING_URI, TIMEOUT("PT0.001S"), *state), WSMAN_FAULT_TIMED_OUT, NULL,
                  *state);
@@ -574,6 +577,8 @@ static void impatient_callers_are_told_so(void **state)
                  *state);
     expect_fault(with(THING_URI "/Refuse", THING_URI, TIMEOUT("PT0.000001S"), *state),
                  WSMAN_FAULT_CONCURRENCY, NULL, *state);
+    answer_to(with(THING_URI "/Wait", THING_URI, TIMEOUT("PT0.001S"), *state), "", &answer, *state);
+    assert_non_null(strstr(answer.fault->reason, "cannot answer now"));
 }
 
 static void selector_values(void **state)

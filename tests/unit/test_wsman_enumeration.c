@@ -536,6 +536,20 @@ static void a_context_belongs_to_its_resource(void **state)
     expect_fault(pull(&source, "", *state), WSMAN_FAULT_ENUMERATION_CONTEXT);
 }
 
+/* What a Pull took before it failed is lost to its caller, who must not go on as if nothing had been done. */
+static void a_pull_that_cannot_write_an_item_ends_it_and_says_so(void **state)
+{
+    source_t source = new_source(3, *state);
+    const wsman_envelope_t *envelope;
+
+    payload(enumerate(&source, "", *state), "EnumerateResponse");
+    source.failing = 0;
+    envelope = pull(&source, "", *state);
+    assert_non_null(envelope->fault);
+    assert_non_null(strstr(envelope->fault->reason, "has ended its enumeration; begin it again"));
+    assert_int_equal(source.released, 1);
+}
+
 static void release_ends_it(void **state)
 {
 #define RELEASE "<wsen:Release><wsen:EnumerationContext>context-1</wsen:EnumerationContext></wsen:Release>"
@@ -675,6 +689,7 @@ int main(void)
         TEST(bad_pulls_cost_no_item),
         TEST(expires_is_bounded),
         TEST(a_context_belongs_to_its_resource),
+        TEST(a_pull_that_cannot_write_an_item_ends_it_and_says_so),
         TEST(release_ends_it),
         TEST(estimates),
         TEST(faults_of_the_source_come_through),

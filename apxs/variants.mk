@@ -54,7 +54,7 @@ endif
 
 # The sources that spell a switch, or a macro that depends on one. Such macros stand in four headers; in any other a
 # switch could change a source that does not spell it.
-switch_words    := AMTUNLOCK_(TEST|FAULTS)|JOBS_(LEASE|GRACE)|LEASE_MARGIN|FAILPOINT
+switch_words    := AMTUNLOCK_(TEST|FAULTS)|JOBS_(LEASE|GRACE)|LEASE_(MARGIN|PULSE)|FAILPOINT
 switched        := $(shell grep -lE '$(switch_words)' mod_amtunlock/*/*.c mod_amtunlock/*/*/*.c)
 switch_headers  := $(addprefix mod_amtunlock/,base/clock.h base/failpoint.h jobs/jobs.h worker/lease.h)
 switch_strayed  := $(filter-out $(switch_headers),\

@@ -163,6 +163,8 @@ static const char *check_group(check_t *check, const char *text)
         made = apr_pcalloc(groups->pool, sizeof(*made));
         made->name = apr_pstrdup(groups->pool, text);
         made->boot_timeout = groups->fallback->boot_timeout;
+        made->type_running = groups->fallback->type_running;
+        made->same_passphrase = groups->fallback->same_passphrase;
         made->reset_running = groups->fallback->reset_running;
         made->power_interval = groups->fallback->power_interval;
         apr_hash_set(groups->made, made->name, APR_HASH_KEY_STRING, made);

@@ -37,6 +37,8 @@ typedef struct {
     const char *name;
     const char *method, *auth, *tls, *probe; /* NULL: no default of its own */
     apr_interval_time_t boot_timeout;        /* from power-on to evidence; default 10 min */
+    int type_running;                        /* default 0: nothing is typed into a PC that ran before */
+    int same_passphrase;                     /* default 0: each further volume has its own */
     int reset_running;                  /* default 0: a running PC is never reset; else it needs a probe */
     apr_interval_time_t power_interval; /* at least so long from one power request to the next; default 0 */
 } inventory_group_t;

@@ -13,6 +13,7 @@
 #include "secrets/provider_priv.h"
 
 #define BLANKS " \t"
+#define SECRETS_VOLUME_MAX 255
 
 /* A line cut up in place. */
 typedef struct {
@@ -135,11 +136,27 @@ static apr_ssize_t read_fd(void *context, char *buffer, apr_size_t size)
     return read(*fd, buffer, size);
 }
 
+/* A volume's own lines and those of the system are two lists: no * of one may stand for the other. */
 static int is_about(const entry_t *entry, secrets_need_e need, const secrets_subject_t *subject)
 {
-    return entry->pattern != NULL && entry->need == need &&
-           (matches_pattern(entry->pattern, subject->fqdn) ||
-            (subject->uuid != NULL && matches_pattern(entry->pattern, subject->uuid)));
+    const char *pattern = entry->pattern, *system = pattern;
+    size_t length = 0;
+    char volume[SECRETS_VOLUME_MAX + 1];
+
+    if (pattern == NULL || entry->need != need) {
+        return 0;
+    }
+    if (need == SECRETS_DISK && strchr(pattern, '@') != NULL) {
+        system = strrchr(pattern, '@') + 1;
+        length = (size_t)(system - pattern) - 1;
+    }
+    if ((system != pattern) != subject->own || length > SECRETS_VOLUME_MAX) {
+        return 0;
+    }
+    apr_cpystrn(volume, pattern, length + 1);
+    return (!subject->own || matches_pattern(volume, subject->volume)) &&
+           (matches_pattern(system, subject->fqdn) ||
+            (subject->uuid != NULL && matches_pattern(system, subject->uuid)));
 }
 
 static apr_status_t copy_entry(const entry_t *entry, secrets_found_t *found)
@@ -176,7 +193,7 @@ static apr_status_t scan_lines(secrets_lines_t *lines, secrets_need_e need, cons
     return *fault != NULL ? APR_EGENERAL : APR_NOTFOUND;
 }
 
-static apr_status_t file_find(const char *path, secrets_need_e need, const secrets_subject_t *subject,
+static apr_status_t scan_file(const char *path, secrets_need_e need, const secrets_subject_t *subject,
                               secrets_found_t *found, const char **error, apr_pool_t *pool)
 {
     secrets_lines_t lines;
@@ -200,6 +217,24 @@ static apr_status_t file_find(const char *path, secrets_need_e need, const secre
     secrets_lines_close(&lines);
     close(fd);
     return status;
+}
+
+/* The volume's own lines first, wherever they stand. */
+static apr_status_t file_find(const char *path, secrets_need_e need, const secrets_subject_t *subject,
+                              secrets_found_t *found, const char **error, apr_pool_t *pool)
+{
+    secrets_subject_t own;
+    apr_status_t status = APR_NOTFOUND;
+
+    if (subject != NULL && need == SECRETS_DISK && subject->volume != NULL && subject->volume[0] != '\0') {
+        own = *subject;
+        own.own = 1;
+        status = scan_file(path, need, &own, found, error, pool);
+    }
+    if (status != APR_NOTFOUND || (subject != NULL && subject->own)) {
+        return status;
+    }
+    return scan_file(path, need, subject, found, error, pool);
 }
 
 static const char *file_check(const char *path, apr_pool_t *pool)

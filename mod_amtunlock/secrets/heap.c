@@ -57,8 +57,10 @@ void secrets_found_wipe(secrets_found_t *found)
 {
     secrets_free(found->user);
     secrets_free(found->secret);
+    secrets_free(found->volume);
     found->user = NULL;
     found->secret = NULL;
+    found->volume = NULL;
 }
 
 void secrets_free(char *secret)

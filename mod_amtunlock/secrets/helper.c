@@ -71,12 +71,26 @@ static apr_ssize_t read_output(void *context, char *buffer, apr_size_t size)
 
 /* ---- starting ------------------------------------------------------------------------------------------ */
 
+/* A volume's name comes from the PC. */
+static int is_name(const char *volume)
+{
+    for (const char *at = volume; at != NULL && *at != '\0'; at++) {
+        if (*at <= ' ' || *at > '~') {
+            return 0;
+        }
+    }
+    return volume != NULL && volume[0] != '\0';
+}
+
 static const char *write_question(secrets_need_e need, const secrets_subject_t *subject, apr_pool_t *pool)
 {
+    int names = need == SECRETS_DISK && is_name(subject->volume);
+
     return apr_pstrcat(pool, need == SECRETS_AMT ? "need=amt\n" : "need=disk\n", "fqdn=", subject->fqdn, "\n",
                        subject->uuid != NULL ? "uuid=" : "", subject->uuid != NULL ? subject->uuid : "",
                        subject->uuid != NULL ? "\n" : "",
-                       "group=", subject->group != NULL ? subject->group : "default", "\n", NULL);
+                       "group=", subject->group != NULL ? subject->group : "default", "\n",
+                       names ? "volume=" : "", names ? subject->volume : "", names ? "\n" : "", NULL);
 }
 
 /* A pipe that already holds the whole question; its reading end, or -1 and errno. */
@@ -199,7 +213,8 @@ static const char *read_answer(helper_t *helper, secrets_need_e need, secrets_fo
     int good = secrets_lines_open(&lines, read_output, helper);
 
     while (good && (line = secrets_lines_next(&lines)) != NULL) {
-        good = need == SECRETS_DISK ? take_value(line, "passphrase=", &found->secret)
+        good = need == SECRETS_DISK ? take_value(line, "passphrase=", &found->secret) &&
+                                          take_value(line, "volume=", &found->volume)
                                     : take_value(line, "username=", &found->user) &&
                                           take_value(line, "password=", &found->secret);
     }
@@ -300,10 +315,22 @@ apr_status_t secrets_helper_ask(const char *path, secrets_need_e need, const sec
     return status;
 }
 
+/* A helper that does not know of volumes gives the system's passphrase whichever asks. */
+static int is_own(const secrets_found_t *found, const secrets_subject_t *subject)
+{
+    return found->volume != NULL && subject->volume != NULL && strcmp(found->volume, subject->volume) == 0;
+}
+
 static apr_status_t helper_find(const char *path, secrets_need_e need, const secrets_subject_t *subject,
                                 secrets_found_t *found, const char **error, apr_pool_t *pool)
 {
-    return secrets_helper_ask(path, need, subject, TIME_LIMIT, found, error, pool);
+    apr_status_t status = secrets_helper_ask(path, need, subject, TIME_LIMIT, found, error, pool);
+
+    if (status == APR_SUCCESS && need == SECRETS_DISK && subject->own && !is_own(found, subject)) {
+        secrets_found_wipe(found);
+        return APR_NOTFOUND;
+    }
+    return status;
 }
 
 /* A user who may write the helper can read the secrets, so it must be as safe as the worker's own files. */

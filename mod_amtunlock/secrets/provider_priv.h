@@ -17,6 +17,7 @@ typedef enum { SECRETS_AMT, SECRETS_DISK } secrets_need_e;
 typedef struct {
     char *user;   /* SECRETS_AMT only */
     char *secret; /* password or passphrase */
+    char *volume; /* whose own passphrase it is; NULL: the system's */
     const char *source;
 } secrets_found_t;
 

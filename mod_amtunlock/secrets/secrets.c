@@ -104,6 +104,7 @@ apr_status_t secrets_disk_passphrase(secrets_t *secrets, const secrets_subject_t
     secrets_found_t found;
     apr_status_t status = ask_sources(secrets, SECRETS_DISK, subject, &found, error, pool);
 
+    secrets_free(found.volume);
     *passphrase = found.secret;
     return status;
 }

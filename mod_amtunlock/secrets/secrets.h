@@ -2,13 +2,14 @@
 /* Where AMT logins and disk passphrases come from: providers, asked in order at the moment of use.
  *
  *   file:PATH   lines `amt PATTERN USER PASSWORD` and `disk PATTERN PASSPHRASE`. PATTERN is an FQDN or UUID
- *               with * and ? (case-insensitive); the last field runs to the end of the line; '#' begins a
+ *               with * and ? (case-insensitive), or VOLUME@ and one of them, for a volume of its own passphrase:
+ *               such lines go before the others; the last field runs to the end of the line; '#' begins a
  *               comment line. The first match wins. The file must be a regular file of this process's user
  *               with no permission for anyone else. Lines have at most 4095 bytes. It is read each time.
  *
  *   exec:PATH   a helper process, as git's credential helpers, given 10 s. It reads `need=amt` or
- *               `need=disk`, `fqdn=`, `uuid=` (if known) and `group=`, one a line, and writes `username=` and
- *               `password=`, or `passphrase=`. Exit status 0 without these lines, or 1: it does not know the
+ *               `need=disk`, `fqdn=`, `uuid=` (if known), `group=` and `volume=` (if a volume with a name asks), one a line, and writes `username=` and
+ *               `password=`, or `passphrase=`, with `volume=` as it was asked where it is this volume's own. Exit status 0 without these lines, or 1: it does not know the
  *               system, and the next provider is asked. Any other status is a failure, and no other provider
  *               is asked. It runs in / with PATH and LANG as its environment; its standard error is discarded.
  *
@@ -27,6 +28,8 @@ typedef struct secrets_t secrets_t;
 /* What a secret is asked for. uuid may be NULL. */
 typedef struct {
     const char *fqdn, *uuid, *group;
+    const char *volume; /* of disk passphrases: the one that asks; NULL or "": it has no name */
+    int own;            /* of disk passphrases: only one that is this volume's, not the system's */
 } secrets_subject_t;
 
 typedef struct {

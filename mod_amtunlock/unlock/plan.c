@@ -113,14 +113,20 @@ unlock_step_e unlock_reset_or_leave(unlock_t *unlock, const char *text)
     return UNLOCK_READ_SAVING;
 }
 
-/* Where the redirection service is off, it would have to be switched on to look at the console: a write. */
+/* What asks on the console of a PC in use may be any program, and its user sees what is echoed: so its group must
+ * allow it. Where the redirection service is off, it would have to be switched on to look at the console: a write. */
 static unlock_step_e plan_look_at_console(unlock_t *unlock)
 {
     const amt_redirection_t *now = &unlock->facts.redirection;
     const char *text = NULL;
     size_t at = 0;
-    jobs_reason_e reason = unlock_next_obstacle(unlock, &at, &text);
+    jobs_reason_e reason = JOBS_REASON_NONE;
 
+    if (!unlock->system->group->type_running) {
+        return unlock_reset_or_leave(
+            unlock, "it was running before, and its group has not type-running = yes: nothing is typed");
+    }
+    reason = unlock_next_obstacle(unlock, &at, &text);
     if (reason != JOBS_REASON_NONE) {
         return unlock_fail(unlock, reason, text);
     }

@@ -1,57 +1,62 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See prompts.h. What is built in knows cryptsetup in Debian's initramfs, systemd-ask-password (dracut uses
- * it, too), dracut without systemd, and sedutil's pre-boot authorization.
- */
-#include "unlock/prompts.h"
+/* See prompts.h. What is built in stands in phrases.c. */
+#include "unlock/prompts_priv.h"
 
 #include <string.h>
 
 #include <apr_lib.h>
 #include <apr_strings.h>
 
-/* Only at the end of a line: a prompt with stars behind it is being answered. */
-static const char *const prompt_texts[] = {
-    "unlock disk .+: *$",                                          /* cryptsetup-initramfs */
-    "enter (the )?pass-?(phrase|word) (for|to unlock) .+[:!)] *$", /* systemd, cryptsetup, sedutil */
-    "enter (the )?pass-?(phrase|word): *$",                        /* cryptsetup */
-    "(^|[^a-z])password (for .+|\\(/dev/.+\\)): *$",               /* dracut */
-    NULL,
-};
-
-static const char *const success_texts[] = {
-    "cryptsetup: .+: set up successfully",         /* cryptsetup-initramfs */
-    "(started|finished) .*cryptography setup for", /* systemd */
-    "reached target .*encrypted volumes",          /* systemd */
-    "is opal (unlocked|not locked)",               /* sedutil */
-    "(^|[^a-z])login: *$",                         /* the system is up */
-    NULL,
-};
-
-static const char *const failure_texts[] = {
-    "cryptsetup failed, bad password",              /* cryptsetup-initramfs */
-    "maximum number of tries exceeded",             /* cryptsetup-initramfs */
-    "no key available with this passphrase",        /* cryptsetup */
-    "failed to activate with specified passphrase", /* systemd */
-    "(incorrect|wrong|invalid) pass-?(phrase|word)",
-    "pass-?(phrase|word) (is )?(incorrect|wrong|invalid)",
-    "is opal failed", /* sedutil */
-    NULL,
-};
-
-static apr_array_header_t *texts_array(const char *const *texts, apr_pool_t *pool)
-{
-    apr_array_header_t *array = apr_array_make(pool, 8, sizeof(const char *));
-
-    for (; *texts != NULL; texts++) {
-        APR_ARRAY_PUSH(array, const char *) = *texts;
-    }
-    return array;
-}
+/* ---- patterns ------------------------------------------------------------------------------------------ */
 
 static const char *compile_patterns(amt_patterns_t **patterns, const apr_array_header_t *given,
-                                    const char *const *built_in, apr_pool_t *pool)
+                                    apr_pool_t *pool)
 {
-    return amt_patterns_compile(patterns, given != NULL ? given : texts_array(built_in, pool), pool);
+    *patterns = NULL;
+    return given != NULL ? amt_patterns_compile(patterns, given, pool) : NULL;
+}
+
+static int matches(const amt_patterns_t *patterns, const char *line)
+{
+    return patterns != NULL && amt_patterns_match(patterns, line);
+}
+
+/* What is built in counts no more where there are patterns; a question that is not this group's is another's. */
+static void withdraw(const prompts_t *prompts, phrase_t *phrase)
+{
+    if (prompts->prompt != NULL && phrase->means == PHRASE_QUESTION) {
+        phrase->means = PHRASE_FOREIGN;
+    }
+    else if (prompts->failure != NULL && phrase->means == PHRASE_REFUSED) {
+        phrase->means = PHRASE_TEXT;
+    }
+    else if (prompts->success != NULL && (phrase->means == PHRASE_OPENED || phrase->means == PHRASE_LOGIN ||
+                                          phrase->means == PHRASE_WENT_ON)) {
+        phrase->means = PHRASE_TEXT;
+    }
+}
+
+void prompts_read(const prompts_t *prompts, phrase_t *phrase, const char *line)
+{
+    phrase_e built_in = PHRASE_TEXT;
+
+    phrase_read(phrase, line);
+    built_in = phrase->means;
+    withdraw(prompts, phrase);
+    if (built_in != PHRASE_QUESTION && matches(prompts->prompt, line)) {
+        memset(phrase, 0, sizeof(*phrase));
+    }
+    if (matches(prompts->failure, line)) {
+        phrase->means = PHRASE_REFUSED;
+        phrase->name[0] = '\0';
+    }
+    else if (matches(prompts->success, line)) {
+        phrase->means = built_in == PHRASE_LOGIN ? PHRASE_LOGIN : PHRASE_WENT_ON;
+    }
+    else if (matches(prompts->prompt, line)) {
+        phrase->means = PHRASE_QUESTION;
+        phrase->heads = 0;
+    }
 }
 
 /* ---- redraw -------------------------------------------------------------------------------------------- */
@@ -120,13 +125,13 @@ const char *prompts_check_pattern(const char *text, apr_pool_t *pool)
 
 const char *prompts_make(prompts_t *prompts, const prompts_texts_t *texts, apr_pool_t *pool)
 {
-    const char *error = compile_patterns(&prompts->prompt, texts->prompt, prompt_texts, pool);
+    const char *error = compile_patterns(&prompts->prompt, texts->prompt, pool);
 
     if (error == NULL) {
-        error = compile_patterns(&prompts->success, texts->success, success_texts, pool);
+        error = compile_patterns(&prompts->success, texts->success, pool);
     }
     if (error == NULL) {
-        error = compile_patterns(&prompts->failure, texts->failure, failure_texts, pool);
+        error = compile_patterns(&prompts->failure, texts->failure, pool);
     }
     if (error == NULL) {
         error = read_redraw(&prompts->redraw, texts->redraw != NULL ? texts->redraw : "", pool);

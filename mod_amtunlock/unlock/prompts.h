@@ -10,8 +10,9 @@
 #include <apr_pools.h>
 #include <apr_tables.h>
 
-#include "amt/redirection/console.h"
+#include "amt/redirection/patterns.h"
 
+/* Patterns that were given; NULL: what is built in. */
 typedef struct {
     amt_patterns_t *prompt;  /* wants the passphrase */
     amt_patterns_t *success; /* took it, or the system is up */

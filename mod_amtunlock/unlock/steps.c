@@ -168,8 +168,8 @@ static unlock_step_e power_wait_on_ok(unlock_t *unlock)
 /* What its console showed until now belongs to the start before. */
 static void power_on_send(unlock_t *unlock)
 {
-    if (unlock->console != NULL) {
-        amt_console_mark(unlock->console);
+    if (unlock->dialogue != NULL) {
+        dialogue_starts(unlock->dialogue, 1);
     }
     unlock->boot_until = unlock->ops->now() + unlock->system->group->boot_timeout;
 }

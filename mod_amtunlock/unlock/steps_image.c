@@ -44,7 +44,7 @@ void steps_image_input(unlock_t *unlock, const char *bytes, apr_size_t length)
     if (unlock->proof == NULL) {
         return;
     }
-    amt_console_feed(unlock->console, bytes, length);
+    dialogue_feed(unlock->dialogue, bytes, length, unlock->ops->now());
     while (length > 0) {
         image_note(unlock, proof_feed(unlock->proof, &bytes, &length));
     }
@@ -83,7 +83,7 @@ static unlock_step_e hello_on_input(unlock_t *unlock)
 
 static unlock_step_e hello_on_timeout(unlock_t *unlock)
 {
-    const char *last = amt_console_last(unlock->console);
+    const char *last = dialogue_last_line(unlock->dialogue, unlock->pool);
 
     if (!unlock->image_read) {
         return unlock_fail(unlock, unlock_without_evidence(unlock, JOBS_REASON_NO_BOOT_DEVICE),

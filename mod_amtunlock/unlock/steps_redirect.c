@@ -21,7 +21,7 @@ static void redirect_send(unlock_t *unlock)
 
 static void open_console_send(unlock_t *unlock)
 {
-    unlock->console = amt_console_create(unlock->pool);
+    unlock->dialogue = dialogue_create(unlock->prompts, unlock->pool);
 }
 
 static unlock_step_e open_console_on_ok(unlock_t *unlock)

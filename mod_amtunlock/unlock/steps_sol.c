@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See steps_priv.h. The passphrase, typed at the prompt that the PC shows on its console before its system
- * starts: once, whatever comes of it.
- *
- * What the console shows after the passphrase was typed is matched and never repeated to anybody: a PC that
- * echoes would put the passphrase into a log.
+/* See steps_priv.h. The passphrase, typed at the question that the PC shows on its console before its system starts:
+ * once for each volume that asks, whatever comes of it. What the console says is judged in dialogue.c.
  */
 #include <apr_strings.h>
 
@@ -19,37 +16,36 @@
 
 void steps_sol_input(unlock_t *unlock, const char *bytes, apr_size_t length)
 {
-    if (unlock->console != NULL) {
-        amt_console_feed(unlock->console, bytes, length);
+    if (unlock->dialogue != NULL) {
+        dialogue_feed(unlock->dialogue, bytes, length, unlock->ops->now());
     }
 }
 
-static int console_shows(const unlock_t *unlock, const amt_patterns_t *patterns)
+static dialogue_e look_at_console(unlock_t *unlock)
 {
-    return amt_console_matches(unlock->console, patterns);
+    return dialogue_look(unlock->dialogue, unlock->ops->now());
 }
 
-/* A sentence with the last line before the passphrase. */
+static unlock_step_e listen_on(unlock_t *unlock)
+{
+    unlock->look_at = dialogue_look_at(unlock->dialogue);
+    return unlock->step;
+}
+
+/* A sentence with what can be said of the last line. */
 static const char *with_last_line(unlock_t *unlock, const char *text)
 {
-    const char *last = unlock->console != NULL ? amt_console_last(unlock->console) : "";
+    const char *last = unlock->dialogue != NULL ? dialogue_last_line(unlock->dialogue, unlock->pool) : "";
 
     return last[0] != '\0' ? apr_psprintf(unlock->pool, "%s; the last line on its console: %s", text, last)
                            : apr_psprintf(unlock->pool, "%s; its console stayed empty", text);
-}
-
-/* What was matched once is not matched again with each byte that comes. */
-static unlock_step_e listen_on(unlock_t *unlock)
-{
-    amt_console_seen(unlock->console);
-    return unlock->step;
 }
 
 /* ---- a PC that runs: does it stand at its prompt? ------------------------------------------------------ */
 
 static void look_console_send(unlock_t *unlock)
 {
-    unlock->console = amt_console_create(unlock->pool);
+    unlock->dialogue = dialogue_create(unlock->prompts, unlock->pool);
 }
 
 static unlock_step_e look_console_on_ok(unlock_t *unlock)
@@ -60,7 +56,7 @@ static unlock_step_e look_console_on_ok(unlock_t *unlock)
 
 static unlock_step_e look_prompt_on_input(unlock_t *unlock)
 {
-    if (!console_shows(unlock, unlock->prompts->prompt)) {
+    if (look_at_console(unlock) != DIALOGUE_ASKS) {
         return listen_on(unlock);
     }
     unlock->plan.types = 1;
@@ -78,52 +74,88 @@ static unlock_step_e look_prompt_on_timeout(unlock_t *unlock)
 /* It may come up without a question: its user was faster, or its disk has another key. */
 static unlock_step_e prompt_on_input(unlock_t *unlock)
 {
-    if (console_shows(unlock, unlock->prompts->prompt)) {
+    switch (look_at_console(unlock)) {
+    case DIALOGUE_ASKS:
         return UNLOCK_PASSPHRASE;
-    }
-    if (console_shows(unlock, unlock->prompts->success)) {
+    case DIALOGUE_OPEN:
         return unlock_evident(unlock);
+    default:
+        return listen_on(unlock);
     }
-    return listen_on(unlock);
 }
 
 static unlock_step_e prompt_on_timeout(unlock_t *unlock)
 {
+    if (dialogue_hints_at_open(unlock->dialogue)) {
+        return unlock_evident(unlock);
+    }
     return unlock_fail(unlock, unlock_without_evidence(unlock, JOBS_REASON_NO_PROMPT),
                        with_last_line(unlock, "the prompt did not appear"));
 }
 
+/* ---- typing -------------------------------------------------------------------------------------------- */
+
+/* Whoever knows how to show a question gets what is typed: a second volume's passphrase must be meant for it. */
 static void passphrase_send(unlock_t *unlock)
 {
+    unlock->volume = apr_pstrdup(unlock->pool, dialogue_volume(unlock->dialogue));
+    unlock->own_passphrase =
+        dialogue_answers(unlock->dialogue) > 0 && !unlock->system->group->same_passphrase;
     unlock->ops->passphrase(unlock);
+}
+
+/* A PC that was not started by this unlock shows no evidence of its own. */
+static unlock_step_e prompt_is_gone(unlock_t *unlock)
+{
+    if (dialogue_answers(unlock->dialogue) > 0) {
+        return UNLOCK_VERDICT;
+    }
+    if (unlock->plan.power != 0) {
+        return UNLOCK_PROMPT;
+    }
+    unlock->seen_on = 1;
+    return unlock->system->probe_port != 0
+               ? unlock_evident(unlock)
+               : unlock_fail(unlock, JOBS_REASON_NO_PROMPT,
+                             "its prompt was gone before the passphrase was typed, so nothing was");
+}
+
+/* To fetch the passphrase takes its time, and another key may have opened the volume meanwhile: what then asks is
+ * another program. */
+static unlock_step_e look_again_on_input(unlock_t *unlock)
+{
+    return dialogue_still_asks(unlock->dialogue) ? UNLOCK_TYPE : prompt_is_gone(unlock);
 }
 
 static void type_send(unlock_t *unlock)
 {
-    amt_console_mark(unlock->console);
+    dialogue_answered(unlock->dialogue);
 }
 
-/* A prompt that comes again is an answer, too. */
+/* ---- what became of it --------------------------------------------------------------------------------- */
+
 static unlock_step_e verdict_on_input(unlock_t *unlock)
 {
-    const prompts_t *prompts = unlock->prompts;
-
-    if (console_shows(unlock, prompts->success)) {
-        return unlock_evident(unlock);
-    }
-    if (console_shows(unlock, prompts->failure)) {
-        return unlock_fail(unlock, JOBS_REASON_WRONG_PASSPHRASE, "the PC says that it did not fit");
-    }
-    if (console_shows(unlock, prompts->prompt)) {
+    switch (look_at_console(unlock)) {
+    case DIALOGUE_ASKS:
+        return UNLOCK_PASSPHRASE;
+    case DIALOGUE_ASKS_AGAIN:
         return unlock_fail(unlock, JOBS_REASON_WRONG_PASSPHRASE, "the PC asks again");
+    case DIALOGUE_REFUSED:
+        return unlock_fail(unlock, JOBS_REASON_WRONG_PASSPHRASE, "the PC says that it did not fit");
+    case DIALOGUE_OPEN:
+        return unlock_evident(unlock);
+    default:
+        return listen_on(unlock);
     }
-    return listen_on(unlock);
 }
 
 /* What the console does not say, the probe may. */
 static unlock_step_e verdict_is_missing(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    return unlock->system->probe_port != 0 ? unlock_evident(unlock) : unlock_fail(unlock, reason, text);
+    return unlock->system->probe_port != 0 || dialogue_hints_at_open(unlock->dialogue)
+               ? unlock_evident(unlock)
+               : unlock_fail(unlock, reason, text);
 }
 
 static unlock_step_e verdict_on_disconnect(unlock_t *unlock)
@@ -164,21 +196,25 @@ static const step_t rows[] = {
                           .end = ENDS_WITH_BOOT},
     ROW(UNLOCK_PASSPHRASE) = {.name = "passphrase",
                               .send = passphrase_send,
-                              .then = UNLOCK_TYPE,
+                              .then = UNLOCK_LOOK_AGAIN,
                               .on_timeout = unlock_fail_without_secret,
                               .limit = SECONDS(60)},
+    ROW(UNLOCK_LOOK_AGAIN) = {.name = "prompt-again",
+                              .on_input = look_again_on_input,
+                              .targets = {UNLOCK_TYPE, UNLOCK_PROMPT, UNLOCK_VERDICT, UNLOCK_CLOSE},
+                              .limit = SECONDS(10),
+                              .pause = BEFORE_TYPING},
     ROW(UNLOCK_TYPE) = {.name = "type",
                         .send = type_send,
                         .call = UNLOCK_CALL_TYPE,
                         .then = UNLOCK_VERDICT,
                         .limit = SECONDS(10),
-                        .pause = BEFORE_TYPING,
                         .writes = 1},
     ROW(UNLOCK_VERDICT) = {.name = "verdict",
                            .on_input = verdict_on_input,
                            .on_disconnect = verdict_on_disconnect,
                            .on_timeout = verdict_on_timeout,
-                           .targets = {UNLOCK_CLOSE},
+                           .targets = {UNLOCK_PASSPHRASE, UNLOCK_CLOSE},
                            .limit = VERDICT_WAIT},
 };
 

@@ -84,6 +84,20 @@ static void unlock_lose(unlock_t *unlock, const char *why)
 
 static void unlock_go_on(unlock_t *unlock, unlock_step_e next);
 
+/* For the end of the step, or for its next look at what came. */
+static void unlock_wait(unlock_t *unlock)
+{
+    apr_time_t next = unlock->until, now = unlock->ops->now();
+
+    if (unlock->look_at != 0 && (next == 0 || unlock->look_at < next)) {
+        next = unlock->look_at;
+    }
+    unlock->awaited = unlock->look_at;
+    if (next != 0) { /* timers may be a little early */
+        unlock->ops->alarm(unlock, next > now ? next - now : 0);
+    }
+}
+
 /* No path of the table leads here before the intent. Should one ever, nothing is sent. */
 static int unlock_may_send(const unlock_t *unlock)
 {
@@ -105,12 +119,14 @@ static void unlock_listen(unlock_t *unlock)
     if (next != unlock->step) {
         unlock_go_on(unlock, next);
     }
+    else if (unlock->look_at != unlock->awaited) {
+        unlock_wait(unlock);
+    }
 }
 
 static void unlock_send(unlock_t *unlock)
 {
     const step_t *row = unlock->row;
-    apr_time_t now = unlock->ops->now();
 
     if (!unlock_may_send(unlock)) {
         log_error("AMTU0610", "a step would write without an intent", "system", unlock->task->ref.system,
@@ -119,10 +135,8 @@ static void unlock_send(unlock_t *unlock)
         return;
     }
     unlock->pausing = 0;
-    unlock->sent = now;
-    if (unlock->until != 0) {
-        unlock->ops->alarm(unlock, unlock->until > now ? unlock->until - now : 0);
-    }
+    unlock->sent = unlock->ops->now();
+    unlock_wait(unlock);
     if (row->send != NULL) {
         row->send(unlock);
     }
@@ -179,6 +193,7 @@ static void unlock_enter(unlock_t *unlock, unlock_step_e step)
     unlock->step = step;
     unlock->row = steps_row(step);
     unlock->tries = 0;
+    unlock->look_at = unlock->awaited = 0;
     unlock->until = unlock_end_of_step(unlock);
 }
 
@@ -444,8 +459,12 @@ void unlock_alarm(unlock_t *unlock)
     else if (unlock->pausing) {
         unlock_send(unlock);
     }
-    else if (unlock->until != 0) { /* timers may be a little early */
-        unlock->ops->alarm(unlock, unlock->until - unlock->ops->now());
+    else if (unlock->row->on_input != NULL && unlock->look_at != 0 && unlock->ops->now() >= unlock->look_at) {
+        unlock->look_at = 0;
+        unlock_listen(unlock);
+    }
+    else {
+        unlock_wait(unlock);
     }
 }
 
@@ -457,7 +476,7 @@ void unlock_input(unlock_t *unlock, const char *bytes, apr_size_t length)
         return;
     }
     unlock->method->on_input(unlock, bytes, length);
-    if (unlock->row->on_input != NULL) {
+    if (unlock->row->on_input != NULL && !unlock->pausing) {
         unlock_listen(unlock);
     }
 }
@@ -476,7 +495,7 @@ void unlock_disconnected(unlock_t *unlock, unlock_session_e session, const amt_r
     unlock->disconnected = 1;
     unlock->disconnect_reason = unlock_reason_of_amt(result->status, unlock->authenticated);
     apr_cpystrn(unlock->disconnect_text, result->text, sizeof(unlock->disconnect_text));
-    if (unlock->row->on_input != NULL) {
+    if (unlock->row->on_input != NULL && !unlock->pausing) {
         unlock_listen(unlock);
     }
 }

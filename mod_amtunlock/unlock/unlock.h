@@ -13,7 +13,9 @@
  *   - a running PC is reset only where its group says so, not in standby, and only while its probe is
  *     closed: the probe is tried before the intent and again right before the request;
  *   - retries: only before the intent, only of what did not answer, 3, 25 s in all, never after a 401;
- *   - a passphrase goes out once in the life of an unlock, and only over TLS whose peer was verified;
+ *   - a passphrase goes out once for each volume that asks, and only over TLS whose peer was verified;
+ *   - it is typed only at a question that is the last thing shown right before, by a PC that this unlock started
+ *     or whose group says so;
  *   - a lost lease ends the unlock on the spot: nothing more is sent to the PC, and no result is written;
  *   - every other end goes through exits.c, which takes back what was set and finishes the task;
  *   - a task that is verified only (its worker was lost after the intent) reads, probes and takes back what
@@ -23,11 +25,11 @@
 #define AMTUNLOCK_UNLOCK_UNLOCK_H
 
 #include "amt/amt.h"
-#include "amt/redirection/console.h"
 #include "base/resolve.h"
 #include "inventory/inventory.h"
 #include "jobs/jobs.h"
 #include "proof/proof.h"
+#include "unlock/dialogue.h"
 #include "unlock/prompts.h"
 
 typedef struct unlock_t unlock_t;
@@ -77,7 +79,8 @@ typedef enum {
     UNLOCK_LOOK_PROMPT,
     UNLOCK_PROMPT,
     UNLOCK_PASSPHRASE,
-    UNLOCK_TYPE, /* once */
+    UNLOCK_LOOK_AGAIN, /* does it still ask? */
+    UNLOCK_TYPE,       /* once a volume */
     UNLOCK_VERDICT,
 
     /* steps_image.c: the unlock image, and the talk with it */
@@ -135,7 +138,7 @@ typedef enum { UNLOCK_CONSOLE, UNLOCK_DRIVE } unlock_session_e;
 typedef struct {
     void (*resolve)(unlock_t *unlock);    /* into addresses and probe_addresses */
     void (*login)(unlock_t *unlock);      /* kept behind the op */
-    void (*passphrase)(unlock_t *unlock); /* the same */
+    void (*passphrase)(unlock_t *unlock); /* the same, for `volume`; one that was kept before is wiped */
     void (*permit)(unlock_t *unlock);     /* to connect; given back at the next answer or stop() */
     void (*power_wait)(unlock_t *unlock); /* until its group's power rate limit lets it be powered */
     void (*probe)(unlock_t *unlock, apr_interval_time_t timeout);
@@ -211,7 +214,9 @@ struct unlock_t {
     /* What is done to it. */
     unlock_plan_t plan;
     amt_redirection_t redirection_wanted; /* by the next UNLOCK_CALL_SET_REDIRECTION */
-    amt_console_t *console;               /* what it shows; NULL: the console was not opened */
+    dialogue_t *dialogue;                 /* what its console shows; NULL: it was not opened */
+    const char *volume;                   /* whose passphrase is fetched; NULL, "": it has no name */
+    int own_passphrase;                   /* and only its own will do */
     proof_session_t *proof;               /* the talk with the unlock image; NULL: none */
     proof_event_e result;                 /* PROOF_RESULT_*, what the image said; PROOF_NONE: nothing yet */
     int acknowledged;                     /* times */
@@ -227,6 +232,8 @@ struct unlock_t {
     apr_time_t until;                /* this step ends then; 0: it has no end of its own */
     apr_time_t sent;                 /* when the step last sent */
     apr_time_t retry_until;          /* no retry after this; 0: nothing was tried twice yet */
+    apr_time_t look_at;              /* a step that listens looks again then; 0: it waits for input */
+    apr_time_t awaited;              /* the look_at that the alarm is set for */
     apr_time_t boot_until;           /* evidence must be there by then */
     unsigned int pausing : 1;        /* waits for the alarm to send (again) */
     unsigned int storing : 1;        /* the store has a request of it */

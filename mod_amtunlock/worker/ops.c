@@ -83,6 +83,8 @@ static void push_work(slot_t *slot, work_kind_e kind)
     slot->work.snapshot = slot->snapshot;
     slot->work.done = on_work_done;
     slot->work.owner = slot;
+    slot->work.volume = slot->unlock.volume;
+    slot->work.own = kind == WORK_PASSPHRASE && slot->unlock.own_passphrase;
     slot->work_out = 1;
     slot->work_wanted = 1;
     slot->unlock.not_begun = 0;
@@ -106,6 +108,7 @@ static void op_login(unlock_t *unlock)
 
 static void op_passphrase(unlock_t *unlock)
 {
+    slot_forget_passphrase(slot_of(unlock)); /* one that was fetched and not typed */
     push_work(slot_of(unlock), WORK_PASSPHRASE);
 }
 

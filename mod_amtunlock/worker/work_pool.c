@@ -74,8 +74,11 @@ static void fetch_secret(work_t *work, const char *what,
                                              const char **error, apr_pool_t *pool))
 {
     const char *error = NULL;
-    const secrets_subject_t subject = {
-        .fqdn = work->system->fqdn, .uuid = work->system->uuid, .group = work->system->group->name};
+    const secrets_subject_t subject = {.fqdn = work->system->fqdn,
+                                       .uuid = work->system->uuid,
+                                       .group = work->system->group->name,
+                                       .volume = work->volume,
+                                       .own = work->own};
     apr_pool_t *pool = NULL;
     apr_status_t status;
 
@@ -84,7 +87,14 @@ static void fetch_secret(work_t *work, const char *what,
         return;
     }
     status = get(work, &subject, &error, pool);
-    if (status == APR_NOTFOUND) {
+    if (status == APR_NOTFOUND && work->own) {
+        fail_work(
+            work, JOBS_REASON_NO_SECRET,
+            "it opened one volume and asks for %s: no provider of secrets has \"disk %s@%s\", and its group "
+            "has not same-passphrase = yes",
+            work->volume, work->volume, subject.fqdn);
+    }
+    else if (status == APR_NOTFOUND) {
         fail_work(work, JOBS_REASON_NO_SECRET, "no provider of secrets has %s for %s", what, subject.fqdn);
     }
     else if (status != APR_SUCCESS && error != NULL) {

@@ -31,6 +31,8 @@ struct work_t {
     snapshot_t *snapshot;       /* the caller holds it until done */
     void (*done)(work_t *work); /* from a thread of the pool */
     void *owner;
+    const char *volume; /* of WORK_PASSPHRASE: as in secrets_subject_t; the caller's until done */
+    int own;
 
     /* Results: reason NONE, or reason and text. */
     jobs_reason_e reason;

@@ -249,7 +249,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     opened = ended = 0;
     sent = 0;
     apr_pool_create(&scratch, pool);
-    console = amt_console_create(scratch);
+    console = amt_console_create(NULL, NULL, scratch);
     if ((data[0] & 1 ? amt_ider_open(&ider, loop, &target, image, NULL, &ider_events, NULL, scratch)
                      : amt_sol_open(&sol, loop, &target, &sol_events, NULL, scratch)) != APR_SUCCESS) {
         abort();

@@ -188,7 +188,7 @@ const torture_scenario_t torture_worker_snapshot = {
 
 /* ---- secrets ------------------------------------------------------------------------------------------- */
 
-static const secrets_subject_t pc1 = {"pc1.example", NULL, "g"};
+static const secrets_subject_t pc1 = {"pc1.example", NULL, "g", NULL, 0};
 
 static secrets_t *open_secrets(const char *source, apr_pool_t *pool)
 {

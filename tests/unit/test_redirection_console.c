@@ -6,9 +6,11 @@
 #include <string.h>
 /* cmocka wants the four above first */
 #include <apr_general.h>
+#include <apr_strings.h>
 #include <cmocka.h>
 
 #include "amt/redirection/console.h"
+#include "amt/redirection/patterns.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -39,9 +41,62 @@ static amt_patterns_t *compile(const char *text)
     return patterns;
 }
 
-static int shows(const amt_console_t *console, const char *pattern)
+/* A console and all that it told. */
+typedef struct {
+    amt_console_t *console;
+    int count;
+    char *told[64]; /* "E text", "M text", "X text": ended, moved, erased */
+} screen_t;
+
+static void on_line(void *baton, const char *line, amt_line_e how)
 {
-    return amt_console_matches(console, compile(pattern));
+    screen_t *screen = baton;
+
+    if (line[0] != '\0') {
+        screen->told[screen->count++ % 64] = apr_pstrcat(pool,
+                                                         how == AMT_LINE_ENDED   ? "E "
+                                                         : how == AMT_LINE_MOVED ? "M "
+                                                                                 : "X ",
+                                                         line, NULL);
+    }
+}
+
+static screen_t *open_screen(void)
+{
+    screen_t *screen = apr_pcalloc(pool, sizeof(*screen));
+
+    screen->console = amt_console_create(on_line, screen, pool);
+    return screen;
+}
+
+static void feed(screen_t *screen, const char *text)
+{
+    amt_console_feed(screen->console, text, strlen(text));
+}
+
+static int shows(const screen_t *screen, const char *pattern)
+{
+    const amt_patterns_t *patterns = compile(pattern);
+    int kept = screen->count < 64 ? screen->count : 64;
+    const char *partial = amt_console_partial(screen->console);
+
+    for (int i = 0; i < kept; i++) {
+        if (amt_patterns_match(patterns, screen->told[i] + 2)) {
+            return 1;
+        }
+    }
+    return partial[0] != '\0' && amt_patterns_match(patterns, partial);
+}
+
+/* All that was told, and the line with the cursor. */
+static const char *story(const screen_t *screen)
+{
+    char *text = "";
+
+    for (int i = 0; i < screen->count; i++) {
+        text = apr_pstrcat(pool, text, screen->told[i], "|", NULL);
+    }
+    return apr_pstrcat(pool, text, amt_console_partial(screen->console), NULL);
 }
 
 /* What is fed, and a pattern for the one line that must come of it. */
@@ -88,14 +143,59 @@ static void test_lines(void **state)
         size_t length = strlen(lines[i].fed);
 
         for (size_t cut = 0; cut <= length; cut++) {
-            amt_console_t *console = amt_console_create(pool);
+            screen_t *screen = open_screen();
 
-            amt_console_feed(console, lines[i].fed, cut);
-            amt_console_feed(console, lines[i].fed + cut, length - cut);
-            if (!shows(console, lines[i].line)) {
-                fail_msg("line %zu cut at %zu shows \"%s\"", i, cut, amt_console_last(console));
+            amt_console_feed(screen->console, lines[i].fed, cut);
+            amt_console_feed(screen->console, lines[i].fed + cut, length - cut);
+            if (!shows(screen, lines[i].line)) {
+                fail_msg("line %zu cut at %zu shows \"%s\"", i, cut, story(screen));
             }
-            assert_string_equal(amt_console_last(console), lines[i].last);
+            assert_string_equal(amt_console_last(screen->console), lines[i].last);
+        }
+    }
+}
+
+/* What is told of a row, and what is left of it. */
+static void test_rows(void **state)
+{
+    static const struct {
+        const char *fed;
+        const char *story;
+    } rows[] = {
+        {"one\r\ntwo", "E one|two"},
+        {"wrong\rright", "X wrong|right"},
+        {"prompt: \rprompt: ", "prompt: "},
+        {"prompt: \rprompt: *", "prompt: *"},
+        {"prompt: \r\033[K", "X prompt: |"},
+        {"prompt: \r\033[K[***]", "X prompt: |[***]"},
+        {"prompt: \033[2K", "X prompt: |        "},
+        {"10%\r20%\r30%", "X 10%|X 20%|30%"},
+        {"a\033[2;1Hb", "M a|b"},
+        {"prompt: \0337\033[9999;9999H\033[6n\0338", "M prompt: |prompt: "},
+        {"prompt: \0337\033[24;1Hbusy\0338", "M prompt: |M busy|prompt: "},
+        {"prompt: \033[s\033[1;1H\033[u", "M prompt: |prompt: "},
+        {"prompt: \0337\r\nnext\0338", "E prompt: |next"},
+        {"prompt: \033[A\rabove\r\n", "M prompt: |M above|prompt: "},
+        {"prompt: \033[2A\rone\r\ntwo\r\n", "M prompt: |M one|M two|prompt: "},
+        {"prompt: \033Mabove\033[B", "M prompt: |M above|prompt: "},
+        {"ab\033[Dc", "X ab|ac"},
+        {"ab\033[2Cc", "ab  c"},
+        {"abc\033[2Gx", "X abc|axc"},
+        {"abc\033[1K", "X abc|   "},
+        {"abc\033[2J", "X abc|"},
+        {"abc\033[?2Jd", "abcd"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        size_t length = strlen(rows[i].fed);
+
+        for (size_t cut = 0; cut <= length; cut++) {
+            screen_t *screen = open_screen();
+
+            amt_console_feed(screen->console, rows[i].fed, cut);
+            amt_console_feed(screen->console, rows[i].fed + cut, length - cut);
+            assert_string_equal(story(screen), rows[i].story);
         }
     }
 }
@@ -106,42 +206,39 @@ static void test_lines_that_are_not_there(void **state)
         const char *fed;
         const char *pattern;
     } cases[] = {
-        {"one\r\ntwo", "one.*two"},  {"wrong\rright", "wrong"},
-        {"\033[31mred", "31"},       {"", ".*"},
-        {"\r\n\r\n", ".*"},          {"\033]0;hidden\007", "hidden"},
-        {"key: ***", "key: [^*]*$"}, {"a\033[2;1Hb", "ab"},
+        {"one\r\ntwo", "one.*two"}, {"\033[31mred", "31"},           {"", ".*"},
+        {"\r\n\r\n", ".*"},         {"\033]0;hidden\007", "hidden"}, {"key: ***", "key: [^*]*$"},
+        {"a\033[2;1Hb", "ab"},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        amt_console_t *console = amt_console_create(pool);
+        screen_t *screen = open_screen();
 
-        amt_console_feed(console, cases[i].fed, strlen(cases[i].fed));
-        assert_false(shows(console, cases[i].pattern));
+        feed(screen, cases[i].fed);
+        assert_false(shows(screen, cases[i].pattern));
     }
 }
 
-static void test_mark(void **state)
+static void test_forget(void **state)
 {
-    amt_console_t *console = amt_console_create(pool);
+    screen_t *screen = open_screen();
 
     (void)state;
-    amt_console_feed(console, "boot\r\nPassphrase: ", 18);
-    assert_true(shows(console, "passphrase:"));
-    assert_true(shows(console, "boot"));
-    amt_console_mark(console);
-    assert_false(shows(console, "passphrase:"));
-    assert_false(shows(console, "boot"));
-    assert_string_equal(amt_console_last(console), "Passphrase:");
-    amt_console_feed(console, "***", 3); /* the echo does not bring the prompt back */
-    assert_false(shows(console, "passphrase:"));
-    amt_console_feed(console, "\r\nPassphrase: ", 14);
-    assert_true(shows(console, "passphrase:"));
+    feed(screen, "boot\r\nPassphrase: ");
+    assert_string_equal(story(screen), "E boot|Passphrase: ");
+    amt_console_forget(screen->console);
+    assert_string_equal(amt_console_partial(screen->console), "");
+    assert_string_equal(amt_console_last(screen->console), "Passphrase:");
+    feed(screen, "***"); /* the echo does not bring the prompt back */
+    feed(screen, "\r\nPassphrase: ");
+    assert_string_equal(story(screen), "E boot|E ***|Passphrase: ");
 }
 
 static void test_long_lines(void **state)
 {
-    amt_console_t *console = amt_console_create(pool);
+    screen_t *screen = open_screen();
+    amt_console_t *console = screen->console;
     static const char needle[] = {'n', 'e', 'e', 'd', 'l', 'e'};
     char text[3 * AMT_CONSOLE_LINE];
 
@@ -150,78 +247,63 @@ static void test_long_lines(void **state)
     memcpy(text + AMT_CONSOLE_LINE - 3, needle, sizeof(needle)); /* across the border */
     text[sizeof(text) - 1] = 'z';
     amt_console_feed(console, text, sizeof(text));
-    assert_false(shows(console, "needle"));
-    assert_true(shows(console, "^[^b]*nee$"));
-    assert_true(shows(console, "^dlea"));
-    assert_true(shows(console, "az$"));
+    assert_false(shows(screen, "needle"));
+    assert_true(shows(screen, "^[^b]*nee$"));
+    assert_true(shows(screen, "^dlea"));
+    assert_true(shows(screen, "az$"));
     assert_int_equal(strlen(amt_console_last(console)), 120);
     /* three bytes a character: the limit is in bytes */
-    console = amt_console_create(pool);
+    screen = open_screen();
+    console = screen->console;
     for (int i = 0; i < AMT_CONSOLE_LINE; i++) {
         amt_console_feed(console, "\342\202\254", 3);
     }
     amt_console_feed(console, "end", 3);
-    assert_true(shows(console, "end$"));
+    assert_true(shows(screen, "end$"));
 }
 
-/* What ended is forgotten, what still stands is not. */
-static void test_seen(void **state)
-{
-    amt_console_t *console = amt_console_create(pool);
-
-    (void)state;
-    amt_console_feed(console, "one\r\ntwo", 8);
-    amt_console_seen(console);
-    assert_false(shows(console, "one"));
-    assert_true(shows(console, "^two$"));
-    amt_console_feed(console, "three\r\n", 7);
-    assert_true(shows(console, "^twothree$"));
-    assert_string_equal(amt_console_last(console), "twothree");
-}
-
-/* A log without end: the newest lines are there, the oldest not, and nothing grows. */
+/* Nothing grows, however much comes. */
 static void test_flood(void **state)
 {
-    amt_console_t *console = amt_console_create(pool);
+    screen_t *screen = open_screen();
 
     (void)state;
-    amt_console_feed(console, "first\r\n", 7);
     for (int i = 0; i < 10000; i++) {
-        amt_console_feed(console, "[    0.123456] something happened\r\n", 35);
+        feed(screen, "[    0.123456] something happened\r\n\0337\033[99;1H\0338\033[A");
     }
-    amt_console_feed(console, "newest\r\n", 8);
-    assert_false(shows(console, "first"));
-    assert_true(shows(console, "newest"));
-    assert_string_equal(amt_console_last(console), "newest");
+    feed(screen, "\r\nnewest\r\n");
+    assert_true(screen->count >= 10001);
+    assert_string_equal(amt_console_last(screen->console), "newest");
 }
 
 static void test_patterns(void **state)
 {
     apr_array_header_t *texts = apr_array_make(pool, 3, sizeof(const char *));
-    amt_console_t *console = amt_console_create(pool);
     amt_patterns_t *patterns = NULL;
     const char *problem;
 
     (void)state;
     assert_null(amt_patterns_compile(&patterns, texts, pool)); /* none */
-    amt_console_feed(console, "Unlocked\r\n", 10);
-    assert_false(amt_console_matches(console, patterns));
+    assert_false(amt_patterns_match(patterns, "Unlocked"));
     APR_ARRAY_PUSH(texts, const char *) = "nothing like it";
     APR_ARRAY_PUSH(texts, const char *) = "^UNLOCK(ED|ING)$";
     assert_null(amt_patterns_compile(&patterns, texts, pool));
-    assert_true(amt_console_matches(console, patterns));
+    assert_true(amt_patterns_match(patterns, "Unlocked"));
     APR_ARRAY_PUSH(texts, const char *) = "(unclosed";
     problem = amt_patterns_compile(&patterns, texts, pool);
     assert_non_null(problem);
     assert_non_null(strstr(problem, "\"(unclosed\""));
+    *(const char **)apr_array_pop(texts) = "";
+    APR_ARRAY_PUSH(texts, const char *) = "^(a*)(b*)\\1\\2$";
+    assert_non_null(strstr(amt_patterns_compile(&patterns, texts, pool), "back-reference"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),      cmocka_unit_test(test_lines_that_are_not_there),
-        cmocka_unit_test(test_mark),       cmocka_unit_test(test_seen),
-        cmocka_unit_test(test_long_lines), cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_lines),    cmocka_unit_test(test_lines_that_are_not_there),
+        cmocka_unit_test(test_rows),     cmocka_unit_test(test_forget),
+        cmocka_unit_test(test_flood),    cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_patterns),
     };
 

@@ -25,8 +25,9 @@ typedef struct {
     secrets_t *secrets;
 } fixture_t;
 
-static const secrets_subject_t pc1 = {"pc-1.example.com", "4c4c4544-0035-3610-8052-b2c04f4d3732", "default"};
-static const secrets_subject_t pc2 = {"pc-2.example.com", NULL, "default"};
+static const secrets_subject_t pc1 = {"pc-1.example.com", "4c4c4544-0035-3610-8052-b2c04f4d3732", "default",
+                                      NULL, 0};
+static const secrets_subject_t pc2 = {"pc-2.example.com", NULL, "default", NULL, 0};
 
 static int setup(void **state)
 {
@@ -186,12 +187,52 @@ static void test_patterns(void **state)
     }
 }
 
+static void assert_volume(fixture_t *fixture, const char *volume, int own, const char *expected)
+{
+    const secrets_subject_t subject = {
+        .fqdn = pc1.fqdn, .uuid = pc1.uuid, .group = pc1.group, .volume = volume, .own = own};
+    char *passphrase;
+    const char *error;
+    apr_status_t status =
+        secrets_disk_passphrase(fixture->secrets, &subject, &passphrase, &error, fixture->pool);
+
+    assert_int_equal(status, expected != NULL ? APR_SUCCESS : APR_NOTFOUND);
+    assert_null(error);
+    if (expected != NULL) {
+        assert_string_equal(passphrase, expected);
+        secrets_free(passphrase);
+    }
+}
+
+/* No star of a line for systems stands for a volume, and none of one for volumes for a system. */
+static void test_a_volume_has_its_own(void **state)
+{
+    fixture_t *fixture = *state;
+
+    assert_null(open_text(fixture, "disk * all\ndisk data@pc-1.example.com its own\n"
+                                   "disk crypt?@4c4c4544-* by uuid\ndisk *@pc-2.example.com another's\n"));
+    assert_volume(fixture, "data", 1, "its own");
+    assert_volume(fixture, "data", 0, "its own");
+    assert_volume(fixture, "DATA", 1, "its own");
+    assert_volume(fixture, "crypt2", 1, "by uuid");
+    assert_volume(fixture, "root", 0, "all");
+    assert_volume(fixture, "root", 1, NULL);
+    assert_volume(fixture, "", 1, NULL);
+    assert_volume(fixture, "", 0, "all");
+    assert_passphrase(fixture, &pc1, "all");
+    assert_null(open_text(fixture, "disk *@pc-1.example.com any volume\n"));
+    assert_volume(fixture, "whatever", 1, "any volume");
+    assert_volume(fixture, NULL, 0, NULL);
+    assert_null(open_text(fixture, "disk * a\namt *@pc-1.example.com u p\n"));
+    assert_no_login(fixture, &pc1);
+}
+
 /* Time must not grow with the power of the stars. */
 static void test_hostile_pattern_ends(void **state)
 {
     static const secrets_subject_t long_name = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
                                                 "aaa.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-                                                NULL, NULL};
+                                                NULL, NULL, NULL, 0};
     fixture_t *fixture = *state;
     char pattern[200];
 
@@ -379,6 +420,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_first_match_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_patterns, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_volume_has_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hostile_pattern_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_last_field_runs_to_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_anew, setup, teardown),

@@ -32,7 +32,8 @@ typedef struct {
     const char *error;
 } fixture_t;
 
-static const secrets_subject_t pc1 = {"pc-1.example.com", "4c4c4544-0035-3610-8052-b2c04f4d3732", "branch"};
+static const secrets_subject_t pc1 = {"pc-1.example.com", "4c4c4544-0035-3610-8052-b2c04f4d3732", "branch",
+                                      NULL, 0};
 
 static int setup(void **state)
 {
@@ -298,9 +299,43 @@ static void test_through_the_front_door(void **state)
     assert_non_null(strstr(secrets_open(&secrets, providers, fixture->pool), "whole path"));
 }
 
+/* A helper that does not know of volumes would open any with the system's passphrase. */
+static void test_volumes(void **state)
+{
+    static const secrets_subject_t data = {"pc-1.example.com", NULL, "branch", "data", 1};
+    static const secrets_subject_t first = {"pc-1.example.com", NULL, "branch", "data", 0};
+    static const secrets_subject_t injected = {"pc-1.example.com", NULL, "branch", "a\nneed=amt", 1};
+    fixture_t *fixture = *state;
+    apr_array_header_t *providers = apr_array_make(fixture->pool, 1, sizeof(const char *));
+    secrets_t *secrets;
+    char *passphrase;
+
+    APR_ARRAY_PUSH(providers, const char *) = apr_pstrcat(fixture->pool, "exec:", fixture->helper, NULL);
+    write_helper(fixture, "echo passphrase=p");
+    assert_null(secrets_open(&secrets, providers, fixture->pool));
+    assert_int_equal(secrets_disk_passphrase(secrets, &data, &passphrase, &fixture->error, fixture->pool),
+                     APR_NOTFOUND);
+    assert_null(passphrase);
+    assert_int_equal(secrets_disk_passphrase(secrets, &first, &passphrase, &fixture->error, fixture->pool),
+                     APR_SUCCESS);
+    assert_string_equal(passphrase, "p");
+    secrets_free(passphrase);
+    write_helper(fixture, "grep '^volume=' && echo passphrase=own");
+    assert_int_equal(secrets_disk_passphrase(secrets, &data, &passphrase, &fixture->error, fixture->pool),
+                     APR_SUCCESS);
+    assert_string_equal(passphrase, "own");
+    secrets_free(passphrase);
+    assert_int_equal(secrets_disk_passphrase(secrets, &pc1, &passphrase, &fixture->error, fixture->pool),
+                     APR_NOTFOUND);
+    write_helper(fixture, "grep -q '^need=amt' && echo passphrase=p; exit 0");
+    assert_int_equal(secrets_disk_passphrase(secrets, &injected, &passphrase, &fixture->error, fixture->pool),
+                     APR_NOTFOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_volumes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_question_and_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_question_unread, setup, teardown),
         cmocka_unit_test_setup_teardown(test_does_not_know, setup, teardown),

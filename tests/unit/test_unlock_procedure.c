@@ -41,7 +41,7 @@ static void check_promises(const unlock_pc_t *pc, const char *where)
     verified = pc->system.tls == INVENTORY_TLS_CA || pc->system.tls == INVENTORY_TLS_PIN;
     if (pc->strayed)
         fail_msg("%s: %d calls to an address that is not the PC's", where, pc->strayed);
-    if (pc->types > 1 || (pc->types && (pc->is.verify_only || !verified)))
+    if (pc->types > 1 + pc->is.second_volume || (pc->types && (pc->is.verify_only || !verified)))
         fail_msg("%s: a passphrase typed %d times", where, pc->types);
 }
 

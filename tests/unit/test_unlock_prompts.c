@@ -11,51 +11,125 @@
 
 #include <apr_general.h>
 
-#include "unlock/prompts.h"
-
-enum { PROMPT = 1, SUCCESS = 2, FAILURE = 4 };
+#include "unlock/prompts_priv.h"
+#include "unlock/quote_priv.h"
 
 static const struct {
     const char *line;
-    int means;
+    phrase_e means;
+    const char *name; /* NULL: not looked at */
 } lines[] = {
     /* cryptsetup in Debian's initramfs */
-    {"Please unlock disk root: ", PROMPT},
-    {"Please unlock disk nvme0n1p3_crypt: ", PROMPT},
-    {"Please unlock disk root: ***", 0},
-    {"cryptsetup: ERROR: root: cryptsetup failed, bad password or options?", FAILURE},
-    {"cryptsetup: ERROR: root: maximum number of tries exceeded", FAILURE},
-    {"No key available with this passphrase.", FAILURE},
-    {"cryptsetup: root: set up successfully", SUCCESS},
-    {"cryptsetup: Waiting for encrypted source device UUID=...", 0},
+    {"Please unlock disk root: ", PHRASE_QUESTION, "root"},
+    {"Please unlock disk nvme0n1p3_crypt: ", PHRASE_QUESTION, "nvme0n1p3_crypt"},
+    {"Please unlock disk sda3_crypt: :", PHRASE_QUESTION, "sda3_crypt"}, /* Plymouth adds its own colon */
+    {"Please unlock disk root: ***", PHRASE_TEXT, NULL},
+    {"Please unlock disk root", PHRASE_TEXT, NULL},
+    {"cryptsetup: ERROR: root: cryptsetup failed, bad password or options?", PHRASE_REFUSED, ""},
+    {"cryptsetup: ERROR: root: maximum number of tries exceeded", PHRASE_REFUSED, ""},
+    {"No key available with this passphrase.", PHRASE_REFUSED, ""},
+    {"cryptsetup: root: set up successfully", PHRASE_OPENED, "root"},
+    {"cryptsetup (sda5_crypt): set up successfully", PHRASE_OPENED, "sda5_crypt"},
+    {"cryptsetup: Waiting for encrypted source device UUID=...", PHRASE_TEXT, NULL},
     /* systemd-ask-password */
-    {"Please enter passphrase for disk root (luks-6f): (press TAB for no echo) ", PROMPT},
-    {"\xf0\x9f\x94\x90 Please enter passphrase for disk QEMU_HARDDISK (root):", PROMPT},
-    {"Please enter passphrase for disk QEMU_HARDDISK (luks-6f)! ", PROMPT},
-    {"\xf0\x9f\x94\x90 Please enter passphrase for disk QEMU_HARDDISK (root): *****", 0},
-    {"Failed to activate with specified passphrase. (Passphrase incorrect?)", FAILURE},
-    {"[  OK  ] Finished Cryptography Setup for luks-6f.", SUCCESS},
-    {"[  OK  ] Started Cryptography Setup for root.", SUCCESS},
-    {"         Starting Cryptography Setup for root...", 0},
-    {"[  OK  ] Reached target Local Encrypted Volumes.", SUCCESS},
-    {"[  OK  ] Started Forward Password Requests to Wall Directory Watch.", 0},
-    {"[FAILED] Failed to start Network Time Synchronization.", 0},
-    /* dracut without systemd */
-    {"Password (/dev/vda3): ", PROMPT},
-    {"Password for /dev/vda3 (luks-6f): ", PROMPT},
-    {"Enter passphrase for /dev/vda3: ", PROMPT},
-    {"Enter passphrase: ", PROMPT},
-    /* sedutil */
-    {"Please enter pass-phrase to unlock OPAL drives: ", PROMPT},
-    {"Please enter pass-phrase to unlock OPAL drives: *******", 0},
-    {"Drive /dev/nvme0 Samsung SSD 980 PRO 1TB is OPAL Unlocked", SUCCESS},
-    {"Drive /dev/nvme0 Samsung SSD 980 PRO 1TB is OPAL Failed", FAILURE},
+    {"Please enter passphrase for disk root (luks-6f): (press TAB for no echo) ", PHRASE_QUESTION, "luks-6f"},
+    {"\xf0\x9f\x94\x90 Please enter passphrase for disk SAMPLE_HARDDISK (root):", PHRASE_QUESTION, "root"},
+    {"Please enter passphrase for disk SAMPLE_HARDDISK (luks-6f)! ", PHRASE_QUESTION, "luks-6f"},
+    {"Please enter passphrase for disk SAMPLE (R) SSD (root) on /home! ", PHRASE_QUESTION, "root"},
+    {"Please enter passphrase for disk vg-swap (cryptswap1) on none! ", PHRASE_QUESTION, "cryptswap1"},
+    {"Please enter passphrase for disk data on /srv: ", PHRASE_QUESTION, "data"},
+    {"Please enter passphrase or recovery key for disk SAMPLE (luks-6f): (press TAB for no echo) ",
+     PHRASE_QUESTION, "luks-6f"},
+    {"Please enter passphrase for disk SAMPLE_LONG_NAME_OF_A_DISK (luks-6fa\xe2\x80\xa6", PHRASE_QUESTION,
+     "luks-6fa\xe2\x80\xa6"},
+    {"Please enter passphrase for disk root: (press TAB for\xe2\x80\xa6", PHRASE_QUESTION, "root"},
+    {"StartinPlease enter passphrase for disk md2_crypt! ", PHRASE_QUESTION, "md2_crypt"},
+    {"\xf0\x9f\x94\x90 Please enter passphrase for disk SAMPLE (root): *****", PHRASE_TEXT, NULL},
+    {"Please enter passphrase for disk root (verification): ", PHRASE_FOREIGN, NULL},
+    {"Please enter recovery key for disk root: ", PHRASE_TEXT, NULL},
+    {"Password entry required for 'Please enter passphrase for disk data on /mnt:' (PID 8341).", PHRASE_TEXT,
+     NULL},
+    {"Password entry required for 'Please enter passphrase for disk data:", PHRASE_FOREIGN, NULL},
+    {"systemd-cryptsetup[412]: Please enter passphrase for disk data:", PHRASE_FOREIGN, NULL},
+    {"Failed to activate with specified passphrase. (Passphrase incorrect?)", PHRASE_REFUSED, ""},
+    {"[  OK  ] Finished Cryptography Setup for luks-6f.", PHRASE_OPENED, "luks-6f"},
+    {"[  OK  ] Started Cryptography Setup for root.", PHRASE_OPENED, "root"},
+    {"[  OK  ] Finished systemd-cryptsetup@root.service - Cryptography Setup for root.", PHRASE_OPENED,
+     "root"},
+    {"[  OK  ] Finished systemd-cryptsetup@luk\xe2\x80\xa6phy Setup for luks-6f.", PHRASE_OPENED, "luks-6f"},
+    {"[  OK  ] Finished systemd-cryptsetup@luks\\x2d6f.service.", PHRASE_OPENED, "luks-6f"},
+    {"[FAILED] Failed to start Cryptography Setup for root.", PHRASE_REFUSED, "root"},
+    {"         Starting Cryptography Setup for root...", PHRASE_TEXT, NULL},
+    {"[  OK  ] Reached target Local Encrypted Volumes.", PHRASE_HINT, NULL},
+    {"[  OK  ] Reached target cryptsetup.target - Local Encrypted Volumes.", PHRASE_HINT, NULL},
+    {"[  OK  ] Reached target cryptsetup-pre.target - Local Encrypted Volumes (Pre).", PHRASE_TEXT, NULL},
+    {"[  OK  ] Reached target Remote Encrypted Volumes.", PHRASE_TEXT, NULL},
+    {"[  OK  ] Started Forward Password Requests to Wall Directory Watch.", PHRASE_TEXT, NULL},
+    {"[FAILED] Failed to start Network Time Synchronization.", PHRASE_TEXT, NULL},
+    {"[  OK  ] Reached target Switch Root.", PHRASE_WENT_ON, NULL},
+    {"         Starting initrd-switch-root.service - Switch Root...", PHRASE_WENT_ON, NULL},
+    {"[***   ] A start job is running for Cryptography Setup for root (5s / no limit)", PHRASE_TEXT, NULL},
+    /* dracut without systemd, mkinitcpio, booster */
+    {"Password (/dev/vda3): ", PHRASE_QUESTION, "/dev/vda3"},
+    {"Password (/dev/vda3) [2/5]:", PHRASE_QUESTION, "/dev/vda3"},
+    {"Password for /dev/vda3 (luks-6f): ", PHRASE_QUESTION, "/dev/vda3"},
+    {"Enter passphrase for /dev/vda3: ", PHRASE_QUESTION, "/dev/vda3"},
+    {"Enter passphrase for luks-6f:", PHRASE_QUESTION, "luks-6f"},
+    {"A password is required to access the cryptroot volume:", PHRASE_QUESTION, "cryptroot"},
+    {":: mounting '/dev/mapper/cryptroot' on real root", PHRASE_WENT_ON, NULL},
+    {"   Incorrect passphrase, please try again", PHRASE_REFUSED, ""},
+    /* ZFS, NixOS, GRUB, sedutil, a token's script */
+    {"Enter passphrase for 'rpool/ROOT': ", PHRASE_QUESTION, "rpool/ROOT"},
+    {"Enter passphrase for rpool/ROOT: (press TAB for no echo) ", PHRASE_QUESTION, "rpool/ROOT"},
+    {"\xf0\x9f\x94\x90 Encrypted ZFS password for rpool/ROOT (press TAB for no echo) ", PHRASE_TEXT, NULL},
+    {"\xf0\x9f\x94\x90 Encrypted ZFS password for rpool/ROOT: (press TAB for no echo) ", PHRASE_QUESTION,
+     "rpool/ROOT"},
+    {"Encrypted ZFS password for rpool/ROOT", PHRASE_QUESTION, "rpool/ROOT"},
+    {"1 / 1 key(s) successfully loaded", PHRASE_OPENED, ""},
+    {"1 / 2 key(s) successfully loaded", PHRASE_REFUSED, ""},
+    {"Key load error: Incorrect key provided for 'rpool/ROOT'.", PHRASE_REFUSED, ""},
+    {"[  OK  ] Finished Load ZFS key for rpool/ROOT.", PHRASE_OPENED, "rpool/ROOT"},
+    {"Passphrase for /dev/disk/by-uuid/0a0b: ", PHRASE_QUESTION, "/dev/disk/by-uuid/0a0b"},
+    {"Verifying passphrase for /dev/disk/by-uuid/0a0b... - success", PHRASE_OPENED, "/dev/disk/by-uuid/0a0b"},
+    {"Verifying passphrase for /dev/disk/by-uuid/0a0b... - failure", PHRASE_REFUSED,
+     "/dev/disk/by-uuid/0a0b"},
+    {"Enter passphrase for hd0,gpt2 (4f3c0a0b-0000-4000-8000-000000000001): ", PHRASE_QUESTION, "hd0,gpt2"},
+    {"error: access denied.", PHRASE_REFUSED, ""},
+    {"Slot \"0\" opened", PHRASE_OPENED, ""},
+    {"Please enter pass-phrase to unlock OPAL drives: ", PHRASE_QUESTION, ""},
+    {"Please enter pass-phrase to unlock OPAL drives: *******", PHRASE_TEXT, NULL},
+    {"Drive /dev/nvme0 Sample SSD 980 PRO 1TB is OPAL Unlocked", PHRASE_OPENED, ""},
+    {"Drive /dev/nvme0 Sample SSD 980 PRO 1TB is OPAL NOT LOCKED   ", PHRASE_HINT, NULL},
+    {"Drive /dev/nvme0 Sample SSD 980 PRO 1TB is OPAL Failed  ", PHRASE_REFUSED, ""},
+    {"Please insert yubikey and press enter or enter a valid passphrase: ", PHRASE_QUESTION, ""},
+    /* secrets that are no disk's */
+    {"[sudo] password for alice: ", PHRASE_FOREIGN, NULL},
+    {"Password for alice@EXAMPLE.COM: ", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for key '/home/alice/.ssh/id_ed25519': ", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for /home/alice/.ssh/id_rsa: ", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for id_rsa: ", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for \"/root/.ssh/id_rsa\" (empty for no passphrase): ", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase: ", PHRASE_FOREIGN, NULL},
+    {"Enter Password: ", PHRASE_FOREIGN, NULL},
+    {"Enter password: ", PHRASE_FOREIGN, NULL},
+    {"Password: ", PHRASE_FOREIGN, NULL},
+    {"(current) UNIX password: ", PHRASE_FOREIGN, NULL},
+    {"alice@pc-0001's password: ", PHRASE_FOREIGN, NULL},
+    {"Enter PEM pass phrase:", PHRASE_TEXT, NULL},
+    {"Please enter LUKS2 token PIN: ", PHRASE_FOREIGN, NULL},
+    {"\xf0\x9f\x94\x90 Please enter security token PIN: (press TAB for no echo) ", PHRASE_TEXT, NULL},
+    {"Please enter TPM2 PIN:", PHRASE_FOREIGN, NULL},
+    {"Please enter passphrase for key id 0123 :", PHRASE_FOREIGN, NULL},
+    {"Please enter password for user alice: ", PHRASE_FOREIGN, NULL},
+    {"Enter BIOS Password:", PHRASE_FOREIGN, NULL},
     /* what comes before and after */
-    {"pc-0001 login: ", SUCCESS},
-    {"Last login: Sat Nov 21 on tty1", 0},
-    {"Password: ", 0},
-    {"[    1.204331] Run /init as init process", 0},
-    {"GNU GRUB  version 2.06", 0},
+    {"pc-0001 login: ", PHRASE_LOGIN, NULL},
+    {"login: ", PHRASE_LOGIN, NULL},
+    {"Last login: Sat Nov 21 on tty1", PHRASE_TEXT, NULL},
+    {"Last login: ", PHRASE_TEXT, NULL},
+    {"type your login: ", PHRASE_TEXT, NULL},
+    {"GNU GRUB  version 2.06", PHRASE_TEXT, NULL},
+    {"   ", PHRASE_BLANK, NULL},
 };
 
 static int setup(void **state)
@@ -73,18 +147,119 @@ static void test_what_pcs_show(void **state)
 {
     const prompts_texts_t built_in = {0};
     prompts_t prompts;
+
     assert_null(prompts_make(&prompts, &built_in, *state));
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        amt_console_t *console = amt_console_create(*state);
-        int means = 0;
-        amt_console_feed(console, lines[i].line, strlen(lines[i].line));
-        means = (amt_console_matches(console, prompts.prompt) ? PROMPT : 0) |
-                (amt_console_matches(console, prompts.success) ? SUCCESS : 0) |
-                (amt_console_matches(console, prompts.failure) ? FAILURE : 0);
-        if (means != lines[i].means)
-            fail_msg("\"%s\" means %d, expected %d", lines[i].line, means, lines[i].means);
+        phrase_t phrase;
+
+        prompts_read(&prompts, &phrase, lines[i].line);
+        if (phrase.means != lines[i].means)
+            fail_msg("\"%s\" means %d, expected %d", lines[i].line, phrase.means, lines[i].means);
+        if (lines[i].name != NULL)
+            assert_string_equal(phrase.name, lines[i].name);
     }
     assert_string_equal(prompts.redraw, "");
+}
+
+/* A group's own patterns stand for what is built in, one kind at a time. */
+static void test_patterns_of_a_group(void **state)
+{
+    prompts_texts_t texts = {.prompt = apr_array_make(*state, 1, sizeof(const char *)),
+                             .success = apr_array_make(*state, 1, sizeof(const char *))};
+    prompts_t prompts;
+    phrase_t phrase;
+
+    *(const char **)apr_array_push((apr_array_header_t *)texts.prompt) = "^(Unlock|Please unlock disk) .*: $";
+    *(const char **)apr_array_push((apr_array_header_t *)texts.success) = "^ready|login: $";
+    assert_null(prompts_make(&prompts, &texts, *state));
+    prompts_read(&prompts, &phrase, "Unlock me: ");
+    assert_int_equal(phrase.means, PHRASE_QUESTION);
+    assert_string_equal(phrase.name, "");
+    prompts_read(&prompts, &phrase, "Please unlock disk root: ");
+    assert_int_equal(phrase.means, PHRASE_QUESTION);
+    assert_string_equal(phrase.name, "root");
+    prompts_read(&prompts, &phrase, "Please enter passphrase for disk root: ");
+    assert_int_equal(phrase.means, PHRASE_FOREIGN);
+    prompts_read(&prompts, &phrase, "cryptsetup: root: set up successfully");
+    assert_int_equal(phrase.means, PHRASE_TEXT);
+    prompts_read(&prompts, &phrase, "Ready.");
+    assert_int_equal(phrase.means, PHRASE_WENT_ON);
+    prompts_read(&prompts, &phrase, "pc login: ");
+    assert_int_equal(phrase.means, PHRASE_LOGIN);
+    prompts_read(&prompts, &phrase, "No key available with this passphrase.");
+    assert_int_equal(phrase.means, PHRASE_REFUSED);
+}
+
+static void test_names(void **state)
+{
+    static const struct {
+        const char *one, *other;
+        int same;
+    } names[] = {
+        {"root", "root", 1},
+        {"root", "data", 0},
+        {"luks-6f", "luks-6fa", 0},
+        {"luks-6fa\xe2\x80\xa6", "luks-6fab-01", 1},
+        {"luks-6fab-01", "luks-6fa\xe2\x80\xa6", 1},
+        {"luks-6fa\xe2\x80\xa6", "luks-6f", 0},
+        {"l\xe2\x80\xa6", "luks-6f", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        phrase_t one = {.form = 1}, other = {.form = 2};
+
+        strcpy(one.name, names[i].one);
+        strcpy(other.name, names[i].other);
+        assert_int_equal(phrase_same_question(&one, &other), names[i].same);
+        assert_int_equal(phrase_is_about(&one, &other), names[i].same);
+    }
+}
+
+/* Other writers in a line, whole and begun. */
+static void test_other_writers(void **state)
+{
+    static const struct {
+        const char *line;
+        unsigned int kernel, kernel_partial, status, status_partial;
+    } cases[] = {
+        {"key: [   47.067120] EXT4-fs", 5, 5, 27, 27},
+        {"key: [    9.13] random", 5, 5, 22, 22},
+        {"key: [47.067120][  T12] x", 5, 5, 25, 25},
+        {"key: [   47.06", 14, 5, 14, 14},
+        {"key: [", 6, 5, 6, 5},
+        {"key: [  OK  ] Started", 21, 21, 5, 5},
+        {"key: [ *** ", 11, 11, 11, 5},
+        {"key: [*** ", 10, 10, 10, 5},
+        {"key: [ ***  ] A start job", 25, 25, 5, 5},
+        {"key: [FAI", 9, 9, 9, 5},
+        {"key: [1/5]", 10, 10, 10, 10},
+        {"[sudo] password", 15, 15, 15, 15},
+        {"key:          Starting it", 25, 25, 5, 5},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *line = cases[i].line;
+
+        if (phrase_kernel_at(line, 0) != cases[i].kernel ||
+            phrase_kernel_at(line, 1) != cases[i].kernel_partial ||
+            phrase_status_at(line, 0) != cases[i].status ||
+            phrase_status_at(line, 1) != cases[i].status_partial) {
+            fail_msg("\"%s\": %u %u %u %u", line, phrase_kernel_at(line, 0), phrase_kernel_at(line, 1),
+                     phrase_status_at(line, 0), phrase_status_at(line, 1));
+        }
+    }
+}
+
+static void test_quotes(void **state)
+{
+    assert_string_equal(quote_line("Please enter passphrase for disk SAMPLE (luks-6f):", *state),
+                        "Please enter passphrase for disk ...");
+    assert_string_equal(quote_line("pc-1 login: correct horse battery", *state), "... login: ...");
+    assert_string_equal(quote_line("c*o*r*r*e*c*t PassWord:", *state), "... PassWord:");
+    assert_string_equal(quote_line("   ", *state), "");
+    assert_string_equal(quote_line("******", *state), "...");
 }
 
 static void test_redraw(void **state)
@@ -134,6 +309,10 @@ int main(void)
     int failed = 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_pcs_show, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_patterns_of_a_group, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_other_writers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_quotes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_redraw, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_pattern_that_is_none, setup, teardown),
     };

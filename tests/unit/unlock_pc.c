@@ -204,7 +204,14 @@ static void answer_login(unlock_pc_t *pc)
 
 static void answer_passphrase(unlock_pc_t *pc)
 {
-    unlock_work_answer(&pc->unlock, pc->is.passphrase, "no passphrase");
+    int lacks = pc->unlock.own_passphrase && !pc->is.own_passphrases;
+    int gone = pc->is.gone != 3 ? pc->is.gone : pc->passphrases == 2;
+    if (gone && pc->console_open) {
+        const char *text = gone == 1 ? "\r\nDebian GNU/Linux 12 pc ttyS0\r\n\r\npc login: " : "\r\n";
+        unlock_input(&pc->unlock, text, strlen(text));
+        pc->up_at = gone == 1 ? pc->now : pc->up_at;
+    }
+    unlock_work_answer(&pc->unlock, lacks ? JOBS_REASON_NO_SECRET : pc->is.passphrase, "no passphrase");
 }
 
 static void answer_permit(unlock_pc_t *pc)
@@ -293,6 +300,15 @@ static void take_passphrase(unlock_pc_t *pc)
     static const char *const answers[] = {"\r\ncryptsetup: root: set up successfully\r\n",
                                           "\r\ncryptsetup failed, bad password or options?\r\n" PROMPT,
                                           "\r\n" PROMPT};
+    if (pc->is.second_volume && pc->types == 1) {
+        say(pc, "\r\ncryptsetup: root: set up successfully\r\nPlease unlock disk data: ", 2);
+        return;
+    }
+    if (pc->is.second_volume && pc->types == 2 && !pc->is.refuses) {
+        pc->up_at = pc->now + apr_time_from_sec(5);
+        say(pc, "\r\ncryptsetup: data: set up successfully\r\n", 2);
+        return;
+    }
     if (!pc->is.refuses)
         pc->up_at = pc->now + apr_time_from_sec(5);
     if (!pc->is.mute)
@@ -537,6 +553,8 @@ unlock_pc_t *unlock_pc_create(const behaviour_t *is, apr_pool_t *pool)
     pc->group = (inventory_group_t){.name = "default",
                                     .boot_timeout = apr_time_from_sec(120),
                                     .reset_running = is->resets,
+                                    .type_running = is->types_running,
+                                    .same_passphrase = is->same_passphrase,
                                     .power_interval = is->power_rate ? apr_time_from_sec(1) : 0};
     pc->redirection = is->redirection_off ? (amt_redirection_t){.state = AMT_REDIRECTION_OFF, .listener = 0}
                                           : (amt_redirection_t){.state = AMT_REDIRECTION_BOTH, .listener = 1};

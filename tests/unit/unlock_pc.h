@@ -68,19 +68,24 @@ typedef struct {
     int no_prompt;                       /* it never asks */
     int stands_at_prompt;                /* though it runs; shown again when it is asked to redraw */
     int redraws;                         /* the group says how */
-    int refuses;                         /* the passphrase: 1 with a word, 2 by asking again */
-    int mute;                            /* no word after the passphrase */
-    int comes_up;                        /* without asking */
-    int keeps_boot;                      /* its firmware does not clear boot options by itself */
-    int drive_fails;                     /* the drive ends by itself while the PC starts */
-    const char *cut;                     /* the console ends by itself while the unlock is at this step */
-    int boot_set;                        /* options that a lost worker left */
-    int not_read;                        /* the firmware does not look at the drive */
-    int stuck;                           /* it reads the image, which never speaks */
-    int forges;                          /* the image that speaks is another one: 1 its hello, 2 its result */
-    const char *image_says;              /* what the image says; NULL: unlocked */
-    int refuses_at_once;                 /* before it says hello */
-    int deaf;                            /* it does not hear so many acknowledgements */
+    int types_running;                   /* its group lets a running PC be typed into */
+    int same_passphrase;                 /* its group opens further volumes with the same one */
+    int own_passphrases;                 /* the secrets have one for each volume */
+    int second_volume;                   /* asks once the first is open */
+    int gone;               /* the question is, before the passphrase is fetched: 1 login, 2 silence, 3 login at the second */
+    int refuses;            /* the passphrase: 1 with a word, 2 by asking again */
+    int mute;               /* no word after the passphrase */
+    int comes_up;           /* without asking */
+    int keeps_boot;         /* its firmware does not clear boot options by itself */
+    int drive_fails;        /* the drive ends by itself while the PC starts */
+    const char *cut;        /* the console ends by itself while the unlock is at this step */
+    int boot_set;           /* options that a lost worker left */
+    int not_read;           /* the firmware does not look at the drive */
+    int stuck;              /* it reads the image, which never speaks */
+    int forges;             /* the image that speaks is another one: 1 its hello, 2 its result */
+    const char *image_says; /* what the image says; NULL: unlocked */
+    int refuses_at_once;    /* before it says hello */
+    int deaf;               /* it does not hear so many acknowledgements */
 } behaviour_t;
 
 typedef struct {

@@ -26,6 +26,7 @@
 
 #include "amt/redirection/console.h"
 #include "amt/redirection/ider.h"
+#include "amt/redirection/patterns.h"
 #include "amt/redirection/sol.h"
 #include "wsman/envelope.h"
 
@@ -54,6 +55,7 @@ typedef struct system_t {
     amt_sol_t *sol;
     amt_console_t *console;
     amt_patterns_t *awaited;
+    int shown; /* what is awaited was, on a line that ended */
     amt_ider_t *ider;
     apr_uint64_t bytes_awaited;
     struct event *tick; /* "served" */
@@ -163,9 +165,21 @@ static void sol_opened(void *baton)
 
 static void check_console(system_t *system)
 {
-    if (is_call(system, "await") && amt_console_matches(system->console, system->awaited)) {
+    if (!is_call(system, "await")) {
+        return;
+    }
+    if (system->shown || amt_patterns_match(system->awaited, amt_console_partial(system->console))) {
+        system->shown = 0;
         done(system, &all_well);
     }
+}
+
+static void line_shown(void *baton, const char *line, amt_line_e how)
+{
+    system_t *system = baton;
+
+    (void)how;
+    system->shown |= is_call(system, "await") && amt_patterns_match(system->awaited, line);
 }
 
 static void sol_received(void *baton, const char *bytes, apr_size_t length)
@@ -217,7 +231,7 @@ static void begin_sol(system_t *system)
 {
     static const amt_sol_events_t events = {sol_opened, sol_received, sol_ended};
 
-    system->console = amt_console_create(system->driver->pool);
+    system->console = amt_console_create(line_shown, system, system->driver->pool);
     if (amt_sol_open(&system->sol, system->driver->loop, &system->target, &events, system,
                      system->driver->pool)) {
         fprintf(stderr, "amt_client: no session\n");
@@ -246,7 +260,8 @@ static void begin_type(system_t *system)
     char *line = apr_pstrcat(system->driver->pool, equals ? equals + 1 : system->passphrase, "\r", NULL);
     amt_result_t result = all_well;
 
-    amt_console_mark(system->console);
+    amt_console_forget(system->console);
+    system->shown = 0;
     if (amt_sol_send(system->sol, line, strlen(line), gate, system) != APR_SUCCESS) {
         result = (amt_result_t){.status = AMT_FENCED, .return_value = -1, .text = "nothing was sent"};
     }

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The current line is an array of characters with a cursor; complete lines are kept as UTF-8 text, the oldest
- * dropped first. */
+/* A screen as far as lines need one. The row with the cursor is an array of characters; rows above it are gone,
+ * but for the one that the cursor left upwards or saved: it comes back when the cursor does. A row is given to
+ * the caller before it is overwritten, erased or left, so that nothing that was shown is lost. */
 #include "amt/redirection/console.h"
 
-#include <apr_strings.h>
-#include <regex.h>
 #include <string.h>
 
 #include "base/text.h"
 
 enum {
-    KEPT = 2560, /* bytes of lines that ended and may still be matched */
     LAST = 120,
     REPLACEMENT = 0xfffd,
     TAB = 8,
@@ -27,10 +25,21 @@ typedef enum {
     STRING_ESCAPE /* ESC inside it */
 } place_e;
 
+/* A row that may come back. */
+typedef struct {
+    int kept;
+    int cursor;
+    char text[AMT_CONSOLE_LINE + 1];
+} row_t;
+
 struct amt_console_t {
+    amt_console_line_fn *line_fn;
+    void *baton;
+
     place_e place;
     unsigned int parameter; /* the first of a control sequence */
     int first_parameter;    /* it is still being read */
+    int is_private;         /* a control sequence with < = > or ?: none that moves or erases */
 
     apr_uint32_t character; /* UTF-8 under way */
     int wanted;             /* bytes that it still needs */
@@ -39,23 +48,21 @@ struct amt_console_t {
     int cursor;
     int length;     /* characters of the line */
     int line_bytes; /* of it in UTF-8 */
+    int moved;      /* the cursor went back since a character was overwritten or appended */
+    int told;       /* the caller was given the row as it is */
     apr_uint32_t line[AMT_CONSOLE_LINE];
 
-    apr_size_t kept_length;
-    char kept[KEPT]; /* lines that ended, each with its NUL */
+    int above;    /* rows between the cursor and the row below that it left */
+    row_t bottom; /* that row */
+    row_t saved;  /* by ESC 7 or CSI s */
+
     char partial[AMT_CONSOLE_LINE + 1];
     char last[LAST + 1];
 };
 
-struct amt_patterns_t {
-    int count;
-    regex_t *expressions;
-};
+/* ---- rows ------------------------------------------------------------------------------------ */
 
-/* ---- lines ----------------------------------------------------------------------------------- */
-
-/* The line as text; its bytes. */
-static apr_size_t write_line(const amt_console_t *console, char text[AMT_CONSOLE_LINE + 1])
+static void write_line(const amt_console_t *console, char text[AMT_CONSOLE_LINE + 1])
 {
     char *at = text;
 
@@ -63,7 +70,6 @@ static apr_size_t write_line(const amt_console_t *console, char text[AMT_CONSOLE
         at = text_put_utf8(at, console->line[i]);
     }
     *at = '\0';
-    return (apr_size_t)(at - text);
 }
 
 /* The line for an operator, if there is something on it. */
@@ -90,46 +96,126 @@ static void remember_last(amt_console_t *console)
     console->last[length] = '\0';
 }
 
-static void forget_oldest(amt_console_t *console, apr_size_t needed)
-{
-    apr_size_t gone = 0;
-
-    while (KEPT - (console->kept_length - gone) < needed) {
-        gone += strlen(console->kept + gone) + 1;
-    }
-    console->kept_length -= gone;
-    memmove(console->kept, console->kept + gone, console->kept_length);
-}
-
 static void empty_line(amt_console_t *console)
 {
-    console->cursor = console->length = console->line_bytes = 0;
+    console->cursor = console->length = console->line_bytes = console->moved = console->told = 0;
 }
 
-static void end_line(amt_console_t *console)
+/* Gives the row to the caller. One that was told before is told again only where it ends. */
+static void tell_line(amt_console_t *console, amt_line_e how)
 {
-    char text[AMT_CONSOLE_LINE + 1];
-    apr_size_t length = write_line(console, text);
-
     remember_last(console);
-    if (length > 0) {
-        forget_oldest(console, length + 1);
-        memcpy(console->kept + console->kept_length, text, length + 1);
-        console->kept_length += length + 1;
+    if (console->line_fn != NULL && (how == AMT_LINE_ENDED || (console->length > 0 && !console->told))) {
+        write_line(console, console->partial);
+        console->line_fn(console->baton, console->partial, how);
     }
+    console->told = 1;
+}
+
+static void leave_line(amt_console_t *console, amt_line_e how)
+{
+    tell_line(console, how);
     empty_line(console);
+}
+
+static void keep_row(const amt_console_t *console, row_t *row)
+{
+    write_line(console, row->text);
+    row->cursor = console->cursor;
+    row->kept = 1;
+}
+
+/* Of a row's own text, so it is whole. */
+static const char *take_utf8(const char *text, apr_uint32_t *c)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    int length = *at < 0x80 ? 1 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
+
+    *c = length == 1 ? *at : (apr_uint32_t)(*at & (0x7f >> length));
+    for (int i = 1; i < length; i++) {
+        *c = *c << 6 | (at[i] & 0x3f);
+    }
+    return text + length;
+}
+
+static void put_text(amt_console_t *console, const char *text)
+{
+    console->line_bytes = (int)strlen(text);
+    while (*text != '\0') {
+        text = take_utf8(text, &console->line[console->length++]);
+    }
+}
+
+/* The row is as it was, and the caller knows it. */
+static void bring_back(amt_console_t *console, row_t *row, int cursor)
+{
+    empty_line(console);
+    put_text(console, row->text);
+    console->told = 1;
+    console->cursor = cursor < console->length ? cursor : console->length;
+}
+
+/* ---- moves ----------------------------------------------------------------------------------- */
+
+static void go_up(amt_console_t *console, int rows)
+{
+    if (console->above == 0) {
+        keep_row(console, &console->bottom);
+    }
+    console->above += rows;
+    leave_line(console, AMT_LINE_MOVED);
+}
+
+static void go_down(amt_console_t *console, int rows, amt_line_e how)
+{
+    int below = rows >= console->above;
+    int cursor = how == AMT_LINE_ENDED ? 0 : console->cursor;
+
+    if (console->above == 0) {
+        leave_line(console, how);
+        console->saved.kept &= how != AMT_LINE_ENDED; /* the screen moves: it would come back elsewhere */
+        return;
+    }
+    leave_line(console, AMT_LINE_MOVED);
+    console->above = below ? 0 : console->above - rows;
+    if (below) {
+        bring_back(console, &console->bottom, cursor);
+    }
+}
+
+/* Somewhere on the screen. */
+static void go_elsewhere(amt_console_t *console)
+{
+    leave_line(console, AMT_LINE_MOVED);
+    console->above = 0;
+}
+
+static void restore_cursor(amt_console_t *console)
+{
+    if (!console->saved.kept) {
+        return;
+    }
+    go_elsewhere(console);
+    bring_back(console, &console->saved, console->saved.cursor);
 }
 
 /* ---- characters ------------------------------------------------------------------------------ */
 
+/* A row that is long goes on in the next. */
 static void put_character(amt_console_t *console, apr_uint32_t c)
 {
-    int over = console->cursor < console->length ? text_utf8_length(console->line[console->cursor]) : 0;
+    int overwrites = console->cursor < console->length;
+    int over = overwrites ? text_utf8_length(console->line[console->cursor]) : 0;
 
     if (console->line_bytes - over + text_utf8_length(c) > AMT_CONSOLE_LINE) {
-        end_line(console);
-        over = 0;
+        leave_line(console, AMT_LINE_MOVED);
+        over = overwrites = 0;
     }
+    if (overwrites && console->moved && console->line[console->cursor] != c) {
+        tell_line(console, AMT_LINE_ERASED);
+        console->moved = 0;
+    }
+    console->told = console->told && overwrites && console->line[console->cursor] == c;
     console->line_bytes += text_utf8_length(c) - over;
     console->line[console->cursor++] = c;
     if (console->cursor > console->length) {
@@ -151,8 +237,35 @@ static void put_tab(amt_console_t *console)
 
 static void erase_to_end(amt_console_t *console)
 {
+    if (console->cursor < console->length) {
+        tell_line(console, AMT_LINE_ERASED);
+        console->told = 0;
+    }
     while (console->length > console->cursor) {
         console->line_bytes -= text_utf8_length(console->line[--console->length]);
+    }
+}
+
+/* Up to and with the cursor. */
+static void erase_to_cursor(amt_console_t *console)
+{
+    if (console->length > 0) {
+        tell_line(console, AMT_LINE_ERASED);
+        console->told = 0;
+    }
+    for (int i = 0; i <= console->cursor && i < console->length; i++) {
+        console->line_bytes -= text_utf8_length(console->line[i]) - 1;
+        console->line[i] = ' ';
+    }
+}
+
+static void erase_line(amt_console_t *console)
+{
+    int cursor = console->cursor;
+
+    leave_line(console, AMT_LINE_ERASED);
+    while (console->cursor < cursor) {
+        put_character(console, ' ');
     }
 }
 
@@ -161,9 +274,11 @@ static void control_character(amt_console_t *console, unsigned char c)
     switch (c) {
     case '\r':
         console->cursor = 0;
+        console->moved = 1;
         break;
     case '\b':
         console->cursor -= console->cursor > 0;
+        console->moved = 1;
         break;
     case '\t':
         put_tab(console);
@@ -171,7 +286,7 @@ static void control_character(amt_console_t *console, unsigned char c)
     case '\n':
     case '\v':
     case '\f':
-        end_line(console);
+        go_down(console, 1, AMT_LINE_ENDED);
         break;
     default:
         break;
@@ -245,6 +360,31 @@ static void take_text(amt_console_t *console, unsigned char byte)
 
 /* ---- escape sequences ------------------------------------------------------------------------ */
 
+static void end_of_escape(amt_console_t *console, unsigned char byte)
+{
+    switch (byte) {
+    case 'D':
+    case 'E':
+        go_down(console, 1, AMT_LINE_ENDED);
+        break;
+    case 'M':
+        go_up(console, 1);
+        break;
+    case '7':
+        keep_row(console, &console->saved);
+        break;
+    case '8':
+        restore_cursor(console);
+        break;
+    case 'c': /* the terminal begins anew */
+        go_elsewhere(console);
+        console->saved.kept = 0;
+        break;
+    default:
+        break;
+    }
+}
+
 static void take_escape(amt_console_t *console, unsigned char byte)
 {
     console->place = TEXT;
@@ -252,6 +392,7 @@ static void take_escape(amt_console_t *console, unsigned char byte)
         console->place = CONTROL;
         console->parameter = 0;
         console->first_parameter = 1;
+        console->is_private = 0;
     }
     else if (byte != 0 && strchr("]PX^_", byte)) {
         console->place = STRING;
@@ -262,25 +403,90 @@ static void take_escape(amt_console_t *console, unsigned char byte)
     else if (byte == 0x1b) {
         console->place = ESCAPE;
     }
-    else if (byte == 'D' || byte == 'E' || byte == 'M' || byte == 'c') { /* another line of the screen */
-        end_line(console);
+    else {
+        end_of_escape(console, byte);
     }
 }
 
-/* A move to another place of the screen ends the line: what is written there is not part of it. */
-static void end_of_control(amt_console_t *console, unsigned char final)
+/* ---- control sequences ----------------------------------------------------------------------- */
+
+static void move_sideways(amt_console_t *console, int column)
 {
-    if (strchr("ABEFHLMSTdf", final) || (final == 'J' && console->parameter != 0)) {
-        end_line(console);
+    column = column < 0 ? 0 : column;
+    while (console->length < column && console->length < AMT_CONSOLE_LINE - 1) {
+        console->cursor = console->length;
+        put_character(console, ' ');
     }
-    else if ((final == 'K' || final == 'J') && console->parameter == 0) {
+    console->cursor = column < console->length ? column : console->length;
+    console->moved = 1;
+}
+
+/* Erases on the screen: all of it, or what stands behind the cursor or before it. */
+static void erase_display(amt_console_t *console, unsigned int which)
+{
+    if (which == 0) {
         erase_to_end(console);
     }
-    else if (final == 'K' && console->parameter == 2) {
-        empty_line(console);
+    else {
+        leave_line(console, AMT_LINE_ERASED);
     }
-    else if (final == 'G' && console->parameter <= 1) {
-        console->cursor = 0;
+}
+
+static void erase_in_line(amt_console_t *console, unsigned int which)
+{
+    static void (*const erase[])(amt_console_t *) = {erase_to_end, erase_to_cursor, erase_line};
+
+    if (which < sizeof(erase) / sizeof(erase[0])) {
+        erase[which](console);
+    }
+}
+
+static void end_of_control(amt_console_t *console, unsigned char final)
+{
+    int count = console->parameter > 0 ? (int)console->parameter : 1;
+
+    switch (final) {
+    case 'A':
+    case 'F':
+        go_up(console, count);
+        break;
+    case 'B':
+    case 'E':
+        go_down(console, count, AMT_LINE_MOVED);
+        break;
+    case 'C':
+        move_sideways(console, console->cursor + (count < 256 ? count : 256));
+        break;
+    case 'D':
+        move_sideways(console, console->cursor - count);
+        break;
+    case 'G':
+    case '`':
+        move_sideways(console, (count < 256 ? count : 256) - 1);
+        break;
+    case 'J':
+        erase_display(console, console->parameter);
+        break;
+    case 'K':
+        erase_in_line(console, console->parameter);
+        break;
+    case 's':
+        keep_row(console, &console->saved);
+        break;
+    case 'u':
+        restore_cursor(console);
+        break;
+    case 'H':
+    case 'L':
+    case 'M':
+    case 'S':
+    case 'T':
+    case 'd':
+    case 'f':
+        go_elsewhere(console);
+        break;
+    default:
+        break;
     }
 }
 
@@ -293,9 +499,14 @@ static void take_control(amt_console_t *console, unsigned char byte)
     else if (byte == ';' || byte == ':') {
         console->first_parameter = 0;
     }
+    else if (byte >= '<' && byte <= '?') {
+        console->is_private = 1;
+    }
     else if (byte >= 0x40 && byte <= 0x7e) {
         console->place = TEXT;
-        end_of_control(console, byte);
+        if (!console->is_private) {
+            end_of_control(console, byte);
+        }
     }
     else if (byte == 0x1b) {
         console->place = ESCAPE;
@@ -354,9 +565,13 @@ static void take_byte(amt_console_t *console, unsigned char byte)
 
 /* ---- for callers ----------------------------------------------------------------------------- */
 
-amt_console_t *amt_console_create(apr_pool_t *pool)
+amt_console_t *amt_console_create(amt_console_line_fn *line_fn, void *baton, apr_pool_t *pool)
 {
-    return apr_pcalloc(pool, sizeof(amt_console_t));
+    amt_console_t *console = apr_pcalloc(pool, sizeof(*console));
+
+    console->line_fn = line_fn;
+    console->baton = baton;
+    return console;
 }
 
 void amt_console_feed(amt_console_t *console, const char *bytes, apr_size_t length)
@@ -364,81 +579,24 @@ void amt_console_feed(amt_console_t *console, const char *bytes, apr_size_t leng
     for (apr_size_t i = 0; i < length; i++) {
         take_byte(console, (unsigned char)bytes[i]);
     }
+}
+
+const char *amt_console_partial(amt_console_t *console)
+{
     write_line(console, console->partial);
+    return console->partial;
+}
+
+void amt_console_forget(amt_console_t *console)
+{
     remember_last(console);
-}
-
-void amt_console_mark(amt_console_t *console)
-{
-    console->kept_length = 0;
     empty_line(console);
-    console->partial[0] = '\0';
+    console->above = 0;
+    console->bottom.kept = console->saved.kept = 0;
 }
 
-void amt_console_seen(amt_console_t *console)
+const char *amt_console_last(amt_console_t *console)
 {
-    console->kept_length = 0;
-}
-
-const char *amt_console_last(const amt_console_t *console)
-{
+    remember_last(console);
     return console->last;
-}
-
-/* ---- patterns -------------------------------------------------------------------------------- */
-
-static apr_status_t patterns_cleanup(void *baton)
-{
-    amt_patterns_t *patterns = baton;
-
-    for (int i = 0; i < patterns->count; i++) {
-        regfree(&patterns->expressions[i]);
-    }
-    return APR_SUCCESS;
-}
-
-const char *amt_patterns_compile(amt_patterns_t **out, const apr_array_header_t *texts, apr_pool_t *pool)
-{
-    amt_patterns_t *patterns = apr_pcalloc(pool, sizeof(*patterns));
-
-    patterns->expressions = apr_pcalloc(pool, sizeof(regex_t) * (apr_size_t)(texts->nelts + 1));
-    apr_pool_cleanup_register(pool, patterns, patterns_cleanup, apr_pool_cleanup_null);
-    for (int i = 0; i < texts->nelts; i++) {
-        const char *text = APR_ARRAY_IDX(texts, i, const char *);
-        regex_t *expression = &patterns->expressions[i];
-        int error = regcomp(expression, text, REG_EXTENDED | REG_ICASE | REG_NOSUB);
-        char why[128];
-
-        if (error) {
-            regerror(error, expression, why, sizeof(why));
-            return apr_psprintf(pool, "the pattern \"%s\" is no POSIX extended regular expression: %s", text,
-                                why);
-        }
-        patterns->count++;
-    }
-    *out = patterns;
-    return NULL;
-}
-
-static int line_matches(const amt_patterns_t *patterns, const char *line)
-{
-    for (int i = 0; i < patterns->count; i++) {
-        if (regexec(&patterns->expressions[i], line, 0, NULL, 0) == 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-int amt_console_matches(const amt_console_t *console, const amt_patterns_t *patterns)
-{
-    apr_size_t at = 0;
-
-    while (at < console->kept_length) {
-        if (line_matches(patterns, console->kept + at)) {
-            return 1;
-        }
-        at += strlen(console->kept + at) + 1;
-    }
-    return console->partial[0] != '\0' && line_matches(patterns, console->partial);
 }

@@ -263,6 +263,8 @@ static const settings_key_t keys[] = {
     {GROUP_PREFIX, "tls", take_cell, IN_GROUP(inventory.tls), 0, 0, 0},
     {GROUP_PREFIX, "probe", take_cell, IN_GROUP(inventory.probe), 0, 0, 0},
     {GROUP_PREFIX, "boot-timeout", take_seconds, IN_GROUP(inventory.boot_timeout), 5, 7200, 0},
+    {GROUP_PREFIX, "type-running", take_yes_no, IN_GROUP(inventory.type_running), 0, 0, 0},
+    {GROUP_PREFIX, "same-passphrase", take_yes_no, IN_GROUP(inventory.same_passphrase), 0, 0, 0},
     {GROUP_PREFIX, "reset-running", take_yes_no, IN_GROUP(inventory.reset_running), 0, 0, 0},
     {GROUP_PREFIX, "power-per-second", take_rate, IN_GROUP(inventory.power_interval), 0, 0, 0},
     {GROUP_PREFIX, "prompt", take_pattern, IN_GROUP(prompt), 0, 0, 1},
@@ -306,6 +308,8 @@ static group_t *group_of(reading_t *reading, const char *name)
     group = apr_pcalloc(reading->pool, sizeof(*group));
     group->inventory.name = apr_pstrdup(reading->pool, name);
     group->inventory.boot_timeout = NOT_SET;
+    group->inventory.type_running = NOT_SET;
+    group->inventory.same_passphrase = NOT_SET;
     group->inventory.reset_running = NOT_SET;
     group->inventory.power_interval = NOT_SET;
     apr_hash_set(reading->settings->groups, group->inventory.name, APR_HASH_KEY_STRING, group);
@@ -320,6 +324,19 @@ static int is_group_name(const char *name)
         }
     }
     return *name != '\0';
+}
+
+/* yes or no: its own line, or what `otherwise` says. */
+static void complete_switch(int *own, int otherwise)
+{
+    *own = *own == NOT_SET ? otherwise : *own;
+}
+
+static void complete_switches(inventory_group_t *group, const inventory_group_t *standard)
+{
+    complete_switch(&group->type_running, standard->type_running);
+    complete_switch(&group->same_passphrase, standard->same_passphrase);
+    complete_switch(&group->reset_running, standard->reset_running);
 }
 
 static void complete_group(reading_t *reading, group_t *group, const group_t *standard)
@@ -337,9 +354,7 @@ static void complete_group(reading_t *reading, group_t *group, const group_t *st
     if (group->inventory.boot_timeout == NOT_SET) {
         group->inventory.boot_timeout = standard->inventory.boot_timeout;
     }
-    if (group->inventory.reset_running == NOT_SET) {
-        group->inventory.reset_running = standard->inventory.reset_running;
-    }
+    complete_switches(&group->inventory, &standard->inventory);
     if (group->inventory.power_interval == NOT_SET) {
         group->inventory.power_interval = standard->inventory.power_interval;
     }
@@ -358,9 +373,7 @@ static void complete_groups(reading_t *reading)
     if (standard->inventory.boot_timeout == NOT_SET) {
         standard->inventory.boot_timeout = apr_time_from_sec(600);
     }
-    if (standard->inventory.reset_running == NOT_SET) {
-        standard->inventory.reset_running = 0;
-    }
+    complete_switches(&standard->inventory, &(inventory_group_t){0});
     if (standard->inventory.power_interval == NOT_SET) {
         standard->inventory.power_interval = 0;
     }

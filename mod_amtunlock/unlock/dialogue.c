@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See dialogue.h. The console gives lines; other writers' text is cut out of them, and what stood before it is joined
+ * with what follows: `begun` is that beginning. Complete lines are judged as they come, the line with the cursor when
+ * it is looked at. */
+#include "unlock/dialogue.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "amt/redirection/console.h"
+#include "unlock/phrases_priv.h"
+#include "unlock/prompts_priv.h"
+#include "unlock/quote_priv.h"
+
+/* A question is complete when nothing changed it for so long: AMT sends text in pieces. */
+#define STILL apr_time_from_msec(300)
+/* After a volume opened, the next may ask. */
+#define NEXT_QUESTION apr_time_from_sec(3)
+/* The same where nobody answered: what opened it may be at the next. */
+#define BY_ITSELF apr_time_from_sec(15)
+/* What is read of a PC: a serial port at 115200 baud has 11,520 bytes a second. */
+#define READ_A_SECOND 65536
+#define READ_AT_ONCE 131072
+#define LINE_COST 64
+/* Where programs break a line that they think does not fit. */
+#define TERMINAL_WIDTH 80
+
+/* What the last question is, besides its text. */
+typedef enum {
+    GONE,
+    STANDS, /* it has left the cursor's line, and nothing else was said since */
+    COVERED /* it was erased: it stands if something else is drawn in its place */
+} standing_e;
+
+/* One that asked. */
+typedef struct {
+    phrase_t question;
+    int answered;
+    int opened;
+} volume_t;
+
+struct dialogue_t {
+    const prompts_t *prompts;
+    amt_console_t *console;
+    apr_time_t now;
+
+    char begun[AMT_CONSOLE_LINE + 1];   /* of a line, before another writer's text */
+    char joined[AMT_CONSOLE_LINE + 1];  /* a line without other writers' text */
+    char current[AMT_CONSOLE_LINE + 1]; /* the cursor's line, joined, as of the last look */
+    phrase_t current_phrase;            /* what it means */
+    apr_time_t current_since;           /* and since when it has been so; 0: it was not read */
+    apr_time_t changed_at;              /* something was shown last */
+
+    standing_e standing; /* of a question that has left the cursor's line */
+    phrase_t standing_phrase;
+    apr_time_t standing_since;
+    int stood; /* the last question was seen standing still */
+
+    volume_t volumes[DIALOGUE_VOLUMES];
+    int count;
+    int asked; /* the volume whose question stood last; -1: none yet */
+    int answers;
+
+    int by_itself;
+    int refused;
+    int hints;
+    apr_time_t opened_at; /* 0: no evidence */
+    apr_time_t look_at;
+
+    apr_int64_t budget; /* bytes that may be read now */
+    apr_time_t paid_at;
+    int overrun; /* text went unread */
+};
+
+/* ---- texts --------------------------------------------------------------------------------------------- */
+
+/* What begins before another writer's text may belong to something else than what follows: where both say nothing,
+ * what follows is read by itself. */
+static void read_joined(const dialogue_t *dialogue, phrase_t *phrase)
+{
+    size_t begun = strlen(dialogue->begun);
+    phrase_t rest;
+
+    prompts_read(dialogue->prompts, phrase, dialogue->joined);
+    if (begun == 0 || (phrase->means != PHRASE_TEXT && phrase->means != PHRASE_FOREIGN) ||
+        strlen(dialogue->joined) < begun) {
+        return;
+    }
+    prompts_read(dialogue->prompts, &rest, dialogue->joined + begun);
+    if (rest.means != PHRASE_TEXT && rest.means != PHRASE_BLANK) {
+        *phrase = rest;
+    }
+}
+
+static void join(dialogue_t *dialogue, const char *begun, const char *rest, size_t length)
+{
+    char *at = apr_cpystrn(dialogue->joined, begun, sizeof(dialogue->joined));
+    size_t room = sizeof(dialogue->joined) - (size_t)(at - dialogue->joined);
+
+    apr_cpystrn(at, rest, length + 1 < room ? length + 1 : room);
+}
+
+/* ---- volumes ------------------------------------------------------------------------------------------- */
+
+/* The volume that this question is about; -1: it is new. */
+static int find_volume(const dialogue_t *dialogue, const phrase_t *question)
+{
+    for (int i = 0; i < dialogue->count; i++) {
+        if (phrase_same_question(&dialogue->volumes[i].question, question)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Finds or makes it. -1: too many asked; those that were answered are never forgotten. */
+static int note_volume(dialogue_t *dialogue, const phrase_t *question)
+{
+    int found = find_volume(dialogue, question);
+
+    if (found >= 0) {
+        dialogue->volumes[found].question = *question;
+        return found;
+    }
+    for (int i = 0; i < DIALOGUE_VOLUMES; i++) {
+        if (i >= dialogue->count || (!dialogue->volumes[i].answered && i != dialogue->asked)) {
+            dialogue->count += i >= dialogue->count;
+            dialogue->volumes[i] = (volume_t){.question = *question};
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* ---- evidence ------------------------------------------------------------------------------------------ */
+
+/* Without an answer, and without a start that may do without one, nothing is evidence. */
+static int may_be_evident(const dialogue_t *dialogue)
+{
+    return dialogue->answers > 0 || dialogue->by_itself;
+}
+
+static void note_opened(dialogue_t *dialogue, const phrase_t *said)
+{
+    for (int i = 0; i < dialogue->count; i++) {
+        volume_t *volume = &dialogue->volumes[i];
+        int about = phrase_is_about(said, &volume->question);
+
+        volume->opened |= about && !volume->question.loader;
+        dialogue->hints |= about;
+    }
+}
+
+static void note_refused(dialogue_t *dialogue, const phrase_t *said)
+{
+    for (int i = 0; i < dialogue->count; i++) {
+        const volume_t *volume = &dialogue->volumes[i];
+
+        dialogue->refused |= volume->answered && phrase_is_about(said, &volume->question);
+    }
+}
+
+/* Whether all is open that asked and must be: the last, and what was answered in the same program. A program that
+ * follows another shows that the other's volumes are open. */
+static int all_opened(const dialogue_t *dialogue)
+{
+    const volume_t *last = dialogue->asked >= 0 ? &dialogue->volumes[dialogue->asked] : NULL;
+    int opened = 0;
+
+    for (int i = 0; i < dialogue->count; i++) {
+        const volume_t *volume = &dialogue->volumes[i];
+        int counts = volume == last ||
+                     (volume->answered && last != NULL && volume->question.form == last->question.form);
+
+        if (counts && !volume->opened) {
+            return 0;
+        }
+        opened |= volume->opened;
+    }
+    return opened;
+}
+
+static void note_evidence(dialogue_t *dialogue, const phrase_t *said, apr_time_t at)
+{
+    if (!may_be_evident(dialogue)) {
+        return;
+    }
+    if (said->means == PHRASE_REFUSED) {
+        note_refused(dialogue, said);
+    }
+    else if (said->means == PHRASE_OPENED) {
+        note_opened(dialogue, said);
+        dialogue->opened_at = all_opened(dialogue) ? at : dialogue->opened_at;
+    }
+    else if (said->means == PHRASE_WENT_ON) {
+        dialogue->opened_at = at;
+    }
+    dialogue->hints |= said->means == PHRASE_HINT;
+}
+
+/* ---- the question -------------------------------------------------------------------------------------- */
+
+static void let_stand(dialogue_t *dialogue, const phrase_t *question, standing_e how)
+{
+    if (dialogue->standing == GONE || !phrase_same_question(question, &dialogue->standing_phrase)) {
+        dialogue->standing_since = dialogue->now;
+    }
+    dialogue->standing = how;
+    dialogue->standing_phrase = *question;
+    note_volume(dialogue, question);
+}
+
+static void take_away(dialogue_t *dialogue)
+{
+    dialogue->standing = GONE;
+    dialogue->stood = 0;
+}
+
+/* A line that ends, or is erased or left as it stands. One that stood still and then ended was answered. */
+static void take_question(dialogue_t *dialogue, const phrase_t *question, amt_line_e how)
+{
+    if (how == AMT_LINE_ENDED && (question->heads || dialogue->stood)) {
+        note_volume(dialogue, question);
+        take_away(dialogue);
+    }
+    else {
+        let_stand(dialogue, question, how == AMT_LINE_ERASED ? COVERED : STANDS);
+    }
+}
+
+static void take_phrase(dialogue_t *dialogue, const phrase_t *phrase, amt_line_e how)
+{
+    if (phrase->means == PHRASE_QUESTION) {
+        take_question(dialogue, phrase, how);
+    }
+    else if (phrase->means != PHRASE_BLANK) {
+        note_evidence(dialogue, phrase, dialogue->now);
+        take_away(dialogue);
+    }
+    else if (how == AMT_LINE_ENDED && dialogue->stood) {
+        take_away(dialogue); /* somebody pressed the key that ends a line */
+    }
+}
+
+/* What is drawn over a question does not take it away. */
+static void cover_question(dialogue_t *dialogue)
+{
+    dialogue->standing = dialogue->standing == COVERED ? STANDS : dialogue->standing;
+}
+
+/* Of the service manager. It says that the volume is open or is given up; or its programs that ask end. */
+static void take_status(dialogue_t *dialogue, const char *text)
+{
+    phrase_t phrase;
+    int decides = 0;
+
+    prompts_read(dialogue->prompts, &phrase, text);
+    cover_question(dialogue);
+    note_evidence(dialogue, &phrase, dialogue->now);
+    decides = phrase.means == PHRASE_OPENED || phrase.means == PHRASE_REFUSED;
+    if (phrase.means == PHRASE_WENT_ON ||
+        (decides && dialogue->standing != GONE && phrase_is_about(&phrase, &dialogue->standing_phrase))) {
+        take_away(dialogue);
+    }
+}
+
+/* What stands before a status in one line: a question, or the beginning of a line. */
+static void keep_begun(dialogue_t *dialogue, const char *text)
+{
+    phrase_t phrase;
+
+    apr_cpystrn(dialogue->begun, text, sizeof(dialogue->begun));
+    prompts_read(dialogue->prompts, &phrase, dialogue->begun);
+    if (phrase.means == PHRASE_QUESTION) {
+        let_stand(dialogue, &phrase, STANDS);
+        dialogue->begun[0] = '\0';
+    }
+}
+
+/* ---- lines --------------------------------------------------------------------------------------------- */
+
+static int may_read(dialogue_t *dialogue, apr_size_t length)
+{
+    apr_int64_t earned = (dialogue->now - dialogue->paid_at) * READ_A_SECOND / APR_USEC_PER_SEC;
+    apr_int64_t cost = (apr_int64_t)length + LINE_COST;
+
+    if (earned > 0) {
+        dialogue->budget =
+            dialogue->budget + earned < READ_AT_ONCE ? dialogue->budget + earned : READ_AT_ONCE;
+        dialogue->paid_at = dialogue->now;
+    }
+    if (dialogue->budget < cost) {
+        return 0;
+    }
+    dialogue->budget -= cost;
+    return 1;
+}
+
+static void leave_unread(dialogue_t *dialogue)
+{
+    dialogue->overrun = 1;
+    dialogue->begun[0] = '\0';
+    take_away(dialogue);
+}
+
+static void take_line_with_status(dialogue_t *dialogue, unsigned int status)
+{
+    char first = dialogue->joined[status];
+
+    dialogue->joined[status] = '\0';
+    keep_begun(dialogue, dialogue->joined);
+    dialogue->joined[status] = first;
+    take_status(dialogue, dialogue->joined + status);
+}
+
+/* A question at its beginning was one, whatever follows. */
+static void take_plain_line(dialogue_t *dialogue, const char *line, amt_line_e how)
+{
+    phrase_t phrase;
+
+    if (dialogue->begun[0] != '\0') {
+        prompts_read(dialogue->prompts, &phrase, dialogue->begun);
+        if (phrase.means == PHRASE_QUESTION) {
+            note_volume(dialogue, &phrase);
+        }
+    }
+    read_joined(dialogue, &phrase);
+    dialogue->begun[0] = '\0';
+    if (phrase.means == PHRASE_TEXT && how == AMT_LINE_ENDED && strlen(line) == TERMINAL_WIDTH) {
+        apr_cpystrn(dialogue->begun, dialogue->joined, sizeof(dialogue->begun));
+    }
+    take_phrase(dialogue, &phrase, how);
+}
+
+static void on_line(void *baton, const char *line, amt_line_e how)
+{
+    dialogue_t *dialogue = baton;
+    unsigned int kernel = phrase_kernel_at(line, 0), status;
+
+    dialogue->current_since = 0;
+    if (!may_read(dialogue, strlen(line))) {
+        leave_unread(dialogue);
+        return;
+    }
+    join(dialogue, dialogue->begun, line, kernel);
+    status = phrase_status_at(dialogue->joined, 0);
+    if (line[kernel] != '\0') {
+        apr_cpystrn(dialogue->begun, dialogue->joined, sizeof(dialogue->begun));
+        cover_question(dialogue);
+    }
+    else if (dialogue->joined[status] != '\0') {
+        take_line_with_status(dialogue, status);
+    }
+    else {
+        take_plain_line(dialogue, line, how);
+    }
+}
+
+/* ---- looking ------------------------------------------------------------------------------------------- */
+
+/* The cursor's line, without other writers' text. It is the same as before if it reads the same, whatever was drawn
+ * over it. */
+static void read_current(dialogue_t *dialogue)
+{
+    const char *line = amt_console_partial(dialogue->console);
+    unsigned int kernel = phrase_kernel_at(line, 1), status;
+    int same;
+
+    join(dialogue, dialogue->begun, line, kernel);
+    status = phrase_status_at(dialogue->joined, 1);
+    if (dialogue->joined[status] != '\0' || line[kernel] != '\0') {
+        cover_question(dialogue);
+    }
+    dialogue->joined[status] = '\0';
+    same = strcmp(dialogue->joined, dialogue->current) == 0;
+    if (same && dialogue->current_since != 0) {
+        return;
+    }
+    apr_cpystrn(dialogue->current, dialogue->joined, sizeof(dialogue->current));
+    read_joined(dialogue, &dialogue->current_phrase);
+    dialogue->current_since = same && dialogue->stood ? dialogue->changed_at - STILL : dialogue->changed_at;
+    dialogue->stood = dialogue->stood && (same || dialogue->current_phrase.means == PHRASE_BLANK);
+}
+
+/* The question that is the last thing shown; NULL: another text is, or nothing. */
+static const phrase_t *last_question(const dialogue_t *dialogue, apr_time_t *since)
+{
+    if (dialogue->current_phrase.means == PHRASE_QUESTION) {
+        *since = dialogue->current_since;
+        return &dialogue->current_phrase;
+    }
+    if (dialogue->current_phrase.means == PHRASE_BLANK && dialogue->standing == STANDS) {
+        *since = dialogue->standing_since;
+        return &dialogue->standing_phrase;
+    }
+    return NULL;
+}
+
+/* Whether it stood so long; else it is looked at again. */
+static int has_passed(dialogue_t *dialogue, apr_time_t since, apr_interval_time_t wait)
+{
+    if (dialogue->now >= since + wait) {
+        return 1;
+    }
+    if (dialogue->look_at == 0 || since + wait < dialogue->look_at) {
+        dialogue->look_at = since + wait;
+    }
+    return 0;
+}
+
+/* What was said before it was said of other volumes. */
+static dialogue_e look_at_question(dialogue_t *dialogue, const phrase_t *question, apr_time_t since)
+{
+    int volume = -1;
+
+    if (!has_passed(dialogue, since, STILL)) {
+        return DIALOGUE_NOTHING;
+    }
+    volume = note_volume(dialogue, question);
+    dialogue->stood = 1;
+    dialogue->opened_at = 0;
+    dialogue->hints = 0;
+    if (volume < 0) {
+        return DIALOGUE_NOTHING;
+    }
+    dialogue->asked = volume;
+    dialogue->volumes[volume].opened = 0;
+    return dialogue->volumes[volume].answered ? DIALOGUE_ASKS_AGAIN : DIALOGUE_ASKS;
+}
+
+/* Text that went unread may have been a refusal. */
+static dialogue_e look_at_evidence(dialogue_t *dialogue)
+{
+    apr_interval_time_t wait = dialogue->answers > 0 ? NEXT_QUESTION : BY_ITSELF;
+    phrase_e means = dialogue->current_phrase.means;
+
+    if (means == PHRASE_FOREIGN || !may_be_evident(dialogue)) {
+        return DIALOGUE_NOTHING;
+    }
+    if (means != PHRASE_BLANK && !has_passed(dialogue, dialogue->current_since, STILL)) {
+        return DIALOGUE_NOTHING;
+    }
+    if (means == PHRASE_LOGIN) {
+        return DIALOGUE_OPEN;
+    }
+    note_evidence(dialogue, &dialogue->current_phrase, dialogue->current_since);
+    if (dialogue->refused) {
+        return DIALOGUE_REFUSED;
+    }
+    return dialogue->opened_at != 0 && !dialogue->overrun && has_passed(dialogue, dialogue->opened_at, wait)
+               ? DIALOGUE_OPEN
+               : DIALOGUE_NOTHING;
+}
+
+dialogue_e dialogue_look(dialogue_t *dialogue, apr_time_t now)
+{
+    const phrase_t *question = NULL;
+    apr_time_t since = 0;
+
+    dialogue->now = now;
+    if (dialogue->refused) {
+        return DIALOGUE_REFUSED;
+    }
+    if (dialogue->look_at != 0 && now < dialogue->look_at) {
+        return DIALOGUE_NOTHING;
+    }
+    dialogue->look_at = 0;
+    read_current(dialogue);
+    question = last_question(dialogue, &since);
+    return question != NULL ? look_at_question(dialogue, question, since) : look_at_evidence(dialogue);
+}
+
+/* ---- for callers --------------------------------------------------------------------------------------- */
+
+dialogue_t *dialogue_create(const prompts_t *prompts, apr_pool_t *pool)
+{
+    dialogue_t *dialogue = apr_pcalloc(pool, sizeof(*dialogue));
+
+    dialogue->prompts = prompts;
+    dialogue->console = amt_console_create(on_line, dialogue, pool);
+    dialogue->budget = READ_AT_ONCE;
+    dialogue->asked = -1;
+    dialogue->current_phrase.means = PHRASE_BLANK;
+    return dialogue;
+}
+
+static void forget_shown(dialogue_t *dialogue)
+{
+    amt_console_forget(dialogue->console);
+    dialogue->begun[0] = dialogue->current[0] = '\0';
+    memset(&dialogue->current_phrase, 0, sizeof(dialogue->current_phrase));
+    dialogue->current_phrase.means = PHRASE_BLANK;
+    dialogue->current_since = 0;
+    take_away(dialogue);
+    dialogue->opened_at = 0;
+    dialogue->hints = dialogue->overrun = 0;
+    dialogue->look_at = 0;
+}
+
+void dialogue_starts(dialogue_t *dialogue, int by_itself)
+{
+    forget_shown(dialogue);
+    dialogue->count = 0;
+    dialogue->asked = -1;
+    dialogue->by_itself = by_itself;
+}
+
+void dialogue_feed(dialogue_t *dialogue, const char *bytes, apr_size_t length, apr_time_t now)
+{
+    dialogue->now = now;
+    dialogue->changed_at = now;
+    dialogue->paid_at = dialogue->paid_at != 0 ? dialogue->paid_at : now;
+    amt_console_feed(dialogue->console, bytes, length);
+    if (dialogue->look_at == 0 || dialogue->look_at > now + STILL) {
+        dialogue->look_at = now + STILL;
+    }
+}
+
+apr_time_t dialogue_look_at(const dialogue_t *dialogue)
+{
+    return dialogue->refused ? dialogue->now : dialogue->look_at;
+}
+
+const char *dialogue_volume(const dialogue_t *dialogue)
+{
+    const char *name = dialogue->asked >= 0 ? dialogue->volumes[dialogue->asked].question.name : "";
+
+    for (const char *at = name; *at != '\0'; at++) {
+        if (*at <= ' ' || *at > '~' || strchr("'\"\\@*?", *at) != NULL) {
+            return "";
+        }
+    }
+    return name;
+}
+
+int dialogue_still_asks(dialogue_t *dialogue)
+{
+    apr_time_t since = 0;
+    const phrase_t *question = NULL;
+
+    read_current(dialogue);
+    question = last_question(dialogue, &since);
+    return question != NULL && find_volume(dialogue, question) == dialogue->asked;
+}
+
+void dialogue_answered(dialogue_t *dialogue)
+{
+    if (dialogue->asked >= 0) {
+        dialogue->volumes[dialogue->asked].answered = 1;
+        dialogue->volumes[dialogue->asked].opened = 0;
+    }
+    dialogue->answers++;
+    forget_shown(dialogue);
+}
+
+int dialogue_answers(const dialogue_t *dialogue)
+{
+    return dialogue->answers;
+}
+
+int dialogue_hints_at_open(const dialogue_t *dialogue)
+{
+    return may_be_evident(dialogue) && !dialogue->refused && !dialogue->overrun &&
+           (dialogue->hints || dialogue->opened_at != 0) && dialogue->standing == GONE &&
+           dialogue->current_phrase.means != PHRASE_QUESTION &&
+           dialogue->current_phrase.means != PHRASE_FOREIGN;
+}
+
+const char *dialogue_last_line(dialogue_t *dialogue, apr_pool_t *pool)
+{
+    return quote_line(amt_console_last(dialogue->console), pool);
+}

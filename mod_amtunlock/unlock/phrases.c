@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See phrases_priv.h. The texts are matched from their first character to their last, so that a sentence which only
+ * speaks of a question is none. What is typed at a wrong one is a secret given away; so what is not listed here is not
+ * answered, and a group can have patterns of its own. */
+#include "unlock/phrases_priv.h"
+
+#include <string.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#define LINE_MAX_READ 1024
+#define ELLIPSIS "\xe2\x80\xa6"
+
+/* ---- templates ----------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *begin, *end; /* NULL: no name */
+} span_t;
+
+/* True if `text` is what `template` describes: lower case, '*' is any text, '%' is any that is not empty, the name. */
+static int fits(const char *template, const char *text, span_t *name)
+{
+    for (; *template != '*' && *template != '%'; template ++, text++) {
+        if (*template != *text) {
+            return 0;
+        }
+        if (*template == '\0') {
+            return 1;
+        }
+    }
+    for (const char *at = text + (*template == '%'); at == text || at[-1] != '\0'; at++) {
+        if ((template[1] == '\0' && *at == '\0') ||
+            (template[1] != '\0' && (*at == template[1] || strchr("*%", template[1])) &&
+             fits(template + 1, at, name))) {
+            if (*template == '%') {
+                *name = (span_t){text, at};
+            }
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* ---- names of volumes ---------------------------------------------------------------------------------- */
+
+static int is_made_of(const char *text, const char *others)
+{
+    for (; *text != '\0'; text++) {
+        if (!apr_isalnum(*text) && strchr(others, *text) == NULL) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* "MODEL (NAME) on /mnt": systemd. */
+static int name_of_disk(char *name)
+{
+    static const char *const places[] = {" on /", " on none", " on swap"};
+    char *open = NULL;
+
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        char *place = strstr(name, places[i]);
+
+        if (place != NULL) {
+            *place = '\0';
+        }
+    }
+    open = strrchr(name, '(');
+    if (open != NULL && open > name && open[-1] == ' ') {
+        memmove(name, open + 1, strlen(open + 1) + 1);
+        name[strcspn(name, ")")] = '\0';
+    }
+    return name[0] != '\0' && strcmp(name, "verification") != 0;
+}
+
+static int name_of_device(char *name)
+{
+    return strncmp(name, "/dev/", 5) == 0 && is_made_of(name, "/-_.:+@");
+}
+
+/* Not that of a file, which may be somebody's key. */
+static int name_of_dataset(char *name)
+{
+    return name[0] != '/' && name[0] != '.' && is_made_of(name, "/-_.:") && strstr(name, "id_") == NULL &&
+           strcmp(name, "key") != 0;
+}
+
+/* "hd0,gpt2 (UUID)": GRUB. */
+static int name_of_partition(char *name)
+{
+    char *open = strstr(name, " (");
+
+    if (open == NULL || open[strcspn(open, ")")] == '\0' || !is_made_of(open + 2, "-)")) {
+        return 0;
+    }
+    *open = '\0';
+    return is_made_of(name, ",-_/.+");
+}
+
+static int name_of_mapping(char *name)
+{
+    return is_made_of(name, "-_.:+@" ELLIPSIS);
+}
+
+/* ---- questions ----------------------------------------------------------------------------------------- */
+
+enum {
+    TORN = 1,  /* may stand behind the beginning of another program's line */
+    PLAIN = 2, /* complete without a colon, too */
+    HEADS = 4, /* see phrase_t */
+    LOADER = 8
+};
+
+static const struct {
+    const char *template; /* what stands behind the name ( : ! ) is taken off before */
+    int (*name)(char *name);
+    int is;
+} questions[] = {
+    {"please unlock disk %", name_of_mapping, TORN},                            /* cryptsetup-initramfs */
+    {"please enter passphrase for disk %", name_of_disk, TORN},                 /* systemd */
+    {"please enter password for disk %", name_of_disk, TORN},                   /* systemd */
+    {"please enter passphrase or recovery key for disk %", name_of_disk, TORN}, /* systemd */
+    {"enter passphrase for %", name_of_device, 0},                              /* cryptsetup */
+    {"password (%)", name_of_device, 0},                                        /* dracut */
+    {"password for %", name_of_device, 0},                                      /* dracut */
+    {"password for % (*)", name_of_device, 0},                                  /* dracut */
+    {"a password is required to access the % volume", name_of_mapping, HEADS},  /* mkinitcpio */
+    {"enter passphrase for %", name_of_partition, LOADER},                      /* GRUB */
+    {"enter passphrase for '%'", name_of_dataset, 0},                           /* ZFS */
+    {"enter passphrase for %", name_of_dataset, 0},                             /* booster; zfs-load-key */
+    {"please enter passphrase for %", name_of_dataset, 0},                      /* zfs-load-key */
+    {"encrypted zfs password for %", name_of_dataset, PLAIN},                   /* ZFS in an initramfs */
+    {"passphrase for %", name_of_device, 0},                                    /* NixOS */
+    {"please enter pass-phrase to unlock opal drives", NULL, 0},                /* sedutil */
+    {"boot authorization key", NULL, 0},                                        /* sedutil */
+    {"please insert yubikey and press enter or enter a valid passphrase", NULL, PLAIN}, /* yubikey-luks */
+};
+
+#define QUESTIONS ((int)(sizeof(questions) / sizeof(questions[0])))
+
+/* "(press TAB for no echo)", behind what ends the question, whole or cut off. */
+static void take_hint(char *lower)
+{
+    static const char hint[] = "(press tab for no echo)";
+    char *open = strrchr(lower, '(');
+    size_t shown = 0;
+
+    if (open == NULL || open - lower < 2 || strchr(":!", open[-2]) == NULL) {
+        return;
+    }
+    while (hint[shown] != '\0' && open[shown] == hint[shown]) {
+        shown++;
+    }
+    if (open[shown] == '\0' || strncmp(open + shown, ELLIPSIS, 3) == 0 ||
+        strncmp(open + shown, "...", 3) == 0) {
+        *open = '\0';
+    }
+}
+
+static void take_blanks(char *lower)
+{
+    size_t length = strlen(lower);
+
+    while (length > 0 && lower[length - 1] == ' ') {
+        lower[--length] = '\0';
+    }
+}
+
+/* "[2/5]": which try it is. */
+static void take_count(char *lower)
+{
+    char *open = strrchr(lower, '[');
+
+    if (open != NULL && open > lower && is_made_of(open + 1, "/]") && strchr(open, '/') != NULL) {
+        *open = '\0';
+        take_blanks(lower);
+    }
+}
+
+static int ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), more = strlen(end);
+
+    return length >= more && strcmp(text + length - more, end) == 0;
+}
+
+/* Takes off what ends a question; false where nothing does: it may go on. One that was cut is at its end. */
+static int take_end(char *lower)
+{
+    int ended = 0;
+
+    take_hint(lower);
+    take_blanks(lower);
+    while (lower[0] != '\0' && strchr(":!", lower[strlen(lower) - 1]) != NULL) {
+        lower[strlen(lower) - 1] = '\0';
+        take_blanks(lower);
+        ended = 1;
+    }
+    take_count(lower);
+    return ended || ends_with(lower, ELLIPSIS) || ends_with(lower, "...");
+}
+
+/* Another program's line that was torn has neither quotes nor a log's colon. */
+static int is_torn(const char *before, const char *begin)
+{
+    for (; before < begin; before++) {
+        if (strchr("'\"`:", *before) != NULL) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static const char *find_begin(const char *lower, int question)
+{
+    char head[24];
+    const char *begin = NULL;
+
+    if (!(questions[question].is & TORN)) {
+        return lower;
+    }
+    apr_cpystrn(head, questions[question].template, sizeof(head));
+    head[strcspn(head, "%")] = '\0';
+    begin = strstr(lower, head);
+    return begin != NULL && is_torn(lower, begin) ? begin : "";
+}
+
+/* As it was written, not in lower case. */
+static int take_name(phrase_t *phrase, int question, const char *line, const char *lower, span_t name)
+{
+    size_t length = (size_t)(name.end - name.begin);
+
+    if (questions[question].name == NULL) {
+        return 1;
+    }
+    if (length > PHRASE_NAME) {
+        return 0;
+    }
+    memcpy(phrase->name, line + (name.begin - lower), length);
+    phrase->name[length] = '\0';
+    return questions[question].name(phrase->name);
+}
+
+static int read_question(phrase_t *phrase, const char *line, char *lower)
+{
+    int ended = take_end(lower);
+
+    for (int i = 0; i < QUESTIONS; i++) {
+        span_t name = {NULL, NULL};
+
+        if ((ended || (questions[i].is & PLAIN)) &&
+            fits(questions[i].template, find_begin(lower, i), &name) &&
+            take_name(phrase, i, line, lower, name)) {
+            phrase->means = PHRASE_QUESTION;
+            phrase->form = i + 1;
+            phrase->heads = (questions[i].is & HEADS) != 0;
+            phrase->loader = (questions[i].is & LOADER) != 0;
+            return 1;
+        }
+    }
+    phrase->name[0] = '\0';
+    return 0;
+}
+
+/* ---- other lines --------------------------------------------------------------------------------------- */
+
+/* Of the service manager, without its mark. */
+static const struct {
+    const char *template;
+    phrase_e means;
+} statuses[] = {
+    {"started *cryptography setup for %.", PHRASE_OPENED},
+    {"finished *cryptography setup for %.", PHRASE_OPENED},
+    {"started systemd-cryptsetup@*" ELLIPSIS "*setup for %.", PHRASE_OPENED},
+    {"finished systemd-cryptsetup@*" ELLIPSIS "*setup for %.", PHRASE_OPENED},
+    {"finished systemd-cryptsetup@%.service.", PHRASE_OPENED},
+    {"finished systemd-cryptsetup@%.", PHRASE_OPENED},
+    {"finished *load zfs key for %.", PHRASE_OPENED},
+    {"finished *load zfs key for %", PHRASE_OPENED},
+    {"failed to start *cryptography setup for %.", PHRASE_REFUSED},
+    {"failed to start *load zfs key for %.", PHRASE_REFUSED},
+    {"reached target *switch root*", PHRASE_WENT_ON},
+    {"starting *switch root*", PHRASE_WENT_ON},
+    {"mounted */sysroot*", PHRASE_WENT_ON},
+    {"reached target *login prompts*", PHRASE_WENT_ON},
+    {"reached target *multi-user system*", PHRASE_WENT_ON},
+    {"reached target *local encrypted volumes.", PHRASE_HINT},
+    {"reached target *cryptsetup.target.", PHRASE_HINT},
+    {"reached target *initrd root device*", PHRASE_HINT},
+};
+
+static const struct {
+    const char *template;
+    phrase_e means;
+} lines[] = {
+    {"cryptsetup: %: set up successfully", PHRASE_OPENED},
+    {"cryptsetup (%): set up successfully", PHRASE_OPENED},
+    {"slot * opened", PHRASE_OPENED}, /* GRUB */
+    {"verifying passphrase for %... - success", PHRASE_OPENED},
+    {"*is opal unlocked", PHRASE_OPENED},
+    {"*cryptsetup failed, bad password*", PHRASE_REFUSED},
+    {"*bad password or options*", PHRASE_REFUSED},
+    {"*maximum number of tries exceeded*", PHRASE_REFUSED},
+    {"*no key available with this passphrase*", PHRASE_REFUSED},
+    {"*failed to activate with specified passphrase*", PHRASE_REFUSED},
+    {"*too many attempts to activate*", PHRASE_REFUSED},
+    {"verifying passphrase for %... - failure", PHRASE_REFUSED},
+    {"*key load error: *", PHRASE_REFUSED},
+    {"*incorrect key provided*", PHRASE_REFUSED},
+    {"*incorrect pass*", PHRASE_REFUSED},
+    {"*wrong pass*", PHRASE_REFUSED},
+    {"*invalid pass*", PHRASE_REFUSED},
+    {"*passphrase incorrect*", PHRASE_REFUSED},
+    {"*passphrase is incorrect*", PHRASE_REFUSED},
+    {"*password incorrect*", PHRASE_REFUSED},
+    {"*password is incorrect*", PHRASE_REFUSED},
+    {"*error: access denied*", PHRASE_REFUSED}, /* GRUB */
+    {"*is opal failed", PHRASE_REFUSED},
+    {"*is opal not locked", PHRASE_HINT},
+    {":: mounting * on real root", PHRASE_WENT_ON},
+    {"begin: running /scripts/init-bottom*", PHRASE_WENT_ON},
+    {"<<< * stage 2 >>>", PHRASE_WENT_ON},
+    {"init: version * booting", PHRASE_WENT_ON},
+    {"*openrc * is starting up *", PHRASE_WENT_ON},
+    {":: performing fsck on *", PHRASE_HINT},
+    {"*: clean, * files, * blocks", PHRASE_HINT},
+};
+
+/* A unit's instance: "luks\x2d6f" is luks-6f. */
+static void unescape_name(char *name)
+{
+    char *to = name;
+
+    for (const char *from = name; *from != '\0'; to++) {
+        if (strncmp(from, "\\x2d", 4) == 0) {
+            *to = '-';
+            from += 4;
+        }
+        else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+}
+
+static void set_name(phrase_t *phrase, const char *line, const char *lower, span_t name)
+{
+    size_t length = name.begin != NULL ? (size_t)(name.end - name.begin) : 0;
+
+    length = length < PHRASE_NAME ? length : PHRASE_NAME;
+    memcpy(phrase->name, line + (length > 0 ? name.begin - lower : 0), length);
+    phrase->name[length] = '\0';
+    unescape_name(phrase->name);
+}
+
+static void read_status(phrase_t *phrase, const char *line, const char *lower)
+{
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        span_t name = {NULL, NULL};
+
+        if (fits(statuses[i].template, lower, &name)) {
+            phrase->means = statuses[i].means;
+            set_name(phrase, line, lower, name);
+            return;
+        }
+    }
+}
+
+/* "1 / 2 key(s) successfully loaded": one was not. */
+static int loads_all_keys(const char *lower)
+{
+    int done = 0, all = 0;
+
+    while (apr_isdigit(*lower) && done < 1000) {
+        done = done * 10 + (*lower++ - '0');
+    }
+    lower += strncmp(lower, " / ", 3) == 0 ? 3 : 0;
+    while (apr_isdigit(*lower) && all < 1000) {
+        all = all * 10 + (*lower++ - '0');
+    }
+    return done > 0 && done == all;
+}
+
+static void read_keys(phrase_t *phrase, const char *lower)
+{
+    if (ends_with(lower, " key(s) successfully loaded")) {
+        phrase->means = loads_all_keys(lower) ? PHRASE_OPENED : PHRASE_REFUSED;
+    }
+}
+
+static void read_line(phrase_t *phrase, const char *line, const char *lower)
+{
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        span_t name = {NULL, NULL};
+
+        if (fits(lines[i].template, lower, &name)) {
+            phrase->means = lines[i].means;
+            set_name(phrase, line, lower, name);
+            return;
+        }
+    }
+    read_keys(phrase, lower);
+}
+
+/* "pc login:", with nothing before the host's name. */
+static int is_login(const char *lower)
+{
+    size_t host = strcspn(lower, " ");
+
+    return strcmp(lower, "login:") == 0 ||
+           (strcmp(lower + host, " login:") == 0 && strncmp(lower, "last", host) != 0);
+}
+
+/* Words for secrets, in a line that waits for an answer. */
+static int is_foreign(const char *lower)
+{
+    static const char *const secrets[] = {"password", "passphrase", "pass-phrase", "passcode",
+                                          " pin",     "pin ",       "secret"};
+    size_t length = strlen(lower);
+
+    if (length == 0 || strchr(":?", lower[length - 1]) == NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+        if (strstr(lower, secrets[i]) != NULL) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* ---- for callers --------------------------------------------------------------------------------------- */
+
+/* Blanks, and signs that are no ASCII: a lock stands before some questions. */
+static const char *skip_signs(const char *line)
+{
+    while (*line == ' ' || (unsigned char)*line >= 0x80) {
+        line++;
+    }
+    return line;
+}
+
+static void copy_lower(char lower[LINE_MAX_READ + 1], const char *line)
+{
+    apr_cpystrn(lower, line, LINE_MAX_READ + 1);
+    for (char *at = lower; *at != '\0'; at++) {
+        *at = (char)apr_tolower(*at);
+    }
+    take_blanks(lower);
+}
+
+void phrase_read(phrase_t *phrase, const char *line)
+{
+    char lower[LINE_MAX_READ + 1];
+    int status = phrase_status_at(line, 0) == 0 && *line != '\0';
+
+    memset(phrase, 0, sizeof(*phrase));
+    line = status && *line == '[' ? strchr(line, ']') + 1 : line;
+    line = skip_signs(line);
+    copy_lower(lower, line);
+    if (lower[0] == '\0') {
+        phrase->means = status ? PHRASE_TEXT : PHRASE_BLANK;
+    }
+    else if (status) {
+        read_status(phrase, line, lower);
+    }
+    else if (is_login(lower)) {
+        phrase->means = PHRASE_LOGIN;
+    }
+    else {
+        int foreign = is_foreign(lower);
+
+        read_line(phrase, line, lower);
+        if (phrase->means == PHRASE_TEXT && !read_question(phrase, line, lower) && foreign) {
+            phrase->means = PHRASE_FOREIGN;
+        }
+    }
+}
+
+/* A name of which the middle or the end was left out is as good as its beginning. */
+static int same_name(const char *one, const char *other)
+{
+    const char *cut_one = strstr(one, ELLIPSIS), *cut_other = strstr(other, ELLIPSIS);
+    size_t most_one = cut_one != NULL ? (size_t)(cut_one - one) : strlen(one);
+    size_t most_other = cut_other != NULL ? (size_t)(cut_other - other) : strlen(other);
+    size_t length = cut_one != NULL && (cut_other == NULL || most_one < most_other) ? most_one : most_other;
+
+    if (cut_one == NULL && cut_other == NULL) {
+        return strcmp(one, other) == 0;
+    }
+    return length > 2 && strncmp(one, other, length) == 0;
+}
+
+int phrase_same_question(const phrase_t *one, const phrase_t *other)
+{
+    return one->name[0] == '\0' && other->name[0] == '\0' ? one->form == other->form
+                                                          : same_name(one->name, other->name);
+}
+
+/* A question that names a device, or nothing, and an answer that names the mapping cannot be compared. */
+int phrase_is_about(const phrase_t *said, const phrase_t *question)
+{
+    return said->name[0] == '\0' || question->name[0] == '\0' || strchr(question->name, '/') != NULL ||
+           same_name(said->name, question->name);
+}
+
+/* ---- other writers in a line --------------------------------------------------------------------------- */
+
+static size_t count_of(const char *text, const char *accepted)
+{
+    return strspn(text, accepted);
+}
+
+/* "[   47.067120] ", maybe with "[  T123]" behind it. */
+static int is_kernel_time(const char *at, int partial)
+{
+    const char *text = at + 1;
+    size_t digits;
+
+    text += count_of(text, " ");
+    digits = count_of(text, "0123456789");
+    text += digits;
+    if (*text == '\0') {
+        return partial;
+    }
+    if (digits == 0 || *text++ != '.') {
+        return 0;
+    }
+    digits = count_of(text, "0123456789");
+    text += digits;
+    if (*text == '\0') {
+        return partial;
+    }
+    return digits > 1 && text[0] == ']' && (text[1] == ' ' || text[1] == '[' || text[1] == '\0');
+}
+
+unsigned int phrase_kernel_at(const char *line, int partial)
+{
+    const char *at = line;
+
+    while ((at = strchr(at, '[')) != NULL) {
+        if (is_kernel_time(at, partial)) {
+            return (unsigned int)(at - line);
+        }
+        at++;
+    }
+    return (unsigned int)strlen(line);
+}
+
+/* "[  OK  ] ", "[FAILED] ", "[*** ] ": six characters between brackets. */
+static int is_mark(const char *at, int partial)
+{
+    static const char *const marks[] = {"[  OK  ]", "[FAILED]", "[DEPEND]", "[ TIME ]", "[ INFO ]",
+                                        "[ WARN ]", "[ SKIP ]", "[ABORT ]", "[ABORTED]"};
+    size_t length = strlen(at), stars = at[0] == '[' ? count_of(at + 1, " *") : 0;
+
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        size_t most = strlen(marks[i]);
+
+        if (strncmp(at, marks[i], length < most ? length : most) == 0 && (length >= most || partial)) {
+            return 1;
+        }
+    }
+    return (stars == 6 && at[7] == ']') || (partial && stars > 0 && stars <= 6 && at[1 + stars] == '\0');
+}
+
+/* "         Starting Something...": nine blanks. */
+static int is_progress(const char *at)
+{
+    static const char *const verbs[] = {"Starting ",   "Stopping ",     "Mounting ",  "Unmounting ",
+                                        "Activating ", "Deactivating ", "Expecting ", "Reloading "};
+
+    if (strncmp(at, "         ", 9) != 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strncmp(at + 9, verbs[i], strlen(verbs[i])) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+unsigned int phrase_status_at(const char *line, int partial)
+{
+    const char *at = line;
+
+    for (; *at != '\0'; at++) {
+        if ((*at == '[' && is_mark(at, partial)) || (*at == ' ' && is_progress(at))) {
+            break;
+        }
+    }
+    return (unsigned int)(at - line);
+}

@@ -392,7 +392,7 @@ def test_a_running_pc_that_would_be_reset(rig):
 
 
 def test_a_running_pc(rig):
-    fleet = rig(systems=3, method="mix")
+    fleet = rig(systems=3, method="mix", group=("type-running = yes",))
     worker = fleet.prepare_worker()
     wake, sol, _ = fleet.systems()
     for system in (wake, sol):
@@ -401,6 +401,11 @@ def test_a_running_pc(rig):
     found = check(fleet, worker, sol)
     assert found.failed() == [] and "look whether it stands at its prompt" in found.words("power")
     assert "would look at its console" in found.summary
+    # Whoever works at a running PC may have another program ask there: its group must allow it.
+    settings = worker.folder / "amtunlockd.conf"
+    settings.write_text(settings.read_text().replace("type-running = yes", "type-running = no"))
+    found = check(fleet, worker, sol)
+    assert found.failed() == [("power", "already-on")] and "type-running" in found.words("power"), found.text
     # One that wakes for network-bound encryption runs now, and its probe answers.
     assert wait_until(lambda: state_of(fleet, wake)["os"] == "up", 10)
     found = check(fleet, worker, wake)

@@ -35,8 +35,8 @@ def test_twenty_pcs_are_unlocked(rig):
     assert set(fleet.submit(fleet.systems()).await_end(30).values()) == {"unlocked"}
     for system in fleet.systems():
         assert passphrases(fleet, system) == [True]
-        assert names(fleet, system, "sol-open", "power", "boot", "passphrase", "unlocked", "sol-close", "os-up") == \
-            ["sol-open", "power", "boot", "passphrase", "unlocked", "sol-close", "os-up"]
+        assert names(fleet, system, "sol-open", "power", "boot", "passphrase", "unlocked", "os-up") == \
+            ["sol-open", "power", "boot", "passphrase", "unlocked", "os-up"]
         assert fleet.events(system, "boot")[0]["use_sol"] is True
         assert fleet.events(system, "sol-close")[0]["reason"] == "client"
         check_taken_back(fleet, system)
@@ -124,7 +124,7 @@ def test_no_passphrase_is_known(rig):
 
 
 def test_a_running_pc_at_its_prompt(rig):
-    fleet = rig(systems=2, method="sol", group=(r"redraw = \x15\r",))
+    fleet = rig(systems=2, method="sol", group=(r"redraw = \x15\r", "type-running = yes"))
     fleet.add_worker()
     asks, does_not = fleet.systems()
     fleet.break_pc(does_not, "no-prompt")

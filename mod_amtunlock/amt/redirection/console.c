@@ -288,8 +288,6 @@ static void control_character(amt_console_t *console, unsigned char c)
     case '\f':
         go_down(console, 1, AMT_LINE_ENDED);
         break;
-    default:
-        break;
     }
 }
 
@@ -379,8 +377,6 @@ static void end_of_escape(amt_console_t *console, unsigned char byte)
     case 'c': /* the terminal begins anew */
         go_elsewhere(console);
         console->saved.kept = 0;
-        break;
-    default:
         break;
     }
 }

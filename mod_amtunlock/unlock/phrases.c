@@ -264,6 +264,36 @@ static int read_question(phrase_t *phrase, const char *line, char *lower)
     return 0;
 }
 
+/* dracut asks, and has another program ask behind it in the same line: the last of both. */
+static int read_second_question(phrase_t *phrase, const char *line, const char *lower)
+{
+    char part[LINE_MAX_READ + 1];
+    const char *colon = lower;
+
+    for (int i = 0; i < 4 && (colon = strchr(colon, ':')) != NULL; i++) {
+        size_t length = (size_t)(++colon - lower);
+
+        apr_cpystrn(part, lower, length + 1);
+        if (*colon == '\0' || !read_question(phrase, line, part)) {
+            continue;
+        }
+        apr_cpystrn(part, colon, sizeof(part));
+        if (read_question(phrase, line + length, part)) {
+            return 1;
+        }
+        memset(phrase, 0, sizeof(*phrase));
+    }
+    return 0;
+}
+
+static int read_any_question(phrase_t *phrase, const char *line, char *lower)
+{
+    char whole[LINE_MAX_READ + 1];
+
+    apr_cpystrn(whole, lower, sizeof(whole));
+    return read_question(phrase, line, lower) || read_second_question(phrase, line, whole);
+}
+
 /* ---- other lines --------------------------------------------------------------------------------------- */
 
 /* Of the service manager, without its mark. */
@@ -473,7 +503,7 @@ void phrase_read(phrase_t *phrase, const char *line)
         int foreign = is_foreign(lower);
 
         read_line(phrase, line, lower);
-        if (phrase->means == PHRASE_TEXT && !read_question(phrase, line, lower) && foreign) {
+        if (phrase->means == PHRASE_TEXT && !read_any_question(phrase, line, lower) && foreign) {
             phrase->means = PHRASE_FOREIGN;
         }
     }
@@ -504,93 +534,4 @@ int phrase_is_about(const phrase_t *said, const phrase_t *question)
 {
     return said->name[0] == '\0' || question->name[0] == '\0' || strchr(question->name, '/') != NULL ||
            same_name(said->name, question->name);
-}
-
-/* ---- other writers in a line --------------------------------------------------------------------------- */
-
-static size_t count_of(const char *text, const char *accepted)
-{
-    return strspn(text, accepted);
-}
-
-/* "[   47.067120] ", maybe with "[  T123]" behind it. */
-static int is_kernel_time(const char *at, int partial)
-{
-    const char *text = at + 1;
-    size_t digits;
-
-    text += count_of(text, " ");
-    digits = count_of(text, "0123456789");
-    text += digits;
-    if (*text == '\0') {
-        return partial;
-    }
-    if (digits == 0 || *text++ != '.') {
-        return 0;
-    }
-    digits = count_of(text, "0123456789");
-    text += digits;
-    if (*text == '\0') {
-        return partial;
-    }
-    return digits > 1 && text[0] == ']' && (text[1] == ' ' || text[1] == '[' || text[1] == '\0');
-}
-
-unsigned int phrase_kernel_at(const char *line, int partial)
-{
-    const char *at = line;
-
-    while ((at = strchr(at, '[')) != NULL) {
-        if (is_kernel_time(at, partial)) {
-            return (unsigned int)(at - line);
-        }
-        at++;
-    }
-    return (unsigned int)strlen(line);
-}
-
-/* "[  OK  ] ", "[FAILED] ", "[*** ] ": six characters between brackets. */
-static int is_mark(const char *at, int partial)
-{
-    static const char *const marks[] = {"[  OK  ]", "[FAILED]", "[DEPEND]", "[ TIME ]", "[ INFO ]",
-                                        "[ WARN ]", "[ SKIP ]", "[ABORT ]", "[ABORTED]"};
-    size_t length = strlen(at), stars = at[0] == '[' ? count_of(at + 1, " *") : 0;
-
-    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
-        size_t most = strlen(marks[i]);
-
-        if (strncmp(at, marks[i], length < most ? length : most) == 0 && (length >= most || partial)) {
-            return 1;
-        }
-    }
-    return (stars == 6 && at[7] == ']') || (partial && stars > 0 && stars <= 6 && at[1 + stars] == '\0');
-}
-
-/* "         Starting Something...": nine blanks. */
-static int is_progress(const char *at)
-{
-    static const char *const verbs[] = {"Starting ",   "Stopping ",     "Mounting ",  "Unmounting ",
-                                        "Activating ", "Deactivating ", "Expecting ", "Reloading "};
-
-    if (strncmp(at, "         ", 9) != 0) {
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-        if (strncmp(at + 9, verbs[i], strlen(verbs[i])) == 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-unsigned int phrase_status_at(const char *line, int partial)
-{
-    const char *at = line;
-
-    for (; *at != '\0'; at++) {
-        if ((*at == '[' && is_mark(at, partial)) || (*at == ' ' && is_progress(at))) {
-            break;
-        }
-    }
-    return (unsigned int)(at - line);
 }

@@ -84,6 +84,8 @@ static const struct {
     {"\xf0\x9f\x94\x90 Encrypted ZFS password for rpool/ROOT (press TAB for no echo) ", PHRASE_TEXT, NULL},
     {"\xf0\x9f\x94\x90 Encrypted ZFS password for rpool/ROOT: (press TAB for no echo) ", PHRASE_QUESTION,
      "rpool/ROOT"},
+    {"Encrypted ZFS password for tank [1/5]:Enter passphrase for 'tank':", PHRASE_QUESTION, "tank"},
+    {"Encrypted ZFS password for tank [1/5]:Enter passphrase for key 'tank':", PHRASE_FOREIGN, NULL},
     {"Encrypted ZFS password for rpool/ROOT", PHRASE_QUESTION, "rpool/ROOT"},
     {"1 / 1 key(s) successfully loaded", PHRASE_OPENED, ""},
     {"1 / 2 key(s) successfully loaded", PHRASE_REFUSED, ""},
@@ -224,7 +226,7 @@ static void test_other_writers(void **state)
         unsigned int kernel, kernel_partial, status, status_partial;
     } cases[] = {
         {"key: [   47.067120] EXT4-fs", 5, 5, 27, 27},
-        {"key: [    9.13] random", 5, 5, 22, 22},
+        {"key: [    9.1] random1", 5, 5, 22, 22},
         {"key: [47.067120][  T12] x", 5, 5, 25, 25},
         {"key: [   47.06", 14, 5, 14, 14},
         {"key: [", 6, 5, 6, 5},

@@ -338,7 +338,6 @@ static void on_line(void *baton, const char *line, amt_line_e how)
     dialogue_t *dialogue = baton;
     unsigned int kernel = phrase_kernel_at(line, 0), status;
 
-    dialogue->current_since = 0;
     if (!may_read(dialogue, strlen(line))) {
         leave_unread(dialogue);
         return;
@@ -365,7 +364,6 @@ static void read_current(dialogue_t *dialogue)
 {
     const char *line = amt_console_partial(dialogue->console);
     unsigned int kernel = phrase_kernel_at(line, 1), status;
-    int same;
 
     join(dialogue, dialogue->begun, line, kernel);
     status = phrase_status_at(dialogue->joined, 1);
@@ -373,14 +371,13 @@ static void read_current(dialogue_t *dialogue)
         cover_question(dialogue);
     }
     dialogue->joined[status] = '\0';
-    same = strcmp(dialogue->joined, dialogue->current) == 0;
-    if (same && dialogue->current_since != 0) {
+    if (strcmp(dialogue->joined, dialogue->current) == 0 && dialogue->current_since != 0) {
         return;
     }
     apr_cpystrn(dialogue->current, dialogue->joined, sizeof(dialogue->current));
     read_joined(dialogue, &dialogue->current_phrase);
-    dialogue->current_since = same && dialogue->stood ? dialogue->changed_at - STILL : dialogue->changed_at;
-    dialogue->stood = dialogue->stood && (same || dialogue->current_phrase.means == PHRASE_BLANK);
+    dialogue->current_since = dialogue->changed_at;
+    dialogue->stood = dialogue->stood && dialogue->current_phrase.means == PHRASE_BLANK;
 }
 
 /* The question that is the last thing shown; NULL: another text is, or nothing. */

@@ -72,7 +72,7 @@ typedef struct {
     int same_passphrase;                 /* its group opens further volumes with the same one */
     int own_passphrases;                 /* the secrets have one for each volume */
     int second_volume;                   /* asks once the first is open */
-    int gone;               /* the question is, before the passphrase is fetched: 1 login, 2 silence, 3 login at the second */
+    int gone;               /* the question, while it is fetched: 1 login, 2 silence, 3 login at the second */
     int refuses;            /* the passphrase: 1 with a word, 2 by asking again */
     int mute;               /* no word after the passphrase */
     int comes_up;           /* without asking */

@@ -61,7 +61,7 @@ static int set_up(void **state)
     write_file(fixture, "systems.csv",
                "fqdn,address,uuid,group,method,auth,tls,probe\n"
                "wake.test,192.0.2.1," UUID ",,wake,digest,ca,22\n"
-               "sol.test,192.0.2.2,,,sol,digest,ca,22\n"
+               "sol.test,192.0.2.2,,typing,sol,digest,ca,22\n"
                "bare.test,192.0.2.3,,,sol,digest,ca,\n"
                "plain.test,192.0.2.4,,,sol,digest,none,22\n"
                "old.test,192.0.2.5,,,wake,digest,legacy,22\n"
@@ -70,7 +70,7 @@ static int set_up(void **state)
                apr_psprintf(pool,
                             "[redis]\naddress = unix:/nowhere\npassword-file =\n[worker]\n"
                             "inventory = %s/systems.csv\nsecrets = file:%s/secrets\nca-file = %s/ca.pem\n"
-                            "audit = %s/audit\nstate-dir = %s\n",
+                            "audit = %s/audit\nstate-dir = %s\n[group typing]\ntype-running = yes\n",
                             fixture->folder, fixture->folder, fixture->folder, fixture->folder,
                             fixture->folder));
     fixture->snapshot = snapshot_load(apr_pstrcat(pool, fixture->folder, "/conf", NULL), problems, pool);
@@ -510,6 +510,7 @@ static const struct {
     {"wake.test", runs, "power! already-on e"},
     {"wake.test", runs_and_open, "e"},
     {"sol.test", runs, "l"},
+    {"bare.test", runs, "power! already-on probe? e"},
     {"sol.test", runs_switched_off, "power! already-on e"},
     {"wake.test", asleep, "a"},
     {"sol.test", switched_off, "a"},

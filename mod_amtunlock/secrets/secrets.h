@@ -54,6 +54,14 @@ apr_status_t secrets_amt_login(secrets_t *secrets, const secrets_subject_t *subj
 apr_status_t secrets_disk_passphrase(secrets_t *secrets, const secrets_subject_t *subject, char **passphrase,
                                      const char **error, apr_pool_t *pool);
 
+/* Notes that this process holds a secret of a system (traces.c); of less than four letters and digits nothing is noted.
+ * Never blocks for long. */
+void secrets_note(const char *fqdn, const char *secret);
+/* Writes * over what in the first 512 letters and digits of `text` is a secret noted for this system: in upper or lower
+ * case, and whatever else stands between its letters and digits. For texts with words of a PC, which may repeat what
+ * was typed there. */
+void secrets_hide(const char *fqdn, char *text);
+
 void secrets_login_free(secrets_login_t *login);
 void secrets_free(char *secret);
 

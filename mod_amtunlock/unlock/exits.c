@@ -6,6 +6,7 @@
 
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "secrets/secrets.h"
 #include "unlock/steps_priv.h"
 
 /* ---- what the plan says -------------------------------------------------------------------------------- */
@@ -120,13 +121,22 @@ static int unlock_is_blameless(const unlock_t *unlock, jobs_reason_e reason)
            (reason == JOBS_REASON_AUTH_FAILED && unlock->call_status == AMT_NO_TICKET);
 }
 
+/* The PC may have had its say in it. It is cut only when nothing is left that must not be read. */
+static void keep_text(unlock_t *unlock, const char *text)
+{
+    char *shown = apr_pstrdup(unlock->pool, text);
+
+    secrets_hide(unlock->system->fqdn, shown);
+    apr_cpystrn(unlock->text, shown, sizeof(unlock->text));
+}
+
 static unlock_step_e unlock_leave(unlock_t *unlock, char state, jobs_reason_e reason, const char *text)
 {
     unlock->blameless = unlock_is_blameless(unlock, reason) != 0;
     unlock->state = state;
     unlock->reason = reason;
     unlock->ended_at = unlock->row->name;
-    apr_cpystrn(unlock->text, text != NULL ? text : "", sizeof(unlock->text));
+    keep_text(unlock, text != NULL ? text : "");
     FAILPOINT("finish.decided");
     unlock->ops->stop(unlock);
     return unlock_undo(unlock, UNLOCK_FINISH);

@@ -112,6 +112,14 @@ static void op_passphrase(unlock_t *unlock)
     push_work(slot_of(unlock), WORK_PASSPHRASE);
 }
 
+/* A PC may show it on its console, now or in a later start. */
+static void note_secret(const slot_t *slot, const char *secret)
+{
+    if (secret != NULL) {
+        secrets_note(slot->unlock.system->fqdn, secret);
+    }
+}
+
 /* Secrets become the slot's even if the unlock no longer waits for them, so that they are wiped. Of the names that
  * were looked up one may have failed, and the other not. */
 static void keep_work_results(slot_t *slot)
@@ -120,11 +128,13 @@ static void keep_work_results(slot_t *slot)
 
     if (work->kind == WORK_LOGIN) {
         slot->login = work->login;
+        note_secret(slot, work->login.password);
         memset(&work->login, 0, sizeof(work->login)); /* pointers only: the login itself is the slot's now */
         return;
     }
     if (work->kind == WORK_PASSPHRASE) {
         slot->passphrase = work->passphrase;
+        note_secret(slot, work->passphrase);
         work->passphrase = NULL;
         return;
     }

@@ -227,6 +227,48 @@ static void test_a_volume_has_its_own(void **state)
     assert_no_login(fixture, &pc1);
 }
 
+/* What a PC repeats of what it was told, however it writes it. */
+static void test_traces(void **state)
+{
+    static const struct {
+        const char *text, *hidden;
+    } texts[] = {
+        {"it asks for correct horse", "it asks for *************"},
+        {"it asks for CorrectHorse.", "it asks for ************."},
+        {"(c*o*r*r*e*c*t h-o-r-s-e)", "(***********************)"},
+        {"correct\thorse correct horse", "************* *************"},
+        {"correct horses", "*************s"},
+        {"correct house", "correct house"},
+        {"abc", "abc"},
+        {"", ""},
+    };
+    char first[] = "correct horse";
+
+    (void)state;
+    secrets_note("pc-1", "correct horse");
+    secrets_note("pc-1", "abc");
+    secrets_note("pc-1", "");
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        char text[64];
+
+        apr_cpystrn(text, texts[i].text, sizeof(text));
+        secrets_hide("pc-2", text);
+        assert_string_equal(text, texts[i].text);
+        secrets_hide("pc-1", text);
+        assert_string_equal(text, texts[i].hidden);
+    }
+    for (char digit = '0'; digit < '7'; digit++) { /* of earlier tasks, too */
+        char secret[] = "secret-?";
+
+        secret[7] = digit;
+        secrets_note("pc-1", secret);
+        secrets_hide("pc-1", secret);
+        assert_string_equal(secret, "********");
+    }
+    secrets_hide("pc-1", first);
+    assert_string_equal(first, "*************");
+}
+
 /* Time must not grow with the power of the stars. */
 static void test_hostile_pattern_ends(void **state)
 {
@@ -421,6 +463,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_first_match_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_patterns, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_volume_has_its_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_traces, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hostile_pattern_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_last_field_runs_to_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_anew, setup, teardown),

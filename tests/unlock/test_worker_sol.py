@@ -141,6 +141,37 @@ def test_a_running_pc_at_its_prompt(rig):
         check_taken_back(fleet, system)
 
 
+def play(fleet, system, folder, text):
+    """Gives a PC this console."""
+    script = folder / "console.script"
+    script.write_text(text)
+    answer = fleet.fleet.tell(do="console", system=system, script=str(script), cut=80)
+    assert answer["ok"], answer
+
+
+def test_what_was_typed_is_not_written_down(rig, tmp_path):
+    """By a PC that shows it again: echoed, in the next start, in pieces, and as the name of a volume that asks."""
+    fleet = rig(systems=1, method="sol", boot_timeout=5)
+    system, = fleet.systems()
+    worker = fleet.prepare_worker()
+    secret = next(line.split()[-1] for line in (worker.folder / "secrets").read_text().splitlines()
+                  if line.startswith("disk "))
+    fleet.start_worker(worker)
+    question = 'expect unlocked typed 1\nsend "Please unlock disk root: "\nread root\n'
+    for text, ending in (
+            (f'{question}good "{secret}\\r\\ncryptsetup: root: set up successfully\\r\\nPlease unlock disk {secret}: "\n'
+             "read root never\n", "no-secret"),
+            (f'expect no-prompt typed 0\nsend "lab login: {secret}"\npause 60\n', "no-prompt"),
+            (f'expect no-prompt typed 0\nsend "{"*".join(secret)}: command not found"\npause 60\n', "no-prompt"),
+            (f'expect no-prompt typed 0\nsend "{secret.upper()[:-2]}"\npause 60\n', "no-prompt")):
+        fleet.fleet.tell(do="power", system=system, to=8)
+        play(fleet, system, tmp_path, text)
+        assert fleet.submit([system]).await_end(30) == {system: ending}, fleet.worker_tail()
+    for file in (worker.log, worker.folder / "audit.jsonl"):
+        letters = "".join(filter(str.isalnum, file.read_text())).lower()
+        assert letters and "".join(filter(str.isalnum, secret)).lower()[:-2] not in letters, file
+
+
 def kill_when(fleet, first, condition):
     """Kills the first worker as soon as the condition holds; a second one is there already."""
     fleet.add_worker()

@@ -55,7 +55,8 @@ struct dialogue_t {
     standing_e standing; /* of a question that has left the cursor's line */
     phrase_t standing_phrase;
     apr_time_t standing_since;
-    int stood; /* the last question was seen standing still */
+    int stood;   /* the last question was seen standing still */
+    int message; /* lines are a user's words until a program has its say again */
 
     volume_t volumes[DIALOGUE_VOLUMES];
     int count;
@@ -220,8 +221,7 @@ static void take_away(dialogue_t *dialogue)
 /* A line that ends, or is erased or left as it stands. One that stood still and then ended was answered. */
 static void take_question(dialogue_t *dialogue, const phrase_t *question, amt_line_e how)
 {
-    if (how == AMT_LINE_ENDED && (question->heads || dialogue->stood)) {
-        note_volume(dialogue, question);
+    if (how == AMT_LINE_ENDED && (question->heads || dialogue->stood || dialogue->message)) {
         take_away(dialogue);
     }
     else {
@@ -235,7 +235,10 @@ static void take_phrase(dialogue_t *dialogue, const phrase_t *phrase, amt_line_e
         take_question(dialogue, phrase, how);
     }
     else if (phrase->means != PHRASE_BLANK) {
-        note_evidence(dialogue, phrase, dialogue->now);
+        if (!dialogue->message) {
+            note_evidence(dialogue, phrase, dialogue->now);
+        }
+        dialogue->message |= phrase->means == PHRASE_MESSAGE;
         take_away(dialogue);
     }
     else if (how == AMT_LINE_ENDED && dialogue->stood) {
@@ -255,6 +258,7 @@ static void take_status(dialogue_t *dialogue, const char *text)
     phrase_t phrase;
     int decides = 0;
 
+    dialogue->message = 0;
     prompts_read(dialogue->prompts, &phrase, text);
     cover_question(dialogue);
     note_evidence(dialogue, &phrase, dialogue->now);
@@ -416,6 +420,7 @@ static dialogue_e look_at_question(dialogue_t *dialogue, const phrase_t *questio
     }
     volume = note_volume(dialogue, question);
     dialogue->stood = 1;
+    dialogue->message = 0;
     dialogue->opened_at = 0;
     dialogue->hints = 0;
     if (volume < 0) {
@@ -490,6 +495,7 @@ static void forget_shown(dialogue_t *dialogue)
     dialogue->current_phrase.means = PHRASE_BLANK;
     dialogue->current_since = 0;
     take_away(dialogue);
+    dialogue->message = 0;
     dialogue->opened_at = 0;
     dialogue->hints = dialogue->overrun = 0;
     dialogue->look_at = 0;

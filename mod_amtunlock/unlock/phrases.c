@@ -354,6 +354,7 @@ static const struct {
     {"<<< * stage 2 >>>", PHRASE_WENT_ON},
     {"init: version * booting", PHRASE_WENT_ON},
     {"*openrc * is starting up *", PHRASE_WENT_ON},
+    {"broadcast message from *", PHRASE_MESSAGE},
     {":: performing fsck on *", PHRASE_HINT},
     {"*: clean, * files, * blocks", PHRASE_HINT},
 };

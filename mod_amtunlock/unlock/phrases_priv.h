@@ -16,6 +16,7 @@ typedef enum {
     PHRASE_OPENED,   /* a volume is open */
     PHRASE_REFUSED,  /* a volume is not: the passphrase did not fit */
     PHRASE_WENT_ON,  /* the system on the disk takes over */
+    PHRASE_MESSAGE,  /* a user's words to all terminals follow */
     PHRASE_HINT      /* the same, with less certainty: it is also said while a volume is locked */
 } phrase_e;
 

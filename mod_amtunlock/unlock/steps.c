@@ -166,17 +166,23 @@ static unlock_step_e power_wait_on_ok(unlock_t *unlock)
 }
 
 /* What its console showed until now belongs to the start before. */
-static void power_on_send(unlock_t *unlock)
+static void forget_console(const unlock_t *unlock)
 {
     if (unlock->dialogue != NULL) {
         dialogue_starts(unlock->dialogue, 1);
     }
+}
+
+static void power_on_send(unlock_t *unlock)
+{
+    forget_console(unlock);
     unlock->boot_until = unlock->ops->now() + unlock->system->group->boot_timeout;
 }
 
 static unlock_step_e power_on_on_ok(unlock_t *unlock)
 {
     FAILPOINT("act.done");
+    forget_console(unlock); /* a PC that is reset may have written up to now */
     unlock->power_answered = 1;
     return UNLOCK_REPORT_POWERED;
 }

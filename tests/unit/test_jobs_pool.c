@@ -208,14 +208,26 @@ static void end_submitting(submitter_t *submitters, int count)
         pthread_join(submitters[i].thread, NULL);
 }
 
-/* Opens as many patient connections as there are. */
-static void warm(jobs_pool_t *jobs, int count)
+static int submit_together(jobs_pool_t *jobs, int count)
 {
     submitter_t submitters[8] = {{0}};
+    int done = 0;
+    freeze(1);
     begin_submitting(submitters, count, jobs);
+    apr_sleep(BUDGET / 4);
+    freeze(0);
     end_submitting(submitters, count);
     for (int i = 0; i < count; i++)
-        assert_outcome(submitters[i].result, JOBS_OK);
+        done += submitters[i].result.outcome == JOBS_OK;
+    return done;
+}
+
+/* Opens as many patient connections as there are: while Redis does not answer, none is given back for the next to take. */
+static void warm(jobs_pool_t *jobs, int count)
+{
+    int tries = 0;
+    while (submit_together(jobs, count) < count)
+        assert_true(++tries < 20);
 }
 
 static void few_changes_wait_for_a_slow_redis_and_are_done(void **state)

@@ -101,6 +101,8 @@ static const flip_t flips[] = {
     {"group x", "tls", "ca", "none", 0},
     {"group x", "probe", "22", "23", 0},
     {"group x", "boot-timeout", "60", "61", 0},
+    {"group x", "type-running", "yes", "no", 0},
+    {"group x", "same-passphrase", "yes", "no", 0},
     {"group x", "reset-running", "yes", "no", 0},
     {"group x", "power-per-second", "1", "2", 0},
     {"group x", "prompt", "a", "b", 0},

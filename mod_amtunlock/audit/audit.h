@@ -45,6 +45,11 @@ const char *audit_reopen(audit_t *audit);
  * lines. */
 const char *audit_verify(const char *file, const char *head, apr_uint64_t *count, apr_pool_t *pool);
 
+/* Whether the file, or one of those that it was before its rotations, holds the record of a head that was sealed
+ * elsewhere ("HASH:COUNT"). NULL: it does, or the seal is none; or a sentence that says what is wrong. Reads all
+ * of them. */
+const char *audit_judge_seal(const char *file, const char *seal, apr_pool_t *pool);
+
 /* A record as it was written, with all its members. Valid during the call. */
 typedef void (*audit_replay_fn)(void *baton, const json_t *record);
 

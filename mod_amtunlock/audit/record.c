@@ -4,6 +4,7 @@
  */
 #include "audit/record_priv.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,20 @@ char *audit_record_format(audit_head_t *head, const char *event, json_t *fields,
     return line;
 }
 
+int audit_parse_head(const char *text, audit_head_t *head)
+{
+    char *end;
+
+    if (strlen(text) < AUDIT_HASH_DIGITS + 2 || strspn(text, "0123456789abcdef") != AUDIT_HASH_DIGITS ||
+        text[AUDIT_HASH_DIGITS] != ':' || strchr("123456789", text[AUDIT_HASH_DIGITS + 1]) == NULL) {
+        return 0;
+    }
+    apr_cpystrn(head->hash, text, sizeof(head->hash));
+    errno = 0;
+    head->count = (apr_uint64_t)apr_strtoi64(text + AUDIT_HASH_DIGITS + 1, &end, 10);
+    return errno == 0 && *end == '\0';
+}
+
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
 static int is_hash(const char *text)
@@ -140,6 +155,7 @@ static int take_members(const json_t *object, audit_record_t *record)
         return 0;
     }
     record->head.count = (apr_uint64_t)count;
+    record->begun_anew = strcmp(event, AUDIT_EVENT_SEAL_BROKEN) == 0;
     record->torn = strcmp(event, AUDIT_EVENT_TORN) == 0;
     if (!record->torn) {
         return 1;

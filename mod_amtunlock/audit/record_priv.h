@@ -14,6 +14,7 @@
 #define AUDIT_LINE_MAX 65536 /* bytes, with the line end */
 #define AUDIT_EVENT_TORN "torn"
 #define AUDIT_EVENT_LOST "file-lost"
+#define AUDIT_EVENT_SEAL_BROKEN "seal-broken"
 
 /* prev of the first record of all */
 extern const char audit_no_hash[];
@@ -29,6 +30,8 @@ typedef struct {
 void audit_format_time(apr_time_t time, char text[AUDIT_TIME_SIZE]);
 
 void audit_head_none(audit_head_t *head);
+/* "HASH:COUNT"; 0 if it is none. */
+int audit_parse_head(const char *text, audit_head_t *head);
 
 /* The line (with its end, from malloc) of the record that follows *head, and moves *head on to it. NULL if it
  * cannot be made: names taken twice (*length is 0), too long, no memory to hash it; *head is as before. */
@@ -42,7 +45,8 @@ int audit_record_is_whole(const char *line, apr_size_t length);
 typedef struct {
     audit_head_t head; /* this record's count and hash */
     char prev[AUDIT_HASH_DIGITS + 1];
-    int torn; /* it accounts for a torn line: */
+    int begun_anew; /* the worker that wrote it found that what was sealed before is not there */
+    int torn;       /* it accounts for a torn line: */
     apr_uint64_t torn_bytes;
     char torn_hash[AUDIT_HASH_DIGITS + 1];
 } audit_record_t;

@@ -128,6 +128,9 @@ static const char *check_line(verify_t *verify, const char *line, apr_size_t len
     if (error != NULL) {
         return line_error(verify, "%s", error);
     }
+    if (record.begun_anew) {
+        return line_error(verify, "a worker found here that the record does not hold what was sealed before");
+    }
     error = check_torn(verify, &record);
     if (error == NULL) {
         error = verify->last.count ? check_next(verify, &record) : check_first(verify, &record);
@@ -211,21 +214,6 @@ static const char *check_end(const verify_t *verify)
                         verify->file, verify->head.count);
 }
 
-/* "HASH:COUNT". */
-static int parse_head(const char *text, audit_head_t *head)
-{
-    char *end;
-
-    if (strlen(text) < AUDIT_HASH_DIGITS + 2 || strspn(text, "0123456789abcdef") != AUDIT_HASH_DIGITS ||
-        text[AUDIT_HASH_DIGITS] != ':' || strchr("123456789", text[AUDIT_HASH_DIGITS + 1]) == NULL) {
-        return 0;
-    }
-    apr_cpystrn(head->hash, text, sizeof(head->hash));
-    errno = 0;
-    head->count = (apr_uint64_t)apr_strtoi64(text + AUDIT_HASH_DIGITS + 1, &end, 10);
-    return errno == 0 && *end == '\0';
-}
-
 const char *audit_verify(const char *file, const char *head, apr_uint64_t *count, apr_pool_t *pool)
 {
     verify_t verify = {.file = file, .pool = pool, .has_head = head != NULL};
@@ -234,7 +222,7 @@ const char *audit_verify(const char *file, const char *head, apr_uint64_t *count
     int fd;
 
     *count = 0;
-    if (head != NULL && !parse_head(head, &verify.head)) {
+    if (head != NULL && !audit_parse_head(head, &verify.head)) {
         return apr_psprintf(pool, "'%s' is not a head: 64 hex digits, ':' and the count", head);
     }
     fd = open(file, O_RDONLY | O_CLOEXEC);

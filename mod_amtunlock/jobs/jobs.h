@@ -335,6 +335,12 @@ jobs_result_t jobs_reap(jobs_client_t *client, const char *worker, int *reaped, 
 /* Waits up to `timeout` for a wake-up (the key `bell`). JOBS_OK whether it came or not. */
 jobs_result_t jobs_bell_wait(jobs_client_t *client, apr_interval_time_t timeout, apr_pool_t *pool);
 
+/* A text of less than JOBS_SEAL_MAX bytes that stays in Redis for a year, under a name of its writer. *text is ""
+ * where there is none. JOBS_OK, or why Redis could not be asked. */
+#define JOBS_SEAL_MAX 256
+jobs_result_t jobs_seal_read(jobs_client_t *client, const char *name, const char **text, apr_pool_t *pool);
+jobs_result_t jobs_seal_write(jobs_client_t *client, const char *name, const char *text, apr_pool_t *pool);
+
 /* One system of a published inventory. */
 typedef struct {
     const char *system, *group, *method;

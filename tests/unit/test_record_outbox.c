@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <apr_general.h>
 #include <apr_strings.h>
 #include <apr_time.h>
+
+#include "worker/record/seal.h"
 
 static void changes_are_recorded_then_applied(void **state)
 {
@@ -170,6 +173,117 @@ static void a_line_that_cannot_be_recorded_stops_no_other(void **state)
     assert_int_equal(audit_lines("\"event\":\"outcome\""), 2);
 }
 
+/* ---- the seal ------------------------------------------------------------------------------------------ */
+
+static const char *seal_in_redis(void)
+{
+    char name[DIGEST_DIGITS + 1];
+    const char *text = "";
+
+    assert_int_equal(seal_name(outbox_test.audit_file, name), 1);
+    assert_int_equal(jobs_seal_read(outbox_test.connection, name, &text, outbox_test.pool).outcome, JOBS_OK);
+    return text;
+}
+
+static void set_seal(const char *text)
+{
+    char name[DIGEST_DIGITS + 1];
+
+    assert_int_equal(seal_name(outbox_test.audit_file, name), 1);
+    assert_int_equal(jobs_seal_write(outbox_test.connection, name, text, outbox_test.pool).outcome, JOBS_OK);
+}
+
+static int is_sealed(void *baton)
+{
+    (void)baton;
+    return seal_in_redis()[0] != '\0';
+}
+
+/* A run that leaves three records; the seal of the first of them, and of the last. */
+static const char *seal_of_a_run(const char **first)
+{
+    outbox_t *outbox = begin_run(WORKER);
+    const jobs_task_t *task = claim(1);
+
+    await_reconciled(outbox);
+    assert_true(wait_for(is_sealed, NULL, 3000));
+    *first = seal_in_redis();
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_FINISH, 'U'), 3000), JOBS_OK);
+    end_run(outbox);
+    return seal_in_redis();
+}
+
+/* How often the next run says that something is wrong, and whether verifying does. */
+static int broken_in_next_run(void)
+{
+    outbox_t *outbox = begin_run("worker-2");
+    apr_uint64_t count = 0;
+    const char *error = NULL;
+
+    await_reconciled(outbox);
+    end_run(outbox);
+    error = audit_verify(outbox_test.audit_file, NULL, &count, outbox_test.pool);
+    assert_int_equal(error != NULL, audit_lines("\"seal-broken\"") > 0);
+    assert_true(error == NULL || strstr(error, "what was sealed before") != NULL);
+    return audit_lines("\"seal-broken\"");
+}
+
+static void a_record_that_goes_on_is_well(void **state)
+{
+    const char *first = "", *last = seal_of_a_run(&first);
+
+    (void)state;
+    assert_string_not_equal(first, last);
+    assert_null(audit_judge_seal(outbox_test.audit_file, first, outbox_test.pool));
+    assert_null(audit_judge_seal(outbox_test.audit_file, last, outbox_test.pool));
+    set_seal(first); /* a Redis that was set back */
+    assert_int_equal(broken_in_next_run(), 0);
+    set_seal(""); /* one that lost all */
+    assert_int_equal(broken_in_next_run(), 0);
+    set_seal("nonsense");
+    assert_int_equal(broken_in_next_run(), 0);
+}
+
+static void a_record_that_was_rotated_is_well(void **state)
+{
+    const char *first = "", *last = seal_of_a_run(&first);
+    const char *moved = apr_pstrcat(outbox_test.pool, outbox_test.audit_file, ".1", NULL);
+
+    (void)state;
+    assert_int_equal(rename(outbox_test.audit_file, moved), 0);
+    assert_null(audit_judge_seal(outbox_test.audit_file, last, outbox_test.pool));
+    assert_int_equal(broken_in_next_run(), 0);
+    unlink(moved);
+}
+
+static void a_record_that_was_removed_is_said(void **state)
+{
+    const char *first = "", *last = seal_of_a_run(&first);
+
+    (void)state;
+    assert_int_equal(unlink(outbox_test.audit_file), 0);
+    assert_int_equal(broken_in_next_run(), 1);
+    assert_int_equal(audit_lines(last), 1);
+    assert_non_null(strstr(audit_judge_seal(outbox_test.audit_file, last, outbox_test.pool), "begun anew"));
+    assert_int_equal(broken_in_next_run(), 1); /* once; but it stays on record */
+}
+
+static void a_record_whose_tail_was_cut_is_said(void **state)
+{
+    const char *first = "", *last = seal_of_a_run(&first);
+    FILE *file = fopen(outbox_test.audit_file, "r");
+    char line[4096];
+
+    (void)state;
+    assert_non_null(file);
+    assert_non_null(fgets(line, sizeof(line), file));
+    assert_int_equal(truncate(outbox_test.audit_file, ftell(file)), 0);
+    fclose(file);
+    assert_non_null(strstr(audit_judge_seal(outbox_test.audit_file, last, outbox_test.pool), "was cut off"));
+    assert_int_equal(broken_in_next_run(), 1);
+}
+
 static void the_outbox_is_bounded(void **state)
 {
     const jobs_task_t *task = claim(1);
@@ -204,6 +318,10 @@ int main(void)
         TEST(without_a_record_nothing_is_intended),
         TEST(a_record_that_was_moved_away_stops_intents),
         TEST(a_line_that_cannot_be_recorded_stops_no_other),
+        TEST(a_record_that_goes_on_is_well),
+        TEST(a_record_that_was_rotated_is_well),
+        TEST(a_record_that_was_removed_is_said),
+        TEST(a_record_whose_tail_was_cut_is_said),
         TEST(the_outbox_is_bounded),
     };
     setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);

@@ -2,6 +2,7 @@
 """The record is rotated as conf/amtunlockd.logrotate says, while the worker runs and while it does not."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -90,6 +91,36 @@ def test_removed_while_it_runs(fleet):
     assert [line["records"] for line in after if line["event"] == "file-lost"] == [lost]
     assert after[0]["n"] == lost + 1
     verify(fleet, record)
+
+
+def verify_with_seal(fleet, worker):
+    """As an operator would: the settings say which Redis knows the seal."""
+    return subprocess.run([fleet.places.program("amtunlockd"), "-c", worker.config, "audit", "verify",
+                           worker.folder / "audit.jsonl"], capture_output=True, text=True, timeout=10, check=False)
+
+
+@pytest.mark.parametrize("loss", ["removed", "cut"])
+def test_lost_while_no_worker_runs(fleet, loss):
+    """A file that begins anew is well in itself. Redis knows better, and so does every later look at the file."""
+    worker = fleet.add_worker()
+    first, second, _ = fleet.systems()
+    fleet.submit([first]).await_end(20)
+    worker.process.stop(15)
+    good = verify_with_seal(fleet, worker)
+    assert good.returncode == 0 and "holds what is sealed in Redis" in good.stdout, good.stderr
+    record = worker.folder / "audit.jsonl"
+    if loss == "removed":
+        record.unlink()
+    else:
+        os.truncate(record, record.read_text().index("\n") + 1)
+        bad = verify_with_seal(fleet, worker)
+        assert bad.returncode == 1 and "its tail was cut off" in bad.stderr
+    fleet.start_worker(worker)
+    assert wait_until(lambda: fleet.heard(worker, "AMTU0624"), 10), fleet.worker_tail()
+    assert fleet.submit([second]).await_end(20) == {second: "unlocked"}, "it is said, and nothing is stopped"
+    assert [line["event"] for line in lines_of(record)].count("seal-broken") == 1
+    bad = verify_with_seal(fleet, worker)
+    assert bad.returncode == 1 and "does not hold what was sealed before" in bad.stderr
 
 
 def test_while_no_worker_runs(fleet):

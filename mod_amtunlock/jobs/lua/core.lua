@@ -39,6 +39,7 @@ they hold, which stands in brackets.
     {amtu}:scopes                   HASH  an httpd -> when it read its configuration, digests of its AMTUnlockScope
     {amtu}:denied                   LIST  names that callers asked for beyond their scope, for the record of a worker
     {amtu}:worker:ID                STRING  heartbeat; {amtu}:workers, ZSET by the last one
+    {amtu}:worker:seal:RECORD       STRING  head of a worker's audit record, for a year; no verb reads it
     {amtu}:bell                     LIST  [wake-ups] each entry wakes a worker
     {amtu}:counters                 HASH  totals
 

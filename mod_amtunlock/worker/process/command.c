@@ -17,6 +17,7 @@
 #include "unlock/graph.h"
 #include "worker/process/daemon_priv.h"
 #include "worker/process/user_priv.h"
+#include "worker/record/seal.h"
 #include "worker/settings/snapshot.h"
 
 enum { EXIT_OK = 0, EXIT_WRONG = 1, EXIT_USAGE = 2 };
@@ -161,6 +162,56 @@ static int do_inventory_check(const line_t *line)
     return EXIT_OK;
 }
 
+/* NULL where Redis was asked for the seal of this host's record; else why not, "" where it is not that record. */
+static const char *read_seal(const line_t *line, const char *file, const char **seal)
+{
+    apr_array_header_t *problems = apr_array_make(line->pool, 8, sizeof(inventory_problem_t));
+    settings_t *settings = NULL;
+    jobs_client_t *client = NULL;
+    char name[DIGEST_DIGITS + 1];
+    const char *error = NULL;
+    jobs_result_t result;
+
+    if (settings_load(&settings, line->file, problems, line->pool) != APR_SUCCESS) {
+        return "";
+    }
+    if (strcmp(settings->audit, file) != 0) {
+        return "";
+    }
+    error = settings_read_password(settings, line->pool);
+    if (error != NULL) {
+        return error;
+    }
+    if (!seal_name(file, name) ||
+        jobs_client_create(&client, &settings->redis, apr_time_from_sec(2), line->pool) != APR_SUCCESS) {
+        return "no memory";
+    }
+    result = jobs_seal_read(client, name, seal, line->pool);
+    return result.outcome == JOBS_OK ? NULL : result.text;
+}
+
+/* A record that begins anew is well in itself; what was sealed in Redis says that there was another. */
+static int verify_seal(const line_t *line, const char *file)
+{
+    const char *seal = "";
+    const char *fault = read_seal(line, file, &seal);
+
+    if (fault != NULL && fault[0] == '\0') {
+        return EXIT_OK;
+    }
+    if (fault != NULL || seal[0] == '\0') {
+        printf("%s: not compared with a seal in Redis: %s\n", file, fault != NULL ? fault : "there is none");
+        return EXIT_OK;
+    }
+    fault = audit_judge_seal(file, seal, line->pool);
+    if (fault != NULL) {
+        fprintf(stderr, "%s: %s (sealed in Redis: %s)\n", file, fault, seal);
+        return EXIT_WRONG;
+    }
+    printf("%s: holds what is sealed in Redis: %s\n", file, seal);
+    return EXIT_OK;
+}
+
 static int do_audit_verify(const line_t *line)
 {
     const char *file = line->words[2];
@@ -173,7 +224,7 @@ static int do_audit_verify(const line_t *line)
     }
     printf("%s: well; %" APR_UINT64_T_FMT " lines%s\n", file, count,
            line->head != NULL ? ", and the head is reached" : "");
-    return EXIT_OK;
+    return verify_seal(line, file);
 }
 
 static int do_steps(const line_t *line)

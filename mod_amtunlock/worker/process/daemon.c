@@ -20,6 +20,7 @@
 #include "worker/process/lock_priv.h"
 #include "worker/process/log_channel_priv.h"
 #include "worker/process/notify_priv.h"
+#include "worker/process/problems_priv.h"
 #include "worker/process/watchdog_priv.h"
 
 #define DRAIN_SUPERVISED apr_time_from_sec(2)
@@ -258,28 +259,6 @@ static apr_status_t start_threads(worker_t *worker)
 
 /* ---- reload -------------------------------------------------------------------------------------------- */
 
-static void log_problems(const apr_array_header_t *problems)
-{
-    for (int i = 0; i < problems->nelts; i++) {
-        const inventory_problem_t *problem = &APR_ARRAY_IDX(problems, i, inventory_problem_t);
-
-        log_error("AMTU0311", "not accepted", "file", problem->file, "line",
-                  problem->line ? log_number(LOG_NUMBER, problem->line) : NULL, "reason", problem->reason);
-    }
-}
-
-static void log_warnings(const snapshot_t *snapshot)
-{
-    const apr_array_header_t *warnings = inventory_warnings(snapshot_inventory(snapshot));
-
-    for (int i = 0; i < warnings->nelts; i++) {
-        const inventory_problem_t *warning = &APR_ARRAY_IDX(warnings, i, inventory_problem_t);
-
-        log_warn("AMTU0620", "the inventory has a line to look at", "file", warning->file, "line",
-                 log_number(LOG_NUMBER, warning->line), "reason", warning->reason);
-    }
-}
-
 static void warn_of_restart(const char *what, int changed)
 {
     if (changed) {
@@ -319,7 +298,7 @@ static void reload_snapshot(worker_t *worker, apr_pool_t *pool)
     snapshot_t *snapshot = snapshot_load(worker->file, problems, pool);
 
     if (snapshot == NULL) {
-        log_problems(problems);
+        problems_log(problems);
         log_error("AMTU0315", "reload refused: the last good settings and inventory stay in force",
                   "problems", log_number(LOG_NUMBER, problems->nelts));
         return;
@@ -329,7 +308,7 @@ static void reload_snapshot(worker_t *worker, apr_pool_t *pool)
     intake_offer(worker->intake, snapshot);
     snapshot_unref(worker->snapshot);
     worker->snapshot = snapshot;
-    log_warnings(snapshot);
+    problems_log_warnings(snapshot);
     log_info("AMTU0316", "reloaded", "systems",
              log_number(LOG_NUMBER, inventory_count(snapshot_inventory(snapshot))));
 }
@@ -508,9 +487,9 @@ static snapshot_t *load_first_snapshot(const char *file, apr_pool_t *pool)
         return NULL;
     }
     snapshot = snapshot_load(file, problems, pool);
-    log_problems(problems);
+    problems_log(problems);
     if (snapshot != NULL) {
-        log_warnings(snapshot);
+        problems_log_warnings(snapshot);
     }
     return snapshot;
 }

@@ -18,6 +18,7 @@
 #include "worker/record/entries_priv.h"
 #include "worker/record/reconcile_priv.h"
 #include "worker/record/recorder_priv.h"
+#include "worker/record/seal_priv.h"
 
 #define BATCH 256
 #define REDIS_TIMEOUT apr_time_from_sec(2)
@@ -37,6 +38,7 @@ struct outbox_t {
     atomic_int reopening;    /* the audit file, once the thread comes to it */
     atomic_int to_reconcile; /* the Redis that is there may not be that of reconciled_run_id */
     recorder_t recorder;
+    seal_t seal;
 
     /* The thread's own. */
     jobs_client_t *connection;
@@ -78,16 +80,6 @@ static apr_status_t add_line(outbox_t *outbox, const outbox_request_t *request)
     return recorder_add(&outbox->recorder, entry_event(request), fields);
 }
 
-/* A result whose line can never be recorded must not hold its task for ever. */
-static void add_what_can_be(outbox_t *outbox, const outbox_request_t *request)
-{
-    json_t *fields = entry_of_unrecordable(request, outbox->options.worker);
-    int added = recorder_add(&outbox->recorder, entry_event(request), fields) == APR_SUCCESS;
-
-    log_error("AMTU0622", "a result cannot be recorded as it is", "system", request->task->ref.system, "job",
-              request->task->ref.job, "recorded", added ? "in part" : "no");
-}
-
 /* Adds its line, unless it is added or it needs none. APR_EINVAL: it can never be, and it is an intent. */
 static apr_status_t record_request(outbox_t *outbox, outbox_request_t *request)
 {
@@ -98,7 +90,7 @@ static apr_status_t record_request(outbox_t *outbox, outbox_request_t *request)
     }
     status = add_line(outbox, request);
     if (status == APR_EINVAL && request->change.change == JOBS_FINISH) {
-        add_what_can_be(outbox, request);
+        recorder_add_in_part(&outbox->recorder, request);
         status = APR_SUCCESS;
     }
     request->recorded = status == APR_SUCCESS;
@@ -514,6 +506,7 @@ static void *APR_THREAD_FUNC run_outbox(apr_thread_t *thread, void *data)
             reconcile_redis(outbox, pool);
         }
         done = do_batch(outbox, pool);
+        seal_keep(&outbox->seal, &outbox->recorder, outbox->connection, pool);
         if (!outbox->redis_away && is_reconciled(outbox)) {
             denials_record(&outbox->recorder, outbox->connection, &outbox->denials_due, pool);
         }
@@ -522,6 +515,7 @@ static void *APR_THREAD_FUNC run_outbox(apr_thread_t *thread, void *data)
         wait_for_requests(outbox, done);
     }
     recorder_commit(&outbox->recorder); /* events that were added since the last commit */
+    seal_last(&outbox->seal, &outbox->recorder, outbox->connection, pool);
     apr_pool_destroy(pool);
     return NULL;
 }
@@ -533,6 +527,7 @@ apr_status_t outbox_start(outbox_t **outbox, const outbox_options_t *options, ap
 
     *outbox = made;
     made->options = *options;
+    seal_init(&made->seal, options->audit_file);
     atomic_init(&made->to_reconcile, 1);
     pulse_init(&made->pulse);
     APR_RING_INIT(&made->kept, outbox_request_t, link);

@@ -35,6 +35,15 @@ void recorder_add_event(recorder_t *recorder, const char *event, const jobs_task
     recorder->uncommitted = 1;
 }
 
+void recorder_add_in_part(recorder_t *recorder, const outbox_request_t *request)
+{
+    json_t *fields = entry_of_unrecordable(request, recorder->worker);
+    int added = recorder_add(recorder, entry_event(request), fields) == APR_SUCCESS;
+
+    log_error("AMTU0622", "a result cannot be recorded as it is", "system", request->task->ref.system, "job",
+              request->task->ref.job, "recorded", added ? "in part" : "no");
+}
+
 /* The head goes to syslog, too: if the end of the file is cut off, it shows there. */
 static void note_head(recorder_t *recorder)
 {

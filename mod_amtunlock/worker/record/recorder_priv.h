@@ -12,6 +12,7 @@
 
 #include "audit/audit.h"
 #include "jobs/jobs.h"
+#include "worker/record/outbox.h"
 
 #define RECORDER_HEAD_MAX 96
 
@@ -31,6 +32,8 @@ apr_status_t recorder_init(recorder_t *recorder, audit_t *audit, const char *wor
 
 /* Takes the fields. As audit_add(). */
 apr_status_t recorder_add(recorder_t *recorder, const char *event, json_t *fields);
+/* Adds what can be recorded of a result whose line can never be: it must not hold its task for ever. */
+void recorder_add_in_part(recorder_t *recorder, const outbox_request_t *request);
 /* Adds a line that nothing waits for: it goes to disk with the next commit. Failure is logged. */
 void recorder_add_event(recorder_t *recorder, const char *event, const jobs_task_ref_t *task,
                         const char *text);

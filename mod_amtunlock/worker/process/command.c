@@ -178,7 +178,10 @@ static const char *read_seal(const line_t *line, const char *file, const char **
     if (strcmp(settings->audit, file) != 0) {
         return "";
     }
-    error = settings_read_password(settings, line->pool);
+    error = user_take(line->user, line->file, line->pool);
+    if (error == NULL) {
+        error = settings_read_password(settings, line->pool);
+    }
     if (error != NULL) {
         return error;
     }

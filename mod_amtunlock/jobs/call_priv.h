@@ -9,12 +9,19 @@
 
 #define JOBS_KEY(name) "{amtu}:" name
 
+/* Bytes of a reply: any but those with all names of a job, those, and one without anything of use in it. A reply with
+ * more was not made by the library from what it wrote itself. */
+#define JOBS_REPLY_MOST ((size_t)4 << 20)
+#define JOBS_REPLY_MOST_NAMES ((size_t)64 << 20)
+#define JOBS_REPLY_MOST_BELL ((size_t)64 << 10)
+
 typedef struct {
     apr_pool_t *pool;
     apr_array_header_t *words;   /* const char * */
     apr_array_header_t *lengths; /* size_t */
     int invalid;                 /* an argument could not be built: jobs_pool_ask() does not send the call */
     int not_after;               /* index of the word that redis_conn_put() fills in; 0: none */
+    size_t reply_most;           /* bytes of its reply; 0: JOBS_REPLY_MOST */
     int repeatable;              /* a second arrival changes nothing: may be sent again on a new connection */
     int changes;                 /* what it does lasts: whether it was done matters where no answer comes */
     int repeated; /* out, of jobs_pool_ask(): it was sent again, and may have been done before */

@@ -20,6 +20,9 @@
 #define OUT_FIRST 1024
 #define OUT_KEPT 65536
 
+/* Elements of a reply, in all its arrays: as many as errors of the largest job have. */
+#define ELEMENTS_MOST 400000
+
 jobs_redis_t jobs_redis_copy(const jobs_redis_t *redis, apr_pool_t *pool)
 {
     return (jobs_redis_t){
@@ -61,7 +64,10 @@ static redis_conn_e conn_fail(redis_conn_t *conn, apr_time_t deadline, const cha
         clock_boottime() >= deadline || (context != NULL && context->err == REDIS_ERR_IO &&
                                          (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETIMEDOUT));
 
-    if (timeout) {
+    if (conn->too_large) {
+        *why = "Redis answers more than any amtunlock function does: what writes to it beside mod_amtunlock?";
+    }
+    else if (timeout) {
         *why = "Redis did not answer in time: is it busy, stopped, or its disk slow?";
     }
     else {
@@ -69,6 +75,9 @@ static redis_conn_e conn_fail(redis_conn_t *conn, apr_time_t deadline, const cha
                             context != NULL && context->err ? context->errstr : "out of memory");
     }
     redis_conn_close(conn);
+    if (conn->too_large) {
+        return REDIS_CONN_LARGE;
+    }
     return timeout ? REDIS_CONN_TIMEOUT : REDIS_CONN_BROKEN;
 }
 
@@ -108,6 +117,7 @@ int redis_conn_put(redis_conn_t *conn, jobs_call_t *call, apr_time_t deadline)
     }
     length = redisFormatCommandArgv(&command, call->words->nelts, (const char **)(void *)call->words->elts,
                                     (const size_t *)(void *)call->lengths->elts);
+    conn->most = call->reply_most ? call->reply_most : JOBS_REPLY_MOST;
     added = length >= 0 && conn_add_out(conn, command, (size_t)length);
     redisFreeCommand(command);
     return added;
@@ -169,10 +179,49 @@ static apr_status_t free_reply(void *reply)
     return APR_SUCCESS;
 }
 
+/* In place of hiredis' own, which gets memory for as many elements as a reply says that it has. */
+static void *create_array(const redisReadTask *task, jobs_elements_t elements)
+{
+    redis_conn_t *conn = task->privdata;
+
+    conn->elements += (apr_int64_t)elements;
+    if (conn->elements > ELEMENTS_MOST) {
+        conn->too_large = 1;
+        return NULL; /* hiredis takes that for want of memory, and gives the reply up */
+    }
+    return conn->create_array(task, elements);
+}
+
+static void conn_bound_replies(redis_conn_t *conn)
+{
+    redisReader *reader = conn->context->reader;
+
+    conn->functions = *reader->fn;
+    conn->create_array = conn->functions.createArray;
+    conn->functions.createArray = create_array;
+    reader->fn = &conn->functions;
+    reader->privdata = conn;
+}
+
+/* 0: the connection is broken, or the reply too large. */
+static int conn_receive_some(redis_conn_t *conn)
+{
+    size_t before = conn->context->reader->len;
+
+    if (redisBufferRead(conn->context) != REDIS_OK) {
+        return 0;
+    }
+    conn->received += conn->context->reader->len - before;
+    conn->too_large = conn->received > conn->most;
+    return !conn->too_large;
+}
+
 /* As redisGetReply(), with one deadline for the whole reply instead of a timeout for each read. */
 static redis_conn_e conn_read(redis_conn_t *conn, apr_time_t deadline, void **reply, const char **why,
                               apr_pool_t *pool)
 {
+    conn->received = 0;
+    conn->elements = 0;
     for (;;) {
         if (redisGetReplyFromReader(conn->context, reply) != REDIS_OK) {
             return conn_fail(conn, deadline, why, pool);
@@ -180,7 +229,7 @@ static redis_conn_e conn_read(redis_conn_t *conn, apr_time_t deadline, void **re
         if (*reply != NULL) {
             return REDIS_CONN_FINE;
         }
-        if (!conn_set_timeout(conn, deadline) || redisBufferRead(conn->context) != REDIS_OK) {
+        if (!conn_set_timeout(conn, deadline) || !conn_receive_some(conn)) {
             return conn_fail(conn, deadline, why, pool);
         }
     }
@@ -300,6 +349,7 @@ redis_conn_e redis_conn_open(redis_conn_t *conn, apr_time_t deadline, const char
     const char *what = "";
 
     redis_conn_close(conn);
+    conn->too_large = 0;
     conn->context = connect_context(redis, deadline, &what, pool);
     FAILPOINT("conn.dialled");
     if (conn->context == NULL) {
@@ -307,6 +357,7 @@ redis_conn_e redis_conn_open(redis_conn_t *conn, apr_time_t deadline, const char
                             address_text(redis, pool), what);
         return REDIS_CONN_AWAY;
     }
+    conn_bound_replies(conn);
     if ((with_auth && !conn_put_auth(conn, deadline, pool)) ||
         !redis_conn_put(conn, jobs_command("TIME", pool), deadline)) {
         return conn_fail(conn, deadline, why, pool);

@@ -9,13 +9,27 @@
 #include "jobs/call_priv.h"
 #include "jobs/jobs.h"
 
+/* As redisReplyObjectFunctions has it, which changed with hiredis 1.0. */
+#if HIREDIS_MAJOR >= 1
+typedef size_t jobs_elements_t;
+#else
+typedef int jobs_elements_t;
+#endif
+typedef void *(jobs_create_array_fn)(const redisReadTask *task, jobs_elements_t elements);
+
 typedef struct {
     const jobs_redis_t *redis;
     redisContext *context; /* NULL: not connected. Reads replies; what is sent is in `out`. */
     char *out;             /* from malloc: calls, of which the first `sent` bytes have left */
     size_t out_length, out_size, sent;
-    apr_time_t offset; /* Redis' clock less clock_boottime() */
-    apr_time_t learnt; /* when, by clock_boottime() */
+    /* The reply that is being read: its bytes and elements so far, the most bytes, and whether it had more of either. */
+    size_t received, most;
+    apr_int64_t elements;
+    int too_large;
+    redisReplyObjectFunctions functions; /* of the reader: hiredis' own but for arrays, */
+    jobs_create_array_fn *create_array;  /* and what those are made by */
+    apr_time_t offset;                   /* Redis' clock less clock_boottime() */
+    apr_time_t learnt;                   /* when, by clock_boottime() */
 } redis_conn_t;
 
 /* How an exchange ended. Nothing but REDIS_CONN_FINE leaves the connection open. */
@@ -23,6 +37,7 @@ typedef enum {
     REDIS_CONN_FINE,    /* Redis answered, be it with an error */
     REDIS_CONN_BROKEN,  /* the connection ended */
     REDIS_CONN_TIMEOUT, /* the deadline passed */
+    REDIS_CONN_LARGE,   /* Redis answers more than this program reads */
     REDIS_CONN_AWAY     /* no connection could be made, or Redis did not let us in */
 } redis_conn_e;
 

@@ -143,6 +143,7 @@ typedef struct {
     apr_time_t send_by;   /* connected and sent whole by then */
     apr_time_t answer_by; /* by Redis, too: the call's not_after */
     int reached;          /* by the last attempt: Redis answered */
+    int large;            /* by the last attempt: Redis answered more than is read */
     int late;             /* by the last attempt: Redis refused it as late */
     int unknown;          /* an attempt was sent whole, and its answer did not come */
 } exchange_t;
@@ -211,7 +212,9 @@ static jobs_result_t pool_exchange(const jobs_pool_t *jobs, redis_conn_t *conn, 
 
         x->late = 0;
         x->reached = outcome == REDIS_CONN_FINE;
-        result = x->reached ? jobs_answer(*reply, &x->late, pool) : jobs_result(JOBS_UNAVAILABLE, why);
+        x->large = outcome == REDIS_CONN_LARGE;
+        result = x->reached ? jobs_answer(*reply, &x->late, pool)
+                            : jobs_result(x->large ? JOBS_BROKEN : JOBS_UNAVAILABLE, why);
         if (!may_repeat(x, outcome)) {
             break;
         }
@@ -237,7 +240,7 @@ static jobs_result_t pool_ask_by(jobs_pool_t *jobs, apr_reslist_t *list, exchang
     }
     result = pool_exchange(jobs, resource, x, reply, pool);
     apr_reslist_release(list, resource);
-    *reach = x->reached ? REACHED : FAILED;
+    *reach = x->reached || x->large ? REACHED : FAILED;
     return result;
 }
 

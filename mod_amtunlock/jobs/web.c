@@ -199,6 +199,7 @@ static jobs_call_t *window_verb(const char *verb, const jobs_caller_t *caller, c
     jobs_call_t *call = reading_verb(verb, caller, id, pool);
 
     if (call != NULL) {
+        call->reply_most = JOBS_REPLY_MOST_NAMES;
         jobs_call_number(call, first < 0 ? 0 : first);
         jobs_call_number(call, count);
     }

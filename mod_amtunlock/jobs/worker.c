@@ -311,6 +311,7 @@ jobs_result_t jobs_bell_wait(jobs_client_t *client, apr_interval_time_t timeout,
     apr_int64_t ms = timeout > 1000 ? apr_time_as_msec(timeout) : 1; /* 0 would mean "for ever" to Redis */
     jobs_result_t result;
 
+    call->reply_most = JOBS_REPLY_MOST_BELL; /* httpd's user writes what is taken here */
     jobs_call_text(call, JOBS_KEY("bell"));
     jobs_call_text(call, apr_psprintf(pool, "%" APR_INT64_T_FMT ".%03d", ms / 1000, (int)(ms % 1000)));
     result = jobs_client_ask(client, call, timeout, &reply, pool);

@@ -14,6 +14,7 @@
 #include <apr_strings.h>
 
 #include "fake_redis.h"
+#include "jobs/call_priv.h"
 #include "jobs/id_priv.h"
 #include "jobs/jobs.h"
 #include "jobs/library_priv.h"
@@ -172,6 +173,33 @@ static void what_is_no_redis_protocol_is_unavailable(void **state)
     fake.replies[0][0] = "HTTP/1.1 400 Bad Request\r\n";
     start();
     assert_int_equal(submit().outcome, JOBS_UNAVAILABLE);
+    stop_server();
+}
+
+/* Written by whoever may write to Redis, who must not be able to fill this program's memory. */
+static void an_answer_that_is_too_large_is_given_up(void **state)
+{
+    char *huge;
+    const char *arrays[] = {"*2000000000\r\n$2\r\nok\r\n", "*2147483647\r\n",
+                            "*2\r\n$2\r\nok\r\n*400000\r\n"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++) {
+        memset(&fake, 0, sizeof(fake));
+        answers(0, arrays[i], NULL, NULL);
+        start();
+        jobs_job_t *job = NULL;
+        jobs_result_t result = jobs_read(jobs, &alice, NULL, &job, pool);
+        assert_int_equal(result.outcome, JOBS_BROKEN);
+        assert_non_null(strstr(result.text, "more than any"));
+        stop_server();
+    }
+    huge = apr_palloc(pool, JOBS_REPLY_MOST + 65536);
+    memset(huge, 'x', JOBS_REPLY_MOST + 65535);
+    huge[JOBS_REPLY_MOST + 65535] = '\0';
+    memset(&fake, 0, sizeof(fake));
+    answers(0, apr_pstrcat(pool, "*2\r\n$2\r\nok\r\n$536870912\r\n", huge, NULL), NULL, NULL);
+    start();
+    assert_int_equal(submit().outcome, JOBS_UNKNOWN); /* it was done, whatever it was */
     stop_server();
 }
 
@@ -459,6 +487,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_refused_password_is_not_told, begin, end),
         cmocka_unit_test_setup_teardown(what_is_no_redis_protocol_is_unavailable, begin, end),
         cmocka_unit_test_setup_teardown(a_time_that_is_none_is_unavailable, begin, end),
+        cmocka_unit_test_setup_teardown(an_answer_that_is_too_large_is_given_up, begin, end),
         cmocka_unit_test_setup_teardown(a_submission_whose_answer_was_lost_is_sent_again_with_its_id, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_third_time_is_not_tried, begin, end),

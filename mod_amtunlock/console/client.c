@@ -247,8 +247,8 @@ static const console_problem_t *fault_problem(const wsman_fault_t *fault, apr_po
             problem->advice = fault_advice[i].advice;
         }
     }
-    problem->passing =
-        fault->kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE || fault->kind == WSMAN_FAULT_TIMED_OUT;
+    problem->passing = fault->kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE ||
+                       fault->kind == WSMAN_FAULT_TIMED_OUT || fault->retry_after > 0;
     problem->unknown = fault->kind == WSMAN_FAULT_TIMED_OUT || fault->kind == WSMAN_FAULT_INTERNAL ||
                        fault->kind == WSMAN_FAULT_OTHER;
     return problem;

@@ -45,7 +45,7 @@ typedef struct wsman_fault_t {
     const char *detail; /* last part of the faultDetail URI, as "InvalidValue"; NULL for none */
     const char *reason; /* error message for the operator; never NULL */
     int status; /* HTTP status; the kind's own unless a row of the interface says otherwise (413, 415, 405) */
-    int retry_after;     /* seconds (milliseconds on the wire), EndpointUnavailable only; 0 for none */
+    int retry_after; /* seconds (milliseconds on the wire), EndpointUnavailable and QuotaLimit only; 0: none */
     const char *name_ns; /* NotUnderstood header, missing header, or unsupported action: its QName or URI */
     const char *name;
     const char *subcode; /* as read from a peer: local name of the subcode, or NULL */

@@ -113,7 +113,7 @@ const wsman_fault_t *wsman_fault_read(const wsman_element_t *fault, const wsman_
         read->reason = reason;
     }
     read->subcode = subcode;
-    if (kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE) {
+    if (kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE || kind == WSMAN_FAULT_QUOTA_LIMIT) {
         read->retry_after = retry_after_of(detail, pool);
     }
     if (kind == WSMAN_FAULT_MUST_UNDERSTAND) {

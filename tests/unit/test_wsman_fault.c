@@ -321,6 +321,16 @@ static void a_device_says_when_to_come_back(void **state)
     }
 }
 
+static void a_limit_says_when_to_come_back(void **state)
+{
+    const wsman_fault_t *fault =
+        from_device("<a:Value>a:Sender</a:Value><a:Subcode><a:Value>c:QuotaLimit</a:Value></a:Subcode>",
+                    "<a:Detail><b:RetryAfter>3000</b:RetryAfter></a:Detail>", *state);
+
+    assert_int_equal(fault->kind, WSMAN_FAULT_QUOTA_LIMIT);
+    assert_int_equal(fault->retry_after, 3);
+}
+
 /* A device's reason goes to logs and consoles: it is short and printable. */
 static void long_reasons_are_cut(void **state)
 {
@@ -379,6 +389,7 @@ int main(void)
         TEST(a_device_is_vague),
         TEST(subcodes_may_nest),
         TEST(a_device_says_when_to_come_back),
+        TEST(a_limit_says_when_to_come_back),
         TEST(long_reasons_are_cut),
         TEST(words_of_a_device_give_no_orders),
         TEST(subcodes_of_other_namespaces_are_not_ours),

@@ -47,6 +47,9 @@ void *amtunlock_create_dir(apr_pool_t *p, char *path)
     conf->limit_jobs = AMTUNLOCK_UNSET;
     conf->limit_systems = AMTUNLOCK_UNSET;
     conf->limit_contexts = AMTUNLOCK_UNSET;
+    conf->limit_kept = AMTUNLOCK_UNSET;
+    conf->limit_names = AMTUNLOCK_UNSET;
+    conf->limit_requests = AMTUNLOCK_UNSET;
     return conf;
 }
 
@@ -67,6 +70,9 @@ void *amtunlock_merge_dir(apr_pool_t *p, void *outer_conf, void *inner_conf)
     INNER_IF_SET(limit_jobs, AMTUNLOCK_UNSET);
     INNER_IF_SET(limit_systems, AMTUNLOCK_UNSET);
     INNER_IF_SET(limit_contexts, AMTUNLOCK_UNSET);
+    INNER_IF_SET(limit_kept, AMTUNLOCK_UNSET);
+    INNER_IF_SET(limit_names, AMTUNLOCK_UNSET);
+    INNER_IF_SET(limit_requests, AMTUNLOCK_UNSET);
     INNER_IF_SET(mechs, 0);
     INNER_IF_SET(scopes, NULL);
     INNER_IF_SET(operators, NULL);
@@ -86,6 +92,15 @@ apr_off_t amtunlock_body_for(int max_systems)
         conf->field = (value);                                                                               \
     }
 
+/* What is kept follows what may be under way: `times` as much, and not less than `least`. 0 is no limit. */
+static int kept_for(int under_way, int times, int least)
+{
+    if (under_way == 0) {
+        return 0;
+    }
+    return under_way > least / times ? under_way * times : least;
+}
+
 const amtunlock_dir_t *amtunlock_dir(request_rec *r)
 {
     amtunlock_dir_t *conf = apr_pmemdup(r->pool, ap_get_module_config(r->per_dir_config, &amtunlock_module),
@@ -99,6 +114,9 @@ const amtunlock_dir_t *amtunlock_dir(request_rec *r)
     DEFAULT(limit_jobs, AMTUNLOCK_UNSET, AMTUNLOCK_DEFAULT_LIMIT_JOBS)
     DEFAULT(limit_systems, AMTUNLOCK_UNSET, AMTUNLOCK_DEFAULT_LIMIT_SYSTEMS)
     DEFAULT(limit_contexts, AMTUNLOCK_UNSET, AMTUNLOCK_DEFAULT_LIMIT_CONTEXTS)
+    DEFAULT(limit_kept, AMTUNLOCK_UNSET, kept_for(conf->limit_jobs, 2, AMTUNLOCK_DEFAULT_LIMIT_KEPT))
+    DEFAULT(limit_names, AMTUNLOCK_UNSET, kept_for(conf->limit_systems, 5, AMTUNLOCK_DEFAULT_LIMIT_NAMES))
+    DEFAULT(limit_requests, AMTUNLOCK_UNSET, AMTUNLOCK_DEFAULT_LIMIT_REQUESTS)
     DEFAULT(mechs, 0, AMTUNLOCK_MECH_KRB5)
     return conf;
 }

@@ -20,9 +20,12 @@
 
 /* Defaults, as conf/amtunlock.conf documents them. */
 #define AMTUNLOCK_DEFAULT_MAX_SYSTEMS 100
-#define AMTUNLOCK_DEFAULT_LIMIT_JOBS 100
+#define AMTUNLOCK_DEFAULT_LIMIT_JOBS 1000
 #define AMTUNLOCK_DEFAULT_LIMIT_SYSTEMS 20000
 #define AMTUNLOCK_DEFAULT_LIMIT_CONTEXTS 16
+#define AMTUNLOCK_DEFAULT_LIMIT_KEPT 2000
+#define AMTUNLOCK_DEFAULT_LIMIT_NAMES 100000
+#define AMTUNLOCK_DEFAULT_LIMIT_REQUESTS 2000
 #define AMTUNLOCK_DEFAULT_WORKER_PROGRAM AMTUNLOCK_SBINDIR "/amtunlockd"
 #define AMTUNLOCK_DEFAULT_WORKER_CONFIG AMTUNLOCK_SYSCONFDIR "/amtunlock/amtunlockd.conf"
 #define AMTUNLOCK_DEFAULT_WORKER_USER "amtunlock"
@@ -61,7 +64,8 @@ typedef struct {
     apr_interval_time_t start_within;
     int job_started;
     apr_off_t max_body; /* bytes; 0: from max_systems */
-    int limit_jobs, limit_systems, limit_contexts;
+    int limit_jobs, limit_systems, limit_contexts, limit_kept, limit_names;
+    int limit_requests;               /* a second */
     int mechs;                        /* amtunlock_mech_e, or-ed */
     const apr_array_header_t *scopes; /* amtunlock_scope_t; NULL: no caller may unlock */
     const ap_expr_info_t *operators;  /* callers who may read every job; NULL: none */

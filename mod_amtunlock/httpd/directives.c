@@ -52,6 +52,9 @@ static const struct {
     {"jobs", offsetof(amtunlock_dir_t, limit_jobs)},
     {"systems", offsetof(amtunlock_dir_t, limit_systems)},
     {"contexts", offsetof(amtunlock_dir_t, limit_contexts)},
+    {"kept", offsetof(amtunlock_dir_t, limit_kept)},
+    {"names", offsetof(amtunlock_dir_t, limit_names)},
+    {"requests", offsetof(amtunlock_dir_t, limit_requests)},
 };
 #define LIMIT_MAX 1000000
 
@@ -216,7 +219,8 @@ static const char *set_limit(cmd_parms *cmd, void *dir, const char *arg)
             return NULL;
         }
     }
-    return directive_error(cmd, "takes jobs=N, systems=N and contexts=N (0: no limit)");
+    return directive_error(
+        cmd, "takes jobs=N, systems=N, contexts=N, kept=N, names=N and requests=N (0: no limit)");
 }
 
 static const char *set_scope(cmd_parms *cmd, void *dir, const char *group, const char *expression)
@@ -311,8 +315,10 @@ const command_rec amtunlock_directives[] = {
                   "ReturnValue of UnlockSystems when a job was started: 4096 or 0"),
     AP_INIT_TAKE_ARGV("AMTUnlockTrustedProxy", set_trusted_proxy, NULL, IN_LOCATION,
                       "a request header that names the caller, and the client certificates that may send it"),
-    AP_INIT_ITERATE("AMTUnlockCallerLimits", set_limit, NULL, IN_LOCATION,
-                    "what one caller may have waiting at a time: jobs=N systems=N contexts=N; 0 is no limit"),
+    AP_INIT_ITERATE(
+        "AMTUnlockCallerLimits", set_limit, NULL, IN_LOCATION,
+        "what one caller may have at a time: jobs=N systems=N contexts=N kept=N names=N, and send a "
+        "second: requests=N; 0 is no limit"),
     AP_INIT_TAKE1("AMTUnlockMaxBody", set_max_body, NULL, IN_LOCATION, "most bytes of a request's body"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL},
 };

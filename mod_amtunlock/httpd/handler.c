@@ -22,6 +22,7 @@
 #include "httpd/config_priv.h"
 #include "httpd/module_priv.h"
 #include "httpd/place_priv.h"
+#include "httpd/rate_priv.h"
 #include "httpd/scopes_priv.h"
 #include "manageability/manageability.h"
 #include "wsman/names.h"
@@ -31,6 +32,10 @@ APLOG_USE_MODULE(amtunlock);
 #define READ_CHUNK 8192
 #define RETRY_AFTER 5 /* seconds, for callers while Redis does not answer */
 
+#define BYTES_A_REQUEST 4096 /* each so many bytes of a body count as a request more */
+#define LIMITED_BODY 16384   /* of a body that is not going to be served, enough to answer it */
+#define UNSCOPED_SHARE 10    /* a caller who may unlock nothing has one part in so many of a limit */
+
 /* One request and its answer. */
 typedef struct {
     request_rec *r;
@@ -39,7 +44,8 @@ typedef struct {
     jobs_caller_t caller;
     wsman_reader_t *reader;
     apr_off_t received;         /* bytes of the body */
-    int too_large;              /* the body is larger than max_body */
+    int too_large;              /* the body is larger than what is read of it */
+    int retry_after;            /* seconds; 0: the caller may send this request now */
     const wsman_fault_t *fault; /* of the reader; NULL: none so far */
     wsman_encoding_t encoding;  /* of the answer */
     const char *message_id;
@@ -125,22 +131,30 @@ static apr_status_t read_brigade(exchange_t *x, apr_bucket_brigade *brigade, int
     return APR_SUCCESS;
 }
 
-/* True if Content-Length is above max_body. */
-static int announces_too_much(const exchange_t *x)
+/* Content-Length; 0 if there is none. */
+static apr_off_t announced_length(const exchange_t *x)
 {
     const char *text = apr_table_get(x->r->headers_in, "Content-Length");
     apr_off_t length = 0;
 
-    return text != NULL && ap_parse_strict_length(&length, text) && length > x->conf->max_body;
+    return text != NULL && ap_parse_strict_length(&length, text) ? length : 0;
 }
 
-/* Reads to the end, or until more than max_body came. Of a body whose Content-Length is too large only the
- * beginning is read, enough to answer in its encoding. OK, or the HTTP status to return. */
+static apr_off_t most_to_read(const exchange_t *x)
+{
+    if (announced_length(x) > x->conf->max_body) {
+        return 0;
+    }
+    return x->retry_after && x->conf->max_body > LIMITED_BODY ? LIMITED_BODY : x->conf->max_body;
+}
+
+/* Reads to the end, or until more than max_body came. Of a body whose Content-Length is too large, and of one that comes
+ * too soon, only the beginning is read, enough to answer in its encoding. OK, or the HTTP status to return. */
 static int read_body(exchange_t *x)
 {
     request_rec *r = x->r;
     apr_bucket_brigade *brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    apr_off_t limit = announces_too_much(x) ? 0 : x->conf->max_body;
+    apr_off_t limit = most_to_read(x);
     int ended = 0;
 
     while (!ended && x->received <= limit) {
@@ -272,7 +286,7 @@ static int refuse_size(exchange_t *x)
     return send_fault(x, fault);
 }
 
-/* ---- serving ---------------------------------------------------------------------------------------- */
+/* ---- limits ----------------------------------------------------------------------------------------- */
 
 /* One log line of a kind a second and child is enough. *last: of that kind. */
 static int is_first_of_second(volatile apr_uint32_t *last)
@@ -281,6 +295,71 @@ static int is_first_of_second(volatile apr_uint32_t *last)
 
     return apr_atomic_xchg32(last, now) != now;
 }
+
+/* 0, no limit, stays so. */
+static int limit_for(const exchange_t *x, int limit)
+{
+    if (x->caller.reads_all || (x->caller.groups != NULL && x->caller.groups->nelts > 0) || limit == 0) {
+        return limit;
+    }
+    return limit > UNSCOPED_SHARE ? limit / UNSCOPED_SHARE : 1;
+}
+
+static jobs_limits_t limits_of_caller(const exchange_t *x)
+{
+    return (jobs_limits_t){
+        .jobs = x->conf->limit_jobs,
+        .systems = x->conf->limit_systems,
+        .contexts = x->conf->limit_contexts,
+        .kept = x->conf->limit_kept,
+        .names = limit_for(x, x->conf->limit_names),
+    };
+}
+
+/* Whether the caller may send this request now, before its body is read. */
+static void judge_rate(exchange_t *x)
+{
+    int cost = 1 + (int)(announced_length(x) / BYTES_A_REQUEST > APR_INT32_MAX - 1
+                             ? APR_INT32_MAX - 1
+                             : announced_length(x) / BYTES_A_REQUEST);
+
+    x->retry_after = amtunlock_rate_take(x->caller.name, limit_for(x, x->conf->limit_requests), cost, 0);
+}
+
+/* Counts what a body without a Content-Length turned out to be. */
+static void count_unannounced(const exchange_t *x)
+{
+    apr_off_t more = (x->received - announced_length(x)) / BYTES_A_REQUEST;
+
+    if (more > 0) {
+        amtunlock_rate_take(x->caller.name, limit_for(x, x->conf->limit_requests), (int)more, 1);
+    }
+}
+
+static int refuse_rate(exchange_t *x)
+{
+    static volatile apr_uint32_t last;
+    int rate = limit_for(x, x->conf->limit_requests);
+    int level = is_first_of_second(&last) ? APLOG_WARNING : APLOG_DEBUG;
+    wsman_fault_t *fault =
+        wsman_fault(x->r->pool, WSMAN_FAULT_QUOTA_LIMIT, NULL,
+                    "this caller sends more than %d requests a second; send this one again in %d s", rate,
+                    x->retry_after);
+
+    fault->retry_after = x->retry_after;
+    if (x->too_large) {
+        update_answer_terms(x);
+    }
+    else {
+        finish_reader(x); /* its MessageID */
+    }
+    ap_log_rerror(APLOG_MARK, level, 0, x->r,
+                  "AMTU0081: refused: %s sends more than %d requests a second (AMTUnlockCallerLimits)",
+                  x->caller.name, rate);
+    return send_fault(x, fault);
+}
+
+/* ---- serving ---------------------------------------------------------------------------------------- */
 
 /* While Redis does not answer, every request fails. A time-out says that an effect is not known. */
 static int answer_level(const wsman_fault_t *fault, const char *note)
@@ -326,13 +405,11 @@ static void serve_caller(exchange_t *x, const wsman_envelope_t *envelope, wsman_
         .retention = conf->retention,
         .start_within = conf->start_within,
         .job_started = conf->job_started,
-        .max_waiting_jobs = conf->limit_jobs,
-        .max_waiting_systems = conf->limit_systems,
-        .max_contexts = conf->limit_contexts,
+        .limits = limits_of_caller(x),
         .retry_after = RETRY_AFTER,
     };
-    manageability_context_t context = {&settings, amtunlock_server(x->r->server)->jobs, &x->caller, NULL,
-                                       NULL};
+    manageability_context_t context = {
+        .settings = &settings, .jobs = amtunlock_server(x->r->server)->jobs, .caller = &x->caller};
     wsman_service_t service = manageability_service(&context);
 
     wsman_serve(&service, envelope, answer, x->r->pool);
@@ -394,11 +471,17 @@ static int handle_post(exchange_t *x)
     int status;
 
     x->known = amtunlock_caller(x->r, x->conf, &x->caller);
+    if (x->known == AMTUNLOCK_CALLER_KNOWN) {
+        judge_rate(x);
+    }
     if (is_soap(type)) {
         open_reader(x, charset);
     }
     if ((status = read_body(x)) != OK) {
         return status;
+    }
+    if (x->known == AMTUNLOCK_CALLER_KNOWN) {
+        count_unannounced(x);
     }
     if (x->known == AMTUNLOCK_CALLER_REFUSED ||
         (x->known == AMTUNLOCK_CALLER_ANONYMOUS && x->reader == NULL)) {
@@ -412,6 +495,9 @@ static int handle_post(exchange_t *x)
     }
     if (x->reader == NULL) {
         return refuse_type(x, type);
+    }
+    if (x->retry_after) {
+        return refuse_rate(x);
     }
     if (x->known == AMTUNLOCK_CALLER_KNOWN && x->too_large) {
         return refuse_size(x);

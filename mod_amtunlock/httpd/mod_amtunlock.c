@@ -20,6 +20,7 @@
 #include "httpd/log_channel_priv.h"
 #include "httpd/module_priv.h"
 #include "httpd/pages_priv.h"
+#include "httpd/rate_priv.h"
 #include "httpd/scopes_priv.h"
 #include "httpd/supervision_priv.h"
 #include "httpd/trusted_proxy_priv.h"
@@ -34,6 +35,8 @@
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
+    apr_status_t status;
+
     (void)plog;
     (void)ptemp;
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG ||
@@ -42,6 +45,13 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     }
     wsman_library_init();
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "AMTU0001: mod_amtunlock %s", AMTUNLOCK_VERSION);
+    status = amtunlock_rate_create(pconf);
+    if (status != APR_SUCCESS) {
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, status, s,
+            "AMTU0082: no shared memory, so each child counts requests for itself: a caller may send "
+            "more than AMTUnlockCallerLimits says");
+    }
     amtunlock_worker_configure(pconf, s);
     return OK;
 }

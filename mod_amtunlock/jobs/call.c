@@ -33,6 +33,11 @@ void jobs_call_number(jobs_call_t *call, apr_int64_t number)
     jobs_call_text(call, apr_psprintf(call->pool, "%" APR_INT64_T_FMT, number));
 }
 
+void jobs_call_limits(jobs_call_t *call, int under_way, int kept)
+{
+    jobs_call_text(call, apr_psprintf(call->pool, "%d/%d", under_way, kept));
+}
+
 void jobs_call_not_after(jobs_call_t *call)
 {
     call->not_after = call->words->nelts;

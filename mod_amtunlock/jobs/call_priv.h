@@ -37,6 +37,8 @@ void jobs_call_bytes(jobs_call_t *call, const char *bytes, size_t length);
 /* A digest; NULL makes the call invalid, for an empty one would name somebody else. */
 void jobs_call_digest(jobs_call_t *call, const char *digest);
 void jobs_call_number(jobs_call_t *call, apr_int64_t number);
+/* A limit of what is under way, and one of what is kept with it. */
+void jobs_call_limits(jobs_call_t *call, int under_way, int kept);
 /* A place for the latest moment, by Redis' clock, at which this may be done: the deadline of the exchange. */
 void jobs_call_not_after(jobs_call_t *call);
 

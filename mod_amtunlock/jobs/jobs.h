@@ -11,6 +11,7 @@
 #ifndef AMTUNLOCK_JOBS_JOBS_H
 #define AMTUNLOCK_JOBS_JOBS_H
 
+#include <apr_hash.h>
 #include <apr_pools.h>
 #include <apr_tables.h>
 #include <apr_time.h>
@@ -93,13 +94,21 @@ typedef struct {
     const char *key;
 } jobs_name_t;
 
+/* What one caller may have at a time; 0: no limit. */
+typedef struct {
+    int jobs;     /* that have not ended */
+    int systems;  /* that wait */
+    int contexts; /* enumerations in progress */
+    int kept;     /* jobs, ended ones with them */
+    int names;    /* of these jobs, known or not, and items of enumerations */
+} jobs_limits_t;
+
 typedef struct {
     const apr_array_header_t *names;  /* jobs_name_t, in the order sent */
     const char *message_id;           /* canonical UUID, or NULL: duplicates are not recognised */
     apr_interval_time_t retention;    /* how long the job is kept after it completed */
     apr_interval_time_t start_within; /* tasks not claimed by then fail with `timeout` */
-    int max_waiting_jobs;             /* of this caller; 0: no limit */
-    int max_waiting_systems;
+    jobs_limits_t limits;             /* of this caller */
 } jobs_submission_t;
 
 /* CIM_ConcreteJob.JobState */
@@ -156,13 +165,19 @@ jobs_result_t jobs_publish_scopes(jobs_pool_t *jobs, const char *service, apr_ti
 /* id NULL: the caller's latest. */
 jobs_result_t jobs_read(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
                         apr_pool_t *pool);
+/* The most ids of one jobs_read_page(). */
+#define JOBS_READ_MOST 200
+/* Those of the jobs `ids` (const char *) that the caller may read and that there are, by id, in *found (id ->
+ * jobs_job_t *): one call to Redis. JOBS_READ_MOST ids at most, the rest is not looked at. */
+jobs_result_t jobs_read_page(jobs_pool_t *jobs, const jobs_caller_t *caller, const apr_array_header_t *ids,
+                             apr_hash_t **found, apr_pool_t *pool);
 /* first from 0; count < 0: to the end. */
 jobs_result_t jobs_results(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, int first,
                            int count, jobs_results_t **results, apr_pool_t *pool);
 /* jobs_error_t of each failed system in a window of the request, in the order sent. */
 jobs_result_t jobs_errors(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, int first,
                           int count, apr_array_header_t **errors, apr_pool_t *pool);
-/* const char *: ids of the caller's jobs (of every caller's, if it reads all), newest first. */
+/* const char *: ids of the caller's jobs (of every caller's, if it reads all), newest first; 5,000 at most. */
 jobs_result_t jobs_list(jobs_pool_t *jobs, const jobs_caller_t *caller, apr_array_header_t **ids,
                         apr_pool_t *pool);
 /* Terminate. JOBS_CONFLICT if the job has ended. */
@@ -172,8 +187,8 @@ jobs_result_t jobs_forget(jobs_pool_t *jobs, const jobs_caller_t *caller, const 
 
 /* Enumeration contexts: `fields` is opaque text, `items` are const char *. */
 jobs_result_t jobs_context_open(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *fields,
-                                const apr_array_header_t *items, int expires_seconds, int max_contexts,
-                                const char **id, apr_pool_t *pool);
+                                const apr_array_header_t *items, int expires_seconds,
+                                const jobs_limits_t *limits, const char **id, apr_pool_t *pool);
 jobs_result_t jobs_context_pull(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, int count,
                                 const char **fields, apr_array_header_t **items, int *more, apr_pool_t *pool);
 jobs_result_t jobs_context_release(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id,

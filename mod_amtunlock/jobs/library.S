@@ -8,6 +8,7 @@ jobs_library:
     .incbin "scope.lua"
     .incbin "web.lua"
     .incbin "worker.lua"
+    .incbin "inventory.lua"
     .incbin "verbs.lua"
     .byte 0
     .section .note.GNU-stack,"",%progbits

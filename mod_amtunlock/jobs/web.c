@@ -112,8 +112,8 @@ static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submissi
     jobs_call_not_after(call);
     jobs_call_number(call, submission->retention);
     jobs_call_number(call, submission->start_within);
-    jobs_call_number(call, submission->max_waiting_jobs);
-    jobs_call_number(call, submission->max_waiting_systems);
+    jobs_call_limits(call, submission->limits.jobs, submission->limits.kept);
+    jobs_call_limits(call, submission->limits.systems, submission->limits.names);
     jobs_call_number(call, caller->groups != NULL ? caller->groups->nelts : 0);
     for (int i = 0; caller->groups != NULL && i < caller->groups->nelts; i++) {
         jobs_call_text(call, APR_ARRAY_IDX(caller->groups, i, const char *));
@@ -188,6 +188,31 @@ jobs_result_t jobs_read(jobs_pool_t *jobs, const jobs_caller_t *caller, const ch
     result = jobs_pool_ask(jobs, call, &reply, pool);
     if (result.outcome == JOBS_OK) {
         *job = job_of_reply(reply, pool);
+    }
+    return result;
+}
+
+jobs_result_t jobs_read_page(jobs_pool_t *jobs, const jobs_caller_t *caller, const apr_array_header_t *ids,
+                             apr_hash_t **found, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = caller_verb("read_page", caller, pool);
+    const redisReply *page;
+    jobs_result_t result;
+
+    *found = apr_hash_make(pool);
+    jobs_call_number(call, caller->reads_all ? 1 : 0);
+    for (int i = 0; i < ids->nelts && i < JOBS_READ_MOST; i++) {
+        jobs_call_text(call, APR_ARRAY_IDX(ids, i, const char *));
+    }
+    result = jobs_pool_ask(jobs, call, &reply, pool);
+    page = result.outcome == JOBS_OK ? jobs_element(reply, 1) : NULL;
+    for (size_t i = 0; page != NULL && page->type == REDIS_REPLY_ARRAY && i < page->elements; i++) {
+        if (strcmp(jobs_text_at(page->element[i], 0), "ok") == 0) {
+            jobs_job_t *job = job_of_reply(page->element[i], pool);
+
+            apr_hash_set(*found, job->id, APR_HASH_KEY_STRING, job);
+        }
     }
     return result;
 }
@@ -314,8 +339,8 @@ jobs_result_t jobs_forget(jobs_pool_t *jobs, const jobs_caller_t *caller, const 
 /* ---- enumerations in progress -------------------------------------------------------------------------- */
 
 jobs_result_t jobs_context_open(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *fields,
-                                const apr_array_header_t *items, int expires_seconds, int max_contexts,
-                                const char **id, apr_pool_t *pool)
+                                const apr_array_header_t *items, int expires_seconds,
+                                const jobs_limits_t *limits, const char **id, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     jobs_call_t *call = changing_verb("context_open", caller, 1, pool);
@@ -327,7 +352,7 @@ jobs_result_t jobs_context_open(jobs_pool_t *jobs, const jobs_caller_t *caller, 
     }
     jobs_call_text(call, fresh);
     jobs_call_number(call, expires_seconds > 0 ? expires_seconds : 1);
-    jobs_call_number(call, max_contexts);
+    jobs_call_limits(call, limits->contexts, limits->names);
     jobs_call_text(call, fields);
     for (int i = 0; i < items->nelts; i++) {
         jobs_call_text(call, APR_ARRAY_IDX(items, i, const char *));

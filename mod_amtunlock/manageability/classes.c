@@ -23,7 +23,7 @@ static const wsman_fault_t *context_open(wsman_request_t *request, const wsman_c
 
     return manageability_fault_of(request,
                                   jobs_context_open(with->jobs, with->caller, fields, context->items, expires,
-                                                    with->settings->max_contexts, id, request->pool));
+                                                    &with->settings->limits, id, request->pool));
 }
 
 /* One fault for a context that is unknown, expired or another caller's. */
@@ -117,6 +117,30 @@ static const manageability_kind_t *kind_of_item(const char *item)
     return NULL;
 }
 
+/* Reads the jobs of a page of items, in one call for all. */
+static const wsman_fault_t *fetch_items(wsman_request_t *request, const apr_array_header_t *items, int count)
+{
+    manageability_context_t *with = manageability_context(request);
+    apr_hash_t *seen = apr_hash_make(request->pool);
+    apr_array_header_t *ids = apr_array_make(request->pool, count + 1, sizeof(const char *));
+
+    for (int i = 0; i < count; i++) {
+        const char *item = APR_ARRAY_IDX(items, i, const char *);
+        const manageability_kind_t *kind = kind_of_item(item);
+
+        if (kind != NULL && kind != &manageability_service_kind &&
+            apr_hash_get(seen, item + 1, APR_HASH_KEY_STRING) == NULL) {
+            apr_hash_set(seen, item + 1, APR_HASH_KEY_STRING, item);
+            APR_ARRAY_PUSH(ids, const char *) = item + 1;
+        }
+    }
+    if (ids->nelts == 0) {
+        return NULL;
+    }
+    return manageability_fault_of(request,
+                                  jobs_read_page(with->jobs, with->caller, ids, &with->page, request->pool));
+}
+
 static const wsman_fault_t *write_item(wsman_request_t *request, const char *item, wsman_writer_t *answer)
 {
     const manageability_kind_t *kind = kind_of_item(item);
@@ -137,7 +161,7 @@ static const wsman_class_t *reference_item(wsman_request_t *request, const char 
 }
 
 static const wsman_enumeration_source_t enumeration_source = {
-    list_instances, write_item, reference_item, context_open, context_pull, context_release,
+    list_instances, fetch_items, write_item, reference_item, context_open, context_pull, context_release,
 };
 
 static const wsman_fault_t *enumerate_class(wsman_request_t *request, wsman_writer_t *answer)

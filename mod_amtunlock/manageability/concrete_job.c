@@ -258,22 +258,22 @@ const wsman_fault_t *manageability_job_list(wsman_request_t *request, apr_array_
     return manageability_fault_of(request, jobs_list(context->jobs, context->caller, items, request->pool));
 }
 
+const jobs_job_t *manageability_job_of_page(const wsman_request_t *request, const char *id)
+{
+    const manageability_context_t *context = manageability_context(request);
+
+    return context->page != NULL ? apr_hash_get(context->page, id, APR_HASH_KEY_STRING) : NULL;
+}
+
 static const wsman_fault_t *write_listed_job(wsman_request_t *request, const char *item,
                                              wsman_writer_t *answer)
 {
-    const manageability_context_t *context = manageability_context(request);
-    jobs_job_t *job = NULL;
-    jobs_result_t result = jobs_read(context->jobs, context->caller, item, &job, request->pool);
-    const wsman_fault_t *fault;
+    const jobs_job_t *job = manageability_job_of_page(request, item);
 
-    if (result.outcome == JOBS_NOT_FOUND) {
-        return NULL; /* it expired after it was listed */
-    }
-    fault = manageability_fault_of(request, result);
-    if (fault == NULL) {
+    if (job != NULL) { /* else it expired after it was listed */
         write_job_instance(request, job, answer);
     }
-    return fault;
+    return NULL;
 }
 
 static wsman_selector_t *job_selectors(const wsman_request_t *request, const char *item)

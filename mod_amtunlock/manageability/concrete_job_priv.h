@@ -15,5 +15,7 @@ wsman_operation_fn manageability_job_get_errors;
 
 /* The ids of the jobs that the caller may read. */
 const wsman_fault_t *manageability_job_list(wsman_request_t *request, apr_array_header_t **items);
+/* A job of the page of an enumeration that is being written; NULL: it is gone. */
+const jobs_job_t *manageability_job_of_page(const wsman_request_t *request, const char *id);
 
 #endif

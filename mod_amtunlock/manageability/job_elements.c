@@ -78,32 +78,27 @@ static const association_t owning = {&manageability_owning_class, "OwningElement
 static const association_t affected = {&manageability_affected_class, "AffectedElement", "AffectingElement",
                                        affected_properties};
 
-/* The association with this job; JOBS_NOT_FOUND if the caller has no such job. */
-static jobs_result_t write_association(wsman_request_t *request, const association_t *association,
-                                       const char *id, wsman_writer_t *answer)
+static void write_association(const wsman_request_t *request, const association_t *association,
+                              const jobs_job_t *job, wsman_writer_t *answer)
 {
-    const manageability_context_t *context = manageability_context(request);
-    jobs_job_t *job = NULL;
-    jobs_result_t result = jobs_read(context->jobs, context->caller, id, &job, request->pool);
+    const manageability_instance_t instance = {request, job};
 
-    if (result.outcome == JOBS_OK) {
-        const manageability_instance_t instance = {request, job};
-
-        manageability_write_instance(&instance, association->class_, association->properties, answer);
-    }
-    return result;
+    manageability_write_instance(&instance, association->class_, association->properties, answer);
 }
 
 /* ---- enumeration ------------------------------------------------------------------------------------ */
 
 /* Nothing for a job that expired after it was listed. */
-static const wsman_fault_t *write_listed_association(wsman_request_t *request,
+static const wsman_fault_t *write_listed_association(const wsman_request_t *request,
                                                      const association_t *association, const char *id,
                                                      wsman_writer_t *answer)
 {
-    jobs_result_t result = write_association(request, association, id, answer);
+    const jobs_job_t *job = manageability_job_of_page(request, id);
 
-    return result.outcome == JOBS_NOT_FOUND ? NULL : manageability_fault_of(request, result);
+    if (job != NULL) {
+        write_association(request, association, job, answer);
+    }
+    return NULL;
 }
 
 static const wsman_fault_t *write_owning(wsman_request_t *request, const char *item, wsman_writer_t *answer)
@@ -180,11 +175,19 @@ const wsman_fault_t *manageability_association_get(wsman_request_t *request, wsm
 {
     const association_t *association = request->class_ == owning.class_ ? &owning : &affected;
     const wsman_reference_t *service = selected_reference(request, association->service_key);
-    const wsman_reference_t *job = selected_reference(request, association->job_key);
-    const char *id = manageability_job_id(manageability_referenced_instance(job));
+    const wsman_reference_t *reference = selected_reference(request, association->job_key);
+    const manageability_context_t *context = manageability_context(request);
+    const char *id = manageability_job_id(manageability_referenced_instance(reference));
+    const wsman_fault_t *fault;
+    jobs_job_t *job = NULL;
 
     if (id == NULL || !refers_to_service(request, service)) {
         return manageability_no_such_job(request);
     }
-    return manageability_fault_of(request, write_association(request, association, id, answer));
+    fault =
+        manageability_fault_of(request, jobs_read(context->jobs, context->caller, id, &job, request->pool));
+    if (fault == NULL) {
+        write_association(request, association, job, answer);
+    }
+    return fault;
 }

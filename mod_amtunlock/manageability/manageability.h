@@ -14,8 +14,8 @@ typedef struct {
     apr_interval_time_t retention;    /* how long a job is kept after it completed */
     apr_interval_time_t start_within; /* systems not begun by then fail with `timeout` */
     int job_started;                  /* ReturnValue of UnlockSystems: 4096, or 0 */
-    int max_waiting_jobs, max_waiting_systems, max_contexts; /* of a caller; 0: no limit */
-    int retry_after; /* seconds; for callers while Redis does not answer */
+    jobs_limits_t limits;             /* of this caller */
+    int retry_after;                  /* seconds; for callers while Redis does not answer */
 } manageability_settings_t;
 
 /* What one request needs; lives as long as the request. */
@@ -26,6 +26,8 @@ typedef struct {
     /* Out, for the log: what happened to which job, or Redis' error text; no secret. NULL: nothing to log. */
     const char *note;
     const char *denied; /* the same of names that were denied: see jobs_submit(); NULL: none */
+    /* jobs_job_t by id: those of the page of an enumeration that is being written. NULL: none was read. */
+    apr_hash_t *page;
 } manageability_context_t;
 
 /* The dispatch table; ends with class_ == NULL. */

@@ -199,6 +199,9 @@ const manageability_kind_t manageability_service_kind = {'s', &manageability_ser
 
 /* ---- UnlockSystems: reading the names --------------------------------------------------------------- */
 
+/* A name with the white space around it, which is answered as it was sent. */
+#define SPELLING_MAX_LENGTH 512
+
 /* The text if it is short and printable, so that an error message may quote it; else NULL. */
 static const char *quotable(const char *text)
 {
@@ -268,7 +271,9 @@ static const wsman_fault_t *read_system_names(const wsman_request_t *request, co
             return manageability_bad_parameter(request, "InvalidValue",
                                                "more than %d names; MaxSystemsPerRequest is %d", max, max);
         }
-        name.key = element->child != NULL ? NULL : jobs_name_key(name.spelling, request->pool);
+        name.key = element->child != NULL || strlen(name.spelling) > SPELLING_MAX_LENGTH
+                       ? NULL
+                       : jobs_name_key(name.spelling, request->pool);
         if (name.key == NULL) {
             return bad_name(request, name.spelling, found->nelts + 1);
         }
@@ -298,8 +303,7 @@ static jobs_submission_t submission_without_names(const wsman_request_t *request
     jobs_submission_t submission = {
         .retention = settings->retention,
         .start_within = settings->start_within,
-        .max_waiting_jobs = settings->max_waiting_jobs,
-        .max_waiting_systems = settings->max_waiting_systems,
+        .limits = settings->limits,
     };
 
     /* only a UUID identifies a repeated request: some clients count 0, 1, 2 */

@@ -123,6 +123,19 @@ static const char *quota_reason(const char *limit)
          "this caller has as many enumerations open as it may have; pull them to their end or release them"},
         {"everybody",
          "as many systems are waiting as this service keeps, of all callers together; try again later"},
+        {"kept",
+         "as many jobs of this caller are kept as it may have, ended ones with them; delete some, or wait until "
+         "they expire"},
+        {"names",
+         "as many names are kept in the jobs and enumerations of this caller as it may have; delete jobs that have "
+         "ended, or wait until they expire"},
+        {"refused",
+         "most of the names are not available to this caller, and as many such names are kept as this service keeps, "
+         "of all callers together; check the names, or try again in half an hour"},
+        {"items",
+         "as many items of enumerations are kept as this service keeps, of all callers together; try again later"},
+        {"memory",
+         "the job store has little memory left, so no new job is taken; those that were taken go on; try again later"},
     };
 
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {

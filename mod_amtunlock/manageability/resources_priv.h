@@ -49,7 +49,7 @@ typedef struct {
     char mark; /* of the class's items in stored enumerations; must not change */
     const wsman_class_t *class_;
     const wsman_fault_t *(*list)(wsman_request_t *request, apr_array_header_t **items);
-    /* Writes nothing and returns NULL if the instance is gone. */
+    /* Writes nothing and returns NULL if the instance is gone. The jobs of the page are in the context. */
     const wsman_fault_t *(*write)(wsman_request_t *request, const char *item, wsman_writer_t *answer);
     /* Of its endpoint reference. */
     wsman_selector_t *(*selectors)(const wsman_request_t *request, const char *item);

@@ -15,8 +15,9 @@ enum { DEFAULT_EXPIRES = 600, MAX_EXPIRES = 3600 };
  * exceed MaxEnvelopeSize, and items that were taken from a context cannot be put back. */
 enum { BYTES_OF_ITEM = 4096, BYTES_AROUND = 2048 };
 
-/* Items in an answer of any size, because each may cost the source a look-up. */
-enum { MAX_ITEMS = 1000 };
+/* Items in an answer of any size, because each may cost the source a look-up; and how often a Pull goes on whose items
+ * were all gone. */
+enum { MAX_ITEMS = 200, MAX_TRIES = 25 };
 
 /* The parameters of an Enumerate. */
 typedef struct {
@@ -277,7 +278,7 @@ static const wsman_fault_t *write_items(wsman_request_t *request, const wsman_en
                                         const char *mode, const apr_array_header_t *items, int count,
                                         wsman_writer_t *answer, int *written)
 {
-    const wsman_fault_t *fault = NULL;
+    const wsman_fault_t *fault = has_object(mode) ? source->fetch(request, items, count) : NULL;
 
     set_base_class(request, mode);
     for (int i = 0; i < count && fault == NULL; i++) {
@@ -461,8 +462,8 @@ static const wsman_fault_t *lost_items(const wsman_request_t *request, const wsm
     return lost;
 }
 
-/* Takes items until one was written: instances may be gone, and an answer without items and without an end would
- * make a client pull for ever. */
+/* Takes items until one was written: instances may be gone, and an answer without items is odd. But not for ever: after
+ * some tries there is an answer without items. */
 static const wsman_fault_t *pull_items(wsman_request_t *request, const wsman_enumeration_source_t *source,
                                        const char *id, int count, wsman_writer_t *answer, int *more)
 {
@@ -470,7 +471,7 @@ static const wsman_fault_t *pull_items(wsman_request_t *request, const wsman_enu
     int written = 0;
 
     *more = 1;
-    while (fault == NULL && written == 0 && *more) {
+    for (int tries = 0; fault == NULL && written == 0 && *more && tries < MAX_TRIES; tries++) {
         wsman_context_t context = {0};
 
         if ((fault = source->context_pull(request, id, count, &context, more)) != NULL) {

@@ -22,6 +22,8 @@ typedef struct {
     /* All instances that the caller may see, as const char * in *items. */
     const wsman_fault_t *(*list)(wsman_request_t *request, const char *resource_uri,
                                  apr_array_header_t **items);
+    /* Called before the first `count` of these items are written, so that what they need is read at once. */
+    const wsman_fault_t *(*fetch)(wsman_request_t *request, const apr_array_header_t *items, int count);
     /* Writes the instance, as one of request->base_class if that is set. Writes nothing and returns NULL if the
      * instance is gone. */
     const wsman_fault_t *(*write)(wsman_request_t *request, const char *item, wsman_writer_t *answer);

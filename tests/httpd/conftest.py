@@ -83,6 +83,24 @@ PLACES = f"""
     GssapiPublishMech On
     AMTUnlockOperator "%{{REMOTE_USER}} == 'console@AMTU.TEST'"
 </Location>
+<Location /slow>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockMaxBody 10485760
+    AMTUnlockCallerLimits requests=20
+</Location>
+<Location /slower>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockCallerLimits requests=15
+</Location>
+<Location /stranger>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockScope * false
+    AMTUnlockCallerLimits requests=300 names=20
+</Location>
+<Location /little>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockCallerLimits kept=1
+</Location>
 <Location /unpublished>{GSSAPI}</Location>
 <Location /wsman-schema>
     SetHandler amtunlock-interface

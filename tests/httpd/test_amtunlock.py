@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from amtu_stack import kdc
+from amtu_stack import kdc, soap
+from amtu_stack.process import wait_until
 
 DONE, FAILED, USAGE, SERVICE, DENIED = range(5)
 
@@ -64,6 +65,24 @@ def test_a_job_that_is_not_waited_for(amtunlock, names):
     assert amtunlock("status", "--wait", job) == DONE
     assert amtunlock("cancel", job) == SERVICE, "it has ended"
     assert "ended already" in amtunlock.said
+
+
+@pytest.mark.may_log("AMTU0081")
+def test_who_polls_too_often_goes_on_waiting(amtunlock, stack, console, names, idle_worker, tmp_path):
+    """The service says when to come again; the command does, by itself."""
+    said = tmp_path / "said"
+    assert amtunlock("unlock", names[0]) == DONE
+    job = amtunlock.out.strip()
+    url = amtunlock.environment["AMTU_URL"].replace("/wsman", "/slower")
+    with open(said, "w") as error, subprocess.Popen(
+            [amtunlock.program, "status", "--wait", job], env={**amtunlock.environment, "AMTU_URL": url},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=error) as waiting:
+        assert wait_until(lambda: stack.places.log("httpd-access").read_text().count("POST /slower") >= 4, 20)
+        assert wait_until(lambda: console.send_all([soap.get(soap.SERVICE)] * 160, path="/slower", seconds=60)
+                          and "trying again" in said.read_text(), 20, 0.1)
+        assert waiting.poll() is None and amtunlock("cancel", job) == DONE
+        assert waiting.wait(30) == FAILED, "it saw the end"
+    assert "requests a second" in said.read_text()
 
 
 def test_cancel(amtunlock, names, idle_worker):

@@ -38,6 +38,7 @@ def check(stack):
     ("AMTUnlockRedis unix:/run/redis.sock secret=a", "AMTUnlockRedis"),
     ("AMTUnlockWorker Maybe", "AMTUnlockWorker"),
     ("AMTUnlockCallerLimits pages=1", "AMTUnlockCallerLimits"),
+    ("AMTUnlockCallerLimits requests=-1", "AMTUnlockCallerLimits"), ("AMTUnlockCallerLimits kept=", "AMTUnlockCallerLimits"),
     ("AMTUnlockMaxBody 1", "AMTUnlockMaxBody"),
     ("AMTUnlockTrustedProxy X-User", "AMTUnlockTrustedProxy"),
     ("AMTUnlockNoSuch On", "AMTUnlockNoSuch"),
@@ -53,6 +54,7 @@ def test_wrong_lines(check, line, names):
 @pytest.mark.parametrize("line", [
     "AMTUnlockRetention PT30M", "AMTUnlockRetention PT2H", "AMTUnlockStartWithin PT5M", "AMTUnlockMech krb5 ntlm",
     "AMTUnlockJobStarted 0", "AMTUnlockMaxBody 262144", "AMTUnlockCallerLimits jobs=1 systems=100 contexts=2",
+    "AMTUnlockCallerLimits kept=10 names=1000 requests=5", "AMTUnlockCallerLimits kept=0 names=0 requests=0",
     'AMTUnlockTrustedProxy X-User proxy.example "CN=proxy,O=Example"'])
 def test_right_lines(check, line):
     status, text = check(line=line)

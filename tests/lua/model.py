@@ -35,6 +35,8 @@ class Model:
         self.verbs, self.tester = verbs, tester
         self.random = random.Random(seed)
         self.jobs = {}  # id: caller
+        self.refused = {}  # id: names that are in no inventory
+        self.charged = {}  # id: names that count against its caller's limit
         self.ended = set()
         self.before = {}  # (job, system): (state, fence, intent fence)
         self.intents = {}  # (job, system): how often an intent was accepted
@@ -72,17 +74,30 @@ class Model:
         owners = [system for (_, system), (state, _, _) in now.items() if state in OWNING]
         self.promise(len(owners) == len(set(owners)), f"a system has two owners: {owners}")
         for job in jobs:
-            self.check_job(job, [state for (each, _), (state, _, _) in now.items() if each == job])
+            states = [state for (each, name), (state, _, _) in now.items() if each == job and name[0] != "!"]
+            self.check_job(job, states)
+        self.check_counts([state for state, _, _ in now.values()].count("Q"))
         self.before = now
+
+    def check_counts(self, waiting):
+        """What the limits are measured by. An older library keeps no totals, and its jobs are charged to nobody."""
+        counted = self.tester("HGET", "{amtu}:totals", "waiting")
+        self.promise(counted in (None, str(waiting)), f"{counted} systems are said to wait, not {waiting}")
+        for caller in CALLERS:
+            kept, names = self.tester("HMGET", f"{{amtu}}:caller:sha-{caller}", "kept", "names")
+            mine = [job for job in self.charged if self.jobs[job] == caller]
+            charged = (len(mine), sum(self.charged[job] for job in mine))
+            self.promise((int(kept or 0), int(names or 0)) == charged, f"{caller} is charged {kept}, {names}: {charged}")
 
     def check_job(self, job, states):
         read = self.verbs.read(job, caller=self.jobs[job])
         counted = (read["waiting"], read["running"], read["unlocked"], read["failed"])
-        real = (states.count("Q"), sum(map(states.count, "CIPBJLK")), states.count("U"), sum(map(states.count, "FX")))
+        failed = sum(map(states.count, "FX")) + self.refused[job]
+        real = (states.count("Q"), sum(map(states.count, "CIPBJLK")), states.count("U"), failed)
         self.promise(counted == real or read["waiting"] == 0, f"{job} counts {counted}, not {real}")
         ended = self.tester("HGET", f"{{amtu}}:job:{job}", "state") in ("7", "8")
         self.promise(ended == (set(states) <= FINAL), f"{job} has ended: {ended}, with {states}")
-        for key in (f"job:{job}", f"job:{job}:tasks", f"job:{job}:names"):
+        for key in (f"job:{job}", f"job:{job}:names", *([f"job:{job}:tasks"] if states else [])):
             self.promise((self.tester("TTL", "{amtu}:" + key) > 0) == ended, f"{key} has a wrong TTL")
         if ended:
             self.ended.add(job)
@@ -93,7 +108,9 @@ class Model:
         self.count += 1
         job, caller = f"j{self.count}", self.random.choice(CALLERS)
         names = self.random.sample([*SYSTEMS, "nosuch.example"], self.random.randint(1, 3))
-        self.jobs[job] = caller
+        self.jobs[job], self.refused[job] = caller, names.count("nosuch.example")
+        if self.verbs.schema == SCHEMA:
+            self.charged[job] = len(names)
         self.promise(self.verbs.submit(job, *names, caller=caller)[0] == "ok", "a submission failed")
         return job, names
 

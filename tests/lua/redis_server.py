@@ -136,7 +136,7 @@ class RedisServer:
         return self.cli(WORKER, "FUNCTION", "LOAD", "REPLACE", stdin=library() if text is None else text)
 
 
-WEB_VERBS = ("submit read results errors list cancel forget context_open context_pull context_release "
+WEB_VERBS = ("submit read read_page results errors list cancel forget context_open context_pull context_release "
              "overview scopes").split()
 WORKER_VERBS = ("denied claim renew intend ramp progress finish release reap reassert attest publish_chunk "
                 "publish_switch").split()
@@ -179,8 +179,10 @@ class Verbs:
         return self("publish_switch", "w0", generation, digest, written, len(systems), len(systems) + names)
 
     def submit(self, job, *names, caller="alice", groups=("*",), message="", not_after=EVER, retention=1800 * SECOND,
-               start_within=3600 * SECOND, max_jobs=0, max_systems=0):
+               start_within=3600 * SECOND, max_jobs=0, max_systems=0, max_kept=0, max_names=0):
         spelled = [word for name in names for word in (name, name.lower())]
+        if self.schema == SCHEMA:
+            max_jobs, max_systems = f"{max_jobs}/{max_kept}", f"{max_systems}/{max_names}"
         return self("submit", job, caller, f"sha-{caller}", "192.0.2.1", "krb5", message, not_after, retention,
                     start_within, max_jobs, max_systems, len(groups), *groups, *spelled)
 

@@ -205,7 +205,7 @@ def test_failures_are_forgotten(verbs, tester):
 
 def test_all_callers_together_have_a_bound(verbs, tester):
     verbs.submit("j1", "pc1.example")
-    tester("HSET", "{amtu}:caller:sha-alice", "waiting", 200000)
+    tester("HSET", "{amtu}:totals", "waiting", 200000)
     assert verbs.submit("j2", "pc2.example", caller="bob") == ["quota", "everybody"]
-    tester("HSET", "{amtu}:caller:sha-alice", "waiting", 199999)
+    tester("HSET", "{amtu}:totals", "waiting", 199999)
     assert verbs.submit("j2", "pc2.example", caller="bob")[0] == "ok"

@@ -13,7 +13,7 @@ from model import Broken, run
 from redis_server import INVENTORY, SCHEMA, SECOND, TESTER, WEB, WEB_VERBS, WORKER, WORKER_VERBS, Verbs, library
 
 OLDER, OLDER_SCHEMA = (Path(__file__).parent / "library-3.lua").read_text(), "3"
-NEWER = {"scopes", "denied"}  # functions that the older library does not have
+NEWER = {"scopes", "denied", "read_page"}  # functions that the older library does not have
 COMPLETED, TERMINATED = 7, 8
 MINUTE = 60 * SECOND
 SECONDS = 3

@@ -263,7 +263,8 @@ def test_finish_keeps_the_job_for_its_retention(verbs, tester):
     verbs.finish(verbs.claim_one())
     for key in ("job:j1", "job:j1:tasks", "job:j1:names", "message:sha-alice:m1", "jobs:sha-alice"):
         assert 2390 < tester("TTL", "{amtu}:" + key) <= 2400, key
-    assert tester("EXISTS", "{amtu}:jobs", "{amtu}:deadlines", "{amtu}:caller:sha-alice") == 0
+    assert tester("EXISTS", "{amtu}:jobs", "{amtu}:deadlines") == 0
+    assert tester("HMGET", "{amtu}:caller:sha-alice", "unfinished", "waiting", "kept", "names") == ["0", "0", "1", "1"]
 
 
 def test_release_before_the_intent_gives_the_task_back_to_the_head(verbs):

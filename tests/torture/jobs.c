@@ -73,10 +73,11 @@ static void enumerate(jobs_pool_t *jobs, const jobs_caller_t *caller, apr_pool_t
 {
     apr_array_header_t *items = apr_array_make(pool, 2, sizeof(const char *)), *pulled = NULL;
     const char *id = NULL, *fields = NULL;
+    const jobs_limits_t limits = {.contexts = 10};
     int more = 0;
     APR_ARRAY_PUSH(items, const char *) = "a";
     APR_ARRAY_PUSH(items, const char *) = "b";
-    if (!is_done(jobs_context_open(jobs, caller, "fields", items, 60, 10, &id, pool))) {
+    if (!is_done(jobs_context_open(jobs, caller, "fields", items, 60, &limits, &id, pool))) {
         return;
     }
     if (is_done(jobs_context_pull(jobs, caller, id, 1, &fields, &pulled, &more, pool))) {

@@ -25,7 +25,7 @@ static const manageability_settings_t settings = {.system_name = "unlock.example
                                                   .start_within = APR_TIME_C(3600) * APR_USEC_PER_SEC,
                                                   .job_started = 4096,
                                                   .retry_after = 7,
-                                                  .max_contexts = 10};
+                                                  .limits.contexts = 10};
 
 static const char *wrap(const char *action, const char *uri, const char *selectors, const char *body,
                         apr_pool_t *pool)

@@ -132,13 +132,13 @@ static void limits_are_said(void **state)
     jobs_submission_t wanted = submission_of(NULL, "pc1.example", LAST);
     const char *id = NULL;
     (void)state;
-    wanted.max_waiting_jobs = 1;
+    wanted.limits.jobs = 1;
     assert_outcome(submit_as(&jobs_test.alice, wanted, &id, NULL), JOBS_OK);
     jobs_result_t result = submit_as(&jobs_test.alice, wanted, &id, NULL);
     assert_int_equal(result.outcome, JOBS_QUOTA);
     assert_string_equal(result.text, "jobs");
-    wanted.max_waiting_jobs = 0;
-    wanted.max_waiting_systems = 1;
+    wanted.limits.jobs = 0;
+    wanted.limits.systems = 1;
     result = submit_as(&jobs_test.alice, wanted, &id, NULL);
     assert_int_equal(result.outcome, JOBS_QUOTA);
     assert_string_equal(result.text, "systems");
@@ -203,13 +203,16 @@ static void an_enumeration_is_pulled(void **state)
     apr_array_header_t *items = texts_of("one", "two", "three", LAST);
     const char *fields = NULL;
     const char *id = NULL;
+    const jobs_limits_t limits = {.contexts = 1};
     int more = -1;
     jobs_pool_t *jobs = jobs_test.jobs;
     apr_pool_t *pool = jobs_test.pool;
     (void)state;
-    assert_outcome(jobs_context_open(jobs, &jobs_test.alice, "what|how", items, 60, 1, &id, pool), JOBS_OK);
+    assert_outcome(jobs_context_open(jobs, &jobs_test.alice, "what|how", items, 60, &limits, &id, pool),
+                   JOBS_OK);
     const char *second = NULL;
-    assert_outcome(jobs_context_open(jobs, &jobs_test.alice, "", items, 60, 1, &second, pool), JOBS_QUOTA);
+    assert_outcome(jobs_context_open(jobs, &jobs_test.alice, "", items, 60, &limits, &second, pool),
+                   JOBS_QUOTA);
     assert_outcome(jobs_context_pull(jobs, &jobs_test.root, id, 2, &fields, &items, &more, pool),
                    JOBS_NOT_FOUND);
     assert_outcome(jobs_context_pull(jobs, &jobs_test.alice, id, 2, &fields, &items, &more, pool), JOBS_OK);

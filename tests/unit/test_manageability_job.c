@@ -392,7 +392,7 @@ static void a_context_is_its_callers_alone(void **state)
 static void a_caller_has_so_many_contexts(void **state)
 {
     (void)state;
-    fixture.settings.max_contexts = 1;
+    fixture.settings.limits.contexts = 1;
     unlock(NULL, NAMES("a.x"));
     unlock(NULL, NAMES("b.x"));
     open_enumeration();

@@ -216,7 +216,7 @@ static void a_message_id_that_counts_repeats_nothing(void **state)
 static void a_caller_over_its_limit_hears_so(void **state)
 {
     (void)state;
-    fixture.settings.max_waiting_jobs = 1;
+    fixture.settings.limits.jobs = 1;
     unlock(NULL, NAMES("pc1.example"));
     refused(service_method("UnlockSystems", names_xml(NAMES("pc2.example"))), WSMAN_FAULT_QUOTA_LIMIT, NULL);
     assert_non_null(unlock(&fixture.mallory, NAMES("pc2.example")));

@@ -34,6 +34,9 @@ typedef struct {
     const char *written_as; /* base class of the last instance, or NULL */
     int expires;            /* of the last context */
     int opened, released;
+    int fetched, fetches; /* items, and times, before they were written */
+    int unfetched;        /* nothing can be fetched */
+    int all_gone;
     wsman_context_t context;
     apr_pool_t *pool;
 } source_t;
@@ -50,6 +53,16 @@ static const wsman_fault_t *list(wsman_request_t *request, const char *resource_
     return NULL;
 }
 
+static const wsman_fault_t *fetch(wsman_request_t *request, const apr_array_header_t *items, int count)
+{
+    source_t *source = request->context;
+
+    assert_true(count <= items->nelts);
+    source->fetched += count;
+    source->fetches++;
+    return source->unfetched ? wsman_fault(request->pool, WSMAN_FAULT_INTERNAL, NULL, "No items.") : NULL;
+}
+
 static const wsman_fault_t *write_item(wsman_request_t *request, const char *item, wsman_writer_t *answer)
 {
     source_t *source = request->context;
@@ -59,6 +72,8 @@ static const wsman_fault_t *write_item(wsman_request_t *request, const char *ite
     memset(text, 'x', (apr_size_t)source->size);
     if (source->failing >= 0 && strcmp(item, apr_itoa(request->pool, source->failing)) == 0)
         return wsman_fault(request->pool, WSMAN_FAULT_INTERNAL, NULL, "Item %s broke.", item);
+    if (source->all_gone)
+        return NULL;
     if (source->gone && (item[strlen(item) - 1] - '0') % 2 == 1)
         return NULL;
     wsman_start_class(answer, ITEM_URI, "CIM_Item");
@@ -128,7 +143,7 @@ static const wsman_fault_t *context_release(wsman_request_t *request, const char
     return NULL;
 }
 
-static const wsman_enumeration_source_t table = {list,         write_item,   reference,
+static const wsman_enumeration_source_t table = {list,         fetch,        write_item,     reference,
                                                  context_open, context_pull, context_release};
 
 static const wsman_fault_t *do_enumerate(wsman_request_t *request, wsman_writer_t *answer)
@@ -645,9 +660,45 @@ static void an_answer_costs_only_so_much(void **state)
     for (const wsman_element_t *one = wsman_child(response, NULL, "Items")->child; one != NULL;
          one = one->next)
         count++;
-    assert_int_equal(count, 1000);
+    assert_int_equal(count, 200);
     assert_null(wsman_child(response, NULL, "EndOfSequence"));
-    assert_int_equal(source.context.items->nelts, 1500);
+    assert_int_equal(source.context.items->nelts, 2300);
+}
+
+static void a_page_is_fetched_at_once(void **state)
+{
+    source_t source = new_source(20, *state);
+
+    payload(enumerate(&source, OPTIMIZE MAX("3"), *state), "EnumerateResponse");
+    assert_int_equal(source.fetches, 1);
+    assert_int_equal(source.fetched, 3);
+    payload(pull(&source, "<wsen:MaxElements>5</wsen:MaxElements>", *state), "PullResponse");
+    assert_int_equal(source.fetches, 2);
+    assert_int_equal(source.fetched, 8);
+}
+
+static void a_fetch_that_fails_ends_the_enumeration(void **state)
+{
+    source_t source = new_source(20, *state);
+
+    payload(enumerate(&source, "", *state), "EnumerateResponse");
+    source.unfetched = 1;
+    expect_fault(pull(&source, "<wsen:MaxElements>5</wsen:MaxElements>", *state), WSMAN_FAULT_INTERNAL);
+    assert_int_equal(source.released, 1);
+}
+
+/* All instances are gone: a Pull looks at some, not at all of them. */
+static void a_pull_of_what_is_gone_ends(void **state)
+{
+    source_t source = new_source(2500, *state);
+    const wsman_element_t *response;
+
+    payload(enumerate(&source, "", *state), "EnumerateResponse");
+    source.all_gone = 1;
+    response = payload(pull(&source, "", *state), "PullResponse");
+    assert_non_null(wsman_child(response, NULL, "EnumerationContext"));
+    assert_null(wsman_child(response, NULL, "Items")->child);
+    assert_in_range(source.fetches, 1, 30);
 }
 
 static void max_characters_is_a_limit(void **state)
@@ -695,6 +746,9 @@ int main(void)
         TEST(faults_of_the_source_come_through),
         TEST(items_are_rationed),
         TEST(an_answer_costs_only_so_much),
+        TEST(a_page_is_fetched_at_once),
+        TEST(a_fetch_that_fails_ends_the_enumeration),
+        TEST(a_pull_of_what_is_gone_ends),
         TEST(max_characters_is_a_limit),
     };
 

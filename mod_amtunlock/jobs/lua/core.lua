@@ -2,9 +2,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 --[[ The state of jobs, and every verb that changes or reads it; each verb is atomic.
 
-The library is this file (what all verbs use), scope.lua, web.lua, worker.lua and verbs.lua, joined by library.S. A verb's
-arguments begin with the schema number of the calling program. Its answer is an array that begins with one word: ok,
-already, refused, none, quota, conflict, late or outdated.
+The library is this file (what all verbs use), scope.lua, web.lua, worker.lua, inventory.lua and verbs.lua, joined by
+library.S. A verb's arguments begin with the schema number of the calling program. Its answer is an array that begins
+with one word: ok, already, refused, none, quota, conflict, late or outdated.
 
 The keys, all in one hash slot. SYSTEM is the FQDN of a system's inventory line; OWNER is the SHA-256 of a caller's
 name. Names of keys never change, so that data of an older schema is read on; some are older than the word for what
@@ -13,11 +13,15 @@ they hold, which stands in brackets.
     {amtu}:inventory                HASH  the live one: generation, digest, written, systems, published, by
     {amtu}:inventory:GENERATION     HASH  s:SYSTEM -> group|method; n:NAME -> SYSTEM
     {amtu}:job:ID                   HASH  state, caller, owner, times, counts, retention, ...
-    {amtu}:job:ID:tasks             HASH  SYSTEM, or !NAME for a name that was refused -> a packed task
-    {amtu}:job:ID:names             HASH  position in the request -> SYSTEM or !NAME | the caller's spelling
+    {amtu}:job:ID:tasks             HASH  SYSTEM -> a packed task
+    {amtu}:job:ID:names             HASH  position in the request -> SYSTEM|the caller's spelling, if that differs; and
+                                          r:PART -> the refused names of 1,000 positions: each as "position length name"
     {amtu}:jobs, {amtu}:jobs:OWNER  ZSET  unfinished jobs; a caller's jobs; both by time of submission
-    {amtu}:caller:OWNER             HASH  unfinished jobs and waiting systems, for the limits
+    {amtu}:caller:OWNER             HASH  unfinished jobs, waiting systems, jobs and names that are kept: for the limits
     {amtu}:callers                  ZSET  owners by their latest submission
+    {amtu}:totals                   HASH  of all callers: waiting, refused (bytes of refused names), items (of
+                                          enumerations); scarce: when a worker last found that memory is short
+    {amtu}:kept                     ZSET  what is kept of ended jobs, and enumerations, by their end: charge_of()
     {amtu}:queue:ID:GROUP           LIST  a line: systems of one job and group that wait. A task's state decides; an
                                           entry whose task is not in state Q is skipped
     {amtu}:turns:OWNER              ZSET  a caller's lines (ID:GROUP) by the cost of their turns so far
@@ -60,6 +64,11 @@ local SCHEMA = '5' -- raise with every change to the library; JOBS_SCHEMA in lib
 local SLICE = 1000 -- values a call; unpack() fails beyond 8,000
 local MOST_WAKE_UPS = 64
 local COOLDOWN_MS = 60000
+local POSITIONS_A_PART = 1000
+local RETENTION_MOST_MS = 31 * 86400000
+local NAMES_MOST = 100000 -- of a request; AMTUnlockMaxSystems allows no more
+local LINES_MOST = 20000 -- of a caller that are looked at
+local ID_MOST, CALLER_MOST = 64, 1024 -- bytes of a job's id, a peer or a mechanism; of a caller's name
 local STAGED_S = 600 -- how long an inventory stays that is being published
 local RETIRED_S = 60 -- how long the previous inventory stays
 local REAPED_A_CALL = 200
@@ -68,6 +77,8 @@ local CLAIMED_A_CALL = 200
 -- Keys whose spelling is older than their word.
 local VERIFY_QUEUE, ROUND_ROBIN, RATE_LIMITS, WAKE_UPS = '{amtu}:looks', '{amtu}:ring', '{amtu}:ramp', '{amtu}:bell'
 
+local TOTALS, KEPT = '{amtu}:totals', '{amtu}:kept'
+
 local STANDING = {
     Q = 'waiting', C = 'running', I = 'running', P = 'running', B = 'running', J = 'running', L = 'running',
     K = 'running', U = 'unlocked', F = 'failed', X = 'failed',
@@ -75,8 +86,27 @@ local STANDING = {
 local INTENDED = { I = true, P = true, B = true, K = true } -- held, and the PC may have been powered
 local NEW, RUNNING, COMPLETED, TERMINATED = '2', '4', '7', '8'
 
-local function call(...) -- redis.call does not exist yet while the library loads
+-- What httpd's user may write can have any type and any text. A worker's verb must not stop at it: a key that holds
+-- something else than it should is worth nothing, and is removed; a count that is no number begins again. A verb that
+-- may not write there fails with the error of the first try.
+local function mend(refused, ...)
+    local command, at, field = ...
+    if refused.err:find('WRONGTYPE', 1, true) then
+        redis.call('UNLINK', at)
+    elseif command == 'HINCRBY' and refused.err:find('integer', 1, true) then
+        redis.call('HSET', at, field, '0')
+    else
+        error(refused.err, 0)
+    end
     return redis.call(...)
+end
+
+local function call(...) -- redis.call does not exist yet while the library loads
+    local answer = redis.pcall(...)
+    if type(answer) == 'table' and answer.err then
+        return mend(answer, ...)
+    end
+    return answer
 end
 
 local function key(...)
@@ -88,8 +118,10 @@ local function text(number)
 end
 
 -- 0 if there is no number: fields of a job are written by httpd's user, and so are not trusted to be numbers.
+local MOST = 1e18 -- fits the integers of Redis
 local function number(value)
-    return tonumber(value or 0) or 0
+    local n = tonumber(value or 0) or 0
+    return n > -MOST and n < MOST and n or 0
 end
 
 -- ---- many values in few calls ----------------------------------------------------------------------------------
@@ -155,6 +187,27 @@ local function read_task(id, system)
     return unpack_task(call('HGET', key('job', id, 'tasks'), system))
 end
 
+-- Waiting systems of all callers.
+local function all_waiting()
+    local waiting = call('HGET', TOTALS, 'waiting')
+    if waiting then
+        return number(waiting)
+    end
+    waiting = 0 -- an older library did not keep the sum
+    for _, owner in ipairs(call('ZRANGE', key('callers'), 0, -1)) do
+        waiting = waiting + number(call('HGET', key('caller', owner), 'waiting'))
+    end
+    return waiting
+end
+
+local function count_waiting(owner, n)
+    if not call('HGET', TOTALS, 'waiting') then
+        call('HSET', TOTALS, 'waiting', text(all_waiting()))
+    end
+    call('HINCRBY', TOTALS, 'waiting', n)
+    call('HINCRBY', key('caller', owner), 'waiting', n)
+end
+
 -- Counts n tasks of a job from one standing to another, and the caller's waiting tasks for its limit.
 local function move_count(id, from, to, n)
     if from == to or n == 0 then
@@ -164,7 +217,7 @@ local function move_count(id, from, to, n)
     call('HINCRBY', key('job', id), to, n)
     if from == 'waiting' or to == 'waiting' then
         local owner = call('HGET', key('job', id), 'owner') or ''
-        call('HINCRBY', key('caller', owner), 'waiting', from == 'waiting' and -n or n)
+        count_waiting(owner, from == 'waiting' and -n or n)
     end
 end
 
@@ -187,11 +240,76 @@ local function uuid_of(message)
     return string.match(message, '^[^/]*')
 end
 
+-- ---- what is kept ----------------------------------------------------------------------------------------------
+
+-- A caller is charged for what is kept for it: KIND j, a job with its names, until that expires or is deleted; KIND c,
+-- an enumeration with its items. Of all callers together the bytes of refused names and the items are counted. An entry
+-- of KEPT holds what is to be given back when its time has come, since a key that expires says nothing.
+
+local function charge_of(kind, id, owner, names, bytes)
+    return table.concat({ kind, id, owner, names, bytes }, '|')
+end
+
+-- A count that went below 0 was wrong before.
+local function count_at(at, field, n)
+    if call('HINCRBY', at, field, text(n + 0)) < 0 then -- -0 is no integer to Redis
+        call('HSET', at, field, '0')
+    end
+end
+
+local function count_charge(kind, owner, names, bytes, sign)
+    count_at(key('caller', owner), 'names', sign * names)
+    if kind == 'j' then
+        count_at(key('caller', owner), 'kept', sign)
+        count_at(TOTALS, 'refused', sign * bytes)
+    else
+        count_at(TOTALS, 'items', sign * names)
+    end
+end
+
+local function forget_caller(owner)
+    call('DEL', key('caller', owner))
+    call('ZREM', key('callers'), owner)
+end
+
+-- Gives back what the entry says, once.
+local function give_back(entry)
+    local kind, id, owner, names, bytes = entry:match('^([jc])|([^|]*)|([^|]*)|(%d+)|(%d+)$')
+    if call('ZREM', KEPT, entry) == 0 or not kind then
+        return
+    end
+    count_charge(kind, owner, number(names), number(bytes), -1)
+    if kind == 'j' then
+        call('ZREM', key('jobs', owner), id)
+    end
+    if call('EXISTS', key('jobs', owner)) == 0 then
+        forget_caller(owner)
+    end
+end
+
+local function give_back_expired(now, limit)
+    local entries = call('ZRANGEBYSCORE', KEPT, '-inf', text(now), 'LIMIT', 0, limit)
+    for _, entry in ipairs(entries) do
+        give_back(entry)
+    end
+    return #entries
+end
+
+-- The list of a caller's jobs stays as long as any of them.
+local function let_list_expire(now, owner, milliseconds)
+    local till = math.max(number(call('HGET', key('caller', owner), 'till')), now + milliseconds * 1000)
+    call('HSET', key('caller', owner), 'till', text(till))
+    if number(call('HGET', key('caller', owner), 'unfinished')) <= 0 then
+        call('HSET', key('caller', owner), 'unfinished', '0', 'waiting', '0')
+        call('PEXPIRE', key('jobs', owner), text(math.min(math.ceil((till - now) / 1000), RETENTION_MOST_MS)))
+    end
+end
+
 -- Ends the job if no task waits or runs. The one place where a job ends and its keys get their TTL.
 local function complete_if_done(now, id)
-    local state, waiting, running, cancelled, retention, owner, message = unpack(call('HMGET', key('job', id),
-        'state', 'waiting', 'running', 'cancelled', 'retention', 'owner', 'message'))
-    if not state or has_ended(state) or waiting ~= '0' or running ~= '0' then
+    local state, waiting, running, cancelled, retention, owner, message, names, bytes = unpack(call('HMGET',
+        key('job', id), 'state', 'waiting', 'running', 'cancelled', 'retention', 'owner', 'message', 'names', 'bytes'))
+    if not state or has_ended(state) or number(waiting) ~= 0 or number(running) ~= 0 then
         return
     end
     call('HSET', key('job', id), 'state', cancelled == '1' and TERMINATED or COMPLETED, 'completed', text(now),
@@ -199,14 +317,18 @@ local function complete_if_done(now, id)
     call('ZREM', key('jobs'), id)
     call('ZREM', key('deadlines'), id)
     owner = owner or ''
-    local kept = { key('job', id), key('job', id, 'tasks'), key('job', id, 'names'),
-        key('message', owner, message or ''), key('message', owner, uuid_of(message or '')) }
-    if call('HINCRBY', key('caller', owner), 'unfinished', -1) <= 0 then
-        call('DEL', key('caller', owner))
-        kept[#kept + 1] = key('jobs', owner)
+    local milliseconds = math.min(math.max(math.ceil(number(retention) / 1000), 0), RETENTION_MOST_MS)
+    for _, each in ipairs({ key('job', id), key('job', id, 'tasks'), key('job', id, 'names'),
+        key('message', owner, message or ''), key('message', owner, uuid_of(message or '')) }) do
+        call('PEXPIRE', each, text(milliseconds))
     end
-    for _, each in ipairs(kept) do
-        call('PEXPIRE', each, text(math.ceil(number(retention) / 1000)))
+    if names then -- else the job is of an older library, which did not charge
+        call('ZADD', KEPT, text(now + milliseconds * 1000), charge_of('j', id, owner, names, bytes or 0))
+    end
+    call('HINCRBY', key('caller', owner), 'unfinished', -1)
+    let_list_expire(now, owner, milliseconds)
+    if call('EXISTS', key('jobs')) == 0 then
+        call('HSET', TOTALS, 'waiting', '0')
     end
 end
 
@@ -221,7 +343,7 @@ end
 local function drop_lines(id)
     local owner = call('HGET', key('job', id), 'owner') or ''
     local prefix = id .. ':'
-    for _, line in ipairs(call('ZRANGE', key('turns', owner), 0, -1)) do
+    for _, line in ipairs(call('ZRANGE', key('turns', owner), 0, LINES_MOST - 1)) do
         if line:sub(1, #prefix) == prefix then
             call('UNLINK', key('queue', line))
             call('ZREM', key('turns', owner), line)
@@ -235,7 +357,12 @@ end
 -- Ends every task of the job that is in one of `states`.
 local function end_tasks(now, id, states, state, reason)
     local changed, count = {}, { waiting = 0, running = 0 }
-    local all = call('HGETALL', key('job', id, 'tasks'))
+    local sound = call('HLEN', key('job', id, 'tasks')) <= NAMES_MOST
+    if not sound then -- this library did not write them
+        call('UNLINK', key('job', id, 'tasks'))
+        call('HSET', key('job', id), 'waiting', '0', 'running', '0')
+    end
+    local all = sound and call('HGETALL', key('job', id, 'tasks')) or {}
     for i = 1, #all, 2 do
         local task = unpack_task(all[i + 1])
         if task and states[task.state] then
@@ -273,43 +400,6 @@ local function end_all_overdue(now, limit)
         call('ZREM', key('deadlines'), id)
     end
     return #overdue
-end
-
--- The job as a reader sees it: overdue tasks count as failed before that is written, since a read may not write.
-local function view_job(now, id)
-    local fields = call('HGETALL', key('job', id))
-    if #fields == 0 then
-        return nil
-    end
-    local job = { id = id }
-    for i = 1, #fields, 2 do
-        job[fields[i]] = fields[i + 1]
-    end
-    job.overdue = not has_ended(job.state) and number(job.start_by) < now and job.waiting ~= '0'
-    if job.overdue then
-        job.failed, job.waiting = text(number(job.failed) + number(job.waiting)), '0'
-        if job.running == '0' then
-            job.state, job.completed, job.changed = COMPLETED, job.start_by, job.start_by
-        end
-    end
-    return job
-end
-
--- The job of that id, or the caller's latest if id is ''; nil if there is none that the caller may see.
-local function find_job(now, owner, reads_all, id)
-    if id ~= '' then
-        local job = view_job(now, id)
-        return job and (job.owner == owner or reads_all == '1') and job or nil
-    end
-    for first = 0, call('ZCARD', key('jobs', owner)) - 1, 16 do
-        for _, each in ipairs(call('ZREVRANGE', key('jobs', owner), first, first + 15)) do
-            local job = view_job(now, each)
-            if job then
-                return job
-            end
-        end
-    end
-    return nil
 end
 
 -- ---- queues ----------------------------------------------------------------------------------------------------
@@ -355,15 +445,6 @@ local function requeue(now, id, system, task)
     put_back(owner or '', id, system)
     call('ZADD', key('deadlines'), text(number(start_by)), id)
     wake_workers()
-end
-
--- Waiting systems of all callers.
-local function all_waiting()
-    local waiting = 0
-    for _, owner in ipairs(call('ZRANGE', key('callers'), 0, -1)) do
-        waiting = waiting + number(call('HGET', key('caller', owner), 'waiting'))
-    end
-    return waiting
 end
 
 -- ---- the breaker -----------------------------------------------------------------------------------------------
@@ -500,6 +581,11 @@ local function reader(args)
     end
     function read.number()
         return tonumber((read.take(1))) or error('not a number: ' .. args[at])
+    end
+    -- A limit of what is under way, and one of what is kept with it: "N/M", or "N" without the second.
+    function read.limits()
+        local under_way, kept = read.take(1):match('^(%d+)/?(%d*)$')
+        return tonumber(under_way) or error('not a limit: ' .. args[at]), tonumber(kept) or 0
     end
     function read.more()
         return at < #args

@@ -2,22 +2,24 @@
 -- Registers the verbs with Redis.
 
 -- Name of the function in Redis (which ACL files hold, and so does not change), flag, and the verb if it has another
--- name. A verb that ends, hands over or keeps what was begun must work in a full Redis too: allow-oom.
+-- name. A verb that ends, hands over or keeps what was begun must work in a full Redis too, and so must all that a
+-- worker needs to go on, such as its inventory: allow-oom. What begins something new is refused there.
 local VERBS = {
     { 'submit' },
     { 'read', 'no-writes' },
+    { 'read_page', 'no-writes' },
     { 'results', 'no-writes' },
     { 'errors', 'no-writes' },
     { 'list', 'no-writes' },
     { 'cancel', 'allow-oom' },
     { 'forget', 'allow-oom' },
     { 'context_open' },
-    { 'context_pull' },
+    { 'context_pull', 'allow-oom' },
     { 'context_release', 'allow-oom' },
     { 'overview', 'no-writes' },
     { 'scopes', 'allow-oom' },
     { 'denied', 'allow-oom' },
-    { 'claim' },
+    { 'claim', 'allow-oom' },
     { 'renew', 'allow-oom' },
     { 'intend', 'allow-oom' },
     { 'ramp', 'allow-oom', 'power_rate' },
@@ -27,8 +29,8 @@ local VERBS = {
     { 'reap', 'allow-oom' },
     { 'reassert', 'allow-oom', 'restore_intent' },
     { 'attest', 'allow-oom', 'restore_result' },
-    { 'publish_chunk' },
-    { 'publish_switch' },
+    { 'publish_chunk', 'allow-oom' },
+    { 'publish_switch', 'allow-oom' },
 }
 
 for i = 1, #VERBS do -- pairs() does not exist yet while the library loads

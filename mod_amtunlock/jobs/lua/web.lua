@@ -3,8 +3,12 @@
 
 -- ---- submit ----------------------------------------------------------------------------------------------------
 
--- Resolves the names of a request: gives the packed tasks, the systems that wait by group, and how many wait. Names
--- that are unknown and names out of scope fail alike, under '!' and the name's key.
+local OWNER_MOST, NAME_MOST = 80, 600 -- bytes
+local GIVEN_BACK_A_CALL = 5000
+local BYTES_A_NAME, BYTES_A_JOB = 12, 2048 -- what Redis needs beside the text, about
+
+-- A request as it was resolved: `packed`, the tasks of the known systems; `lines`, these systems by group; `count` of
+-- them; `refused`, how many other names. Names that are unknown and names out of scope fail alike, and have no task.
 local function resolve_names(now, names, groups)
     local generation = call('HGET', key('inventory'), 'generation')
     local inventory = key('inventory', generation or 'none')
@@ -18,43 +22,59 @@ local function resolve_names(now, names, groups)
     end
     local lines = read_many(inventory, line_fields)
     local waits = pack_task(new_task(now, 'Q', ''))
-    local refused = pack_task(new_task(now, 'F', 'not-available'))
-    local tasks, packed, waiting, of_group, count = {}, {}, {}, {}, 0
+    local found, seen, of_group = { packed = {}, lines = {}, count = 0, refused = 0, bytes = 0 }, {}, {}
     for i, name in ipairs(names) do
         local group = lines[i] and lines[i]:match('^([^|]*)')
-        local known = group and (groups['*'] or groups[group])
-        name.denied = group and not known
-        name.task = known and systems[i] or '!' .. name.key
-        if not tasks[name.task] then
-            tasks[name.task] = true
-            packed[#packed + 1] = name.task
-            packed[#packed + 1] = known and waits or refused
-            if known then
+        name.system = group and (groups['*'] or groups[group]) and systems[i] or nil
+        name.denied = group and not name.system
+        local once = name.system or '!' .. name.key
+        if not name.system then
+            found.bytes = found.bytes + #name.spelling + BYTES_A_NAME
+        end
+        if not seen[once] then
+            seen[once] = true
+            if name.system then
                 if not of_group[group] then
                     of_group[group] = { group = group }
-                    waiting[#waiting + 1] = of_group[group]
+                    table.insert(found.lines, of_group[group])
                 end
-                table.insert(of_group[group], systems[i])
-                count = count + 1
+                table.insert(of_group[group], name.system)
+                table.insert(found.packed, name.system)
+                table.insert(found.packed, waits)
+                found.count = found.count + 1
+            else
+                found.refused = found.refused + 1
             end
         end
     end
-    return packed, waiting, count
+    return found
+end
+
+local function take_text(read, most)
+    local value = read.take(1)
+    if #value > most then
+        error('an argument of ' .. #value .. ' bytes is too long')
+    end
+    return value
 end
 
 local function read_submission(read)
     local s = {}
-    s.id, s.caller, s.owner, s.peer, s.mechanism, s.message = read.take(6)
+    s.id, s.caller, s.owner, s.peer, s.mechanism, s.message = take_text(read, ID_MOST), take_text(read, CALLER_MOST),
+        take_text(read, OWNER_MOST), take_text(read, ID_MOST), take_text(read, ID_MOST), take_text(read, 2 * OWNER_MOST)
     s.not_after, s.retention, s.start_within = read.number(), read.number(), read.number()
-    s.max_jobs, s.max_systems = read.number(), read.number()
+    s.max_jobs, s.max_kept = read.limits()
+    s.max_systems, s.max_names = read.limits()
     s.groups, s.grants, s.names = {}, {}, {}
     for i = 1, read.number() do
-        s.grants[i] = read.take(1)
+        s.grants[i] = take_text(read, NAME_MOST)
         s.groups[group_of_grant(s.grants[i])] = true
     end
     while read.more() do
-        local spelling, name = read.take(2)
-        s.names[#s.names + 1] = { spelling = spelling, key = name }
+        s.names[#s.names + 1] = { spelling = take_text(read, NAME_MOST), key = take_text(read, NAME_MOST) }
+    end
+    if #s.names > NAMES_MOST then
+        error('more than ' .. NAMES_MOST .. ' names')
     end
     return s
 end
@@ -65,25 +85,43 @@ local function is_message_id_reused(s)
     return other and call('EXISTS', key('job', other)) == 1
 end
 
-local function store_job(now, s, packed, waiting)
-    local total = #packed / 2
+-- Fields of the names' hash. Refused names are packed, since nothing about them will ever change.
+local function fields_of_names(names)
+    local fields, parts = {}, {}
+    for i, name in ipairs(names) do
+        if name.system then
+            fields[#fields + 1] = text(i - 1)
+            fields[#fields + 1] = name.system .. '|' .. (name.spelling ~= name.system and name.spelling or '')
+        else
+            local part = math.floor((i - 1) / POSITIONS_A_PART)
+            parts[part] = parts[part] or {}
+            table.insert(parts[part], (i - 1) .. ' ' .. #name.spelling .. ' ' .. name.spelling)
+        end
+    end
+    for part = 0, math.floor((#names - 1) / POSITIONS_A_PART) do
+        if parts[part] then
+            fields[#fields + 1] = 'r:' .. part
+            fields[#fields + 1] = table.concat(parts[part])
+        end
+    end
+    return fields
+end
+
+local function store_job(now, s, found)
     call('HSET', key('job', s.id), 'state', NEW, 'caller', s.caller, 'owner', s.owner, 'peer', s.peer, 'mechanism',
         s.mechanism, 'submitted', text(now), 'started', '0', 'changed', text(now), 'completed', '0', 'retention',
-        text(s.retention), 'start_by', text(now + s.start_within), 'total', total, 'waiting', waiting, 'running', 0,
-        'unlocked', 0, 'failed', total - waiting, 'cancelled', '0', 'message', s.message)
-    write_many('HSET', key('job', s.id, 'tasks'), packed)
-    local names = {}
-    for i, name in ipairs(s.names) do
-        names[#names + 1] = text(i - 1)
-        names[#names + 1] = name.task .. '|' .. name.spelling
-    end
-    write_many('HSET', key('job', s.id, 'names'), names)
+        text(s.retention), 'start_by', text(now + s.start_within), 'total', found.count + found.refused, 'waiting',
+        found.count, 'running', 0, 'unlocked', 0, 'failed', found.refused, 'cancelled', '0', 'message', s.message,
+        'names', #s.names, 'bytes', found.bytes)
+    write_many('HSET', key('job', s.id, 'tasks'), found.packed)
+    write_many('HSET', key('job', s.id, 'names'), fields_of_names(s.names))
     call('ZADD', key('jobs'), text(now), s.id)
     call('ZADD', key('jobs', s.owner), text(now), s.id)
     call('PERSIST', key('jobs', s.owner))
     call('ZADD', key('callers'), text(now), s.owner)
     call('HINCRBY', key('caller', s.owner), 'unfinished', 1)
-    call('HINCRBY', key('caller', s.owner), 'waiting', waiting)
+    count_waiting(s.owner, found.count)
+    count_charge('j', s.owner, #s.names, found.bytes, 1)
     if s.message ~= '' then
         call('SET', key('message', s.owner, s.message), s.id)
         call('SET', key('message', s.owner, uuid_of(s.message)), s.id)
@@ -99,21 +137,50 @@ local function prune_jobs(owner)
     end
 end
 
--- Systems of all callers together, which bounds Redis' memory.
+-- Of all callers together, which bounds Redis' memory: systems that wait; bytes that are kept of refused names, since
+-- anybody who can log in may send them.
 local MOST_WAITING = 200000
+local MOST_REFUSED = 32 * 1024 * 1024
+local SCARCE_FOR = 30 * 1000000 -- workers look every few seconds whether memory is still short
 
-local function over_quota(s, waiting)
-    local count = call('HMGET', key('caller', s.owner), 'unfinished', 'waiting')
-    if waiting == 0 then
+-- Asked before the names are resolved, so that who is over a limit costs little.
+local function over_kept(now, s)
+    local kept, names = unpack(call('HMGET', key('caller', s.owner), 'kept', 'names'))
+    if s.max_kept > 0 and number(kept) + 1 > s.max_kept then
+        return 'kept'
+    elseif s.max_names > 0 and number(names) + #s.names > s.max_names then
+        return 'names'
+    elseif number(call('HGET', TOTALS, 'scarce')) > now - SCARCE_FOR then
+        return 'memory'
+    end
+    return nil
+end
+
+local function over_quota(s, found)
+    if found.refused > found.count and number(call('HGET', TOTALS, 'refused')) + found.bytes > MOST_REFUSED then
+        return 'refused'
+    elseif found.count == 0 then
         return nil
-    elseif s.max_jobs > 0 and number(count[1]) + 1 > s.max_jobs then
+    end
+    local count = call('HMGET', key('caller', s.owner), 'unfinished', 'waiting')
+    if s.max_jobs > 0 and number(count[1]) + 1 > s.max_jobs then
         return 'jobs'
-    elseif s.max_systems > 0 and number(count[2]) + waiting > s.max_systems then
+    elseif s.max_systems > 0 and number(count[2]) + found.count > s.max_systems then
         return 'systems'
-    elseif all_waiting() + waiting > MOST_WAITING then
+    elseif all_waiting() + found.count > MOST_WAITING then
         return 'everybody'
     end
     return nil
+end
+
+local function queue_lines(now, s, found)
+    for _, systems in ipairs(found.lines) do
+        local line = s.id .. ':' .. systems.group
+        write_many('RPUSH', key('queue', line), systems)
+        join_queue(s.owner, line)
+    end
+    call('ZADD', key('deadlines'), text(now + s.start_within), s.id)
+    wake_workers()
 end
 
 function verbs.submit(now, read)
@@ -130,33 +197,32 @@ function verbs.submit(now, read)
         return { 'ok', same, '1' }
     end
     end_all_overdue(now, 2) -- keeps Redis from filling up while no worker runs
-    local packed, waiting, count = resolve_names(now, s.names, s.groups)
-    local limit = over_quota(s, count)
+    give_back_expired(now, GIVEN_BACK_A_CALL)
+    if call('EXISTS', key('jobs', s.owner)) == 0 then
+        forget_caller(s.owner) -- nothing is kept for it, whatever is counted: somebody has deleted keys
+    end
+    local limit = over_kept(now, s)
+    local found = not limit and resolve_names(now, s.names, s.groups)
+    limit = limit or over_quota(s, found)
     if limit then
         return { 'quota', limit }
     end
+    if found.refused > 0 then
+        found.bytes = found.bytes + BYTES_A_JOB
+        tally('refused', found.refused)
+        tally('failed:not-available', found.refused)
+    end
     prune_jobs(s.owner)
     local match = is_message_id_reused(s) and '2' or '0' -- jobs_match_e
-    store_job(now, s, packed, count)
+    store_job(now, s, found)
     keep_scope(s.id, s.grants)
-    local denied = note_denied(now, s)
+    local denied = not s.groups['*'] and note_denied(now, s) or nil -- to '*' nothing is denied
     tally('jobs')
-    local refused = #packed / 2 - count
-    if refused > 0 then
-        tally('refused', refused)
-        tally('failed:not-available', refused)
-    end
-    if count == 0 then
+    if found.count == 0 then
         complete_if_done(now, s.id)
-        return { 'ok', s.id, match, denied }
+    else
+        queue_lines(now, s, found)
     end
-    for _, systems in ipairs(waiting) do
-        local line = s.id .. ':' .. systems.group
-        write_many('RPUSH', key('queue', line), systems)
-        join_queue(s.owner, line)
-    end
-    call('ZADD', key('deadlines'), text(now + s.start_within), s.id)
-    wake_workers()
     return { 'ok', s.id, match, denied }
 end
 
@@ -179,8 +245,49 @@ end
 
 -- ---- reading, cancelling, forgetting ---------------------------------------------------------------------------
 
-function verbs.read(now, read)
-    local job = find_job(now, read.take(3))
+local JOB_FIELDS = { 'state', 'caller', 'owner', 'submitted', 'started', 'changed', 'completed', 'retention',
+    'start_by', 'total', 'unlocked', 'failed', 'running', 'waiting', 'cancelled', 'names' }
+
+-- The job as a reader sees it: overdue tasks count as failed before that is written, since a read may not write.
+local function view_job(now, id)
+    local values = call('HMGET', key('job', id), unpack(JOB_FIELDS))
+    if not values[1] then
+        return nil
+    end
+    local job = { id = id }
+    for i, field in ipairs(JOB_FIELDS) do
+        job[field] = values[i] or '0'
+    end
+    job.overdue = not has_ended(job.state) and number(job.start_by) < now and job.waiting ~= '0'
+    if job.overdue then
+        job.failed, job.waiting = text(number(job.failed) + number(job.waiting)), '0'
+        if job.running == '0' then
+            job.state, job.completed, job.changed = COMPLETED, job.start_by, job.start_by
+        end
+    end
+    return job
+end
+
+-- The job of that id, or the caller's latest if id is ''; nil if there is none that the caller may see.
+local function find_job(now, owner, reads_all, id)
+    if id ~= '' then
+        local job = view_job(now, id)
+        return job and (job.owner == owner or reads_all == '1') and job or nil
+    end
+    for first = 0, call('ZCARD', key('jobs', owner)) - 1, 16 do
+        for _, each in ipairs(call('ZREVRANGE', key('jobs', owner), first, first + 15)) do
+            local job = view_job(now, each)
+            if job then
+                return job
+            end
+        end
+    end
+    return nil
+end
+
+local READ_A_CALL = 200 -- JOBS_READ_MOST of jobs.h
+
+local function answer_job(now, job)
     if not job then
         return { 'none' }
     end
@@ -189,10 +296,60 @@ function verbs.read(now, read)
         each_worker(now, function() return true end) and '1' or '0' }
 end
 
+function verbs.read(now, read)
+    return answer_job(now, find_job(now, read.take(3)))
+end
+
+-- Several jobs, each as `read` answers it: a page of an enumeration.
+function verbs.read_page(now, read)
+    local owner, reads_all = read.take(2)
+    local jobs = {}
+    while read.more() and #jobs < READ_A_CALL do
+        local id = read.take(1)
+        jobs[#jobs + 1] = answer_job(now, id ~= '' and find_job(now, owner, reads_all, id))
+    end
+    return { 'ok', jobs }
+end
+
+-- The refused names of positions `first` to `last`, by position as text.
+local function read_refused(job, first, last)
+    local fields, found = {}, {}
+    for part = math.floor(first / POSITIONS_A_PART), math.floor(last / POSITIONS_A_PART) do
+        fields[#fields + 1] = 'r:' .. part
+    end
+    for _, part in ipairs(read_many(key('job', job.id, 'names'), fields)) do
+        local at = 1
+        while part and at <= #part do
+            local position, length, name = part:match('^(%d+) (%d+) ()', at)
+            if not position then
+                break
+            end
+            at = name + number(length)
+            found[position] = part:sub(name, at - 1)
+        end
+    end
+    return found
+end
+
+local REFUSED = { state = 'F', step = '', reason = 'not-available' }
+
+-- The task of a name of the request. Under '!' an older library kept tasks of refused names.
+local function view_task(now, job, packed)
+    local task = unpack_task(packed) or new_task(now, 'F', 'internal')
+    if job.overdue and task.state == 'Q' then
+        task.state, task.reason = 'F', 'timeout'
+    end
+    return task
+end
+
 -- Calls each(spelling, task) for a window of the request's names, in the order sent.
 local function each_name(now, job, first, count, each)
     local fields, keys, spellings = {}, {}, {}
-    local last = call('HLEN', key('job', job.id, 'names')) - 1
+    local sent = number(job.names)
+    if sent == 0 then -- a job of an older library
+        sent = call('HLEN', key('job', job.id, 'names'))
+    end
+    local last = math.min(sent, NAMES_MOST) - 1
     if count >= 0 then
         last = math.min(last, first + count - 1)
     end
@@ -200,14 +357,16 @@ local function each_name(now, job, first, count, each)
         fields[#fields + 1] = text(position)
     end
     for i, name in ipairs(read_many(key('job', job.id, 'names'), fields)) do
-        keys[i], spellings[i] = name:match('^([^|]*)|(.*)$')
+        keys[i], spellings[i] = (name or '|'):match('^([^|]*)|(.*)$')
     end
-    for i, packed in ipairs(read_many(key('job', job.id, 'tasks'), keys)) do
-        local task = unpack_task(packed) or new_task(now, 'F', 'internal')
-        if job.overdue and task.state == 'Q' then
-            task.state, task.reason = 'F', 'timeout'
+    local packed = read_many(key('job', job.id, 'tasks'), keys)
+    local refused = #fields > 0 and read_refused(job, first, last)
+    for i, field in ipairs(fields) do
+        if refused[field] then
+            each(refused[field], REFUSED)
+        else
+            each(spellings[i] ~= '' and spellings[i] or keys[i], view_task(now, job, packed[i]))
         end
-        each(spellings[i], task)
     end
 end
 
@@ -242,16 +401,26 @@ function verbs.errors(now, read)
     return answer
 end
 
+local LISTED_A_CALL = 5000 -- the newest
+local CALLERS_LISTED = 1000
+
+-- The latest jobs of one caller, not more than there is room for.
+local function list_jobs(owner, found)
+    local jobs = call('ZREVRANGE', key('jobs', owner), 0, LISTED_A_CALL - #found - 1, 'WITHSCORES')
+    for i = 1, #jobs, 2 do
+        if call('EXISTS', key('job', jobs[i])) == 1 then
+            found[#found + 1] = { id = jobs[i], submitted = number(jobs[i + 1]) }
+        end
+    end
+end
+
 function verbs.list(_, read)
     local owner, reads_all = read.take(2)
     local found = {}
-    local owners = reads_all == '1' and call('ZRANGE', key('callers'), 0, -1) or { owner }
+    local owners = reads_all == '1' and call('ZREVRANGE', key('callers'), 0, CALLERS_LISTED - 1) or { owner }
     for _, each in ipairs(owners) do
-        local jobs = call('ZRANGE', key('jobs', each), 0, -1, 'WITHSCORES')
-        for i = 1, #jobs, 2 do
-            if call('EXISTS', key('job', jobs[i])) == 1 then
-                found[#found + 1] = { id = jobs[i], submitted = tonumber(jobs[i + 1]) }
-            end
+        if #found < LISTED_A_CALL then
+            list_jobs(each, found)
         end
     end
     table.sort(found, function(a, b)
@@ -287,21 +456,29 @@ function verbs.forget(now, read)
         return { 'none' }
     end
     end_overdue(now, id)
-    local state, message = unpack(call('HMGET', key('job', id), 'state', 'message'))
+    local state, message, names, bytes = unpack(call('HMGET', key('job', id), 'state', 'message', 'names', 'bytes'))
+    message = message or ''
     if not has_ended(state) then
         return { 'conflict', 'the job has not ended' }
     end
     call('UNLINK', key('job', id), key('job', id, 'tasks'), key('job', id, 'names'), key('message', owner, message),
         key('message', owner, uuid_of(message)))
     call('ZREM', key('jobs', owner), id)
+    if names then
+        give_back(charge_of('j', id, owner, names, bytes or 0))
+    end
     return { 'ok' }
 end
 
 -- ---- enumerations in progress ----------------------------------------------------------------------------------
 
+local ITEMS_MOST = 4 * LISTED_A_CALL -- a job has up to three instances
+local MOST_ITEMS = 200000 -- of all callers
+
 function verbs.context_open(now, read)
     local owner, id = read.take(2)
-    local seconds, limit = read.number(), read.number()
+    local seconds = read.number()
+    local limit, max_names = read.limits()
     local fields = read.take(1)
     local index = key('contexts', owner)
     call('ZREMRANGEBYSCORE', index, '-inf', text(now))
@@ -313,14 +490,22 @@ function verbs.context_open(now, read)
     end
     local hash = { 'owner', owner, 'fields', fields, 'next', '0' }
     local items = 0
-    while read.more() do
+    while read.more() and items < ITEMS_MOST do
         hash[#hash + 1] = text(items)
-        hash[#hash + 1] = read.take(1)
+        hash[#hash + 1] = take_text(read, ID_MOST)
         items = items + 1
+    end
+    give_back_expired(now, GIVEN_BACK_A_CALL)
+    if max_names > 0 and number(call('HGET', key('caller', owner), 'names')) + items > max_names then
+        return { 'quota', 'names' }
+    elseif number(call('HGET', TOTALS, 'items')) + items > MOST_ITEMS then
+        return { 'quota', 'items' }
     end
     write_many('HSET', key('context', id), hash)
     call('HSET', key('context', id), 'items', items)
     call('EXPIRE', key('context', id), text(seconds))
+    call('ZADD', KEPT, text(now + seconds * 1000000), charge_of('c', id, owner, items, 0))
+    count_charge('c', owner, items, 0, 1)
     call('ZADD', index, text(now + seconds * 1000000), id)
     call('EXPIRE', index, text(seconds), 'GT')
     if call('TTL', index) < 0 then
@@ -329,9 +514,10 @@ function verbs.context_open(now, read)
     return { 'ok', id }
 end
 
-local function end_context(owner, id)
+local function end_context(owner, id, items)
     call('UNLINK', key('context', id))
     call('ZREM', key('contexts', owner), id)
+    give_back(charge_of('c', id, owner, items, 0))
 end
 
 function verbs.context_pull(_, read)
@@ -350,7 +536,7 @@ function verbs.context_pull(_, read)
     end
     local pulled = read_many(hash, wanted)
     if after >= items then
-        end_context(owner, id)
+        end_context(owner, id, text(items))
     else
         call('HSET', hash, 'next', text(after))
     end
@@ -359,10 +545,11 @@ end
 
 function verbs.context_release(_, read)
     local owner, id = read.take(2)
-    if call('HGET', key('context', id), 'owner') ~= owner then
+    local mine, items = unpack(call('HMGET', key('context', id), 'owner', 'items'))
+    if mine ~= owner then
         return { 'none' }
     end
-    end_context(owner, id)
+    end_context(owner, id, items or 0)
     return { 'ok' }
 end
 

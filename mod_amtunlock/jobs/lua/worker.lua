@@ -29,6 +29,8 @@ local function take_time(now, limit, interval, most)
     return at
 end
 
+local LOOKS_A_CALL = 20000 -- at owners and lines, which bounds a claim that finds none that may go on
+
 local function interval_of(claim, group)
     return claim.intervals[group] or claim.intervals['*'] or 0
 end
@@ -45,6 +47,12 @@ local function note_claim(now, claim)
     end
 end
 
+-- A field of a job for a worker, which judges it. httpd's user writes it, and could write a megabyte for each of the
+-- tasks of a claim.
+local function cut(value)
+    return (value or ''):sub(1, 2 * CALLER_MOST)
+end
+
 -- Gives the system and its lease to a task of this worker, and adds the task to the claim's answer.
 local function acquire(now, id, system, task, claim, state)
     task.fence, task.worker = next_fence(now), claim.worker
@@ -55,7 +63,7 @@ local function acquire(now, id, system, task, claim, state)
     local intent = state == 'K' and call('HGET', key('system', system), 'intent') or ''
     local caller, peer, mechanism = unpack(call('HMGET', key('job', id), 'caller', 'peer', 'mechanism'))
     claim.tasks[#claim.tasks + 1] =
-        { id, system, task.fence, state == 'K' and '1' or '0', intent, caller, peer, mechanism }
+        { id, system, task.fence, state == 'K' and '1' or '0', intent, cut(caller), cut(peer), cut(mechanism) }
 end
 
 -- Microseconds for which no unlock of this PC begins; nil: one may. A longer time than was ever given comes from a
@@ -71,7 +79,7 @@ end
 
 -- Claims, joins, delays or ends one entry of a queue; skips a stale one.
 local function take_queued(now, claim, id, system)
-    local task = read_task(id, system)
+    local task = #id <= ID_MOST and read_task(id, system)
     if not task or task.state ~= 'Q' then
         return
     end
@@ -128,17 +136,24 @@ local function requeue_due(now)
     requeue_between('(' .. text(now + COOLDOWN_MS * 1000), '+inf')
 end
 
--- The caller's next line whose group's rate limit lets it go on now, and the group; nil: there is none.
+-- The caller's next line whose group's rate limit lets it go on now, and the group; nil: there is none. What has been
+-- found to wait is not looked at again in this claim: a caller may have thousands of lines.
 local function open_line(now, claim, owner)
-    local at = 0
-    while true do -- one at a time: mostly it is the first, and a caller may have thousands
+    local at = claim.waiting_lines[owner] or 0
+    while claim.looks > 0 do
         local line = call('ZRANGE', key('turns', owner), at, at)[1]
         local group = line and line:match(':(.*)$')
-        if not line or may_claim(now, claim, group) then
+        claim.looks = claim.looks - 1
+        if line and not group then
+            call('ZREM', key('turns', owner), line) -- no line of this library
+        elseif not line or may_claim(now, claim, group) then
+            claim.waiting_lines[owner] = at
             return line, group
+        else
+            at = at + 1
         end
-        at = at + 1
     end
+    return nil
 end
 
 -- Takes the next entry of a line, and adds the cost of the turn to the line's and the caller's score. An empty line is
@@ -162,23 +177,24 @@ end
 
 -- The job and the system whose turn it is; nil: none waits that may go on now.
 local function next_queued(now, claim)
-    local at = 0
-    while true do
-        local owner = call('ZRANGE', ROUND_ROBIN, at, at)[1]
+    while claim.looks > 0 do
+        local owner = call('ZRANGE', ROUND_ROBIN, claim.waiting_owners, claim.waiting_owners)[1]
         if not owner then
             return nil
         end
         local line, group = open_line(now, claim, owner)
         local system = line and take_turn(owner, line)
+        claim.looks = claim.looks - (line and not system and 6 or 3) -- calls of Redis, about
         if system then
             claim.group = group
             return line:match('^([^:]*)'), system
         elseif not line and call('EXISTS', key('turns', owner)) == 0 then
             call('ZREM', ROUND_ROBIN, owner)
         elseif not line then
-            at = at + 1
+            claim.waiting_owners = claim.waiting_owners + 1
         end
     end
+    return nil
 end
 
 local function next_verify()
@@ -190,7 +206,8 @@ local function next_verify()
 end
 
 local function read_claim(read)
-    local claim = { tasks = {}, scopes = {}, intervals = {} }
+    local claim = { tasks = {}, scopes = {}, intervals = {}, waiting_lines = {}, waiting_owners = 0,
+        looks = LOOKS_A_CALL }
     claim.worker, claim.digest = read.take(2)
     claim.max, claim.not_after = math.min(read.number(), CLAIMED_A_CALL), read.number()
     claim.lease = read.number()
@@ -294,7 +311,7 @@ end
 
 local function refuse(id, system)
     local task = read_task(id, system)
-    return { 'refused', task and 'the task is ' .. task.state .. ', fence ' .. task.fence or 'no such task' }
+    return { 'refused', task and 'the task is ' .. task.state .. ', fence ' .. task.fence:sub(1, 20) or 'no such task' }
 end
 
 -- The other system as which this device is being unlocked: two lines of the inventory may name one device.
@@ -412,6 +429,23 @@ local function end_stale_verifies(now)
     return count
 end
 
+-- New jobs are refused before Redis is full, so that there is room for what is under way and for a new inventory.
+local SCARCE = 7 / 8 -- of maxmemory
+local NOTED_AGAIN = 10 * 1000000
+
+local function note_memory(now)
+    local info = redis.pcall('INFO', 'memory')
+    local info_text = type(info) == 'table' and (info.verbatim_string and info.verbatim_string.string or '') or info
+    local used, most = info_text:match('used_memory:(%d+)'), info_text:match('maxmemory:(%d+)')
+    local scarce = number(most) > 0 and number(used) > SCARCE * number(most)
+    local noted = number(call('HGET', TOTALS, 'scarce'))
+    if scarce and noted < now - NOTED_AGAIN then
+        call('HSET', TOTALS, 'scarce', text(now))
+    elseif not scarce and noted > 0 then
+        call('HSET', TOTALS, 'scarce', '0')
+    end
+end
+
 function verbs.reap(now, read)
     local _, lease, grace = read.take(1), read.number(), read.number()
     local over = call('ZRANGEBYSCORE', key('leases'), '-inf', text(now - grace), 'LIMIT', 0, REAPED_A_CALL)
@@ -425,11 +459,13 @@ function verbs.reap(now, read)
         expire_lease(now, system)
     end
     local reaped = #over + #beyond + end_stale_verifies(now) + end_all_overdue(now, 20)
+    give_back_expired(now, REAPED_A_CALL)
     for _, owner in ipairs(call('ZRANGE', key('callers'), 0, 15)) do
         if call('EXISTS', key('jobs', owner)) == 0 then
-            call('ZREM', key('callers'), owner)
+            forget_caller(owner)
         end
     end
+    note_memory(now)
     return { 'ok', text(reaped) }
 end
 
@@ -513,67 +549,5 @@ function verbs.restore_result(now, read)
     task.intent_fence = task.intent_fence ~= '' and task.intent_fence or fence
     task.fence, task.worker = fence, worker
     finish_restored(now, id, system, task, state, reason, clean_step(step))
-    return { 'ok' }
-end
-
--- ---- publishing the inventory ----------------------------------------------------------------------------------
-
--- Each system is: its name, group, method, the number of its keys, the keys.
-function verbs.publish_chunk(_, read)
-    local staged = key('inventory', (read.take(1)))
-    local fields = {}
-    while read.more() do
-        local system, group, method = read.take(3)
-        fields[#fields + 1] = 's:' .. system
-        fields[#fields + 1] = group .. '|' .. method
-        for _ = 1, read.number() do
-            fields[#fields + 1] = 'n:' .. read.take(1)
-            fields[#fields + 1] = system
-        end
-    end
-    write_many('HSET', staged, fields)
-    call('EXPIRE', staged, STAGED_S)
-    return { 'ok' }
-end
-
--- Of two that were written at the same time the one counts that was published later, as long as its publisher lives:
--- a worker that publishes its own `again` does not take turns with it.
-local function is_older(written, again, worker, live_written, by)
-    local other_lives = by ~= worker and call('EXISTS', key('worker', by)) == 1
-    return written < live_written or again and written == live_written and other_lives
-end
-
--- Generation '': only says whether publishing is needed.
-function verbs.publish_switch(now, read)
-    local worker, generation, digest = read.take(3)
-    local written, systems, fields = read.number(), read.number(), read.number()
-    local again = read.more() and read.take(1) == '1'
-    local live = key('inventory')
-    local previous, live_digest, live_written, by =
-        unpack(call('HMGET', live, 'generation', 'digest', 'written', 'by'))
-    local verdict
-    if previous and live_digest == digest and call('EXISTS', key('inventory', previous)) == 1 then
-        call('HSET', live, 'written', text(math.max(written, number(live_written))))
-        verdict = { 'already' }
-    elseif previous and is_older(written, again, worker, number(live_written), by or '') then
-        verdict = { 'refused', 'a newer inventory is published' }
-    elseif generation == '' then
-        return { 'ok' }
-    elseif call('HLEN', key('inventory', generation)) ~= fields then
-        verdict = { 'conflict', 'not every chunk arrived, or two systems share a name' }
-    end
-    if verdict then
-        if generation ~= '' then
-            call('UNLINK', key('inventory', generation))
-        end
-        return verdict
-    end
-    call('PERSIST', key('inventory', generation))
-    call('HSET', live, 'generation', generation, 'digest', digest, 'written', text(written), 'systems',
-        text(systems), 'published', text(now), 'by', worker)
-    if previous then
-        call('EXPIRE', key('inventory', previous), RETIRED_S)
-    end
-    wake_workers()
     return { 'ok' }
 end

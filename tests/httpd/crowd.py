@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many callers at once, each with a connection of its own and a pause between its calls:
 
-    crowd.py PORT PATH CALLERS SECONDS PAUSE CA PEM
+    crowd.py PORT PATH CALLERS SECONDS PAUSE
 
-PORT is one for TLS; with the certificate and key of PEM each of them is a proxy that may name the caller. Each call
-asks for the unlock of one unknown system, under a message id of its own. Writes one JSON list a call: when it began
-(CLOCK_MONOTONIC), its seconds, the HTTP status, the fault's subcode or "", and the system's name.
+Reads the header Authorization that all of them send from its standard input. Each call asks for the unlock of one unknown
+system, under a message id of its own. Writes one JSON list a call: when it began (CLOCK_MONOTONIC), its seconds, the
+HTTP status, the fault's subcode or "", and the system's name.
 """
 
 import asyncio
 import json
 import random
 import re
-import ssl
 import sys
 import time
 import uuid
@@ -26,14 +25,14 @@ SUBCODE = re.compile(rb"<\w+:Subcode>\s*<\w+:Value>([^<]*)<")
 
 
 class Caller:
-    def __init__(self, port, path, tls, pause):
-        self.port, self.path, self.tls, self.pause = port, path, tls, pause
+    def __init__(self, port, path, authorization, pause):
+        self.port, self.path, self.authorization, self.pause = port, path, authorization, pause
         self.streams = None
         self.calls = []
 
     def request(self, name):
         body = soap.unlock([name]).encode()
-        head = (f"POST {self.path} HTTP/1.1\r\nHost: localhost\r\nX-Caller: crowd\r\n"
+        head = (f"POST {self.path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {self.authorization}\r\n"
                 f"Content-Type: application/soap+xml;charset=UTF-8\r\nContent-Length: {len(body)}\r\n\r\n")
         return head.encode() + body
 
@@ -57,7 +56,7 @@ class Caller:
         lay_idle = self.streams is not None
         try:
             if not self.streams:
-                self.streams = await asyncio.open_connection("localhost", self.port, ssl=self.tls)
+                self.streams = await asyncio.open_connection("127.0.0.1", self.port)
             self.streams[1].write(request)
             return await self.answer()
         except (OSError, asyncio.IncompleteReadError):
@@ -85,10 +84,9 @@ class Caller:
         self.hang_up()
 
 
-async def crowd(port, path, callers, seconds, pause, authority, pem):
-    tls = ssl.create_default_context(cafile=authority)
-    tls.load_cert_chain(pem)
-    everybody = [Caller(port, path, tls, pause) for _ in range(callers)]
+async def crowd(port, path, callers, seconds, pause):
+    authorization = sys.stdin.readline().strip()
+    everybody = [Caller(port, path, authorization, pause) for _ in range(callers)]
     until = time.monotonic() + seconds
     await asyncio.gather(*(caller.live(until) for caller in everybody))
     for caller in everybody:
@@ -97,5 +95,4 @@ async def crowd(port, path, callers, seconds, pause, authority, pem):
 
 
 if __name__ == "__main__":
-    asyncio.run(crowd(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5]),
-                      *sys.argv[6:]))
+    asyncio.run(crowd(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5])))

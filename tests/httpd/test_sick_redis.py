@@ -12,15 +12,17 @@ import time
 from pathlib import Path
 
 import pytest
+from amtu_stack import kdc
 from amtu_stack.httpd import Settings
 from amtu_stack.process import wait_until
-from certificates import make_certificate
 from conftest import _bring_up
+from gss import Kerberos, authorization
 
 pytestmark = pytest.mark.alone
 
 CALLERS, PAUSE = 300, 1.0  # about 300 calls a second in all
 FROZEN = (10.0, 3.0, 3.0)  # seconds of each round
+ASSEMBLED = 1.0
 WELL = 3.0
 HEALED_WITHIN = 2.0  # a second each child spares Redis, then it tries
 WITHIN = 0.25
@@ -31,22 +33,29 @@ FLOOR = 0.002
 EXTRA = """
 <Location /crowd>
     SetHandler amtunlock
-    # Kerberos for 300 callers would measure Kerberos: a certificate stands for them.
-    AMTUnlockTrustedProxy X-Caller "CN=crowd"
+    AuthType GSSAPI
+    AuthName crowd
+    GssapiPublishMech On
+    GssapiAllowedMech krb5
     Require valid-user
     AMTUnlockScope * true
     AMTUnlockCallerLimits jobs=0 systems=0
 </Location>
 DocumentRoot run
-SSLVerifyClient optional
-SSLCACertificateFile tls/ca.pem
 """
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    stack = _bring_up("sick", Settings(extra=EXTRA), systems=1, boot_seconds="1-1")
-    stack.certificate = make_certificate(stack, tmp_path_factory.mktemp("crowd") / "crowd.pem", "/CN=crowd")
+def stack():
+    """Without a replay cache: a ticket for each call would measure the making of tickets, so one token serves all."""
+    settings = Settings(extra=EXTRA, environment={"KRB5RCACHENAME": "none:"})
+    stack = _bring_up("sick", settings, systems=1, boot_seconds="1-1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KRB5_CONFIG", str(stack.httpd.realm.config))
+        patch.setenv("KRB5CCNAME", f"FILE:{stack.kdc.cache(kdc.CONSOLE)}")
+        handshake = Kerberos()
+        stack.authorization = authorization(handshake.step())
+        handshake.close()
     page = stack.httpd.root / "run" / "page"
     page.write_bytes(b"x" * 1024)
     page.chmod(0o644)
@@ -85,12 +94,13 @@ class Round:
 
     def __init__(self, stack, frozen):
         port = stack.httpd.http
-        seconds = 1 + WELL + frozen + HEALED_WITHIN + 2
-        words = [sys.executable, "-B", Path(__file__).with_name("crowd.py"), stack.httpd.https, "/crowd", CALLERS, seconds,
-                 PAUSE, stack.httpd.ca, stack.certificate]
-        crowd = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
+        seconds = ASSEMBLED + WELL + frozen + HEALED_WITHIN + 2
+        words = [sys.executable, "-B", Path(__file__).with_name("crowd.py"), port, "/crowd", CALLERS, seconds, PAUSE]
+        crowd = subprocess.Popen([str(word) for word in words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        crowd.stdin.write(stack.authorization + "\n")
+        crowd.stdin.flush()
         try:
-            time.sleep(1)  # the crowd assembles, and httpd makes as many children as it needs
+            time.sleep(ASSEMBLED)  # the crowd assembles, and httpd makes as many children as it needs
             self.before = watch_static(port, WELL)
             redis = stack.state.process("Redis")
             redis.signal(signal.SIGSTOP)

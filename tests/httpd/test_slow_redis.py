@@ -17,7 +17,6 @@ from amtu_stack.slow_disk import SlowDisk
 from amtu_stack.stack import Options, Stack
 from certificates import make_certificate
 from conftest import assert_fault
-from test_sick_redis import EXTRA
 
 pytestmark = pytest.mark.alone
 
@@ -28,9 +27,23 @@ MANY = 30000     # names in a request that keeps Redis busy by itself
 TOGETHER = 3     # of those at a time
 
 
+EXTRA = """
+<Location /crowd>
+    SetHandler amtunlock
+    AMTUnlockTrustedProxy X-Caller "CN=crowd"
+    Require valid-user
+    AMTUnlockMaxSystems 30000
+    AMTUnlockScope * true
+    AMTUnlockCallerLimits jobs=0 systems=0
+</Location>
+SSLVerifyClient optional
+SSLCACertificateFile tls/ca.pem
+"""
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    settings = Settings(extra=EXTRA.replace("AMTUnlockScope", "AMTUnlockMaxSystems 30000\n    AMTUnlockScope"))
+    settings = Settings(extra=EXTRA)
     stack = Stack(build_folder() / "stack-tests" / "slow", Options(systems=2, boot_seconds="1-1"), settings=settings)
     stack.disk = SlowDisk(stack.places.dir / "slow-disk")
     stack.redis.environment = stack.disk.environment()

@@ -5,7 +5,7 @@ import os
 import secrets
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import kdc, ports, soap
@@ -112,6 +112,7 @@ class Settings:
     extra: str = ""  # more directives, server-wide
     servers: int = 1
     modules: tuple = ()  # of httpd's own, besides those that every stack has
+    environment: dict = field(default_factory=dict)  # more variables of httpd
 
 
 class Httpd:
@@ -204,7 +205,7 @@ class Httpd:
         if self.ntlm_users:
             made["NTLM_USER_FILE"] = str(self.ntlm_users)
             made["NETBIOS_DOMAIN_NAME"] = NTLM_DOMAIN  # which a server that is a member would tell its clients
-        return {**made, **sanitizer(self.places.program("mod_amtunlock.so"))}
+        return {**made, **sanitizer(self.places.program("mod_amtunlock.so")), **self.settings.environment}
 
     def check(self, config=None):
         """What `httpd -t` says of a configuration: (exit status, text)."""

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 #include <krb5.h>
 
-#include "amt/kerberos/ticket.h"
+#include "amt/kerberos/account_priv.h"
 
 #define REALM "EXAMPLE.COM"
 #define WORKER "amtunlock@" REALM
@@ -196,6 +196,35 @@ static void test_a_kdc_that_nobody_is(void **state)
     amt_tickets_drop(tickets);
 }
 
+static void assert_told(amt_tickets_t *tickets, const char *fqdn, const char *words)
+{
+    amt_ticket_t *ticket = amt_ticket_make(tickets, fqdn, 16993);
+
+    assert_int_equal(amt_ticket_status(ticket), AMT_NO_TICKET);
+    assert_non_null(strstr(amt_ticket_text(ticket), words));
+    amt_ticket_free(ticket);
+}
+
+/* That the KDC of one domain's devices is silent says nothing of another's. */
+static void test_an_outage_is_of_its_domain(void **state)
+{
+    const fixture_t *fixture = *state;
+    amt_tickets_t *tickets = NULL;
+    char domain[40];
+
+    add_key(fixture, WORKER);
+    assert_null(amt_tickets_open(&tickets, fixture->keytab, NULL, fixture->pool));
+    amt_account_failed(tickets, "pc1.south.example", AMT_NO_TICKET, 0, "silence of the south");
+    for (int i = 0; i < 10; i++) { /* fewer than are remembered */
+        snprintf(domain, sizeof(domain), "pc1.east-%d.example", i);
+        amt_account_failed(tickets, domain, AMT_NO_TICKET, 0, "silence of the east");
+    }
+    assert_told(tickets, "pc2.south.example", "silence of the south");
+    assert_told(tickets, "pc2.east-9.example", "silence of the east");
+    assert_told(tickets, "pc1.north.example", "check the KDC"); /* it was asked, and nobody is there */
+    amt_tickets_drop(tickets);
+}
+
 /* Its opener drops it first; a ticket that is being made holds it. */
 static void test_holders(void **state)
 {
@@ -219,6 +248,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_keytab_that_is_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_principal_is_looked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_kdc_that_nobody_is, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_outage_is_of_its_domain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_holders, set_up, tear_down),
     };
 

@@ -19,8 +19,16 @@
 enum { RENEW_SHARE = 4, RENEW_PAUSE = 30 };
 /* A KDC that did not answer is left alone for this many seconds: each thread that asks it blocks for some. */
 enum { OUTAGE = 2 };
+/* So many domains whose KDC did not answer are remembered. */
+enum { OUTAGES = 16 };
 /* A ticket-granting ticket that ends within so many seconds counts as expired. */
 enum { LAST_SECONDS = 30 };
+
+typedef struct {
+    char domain[256]; /* of the devices, "" is the account's own KDC, which all need */
+    apr_time_t until; /* by clock_monotonic() */
+    char why[200];
+} outage_t;
 
 struct amt_tickets_t {
     atomic_int holders;
@@ -32,8 +40,7 @@ struct amt_tickets_t {
     krb5_principal client;
     krb5_creds *granting; /* NULL: none yet */
     time_t renew_at;
-    apr_time_t outage_until; /* by clock_monotonic() */
-    char outage[200];
+    outage_t outages[OUTAGES];
 };
 
 /* ---- error messages ------------------------------------------------------------------------------- */
@@ -282,10 +289,42 @@ static int granting_is_good(const amt_tickets_t *tickets)
     return tickets->granting != NULL && time(NULL) + LAST_SECONDS < end_of(tickets->granting);
 }
 
-static void note_outage(amt_tickets_t *tickets, const char *why)
+/* What Kerberos maps to a realm, where krb5.conf says nothing of the host itself. */
+static const char *domain_of(const char *fqdn)
 {
-    tickets->outage_until = clock_monotonic() + apr_time_from_sec(OUTAGE);
-    apr_cpystrn(tickets->outage, why, sizeof(tickets->outage));
+    const char *dot = strchr(fqdn, '.');
+
+    return dot != NULL ? dot + 1 : fqdn;
+}
+
+/* In the place of the one that ended first, or ends first, where the domain has none. */
+static void note_outage(amt_tickets_t *tickets, const char *domain, const char *why)
+{
+    outage_t *outage = &tickets->outages[0];
+
+    for (outage_t *one = tickets->outages; one < tickets->outages + OUTAGES; one++) {
+        if (one->until != 0 && strcmp(one->domain, domain) == 0) {
+            outage = one;
+            break;
+        }
+        outage = one->until < outage->until ? one : outage;
+    }
+    outage->until = clock_monotonic() + apr_time_from_sec(OUTAGE);
+    apr_cpystrn(outage->domain, domain, sizeof(outage->domain));
+    apr_cpystrn(outage->why, why, sizeof(outage->why));
+}
+
+/* NULL: none that would matter to this domain. */
+static const outage_t *find_outage(const amt_tickets_t *tickets, const char *domain)
+{
+    apr_time_t now = clock_monotonic();
+
+    for (const outage_t *one = tickets->outages; one < tickets->outages + OUTAGES; one++) {
+        if (now < one->until && (one->domain[0] == '\0' || strcmp(one->domain, domain) == 0)) {
+            return one;
+        }
+    }
+    return NULL;
 }
 
 /* Gets a ticket-granting ticket if there is none or it is old. If the KDC gives no new one, the old one
@@ -310,19 +349,20 @@ static amt_status_e ensure_granting(amt_tickets_t *tickets, char *why, size_t ro
     }
     status = amt_krb5_say_error(tickets->context, code, why, room);
     if (status == AMT_NO_TICKET) {
-        note_outage(tickets, why);
+        note_outage(tickets, "", why);
     }
     return status;
 }
 
-amt_status_e amt_account_granting(amt_tickets_t *tickets, krb5_context context, krb5_creds **creds, char *why,
-                                  size_t room)
+amt_status_e amt_account_granting(amt_tickets_t *tickets, krb5_context context, const char *fqdn,
+                                  krb5_creds **creds, char *why, size_t room)
 {
+    const outage_t *outage;
     amt_status_e status;
 
     pthread_mutex_lock(&tickets->lock);
-    if (clock_monotonic() < tickets->outage_until) {
-        apr_cpystrn(why, tickets->outage, room);
+    if ((outage = find_outage(tickets, domain_of(fqdn))) != NULL) {
+        apr_cpystrn(why, outage->why, room);
         status = AMT_NO_TICKET;
     }
     else {
@@ -336,11 +376,12 @@ amt_status_e amt_account_granting(amt_tickets_t *tickets, krb5_context context, 
     return status;
 }
 
-void amt_account_failed(amt_tickets_t *tickets, amt_status_e status, krb5_error_code code, const char *why)
+void amt_account_failed(amt_tickets_t *tickets, const char *fqdn, amt_status_e status, krb5_error_code code,
+                        const char *why)
 {
     pthread_mutex_lock(&tickets->lock);
     if (status == AMT_NO_TICKET) {
-        note_outage(tickets, why);
+        note_outage(tickets, domain_of(fqdn), why);
     }
     else if (code != KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN) {
         krb5_free_creds(tickets->context, tickets->granting);

@@ -9,12 +9,14 @@
 
 /* AMT_OK, and *creds is a copy of a ticket-granting ticket that is good for a while, made with `context` and
  * the caller's to free. Else `why` says why there is none. Any thread; blocks while one of them asks the KDC.
- */
-amt_status_e amt_account_granting(amt_tickets_t *tickets, krb5_context context, krb5_creds **creds, char *why,
-                                  size_t room);
-/* Reports that the KDC gave no ticket for a device; `status` and `why` are amt_krb5_say_error()'s for
- * `code`. An outage is remembered for a while; a ticket-granting ticket that may be the cause is dropped. */
-void amt_account_failed(amt_tickets_t *tickets, amt_status_e status, krb5_error_code code, const char *why);
+ * `fqdn`: the device that it is for. */
+amt_status_e amt_account_granting(amt_tickets_t *tickets, krb5_context context, const char *fqdn,
+                                  krb5_creds **creds, char *why, size_t room);
+/* Reports that the KDC gave no ticket for this device; `status` and `why` are amt_krb5_say_error()'s for
+ * `code`. An outage is remembered for a while, for devices of the same domain: others may have another KDC. A
+ * ticket-granting ticket that may be the cause is dropped. */
+void amt_account_failed(amt_tickets_t *tickets, const char *fqdn, amt_status_e status, krb5_error_code code,
+                        const char *why);
 
 /* Writes the library's text for an error, and what can be done about it. Returns AMT_NO_TICKET for an error
  * that may be over soon, else AMT_AUTH_FAILED. */

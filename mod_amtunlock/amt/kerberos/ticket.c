@@ -123,22 +123,24 @@ static amt_status_e make_token(amt_ticket_t *ticket, const char *what, char *nam
     return ticket->status = AMT_OK;
 }
 
-static amt_status_e get_ticket(amt_ticket_t *ticket, amt_tickets_t *tickets, const char *host,
+static amt_status_e get_ticket(amt_ticket_t *ticket, amt_tickets_t *tickets, const char *fqdn, int port,
                                krb5_creds *granting)
 {
+    char host[280];
     char what[300];
     char why[200];
     char *name = NULL;
     krb5_error_code code = fill_cache(ticket, granting);
     amt_status_e status;
 
+    apr_snprintf(host, sizeof(host), "%s:%d", fqdn, port);
     apr_snprintf(what, sizeof(what), "HTTP/%s", host);
     if (!code) {
         code = ask_kdc(ticket, granting->client, host, &name);
     }
     if (code) {
         status = amt_krb5_say_error(ticket->context, code, why, sizeof(why));
-        amt_account_failed(tickets, status, code, why);
+        amt_account_failed(tickets, fqdn, status, code, why);
         return fail_ticket(ticket, status, what, why);
     }
     status = make_token(ticket, what, name);
@@ -150,7 +152,6 @@ amt_ticket_t *amt_ticket_make(amt_tickets_t *tickets, const char *fqdn, int port
 {
     amt_ticket_t *ticket = calloc(1, sizeof(*ticket));
     krb5_creds *granting = NULL;
-    char host[280];
     char why[200] = "";
     amt_status_e status;
 
@@ -161,13 +162,12 @@ amt_ticket_t *amt_ticket_make(amt_tickets_t *tickets, const char *fqdn, int port
         fail_ticket(ticket, AMT_AUTH_FAILED, fqdn, "krb5.conf cannot be used");
         return ticket;
     }
-    status = amt_account_granting(tickets, ticket->context, &granting, why, sizeof(why));
+    status = amt_account_granting(tickets, ticket->context, fqdn, &granting, why, sizeof(why));
     if (status != AMT_OK) {
         fail_ticket(ticket, status, amt_tickets_principal(tickets), why);
         return ticket;
     }
-    apr_snprintf(host, sizeof(host), "%s:%d", fqdn, port);
-    get_ticket(ticket, tickets, host, granting);
+    get_ticket(ticket, tickets, fqdn, port, granting);
     krb5_free_creds(ticket->context, granting);
     return ticket;
 }

@@ -49,6 +49,12 @@ static const char *const names[FAULT_COUNT] = {
     [FAULT_HEAVY_CHAIN] = "heavy-chain",
     [FAULT_HELLO_REQUESTS] = "hello-requests",
     [FAULT_KEY_UPDATES] = "key-updates",
+    [FAULT_ESCAPES] = "escapes",
+    [FAULT_REDIRECTS] = "redirects",
+    [FAULT_CHALLENGES] = "challenges",
+    [FAULT_HALF_ANSWERS] = "half-answers",
+    [FAULT_TLS_GARBAGE] = "tls-garbage",
+    [FAULT_DROPS_SESSION] = "drops-session",
 };
 
 enum fault fault_by_name(const char *name)

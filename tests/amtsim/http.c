@@ -112,6 +112,7 @@ static const char *phrase(int status)
     } phrases[] = {
         {200, "OK"},
         {400, "Bad Request"},
+        {302, "Found"},
         {401, "Unauthorized"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
@@ -144,9 +145,24 @@ static void write_status(struct evbuffer *out, int status)
                         status, phrase(status), date, FIRMWARE_VERSION);
 }
 
+static void cut_in_half(struct connection *c)
+{
+    struct evbuffer *half = evbuffer_new();
+
+    c->close_after = true;
+    if (!half)
+        return;
+    evbuffer_remove_buffer(c->answer, half, evbuffer_get_length(c->answer) / 2);
+    evbuffer_drain(c->answer, evbuffer_get_length(c->answer));
+    evbuffer_add_buffer(c->answer, half);
+    evbuffer_free(half);
+}
+
 static void begin_sending(struct connection *c)
 {
     c->state = SENDING;
+    if (pc_has(c->pc, FAULT_HALF_ANSWERS))
+        cut_in_half(c);
     if (pc_has(c->pc, FAULT_SLOW) || pc_has(c->pc, FAULT_DRIP)) {
         c->piece = pc_has(c->pc, FAULT_DRIP) ? 1 : evbuffer_get_length(c->answer) / SLOW_PIECES + 1;
         arm_ms(c, SLOW_PIECE_MS);
@@ -187,6 +203,16 @@ static void send_challenge(struct connection *c, bool stale)
              c->pc->options->kerberos ? "WWW-Authenticate: Negotiate\r\n" : "", value);
     send_page(c, 401, header,
               "Log on failed. Incorrect user name or password, or user account temporarily locked.");
+}
+
+/* To where it was asked. */
+static void send_elsewhere(struct connection *c)
+{
+    char header[256];
+
+    snprintf(header, sizeof(header), "Location: http%s://%s:%d/wsman\r\n", c->tls ? "s" : "", c->pc->fqdn,
+             c->tls ? PORT_TLS : PORT_PLAIN);
+    send_page(c, 302, header, phrase(302));
 }
 
 /* Firmware answers in chunks, their sizes in four digits. */
@@ -409,10 +435,14 @@ static void handle_request(struct connection *c, const char *body, size_t size)
     log_event(c->pc->fqdn, "request-seen",
               json_pack("{s:I, s:I}", "n", (json_int_t)++c->pc->requests, "bytes", (json_int_t)size));
     c->close_after = c->head.close;
-    if (status)
+    if (pc_has(c->pc, FAULT_REDIRECTS))
+        send_elsewhere(c);
+    else if (status)
         send_error(c, status);
     else if (pc_has(c->pc, FAULT_ENDLESS_CHALLENGE))
         start_endless_challenge(c);
+    else if (pc_has(c->pc, FAULT_CHALLENGES))
+        send_challenge(c, true);
     else if (!authenticate(c, body, size))
         return;
     else if (pc_has(c->pc, FAULT_ENDLESS))

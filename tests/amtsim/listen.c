@@ -171,8 +171,11 @@ static void hand_over(struct pc *pc, const struct port *port, int fd)
 {
     log_event(pc->fqdn, "connection",
               json_pack("{s:I, s:i}", "n", (json_int_t)++pc->connections, "port", port->number));
-    if (pc_has(pc, FAULT_BLACK_HOLE) || pc_has(pc, FAULT_RESET))
-        trap_set(loop, fd, pc_has(pc, FAULT_RESET));
+    if (pc_has(pc, FAULT_BLACK_HOLE) || pc_has(pc, FAULT_RESET) || pc_has(pc, FAULT_TLS_GARBAGE))
+        trap_set(loop, fd,
+                 pc_has(pc, FAULT_RESET)         ? TRAP_RESETS
+                 : pc_has(pc, FAULT_TLS_GARBAGE) ? TRAP_BABBLES
+                                                 : TRAP_SILENT);
     else
         port->accepted(pc, fd, port->tls);
 }

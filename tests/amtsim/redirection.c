@@ -84,6 +84,11 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+static bool floods(const struct pc *pc)
+{
+    return pc_has(pc, FAULT_FLOOD) || pc_has(pc, FAULT_ESCAPES);
+}
+
 /* As many as are due by now: a simulator that came late sends more at a time. */
 static void on_flood(evutil_socket_t fd, short what, void *arg)
 {
@@ -96,7 +101,7 @@ static void on_flood(evutil_socket_t fd, short what, void *arg)
         if (evbuffer_get_length(bufferevent_get_output(session->stream)) < FLOOD_QUEUED)
             session->kind->pester(session);
     }
-    if (pc_has(session->pc, FAULT_FLOOD))
+    if (floods(session->pc))
         arm_ms(&session->flood, FLOOD_EVERY_MS);
 }
 
@@ -111,8 +116,12 @@ void session_opened(struct session *session, unsigned silence_ms, unsigned beat_
     log_event(session->pc->fqdn, session->kind->opens, NULL);
     if (pc_has(session->pc, FAULT_BABBLE))
         session_babble(session);
+    if (pc_has(session->pc, FAULT_DROPS_SESSION)) {
+        session->silence_ms = 0;
+        arm_ms(&session->silence, 1);
+    }
     session->flood_began = now();
-    if (pc_has(session->pc, FAULT_FLOOD))
+    if (floods(session->pc))
         arm_ms(&session->flood, FLOOD_EVERY_MS);
 }
 

@@ -146,7 +146,13 @@ static ssize_t message(struct session *session, const uint8_t *data, size_t size
 
 static void pester(struct session *session)
 {
-    sol_write(session->pc, ".", 1);
+    static const char escapes[] = "\033]0;;;\033[1;1;1;1;\033P+q\033_\033[?\0337\033[9999;\033["
+                                  "\xf0\x9f";
+
+    if (pc_has(session->pc, FAULT_ESCAPES))
+        sol_write(session->pc, escapes, sizeof(escapes) - 1);
+    else
+        sol_write(session->pc, ".", 1);
 }
 
 static void heartbeat(struct session *session)

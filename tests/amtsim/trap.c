@@ -2,6 +2,7 @@
 #include "trap.h"
 
 #include <errno.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,7 +12,7 @@ struct trap {
     struct trap *next, **link;
     struct event event;
     int fd;
-    bool resets; /* when the client says something */
+    enum trap_kind kind;
 };
 
 static struct trap *traps;
@@ -20,7 +21,7 @@ static void free_trap(struct trap *trap)
 {
     struct linger now = {1, 0};
 
-    if (trap->resets)
+    if (trap->kind == TRAP_RESETS)
         setsockopt(trap->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     event_del(&trap->event);
     close(trap->fd);
@@ -28,6 +29,14 @@ static void free_trap(struct trap *trap)
     if (trap->next)
         trap->next->link = trap->link;
     free(trap);
+}
+
+/* Bytes of all kinds; false: nobody takes them. */
+static bool babble(int fd)
+{
+    unsigned char bytes[4096];
+
+    return RAND_bytes(bytes, sizeof(bytes)) == 1 && send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL) >= 0;
 }
 
 static void on_trapped(evutil_socket_t fd, short what, void *arg)
@@ -39,11 +48,11 @@ static void on_trapped(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (got <= 0 || trap->resets)
+    if (got <= 0 || trap->kind == TRAP_RESETS || (trap->kind == TRAP_BABBLES && !babble(fd)))
         free_trap(trap);
 }
 
-void trap_set(struct event_base *base, int fd, bool resets)
+void trap_set(struct event_base *base, int fd, enum trap_kind kind)
 {
     struct trap *trap = calloc(1, sizeof(*trap));
 
@@ -52,7 +61,7 @@ void trap_set(struct event_base *base, int fd, bool resets)
         return;
     }
     trap->fd = fd;
-    trap->resets = resets;
+    trap->kind = kind;
     trap->next = traps;
     trap->link = &traps;
     if (trap->next)

@@ -7,8 +7,11 @@
 #include <event2/event_struct.h>
 #include <stdbool.h>
 
-/* Takes over the connection and stays silent; `resets`: until the client speaks, then it is reset. */
-void trap_set(struct event_base *base, int fd, bool resets);
+/* What a trap does when the client speaks. */
+enum trap_kind { TRAP_SILENT, TRAP_RESETS, TRAP_BABBLES };
+
+/* Takes over the connection. */
+void trap_set(struct event_base *base, int fd, enum trap_kind kind);
 
 /* Closes all of them. */
 void trap_free_all(void);

@@ -16,7 +16,7 @@ TLS13 = ("--tls13",)
 
 @pytest.fixture(scope="module", name="sim")
 def _sim():
-    with amtsim.fleet("--systems", 12, "--method", "sol", *TLS13, *amtsim.QUICK) as one:
+    with amtsim.fleet("--systems", 16, "--method", "sol", *TLS13, *amtsim.QUICK) as one:
         one.unused = iter(one.pcs)
         yield one
 
@@ -61,6 +61,44 @@ def test_a_flood_of_pings(sim, pc):
             drive.check_sequence(head)
             pings += head[0] == 0x44
             drive.take({0x49: 5}.get(head[0], 0))
+
+
+def test_a_flood_of_unfinished_escapes(sim, pc):
+    sim.fault(pc, "escapes")
+    with Sol(sim, pc) as sol:
+        messages, rate = count_pieces(sol, 2000, 10)
+        assert messages == 2000 and rate > 1000 and sol.screen.count(b"\x1b") > 10000
+        sim.fault(pc, "escapes", on=False)
+
+
+def test_a_session_that_ends_at_once(sim, pc):
+    sim.fault(pc, "drops-session")
+    for _ in range(3):
+        with Sol(sim, pc) as sol:
+            while sol.read_message() is not None:
+                pass
+    sim.wait_event(pc, "sol-close", 3)
+
+
+def test_answers_that_lead_nowhere(sim, pc):
+    console, call = sim.console(pc), amtsim.envelope(amtsim.WXF + "/Get", amtsim.ASSOCIATED_POWER)
+    sim.fault(pc, "redirects")
+    status, answer = console.curl(call)
+    assert (status, answer.status) == (0, 302) and answer.headers["location"] == f"https://{pc['fqdn']}:16993/wsman"
+    assert console.curl(call, "--location", "--max-redirs", "20")[0] == 47, "too many"
+    sim.control(do="clear", system=pc["fqdn"])
+    sim.fault(pc, "challenges")
+    status, answer = console.curl(call)
+    assert (status, answer.status) == (47, 401), "curl asks again until it has had enough"
+    assert "stale" in answer.headers["www-authenticate"]
+    sim.control(do="clear", system=pc["fqdn"])
+    sim.fault(pc, "half-answers")
+    assert console.curl(call)[0] in (18, 52, 56, 8), "cut off"
+
+
+def test_garbage_instead_of_tls(sim, pc):
+    sim.fault(pc, "tls-garbage")
+    assert sim.console(pc).curl("")[0] == 35, "no handshake"
 
 
 def test_a_header_and_a_refusal_without_end(sim, pc):

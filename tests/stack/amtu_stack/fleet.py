@@ -15,13 +15,16 @@ PORTS = (16992, 16993, 16994, 16995)
 class Fleet:
     """amtsim with its files in the run folder."""
 
+    # What another fleet beside it has its own of.
+    process, kept_in, domain = "amtsim", "fleet", DOMAIN
+
     def __init__(self, places, options):
         self.places = places
         self.options = options
 
     @property
     def folder(self):
-        return self.places.run / "fleet"
+        return self.places.run / self.kept_in
 
     @property
     def ca(self):
@@ -34,7 +37,7 @@ class Fleet:
     @property
     def log(self):
         """One JSON object a line: what each PC saw."""
-        return self.places.logs / "amtsim.jsonl"
+        return self.places.logs / f"{self.process}.jsonl"
 
     @property
     def list(self):
@@ -53,19 +56,19 @@ class Fleet:
 
     def services(self):
         """The Kerberos names of the PCs: AMT has the port in them. Named as amtsim will name the PCs."""
-        return [f"HTTP/pc-{number:04d}.{DOMAIN}:{port}" for number in range(1, self.options.systems + 1)
+        return [f"HTTP/pc-{number:04d}.{self.domain}:{port}" for number in range(1, self.options.systems + 1)
                 for port in PORTS]
 
     def start(self, environment=None):
-        self.places.folder("fleet")
-        output = self.places.log("amtsim")
-        process = self.places.start("amtsim", self._command(), output, environment)
+        self.places.folder(self.kept_in)
+        output = self.places.log(self.process)
+        process = self.places.start(self.process, self._command(), output, environment)
         await_answer(process, lambda: "ready" in output.read_text().split(), 20 + self.options.systems / 500, output)
         return process
 
     def _command(self):
         asked = self.options
-        words = [self.places.program("amtsim"), "--systems", asked.systems, "--domain", DOMAIN, "--block", "auto",
+        words = [self.places.program("amtsim"), "--systems", asked.systems, "--domain", self.domain, "--block", "auto",
                  "--method", asked.method, "--tls", asked.tls, "--auth", asked.amt_auth,
                  "--boot-seconds", asked.boot_seconds, "--dir", self.folder, "--log", self.log,
                  "--control", self.control]

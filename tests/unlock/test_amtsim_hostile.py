@@ -93,7 +93,8 @@ def test_answers_that_lead_nowhere(sim, pc):
     assert "stale" in answer.headers["www-authenticate"]
     sim.control(do="clear", system=pc["fqdn"])
     sim.fault(pc, "half-answers")
-    assert console.curl(call)[0] in (18, 52, 56, 8), "cut off"
+    status, answer = console.curl(call)
+    assert status != 0 or b"</html>" not in answer.body, "cut off, in its head or behind it"
 
 
 def test_garbage_instead_of_tls(sim, pc):

@@ -35,19 +35,27 @@ static amt_link_t *link_now; /* of the session under way */
 static size_t sent;
 
 apr_status_t amt_link_open(amt_link_t **link, amt_loop_t *loop, const amt_target_t *target, int port,
-                           const char *where, apr_size_t room, const amt_link_events_t *events, void *baton,
-                           apr_pool_t *pool)
+                           const char *where, const amt_link_bounds_t *bounds,
+                           const amt_link_events_t *events, void *baton, apr_pool_t *pool)
 {
     (void)loop;
     (void)target;
     (void)port;
     (void)where;
     *link = link_now = apr_pcalloc(pool, sizeof(**link));
-    link_now->room = room;
-    link_now->out = apr_palloc(pool, room);
+    link_now->room = bounds->room;
+    link_now->out = apr_palloc(pool, bounds->room);
     link_now->events = events;
     link_now->baton = baton;
     return APR_SUCCESS;
+}
+
+void amt_event_clear(struct event **event)
+{
+    if (*event != NULL) {
+        event_free(*event);
+        *event = NULL;
+    }
 }
 
 void amt_link_stop(amt_link_t *link)

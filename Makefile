@@ -49,7 +49,7 @@ c_headers   := $(wildcard mod_amtunlock/*/*.h mod_amtunlock/*/*/*.h tests/*/*.h)
 
 # The library holds every room but the httpd face and the two main() functions; for fuzzing, what the targets call.
 mains       := mod_amtunlock/worker/process/main.c mod_amtunlock/console/amtunlock.c
-lib_rooms   := $(if $(filter fuzz,$(VARIANT)),base wsman proof amt,*)
+lib_rooms   := $(if $(filter fuzz,$(VARIANT)),base wsman proof amt unlock,*)
 lib_sources := $(filter-out $(mains) mod_amtunlock/httpd/% $(if $(filter faults,$(VARIANT)),,%/failpoint.c),\
                $(wildcard $(foreach room,$(lib_rooms),mod_amtunlock/$(room)/*.c mod_amtunlock/$(room)/*/*.c)))
 lib_objects := $(call objects,$(lib_sources)) $(if $(filter fuzz,$(VARIANT)),,$(S)/obj/mod_amtunlock/jobs/library.o)

@@ -12,7 +12,8 @@ enum {
     LAST = 120,
     REPLACEMENT = 0xfffd,
     TAB = 8,
-    MAX_PARAMETER = 999,
+    MAX_PARAMETER = 255,
+    MAX_ROWS = 1000,
 };
 
 /* The parser's place in an escape sequence (ECMA-48) after the last byte. */
@@ -37,9 +38,9 @@ struct amt_console_t {
     void *baton;
 
     place_e place;
-    unsigned int parameter; /* the first of a control sequence */
-    int first_parameter;    /* it is still being read */
-    int is_private;         /* a control sequence with < = > or ?: none that moves or erases */
+    int parameter;       /* the first of a control sequence */
+    int first_parameter; /* it is still being read */
+    int is_private;      /* a control sequence with < = > or ?: none that moves or erases */
 
     apr_uint32_t character; /* UTF-8 under way */
     int wanted;             /* bytes that it still needs */
@@ -125,24 +126,17 @@ static void keep_row(const amt_console_t *console, row_t *row)
     row->kept = 1;
 }
 
-/* Of a row's own text, so it is whole. */
-static const char *take_utf8(const char *text, apr_uint32_t *c)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    int length = *at < 0x80 ? 1 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
-
-    *c = length == 1 ? *at : (apr_uint32_t)(*at & (0x7f >> length));
-    for (int i = 1; i < length; i++) {
-        *c = *c << 6 | (at[i] & 0x3f);
-    }
-    return text + length;
-}
-
+/* Of a row's own text, so each character is whole. */
 static void put_text(amt_console_t *console, const char *text)
 {
     console->line_bytes = (int)strlen(text);
-    while (*text != '\0') {
-        text = take_utf8(text, &console->line[console->length++]);
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+        apr_uint32_t *c = &console->line[console->length++];
+
+        *c = *at < 0x80 ? *at : *at < 0xe0 ? *at & 0x1fu : *at < 0xf0 ? *at & 0x0fu : *at & 0x07u;
+        while ((at[1] & 0xc0) == 0x80) {
+            *c = *c << 6 | (*++at & 0x3fu);
+        }
     }
 }
 
@@ -162,7 +156,7 @@ static void go_up(amt_console_t *console, int rows)
     if (console->above == 0) {
         keep_row(console, &console->bottom);
     }
-    console->above += rows;
+    console->above = console->above < MAX_ROWS ? console->above + rows : MAX_ROWS;
     leave_line(console, AMT_LINE_MOVED);
 }
 
@@ -184,18 +178,26 @@ static void go_down(amt_console_t *console, int rows, amt_line_e how)
 }
 
 /* Somewhere on the screen. */
-static void go_elsewhere(amt_console_t *console)
+static void go_elsewhere(amt_console_t *console, int unused)
 {
+    (void)unused;
     leave_line(console, AMT_LINE_MOVED);
     console->above = 0;
 }
 
-static void restore_cursor(amt_console_t *console)
+static void save_cursor(amt_console_t *console, int unused)
 {
+    (void)unused;
+    keep_row(console, &console->saved);
+}
+
+static void restore_cursor(amt_console_t *console, int unused)
+{
+    (void)unused;
     if (!console->saved.kept) {
         return;
     }
-    go_elsewhere(console);
+    go_elsewhere(console, 0);
     bring_back(console, &console->saved, console->saved.cursor);
 }
 
@@ -369,13 +371,13 @@ static void end_of_escape(amt_console_t *console, unsigned char byte)
         go_up(console, 1);
         break;
     case '7':
-        keep_row(console, &console->saved);
+        save_cursor(console, 0);
         break;
     case '8':
-        restore_cursor(console);
+        restore_cursor(console, 0);
         break;
     case 'c': /* the terminal begins anew */
-        go_elsewhere(console);
+        go_elsewhere(console, 0);
         console->saved.kept = 0;
         break;
     }
@@ -418,7 +420,7 @@ static void move_sideways(amt_console_t *console, int column)
 }
 
 /* Erases on the screen: all of it, or what stands behind the cursor or before it. */
-static void erase_display(amt_console_t *console, unsigned int which)
+static void erase_display(amt_console_t *console, int which)
 {
     if (which == 0) {
         erase_to_end(console);
@@ -428,61 +430,58 @@ static void erase_display(amt_console_t *console, unsigned int which)
     }
 }
 
-static void erase_in_line(amt_console_t *console, unsigned int which)
+static void erase_in_line(amt_console_t *console, int which)
 {
     static void (*const erase[])(amt_console_t *) = {erase_to_end, erase_to_cursor, erase_line};
 
-    if (which < sizeof(erase) / sizeof(erase[0])) {
+    if (which < (int)(sizeof(erase) / sizeof(erase[0]))) {
         erase[which](console);
     }
 }
 
+static void obey_up(amt_console_t *console, int count)
+{
+    go_up(console, count > 0 ? count : 1);
+}
+
+static void obey_down(amt_console_t *console, int count)
+{
+    go_down(console, count > 0 ? count : 1, AMT_LINE_MOVED);
+}
+
+static void obey_right(amt_console_t *console, int count)
+{
+    move_sideways(console, console->cursor + (count > 0 ? count : 1));
+}
+
+static void obey_left(amt_console_t *console, int count)
+{
+    move_sideways(console, console->cursor - (count > 0 ? count : 1));
+}
+
+static void obey_column(amt_console_t *console, int count)
+{
+    move_sideways(console, count - 1);
+}
+
+/* By the byte that ends a control sequence, with its first parameter. Others change nothing that matters here. */
+static const struct {
+    unsigned char final;
+    void (*obey)(amt_console_t *console, int parameter);
+} controls[] = {
+    {'A', obey_up},       {'F', obey_up},       {'B', obey_down},    {'E', obey_down},
+    {'C', obey_right},    {'D', obey_left},     {'G', obey_column},  {'`', obey_column},
+    {'J', erase_display}, {'K', erase_in_line}, {'s', save_cursor},  {'u', restore_cursor},
+    {'H', go_elsewhere},  {'L', go_elsewhere},  {'M', go_elsewhere}, {'S', go_elsewhere},
+    {'T', go_elsewhere},  {'d', go_elsewhere},  {'f', go_elsewhere},
+};
+
 static void end_of_control(amt_console_t *console, unsigned char final)
 {
-    int count = console->parameter > 0 ? (int)console->parameter : 1;
-
-    switch (final) {
-    case 'A':
-    case 'F':
-        go_up(console, count);
-        break;
-    case 'B':
-    case 'E':
-        go_down(console, count, AMT_LINE_MOVED);
-        break;
-    case 'C':
-        move_sideways(console, console->cursor + (count < 256 ? count : 256));
-        break;
-    case 'D':
-        move_sideways(console, console->cursor - count);
-        break;
-    case 'G':
-    case '`':
-        move_sideways(console, (count < 256 ? count : 256) - 1);
-        break;
-    case 'J':
-        erase_display(console, console->parameter);
-        break;
-    case 'K':
-        erase_in_line(console, console->parameter);
-        break;
-    case 's':
-        keep_row(console, &console->saved);
-        break;
-    case 'u':
-        restore_cursor(console);
-        break;
-    case 'H':
-    case 'L':
-    case 'M':
-    case 'S':
-    case 'T':
-    case 'd':
-    case 'f':
-        go_elsewhere(console);
-        break;
-    default:
-        break;
+    for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++) {
+        if (controls[i].final == final) {
+            controls[i].obey(console, console->parameter);
+        }
     }
 }
 

@@ -31,6 +31,7 @@ typedef enum {
     AMT_BUSY,          /* another console holds the redirection session */
     AMT_CONSENT,       /* the user at the PC would have to consent first */
     AMT_NO_TICKET,     /* Kerberos: no KDC answers, for now; nothing was sent */
+    AMT_NOT_NOW,       /* the device is busy or not ready, and says that it did nothing: it may do it later */
     AMT_STATUSES
 } amt_status_e;
 

@@ -163,12 +163,11 @@ static power_kind_e kind_of_power(int state)
     return state >= 0 && state < (int)(sizeof(kinds) / sizeof(kinds[0])) ? kinds[state] : POWER_UNCLEAR;
 }
 
-/* Read once more, a while later. */
-static unlock_step_e plan_unclear(unlock_t *unlock)
+/* Read once more, a while later. What AMT offers lags behind the power state by seconds. */
+static unlock_step_e plan_unclear(unlock_t *unlock, const char *text)
 {
     if (unlock->settled) {
-        return unlock_fail(unlock, JOBS_REASON_AMT_FAULT,
-                           unlock_power_text(unlock, "its power state stays unclear"));
+        return unlock_fail(unlock, JOBS_REASON_AMT_FAULT, unlock_power_text(unlock, text));
     }
     unlock->settled = 1;
     return UNLOCK_READ_POWER;
@@ -183,15 +182,14 @@ unlock_step_e unlock_plan_by_power(unlock_t *unlock)
         return plan_running(unlock);
     }
     if (kind == POWER_UNCLEAR) {
-        return plan_unclear(unlock);
+        return plan_unclear(unlock, "its power state stays unclear");
     }
     if (unlock->probe_open) {
         return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,
                            "its probe answers while AMT says it is off: they are not the same PC");
     }
     if (power->on_available == 0) {
-        return unlock_fail(unlock, JOBS_REASON_AMT_FAULT,
-                           unlock_power_text(unlock, "AMT does not offer to power on now"));
+        return plan_unclear(unlock, "AMT does not offer to power on now");
     }
     unlock->plan.power = AMT_POWER_ON;
     unlock->plan.power_before = power->state;

@@ -14,6 +14,8 @@
 
 #define SETTLE SECONDS(10) /* an unclear power state is read again after this */
 #define PROBE_FIRST_WAIT SECONDS(2)
+#define POWER_TRIES 10 /* of a device that says each time that it is not ready */
+#define POWER_PAUSE SECONDS(2)
 
 /* ---- before the intent: reading ------------------------------------------------------------------------ */
 
@@ -176,7 +178,10 @@ static void forget_console(const unlock_t *unlock)
 static void power_on_send(unlock_t *unlock)
 {
     forget_console(unlock);
-    unlock->boot_until = unlock->ops->now() + unlock->system->group->boot_timeout;
+    unlock->power_sent = unlock->ops->now();
+    unlock->power_tries++;
+    unlock->power_refused = unlock->power_not_now = 0; /* of the one before */
+    unlock->boot_until = unlock->power_sent + unlock->system->group->boot_timeout;
 }
 
 static unlock_step_e power_on_on_ok(unlock_t *unlock)
@@ -247,16 +252,23 @@ static unlock_step_e power_on_on_timeout(unlock_t *unlock)
     return power_on_on_error(unlock, JOBS_REASON_INDETERMINATE, "the power request was not answered");
 }
 
+/* A device that was not ready said that it did nothing, and its PC has not started since: it is asked again, after a
+ * while. A refusal for another reason is final. */
+static unlock_step_e watch_refused(unlock_t *unlock)
+{
+    if (!unlock->power_not_now || unlock->power_tries >= POWER_TRIES) {
+        return unlock_fail(unlock, JOBS_REASON_AMT_FAULT, apr_pstrdup(unlock->pool, unlock->text));
+    }
+    return unlock->ops->now() - unlock->power_sent >= POWER_PAUSE ? UNLOCK_POWER_ON : UNLOCK_WATCH;
+}
+
 static unlock_step_e watch_on_ok(unlock_t *unlock)
 {
     if (unlock->facts.power.state == AMT_POWER_ON) {
         note_running(unlock);
         return unlock->task->verify_only ? seek_evidence(unlock) : UNLOCK_REPORT_BOOTING;
     }
-    if (unlock->power_refused) {
-        return unlock_fail(unlock, JOBS_REASON_AMT_FAULT, apr_pstrdup(unlock->pool, unlock->text));
-    }
-    return UNLOCK_WATCH;
+    return unlock->power_refused ? watch_refused(unlock) : UNLOCK_WATCH;
 }
 
 /* A PC that starts may leave AMT without an answer for a while; one that refuses our login is not asked
@@ -407,7 +419,8 @@ static const step_t rows[] = {
                          .on_ok = watch_on_ok,
                          .on_error = watch_on_error,
                          .on_timeout = watch_on_timeout,
-                         .targets = {UNLOCK_REPORT_BOOTING, UNLOCK_PROBE, UNLOCK_PROMPT, UNLOCK_HELLO},
+                         .targets = {UNLOCK_REPORT_BOOTING, UNLOCK_PROBE, UNLOCK_PROMPT, UNLOCK_HELLO,
+                                     UNLOCK_POWER_ON},
                          .limit = STEPS_WATCH_WAIT,
                          .every = SECONDS(1)},
     ROW(UNLOCK_REPORT_BOOTING) = {.name = "booting",

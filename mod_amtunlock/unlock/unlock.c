@@ -19,6 +19,9 @@
 #define RETRIES 3
 #define RETRY_WITHIN SECONDS(25)
 #define RETRY_BASE SECONDS(1) /* full jitter: up to 1, 2, 4 s */
+/* A device that says "not now" is asked again for longer: it did nothing, so that acts may be repeated as well. */
+#define PASSING_RETRIES 10
+#define PASSING_PAUSE SECONDS(2)
 
 const char *unlock_step_name(const unlock_t *unlock)
 {
@@ -41,6 +44,7 @@ static const struct {
     [AMT_FENCED] = {JOBS_REASON_INTERNAL, JOBS_REASON_INTERNAL},
     [AMT_CONSENT] = {JOBS_REASON_CONSENT_REQUIRED, JOBS_REASON_CONSENT_REQUIRED},
     [AMT_NO_TICKET] = {JOBS_REASON_AUTH_FAILED, JOBS_REASON_AUTH_FAILED},
+    [AMT_NOT_NOW] = {JOBS_REASON_AMT_FAULT, JOBS_REASON_AMT_FAULT},
 };
 
 jobs_reason_e unlock_reason_of_amt(amt_status_e status, int authenticated)
@@ -283,6 +287,22 @@ static int unlock_retries(unlock_t *unlock, int may_help)
     return 1;
 }
 
+/* The same for a device that did nothing, for now. Of a power request the next step decides: see steps.c. */
+static int unlock_waits_until_ready(unlock_t *unlock)
+{
+    apr_interval_time_t after =
+        PASSING_PAUSE / 2 + (apr_interval_time_t)arc4random_uniform((uint32_t)PASSING_PAUSE);
+
+    if (unlock->call_status != AMT_NOT_NOW || unlock->step == UNLOCK_POWER_ON ||
+        unlock->step == UNLOCK_WATCH || unlock->tries >= PASSING_RETRIES || unlock_hands_back(unlock) ||
+        (unlock->until != 0 && unlock->ops->now() + after >= unlock->until)) {
+        return 0;
+    }
+    unlock->tries++;
+    unlock_send_later(unlock, after);
+    return 1;
+}
+
 static void unlock_refuse(unlock_t *unlock, jobs_reason_e reason, const char *text, int may_help)
 {
     const step_t *row = unlock->row;
@@ -291,7 +311,7 @@ static void unlock_refuse(unlock_t *unlock, jobs_reason_e reason, const char *te
         unlock_send(unlock);
         return;
     }
-    if (unlock_retries(unlock, may_help)) {
+    if (unlock_retries(unlock, may_help) || unlock_waits_until_ready(unlock)) {
         log_info("AMTU0603", "tries again", "system", unlock->task->ref.system, "step", row->name, "reason",
                  jobs_reason(reason)->code, "text", text);
         return;
@@ -359,8 +379,9 @@ void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
         unlock_succeed(unlock);
         return;
     }
-    if (unlock->step == UNLOCK_POWER_ON && result->status == AMT_REFUSED) {
-        unlock->power_refused = 1;
+    if (unlock->step == UNLOCK_POWER_ON) {
+        unlock->power_not_now = result->status == AMT_NOT_NOW;
+        unlock->power_refused = result->status == AMT_REFUSED || unlock->power_not_now;
     }
     unlock_refuse(unlock, unlock_reason_of_call(unlock, result), result->text,
                   is_silence(result->status) || result->status == AMT_NO_TICKET);

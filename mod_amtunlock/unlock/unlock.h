@@ -221,6 +221,8 @@ struct unlock_t {
     proof_event_e result;                 /* PROOF_RESULT_*, what the image said; PROOF_NONE: nothing yet */
     int acknowledged;                     /* times */
     amt_status_e call_status;             /* of the last call */
+    apr_time_t power_sent;                /* when the last power request was begun, by ops->now() */
+    int power_tries;                      /* power requests so far: all but the last surely did nothing */
 
     /* Where it is. */
     unlock_step_e step;
@@ -246,7 +248,8 @@ struct unlock_t {
     unsigned int unrecordable : 1;   /* the audit record can never take its intent */
     unsigned int intended : 1;       /* the intent is durable: this unlock is not begun a second time */
     unsigned int power_answered : 1; /* AMT said yes to the power request */
-    unsigned int power_refused : 1;  /* AMT said no */
+    unsigned int power_refused : 1;  /* AMT said no, */
+    unsigned int power_not_now : 1;  /* and that it did nothing, for now */
     unsigned int seen_on : 1;        /* the PC was seen running after the intent */
     unsigned int session_open : 1;   /* a session was opened and not closed since */
     unsigned int disconnected : 1;   /* a session ended by itself; disconnect_reason and _text say why */

@@ -476,6 +476,9 @@ static void answer_call(unlock_pc_t *pc)
     if (fails) {
         pc->failed++;
         result = (amt_result_t){.status = pc->is.status, .acted = pc->is.acted, .text = "as the test says"};
+        /* one that surely did nothing may be repeated, and does not count */
+        pc->power_requests -=
+            pc->call == UNLOCK_CALL_POWER_ON && pc->is.status == AMT_NOT_NOW && !pc->is.acted;
     }
     if (effects[pc->call] && (!fails || pc->is.acted))
         effects[pc->call](pc);

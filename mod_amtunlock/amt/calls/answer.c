@@ -74,9 +74,16 @@ static amt_status_e say_denied(const amt_call_t *call, const char *reason)
                    reason);
 }
 
+/* Another console is served (firmware serves one call at a time), or AMT is short of something. */
+static int is_passing_fault(const wsman_fault_t *fault)
+{
+    return fault->kind == WSMAN_FAULT_CONCURRENCY || fault->kind == WSMAN_FAULT_QUOTA_LIMIT;
+}
+
 static amt_status_e say_fault(const amt_call_t *call, const wsman_fault_t *fault)
 {
     const char *name = fault->subcode != NULL ? fault->subcode : wsman_fault_subcode(fault->kind);
+    amt_status_e status = is_passing_fault(fault) ? AMT_NOT_NOW : AMT_REFUSED;
 
     if (strcasestr(fault->reason, "0x821") || !strcmp(name, "0x821")) {
         return say_consent(call);
@@ -84,8 +91,14 @@ static amt_status_e say_fault(const amt_call_t *call, const wsman_fault_t *fault
     if (fault->kind == WSMAN_FAULT_ACCESS_DENIED) {
         return say_denied(call, fault->reason);
     }
-    return amt_say(call->device, AMT_REFUSED, "%s refused %s: %s%s%s%s", call->device->http.where,
-                   asked_for(call), fault->reason, *name ? " (" : "", name, *name ? ")" : "");
+    return amt_say(call->device, status, "%s refused %s: %s%s%s%s", call->device->http.where, asked_for(call),
+                   fault->reason, *name ? " (" : "", name, *name ? ")" : "");
+}
+
+/* Intel's "not ready", and DMTF's "busy": of all methods that are called here. */
+static int is_passing_value(int value)
+{
+    return value == 2 || value == 4099;
 }
 
 static amt_status_e judge_return_value(const amt_call_t *call, int value)
@@ -106,8 +119,9 @@ static amt_status_e judge_return_value(const amt_call_t *call, int value)
             meaning = code->text;
         }
     }
-    return amt_say(call->device, AMT_REFUSED, "%s refused %s: ReturnValue %d (%s)", call->device->http.where,
-                   asked_for(call), value, meaning);
+    return amt_say(call->device, is_passing_value(value) ? AMT_NOT_NOW : AMT_REFUSED,
+                   "%s refused %s: ReturnValue %d (%s)", call->device->http.where, asked_for(call), value,
+                   meaning);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -144,8 +158,13 @@ static amt_status_e read_bare_status(const amt_call_t *call, const amt_reply_t *
         return amt_answer_garbage(call, problem->reason);
     case 403:
         return say_denied(call, "HTTP status 403");
+    case 400: /* with nothing behind it, what firmware says for a moment after its start, or under load */
+        return reply->length == 0
+                   ? amt_say(call->device, AMT_NOT_NOW, "%s did not take %s (HTTP status 400 without a word)",
+                             call->device->http.where, asked_for(call))
+                   : amt_answer_garbage(call, "HTTP status 400");
     case 503:
-        return amt_say(call->device, AMT_REFUSED, "%s is too busy for %s now (HTTP status 503)",
+        return amt_say(call->device, AMT_NOT_NOW, "%s is too busy for %s now (HTTP status 503)",
                        call->device->http.where, asked_for(call));
     default:
         return amt_answer_garbage(call, apr_psprintf(call->pool, "HTTP status %ld", reply->http_status));

@@ -12,6 +12,7 @@
 
 #include "amt/http/target.h"
 #include "amt/http/tls.h"
+#include "amt/redirection/event_priv.h"
 #include "amt/redirection/line_priv.h"
 #include "base/text.h"
 
@@ -50,14 +51,6 @@ struct amt_link_t {
 };
 
 /* ---- the end --------------------------------------------------------------------------------- */
-
-void amt_event_clear(struct event **event)
-{
-    if (*event != NULL) {
-        event_free(*event);
-        *event = NULL;
-    }
-}
 
 void amt_link_stop(amt_link_t *link)
 {

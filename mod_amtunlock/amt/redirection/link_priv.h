@@ -41,8 +41,6 @@ typedef struct {
 apr_status_t amt_link_open(amt_link_t **link, amt_loop_t *loop, const amt_target_t *target, int port,
                            const char *where, const amt_link_bounds_t *bounds,
                            const amt_link_events_t *events, void *baton, apr_pool_t *pool);
-/* Frees *event, where there is one, and makes it NULL. */
-void amt_event_clear(struct event **event);
 /* Nothing comes any more; what was queued is wiped. */
 void amt_link_stop(amt_link_t *link);
 void amt_link_free(amt_link_t *link);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "amt/redirection/auth_priv.h"
+#include "amt/redirection/event_priv.h"
 #include "amt/redirection/login_priv.h"
 #include "amt/redirection/wire_priv.h"
 #include "base/clock.h"

@@ -32,10 +32,14 @@ def test_every_spelling_of_a_system_is_one_task_and_is_answered(verbs):
 
 def test_unknown_and_out_of_scope_are_answered_alike(verbs, tester):
     verbs.submit("j1", "pc1.example", "Vault.example", "nosuch.example", groups=("floor1",))
+    verbs.submit("j2", "pc1.example", "Vault.example", *["nosuch.example"] * 7, groups=("floor1",))
+    assert verbs.errors("j2") == [(name, "", "not-available") for name in ["Vault.example", *["nosuch.example"] * 7]]
+    assert tester("HGETALL", "{amtu}:job:j2:names") == {
+        "0": "pc1.example|", "r:0": "1 13 Vault.example" + "".join(f"{n} 14 nosuch.example" for n in range(2, 9))}
     assert verbs.errors("j1") == [("Vault.example", "", "not-available"), ("nosuch.example", "", "not-available")]
     assert set(tester("HGETALL", "{amtu}:job:j1:tasks")) == {"pc1.example"}
     assert tester("HGETALL", "{amtu}:job:j1:names") == {
-        "0": "pc1.example|", "r:0": "1 13 Vault.example2 14 nosuch.example"}
+        "0": "pc1.example|", "1": "!|Vault.example", "2": "!|nosuch.example"}
 
 
 def test_the_same_known_system_out_of_scope_by_two_names_looks_like_two_unknown_ones(verbs):

@@ -14,8 +14,8 @@ they hold, which stands in brackets.
     {amtu}:inventory:GENERATION     HASH  s:SYSTEM -> group|method; n:NAME -> SYSTEM
     {amtu}:job:ID                   HASH  state, caller, owner, times, counts, retention, ...
     {amtu}:job:ID:tasks             HASH  SYSTEM -> a packed task
-    {amtu}:job:ID:names             HASH  position in the request -> SYSTEM|the caller's spelling, if that differs; and
-                                          r:PART -> the refused names of 1,000 positions: each as "position length name"
+    {amtu}:job:ID:names             HASH  position in the request -> SYSTEM|the caller's spelling, if that differs;
+                                          !|NAME if refused; r:PART -> those of 1,000 positions, "position length name"
     {amtu}:jobs, {amtu}:jobs:OWNER  ZSET  unfinished jobs; a caller's jobs; both by time of submission
     {amtu}:caller:OWNER             HASH  unfinished jobs, waiting systems, jobs and names that are kept: for the limits
     {amtu}:callers                  ZSET  owners by their latest submission
@@ -66,8 +66,7 @@ local MOST_WAKE_UPS = 64
 local COOLDOWN_MS = 60000
 local POSITIONS_A_PART = 1000
 local RETENTION_MOST_MS = 31 * 86400000
-local NAMES_MOST = 100000 -- of a request; AMTUnlockMaxSystems allows no more
-local LINES_MOST = 20000 -- of a caller that are looked at
+local NAMES_MOST, LINES_MOST = 100000, 20000 -- of a request (AMTUnlockMaxSystems); of a caller that are looked at
 local ID_MOST, CALLER_MOST = 64, 1024 -- bytes of a job's id, a peer or a mechanism; of a caller's name
 local STAGED_S = 600 -- how long an inventory stays that is being published
 local RETIRED_S = 60 -- how long the previous inventory stays

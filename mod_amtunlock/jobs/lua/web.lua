@@ -5,6 +5,7 @@
 
 local OWNER_MOST, NAME_MOST = 80, 600 -- bytes
 local GIVEN_BACK_A_CALL = 5000
+local UNPACKED_MOST = 8 -- names of a request
 local BYTES_A_NAME, BYTES_A_JOB = 12, 2048 -- what Redis needs beside the text, about
 
 -- A request as it was resolved: `packed`, the tasks of the known systems; `lines`, these systems by group; `count` of
@@ -85,13 +86,14 @@ local function is_message_id_reused(s)
     return other and call('EXISTS', key('job', other)) == 1
 end
 
--- Fields of the names' hash. Refused names are packed, since nothing about them will ever change.
+-- Fields of the names' hash. Refused names are packed, since nothing about them will ever change, where there are many.
 local function fields_of_names(names)
     local fields, parts = {}, {}
     for i, name in ipairs(names) do
-        if name.system then
+        if name.system or #names <= UNPACKED_MOST then
             fields[#fields + 1] = text(i - 1)
-            fields[#fields + 1] = name.system .. '|' .. (name.spelling ~= name.system and name.spelling or '')
+            fields[#fields + 1] = (name.system or '!') .. '|' ..
+                (name.spelling ~= name.system and name.spelling or '')
         else
             local part = math.floor((i - 1) / POSITIONS_A_PART)
             parts[part] = parts[part] or {}
@@ -362,8 +364,8 @@ local function each_name(now, job, first, count, each)
     local packed = read_many(key('job', job.id, 'tasks'), keys)
     local refused = #fields > 0 and read_refused(job, first, last)
     for i, field in ipairs(fields) do
-        if refused[field] then
-            each(refused[field], REFUSED)
+        if refused[field] or keys[i] == '!' then
+            each(refused[field] or spellings[i], REFUSED)
         else
             each(spellings[i] ~= '' and spellings[i] or keys[i], view_task(now, job, packed[i]))
         end

@@ -71,10 +71,14 @@ static X509 *new_certificate(const char *name, EVP_PKEY *key, long not_before, l
     return NULL;
 }
 
-static X509 *new_ca(EVP_PKEY *key)
+/* Named after its domain, so that a client of two simulators tells them apart. */
+static X509 *new_ca(EVP_PKEY *key, const char *domain)
 {
-    X509 *ca = new_certificate("Simulated AMT fleet CA", key, -DAY, 365 * DAY);
+    char name[64];
+    X509 *ca;
 
+    snprintf(name, sizeof(name), "Simulated AMT fleet CA of %.30s", domain);
+    ca = new_certificate(name, key, -DAY, 365 * DAY);
     if (ca && X509_set_issuer_name(ca, X509_get_subject_name(ca)) &&
         set_extension(ca, ca, NID_basic_constraints, "critical,CA:TRUE") &&
         set_extension(ca, ca, NID_key_usage, "critical,keyCertSign,cRLSign") &&
@@ -246,7 +250,7 @@ int tls_setup(const struct options *options, const char *file)
     tls.context = SSL_CTX_new(TLS_server_method());
     tls.ca_key = new_key();
     tls.shared_key = tls.key_per_pc ? NULL : new_key();
-    tls.ca = tls.ca_key ? new_ca(tls.ca_key) : NULL;
+    tls.ca = tls.ca_key ? new_ca(tls.ca_key, options->domain) : NULL;
     if (!tls.context || !tls.ca || (!tls.key_per_pc && !tls.shared_key) || !set_versions(options)) {
         ERR_print_errors_fp(stderr);
         return -1;

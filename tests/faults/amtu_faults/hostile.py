@@ -30,6 +30,8 @@ ALL = "all sorts at once"
 SORTS = ("silent", "black-hole", "reset", "refused", "slow", "drip", "garbage", "half-answers", "endless", "endless-head",
          "endless-challenge", "challenges", "redirects", "elements", "tls-garbage", "heavy-key", "heavy-chain",
          "hello-requests", "key-updates", "drops-session", "babble", "babble-console", "flood", "escapes", "noise")
+# Of these the worker must have seen more than a handshake.
+LOGS_IN = ("flood", "escapes", "noise", "babble", "babble-console", "drops-session", "endless", "elements", "garbage")
 BOOT = "4-4"
 UNLOCKED = re.compile(r"^(\S+) \S+ AMTU0606 unlocked system=(\S+) job=(\S+)", re.MULTILINE)
 
@@ -48,6 +50,7 @@ class HostileLane(Lane):
         many = {**vars(self.options), "systems": len(SORTS) * 2 * MEASUREMENTS, "seed": 2, "amtsim": ("--tls13",)}
         self.hostile = HostileFleet(self.places, SimpleNamespace(**many))
         self.hostile_jobs = []
+        self.taken = []  # (PC, sort) of the last measurement
         self.alone = []  # seconds
 
     def up(self):
@@ -77,11 +80,11 @@ class HostileLane(Lane):
         """A job of one hostile PC a sort. It is in nobody's history."""
         if len(self.unused) < len(sorts):
             raise Broken("no hostile PC is left")
-        taken = [(self.unused.pop(), sort) for sort in sorts]
-        for system, sort in taken:
+        self.taken = [(self.unused.pop(), sort) for sort in sorts]
+        for system, sort in self.taken:
             self.hostile.fault(system, sort)
-        if taken:
-            self.hostile_jobs.append(super(Lane, self).submit([system for system, _ in taken]))
+        if self.taken:
+            self.hostile_jobs.append(super(Lane, self).submit([system for system, _ in self.taken]))
 
     def measure(self, sorts):
         """Seconds within which all but one in a hundred honest PCs were unlocked."""
@@ -90,7 +93,15 @@ class HostileLane(Lane):
         job = self.submit(systems)
         if not self.watch_end(job, UNLOCKED_WITHIN) or set(job.seen.values()) != {"U"}:
             raise Broken(f"not all were unlocked: {job.results()}")
+        self.check_met()
         return self.percentile(job, 0.99)
+
+    def check_met(self):
+        """That the worker did log in where a sort lets it: a hostile PC that is not believed does nothing."""
+        met = {event["system"] for event in self.hostile.events() if event["event"] == "auth" and event["ok"]}
+        missed = [system for system, sort in self.taken if sort in LOGS_IN and system not in met]
+        if missed:
+            raise Broken(f"the worker did not get as far as what is hostile: {missed}")
 
     def percentile(self, job, share):
         if not wait_until(lambda: set(self.told(job)) == set(job.systems), 5):

@@ -101,7 +101,7 @@ static int name_of_partition(char *name)
 
 static int name_of_mapping(char *name)
 {
-    return is_made_of(name, "-_.:+@" ELLIPSIS);
+    return is_made_of(name, "-_.:+@#=" ELLIPSIS);
 }
 
 /* ---- questions ----------------------------------------------------------------------------------------- */
@@ -444,22 +444,17 @@ static int is_login(const char *lower)
            (strcmp(lower + host, " login:") == 0 && strncmp(lower, "last", host) != 0);
 }
 
-/* Words for secrets, in a line that waits for an answer. */
-static int is_foreign(const char *lower)
+/* A line that waits for an answer, whatever it is about. */
+static int is_foreign(const char *line)
 {
-    static const char *const secrets[] = {"password", "passphrase", "pass-phrase", "passcode",
-                                          " pin",     "pin ",       "secret"};
-    size_t length = strlen(lower);
+    char lower[LINE_MAX_READ + 1];
+    size_t length;
 
-    if (length == 0 || strchr(":?", lower[length - 1]) == NULL) {
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
-        if (strstr(lower, secrets[i]) != NULL) {
-            return 1;
-        }
-    }
-    return 0;
+    apr_cpystrn(lower, line, sizeof(lower));
+    take_hint(lower);
+    take_blanks(lower);
+    length = strlen(lower);
+    return length > 0 && strchr(":?", lower[length - 1]) != NULL;
 }
 
 /* ---- for callers --------------------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@ typedef enum {
     PHRASE_TEXT,     /* nothing that matters here */
     PHRASE_BLANK,    /* there is nothing on it */
     PHRASE_QUESTION, /* wants the passphrase of a volume */
-    PHRASE_FOREIGN,  /* wants another secret: a PIN, a user's password, that of a key */
+    PHRASE_FOREIGN,  /* wants something else: a PIN, a user's password, that of a key, any answer */
     PHRASE_LOGIN,    /* wants a user's name: the system is up */
     PHRASE_OPENED,   /* a volume is open */
     PHRASE_REFUSED,  /* a volume is not: the passphrase did not fit */

@@ -16,6 +16,8 @@
 #define PROBE_FIRST_WAIT SECONDS(2)
 #define POWER_TRIES 10 /* of a device that says each time that it is not ready */
 #define POWER_PAUSE SECONDS(2)
+/* No PC asks for a passphrase so soon after it was reset. */
+#define NO_START_WITHIN SECONDS(2)
 
 /* ---- before the intent: reading ------------------------------------------------------------------------ */
 
@@ -187,7 +189,9 @@ static void power_on_send(unlock_t *unlock)
 static unlock_step_e power_on_on_ok(unlock_t *unlock)
 {
     FAILPOINT("act.done");
-    forget_console(unlock); /* a PC that is reset may have written up to now */
+    if (unlock_is_reset(unlock) && unlock->ops->now() < unlock->sent + NO_START_WITHIN) {
+        forget_console(unlock); /* it may have run on until now */
+    }
     unlock->power_answered = 1;
     return UNLOCK_REPORT_POWERED;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
 
+#include <string.h>
+
 #include <apr_errno.h>
 #include <apr_strings.h>
 
@@ -16,6 +18,16 @@ const char *text_file_error(const char *file, const char *what, apr_status_t sta
     char text[160];
 
     return apr_psprintf(pool, "%s: %s: %s", file, what, apr_strerror(status, text, sizeof(text)));
+}
+
+apr_size_t text_mark_length(const char *text, apr_size_t length)
+{
+    return length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
+int text_is_utf16(const char *text, apr_size_t length)
+{
+    return length >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
 }
 
 int text_utf8_length(apr_uint32_t character)

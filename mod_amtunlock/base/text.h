@@ -10,6 +10,11 @@ const char *text_strerror(apr_status_t status, apr_pool_t *pool);
 /* "FILE: WHAT: text for the status". */
 const char *text_file_error(const char *file, const char *what, apr_status_t status, apr_pool_t *pool);
 
+/* Bytes of the byte order mark that editors put before UTF-8, 3 or 0. */
+apr_size_t text_mark_length(const char *text, apr_size_t length);
+/* Whether it begins with a byte order mark of UTF-16. */
+int text_is_utf16(const char *text, apr_size_t length);
+
 /* Bytes of a character (up to 0x10FFFF) in UTF-8, 1 to 4. */
 int text_utf8_length(apr_uint32_t character);
 /* Writes them, without a NUL; returns the place behind them. */

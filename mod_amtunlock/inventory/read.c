@@ -34,9 +34,11 @@ typedef struct {
 
     const char *cells[CELLS_MAX];
     int cell_count;
+    int filled; /* cells up to the last that is not empty: spreadsheets write commas behind it */
 
     inventory_column_e columns[CELLS_MAX]; /* of each position, from the header line */
     int column_count;                      /* 0: no header line yet */
+    int width;                             /* cells that a row may have, the empty ones at its end counted */
     int stopped;                           /* what follows cannot be understood */
 } reader_t;
 
@@ -48,6 +50,9 @@ static void on_cell(void *text, size_t length, void *data)
         reader->cells[reader->cell_count] = apr_pstrmemdup(reader->line_pool, text, length);
     }
     reader->cell_count++;
+    if (length > 0) {
+        reader->filled = reader->cell_count;
+    }
 }
 
 static void on_row(int end, void *data)
@@ -65,6 +70,7 @@ static int csv_start(reader_t *reader)
 static int split_line(reader_t *reader, const char *text, apr_size_t length)
 {
     reader->cell_count = 0;
+    reader->filled = 0;
     if (csv_parse(&reader->csv, text, length, on_cell, on_row, reader) == length &&
         csv_fini(&reader->csv, on_cell, on_row, reader) == 0) {
         return 1;
@@ -84,12 +90,35 @@ static inventory_column_e column_of(const char *name)
     return NO_COLUMN;
 }
 
+/* What stands between the cells instead of a comma, or NULL. */
+static const char *other_separator(const char *cell)
+{
+    static const struct {
+        char byte;
+        const char *name;
+    } separators[] = {{';', "semicolons"}, {'\t', "tabs"}, {'|', "bars"}};
+
+    for (size_t i = 0; i < sizeof(separators) / sizeof(separators[0]); i++) {
+        if (strchr(cell, separators[i].byte) != NULL) {
+            return separators[i].name;
+        }
+    }
+    return NULL;
+}
+
 static void take_header_cell(reader_t *reader, int position)
 {
     const char *cell = reader->cells[position];
+    const char *separator = other_separator(cell);
     inventory_column_e column = column_of(cell);
 
     reader->columns[position] = column;
+    if (separator != NULL) {
+        inventory_problem(reader->problems, reader->number,
+                          "the cells are separated by %s; save the file with commas between them", separator);
+        reader->stopped = 1;
+        return;
+    }
     if (column == NO_COLUMN) {
         inventory_problem(reader->problems, reader->number, "the header line names an unknown column '%s'",
                           inventory_quote(cell, reader->line_pool));
@@ -109,12 +138,13 @@ static void take_header(reader_t *reader)
 {
     int has_fqdn = 0;
 
-    reader->column_count = reader->cell_count < CELLS_MAX ? reader->cell_count : CELLS_MAX;
-    for (int i = 0; i < reader->column_count; i++) {
+    reader->column_count = reader->filled < CELLS_MAX ? reader->filled : CELLS_MAX;
+    reader->width = reader->cell_count > CELLS_MAX ? reader->cell_count : CELLS_MAX;
+    for (int i = 0; i < reader->column_count && !reader->stopped; i++) {
         take_header_cell(reader, i);
         has_fqdn |= reader->columns[i] == INVENTORY_FQDN;
     }
-    if (!has_fqdn) {
+    if (!has_fqdn && !reader->stopped) {
         inventory_problem(
             reader->problems, reader->number,
             "the header line has no column 'fqdn'; it must begin the file and name the columns");
@@ -122,11 +152,17 @@ static void take_header(reader_t *reader)
     }
 }
 
+static int row_fits(const reader_t *reader)
+{
+    return reader->cell_count >= reader->column_count && reader->cell_count <= reader->width &&
+           reader->filled <= reader->column_count;
+}
+
 static void take_row(reader_t *reader)
 {
     inventory_row_t row = {.line = reader->number};
 
-    if (reader->cell_count != reader->column_count) {
+    if (!row_fits(reader)) {
         inventory_problem(reader->problems, reader->number, "%d cells where the header line has %d",
                           reader->cell_count, reader->column_count);
         return;
@@ -147,12 +183,36 @@ static const char *line_fault(const reader_t *reader, const char *text, apr_size
         return apr_psprintf(reader->line_pool, "the line is longer than %d bytes", INVENTORY_LINE_MAX);
     }
     if (memchr(text, '\0', length) != NULL) {
-        return "the line holds a NUL byte; the file must be plain UTF-8 text";
+        return "the line holds a NUL byte; the file must be plain UTF-8 text, not UTF-16";
     }
     if (memchr(text, '\r', length) != NULL) {
         return "a carriage return inside the line; lines must end in LF or CRLF";
     }
     return NULL;
+}
+
+/* What files begin with that are no CSV file. */
+static const struct {
+    const char *bytes;
+    size_t length;
+    const char *sentence;
+} other_files[] = {
+    {"\xff\xfe", 2, "the file is UTF-16; save it as UTF-8"},
+    {"\xfe\xff", 2, "the file is UTF-16; save it as UTF-8"},
+    {"PK\x03\x04", 4, "the file is a workbook, such as .xlsx or .ods; save it as CSV"},
+    {"\xd0\xcf\x11\xe0", 4, "the file is a workbook of an old form (.xls); save it as CSV"},
+    {"\x1f\x8b", 2, "the file is compressed; unpack it"},
+};
+
+static void check_first_bytes(reader_t *reader)
+{
+    for (size_t i = 0; i < sizeof(other_files) / sizeof(other_files[0]); i++) {
+        if (reader->length >= other_files[i].length &&
+            memcmp(reader->line, other_files[i].bytes, other_files[i].length) == 0) {
+            inventory_problem(reader->problems, 0, "%s", other_files[i].sentence);
+            reader->stopped = 1;
+        }
+    }
 }
 
 /* Where the text of this line begins; drops a byte order mark. */
@@ -161,13 +221,8 @@ static const char *skip_mark(reader_t *reader)
     if (reader->number != 1) {
         return reader->line;
     }
-    if (reader->length >= 2 &&
-        (memcmp(reader->line, "\xff\xfe", 2) == 0 || memcmp(reader->line, "\xfe\xff", 2) == 0)) {
-        inventory_problem(reader->problems, 0, "the file is UTF-16; save it as UTF-8");
-        reader->stopped = 1;
-    }
-    return reader->length >= 3 && memcmp(reader->line, "\xef\xbb\xbf", 3) == 0 ? reader->line + 3
-                                                                               : reader->line;
+    check_first_bytes(reader);
+    return reader->line + text_mark_length(reader->line, reader->length);
 }
 
 static void take_line(reader_t *reader, const char *text, apr_size_t length)
@@ -182,8 +237,8 @@ static void take_line(reader_t *reader, const char *text, apr_size_t length)
         reader->stopped = reader->column_count == 0;
         return;
     }
-    if (reader->cell_count == 0) {
-        return; /* an empty line */
+    if (reader->filled == 0) {
+        return; /* an empty line, or one of a spreadsheet: nothing but commas */
     }
     if (reader->column_count == 0) {
         take_header(reader);

@@ -89,7 +89,7 @@ const char *jobs_redis_read_password(const char *file, const char **password, ap
     char line[PASSWORD_MAX_LENGTH + 2];
     apr_file_t *handle = NULL;
     const char *wrong = NULL;
-    size_t length;
+    size_t length, mark;
     apr_status_t status = apr_file_open(&handle, file, APR_FOPEN_READ, APR_FPROT_OS_DEFAULT, pool);
 
     if (status != APR_SUCCESS) {
@@ -101,15 +101,19 @@ const char *jobs_redis_read_password(const char *file, const char **password, ap
         OPENSSL_cleanse(line, sizeof(line));
         return apr_psprintf(pool, "%s cannot be read: %s", file, text_strerror(status, pool));
     }
-    length = strcspn(line, "\r\n");
-    if (length == 0) {
+    mark = text_mark_length(line, strlen(line));
+    length = strcspn(line + mark, "\r\n");
+    if (text_is_utf16(line, strlen(line))) {
+        wrong = "is UTF-16; save it as UTF-8";
+    }
+    else if (length == 0) {
         wrong = "the first line, which is the password, is empty";
     }
     else if (length > PASSWORD_MAX_LENGTH) {
         wrong = "the first line is too long for a password";
     }
     else {
-        *password = apr_pstrmemdup(pool, line, length);
+        *password = apr_pstrmemdup(pool, line + mark, length);
     }
     OPENSSL_cleanse(line, sizeof(line));
     return wrong != NULL ? apr_psprintf(pool, "%s: %s", file, wrong) : NULL;

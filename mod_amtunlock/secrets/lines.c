@@ -5,6 +5,7 @@
 
 #include <openssl/crypto.h>
 
+#include "base/text.h"
 #include "secrets/provider_priv.h"
 
 #define BUFFER_SIZE (SECRETS_LINE_MAX + 1)
@@ -18,6 +19,21 @@ int secrets_lines_open(secrets_lines_t *lines, secrets_read_fn *read, void *cont
     return lines->buffer != NULL;
 }
 
+/* Only an editor or a copy from elsewhere leaves one within a line, and behind it there may be another line: no secret
+ * may be read from such a line. */
+static const char *bytes_fault(const char *line, apr_size_t length)
+{
+    if (text_is_utf16(line, length)) {
+        return "the text is UTF-16; save it as UTF-8";
+    }
+    if (memchr(line, '\0', length) != NULL) {
+        return "the line holds a NUL byte";
+    }
+    return memchr(line, '\r', length) != NULL
+               ? "the line holds a carriage return; lines must end in LF or CRLF"
+               : NULL;
+}
+
 /* Moves what is left to the front and reads more behind it. */
 static void lines_fill(secrets_lines_t *lines)
 {
@@ -27,7 +43,8 @@ static void lines_fill(secrets_lines_t *lines)
     lines->end -= lines->begin;
     lines->begin = 0;
     if (lines->end == BUFFER_SIZE) {
-        lines->fault = "the line is longer than 4095 bytes";
+        lines->fault = bytes_fault(lines->buffer, lines->end);
+        lines->fault = lines->fault != NULL ? lines->fault : "the line is longer than 4095 bytes";
         lines->number++;
         return;
     }
@@ -55,15 +72,15 @@ static char *lines_cut(secrets_lines_t *lines, char *stop)
     if (lines->begin > lines->end) {
         lines->begin = lines->end;
     }
-    if (memchr(line, '\0', (apr_size_t)(stop - line)) != NULL) {
-        lines->fault = "the line holds a NUL byte";
-        return NULL;
-    }
     if (stop > line && stop[-1] == '\r') {
         stop--;
     }
+    lines->fault = bytes_fault(line, (apr_size_t)(stop - line));
+    if (lines->fault != NULL) {
+        return NULL;
+    }
     *stop = '\0';
-    return line;
+    return lines->number == 1 ? line + text_mark_length(line, (apr_size_t)(stop - line)) : line;
 }
 
 char *secrets_lines_next(secrets_lines_t *lines)

@@ -244,11 +244,15 @@ static void test_no_groups_at_all(void **state)
 static void test_forms_of_files(void **state)
 {
     static const char *const forms[] = {
-        "fqdn,probe\na.example,22\nb.example,23\n",                /* LF */
-        "fqdn,probe\r\na.example,22\r\nb.example,23\r\n",          /* CRLF */
-        "fqdn,probe\na.example,22\nb.example,23",                  /* no last line end */
-        "\xef\xbb\xbf\x66qdn,probe\na.example,22\nb.example,23\n", /* byte order mark */
-        "probe,fqdn\n22,a.example\n23,b.example\n",                /* any order */
+        "fqdn,probe\na.example,22\nb.example,23\n",                            /* LF */
+        "fqdn,probe\r\na.example,22\r\nb.example,23\r\n",                      /* CRLF */
+        "fqdn,probe\na.example,22\nb.example,23",                              /* no last line end */
+        "\xef\xbb\xbf\x66qdn,probe\na.example,22\nb.example,23\n",             /* byte order mark */
+        "fqdn,probe,,,\n,,,,\na.example,22,,,\nb.example,23,,,\n,,,,\n,,,,\n", /* a spreadsheet's */
+        ",,,,,,,,,,,,,,,,,,,,\r\nfqdn,probe\r\na.example,22,,\r\nb.example,23\r\n,\r\n",
+        "fqdn,probe,,,,,,,,,,,,,,,,,,,,\na.example,22,,,,,,,,,,,,,,,,,,,,\nb.example,23\n",
+        "\xef\xbb\xbf\"fqdn\",probe,\r\na.example,22,\r\nb.example,23,",
+        "probe,fqdn\n22,a.example\n23,b.example\n", /* any order */
         "\"fqdn\",\"probe\"\n\"a.example\",\"22\"\n\"b.example\",23\n",
         "\n\nFQDN , Probe\n\n a.example , 22\n   \nb.example,23\n\n", /* blanks */
     };
@@ -359,7 +363,7 @@ static void test_names(void **state)
 {
     fixture_t *fixture = *state;
 
-    load(fixture, "fqdn,uuid\n,\n");
+    load(fixture, "fqdn,uuid\n,4c4c4544-0035-3610-8052-b2c04f4d3732\n");
     assert_refused(fixture, 2, "fqdn is missing");
     load(fixture, "fqdn\n192.0.2.1\n");
     assert_refused(fixture, 2, "is an address");
@@ -464,6 +468,21 @@ static void test_header_mistakes(void **state)
     assert_refused(fixture, 1, "no column 'fqdn'");
     load(fixture, "\"fqdn,probe\na.example,22\n");
     assert_refused(fixture, 1, "a quote is not closed");
+    load(fixture, "\xef\xbb\xbf\x66qdn;probe;\r\na.example;22;\r\n");
+    assert_refused(fixture, 1,
+                   "the cells are separated by semicolons; save the file with commas between them");
+    load(fixture, "sep=;\nfqdn;probe\na.example;22\n");
+    assert_refused(fixture, 1, "separated by semicolons");
+    load(fixture, "fqdn\tprobe\na.example\t22\n");
+    assert_refused(fixture, 1, "separated by tabs");
+    load(fixture, "fqdn,,probe\na.example,,22\n");
+    assert_refused(fixture, 1, "unknown column ''");
+    load(fixture, "PK\x03\x04\x14");
+    assert_refused(fixture, 0, "the file is a workbook, such as .xlsx or .ods; save it as CSV");
+    load(fixture, "\xd0\xcf\x11\xe0\xa1");
+    assert_refused(fixture, 0, "workbook of an old form (.xls)");
+    load(fixture, "\x1f\x8b\x08");
+    assert_refused(fixture, 0, "compressed; unpack it");
     load_bytes(fixture,
                "\xff\xfe"
                "f\0q\0d\0n\0\n\0",
@@ -479,6 +498,10 @@ static void test_line_mistakes(void **state)
     assert_refused(fixture, 2, "1 cells where the header line has 2");
     load(fixture, "fqdn,probe\na.example,22,,,,,,,,,,,,,,,,,,,,,,,\n");
     assert_refused(fixture, 2, "25 cells where the header line has 2");
+    load(fixture, "fqdn,probe,,,\na.example,22,x,,\n");
+    assert_refused(fixture, 2, "5 cells where the header line has 2");
+    load(fixture, "fqdn,address,probe\n,,22\n");
+    assert_int_equal(fixture->status, APR_EGENERAL);
     /* a quote left open costs its own line only */
     load(fixture, "fqdn,probe\n\"a.example,22\nb.example,22\n");
     assert_refused(fixture, 2, "a quote is not closed");

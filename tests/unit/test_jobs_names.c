@@ -185,6 +185,10 @@ static void the_first_line_of_a_file_is_the_password(void **state)
     assert_string_equal(password, "se cret");
     assert_null(password_of("windows\r\n", &password));
     assert_string_equal(password, "windows");
+    assert_null(password_of("\xef\xbb\xbfnotepad\r\n", &password));
+    assert_string_equal(password, "notepad");
+    assert_non_null(strstr(password_of("\xff\xfes", &password), "is UTF-16; save it as UTF-8"));
+    assert_non_null(strstr(password_of("\xef\xbb\xbf\r\n", &password), "empty"));
     assert_null(password_of("no end of line", &password));
     assert_string_equal(password, "no end of line");
     assert_non_null(strstr(password_of("", &password), "empty"));

@@ -298,6 +298,27 @@ static void test_last_field_runs_to_the_end(void **state)
     assert_passphrase(fixture, &pc1, "correct horse\tbattery \xc3\xa4");
 }
 
+/* As editors of other systems save it. What could be two lines, or one with a part of another, gives no secret. */
+static void test_forms_of_files(void **state)
+{
+    static const char cr[] = "line 1: the line holds a carriage return; lines must end in LF or CRLF";
+    fixture_t *fixture = *state;
+    char *much = apr_pcalloc(fixture->pool, 9001);
+
+    assert_null(open_text(fixture, "\xef\xbb\xbf\x61mt * admin p\r\ndisk * d\r\n"));
+    assert_login(fixture, &pc1, "admin", "p");
+    assert_passphrase(fixture, &pc1, "d");
+    assert_null(open_text(fixture, "\xef\xbb\xbf# a comment\ndisk * d "));
+    assert_passphrase(fixture, &pc1, "d ");
+    assert_non_null(strstr(open_text(fixture, "disk pc-1* one\rdisk pc-2* two\r"), cr));
+    assert_non_null(strstr(open_text(fixture, "disk pc-1* one\r\r\n"), cr));
+    memset(much, '\r', 9000);
+    assert_non_null(strstr(open_text(fixture, much), cr));
+    write_bytes(fixture, "\xff\xfe\x61\0m\0t\0\n\0", 10);
+    assert_non_null(
+        strstr(open_path(fixture, fixture->file), "line 1: the text is UTF-16; save it as UTF-8"));
+}
+
 /* The moment of use counts: a password changed on disk is the one that is used. */
 static void test_read_anew(void **state)
 {
@@ -466,6 +487,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_traces, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hostile_pattern_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_last_field_runs_to_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forms_of_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_syntax_names_line_never_content, setup, teardown),
         cmocka_unit_test_setup_teardown(test_line_length, setup, teardown),

@@ -394,6 +394,11 @@ static const struct {
     {"[group a]\nimage = unlock.iso\n", 2, "absolute path"},
     {"[group a b]\ntls = ca\n", 2, "letters, digits"},
     {"[group ]\ntls = ca\n", 2, ""},
+    {"[worker]\rslots = 5\r", 1, "the line holds a carriage return; lines must end in LF or CRLF"},
+    {"[worker]\nlog-level = info\rslots = 5\n", 2, "the line holds a carriage return"},
+    {"\xff\xfe[", 1, "the file is UTF-16; save it as UTF-8"},
+    {"\xef\xbb\xbf[group aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]\ntls = ca\n", 1,
+     "longer than"},
     {"[worker]\nnonsense\n", 2, "neither [section] nor NAME = VALUE"},
     {"[group aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]\ntls = ca\n", 1, "longer than"},
 };
@@ -411,6 +416,16 @@ static void mistakes_are_named(void **state)
             fail_msg("%s: line %u: %s", mistakes[i].text, problem->line, problem->reason);
         assert_string_equal(problem->file, fixture->file);
     }
+}
+
+static void a_file_of_another_system_is_read(void **state)
+{
+    fixture_t *fixture = *state;
+    const settings_t *settings = load(fixture, "\xef\xbb\xbf[worker]\r\nslots = 5\r\nlog-level = warn\r\n");
+
+    assert_non_null(settings);
+    assert_int_equal(settings->slots, 5);
+    assert_int_equal(settings->log_level, LOG_LEVEL_WARN);
 }
 
 static void all_mistakes_are_named_at_once(void **state)
@@ -542,6 +557,7 @@ int main(void)
         TEST(a_group_has_its_prompts_or_those_of_default),
         TEST(a_password_is_read_from_its_file),
         TEST(mistakes_are_named),
+        TEST(a_file_of_another_system_is_read),
         TEST(all_mistakes_are_named_at_once),
         TEST(a_line_that_is_too_long_is_not_cut),
         TEST(a_file_that_is_not_there),

@@ -7,6 +7,9 @@
 #include <apr_strings.h>
 
 #include "base/digest.h"
+#include "base/text.h"
+
+#define SECTION_MAX 48 /* libinih cuts longer names silently */
 
 /* What a host has of its own: where its files are (what they hold counts in the snapshot's digest), as whom the
  * worker comes to Redis and to AMT, how much it does at a time. */
@@ -95,4 +98,26 @@ const char *settings_lines_digest(apr_array_header_t *lines)
         digest_add(&digest, line->value, strlen(line->value) + 1);
     }
     return digest_end(&digest, digits) ? apr_pstrdup(lines->pool, digits) : NULL;
+}
+
+const char *settings_line_fault(const char *line, int size, int first, apr_pool_t *pool)
+{
+    size_t length = strlen(line);
+    const char *start = line + (first ? text_mark_length(line, length) : 0);
+    const char *carriage = strchr(line, '\r');
+
+    start += strspn(start, " \t");
+    if (first && text_is_utf16(line, length)) {
+        return "the file is UTF-16; save it as UTF-8";
+    }
+    if (carriage != NULL && carriage[1] != '\0' && carriage[1] != '\n') {
+        return "the line holds a carriage return; lines must end in LF or CRLF";
+    }
+    if (length == (size_t)size - 1 && line[length - 1] != '\n') {
+        return apr_psprintf(pool, "the line is longer than %d bytes", size - 2);
+    }
+    if (start[0] == '[' && strcspn(start, "]") > SECTION_MAX) {
+        return apr_psprintf(pool, "the section's name is longer than %d bytes", SECTION_MAX - 1);
+    }
+    return NULL;
 }

@@ -14,4 +14,8 @@ void settings_lines_keep(apr_array_header_t *lines, const char *section, const c
  * OpenSSL has no memory. */
 const char *settings_lines_digest(apr_array_header_t *lines);
 
+/* What is wrong with a line of the file as it was read (`first`: the first one) into `size` bytes, or NULL: what libinih
+ * would cut or take for something else without a word. */
+const char *settings_line_fault(const char *line, int size, int first, apr_pool_t *pool);
+
 #endif

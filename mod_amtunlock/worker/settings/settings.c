@@ -22,8 +22,6 @@
 
 #define GROUP_PREFIX "group "
 #define NOT_SET (-1)
-/* libinih cuts longer section names silently; the reader below refuses them first. */
-#define SECTION_MAX 48
 
 /* A group, with what the inventory need not know of it. */
 typedef struct {
@@ -446,34 +444,20 @@ static int on_value(void *user, const char *section, const char *name, const cha
     return 1;
 }
 
-/* libinih silently cuts what is too long for it, so that is refused here. */
-static void check_raw_line(reading_t *reading, const char *line, int size)
-{
-    size_t length = strlen(line);
-    const char *start = line + strspn(line, " \t");
-
-    if (length == (size_t)size - 1 && line[length - 1] != '\n') {
-        report_problem(reading, reading->line,
-                       apr_psprintf(reading->pool, "the line is longer than %d bytes", size - 2));
-    }
-    if (start[0] == '[' && strcspn(start, "]") > SECTION_MAX) {
-        report_problem(
-            reading, reading->line,
-            apr_psprintf(reading->pool, "the section's name is longer than %d bytes", SECTION_MAX - 1));
-    }
-}
-
 /* libinih's reader: like fgets(), and counts the lines. */
 static char *next_line(char *line, int size, void *stream)
 {
     reading_t *reading = stream;
+    const char *fault = NULL;
 
     reading->ended = apr_file_gets(line, size, reading->file);
     if (reading->ended != APR_SUCCESS) {
         return NULL;
     }
     reading->line++;
-    check_raw_line(reading, line, size);
+    if ((fault = settings_line_fault(line, size, reading->line == 1, reading->pool)) != NULL) {
+        report_problem(reading, reading->line, fault);
+    }
     return line;
 }
 

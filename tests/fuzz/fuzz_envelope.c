@@ -59,6 +59,13 @@ static const wsman_fault_t *write_thing(wsman_request_t *request, const char *it
     return get_thing(request, answer);
 }
 
+static const wsman_fault_t *fetch_things(wsman_request_t *request, const apr_array_header_t *items, int count)
+{
+    (void)request;
+    REQUIRE(count >= 0 && count <= items->nelts);
+    return NULL;
+}
+
 static const wsman_class_t *reference_thing(wsman_request_t *request, const char *item,
                                             wsman_selector_t **selectors)
 {
@@ -95,7 +102,7 @@ static const wsman_fault_t *context_release(wsman_request_t *request, const char
     return NULL;
 }
 
-static const wsman_enumeration_source_t source = {list_things,  write_thing,  reference_thing,
+static const wsman_enumeration_source_t source = {list_things,  fetch_things, write_thing,    reference_thing,
                                                   context_open, context_pull, context_release};
 
 static const wsman_fault_t *enumerate_things(wsman_request_t *request, wsman_writer_t *answer)

@@ -55,6 +55,13 @@ static const char *const names[FAULT_COUNT] = {
     [FAULT_HALF_ANSWERS] = "half-answers",
     [FAULT_TLS_GARBAGE] = "tls-garbage",
     [FAULT_DROPS_SESSION] = "drops-session",
+    [FAULT_NOT_NOW_400] = "not-now-400",
+    [FAULT_NOT_NOW_503] = "not-now-503",
+    [FAULT_NOT_NOW_FAULT] = "not-now-fault",
+    [FAULT_NOT_READY] = "not-ready",
+    [FAULT_STALE_POWER_LIST] = "stale-power-list",
+    [FAULT_CONSOLE_CUT] = "console-cut",
+    [FAULT_CONSOLE_CUT_AT_PROMPT] = "console-cut-at-prompt",
 };
 
 enum fault fault_by_name(const char *name)

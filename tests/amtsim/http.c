@@ -120,6 +120,7 @@ static const char *phrase(int status)
         {413, "Request Entity Too Large"},
         {415, "Unsupported Media Type"},
         {431, "Request Header Fields Too Large"},
+        {503, "Service Unavailable"},
         {501, "Not Implemented"},
         {505, "HTTP Version Not Supported"},
     };
@@ -384,6 +385,8 @@ static void answer_call(struct connection *c, const char *body, size_t size)
         write_soap(c, 200, garbage, sizeof(garbage) - 1, true);
     else if (pc_has(c->pc, FAULT_ELEMENTS))
         write_elements(c);
+    else if (answer.wordless)
+        write_soap(c, answer.status, "", 0, true);
     else if (!answer.drop)
         write_soap(c, answer.status, (const char *)xmlBufferContent(answer.text),
                    (size_t)xmlBufferLength(answer.text), true);

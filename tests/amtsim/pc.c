@@ -5,9 +5,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define OPT_IN_SECONDS 120
 #define RESUME_SECONDS 0.3
+#define STALE_SECONDS 2.0 /* that what may be requested lags behind the power state */
 
 static struct event_base *loop;
 static struct pc_hooks hook;
@@ -101,6 +103,14 @@ static void arm(struct event *timer, double seconds)
     struct timeval tv = {(time_t)seconds, (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)};
 
     event_add(timer, &tv);
+}
+
+static double seconds_now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
 /* ---- faults -------------------------------------------------------------------------------------------- */
@@ -319,6 +329,8 @@ static void switch_on(struct pc *pc, const char *by)
 
 static void change_power(struct pc *pc, enum power to, const char *by)
 {
+    pc->available_before = pc_power_available(pc);
+    pc->power_changed = seconds_now();
     switch (to) {
     case POWER_ON:
         switch_on(pc, by);
@@ -367,6 +379,14 @@ const int *pc_power_available(const struct pc *pc)
     if (pc->power == POWER_ON) /* a body's system is not asked for anything */
         return pc->stage == STAGE_UP && !pc->body ? up : on;
     return pc->power == POWER_SLEEP_DEEP ? asleep : off;
+}
+
+const int *pc_power_offered(const struct pc *pc)
+{
+    bool stale = pc_has(pc, FAULT_STALE_POWER_LIST) && pc->available_before &&
+                 seconds_now() - pc->power_changed < STALE_SECONDS;
+
+    return stale ? pc->available_before : pc_power_available(pc);
 }
 
 static bool is_available(const struct pc *pc, int requested)
@@ -428,12 +448,12 @@ enum power_result pc_request_power(struct pc *pc, int requested, bool valid)
     return result;
 }
 
-void pc_log_refused_power(struct pc *pc, int requested)
+void pc_log_refused_power(struct pc *pc, int requested, int result)
 {
     pc->power_requests++;
     log_event(pc->fqdn, "power",
-              json_pack("{s:i, s:i, s:i, s:n}", "request", requested, "from", pc->power, "to", pc->power,
-                        "result"));
+              json_pack("{s:i, s:i, s:i, s:o}", "request", requested, "from", pc->power, "to", pc->power,
+                        "result", result < 0 ? json_null() : json_integer(result)));
 }
 
 static void power_completes(evutil_socket_t fd, short what, void *arg)

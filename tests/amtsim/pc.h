@@ -82,6 +82,14 @@ struct nonce {
     bool expired;
 };
 
+/* What a device refused so far that serves it later. */
+#define REFUSALS_KEPT 24
+
+struct refusal {
+    uint32_t of; /* digest of the action and what it is done to */
+    unsigned times;
+};
+
 #define ENUMERATIONS_KEPT 4
 
 struct enumeration {
@@ -119,8 +127,10 @@ struct pc {
     enum stage stage;
     double boot_seconds;
     enum power changing_to;
-    struct event timer;       /* the next step of a boot */
-    struct event power_timer; /* completes a power request */
+    const int *available_before; /* what might be requested before the power last changed, */
+    double power_changed;        /* and when that was */
+    struct event timer;          /* the next step of a boot */
+    struct event power_timer;    /* completes a power request */
 
     struct boot_settings boot, booted; /* what is asked for; what the running boot was started with */
     int boot_source, booted_source;    /* index in CIM_BootSourceSetting, -1: none */
@@ -145,6 +155,7 @@ struct pc {
     double locked_out_until;
     struct enumeration enumerations[ENUMERATIONS_KEPT];
     uint32_t enumeration_last;
+    struct refusal refusals[REFUSALS_KEPT];
     uint32_t message_last;
 
     unsigned long connections, requests, power_requests, boots;
@@ -213,11 +224,14 @@ void pc_set_fault(struct pc *pc, enum fault fault, bool on);
 /* The power states that may be requested now, 0-terminated; static. */
 const int *pc_power_available(const struct pc *pc);
 
+/* What the device says of that. */
+const int *pc_power_offered(const struct pc *pc);
+
 /* A console's RequestPowerStateChange; `valid`: its other parameters are right. Writes the event `power`. */
 enum power_result pc_request_power(struct pc *pc, int requested, bool valid);
 
-/* The same, when something before the device's power logic refused it (no ReturnValue). */
-void pc_log_refused_power(struct pc *pc, int requested);
+/* The same, when something before the device's power logic refused it: no ReturnValue (-1), or "not ready". */
+void pc_log_refused_power(struct pc *pc, int requested, int result);
 
 /* The user at the machine does it: button, or the menu of the operating system. False: makes no sense now. */
 bool pc_user_power(struct pc *pc, int to);

@@ -27,6 +27,9 @@ struct console {
     char line[LINE_MAX_CHARS];
 };
 
+/* The question is on its way to the console by then, and nobody has answered it. */
+static const struct timeval until_cut = {0, 100000};
+
 static struct event_base *loop;
 
 static void on_checked(evutil_socket_t fd, short what, void *arg);
@@ -77,11 +80,20 @@ void prompt_boot(struct pc *pc)
     sol_tell_power(pc);
     if (pc_has(pc, FAULT_BABBLE_CONSOLE))
         sol_babble(pc);
+    if (pc_has(pc, FAULT_CONSOLE_CUT))
+        sol_cut(pc);
     if (!pc->booted.use_sol)
         return; /* only then does the BIOS show itself on the serial port */
     print(pc, "\x1b[2J\x1b[1;1H\x1b[0;37;40mSimulated BIOS 1.0\r\nSerial redirection by Intel(R) AMT\r\n");
     print(pc, "\x1b[2J\x1b[1;1HGNU GRUB  version 2.06\r\n\r\n  Booting `Debian GNU/Linux'\r\n\r\n"
               "Loading Linux 6.1.0-13-amd64 ...\r\nLoading initial ramdisk ...\r\n");
+}
+
+static void on_cut(evutil_socket_t fd, short what, void *pc)
+{
+    (void)fd;
+    (void)what;
+    sol_cut(pc);
 }
 
 static void ask(struct pc *pc)
@@ -95,6 +107,8 @@ static void ask(struct pc *pc)
     if (pc_has(pc, FAULT_NOISE))
         sol_make_noise(pc);
     print(pc, "Please unlock disk root: ");
+    if (pc_has(pc, FAULT_CONSOLE_CUT_AT_PROMPT) && console->tries == 0)
+        event_base_once(loop, -1, EV_TIMEOUT, on_cut, pc, &until_cut);
 }
 
 void prompt_ask(struct pc *pc)

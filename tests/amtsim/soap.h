@@ -51,7 +51,8 @@ struct answer {
     int status; /* of HTTP */
     xmlBuffer *text;
     xmlTextWriter *xml;
-    bool drop; /* close the connection instead of answering */
+    bool drop;     /* close the connection instead of answering */
+    bool wordless; /* the status, and nothing behind it */
 };
 
 /* Where an instance or a method's output is written: the writer and the prefix of its namespace. */

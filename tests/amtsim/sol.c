@@ -211,6 +211,14 @@ void sol_babble(struct pc *pc)
         session_babble(session);
 }
 
+void sol_cut(struct pc *pc)
+{
+    struct session *session = open_for(pc);
+
+    if (session)
+        session_end(session, "cut");
+}
+
 void sol_make_noise(struct pc *pc)
 {
     uint8_t noise[NOISE];

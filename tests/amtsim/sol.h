@@ -14,6 +14,9 @@ void sol_write_in(struct pc *pc, const void *data, size_t size, size_t part);
 /* Bytes of all kinds, as a line has them that is not set right or that others use too. */
 void sol_make_noise(struct pc *pc);
 
+/* The connection of the session breaks. */
+void sol_cut(struct pc *pc);
+
 /* The session sends bytes that are no message. */
 void sol_babble(struct pc *pc);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REFUSED_AT_FIRST 2
 #define POWER_ACTION BASE_CIM "CIM_PowerManagementService/RequestPowerStateChange"
 
 const char *const service_keys[] = {"CreationClassName", "Name", "SystemCreationClassName", "SystemName",
@@ -363,6 +364,76 @@ static const struct soap_fault *invoke(struct operation *op, const struct method
     return fault;
 }
 
+/* The log has a line for every power request that an authenticated console sent, however it ended. */
+static void note_refused_power(struct pc *pc, const struct soap_request *request, int result)
+{
+    unsigned long state = 0;
+    const xmlNode *node;
+
+    if (!request->action || strcmp(request->action, POWER_ACTION) != 0)
+        return;
+    node = soap_child(request->body, BASE_CIM "CIM_PowerManagementService", "PowerState");
+    if (node)
+        read_number(soap_text(node), 1000, &state);
+    pc_log_refused_power(pc, (int)state, result);
+}
+
+/* ---- what is refused at first --------------------------------------------------------------------------- */
+
+static uint32_t digest(uint32_t so_far, const char *text)
+{
+    for (; *text; text++)
+        so_far = (so_far ^ (unsigned char)*text) * 16777619U;
+    return so_far;
+}
+
+/* Each action on each resource is refused so often, then served. */
+static bool is_refused_at_first(struct pc *pc, const char *resource, const char *action)
+{
+    uint32_t of = digest(digest(2166136261U, resource), action);
+    struct refusal *slot = pc->refusals;
+
+    while (slot < pc->refusals + REFUSALS_KEPT && slot->times && slot->of != of)
+        slot++;
+    if (slot == pc->refusals + REFUSALS_KEPT || slot->times >= REFUSED_AT_FIRST)
+        return false;
+    slot->of = of;
+    slot->times++;
+    return true;
+}
+
+/* The faults of a device that serves nothing at once: it did nothing, and does it later. */
+static bool not_now(const struct operation *op, const struct method_entry *method)
+{
+    struct pc *pc = op->pc;
+    bool any =
+        pc_has(pc, FAULT_NOT_NOW_400) || pc_has(pc, FAULT_NOT_NOW_503) || pc_has(pc, FAULT_NOT_NOW_FAULT);
+
+    return (any || (method && pc_has(pc, FAULT_NOT_READY))) &&
+           is_refused_at_first(pc, op->request->resource, op->request->action);
+}
+
+static const struct soap_fault *say_not_ready(struct call *call)
+{
+    return return_value(call, RESULT_NOT_READY);
+}
+
+static const struct soap_fault *refuse_for_now(struct operation *op, const struct method_entry *method)
+{
+    const struct method_entry not_ready = {method ? method->name : "", say_not_ready, 0};
+
+    if (method && pc_has(op->pc, FAULT_NOT_READY)) {
+        note_refused_power(op->pc, op->request, RESULT_NOT_READY);
+        return invoke(op, &not_ready);
+    }
+    if (pc_has(op->pc, FAULT_NOT_NOW_FAULT))
+        return &fault_busy;
+    op->answer->status = pc_has(op->pc, FAULT_NOT_NOW_400) ? 400 : 503;
+    op->answer->wordless = true;
+    note_refused_power(op->pc, op->request, -1);
+    return NULL;
+}
+
 /* ---- dispatch ------------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -405,6 +476,8 @@ static const struct soap_fault *dispatch(struct operation *op, const struct acco
         return &fault_denied;
     if (busy)
         return &fault_busy;
+    if (not_now(op, method))
+        return refuse_for_now(op, method);
     if (method)
         return invoke(op, method);
     for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++) {
@@ -426,20 +499,6 @@ static void note_write(const struct pc *pc, const struct soap_request *request)
     log_event(pc->fqdn, "write", json_pack("{s:s}", "action", slash ? slash + 1 : ""));
 }
 
-/* The log has a line for every power request that an authenticated console sent, however it ended. */
-static void note_refused_power(struct pc *pc, const struct soap_request *request)
-{
-    unsigned long state = 0;
-    const xmlNode *node;
-
-    if (!request->action || strcmp(request->action, POWER_ACTION) != 0)
-        return;
-    node = soap_child(request->body, BASE_CIM "CIM_PowerManagementService", "PowerState");
-    if (node)
-        read_number(soap_text(node), 1000, &state);
-    pc_log_refused_power(pc, (int)state);
-}
-
 void wsman_answer(struct pc *pc, const struct account *account, const char *xml, size_t size, bool busy,
                   struct answer *answer)
 {
@@ -454,7 +513,7 @@ void wsman_answer(struct pc *pc, const struct account *account, const char *xml,
     else if (!fault)
         fault = dispatch(&op, account, busy);
     if (fault) {
-        note_refused_power(pc, &request);
+        note_refused_power(pc, &request, -1);
         soap_write_fault(answer, pc, &request, fault);
     }
     soap_release(&request);

@@ -10,7 +10,7 @@ static const char *const system_names[] = {"Intel(r) AMT", "ManagedSystem"};
 
 static void write_available(struct out *out, const struct pc *pc)
 {
-    for (const int *state = pc_power_available(pc); *state; state++)
+    for (const int *state = pc_power_offered(pc); *state; state++)
         out_number(out, "AvailableRequestedPowerStates", (unsigned long)*state);
 }
 

@@ -19,6 +19,8 @@
 #define NEXT_QUESTION apr_time_from_sec(3)
 /* The same where nobody answered: what opened it may be at the next. */
 #define BY_ITSELF apr_time_from_sec(15)
+/* A question that stood when the console was cut off stands still if nothing follows it for so long. */
+#define AFTER_GAP apr_time_from_sec(2)
 /* What is read of a PC: a serial port at 115200 baud has 11,520 bytes a second. */
 #define READ_A_SECOND 65536
 #define READ_AT_ONCE 131072
@@ -487,7 +489,8 @@ dialogue_t *dialogue_create(const prompts_t *prompts, apr_pool_t *pool)
     return dialogue;
 }
 
-static void forget_shown(dialogue_t *dialogue)
+/* What stands there; not what was said before. */
+static void forget_screen(dialogue_t *dialogue)
 {
     amt_console_forget(dialogue->console);
     dialogue->begun[0] = dialogue->current[0] = '\0';
@@ -496,6 +499,11 @@ static void forget_shown(dialogue_t *dialogue)
     dialogue->current_since = 0;
     take_away(dialogue);
     dialogue->message = 0;
+}
+
+static void forget_shown(dialogue_t *dialogue)
+{
+    forget_screen(dialogue);
     dialogue->opened_at = 0;
     dialogue->hints = dialogue->overrun = 0;
     dialogue->look_at = 0;
@@ -507,6 +515,18 @@ void dialogue_starts(dialogue_t *dialogue, int by_itself)
     dialogue->count = 0;
     dialogue->asked = -1;
     dialogue->by_itself = by_itself;
+}
+
+void dialogue_resumed(dialogue_t *dialogue, int missed, apr_time_t now)
+{
+    apr_time_t since = now + AFTER_GAP - STILL;
+
+    read_current(dialogue);
+    if (missed) {
+        forget_screen(dialogue);
+    }
+    dialogue->current_since = dialogue->standing_since = since;
+    dialogue->look_at = 0;
 }
 
 void dialogue_feed(dialogue_t *dialogue, const char *bytes, apr_size_t length, apr_time_t now)

@@ -37,6 +37,9 @@ dialogue_t *dialogue_create(const prompts_t *prompts, apr_pool_t *pool);
 /* The PC starts: what was shown until now is of the start before. `by_itself`: from now on it may also open without an
  * answer, and its console shows that. */
 void dialogue_starts(dialogue_t *dialogue, int by_itself);
+/* The console was away for a while, and is there again. What it showed is kept; but with `missed`, something may have been
+ * shown meanwhile, and a question that stood is believed no more until it is shown again. */
+void dialogue_resumed(dialogue_t *dialogue, int missed, apr_time_t now);
 /* Takes bytes as they came. */
 void dialogue_feed(dialogue_t *dialogue, const char *bytes, apr_size_t length, apr_time_t now);
 /* How things stand. */

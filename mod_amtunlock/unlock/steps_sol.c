@@ -13,6 +13,10 @@
 #define BEFORE_TYPING apr_time_from_msec(300)
 /* A slow PC takes some ten seconds to turn a passphrase into a key, for each of its key slots. */
 #define VERDICT_WAIT SECONDS(60)
+/* A console that was cut off is opened again so often in all. Of what is shown meanwhile nothing is known: a question
+ * is only believed to stand behind a gap that is too short for another to answer it. */
+#define REOPENS 5
+#define SHORT_GAP SECONDS(3)
 
 void steps_sol_input(unlock_t *unlock, const char *bytes, apr_size_t length)
 {
@@ -54,6 +58,11 @@ static unlock_step_e look_console_on_ok(unlock_t *unlock)
     return unlock->prompts->redraw[0] != '\0' ? UNLOCK_REDRAW : UNLOCK_LOOK_PROMPT;
 }
 
+static unlock_step_e redraw_on_ok(unlock_t *unlock)
+{
+    return unlock->plan.power != 0 ? UNLOCK_PROMPT : UNLOCK_LOOK_PROMPT;
+}
+
 static unlock_step_e look_prompt_on_input(unlock_t *unlock)
 {
     if (look_at_console(unlock) != DIALOGUE_ASKS) {
@@ -93,6 +102,41 @@ static unlock_step_e prompt_on_timeout(unlock_t *unlock)
                        with_last_line(unlock, "the prompt did not appear"));
 }
 
+/* ---- a console that is cut off ------------------------------------------------------------------------- */
+
+/* A PC that was started would be left at its question. One that was not started shows no evidence of its own, and a device
+ * that sends nonsense is not trusted with a passphrase. */
+static int may_reopen(const unlock_t *unlock)
+{
+    int ours = unlock->plan.power != 0 || dialogue_answers(unlock->dialogue) > 0;
+
+    return ours && unlock->cut_by != AMT_GARBAGE && unlock->reopens < REOPENS &&
+           unlock->ops->now() < unlock->boot_until;
+}
+
+static void reopen_send(unlock_t *unlock)
+{
+    unlock->reopens++;
+    unlock->disconnected = 0;
+}
+
+static unlock_step_e reopen_on_ok(unlock_t *unlock)
+{
+    int silent = unlock->cut_by == AMT_TIMEOUT; /* since nobody knows when */
+    apr_time_t now = unlock->ops->now();
+
+    dialogue_resumed(unlock->dialogue, silent || now > unlock->cut_at + SHORT_GAP, now);
+    if (dialogue_answers(unlock->dialogue) > 0) {
+        return UNLOCK_VERDICT;
+    }
+    return unlock->prompts->redraw[0] != '\0' ? UNLOCK_REDRAW : UNLOCK_PROMPT;
+}
+
+static unlock_step_e prompt_on_disconnect(unlock_t *unlock)
+{
+    return may_reopen(unlock) ? UNLOCK_REOPEN : unlock_fail_disconnected(unlock);
+}
+
 /* ---- typing -------------------------------------------------------------------------------------------- */
 
 /* Whoever knows how to show a question gets what is typed: a second volume's passphrase must be meant for it. */
@@ -124,6 +168,9 @@ static unlock_step_e prompt_is_gone(unlock_t *unlock)
  * another program. */
 static unlock_step_e look_again_on_input(unlock_t *unlock)
 {
+    if (unlock->disconnected) {
+        return prompt_on_disconnect(unlock);
+    }
     return dialogue_still_asks(unlock->dialogue) ? UNLOCK_TYPE : prompt_is_gone(unlock);
 }
 
@@ -160,7 +207,27 @@ static unlock_step_e verdict_is_missing(unlock_t *unlock, jobs_reason_e reason, 
 
 static unlock_step_e verdict_on_disconnect(unlock_t *unlock)
 {
-    return verdict_is_missing(unlock, unlock->disconnect_reason, unlock->disconnect_text);
+    return may_reopen(unlock)
+               ? UNLOCK_REOPEN
+               : verdict_is_missing(unlock, unlock->disconnect_reason, unlock->disconnect_text);
+}
+
+/* A device that refuses our login is not asked again. */
+static unlock_step_e reopen_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    if (may_reopen(unlock) && reason != JOBS_REASON_AUTH_FAILED && reason != JOBS_REASON_TLS_UNTRUSTED) {
+        return UNLOCK_REOPEN;
+    }
+    text = apr_psprintf(unlock->pool, "%s; it could not be opened again: %s", unlock->disconnect_text, text);
+    return dialogue_answers(unlock->dialogue) > 0
+               ? verdict_is_missing(unlock, unlock->disconnect_reason, text)
+               : unlock_fail(unlock, unlock->disconnect_reason, text);
+}
+
+static unlock_step_e reopen_on_timeout(unlock_t *unlock)
+{
+    unlock->reopens = REOPENS;
+    return reopen_on_error(unlock, JOBS_REASON_TIMEOUT, "the device did not answer in time");
 }
 
 static unlock_step_e verdict_on_timeout(unlock_t *unlock)
@@ -182,7 +249,8 @@ static const step_t rows[] = {
                                 .limit = SECONDS(30)},
     ROW(UNLOCK_REDRAW) = {.name = "redraw",
                           .call = UNLOCK_CALL_REDRAW,
-                          .then = UNLOCK_LOOK_PROMPT,
+                          .on_ok = redraw_on_ok,
+                          .targets = {UNLOCK_LOOK_PROMPT, UNLOCK_PROMPT},
                           .limit = SECONDS(10)},
     ROW(UNLOCK_LOOK_PROMPT) = {.name = "prompt-look",
                                .on_input = look_prompt_on_input,
@@ -191,8 +259,9 @@ static const step_t rows[] = {
                                .limit = LOOK_WAIT},
     ROW(UNLOCK_PROMPT) = {.name = "prompt",
                           .on_input = prompt_on_input,
+                          .on_disconnect = prompt_on_disconnect,
                           .on_timeout = prompt_on_timeout,
-                          .targets = {UNLOCK_PASSPHRASE, UNLOCK_CLOSE},
+                          .targets = {UNLOCK_PASSPHRASE, UNLOCK_REOPEN, UNLOCK_CLOSE},
                           .end = ENDS_WITH_BOOT},
     ROW(UNLOCK_PASSPHRASE) = {.name = "passphrase",
                               .send = passphrase_send,
@@ -201,7 +270,8 @@ static const step_t rows[] = {
                               .limit = SECONDS(60)},
     ROW(UNLOCK_LOOK_AGAIN) = {.name = "prompt-again",
                               .on_input = look_again_on_input,
-                              .targets = {UNLOCK_TYPE, UNLOCK_PROMPT, UNLOCK_VERDICT, UNLOCK_CLOSE},
+                              .targets = {UNLOCK_TYPE, UNLOCK_PROMPT, UNLOCK_VERDICT, UNLOCK_REOPEN,
+                                          UNLOCK_CLOSE},
                               .limit = SECONDS(10),
                               .pause = BEFORE_TYPING},
     ROW(UNLOCK_TYPE) = {.name = "type",
@@ -214,8 +284,18 @@ static const step_t rows[] = {
                            .on_input = verdict_on_input,
                            .on_disconnect = verdict_on_disconnect,
                            .on_timeout = verdict_on_timeout,
-                           .targets = {UNLOCK_PASSPHRASE, UNLOCK_CLOSE},
+                           .targets = {UNLOCK_PASSPHRASE, UNLOCK_REOPEN, UNLOCK_CLOSE},
                            .limit = VERDICT_WAIT},
+    ROW(UNLOCK_REOPEN) = {.name = "console-again",
+                          .send = reopen_send,
+                          .call = UNLOCK_CALL_OPEN_CONSOLE,
+                          .on_ok = reopen_on_ok,
+                          .on_error = reopen_on_error,
+                          .on_timeout = reopen_on_timeout,
+                          .targets = {UNLOCK_PROMPT, UNLOCK_VERDICT, UNLOCK_REDRAW, UNLOCK_CLOSE},
+                          .limit = SECONDS(60),
+                          .every = SECONDS(5),
+                          .pause = BEFORE_TYPING},
 };
 
 const steps_t steps_sol = {"sol", UNLOCK_LOOK_CONSOLE, sizeof(rows) / sizeof(rows[0]), rows};

@@ -21,7 +21,7 @@
 #define RETRY_BASE SECONDS(1) /* full jitter: up to 1, 2, 4 s */
 /* A device that says "not now" is asked again for longer: it did nothing, so that acts may be repeated as well. */
 #define PASSING_RETRIES 10
-#define PASSING_PAUSE SECONDS(2)
+#define PASSING_PAUSE clock_test_interval("AMTUNLOCK_TEST_NOT_NOW_MS", SECONDS(2))
 
 const char *unlock_step_name(const unlock_t *unlock)
 {
@@ -514,6 +514,8 @@ void unlock_disconnected(unlock_t *unlock, unlock_session_e session, const amt_r
         return;
     }
     unlock->disconnected = 1;
+    unlock->cut_at = unlock->ops->now();
+    unlock->cut_by = result->status;
     unlock->disconnect_reason = unlock_reason_of_amt(result->status, unlock->authenticated);
     apr_cpystrn(unlock->disconnect_text, result->text, sizeof(unlock->disconnect_text));
     if (unlock->row->on_input != NULL && !unlock->pausing) {

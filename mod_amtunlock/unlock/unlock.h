@@ -82,6 +82,7 @@ typedef enum {
     UNLOCK_LOOK_AGAIN, /* does it still ask? */
     UNLOCK_TYPE,       /* once a volume */
     UNLOCK_VERDICT,
+    UNLOCK_REOPEN, /* a console that was cut off */
 
     /* steps_image.c: the unlock image, and the talk with it */
     UNLOCK_OPEN_DRIVE,
@@ -220,6 +221,9 @@ struct unlock_t {
     proof_session_t *proof;               /* the talk with the unlock image; NULL: none */
     proof_event_e result;                 /* PROOF_RESULT_*, what the image said; PROOF_NONE: nothing yet */
     int acknowledged;                     /* times */
+    int reopens;                          /* of its console, tried */
+    apr_time_t cut_at;                    /* when a session ended by itself, last, */
+    amt_status_e cut_by;                  /* and how */
     amt_status_e call_status;             /* of the last call */
     apr_time_t power_sent;                /* when the last power request was begun, by ops->now() */
     int power_tries;                      /* power requests so far: all but the last surely did nothing */

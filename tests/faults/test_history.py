@@ -38,6 +38,7 @@ class Story:
                      "deadline": micro(60), "time": micro(5), "reason": ""}
         self.job = {"state": "7", "submitted": micro(0), "unlocked": "1", "failed": "0"}
         self.power = [1.1]
+        self.results = {}  # when it was asked: ReturnValue, where it is not 0
         self.events = [(1.9, "unlocked"), (2.0, "os-up")]
         self.audit = {"worker-1": [(1.0, "intent", {"fence": FIRST})],
                       "worker-2": [(4.9, "outcome", {"fence": SECOND, "result": "unlocked"})]}
@@ -71,7 +72,7 @@ class Story:
             self.task["deadline"] = self.task["deadline"] and self.by_redis(self.task["deadline"], 1.05)
         tasks = {PC: "|".join(self.task.values())} if self.task else {}
         (folder / "redis.json").write_text(json.dumps({"jobs": {JOB: {**self.job, "tasks": tasks}} if self.job else {}}))
-        events = [{"t": t, "system": PC, "event": "power", "request": 2} for t in self.power]
+        events = [{"t": t, "system": PC, "event": "power", "request": 2, "result": self.results.get(t, 0)} for t in self.power]
         events += [{"t": t, "system": PC, "event": event} for t, event in self.events]
         lines("amtsim.jsonl", sorted(events, key=lambda one: one["t"]))
         lines("acknowledged.jsonl", self.acknowledged)
@@ -130,6 +131,22 @@ def two_tasks_one_after_the_other(story):
 
 def powered_twice(story):
     story.power = [1.1, 1.3]
+
+
+def powered_when_it_was_ready(story):
+    story.power = [1.1, 1.2, 1.3]
+    story.results = {1.1: 2, 1.2: None}
+
+
+def powered_though_it_was_obeyed(story):
+    """The second was refused, for the first was being carried out."""
+    story.power = [1.1, 1.3]
+    story.results = {1.3: 4099}
+
+
+def powered_though_it_was_refused_for_good(story):
+    story.power = [1.1, 1.3]
+    story.results = {1.1: 1}
 
 
 def powered_by_the_successor(story):
@@ -399,12 +416,13 @@ def back_to_the_queue_after_it_came_back(story):
 ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, emptied, failed_honestly,
             a_late_word_that_was_refused, two_tasks_one_after_the_other, fell_asleep_behind_its_gate,
             acted_before_it_could_know, clocks_that_were_stepped, ended_by_a_clock_that_was_set,
-            ended_when_somebody_lived_again, another_was_refused)
+            ended_when_somebody_lived_again, another_was_refused, powered_when_it_was_ready)
 REJECTED = {
     refused_and_powered: "refused-is-not-done",
     rolled_back_and_powered_again: "never-twice", taken_before_the_copy_and_gone: "never-lost",
     taken_after_it_came_back_and_gone: "never-lost", rolled_back_and_nobody_says: "losses-said",
     never_open_and_rolled_back: "true-result", back_to_the_queue_after_it_came_back: "no-way-back",
+    powered_though_it_was_obeyed: "never-twice", powered_though_it_was_refused_for_good: "never-twice",
     powered_twice: "never-twice", powered_by_the_successor: "never-twice", powered_without_an_intent: "intent-first",
     no_intent_at_all: "intent-first", acknowledged_and_gone: "never-lost", a_system_gone: "never-lost",
     emptied_and_nobody_says: "losses-said", forgotten_after_it_was_emptied: "never-lost", never_ended: "never-lost",

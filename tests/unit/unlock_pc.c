@@ -473,6 +473,11 @@ static void answer_call(unlock_pc_t *pc)
         answer_elsewhere(pc);
         return;
     }
+    if (pc->call == UNLOCK_CALL_OPEN_CONSOLE && pc->cut_done && pc->been_away < pc->is.away) {
+        pc->been_away++;
+        fails = 1;
+        pc->is.status = AMT_BUSY;
+    }
     if (fails) {
         pc->failed++;
         result = (amt_result_t){.status = pc->is.status, .acted = pc->is.acted, .text = "as the test says"};
@@ -607,11 +612,13 @@ static int speaks(unlock_pc_t *pc, apr_time_t by)
 
 static int cuts(unlock_pc_t *pc)
 {
-    static const amt_result_t gone = {.status = AMT_GARBAGE, .text = "the device sent nonsense"};
-    if (!pc->is.cut || pc->cut_done || !pc->console_open ||
+    const amt_result_t gone = {.status = pc->is.cut_by ? pc->is.cut_by : AMT_GARBAGE,
+                               .text = "as the test says"};
+    int times = pc->is.cuts ? pc->is.cuts : 1;
+    if (!pc->is.cut || pc->cut_done >= times || !pc->console_open ||
         strcmp(pc->is.cut, unlock_step_name(&pc->unlock)) != 0)
         return 0;
-    pc->cut_done = 1;
+    pc->cut_done++;
     pc->console_open = 0;
     unlock_disconnected(&pc->unlock, UNLOCK_CONSOLE, &gone);
     return 1;

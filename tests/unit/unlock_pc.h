@@ -79,6 +79,9 @@ typedef struct {
     int keeps_boot;         /* its firmware does not clear boot options by itself */
     int drive_fails;        /* the drive ends by itself while the PC starts */
     const char *cut;        /* the console ends by itself while the unlock is at this step */
+    amt_status_e cut_by;    /* AMT_OK: it sends nonsense */
+    int cuts;               /* 0: once */
+    int away;               /* so many openings fail after that: another session holds it */
     int boot_set;           /* options that a lost worker left */
     int not_read;           /* the firmware does not look at the drive */
     int stuck;              /* it reads the image, which never speaks */
@@ -110,7 +113,8 @@ typedef struct {
     peer_t image;
     const char *passphrase_read; /* by the image */
     int heard;                   /* acknowledgements */
-    int cut_done;
+    int cut_done;                /* times */
+    int been_away;
     apr_time_t says_at; /* 0: nothing */
     const char *says;
 

@@ -24,6 +24,7 @@ extern const size_t unlock_row_count;
 /* Parts of a behaviour_t. */
 #define FAILS(which, how) .fails = 1, .call = UNLOCK_CALL_##which, .status = AMT_##how
 #define STORE_FAILS(which, how) .store_fails = 1, .change = JOBS_##which, .outcome = JOBS_##how
+#define CUT(at) .cut = at, .cut_by = AMT_BROKEN
 #define SOL .has_method = 1, .method = INVENTORY_SOL
 #define IMAGE .has_method = 1, .method = INVENTORY_IMAGE
 

@@ -53,13 +53,17 @@ def _sessions_closed(rig, system):
                for kind in ("sol", "ider"))
 
 
+def check_boot_is_clear(state):
+    assert state["boot"] == NO_OPTIONS, state
+
+
 def check_taken_back(rig, system, service=None, power=ON):
     """No session, no boot options, the redirection service as it was, and the PC asked for that one power state at most
     once, and for no other: never to go off or cycle, and to reset only where a test says so."""
     assert wait_until(lambda: _sessions_closed(rig, system), 5), names(rig, system, "sol-open", "sol-close",
                                                                       "ider-open", "ider-close")
     state = state_of(rig, system)
-    assert state["boot"] == NO_OPTIONS, state
+    check_boot_is_clear(state)
     assert state["redirection"] == (service or BOTH), state
     assert [one["request"] for one in rig.events(system, "power")] in ([], [power]) and not rig.events(system, "off")
 

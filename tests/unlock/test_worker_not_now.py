@@ -21,7 +21,7 @@ OFF = 8
 @pytest.fixture(name="fleet", scope="module")
 def _fleet(request):
     """Each fault on a PC of each method, in one job."""
-    one = Rig("not-now", systems=3 * (len(FAULTS) + len(CUT)), method="mix", boot_seconds="3-3", boot_timeout=30)
+    one = Rig("not-now", systems=3 * (len(FAULTS) + len(CUT)), method="mix", boot_seconds="4-4", boot_timeout=30)
     request.addfinalizer(one.down)
     one.up()
     free = {method: [row["fqdn"] for row in one.fleet.systems() if row["method"] == method] for method in METHODS}

@@ -104,6 +104,7 @@ static int is_passing_value(int value)
 static amt_status_e judge_return_value(const amt_call_t *call, int value)
 {
     const char *meaning = "no documented meaning";
+    int passing = is_passing_value(value);
 
     if (value == CONSENT_MISSING) {
         return say_consent(call);
@@ -116,12 +117,12 @@ static amt_status_e judge_return_value(const amt_call_t *call, int value)
             if (code->kind == AMT_CODE_DENIED && call->device->needs_consent) {
                 return say_consent(call);
             }
+            passing |= code->kind == AMT_CODE_PASSING;
             meaning = code->text;
         }
     }
-    return amt_say(call->device, is_passing_value(value) ? AMT_NOT_NOW : AMT_REFUSED,
-                   "%s refused %s: ReturnValue %d (%s)", call->device->http.where, asked_for(call), value,
-                   meaning);
+    return amt_say(call->device, passing ? AMT_NOT_NOW : AMT_REFUSED, "%s refused %s: ReturnValue %d (%s)",
+                   call->device->http.where, asked_for(call), value, meaning);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -204,8 +204,9 @@ static void write_boot(const amt_call_t *call, wsman_writer_t *writer)
     }
 }
 
-/* What was read is outdated: it must be read again before the next change. */
-static amt_status_e put_done(amt_call_t *call, const wsman_element_t *payload)
+/* What was read is outdated: it must be read again before the next change. A device that was not ready for one of the
+ * steps is asked for all of them again, with what was read. */
+static amt_status_e change_done(amt_call_t *call, const wsman_element_t *payload)
 {
     (void)payload;
     amt_instance_forget(&call->device->boot);
@@ -230,7 +231,7 @@ static void write_role(const amt_call_t *call, wsman_writer_t *writer)
 static const amt_code_t order_codes[] = {
     {1, 0, "not supported"},
     {2, 0, "failed for a reason that the device does not know"},
-    {3, 0, "busy"},
+    {3, AMT_CODE_PASSING, "busy"},
     {4, 0, "invalid reference"},
     {5, 0, "invalid parameter"},
     {6, AMT_CODE_DENIED,
@@ -246,13 +247,14 @@ static const amt_step_t change_steps[] = {
      .method = "ChangeBootOrder",
      .once = 1,
      .codes = order_codes},
-    {.uri = BOOT_SETTING_DATA, .verb = AMT_VERB_PUT, .once = 1, .write = write_boot, .read = put_done},
+    {.uri = BOOT_SETTING_DATA, .verb = AMT_VERB_PUT, .once = 1, .write = write_boot},
     {.uri = BOOT_SERVICE,
      .verb = AMT_VERB_METHOD,
      .method = "SetBootConfigRole",
      .once = 1,
      .codes = order_codes,
-     .write = write_role},
+     .write = write_role,
+     .read = change_done},
     {.uri = NULL},
 };
 

@@ -15,7 +15,7 @@ typedef struct amt_call_t amt_call_t;
 typedef enum { AMT_VERB_GET, AMT_VERB_PUT, AMT_VERB_METHOD } amt_verb_e;
 
 /* How a ReturnValue other than 0 is taken. */
-enum { AMT_CODE_FAILED = 0, AMT_CODE_GOOD = 1, AMT_CODE_DENIED = 2 };
+enum { AMT_CODE_FAILED = 0, AMT_CODE_GOOD = 1, AMT_CODE_DENIED = 2, AMT_CODE_PASSING = 3 };
 
 /* What a ReturnValue other than 0 means; ends with text == NULL. */
 typedef struct {

@@ -13,6 +13,7 @@ CLOCKS = 0.002   # two clocks of one host, one of them read over a connection
 AT_GATE = 0.5     # between a gate and the simulator's event of the request, on a busy machine
 STARTS = 5.0     # after lease and grace, verifying has begun within this
 INTENDED = set("IPBLK")
+NOT_NOW = {None, 2, 4099}  # results of power requests that did nothing, for now
 # Results that Redis itself decides, without a worker.
 BY_REDIS = {"indeterminate", "timeout", "cancelled", "not-available"}
 
@@ -48,13 +49,19 @@ def powers(history):
             yield owners[-1] if owners else None, event
 
 
+def _did_nothing(event):
+    """The device said that it is not ready, or busy, or refused it before it looked."""
+    return event.get("result", 0) in NOT_NOW
+
+
 def never_twice(history):
-    """At most one power request a task, and none without a durable intent before it."""
+    """At most one power request a task, and none without a durable intent before it. One that the device refused, for now,
+    may be sent again; none may follow one that it did not refuse."""
     count = Counter()
     for job, event in powers(history):
         if job is None:
             yield Breach("intent-first", event["system"], f"a power request at t={event['t']:.3f} has no intent before it")
-        else:
+        elif count[job, event["system"]] or not _did_nothing(event):
             count[job, event["system"]] += 1
     for (job, system), times in sorted(count.items()):
         if times > 1:

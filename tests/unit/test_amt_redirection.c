@@ -336,7 +336,8 @@ static void test_consent_missing(void **state)
     } cases[] = {
         {OPT_IN("4294967295", "0"), FAILS(DENIED), AMT_CONSENT},
         {OPT_IN("4294967295", "0"), SAYS(ORDER("6")), AMT_CONSENT},
-        {OPT_IN("4294967295", "0"), SAYS(ORDER("3")), AMT_REFUSED},
+        {OPT_IN("4294967295", "0"), SAYS(ORDER("3")), AMT_NOT_NOW},
+        {OPT_IN("4294967295", "0"), SAYS(ORDER("1")), AMT_REFUSED},
         {OPT_IN("0", "0"), FAILS(DENIED), AMT_REFUSED},
         {OPT_IN("0", "0"), SAYS(ORDER("6")), AMT_REFUSED},
         {OPT_IN("0", "0"), SAYS(ORDER("2081")), AMT_CONSENT},

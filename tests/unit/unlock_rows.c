@@ -283,6 +283,7 @@ const unlock_row_t unlock_rows[] = {
      "prompt",
      1,
      0},
+    {"sol: console cut and asked to redraw", {SOL, .redraws = 1, CUT("prompt")}, "unlocked", "probe", 1, 0},
     {"sol: console cut after the passphrase",
      {SOL, CUT("verdict"), .no_probe = 1},
      "unlocked",

@@ -21,7 +21,7 @@ clang-format --dry-run -Werror $(cat "$sources") || bad=1
 
 # ---- the licence: one of the first lines of each file that can hold a comment
 git ls-files -co --exclude-standard |
-    grep -vE '^LICENSE$|(^|/)\.gitignore$|\.(md|patch|csv|acl|mof|wsdl|json|dot|svg)$|^tests/fuzz/corpus/' |
+    grep -vE '^LICENSE$|(^|/)\.gitignore$|\.(md|patch|csv|acl|mof|wsdl|json|dot|svg|script)$|^tests/fuzz/corpus/|^tests/consoles/pending$' |
     while read -r file; do
         [ ! -f "$file" ] || head -n 3 "$file" | grep -qa 'SPDX-License-Identifier: Apache-2\.0' || echo "$file"
     done >build/lint/unlicensed

@@ -464,6 +464,37 @@ static int answer_unavailable(exchange_t *x)
     return send_fault(x, fault);
 }
 
+/* The body is read, or was too large to be kept. */
+static int answer_post(exchange_t *x, const char *type)
+{
+    int known = x->known == AMTUNLOCK_CALLER_KNOWN;
+
+    if (x->known == AMTUNLOCK_CALLER_REFUSED ||
+        (x->known == AMTUNLOCK_CALLER_ANONYMOUS && x->reader == NULL)) {
+        return deny_caller(x);
+    }
+    if (known && !x->received) {
+        /* Windows sends an empty body to find out whether it is authenticated */
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "AMTU0068: %s: empty request", x->caller.name);
+        ap_set_content_length(x->r, 0);
+        return OK;
+    }
+    if (x->reader == NULL) {
+        return refuse_type(x, type);
+    }
+    if (x->retry_after) {
+        return refuse_rate(x);
+    }
+    if (known && x->too_large) {
+        return refuse_size(x);
+    }
+    if (known && amtunlock_server(x->r->server)->jobs == NULL) {
+        return answer_unavailable(x);
+    }
+    amtunlock_scopes_publish(x->r->server, x->r->pool);
+    return serve_body(x);
+}
+
 static int handle_post(exchange_t *x)
 {
     const char *charset;
@@ -483,30 +514,7 @@ static int handle_post(exchange_t *x)
     if (x->known == AMTUNLOCK_CALLER_KNOWN) {
         count_unannounced(x);
     }
-    if (x->known == AMTUNLOCK_CALLER_REFUSED ||
-        (x->known == AMTUNLOCK_CALLER_ANONYMOUS && x->reader == NULL)) {
-        return deny_caller(x);
-    }
-    if (x->known == AMTUNLOCK_CALLER_KNOWN && !x->received) {
-        /* Windows sends an empty body to find out whether it is authenticated */
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "AMTU0068: %s: empty request", x->caller.name);
-        ap_set_content_length(x->r, 0);
-        return OK;
-    }
-    if (x->reader == NULL) {
-        return refuse_type(x, type);
-    }
-    if (x->retry_after) {
-        return refuse_rate(x);
-    }
-    if (x->known == AMTUNLOCK_CALLER_KNOWN && x->too_large) {
-        return refuse_size(x);
-    }
-    if (x->known == AMTUNLOCK_CALLER_KNOWN && amtunlock_server(x->r->server)->jobs == NULL) {
-        return answer_unavailable(x);
-    }
-    amtunlock_scopes_publish(x->r->server, x->r->pool);
-    return serve_body(x);
+    return answer_post(x, type);
 }
 
 int amtunlock_handler(request_rec *r)

@@ -244,6 +244,10 @@ static unlock_step_e power_on_on_error(unlock_t *unlock, jobs_reason_e reason, c
     if (unlock_is_reset(unlock)) {
         return doubt_reset(unlock, reason, text);
     }
+    if (reason != JOBS_REASON_INDETERMINATE) { /* then it was answered */
+        unlock->power_not_now = unlock->call_status == AMT_NOT_NOW;
+        unlock->power_refused = unlock->power_not_now || unlock->call_status == AMT_REFUSED;
+    }
     if (reason == JOBS_REASON_INDETERMINATE || unlock->power_refused) {
         apr_cpystrn(unlock->text, text, sizeof(unlock->text));
         return watch_from_now(unlock);

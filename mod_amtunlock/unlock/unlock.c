@@ -379,10 +379,6 @@ void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
         unlock_succeed(unlock);
         return;
     }
-    if (unlock->step == UNLOCK_POWER_ON) {
-        unlock->power_not_now = result->status == AMT_NOT_NOW;
-        unlock->power_refused = result->status == AMT_REFUSED || unlock->power_not_now;
-    }
     unlock_refuse(unlock, unlock_reason_of_call(unlock, result), result->text,
                   is_silence(result->status) || result->status == AMT_NO_TICKET);
 }

@@ -50,14 +50,6 @@ apr_status_t amt_link_open(amt_link_t **link, amt_loop_t *loop, const amt_target
     return APR_SUCCESS;
 }
 
-void amt_event_clear(struct event **event)
-{
-    if (*event != NULL) {
-        event_free(*event);
-        *event = NULL;
-    }
-}
-
 void amt_link_stop(amt_link_t *link)
 {
     link->stopped = 1;

@@ -11,7 +11,15 @@ from conftest import Gate, _bring_up, assert_fault
 from second_httpd import SecondHttpd, shipped
 
 EDGE_MODULES = ("mpm_event", "authn_core", "authz_core", "authz_user", "auth_gssapi", "socache_shmcb", "ssl", "headers",
-                "reqtimeout", "proxy", "proxy_http")
+                "reqtimeout", "proxy", "proxy_http", "alias", "rewrite")
+# The edge's host has a site besides, in whose folders others may write .htaccess files; the virtual host inherits it.
+SITE = """
+DocumentRoot {site}
+<Directory {site}>
+    AllowOverride All
+    Require all granted
+</Directory>
+"""
 
 
 class At:
@@ -45,7 +53,8 @@ def _two():
             f"localhost:{behind_port}", "/etc/amtunlock/tls/unlock": tls / "server",
             "/etc/amtunlock/tls/inner-ca.pem": tls / "ca.pem", "/etc/amtunlock/tls/edge.pem": tls / "edge.pem",
             "/etc/amtunlock/http.keytab": stack.httpd.realm.keytab})
-        with SecondHttpd(stack, "edge", EDGE_MODULES, edge) as httpd:
+        site = stack.places.folder("site")
+        with SecondHttpd(stack, "edge", EDGE_MODULES, SITE.format(site=site) + edge) as httpd:
             httpd.wait(edge_port)
             yield stack, edge_port, behind_port
     finally:
@@ -99,6 +108,19 @@ def test_a_name_that_the_client_sent_is_gone(edge):
         answer = edge(kdc.CONSOLE2).send(soap.unlock(["unknown.example"], message="0"),
                                          more=["-H", f"{header}: {kdc.CONSOLE}@{kdc.REALM}"])
         assert edge(kdc.CONSOLE2).job(answer.job)["Owner"] == f"{kdc.CONSOLE2}@{kdc.REALM}"
+
+
+def test_a_htaccess_of_the_edges_site_names_nobody(edge, stack, _two):
+    """The edge's certificate is not for whoever may write a file that mod_rewrite reads."""
+    folder = stack.places.folder("site/mine")
+    stack.places.write(folder / ".htaccess", f"""
+        RewriteEngine On
+        RewriteRule .* https://localhost:{_two[2]}/wsman [P]
+        RequestHeader set X-Remote-User {kdc.CONSOLE}@{kdc.REALM}
+    """)
+    for path in ("/mine/", "/mine/x", "/wsman/../mine/", "//mine//", "/wsmanx/../mine/y"):
+        answer = edge(None).send(soap.get(soap.SERVICE), path=path, more=["--path-as-is"])
+        assert answer.status in (400, 401, 404), path
 
 
 def test_callers_are_not_mixed_up_on_shared_connections(edge):

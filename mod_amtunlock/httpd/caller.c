@@ -69,6 +69,24 @@ static int accepts_mechanism(request_rec *r, const amtunlock_dir_t *conf,
  * anybody, and Windows' anonymous logon. Each begins a name, whatever follows. */
 static const char *const nobody[] = {"WELLKNOWN/", "WELLKNOWN\\", "NT AUTHORITY\\", "ANONYMOUS LOGON"};
 
+/* And what servers in front write where there is no user: mod_headers, templates, logs. Each is a whole name. */
+static const char *const no_user[] = {"(null)", "-", "null", "none", "undefined", "unknown", "anonymous"};
+
+static int stands_for_nobody(const char *name)
+{
+    for (size_t i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
+        if (strncasecmp(name, nobody[i], strlen(nobody[i])) == 0) {
+            return 1;
+        }
+    }
+    for (size_t i = 0; i < sizeof(no_user) / sizeof(no_user[0]); i++) {
+        if (strcasecmp(name, no_user[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static const char *wrong_name(const char *name)
 {
     for (const char *c = name; *c; c++) {
@@ -82,12 +100,7 @@ static const char *wrong_name(const char *name)
     if (*name == '@' || *name == '/') {
         return "it has an empty part";
     }
-    for (size_t i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
-        if (strncasecmp(name, nobody[i], strlen(nobody[i])) == 0) {
-            return "it is one that stands for nobody";
-        }
-    }
-    return NULL;
+    return stands_for_nobody(name) ? "it is one that stands for nobody" : NULL;
 }
 
 /* True if the name tells one caller from all others; else logged. */

@@ -71,6 +71,7 @@ const char *amtunlock_scopes_note(cmd_parms *cmd, const char *group, const char 
     return apr_pstrcat(cmd->pool, group, " ", scopes.service, "/", digest, NULL);
 }
 
+/* JOBS_ALREADY: a child of a newer reading has told it. */
 void amtunlock_scopes_publish(server_rec *s, apr_pool_t *pool)
 {
     jobs_pool_t *jobs = amtunlock_server(s)->jobs;
@@ -83,7 +84,7 @@ void amtunlock_scopes_publish(server_rec *s, apr_pool_t *pool)
         scopes.service = service_name(s->process->pool);
     }
     result = jobs_publish_scopes(jobs, scopes.service, scopes.read_at, scopes.digests, pool);
-    if (result.outcome != JOBS_OK) {
+    if (result.outcome != JOBS_OK && result.outcome != JOBS_ALREADY) {
         apr_atomic_set32(&is_published, 0);
         ap_log_error(
             APLOG_MARK, APLOG_INFO, 0, s,

@@ -113,9 +113,10 @@ def test_no_one_caller_is_named(stack, certificate, header):
 
 @pytest.mark.logs("AMTU0053")
 @pytest.mark.parametrize("name", ["WELLKNOWN/ANONYMOUS@WELLKNOWN:ANONYMOUS", "wellknown/anonymous@ELSEWHERE.TEST",
-                                  "@ELSEWHERE.TEST", "/admin@ELSEWHERE.TEST"])
+                                  "@ELSEWHERE.TEST", "/admin@ELSEWHERE.TEST", "(null)", "-", "Anonymous", "undefined"])
 def test_a_name_that_stands_for_nobody(stack, certificate, name):
-    """An anonymous ticket (RFC 8062) is a ticket, and every such caller has the same name."""
+    """An anonymous ticket (RFC 8062) is a ticket, and every such caller has the same name. "(null)" is what mod_headers
+    writes for a user that there is not."""
     answer = ask(stack, *certificate("/CN=p", "DNS:proxy.fleet.test"), *named(name))
     assert_fault(answer, "wsman:AccessDenied", status=403)
 

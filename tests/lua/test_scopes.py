@@ -53,6 +53,14 @@ def test_an_older_reading_does_not_replace_a_newer_one(verbs):
     assert claimed(verbs) == []
 
 
+def test_a_reading_of_the_future_is_replaced(verbs):
+    """The httpd's clock was ahead, and has been set back since: what it says now is what it has."""
+    assert verbs("scopes", "web", 4000000000000000, "aa") == ["ok"]
+    verbs.submit("j1", "pc1.example", groups=("floor1 web/aa",))
+    assert verbs("scopes", "web", 1000, "bb") == ["ok"]
+    assert claimed(verbs) == []
+
+
 def test_what_a_worker_gave_back_is_asked_again(verbs):
     verbs.submit("j1", "pc1.example", groups=("floor1 web/aa",))
     (task,) = verbs.claim()

@@ -42,8 +42,9 @@ local function scope_holds(claim, id, system)
     return false
 end
 
--- An httpd's directives as of the time that it read its configuration; an older reading does not replace a newer one.
-function verbs.scopes(_, read)
+-- An httpd's directives as of the time that it read its configuration; an older reading does not replace a newer one. One
+-- of the future is of a clock that has been set back since.
+function verbs.scopes(now, read)
     local service, version, digests = read.take(1), read.number(), {}
     while read.more() do
         digests[#digests + 1] = read.take(1)
@@ -53,7 +54,8 @@ function verbs.scopes(_, read)
         return { 'refused', 'too many scopes' }
     end
     local before = call('HGET', SCOPES, service)
-    if before and number(before:match('^%d+')) > version then
+    local written = number((before or '0'):match('^%d+'))
+    if written > version and written <= now then
         return { 'already' }
     end
     if not before and call('HLEN', SCOPES) >= SERVICES_MOST then

@@ -359,16 +359,13 @@ static const console_problem_t *unknown_problem(const console_problem_t *last, a
     return problem;
 }
 
-const console_problem_t *console_client_change(console_client_t *client, wsman_writer_t *writer,
-                                               const wsman_envelope_t **answer, int *again, apr_pool_t *pool)
+static const console_problem_t *send_until_known(console_client_t *client, const char *bytes,
+                                                 apr_size_t length, const wsman_envelope_t **answer,
+                                                 int *again, apr_pool_t *pool)
 {
     apr_time_t until = clock_boottime() + PATIENCE;
-    const char *bytes;
-    apr_size_t length;
-    const console_problem_t *problem = finish_writer(writer, &bytes, &length, pool);
+    const console_problem_t *problem = send_once(client, bytes, length, answer, pool);
 
-    *again = 0;
-    problem = problem != NULL ? problem : send_once(client, bytes, length, answer, pool);
     if (problem == NULL || !problem->unknown) {
         return problem;
     }
@@ -381,4 +378,22 @@ const console_problem_t *console_client_change(console_client_t *client, wsman_w
         problem = send_once(client, bytes, length, answer, pool);
     }
     return problem != NULL ? unknown_problem(problem, pool) : NULL;
+}
+
+/* Each time on a connection of its own: what had no answer on one that was used before, libcurl sends again by itself,
+ * and a refusal of that one would pass for the first one's answer. */
+const console_problem_t *console_client_change(console_client_t *client, wsman_writer_t *writer,
+                                               const wsman_envelope_t **answer, int *again, apr_pool_t *pool)
+{
+    const char *bytes;
+    apr_size_t length;
+    const console_problem_t *problem = finish_writer(writer, &bytes, &length, pool);
+
+    *again = 0;
+    if (problem == NULL) {
+        curl_easy_setopt(client->curl, CURLOPT_FRESH_CONNECT, 1L);
+        problem = send_until_known(client, bytes, length, answer, again, pool);
+        curl_easy_setopt(client->curl, CURLOPT_FRESH_CONNECT, 0L);
+    }
+    return problem;
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,7 @@ typedef struct {
     const step_t *steps;
     int count;
     int played;       /* how many steps were asked for */
+    int kept;         /* the answers of so many first steps leave the connection open */
     char message[64]; /* MessageID of the first request that has to keep it; "" */
     char fault[256];  /* what was not as expected; "" */
 } fixture_t;
@@ -79,7 +81,7 @@ static size_t read_request(int fd, char *text)
     return length;
 }
 
-static void answer(int fd, const step_t *step)
+static void answer(int fd, const step_t *step, int keep)
 {
     static const char head[] =
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><s:Envelope "
@@ -95,8 +97,9 @@ static void answer(int fd, const step_t *step)
     int whole = step->type != NULL;
     size_t length = strlen(step->body) + (whole ? 0 : sizeof(head) + sizeof(tail) - 2);
 
-    dprintf(fd, "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-            step->status, whole ? step->type : "application/soap+xml;charset=UTF-8", length);
+    dprintf(fd, "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: %s\r\n\r\n",
+            step->status, whole ? step->type : "application/soap+xml;charset=UTF-8", length,
+            keep ? "keep-alive" : "close");
     dprintf(fd, "%s%s%s", whole ? "" : head, step->body, whole ? "" : tail);
 }
 
@@ -126,6 +129,34 @@ static void check(fixture_t *fixture, const step_t *step, const char *text)
     }
 }
 
+/* One request and its answer. True if the next one may come on this connection. */
+static int play(fixture_t *fixture, int fd, char *text)
+{
+    const step_t *step = fixture->played < fixture->count ? &fixture->steps[fixture->played] : NULL;
+
+    if (read_request(fd, text) == 0) {
+        return 0;
+    }
+    if (!step) {
+        apr_cpystrn(fixture->fault, "one request more than scripted", sizeof(fixture->fault));
+        return 0;
+    }
+    check(fixture, step, text);
+    fixture->played++;
+    if (step->status) {
+        answer(fd, step, fixture->played <= fixture->kept);
+    }
+    return step->status && fixture->played <= fixture->kept;
+}
+
+/* True if the next request comes on this connection, not on a new one. */
+static int comes_here(const fixture_t *fixture, int fd)
+{
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = fixture->listener, .events = POLLIN}};
+
+    return poll(fds, 2, -1) > 0 && fds[1].revents == 0;
+}
+
 static void *serve(void *data)
 {
     fixture_t *fixture = data;
@@ -133,19 +164,7 @@ static void *serve(void *data)
     int fd;
 
     while ((fd = accept(fixture->listener, NULL, NULL)) >= 0) {
-        if (read_request(fd, text) > 0) {
-            const step_t *step = fixture->played < fixture->count ? &fixture->steps[fixture->played] : NULL;
-
-            if (!step) {
-                apr_cpystrn(fixture->fault, "one request more than scripted", sizeof(fixture->fault));
-            }
-            else {
-                check(fixture, step, text);
-                fixture->played++;
-            }
-            if (step && step->status) {
-                answer(fd, step);
-            }
+        while (play(fixture, fd, text) && comes_here(fixture, fd)) {
         }
         close(fd);
     }
@@ -725,6 +744,22 @@ static void test_an_unlock_that_was_not_answered_is_sent_again(void **state)
     assert_null(strstr(strstr(fixture->err, "sent again") + 1, "sent again"));
 }
 
+/* libcurl sends again by itself, and says nothing of it, what had no answer on a connection that was used before. */
+static void test_an_unlock_on_a_used_connection_that_ends_may_have_arrived(void **state)
+{
+    static const step_t away[] = {
+        GET_SERVICE("20"), {UNLOCK, NO_ANSWER}, {UNLOCK, AWAY}, {UNLOCK, OK, STARTED}};
+    static const step_t refused[] = {
+        GET_SERVICE("20"), {UNLOCK, NO_ANSWER}, {UNLOCK, 403, "text/html", "<html>"}};
+    fixture_t *fixture = *state;
+
+    fixture->kept = 1;
+    assert_int_equal(RUN(fixture, "amtunlock unlock a.example", away), CONSOLE_DONE);
+    assert_string_equal(fixture->out, ID "\n");
+    reopen(fixture);
+    assert_int_equal(RUN(fixture, "amtunlock unlock a.example", refused), CONSOLE_UNKNOWN);
+}
+
 /* A refusal of the repeat says nothing of the first. */
 static void test_what_stays_unknown_has_a_status_of_its_own(void **state)
 {
@@ -858,6 +893,7 @@ int main(void)
         TEST(test_quota),
         TEST(test_nobody_there),
         TEST(test_an_unlock_that_was_not_answered_is_sent_again),
+        TEST(test_an_unlock_on_a_used_connection_that_ends_may_have_arrived),
         TEST(test_what_stays_unknown_has_a_status_of_its_own),
         TEST(test_an_unlock_is_not_sent_again_for_ever),
         TEST(test_answers_that_say_nothing_are_no_refusals),

@@ -4,7 +4,8 @@
  * On a site that exists already, something of its own mostly answers for every path: a front controller's .htaccess in
  * the document root, "ProxyPass /", a RewriteRule or RedirectMatch of the server. They translate a name before a
  * handler is asked, so the site's answer would come from a path that the administrator gave to us. Such a name is
- * translated here, to no file, and is not looked for in storage: no file, no .htaccess and no <Directory> has a say.
+ * translated here, to no file, and is not looked for in storage: no file, no .htaccess and no <Directory> has a say. Nor
+ * have redirects and rules of a <Location> or <If> around ours, which httpd applies later and to every path.
  */
 #include "httpd/location_priv.h"
 
@@ -66,9 +67,33 @@ static int location_map_to_storage(request_rec *r)
     return location_handler(r->filename) != NULL ? OK : DECLINED;
 }
 
+/* What redirects or rewrites by the configuration of a directory, in fixups, where each module has its turn. */
+static const char *const location_movers[] = {"mod_alias.c", "mod_rewrite.c"};
+
+/* post_perdir_config hook: the last walk is done, and authentication has not begun. In a copy, since httpd shares what
+ * it has merged: the movers' configuration as if no section said anything. */
+static int location_keep_place(request_rec *r)
+{
+    if (location_handler(r->filename) == NULL || location_configured_handler(r) == NULL) {
+        return DECLINED;
+    }
+    r->per_dir_config =
+        ap_merge_per_dir_configs(r->pool, r->per_dir_config, ap_create_per_dir_config(r->pool));
+    for (apr_size_t i = 0; i < sizeof(location_movers) / sizeof(location_movers[0]); i++) {
+        const module *mover = ap_find_linked_module(location_movers[i]);
+
+        if (mover != NULL) {
+            ap_set_module_config(r->per_dir_config, mover,
+                                 ap_get_module_config(r->server->lookup_defaults, mover));
+        }
+    }
+    return DECLINED;
+}
+
 void amtunlock_location_register_hooks(void)
 {
     ap_hook_pre_translate_name(location_pre_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(location_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_map_to_storage(location_map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_post_perdir_config(location_keep_place, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

@@ -40,6 +40,12 @@ SITES = {
     "fallback": ("FallbackResource /index.php\n", ""),
     "spelling": ("CheckSpelling On\n", ""),
     "http2": ("Protocols h2 http/1.1\nRewriteEngine On\nRewriteRule ^ /index.php [PT,L]\n", ""),
+    "redirect-of-a-location": ('<Location "/">\nRedirect 301 "https://elsewhere.example/"\n</Location>\n', ""),
+    "redirect-under-a-condition": ('<If "true">\nRedirect 301 "https://elsewhere.example/"\n</If>\n', ""),
+    "rewrite-of-a-location": ('<Location "/">\nRewriteEngine On\nRewriteRule ^ https://elsewhere.example/ [R=301]\n</Location>\n',
+                              ""),
+    "other-handler-by-a-rule": ('<Location "/">\nRewriteEngine On\nRewriteRule ^ - [H=default-handler]\n</Location>\n', ""),
+    "handler-of-a-location": (f'<Location "/">\nSetHandler "proxy:{NOBODY}/"\n</Location>\n', ""),
     "handler-of-a-suffix": ("AddHandler default-handler .mof .wsdl\n", ""),
 }
 PAGES = {"/amtunlock-status": "mod_amtunlock", "/amtunlock-metrics": "amtunlock_",
@@ -59,7 +65,7 @@ def virtual_host(stack, name, port):
         stack.places.folder(f"site-{name}/{folder}")
     if access:
         stack.places.write(root / ".htaccess", access)
-    return block.replace("</VirtualHost>", ROOT.format(root=root) + site.replace("{root}", str(root)) + "</VirtualHost>")
+    return block.replace(f"*:{port}>", f"*:{port}>\n" + ROOT.format(root=root) + site.replace("{root}", str(root)))
 
 
 def look(there, path):
@@ -107,7 +113,8 @@ def test_the_pages_answer(site, path):
 def test_all_else_is_the_sites(stack, _sites):
     """What we claim ends with our Locations."""
     assert look(There(stack, _sites["front-controller"]), "/any/thing").body == SITE_TEXT
-    assert look(There(stack, _sites["redirect"]), "/other").status == 301
+    for name in ("redirect", "redirect-of-a-location", "redirect-under-a-condition", "rewrite-of-a-location"):
+        assert look(There(stack, _sites[name]), "/other").status == 301
     assert look(There(stack, _sites["proxy"]), "/other").status == 503
     assert look(There(stack, _sites["rewrite-that-forbids"]), "/other").status == 403
     assert look(There(stack, _sites["nothing"]), "/index.php").body == SITE_TEXT

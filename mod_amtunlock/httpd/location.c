@@ -17,6 +17,7 @@
 #include <http_request.h>
 
 #include "httpd/config_priv.h"
+#include "httpd/place_priv.h"
 
 static const char *const location_handlers[] = {AMTUNLOCK_HANDLER, AMTUNLOCK_HANDLER_STATUS,
                                                 AMTUNLOCK_HANDLER_METRICS, AMTUNLOCK_HANDLER_INTERFACE};
@@ -64,7 +65,16 @@ static int location_translate(request_rec *r)
 /* By now the configuration is the server's again, without Locations; nobody else translates to such a name. */
 static int location_map_to_storage(request_rec *r)
 {
-    return location_handler(r->filename) != NULL ? OK : DECLINED;
+    const char *handler = location_handler(r->filename);
+
+    if (handler == NULL) {
+        return DECLINED;
+    }
+    if (r->method_number == M_TRACE) { /* here httpd answers it by itself, before it asks who is there */
+        (void)amtunlock_refuse_method(r, strcmp(handler, AMTUNLOCK_HANDLER) == 0 ? "POST" : "GET");
+        return DONE;
+    }
+    return OK;
 }
 
 /* What redirects or rewrites by the configuration of a directory, in fixups, where each module has its turn. */

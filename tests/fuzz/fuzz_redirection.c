@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "amt/redirection/console.h"
+#include "amt/redirection/event_priv.h"
 #include "amt/redirection/ider.h"
 #include "amt/redirection/link_priv.h"
 #include "amt/redirection/sol.h"

@@ -66,12 +66,32 @@ static void start_check_written(const start_t *start, const char *setting, const
     }
 }
 
+/* The record, where there is one, by the rule by which a worker opens it. */
+static void start_check_record(const start_t *start, const char *file)
+{
+    struct stat info;
+
+    if (lstat(file, &info) != 0 || owned_file_judge(&info, 022) == OWNED_FILE_GOOD) {
+        start_check_written(start, "audit", file);
+        return;
+    }
+    start_report(start, file,
+                 apr_psprintf(start->pool,
+                              "audit: must be a regular file of user %d which nobody else may write (owner "
+                              "%d, mode %04o): chown it, chmod 0600",
+                              (int)geteuid(), (int)info.st_uid, (unsigned int)(info.st_mode & 07777)));
+}
+
 static void start_check_files(const start_t *start)
 {
     const settings_t *settings = start->settings;
+    const char *lock = apr_pstrcat(start->pool, settings->state_dir, "/worker.lock", NULL);
 
     start_check_folder(start, "state-dir", settings->state_dir);
-    start_check_written(start, "audit", settings->audit);
+    if (access(lock, F_OK) == 0) {
+        start_check_written(start, "state-dir", lock);
+    }
+    start_check_record(start, settings->audit);
     if (strcmp(settings->log, "-") != 0) {
         start_check_written(start, "log", settings->log);
     }

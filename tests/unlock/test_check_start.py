@@ -84,6 +84,22 @@ def test_what_it_writes(rig, check, setting, sentence):
     assert sentence.format(uid=role.uid) in done.stderr, done.stderr
 
 
+def test_files_that_a_worker_would_not_open(rig, check):
+    """What others may write is no record, nor is a link to one; and a lock that root once left is in the way."""
+    folder, own = folder_of(rig, "left", 0o700), rig.places.roles["amtunlock"].uid or os.getuid()
+    for name, mode in (("open", 0o666), ("mine", 0o600), ("worker.lock", 0o400)):
+        rig.places.write(folder / name, "", "amtunlock", mode)
+        (folder / name).chmod(mode)
+    (folder / "link").symlink_to("mine")
+    for name in ("open", "link", "."):
+        done = check({r"^audit = .*$": f"audit = {folder / name}"})
+        assert done.returncode == 1 and f"audit: must be a regular file of user {own}" in done.stderr, done.stderr
+    assert check({r"^audit = .*$": f"audit = {folder / 'mine'}"}).returncode == 0
+    if own != 0:
+        done = check({r"^state-dir = .*$": f"state-dir = {folder}"})
+        assert done.returncode == 1 and f"worker.lock: state-dir: user {own} may not write it" in done.stderr, done.stderr
+
+
 def password_copy(rig, text, mode=0o600):
     return rig.places.write(rig.worker.folder / "copy.password", text, "amtunlock", mode)
 

@@ -2,7 +2,9 @@
 #include "wsman/enumeration.h"
 
 #include <apr_strings.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "wsman/element_priv.h"
 #include "wsman/values.h"
@@ -124,6 +126,22 @@ static int is_datetime(const char *text)
            text[10] == 'T';
 }
 
+/* A moment without a zone is taken for UTC: a few hours do not matter here. */
+static int is_past(const char *datetime)
+{
+    struct tm moment = {0};
+    const char *rest = strptime(datetime, "%Y-%m-%dT%H:%M:%S", &moment);
+    apr_time_t at = rest != NULL ? apr_time_from_sec(timegm(&moment)) : apr_time_now();
+    int hours = 0, minutes = 0;
+    char sign = '+';
+
+    rest = rest != NULL ? rest + strspn(rest, ".0123456789") : "";
+    if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) == 3) {
+        at -= apr_time_from_sec((hours * 60 + minutes) * 60 * (sign == '-' ? -1 : 1));
+    }
+    return at < apr_time_now();
+}
+
 static const wsman_fault_t *read_expires(const wsman_request_t *request, const wsman_element_t *body,
                                          enumerate_t *wanted)
 {
@@ -134,6 +152,9 @@ static const wsman_fault_t *read_expires(const wsman_request_t *request, const w
     wanted->expires_given = text != NULL;
     if (text == NULL) {
         return NULL;
+    }
+    if (is_datetime(text) && is_past(text)) {
+        return wsman_fault(request->pool, WSMAN_FAULT_EXPIRATION_TIME, NULL, "Expires lies in the past.");
     }
     if (is_datetime(text)) {
         return wsman_fault(request->pool, WSMAN_FAULT_EXPIRATION_TYPE, NULL, NULL);

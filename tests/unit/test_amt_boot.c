@@ -56,6 +56,12 @@ static void read_boot(rig_t *rig, amt_facts_t *facts)
     rig_wait(rig);
 }
 
+static void set_boot(rig_t *rig, int start)
+{
+    amt_set_boot(rig->device, start, rig_gate, rig, rig_done, rig);
+    rig_wait(rig);
+}
+
 static void clear_boot(rig_t *rig)
 {
     amt_clear_boot(rig->device, rig_gate, rig, rig_done, rig);
@@ -203,6 +209,70 @@ static void test_plain_boot_is_put_back(void **state)
     rig_down(&rig);
 }
 
+#define XSI "xmlns:x=\"http://www.w3.org/2001/XMLSchema-instance\""
+
+/* What has no value gets none, whether it is known here or not, and is nobody's override; but ours are set. */
+static void test_nil_is_put_back_as_nil(void **state)
+{
+    static const peer_row_t rows[] = {
+        {.act = PEER_CHALLENGE},
+        {.act = PEER_ANSWER,
+         .body = SETTINGS("<g:BIOSSetup " XSI " x:nil=\"true\"/><g:ElementName " XSI " x:nil=\"1\"/>" INSTANCE
+                          "<g:UseSOL " XSI " x:nil=\"true\"/><g:Unheard>7</g:Unheard>")},
+        {.act = PEER_ANSWER, .body = ORDER("0")},
+        {.act = PEER_ANSWER, .body = SETTINGS(INSTANCE)},
+        {.act = PEER_ANSWER, .body = ROLE("0")}};
+    static const char *const nil[] = {":BIOSSetup", ":ElementName"};
+    const peer_request_t *requests;
+    amt_facts_t facts;
+    rig_t rig;
+
+    (void)state;
+    rig_up(&rig, rows, COUNT(rows));
+    read_boot(&rig, &facts);
+    assert_int_equal(facts.boot.overridden, 0);
+    set_boot(&rig, AMT_START_SOL);
+    assert_int_equal(rig.status, AMT_OK);
+    assert_int_equal(peer_requests(rig.peer, &requests), 5);
+    for (size_t i = 0; i < COUNT(nil); i++) {
+        const char *place = strstr(requests[3].body, nil[i]);
+
+        assert_non_null(place);
+        assert_memory_equal(place + strlen(nil[i]), " xsi:nil=\"true\"", strlen(" xsi:nil=\"true\""));
+    }
+    assert_non_null(strstr(requests[3].body, ":UseSOL>true<"));
+    assert_non_null(strstr(requests[3].body, ":Unheard>7<"));
+    rig_down(&rig);
+}
+
+/* A device that is not ready for one of the steps is asked for all of them, with what was read; then it must be read
+ * again. */
+static void test_not_ready_in_the_middle(void **state)
+{
+    static const peer_row_t rows[] = {{.act = PEER_CHALLENGE},
+                                      {.act = PEER_ANSWER, .body = old},
+                                      {.act = PEER_ANSWER, .body = ORDER("0")},
+                                      {.act = PEER_ANSWER, .body = SETTINGS(INSTANCE)},
+                                      {.act = PEER_ANSWER, .body = ROLE("3")},
+                                      {.act = PEER_ANSWER, .body = ORDER("0")},
+                                      {.act = PEER_ANSWER, .body = SETTINGS(INSTANCE)},
+                                      {.act = PEER_ANSWER, .body = ROLE("0")}};
+    amt_facts_t facts;
+    rig_t rig;
+
+    (void)state;
+    rig_up(&rig, rows, COUNT(rows));
+    read_boot(&rig, &facts);
+    set_boot(&rig, AMT_START_SOL);
+    assert_int_equal(rig.status, AMT_NOT_NOW);
+    set_boot(&rig, AMT_START_SOL);
+    assert_int_equal(rig.status, AMT_OK);
+    set_boot(&rig, AMT_START_SOL);
+    assert_int_equal(rig.status, AMT_REFUSED);
+    assert_int_equal(peer_bodies(rig.peer, "transfer/Put"), 2);
+    rig_down(&rig);
+}
+
 /* A Put may be answered by an empty body. And the settings serve once: firmware may have changed them. */
 static void test_settings_serve_once(void **state)
 {
@@ -302,6 +372,8 @@ int main(void)
         cmocka_unit_test(test_overrides_are_named),
         cmocka_unit_test(test_summary_that_is_too_long),
         cmocka_unit_test(test_plain_boot_is_put_back),
+        cmocka_unit_test(test_nil_is_put_back_as_nil),
+        cmocka_unit_test(test_not_ready_in_the_middle),
         cmocka_unit_test(test_settings_serve_once),
         cmocka_unit_test(test_order_refused_means_no_put),
         cmocka_unit_test(test_gate_closes_in_between),

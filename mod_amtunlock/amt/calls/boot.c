@@ -87,7 +87,8 @@ static void note_override(const amt_setting_t *setting, amt_boot_t *out)
 {
     int member = find_member(setting->name);
 
-    if (member >= 0 && members[member].kind == OVERRIDE && strcmp(setting->value, members[member].off) != 0) {
+    if (member >= 0 && members[member].kind == OVERRIDE && !setting->nil &&
+        strcmp(setting->value, members[member].off) != 0) {
         out->overridden = 1;
         add_to_summary(out, setting->name);
     }
@@ -187,8 +188,8 @@ static void write_setting(const amt_call_t *call, wsman_writer_t *writer, const 
     int member = find_member(setting->name);
     const char *ours = value_at(call->start, setting->name);
 
-    if (member < 0) {
-        wsman_property(writer, setting->name, setting->value);
+    if (member < 0 || (setting->nil && ours == NULL && members[member].kind != READ_ONLY)) {
+        amt_setting_write(writer, setting);
     }
     else if (members[member].kind != READ_ONLY) {
         wsman_property(writer, setting->name, ours != NULL ? ours : members[member].off);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The identity of a device: the PC's UUID and the firmware's version. */
 #include <apr_strings.h>
-#include <ctype.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,10 +56,17 @@ static amt_status_e read_uuid(amt_call_t *call, const wsman_element_t *payload)
     return AMT_OK;
 }
 
-/* Digits and dots, a digit first: so it can be compared, and printed in messages. */
-static int is_amt_version(const char *text)
+/* Digits and dots, a digit first and last: so it can be compared, and printed in messages. Words around them ("-hotfix")
+ * are left out. NULL: there are none. */
+static const char *version_in(const char *text, apr_pool_t *pool)
 {
-    return text != NULL && isdigit((unsigned char)*text) && strspn(text, "0123456789.") == strlen(text);
+    const char *first = text != NULL ? strpbrk(text, "0123456789") : NULL;
+    apr_size_t length = first != NULL ? strspn(first, "0123456789.") : 0;
+
+    while (length > 0 && first[length - 1] == '.') {
+        length--;
+    }
+    return length > 0 ? apr_pstrmemdup(pool, first, length) : NULL;
 }
 
 static amt_status_e read_version(amt_call_t *call, const wsman_element_t *payload)
@@ -68,9 +74,10 @@ static amt_status_e read_version(amt_call_t *call, const wsman_element_t *payloa
     amt_facts_t *facts = call->out;
     amt_identity_t *identity = &facts->identity;
     const char *instance = wsman_child_text(payload, NULL, "InstanceID", call->pool);
-    const char *version = wsman_child_text(payload, NULL, "VersionString", call->pool);
+    const char *version =
+        version_in(wsman_child_text(payload, NULL, "VersionString", call->pool), call->pool);
 
-    if (instance == NULL || strcmp(instance, "AMT") != 0 || !is_amt_version(version) ||
+    if (instance == NULL || strcmp(instance, "AMT") != 0 || version == NULL ||
         strlen(version) >= sizeof(identity->version)) {
         return amt_answer_garbage(call, "it does not name the version of AMT");
     }

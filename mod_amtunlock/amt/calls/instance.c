@@ -22,6 +22,7 @@ amt_instance_t *amt_instance_keep(const wsman_element_t *payload, apr_pool_t *pa
         }
         setting->name = apr_pstrdup(pool, element->name);
         setting->value = apr_pstrdup(pool, wsman_text(element, pool)); /* may be the answer's own */
+        setting->nil = wsman_is_nil(element);
     }
     return instance;
 }
@@ -33,6 +34,16 @@ void amt_instance_forget(amt_instance_t **instance)
     *instance = NULL;
     if (old != NULL) {
         apr_pool_destroy(old->pool);
+    }
+}
+
+void amt_setting_write(wsman_writer_t *writer, const amt_setting_t *setting)
+{
+    if (setting->nil) {
+        wsman_property_nil(writer, setting->name);
+    }
+    else {
+        wsman_property(writer, setting->name, setting->value);
     }
 }
 
@@ -61,5 +72,6 @@ void amt_instance_set(amt_instance_t *instance, const char *name, const char *va
 
     if (setting != NULL) {
         setting->value = value;
+        setting->nil = 0;
     }
 }

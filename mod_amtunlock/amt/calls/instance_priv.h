@@ -8,10 +8,12 @@
 #include <apr_tables.h>
 
 #include "wsman/envelope.h"
+#include "wsman/writer.h"
 
 typedef struct {
     const char *name;
     const char *value;
+    int nil; /* the device gave no value: it gets none back */
 } amt_setting_t;
 
 typedef struct amt_instance_t {
@@ -23,6 +25,8 @@ typedef struct amt_instance_t {
 amt_instance_t *amt_instance_keep(const wsman_element_t *payload, apr_pool_t *parent);
 /* Forgets it; *instance becomes NULL, and may be. */
 void amt_instance_forget(amt_instance_t **instance);
+/* Writes it as it came. */
+void amt_setting_write(wsman_writer_t *writer, const amt_setting_t *setting);
 /* A property has another value now (which lives as long). */
 void amt_instance_set(amt_instance_t *instance, const char *name, const char *value);
 /* The value of a property, or NULL. */

@@ -168,7 +168,7 @@ static void write_listener(const amt_call_t *call, wsman_writer_t *writer)
             wsman_property(writer, setting->name, listener_text(call->redirection.listener));
         }
         else {
-            wsman_property(writer, setting->name, setting->value);
+            amt_setting_write(writer, setting);
         }
     }
 }

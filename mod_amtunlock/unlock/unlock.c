@@ -21,7 +21,11 @@
 #define RETRY_BASE SECONDS(1) /* full jitter: up to 1, 2, 4 s */
 /* A device that says "not now" is asked again for longer: it did nothing, so that acts may be repeated as well. */
 #define PASSING_RETRIES 10
+#ifdef AMTUNLOCK_TEST
 #define PASSING_PAUSE clock_test_interval("AMTUNLOCK_TEST_NOT_NOW_MS", SECONDS(2))
+#else
+#define PASSING_PAUSE SECONDS(2)
+#endif
 
 const char *unlock_step_name(const unlock_t *unlock)
 {

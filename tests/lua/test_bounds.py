@@ -230,6 +230,30 @@ def test_a_forged_field_stops_no_worker(fast, fields):
     fast("errors", "sha-alice", 0, "j1", 0, -1)
 
 
+COUNTS = [("job:j1", "waiting"), ("job:j1", "running"), ("job:j1", "unlocked"), ("job:j1", "failed"),
+          ("totals", "waiting"), ("totals", "refused"), ("totals", "items"), ("caller:sha-alice", "waiting"),
+          ("caller:sha-alice", "unfinished"), ("caller:sha-alice", "kept"), ("caller:sha-alice", "names"),
+          ("counters", "unlocked"), ("counters", "joined"), ("counters", "reaped"), ("counters", "jobs")]
+
+
+@pytest.mark.parametrize("where, field", COUNTS)
+@pytest.mark.parametrize("value", ["9223372036854775807", "-9223372036854775808", "-1"])
+def test_a_count_at_the_end_of_its_range_stops_no_worker(fast, where, field, value):
+    """A verb that adds to it would end in an error, each time, for all PCs."""
+    fast.submit("j1", "pc1.example", "pc2.example", "pc3.example", retention=SECOND)
+    lost = fast.claim_one(lease=1)
+    held = fast.claim_one("w2")
+    fast.ask(WEB, "HSET", "{amtu}:" + where, field, value)
+    fast.reap(grace=0)
+    tasks = fast.claim("w2")
+    assert {task.system for task in tasks} >= {lost.system}
+    for task in [held, *tasks]:
+        assert fast.intend(task) == "ok" and fast.finish(task) == "ok"
+    fast.reap()
+    assert fast.submit("j2", "vault.example", caller="bob")[0] == "ok"
+    assert [each.job for each in fast.claim()] == ["j2"]
+
+
 @pytest.mark.parametrize("field", ["caller", "peer", "mechanism"])
 def test_a_worker_is_told_a_little_of_what_is_too_long(fast, field):
     """It judges that itself; what matters here is that the answer stays small, and that the others are in it."""

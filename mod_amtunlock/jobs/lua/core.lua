@@ -86,13 +86,13 @@ local INTENDED = { I = true, P = true, B = true, K = true } -- held, and the PC 
 local NEW, RUNNING, COMPLETED, TERMINATED = '2', '4', '7', '8'
 
 -- What httpd's user may write can have any type and any text. A worker's verb must not stop at it: a key that holds
--- something else than it should is worth nothing, and is removed; a count that is no number begins again. A verb that
--- may not write there fails with the error of the first try.
+-- something else than it should is worth nothing, and is removed; a count that is no number, or one at the end of its
+-- range, begins again. A verb that may not write there fails with the error of the first try.
 local function mend(refused, ...)
     local command, at, field = ...
     if refused.err:find('WRONGTYPE', 1, true) then
         redis.call('UNLINK', at)
-    elseif command == 'HINCRBY' and refused.err:find('integer', 1, true) then
+    elseif command == 'HINCRBY' and (refused.err:find('integer', 1, true) or refused.err:find('overflow', 1, true)) then
         redis.call('HSET', at, field, '0')
     else
         error(refused.err, 0)

@@ -19,6 +19,7 @@
 #include "audit/record_priv.h"
 #include "base/digest.h"
 #include "base/owned_file.h"
+#include "base/pulse.h"
 #include "base/text.h"
 
 #define PENDING_MAX ((apr_size_t)16 << 20)
@@ -366,11 +367,25 @@ static apr_status_t audit_examine(audit_t *audit, apr_off_t size, const char **e
     return fault != NULL ? audit_fail(audit, fault, EBUSY, error) : APR_SUCCESS;
 }
 
+/* 0, or an errno. A file that is too short stays so: to make it longer would fill it with zeros, and hide that somebody
+ * cut it. */
+static int cut_half_written(const audit_t *audit)
+{
+    struct stat info;
+
+    if (fstat(audit->fd, &info) != 0) {
+        return errno;
+    }
+    return info.st_size <= audit->size || ftruncate(audit->fd, audit->size) == 0 ? 0 : errno;
+}
+
 /* Cuts off what a failed write left, and makes sure that the file is as it was then. */
 static apr_status_t audit_settle(audit_t *audit, const char **error)
 {
-    if (audit->half_written && ftruncate(audit->fd, audit->size) != 0) {
-        return audit_fail(audit, "a half-written line cannot be cut off", errno, error);
+    int number = audit->half_written ? cut_half_written(audit) : 0;
+
+    if (number != 0) {
+        return audit_fail(audit, "a half-written line cannot be cut off", number, error);
     }
     audit->half_written = 0;
     return audit_examine(audit, audit->size, error);
@@ -393,6 +408,20 @@ static int write_all(int fd, const char *bytes, apr_size_t length)
     return 0;
 }
 
+/* 0, or an errno. */
+static int put_on_disk(const audit_t *audit)
+{
+    int number;
+
+    pulse_pause();
+    number = write_all(audit->fd, audit->pending, audit->pending_length);
+    if (number == 0 && fdatasync(audit->fd) != 0) {
+        number = errno; /* the kernel may have dropped these pages: only writing them again helps */
+    }
+    pulse_go_on();
+    return number;
+}
+
 apr_status_t audit_commit(audit_t *audit, const char **error)
 {
     apr_status_t status;
@@ -403,10 +432,7 @@ apr_status_t audit_commit(audit_t *audit, const char **error)
     if (status != APR_SUCCESS || audit->pending_length == 0) {
         return status;
     }
-    number = write_all(audit->fd, audit->pending, audit->pending_length);
-    if (number == 0 && fdatasync(audit->fd) != 0) {
-        number = errno; /* the kernel may have dropped these pages: only writing them again helps */
-    }
+    number = put_on_disk(audit);
     if (number != 0) {
         audit->half_written = 1;
         return audit_fail(audit, "the record cannot be written, so no system may be touched", number, error);
@@ -478,7 +504,7 @@ const char *audit_reopen(audit_t *audit)
                             "%s: is not empty, so it is not the next file of this record; move it away",
                             audit->file);
     }
-    if (audit->half_written && ftruncate(audit->fd, audit->size) != 0) {
+    if (audit->half_written && (errno = cut_half_written(audit)) != 0) {
         error = audit_errno(audit, "the file before ends in a half-written line");
     }
     audit->half_written = 0;

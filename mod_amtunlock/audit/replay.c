@@ -11,6 +11,7 @@
 
 #include "audit/audit.h"
 #include "audit/record_priv.h"
+#include "base/pulse.h"
 #include "base/text.h"
 
 typedef struct {
@@ -73,6 +74,7 @@ static const char *read_lines(replay_t *replay, const char *file, apr_pool_t *po
         apr_size_t text = (apr_size_t)length - (line[length - 1] == '\n');
 
         goes_on = take_line(replay, line, text);
+        pulse_go_on();
     }
     number = stream != NULL ? stream_error(stream, goes_on) : errno;
     if (stream != NULL) {

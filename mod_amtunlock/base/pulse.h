@@ -11,7 +11,7 @@
 #include "base/clock.h"
 
 typedef struct {
-    _Atomic apr_time_t at;    /* clock_boottime(); 0: the loop has ended */
+    _Atomic apr_time_t at;    /* clock_boottime(); 0: the loop has ended, or pauses */
     _Atomic pthread_t thread; /* 0: it did not come round yet */
 } pulse_t;
 
@@ -21,7 +21,12 @@ void pulse_init(pulse_t *pulse);
 void pulse_beat(pulse_t *pulse);
 /* From its thread: the loop has ended. */
 void pulse_end(pulse_t *pulse);
-/* The older of a time and of when the loop last came round; a loop that has ended does not count. */
+/* From any code that a loop may run: its round takes long by right (a record of years is read, a slow Redis answers call
+ * after call), and has come on by one bounded part. Nothing on a thread without a pulse. */
+void pulse_go_on(void);
+/* In the same way: until pulse_go_on() its thread waits for a disk, which no new process would make faster. */
+void pulse_pause(void);
+/* The older of a time and of when the loop last came round; a loop that has ended or pauses does not count. */
 apr_time_t pulse_older(const pulse_t *pulse, apr_time_t time);
 
 #endif

@@ -6,6 +6,8 @@
 
 #include <apr_strings.h>
 
+#include "base/pulse.h"
+
 #define RECONNECT_AFTER apr_time_from_sec(1)
 #define RUN_ID_LENGTH 40
 
@@ -119,6 +121,7 @@ jobs_result_t jobs_connect(jobs_client_t *client, apr_pool_t *pool)
 {
     jobs_result_t result;
 
+    pulse_go_on(); /* every call begins here, and is bounded */
     if (redis_conn_alive(&client->conn)) {
         return JOBS_FINE;
     }

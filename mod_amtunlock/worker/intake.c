@@ -438,8 +438,8 @@ static void *APR_THREAD_FUNC run_intake(apr_thread_t *thread, void *data)
     }
     take_fingerprint(intake);
     while (!atomic_load(&intake->stopping)) {
-        do_round(intake, pool);
         pulse_beat(&intake->pulse);
+        do_round(intake, pool);
         apr_pool_clear(pool);
     }
     take_offered(intake);

@@ -24,6 +24,7 @@
 #include <apr_strings.h>
 
 #include "audit/audit.h"
+#include "base/pulse.h"
 
 /* A disk that fails on demand: these replace the C library's calls. */
 static int failing_sync, failing_truncate, syncs;
@@ -643,6 +644,55 @@ static void test_tampering_while_it_is_written(void **state)
     assert_verifies(fixture, fixture->file, 2);
 }
 
+static void cut_it(const fixture_t *fixture)
+{
+    assert_int_equal(truncate(fixture->file, 0), 0);
+}
+
+/* Cut while a line is written, the file must not be made longer again with zeros. */
+static void test_cut_while_it_is_written(void **state)
+{
+    fixture_t *fixture = *state;
+
+    assert_null(open_audit(fixture));
+    add(fixture, "a", 1);
+    commit(fixture);
+    add(fixture, "b", 2);
+    syncing = fixture;
+    while_syncing = cut_it;
+    for (int i = 0; i < 3; i++) {
+        assert_non_null(strstr(commit_fails(fixture), "someone else wrote it or cut it"));
+    }
+    move_away(fixture);
+    assert_null(audit_reopen(fixture->audit));
+    commit(fixture);
+    assert_non_null(strstr(content(fixture, fixture->file), "\"event\":\"file-lost\",\"records\":1,"));
+}
+
+static pulse_t pulse;
+
+static void see_pulse_paused(const fixture_t *fixture)
+{
+    (void)fixture;
+    assert_true(atomic_load(&pulse.at) == 0);
+}
+
+/* A disk that takes a minute is no reason to end a worker that holds PCs at their prompts. */
+static void test_a_slow_disk_is_no_stuck_thread(void **state)
+{
+    fixture_t *fixture = *state;
+
+    pulse_beat(&pulse);
+    assert_null(open_audit(fixture));
+    add(fixture, "a", 1);
+    syncing = fixture;
+    while_syncing = see_pulse_paused;
+    commit(fixture);
+    assert_null(while_syncing);
+    assert_true(atomic_load(&pulse.at) != 0);
+    pulse_end(&pulse);
+}
+
 /* Its lines are gone, but not without a word. */
 static void test_removed_and_begun_again(void **state)
 {
@@ -705,6 +755,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tampering, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tampering_while_it_is_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cut_while_it_is_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_slow_disk_is_no_stuck_thread, setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed_and_begun_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pending_is_bounded, setup, teardown),
     };

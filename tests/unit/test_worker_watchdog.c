@@ -54,8 +54,25 @@ static void *APR_THREAD_FUNC die(apr_thread_t *thread, void *data)
     return NULL;
 }
 
-/* The child. Its loops: one that lives, one that ended, and one more if `sick`. */
-__attribute__((noreturn)) static void run_child(int sick)
+/* Long rounds: one that comes on, then one that waits for a disk. */
+static void *APR_THREAD_FUNC take_long(apr_thread_t *thread, void *data)
+{
+    (void)thread;
+    (void)data;
+    pulse_beat(&dying);
+    for (int i = 0; i < 3 * STUCK_MS / 5; i++) {
+        pulse_go_on();
+        apr_sleep(BEAT);
+    }
+    pulse_pause();
+    apr_sleep(apr_time_from_sec(20));
+    return NULL;
+}
+
+typedef enum { WELL, SICK, SLOW } child_e;
+
+/* The child. Its loops: one that lives, one that ended, and one more unless WELL. */
+__attribute__((noreturn)) static void run_child(child_e kind)
 {
     const watched_t loops[] = {{"lease", &living}, {"intake", &ended}, {"engine", &dying}};
     watchdog_t *watchdog = NULL;
@@ -68,23 +85,24 @@ __attribute__((noreturn)) static void run_child(int sick)
     pulse_init(&dying);
     pulse_init(&ended);
     pulse_end(&ended);
-    if (watchdog_start(&watchdog, loops, sick ? 3 : 2, pool) != APR_SUCCESS ||
+    if (watchdog_start(&watchdog, loops, kind != WELL ? 3 : 2, pool) != APR_SUCCESS ||
         apr_thread_create(&thread, NULL, live, NULL, pool) != APR_SUCCESS ||
-        (sick && apr_thread_create(&thread, NULL, die, NULL, pool) != APR_SUCCESS)) {
+        (kind != WELL &&
+         apr_thread_create(&thread, NULL, kind == SICK ? die : take_long, NULL, pool) != APR_SUCCESS)) {
         _exit(3);
     }
-    apr_sleep(apr_time_from_sec(sick ? 20 : 2));
+    apr_sleep(kind == SICK ? apr_time_from_sec(20) : apr_time_from_msec(6 * STUCK_MS));
     watchdog_stop(watchdog);
     _exit(0);
 }
 
-static pid_t start_child(int sick)
+static pid_t start_child(child_e kind)
 {
     pid_t pid = fork();
 
     assert_true(pid >= 0);
     if (pid == 0) {
-        run_child(sick);
+        run_child(kind);
     }
     return pid;
 }
@@ -110,7 +128,7 @@ static const char *read_log(void)
 
 static void a_loop_that_stands_still_ends_the_process(void **state)
 {
-    pid_t pid = start_child(1);
+    pid_t pid = start_child(SICK);
     const char *text = NULL;
 
     (void)state;
@@ -129,7 +147,7 @@ static void a_loop_that_stands_still_ends_the_process(void **state)
 
 static void a_process_that_was_stopped_goes_on(void **state)
 {
-    pid_t pid = start_child(0);
+    pid_t pid = start_child(WELL);
 
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -139,6 +157,13 @@ static void a_process_that_was_stopped_goes_on(void **state)
         kill(pid, SIGCONT);
     }
     assert_int_equal(exit_code(pid), 0);
+    assert_string_equal(read_log(), "");
+}
+
+static void a_round_that_takes_long_by_right_goes_on(void **state)
+{
+    (void)state;
+    assert_int_equal(exit_code(start_child(SLOW)), 0);
     assert_string_equal(read_log(), "");
 }
 
@@ -156,6 +181,7 @@ int main(void)
     int failed = 0, fd = mkstemp(log_file);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_loop_that_stands_still_ends_the_process, begin),
+        cmocka_unit_test_setup(a_round_that_takes_long_by_right_goes_on, begin),
         cmocka_unit_test_setup(a_process_that_was_stopped_goes_on, begin),
     };
 

@@ -499,6 +499,7 @@ static void *APR_THREAD_FUNC run_outbox(apr_thread_t *thread, void *data)
     while (!atomic_load(&outbox->stopping) || apr_queue_size(outbox->queue) > 0) {
         int done = 0;
 
+        pulse_beat(&outbox->pulse);
         if (atomic_exchange(&outbox->reopening, 0)) {
             recorder_reopen(&outbox->recorder);
         }
@@ -511,7 +512,6 @@ static void *APR_THREAD_FUNC run_outbox(apr_thread_t *thread, void *data)
             denials_record(&outbox->recorder, outbox->connection, &outbox->denials_due, pool);
         }
         apr_pool_clear(pool);
-        pulse_beat(&outbox->pulse);
         wait_for_requests(outbox, done);
     }
     recorder_commit(&outbox->recorder); /* events that were added since the last commit */
@@ -576,7 +576,7 @@ apr_status_t outbox_push(outbox_t *outbox, outbox_request_t *request)
 
 int outbox_is_blocked(const outbox_t *outbox)
 {
-    return recorder_is_failing(&outbox->recorder);
+    return recorder_is_failing(&outbox->recorder) || recorder_is_slow(&outbox->recorder);
 }
 
 void outbox_reopen_audit(outbox_t *outbox)

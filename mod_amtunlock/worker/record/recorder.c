@@ -11,6 +11,7 @@
 #include "worker/record/entries_priv.h"
 
 #define HEAD_EVERY apr_time_from_sec(60)
+#define SLOW_AFTER apr_time_from_sec(5)
 
 apr_status_t recorder_init(recorder_t *recorder, audit_t *audit, const char *worker, apr_pool_t *pool)
 {
@@ -62,10 +63,25 @@ static void note_head(recorder_t *recorder)
     recorder->head_due = clock_boottime() + HEAD_EVERY;
 }
 
+static int commit_timed(recorder_t *recorder, const char **error)
+{
+    apr_time_t begun = clock_boottime();
+    apr_status_t status;
+
+    atomic_store(&recorder->begun, begun);
+    status = audit_commit(recorder->audit, error);
+    atomic_store(&recorder->begun, 0);
+    if (clock_boottime() - begun > SLOW_AFTER) {
+        log_warn("AMTU0544", "the disk of the audit record was slow; nothing was claimed meanwhile",
+                 "seconds", log_number(LOG_NUMBER, apr_time_sec(clock_boottime() - begun)));
+    }
+    return status == APR_SUCCESS;
+}
+
 int recorder_commit(recorder_t *recorder)
 {
     const char *error = "";
-    int committed = !FAILPOINT_FAILS("record.before") && audit_commit(recorder->audit, &error) == APR_SUCCESS;
+    int committed = !FAILPOINT_FAILS("record.before") && commit_timed(recorder, &error);
     int was_failing = atomic_exchange(&recorder->failing, !committed);
 
     if (!committed && !was_failing) {
@@ -101,6 +117,13 @@ void recorder_reopen(recorder_t *recorder)
 int recorder_is_failing(const recorder_t *recorder)
 {
     return atomic_load(&recorder->failing);
+}
+
+int recorder_is_slow(const recorder_t *recorder)
+{
+    apr_time_t begun = atomic_load(&recorder->begun);
+
+    return begun != 0 && clock_boottime() - begun > SLOW_AFTER;
 }
 
 void recorder_head(recorder_t *recorder, char *text, apr_size_t size)

@@ -23,6 +23,7 @@ typedef struct {
     apr_time_t head_due;      /* when the head goes to syslog next */
     apr_uint64_t head_logged; /* lines that the head in syslog covers */
     atomic_int failing;       /* the last commit did */
+    _Atomic apr_time_t begun; /* the commit under way, by clock_boottime(); 0: there is none */
     apr_thread_mutex_t *lock; /* guards head */
     char head[RECORDER_HEAD_MAX];
 } recorder_t;
@@ -46,6 +47,8 @@ void recorder_reopen(recorder_t *recorder);
 
 /* Any thread. Nonzero: the last commit failed. */
 int recorder_is_failing(const recorder_t *recorder);
+/* Any thread. Nonzero: a commit has waited for its disk for seconds now. */
+int recorder_is_slow(const recorder_t *recorder);
 /* Any thread. "hash:count" of the head as last committed, into `text` of `size` bytes. */
 void recorder_head(recorder_t *recorder, char *text, apr_size_t size);
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 
 /* A line never grows past this; the end of a longer one is cut, its newline kept. */
 #define LINE_MAX_BYTES 2048
+/* So long a line waits for who reads the log; the next ones do not wait until it reads again. */
+#define READER_MS 200
 
 static struct {
     pthread_rwlock_t lock; /* held for reading while a line is written: a reopen must not close the file */
@@ -24,8 +27,9 @@ static struct {
     int owned; /* `fd` is closed by us */
     char path[4096];
     atomic_int level;
+    atomic_int dropped; /* lines since somebody read the log last */
     atomic_int journal; /* `fd` is the journal's: it has a clock of its own, and a priority for each line */
-} log_state = {PTHREAD_RWLOCK_INITIALIZER, -1, 0, "", LOG_LEVEL_INFO, 0};
+} log_state = {PTHREAD_RWLOCK_INITIALIZER, -1, 0, "", LOG_LEVEL_INFO, 0, 0};
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static const char *const level_priorities[] = {"<3>", "<4>", "<6>", "<7>"}; /* sd-daemon(3) */
@@ -197,22 +201,38 @@ static void add_pair(line_t *line, const char *key, const char *value)
     }
 }
 
-static void write_line(line_t *line)
+/* A pipe whose reader stands still would hold up every thread that has something to say. */
+static int has_reader(int fd)
+{
+    struct pollfd log = {.fd = fd, .events = POLLOUT};
+
+    return poll(&log, 1, atomic_load(&log_state.dropped) ? 0 : READER_MS) != 0;
+}
+
+/* Returns how many lines before this one were dropped, once they are to be told. */
+static int write_line(line_t *line)
 {
     ssize_t written = 0;
+    int dropped = 0;
 
     line->text[line->used++] = '\n';
     pthread_rwlock_rdlock(&log_state.lock);
-    if (log_state.fd >= 0) {
+    if (log_state.fd >= 0 && !has_reader(log_state.fd)) {
+        atomic_fetch_add(&log_state.dropped, 1);
+    }
+    else if (log_state.fd >= 0) {
         written = write(log_state.fd, line->text, line->used);
+        dropped = atomic_exchange(&log_state.dropped, 0);
     }
     (void)written; /* there is no other place to say that it failed */
     pthread_rwlock_unlock(&log_state.lock);
+    return dropped;
 }
 
 void log_line(log_level_e level, const char *const words[])
 {
     line_t line;
+    int dropped;
 
     if ((int)level > atomic_load_explicit(&log_state.level, memory_order_relaxed)) {
         return;
@@ -234,7 +254,11 @@ void log_line(log_level_e level, const char *const words[])
             add_pair(&line, pair[0], pair[1]);
         }
     }
-    write_line(&line);
+    dropped = write_line(&line);
+    if (dropped > 0) {
+        log_warn("AMTU0545", "nobody read this log for a while: lines before the last one are missing",
+                 "lines", log_number(LOG_NUMBER, dropped));
+    }
 }
 
 const char *log_number(log_number_t *number, long long value)

@@ -7,7 +7,8 @@
  *
  * written whole by one write(2), so lines of several threads never mix. Values that hold anything but plain
  * characters are quoted and escaped: text from a device or a caller cannot forge a line. No secret is ever
- * passed to it. Thread-safe. Nothing is written before log_open().
+ * passed to it. Thread-safe. Nothing is written before log_open(). Where nobody reads the log, lines are
+ * dropped and counted: no thread waits for it.
  */
 #ifndef AMTUNLOCK_BASE_LOG_H
 #define AMTUNLOCK_BASE_LOG_H

@@ -246,6 +246,7 @@ static const char *helper_finish(helper_t *helper, int wanted)
     }
     if (!ended) {
         kill(-helper->pid, SIGKILL);
+        kill(helper->pid, SIGKILL); /* it may have left its group */
     }
     while (waitpid(helper->pid, &helper->status, 0) < 0) {
         if (errno != EINTR) {

@@ -89,11 +89,39 @@ static void test_other_stream_has_the_time(void **state)
     assert_non_null(strstr(text, "Z error AMTU0901 one a=b\n2"));
 }
 
+/* A log that nobody reads holds up no thread: the pipe is full. Lines are missing then, and that is said. */
+static void test_a_reader_that_stands_still(void **state)
+{
+    static char text[1 << 17];
+    captured_t captured;
+    int flags;
+
+    (void)state;
+    capture(&captured, 0);
+    flags = fcntl(captured.pipe[1], F_GETFL);
+    assert_int_equal(fcntl(captured.pipe[1], F_SETFL, flags | O_NONBLOCK), 0);
+    while (write(captured.pipe[1], "full\n", 5) == 5) {
+    }
+    assert_int_equal(fcntl(captured.pipe[1], F_SETFL, flags), 0);
+    alarm(20); /* ends this program where it is held up */
+    for (int i = 0; i < 1000; i++) {
+        log_error("AMTU0901", "nobody reads");
+    }
+    alarm(0);
+    assert_true(read(captured.pipe[0], text, sizeof(text)) > 0);
+    log_error("AMTU0902", "again");
+    release(&captured, text, sizeof(text));
+    assert_non_null(strstr(text, "<3>error AMTU0902 again\n"));
+    assert_non_null(strstr(text, "AMTU0545"));
+    assert_non_null(strstr(text, "lines=1000\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_journal_has_its_own_clock),
         cmocka_unit_test(test_other_stream_has_the_time),
+        cmocka_unit_test(test_a_reader_that_stands_still),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,6 +177,19 @@ static void test_failures(void **state)
     assert_failed(fixture, SECRETS_AMT, LIMIT, "No such file");
 }
 
+/* One that left its process group would else be waited for until it ends by itself. */
+static void test_time_limit_of_one_that_left_its_group(void **state)
+{
+    fixture_t *fixture = *state;
+    apr_time_t start = apr_time_now();
+
+    write_helper(
+        fixture,
+        "exec /usr/bin/python3 -c 'import os, time; os.setpgid(0, os.getpgid(os.getppid())); time.sleep(30)'");
+    assert_failed(fixture, SECRETS_DISK, apr_time_from_sec(2), "did not answer in time");
+    assert_true(apr_time_now() - start < apr_time_from_sec(20));
+}
+
 /* A helper that is late is killed, with all its children, and waited for. */
 static void test_time_limit(void **state)
 {
@@ -341,6 +354,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_does_not_know, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
         cmocka_unit_test_setup_teardown(test_time_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_time_limit_of_one_that_left_its_group, setup, teardown),
         cmocka_unit_test_setup_teardown(test_environment_is_minimal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signals_are_normal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_through_the_front_door, setup, teardown),

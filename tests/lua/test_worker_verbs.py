@@ -538,6 +538,20 @@ def test_two_of_the_same_age_do_not_take_turns(verbs, tester):
     assert verbs(*again) == ["ok"], "nobody is left who serves it"
 
 
+def test_one_of_the_future_is_not_newer_for_years(verbs, tester):
+    """A clock was wrong when a file was written. What is written now, after it, counts."""
+    at = now(tester)
+    assert verbs.publish({"new.example": ("g", [])}, digest="digest-2", written=2 * at) == ["ok"]
+    written = int(tester("HGET", "{amtu}:inventory", "written"))
+    assert written < at + 60 * SECOND
+    assert verbs("publish_switch", "w2", "", "digest-3", at - SECOND, 4, 8)[0] == "refused"
+    assert verbs("publish_switch", "w2", "", "digest-3", written + 1, 4, 8) == ["ok"]
+    tester("HSET", "{amtu}:inventory", "written", 2 * at)
+    assert verbs("publish_switch", "w2", "", "digest-3", 2 * at, 4, 8) == ["ok"]
+    tester("SET", "{amtu}:worker:w0", "alive")
+    assert verbs("publish_switch", "w2", "", "digest-3", 2 * at, 4, 8, 1)[0] == "refused", "they do not take turns"
+
+
 def test_a_chunk_that_is_missing_is_noticed(verbs, tester):
     verbs("publish_chunk", "g2", "a.example", "g", "wake", 1, "a.example")
     assert 500 < tester("TTL", "{amtu}:inventory:g2") <= 600

@@ -20,10 +20,12 @@ function verbs.publish_chunk(_, read)
 end
 
 -- Of two that were written at the same time the one counts that was published later, as long as its publisher lives:
--- a worker that publishes its own `again` does not take turns with it.
-local function is_older(written, again, worker, live_written, by)
+-- a worker that publishes its own `again` does not take turns with it. One of the future (a clock was wrong) counts as
+-- written when it is published: nothing that is written from then on would be newer.
+local function is_older(now, written, again, worker, live_written, by)
     local other_lives = by ~= worker and call('EXISTS', key('worker', by)) == 1
-    return written < live_written or again and written == live_written and other_lives
+    local same = written == live_written or written > now
+    return math.min(written, now) < live_written or again and same and other_lives
 end
 
 -- Generation '': only says whether publishing is needed.
@@ -35,10 +37,11 @@ function verbs.publish_switch(now, read)
     local previous, live_digest, live_written, by =
         unpack(call('HMGET', live, 'generation', 'digest', 'written', 'by'))
     local verdict
+    live_written = math.min(number(live_written), now)
     if previous and live_digest == digest and call('EXISTS', key('inventory', previous)) == 1 then
-        call('HSET', live, 'written', text(math.max(written, number(live_written))))
+        call('HSET', live, 'written', text(math.max(math.min(written, now), live_written)))
         verdict = { 'already' }
-    elseif previous and is_older(written, again, worker, number(live_written), by or '') then
+    elseif previous and is_older(now, written, again, worker, live_written, by or '') then
         verdict = { 'refused', 'a newer inventory is published' }
     elseif generation == '' then
         return { 'ok' }
@@ -52,7 +55,7 @@ function verbs.publish_switch(now, read)
         return verdict
     end
     call('PERSIST', key('inventory', generation))
-    call('HSET', live, 'generation', generation, 'digest', digest, 'written', text(written), 'systems',
+    call('HSET', live, 'generation', generation, 'digest', digest, 'written', text(math.min(written, now)), 'systems',
         text(systems), 'published', text(now), 'by', worker)
     if previous then
         call('EXPIRE', key('inventory', previous), RETIRED_S)

@@ -48,7 +48,7 @@ static int is_as_seen(const struct stat *seen, const struct stat *now)
            seen->st_mtim.tv_sec == now->st_mtim.tv_sec && seen->st_mtim.tv_nsec == now->st_mtim.tv_nsec;
 }
 
-/* A file that cannot be read now counts as it was: so does the trust that was made of it. */
+/* A file that cannot be read now counts as it was: devices are refused until it can be, but by nobody else's file. */
 static void look_at_file(trust_file_t *file)
 {
     char digits[DIGEST_DIGITS + 1];

@@ -259,9 +259,42 @@ static int refuse_method(exchange_t *x)
                           "WS-Management requests are sent by POST");
 }
 
-static int refuse_type(exchange_t *x, const char *type)
+/* What the body is packed with, unless a filter of httpd has unpacked it; NULL: it is as it is. */
+static const char *content_coding(const exchange_t *x)
 {
-    if (strcmp(type, "multipart/encrypted") == 0) {
+    const char *coding = apr_table_get(x->r->headers_in, "Content-Encoding");
+
+    return coding != NULL && *coding && strcasecmp(coding, "identity") != 0 ? coding : NULL;
+}
+
+static int refuse_coding(exchange_t *x, const char *coding)
+{
+    const char *shown =
+        ap_escape_logitem(x->r->pool, apr_pstrmemdup(x->r->pool, coding, strnlen(coding, 100)));
+
+    apr_table_setn(x->r->err_headers_out, "Accept-Encoding", "identity");
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "AMTU0317: refused: the Content-Encoding is \"%s\"",
+                  shown);
+    return refuse_request(x, WSMAN_FAULT_UNSUPPORTED_FEATURE, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                          apr_psprintf(x->r->pool,
+                                       "Content-Encoding %s is not understood here: send the body as it is",
+                                       shown));
+}
+
+/* WinRM's clients have a type of their own for messages of more than one part. */
+static int is_encrypted(const char *type)
+{
+    return strcmp(type, "multipart/encrypted") == 0 || strcmp(type, "multipart/x-multi-encrypted") == 0;
+}
+
+static int refuse_content(exchange_t *x, const char *type)
+{
+    const char *coding = content_coding(x);
+
+    if (coding != NULL) {
+        return refuse_coding(x, coding);
+    }
+    if (is_encrypted(type)) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, x->r,
                       "AMTU0061: the client encrypts its messages because it speaks plain HTTP; it must use "
                       "HTTPS here");
@@ -269,8 +302,12 @@ static int refuse_type(exchange_t *x, const char *type)
                               "encrypted messages are not supported; use HTTPS");
     }
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "AMTU0062: refused: the content type is \"%s\"", type);
-    return refuse_request(x, WSMAN_FAULT_UNSUPPORTED_FEATURE, HTTP_UNSUPPORTED_MEDIA_TYPE,
-                          "the content type of a request must be application/soap+xml");
+    return refuse_request(
+        x, WSMAN_FAULT_UNSUPPORTED_FEATURE, HTTP_UNSUPPORTED_MEDIA_TYPE,
+        strcmp(type, "text/xml") == 0
+            ? "text/xml is the content type of SOAP 1.1; WS-Management is SOAP 1.2, and its content "
+              "type is application/soap+xml"
+            : "the content type of a request must be application/soap+xml");
 }
 
 static int refuse_size(exchange_t *x)
@@ -479,8 +516,8 @@ static int answer_post(exchange_t *x, const char *type)
         ap_set_content_length(x->r, 0);
         return OK;
     }
-    if (x->reader == NULL) {
-        return refuse_type(x, type);
+    if (x->reader == NULL || content_coding(x) != NULL) {
+        return refuse_content(x, type);
     }
     if (x->retry_after) {
         return refuse_rate(x);

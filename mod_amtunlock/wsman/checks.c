@@ -33,6 +33,21 @@ static const wsman_fault_t *fault_about(wsman_fault_t *fault, const char *ns, co
     return fault;
 }
 
+/* Of a header that is not there: what the envelope has under its name in another namespace, such as that of another
+ * version of WS-Addressing. */
+static const char *elsewhere(const wsman_request_t *request, const char *name)
+{
+    const wsman_element_t *header = wsman_child(request->envelope->header, NULL, name);
+    const char *ns = wsman_header_namespace(name);
+
+    if (header == NULL || strcmp(header->ns, ns) == 0) {
+        return "";
+    }
+    return apr_psprintf(request->pool,
+                        " This envelope has it in the namespace %.200s; WS-Management has it in %s.",
+                        header->ns, ns);
+}
+
 static const wsman_fault_t *check_required(wsman_request_t *request)
 {
     const wsman_envelope_t *envelope = request->envelope;
@@ -50,7 +65,8 @@ static const wsman_fault_t *check_required(wsman_request_t *request)
 
         if (required[i].value == NULL || required[i].value[0] == '\0') {
             return fault_about(wsman_fault(request->pool, WSMAN_FAULT_HEADER_REQUIRED, NULL,
-                                           "The header wsa:%s is missing or empty.", name),
+                                           "The header wsa:%s is missing or empty.%s", name,
+                                           elsewhere(request, name)),
                                WSMAN_URI_WSA, name);
         }
         if (strlen(required[i].value) > MAX_URI) {
@@ -69,11 +85,11 @@ static const wsman_fault_t *check_reply(wsman_request_t *request)
 
     if (strcmp(envelope->reply_to, WSMAN_URI_ANONYMOUS) != 0) {
         return wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, "AddressingMode",
-                           "wsa:ReplyTo must be the anonymous address.");
+                           "wsa:ReplyTo must be the anonymous address, " WSMAN_URI_ANONYMOUS ".");
     }
     if (envelope->fault_to != NULL && strcmp(envelope->fault_to, WSMAN_URI_ANONYMOUS) != 0) {
         return wsman_fault(request->pool, WSMAN_FAULT_UNSUPPORTED_FEATURE, "AddressingMode",
-                           "wsa:FaultTo must be the anonymous address.");
+                           "wsa:FaultTo must be the anonymous address, " WSMAN_URI_ANONYMOUS ".");
     }
     return NULL;
 }
@@ -85,10 +101,13 @@ const wsman_fault_t *wsman_check_understood(wsman_request_t *request)
     if (header == NULL) {
         return NULL;
     }
-    return fault_about(wsman_fault(request->pool, WSMAN_FAULT_MUST_UNDERSTAND, NULL,
-                                   "The header %.100s must be understood, but is not known here.",
-                                   header->name),
-                       header->ns, header->name);
+    return fault_about(
+        wsman_fault(request->pool, WSMAN_FAULT_MUST_UNDERSTAND, NULL,
+                    "The header %.100s of the namespace %.200s must be understood, but is not known "
+                    "here.%s",
+                    header->name, header->ns,
+                    wsman_header_namespace(header->name) != NULL ? elsewhere(request, header->name) : ""),
+        header->ns, header->name);
 }
 
 /* Error messages are in English: another language is refused only if it must be understood. */
@@ -211,7 +230,8 @@ static const wsman_fault_t *find_operation(wsman_request_t *request, const wsman
 
     if (uri == NULL || *uri == '\0') {
         return wsman_fault(request->pool, WSMAN_FAULT_DESTINATION_UNREACHABLE, "InvalidResourceURI",
-                           "The header wsman:ResourceURI is missing or empty.");
+                           "The header wsman:ResourceURI is missing or empty.%s",
+                           elsewhere(request, "ResourceURI"));
     }
     for (const wsman_operation_t *row = service->operations; row->class_ != NULL; row++) {
         int same_action = strcmp(row->action, action) == 0;

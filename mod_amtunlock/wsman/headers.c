@@ -164,6 +164,16 @@ static int index_of_header(const wsman_element_t *header)
     return i;
 }
 
+const char *wsman_header_namespace(const char *name)
+{
+    for (int i = 0; i < KNOWN; i++) {
+        if (strcmp(known[i].name, name) == 0) {
+            return known[i].ns;
+        }
+    }
+    return NULL;
+}
+
 /* False for a header that is meant for another role (SOAP 1.2 part 1, 2.2). */
 static int is_for_us(const wsman_element_t *header)
 {

@@ -12,4 +12,7 @@ const wsman_fault_t *wsman_envelope_read(const wsman_element_t *root, wsman_enco
 /* True if the header says s:mustUnderstand and is meant for us. */
 int wsman_must_understand(const wsman_element_t *header);
 
+/* The namespace in which WS-Management has a header of this name, or NULL. */
+const char *wsman_header_namespace(const char *name);
+
 #endif

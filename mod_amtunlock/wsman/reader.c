@@ -70,6 +70,14 @@ static const wsman_fault_t *scan_fault(const wsman_reader_t *reader, wsman_scan_
     case WSMAN_SCAN_INSTRUCTION:
         return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "SOAP allows no processing instruction in an envelope.");
+    case WSMAN_SCAN_DECLARATION:
+        return wsman_fault(
+            pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
+            "SOAP allows no processing instruction in an envelope, and an XML declaration must be the "
+            "very first of the envelope: something stands before it, perhaps an empty line or blanks.");
+    case WSMAN_SCAN_NUL:
+        return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
+                           "The envelope holds a NUL character, perhaps behind its end; XML allows none.");
     default:
         return wsman_fault(pool, WSMAN_FAULT_SCHEMA_VALIDATION, NULL,
                            "The envelope holds a control character that XML does not allow.");

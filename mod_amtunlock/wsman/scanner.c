@@ -62,10 +62,7 @@ static state_e step_open(wsman_scanner_t *scanner, char c)
     if (c == '!') {
         return AT_BANG;
     }
-    if (c != '?') {
-        return step_tag(scanner, c);
-    }
-    return scanner->opened == 0 ? IN_DECLARATION : refuse_markup(scanner, WSMAN_SCAN_INSTRUCTION);
+    return c == '?' ? IN_DECLARATION : step_tag(scanner, c);
 }
 
 static state_e step_double_quotes(wsman_scanner_t *scanner, char c)
@@ -136,6 +133,9 @@ static state_e step_declaration(wsman_scanner_t *scanner, char c)
     if (scanner->matched < DECLARATION_OPEN && strchr(" \t\r\n", c) == NULL) {
         return refuse_markup(scanner, WSMAN_SCAN_INSTRUCTION);
     }
+    if (scanner->opened > 0) {
+        return refuse_markup(scanner, WSMAN_SCAN_DECLARATION);
+    }
     if (c == '>' && scanner->matched == DECLARATION_QUESTION) {
         return IN_TEXT;
     }
@@ -177,7 +177,7 @@ wsman_scan_e wsman_scan(wsman_scanner_t *scanner, const char *bytes, apr_size_t 
         int markup = !is_linear(scanner->state);
 
         if (c < 0x20 && c != '\t' && c != '\n' && c != '\r') {
-            scanner->refused = WSMAN_SCAN_CHARACTER;
+            scanner->refused = c == '\0' ? WSMAN_SCAN_NUL : WSMAN_SCAN_CHARACTER;
         }
         else if (markup && scanner->offset - scanner->opened >= scanner->limits->tag) {
             scanner->refused = WSMAN_SCAN_TAG;

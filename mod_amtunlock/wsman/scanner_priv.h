@@ -19,8 +19,10 @@ typedef enum {
     WSMAN_SCAN_ATTRIBUTES, /* more than the limit */
     WSMAN_SCAN_DOCTYPE,
     WSMAN_SCAN_COMMENT,     /* longer than WSMAN_LONGEST_TEXT(): libxml2 wants it whole */
-    WSMAN_SCAN_INSTRUCTION, /* other than an XML declaration at the very start */
-    WSMAN_SCAN_CHARACTER    /* a control character */
+    WSMAN_SCAN_INSTRUCTION, /* other than an XML declaration */
+    WSMAN_SCAN_DECLARATION, /* an XML declaration that is not at the very start */
+    WSMAN_SCAN_CHARACTER,   /* a control character */
+    WSMAN_SCAN_NUL
 } wsman_scan_e;
 
 typedef struct {

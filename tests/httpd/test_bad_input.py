@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bytes that are no request: a clear fault each, quickly, and the same child serves the next request."""
 
+import gzip
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from amtu_stack import soap
-from amtu_stack.console import Console
+from amtu_stack.console import CONTENT_TYPE, Console
 from conftest import assert_fault
 
 pytestmark = pytest.mark.alone
@@ -84,6 +85,59 @@ def test_too_many_bytes_in_utf16(console, name):
     assert bad.seconds < QUICKLY
 
 
+WSA_2005 = "http://www.w3.org/2005/08/addressing"
+WSMAN_2005 = "http://schemas.xmlsoap.org/ws/2005/06/management"
+XML = '<?xml version="1.0" encoding="utf-8"?>'
+REQUIRED = ("wsa:MessageInformationHeaderRequired", None, 400)
+MISTAKES = {
+    "an empty line before the declaration": ("\r\n" + XML + BODY, SCHEMA, "must be the very first of the envelope"),
+    "blanks before the declaration": ("  " + XML + BODY, SCHEMA, "must be the very first of the envelope"),
+    "a declaration inside": (BODY.replace("<s:Body>", XML + "<s:Body>"), SCHEMA, "must be the very first"),
+    "another instruction": (XML + '<?xml-stylesheet href="x"?>' + BODY, SCHEMA,
+                            "SOAP allows no processing instruction in an envelope."),
+    "a NUL behind the end": (BODY + "\0", SCHEMA, "a NUL character, perhaps behind its end"),
+    "WS-Addressing 2005/08": (BODY.replace(soap.WSA, WSA_2005), REQUIRED,
+                              f"in the namespace {WSA_2005}; WS-Management has it in {soap.WSA}."),
+    "the anonymous address of 2005/08": (
+        BODY.replace(f"<wsa:ReplyTo><wsa:Address>{soap.ANONYMOUS}", f"<wsa:ReplyTo><wsa:Address>{WSA_2005}/anonymous"),
+        ("wsman:UnsupportedFeature", "AddressingMode", 400), f"must be the anonymous address, {soap.ANONYMOUS}."),
+    "WS-Management of 2005": (BODY.replace(soap.WSMAN, WSMAN_2005), ("s:MustUnderstand", None, 500),
+                              f"in the namespace {WSMAN_2005}; WS-Management has it in {soap.WSMAN}."),
+    "WS-Management of 2005, not urgent": (
+        BODY.replace(soap.WSMAN, WSMAN_2005).replace('<wsman:ResourceURI s:mustUnderstand="true">',
+                                                     "<wsman:ResourceURI>"),
+        ("wsa:DestinationUnreachable", "InvalidResourceURI", 400), f"in the namespace {WSMAN_2005};"),
+    "SOAP 1.1": (BODY.replace(soap.S, soap.S11), ("s:VersionMismatch", None, 500), "The envelope is SOAP 1.1"),
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("name", MISTAKES)
+def test_what_is_wrong_is_said(console, name, encoding):
+    body, expected, words = MISTAKES[name]
+    content_type = UTF16 if encoding == "utf-16" else CONTENT_TYPE
+    bad = console.send(body.encode(encoding), content_type=content_type)
+    assert_fault(bad, *expected)
+    assert words in bad.reason
+
+
+def test_blanks_without_a_declaration_are_fine(console):
+    assert console.send("\r\n  " + BODY + "\r\n").status == 200
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "GZIP, gzip"])
+def test_a_packed_body(console, coding):
+    packed = gzip.compress(BODY.encode())
+    refused = console.send(packed, more=["-H", f"Content-Encoding: {coding}"])
+    assert_fault(refused, "wsman:UnsupportedFeature", status=415)
+    assert refused.reason == f"Content-Encoding {coding} is not understood here: send the body as it is"
+    assert refused.headers["accept-encoding"] == "identity"
+
+
+def test_a_body_that_is_not_packed_may_say_so(console):
+    assert console.send(BODY, more=["-H", "Content-Encoding: identity"]).status == 200
+
+
 def test_unknown_charset(console):
     answer = console.send(BODY, content_type="application/soap+xml;charset=EBCDIC-INT")
     assert answer.fault == ("wsman:EncodingLimit", "CharacterSet")
@@ -93,9 +147,14 @@ def test_quoted_charset(console):
     assert console.send(BODY, content_type='application/soap+xml; charset="utf-8"').status == 200
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/json", "multipart/encrypted;boundary=x"])
-def test_other_content_types(console, content_type):
-    assert console.send(BODY, content_type=content_type).status == 415
+@pytest.mark.parametrize("content_type, words", [
+    ("text/plain", "must be application/soap+xml"), ("application/json", "must be application/soap+xml"),
+    ("text/xml; charset=utf-8", "text/xml is the content type of SOAP 1.1"),
+    ("multipart/encrypted;boundary=x", "use HTTPS"), ("multipart/x-multi-encrypted;boundary=x", "use HTTPS")])
+def test_other_content_types(console, content_type, words):
+    answer = console.send(BODY, content_type=content_type)
+    assert_fault(answer, "wsman:UnsupportedFeature", status=415)
+    assert words in answer.reason
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])

@@ -60,7 +60,8 @@ jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool)
     jobs_call_t *call = jobs_command("FCALL", pool);
 
     jobs_call_text(call, apr_pstrcat(pool, "amtunlock_", name, NULL));
-    jobs_call_text(call, "0"); /* no keys: the library derives all of them, in the one slot of {amtu} */
+    jobs_call_text(call, "1"); /* its own: the library derives all others, in the one slot of {amtu} */
+    jobs_call_text(call, apr_pstrcat(pool, JOBS_KEY("verb:"), name, NULL));
     jobs_call_number(call, JOBS_SCHEMA);
     return call;
 }

@@ -157,7 +157,7 @@ jobs_result_t jobs_renew(jobs_client_t *client, const char *worker, const char *
 
 /* ---- changes ------------------------------------------------------------------------------------------- */
 
-/* Names of the functions in Redis, which ACL files hold and which therefore do not change. */
+/* Names of the functions in Redis, whose keys ACL files hold and which therefore do not change. */
 static const char *const change_verbs[JOBS_CHANGES] = {
     [JOBS_INTEND] = "intend",         [JOBS_POWER_RATE] = "ramp", [JOBS_PROGRESS] = "progress",
     [JOBS_FINISH] = "finish",         [JOBS_RELEASE] = "release", [JOBS_RESTORE_INTENT] = "reassert",

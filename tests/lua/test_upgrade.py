@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from model import Broken, run
-from redis_server import INVENTORY, SCHEMA, SECOND, TESTER, WEB, WEB_VERBS, WORKER, WORKER_VERBS, Verbs, library
+from redis_server import (INVENTORY, SCHEMA, SECOND, TESTER, WEB, WEB_VERBS, WORKER, WORKER_VERBS, Verbs, key_of,
+                          library)
 
 OLDER, OLDER_SCHEMA = (Path(__file__).parent / "library-3.lua").read_text(), "3"
 NEWER = {"scopes", "denied", "read_page"}  # functions that the older library does not have
@@ -63,6 +64,14 @@ def test_a_program_of_the_older_schema_is_outdated(redis_server, older, upgrade,
     upgrade()
     user = WEB if verb in WEB_VERBS else WORKER
     assert redis_server.cli(user, "FCALL", f"amtunlock_{verb}", 0, OLDER_SCHEMA, "any") == ["outdated", SCHEMA]
+
+
+@pytest.mark.parametrize("verb", WEB_VERBS + WORKER_VERBS)
+def test_whatever_key_an_older_program_names(redis_server, older, upgrade, verb):
+    upgrade()
+    user = WEB if verb in WEB_VERBS else WORKER
+    words = ("FCALL", f"amtunlock_{verb}", 1, key_of(verb), OLDER_SCHEMA, "any")
+    assert redis_server.cli(user, *words) == ["outdated", SCHEMA]
 
 
 @pytest.mark.parametrize("verb", [verb for verb in WEB_VERBS + WORKER_VERBS if verb not in NEWER])
@@ -201,7 +210,8 @@ def test_an_enumeration_goes_on(older, upgrade):
     verbs = upgrade()
     assert verbs("context_open", "sha-alice", "c2", 60, 1, "fields") == ["quota", "contexts"]
     assert verbs("context_pull", "sha-alice", "c1", 5) == ["ok", "fields", "0", ["b", "c"]]
-    assert older.ask(WEB, "FCALL", "amtunlock_context_release", 0, SCHEMA, "sha-alice", "c1") == ["none"]
+    assert older.ask(WEB, "FCALL", "amtunlock_context_release", 1, "{amtu}:verb:context_release", SCHEMA,
+                     "sha-alice", "c1") == ["none"]
 
 
 def test_the_overview_goes_on(older, upgrade):

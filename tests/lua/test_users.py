@@ -5,12 +5,22 @@ import re
 
 import pytest
 
-from redis_server import SCHEMA, USERS, WEB, WEB_VERBS, WORKER, WORKER_VERBS, RedisError, library
+from redis_server import SCHEMA, USERS, WEB, WEB_VERBS, WORKER, WORKER_VERBS, RedisError, key_of, library
+
+
+def whole(user):
+    return next(line for line in USERS.read_text().splitlines() if line.startswith(f"user {user} "))
 
 
 def rules(user):
-    line = next(line for line in USERS.read_text().splitlines() if line.startswith(f"user {user} "))
-    return line.split()
+    """Without the selector."""
+    return re.sub(r"\(.*\)", "", whole(user)).split()
+
+
+def selector(user):
+    """Which functions the user may call, by their keys."""
+    found, = re.findall(r"\(([^)]*)\)", whole(user))
+    return found.split()
 
 
 def granted(user):
@@ -55,16 +65,22 @@ def verb_of(function):
 def test_every_verb_is_registered_and_belongs_to_one_user():
     assert sorted(name for name, _, _ in registered()) == sorted(WEB_VERBS + WORKER_VERBS)
     for user, verbs in ((WEB, WEB_VERBS), (WORKER, WORKER_VERBS)):
-        allowed = {rule for rule in granted(user) if rule.startswith("fcall|")}
-        assert allowed == {f"fcall|amtunlock_{verb}" for verb in [*verbs, "schema"]}
+        assert sorted(selector(user)) == sorted(["+fcall", *(f"~{key_of(verb)}" for verb in verbs)])
+        assert not [rule for rule in rules(user) if "{amtu}:verb" in rule or "fcall" in rule]
+
+
+def test_no_right_is_of_a_kind_that_redis_8_takes_away():
+    """A first argument of a command that has no subcommands."""
+    subcommands = {"config|get", "function|load"}
+    for user in (WEB, WORKER):
+        assert {rule for rule in granted(user) if "|" in rule} <= subcommands
 
 
 def test_the_commands_are_exactly_those_that_the_verbs_use():
     source = Source(library())
     outside = {WEB: set(), WORKER: {"blpop", "config|get", "function|load"}}
     for user, verbs in ((WEB, WEB_VERBS), (WORKER, WORKER_VERBS)):
-        allowed = {rule for rule in granted(user) if not rule.startswith("fcall|")}
-        assert allowed == source.commands(verbs) | outside[user], user
+        assert granted(user) == source.commands(verbs) | outside[user], user
 
 
 def test_every_command_of_the_library_is_seen_by_this_test():
@@ -144,13 +160,57 @@ def test_httpds_user_has_no_other_command(web, words):
         web(*words)
 
 
-def test_each_user_has_none_of_the_others_verbs(redis_server):
-    for user, verbs in ((WEB, WORKER_VERBS), (WORKER, WEB_VERBS)):
-        wire = redis_server.wire(user)
-        for verb in verbs:
+def refused(wire, verb, *keys):
+    for command in ("FCALL", "FCALL_RO"):
+        with pytest.raises(RedisError, match="NOPERM"):
+            wire(command, f"amtunlock_{verb}", len(keys), *keys, SCHEMA)
+
+
+@pytest.mark.parametrize("user, own, others", [(WEB, WEB_VERBS, WORKER_VERBS), (WORKER, WORKER_VERBS, WEB_VERBS)])
+def test_each_user_has_none_of_the_others_verbs(redis_server, tester, user, own, others):
+    """By whichever key it is called: that of the function, those that the user has, or none."""
+    wire = redis_server.wire(user)
+    before = tester("DBSIZE")
+    for verb in others:
+        refused(wire, verb, key_of(verb))
+        refused(wire, verb)
+        refused(wire, verb, "{amtu}:counters")
+        refused(wire, verb, "{amtu}:verb:")
+        refused(wire, verb, "{amtu}:verb:schema")
+        refused(wire, verb, f"amtunlock_{verb}")
+        refused(wire, verb, key_of(own[0]), key_of(verb))
+        for mine in own:
+            refused(wire, verb, key_of(mine))
+            refused(wire, verb, key_of(mine), key_of(mine))
+    wire.close()
+    assert tester("DBSIZE") == before
+
+
+@pytest.mark.parametrize("user, verbs", [(WEB, WEB_VERBS), (WORKER, WORKER_VERBS)])
+def test_a_user_calls_its_verbs_with_their_keys_only(redis_server, user, verbs):
+    wire = redis_server.wire(user)
+    for verb in verbs:
+        try:
+            assert wire("FCALL", f"amtunlock_{verb}", 1, key_of(verb), SCHEMA)[0] == "ok"
+        except RedisError as error:  # the verb looked at its arguments
+            assert "too few arguments" in str(error)
+        refused(wire, verb)
+        refused(wire, verb, key_of(verb), key_of(verb))
+        for other in verbs:
+            if other != verb:
+                refused(wire, verb, key_of(other))
+    assert wire("FCALL", "amtunlock_schema", 0) == ["ok", SCHEMA]
+    wire.close()
+
+
+@pytest.mark.parametrize("user", [WEB, WORKER])
+def test_the_keys_of_verbs_hold_nothing(redis_server, user):
+    wire = redis_server.wire(user)
+    for verb in WEB_VERBS + WORKER_VERBS:
+        for words in (("SET", key_of(verb), "x"), ("HGETALL", key_of(verb)), ("DEL", key_of(verb))):
             with pytest.raises(RedisError, match="NOPERM"):
-                wire("FCALL", f"amtunlock_{verb}", 0, SCHEMA)
-        wire.close()
+                wire(*words)
+    wire.close()
 
 
 def test_a_web_verb_cannot_be_led_to_a_workers_key(verbs, tester):

@@ -133,7 +133,7 @@ def test_limits_of_a_caller(verbs):
 def test_too_few_arguments_are_an_error_and_change_nothing(redis, tester):
     before = tester("DBSIZE")
     with pytest.raises(RedisError, match="too few arguments"):
-        redis.cli("amtunlock-web", "FCALL", "amtunlock_submit", 0, SCHEMA, "j1", "alice")
+        redis.cli("amtunlock-web", "FCALL", "amtunlock_submit", 1, "{amtu}:verb:submit", SCHEMA, "j1", "alice")
     assert tester("DBSIZE") == before
 
 

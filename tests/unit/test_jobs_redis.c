@@ -225,7 +225,7 @@ static void a_submission_whose_answer_was_lost_is_sent_again_with_its_id(void **
     stop_server();
     assert_int_equal(fake.connection_count, 2);
     assert_int_equal(fake.command_count, 6);
-    static const char submit[] = "FCALL amtunlock_submit 0 " SCHEMA " ";
+    static const char submit[] = "FCALL amtunlock_submit 1 {amtu}:verb:submit " SCHEMA " ";
     const size_t same = strlen(submit) + JOBS_ID_LENGTH;
     assert_memory_equal(fake.commands[2], submit, strlen(submit));
     assert_memory_equal(fake.commands[2], fake.commands[5], same);
@@ -377,10 +377,10 @@ static void a_half_reply_is_no_reply(void **state)
 
 static const char *not_after_of(const char *command)
 {
-    /* FCALL verb 0 1 id caller sha peer mechanism message NOT_AFTER ...; the message is empty */
+    /* FCALL verb 1 key 5 id caller sha peer mechanism message NOT_AFTER ...; the message is empty */
     char *copy = apr_pstrdup(pool, command);
     char *word = copy;
-    for (int i = 0; i < 10 && word; i++)
+    for (int i = 0; i < 11 && word; i++)
         word = strchr(word + 1, ' ');
     return word ? apr_pstrndup(pool, word + 1, strcspn(word + 1, " ")) : "";
 }
@@ -450,7 +450,8 @@ static void a_pipeline_that_breaks_leaves_what_was_answered(void **state)
     assert_int_equal(one.result.outcome, JOBS_UNAVAILABLE);
     stop_server();
     assert_int_equal(fake.connection_count, 1);
-    assert_string_equal(fake.commands[3], "FCALL amtunlock_finish 0 " SCHEMA " w1 job pc1 7 end U ");
+    assert_string_equal(fake.commands[3],
+                        "FCALL amtunlock_finish 1 {amtu}:verb:finish " SCHEMA " w1 job pc1 7 end U ");
 }
 
 static void answers_of_a_pipeline_stand_for_themselves(void **state)

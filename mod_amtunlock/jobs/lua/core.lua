@@ -3,7 +3,7 @@
 --[[ The state of jobs, and every verb that changes or reads it; each verb is atomic.
 
 The library is this file (what all verbs use), scope.lua, web.lua, worker.lua, inventory.lua and verbs.lua, joined by
-library.S. A verb's arguments begin with the schema number of the calling program. Its answer is an array that begins
+library.S. A verb is called with one key, its own; its arguments begin with the schema number of the calling program. Its answer is an array that begins
 with one word: ok, already, refused, none, quota, conflict, late or outdated.
 
 The keys, all in one hash slot. SYSTEM is the FQDN of a system's inventory line; OWNER is the SHA-256 of a caller's
@@ -46,6 +46,7 @@ they hold, which stands in brackets.
     {amtu}:worker:seal:RECORD       STRING  head of a worker's audit record, for a year; no verb reads it
     {amtu}:bell                     LIST  [wake-ups] each entry wakes a worker
     {amtu}:counters                 HASH  totals
+    {amtu}:verb:NAME                nothing: the key that a function is called with, so that an ACL can name it
 
 A task is one system of one job:
 

@@ -50,20 +50,35 @@ static const console_problem_t *bad_line(const collection_t *collection, const c
                            number, what);
 }
 
+/* What is wrong with a line as it was read, or NULL. */
+static const char *line_fault(const char *line, unsigned int number)
+{
+    const char *carriage = strchr(line, '\r');
+
+    if (number == 1 && text_is_utf16(line, strlen(line))) {
+        return "is UTF-16; save the file as UTF-8";
+    }
+    if (carriage != NULL && carriage[strspn(carriage, "\r\n")] != '\0') {
+        return "holds a carriage return; lines must end in LF or CRLF";
+    }
+    return strlen(line) > LINE_MAX_BYTES && strchr(line, '\n') == NULL ? "is longer than 1024 bytes" : NULL;
+}
+
 static const console_problem_t *read_names(collection_t *collection, FILE *stream, const char *file)
 {
     char line[LINE_MAX_BYTES + 2];
 
     for (unsigned int number = 1; fgets(line, sizeof(line), stream) != NULL; number++) {
+        const char *fault = line_fault(line, number);
         const char *name;
 
-        if (strlen(line) > LINE_MAX_BYTES && strchr(line, '\n') == NULL) {
-            return bad_line(collection, file, number, "is longer than 1024 bytes");
+        if (fault != NULL) {
+            return bad_line(collection, file, number, fault);
         }
         if (collection->names->nelts >= NAMES_MAX) {
             return bad_line(collection, file, number, "is one name too many (1,000,000)");
         }
-        name = strip_line(line);
+        name = strip_line(line + (number == 1 ? text_mark_length(line, strlen(line)) : 0));
         if (*name) {
             add_name(collection, apr_pstrdup(collection->pool, name));
         }

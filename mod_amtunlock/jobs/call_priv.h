@@ -29,7 +29,7 @@ typedef struct {
 
 /* Any command. */
 jobs_call_t *jobs_command(const char *name, apr_pool_t *pool);
-/* A function of the library: "finish" for amtunlock_finish; begins with its key and the schema, as each of them wants. */
+/* A function of the library: "finish" for amtunlock_finish; with its key and the schema, as each of them wants. */
 jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool);
 /* text NULL: the empty word. Not copied. */
 void jobs_call_text(jobs_call_t *call, const char *text);

@@ -66,6 +66,7 @@ PLACES = f"""
 <Location /wide>{GSSAPI}
     GssapiPublishMech On
     AMTUnlockMaxBody 10485760
+    AMTUnlockCallerLimits requests=0
 </Location>
 <Location /many>{GSSAPI}
     GssapiPublishMech On

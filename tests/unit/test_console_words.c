@@ -194,6 +194,23 @@ static void test_names(void **state)
     assert_string_equal(apr_array_pstrcat(fixture->pool, names, ' '), "c a.example b.example last");
 }
 
+/* As editors of other systems save it. */
+static void test_forms_of_files_of_names(void **state)
+{
+    fixture_t *fixture = *state;
+    apr_array_header_t *names;
+    const console_problem_t *problem;
+
+    assert_null(names_of(fixture, "\xef\xbb\xbf\x61.example\r\nb.example\r\n", "", &names));
+    assert_string_equal(apr_array_pstrcat(fixture->pool, names, ' '), "a.example b.example");
+    problem = names_of(fixture, "\xff\xfe\x61", "", &names);
+    assert_non_null(problem);
+    assert_non_null(strstr(problem->what, "line 1 is UTF-16; save the file as UTF-8"));
+    problem = names_of(fixture, "a.example\rb.example\r", "", &names);
+    assert_non_null(problem);
+    assert_non_null(strstr(problem->what, "line 1 holds a carriage return; lines must end in LF or CRLF"));
+}
+
 static void test_bad_files_of_names(void **state)
 {
     fixture_t *fixture = *state;
@@ -329,6 +346,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrong_usage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_help_and_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forms_of_files_of_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_files_of_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_job_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_summary, setup, teardown),

@@ -184,8 +184,8 @@ class Rig:
     def submit(self, systems, caller=CALLER, start_within=3600, retention=1800):
         job = secrets.token_hex(13)
         owner = hashlib.sha256(caller.encode()).hexdigest()
-        words = ["FCALL", "amtunlock_submit", 1, "{amtu}:verb:submit", self.schema(), job, caller, owner, "127.0.0.1", "krb5", "",
-                 self.redis_time() + 10_000_000, retention * 1000000, start_within * 1000000, 0, 0, 1, "*"]
+        words = ["FCALL", "amtunlock_submit", 1, "{amtu}:verb:submit", self.schema(), job, caller, owner, "127.0.0.1",
+                 "krb5", "", self.redis_time() + 10_000_000, retention * 1000000, start_within * 1000000, 0, 0, 1, "*"]
         for name in systems:
             words += [name, name]
         answer = self.redis_call(*words)

@@ -3,8 +3,8 @@
 --[[ The state of jobs, and every verb that changes or reads it; each verb is atomic.
 
 The library is this file (what all verbs use), scope.lua, web.lua, worker.lua, inventory.lua and verbs.lua, joined by
-library.S. A verb is called with one key, its own; its arguments begin with the schema number of the calling program. Its answer is an array that begins
-with one word: ok, already, refused, none, quota, conflict, late or outdated.
+library.S. A verb is called with one key, its own; its arguments begin with the schema number of the calling program.
+Its answer is an array that begins with one word: ok, already, refused, none, quota, conflict, late or outdated.
 
 The keys, all in one hash slot. SYSTEM is the FQDN of a system's inventory line; OWNER is the SHA-256 of a caller's
 name. Names of keys never change, so that data of an older schema is read on; some are older than the word for what

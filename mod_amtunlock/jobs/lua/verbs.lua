@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Registers the verbs with Redis.
 
--- Name of the function in Redis (whose key ACL files hold, and so does not change), flag, and the verb if it has another
--- name. A function is called with one key, {amtu}:verb:NAME, under which nothing is kept: Redis' ACL knows no functions,
--- but knows by their keys which of them a user may call. So no function may run without its own key.
--- A verb that ends, hands over or keeps what was begun must work in a full Redis too, and so must all that a worker needs
--- to go on, such as its inventory: allow-oom. What begins something new is refused there.
+-- Name of the function in Redis (whose key ACL files hold, and so does not change), flag, and the verb if it has
+-- another name. A function is called with one key, {amtu}:verb:NAME, under which nothing is kept: Redis' ACL knows no
+-- functions, but knows by their keys which of them a user may call. So no function may run without its own key.
+-- A verb that ends, hands over or keeps what was begun must work in a full Redis too, and so must all that a worker
+-- needs to go on, such as its inventory: allow-oom. What begins something new is refused there.
 local VERBS = {
     { 'submit' },
     { 'read', 'no-writes' },

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """PCs in a DNS zone whose servers are silent, and PCs whose helper hangs, beside PCs with which all is well: those must
-be unlocked as if the others were not there, and the others end with what is true of them."""
+be unlocked as if the others were not there, and the others end with what is true of them.
 
-import statistics
+A busy machine makes times longer, never shorter: of some jobs one after the other the quickest counts, and the dead ones must
+not have ended before the last of these. Leases are those that are installed: a busy machine lets shorter ones run out.
+"""
+
 from pathlib import Path
 
 from .around import Dns, Failure, wait_until
 from .campaign import Kind
+from .kills import REAL_TIMES, use_real_times
 from .lane import Lane
 from .records import Broken
 
 LABEL = "a silent zone, a helper that hangs"
 ENDED = 100  # seconds in which also the dead ones have ended
-MORE = 1.1   # the honest ones' p99 against theirs alone, the medians of
+MORE = 1.1   # the honest ones' p99 against theirs alone, the least of
 TIMES = 3    # jobs of theirs each
 POLL = 0.01
 
@@ -35,6 +39,7 @@ class DeadZone(Lane):
         self.dns = Dns({})
         honest, silent, hanging = counts
         super().__init__(name, systems=2 * times * honest + silent + hanging, boot_seconds="0.5-0.5", boot_timeout=60)
+        use_real_times(self)
 
     def prepare_worker(self):
         worker = super().prepare_worker()
@@ -82,7 +87,7 @@ def p99(seconds):
 
 
 def unlock_honest(lane):
-    """The median over some jobs, one after the other, of the 99th percentile of seconds that a PC took."""
+    """The least over some jobs, one after the other, of the 99th percentile of seconds that a PC took."""
     found = []
     for _ in range(lane.times):
         job = lane.submit(lane.take(lane.counts[0]))
@@ -91,7 +96,7 @@ def unlock_honest(lane):
         if set(job.results().values()) != {"unlocked"}:
             raise Broken(f"honest PCs that were not unlocked: {job.results()}")
         found.append(p99(seconds_of(lane, job).values()))
-    return statistics.median(found)
+    return min(found)
 
 
 def check_dead(lane, job, reason, step):
@@ -136,6 +141,9 @@ def dead_round(lane, _rng):
         raise Broken("not all that hang have begun")
     beside = unlock_honest(lane)
     for job in (zone_job, secret_job):
+        if set(lane.watch(job).values()) <= set("UFX"):
+            raise Broken(f"the dead ones had ended before the honest ones: {job.results()}")
+    for job in (zone_job, secret_job):
         if not lane.watch_end(job, ENDED):
             raise Broken(f"not ended: {job.tasks()}")
     lane.counted[LABEL] += check_dead(lane, zone_job, "unreachable", "resolve")
@@ -155,7 +163,7 @@ def make_lane(name, counts, slack, times):
         worker = lane.prepare_worker()
         _, silent, hanging = counts
         lane.group_again(worker, set(list(lane.ready)[silent:silent + hanging]))
-        lane.add_prepared(worker, lane.dns.environment())
+        lane.add_prepared(worker, {**REAL_TIMES, **lane.dns.environment()})
     except (Failure, OSError):
         lane.down()
         raise

@@ -177,16 +177,22 @@ def make_lane(name):
 # A few with the times that are installed.
 REAL = "30 s lease: "
 REAL_LEASE, REAL_GRACE = 30.0, 15.0
+REAL_TIMES = {"AMTUNLOCK_TEST_LEASE_MS": f"{REAL_LEASE * 1000:.0f}", "AMTUNLOCK_TEST_GRACE_MS": f"{REAL_GRACE * 1000:.0f}"}
+
+
+def use_real_times(lane):
+    """What a lane judges by where its workers have REAL_TIMES in their environment."""
+    lane.lease, lane.grace, lane.within = REAL_LEASE, REAL_GRACE, 150.0
 
 
 def make_real_lane(name):
     """Everything as in the field; only the PCs are quicker."""
     lane = Lane(name, systems=60, boot_timeout=90)
-    lane.lease, lane.grace, lane.within, lane.prefix = REAL_LEASE, REAL_GRACE, 150.0, REAL
+    use_real_times(lane)
+    lane.prefix = REAL
     lane.up()
     try:
-        lane.add_worker({"AMTUNLOCK_TEST_LEASE_MS": f"{REAL_LEASE * 1000:.0f}",
-                         "AMTUNLOCK_TEST_GRACE_MS": f"{REAL_GRACE * 1000:.0f}"})
+        lane.add_worker(REAL_TIMES)
     except BaseException:
         lane.down()
         raise

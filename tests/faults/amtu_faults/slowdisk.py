@@ -14,7 +14,7 @@ from amtu_stack.slow_disk import SlowDisk
 
 from .around import Failure, soap, wait_until
 from .campaign import Kind
-from .kills import REAL_GRACE, REAL_LEASE
+from .kills import REAL_TIMES, use_real_times
 from .records import Broken
 from .web import WebLane
 
@@ -31,7 +31,7 @@ def label_of(name):
 class SlowDiskLane(WebLane):
     def __init__(self, name, systems):
         super().__init__(name, systems)
-        self.lease, self.grace, self.within = REAL_LEASE, REAL_GRACE, 150.0
+        use_real_times(self)
         self.disk = SlowDisk(self.folder / "slow-disk")
         self.redis.environment = self.disk.environment()
         for worker in self.workers:
@@ -39,8 +39,7 @@ class SlowDiskLane(WebLane):
 
     @staticmethod
     def with_real_lease(plain):
-        return lambda: {**plain(), "AMTUNLOCK_TEST_LEASE_MS": f"{REAL_LEASE * 1000:.0f}",
-                        "AMTUNLOCK_TEST_GRACE_MS": f"{REAL_GRACE * 1000:.0f}"}
+        return lambda: {**plain(), **REAL_TIMES}
 
     def down(self):
         self.disk.set(0)

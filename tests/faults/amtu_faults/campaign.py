@@ -95,7 +95,7 @@ class Campaign:
 
     def _lane(self, kind, name, dealt):
         """One lane's life. Nothing that goes wrong in it goes unseen."""
-        lane = None
+        lane, began = None, time.monotonic()
         with self._seen(kind.name, name):
             lane = kind.make_lane(name)
             self._rounds(lane, dealt, random.Random(f"{self.seed} {name}"))
@@ -104,6 +104,7 @@ class Campaign:
             with self._seen(kind.name, name):
                 lane.down()
             self._judge(kind, lane)
+        self.say(f"{name} took {time.monotonic() - began:.1f} s")
 
     @contextmanager
     def _seen(self, label, name):

@@ -13,10 +13,12 @@ installed; `flood` looks after shorter ones.
 
 import json
 import math
+import os
 import re
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 from amtu_stack.fleet import Fleet
@@ -33,9 +35,7 @@ MEASUREMENTS = 3
 AT_IT_WITHIN = 30.0     # seconds until each hostile PC does what it is there for
 UNLOCKED_WITHIN = 60.0  # for the honest ones
 LOOK_EVERY = 0.1
-ALIKE = 1.15            # two measurements alone, the longer by the shorter
 BASELINES = 5           # so many at most, until two are alike
-SUCCESSORS = 6          # hostile PCs of a sort for each measurement
 UNLOCKED = re.compile(r"^(\S+) \S+ AMTU0606 unlocked system=(\S+) job=(\S+)", re.MULTILINE)
 
 # Of the simulator's faults those that a hostile PC can choose, and the event with which it begins; None: nothing reaches the
@@ -69,11 +69,15 @@ class Size:
     each: tuple  # of these each by itself, too
     limit: float
     cap: float
+    alike: float  # two measurements alone, the longer by the shorter
+    every: float  # seconds between a PC and its successor at least: what is measured is one, not a crowd
+    hostile: int  # PCs, none of which is taken twice
     label: str
 
 
-FULL = Size(50, "4-4", tuple(SORTS), tuple(SORTS), 1.1, 8.0, "beside all sorts at once")
-SHORT = Size(25, "2-2", SHORT_SORTS, (), 1.3, 6.0, "beside some sorts at once")
+FULL = Size(50, "4-4", tuple(SORTS), tuple(SORTS), 1.1, 8.0, 1.15, 2.0, 1200,
+            "beside all sorts at once")
+SHORT = Size(25, "2-2", SHORT_SORTS, (), 1.5, 8.0, 1.5, 1.0, 400, "beside some sorts at once")
 
 
 @dataclass
@@ -83,8 +87,10 @@ class Hostile:
     system: str
     sort: str
     job: object
+    born: float
     acted: float = 0.0  # when it last began; 0: not yet
     is_over: bool = False
+    has_successor: bool = False
 
     @property
     def lasts(self):
@@ -107,14 +113,14 @@ class HostileLane(Lane):
     def __init__(self, name, size):
         super().__init__(name, systems=2 * size.honest, method="sol", boot_seconds=size.boot, boot_timeout=30, threads=1)
         use_real_times(self)
-        rounds = 2 * (len(size.sorts) + len(size.each)) * MEASUREMENTS
-        many = {**vars(self.options), "systems": rounds * SUCCESSORS // 2, "seed": 2, "amtsim": ("--tls13",)}
+        many = {**vars(self.options), "systems": size.hostile, "seed": 2, "amtsim": ("--tls13",)}
         self.size = size
         self.hostile = HostileFleet(self.places, SimpleNamespace(**many))
         self.crowd = []  # the hostile PCs of this measurement
         self.read = 0    # bytes of the hostile simulator's log
         self.looked = 0.0
         self.idle = []   # sorts of which none was at it any more when the honest ones were served
+        self.spent = 0.0  # seconds of a processor, of the worker, in the last measurement; only said
         self.alone = []  # seconds
 
     def up(self):
@@ -151,7 +157,7 @@ class HostileLane(Lane):
                     raise Failure(f"the simulator does not take {fault}")
         if taken:
             job = super(Lane, self).submit([system for system, _ in taken])
-            self.crowd += [Hostile(system, sort, job) for system, sort in taken]
+            self.crowd += [Hostile(system, sort, job, time.time()) for system, sort in taken]
 
     def look(self):
         """What the hostile PCs did since. Who was given up has a successor."""
@@ -163,8 +169,16 @@ class HostileLane(Lane):
             one = there.get(event["system"])
             if one is not None and one.takes(event):
                 one.acted = time.time()
-        gone = [one.sort for one in self.crowd if not one.is_over and self.is_given_up(one)]
-        self.unleash(gone)
+        for one in self.crowd:
+            one.is_over = one.is_over or self.is_given_up(one)
+        self.replace()
+
+    def replace(self):
+        gone = [one for one in self.crowd if one.is_over and not one.has_successor and
+                time.time() > one.born + self.size.every][:len(self.unused)]
+        for one in gone:
+            one.has_successor = True
+        self.unleash([one.sort for one in gone])
 
     def new_events(self):
         with open(self.hostile.log, "rb") as log:
@@ -177,8 +191,7 @@ class HostileLane(Lane):
         state = one.job.tasks()[one.system][0]
         if SORTS[one.sort] is None and state != "Q" and not one.acted:
             one.acted = time.time()
-        one.is_over = state in "UFX"
-        return one.is_over
+        return state in "UFX"
 
     def idle_since(self, began):
         """The sorts of which none is at it, nor was since then."""
@@ -220,8 +233,10 @@ class HostileLane(Lane):
         def ended(seen):
             self.look()
             return set(seen.values()) <= set("UFX")
+        before = self.worker_seconds()
         job = self.submit(systems)
         self.watch_until(job, ended, UNLOCKED_WITHIN)
+        self.spent = self.worker_seconds() - before
         self.idle = self.idle_since(job.began)
         if not self.watch_end(job, 1.0) or set(job.seen.values()) != {"U"}:
             missing = {system: word for system, word in job.results().items() if word != "unlocked"}
@@ -229,13 +244,28 @@ class HostileLane(Lane):
             raise Broken(f"{whose}not all were unlocked in {UNLOCKED_WITHIN:.0f} s: {missing}")
         return self.percentile(job, 0.99)
 
+    def worker_seconds(self):
+        """What the worker has had of a processor."""
+        fields = Path(f"/proc/{self.workers[0].process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def measure_alone(self):
-        """Until the two shortest are alike."""
-        while len(self.alone) < 2 or sorted(self.alone)[1] > min(self.size.cap, min(self.alone) * ALIKE):
-            if len(self.alone) >= BASELINES:
-                tried, self.alone = self.alone, []
-                raise Broken(f"the machine is too busy to compare: honest PCs alone within {tried} s")
+        """Until the two shortest of the last are alike."""
+        for _ in range(BASELINES):
+            if self.is_alike():
+                return
             self.alone.append(self.measure(()))
+            print(f"alone: {self.alone[-1]:.2f} s, the worker's processor {self.spent:.2f} s", flush=True)
+        if not self.is_alike():
+            raise Broken(f"the machine is too busy to compare: honest PCs alone within {self.alone[-BASELINES:]} s")
+
+    def is_alike(self):
+        shortest, *others = sorted(self.last_alone()) or [0]
+        return bool(others) and others[0] <= min(self.size.cap, shortest * self.size.alike)
+
+    def last_alone(self):
+        """As many as there are beside hostile PCs, lest the least of more be less by chance."""
+        return self.alone[-MEASUREMENTS:]
 
     def percentile(self, job, share):
         if not wait_until(lambda: set(self.told(job)) == set(job.systems), 5):
@@ -253,17 +283,16 @@ def beside_round(lane, label, sorts):
     lane.label = label
     beside = []
     lane.measure_alone()
-    while not beside or min(beside) > lane.size.limit * min(lane.alone):
+    while not beside or min(beside) > lane.size.limit * min(lane.last_alone()):
         if len(beside) == MEASUREMENTS:
-            raise Broken(f"breach of {RULE}: honest PCs within {min(beside):.2f} s {label}, within {min(lane.alone):.2f} s "
-                         f"alone; all: {beside}, {lane.alone}")
+            raise Broken(f"breach of {RULE}: honest PCs within {beside} s {label}, within {lane.last_alone()} s alone")
         if beside:
             lane.alone.append(lane.measure(()))
         beside.append(lane.measure(sorts))
+        print(f"{label}: {beside[-1]:.2f} s, the worker's processor {lane.spent:.2f} s", flush=True)
     if lane.idle:
         raise Broken(f"they had stopped before the honest PCs were served: {lane.idle}")
     lane.counted[label] += 1
-    print(f"{label}: {min(beside):.2f} s, alone {min(lane.alone):.2f} s", flush=True)
 
 
 def make_lane(name, size):

@@ -193,7 +193,7 @@ def test_large_body_in_chunks(console):
 # ---- memory -----------------------------------------------------------------------------------------------------
 
 WIDE = 10 * 1024 * 1024 - 1024  # /wide reads so many bytes
-AT_A_TIME = 8
+AT_A_TIME = 4
 
 
 def filled(unit):
@@ -217,11 +217,11 @@ def peak_memory(stack):
 @pytest.mark.parametrize("unit", ["<a/>", "<a b='' c='' d='' e=''/>", "<a#/>", "<a xmlns='urn:#'/>", "text ",
                                   "<!-- a comment -->"])
 def test_memory_follows_the_bytes(stack, unit):
-    """Eight at a time of what is small on the wire and large in memory."""
+    """Some at a time of what is small on the wire and large in memory."""
     body = filled(unit)
     before = peak_memory(stack)
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         answers = list(pool.map(lambda _: stack.console().send(body, path="/wide"), range(AT_A_TIME)))
     grown = (peak_memory(stack) - before) * 1024
-    assert all(answer.fault for answer in answers)
+    assert all(answer.fault and answer.fault[0] != "wsman:QuotaLimit" for answer in answers), "they were read"
     assert grown < 2 * AT_A_TIME * WIDE, f"{grown / 1e6:.0f} MB for {AT_A_TIME} of {WIDE / 1e6:.0f} MB"

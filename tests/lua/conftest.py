@@ -14,18 +14,18 @@ def _redis_server():
 @pytest.fixture(name="redis")
 def _redis(redis_server):
     """An empty Redis with the library and the inventory."""
-    redis_server.cli(TESTER, "CONFIG", "SET", "maxmemory", "0")
-    redis_server.cli(TESTER, "FLUSHALL")
+    redis_server.ask(TESTER, "CONFIG", "SET", "maxmemory", "0")
+    redis_server.ask(TESTER, "FLUSHALL")
     redis_server.load()
-    verbs = Verbs(redis_server.cli)
+    verbs = Verbs(redis_server.ask)
     assert verbs.publish(INVENTORY) == ["ok"]
     return redis_server
 
 
 @pytest.fixture(name="verbs")
 def _verbs(redis):
-    """Each call through redis-cli, as the user whose verb it is."""
-    return Verbs(redis.cli)
+    """Each call as the user whose verb it is."""
+    return Verbs(redis.ask)
 
 
 @pytest.fixture(name="tester")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A redis-server of a test's own (the shipped configuration and users, a unix socket, a folder of its own), the
-library as the programs carry it, and two ways to talk to it: redis-cli, and a socket for tests in a hurry."""
+library as the programs carry it, and two ways to talk to it: a socket, and redis-cli."""
 
 import json
 import os
@@ -74,6 +74,7 @@ class RedisServer:
         self.folder = Path(tempfile.mkdtemp(prefix="amtunlock-lua-"))
         self.socket = str(self.folder / "redis.sock")
         self.process = None
+        self.wires = {}
         self._write_configuration()
         self._write_users()
         self.start()
@@ -110,6 +111,9 @@ class RedisServer:
             self.process.kill()
             self.process.wait()
             self.process = None
+        for wire in self.wires.values():
+            wire.close()
+        self.wires = {}
 
     def remove(self):
         self.kill()
@@ -117,6 +121,12 @@ class RedisServer:
 
     def wire(self, user):
         return Wire(self.socket, user)
+
+    def ask(self, user, *words):
+        """Over a connection for each user, which stays."""
+        if user not in self.wires:
+            self.wires[user] = self.wire(user)
+        return self.wires[user](*words)
 
     def cli(self, user, *words, stdin=None):
         """Through redis-cli, which prints JSON."""
@@ -133,7 +143,7 @@ class RedisServer:
             raise RedisError(text or done.stderr.strip()) from None
 
     def load(self, text=None):
-        return self.cli(WORKER, "FUNCTION", "LOAD", "REPLACE", stdin=library() if text is None else text)
+        return self.ask(WORKER, "FUNCTION", "LOAD", "REPLACE", library() if text is None else text)
 
 
 WEB_VERBS = ("submit read read_page results errors list cancel forget context_open context_pull context_release "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What httpd's verbs promise, each through redis-cli as httpd's user."""
+"""What httpd's verbs promise, each as httpd's user."""
 
 import pytest
 

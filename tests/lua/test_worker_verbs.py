@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the workers' verbs promise, each through redis-cli as the worker's user."""
+"""What the workers' verbs promise, each as the worker's user."""
 
 import pytest
 

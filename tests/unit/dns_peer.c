@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TYPE_A = 1, TYPE_AAAA = 28, HEAD = 12, MOST = 512 };
+enum { TYPE_A = 1, TYPE_AAAA = 28, HEAD = 12, MOST = 512, PORT_TRIES = 100 };
 
 struct dns_peer_t {
     const dns_name_t *names;
@@ -140,22 +140,39 @@ static void *serve(void *data)
     return NULL;
 }
 
-dns_peer_t *dns_peer_start(const dns_name_t *names)
+/* A free port for UDP is not always free for TCP: a connection may have it. */
+static int bind_both(dns_peer_t *peer)
 {
-    dns_peer_t *peer = calloc(1, sizeof(*peer));
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
 
-    peer->names = names;
     peer->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     peer->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(peer->udp, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-        getsockname(peer->udp, (struct sockaddr *)&address, &size) != 0 ||
-        bind(peer->tcp, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(peer->tcp, 16) != 0 ||
-        pipe(peer->stop) != 0 || pthread_create(&peer->thread, NULL, serve, peer) != 0) {
+    if (bind(peer->udp, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+        getsockname(peer->udp, (struct sockaddr *)&address, &size) == 0 &&
+        bind(peer->tcp, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(peer->tcp, 16) == 0) {
+        peer->port = ntohs(address.sin_port);
+        return 1;
+    }
+    close(peer->udp);
+    close(peer->tcp);
+    return 0;
+}
+
+dns_peer_t *dns_peer_start(const dns_name_t *names)
+{
+    dns_peer_t *peer = calloc(1, sizeof(*peer));
+    int tries = 0;
+
+    peer->names = names;
+    while (!bind_both(peer)) {
+        if (++tries == PORT_TRIES) {
+            abort();
+        }
+    }
+    if (pipe(peer->stop) != 0 || pthread_create(&peer->thread, NULL, serve, peer) != 0) {
         abort();
     }
-    peer->port = ntohs(address.sin_port);
     return peer;
 }
 

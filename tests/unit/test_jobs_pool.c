@@ -6,15 +6,20 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include <apr_strings.h>
+#include <hiredis/hiredis.h>
 
 #define BUDGET apr_time_from_msec(200)
 #define SLACK apr_time_from_msec(50)
 #define PATIENCE apr_time_from_msec(1500)
+#define LATE apr_time_from_msec(600) /* a busy machine answers within it; still far from PATIENCE */
+#define NONE_FREE "every connection to Redis stayed in use"
+#define AT_ONCE "Redis was away a moment ago"
 
 /* `patient` calls may wait PATIENCE. */
 static jobs_pool_t *patient_pool(const jobs_redis_t *redis, int connections, int patient)
@@ -167,7 +172,7 @@ static void what_a_frozen_redis_was_asked_does_not_happen_when_it_thaws(void **s
     freeze(0);
     assert_int_equal(result.outcome, JOBS_UNKNOWN);     /* it was sent: only Redis knows */
     assert_int_equal(cancel.outcome, JOBS_UNAVAILABLE); /* its connection was never greeted */
-    assert_true(took >= BUDGET - SLACK && took < BUDGET + SLACK);
+    assert_true(took >= BUDGET - SLACK && took < LATE);
     assert_int_equal(counter("jobs"), 1);
     assert_outcome(jobs_read(jobs_test.jobs, &jobs_test.alice, kept, &job, jobs_test.pool), JOBS_OK);
     assert_int_equal(job->cancelled, 0);
@@ -180,6 +185,7 @@ typedef struct {
     apr_interval_time_t took;
     apr_pool_t *pool;
     pthread_t thread;
+    atomic_int ended;
 } submitter_t;
 
 static void *submit_once(void *data)
@@ -190,6 +196,7 @@ static void *submit_once(void *data)
     submitter->result =
         jobs_submit(submitter->jobs, &jobs_test.alice, &submission, &submitter->id, NULL, submitter->pool);
     submitter->took = clock_boottime() - before;
+    submitter->ended = 1;
     return NULL;
 }
 
@@ -208,26 +215,55 @@ static void end_submitting(submitter_t *submitters, int count)
         pthread_join(submitters[i].thread, NULL);
 }
 
-static int submit_together(jobs_pool_t *jobs, int count)
+static void wait_for_ended(const submitter_t *submitters, int count, int wanted)
+{
+    apr_time_t until = clock_boottime() + PATIENCE;
+    int ended = 0;
+    while (ended < wanted && clock_boottime() < until) {
+        apr_sleep(apr_time_from_msec(5));
+        ended = 0;
+        for (int i = 0; i < count; i++)
+            ended += submitters[i].ended;
+    }
+    assert_int_equal(ended, wanted);
+}
+
+static void submit_together(jobs_pool_t *jobs, int count)
 {
     submitter_t submitters[8] = {{0}};
-    int done = 0;
     freeze(1);
     begin_submitting(submitters, count, jobs);
     apr_sleep(BUDGET / 4);
     freeze(0);
     end_submitting(submitters, count);
-    for (int i = 0; i < count; i++)
-        done += submitters[i].result.outcome == JOBS_OK;
-    return done;
 }
 
-/* Opens as many patient connections as there are: while Redis does not answer, none is given back for the next to take. */
+/* Connections of the web side that Redis has. */
+static int web_connections(void)
+{
+    redisContext *redis = redisConnectUnix(jobs_test.server.socket);
+    const jobs_redis_t *tester = &jobs_test.server.tester;
+    redisReply *list;
+    int found = 0;
+    freeReplyObject(redisCommand(redis, "AUTH %s %s", tester->user, tester->password));
+    list = redisCommand(redis, "CLIENT LIST");
+    assert_non_null(list);
+    for (const char *at = list->str; (at = strstr(at, "user=amtunlock-web")) != NULL; at++)
+        found++;
+    freeReplyObject(list);
+    redisFree(redis);
+    return found;
+}
+
+/* Opens as many patient connections as there are: while Redis does not answer, none is given back for the next to
+ * take. On a busy machine the second caller may come when it answers again, and take the first one's. */
 static void warm(jobs_pool_t *jobs, int count)
 {
-    int tries = 0;
-    while (submit_together(jobs, count) < count)
+    int before = web_connections(), tries = 0;
+    do {
         assert_true(++tries < 20);
+        submit_together(jobs, count);
+    } while (web_connections() < before + count);
 }
 
 static void few_changes_wait_for_a_slow_redis_and_are_done(void **state)
@@ -242,20 +278,22 @@ static void few_changes_wait_for_a_slow_redis_and_are_done(void **state)
     apr_uint64_t before = counter("jobs");
     freeze(1);
     begin_submitting(callers, CALLERS, jobs);
-    apr_sleep(3 * BUDGET);
+    wait_for_ended(callers, CALLERS, CALLERS - PATIENT);
     /* the patient ones do not keep reads from their own time */
     apr_time_t began = clock_boottime();
     assert_int_equal(jobs_overview(jobs, &unused, jobs_test.pool).outcome, JOBS_UNAVAILABLE);
-    assert_true(clock_boottime() - began < BUDGET + SLACK);
+    assert_true(clock_boottime() - began < LATE);
     freeze(0);
     end_submitting(callers, CALLERS);
     for (int i = 0; i < CALLERS; i++) {
         if (callers[i].result.outcome == JOBS_OK) {
+            assert_true(callers[i].took > BUDGET);
             done++;
             continue;
         }
         assert_int_equal(callers[i].result.outcome, JOBS_UNAVAILABLE);
-        assert_true(callers[i].took < BUDGET + SLACK);
+        assert_non_null(strstr(callers[i].result.text, NONE_FREE));
+        assert_true(callers[i].took < LATE);
     }
     assert_int_equal(done, PATIENT);
     assert_int_equal(counter("jobs") - before, PATIENT); /* and nothing that was refused */
@@ -273,16 +311,13 @@ static void what_was_waited_for_in_vain_is_unknown_and_not_done_later(void **sta
     end_submitting(&caller, 1);
     freeze(0);
     assert_int_equal(caller.result.outcome, JOBS_UNKNOWN);
-    assert_true(caller.took >= PATIENCE - SLACK && caller.took < PATIENCE + SLACK);
+    assert_true(caller.took >= PATIENCE - SLACK && caller.took < PATIENCE + LATE);
     assert_int_equal(counter("jobs"), before); /* by then it is late */
 }
 
-/* Redis dies under a change that it has, and comes back: what is answered then is what it has kept. */
-static void a_redis_that_dies_under_a_change_leaves_it_unknown(void **state)
+static submitter_t submit_to_a_dying_redis(jobs_pool_t *jobs)
 {
     submitter_t caller = {0};
-    jobs_pool_t *jobs = patient_pool(&jobs_test.server.web, 2, 1);
-    (void)state;
     warm(jobs, 1);
     freeze(1);
     begin_submitting(&caller, 1, jobs);
@@ -290,6 +325,21 @@ static void a_redis_that_dies_under_a_change_leaves_it_unknown(void **state)
     redis_server_kill(&jobs_test.server);
     end_submitting(&caller, 1);
     assert_int_equal(redis_server_restart(&jobs_test.server), 0);
+    return caller;
+}
+
+/* Redis dies under a change that it has, and comes back: what is answered then is what it has kept. On a busy machine
+ * the change may be late, and not be sent at all: then another one is tried. */
+static void a_redis_that_dies_under_a_change_leaves_it_unknown(void **state)
+{
+    jobs_pool_t *jobs = patient_pool(&jobs_test.server.web, 2, 1);
+    submitter_t caller;
+    int tries = 0;
+    (void)state;
+    do {
+        assert_true(++tries < 20);
+        caller = submit_to_a_dying_redis(jobs);
+    } while (caller.result.outcome == JOBS_UNAVAILABLE);
     assert_int_equal(caller.result.outcome, JOBS_UNKNOWN);
     assert_true(caller.took < PATIENCE);
 }
@@ -302,13 +352,15 @@ static void after_some_failures_calls_fail_at_once_until_redis_is_back(void **st
     assert_outcome(overview(jobs), JOBS_OK);
     freeze(1);
     for (int i = 0; i < 3; i++) {
-        assert_true(timed(jobs, &result) < BUDGET + SLACK);
+        assert_true(timed(jobs, &result) < LATE);
         assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
+        assert_null(strstr(result.text, AT_ONCE));
     }
     apr_interval_time_t took = timed(jobs, &result);
     freeze(0);
     assert_int_equal(result.outcome, JOBS_UNAVAILABLE);
-    assert_true(took < apr_time_from_msec(20));
+    assert_non_null(strstr(result.text, AT_ONCE));
+    assert_true(took < BUDGET - SLACK);
     assert_int_equal(overview(jobs).outcome, JOBS_UNAVAILABLE); /* not yet tried again */
     apr_time_t patience = clock_boottime() + apr_time_from_sec(3);
     while (overview(jobs).outcome != JOBS_OK && clock_boottime() < patience)
@@ -318,6 +370,7 @@ static void after_some_failures_calls_fail_at_once_until_redis_is_back(void **st
 
 typedef struct {
     jobs_pool_t *jobs;
+    jobs_result_t result;
     apr_interval_time_t took;
     apr_pool_t *pool;
 } caller_thread_t;
@@ -327,7 +380,7 @@ static void *call_once(void *data)
     caller_thread_t *caller = data;
     jobs_overview_t *unused = NULL;
     apr_time_t before = clock_boottime();
-    jobs_overview(caller->jobs, &unused, caller->pool);
+    caller->result = jobs_overview(caller->jobs, &unused, caller->pool);
     caller->took = clock_boottime() - before;
     return NULL;
 }
@@ -351,7 +404,7 @@ static void only_one_call_a_second_tries_whether_redis_is_back(void **state)
     }
     for (int i = 0; i < CALLERS; i++) {
         pthread_join(threads[i], NULL);
-        waited += callers[i].took > apr_time_from_msec(100);
+        waited += strstr(callers[i].result.text, AT_ONCE) == NULL;
     }
     freeze(0);
     assert_int_equal(waited, 1);
@@ -374,8 +427,8 @@ static void a_connection_pool_that_is_used_up_is_waited_for_within_the_budget(vo
     freeze(0);
     int gave_up_soon = 0;
     for (int i = 0; i < 3; i++) {
-        assert_true(callers[i].took < BUDGET + SLACK);
-        gave_up_soon += callers[i].took < BUDGET / 2;
+        assert_true(callers[i].took < LATE);
+        gave_up_soon += strstr(callers[i].result.text, NONE_FREE) != NULL;
     }
     assert_int_equal(gave_up_soon, 2); /* only the thread with the connection waits for Redis */
 }

@@ -621,7 +621,7 @@ static void test_digest_is_of_what_is_published(void **state)
         "fqdn,address,auth\na.example,192.0.2.1,kerberos\nb.example,,\n",
         "fqdn,address,tls\na.example,192.0.2.1,legacy\nb.example,,\n",
         "fqdn,address,tls\na.example,192.0.2.1,none\nb.example,,\n",
-        "fqdn,address,tls\na.example,192.0.2.1,pin:" PIN "\nb.example,,\n",
+        ("fqdn,address,tls\na.example,192.0.2.1,pin:" PIN "\nb.example,,\n"),
         "fqdn,address,probe\na.example,192.0.2.1,23\nb.example,,\n",
         "fqdn,address,probe\na.example,192.0.2.1,other.example:22\nb.example,,\n",
         "fqdn,address,probe\na.example,192.0.2.1,192.0.2.1:22\nb.example,,\n",

@@ -9,9 +9,11 @@
 #include <apr_strings.h>
 
 #include "amt/redirection/console.h"
+#include "unlock/budget_priv.h"
 #include "unlock/phrases_priv.h"
 #include "unlock/prompts_priv.h"
 #include "unlock/quote_priv.h"
+#include "unlock/starts_priv.h"
 
 /* A question is complete when nothing changed it for so long: AMT sends text in pieces. */
 #define STILL apr_time_from_msec(300)
@@ -21,10 +23,6 @@
 #define BY_ITSELF apr_time_from_sec(15)
 /* A question that stood when the console was cut off stands still if nothing follows it for so long. */
 #define AFTER_GAP apr_time_from_sec(2)
-/* What is read of a PC: a serial port at 115200 baud has 11,520 bytes a second. */
-#define READ_A_SECOND 65536
-#define READ_AT_ONCE 131072
-#define LINE_COST 64
 /* Where programs break a line that they think does not fit. */
 #define TERMINAL_WIDTH 80
 
@@ -66,13 +64,14 @@ struct dialogue_t {
     int answers;
 
     int by_itself;
+    starts_t starts;
+    int started_again; /* since an answer */
     int refused;
     int hints;
     apr_time_t opened_at; /* 0: no evidence */
     apr_time_t look_at;
 
-    apr_int64_t budget; /* bytes that may be read now */
-    apr_time_t paid_at;
+    budget_t budget;
     int overrun; /* text went unread */
 };
 
@@ -202,6 +201,21 @@ static void note_evidence(dialogue_t *dialogue, const phrase_t *said, apr_time_t
     dialogue->hints |= said->means == PHRASE_HINT;
 }
 
+/* Whoever was answered is gone after it, and so is what it opened. */
+static void look_for_start(dialogue_t *dialogue, const char *line, const char *kernel)
+{
+    int starts = starts_with_line(&dialogue->starts, line, kernel), answered = 0;
+
+    for (int i = 0; i < dialogue->count; i++) {
+        answered |= dialogue->volumes[i].answered && !dialogue->volumes[i].question.restarts;
+    }
+    if (starts && answered) {
+        dialogue->started_again = 1;
+        dialogue->opened_at = 0;
+        dialogue->hints = 0;
+    }
+}
+
 /* ---- the question -------------------------------------------------------------------------------------- */
 
 static void let_stand(dialogue_t *dialogue, const phrase_t *question, standing_e how)
@@ -286,23 +300,6 @@ static void keep_begun(dialogue_t *dialogue, const char *text)
 
 /* ---- lines --------------------------------------------------------------------------------------------- */
 
-static int may_read(dialogue_t *dialogue, apr_size_t length)
-{
-    apr_int64_t earned = (dialogue->now - dialogue->paid_at) * READ_A_SECOND / APR_USEC_PER_SEC;
-    apr_int64_t cost = (apr_int64_t)length + LINE_COST;
-
-    if (earned > 0) {
-        dialogue->budget =
-            dialogue->budget + earned < READ_AT_ONCE ? dialogue->budget + earned : READ_AT_ONCE;
-        dialogue->paid_at = dialogue->now;
-    }
-    if (dialogue->budget < cost) {
-        return 0;
-    }
-    dialogue->budget -= cost;
-    return 1;
-}
-
 static void leave_unread(dialogue_t *dialogue)
 {
     dialogue->overrun = 1;
@@ -313,11 +310,13 @@ static void leave_unread(dialogue_t *dialogue)
 static void take_line_with_status(dialogue_t *dialogue, unsigned int status)
 {
     char first = dialogue->joined[status];
+    int quoted = 0;
 
     dialogue->joined[status] = '\0';
+    quoted = strlen(dialogue->begun) < status && !prompts_may_precede(dialogue->prompts, dialogue->joined);
     keep_begun(dialogue, dialogue->joined);
     dialogue->joined[status] = first;
-    take_status(dialogue, dialogue->joined + status);
+    take_status(dialogue, dialogue->joined + (quoted ? 0 : status));
 }
 
 /* A question at its beginning was one, whatever follows. */
@@ -344,10 +343,11 @@ static void on_line(void *baton, const char *line, amt_line_e how)
     dialogue_t *dialogue = baton;
     unsigned int kernel = phrase_kernel_at(line, 0), status;
 
-    if (!may_read(dialogue, strlen(line))) {
+    if (!budget_take_line(&dialogue->budget, strlen(line), dialogue->now)) {
         leave_unread(dialogue);
         return;
     }
+    look_for_start(dialogue, line, line + kernel);
     join(dialogue, dialogue->begun, line, kernel);
     status = phrase_status_at(dialogue->joined, 0);
     if (line[kernel] != '\0') {
@@ -430,6 +430,9 @@ static dialogue_e look_at_question(dialogue_t *dialogue, const phrase_t *questio
     }
     dialogue->asked = volume;
     dialogue->volumes[volume].opened = 0;
+    if (dialogue->started_again) {
+        return DIALOGUE_STARTED_AGAIN;
+    }
     return dialogue->volumes[volume].answered ? DIALOGUE_ASKS_AGAIN : DIALOGUE_ASKS;
 }
 
@@ -483,7 +486,7 @@ dialogue_t *dialogue_create(const prompts_t *prompts, apr_pool_t *pool)
 
     dialogue->prompts = prompts;
     dialogue->console = amt_console_create(on_line, dialogue, pool);
-    dialogue->budget = READ_AT_ONCE;
+    budget_begin(&dialogue->budget);
     dialogue->asked = -1;
     dialogue->current_phrase.means = PHRASE_BLANK;
     return dialogue;
@@ -514,6 +517,8 @@ void dialogue_starts(dialogue_t *dialogue, int by_itself)
     forget_shown(dialogue);
     dialogue->count = 0;
     dialogue->asked = -1;
+    memset(&dialogue->starts, 0, sizeof(dialogue->starts));
+    dialogue->started_again = 0;
     dialogue->by_itself = by_itself;
 }
 
@@ -533,7 +538,7 @@ void dialogue_feed(dialogue_t *dialogue, const char *bytes, apr_size_t length, a
 {
     dialogue->now = now;
     dialogue->changed_at = now;
-    dialogue->paid_at = dialogue->paid_at != 0 ? dialogue->paid_at : now;
+    budget_note_text(&dialogue->budget, now);
     amt_console_feed(dialogue->console, bytes, length);
     if (dialogue->look_at == 0 || dialogue->look_at > now + STILL) {
         dialogue->look_at = now + STILL;
@@ -547,14 +552,7 @@ apr_time_t dialogue_look_at(const dialogue_t *dialogue)
 
 const char *dialogue_volume(const dialogue_t *dialogue)
 {
-    const char *name = dialogue->asked >= 0 ? dialogue->volumes[dialogue->asked].question.name : "";
-
-    for (const char *at = name; *at != '\0'; at++) {
-        if (*at <= ' ' || *at > '~' || strchr("'\"\\@*?", *at) != NULL) {
-            return "";
-        }
-    }
-    return name;
+    return dialogue->asked >= 0 ? prompts_plain_name(dialogue->volumes[dialogue->asked].question.name) : "";
 }
 
 int dialogue_still_asks(dialogue_t *dialogue)
@@ -564,7 +562,7 @@ int dialogue_still_asks(dialogue_t *dialogue)
 
     read_current(dialogue);
     question = last_question(dialogue, &since);
-    return question != NULL && find_volume(dialogue, question) == dialogue->asked;
+    return question != NULL && !dialogue->started_again && find_volume(dialogue, question) == dialogue->asked;
 }
 
 void dialogue_answered(dialogue_t *dialogue)
@@ -580,6 +578,11 @@ void dialogue_answered(dialogue_t *dialogue)
 int dialogue_answers(const dialogue_t *dialogue)
 {
     return dialogue->answers;
+}
+
+int dialogue_started_again(const dialogue_t *dialogue)
+{
+    return dialogue->started_again;
 }
 
 int dialogue_hints_at_open(const dialogue_t *dialogue)

@@ -75,16 +75,21 @@ static int name_of_disk(char *name)
     return name[0] != '\0' && strcmp(name, "verification") != 0;
 }
 
+/* No file in memory or open elsewhere, which may be somebody's key. */
 static int name_of_device(char *name)
 {
-    return strncmp(name, "/dev/", 5) == 0 && is_made_of(name, "/-_.:+@");
+    return strncmp(name, "/dev/", 5) == 0 && is_made_of(name, "/-_.:+@") &&
+           strncmp(name, "/dev/shm/", 9) != 0 && strncmp(name, "/dev/fd/", 8) != 0;
 }
 
-/* Not that of a file, which may be somebody's key. */
+static int may_be_a_key(const char *name)
+{
+    return name[0] == '/' || name[0] == '.' || strstr(name, "id_") != NULL || strcasestr(name, "key") != NULL;
+}
+
 static int name_of_dataset(char *name)
 {
-    return name[0] != '/' && name[0] != '.' && is_made_of(name, "/-_.:") && strstr(name, "id_") == NULL &&
-           strcmp(name, "key") != 0;
+    return is_made_of(name, "/-_.:") && !may_be_a_key(name);
 }
 
 /* "hd0,gpt2 (UUID)": GRUB. */
@@ -104,13 +109,22 @@ static int name_of_mapping(char *name)
     return is_made_of(name, "-_.:+@#=" ELLIPSIS);
 }
 
+/* Where the question is not certain to be about a disk. */
+static int plain_name_of_mapping(char *name)
+{
+    return is_made_of(name, "-_") && !may_be_a_key(name);
+}
+
 /* ---- questions ----------------------------------------------------------------------------------------- */
 
 enum {
     TORN = 1,  /* may stand behind the beginning of another program's line */
     PLAIN = 2, /* complete without a colon, too */
     HEADS = 4, /* see phrase_t */
-    LOADER = 8
+    LOADER = 8,
+    RESTARTS = 16,
+    SYSTEMD = 32, /* only with the hint of systemd-ask-password: ssh-add asks in the same words */
+    BARE = 64     /* only without a blank behind its colon: ssh-add has one */
 };
 
 static const struct {
@@ -129,12 +143,12 @@ static const struct {
     {"a password is required to access the % volume", name_of_mapping, HEADS},  /* mkinitcpio */
     {"enter passphrase for %", name_of_partition, LOADER},                      /* GRUB */
     {"enter passphrase for '%'", name_of_dataset, 0},                           /* ZFS */
-    {"enter passphrase for %", name_of_dataset, 0},                             /* booster; zfs-load-key */
-    {"please enter passphrase for %", name_of_dataset, 0},                      /* zfs-load-key */
+    {"enter passphrase for %", name_of_dataset, SYSTEMD},                       /* zfs-mount-generator */
+    {"enter passphrase for %", plain_name_of_mapping, BARE},                    /* booster */
     {"encrypted zfs password for %", name_of_dataset, PLAIN},                   /* ZFS in an initramfs */
     {"passphrase for %", name_of_device, 0},                                    /* NixOS */
-    {"please enter pass-phrase to unlock opal drives", NULL, 0},                /* sedutil */
-    {"boot authorization key", NULL, 0},                                        /* sedutil */
+    {"please enter pass-phrase to unlock opal drives", NULL, RESTARTS},         /* sedutil */
+    {"boot authorization key", NULL, RESTARTS},                                 /* sedutil */
     {"please insert yubikey and press enter or enter a valid passphrase", NULL, PLAIN}, /* yubikey-luks */
 };
 
@@ -243,6 +257,13 @@ static int take_name(phrase_t *phrase, int question, const char *line, const cha
     return questions[question].name(phrase->name);
 }
 
+/* Whether a line is written as this question's program does it. */
+static int is_written_so(int is, const char *line, int ended)
+{
+    return (ended || (is & PLAIN)) && (!(is & SYSTEMD) || strstr(line, ": (press ") != NULL) &&
+           (!(is & BARE) || ends_with(line, ":"));
+}
+
 static int read_question(phrase_t *phrase, const char *line, char *lower)
 {
     int ended = take_end(lower);
@@ -250,13 +271,14 @@ static int read_question(phrase_t *phrase, const char *line, char *lower)
     for (int i = 0; i < QUESTIONS; i++) {
         span_t name = {NULL, NULL};
 
-        if ((ended || (questions[i].is & PLAIN)) &&
+        if (is_written_so(questions[i].is, line, ended) &&
             fits(questions[i].template, find_begin(lower, i), &name) &&
             take_name(phrase, i, line, lower, name)) {
             phrase->means = PHRASE_QUESTION;
             phrase->form = i + 1;
             phrase->heads = (questions[i].is & HEADS) != 0;
             phrase->loader = (questions[i].is & LOADER) != 0;
+            phrase->restarts = (questions[i].is & (LOADER | RESTARTS)) != 0;
             return 1;
         }
     }
@@ -330,34 +352,43 @@ static const struct {
     {"slot * opened", PHRASE_OPENED}, /* GRUB */
     {"verifying passphrase for %... - success", PHRASE_OPENED},
     {"*is opal unlocked", PHRASE_OPENED},
-    {"*cryptsetup failed, bad password*", PHRASE_REFUSED},
-    {"*bad password or options*", PHRASE_REFUSED},
-    {"*maximum number of tries exceeded*", PHRASE_REFUSED},
-    {"*no key available with this passphrase*", PHRASE_REFUSED},
-    {"*failed to activate with specified passphrase*", PHRASE_REFUSED},
-    {"*too many attempts to activate*", PHRASE_REFUSED},
-    {"verifying passphrase for %... - failure", PHRASE_REFUSED},
-    {"*key load error: *", PHRASE_REFUSED},
-    {"*incorrect key provided*", PHRASE_REFUSED},
-    {"*incorrect pass*", PHRASE_REFUSED},
-    {"*wrong pass*", PHRASE_REFUSED},
-    {"*invalid pass*", PHRASE_REFUSED},
-    {"*passphrase incorrect*", PHRASE_REFUSED},
-    {"*passphrase is incorrect*", PHRASE_REFUSED},
-    {"*password incorrect*", PHRASE_REFUSED},
-    {"*password is incorrect*", PHRASE_REFUSED},
-    {"*error: access denied*", PHRASE_REFUSED}, /* GRUB */
     {"*is opal failed", PHRASE_REFUSED},
     {"*is opal not locked", PHRASE_HINT},
+    {"verifying passphrase for %... - failure", PHRASE_REFUSED},
+    {"unlocking...*incorrect pass*", PHRASE_REFUSED}, /* booster */
     {":: mounting * on real root", PHRASE_WENT_ON},
     {"begin: running /scripts/init-bottom*", PHRASE_WENT_ON},
     {"<<< * stage 2 >>>", PHRASE_WENT_ON},
     {"init: version * booting", PHRASE_WENT_ON},
-    {"*openrc * is starting up *", PHRASE_WENT_ON},
+    {"openrc * is starting up *", PHRASE_WENT_ON},
     {"broadcast message from *", PHRASE_MESSAGE},
     {":: performing fsck on *", PHRASE_HINT},
     {"*: clean, * files, * blocks", PHRASE_HINT},
 };
+
+/* Behind nothing, or behind the name of a program that opens disks: others have passwords, too. */
+static const char *const refusals[] = {
+    "cryptsetup failed, bad password*",
+    "bad password or options*",
+    "maximum number of tries exceeded*",
+    "no key available with this passphrase*",
+    "failed to activate with specified passphrase*",
+    "too many attempts to activate*",
+    "key load error: *",
+    "incorrect key provided*",
+    "incorrect pass*",
+    "wrong pass*",
+    "invalid pass*",
+    "passphrase incorrect*",
+    "passphrase is incorrect*",
+    "password incorrect*",
+    "password is incorrect*",
+    "access denied*", /* GRUB, behind "error:" */
+};
+
+static const char *const speakers[] = {
+    "error:",  "warning:", "cryptsetup", "systemd-cryptsetup", "luks", "/dev/", "device ", "zfs", "dracut",
+    "booster", "clevis",   "::",         "failed to "};
 
 /* A unit's instance: "luks\x2d6f" is luks-6f. */
 static void unescape_name(char *name)
@@ -416,9 +447,43 @@ static int loads_all_keys(const char *lower)
 
 static void read_keys(phrase_t *phrase, const char *lower)
 {
-    if (ends_with(lower, " key(s) successfully loaded")) {
+    if (apr_isdigit(lower[0]) && ends_with(lower, " key(s) successfully loaded")) {
         phrase->means = loads_all_keys(lower) ? PHRASE_OPENED : PHRASE_REFUSED;
     }
+}
+
+static int is_refusal(const char *lower)
+{
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        span_t name = {NULL, NULL};
+
+        if (fits(refusals[i], lower, &name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int speaks_of_disks(const char *lower)
+{
+    for (size_t i = 0; i < sizeof(speakers) / sizeof(speakers[0]); i++) {
+        if (strncmp(lower, speakers[i], strlen(speakers[i])) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void read_refusal(phrase_t *phrase, const char *lower)
+{
+    int refused = is_refusal(lower);
+
+    if (!refused && speaks_of_disks(lower)) {
+        for (const char *at = strstr(lower, ": "); at != NULL && !refused; at = strstr(at + 2, ": ")) {
+            refused = is_refusal(at + 2);
+        }
+    }
+    phrase->means = refused ? PHRASE_REFUSED : phrase->means;
 }
 
 static void read_line(phrase_t *phrase, const char *line, const char *lower)
@@ -432,6 +497,7 @@ static void read_line(phrase_t *phrase, const char *line, const char *lower)
             return;
         }
     }
+    read_refusal(phrase, lower);
     read_keys(phrase, lower);
 }
 

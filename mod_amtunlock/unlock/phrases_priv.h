@@ -22,9 +22,10 @@ typedef enum {
 
 typedef struct {
     phrase_e means;
-    int form;   /* of a question: which program asks, from 1 */
-    int heads;  /* of a question: with a line end behind it, it is the heading of another */
-    int loader; /* of a question: the boot loader asks, and opens the volume for itself only */
+    int form;     /* of a question: which program asks, from 1 */
+    int heads;    /* of a question: with a line end behind it, it is the heading of another */
+    int loader;   /* of a question: the boot loader asks, and opens the volume for itself only */
+    int restarts; /* of a question: what follows when it is answered looks like a start of the PC, or is one */
     /* The volume, where it has a name, as far as it was shown: what was left out stands as an ellipsis. */
     char name[PHRASE_NAME + 1];
 } phrase_t;

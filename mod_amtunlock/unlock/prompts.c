@@ -59,6 +59,26 @@ void prompts_read(const prompts_t *prompts, phrase_t *phrase, const char *line)
     }
 }
 
+int prompts_may_precede(const prompts_t *prompts, const char *before)
+{
+    phrase_t phrase;
+
+    prompts_read(prompts, &phrase, before);
+    return strspn(before, "* ") == strlen(before) || phrase.means == PHRASE_BLANK ||
+           phrase.means == PHRASE_QUESTION || phrase.means == PHRASE_LOGIN ||
+           strstr(before, ": (press ") != NULL;
+}
+
+const char *prompts_plain_name(const char *name)
+{
+    for (const char *at = name; *at != '\0'; at++) {
+        if (*at <= ' ' || *at > '~' || strchr("'\"\\@*?", *at) != NULL) {
+            return "";
+        }
+    }
+    return name;
+}
+
 /* ---- redraw -------------------------------------------------------------------------------------------- */
 
 static int hex_value(char digit)

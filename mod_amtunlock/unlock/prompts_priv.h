@@ -8,4 +8,11 @@
 /* What a line means to the PCs of this group: what phrase_read() says, and their own patterns in its place. */
 void prompts_read(const prompts_t *prompts, phrase_t *phrase, const char *line);
 
+/* Whether the service manager itself may write behind this: nothing, a question, or stars. What stands behind other text
+ * is what somebody says of it. */
+int prompts_may_precede(const prompts_t *prompts, const char *before);
+
+/* A volume's name, if it is printable ASCII without blanks, quotes and wildcards; else "". */
+const char *prompts_plain_name(const char *name);
+
 #endif

@@ -190,6 +190,11 @@ static unlock_step_e verdict_on_input(unlock_t *unlock)
         return unlock_fail(unlock, JOBS_REASON_WRONG_PASSPHRASE, "the PC asks again");
     case DIALOGUE_REFUSED:
         return unlock_fail(unlock, JOBS_REASON_WRONG_PASSPHRASE, "the PC says that it did not fit");
+    case DIALOGUE_STARTED_AGAIN:
+        return unlock_fail(
+            unlock, JOBS_REASON_NOT_VERIFIED,
+            "the PC started again after the passphrase was typed, and asks anew: it was not typed a "
+            "second time, and whether it fitted is not known");
     case DIALOGUE_OPEN:
         return unlock_evident(unlock);
     default:
@@ -233,7 +238,9 @@ static unlock_step_e reopen_on_timeout(unlock_t *unlock)
 static unlock_step_e verdict_on_timeout(unlock_t *unlock)
 {
     return verdict_is_missing(unlock, JOBS_REASON_TIMEOUT,
-                              "the passphrase was typed, and the console said neither yes nor no");
+                              dialogue_started_again(unlock->dialogue)
+                                  ? "the PC went down or started again after the passphrase was typed"
+                                  : "the passphrase was typed, and the console said neither yes nor no");
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------- */

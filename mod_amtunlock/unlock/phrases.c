@@ -216,15 +216,14 @@ static int take_end(char *lower)
     return ended || ends_with(lower, ELLIPSIS) || ends_with(lower, "...");
 }
 
-/* Another program's line that was torn has neither quotes nor a log's colon. */
+/* What was torn has neither quotes nor a log's colon and adjoins; a sentence does not. Debian's initramfs says what it
+ * begins, and goes on in that line. */
 static int is_torn(const char *before, const char *begin)
 {
-    for (; before < begin; before++) {
-        if (strchr("'\"`:", *before) != NULL) {
-            return 0;
-        }
-    }
-    return 1;
+    size_t length = (size_t)(begin - before);
+    int initramfs = length > 10 && strncmp(before, "begin: ", 7) == 0 && strncmp(begin - 4, "... ", 4) == 0;
+
+    return initramfs || length == 0 || (begin[-1] != ' ' && strcspn(before, "'\"`:") >= length);
 }
 
 static const char *find_begin(const char *lower, int question)
@@ -379,11 +378,9 @@ static const char *const refusals[] = {
     "incorrect pass*",
     "wrong pass*",
     "invalid pass*",
-    "passphrase incorrect*",
-    "passphrase is incorrect*",
-    "password incorrect*",
-    "password is incorrect*",
-    "access denied*", /* GRUB, behind "error:" */
+    "passphrase *incorrect*",
+    "password *incorrect*",
+    "access denied*" /* GRUB, behind "error:" */
 };
 
 static const char *const speakers[] = {
@@ -458,7 +455,7 @@ static int is_refusal(const char *lower)
         span_t name = {NULL, NULL};
 
         if (fits(refusals[i], lower, &name)) {
-            return 1;
+            return strstr(lower, "attempts") == NULL || strncmp(lower, "too many", 8) == 0;
         }
     }
     return 0;
@@ -466,12 +463,12 @@ static int is_refusal(const char *lower)
 
 static int speaks_of_disks(const char *lower)
 {
+    int speaks = 0;
+
     for (size_t i = 0; i < sizeof(speakers) / sizeof(speakers[0]); i++) {
-        if (strncmp(lower, speakers[i], strlen(speakers[i])) == 0) {
-            return 1;
-        }
+        speaks |= strncmp(lower, speakers[i], strlen(speakers[i])) == 0;
     }
-    return 0;
+    return speaks;
 }
 
 static void read_refusal(phrase_t *phrase, const char *lower)
@@ -504,10 +501,13 @@ static void read_line(phrase_t *phrase, const char *line, const char *lower)
 /* "pc login:", with nothing before the host's name. */
 static int is_login(const char *lower)
 {
+    static const char others[] = " last please enter your user password failed invalid ";
     size_t host = strcspn(lower, " ");
+    char word[32];
 
+    apr_snprintf(word, sizeof(word), " %.*s ", (int)host, lower);
     return strcmp(lower, "login:") == 0 ||
-           (strcmp(lower + host, " login:") == 0 && strncmp(lower, "last", host) != 0);
+           (strcmp(lower + host, " login:") == 0 && strstr(others, word) == NULL);
 }
 
 /* A line that waits for an answer, whatever it is about. */

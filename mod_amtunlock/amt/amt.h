@@ -64,7 +64,7 @@ typedef struct {
     amt_tickets_t *tickets; /* not NULL: Kerberos, and never digest; user and password are ignored */
     const char *group;      /* whose share of the threads that wait for tickets it uses; NULL: "" */
     apr_interval_time_t connect_timeout; /* TCP and TLS; default (0) 5 s */
-    apr_interval_time_t call_timeout;    /* one call with its challenge; default (0) 15 s */
+    apr_interval_time_t call_timeout;    /* one answer, a challenge being one; default (0) 15 s */
 } amt_target_t;
 
 /* Whether the files of TLS that `files` names (its other members do not matter; NULL is none) can be used

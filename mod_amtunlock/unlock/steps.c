@@ -367,7 +367,7 @@ static const step_t rows[] = {
                             .another_way = unlock_next_address,
                             .targets = {UNLOCK_IDENTIFY, UNLOCK_PROBE_FIRST, UNLOCK_READ_BOOT,
                                         UNLOCK_READ_CONSENT, UNLOCK_READ_POWER, UNLOCK_PROBE},
-                            .limit = SECONDS(25),
+                            .limit = SECONDS(40),
                             .retry = 1},
     ROW(UNLOCK_READ_BOOT) = {.name = "boot-settings",
                              .call = UNLOCK_CALL_BOOT,

@@ -195,6 +195,7 @@ static void act(connection_t *c, const peer_row_t *row, const peer_request_t *re
     static const char basic[] =
         "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n";
 
+    usleep((useconds_t)row->after_ms * 1000);
     switch (row->act) {
     case PEER_ANSWER:
         answer(c, row, request);

@@ -27,6 +27,7 @@ typedef struct {
     const char *body;  /* "@ID@" becomes the request's MessageID */
     const char *proof; /* PEER_ANSWER: what follows "WWW-Authenticate: Negotiate "; NULL: no such header */
     int closes;        /* PEER_ANSWER: then closes, unannounced */
+    int after_ms;      /* it takes its time */
 } peer_row_t;
 
 typedef struct {

@@ -298,6 +298,58 @@ static void rig_up_silent(rig_t *rig, const peer_row_t *rows, size_t count)
     rig_up_tls(rig, rows, count, NULL, &plain);
 }
 
+/* The limit is each answer's own, not one that challenge and answer share. */
+static void test_slow_answers(void **state)
+{
+    static const peer_row_t rows[] = {{.act = PEER_CHALLENGE, .after_ms = 700},
+                                      {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER, .after_ms = 700}};
+    amt_facts_t facts;
+    rig_t rig;
+
+    (void)state;
+    rig_up_silent(&rig, ROWS(rows));
+    rig_read_power(&rig, &facts);
+    assert_string_equal(rig.text, "");
+    assert_int_equal(rig.status, AMT_OK);
+    rig_down(&rig);
+}
+
+#define TWO_DIGESTS(first, second)                                                                              \
+    "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n"                                   \
+    "WWW-Authenticate: Digest realm=\"Digest:00\", nonce=\"bm9uY2U\", stale=\"false\", qop=\"auth\"" first      \
+    "\r\nWWW-Authenticate: Digest realm=\"Digest:00\", nonce=\"bm9uY2V\", stale=\"false\", qop=\"auth\"" second \
+    "\r\n\r\n"
+
+/* A device that offers more than one digest is answered with the first, which it prefers. */
+static void test_two_digests(void **state)
+{
+    static const struct {
+        const char *challenge, *algorithm, *nonce;
+    } cases[] = {
+        {TWO_DIGESTS(", algorithm=SHA-256", ", algorithm=MD5"), "algorithm=SHA-256", "nonce=\"bm9uY2U\""},
+        {TWO_DIGESTS(", algorithm=\"SHA-256\"", ""), "algorithm=SHA-256", "nonce=\"bm9uY2U\""},
+        {TWO_DIGESTS(", algorithm=MD5", ", algorithm=SHA-256"), "algorithm=MD5", "nonce=\"bm9uY2U\""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const peer_row_t rows[] = {{.act = PEER_RAW, .body = cases[i].challenge},
+                                   {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
+        const peer_request_t *requests = NULL;
+        amt_facts_t facts;
+        rig_t rig;
+
+        rig_up(&rig, ROWS(rows));
+        rig_read_power(&rig, &facts);
+        assert_string_equal(rig.text, "");
+        assert_int_equal(rig.status, AMT_OK);
+        assert_int_equal(peer_requests(rig.peer, &requests), 2);
+        assert_non_null(strstr(requests[1].head, cases[i].algorithm));
+        assert_non_null(strstr(requests[1].head, cases[i].nonce));
+        rig_down(&rig);
+    }
+}
+
 static void test_power_without_answer(void **state)
 {
     static const peer_row_t rows[] = {
@@ -672,6 +724,8 @@ int main(void)
         cmocka_unit_test(test_power_with_stale_nonce_for_ever),
         cmocka_unit_test(test_power_after_stale_is_not_repeated_either),
         cmocka_unit_test(test_power_with_forgotten_nonce),
+        cmocka_unit_test(test_slow_answers),
+        cmocka_unit_test(test_two_digests),
         cmocka_unit_test(test_power_without_answer),
         cmocka_unit_test(test_power_reset),
         cmocka_unit_test(test_power_broken_before_its_body),

@@ -98,7 +98,6 @@ CURLcode amt_http_set_options(amt_http_t *http)
     /* The address is numeric, so there is nothing to cache; and libcurl walks its cache at each end. */
     AMT_SET(rc, easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     AMT_SET(rc, easy, CURLOPT_CONNECTTIMEOUT_MS, to_milliseconds(http->target.connect_timeout));
-    AMT_SET(rc, easy, CURLOPT_TIMEOUT_MS, to_milliseconds(http->target.call_timeout));
     rc = rc ? rc : set_http_options(http);
     rc = rc ? rc : amt_tls_set_options(easy, &http->tls);
     return rc;
@@ -176,6 +175,10 @@ void amt_http_close(amt_http_t *http)
         curl_multi_remove_handle(http->loop->multi, http->easy);
     }
     amt_http_drop_ticket(http);
+    if (http->limit != NULL) {
+        event_free(http->limit);
+        http->limit = NULL;
+    }
     if (http->easy != NULL) {
         curl_easy_cleanup(http->easy);
     }

@@ -40,9 +40,11 @@ typedef struct {
     amt_reply_fn done;
     void *baton;
 
-    apr_size_t offset; /* of the body, given to libcurl */
-    int given;         /* times that the body began to leave */
-    int denied;        /* a 401 came after the body that was given last */
+    struct event *limit;        /* the device has answered by then; begins anew behind each challenge */
+    apr_interval_time_t within; /* of that */
+    apr_size_t offset;          /* of the body, given to libcurl */
+    int given;                  /* times that the body began to leave */
+    int denied;                 /* a 401 came after the body that was given last */
     int fenced;
     int knew_nonce; /* the exchange began with a challenge answered before */
     int restarted;
@@ -72,6 +74,7 @@ typedef struct amt_http_t {
     struct curl_slist *headers;
     struct curl_slist *connect_to;
     amt_transfer_t transfer;
+    struct event *limit; /* of an answer */
 
     /* Kerberos */
     amt_ticket_request_t *ticket_request;                            /* a ticket is being made */

@@ -65,6 +65,14 @@ static int on_rewind_body(void *baton, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
+/* A device that takes its time to challenge takes it again for the answer. */
+static void begin_limit(const amt_exchange_t *x)
+{
+    struct timeval within = {.tv_sec = apr_time_sec(x->within), .tv_usec = apr_time_usec(x->within)};
+
+    event_add(x->limit, &within);
+}
+
 /* "HTTP/1.1 401 ..." : a new answer begins. 0 if it is one 401 too many. */
 static int begin_answer(amt_exchange_t *x, const char *line, apr_size_t length)
 {
@@ -77,6 +85,7 @@ static int begin_answer(amt_exchange_t *x, const char *line, apr_size_t length)
         return 1;
     }
     x->challenges++;
+    begin_limit(x);
     x->denied = x->given > 0;
     x->too_many = x->challenges > MAX_ANSWERED_CHALLENGES;
     return !x->too_many;
@@ -182,6 +191,7 @@ static apr_status_t start_exchange(amt_http_t *http)
         return APR_ENOMEM;
     }
     http->exchanging = 1;
+    begin_limit(&http->exchange);
     return APR_SUCCESS;
 }
 
@@ -407,6 +417,7 @@ static void on_transfer_end(void *baton, CURLcode code)
     char *content_type = NULL;
 
     http->exchanging = 0;
+    event_del(http->limit);
     if (amt_http_is_kerberos(http) ? begin_kerberos_again(http, code) : begin_digest_again(http, code)) {
         return;
     }
@@ -424,11 +435,31 @@ static void on_transfer_end(void *baton, CURLcode code)
     x->done(x->baton, &reply);
 }
 
+static void on_limit(evutil_socket_t fd, short what, void *baton)
+{
+    amt_http_t *http = baton;
+
+    (void)fd;
+    (void)what;
+    if (http->exchanging) {
+        curl_multi_remove_handle(http->loop->multi, http->easy);
+        on_transfer_end(http, CURLE_OPERATION_TIMEDOUT);
+    }
+}
+
 apr_status_t amt_exchange_begin(amt_http_t *http, const amt_exchange_t *exchange)
 {
+    if (http->limit == NULL) {
+        http->limit = event_new(http->loop->base, -1, 0, on_limit, http);
+    }
+    if (http->limit == NULL) {
+        return APR_ENOMEM;
+    }
     http->transfer = (amt_transfer_t){.ended = on_transfer_end, .baton = http};
     http->exchange = *exchange;
     http->exchange.knew_nonce = http->knows_nonce;
+    http->exchange.limit = http->limit;
+    http->exchange.within = http->target.call_timeout;
     if (amt_http_is_kerberos(http) && amt_negotiate_needs_ticket(http)) {
         return amt_negotiate_begin(http, exchange_on_ticket);
     }

@@ -360,8 +360,9 @@ static void meet(bounds_t *b, well_t *well, int port, const amt_target_t *trust,
 
 /* ---- HTTP -------------------------------------------------------------------------------------- */
 
+/* Long enough that the burst that a connection begins with is not most of it. */
 static const amt_target_t brief = {
-    .tls = AMT_TLS_NONE, .connect_timeout = APR_USEC_PER_SEC / 4, .call_timeout = 2 * APR_USEC_PER_SEC / 5};
+    .tls = AMT_TLS_NONE, .connect_timeout = APR_USEC_PER_SEC / 4, .call_timeout = 3 * APR_USEC_PER_SEC / 2};
 /* For what is found out, however busy the machine. */
 static const amt_target_t patient = {
     .tls = AMT_TLS_NONE, .connect_timeout = APR_USEC_PER_SEC, .call_timeout = 3 * APR_USEC_PER_SEC};

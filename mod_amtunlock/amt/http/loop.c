@@ -4,6 +4,7 @@
 #include "amt/http/loop.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "amt/http/pace.h"
 #include "amt/http/trust_priv.h"
@@ -13,8 +14,11 @@
 /* Callbacks of one pass, and how long it may last; then timers and sockets are asked again. */
 enum { PASS_CALLBACKS = 64, PASS_MICROSECONDS = 10000 };
 
-/* A turn reads a few KB, or a record of TLS; an answer takes some twenty. */
+/* A turn reads a few KB, or a record of TLS; an answer takes some twenty. What a turn costs depends on what the device
+ * makes of it, so a dear one counts as several: a device has a quarter of the thread. */
 static const amt_pace_limits_t socket_limits = {.turns = 500, .bytes = 1 << 30};
+#define TURN_COSTS 500 /* microseconds of the thread */
+#define TIMER_SHARE 3
 
 /* A socket of libcurl's. */
 typedef struct {
@@ -22,6 +26,7 @@ typedef struct {
     struct event *ready;
     struct event *rested;
     amt_pace_t pace;
+    unsigned int turns; /* that the turn before counts as */
 } watch_t;
 
 struct event_base *amt_loop_base_create(void)
@@ -66,18 +71,22 @@ static void reap_transfers(amt_loop_t *loop)
 
 /* CURLMOPT_TIMERFUNCTION. Zero too goes through the loop: nothing ends inside the call that began it. Without
  * memory for the timer it fires at once, and libcurl asks for it again. A failure here, or in watch_socket(),
- * would end all transfers of the loop. */
+ * would end all transfers of the loop. libcurl goes on reading by its timer, whatever the socket's rest: it waits for a
+ * multiple of what it spent. */
 static int set_timer(CURLM *multi, long milliseconds, void *baton)
 {
     amt_loop_t *loop = baton;
     struct timeval interval;
+    apr_int64_t after;
 
     (void)multi;
     if (milliseconds < 0) {
         return event_del(loop->timer);
     }
-    interval.tv_sec = milliseconds / 1000;
-    interval.tv_usec = milliseconds % 1000 * 1000;
+    after = apr_time_from_msec(milliseconds) > TIMER_SHARE * loop->timer_cost
+                ? apr_time_from_msec(milliseconds)
+                : TIMER_SHARE * loop->timer_cost;
+    interval = (struct timeval){(time_t)apr_time_sec(after), (suseconds_t)apr_time_usec(after)};
     if (event_add(loop->timer, &interval) != 0) {
         event_active(loop->timer, EV_TIMEOUT, 1);
     }
@@ -101,7 +110,7 @@ static void rest_socket(watch_t *watch)
     apr_interval_time_t rest = 0;
     struct timeval interval;
 
-    amt_pace_spend(&watch->pace, &socket_limits, 1, 0);
+    amt_pace_spend(&watch->pace, &socket_limits, watch->turns, 0);
     rest = amt_pace_rest(&watch->pace);
     interval = (struct timeval){(time_t)apr_time_sec(rest), (suseconds_t)apr_time_usec(rest)};
     if (rest > 0 && event_add(watch->rested, &interval) == 0) {
@@ -109,14 +118,28 @@ static void rest_socket(watch_t *watch)
     }
 }
 
+/* Microseconds that this thread has had of a processor. */
+static apr_int64_t thread_time(void)
+{
+    struct timespec spent = {0};
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (apr_int64_t)spent.tv_sec * APR_USEC_PER_SEC + spent.tv_nsec / 1000;
+}
+
 static void on_socket(evutil_socket_t fd, short what, void *baton)
 {
     watch_t *watch = baton;
     amt_loop_t *loop = watch->loop;
+    apr_int64_t before = thread_time();
     int mask = ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
 
     rest_socket(watch);
+    loop->serving = watch;
     run_transfers(loop, fd, mask); /* may free the watch */
+    if (loop->serving == watch) {
+        watch->turns = 1 + (unsigned int)((thread_time() - before) / TURN_COSTS);
+    }
 }
 
 static void on_rested(evutil_socket_t fd, short what, void *baton)
@@ -130,15 +153,23 @@ static void on_rested(evutil_socket_t fd, short what, void *baton)
 
 static void on_timer(evutil_socket_t fd, short what, void *baton)
 {
+    amt_loop_t *loop = baton;
+    apr_int64_t before = thread_time();
+
     (void)fd;
     (void)what;
-    run_transfers(baton, CURL_SOCKET_TIMEOUT, 0);
+    loop->serving = NULL;
+    run_transfers(loop, CURL_SOCKET_TIMEOUT, 0);
+    loop->timer_cost = thread_time() - before;
 }
 
 static void free_watch(watch_t *watch)
 {
     if (watch == NULL) {
         return;
+    }
+    if (watch->loop->serving == watch) {
+        watch->loop->serving = NULL;
     }
     if (watch->ready != NULL) {
         event_free(watch->ready);

@@ -16,6 +16,8 @@ struct amt_loop_t {
     CURLM *multi;
     amt_trusts_t *trusts;
     amt_ticket_requests_t *ticket_requests; /* NULL: no threads for tickets */
+    apr_int64_t timer_cost;                 /* of the timer\'s last turn: microseconds of the thread */
+    const void *serving;                    /* the socket whose turn it is; NULL: none, or it is gone */
 };
 
 /* What CURLOPT_PRIVATE of each handle in `multi` points to: `ended` is called, from the loop, once libcurl is

@@ -62,9 +62,9 @@ typedef struct system_t {
     struct system_t *next;
 } system_t;
 
-static const char *const status_names[] = {"ok",      "unreachable", "tls-untrusted", "auth-failed",
-                                           "refused", "garbage",     "timeout",       "broken",
-                                           "fenced",  "busy",        "consent"};
+static const char *const status_names[AMT_STATUSES] = {
+    "ok",     "unreachable", "tls-untrusted", "auth-failed", "refused",   "garbage", "timeout",
+    "broken", "fenced",      "busy",          "consent",     "no-ticket", "not-now"};
 
 static void next_call(system_t *system);
 

@@ -57,7 +57,7 @@ def test_a_closed_gate_sends_nothing(fleet, pc):
 def test_what_the_pc_refuses(fleet, pc):
     """A reset needs a PC that is on."""
     [request] = fleet.run_one(pc, fleet.ca, "request-power=10")
-    assert (request["status"], request["acted"]) == ("refused", 1)
+    assert (request["status"], request["acted"]) == ("not-now", 1)
     assert request["return_value"] == fleet.events(pc, "power")[0]["result"] != 0
     assert f"ReturnValue {request['return_value']}" in request["text"]
 

@@ -132,12 +132,9 @@ static int is_past(const char *datetime)
     struct tm moment = {0};
     const char *rest = strptime(datetime, "%Y-%m-%dT%H:%M:%S", &moment);
     apr_time_t at = rest != NULL ? apr_time_from_sec(timegm(&moment)) : apr_time_now();
-    int hours = 0, minutes = 0;
-    char sign = '+';
 
-    rest = rest != NULL ? rest + strspn(rest, ".0123456789") : "";
-    if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) == 3) {
-        at -= apr_time_from_sec((hours * 60 + minutes) * 60 * (sign == '-' ? -1 : 1));
+    if (rest != NULL && strptime(rest + strspn(rest, ".0123456789"), "%z", &moment) != NULL) {
+        at -= apr_time_from_sec(moment.tm_gmtoff);
     }
     return at < apr_time_now();
 }

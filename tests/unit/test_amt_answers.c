@@ -101,22 +101,21 @@ static void test_version_may_be_refused(void **state)
 static void test_uuid_may_not_be_refused(void **state)
 {
     static const struct {
-        const char *answer;
+        const char *answer, *said;
         int http_status;
-        const char *said;
         amt_status_e status;
     } cases[] = {
-        {ACCESS_DENIED, 400, "realm", AMT_REFUSED},
-        {FAULT("Receiver", "c:InternalError", "Flash is\tworn\xe2\x82\xac."), 500, "Flash is worn???.",
+        {ACCESS_DENIED, "realm", 400, AMT_REFUSED},
+        {FAULT("Receiver", "c:InternalError", "Flash is\tworn\xe2\x82\xac."), "Flash is worn???.", 500,
          AMT_REFUSED},
-        {UUID_ANSWER("<g:ReturnValue>16</g:ReturnValue>"), 200, "16 (not permitted)", AMT_REFUSED},
-        {UUID_ANSWER("<g:ReturnValue>99</g:ReturnValue>"), 200, "99 (no documented meaning)", AMT_REFUSED},
-        {"", 403, "403", AMT_REFUSED},
-        {"", 503, "busy", AMT_NOT_NOW},
-        {"", 400, "400 without a word", AMT_NOT_NOW},
-        {UUID_ANSWER("<g:ReturnValue>2</g:ReturnValue>"), 200, "ReturnValue 2", AMT_NOT_NOW},
-        {FAULT("Sender", "c:Concurrency", "Busy."), 400, "Busy.", AMT_NOT_NOW},
-        {FAULT("Sender", "c:QuotaLimit", "Full."), 400, "Full.", AMT_NOT_NOW},
+        {UUID_ANSWER("<g:ReturnValue>16</g:ReturnValue>"), "16 (not permitted)", 200, AMT_REFUSED},
+        {UUID_ANSWER("<g:ReturnValue>99</g:ReturnValue>"), "99 (no documented meaning)", 200, AMT_REFUSED},
+        {"", "403", 403, AMT_REFUSED},
+        {"", "busy", 503, AMT_NOT_NOW},
+        {"", "400 without a word", 400, AMT_NOT_NOW},
+        {UUID_ANSWER("<g:ReturnValue>2</g:ReturnValue>"), "ReturnValue 2", 200, AMT_NOT_NOW},
+        {FAULT("Sender", "c:Concurrency", "Busy."), "Busy.", 400, AMT_NOT_NOW},
+        {FAULT("Sender", "c:QuotaLimit", "Full."), "Full.", 400, AMT_NOT_NOW},
     };
 
     (void)state;

@@ -257,10 +257,10 @@ static void test_traces(void **state)
         secrets_hide("pc-1", text);
         assert_string_equal(text, texts[i].hidden);
     }
-    for (char digit = '0'; digit < '7'; digit++) { /* of earlier tasks, too */
+    for (int digit = '0'; digit < '7'; digit++) { /* of earlier tasks, too */
         char secret[] = "secret-?";
 
-        secret[7] = digit;
+        secret[7] = (char)digit;
         secrets_note("pc-1", secret);
         secrets_hide("pc-1", secret);
         assert_string_equal(secret, "********");

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <apr_general.h>
+#include <apr_strings.h>
 
 #include "unlock/prompts_priv.h"
 #include "unlock/quote_priv.h"
@@ -242,8 +243,8 @@ static void test_names(void **state)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         phrase_t one = {.form = 1}, other = {.form = 2};
 
-        strcpy(one.name, names[i].one);
-        strcpy(other.name, names[i].other);
+        apr_cpystrn(one.name, names[i].one, sizeof(one.name));
+        apr_cpystrn(other.name, names[i].other, sizeof(other.name));
         assert_int_equal(phrase_same_question(&one, &other), names[i].same);
         assert_int_equal(phrase_is_about(&one, &other), names[i].same);
     }

@@ -53,8 +53,8 @@ typedef struct {
     jobs_outcome_e outcome;
     int not_audited;
 
-    int verify_only;
     const char *intent;
+    int verify_only;
 
     int has_method;            /* 0: its method is wake */
     inventory_method_e method; /* with has_method */

@@ -288,7 +288,9 @@ apr_status_t fair_threads_start(fair_threads_t **out, const fair_limits_t *limit
     pthread_cond_init(&threads->something, &attributes);
     pthread_condattr_destroy(&attributes);
     error = pthread_create(&threads->looker, NULL, look_for_slow, threads);
-    threads->stopping = error != 0;
+    if (error != 0) { /* else the thread runs, and reads it */
+        threads->stopping = 1;
+    }
     return APR_FROM_OS_ERROR(error);
 }
 

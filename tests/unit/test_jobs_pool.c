@@ -180,6 +180,7 @@ static void what_a_frozen_redis_was_asked_does_not_happen_when_it_thaws(void **s
 
 typedef struct {
     jobs_pool_t *jobs;
+    jobs_submission_t submission;
     jobs_result_t result;
     const char *id;
     apr_interval_time_t took;
@@ -191,10 +192,9 @@ typedef struct {
 static void *submit_once(void *data)
 {
     submitter_t *submitter = data;
-    jobs_submission_t submission = submission_of(NULL, "pc1.example", LAST);
     apr_time_t before = clock_boottime();
-    submitter->result =
-        jobs_submit(submitter->jobs, &jobs_test.alice, &submission, &submitter->id, NULL, submitter->pool);
+    submitter->result = jobs_submit(submitter->jobs, &jobs_test.alice, &submitter->submission, &submitter->id,
+                                    NULL, submitter->pool);
     submitter->took = clock_boottime() - before;
     submitter->ended = 1;
     return NULL;
@@ -204,7 +204,11 @@ static void begin_submitting(submitter_t *submitters, int count, jobs_pool_t *jo
 {
     for (int i = 0; i < count; i++) {
         submitters[i].jobs = jobs;
-        apr_pool_create(&submitters[i].pool, jobs_test.pool);
+        submitters[i].submission = submission_of(NULL, "pc1.example", LAST);
+        apr_pool_create(&submitters[i].pool, NULL);
+    }
+    for (int i = 0; i < count;
+         i++) { /* pools and the fixture are this thread's: all of them are made before */
         pthread_create(&submitters[i].thread, NULL, submit_once, &submitters[i]);
     }
 }

@@ -131,14 +131,21 @@ int amtunlock_supervises(const amtunlock_server_t *conf)
     return conf->redis_address != NULL && conf->worker != 0;
 }
 
-int amtunlock_sets_handler(request_rec *r, const char *name)
+const char *amtunlock_configured_handler(request_rec *r)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
     const char *wrong = NULL;
     const char *handler =
         core->expr_handler != NULL ? ap_expr_str_exec(r, core->expr_handler, &wrong) : core->handler;
 
-    return wrong == NULL && handler != NULL && strcmp(handler, name) == 0;
+    return wrong == NULL ? handler : NULL;
+}
+
+int amtunlock_sets_handler(request_rec *r, const char *name)
+{
+    const char *handler = amtunlock_configured_handler(r);
+
+    return handler != NULL && strcmp(handler, name) == 0;
 }
 
 int amtunlock_is_service(request_rec *r)

@@ -77,8 +77,10 @@ amtunlock_server_t *amtunlock_server(const server_rec *s);
 const amtunlock_dir_t *amtunlock_dir(request_rec *r);
 /* True if this httpd is to start the worker and keep it running. */
 int amtunlock_supervises(const amtunlock_server_t *conf);
-/* True if the request's location has SetHandler with this name. Works before r->handler is set, which httpd does
- * only after authentication. */
+/* The name that SetHandler gives at the request's location; NULL: none. Works before r->handler is set, which httpd
+ * does only after authentication. */
+const char *amtunlock_configured_handler(request_rec *r);
+/* True if it is this one. */
 int amtunlock_sets_handler(request_rec *r, const char *name);
 /* The same for AMTUNLOCK_HANDLER. */
 int amtunlock_is_service(request_rec *r);

@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-#include <ap_expr.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_request.h>
@@ -37,12 +36,7 @@ static const char *location_handler(const char *name)
  * is none of ours. */
 static const char *location_configured_handler(request_rec *r)
 {
-    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
-    const char *error = NULL;
-    const char *name =
-        core->expr_handler != NULL ? ap_expr_str_exec(r, core->expr_handler, &error) : core->handler;
-
-    return error == NULL && r->proxyreq == PROXYREQ_NONE ? location_handler(name) : NULL;
+    return r->proxyreq == PROXYREQ_NONE ? location_handler(amtunlock_configured_handler(r)) : NULL;
 }
 
 static int location_pre_translate(request_rec *r)

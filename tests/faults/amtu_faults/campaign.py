@@ -19,6 +19,7 @@ from .story import story
 
 
 WIDE = 34  # the first column
+LAST = 6   # lines of what went wrong in a round
 
 
 @dataclass
@@ -70,6 +71,7 @@ class Campaign:
         self.say = say
         self.rows = defaultdict(Row)
         self.breaches = []
+        self.troubles = []  # what else failed, said again at the end
         self.figures = rules.Figures()
         self.lock = threading.Lock()
 
@@ -132,6 +134,7 @@ class Campaign:
     def _broken(self, label, text):
         with self.lock:
             self.rows[label].broken += 1
+            self.troubles.append(text)
             self.say(text)
 
     # ---- judgement ---------------------------------------------------------------------------------------
@@ -179,15 +182,26 @@ class Campaign:
                f"{'indeterminate':>14}")
         total = Counter()
         for label, row in self.rows.items():
-            share = f"{row.indeterminate} ({100 * row.indeterminate / row.intended:.1f} %)" if row.intended else "-"
-            verdict = "" if row.passed else "  FAILED"
-            verdict += f" ({row.broken} rounds did not work)" if row.broken else ""
-            verdict += f" ({row.wanted} wanted)" if row.strikes < row.wanted else ""
-            yield (f"{label:{WIDE}} {row.strikes:7} {row.jobs:6} {row.tasks:6} {row.twice:6} {row.lost:6} {row.other:6} "
-                   f"{share:>14}{verdict}")
+            yield self._line(label, row)
             total.update({name: value for name, value in vars(row).items() if isinstance(value, int)})
         yield (f"{'all':{WIDE}} {total['strikes']:7} {total['jobs']:6} {total['tasks']:6} {total['twice']:6} "
                f"{total['lost']:6} {total['other']:6} {total['indeterminate']:>14}")
+
+    def failures(self):
+        """What went wrong, once more: the boundaries that failed, and why."""
+        yield from (self._line(label, row) for label, row in self.rows.items() if not row.passed)
+        for text in self.troubles:
+            yield from text.splitlines()[-LAST:]
+        yield from self.breaches
+
+    @staticmethod
+    def _line(label, row):
+        share = f"{row.indeterminate} ({100 * row.indeterminate / row.intended:.1f} %)" if row.intended else "-"
+        verdict = "" if row.passed else "  FAILED"
+        verdict += f" ({row.broken} rounds did not work)" if row.broken else ""
+        verdict += f" ({row.wanted} wanted)" if row.strikes < row.wanted else ""
+        return (f"{label:{WIDE}} {row.strikes:7} {row.jobs:6} {row.tasks:6} {row.twice:6} {row.lost:6} {row.other:6} "
+                f"{share:>14}{verdict}")
 
     def verdict(self):
         """(passed, failed) boundaries."""

@@ -4,12 +4,14 @@
 import signal
 import time
 
+from .around import wait_until
 from .campaign import Kind
 from .kills import BOUNDARIES, PCS, await_strike, make_lane, settle
 from .records import Broken
 
 FROZEN = 4.0  # seconds: longer than a lease and its grace, and than a worker waits for an answer
 SICK = 2.5
+SEEN_WELL = 10.0
 
 POINTS = tuple(boundary for boundary in BOUNDARIES if boundary.by == "job")
 
@@ -52,6 +54,9 @@ def _starve(lane):
         time.sleep(SICK)
     finally:
         lane.redis_call("CONFIG", "SET", "maxmemory", 0)
+    # A worker has noted that, and new jobs are refused until it has looked again.
+    if not wait_until(lambda: lane.redis_call("HGET", "{amtu}:totals", "scarce") in (None, "0"), SEEN_WELL):
+        raise Broken("no worker sees that Redis has memory again")
 
 
 def _forbid(lane):

@@ -9,6 +9,7 @@
 #include <http_config.h>
 #include <http_log.h>
 #include <http_main.h>
+#include <util_cfgtree.h>
 
 #include "base/digest.h"
 #include "httpd/module_priv.h"
@@ -35,14 +36,85 @@ static const char *digest_of(apr_pool_t *pool, const char *text, int digits)
                                                          : NULL;
 }
 
-/* This httpd among those that share a Redis, over restarts: host and ServerRoot. */
+/* ---- names for places in the configuration ---------------------------------------------------------- */
+
+/* The one among these lines; "": none. */
+static const char *server_name(const ap_directive_t *line)
+{
+    const char *name = "";
+
+    for (; line != NULL; line = line->next) {
+        name = strcasecmp(line->directive, "ServerName") == 0 ? line->args : name;
+    }
+    return name;
+}
+
+static int is_name_of_any_host(const char *name)
+{
+    return !*name || strncasecmp(name, "localhost", strlen("localhost")) == 0 ||
+           strncmp(name, "127.", 4) == 0;
+}
+
+/* This httpd among those that share a Redis, over restarts: its name and ServerRoot. A container that is made anew has
+ * another host name, and is the same httpd if it says so. */
 static const char *service_name(apr_pool_t *pool)
 {
     char host[256] = "";
+    const char *name = server_name(ap_conftree);
 
-    (void)gethostname(host, sizeof(host) - 1);
-    return digest_of(pool, apr_pstrcat(pool, host, " ", ap_server_root, NULL), DIGITS / 2);
+    if (is_name_of_any_host(name)) {
+        (void)gethostname(host, sizeof(host) - 1);
+        name = host;
+    }
+    return digest_of(pool, apr_pstrcat(pool, name, " ", ap_server_root, NULL), DIGITS / 2);
 }
+
+/* The sections around a line, virtual hosts with their name. No line numbers, which any edit changes. */
+static const char *place_of(apr_pool_t *pool, const ap_directive_t *line)
+{
+    const char *place = "";
+
+    for (const ap_directive_t *around = line->parent; around != NULL; around = around->parent) {
+        place = apr_pstrcat(pool, around->directive, " ", around->args, " ", server_name(around->first_child),
+                            "\n", place, NULL);
+    }
+    return place;
+}
+
+/* The sections below these lines that have scopes of their own. */
+/* NOLINTNEXTLINE(misc-no-recursion): the depth is that of sections in sections */
+static const char *places_below(apr_pool_t *pool, const ap_directive_t *line)
+{
+    const char *places = "";
+
+    for (; line != NULL; line = line->next) {
+        const ap_directive_t *inner = line->first_child;
+
+        places = apr_pstrcat(pool, places, places_below(pool, inner), NULL);
+        while (inner != NULL && strcasecmp(inner->directive, "AMTUnlockScope") != 0) {
+            inner = inner->next;
+        }
+        if (inner != NULL) {
+            places = apr_pstrcat(pool, places, place_of(pool, inner), "\n", NULL);
+        }
+    }
+    return places;
+}
+
+/* Where a directive holds. Scopes of a section replace those of the server around it; so for one of a server, which
+ * sections have some. */
+static const char *reach_of(cmd_parms *cmd)
+{
+    const ap_directive_t *line = cmd->directive, *first = ap_conftree;
+
+    if (line->parent != NULL) {
+        first = line->parent->first_child;
+    }
+    return apr_pstrcat(cmd->pool, place_of(cmd->pool, line), "\n",
+                       cmd->path == NULL ? places_below(cmd->pool, first) : "", NULL);
+}
+
+/* ---- publishing ------------------------------------------------------------------------------------- */
 
 static int begin_reading(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
@@ -54,12 +126,11 @@ static int begin_reading(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return OK;
 }
 
-/* The same words in another section are another directive. */
+/* The same words in another section, or in one of another virtual host, are another directive. */
 const char *amtunlock_scopes_note(cmd_parms *cmd, const char *group, const char *expression)
 {
-    const char *path = cmd->path != NULL ? cmd->path : "";
-    const char *digest =
-        digest_of(cmd->pool, apr_pstrcat(cmd->pool, path, "\n", group, " ", expression, NULL), DIGITS);
+    const char *digest = digest_of(
+        cmd->pool, apr_pstrcat(cmd->pool, reach_of(cmd), "\n", group, " ", expression, NULL), DIGITS);
 
     if (scopes.service == NULL) {
         scopes.service = service_name(cmd->pool);

@@ -129,9 +129,12 @@ static const char *quota_reason(const char *limit)
         {"names",
          "as many names are kept in the jobs and enumerations of this caller as it may have; delete jobs that have "
          "ended, or wait until they expire"},
+        {"share",
+         "as many names that were not available to this caller are kept as it may have; delete jobs that have ended, "
+         "or wait until they expire"},
         {"refused",
-         "most of the names are not available to this caller, and as many such names are kept as this service keeps, "
-         "of all callers together; check the names, or try again in half an hour"},
+         "none of the names is available, and as many such names are kept as this service keeps, of all callers "
+         "together; what is available is still unlocked; try again later"},
         {"items",
          "as many items of enumerations are kept as this service keeps, of all callers together; try again later"},
         {"memory",

@@ -80,7 +80,7 @@ MUTANTS = {
     "keys get their TTL early": (7,
         "    call('ZADD', key('jobs'), text(now), s.id)\n",
         "    call('ZADD', key('jobs'), text(now), s.id)\n"
-        "    call('EXPIRE', key('job', s.id), '3600')\n"),
+        "    call('PEXPIRE', key('job', s.id), '3600000')\n"),
 }
 
 

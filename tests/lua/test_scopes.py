@@ -87,6 +87,7 @@ def test_a_job_of_an_older_library(verbs, tester):
 def test_what_is_published_is_bounded(verbs, tester):
     for number in range(260):
         assert verbs("scopes", f"web{number}", 1000, "aa") == ["ok"]
+    verbs.reap()
     assert int(tester("HLEN", "{amtu}:scopes")) <= 256
     assert verbs("scopes", "web", 1000, *(["a" * 32] * 3000))[0] == "refused"
 

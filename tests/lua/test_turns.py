@@ -206,6 +206,9 @@ def test_failures_are_forgotten(verbs, tester):
 def test_all_callers_together_have_a_bound(verbs, tester):
     verbs.submit("j1", "pc1.example")
     tester("HSET", "{amtu}:totals", "waiting", 200000)
+    verbs.submit("j0", "nosuch.example", caller="bob")
+    tester("HSET", "{amtu}:caller:sha-bob", "waiting", 2000)
     assert verbs.submit("j2", "pc2.example", caller="bob") == ["quota", "everybody"]
+    assert verbs.submit("j3", "pc3.example", caller="carol")[0] == "ok", "who has little waiting is not refused for others"
     tester("HSET", "{amtu}:totals", "waiting", 199999)
     assert verbs.submit("j2", "pc2.example", caller="bob")[0] == "ok"

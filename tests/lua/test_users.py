@@ -13,18 +13,19 @@ def whole(user):
 
 
 def rules(user):
-    """Without the selector."""
+    """Without the selectors."""
     return re.sub(r"\(.*\)", "", whole(user)).split()
 
 
-def selector(user):
-    """Which functions the user may call, by their keys."""
-    found, = re.findall(r"\(([^)]*)\)", whole(user))
-    return found.split()
+def selectors(user):
+    """{command: its keys}, of the selectors, each of which has one command."""
+    words = [text.split() for text in re.findall(r"\(([^)]*)\)", whole(user))]
+    assert len({command for command, *_ in words}) == len(words)
+    return {command[1:]: keys for command, *keys in words}
 
 
 def granted(user):
-    return {rule[1:] for rule in rules(user) if rule.startswith("+")}
+    return {rule[1:] for rule in rules(user) if rule.startswith("+")} | set(selectors(user)) - {"fcall"}
 
 
 class Source:
@@ -65,7 +66,7 @@ def verb_of(function):
 def test_every_verb_is_registered_and_belongs_to_one_user():
     assert sorted(name for name, _, _ in registered()) == sorted(WEB_VERBS + WORKER_VERBS)
     for user, verbs in ((WEB, WEB_VERBS), (WORKER, WORKER_VERBS)):
-        assert sorted(selector(user)) == sorted(["+fcall", *(f"~{key_of(verb)}" for verb in verbs)])
+        assert sorted(selectors(user)["fcall"]) == sorted(f"~{key_of(verb)}" for verb in verbs)
         assert not [rule for rule in rules(user) if "{amtu}:verb" in rule or "fcall" in rule]
 
 
@@ -128,6 +129,52 @@ def test_what_was_acknowledged_is_there_after_a_kill(redis, verbs, tester):
 def test_as_shipped_nobody_can_log_in():
     for user in (WEB, WORKER):
         assert not [rule for rule in rules(user) if rule[0] in "<>#" or rule == "nopass"]
+
+
+# What httpd's verbs write, by the command, and so what a stolen child of httpd can write.
+WRITES = {
+    ("DEL",): "caller:o",
+    ("UNLINK",): "job:j job:j:tasks job:j:names queue:j:g message:o:m context:c",
+    ("EXPIRE", "9"): "context:c contexts:o",
+    ("PEXPIRE", "9"): "job:j job:j:tasks job:j:names jobs:o message:o:m",
+    ("PERSIST",): "jobs:o",
+    ("SET", "v"): "message:o:m",
+    ("HSET", "f", "1"): "job:j job:j:tasks job:j:names caller:o totals counters context:c scopes",
+    ("HINCRBY", "f", "1"): "job:j job:j:tasks job:j:names caller:o totals counters",
+    ("LPUSH", "v"): "bell",
+    ("RPUSH", "v"): "queue:j:g denied",
+    ("ZADD", "1", "m"): "jobs jobs:o callers kept turns:o ring deadlines contexts:o",
+    ("ZREM", "m"): "jobs jobs:o callers kept turns:o ring deadlines contexts:o",
+    ("ZREMRANGEBYSCORE", "1", "1"): "contexts:o",
+    **{words: "" for words in (
+        ("GETDEL",), ("GETEX", "EX", "9"), ("EXPIREAT", "9"), ("PEXPIREAT", "9"), ("SETEX", "9", "v"), ("APPEND", "v"),
+        ("INCR",), ("HDEL", "f"), ("LPOP",), ("RPOP",), ("LREM", "0", "v"), ("LTRIM", "1", "0"), ("LSET", "0", "v"), ("ZPOPMIN",),
+        ("ZINCRBY", "1", "m"), ("ZREMRANGEBYRANK", "0", "-1"), ("COPY", "{amtu}:x"), ("RENAME", "{amtu}:x"), ("RESTORE", "0", "x"),
+        ("SORT", "STORE", "{amtu}:x"), ("SADD", "m"), ("PFADD", "m"), ("SETRANGE", "0", "v"), ("XADD", "*", "f", "v"))},
+}
+FAMILIES = sorted({"inventory", "inventory:g", "system:s", "system:s:waiters", "device:u", "leases", "fence", "cool:s", "looks",
+                   "retry", "ramp", "breaker:s", "worker:w", "worker:seal:r", "workers", "x",
+                   *(key for keys in WRITES.values() for key in keys.split())})
+
+
+@pytest.mark.parametrize("words", WRITES, ids=lambda words: words[0])
+def test_httpds_user_writes_a_key_only_as_its_verbs_do(web, tester, words):
+    """Each command that writes, with each key that there is."""
+    for key in FAMILIES:
+        try:
+            web(words[0], f"{{amtu}}:{key}", *words[1:])
+            allowed = True
+        except RedisError as error:
+            allowed = "NOPERM" not in str(error)
+        assert allowed == (key in WRITES[words].split()), key
+    tester("FLUSHALL")
+
+
+def test_this_table_has_every_command_of_the_user(web):
+    assert {words[0].lower() for words, keys in WRITES.items() if keys} == set(selectors(WEB)) - {"fcall"}
+    readers = {rule[1:].upper() for rule in rules(WEB) if rule.startswith("+")}
+    assert not [rule for rule in rules(WEB) if rule.startswith(("~", "%W", "%RW"))], "readers read"
+    assert not readers & {words[0] for words in WRITES}
 
 
 FORBIDDEN_KEYS = ["{amtu}:system:pc1.example", "{amtu}:leases", "{amtu}:fence", "{amtu}:worker:w1", "{amtu}:workers",

@@ -17,10 +17,12 @@ they hold, which stands in brackets.
     {amtu}:job:ID:names             HASH  position in the request -> SYSTEM|the caller's spelling, if that differs;
                                           !|NAME if refused; r:PART -> those of 1,000 positions, "position length name"
     {amtu}:jobs, {amtu}:jobs:OWNER  ZSET  unfinished jobs; a caller's jobs; both by time of submission
-    {amtu}:caller:OWNER             HASH  unfinished jobs, waiting systems, jobs and names that are kept: for the limits
+    {amtu}:caller:OWNER             HASH  unfinished jobs, waiting systems; jobs, names and bytes of refused names that
+                                          are kept: for the limits
     {amtu}:callers                  ZSET  owners by their latest submission
-    {amtu}:totals                   HASH  of all callers: waiting, refused (bytes of refused names), items (of
-                                          enumerations); scarce: when a worker last found that memory is short
+    {amtu}:totals                   HASH  of all callers: waiting, refused (bytes of refused names), unscoped (those of
+                                          callers who may unlock nothing), items (of enumerations); scarce: when a
+                                          worker last found that memory is short
     {amtu}:kept                     ZSET  what is kept of ended jobs, and enumerations, by their end: charge_of()
     {amtu}:queue:ID:GROUP           LIST  a line: systems of one job and group that wait. A task's state decides; an
                                           entry whose task is not in state Q is skipped
@@ -92,7 +94,10 @@ local NEW, RUNNING, COMPLETED, TERMINATED = '2', '4', '7', '8'
 local function mend(refused, ...)
     local command, at, field = ...
     if refused.err:find('WRONGTYPE', 1, true) then
-        redis.call('UNLINK', at)
+        local removed = redis.pcall('UNLINK', at)
+        if type(removed) == 'table' then
+            error(refused.err, 0)
+        end
     elseif command == 'HINCRBY' and (refused.err:find('integer', 1, true) or refused.err:find('overflow', 1, true)) then
         redis.call('HSET', at, field, '0')
     else
@@ -242,9 +247,17 @@ end
 
 -- ---- what is kept ----------------------------------------------------------------------------------------------
 
--- A caller is charged for what is kept for it: KIND j, a job with its names, until that expires or is deleted; KIND c,
--- an enumeration with its items. Of all callers together the bytes of refused names and the items are counted. An entry
--- of KEPT holds what is to be given back when its time has come, since a key that expires says nothing.
+-- A caller is charged for what is kept for it: KIND j, a job with its names, until that expires or is deleted; KIND u,
+-- such a job of a caller who might unlock nothing; KIND c, an enumeration with its items. Of all callers together the
+-- bytes of refused names and the items are counted. An entry of KEPT holds what is to be given back when its time has
+-- come, since a key that expires says nothing.
+
+local BYTES_OF = { j = 'refused', u = 'unscoped' } -- the field of TOTALS
+
+-- By the scope that a job keeps.
+local function kind_of_job(scope)
+    return scope == '' and 'u' or 'j'
+end
 
 local function charge_of(kind, id, owner, names, bytes)
     return table.concat({ kind, id, owner, names, bytes }, '|')
@@ -259,9 +272,10 @@ end
 
 local function count_charge(kind, owner, names, bytes, sign)
     count_at(key('caller', owner), 'names', sign * names)
-    if kind == 'j' then
+    if BYTES_OF[kind] then
         count_at(key('caller', owner), 'kept', sign)
-        count_at(TOTALS, 'refused', sign * bytes)
+        count_at(key('caller', owner), 'bytes', sign * bytes)
+        count_at(TOTALS, BYTES_OF[kind], sign * bytes)
     else
         count_at(TOTALS, 'items', sign * names)
     end
@@ -274,12 +288,12 @@ end
 
 -- Gives back what the entry says, once.
 local function give_back(entry)
-    local kind, id, owner, names, bytes = entry:match('^([jc])|([^|]*)|([^|]*)|(%d+)|(%d+)$')
+    local kind, id, owner, names, bytes = entry:match('^([juc])|([^|]*)|([^|]*)|(%d+)|(%d+)$')
     if call('ZREM', KEPT, entry) == 0 or not kind then
         return
     end
     count_charge(kind, owner, number(names), number(bytes), -1)
-    if kind == 'j' then
+    if BYTES_OF[kind] then
         call('ZREM', key('jobs', owner), id)
     end
     if call('EXISTS', key('jobs', owner)) == 0 then
@@ -307,8 +321,9 @@ end
 
 -- Ends the job if no task waits or runs. The one place where a job ends and its keys get their TTL.
 local function complete_if_done(now, id)
-    local state, waiting, running, cancelled, retention, owner, message, names, bytes = unpack(call('HMGET',
-        key('job', id), 'state', 'waiting', 'running', 'cancelled', 'retention', 'owner', 'message', 'names', 'bytes'))
+    local state, waiting, running, cancelled, retention, owner, message, names, bytes, scope = unpack(call('HMGET',
+        key('job', id), 'state', 'waiting', 'running', 'cancelled', 'retention', 'owner', 'message', 'names', 'bytes',
+        'scope'))
     if not state or has_ended(state) or number(waiting) ~= 0 or number(running) ~= 0 then
         return
     end
@@ -323,7 +338,8 @@ local function complete_if_done(now, id)
         call('PEXPIRE', each, text(milliseconds))
     end
     if names then -- else the job is of an older library, which did not charge
-        call('ZADD', KEPT, text(now + milliseconds * 1000), charge_of('j', id, owner, names, bytes or 0))
+        local charge = charge_of(kind_of_job(scope), id, owner, names, bytes or 0)
+        call('ZADD', KEPT, text(now + milliseconds * 1000), charge)
     end
     call('HINCRBY', key('caller', owner), 'unfinished', -1)
     let_list_expire(now, owner, milliseconds)

@@ -13,8 +13,9 @@ local function group_of_grant(grant)
     return grant:match('^%S*')
 end
 
-local function keep_scope(id, grants)
-    call('HSET', key('job', id), 'scope', table.concat(grants, '\n'))
+-- What a job keeps.
+local function scope_of(grants)
+    return table.concat(grants, '\n')
 end
 
 -- True if that httpd has this directive, or has not said which it has.
@@ -58,11 +59,15 @@ function verbs.scopes(now, read)
     if written > version and written <= now then
         return { 'already' }
     end
-    if not before and call('HLEN', SCOPES) >= SERVICES_MOST then
-        call('DEL', SCOPES) -- of hosts that are long gone; those that are there say it again when they start a child
-    end
     call('HSET', SCOPES, service, published)
     return { 'ok' }
+end
+
+-- For the worker: httpd's user may not remove what other httpds have said.
+local function bound_scopes()
+    if call('HLEN', SCOPES) > SERVICES_MOST then
+        call('DEL', SCOPES) -- of hosts that are long gone; those that are there say it again when they start a child
+    end
 end
 
 -- ---- what was denied -------------------------------------------------------------------------------------------

@@ -71,6 +71,7 @@ local function read_submission(read)
         s.grants[i] = take_text(read, NAME_MOST)
         s.groups[group_of_grant(s.grants[i])] = true
     end
+    s.kind = kind_of_job(scope_of(s.grants))
     while read.more() do
         s.names[#s.names + 1] = { spelling = take_text(read, NAME_MOST), key = take_text(read, NAME_MOST) }
     end
@@ -123,7 +124,7 @@ local function store_job(now, s, found)
     call('ZADD', key('callers'), text(now), s.owner)
     call('HINCRBY', key('caller', s.owner), 'unfinished', 1)
     count_waiting(s.owner, found.count)
-    count_charge('j', s.owner, #s.names, found.bytes, 1)
+    count_charge(s.kind, s.owner, #s.names, found.bytes, 1)
     if s.message ~= '' then
         call('SET', key('message', s.owner, s.message), s.id)
         call('SET', key('message', s.owner, uuid_of(s.message)), s.id)
@@ -139,10 +140,15 @@ local function prune_jobs(owner)
     end
 end
 
--- Of all callers together, which bounds Redis' memory: systems that wait; bytes that are kept of refused names, since
--- anybody who can log in may send them.
-local MOST_WAITING = 200000
-local MOST_REFUSED = 32 * 1024 * 1024
+-- Of all callers together, which bounds Redis' memory: systems that wait; bytes that are kept of refused names. Where
+-- others have used them up, a caller still has LEAST of its own.
+local MOST_WAITING, LEAST_WAITING = 200000, 2000
+local MB = 1024 * 1024
+-- Anybody who can log in may send refused names. What callers who may unlock nothing keep takes nothing from the others.
+local REFUSED_NAMES = {
+    j = { most = 32 * MB, share = 4 * MB, least = MB / 16 },
+    u = { most = 16 * MB, share = MB / 2, least = 0 },
+}
 local SCARCE_FOR = 30 * 1000000 -- workers look every few seconds whether memory is still short
 
 -- Asked before the names are resolved, so that who is over a limit costs little.
@@ -158,21 +164,33 @@ local function over_kept(now, s)
     return nil
 end
 
-local function over_quota(s, found)
-    if found.refused > found.count and number(call('HGET', TOTALS, 'refused')) + found.bytes > MOST_REFUSED then
+-- The caller's own share counts where most names are refused; all callers' where all are.
+local function over_refused(s, found)
+    local bounds = REFUSED_NAMES[s.kind]
+    local own = number(call('HGET', key('caller', s.owner), 'bytes')) + found.bytes
+    if found.refused > found.count and own > bounds.share then
+        return 'share'
+    elseif found.count == 0 and own > bounds.least and
+        number(call('HGET', TOTALS, BYTES_OF[s.kind])) + found.bytes > bounds.most then
         return 'refused'
-    elseif found.count == 0 then
-        return nil
-    end
-    local count = call('HMGET', key('caller', s.owner), 'unfinished', 'waiting')
-    if s.max_jobs > 0 and number(count[1]) + 1 > s.max_jobs then
-        return 'jobs'
-    elseif s.max_systems > 0 and number(count[2]) + found.count > s.max_systems then
-        return 'systems'
-    elseif all_waiting() + found.count > MOST_WAITING then
-        return 'everybody'
     end
     return nil
+end
+
+local function over_quota(s, found)
+    if found.count == 0 then
+        return over_refused(s, found)
+    end
+    local count = call('HMGET', key('caller', s.owner), 'unfinished', 'waiting')
+    local waiting = number(count[2]) + found.count
+    if s.max_jobs > 0 and number(count[1]) + 1 > s.max_jobs then
+        return 'jobs'
+    elseif s.max_systems > 0 and waiting > s.max_systems then
+        return 'systems'
+    elseif waiting > LEAST_WAITING and all_waiting() + found.count > MOST_WAITING then
+        return 'everybody'
+    end
+    return over_refused(s, found)
 end
 
 local function queue_lines(now, s, found)
@@ -217,7 +235,7 @@ function verbs.submit(now, read)
     prune_jobs(s.owner)
     local match = is_message_id_reused(s) and '2' or '0' -- jobs_match_e
     store_job(now, s, found)
-    keep_scope(s.id, s.grants)
+    call('HSET', key('job', s.id), 'scope', scope_of(s.grants))
     local denied = not s.groups['*'] and note_denied(now, s) or nil -- to '*' nothing is denied
     tally('jobs')
     if found.count == 0 then
@@ -458,7 +476,8 @@ function verbs.forget(now, read)
         return { 'none' }
     end
     end_overdue(now, id)
-    local state, message, names, bytes = unpack(call('HMGET', key('job', id), 'state', 'message', 'names', 'bytes'))
+    local state, message, names, bytes, scope =
+        unpack(call('HMGET', key('job', id), 'state', 'message', 'names', 'bytes', 'scope'))
     message = message or ''
     if not has_ended(state) then
         return { 'conflict', 'the job has not ended' }
@@ -467,7 +486,7 @@ function verbs.forget(now, read)
         key('message', owner, uuid_of(message)))
     call('ZREM', key('jobs', owner), id)
     if names then
-        give_back(charge_of('j', id, owner, names, bytes or 0))
+        give_back(charge_of(kind_of_job(scope), id, owner, names, bytes or 0))
     end
     return { 'ok' }
 end
@@ -475,7 +494,7 @@ end
 -- ---- enumerations in progress ----------------------------------------------------------------------------------
 
 local ITEMS_MOST = 4 * LISTED_A_CALL -- a job has up to three instances
-local MOST_ITEMS = 200000 -- of all callers
+local MOST_ITEMS = 200000 -- of all callers; where others have used them up, a caller still has one enumeration
 
 function verbs.context_open(now, read)
     local owner, id = read.take(2)
@@ -487,7 +506,8 @@ function verbs.context_open(now, read)
     if call('EXISTS', key('context', id)) == 1 then
         return call('HGET', key('context', id), 'owner') == owner and { 'ok', id } or { 'refused', 'taken' }
     end
-    if limit > 0 and call('ZCARD', index) >= limit then
+    local opened = call('ZCARD', index)
+    if limit > 0 and opened >= limit then
         return { 'quota', 'contexts' }
     end
     local hash = { 'owner', owner, 'fields', fields, 'next', '0' }
@@ -500,7 +520,7 @@ function verbs.context_open(now, read)
     give_back_expired(now, GIVEN_BACK_A_CALL)
     if max_names > 0 and number(call('HGET', key('caller', owner), 'names')) + items > max_names then
         return { 'quota', 'names' }
-    elseif number(call('HGET', TOTALS, 'items')) + items > MOST_ITEMS then
+    elseif opened > 0 and number(call('HGET', TOTALS, 'items')) + items > MOST_ITEMS then
         return { 'quota', 'items' }
     end
     write_many('HSET', key('context', id), hash)

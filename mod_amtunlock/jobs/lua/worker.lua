@@ -465,6 +465,9 @@ function verbs.reap(now, read)
             forget_caller(owner)
         end
     end
+    bound_scopes()
+    call('LLEN', WAKE_UPS) -- these two only to mend them
+    call('ZRANGE', ROUND_ROBIN, 0, 0)
     note_memory(now)
     return { 'ok', text(reaped) }
 end

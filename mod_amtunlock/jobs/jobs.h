@@ -119,6 +119,18 @@ typedef enum {
     JOBS_STATE_TERMINATED = 8
 } jobs_state_e;
 
+/* Whether tasks are begun, and why not. A worker says which in its heartbeat: " idle=WORD". */
+typedef enum {
+    JOBS_ATTENDED,
+    JOBS_NOBODY,    /* no worker is running */
+    JOBS_INVENTORY, /* all that run have another inventory than the published one */
+    JOBS_RECORD,    /* all that run cannot write their audit record */
+    JOBS_RESTART,   /* all that run wait, since Redis was started anew */
+} jobs_attendance_e;
+
+/* NULL: none, for the first two. */
+const char *jobs_attendance_word(jobs_attendance_e attendance);
+
 typedef struct {
     const char *id; /* 26 base32 characters; "amtunlock:" is manageability's */
     jobs_state_e state;
@@ -129,7 +141,7 @@ typedef struct {
     int total;                              /* systems, each counted once */
     int unlocked, failed, running, waiting; /* running: claimed or later; sums to total */
     int cancelled;                          /* Terminate was asked */
-    int unattended;                         /* no worker is running, so nothing will be begun */
+    jobs_attendance_e attendance;
 } jobs_job_t;
 
 /* Names (const char *, the caller's spellings) of a window of the request, in the order sent. */
@@ -362,16 +374,21 @@ typedef struct {
     const apr_array_header_t *keys; /* const char *: every name and address it has, `system` among them */
 } jobs_published_t;
 
-/* What an inventory is published as. Of two with different digests the one that was written later counts. */
+/* What an inventory is published as. Of two with different digests the one that was written later counts; an older one
+ * replaces it when no worker was heard for twice a lease that serves it. */
 typedef struct {
     const char *digest;
     apr_time_t written;
-    int again; /* this worker has published it before: no reason to replace another of the same age */
+    const char *host; /* of the worker, for the log of another one */
 } jobs_edition_t;
 
-/* Publishes systems (jobs_published_t) in chunks and switches to them. JOBS_ALREADY: it is the live one;
- * JOBS_REFUSED: the live one is newer; JOBS_CONFLICT: two systems share a name. */
+/* Publishes systems (jobs_published_t) in chunks and switches to them. JOBS_OK: the text is "", or says which one that was
+ * not older it replaces. JOBS_ALREADY: it is the live one; JOBS_REFUSED: another stays the live one; JOBS_CONFLICT: two
+ * systems share a name. */
 jobs_result_t jobs_publish(jobs_client_t *client, const char *worker, const jobs_edition_t *edition,
                            const apr_array_header_t *systems, apr_pool_t *pool);
+/* What jobs_publish() would be answered now (but for JOBS_CONFLICT), once the workers of edition->host do not serve the live
+ * one any more. Changes nothing. */
+jobs_result_t jobs_publish_ask(jobs_client_t *client, const jobs_edition_t *edition, apr_pool_t *pool);
 
 #endif

@@ -42,6 +42,7 @@ static jobs_result_t publish_switch(jobs_client_t *client, const char *worker, c
 {
     redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("publish_switch", pool);
+    jobs_result_t result;
 
     jobs_call_text(call, worker);
     jobs_call_text(call, generation);
@@ -49,8 +50,13 @@ static jobs_result_t publish_switch(jobs_client_t *client, const char *worker, c
     jobs_call_number(call, edition->written);
     jobs_call_number(call, systems);
     jobs_call_number(call, systems + names);
-    jobs_call_number(call, edition->again);
-    return jobs_client_ask(client, call, 0, &reply, pool);
+    jobs_call_number(call, JOBS_LEASE);
+    jobs_call_text(call, edition->host);
+    result = jobs_client_ask(client, call, 0, &reply, pool);
+    if (result.outcome == JOBS_OK) {
+        result.text = jobs_text_at(reply, 1);
+    }
+    return result;
 }
 
 static void call_add_system(jobs_call_t *call, const jobs_published_t *system)
@@ -123,4 +129,9 @@ jobs_result_t jobs_publish(jobs_client_t *client, const char *worker, const jobs
         result = publish_chunks(client, worker, edition, systems, names, pool);
     }
     return result;
+}
+
+jobs_result_t jobs_publish_ask(jobs_client_t *client, const jobs_edition_t *edition, apr_pool_t *pool)
+{
+    return publish_switch(client, "", "", edition, 0, 0, pool);
 }

@@ -152,6 +152,27 @@ jobs_result_t jobs_submit(jobs_pool_t *jobs, const jobs_caller_t *caller, const 
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
+static const char *const attendance_words[] = {[JOBS_ATTENDED] = "1",
+                                               [JOBS_NOBODY] = "0",
+                                               [JOBS_INVENTORY] = "inventory",
+                                               [JOBS_RECORD] = "record",
+                                               [JOBS_RESTART] = "restart"};
+
+const char *jobs_attendance_word(jobs_attendance_e attendance)
+{
+    return attendance > JOBS_NOBODY ? attendance_words[attendance] : NULL;
+}
+
+static jobs_attendance_e attendance_of(const char *word)
+{
+    for (int i = JOBS_NOBODY; i <= JOBS_RESTART; i++) {
+        if (strcmp(word, attendance_words[i]) == 0) {
+            return (jobs_attendance_e)i;
+        }
+    }
+    return JOBS_ATTENDED;
+}
+
 static jobs_job_t *job_of_reply(const redisReply *reply, apr_pool_t *pool)
 {
     jobs_job_t *job = apr_pcalloc(pool, sizeof(*job));
@@ -171,7 +192,7 @@ static jobs_job_t *job_of_reply(const redisReply *reply, apr_pool_t *pool)
     job->running = (int)jobs_number_at(reply, 13);
     job->waiting = (int)jobs_number_at(reply, 14);
     job->cancelled = (int)jobs_number_at(reply, 15);
-    job->unattended = strcmp(jobs_text_at(reply, 16), "0") == 0;
+    job->attendance = attendance_of(jobs_text_at(reply, 16));
     return job;
 }
 

@@ -30,8 +30,17 @@ static int job_has_ended(const jobs_job_t *job)
 /* A job that nobody works on says so, unless it is so young that a worker may just be starting. */
 static int is_left_waiting(const jobs_job_t *job)
 {
-    return job->unattended && !job_has_ended(job) && job->now - job->submitted >= apr_time_from_sec(5);
+    return job->attendance != JOBS_ATTENDED && !job_has_ended(job) &&
+           job->now - job->submitted >= apr_time_from_sec(5);
 }
+
+static const char *const idle_texts[] = {
+    [JOBS_NOBODY] = "no worker is running, and nothing goes on until one is",
+    [JOBS_INVENTORY] =
+        "no worker serves the published inventory: those that run have an older or another one, and "
+        "nothing is begun until one has it or it is replaced",
+    [JOBS_RECORD] = "no worker can write its audit record, and nothing is begun until one can",
+    [JOBS_RESTART] = "Redis was started anew, and nothing is begun until what was under way is known again"};
 
 /* "7 of 20 unlocked, 1 failed, 12 running" */
 static const char *status_text(const jobs_job_t *job, apr_pool_t *pool)
@@ -50,9 +59,7 @@ static const char *status_text(const jobs_job_t *job, apr_pool_t *pool)
     if (job->cancelled) {
         text = apr_pstrcat(pool, text, "; cancelled by its caller", NULL);
     }
-    return is_left_waiting(job)
-               ? apr_pstrcat(pool, text, "; no worker is running, and nothing goes on until one is", NULL)
-               : text;
+    return is_left_waiting(job) ? apr_pstrcat(pool, text, "; ", idle_texts[job->attendance], NULL) : text;
 }
 
 static apr_uint64_t percent_complete(const jobs_job_t *job)

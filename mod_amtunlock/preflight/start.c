@@ -11,10 +11,13 @@
 #include "base/owned_file.h"
 #include "base/text.h"
 #include "jobs/jobs.h"
+#include "worker/settings/fingerprint.h"
 
 #define REDIS_WAIT apr_time_from_sec(5)
+#define HOST_MAX 65
 
 typedef struct {
+    const snapshot_t *snapshot;
     const settings_t *settings;
     apr_array_header_t *problems;
     apr_pool_t *pool;
@@ -99,6 +102,24 @@ static void start_check_files(const start_t *start)
 
 /* ---- Redis --------------------------------------------------------------------------------------------- */
 
+static void start_check_inventory(const start_t *start, jobs_client_t *client)
+{
+    const fingerprint_t *fingerprint = fingerprint_create(start->snapshot, start->pool);
+    char host[HOST_MAX] = "";
+    const jobs_edition_t edition = {fingerprint_digest(fingerprint), fingerprint_written(fingerprint), host};
+    jobs_result_t result;
+
+    gethostname(host, sizeof(host) - 1);
+    result = jobs_publish_ask(client, &edition, start->pool);
+    if (result.outcome == JOBS_REFUSED) {
+        start_report(
+            start, start->settings->inventory,
+            apr_psprintf(start->pool,
+                         "another inventory is published: %s; a worker with these files claims nothing",
+                         result.text));
+    }
+}
+
 static void start_check_redis(const start_t *start)
 {
     const char *address = start->settings->redis_address, *weakness = NULL;
@@ -117,11 +138,15 @@ static void start_check_redis(const start_t *start)
     else if (weakness != NULL) {
         start_report(start, address, apr_pstrcat(start->pool, "redis: ", weakness, NULL));
     }
+    if (result.outcome == JOBS_OK) {
+        start_check_inventory(start, client);
+    }
 }
 
 void check_start(const snapshot_t *snapshot, int offline, apr_array_header_t *problems, apr_pool_t *pool)
 {
-    const start_t start = {.settings = snapshot_settings(snapshot), .problems = problems, .pool = pool};
+    const start_t start = {
+        .snapshot = snapshot, .settings = snapshot_settings(snapshot), .problems = problems, .pool = pool};
 
     start_check_files(&start);
     if (!offline) {

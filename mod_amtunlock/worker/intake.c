@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
@@ -22,7 +23,8 @@
 #define BELL_WAIT apr_time_from_sec(1)
 #define REAP_EVERY apr_time_from_sec(1)
 #define CLAIM_MAX 128
-#define ASK_INVENTORY_EVERY apr_time_from_sec(10)
+#define ASK_INVENTORY_EVERY (JOBS_LEASE / 3)
+#define HOST_MAX 65
 #define RUN_ID_MAX 64
 
 struct intake_t {
@@ -38,8 +40,8 @@ struct intake_t {
     snapshot_t *snapshot; /* claimed by */
     apr_pool_t *fingerprint_pool;
     fingerprint_t *fingerprint; /* of the snapshot, as it is now */
-    int published;              /* under this fingerprint, once */
-    int ready;            /* the library is loaded, and the inventory was published, or a newer one is live */
+    int ready; /* the library is loaded, and the inventory was published, or a newer one is live */
+    char host[HOST_MAX];
     int not_ours;         /* the live inventory is another; logged once */
     apr_time_t ask_again; /* whether it still is */
     jobs_client_t *connection, *bell;
@@ -72,7 +74,7 @@ static void take_fingerprint(intake_t *intake)
 {
     apr_pool_clear(intake->fingerprint_pool);
     intake->fingerprint = fingerprint_create(intake->snapshot, intake->fingerprint_pool);
-    intake->published = intake->ready = 0;
+    intake->ready = 0;
 }
 
 static void take_offered(intake_t *intake)
@@ -96,26 +98,43 @@ static void take_offered(intake_t *intake)
 static void look_at_fingerprint(intake_t *intake)
 {
     if (fingerprint_look(intake->fingerprint)) {
-        intake->published = intake->ready = 0;
+        intake->ready = 0;
     }
 }
 
-/* Nonzero: our inventory is live, or another worker's newer one is. Ours is published again when its file
- * becomes the newer one. */
+/* It is live now. */
+static void note_published(intake_t *intake, const jobs_result_t *result)
+{
+    const char *digest = fingerprint_digest(intake->fingerprint);
+
+    intake->not_ours = 0;
+    if (result->outcome == JOBS_OK) {
+        log_info("AMTU0445", "inventory published", "systems",
+                 log_number(LOG_NUMBER, inventory_count(snapshot_inventory(intake->snapshot))), "digest",
+                 digest);
+    }
+    if (result->outcome == JOBS_OK && result->text[0] != '\0') {
+        log_warn("AMTU0453", "this inventory replaces one that is newer by the time of its files", "text",
+                 result->text, "digest", digest);
+    }
+}
+
+/* Nonzero: our inventory is live, or another worker's is, which stays: it is asked again now and then. */
 static int publish_inventory(intake_t *intake, apr_pool_t *pool)
 {
     const inventory_t *inventory = snapshot_inventory(intake->snapshot);
     const jobs_edition_t edition = {fingerprint_digest(intake->fingerprint),
-                                    fingerprint_written(intake->fingerprint), intake->published};
+                                    fingerprint_written(intake->fingerprint), intake->host};
     jobs_result_t result =
         inventory_publish(inventory, &edition, intake->connection, intake->options.worker, pool);
 
     if (result.outcome == JOBS_REFUSED) {
         if (!intake->not_ours) {
-            log_warn("AMTU0443", "the published inventory is newer than this worker's: nothing is claimed",
+            log_warn("AMTU0443", "another inventory is published than this worker has: nothing is claimed",
                      "text", result.text, "digest", edition.digest);
         }
         intake->not_ours = 1;
+        intake->ask_again = clock_boottime() + ASK_INVENTORY_EVERY;
         return 1;
     }
     if (!has_succeeded(intake, &result)) {
@@ -124,11 +143,7 @@ static int publish_inventory(intake_t *intake, apr_pool_t *pool)
         }
         return 0;
     }
-    intake->published = 1;
-    if (result.outcome == JOBS_OK) {
-        log_info("AMTU0445", "inventory published", "systems",
-                 log_number(LOG_NUMBER, inventory_count(inventory)), "digest", edition.digest);
-    }
+    note_published(intake, &result);
     return 1;
 }
 
@@ -202,6 +217,9 @@ static int make_redis_ready(intake_t *intake, apr_pool_t *pool)
 
     take_offered(intake);
     look_at_fingerprint(intake);
+    if (intake->not_ours && clock_boottime() >= intake->ask_again) {
+        intake->ready = 0;
+    }
     if (intake->ready && is_same_redis(intake)) {
         return 1;
     }
@@ -303,15 +321,11 @@ static void note_inventory(intake_t *intake, const jobs_result_t *result)
     if (result->outcome == JOBS_OK) {
         intake->not_ours = 0;
     }
-    if (result->outcome != JOBS_REFUSED || clock_boottime() < intake->ask_again) {
-        return;
-    }
-    if (!intake->not_ours) {
+    if (result->outcome == JOBS_REFUSED && !intake->not_ours) {
         log_warn("AMTU0450", "nothing is claimed", "text", result->text);
+        intake->not_ours = 1;
+        intake->ask_again = 0;
     }
-    intake->not_ours = 1;
-    intake->ready = 0;
-    intake->ask_again = clock_boottime() + ASK_INVENTORY_EVERY;
 }
 
 /* They were claimed from a Redis that was restarted meanwhile: see note_run_id(). */
@@ -328,6 +342,17 @@ static void give_tasks_back(intake_t *intake, const apr_array_header_t *tasks, a
         changes[i]->step = "claim";
     }
     jobs_apply(intake->connection, intake->options.worker, changes, tasks->nelts, pool);
+}
+
+static jobs_attendance_e judge_attendance(const intake_t *intake)
+{
+    if (intake->not_ours) {
+        return JOBS_INVENTORY;
+    }
+    if (outbox_is_blocked(intake->options.outbox)) {
+        return JOBS_RECORD;
+    }
+    return clock_boottime() < intake->hold_until ? JOBS_RESTART : JOBS_ATTENDED;
 }
 
 static int may_claim(const intake_t *intake, int slots)
@@ -422,6 +447,7 @@ static void do_round(intake_t *intake, apr_pool_t *pool)
         reap_tasks(intake, pool);
         again = claim_tasks(intake, pool);
     }
+    atomic_store(intake->options.attendance, judge_attendance(intake));
     if (!again && !atomic_load(&intake->stopping)) {
         wait_for_bell(intake, pool);
     }
@@ -461,6 +487,7 @@ apr_status_t intake_start(intake_t **intake, const intake_options_t *options, sn
     made->options = *options;
     made->snapshot = snapshot_ref(snapshot);
     pulse_init(&made->pulse);
+    gethostname(made->host, sizeof(made->host) - 1);
     apr_cpystrn(made->run_id, options->redis_before, sizeof(made->run_id));
     status = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);
     if (status == APR_SUCCESS) {

@@ -30,6 +30,7 @@ typedef struct {
     void (*on_outdated)(void *baton);
     void *baton;
     atomic_int *redis_is_weak; /* set to whether Redis may lose what it acknowledges */
+    atomic_int *attendance;    /* set to a jobs_attendance_e */
 } intake_options_t;
 
 /* Starts the thread with this snapshot, which it refs. What `options` points to must outlive it. */

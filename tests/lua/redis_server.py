@@ -193,7 +193,16 @@ class Verbs:
             words += [system, group, "wake", len(others) + 1, system, *others]
             names += len(others) + 1
         self("publish_chunk", generation, *words)
-        return self("publish_switch", "w0", generation, digest, written, len(systems), len(systems) + names)
+        return self("publish_switch", "w0", generation, digest, written, len(systems), len(systems) + names,
+                    *self.edition())
+
+    def edition(self, host="host-0"):
+        """What a library before schema 5 did not have."""
+        return (LEASE, host) if self.schema == SCHEMA else ()
+
+    def ask_inventory(self, worker, digest, written, generation=""):
+        """Whether that worker may publish a digest."""
+        return self("publish_switch", worker, generation, digest, written, 4, 8, LEASE, f"host-{worker}")
 
     def submit(self, job, *names, caller="alice", groups=("*",), message="", not_after=EVER, retention=1800 * SECOND,
                start_within=3600 * SECOND, max_jobs=0, max_systems=0, max_kept=0, max_names=0):

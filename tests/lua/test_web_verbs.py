@@ -3,7 +3,7 @@
 
 import pytest
 
-from redis_server import SCHEMA, SECOND, RedisError, now
+from redis_server import LEASE, SCHEMA, SECOND, RedisError, now
 
 NEW, RUNNING, COMPLETED, TERMINATED = 2, 4, 7, 8
 
@@ -381,6 +381,19 @@ def test_a_job_knows_whether_a_worker_is_running(verbs, tester):
     tester("DEL", "{amtu}:worker:w1")
     assert not attended(verbs, "j1")
     assert verbs("read", "sha-alice", "0", "j1")[2] == "2", "it waits: a worker may come"
+
+
+def test_a_job_knows_why_those_that_run_begin_nothing(verbs, tester):
+    """One that begins tasks is enough, whichever is asked first."""
+    verbs.submit("j1", "pc1.example")
+    for worker, about in (("w1", "host=a idle=record x"), ("w2", "host=b idle=inventory x")):
+        verbs("renew", worker, about, 0, LEASE)
+    assert verbs("read", "sha-alice", "0", "j1")[-1] in ("record", "inventory")
+    for begins in ("w1", "w2"):
+        verbs("renew", begins, "host=a x", 0, LEASE)
+        assert attended(verbs, "j1")
+        verbs("renew", begins, "host=a idle=inventory x", 0, LEASE)
+        assert not attended(verbs, "j1")
 
 
 def test_overview_does_not_count_a_heartbeat_of_a_clock_that_was_set_back(verbs, tester):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the workers' verbs promise, each as the worker's user."""
 
+import re
+
 import pytest
 
 from redis_server import EVER, LEASE, SECOND, RedisError, Task, now
@@ -513,47 +515,124 @@ def test_an_inventory_replaces_the_one_before(verbs, tester):
 
 
 def test_an_older_inventory_is_refused(verbs, tester):
-    assert verbs.publish({"old.example": ("g", [])}, digest="digest-0", written=999)[0] == "refused"
+    """While any worker lives that serves the newer one; the answer says which. Of the same age none is newer."""
+    for written in (999, 1000):
+        word, why = verbs.ask_inventory("w2", "digest-0", written, generation="g-digest-0")
+        assert word == "refused" and "worker w0 of host" in why and "not written later" in why
     assert tester("HGET", "{amtu}:inventory", "digest") == "digest-1"
     assert tester("EXISTS", "{amtu}:inventory:g-digest-0") == 0
+    assert verbs.ask_inventory("w2", "digest-0", 1001) == ["ok"]
 
 
 def test_the_live_inventory_is_not_switched_to_again(verbs, tester):
-    assert verbs("publish_switch", "w2", "", "digest-1", 3000, 4, 8) == ["already"]
+    assert verbs.ask_inventory("w2", "digest-1", 3000) == ["already"]
     assert tester("HGET", "{amtu}:inventory", "written") == "3000"
-    assert verbs("publish_switch", "w2", "", "digest-3", 3000, 4, 8) == ["ok"]
     assert tester("HGET", "{amtu}:inventory", "digest") == "digest-1"
 
 
-def test_two_of_the_same_age_do_not_take_turns(verbs, tester):
-    """The later publisher's counts while it lives; who was replaced asks with `again`."""
-    again = ("publish_switch", "w2", "", "digest-2", 1000, 4, 8, 1)
-    tester("SET", "{amtu}:worker:w0", "alive")
-    assert verbs(*again)[0] == "refused"
-    assert verbs(*again[:-1], 0) == ["ok"]
-    assert verbs(*again[:-1]) == ["ok"], "as older workers ask"
-    assert verbs(*again[:4], 1001, *again[5:]) == ["ok"], "it is newer"
-    assert verbs("publish_switch", "w0", *again[2:]) == ["ok"], "its own is no other worker's"
-    tester("DEL", "{amtu}:worker:w0")
-    assert verbs(*again) == ["ok"], "nobody is left who serves it"
+def silence(verbs, tester, *workers, seconds=31):
+    """As if they had not been heard since, nor before they served the live inventory."""
+    for worker in workers:
+        for at in ("{amtu}:inventory:workers", "{amtu}:workers"):
+            tester("ZADD", at, "XX", now(tester) - seconds * SECOND, worker)
 
 
-def test_one_of_the_future_is_not_newer_for_years(verbs, tester):
-    """A clock was wrong when a file was written. What is written now, after it, counts."""
+def wait_silently(verbs, tester, seconds):
+    """As if a worker had asked again and again for so long."""
+    since, asked = tester("HGET", "{amtu}:inventory", "silent").split("|")
+    tester("HSET", "{amtu}:inventory", "silent", f"{int(since) - seconds * SECOND}|{asked}")
+
+
+def test_an_older_inventory_takes_the_place_of_one_that_nobody_serves(verbs, tester):
+    """`cp -p` of an older file, and a restart: after a minute at the most the fleet is served again."""
+    verbs.renew("w0")
+    silence(verbs, tester, "w0", seconds=29)
+    assert verbs.ask_inventory("w2", "digest-0", 500)[0] == "refused"
+    silence(verbs, tester, "w0")
+    word, why = verbs.ask_inventory("w2", "digest-0", 500)
+    assert word == "refused" and "w0 served it, and is silent" in why
+    wait_silently(verbs, tester, 29)
+    assert verbs.ask_inventory("w2", "digest-0", 500)[0] == "refused"
+    wait_silently(verbs, tester, 2)
+    verbs("publish_chunk", "g-old", "old.example", "g", "wake", 1, "old.example")
+    answer = verbs("publish_switch", "w2", "g-old", "digest-0", 500, 1, 2, LEASE, "spare")
+    assert answer[0] == "ok"
+    assert re.fullmatch(r"worker w0 of host host-0 had published it \d+ s ago, and no worker serves it any more",
+                        answer[1])
+    live = tester("HGETALL", "{amtu}:inventory")
+    assert (live["digest"], live["by"], live["host"], live["silent"]) == ("digest-0", "w2", "spare", "")
+    assert verbs.ask_inventory("w0", "digest-1", 1000) == ["ok"], "the newer one counts when its worker is back"
+
+
+def test_a_newer_inventory_waits_for_nobody(verbs, tester):
+    verbs.renew("w0")
+    assert verbs.ask_inventory("w2", "digest-2", 1001) == ["ok"]
+    silence(verbs, tester, "w0")
+    assert verbs.ask_inventory("w2", "digest-2", 1001) == ["ok"]
+
+
+def test_silence_counts_only_while_redis_is_there_to_hear(verbs, tester):
+    """All were cut off from Redis for long; the one with the older inventory comes back first."""
+    silence(verbs, tester, "w0", seconds=600)
+    assert verbs.ask_inventory("w2", "digest-0", 500)[0] == "refused"
+    wait_silently(verbs, tester, 29)
+    since, asked = tester("HGET", "{amtu}:inventory", "silent").split("|")
+    tester("HSET", "{amtu}:inventory", "silent", f"{since}|{int(asked) - 31 * SECOND}")
+    assert verbs.ask_inventory("w2", "digest-0", 500)[0] == "refused"
+    verbs.renew("w0")
+    word, why = verbs.ask_inventory("w2", "digest-0", 500)
+    assert word == "refused" and "about" not in why and "w0" in why
+
+
+def test_whoever_served_the_live_one_last_may_go_back(verbs, tester):
+    """A reload by an operator with an older file: at once, unless another worker still serves the newer one."""
+    assert verbs.ask_inventory("w0", "digest-0", 500) == ["ok"]
+    assert verbs.ask_inventory("w0", "digest-1", 1000) == ["already"]
+    assert verbs.claim("w1") == [], "it serves it, too: its claim says so"
+    word, why = verbs.ask_inventory("w0", "digest-0", 500)
+    assert word == "refused" and "worker w1" in why
+    assert verbs.ask_inventory("w1", "digest-0", 500) == ["ok"], "the last of them"
+    assert verbs.ask_inventory("w0", "digest-0", 500) == ["ok"]
+
+
+def test_a_question_without_a_worker_changes_nothing(verbs, tester):
+    before = tester("HGETALL", "{amtu}:inventory"), tester("ZRANGE", "{amtu}:inventory:workers", 0, -1)
+    assert verbs.ask_inventory("", "digest-0", 500)[0] == "refused"
+    assert verbs.ask_inventory("", "digest-1", 5000)[0] == "already"
+    silence(verbs, tester, "w0")
+    assert verbs.ask_inventory("", "digest-0", 500) == ["ok"]
+    assert before == (tester("HGETALL", "{amtu}:inventory"), tester("ZRANGE", "{amtu}:inventory:workers", 0, -1))
+
+
+def test_one_of_the_future_is_not_newer(verbs, tester):
+    """A clock was wrong when a file was written: its time says nothing. What is written now, after it, counts."""
     at = now(tester)
-    assert verbs.publish({"new.example": ("g", [])}, digest="digest-2", written=2 * at) == ["ok"]
+    word, why = verbs.ask_inventory("w2", "digest-2", at + 3600 * SECOND)
+    assert word == "refused" and re.search(r"time of this one's files is 3\d+ s in the future", why)
+    assert verbs.publish({"new.example": ("g", [])}, digest="digest-2", written=2 * at)[0] == "ok", "its only worker"
     written = int(tester("HGET", "{amtu}:inventory", "written"))
     assert written < at + 60 * SECOND
-    assert verbs("publish_switch", "w2", "", "digest-3", at - SECOND, 4, 8)[0] == "refused"
-    assert verbs("publish_switch", "w2", "", "digest-3", written + 1, 4, 8) == ["ok"]
+    assert verbs.ask_inventory("w0", "digest-2", 2 * at) == ["already"]
+    assert int(tester("HGET", "{amtu}:inventory", "written")) == written, "its restart is no edit"
+    assert verbs.ask_inventory("w2", "digest-3", at - SECOND)[0] == "refused"
+    assert verbs.ask_inventory("w2", "digest-3", written + 1) == ["ok"]
     tester("HSET", "{amtu}:inventory", "written", 2 * at)
-    assert verbs("publish_switch", "w2", "", "digest-3", 2 * at, 4, 8) == ["ok"]
-    tester("SET", "{amtu}:worker:w0", "alive")
-    assert verbs("publish_switch", "w2", "", "digest-3", 2 * at, 4, 8, 1)[0] == "refused", "they do not take turns"
+    silence(verbs, tester, "w0")
+    assert verbs.ask_inventory("w2", "digest-3", 2 * at)[0] == "refused", "for a minute"
+    wait_silently(verbs, tester, 31)
+    assert verbs.ask_inventory("w2", "digest-3", 2 * at) == ["ok"]
+
+
+def test_those_that_serve_are_forgotten_when_they_are_gone(verbs, tester):
+    for n in range(40):
+        assert verbs.ask_inventory(f"gone-{n}", "digest-1", 1000) == ["already"]
+        silence(verbs, tester, f"gone-{n}", seconds=100)
+    verbs.ask_inventory("w1", "digest-1", 1000)
+    assert tester("ZCARD", "{amtu}:inventory:workers") <= 3
 
 
 def test_a_chunk_that_is_missing_is_noticed(verbs, tester):
     verbs("publish_chunk", "g2", "a.example", "g", "wake", 1, "a.example")
     assert 500 < tester("TTL", "{amtu}:inventory:g2") <= 600
-    assert verbs("publish_switch", "w1", "g2", "digest-2", 3000, 2, 4)[0] == "conflict"
+    assert verbs("publish_switch", "w1", "g2", "digest-2", 3000, 2, 4, LEASE, "host")[0] == "conflict"
     assert tester("EXISTS", "{amtu}:inventory:g2") == 0

@@ -67,8 +67,9 @@ void redis_reset(apr_pool_t *pool)
     TORTURE_HOLDS(redis_server_flush(&redis_server) == 0);
     jobs_client_t *client = redis_client(pool);
     redis_holds(jobs_library_load(client), JOBS_OK);
-    redis_holds(jobs_publish(client, REDIS_WORKER, &(jobs_edition_t){REDIS_DIGEST, 1000, 0}, systems, pool),
-                JOBS_OK);
+    redis_holds(
+        jobs_publish(client, REDIS_WORKER, &(jobs_edition_t){REDIS_DIGEST, 1000, "host"}, systems, pool),
+        JOBS_OK);
 }
 
 jobs_caller_t redis_caller(apr_pool_t *pool)

@@ -129,7 +129,7 @@ static torture_verdict_e run_publish(apr_pool_t *pool)
         return TORTURE_REFUSED;
     }
     apr_cpystrn(digest, inventory_digest(inventory), sizeof(digest));
-    result = inventory_publish(inventory, &(jobs_edition_t){digest, inventory_written(inventory), 0},
+    result = inventory_publish(inventory, &(jobs_edition_t){digest, inventory_written(inventory), "host"},
                                connection, REDIS_WORKER, pool);
     published = result.outcome == JOBS_OK;
     if (!published) {

@@ -102,9 +102,9 @@ int jobs_fixture_begin(void **state)
         jobs_client_create(&f->client, &f->server.worker, JOBS_TEST_BUDGET, f->pool) != APR_SUCCESS)
         return -1;
     assert_outcome(jobs_library_load(f->client), JOBS_OK);
-    assert_outcome(
-        jobs_publish(f->client, "w1", &(jobs_edition_t){JOBS_TEST_DIGEST, 1000, 0}, inventory(), f->pool),
-        JOBS_OK);
+    assert_outcome(jobs_publish(f->client, "w1", &(jobs_edition_t){JOBS_TEST_DIGEST, 1000, "host"},
+                                inventory(), f->pool),
+                   JOBS_OK);
     return 0;
 }
 

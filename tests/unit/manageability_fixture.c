@@ -102,7 +102,7 @@ int manageability_setup(void **state)
         return -1;
     }
     assert_done(jobs_library_load(fixture.worker));
-    assert_done(jobs_publish(fixture.worker, "w1", &(jobs_edition_t){"digest-1", 1000, 0}, inventory(),
+    assert_done(jobs_publish(fixture.worker, "w1", &(jobs_edition_t){"digest-1", 1000, "host"}, inventory(),
                              fixture.pool));
     return 0;
 }

@@ -42,7 +42,7 @@ static int publish(void)
         *published =
             (jobs_published_t){.system = system, .group = "g", .method = "wake", .keys = one_text(system)};
     }
-    return jobs_publish(outbox_test.connection, WORKER, &(jobs_edition_t){"digest", 1000, 0}, systems,
+    return jobs_publish(outbox_test.connection, WORKER, &(jobs_edition_t){"digest", 1000, "host"}, systems,
                         outbox_test.pool)
                        .outcome == JOBS_OK
                ? 0

@@ -54,7 +54,7 @@ static void test_what_is_published(void **state)
     jobs_client_t *connection = apr_palloc(pool, 1);
     char name[] = "/tmp/amtu-publish-XXXXXX";
     FILE *file = fdopen(mkstemp(name), "w");
-    const jobs_edition_t edition = {"the digest", 1234, 0};
+    const jobs_edition_t edition = {"the digest", 1234, "host"};
     inventory_t *inventory;
     jobs_result_t result;
 

@@ -198,7 +198,7 @@ static apr_array_header_t *systems_of(int count)
 
 static jobs_result_t publish(const char *digest, apr_time_t written, const apr_array_header_t *systems)
 {
-    return jobs_publish(jobs_test.client, "w1", &(jobs_edition_t){digest, written, 0}, systems,
+    return jobs_publish(jobs_test.client, "w1", &(jobs_edition_t){digest, written, "host"}, systems,
                         jobs_test.pool);
 }
 
@@ -220,15 +220,34 @@ static void a_large_inventory_is_published_in_chunks(void **state)
 static void an_older_inventory_is_refused_and_its_worker_claims_nothing(void **state)
 {
     apr_array_header_t *tasks = NULL;
+    jobs_result_t refused;
     int more = 0;
     (void)state;
-    assert_outcome(publish("digest-0", 999, systems_of(1)), JOBS_REFUSED);
+    refused = jobs_publish(jobs_test.client, "w2", &(jobs_edition_t){"digest-0", 999, "host"}, systems_of(1),
+                           jobs_test.pool);
+    assert_outcome(refused, JOBS_REFUSED);
+    assert_non_null(strstr(refused.text, "worker w1"));
     submit_one(&jobs_test.alice, "pc1.example");
     jobs_result_t result =
         jobs_claim(jobs_test.client, "w1", "digest-0", 1, NULL, &tasks, &more, jobs_test.pool);
     assert_int_equal(result.outcome, JOBS_REFUSED);
     assert_non_null(strstr(result.text, "inventory"));
     assert_int_equal(tasks->nelts, 0);
+}
+
+static void an_older_inventory_of_its_only_worker_says_what_it_replaces(void **state)
+{
+    const jobs_edition_t older = {"digest-0", 999, "host"}, live = {JOBS_TEST_DIGEST, 1000, "host"};
+    jobs_result_t result = {0};
+    (void)state;
+    assert_outcome(jobs_publish_ask(jobs_test.client, &live, jobs_test.pool), JOBS_ALREADY);
+    assert_outcome(jobs_publish_ask(jobs_test.client, &older, jobs_test.pool), JOBS_REFUSED);
+    result = publish("digest-0", 999, systems_of(1));
+    assert_outcome(result, JOBS_OK);
+    assert_non_null(strstr(result.text, "worker w1 of host host had published it"));
+    result = publish("digest-2", 2000, systems_of(1));
+    assert_outcome(result, JOBS_OK);
+    assert_string_equal(result.text, "");
 }
 
 static void two_systems_of_one_name_are_not_published(void **state)
@@ -353,6 +372,7 @@ int main(void)
         TEST(many_changes_are_applied_in_their_order),
         TEST(a_large_inventory_is_published_in_chunks),
         TEST(an_older_inventory_is_refused_and_its_worker_claims_nothing),
+        TEST(an_older_inventory_of_its_only_worker_says_what_it_replaces),
         TEST(two_systems_of_one_name_are_not_published),
         TEST(an_empty_inventory_is_an_inventory),
         TEST(the_library_is_loaded_over_an_older_one_and_never_over_a_newer),

@@ -62,6 +62,10 @@ static void age(const char *id)
 
 static void a_job_that_nobody_works_on_says_so(void **state)
 {
+    static const char *const idle[][2] = {
+        {"inventory", "2 waiting; no worker serves the published inventory"},
+        {"record", "2 waiting; no worker can write its audit record"},
+        {"restart", "2 waiting; Redis was started anew"}};
     const char *id = unlock(NULL, NAMES("pc1.example", "pc2.example"));
     const char *ended = unlock(NULL, NAMES("nowhere.example"));
 
@@ -71,6 +75,11 @@ static void a_job_that_nobody_works_on_says_so(void **state)
     assert_string_equal(property(get(id), "JobStatus"), "0 of 2 unlocked, 2 waiting" NOBODY);
     assert_string_equal(property(get(id), "JobState"), "2"); /* it waits: a worker may come */
     assert_string_equal(property(get(ended), "JobStatus"), "0 of 1 unlocked, 1 failed");
+    for (size_t i = 0; i < sizeof(idle) / sizeof(idle[0]); i++) {
+        const char *about = apr_pstrcat(fixture.pool, "host=h idle=", idle[i][0], " audit=0", NULL);
+        assert_int_equal(jobs_beat(fixture.worker, "w2", about, fixture.pool).outcome, JOBS_OK);
+        assert_non_null(strstr(property(get(id), "JobStatus"), idle[i][1]));
+    }
     assert_int_equal(jobs_beat(fixture.worker, "w1", "about w1", fixture.pool).outcome, JOBS_OK);
     assert_string_equal(property(get(id), "JobStatus"), "0 of 2 unlocked, 2 waiting");
 }

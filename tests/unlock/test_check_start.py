@@ -158,6 +158,26 @@ def test_root_checks_as_the_workers_user(rig, check):
     assert done.returncode == 1 and "there is no user no-such-user" in done.stderr
 
 
+def test_files_that_are_older_than_what_another_host_serves(rig, check):
+    """A worker with them would claim nothing; those of this host would be loaded anew."""
+    changed = {"boot-timeout = 20": "boot-timeout = 21"}
+    written = rig.redis_call("HGET", "{amtu}:inventory", "written")
+    rig.redis_call("HSET", "{amtu}:inventory", "written", rig.redis_time() + 10**9)
+    try:
+        assert check(changed).returncode == 0
+        rig.redis_call("ZADD", "{amtu}:inventory:workers", rig.redis_time(), "other")
+        rig.redis_call("SET", "{amtu}:worker:other", "host=elsewhere pid=1", "EX", 60)
+        assert check().returncode == 0, "the same files"
+        done = check(changed)
+        assert done.returncode == 1
+        assert ("another inventory is published: worker other of host elsewhere serves it, and this one's files were "
+                "not written later; a worker with these files claims nothing") in done.stderr
+    finally:
+        rig.redis_call("ZREM", "{amtu}:inventory:workers", "other")
+        rig.redis_call("DEL", "{amtu}:worker:other")
+        rig.redis_call("HSET", "{amtu}:inventory", "written", written)
+
+
 def test_only_root_checks_as_another(check):
     if os.geteuid() != 0:
         pytest.skip("only root can be somebody else")

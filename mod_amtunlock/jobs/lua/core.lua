@@ -10,7 +10,9 @@ The keys, all in one hash slot. SYSTEM is the FQDN of a system's inventory line;
 name. Names of keys never change, so that data of an older schema is read on; some are older than the word for what
 they hold, which stands in brackets.
 
-    {amtu}:inventory                HASH  the live one: generation, digest, written, systems, published, by
+    {amtu}:inventory                HASH  the live one: generation, digest, written, systems, published, by,
+                                          host; silent: since when nobody was heard who serves it|last asked
+    {amtu}:inventory:workers        ZSET  those that serve the live one, by when they first found it to be theirs
     {amtu}:inventory:GENERATION     HASH  s:SYSTEM -> group|method; n:NAME -> SYSTEM
     {amtu}:job:ID                   HASH  state, caller, owner, times, counts, retention, ...
     {amtu}:job:ID:tasks             HASH  SYSTEM -> a packed task

@@ -19,47 +19,102 @@ function verbs.publish_chunk(_, read)
     return { 'ok' }
 end
 
--- Of two that were written at the same time the one counts that was published later, as long as its publisher lives:
--- a worker that publishes its own `again` does not take turns with it. One of the future (a clock was wrong) counts as
--- written when it is published: nothing that is written from then on would be newer.
-local function is_older(now, written, again, worker, live_written, by)
-    local other_lives = by ~= worker and call('EXISTS', key('worker', by)) == 1
-    local same = written == live_written or written > now
-    return math.min(written, now) < live_written or again and same and other_lives
+local function seconds(microseconds)
+    return text(math.max(math.floor(microseconds / 1000000), 0)) .. ' s'
+end
+
+-- For how long nobody was heard who serves the live one. Only that time counts in which Redis was there to hear: in
+-- which this was asked again and again.
+local function silent_for(now, lease)
+    local since, asked = (call('HGET', key('inventory'), 'silent') or ''):match('^(%d+)|(%d+)$')
+    if number(asked) < now - lease or number(asked) > now then
+        since = text(now)
+    end
+    call('HSET', key('inventory'), 'silent', since .. '|' .. text(now))
+    return now - number(since)
+end
+
+-- Why the live inventory is not replaced by this one; nil: it is. One that was written later always counts; a time of
+-- the future says nothing of that. An older one is not let in while any worker serves the live one. Where none is left,
+-- an older one is better than none: at once where the last that served it asks for another itself, and otherwise when
+-- none was heard for twice a lease.
+local function why_refused(now, wanted, live)
+    local serving = call('ZRANGE', SERVING, 0, 0)[1]
+    local heard, host = next_heard(now, wanted.lease, wanted.worker == '' and wanted.host)
+    if not serving or wanted.written > live.written and wanted.written <= now then
+        return nil
+    elseif not heard then
+        local waits = wanted.worker ~= '' and silent_for(now, wanted.lease) < wanted.lease
+        return waits and 'worker ' .. serving .. ' served it, and is silent: it is waited for, for a minute' or nil
+    end
+    return string.format('worker %s of host %s serves it, and %s', heard, host, wanted.written > now
+        and "the time of this one's files is " .. seconds(wanted.written - now) .. ' in the future'
+        or "this one's files were not written later")
+end
+
+local function describe(now, live)
+    return string.format('worker %s of host %s had published it %s ago, and no worker serves it any more',
+        live.by or '?', live.host or '?', seconds(now - number(live.published)))
+end
+
+local function read_wanted(read)
+    local wanted = {}
+    wanted.worker, wanted.generation, wanted.digest = read.take(3)
+    wanted.written, wanted.systems, wanted.fields, wanted.lease = read.number(), read.number(), read.number(),
+        read.number()
+    wanted.host = read.take(1)
+    return wanted
+end
+
+local function read_live(now)
+    local live = {}
+    live.generation, live.digest, live.written, live.by, live.host, live.published =
+        unpack(call('HMGET', key('inventory'), 'generation', 'digest', 'written', 'by', 'host', 'published'))
+    live.written = math.min(number(live.written), now)
+    live.is_there = live.generation and call('EXISTS', key('inventory', live.generation)) == 1
+    return live
+end
+
+-- The answer if nothing is published. Worker '': only asks, as if the workers of its host were loaded anew.
+local function judge(now, wanted, live)
+    if live.is_there and live.digest == wanted.digest then
+        if wanted.worker ~= '' then
+            note_serving(now, wanted.lease, wanted.worker)
+            call('HSET', key('inventory'), 'written',
+                text(wanted.written <= now and math.max(wanted.written, live.written) or live.written))
+        end
+        return { 'already' }
+    end
+    call('ZREM', SERVING, wanted.worker)
+    local why = live.generation and why_refused(now, wanted, live)
+    if why then
+        return { 'refused', why }
+    elseif wanted.generation ~= '' and call('HLEN', key('inventory', wanted.generation)) ~= wanted.fields then
+        return { 'conflict', 'not every chunk arrived, or two systems share a name' }
+    end
+    return nil
 end
 
 -- Generation '': only says whether publishing is needed.
 function verbs.publish_switch(now, read)
-    local worker, generation, digest = read.take(3)
-    local written, systems, fields = read.number(), read.number(), read.number()
-    local again = read.more() and read.take(1) == '1'
-    local live = key('inventory')
-    local previous, live_digest, live_written, by =
-        unpack(call('HMGET', live, 'generation', 'digest', 'written', 'by'))
-    local verdict
-    live_written = math.min(number(live_written), now)
-    if previous and live_digest == digest and call('EXISTS', key('inventory', previous)) == 1 then
-        call('HSET', live, 'written', text(math.max(math.min(written, now), live_written)))
-        verdict = { 'already' }
-    elseif previous and is_older(now, written, again, worker, live_written, by or '') then
-        verdict = { 'refused', 'a newer inventory is published' }
-    elseif generation == '' then
-        return { 'ok' }
-    elseif call('HLEN', key('inventory', generation)) ~= fields then
-        verdict = { 'conflict', 'not every chunk arrived, or two systems share a name' }
-    end
-    if verdict then
+    local wanted, live = read_wanted(read), read_live(now)
+    local verdict = judge(now, wanted, live)
+    local generation = wanted.generation
+    if verdict or generation == '' then
         if generation ~= '' then
             call('UNLINK', key('inventory', generation))
         end
-        return verdict
+        return verdict or { 'ok' }
     end
     call('PERSIST', key('inventory', generation))
-    call('HSET', live, 'generation', generation, 'digest', digest, 'written', text(math.min(written, now)), 'systems',
-        text(systems), 'published', text(now), 'by', worker)
-    if previous then
-        call('EXPIRE', key('inventory', previous), RETIRED_S)
+    call('HSET', key('inventory'), 'generation', generation, 'digest', wanted.digest, 'written',
+        text(math.min(wanted.written, now)), 'systems', text(wanted.systems), 'published', text(now), 'by',
+        wanted.worker, 'host', wanted.host, 'silent', '')
+    if live.generation then
+        call('EXPIRE', key('inventory', live.generation), RETIRED_S)
     end
+    call('UNLINK', SERVING)
+    note_serving(now, wanted.lease, wanted.worker)
     wake_workers()
-    return { 'ok' }
+    return { 'ok', live.generation and wanted.written <= live.written and describe(now, live) or nil }
 end

@@ -305,6 +305,16 @@ local function find_job(now, owner, reads_all, id)
     return nil
 end
 
+-- '1': a worker is running that begins tasks. '0': none is running. A word: all that run have a reason to begin none.
+local function attendance(now)
+    local found = '0'
+    each_worker(now, function(_, about)
+        found = about:match(' idle=(%l+)') or '1'
+        return found == '1'
+    end)
+    return found
+end
+
 local READ_A_CALL = 200 -- JOBS_READ_MOST of jobs.h
 
 local function answer_job(now, job)
@@ -313,7 +323,7 @@ local function answer_job(now, job)
     end
     return { 'ok', job.id, job.state, job.caller, job.submitted, job.started, job.changed, job.completed, text(now),
         job.retention, job.total, job.unlocked, job.failed, job.running, job.waiting, job.cancelled,
-        each_worker(now, function() return true end) and '1' or '0' }
+        attendance(now) }
 end
 
 function verbs.read(now, read)

@@ -52,6 +52,7 @@ typedef struct {
     notify_t notify;
     atomic_int outdated;
     atomic_int redis_is_weak;
+    atomic_int attendance; /* jobs_attendance_e */
 } worker_t;
 
 static int count_running(const worker_t *worker)
@@ -153,13 +154,15 @@ static void write_about(void *baton, char *text, apr_size_t size)
 {
     const worker_t *worker = baton;
     const settings_t *settings = snapshot_settings(worker->first);
+    const char *idle = jobs_attendance_word((jobs_attendance_e)atomic_load(&worker->attendance));
     char host[65] = "", head[96] = "";
 
     gethostname(host, sizeof(host) - 1);
     outbox_audit_head(worker->outbox, head, sizeof(head));
-    apr_snprintf(text, size, "host=%s pid=%d version=%s slots=%d running=%d threads=%d%s audit=%s", host,
+    apr_snprintf(text, size, "host=%s pid=%d version=%s slots=%d running=%d threads=%d%s%s%s audit=%s", host,
                  (int)getpid(), AMTUNLOCK_VERSION, settings->slots, count_running(worker),
-                 worker->engine_count, atomic_load(&worker->redis_is_weak) ? " redis=may-forget" : "", head);
+                 worker->engine_count, atomic_load(&worker->redis_is_weak) ? " redis=may-forget" : "",
+                 idle != NULL ? " idle=" : "", idle != NULL ? idle : "", head);
 }
 
 static void on_outdated(void *baton)
@@ -202,7 +205,8 @@ static apr_status_t start_intake(worker_t *worker)
                                       .redis_before = worker->redis_before,
                                       .on_outdated = on_outdated,
                                       .baton = worker,
-                                      .redis_is_weak = &worker->redis_is_weak};
+                                      .redis_is_weak = &worker->redis_is_weak,
+                                      .attendance = &worker->attendance};
 
     return intake_start(&worker->intake, &options, worker->first, worker->pool);
 }

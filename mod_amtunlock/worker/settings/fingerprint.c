@@ -10,8 +10,8 @@
 
 #include "base/digest.h"
 
-/* Raised when the digest is made in another way: workers of both ways are not of one mind then, and the one that
- * was started later claims. */
+/* Raised when the digest is made in another way: workers of both ways are not of one mind then, and those of the older way
+ * claim until the last of them is gone. */
 #define FORM "amtunlock fingerprint 1"
 #define FILES 2
 

@@ -41,6 +41,7 @@ typedef struct {
     int return_value; /* of a method; -1 if none was read */
     const char *text; /* for an operator; "" when all is well; lives until the next call on this device */
     int denied;       /* AMT_REFUSED, since the account lacks a realm */
+    int silent;       /* AMT_UNREACHABLE, and nothing came back, not even a refusal: its ME may be asleep */
 } amt_result_t;
 
 typedef enum { AMT_TLS_CA, AMT_TLS_PIN, AMT_TLS_LEGACY, AMT_TLS_NONE } amt_tls_e;

@@ -9,6 +9,7 @@
 
 #include <apr_strings.h>
 
+#include "base/clock.h"
 #include "base/wakeup.h"
 #include "jobs/name.h"
 #include "preflight/dry_run_priv.h"
@@ -19,15 +20,15 @@
 
 #define PROBE_WAIT apr_time_from_sec(3)
 #define ONE_OF_SEVERAL apr_time_from_msec(2500)
-/* For all of it. A PC that answers needs a second or two. */
-static const struct timeval limit = {.tv_sec = 50};
+/* For all of it. A PC that answers needs a second or two, one whose ME has to be woken takes longer. */
+static const struct timeval limit = {.tv_sec = 90};
 
 typedef struct {
     snapshot_t *snapshot;
     apr_pool_t *pool;
     work_pool_t *work_pool;
     struct event_base *base;
-    struct event *wake_event, *limit_event;
+    struct event *wake_event, *limit_event, *pause_event;
     wakeup_t wakeup;
     amt_loop_t *loop;
     amt_device_t *device;
@@ -67,6 +68,21 @@ static void check_on_limit(evutil_socket_t fd, short what, void *data)
     (void)fd;
     (void)what;
     ((check_t *)data)->expired = 1;
+}
+
+static void check_on_pause(evutil_socket_t fd, short what, void *data)
+{
+    (void)fd;
+    (void)what;
+    ((check_t *)data)->waiting = 0;
+}
+
+static void check_pause(check_t *check, apr_interval_time_t pause)
+{
+    const struct timeval wait = {.tv_sec = apr_time_sec(pause), .tv_usec = apr_time_usec(pause)};
+
+    event_add(check->pause_event, &wait);
+    check_await(check);
 }
 
 /* ---- what the worker itself finds out ------------------------------------------------------------------ */
@@ -237,16 +253,33 @@ static int check_device(check_t *check)
            facts->results[AMT_READ_IDENTITY].status != AMT_AUTH_FAILED;
 }
 
-/* As in an unlock: one address after the other, until one serves. */
-static void check_addresses(check_t *check)
+/* One address after the other, until one serves. Nonzero: none did, and at one nothing was heard. */
+static int check_round(check_t *check)
 {
     facts_t *facts = &check->facts;
-    int again = facts->login.reason == JOBS_REASON_NONE;
+    int again = 1, silent = 0;
 
-    facts->tls_minor = -1;
     for (int i = 0; again && i < facts->addresses.count && !check->expired; i++) {
         use_address(facts, i);
         again = check_device(check);
+        silent |= facts->results[AMT_READ_IDENTITY].silent;
+    }
+    facts->results[AMT_READ_IDENTITY].silent = again && silent;
+    return again && silent;
+}
+
+/* As in an unlock: an ME that sleeps has its time to wake. */
+static void check_addresses(check_t *check)
+{
+    facts_t *facts = &check->facts;
+    apr_time_t wake_until = clock_boottime() + unlock_wake_within();
+
+    facts->tls_minor = -1;
+    if (facts->login.reason != JOBS_REASON_NONE) {
+        return;
+    }
+    while (check_round(check) && clock_boottime() < wake_until && !check->expired) {
+        check_pause(check, UNLOCK_WAKE_PAUSE);
     }
 }
 
@@ -310,7 +343,8 @@ static apr_status_t check_open(check_t *check)
     }
     check->wake_event = event_new(check->base, check->wakeup.fd, EV_READ | EV_PERSIST, check_on_wake, check);
     check->limit_event = event_new(check->base, -1, 0, check_on_limit, check);
-    if (check->wake_event == NULL || check->limit_event == NULL) {
+    check->pause_event = event_new(check->base, -1, 0, check_on_pause, check);
+    if (check->wake_event == NULL || check->limit_event == NULL || check->pause_event == NULL) {
         return APR_ENOMEM;
     }
     event_add(check->wake_event, NULL);
@@ -340,6 +374,9 @@ static void check_free_base(check_t *check)
     }
     if (check->limit_event != NULL) {
         event_free(check->limit_event);
+    }
+    if (check->pause_event != NULL) {
+        event_free(check->pause_event);
     }
     if (check->base != NULL) {
         event_base_free(check->base);

@@ -112,6 +112,10 @@ static unlock_step_e identify_on_ok(unlock_t *unlock)
 static unlock_step_e identify_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
     unlock_judge_addresses(unlock, &reason, &text);
+    if (unlock->asleep && reason == JOBS_REASON_UNREACHABLE) {
+        text = apr_psprintf(unlock->pool, "silent for %d s, in which a sleeping ME wakes: %s",
+                            (int)apr_time_sec(unlock_wake_within()), text);
+    }
     return unlock_fail_or_verify(unlock, reason, text);
 }
 

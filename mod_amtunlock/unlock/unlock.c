@@ -15,17 +15,7 @@
 #include "unlock/intent.h"
 #include "unlock/plan_priv.h"
 #include "unlock/steps_table_priv.h"
-
-#define RETRIES 3
-#define RETRY_WITHIN SECONDS(25)
-#define RETRY_BASE SECONDS(1) /* full jitter: up to 1, 2, 4 s */
-/* A device that says "not now" is asked again for longer: it did nothing, so that acts may be repeated as well. */
-#define PASSING_RETRIES 10
-#ifdef AMTUNLOCK_TEST
-#define PASSING_PAUSE clock_test_interval("AMTUNLOCK_TEST_NOT_NOW_MS", SECONDS(2))
-#else
-#define PASSING_PAUSE SECONDS(2)
-#endif
+#include "unlock/tries_priv.h"
 
 const char *unlock_step_name(const unlock_t *unlock)
 {
@@ -271,38 +261,14 @@ static void unlock_succeed(unlock_t *unlock)
     unlock_go_on(unlock, unlock->row->on_ok != NULL ? unlock->row->on_ok(unlock) : unlock->row->then);
 }
 
-/* Whether the step is sent again, after a random while. */
-static int unlock_retries(unlock_t *unlock, int may_help)
+/* Whether the step is sent again, after a while. */
+static int unlock_tries_again(unlock_t *unlock, int may_help)
 {
-    apr_time_t now = unlock->ops->now();
-    apr_interval_time_t most = 0;
+    apr_interval_time_t after = unlock_hands_back(unlock) ? -1 : unlock_next_try(unlock, may_help);
 
-    if (!may_help || !unlock->row->retry || unlock->intended || unlock_hands_back(unlock)) {
+    if (after < 0) {
         return 0;
     }
-    if (unlock->retry_until == 0) {
-        unlock->retry_until = unlock->sent + RETRY_WITHIN;
-    }
-    if (unlock->tries >= RETRIES || now >= unlock->retry_until) {
-        return 0;
-    }
-    most = RETRY_BASE << unlock->tries++;
-    unlock_send_later(unlock, (apr_interval_time_t)arc4random_uniform((uint32_t)most));
-    return 1;
-}
-
-/* The same for a device that did nothing, for now. Of a power request the next step decides: see steps.c. */
-static int unlock_waits_until_ready(unlock_t *unlock)
-{
-    apr_interval_time_t after =
-        PASSING_PAUSE / 2 + (apr_interval_time_t)arc4random_uniform((uint32_t)PASSING_PAUSE);
-
-    if (unlock->call_status != AMT_NOT_NOW || unlock->step == UNLOCK_POWER_ON ||
-        unlock->step == UNLOCK_WATCH || unlock->tries >= PASSING_RETRIES || unlock_hands_back(unlock) ||
-        (unlock->until != 0 && unlock->ops->now() + after >= unlock->until)) {
-        return 0;
-    }
-    unlock->tries++;
     unlock_send_later(unlock, after);
     return 1;
 }
@@ -315,7 +281,7 @@ static void unlock_refuse(unlock_t *unlock, jobs_reason_e reason, const char *te
         unlock_send(unlock);
         return;
     }
-    if (unlock_retries(unlock, may_help) || unlock_waits_until_ready(unlock)) {
+    if (unlock_tries_again(unlock, may_help)) {
         log_info("AMTU0603", "tries again", "system", unlock->task->ref.system, "step", row->name, "reason",
                  jobs_reason(reason)->code, "text", text);
         return;
@@ -380,9 +346,11 @@ void unlock_call_answer(unlock_t *unlock, const amt_result_t *result)
     }
     if (result->status == AMT_OK) {
         unlock->authenticated = 1;
+        unlock->asleep = 0;
         unlock_succeed(unlock);
         return;
     }
+    unlock->asleep |= result->silent && !unlock->authenticated;
     unlock_refuse(unlock, unlock_reason_of_call(unlock, result), result->text,
                   is_silence(result->status) || result->status == AMT_NO_TICKET);
 }

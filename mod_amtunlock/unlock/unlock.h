@@ -12,7 +12,8 @@
  *   - the power request goes out once in the life of an unlock; it is not repeated when its answer is lost;
  *   - a running PC is reset only where its group says so, not in standby, and only while its probe is
  *     closed: the probe is tried before the intent and again right before the request;
- *   - retries: only before the intent, only of what did not answer, 3, 25 s in all, never after a 401;
+ *   - retries: only before the intent, only of what did not answer, 3, 25 s in all, never after a 401; a device
+ *     of which nothing was heard yet may be asleep, and is tried for unlock_wake_within();
  *   - a passphrase goes out once for each volume that asks, and only over TLS whose peer was verified;
  *   - it is typed only at a question that is the last thing shown right before, by a PC that this unlock started
  *     or whose group says so;
@@ -179,6 +180,11 @@ typedef struct {
 
 #define UNLOCK_TEXT_MAX 240
 
+/* An ME that sleeps wakes by the first packets for it, which are lost, and answers 12 to 30 s later. So long (40 s)
+ * it is tried again and again before it counts as unreachable, with about this pause. */
+apr_interval_time_t unlock_wake_within(void);
+#define UNLOCK_WAKE_PAUSE apr_time_from_sec(2)
+
 /* What an unlock is going to do to a PC, and what stood before. Written into the intent, so that after the
  * death of this worker another one can take back exactly that. */
 typedef struct {
@@ -238,12 +244,15 @@ struct unlock_t {
     apr_time_t until;                /* this step ends then; 0: it has no end of its own */
     apr_time_t sent;                 /* when the step last sent */
     apr_time_t retry_until;          /* no retry after this; 0: nothing was tried twice yet */
+    apr_time_t wake_until;           /* the same while nothing was heard of the device; 0: it was never silent */
+    int wakes;                       /* times that it was tried again for that */
     apr_time_t look_at;              /* a step that listens looks again then; 0: it waits for input */
     apr_time_t awaited;              /* the look_at that the alarm is set for */
     apr_time_t boot_until;           /* evidence must be there by then */
     unsigned int pausing : 1;        /* waits for the alarm to send (again) */
     unsigned int storing : 1;        /* the store has a request of it */
     unsigned int authenticated : 1;  /* the PC answered our login once */
+    unsigned int asleep : 1;         /* nothing was heard of the device, or of another address of it */
     unsigned int identified : 1;     /* it is the device that the inventory means */
     unsigned int probed : 1;         /* its probe was tried */
     unsigned int not_begun : 1;      /* the work that was asked for last did not have its turn */

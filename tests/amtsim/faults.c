@@ -6,6 +6,7 @@
 static const char *const names[FAULT_COUNT] = {
     [FAULT_BLACK_HOLE] = "black-hole",
     [FAULT_SILENT] = "silent",
+    [FAULT_ASLEEP] = "asleep",
     [FAULT_REFUSED] = "refused",
     [FAULT_RESET] = "reset",
     [FAULT_SLOW] = "slow",

@@ -7,6 +7,7 @@
 enum fault {
     FAULT_BLACK_HOLE,
     FAULT_SILENT,
+    FAULT_ASLEEP,
     FAULT_REFUSED,
     FAULT_RESET,
     FAULT_SLOW,

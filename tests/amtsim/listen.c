@@ -2,10 +2,12 @@
 #include "listen.h"
 
 #include "log.h"
+#include "options.h"
 #include "trap.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,10 +31,13 @@ struct listener {
     int fd;
     enum door door;
     int filler[FILLERS]; /* connections of our own that fill the backlog */
+    uint32_t lost_before;
 };
 
 struct listeners {
     int count;
+    struct event wake; /* while its PC is asleep: looks for a packet, then waits */
+    bool heard;
     struct listener each[];
 };
 
@@ -252,7 +257,8 @@ static void fill_backlog(struct listener *listener)
 {
     struct sockaddr_in at = address_of(listener->pc->address, listener->port->number);
 
-    for (int i = 0; i < FILLERS; i++) {
+    /* one more would send again, and be taken for a packet that wakes a PC */
+    for (int i = 0; i < (pc_has(listener->pc, FAULT_ASLEEP) ? 1 : FILLERS); i++) {
         listener->filler[i] = new_socket();
         if (listener->filler[i] >= 0 &&
             connect(listener->filler[i], (struct sockaddr *)&at, sizeof(at)) < 0 && errno != EINPROGRESS)
@@ -295,11 +301,16 @@ static void set_door(struct listener *listener, enum door door)
         event_add(&listener->event, NULL);
 }
 
+static bool is_deaf(const struct pc *pc)
+{
+    return pc_has(pc, FAULT_SILENT) || pc_has(pc, FAULT_ASLEEP);
+}
+
 static void choose_door(struct listener *listener)
 {
     if (is_shut(listener->pc, listener->port))
         set_door(listener, DOOR_SHUT);
-    else if (pc_has(listener->pc, FAULT_SILENT))
+    else if (is_deaf(listener->pc))
         set_door(listener, DOOR_FULL);
     else
         set_door(listener, DOOR_OPEN);
@@ -327,11 +338,60 @@ static int open_one(struct listener *listener, struct pc *pc, const struct port 
     return event_add(&listener->event, NULL);
 }
 
+/* Packets that came while the backlog was full, so far. */
+static uint32_t packets_lost(const struct listener *listener)
+{
+    uint32_t memory[SK_MEMINFO_VARS] = {0};
+    socklen_t size = sizeof(memory);
+
+    return getsockopt(listener->fd, SOL_SOCKET, SO_MEMINFO, memory, &size) == 0 ? memory[SK_MEMINFO_DROPS]
+                                                                                : 0;
+}
+
+static void wake_later(struct pc *pc, unsigned seconds, unsigned milliseconds)
+{
+    const struct timeval after = {(time_t)seconds, (suseconds_t)milliseconds * 1000};
+
+    event_add(&pc->listeners->wake, &after);
+}
+
+/* Each LOOK_MS; once a packet was lost its PC wakes, `wake_seconds` later. */
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    enum { LOOK_MS = 50 };
+    struct pc *pc = arg;
+    struct listeners *listeners = pc->listeners;
+
+    (void)fd;
+    (void)what;
+    if (!pc_has(pc, FAULT_ASLEEP))
+        return;
+    if (listeners->heard) {
+        pc_set_fault(pc, FAULT_ASLEEP, false);
+        listen_update(pc);
+        return;
+    }
+    for (int i = 0; i < listeners->count && !listeners->heard; i++)
+        listeners->heard = packets_lost(&listeners->each[i]) != listeners->each[i].lost_before;
+    if (listeners->heard)
+        log_event(pc->fqdn, "first-packet", json_object());
+    wake_later(pc, listeners->heard ? pc->options->wake_seconds : 0, listeners->heard ? 0 : LOOK_MS);
+}
+
+static void fall_asleep(struct pc *pc)
+{
+    pc->listeners->heard = false;
+    for (int i = 0; i < pc->listeners->count; i++)
+        pc->listeners->each[i].lost_before = packets_lost(&pc->listeners->each[i]);
+    wake_later(pc, 0, 0);
+}
+
 static int open_pc(struct pc *pc, const struct port *ports, int port_count)
 {
     pc->listeners = calloc(1, sizeof(struct listeners) + (size_t)port_count * sizeof(struct listener));
     if (!pc->listeners)
         return -1;
+    event_assign(&pc->listeners->wake, loop, -1, 0, on_wake, pc);
     for (int i = 0; i < port_count; i++) {
         if (open_one(&pc->listeners->each[i], pc, &ports[i]) != 0)
             return -1;
@@ -342,6 +402,7 @@ static int open_pc(struct pc *pc, const struct port *ports, int port_count)
 
 static void close_pc(struct pc *pc)
 {
+    event_del(&pc->listeners->wake);
     for (int i = 0; i < pc->listeners->count; i++) {
         struct listener *listener = &pc->listeners->each[i];
         event_del(&listener->event);
@@ -354,11 +415,13 @@ static void close_pc(struct pc *pc)
 
 void listen_update(struct pc *pc)
 {
-    if (wide.pcs && !pc->listeners && pc_has(pc, FAULT_SILENT))
+    if (wide.pcs && !pc->listeners && is_deaf(pc))
         open_pc(pc, wide.ports, wide.port_count); /* its own sockets go before the one for all */
     for (int i = 0; pc->listeners && i < pc->listeners->count; i++)
         choose_door(&pc->listeners->each[i]);
-    if (wide.pcs && pc->listeners && !pc_has(pc, FAULT_SILENT))
+    if (pc->listeners && pc_has(pc, FAULT_ASLEEP) && !event_pending(&pc->listeners->wake, EV_TIMEOUT, NULL))
+        fall_asleep(pc);
+    if (wide.pcs && pc->listeners && !is_deaf(pc))
         close_pc(pc);
 }
 

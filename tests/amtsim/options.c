@@ -31,6 +31,7 @@ static const char usage[] =
     "  --power-seconds MIN-MAX from an accepted power request to its effect (0.1-0.3)\n"
     "  --faults NAME=SHARE,.. share of the fleet, 0 to 1\n"
     "  --answer-ms N          what a device needs for an answer (5)\n"
+    "  --wake-seconds N       from the first packet for a PC that is asleep (12)\n"
     "  --lockout-seconds N    after 5 bad passwords (60)\n"
     "  --probe-port N         (22022)\n"
     "  --realms N,..          of the account in fleet.csv (2,5,13)\n"
@@ -251,6 +252,8 @@ static bool set_number(struct options *o, const char *name, const char *value)
         return small_number(value, 1, 65535, &o->probe_port) || complain(name, value, "a port");
     if (!strcmp(name, "answer-ms"))
         return small_number(value, 0, 60000, &o->answer_ms) || complain(name, value, "0 to 60000");
+    if (!strcmp(name, "wake-seconds"))
+        return small_number(value, 0, 3600, &o->wake_seconds) || complain(name, value, "0 to 3600");
     if (!strcmp(name, "lockout-seconds"))
         return small_number(value, 0, 3600, &o->lockout_seconds) || complain(name, value, "0 to 3600");
     if (!strcmp(name, "drive-ms"))
@@ -278,6 +281,7 @@ static const struct option table[] = {
     {"seed", required_argument, NULL, NUMBER},
     {"probe-port", required_argument, NULL, NUMBER},
     {"answer-ms", required_argument, NULL, NUMBER},
+    {"wake-seconds", required_argument, NULL, NUMBER},
     {"lockout-seconds", required_argument, NULL, NUMBER},
     {"drive-ms", required_argument, NULL, NUMBER},
     {"haste", required_argument, NULL, NUMBER},
@@ -372,6 +376,7 @@ int options_parse(struct options *options, int argc, char **argv)
                                 .power_min = 0.1,
                                 .power_max = 0.3,
                                 .probe_port = 22022,
+                                .wake_seconds = 12,
                                 .lockout_seconds = 60,
                                 .answer_ms = 5,
                                 .realms = 1UL << 2 | 1UL << 5 | 1UL << 13,

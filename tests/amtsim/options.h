@@ -44,7 +44,7 @@ struct options {
     double boot_min, boot_max;   /* seconds of a boot */
     double power_min, power_max; /* seconds from an accepted power request to its effect */
     unsigned probe_port;
-    unsigned lockout_seconds;
+    unsigned wake_seconds, lockout_seconds;
     unsigned answer_ms;   /* what a device needs to answer; a second call meanwhile is refused */
     unsigned long realms; /* of the account that fleet.csv names, 1 << number */
     unsigned haste;       /* the unlock image's waits are divided by it */

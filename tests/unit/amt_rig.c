@@ -66,6 +66,7 @@ void rig_done(void *baton, const amt_result_t *result)
     rig->dones++;
     rig->status = result->status;
     rig->acted = result->acted;
+    rig->silent = result->silent;
     rig->return_value = result->return_value;
     apr_cpystrn(rig->text, result->text, sizeof(rig->text));
     event_base_loopbreak(rig->base);

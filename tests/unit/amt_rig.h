@@ -20,6 +20,7 @@ typedef struct {
     int dones;           /* callbacks so far */
     amt_status_e status; /* what the last one said */
     int acted;
+    int silent;
     int return_value;
     char text[640];
     int gate_open;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The exchange with a device, against one that misbehaves: that a body that acts leaves once, whatever the
  * connection does, and what is said about each end. */
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 /* cmocka wants the four above first */
 #include <apr_strings.h>
 #include <cmocka.h>
@@ -476,6 +479,83 @@ static void test_nobody_listens(void **state)
     rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_UNREACHABLE);
     assert_non_null(strstr(rig.text, RIG_FQDN " (127.129.0.1 port 16992)"));
+    assert_int_equal(rig.silent, 0);
+    rig_down(&rig);
+}
+
+/* The way to it is none: nobody there speaks. */
+static void test_no_way_to_it_is_silence(void **state)
+{
+    amt_facts_t facts;
+    amt_target_t target;
+    rig_t rig;
+
+    (void)state;
+    rig_up(&rig, NULL, 0);
+    amt_device_destroy(rig.device);
+    target = rig.target;
+    target.address = "255.255.255.255"; /* connect() says ENETUNREACH */
+    assert_int_equal(amt_device_create(&rig.device, rig.loop, &target, rig.pool), APR_SUCCESS);
+    rig_read_power(&rig, &facts);
+    assert_int_equal(rig.status, AMT_UNREACHABLE);
+    assert_int_equal(rig.silent, 1);
+    rig_down(&rig);
+}
+
+/* A socket whose backlog of one is full: packets for it are lost. */
+static void be_deaf(int sockets[2], struct sockaddr_in *at)
+{
+    sockets[0] = socket(AF_INET, SOCK_STREAM, 0);
+    sockets[1] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(sockets[0], (struct sockaddr *)at, sizeof(*at)), 0);
+    assert_int_equal(listen(sockets[0], 0), 0);
+    assert_int_equal(connect(sockets[1], (struct sockaddr *)at, sizeof(*at)), 0);
+}
+
+/* An ME that sleeps answers no packet; also where somebody else's network takes the connection for it. */
+static void test_who_sleeps_is_silent(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(0x7f810002)}};
+    const int ports[] = {16992, 16993};
+    amt_facts_t facts;
+    rig_t rig;
+
+    (void)state;
+    rig_up(&rig, NULL, 0);
+    for (int i = 0; i < 3; i++) { /* plain and with TLS; and with TLS, where only the connection is taken */
+        amt_target_t target = rig.target;
+        int sockets[2];
+
+        at.sin_port = htons(ports[i > 0]);
+        be_deaf(sockets, &at);
+        assert_int_equal(i == 2 ? listen(sockets[0], 8) : 0, 0);
+        amt_device_destroy(rig.device);
+        target.address = "127.129.0.2";
+        target.tls = i > 0 ? AMT_TLS_PIN : AMT_TLS_NONE;
+        target.pin = "0000000000000000000000000000000000000000000000000000000000000000";
+        target.connect_timeout = apr_time_from_msec(300);
+        assert_int_equal(amt_device_create(&rig.device, rig.loop, &target, rig.pool), APR_SUCCESS);
+        rig_read_power(&rig, &facts);
+        assert_int_equal(rig.status, AMT_UNREACHABLE);
+        assert_int_equal(rig.silent, 1);
+        close(sockets[0]);
+        close(sockets[1]);
+    }
+    rig_down(&rig);
+}
+
+/* It challenged: whatever keeps it from answering, it is awake. */
+static void test_who_challenged_does_not_sleep(void **state)
+{
+    static const peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_HANG}};
+    amt_facts_t facts;
+    rig_t rig;
+
+    (void)state;
+    rig_up_silent(&rig, ROWS(rows));
+    rig_read_power(&rig, &facts);
+    assert_int_equal(rig.status, AMT_UNREACHABLE);
+    assert_int_equal(rig.silent, 0);
     rig_down(&rig);
 }
 
@@ -490,6 +570,7 @@ static void test_silence_before_an_answer_is_unreachable(void **state)
     rig_read_power(&rig, &facts);
     assert_int_equal(rig.status, AMT_UNREACHABLE);
     assert_non_null(strstr(rig.text, "gave no answer"));
+    assert_int_equal(rig.silent, 1);
     rig_down(&rig);
 }
 
@@ -732,6 +813,9 @@ int main(void)
         cmocka_unit_test(test_closed_gate),
         cmocka_unit_test(test_gate_that_closes_before_the_second_body),
         cmocka_unit_test(test_nobody_listens),
+        cmocka_unit_test(test_no_way_to_it_is_silence),
+        cmocka_unit_test(test_who_sleeps_is_silent),
+        cmocka_unit_test(test_who_challenged_does_not_sleep),
         cmocka_unit_test(test_silence_before_an_answer_is_unreachable),
         cmocka_unit_test(test_answer_without_end),
         cmocka_unit_test(test_no_http),

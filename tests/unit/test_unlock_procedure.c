@@ -242,6 +242,45 @@ static void test_a_black_hole_takes_40_seconds(void **state)
     assert_true(pc->now - began <= apr_time_from_sec(41));
 }
 
+/* How long a PC of which nothing is heard is tried. */
+static apr_interval_time_t silence_lasts(const behaviour_t *is, apr_pool_t *pool)
+{
+    unlock_pc_t *pc = unlock_pc_create(is, pool);
+    apr_time_t began = pc->now;
+    unlock_pc_run(pc);
+    assert_string_equal(unlock_pc_ending(pc), "unreachable");
+    return pc->now - began;
+}
+
+static void test_a_silent_device_has_40_seconds_to_wake(void **state)
+{
+    static const behaviour_t silent = {FAILS(IDENTITY, UNREACHABLE), .silent = 1};
+    static const behaviour_t refused = {FAILS(IDENTITY, UNREACHABLE)};
+    for (int i = 0; i < 20; i++) {
+        unlock_pc_t *pc = unlock_pc_create(&silent, *state);
+        unlock_pc_run(pc);
+        assert_non_null(strstr(pc->unlock.text, "silent for 40 s"));
+        assert_in_range(pc->calls, 5, 10);
+        assert_in_range(silence_lasts(&silent, *state), apr_time_from_sec(40), apr_time_from_sec(49));
+        assert_true(silence_lasts(&refused, *state) < apr_time_from_sec(26));
+    }
+}
+
+/* The look-up of its name may have used up the retries, and what is read once it is awake has its own. */
+static void test_waking_has_a_time_of_its_own(void **state)
+{
+    static const behaviour_t wakes = {FAILS(IDENTITY, UNREACHABLE), .silent = 1, .times = 4};
+    static const behaviour_t dull = {FAILS(BOOT, TIMEOUT), .times = 3};
+    unlock_pc_t *pc = unlock_pc_create(&wakes, *state);
+    pc->unlock.retry_until = 1;
+    unlock_pc_run(pc);
+    assert_string_equal(unlock_pc_ending(pc), "unlocked");
+    pc = unlock_pc_create(&dull, *state);
+    pc->unlock.wake_until = 1;
+    unlock_pc_run(pc);
+    assert_string_equal(unlock_pc_ending(pc), "unlocked");
+}
+
 /* libevent's clock is coarser than ours. */
 static void test_an_alarm_that_comes_early_is_set_again(void **state)
 {
@@ -531,6 +570,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_draining_supervised, setup, teardown),
         cmocka_unit_test_setup_teardown(test_draining_a_unit_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(test_retries_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_silent_device_has_40_seconds_to_wake, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_waking_has_a_time_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_black_hole_takes_40_seconds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_alarm_that_comes_early_is_set_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verifying_ends_by_the_deadline_of_the_intent, setup, teardown),

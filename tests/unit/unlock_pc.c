@@ -480,7 +480,11 @@ static void answer_call(unlock_pc_t *pc)
     }
     if (fails) {
         pc->failed++;
-        result = (amt_result_t){.status = pc->is.status, .acted = pc->is.acted, .text = "as the test says"};
+        result = (amt_result_t){.status = pc->is.status,
+                                .acted = pc->is.acted,
+                                .silent = pc->is.silent,
+                                .text = "as the test says"};
+        pc->now += pc->is.silent ? apr_time_from_sec(5) : 0;
         /* one that surely did nothing may be repeated, and does not count */
         pc->power_requests -=
             pc->call == UNLOCK_CALL_POWER_ON && pc->is.status == AMT_NOT_NOW && !pc->is.acted;

@@ -45,6 +45,7 @@ typedef struct {
     unlock_call_e call;
     amt_status_e status;
     int acted;
+    int silent;       /* nothing is heard of it then */
     int times;        /* 0: always */
     int does_nothing; /* a power request leaves the PC as it is */
 

@@ -21,6 +21,8 @@ import shutil  # noqa: E402
 
 CALLER = "console@FLEET.TEST"
 COMPLETED, TERMINATED = "7", "8"
+# A silent PC has as long to wake: a second try, no more.
+TIMES = {"AMTUNLOCK_TEST_WAKE_MS": "6000"}
 
 
 @dataclass
@@ -152,7 +154,7 @@ class Rig:
     def start_worker(self, worker, environment=None, ready=True):
         program = [self.places.program("amtunlockd"), "-c", worker.config]
         worker.process = self._keep(start(worker.name, program, self.places.log(worker.name),
-                                          env={**worker.environment(), **self.environment, **(environment or {})},
+                                          env={**TIMES, **worker.environment(), **self.environment, **(environment or {})},
                                           role=self.places.roles["amtunlock"]))
         if ready and not wait_until(lambda: self._is_ready(worker), 10, 0.05):
             raise Failure(f"{worker.name} is not ready:\n{tail(worker.log)}\n{tail(self.places.log(worker.name))}")

@@ -31,7 +31,7 @@ NOT_READY, INVALID, BUSY = 2, 5, 4099
 
 @pytest.fixture(scope="module", name="sim")
 def _sim():
-    with amtsim.fleet("--systems", 90, *amtsim.QUICK, "--lockout-seconds", 1) as one:
+    with amtsim.fleet("--systems", 90, *amtsim.QUICK, "--lockout-seconds", 1, "--wake-seconds", 1) as one:
         one.unused = iter(one.pcs)
         yield one
 
@@ -797,6 +797,21 @@ def test_a_silent_pc_hangs_every_connect(sim, pc, user):
             socket.create_connection((pc["address"], 16993), timeout=0.3)
     sim.fault(pc, "silent", on=False)
     assert user.get(GENERAL).status == 200
+
+
+def test_a_pc_that_sleeps_wakes_by_the_packet_that_it_loses(sim, pc, user):
+    sim.fault(pc, "silent")
+    sim.fault(pc, "silent", on=False)
+    sim.fault(pc, "asleep")
+    time.sleep(1.2)
+    assert sim.state(pc)["faults"] == ["asleep"], "nobody asked for it yet"
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        socket.create_connection((pc["address"], 16993), timeout=0.3)
+    wait_for("it is awake", lambda: not sim.state(pc)["faults"])
+    assert 1 <= time.monotonic() - began < 3
+    assert user.get(GENERAL).status == 200
+    assert len(sim.events(pc, "first-packet")) == 1
 
 
 def test_slow_answers_trickle(sim, pc, user):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from redirected import another_console, state_of, switch_redirection, OFF
-from rig import Rig, wait_until
+from rig import TIMES, Rig, wait_until
 
 LINE = re.compile(r"(ok|warning|failed) +([a-z]+) +(?:([a-z-]+): )?(.+)")
 SUBJECTS = ["address", "login", "passphrase", "tls", "identity", "firmware", "account", "control", "redirection",
@@ -49,7 +49,7 @@ def run(rig, worker, *words):
     who = {"user": role.uid, "group": role.gid, "extra_groups": []} if role.uid is not None else {}
     program = [rig.places.program("amtunlockd"), "-c", worker.config]
     return subprocess.run([*program, *words], capture_output=True, text=True, timeout=90, check=False,
-                          env={"PATH": "/usr/bin:/bin", **worker.environment()}, **who)
+                          env={"PATH": "/usr/bin:/bin", **TIMES, **worker.environment()}, **who)
 
 
 def check(rig, worker, system):
@@ -151,13 +151,16 @@ FAULTS = {
     "endless": ("amt-fault", "identity"),
     "consent": ("consent-required", "control"),
     "slow": ("unlocked", None),
+    "asleep": ("unlocked", None),
 }
+SILENT = ("black-hole", "silent")
 
 
 @pytest.fixture(name="broken", scope="module")
 def _broken(request):
     """A PC for each fault, all checked at once; then all of them unlocked, as far as they can be."""
-    one = Rig("check-faults", systems=len(FAULTS), method="sol", boot_seconds="1-1", boot_timeout=10)
+    one = Rig("check-faults", systems=len(FAULTS), method="sol", boot_seconds="1-1", boot_timeout=10,
+              amtsim=("--wake-seconds", "2"))
     request.addfinalizer(one.down)
     one.up()
     system = dict(zip(FAULTS, one.systems()))
@@ -179,6 +182,7 @@ def test_fault(broken, fault):
     assert found.failed() == ([(subject, reason)] if subject else []), found.text
     assert ("would fail" in found.summary) is bool(subject)
     assert found.seconds < 45, "however silent the PC is"
+    assert ("silent for 6 s, in which a sleeping ME wakes: " in found.text) is (fault in SILENT)
 
 
 def test_a_black_hole_takes_little_time(broken):

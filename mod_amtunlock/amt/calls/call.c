@@ -24,7 +24,8 @@ static void finish_call(amt_call_t *call, amt_status_e status)
                            .acted = call->acted,
                            .return_value = call->return_value,
                            .text = status == AMT_OK ? "" : device->http.text,
-                           .denied = status == AMT_REFUSED && device->denied};
+                           .denied = status == AMT_REFUSED && device->denied,
+                           .silent = status == AMT_UNREACHABLE && call->silent};
     amt_done_fn done = call->done;
     void *baton = call->baton;
 
@@ -61,6 +62,7 @@ static void on_reply(void *baton, const amt_reply_t *reply)
     amt_status_e status = reply->status;
 
     call->acted |= reply->acted;
+    call->silent = reply->silent;
     if (status == AMT_OK) {
         status = amt_answer_read(call, reply);
     }

@@ -55,6 +55,7 @@ struct amt_call_t {
     char message_id[16];
     int taken; /* times, the step that may be taken again */
     int acted;
+    int silent;
     int return_value;
     amt_gate_fn gate;
     void *gate_baton;

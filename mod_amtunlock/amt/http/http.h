@@ -21,6 +21,7 @@
 typedef struct {
     amt_status_e status; /* AMT_OK: an answer of any HTTP status but 401 came, whole; else see http->text */
     int acted;
+    int silent; /* as amt_result_t says */
     long http_status;
     const char *content_type; /* or NULL */
     const char *bytes;

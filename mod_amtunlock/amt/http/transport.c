@@ -6,6 +6,7 @@
  * a 401 said that the device did not take the body.
  */
 #include <apr_strings.h>
+#include <errno.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -408,6 +409,21 @@ static amt_status_e judge_exchange(amt_http_t *http, CURLcode code)
     return amt_http_is_kerberos(http) ? amt_negotiate_judge(http) : AMT_OK;
 }
 
+/* A refused connection is an answer; a neighbour that answers no ARP is as silent as one that answers no SYN. */
+static int is_silent(const amt_http_t *http, CURLcode code)
+{
+    const amt_exchange_t *x = &http->exchange;
+    curl_off_t encrypted = 0;
+    long error = 0;
+
+    curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &error);
+    curl_easy_getinfo(http->easy, CURLINFO_APPCONNECT_TIME_T, &encrypted);
+    if (code == CURLE_COULDNT_CONNECT) {
+        return error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN || error == ETIMEDOUT;
+    }
+    return code == CURLE_OPERATION_TIMEDOUT && encrypted == 0 && x->headers_length == 0 && x->challenges == 0;
+}
+
 /* libcurl is done with the handle: calls `done`, or begins again. */
 static void on_transfer_end(void *baton, CURLcode code)
 {
@@ -427,6 +443,7 @@ static void on_transfer_end(void *baton, CURLcode code)
     if (reply.acted) {
         FAILPOINT("act.answered");
     }
+    reply.silent = reply.status == AMT_UNREACHABLE && is_silent(http, code);
     reply.http_status = x->http_status;
     curl_easy_getinfo(http->easy, CURLINFO_CONTENT_TYPE, &content_type);
     reply.content_type = content_type;

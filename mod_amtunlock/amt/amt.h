@@ -55,6 +55,7 @@ typedef struct {
     const char *fqdn;    /* the name that its certificate must carry */
     const char *address; /* numeric: where the bytes go, whatever DNS says meanwhile */
     amt_tls_e tls;
+    int tls_max;                  /* the newest TLS 1.x that is offered, 2 or 3; 0: as new as can be */
     const char *pin;              /* AMT_TLS_PIN: lower-case hex SHA-256 of the certificate */
     const char *ca_file;          /* AMT_TLS_CA, AMT_TLS_LEGACY: PEM bundle of trusted issuers, */
     const char *crl_file;         /* and PEM lists of what they revoked; NULL: not checked */

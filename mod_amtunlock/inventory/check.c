@@ -166,6 +166,7 @@ static const char *check_group(check_t *check, const char *text)
         made->type_running = groups->fallback->type_running;
         made->same_passphrase = groups->fallback->same_passphrase;
         made->reset_running = groups->fallback->reset_running;
+        made->tls_max = groups->fallback->tls_max;
         made->power_interval = groups->fallback->power_interval;
         apr_hash_set(groups->made, made->name, APR_HASH_KEY_STRING, made);
         group = made;

@@ -40,6 +40,7 @@ typedef struct {
     int type_running;                        /* default 0: nothing is typed into a PC that ran before */
     int same_passphrase;                     /* default 0: each further volume has its own */
     int reset_running;                  /* default 0: a running PC is never reset; else it needs a probe */
+    int tls_max;                        /* the newest TLS 1.x that is offered; default 0: as new as can be */
     apr_interval_time_t power_interval; /* at least so long from one power request to the next; default 0 */
 } inventory_group_t;
 

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
@@ -139,4 +140,52 @@ SSL_CTX *certificate_server(const certificate_t *certificate, int max_version)
     assert_int_equal(SSL_CTX_use_certificate(ctx, certificate->certificate), 1);
     assert_int_equal(SSL_CTX_use_PrivateKey(ctx, certificate->key), 1);
     return ctx;
+}
+
+static int offers_tls13(SSL *ssl)
+{
+    const unsigned char *versions = NULL;
+    size_t length = 0;
+
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &versions, &length)) {
+        return 0;
+    }
+    for (size_t i = 1; i + 1 < length; i += 2) {
+        if (versions[i] == 3 && versions[i + 1] == 4) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int break_at_hello(SSL *ssl, int *alert, void *how)
+{
+    if (!offers_tls13(ssl)) {
+        return SSL_CLIENT_HELLO_SUCCESS;
+    }
+    if (*(const certificate_break_e *)how == BREAKS_SILENTLY) {
+        shutdown(SSL_get_fd(ssl), SHUT_RDWR);
+    }
+    *alert = SSL_AD_INTERNAL_ERROR;
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
+static void break_when_done(const SSL *ssl, int where, int value)
+{
+    (void)value;
+    if ((where & SSL_CB_HANDSHAKE_DONE) && SSL_version(ssl) == TLS1_3_VERSION) {
+        shutdown(SSL_get_fd(ssl), SHUT_RDWR);
+    }
+}
+
+void certificate_break_tls13(SSL_CTX *ctx, certificate_break_e how)
+{
+    static certificate_break_e kinds[] = {BREAKS_WITH_ALERT, BREAKS_SILENTLY};
+
+    if (how == BREAKS_LATE) {
+        SSL_CTX_set_info_callback(ctx, break_when_done);
+    }
+    else {
+        SSL_CTX_set_client_hello_cb(ctx, break_at_hello, &kinds[how == BREAKS_SILENTLY]);
+    }
 }

@@ -30,5 +30,9 @@ void certificate_save_crl(const certificate_t *issuer, const certificate_t *revo
 /* A server's context with this certificate and no newer protocol than `max_version` (0: the library's
  * newest). */
 SSL_CTX *certificate_server(const certificate_t *certificate, int max_version);
+/* Lets such a server break off where TLS 1.3 is offered: with an alert, without a word, or right behind the
+ * handshake. */
+typedef enum { BREAKS_WITH_ALERT = 1, BREAKS_SILENTLY, BREAKS_LATE } certificate_break_e;
+void certificate_break_tls13(SSL_CTX *ctx, certificate_break_e how);
 
 #endif

@@ -59,7 +59,8 @@ static int tear_down(void **state)
 static const peer_row_t rows[] = {{.act = PEER_CHALLENGE}, {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
-static int minor_seen; /* of the version of TLS */
+static certificate_break_e breaks_off; /* 0: it does not */
+static int minor_seen;                 /* of the version of TLS */
 
 /* Reads the power state of a device with this certificate; status and text are left in *rig. Returns how many
  * requests the device got to read. */
@@ -70,6 +71,9 @@ static int try_device(rig_t *rig, const certificate_t *certificate, int max_vers
     amt_facts_t facts;
     int requests;
 
+    if (breaks_off) {
+        certificate_break_tls13(ctx, breaks_off);
+    }
     rig_up_tls(rig, rows, ROWS, ctx, trust);
     rig_read_power(rig, &facts);
     requests = peer_requests(rig->peer, NULL);
@@ -351,6 +355,33 @@ static void test_old_versions_only_where_allowed(void **state)
     certificate_free(&device);
 }
 
+/* Firmware that speaks TLS 1.2, and breaks off where 1.3 is offered. */
+static void test_firmware_that_breaks_off_tls13(void **state)
+{
+    static const amt_target_t capped = {.tls = AMT_TLS_CA, .ca_file = ca_file, .tls_max = 2};
+    static const char hint[] = "firmware that breaks off TLS 1.3 needs tls-max = 1.2";
+    certificate_t device;
+    rig_t rig;
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    for (certificate_break_e how = BREAKS_WITH_ALERT; how <= BREAKS_LATE; how++) {
+        breaks_off = how;
+        assert_int_equal(try_device(&rig, &device, 0, &by_ca), 0);
+        assert_int_not_equal(rig.status, AMT_OK);
+        assert_non_null(strstr(rig.text, hint));
+        assert_int_equal(rig.silent, 0);
+        assert_int_equal(try_device(&rig, &device, 0, &capped), 2);
+        assert_string_equal(rig.text, "");
+        assert_int_equal(rig.status, AMT_OK);
+        assert_int_equal(minor_seen, 2);
+    }
+    breaks_off = 0;
+    assert_int_equal(try_device(&rig, &device, TLS1_1_VERSION, &capped), 0);
+    assert_null(strstr(rig.text, hint));
+    certificate_free(&device);
+}
+
 /* No certificate was wrong where none was seen. */
 static void test_line_that_breaks_in_the_handshake(void **state)
 {
@@ -462,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_pinned),
         cmocka_unit_test(test_not_the_pinned_one),
         cmocka_unit_test(test_old_versions_only_where_allowed),
+        cmocka_unit_test(test_firmware_that_breaks_off_tls13),
         cmocka_unit_test(test_line_that_breaks_in_the_handshake),
         cmocka_unit_test(test_session_is_taken_up),
         cmocka_unit_test(test_hello_names_the_fqdn),

@@ -46,6 +46,7 @@ static int setup(void **state)
                                              .auth = "kerberos",
                                              .tls = "legacy",
                                              .boot_timeout = 2000,
+                                             .tls_max = 2,
                                              .reset_running = 1};
     fixture_t *fixture;
     apr_pool_t *pool;
@@ -163,6 +164,7 @@ static void test_every_cell(void **state)
     assert_string_equal(system->uuid, "4c4c4544-0035-3610-8052-b2c04f4d3732");
     assert_string_equal(system->group->name, "branch");
     assert_int_equal(system->group->reset_running, 1);
+    assert_int_equal(system->group->tls_max, 2);
     assert_int_equal(system->method, INVENTORY_IMAGE);
     assert_int_equal(system->auth, INVENTORY_DIGEST);
     assert_int_equal(system->tls, INVENTORY_TLS_PIN);

@@ -375,6 +375,32 @@ static void test_trust(void **state)
     }
 }
 
+static void test_firmware_that_breaks_off_tls13(void **state)
+{
+    certificate_t device;
+
+    (void)state;
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    for (int i = 0; i < 4; i++) {
+        facts_t seen = {.first = 0};
+        const int capped = i % 2;
+        const amt_target_t trust = {.tls = AMT_TLS_CA, .ca_file = ca_file, .tls_max = capped ? 2 : 0};
+        SSL_CTX *ctx = certificate_server(&device, 0);
+        sol_rig_t rig;
+
+        certificate_break_tls13(ctx, i < 2 ? BREAKS_WITH_ALERT : BREAKS_SILENTLY);
+        sol_up(&rig, play_prompt, &seen, ctx, &trust);
+        rig.prompt = "disk root: ";
+        rig.typed = "hunter2\r";
+        sol_run(&rig);
+        assert_int_equal(rig.opened, capped);
+        assert_int_equal(strstr(rig.text, "needs tls-max = 1.2") == NULL, capped);
+        sol_down(&rig);
+        SSL_CTX_free(ctx);
+    }
+    certificate_free(&device);
+}
+
 /* Mutual TLS and revocation hold there too. */
 static void test_own_certificate_and_revocation(void **state)
 {
@@ -735,6 +761,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_trust),
+        cmocka_unit_test(test_firmware_that_breaks_off_tls13),
         cmocka_unit_test(test_own_certificate_and_revocation),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_cut_anywhere),

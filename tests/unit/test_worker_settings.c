@@ -99,6 +99,7 @@ static const flip_t flips[] = {
     {"group x", "method", "sol", "wake", 0},
     {"group x", "auth", "digest", "kerberos", 0},
     {"group x", "tls", "ca", "none", 0},
+    {"group x", "tls-max", "1.2", "1.3", 0},
     {"group x", "probe", "22", "23", 0},
     {"group x", "boot-timeout", "60", "61", 0},
     {"group x", "type-running", "yes", "no", 0},
@@ -219,6 +220,7 @@ static void an_empty_file_is_the_defaults(void **state)
     assert_null(standard->method);
     assert_true(standard->boot_timeout == apr_time_from_sec(600));
     assert_int_equal(standard->reset_running, 0);
+    assert_int_equal(standard->tls_max, 0);
     assert_int_equal(standard->type_running, 0);
     assert_int_equal(standard->same_passphrase, 0);
 }
@@ -258,15 +260,16 @@ static void the_sample_is_the_defaults(void **state)
 static void every_key_is_read(void **state)
 {
     const inventory_group_t *floor = NULL;
-    settings_t *settings =
-        load(*state, "[redis]\naddress = [::1]:7000\nuser =\npassword-file =\n"
-                     "[worker]\ninventory=/a\nsecrets=file:/b\nsecrets=exec:/c\nca-file=/d\n"
-                     "audit=/e\nlog=/f\nlog-level=debug\nstate-dir=/g\nthreads=3\nslots=7\n"
-                     "crl-file=/i\ntls-certificate=/j\ntls-key=/k\n"
-                     "kerberos-keytab=/h\nkerberos-principal=worker@R\nconnects=9\n[group "
-                     "floor.1]\nmethod=wake\nauth=kerberos\ntls=none\n"
-                     "probe=22\nboot-timeout=30\nreset-running=yes\ntype-running=yes\nsame-passphrase=yes\n"
-                     "power-per-second=0.5\n");
+    settings_t *settings = load(
+        *state,
+        "[redis]\naddress = [::1]:7000\nuser =\npassword-file =\n"
+        "[worker]\ninventory=/a\nsecrets=file:/b\nsecrets=exec:/c\nca-file=/d\n"
+        "audit=/e\nlog=/f\nlog-level=debug\nstate-dir=/g\nthreads=3\nslots=7\n"
+        "crl-file=/i\ntls-certificate=/j\ntls-key=/k\n"
+        "kerberos-keytab=/h\nkerberos-principal=worker@R\nconnects=9\n[group "
+        "floor.1]\nmethod=wake\nauth=kerberos\ntls=none\n"
+        "probe=22\nboot-timeout=30\nreset-running=yes\ntype-running=yes\nsame-passphrase=yes\ntls-max=1.2\n"
+        "power-per-second=0.5\n");
 
     assert_non_null(settings);
     assert_string_equal(settings->redis.host, "::1");
@@ -291,6 +294,7 @@ static void every_key_is_read(void **state)
     assert_string_equal(floor->probe, "22");
     assert_true(floor->boot_timeout == apr_time_from_sec(30));
     assert_int_equal(floor->reset_running, 1);
+    assert_int_equal(floor->tls_max, 2);
     assert_int_equal(floor->type_running, 1);
     assert_int_equal(floor->same_passphrase, 1);
     assert_int_equal(floor->power_interval, apr_time_from_sec(2));
@@ -303,13 +307,15 @@ static void a_group_takes_numbers_from_default(void **state)
 {
     settings_t *settings =
         load(*state, "[group a]\nmethod=wake\n[group default]\nboot-timeout=77\nreset-running=yes\n"
-                     "power-per-second=4\n[group b]\npower-per-second=0\n");
+                     "power-per-second=4\ntls-max=1.2\n[group b]\npower-per-second=0\ntls-max=1.3\n");
 
     assert_non_null(settings);
     assert_int_equal(group(settings, "a")->power_interval, apr_time_from_msec(250));
     assert_int_equal(group(settings, "b")->power_interval, 0);
     assert_true(group(settings, "a")->boot_timeout == apr_time_from_sec(77));
     assert_int_equal(group(settings, "a")->reset_running, 1);
+    assert_int_equal(group(settings, "a")->tls_max, 2);
+    assert_int_equal(group(settings, "b")->tls_max, 3);
     assert_null(group(settings, "a")->auth); /* the inventory looks into default itself */
 }
 
@@ -380,6 +386,7 @@ static const struct {
     {"[redis]\naddress = nonsense\n", 2, ""},
     {"[group a]\nboot-timeout = 4\n", 2, "from 5 to 7200"},
     {"[group a]\nreset-running = maybe\n", 2, "yes or no"},
+    {"[group a]\ntls-max = 1.1\n", 2, "must be 1.2 or 1.3"},
     {"[group a]\npower-per-second = 0.001\n", 2, "0 or a number from 0.01 to 1000"},
     {"[group a]\npower-per-second = -1\n", 2, "0 or a number from 0.01 to 1000"},
     {"[group a]\npower-per-second = nan\n", 2, "0 or a number from 0.01 to 1000"},

@@ -279,6 +279,11 @@ static void set_up_context(SSL_CTX *ctx, amt_tls_e tls)
     }
 }
 
+static int is_capped(const amt_target_t *target)
+{
+    return target->tls_max == 2;
+}
+
 /* ---- libcurl's connections ------------------------------------------------------------------- */
 
 /* CURLOPT_SSL_CTX_FUNCTION: called before each handshake. */
@@ -307,6 +312,7 @@ CURLcode amt_tls_set_options(CURL *easy, amt_tls_peer_t *peer)
     long chain = tls != AMT_TLS_PIN; /* a pin is checked in libcurl's place, by verify_pin() */
     CURLcode rc = CURLE_OK;
 
+    version |= is_capped(peer->target) ? CURL_SSLVERSION_MAX_TLSv1_2 : CURL_SSLVERSION_MAX_DEFAULT;
     if (tls == AMT_TLS_NONE) {
         return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
     }
@@ -377,12 +383,18 @@ SSL *amt_tls_session(amt_tls_peer_t *peer)
         return NULL;
     }
     if (!SSL_set_ex_data(ssl, session_index, peer) || !SSL_set_tlsext_host_name(ssl, target->fqdn) ||
+        (is_capped(target) && !SSL_set_max_proto_version(ssl, TLS1_2_VERSION)) ||
         (target->tls != AMT_TLS_PIN && !expect_name(ssl, target->fqdn))) {
         SSL_free(ssl);
         return NULL;
     }
     SSL_set_connect_state(ssl);
     return ssl;
+}
+
+const char *amt_tls_hint(const amt_tls_peer_t *peer)
+{
+    return is_capped(peer->target) ? "" : "; firmware that breaks off TLS 1.3 needs tls-max = 1.2";
 }
 
 const char *amt_tls_name_of(const char *file)

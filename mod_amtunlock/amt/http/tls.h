@@ -50,10 +50,13 @@ const char *amt_tls_name_of(const char *file);
 #define AMT_TLS_OTHER_PIN                                                                                    \
     "%s shows another certificate than the pinned one (SHA-256 %s): if it was renewed, pin the new one in "  \
     "the inventory; else somebody stands in between"
-/* of (where, alert) */
+/* For a handshake that broke off: what to set where TLS 1.3 was offered; else "". */
+const char *amt_tls_hint(const amt_tls_peer_t *peer);
+
+/* of (where, alert, hint) */
 #define AMT_TLS_ALERT                                                                                        \
-    "TLS with %s failed: alert \"%s\"; firmware that speaks nothing newer than TLS 1.1 needs tls = legacy, " \
-    "and with mutual TLS it must trust tls-certificate"
+    "TLS with %s failed: alert \"%s\"%s; firmware that speaks nothing newer than TLS 1.1 needs tls = "       \
+    "legacy, and with mutual TLS it must trust tls-certificate"
 /* of (where, what) */
 #define AMT_TLS_EXCESS                                                                                       \
     "TLS with %s was given up: it brings %s; no AMT device needs that, so find out who answers at that address"
@@ -62,9 +65,9 @@ const char *amt_tls_name_of(const char *file);
 /* of (where, why, bundle, list) */
 #define AMT_TLS_BAD_CERTIFICATE                                                                              \
     "the certificate of %s is not trusted: %s; check its name, its issuer, ca-file %s and crl-file %s"
-/* of (where, why) */
+/* of (where, why, hint) */
 #define AMT_TLS_NO_HANDSHAKE                                                                                 \
-    "%s takes connections but did not complete a TLS handshake: %s; check that AMT has TLS switched on "     \
+    "%s takes connections but did not complete a TLS handshake: %s%s; check that AMT has TLS switched on "   \
     "(else tls = none) and that nothing in between cuts it"
 
 #endif

@@ -267,7 +267,7 @@ static amt_status_e say_untrusted(amt_http_t *http, CURLcode code)
     }
     if (code != CURLE_PEER_FAILED_VERIFICATION && http->tls.alert >= 0) {
         return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_ALERT, http->where,
-                            SSL_alert_desc_string_long(http->tls.alert));
+                            SSL_alert_desc_string_long(http->tls.alert), amt_tls_hint(&http->tls));
     }
     return amt_http_say(http, AMT_TLS_UNTRUSTED, AMT_TLS_BAD_CERTIFICATE, http->where,
                         curl_error_text(http, code), amt_tls_name_of(http->target.ca_file),
@@ -309,18 +309,21 @@ static amt_status_e say_handshake(amt_http_t *http, CURLcode code)
     if (http->tls.alert >= 0 || http->tls.excess[0]) {
         return say_untrusted(http, code);
     }
-    return amt_http_say(http, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, http->where,
-                        curl_error_text(http, code));
+    return amt_http_say(http, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, http->where, curl_error_text(http, code),
+                        amt_tls_hint(&http->tls));
 }
 
-/* In TLS 1.3 a device says only after the handshake what it holds against our certificate. */
+/* In TLS 1.3 a device says only after the handshake what it holds against our certificate, or against TLS 1.3. */
 static amt_status_e say_broken(amt_http_t *http, CURLcode code)
 {
+    int at_once =
+        !http->answered && http->exchange.challenges == 0 && http->tls.version == TLS1_3_VERSION;
+
     if (!http->answered && (http->tls.alert >= 0 || http->tls.asked || http->tls.excess[0])) {
         return say_untrusted(http, code);
     }
-    return amt_http_say(http, AMT_BROKEN, "the connection to %s ended before the answer: %s", http->where,
-                        curl_error_text(http, code));
+    return amt_http_say(http, AMT_BROKEN, "the connection to %s ended before the answer: %s%s", http->where,
+                        curl_error_text(http, code), at_once ? amt_tls_hint(&http->tls) : "");
 }
 
 static amt_status_e say_garbage(amt_http_t *http, CURLcode code)

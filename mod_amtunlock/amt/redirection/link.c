@@ -133,10 +133,11 @@ static void fail_handshake(amt_link_t *link)
     }
     else if (link->peer.alert >= 0) {
         fail_link(link, AMT_TLS_UNTRUSTED, AMT_TLS_ALERT, link->where,
-                  SSL_alert_desc_string_long(link->peer.alert));
+                  SSL_alert_desc_string_long(link->peer.alert), amt_tls_hint(&link->peer));
     }
     else {
-        fail_link(link, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, link->where, amt_line_tls_error());
+        fail_link(link, AMT_UNREACHABLE, AMT_TLS_NO_HANDSHAKE, link->where, amt_line_tls_error(),
+                  amt_tls_hint(&link->peer));
     }
 }
 

@@ -171,6 +171,16 @@ static const char *take_yes_no(reading_t *reading, const settings_key_t *key, co
     return NULL;
 }
 
+static const char *take_tls_version(reading_t *reading, const settings_key_t *key, const char *value,
+                                    void *field)
+{
+    if (strcmp(value, "1.2") != 0 && strcmp(value, "1.3") != 0) {
+        return apr_psprintf(reading->pool, "%s must be 1.2 or 1.3, not \"%s\"", key->name, value);
+    }
+    *(int *)field = value[2] - '0';
+    return NULL;
+}
+
 static const char *take_level(reading_t *reading, const settings_key_t *key, const char *value, void *field)
 {
     int level = log_level_of_name(value);
@@ -259,6 +269,7 @@ static const settings_key_t keys[] = {
     {GROUP_PREFIX, "method", take_cell, IN_GROUP(inventory.method), 0, 0, 0},
     {GROUP_PREFIX, "auth", take_cell, IN_GROUP(inventory.auth), 0, 0, 0},
     {GROUP_PREFIX, "tls", take_cell, IN_GROUP(inventory.tls), 0, 0, 0},
+    {GROUP_PREFIX, "tls-max", take_tls_version, IN_GROUP(inventory.tls_max), 0, 0, 0},
     {GROUP_PREFIX, "probe", take_cell, IN_GROUP(inventory.probe), 0, 0, 0},
     {GROUP_PREFIX, "boot-timeout", take_seconds, IN_GROUP(inventory.boot_timeout), 5, 7200, 0},
     {GROUP_PREFIX, "type-running", take_yes_no, IN_GROUP(inventory.type_running), 0, 0, 0},
@@ -309,6 +320,7 @@ static group_t *group_of(reading_t *reading, const char *name)
     group->inventory.type_running = NOT_SET;
     group->inventory.same_passphrase = NOT_SET;
     group->inventory.reset_running = NOT_SET;
+    group->inventory.tls_max = NOT_SET;
     group->inventory.power_interval = NOT_SET;
     apr_hash_set(reading->settings->groups, group->inventory.name, APR_HASH_KEY_STRING, group);
     return group;
@@ -324,7 +336,7 @@ static int is_group_name(const char *name)
     return *name != '\0';
 }
 
-/* yes or no: its own line, or what `otherwise` says. */
+/* Its own line, or what `otherwise` says. */
 static void complete_switch(int *own, int otherwise)
 {
     *own = *own == NOT_SET ? otherwise : *own;
@@ -335,6 +347,7 @@ static void complete_switches(inventory_group_t *group, const inventory_group_t 
     complete_switch(&group->type_running, standard->type_running);
     complete_switch(&group->same_passphrase, standard->same_passphrase);
     complete_switch(&group->reset_running, standard->reset_running);
+    complete_switch(&group->tls_max, standard->tls_max);
 }
 
 static void complete_group(reading_t *reading, group_t *group, const group_t *standard)

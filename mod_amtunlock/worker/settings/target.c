@@ -15,6 +15,7 @@ amt_target_t target_of(const inventory_system_t *system, const snapshot_t *snaps
         .address = address,
         .group = system->group->name,
         .tls = kinds[system->tls],
+        .tls_max = system->group->tls_max,
         .pin = system->pin,
         .user = login->user,
         .password = login->password,

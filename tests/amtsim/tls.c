@@ -9,6 +9,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define DAY 86400L
@@ -183,6 +184,32 @@ static bool use_heavy_chain(SSL *ssl)
     return ok;
 }
 
+static bool offers_tls13(SSL *ssl)
+{
+    const unsigned char *versions = NULL;
+    size_t length = 0;
+
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &versions, &length))
+        return false;
+    for (size_t i = 1; i + 1 < length; i += 2) {
+        if (versions[i] == 0x03 && versions[i + 1] == 0x04)
+            return true;
+    }
+    return false;
+}
+
+static int on_hello(SSL *ssl, int *alert, void *unused)
+{
+    const struct pc *pc = SSL_get_app_data(ssl);
+
+    (void)unused;
+    *alert = SSL_AD_INTERNAL_ERROR;
+    if (!pc_has(pc, FAULT_BREAKS_TLS13) || !offers_tls13(ssl))
+        return SSL_CLIENT_HELLO_SUCCESS;
+    shutdown(SSL_get_fd(ssl), SHUT_RDWR); /* the alert goes nowhere */
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
 static bool set_faults(const struct pc *pc, SSL *ssl)
 {
     if (pc_has(pc, FAULT_HELLO_REQUESTS)) {
@@ -212,7 +239,7 @@ SSL *tls_accept(struct pc *pc)
     SSL *ssl = make_certificate(pc) ? SSL_new(tls.context) : NULL;
 
     if (ssl && SSL_use_certificate(ssl, pc->certificate) == 1 && SSL_use_PrivateKey(ssl, pc->key) == 1 &&
-        set_faults(pc, ssl))
+        SSL_set_app_data(ssl, pc) && set_faults(pc, ssl))
         return ssl;
     SSL_free(ssl);
     return NULL;
@@ -255,6 +282,7 @@ int tls_setup(const struct options *options, const char *file)
         ERR_print_errors_fp(stderr);
         return -1;
     }
+    SSL_CTX_set_client_hello_cb(tls.context, on_hello, NULL);
     /* no resumption is known of firmware: every connection pays for its handshake */
     SSL_CTX_set_session_cache_mode(tls.context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_options(tls.context,

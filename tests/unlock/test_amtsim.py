@@ -799,6 +799,12 @@ def test_a_silent_pc_hangs_every_connect(sim, pc, user):
     assert user.get(GENERAL).status == 200
 
 
+def test_a_pc_that_breaks_off_where_tls13_is_offered(sim, pc, user):
+    sim.fault(pc, "breaks-tls13")
+    assert user.curl(GET, "--tlsv1.2", seconds=2)[0] in (CURL_TLS, CURL_RECEIVE)
+    assert user.curl(GET, "--tls-max", "1.2", seconds=2)[0] == 0
+
+
 def test_a_pc_that_sleeps_wakes_by_the_packet_that_it_loses(sim, pc, user):
     sim.fault(pc, "silent")
     sim.fault(pc, "silent", on=False)

@@ -152,6 +152,7 @@ FAULTS = {
     "consent": ("consent-required", "control"),
     "slow": ("unlocked", None),
     "asleep": ("unlocked", None),
+    "breaks-tls13": ("unreachable", "address"),
 }
 SILENT = ("black-hole", "silent")
 
@@ -182,6 +183,7 @@ def test_fault(broken, fault):
     assert found.failed() == ([(subject, reason)] if subject else []), found.text
     assert ("would fail" in found.summary) is bool(subject)
     assert found.seconds < 45, "however silent the PC is"
+    assert ("needs tls-max = 1.2" in found.text) is (fault in ("reset", "breaks-tls13"))
     assert ("silent for 6 s, in which a sleeping ME wakes: " in found.text) is (fault in SILENT)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Devices that are not ready at first, say so, and do nothing, and those that sleep and say nothing: each is asked again,
-and its PC is powered once. And consoles that are cut off while their PCs boot: they are opened again, and the passphrase is typed once."""
+and its PC is powered once. Firmware that does not bear TLS 1.3, in a group whose PCs are offered none. And consoles that are cut off while their PCs boot: they are opened again, and the passphrase is typed once."""
 
 from itertools import product
 
@@ -11,7 +11,7 @@ from rig import Rig, wait_until
 
 METHODS = ("wake", "sol", "image")
 REFUSE = ("not-now-400", "not-now-503", "not-now-fault", "not-ready")
-FAULTS = (*REFUSE, "stale-power-list", "asleep")
+FAULTS = (*REFUSE, "stale-power-list", "asleep", "breaks-tls13")
 # Of method sol: of a console that is cut, whether the question comes later or stands already.
 CUT = ("console-cut", "console-cut-at-prompt")
 CASES = (*product(FAULTS, METHODS), *((cut, "sol") for cut in CUT))
@@ -22,7 +22,7 @@ OFF = 8
 def _fleet(request):
     """Each fault on a PC of each method, in one job."""
     one = Rig("not-now", systems=3 * (len(FAULTS) + len(CUT)), method="mix", boot_seconds="4-4", boot_timeout=30,
-              amtsim=("--wake-seconds", "4"))
+              amtsim=("--wake-seconds", "4"), group=("tls-max = 1.2",))
     request.addfinalizer(one.down)
     one.up()
     free = {method: [row["fqdn"] for row in one.fleet.systems() if row["method"] == method] for method in METHODS}

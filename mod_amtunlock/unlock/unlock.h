@@ -236,21 +236,21 @@ struct unlock_t {
 
     /* Where it is. */
     unlock_step_e step;
-    const step_t *row;               /* of the step */
-    unlock_step_e after_intent;      /* the first that acts */
-    unlock_step_e evidence;          /* what follows once it runs */
-    unlock_step_e after_undo;        /* what follows once all is taken back */
-    int tries;                       /* of this step, failed */
-    apr_time_t until;                /* this step ends then; 0: it has no end of its own */
-    apr_time_t sent;                 /* when the step last sent */
-    apr_time_t retry_until;          /* no retry after this; 0: nothing was tried twice yet */
-    apr_time_t wake_until;           /* the same while nothing was heard of the device; 0: it was never silent */
-    int wakes;                       /* times that it was tried again for that */
-    apr_time_t look_at;              /* a step that listens looks again then; 0: it waits for input */
-    apr_time_t awaited;              /* the look_at that the alarm is set for */
-    apr_time_t boot_until;           /* evidence must be there by then */
-    unsigned int pausing : 1;        /* waits for the alarm to send (again) */
-    unsigned int storing : 1;        /* the store has a request of it */
+    const step_t *row;          /* of the step */
+    unlock_step_e after_intent; /* the first that acts */
+    unlock_step_e evidence;     /* what follows once it runs */
+    unlock_step_e after_undo;   /* what follows once all is taken back */
+    int tries;                  /* of this step, failed */
+    apr_time_t until;           /* this step ends then; 0: it has no end of its own */
+    apr_time_t sent;            /* when the step last sent */
+    apr_time_t retry_until;     /* no retry after this; 0: nothing was tried twice yet */
+    apr_time_t wake_until;      /* the same while nothing was heard of the device; 0: it was never silent */
+    int wakes;                  /* times that it was tried again for that */
+    apr_time_t look_at;         /* a step that listens looks again then; 0: it waits for input */
+    apr_time_t awaited;         /* the look_at that the alarm is set for */
+    apr_time_t boot_until;      /* evidence must be there by then */
+    unsigned int pausing : 1;   /* waits for the alarm to send (again) */
+    unsigned int storing : 1;   /* the store has a request of it */
     unsigned int authenticated : 1;  /* the PC answered our login once */
     unsigned int asleep : 1;         /* nothing was heard of the device, or of another address of it */
     unsigned int identified : 1;     /* it is the device that the inventory means */

@@ -316,8 +316,7 @@ static amt_status_e say_handshake(amt_http_t *http, CURLcode code)
 /* In TLS 1.3 a device says only after the handshake what it holds against our certificate, or against TLS 1.3. */
 static amt_status_e say_broken(amt_http_t *http, CURLcode code)
 {
-    int at_once =
-        !http->answered && http->exchange.challenges == 0 && http->tls.version == TLS1_3_VERSION;
+    int at_once = !http->answered && http->exchange.challenges == 0 && http->tls.version == TLS1_3_VERSION;
 
     if (!http->answered && (http->tls.alert >= 0 || http->tls.asked || http->tls.excess[0])) {
         return say_untrusted(http, code);

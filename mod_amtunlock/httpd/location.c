@@ -71,8 +71,9 @@ static int location_map_to_storage(request_rec *r)
     return OK;
 }
 
-/* What redirects or rewrites by the configuration of a directory, in fixups, where each module has its turn. */
-static const char *const location_movers[] = {"mod_alias.c", "mod_rewrite.c"};
+/* What redirects, rewrites or refuses methods by the configuration of a directory. The handlers say themselves which
+ * methods they have. */
+static const char *const location_movers[] = {"mod_alias.c", "mod_rewrite.c", "mod_allowmethods.c"};
 
 /* post_perdir_config hook: the last walk is done, and authentication has not begun. In a copy, since httpd shares what
  * it has merged: the movers' configuration as if no section said anything. */
@@ -94,10 +95,19 @@ static int location_keep_place(request_rec *r)
     return DECLINED;
 }
 
+/* access_checker hook: before Require is asked. "Satisfy any" of a site around would let in whoever has a good address,
+ * and ask nobody who he is; a refusal here leaves it to Require, and to authentication. */
+static int location_ask_require(request_rec *r)
+{
+    return ap_satisfies(r) == SATISFY_ANY && location_configured_handler(r) != NULL ? HTTP_FORBIDDEN
+                                                                                    : DECLINED;
+}
+
 void amtunlock_location_register_hooks(void)
 {
     ap_hook_pre_translate_name(location_pre_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(location_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_map_to_storage(location_map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_post_perdir_config(location_keep_place, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_access_checker(location_ask_require, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

@@ -162,7 +162,8 @@ def site(stack, _sites, request):
 
 
 def test_the_service_answers(stack, site):
-    assert Console(site).send(soap.IDENTIFY).status == 401
+    # Without a body: over HTTP/2 httpd does not wait for it, and curl takes the end of its stream for an error then.
+    assert Console(site).send("").status == 401
     console = Console(site, stack.kdc.cache(kdc.CONSOLE))
     assert console.send(soap.IDENTIFY).text("wsmid:ProductVendor") == "mod_amtunlock"
     assert console.send(soap.unlock(["unknown.example"])).job

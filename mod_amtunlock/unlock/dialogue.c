@@ -13,7 +13,9 @@
 #include "unlock/phrases_priv.h"
 #include "unlock/prompts_priv.h"
 #include "unlock/quote_priv.h"
+#include "unlock/shells_priv.h"
 #include "unlock/starts_priv.h"
+#include "unlock/volumes_priv.h"
 
 /* A question is complete when nothing changed it for so long: AMT sends text in pieces. */
 #define STILL apr_time_from_msec(300)
@@ -33,13 +35,6 @@ typedef enum {
     COVERED /* it was erased: it stands if something else is drawn in its place */
 } standing_e;
 
-/* One that asked. */
-typedef struct {
-    phrase_t question;
-    int answered;
-    int opened;
-} volume_t;
-
 struct dialogue_t {
     const prompts_t *prompts;
     amt_console_t *console;
@@ -57,10 +52,9 @@ struct dialogue_t {
     apr_time_t standing_since;
     int stood;   /* the last question was seen standing still */
     int message; /* lines are a user's words until a program has its say again */
+    int echoes;  /* since the answer no line has ended */
 
-    volume_t volumes[DIALOGUE_VOLUMES];
-    int count;
-    int asked; /* the volume whose question stood last; -1: none yet */
+    volumes_t volumes;
     int answers;
 
     int by_itself;
@@ -103,38 +97,6 @@ static void join(dialogue_t *dialogue, const char *begun, const char *rest, size
     apr_cpystrn(at, rest, length + 1 < room ? length + 1 : room);
 }
 
-/* ---- volumes ------------------------------------------------------------------------------------------- */
-
-/* The volume that this question is about; -1: it is new. */
-static int find_volume(const dialogue_t *dialogue, const phrase_t *question)
-{
-    for (int i = 0; i < dialogue->count; i++) {
-        if (phrase_same_question(&dialogue->volumes[i].question, question)) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-/* Finds or makes it. -1: too many asked; those that were answered are never forgotten. */
-static int note_volume(dialogue_t *dialogue, const phrase_t *question)
-{
-    int found = find_volume(dialogue, question);
-
-    if (found >= 0) {
-        dialogue->volumes[found].question = *question;
-        return found;
-    }
-    for (int i = 0; i < DIALOGUE_VOLUMES; i++) {
-        if (i >= dialogue->count || (!dialogue->volumes[i].answered && i != dialogue->asked)) {
-            dialogue->count += i >= dialogue->count;
-            dialogue->volumes[i] = (volume_t){.question = *question};
-            return i;
-        }
-    }
-    return -1;
-}
-
 /* ---- evidence ------------------------------------------------------------------------------------------ */
 
 /* Without an answer, and without a start that may do without one, nothing is evidence. */
@@ -143,57 +105,17 @@ static int may_be_evident(const dialogue_t *dialogue)
     return dialogue->answers > 0 || dialogue->by_itself;
 }
 
-static void note_opened(dialogue_t *dialogue, const phrase_t *said)
-{
-    for (int i = 0; i < dialogue->count; i++) {
-        volume_t *volume = &dialogue->volumes[i];
-        int about = phrase_is_about(said, &volume->question);
-
-        volume->opened |= about && !volume->question.loader;
-        dialogue->hints |= about;
-    }
-}
-
-static void note_refused(dialogue_t *dialogue, const phrase_t *said)
-{
-    for (int i = 0; i < dialogue->count; i++) {
-        const volume_t *volume = &dialogue->volumes[i];
-
-        dialogue->refused |= volume->answered && phrase_is_about(said, &volume->question);
-    }
-}
-
-/* Whether all is open that asked and must be: the last, and what was answered in the same program. A program that
- * follows another shows that the other's volumes are open. */
-static int all_opened(const dialogue_t *dialogue)
-{
-    const volume_t *last = dialogue->asked >= 0 ? &dialogue->volumes[dialogue->asked] : NULL;
-    int opened = 0;
-
-    for (int i = 0; i < dialogue->count; i++) {
-        const volume_t *volume = &dialogue->volumes[i];
-        int counts = volume == last ||
-                     (volume->answered && last != NULL && volume->question.form == last->question.form);
-
-        if (counts && !volume->opened) {
-            return 0;
-        }
-        opened |= volume->opened;
-    }
-    return opened;
-}
-
 static void note_evidence(dialogue_t *dialogue, const phrase_t *said, apr_time_t at)
 {
-    if (!may_be_evident(dialogue)) {
+    if (!may_be_evident(dialogue) || dialogue->starts.shell) {
         return;
     }
     if (said->means == PHRASE_REFUSED) {
-        note_refused(dialogue, said);
+        dialogue->refused |= volumes_refused(&dialogue->volumes, said);
     }
     else if (said->means == PHRASE_OPENED) {
-        note_opened(dialogue, said);
-        dialogue->opened_at = all_opened(dialogue) ? at : dialogue->opened_at;
+        dialogue->hints |= volumes_opened(&dialogue->volumes, said);
+        dialogue->opened_at = volumes_all_opened(&dialogue->volumes) ? at : dialogue->opened_at;
     }
     else if (said->means == PHRASE_WENT_ON) {
         dialogue->opened_at = at;
@@ -204,15 +126,29 @@ static void note_evidence(dialogue_t *dialogue, const phrase_t *said, apr_time_t
 /* Whoever was answered is gone after it, and so is what it opened. */
 static void look_for_start(dialogue_t *dialogue, const char *line, const char *kernel)
 {
-    int starts = starts_with_line(&dialogue->starts, line, kernel), answered = 0;
-
-    for (int i = 0; i < dialogue->count; i++) {
-        answered |= dialogue->volumes[i].answered && !dialogue->volumes[i].question.restarts;
-    }
-    if (starts && answered) {
+    if (starts_with_line(&dialogue->starts, line, kernel) && volumes_lost_by_start(&dialogue->volumes)) {
         dialogue->started_again = 1;
         dialogue->opened_at = 0;
         dialogue->hints = 0;
+    }
+}
+
+/* What opened before a shell stood there is open. */
+static void note_stage(dialogue_t *dialogue, const char *line, phrase_e means)
+{
+    starts_go_on(&dialogue->starts, line, means);
+    dialogue->hints |= means == PHRASE_LOGIN && dialogue->starts.stage == STAGE_USERS;
+    dialogue->hints &= !dialogue->starts.shell;
+}
+
+/* What stands before the kernel's text. */
+static void note_begun(dialogue_t *dialogue)
+{
+    phrase_t phrase;
+
+    if (dialogue->begun[0] != '\0') {
+        prompts_read(dialogue->prompts, &phrase, dialogue->begun);
+        note_stage(dialogue, dialogue->begun, phrase.means);
     }
 }
 
@@ -225,7 +161,7 @@ static void let_stand(dialogue_t *dialogue, const phrase_t *question, standing_e
     }
     dialogue->standing = how;
     dialogue->standing_phrase = *question;
-    note_volume(dialogue, question);
+    volumes_note(&dialogue->volumes, question);
 }
 
 static void take_away(dialogue_t *dialogue)
@@ -234,10 +170,12 @@ static void take_away(dialogue_t *dialogue)
     dialogue->stood = 0;
 }
 
-/* A line that ends, or is erased or left as it stands. One that stood still and then ended was answered. */
+/* A line that ends, or is erased or left as it stands. One that stood still and then ended was answered; one that ended at
+ * once was quoted, or the heading of another, for the cursor stands behind a question. */
 static void take_question(dialogue_t *dialogue, const phrase_t *question, amt_line_e how)
 {
-    if (how == AMT_LINE_ENDED && (question->heads || dialogue->stood || dialogue->message)) {
+    volumes_note(&dialogue->volumes, question);
+    if (how == AMT_LINE_ENDED && (!question->ends_line || dialogue->stood || dialogue->message)) {
         take_away(dialogue);
     }
     else {
@@ -253,6 +191,7 @@ static void take_phrase(dialogue_t *dialogue, const phrase_t *phrase, amt_line_e
     else if (phrase->means != PHRASE_BLANK) {
         if (!dialogue->message) {
             note_evidence(dialogue, phrase, dialogue->now);
+            note_stage(dialogue, dialogue->joined, phrase->means);
         }
         dialogue->message |= phrase->means == PHRASE_MESSAGE;
         take_away(dialogue);
@@ -278,8 +217,9 @@ static void take_status(dialogue_t *dialogue, const char *text)
     prompts_read(dialogue->prompts, &phrase, text);
     cover_question(dialogue);
     note_evidence(dialogue, &phrase, dialogue->now);
+    note_stage(dialogue, text, phrase.means);
     decides = phrase.means == PHRASE_OPENED || phrase.means == PHRASE_REFUSED;
-    if (phrase.means == PHRASE_WENT_ON ||
+    if (phrase.means == PHRASE_WENT_ON || phrase.means == PHRASE_SHELL ||
         (decides && dialogue->standing != GONE && phrase_is_about(&phrase, &dialogue->standing_phrase))) {
         take_away(dialogue);
     }
@@ -292,6 +232,7 @@ static void keep_begun(dialogue_t *dialogue, const char *text)
 
     apr_cpystrn(dialogue->begun, text, sizeof(dialogue->begun));
     prompts_read(dialogue->prompts, &phrase, dialogue->begun);
+    note_stage(dialogue, dialogue->begun, phrase.means);
     if (phrase.means == PHRASE_QUESTION) {
         let_stand(dialogue, &phrase, STANDS);
         dialogue->begun[0] = '\0';
@@ -316,6 +257,9 @@ static void take_line_with_status(dialogue_t *dialogue, unsigned int status)
     quoted = strlen(dialogue->begun) < status && !prompts_may_precede(dialogue->prompts, dialogue->joined);
     keep_begun(dialogue, dialogue->joined);
     dialogue->joined[status] = first;
+    if (!quoted) {
+        starts_reach(&dialogue->starts, STAGE_SERVICES);
+    }
     take_status(dialogue, dialogue->joined + (quoted ? 0 : status));
 }
 
@@ -327,7 +271,7 @@ static void take_plain_line(dialogue_t *dialogue, const char *line, amt_line_e h
     if (dialogue->begun[0] != '\0') {
         prompts_read(dialogue->prompts, &phrase, dialogue->begun);
         if (phrase.means == PHRASE_QUESTION) {
-            note_volume(dialogue, &phrase);
+            volumes_note(&dialogue->volumes, &phrase);
         }
     }
     read_joined(dialogue, &phrase);
@@ -347,11 +291,13 @@ static void on_line(void *baton, const char *line, amt_line_e how)
         leave_unread(dialogue);
         return;
     }
+    dialogue->echoes &= how != AMT_LINE_ENDED;
     look_for_start(dialogue, line, line + kernel);
     join(dialogue, dialogue->begun, line, kernel);
     status = phrase_status_at(dialogue->joined, 0);
     if (line[kernel] != '\0') {
         apr_cpystrn(dialogue->begun, dialogue->joined, sizeof(dialogue->begun));
+        note_begun(dialogue);
         cover_question(dialogue);
     }
     else if (dialogue->joined[status] != '\0') {
@@ -386,8 +332,8 @@ static void read_current(dialogue_t *dialogue)
     dialogue->stood = dialogue->stood && dialogue->current_phrase.means == PHRASE_BLANK;
 }
 
-/* The question that is the last thing shown; NULL: another text is, or nothing. */
-static const phrase_t *last_question(const dialogue_t *dialogue, apr_time_t *since)
+/* The question that is the last thing shown, whoever may have written it; NULL: another text is, or nothing. */
+static const phrase_t *shown_question(const dialogue_t *dialogue, apr_time_t *since)
 {
     if (dialogue->current_phrase.means == PHRASE_QUESTION) {
         *since = dialogue->current_since;
@@ -398,6 +344,14 @@ static const phrase_t *last_question(const dialogue_t *dialogue, apr_time_t *sin
         return &dialogue->standing_phrase;
     }
     return NULL;
+}
+
+/* The same, if its program may ask at this stage. */
+static const phrase_t *last_question(const dialogue_t *dialogue, apr_time_t *since)
+{
+    const phrase_t *question = shown_question(dialogue, since);
+
+    return question != NULL && question->until >= dialogue->starts.stage ? question : NULL;
 }
 
 /* Whether it stood so long; else it is looked at again. */
@@ -412,6 +366,11 @@ static int has_passed(dialogue_t *dialogue, apr_time_t since, apr_interval_time_
     return 0;
 }
 
+static dialogue_e what_it_asks(const volume_t *volume)
+{
+    return !volume->answered ? DIALOGUE_ASKS : volume->unsure ? DIALOGUE_ASKS_UNSURE : DIALOGUE_ASKS_AGAIN;
+}
+
 /* What was said before it was said of other volumes. */
 static dialogue_e look_at_question(dialogue_t *dialogue, const phrase_t *question, apr_time_t since)
 {
@@ -420,7 +379,7 @@ static dialogue_e look_at_question(dialogue_t *dialogue, const phrase_t *questio
     if (!has_passed(dialogue, since, STILL)) {
         return DIALOGUE_NOTHING;
     }
-    volume = note_volume(dialogue, question);
+    volume = volumes_note(&dialogue->volumes, question);
     dialogue->stood = 1;
     dialogue->message = 0;
     dialogue->opened_at = 0;
@@ -428,12 +387,18 @@ static dialogue_e look_at_question(dialogue_t *dialogue, const phrase_t *questio
     if (volume < 0) {
         return DIALOGUE_NOTHING;
     }
-    dialogue->asked = volume;
-    dialogue->volumes[volume].opened = 0;
-    if (dialogue->started_again) {
-        return DIALOGUE_STARTED_AGAIN;
-    }
-    return dialogue->volumes[volume].answered ? DIALOGUE_ASKS_AGAIN : DIALOGUE_ASKS;
+    dialogue->volumes.asked = volume;
+    dialogue->volumes.all[volume].opened = 0;
+    return dialogue->started_again ? DIALOGUE_STARTED_AGAIN : what_it_asks(&dialogue->volumes.all[volume]);
+}
+
+/* A login or a shell that stands there. What we typed may be echoed, and end as a prompt does. */
+static void note_current(dialogue_t *dialogue)
+{
+    int prompt = dialogue->current_phrase.means == PHRASE_TEXT && !dialogue->echoes &&
+                 shells_prompt(dialogue->current);
+
+    note_stage(dialogue, dialogue->current, prompt ? PHRASE_SHELL : dialogue->current_phrase.means);
 }
 
 /* Text that went unread may have been a refusal. */
@@ -441,14 +406,19 @@ static dialogue_e look_at_evidence(dialogue_t *dialogue)
 {
     apr_interval_time_t wait = dialogue->answers > 0 ? NEXT_QUESTION : BY_ITSELF;
     phrase_e means = dialogue->current_phrase.means;
+    apr_time_t since = 0;
 
-    if (means == PHRASE_FOREIGN || !may_be_evident(dialogue)) {
+    if (means == PHRASE_FOREIGN || shown_question(dialogue, &since) != NULL) {
         return DIALOGUE_NOTHING;
     }
     if (means != PHRASE_BLANK && !has_passed(dialogue, dialogue->current_since, STILL)) {
         return DIALOGUE_NOTHING;
     }
-    if (means == PHRASE_LOGIN) {
+    note_current(dialogue);
+    if (!may_be_evident(dialogue)) {
+        return DIALOGUE_NOTHING;
+    }
+    if (means == PHRASE_LOGIN && !dialogue->starts.shell) {
         return DIALOGUE_OPEN;
     }
     note_evidence(dialogue, &dialogue->current_phrase, dialogue->current_since);
@@ -487,7 +457,7 @@ dialogue_t *dialogue_create(const prompts_t *prompts, apr_pool_t *pool)
     dialogue->prompts = prompts;
     dialogue->console = amt_console_create(on_line, dialogue, pool);
     budget_begin(&dialogue->budget);
-    dialogue->asked = -1;
+    volumes_forget(&dialogue->volumes);
     dialogue->current_phrase.means = PHRASE_BLANK;
     return dialogue;
 }
@@ -515,8 +485,7 @@ static void forget_shown(dialogue_t *dialogue)
 void dialogue_starts(dialogue_t *dialogue, int by_itself)
 {
     forget_shown(dialogue);
-    dialogue->count = 0;
-    dialogue->asked = -1;
+    volumes_forget(&dialogue->volumes);
     memset(&dialogue->starts, 0, sizeof(dialogue->starts));
     dialogue->started_again = 0;
     dialogue->by_itself = by_itself;
@@ -527,6 +496,7 @@ void dialogue_resumed(dialogue_t *dialogue, int missed, apr_time_t now)
     apr_time_t since = now + AFTER_GAP - STILL;
 
     read_current(dialogue);
+    volumes_cut(&dialogue->volumes);
     if (missed) {
         forget_screen(dialogue);
     }
@@ -552,7 +522,9 @@ apr_time_t dialogue_look_at(const dialogue_t *dialogue)
 
 const char *dialogue_volume(const dialogue_t *dialogue)
 {
-    return dialogue->asked >= 0 ? prompts_plain_name(dialogue->volumes[dialogue->asked].question.name) : "";
+    const volumes_t *volumes = &dialogue->volumes;
+
+    return volumes->asked >= 0 ? prompts_plain_name(volumes->all[volumes->asked].question.name) : "";
 }
 
 int dialogue_still_asks(dialogue_t *dialogue)
@@ -562,17 +534,21 @@ int dialogue_still_asks(dialogue_t *dialogue)
 
     read_current(dialogue);
     question = last_question(dialogue, &since);
-    return question != NULL && !dialogue->started_again && find_volume(dialogue, question) == dialogue->asked;
+    return question != NULL && !dialogue->started_again &&
+           volumes_find(&dialogue->volumes, question) == dialogue->volumes.asked;
 }
 
 void dialogue_answered(dialogue_t *dialogue)
 {
-    if (dialogue->asked >= 0) {
-        dialogue->volumes[dialogue->asked].answered = 1;
-        dialogue->volumes[dialogue->asked].opened = 0;
+    volumes_t *volumes = &dialogue->volumes;
+
+    if (volumes->asked >= 0) {
+        volumes->all[volumes->asked].answered = 1;
+        volumes->all[volumes->asked].unsure = volumes->all[volumes->asked].opened = 0;
     }
     dialogue->answers++;
     forget_shown(dialogue);
+    dialogue->echoes = 1;
 }
 
 int dialogue_answers(const dialogue_t *dialogue)
@@ -583,6 +559,11 @@ int dialogue_answers(const dialogue_t *dialogue)
 int dialogue_started_again(const dialogue_t *dialogue)
 {
     return dialogue->started_again;
+}
+
+int dialogue_shell(const dialogue_t *dialogue)
+{
+    return dialogue->starts.shell;
 }
 
 int dialogue_hints_at_open(const dialogue_t *dialogue)

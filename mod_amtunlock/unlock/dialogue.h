@@ -5,7 +5,8 @@
  * behind it, a line end after it stood there, or its being erased takes it away; what the kernel and the service manager
  * write into the same line does not. A volume that asks twice after an answer refuses it. Nothing is decided while a
  * question stands, a refusal outweighs what else was said, and what was said before the answer, or of a volume that did
- * not ask, is no evidence. If the PC starts again after an answer, what was said before that is forgotten, and no
+ * not ask, is no evidence; nor is anything behind a shell's prompt. Each question counts only as its program writes it,
+ * and no later in the PC's start than that program asks. If the PC starts again after an answer, what was said before that is forgotten, and no
  * question is one that may be answered.
  *
  * Pure: no sockets, no clock of its own. Times are those of one clock, never backwards. One thread. What a PC can make
@@ -22,9 +23,10 @@
 typedef struct dialogue_t dialogue_t;
 
 typedef enum {
-    DIALOGUE_NOTHING,      /* nothing to act on yet */
-    DIALOGUE_ASKS,         /* a volume asks that was not answered */
-    DIALOGUE_ASKS_AGAIN,   /* one that was answered does */
+    DIALOGUE_NOTHING,    /* nothing to act on yet */
+    DIALOGUE_ASKS,       /* a volume asks that was not answered */
+    DIALOGUE_ASKS_AGAIN, /* one that was answered does */
+    DIALOGUE_ASKS_UNSURE, /* the same, and the console was cut off in between: whether the answer arrived is not known */
     DIALOGUE_REFUSED,      /* it was said that an answer did not fit */
     DIALOGUE_OPEN,         /* the volumes that asked are open, or the system is up */
     DIALOGUE_STARTED_AGAIN /* a volume asks, at a start that is not the one of the answer */
@@ -61,6 +63,10 @@ int dialogue_answers(const dialogue_t *dialogue);
 
 /* True if the PC went down or started again after an answer. */
 int dialogue_started_again(const dialogue_t *dialogue);
+
+/* True if a shell stands on the console, or stood: what is shown since is what somebody has a program print. It is no
+ * evidence, and no question is answered. */
+int dialogue_shell(const dialogue_t *dialogue);
 
 /* True if there are signs that the system took over, none of them certain, and no question stands. */
 int dialogue_hints_at_open(const dialogue_t *dialogue);

@@ -55,7 +55,8 @@ void prompts_read(const prompts_t *prompts, phrase_t *phrase, const char *line)
     }
     else if (matches(prompts->prompt, line)) {
         phrase->means = PHRASE_QUESTION;
-        phrase->heads = 0;
+        phrase->until = STAGE_SERVICES;
+        phrase->ends_line = 1;
     }
 }
 

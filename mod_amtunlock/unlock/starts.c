@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "unlock/template_priv.h"
+
 /* Lines of several processors come in any order. */
 #define OUT_OF_ORDER 2
 
@@ -58,7 +60,7 @@ static int loader_starts(const char *line)
     return begins_with_one_of(line + strspn(line, " "), texts);
 }
 
-int starts_with_line(starts_t *starts, const char *line, const char *kernel)
+static int begins_anew(starts_t *starts, const char *line, const char *kernel)
 {
     long seconds = kernel == line ? kernel_seconds(kernel) : -1;
     long before = starts->seconds;
@@ -68,4 +70,37 @@ int starts_with_line(starts_t *starts, const char *line, const char *kernel)
     }
     starts->seconds = seconds;
     return kernel_starts(kernel) || seconds + OUT_OF_ORDER < before;
+}
+
+/* Somebody at a shell may read an old log. */
+int starts_with_line(starts_t *starts, const char *line, const char *kernel)
+{
+    int anew = begins_anew(starts, line, kernel);
+
+    if (anew && starts->stage != STAGE_USERS) {
+        starts->stage = STAGE_LOADER;
+    }
+    if (*kernel != '\0') {
+        starts_reach(starts, STAGE_KERNEL);
+    }
+    return anew;
+}
+
+void starts_reach(starts_t *starts, stage_e stage)
+{
+    starts->stage = stage > starts->stage ? stage : starts->stage;
+}
+
+/* A login's blank tells it from a heading. */
+void starts_go_on(starts_t *starts, const char *line, phrase_e means)
+{
+    int login = means == PHRASE_LOGIN && template_ends_with(line, ": ");
+
+    starts->shell |= means == PHRASE_SHELL;
+    if (login || means == PHRASE_SHELL) {
+        starts_reach(starts, STAGE_USERS);
+    }
+    else if (means == PHRASE_WENT_ON) {
+        starts_reach(starts, STAGE_SERVICES);
+    }
 }

@@ -188,6 +188,11 @@ static unlock_step_e verdict_on_input(unlock_t *unlock)
         return UNLOCK_PASSPHRASE;
     case DIALOGUE_ASKS_AGAIN:
         return unlock_fail(unlock, JOBS_REASON_WRONG_PASSPHRASE, "the PC asks again");
+    case DIALOGUE_ASKS_UNSURE:
+        return unlock_fail(
+            unlock, JOBS_REASON_NOT_VERIFIED,
+            "its console was cut off after the passphrase was typed, and now the PC asks again: whether the "
+            "passphrase arrived is not known, and it was not typed a second time");
     case DIALOGUE_REFUSED:
         return unlock_fail(unlock, JOBS_REASON_WRONG_PASSPHRASE, "the PC says that it did not fit");
     case DIALOGUE_STARTED_AGAIN:
@@ -237,6 +242,12 @@ static unlock_step_e reopen_on_timeout(unlock_t *unlock)
 
 static unlock_step_e verdict_on_timeout(unlock_t *unlock)
 {
+    if (dialogue_shell(unlock->dialogue)) {
+        return verdict_is_missing(
+            unlock, JOBS_REASON_NOT_VERIFIED,
+            "a shell stands on its console since the passphrase was typed: what is shown "
+            "there is no evidence");
+    }
     return verdict_is_missing(unlock, JOBS_REASON_TIMEOUT,
                               dialogue_started_again(unlock->dialogue)
                                   ? "the PC went down or started again after the passphrase was typed"

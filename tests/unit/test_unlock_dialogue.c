@@ -32,7 +32,8 @@ typedef struct {
 
 enum { SAYS = 8, ANSWERS = 3 };
 
-static const char *const verdicts[] = {"nothing", "asks", "asks again", "refused", "open", "started again"};
+static const char *const verdicts[] = {"nothing", "asks", "asks again",   "asks, unsure",
+                                       "refused", "open", "started again"};
 
 static const struct {
     const char *name;
@@ -213,6 +214,184 @@ static const struct {
      1,
      DIALOGUE_OPEN,
      "root"},
+
+    /* ---- a shell ---- */
+    {"a shell, and an old log",
+     {{0, "Please unlock disk root: "}},
+     0,
+     {{{0, "\r\ncryptsetup: ERROR: root: unknown error setting up device mapping\r\n"},
+       {500, "(initramfs) cat boot.log\r\n[  OK  ] Finished Cryptography Setup for root.\r\n(initramfs) "}}},
+     1,
+     DIALOGUE_NOTHING,
+     "root"},
+    {"an emergency shell, a log and a login in it",
+     {{0, "Please enter passphrase for disk root: " TAB}},
+     0,
+     {{{0, "\r\nsh-5.2# cat boot.log\r\n[  OK  ] Reached target Multi-User System.\r\npc login: "}}},
+     1,
+     DIALOGUE_NOTHING,
+     "root"},
+    {"root's shell, and a refusal in an old log",
+     {{0, "Please unlock disk root: "}},
+     0,
+     {{{0, "\r\n[root@pc ~]# journalctl -b -1 -o cat\r\nNo key available with this passphrase.\r\n"}}},
+     1,
+     DIALOGUE_NOTHING,
+     "root"},
+    {"a shell's prompt that the kernel writes behind",
+     {{0, "Please unlock disk root: "}},
+     0,
+     {{{0, "\r\n/ # [   20.100000] usb 1-1: new device\r\ncat log\r\n" SET_UP("root")}}},
+     1,
+     DIALOGUE_NOTHING,
+     "root"},
+    {"a shell's prompt that nobody knows",
+     {{0, "Please unlock disk root: "}},
+     0,
+     {{{0, "\r\npc recovery> "}, {800, "show log\r\n" SET_UP("root")}}},
+     1,
+     DIALOGUE_NOTHING,
+     "root"},
+    {"a password for maintenance, and the kernel's old log",
+     {{0, "[    4.000000] a\r\nPlease enter passphrase for disk root: "}},
+     0,
+     {{{0, "\r\nGive root password for maintenance\r\n(or press Control-D to continue): "},
+       {500, "\r\n[    0.000000] Linux version 6.1\r\n"},
+       {500, "[  OK  ] Finished Cryptography Setup for root.\r\n"}}},
+     1,
+     DIALOGUE_NOTHING,
+     "root"},
+    {"the service manager's emergency shell",
+     {{0, "Please enter passphrase for disk root: "}},
+     0,
+     {{{0, "\r\n[  OK  ] Started Emergency Shell.\r\n[  OK  ] Reached target Emergency Mode.\r\n"},
+       {500, "[  OK  ] Finished Cryptography Setup for root.\r\n"}}},
+     1,
+     DIALOGUE_NOTHING,
+     "root"},
+    {"opened, and a shell because of something else",
+     {{0, "Please unlock disk root: "}},
+     0,
+     {{{0, SET_UP("root")}, {900, "(initramfs) "}}},
+     1,
+     DIALOGUE_OPEN,
+     "root"},
+    {"a shell prints a question",
+     {{0, "root@pc:~# cat issue\r\n"}, {100, "Please unlock disk root: "}},
+     0,
+     {{{0}}},
+     0,
+     DIALOGUE_NOTHING,
+     ""},
+    {"an old log without any question",
+     {{0, "Press Enter for maintenance\r\n"}, {900, OPENED("root") "pc login: "}},
+     0,
+     {{{0}}},
+     0,
+     DIALOGUE_NOTHING,
+     ""},
+    {"what was typed ends like a prompt",
+     {{0, "Enter passphrase for /dev/sda2: "}},
+     0,
+     {{{0, "correct horse$"}, {5000, "\r\npc login: "}}},
+     1,
+     DIALOGUE_OPEN,
+     "/dev/sda2"},
+    {"a bar that grows",
+     {{0, "Please unlock disk root: "}},
+     0,
+     {{{0, "\r\nfsck 45%"}, {900, "\r[#####"}, {900, "\r[======>"}, {900, SET_UP("root")}}},
+     1,
+     DIALOGUE_OPEN,
+     "root"},
+    {"logged in by itself",
+     {{0, "Please unlock disk root: "}},
+     0,
+     {{{0, "\r\npc login: root (automatic login)\r\n\r\nroot@pc:~# "}}},
+     1,
+     DIALOGUE_OPEN,
+     "root"},
+
+    /* ---- questions of others, and at another time ---- */
+    {"behind a login",
+     {{0, "pc login: "}, {100, "\r\nPlease unlock disk root: "}},
+     0,
+     {{{0}}},
+     0,
+     DIALOGUE_NOTHING,
+     ""},
+    {"behind a login, and the kernel between",
+     {{0, "pc login: [   20.100000] usb 1-1: new device\r\n"}, {10, "Please unlock disk root: "}},
+     0,
+     {{{0}}},
+     0,
+     DIALOGUE_NOTHING,
+     ""},
+    {"drawn again over a login",
+     {{0, "pc login: "}, {100, "\r\033[KPlease unlock disk root: "}},
+     0,
+     {{{0}}},
+     0,
+     DIALOGUE_NOTHING,
+     ""},
+    {"a heading that names a login",
+     {{0, "Company login:\r\nPlease unlock disk root: "}},
+     0,
+     {{{0, SET_UP("root")}}},
+     1,
+     DIALOGUE_OPEN,
+     "root"},
+    {"a service asks in booster's words",
+     {{0, "[  OK  ] Started Backup.\r\nEnter passphrase for luks-backup:"}},
+     0,
+     {{{0}}},
+     0,
+     DIALOGUE_NOTHING,
+     ""},
+    {"a name that is no volume's",
+     {{0, "Enter passphrase for backup:"}},
+     0,
+     {{{0}}},
+     0,
+     DIALOGUE_NOTHING,
+     ""},
+    {"a program asks in the boot loader's words",
+     {{0, "[    1.000000] a\r\nEnter passphrase for hd0,gpt2 (4f3c0a0b-0000-4000-8000-0000000000aa): "}},
+     0,
+     {{{0}}},
+     0,
+     DIALOGUE_NOTHING,
+     ""},
+    {"booster, and then a service manager's line",
+     {{0, "Enter passphrase for cryptroot:"}, {600, "[  OK  ] Started Backup.\r\n"}},
+     2000,
+     {{{0}}},
+     0,
+     DIALOGUE_NOTHING,
+     "cryptroot"},
+    {"the next start asks as early as ever",
+     {{0,
+       "[  OK  ] Started Update.\r\n[    9.0] reboot: Restarting system\r\nEnter passphrase for cryptroot:"}},
+     0,
+     {{{0, "   Unlocking...\r\npc login: "}}},
+     1,
+     DIALOGUE_OPEN,
+     "cryptroot"},
+    {"an issue file that quotes it",
+     {{0, "Sample Linux 9\r\nPlease unlock disk root: \r\n"}, {900, "\r\npc login: "}},
+     0,
+     {{{0}}},
+     0,
+     DIALOGUE_OPEN,
+     ""},
+    {"a unit whose description quotes it",
+     {{0, "[  OK  ] Started Please unlock disk root: \r\n         Starting Please unlock disk root: ...\r\n"},
+      {400, "\r\033[K[***   ] A start job is running for Please unlock disk root: "}},
+     0,
+     {{{0}}},
+     0,
+     DIALOGUE_NOTHING,
+     ""},
 
     /* ---- another start ---- */
     {"right, a panic, and the next start asks",
@@ -724,7 +903,7 @@ static void test_a_running_pc(void **state)
 {
     dialogue_t *dialogue = begin(state, -1);
 
-    say(dialogue, SET_UP("root") "pc login: ", MS(1000));
+    say(dialogue, SET_UP("root"), MS(1000));
     assert_int_equal(dialogue_look(dialogue, MS(60000)), DIALOGUE_NOTHING);
     say(dialogue, "\r\nPlease unlock disk root: ", MS(60000));
     assert_int_equal(dialogue_look(dialogue, MS(60100)), DIALOGUE_NOTHING);
@@ -762,6 +941,52 @@ static void test_hints(void **state)
     assert_true(dialogue_hints_at_open(dialogue));
     say(dialogue, "Please enter LUKS2 token PIN: ", MS(60000));
     assert_int_equal(dialogue_look(dialogue, MS(61000)), DIALOGUE_NOTHING);
+    assert_false(dialogue_hints_at_open(dialogue));
+}
+
+/* Nobody knows whether what was typed before the console was cut off arrived. */
+static void test_a_question_behind_a_gap(void **state)
+{
+    for (int missed = 0; missed < 2; missed++) {
+        dialogue_t *dialogue = begin(state, 1);
+
+        say(dialogue, "Please unlock disk root: ", MS(1000));
+        assert_int_equal(dialogue_look(dialogue, MS(2000)), DIALOGUE_ASKS);
+        dialogue_answered(dialogue);
+        dialogue_resumed(dialogue, missed, MS(9000));
+        say(dialogue, "\r\nPlease unlock disk root: ", MS(9100));
+        assert_int_equal(dialogue_look(dialogue, MS(12000)), DIALOGUE_ASKS_UNSURE);
+    }
+}
+
+/* Of a PC that runs, too: somebody has its console. */
+static void test_a_running_pc_with_a_login(void **state)
+{
+    dialogue_t *dialogue = begin(state, -1);
+
+    say(dialogue, "pc login: ", MS(1000));
+    assert_int_equal(dialogue_look(dialogue, MS(2000)), DIALOGUE_NOTHING);
+    say(dialogue, "\r\nPlease unlock disk root: ", MS(3000));
+    assert_int_equal(dialogue_look(dialogue, MS(9000)), DIALOGUE_NOTHING);
+    assert_false(dialogue_still_asks(dialogue));
+    dialogue_starts(dialogue, 1);
+    say(dialogue, "Please unlock disk root: ", MS(10000));
+    assert_int_equal(dialogue_look(dialogue, MS(11000)), DIALOGUE_ASKS);
+}
+
+static void test_a_shell(void **state)
+{
+    dialogue_t *dialogue = begin(state, 1);
+
+    say(dialogue, "Please enter passphrase for disk root: ", MS(1000));
+    assert_int_equal(dialogue_look(dialogue, MS(2000)), DIALOGUE_ASKS);
+    dialogue_answered(dialogue);
+    say(dialogue, "\r\n[  OK  ] Reached target Local Encrypted Volumes.\r\n", MS(3000));
+    assert_false(dialogue_shell(dialogue));
+    assert_true(dialogue_hints_at_open(dialogue));
+    say(dialogue, "sh-5.2# ", MS(4000));
+    assert_int_equal(dialogue_look(dialogue, MS(5000)), DIALOGUE_NOTHING);
+    assert_true(dialogue_shell(dialogue));
     assert_false(dialogue_hints_at_open(dialogue));
 }
 
@@ -880,6 +1105,9 @@ int main(void)
         TEST(test_a_running_pc),
         TEST(test_a_start_forgets),
         TEST(test_hints),
+        TEST(test_a_question_behind_a_gap),
+        TEST(test_a_running_pc_with_a_login),
+        TEST(test_a_shell),
         TEST(test_many_volumes),
         TEST(test_a_flood_is_bounded),
         TEST(test_what_went_unread_is_no_evidence),

@@ -50,7 +50,7 @@ static const struct {
      PHRASE_QUESTION, "root"},
     {"Welcome. At the start say: Please unlock disk root: ", PHRASE_FOREIGN, NULL},
     {"Welcome. Please enter passphrase for disk root: ", PHRASE_FOREIGN, NULL},
-    {"sh-5.2# Please unlock disk root: ", PHRASE_FOREIGN, NULL},
+    {"sh-5.2# Please unlock disk root: ", PHRASE_SHELL, NULL},
     {"\xf0\x9f\x94\x90 Please enter passphrase for disk SAMPLE (root): *****", PHRASE_TEXT, NULL},
     {"Please enter passphrase for disk root (verification): ", PHRASE_FOREIGN, NULL},
     {"Please enter recovery key for disk root: ", PHRASE_FOREIGN, NULL},
@@ -153,6 +153,49 @@ static const struct {
     {"Please enter passphrase for key id 0123 :", PHRASE_FOREIGN, NULL},
     {"Please enter password for user alice: ", PHRASE_FOREIGN, NULL},
     {"Enter BIOS Password:", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for backup:", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for backup (rsa2048): ", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for deadbeef (4f3c0a0b00004000): ", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for hd0,gpt2 (4f3c0a0b-0000-4000-8000-000000000001) :", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for ada0p3: ", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for /dev/vda3:", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for /dev/mqueue/key: ", PHRASE_FOREIGN, NULL},
+    {"Enter passphrase for /dev/disk/../../root/id: ", PHRASE_FOREIGN, NULL},
+    {"Passphrase for /dev/shm/identity: ", PHRASE_FOREIGN, NULL},
+    {"Please enter passphrase for disk encryption of the backup server: ", PHRASE_FOREIGN, NULL},
+    {"Please enter passphrase for disk SAMPLE (no such thing): ", PHRASE_FOREIGN, NULL},
+    {"Please unlock disk root...", PHRASE_TEXT, NULL},
+    {"Please enter passphrase for disk root...", PHRASE_TEXT, NULL},
+    {"Enter MOK password: ", PHRASE_FOREIGN, NULL},
+    {"Passphrase: ", PHRASE_FOREIGN, NULL},
+    {"GELI Passphrase for disk0p4: ", PHRASE_FOREIGN, NULL},
+    {"Please enter image passphrase:", PHRASE_FOREIGN, NULL},
+    {"Please enter current passphrase for disk sda2: ", PHRASE_FOREIGN, NULL},
+    {"Please enter new passphrase for disk sda2: ", PHRASE_FOREIGN, NULL},
+    /* shells */
+    {"(initramfs) ", PHRASE_SHELL, NULL},
+    {"sh-5.2# cat boot.log", PHRASE_SHELL, NULL},
+    {"bash-5.1# ", PHRASE_SHELL, NULL},
+    {"[root@pc ~]# ls", PHRASE_SHELL, NULL},
+    {"[rootfs ]# ", PHRASE_SHELL, NULL},
+    {"alice@pc:~$ dmesg", PHRASE_SHELL, NULL},
+    {"root@pc ~ # ", PHRASE_SHELL, NULL},
+    {"/ # dmesg", PHRASE_SHELL, NULL},
+    {"~ # ", PHRASE_SHELL, NULL},
+    {"dracut:/# ", PHRASE_SHELL, NULL},
+    {":/# ls", PHRASE_SHELL, NULL},
+    {"rescueshell:/# ", PHRASE_SHELL, NULL},
+    {"grub rescue> ls", PHRASE_SHELL, NULL},
+    {"Press Enter for maintenance", PHRASE_SHELL, NULL},
+    {"[  OK  ] Reached target emergency.target - Emergency Mode.", PHRASE_SHELL, NULL},
+    {"# Authorized use only #", PHRASE_TEXT, NULL},
+    {"############", PHRASE_TEXT, NULL},
+    {"Serial# 4711", PHRASE_TEXT, NULL},
+    {"Asset Tag # 4711", PHRASE_TEXT, NULL},
+    {"<<< NixOS Stage 1 >>>", PHRASE_TEXT, NULL},
+    {"==> Running hooks", PHRASE_TEXT, NULL},
+    {"[  OK  ] Stopped Emergency Shell.", PHRASE_TEXT, NULL},
+    {"pc login: root (automatic login)", PHRASE_WENT_ON, NULL},
     /* what comes before and after */
     {"pc-0001 login: ", PHRASE_LOGIN, NULL},
     {"login: ", PHRASE_LOGIN, NULL},
@@ -193,6 +236,63 @@ static void test_what_pcs_show(void **state)
             assert_string_equal(phrase.name, lines[i].name);
     }
     assert_string_equal(prompts.redraw, "");
+}
+
+/* A question that another text is around is none: of all that may be answered, in all that quotes. */
+static void test_what_only_quotes(void **state)
+{
+    static const char *const questions[] = {
+        "Please unlock disk root: ",
+        "Please enter passphrase for disk SAMPLE (root): ",
+        "Please enter passphrase or recovery key for disk root: (press TAB for no echo) ",
+        "Enter passphrase for /dev/sda2: ",
+        "Password (/dev/vda3) [1/5]:",
+        "Password for /dev/vda3 (luks-6f): ",
+        "A password is required to access the cryptroot volume:",
+        "Enter passphrase for hd0,gpt2 (4f3c0a0b-0000-4000-8000-000000000001): ",
+        "Enter passphrase for 'rpool/ROOT': ",
+        "Enter passphrase for tank: (press TAB for no echo) ",
+        "Enter passphrase for cryptroot:",
+        "Encrypted ZFS password for rpool/ROOT: ",
+        "Passphrase for /dev/disk/by-uuid/0a0b: ",
+        "Please enter pass-phrase to unlock OPAL drives: ",
+        "Boot Authorization Key: ",
+        "Please insert yubikey and press enter or enter a valid passphrase: ",
+    };
+    static const char *const around[] = {"At boot: %s",
+                                         "Hint (%s",
+                                         "Backup/%s",
+                                         "Starting %s",
+                                         "Started %s.",
+                                         "Started unlock.service - %s",
+                                         "systemd[1]: Starting %s...",
+                                         "'%s'",
+                                         "> %s",
+                                         "pc login: %s",
+                                         "alice@pc:~$ %s",
+                                         "%sis asked",
+                                         "%s?",
+                                         "%s *",
+                                         "%s- enter it",
+                                         "[  OK  ] Started %s",
+                                         "[***   ] A start job is running for %s"};
+
+    for (size_t q = 0; q < sizeof(questions) / sizeof(questions[0]); q++) {
+        phrase_t phrase;
+
+        phrase_read(&phrase, questions[q]);
+        if (phrase.means != PHRASE_QUESTION)
+            fail_msg("\"%s\" means %d", questions[q], phrase.means);
+        for (size_t i = 0; i < sizeof(around) / sizeof(around[0]); i++) {
+            const char *at = strchr(around[i], '%');
+            const char *line =
+                apr_psprintf(*state, "%.*s%s%s", (int)(at - around[i]), around[i], questions[q], at + 2);
+
+            phrase_read(&phrase, line);
+            if (phrase.means == PHRASE_QUESTION)
+                fail_msg("\"%s\" is taken for a question", line);
+        }
+    }
 }
 
 /* A group's own patterns stand for what is built in, one kind at a time. */
@@ -343,6 +443,7 @@ int main(void)
     int failed = 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_pcs_show, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_only_quotes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_patterns_of_a_group, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_writers, setup, teardown),

@@ -118,7 +118,7 @@ static const struct {
     {"please enter passphrase for disk %", name_of_disk, AGENT},                 /* systemd */
     {"please enter password for disk %", name_of_disk, AGENT},                   /* systemd */
     {"please enter passphrase or recovery key for disk %", name_of_disk, AGENT}, /* systemd */
-    {"enter passphrase for %", name_of_device, BLANK},                           /* cryptsetup */
+    {"enter passphrase for %", name_of_device, TORN | BLANK},                    /* cryptsetup */
     {"password (%)", name_of_device, EARLY},                                     /* dracut */
     {"password for %", name_of_device, EARLY},                                   /* dracut */
     {"password for % (*)", name_of_device, EARLY},                               /* dracut */
@@ -197,14 +197,16 @@ static int is_begun_word(const char *before, size_t length)
     return 0;
 }
 
-/* What stands before a question: nothing, what it tore, or what Debian's initramfs says that it begins. In a sentence it
- * is no question. */
+/* What stands before a question: nothing, what it tore, or what the initramfs of Debian or Alpine says that it begins. In
+ * a sentence it is no question. */
 static int is_torn(const char *before, const char *begin)
 {
+    static const char alpine[] = "* mounting root: ";
     size_t length = (size_t)(begin - before);
-    int initramfs = length > 10 && strncmp(before, "begin: ", 7) == 0 && strncmp(begin - 4, "... ", 4) == 0;
+    int debian = length > 10 && strncmp(before, "begin: ", 7) == 0 && strncmp(begin - 4, "... ", 4) == 0;
 
-    return initramfs || is_begun_word(before, length);
+    return debian || (length == strlen(alpine) && strncmp(before, alpine, length) == 0) ||
+           is_begun_word(before, length);
 }
 
 static const char *find_begin(const char *lower, int question)

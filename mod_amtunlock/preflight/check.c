@@ -93,7 +93,7 @@ static void check_on_work_done(work_t *work)
 }
 
 /* The results are in check->work. */
-static facts_work_t check_work(check_t *check, work_kind_e kind, jobs_reason_e reason_of_silence)
+static facts_work_t check_work_of(check_t *check, work_kind_e kind, int own, jobs_reason_e reason_of_silence)
 {
     static const char late[] = "it took longer than a check may";
     work_t *work = &check->work;
@@ -104,12 +104,18 @@ static facts_work_t check_work(check_t *check, work_kind_e kind, jobs_reason_e r
     *work = (work_t){.kind = kind,
                      .system = check->facts.system,
                      .snapshot = check->snapshot,
+                     .own = own,
                      .done = check_on_work_done,
                      .owner = check};
     if (work_pool_push(check->work_pool, work) != APR_SUCCESS || !check_await(check)) {
         return (facts_work_t){reason_of_silence, late};
     }
     return (facts_work_t){work->reason, apr_pstrdup(check->pool, work->text)};
+}
+
+static facts_work_t check_work(check_t *check, work_kind_e kind, jobs_reason_e reason_of_silence)
+{
+    return check_work_of(check, kind, 0, reason_of_silence);
 }
 
 static void use_address(facts_t *facts, int at)
@@ -152,16 +158,30 @@ static void find_login(check_t *check)
     }
 }
 
-/* Only whether there is one. */
-static void find_passphrase(check_t *check)
+/* Only whether there is one: `own`, of some volume. */
+static int has_passphrase(check_t *check, facts_work_t *found, int own)
 {
-    if (!method_find(check->facts.system->method)->types) {
-        return;
-    }
-    check->facts.passphrase = check_work(check, WORK_PASSPHRASE, JOBS_REASON_NO_SECRET);
-    if (check->facts.passphrase.reason == JOBS_REASON_NONE) {
+    *found = check_work_of(check, WORK_PASSPHRASE, own, JOBS_REASON_NO_SECRET);
+    if (found->reason == JOBS_REASON_NONE) {
         secrets_free(check->work.passphrase);
         check->work.passphrase = NULL;
+    }
+    return found->reason == JOBS_REASON_NONE;
+}
+
+/* The unlock image has one disk; on a console each volume asks by its name, and may have a passphrase of its own. */
+static void find_passphrase(check_t *check)
+{
+    const method_t *method = method_find(check->facts.system->method);
+    facts_t *facts = &check->facts;
+    facts_work_t own;
+
+    if (!method->types || has_passphrase(check, &facts->passphrase, 0) || (method->boot & AMT_START_IMAGE)) {
+        return;
+    }
+    if (has_passphrase(check, &own, 1)) {
+        facts->passphrase = own;
+        facts->volumes_only = 1;
     }
 }
 

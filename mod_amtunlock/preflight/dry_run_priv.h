@@ -22,6 +22,7 @@ typedef struct {
     char address[RESOLVE_ADDRESS_MAX]; /* the one that answers, else the first; "" where it has none */
     resolve_addresses_t probe_addresses;
     facts_work_t resolve, login, passphrase;
+    int volumes_only; /* it is that of a volume; the system has none */
     const char *login_source;
     int asked[AMT_READS]; /* by amt_read_e: it was read, and `results` is how that ended */
     amt_result_t results[AMT_READS];

@@ -90,7 +90,10 @@ static void judge_passphrase(findings_t *findings)
         findings_fail(findings, FINDING_PASSPHRASE, passphrase->reason, passphrase->text);
     }
     else {
-        findings_say(findings, FINDING_PASSPHRASE, FINDING_OK, "there is one");
+        findings_say(findings, FINDING_PASSPHRASE, FINDING_OK, "%s",
+                     findings->facts->volumes_only
+                         ? "there is one of a volume's own, and none for a volume that has no line"
+                         : "there is one");
     }
 }
 

@@ -154,7 +154,7 @@ static int is_about(const entry_t *entry, secrets_need_e need, const secrets_sub
         return 0;
     }
     apr_cpystrn(volume, pattern, length + 1);
-    return (!subject->own || matches_pattern(volume, subject->volume)) &&
+    return (!subject->own || subject->volume == NULL || matches_pattern(volume, subject->volume)) &&
            (matches_pattern(system, subject->fqdn) ||
             (subject->uuid != NULL && matches_pattern(system, subject->uuid)));
 }
@@ -231,7 +231,7 @@ static apr_status_t file_find(const char *path, secrets_need_e need, const secre
         own.own = 1;
         status = scan_file(path, need, &own, found, error, pool);
     }
-    if (status != APR_NOTFOUND || (subject != NULL && subject->own)) {
+    if (status != APR_NOTFOUND || (subject != NULL && subject->own && subject->volume != NULL)) {
         return status;
     }
     return scan_file(path, need, subject, found, error, pool);

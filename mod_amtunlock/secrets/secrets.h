@@ -29,7 +29,7 @@ typedef struct secrets_t secrets_t;
 typedef struct {
     const char *fqdn, *uuid, *group;
     const char *volume; /* of disk passphrases: the one that asks; NULL or "": it has no name */
-    int own;            /* of disk passphrases: only one that is this volume's, not the system's */
+    int own; /* of disk passphrases: only one that is this volume's, not the system's; without a volume: any one's */
 } secrets_subject_t;
 
 typedef struct {

@@ -87,7 +87,7 @@ static void fetch_secret(work_t *work, const char *what,
         return;
     }
     status = get(work, &subject, &error, pool);
-    if (status == APR_NOTFOUND && work->own) {
+    if (status == APR_NOTFOUND && work->own && work->volume != NULL) {
         fail_work(
             work, JOBS_REASON_NO_SECRET,
             "it opened one volume and asks for %s: no provider of secrets has \"disk %s@%s\", and its group "

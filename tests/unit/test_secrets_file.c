@@ -218,6 +218,7 @@ static void test_a_volume_has_its_own(void **state)
     assert_volume(fixture, "root", 0, "all");
     assert_volume(fixture, "root", 1, NULL);
     assert_volume(fixture, "", 1, NULL);
+    assert_volume(fixture, NULL, 1, "its own");
     assert_volume(fixture, "", 0, "all");
     assert_passphrase(fixture, &pc1, "all");
     assert_null(open_text(fixture, "disk *@pc-1.example.com any volume\n"));

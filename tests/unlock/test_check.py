@@ -274,6 +274,27 @@ def test_no_passphrase(rig):
     assert "would begin, and then fail" in found.summary
 
 
+def use_volume(worker, system):
+    """Only a passphrase of a volume is left: `disk VOLUME@FQDN`."""
+    kept = [line for line in (worker.folder / "secrets").read_text().splitlines() if not line.startswith("disk ")]
+    (worker.folder / "secrets").write_text("\n".join([*kept, f"disk luks-6f@{system} correct-horse"]) + "\n")
+
+
+@pytest.mark.parametrize("method,failed", [("sol", []), ("image", [("passphrase", "no-secret")])])
+def test_a_passphrase_of_a_volume_only(rig, method, failed):
+    fleet = rig(systems=1, method=method)
+    worker = fleet.prepare_worker()
+    system, = fleet.systems()
+    use_volume(worker, system)
+    found = check(fleet, worker, system)
+    assert found.failed() == failed
+    assert "correct-horse" not in found.text
+    if not failed:
+        assert found.of("passphrase") == [("ok", None)] and "a volume's own" in found.words("passphrase")
+    use_volume(worker, "pc-of-another.example.com")
+    assert check(fleet, worker, system).failed() == [("passphrase", "no-secret")]
+
+
 def test_no_secrets(rig):
     fleet = rig(systems=1, method="sol")
     worker = fleet.prepare_worker()

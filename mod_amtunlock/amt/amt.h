@@ -105,8 +105,9 @@ typedef void (*amt_done_fn)(void *baton, const amt_result_t *result);
 
 /* AMT_SetupAndConfigurationService.GetUuid and CIM_SoftwareIdentity "AMT". */
 typedef struct {
-    char uuid[37];    /* lower case with dashes (SMBIOS byte order undone) */
-    char version[32]; /* "12.0.67"; "" if the device did not say */
+    char uuid[37];        /* lower case with dashes (SMBIOS byte order undone) */
+    char certificate[65]; /* SHA-256 of the one with which it was said over TLS, hex; "" without TLS */
+    char version[32];     /* "12.0.67"; "" if the device did not say */
     int major;
 } amt_identity_t;
 

@@ -325,7 +325,7 @@ typedef struct {
     jobs_task_ref_t task;
     const char *step;   /* all: where the task is */
     const char *intent; /* intend, restore intent: JSON, what will be set and what was set before */
-    const char *device; /* intend, restore intent: UUID of the device really reached, or "" */
+    const char *device; /* intend, restore intent: the device really reached, "UUID/KEY" or "UUID", or "" */
     /* intend, restore intent: verifying must have ended this long from now */
     apr_interval_time_t step_deadline;
     const char *group;            /* power rate: the group */

@@ -37,8 +37,7 @@ static int is_left_waiting(const jobs_job_t *job)
 static const char *const idle_texts[] = {
     [JOBS_NOBODY] = "no worker is running, and nothing goes on until one is",
     [JOBS_INVENTORY] =
-        "no worker serves the published inventory: those that run have an older or another one, and "
-        "nothing is begun until one has it or it is replaced",
+        "no worker serves the published inventory: those that run have another, and nothing begins until one has it",
     [JOBS_RECORD] = "no worker can write its audit record, and nothing is begun until one can",
     [JOBS_RESTART] = "Redis was started anew, and nothing is begun until what was under way is known again"};
 

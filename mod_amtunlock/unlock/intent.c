@@ -46,9 +46,12 @@ static int boot_of_name(const char *name)
     return 0;
 }
 
-const char *intent_device(const char *uuid)
+const char *intent_device(const char *uuid, const char *certificate, apr_pool_t *pool)
 {
-    return inventory_uuid_is_unique(uuid) ? uuid : "";
+    if (!inventory_uuid_is_unique(uuid)) {
+        return "";
+    }
+    return apr_pstrcat(pool, uuid, certificate[0] != '\0' ? "/" : "", certificate, NULL);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
@@ -90,10 +93,10 @@ const char *intent_write(const unlock_t *unlock)
     const char *kept;
     /* Wall clock time: it may be read on another machine, and is bounded there. */
     json_t *intent =
-        json_pack("{s:s, s:s, s:s, s:I, s:I}", "method", inventory_method_name(unlock->system->method),
-                  "address", unlock->address, "device", unlock->facts.identity.uuid, "written",
-                  (json_int_t)apr_time_sec(apr_time_now()), "look_seconds",
-                  (json_int_t)apr_time_sec(unlock->verify_timeout));
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "method", inventory_method_name(unlock->system->method),
+                  "address", unlock->address, "device", unlock->facts.identity.uuid, "certificate",
+                  unlock->facts.identity.certificate, "written", (json_int_t)apr_time_sec(apr_time_now()),
+                  "look_seconds", (json_int_t)apr_time_sec(unlock->verify_timeout));
 
     if (intent != NULL) {
         add_acts(intent, unlock);
@@ -170,9 +173,11 @@ void intent_restore(jobs_change_t *change, const char *act, apr_pool_t *pool)
     unlock_plan_t unused = {0};
     json_t *intent = act != NULL ? json_loads(act, 0, NULL) : NULL;
     const char *device = json_string_value(json_object_get(intent, "device"));
+    const char *certificate = json_string_value(json_object_get(intent, "certificate"));
 
     change->change = JOBS_RESTORE_INTENT;
-    change->device = device != NULL ? intent_device(apr_pstrdup(pool, device)) : "";
+    change->device =
+        device != NULL ? intent_device(device, certificate != NULL ? certificate : "", pool) : "";
     change->intent = act != NULL ? apr_pstrdup(pool, act) : "";
     change->step_deadline = intent_read(change->intent, &unused, VERIFY_AT_MOST);
     json_decref(intent);

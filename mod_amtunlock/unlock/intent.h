@@ -6,8 +6,9 @@
 
 #include "unlock/unlock.h"
 
-/* The UUID by which a device is locked against its other names: `uuid`, or "" where that names no device. */
-const char *intent_device(const char *uuid);
+/* By what a device is locked against its other names: "UUID/CERTIFICATE", which another PC that tells this UUID cannot show;
+ * "UUID" without TLS; "" where the UUID names no device. In `pool`. */
+const char *intent_device(const char *uuid, const char *certificate, apr_pool_t *pool);
 
 /* The plan of an unlock and for how long it may be verified, in its pool. NULL if memory is out. */
 const char *intent_write(const unlock_t *unlock);

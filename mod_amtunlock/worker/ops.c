@@ -279,7 +279,8 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
         .task = slot->task.ref,
         .step = unlock_step_name(unlock),
         .intent = unlock->intent,
-        .device = intent_device(unlock->facts.identity.uuid),
+        .device =
+            intent_device(unlock->facts.identity.uuid, unlock->facts.identity.certificate, unlock->pool),
         .step_deadline = unlock->verify_timeout,
         .group = unlock->system->group->name,
         .interval = unlock->system->group->power_interval,

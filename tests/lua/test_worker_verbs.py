@@ -234,6 +234,22 @@ def test_two_lines_for_one_device_cannot_both_act(verbs, tester):
 # ---- progress, finish, release -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("one, two, word", [
+    ("uuid-1/key-1", "uuid-1/key-1", "conflict"), ("uuid-1/key-1", "uuid-1/key-2", "ok"),
+    ("uuid-1/key-1", "uuid-1", "conflict"), ("uuid-1", "uuid-1/key-1", "conflict"), ("uuid-1", "uuid-1", "conflict"),
+    ("uuid-1/key-1", "uuid-2/key-1", "ok")])
+def test_who_shows_another_key_is_another_device(verbs, tester, one, two, word):
+    """A PC may say the UUID of any other; without TLS nothing else is known of it."""
+    verbs.submit("j1", "pc1.example", "pc2.example", "pc3.example")
+    first, second, third = verbs.claim()
+    assert verbs.intend(first, device=one) == "ok"
+    assert verbs.intend(second, device=two) == word
+    assert verbs.intend(third, device=one) == "conflict", "whoever else says it meanwhile"
+    for task in (first, second, third):
+        verbs.finish(task, "F", "no-prompt")
+    assert tester("KEYS", "{amtu}:device:*") == []
+
+
 def test_progress_only_goes_forward(verbs, tester):
     verbs.submit("j1", "pc1.example")
     task = verbs.claim_one()

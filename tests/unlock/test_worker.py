@@ -139,6 +139,24 @@ def test_a_pc_that_says_the_uuid_of_another_line_does_not_hold_it_up(rig):
     assert fleet.submit([honest["fqdn"]]).await_end(20) == {honest["fqdn"]: "unlocked"}
 
 
+def test_a_pc_that_says_the_uuid_of_another_pc_does_not_hold_it_up(rig):
+    """No line has a UUID, so only their keys in TLS tell them apart; two lines of one PC are still one."""
+    fleet = rig(systems=3, boot_seconds="4-4")
+    worker = fleet.prepare_worker()
+    rows = [{**row, "uuid": ""} for row in fleet.fleet.systems()]
+    worker.write_inventory(rows)
+    fleet.start_worker(worker)
+    hostile, honest, _ = fleet.systems()
+    fleet.fleet.tell(do="uuid", system=hostile, uuid=fleet.fleet.systems()[1]["uuid"])
+    first = fleet.submit([hostile])
+    assert wait_until(lambda: has_intent(fleet, worker, hostile), 10)
+    second = fleet.submit([honest])
+    assert wait_until(lambda: has_intent(fleet, worker, honest), 4), second.tasks()
+    assert first.await_end(20) == {hostile: "unlocked"} and second.await_end(20) == {honest: "unlocked"}
+    acts = [one["act"] for one in fleet.audit(worker) if one["event"] == "intent"]
+    assert [len({act[name] for act in acts}) for name in ("device", "certificate")] == [1, 2]
+
+
 @pytest.mark.parametrize("uuid", [NO_UUID, BOARD_UUID])
 def test_pcs_without_a_uuid_are_not_one_device(rig, uuid):
     fleet = rig(systems=2, boot_seconds="4-4")

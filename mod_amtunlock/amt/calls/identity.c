@@ -53,6 +53,7 @@ static amt_status_e read_uuid(amt_call_t *call, const wsman_element_t *payload)
         return amt_answer_garbage(call, "its UUID is not 16 bytes in base64");
     }
     format_uuid(identity->uuid, bytes);
+    apr_cpystrn(identity->certificate, call->device->http.tls.certificate, sizeof(identity->certificate));
     return AMT_OK;
 }
 

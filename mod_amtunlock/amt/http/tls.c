@@ -205,6 +205,20 @@ static void note_length(amt_tls_peer_t *peer)
     }
 }
 
+/* Whose key was shown: only its owner completes a handshake with it. */
+static void note_completed(const SSL *ssl, amt_tls_peer_t *peer)
+{
+    const X509 *leaf = SSL_get0_peer_certificate(ssl);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+
+    peer->version = SSL_version(ssl);
+    peer->certificate[0] = '\0';
+    if (leaf != NULL && X509_digest(leaf, EVP_sha256(), digest, &length) && length == DIGEST_BYTES) {
+        digest_write_hex(peer->certificate, digest, length);
+    }
+}
+
 /* Remembers a fatal alert, sent or received, and the version that was agreed on. What OpenSSL (since 3.2) sends while no
  * ServerHello came answers bytes that are no TLS: the peers disagree about nothing. */
 static void note_handshake(const SSL *ssl, int where, int value)
@@ -213,7 +227,7 @@ static void note_handshake(const SSL *ssl, int where, int value)
     int speaks = (where & SSL_CB_READ) || SSL_get_state(ssl) != TLS_ST_CW_CLNT_HELLO;
 
     if (peer != NULL && (where & SSL_CB_HANDSHAKE_DONE)) {
-        peer->version = SSL_version(ssl);
+        note_completed(ssl, peer);
     }
     if (peer != NULL && speaks && (where & SSL_CB_ALERT) && (value >> 8) == SSL3_AL_FATAL) {
         peer->alert = value & 0xff;

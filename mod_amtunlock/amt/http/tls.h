@@ -24,7 +24,9 @@ typedef struct {
     char excess[80];      /* what of it costs too much or is too weak, so that it was given up; "" */
     const char *bad_file; /* one of ours that cannot be used: nothing was begun; or NULL */
     const char *bad_why;
-    int version; /* as OpenSSL numbers it, of the last handshake that completed; 0: none did */
+    /* Of the last handshake that completed: as OpenSSL numbers it; 0: none did */
+    int version;
+    char certificate[DIGEST_DIGITS + 1]; /* SHA-256 of the peer's; "" */
 } amt_tls_peer_t;
 
 apr_status_t amt_tls_library_init(void);
@@ -32,7 +34,7 @@ apr_status_t amt_tls_library_init(void);
 /* Trust and versions for a libcurl handle whose requests go to `peer`, which must live as long. */
 CURLcode amt_tls_set_options(CURL *easy, amt_tls_peer_t *peer);
 
-/* Forgets what the last handshake showed, but for its version. */
+/* Forgets what the last handshake showed, but for what is said of one that completed. */
 void amt_tls_begin(amt_tls_peer_t *peer);
 
 /* A client's SSL without a socket, under the same rules. NULL: peer->bad_file says what cannot be used; where

@@ -37,7 +37,8 @@ they hold, which stands in brackets.
     {amtu}:deadlines                ZSET  jobs with waiting tasks, by their latest start
     {amtu}:system:SYSTEM            HASH  the holder, which unlocks it now: job, fence, worker, intent, device
     {amtu}:system:SYSTEM:waiters    ZSET  jobs whose tasks joined the holder, by when they did
-    {amtu}:device:UUID              STRING  the system whose unlock really reached this device
+    {amtu}:device:UUID/KEY          STRING  the system whose unlock really reached this device, which showed that key in
+                                          TLS; {amtu}:device:UUID is the same without TLS, and of the latest with it
     {amtu}:leases                   ZSET  systems by the end of their lease
     {amtu}:fence                    STRING  the last fence given
     {amtu}:cool:SYSTEM              STRING  [cooldown] no new unlock until it expires
@@ -242,9 +243,9 @@ local function has_ended(state)
     return state == COMPLETED or state == TERMINATED
 end
 
--- The part of MESSAGE that only depends on the message id, not on the names.
-local function uuid_of(message)
-    return string.match(message, '^[^/]*')
+-- Of MESSAGE the part that only depends on the message id, not on the names; of a device what it says it is.
+local function uuid_of(name)
+    return string.match(name, '^[^/]*')
 end
 
 -- ---- what is kept ----------------------------------------------------------------------------------------------
@@ -518,9 +519,11 @@ end
 
 -- Frees the system. Returns the jobs whose tasks had joined, in the order they did.
 local function free_system(system)
-    local device = call('HGET', key('system', system), 'device')
-    if device and device ~= '' and call('GET', key('device', device)) == system then
-        call('DEL', key('device', device))
+    local device = call('HGET', key('system', system), 'device') or ''
+    for _, each in ipairs({ device, uuid_of(device) }) do
+        if each ~= '' and call('GET', key('device', each)) == system then
+            call('DEL', key('device', each))
+        end
     end
     local waiters = call('ZRANGE', key('system', system, 'waiters'), 0, -1)
     call('DEL', key('system', system), key('system', system, 'waiters'))

@@ -349,10 +349,27 @@ local function refuse(id, system)
     return { 'refused', task and 'the task is ' .. task.state .. ', fence ' .. task.fence:sub(1, 20) or 'no such task' }
 end
 
--- The other system as which this device is being unlocked: two lines of the inventory may name one device.
+-- The other system as which this device is being unlocked: two lines of the inventory may name one device. A UUID is what
+-- a device says, so one that shows another key in TLS is another device; where one of the two has no TLS, only the UUID
+-- can be compared.
 local function device_holder(device, system)
-    local other = device ~= '' and call('GET', key('device', device))
-    return other and other ~= system and call('HGET', key('system', other), 'device') == device and other
+    local uuid = uuid_of(device)
+    for _, each in ipairs({ device, uuid }) do
+        local other = each ~= '' and call('GET', key('device', each))
+        local held = other and other ~= system and call('HGET', key('system', other), 'device')
+        if held and (held == device or held == uuid or device == uuid and uuid_of(held) == uuid) then
+            return other
+        end
+    end
+    return nil
+end
+
+local function hold_device(device, system)
+    for _, each in ipairs({ device, uuid_of(device) }) do
+        if each ~= '' then
+            call('SET', key('device', each), system)
+        end
+    end
 end
 
 function verbs.intend(now, read)
@@ -379,9 +396,7 @@ function verbs.intend(now, read)
     end
     task.intent_fence, task.step, task.deadline = fence, clean_step(step), text(now + deadline)
     call('HSET', key('system', system), 'intent', intent, 'device', device)
-    if device ~= '' then
-        call('SET', key('device', device), system)
-    end
+    hold_device(device, system)
     move_task(now, id, system, task, 'I')
     return { 'ok' }
 end
@@ -543,9 +558,7 @@ function verbs.restore_intent(now, read)
     end
     call('HSET', key('system', system), 'job', id, 'fence', fence, 'worker', '', 'intent', intent, 'device', device)
     call('ZREM', key('leases'), system)
-    if device ~= '' then
-        call('SET', key('device', device), system)
-    end
+    hold_device(device, system)
     raise_fence(fence)
     start_job(now, id)
     move_task(now, id, system, task, 'L')

@@ -7,8 +7,11 @@
 
 #include <apr_errno.h>
 #include <apr_strings.h>
+#include <apr_time.h>
 
 #include "base/text.h"
+
+#define SETTLED_AFTER apr_time_from_sec(2)
 
 owned_file_e owned_file_judge(const struct stat *info, mode_t denied)
 {
@@ -53,4 +56,12 @@ const char *owned_file_check(const char *setting, const char *path, apr_pool_t *
     error = owned_file_check_fd(setting, path, fd, pool);
     close(fd);
     return error;
+}
+
+int owned_file_settles(const struct stat *info)
+{
+    apr_time_t changed = apr_time_from_sec(info->st_mtim.tv_sec) + info->st_mtim.tv_nsec / 1000;
+    apr_time_t age = apr_time_now() - changed;
+
+    return age >= 0 && age < SETTLED_AFTER;
 }

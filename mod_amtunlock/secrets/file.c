@@ -8,11 +8,14 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+#include "base/clock.h"
 #include "base/owned_file.h"
 #include "base/text.h"
 #include "secrets/provider_priv.h"
 
 #define BLANKS " \t"
+#define WRITTEN_WITHIN apr_time_from_sec(4)
+#define LOOK_AGAIN apr_time_from_msec(50)
 #define SECRETS_VOLUME_MAX 255
 
 /* A line cut up in place. */
@@ -193,8 +196,9 @@ static apr_status_t scan_lines(secrets_lines_t *lines, secrets_need_e need, cons
     return *fault != NULL ? APR_EGENERAL : APR_NOTFOUND;
 }
 
-static apr_status_t scan_file(const char *path, secrets_need_e need, const secrets_subject_t *subject,
-                              secrets_found_t *found, const char **error, apr_pool_t *pool)
+/* *cut: what was found may be the beginning of a line only. */
+static apr_status_t scan_once(const char *path, secrets_need_e need, const secrets_subject_t *subject,
+                              secrets_found_t *found, int *cut, const char **error, apr_pool_t *pool)
 {
     secrets_lines_t lines;
     const char *fault;
@@ -214,8 +218,36 @@ static apr_status_t scan_file(const char *path, secrets_need_e need, const secre
     if (fault != NULL) {
         *error = apr_psprintf(pool, "%s: line %u: %s", path, lines.number, fault);
     }
+    *cut = lines.at_end;
     secrets_lines_close(&lines);
     close(fd);
+    return status;
+}
+
+/* Somebody may be writing the file: what is read of it now may be the beginning of a password, which a PC would count
+ * against the account. */
+static int is_being_written(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && owned_file_settles(&info);
+}
+
+static apr_status_t scan_file(const char *path, secrets_need_e need, const secrets_subject_t *subject,
+                              secrets_found_t *found, const char **error, apr_pool_t *pool)
+{
+    apr_time_t deadline = clock_monotonic() + WRITTEN_WITHIN;
+    int cut = 0;
+    apr_status_t status = scan_once(path, need, subject, found, &cut, error, pool);
+
+    while (subject != NULL && (status != APR_SUCCESS || cut) && is_being_written(path) &&
+           clock_monotonic() < deadline) {
+        if (found != NULL) {
+            secrets_found_wipe(found);
+        }
+        apr_sleep(LOOK_AGAIN);
+        status = scan_once(path, need, subject, found, &cut, error, pool);
+    }
     return status;
 }
 

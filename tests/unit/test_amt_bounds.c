@@ -566,28 +566,51 @@ static void test_groups(void **state)
     certificate_free(&device);
 }
 
-/* An RSA key that nobody has the other half of. */
-static EVP_PKEY *make_public_key(int bits, int exponent_bits)
+typedef struct {
+    const char *name;
+    int bits;
+} number_t;
+
+/* A key of these random numbers, that nobody has the other half of. */
+static EVP_PKEY *make_key_of(const char *kind, const number_t *numbers, int count)
 {
-    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, kind, NULL);
     OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
-    BIGNUM *n = BN_new(), *e = BN_new();
+    BIGNUM *made[4];
     OSSL_PARAM *params = NULL;
     EVP_PKEY *key = NULL;
 
-    assert_true(BN_rand(n, bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD) &&
-                BN_rand(e, exponent_bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD));
-    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n);
-    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e);
+    for (int i = 0; i < count; i++) {
+        made[i] = BN_new();
+        assert_true(BN_rand(made[i], numbers[i].bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD));
+        OSSL_PARAM_BLD_push_BN(builder, numbers[i].name, made[i]);
+    }
     params = OSSL_PARAM_BLD_to_param(builder);
     assert_int_equal(EVP_PKEY_fromdata_init(context), 1);
     assert_int_equal(EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params), 1);
     OSSL_PARAM_free(params);
     OSSL_PARAM_BLD_free(builder);
     EVP_PKEY_CTX_free(context);
-    BN_free(n);
-    BN_free(e);
+    for (int i = 0; i < count; i++) {
+        BN_free(made[i]);
+    }
     return key;
+}
+
+static EVP_PKEY *make_public_key(int bits, int exponent_bits)
+{
+    return make_key_of(
+        "RSA", (number_t[]){{OSSL_PKEY_PARAM_RSA_N, bits}, {OSSL_PKEY_PARAM_RSA_E, exponent_bits}}, 2);
+}
+
+static EVP_PKEY *make_dsa_key(int bits)
+{
+    return make_key_of("DSA",
+                       (number_t[]){{OSSL_PKEY_PARAM_FFC_P, bits},
+                                    {OSSL_PKEY_PARAM_FFC_Q, 256},
+                                    {OSSL_PKEY_PARAM_FFC_G, bits - 1},
+                                    {OSSL_PKEY_PARAM_PUB_KEY, bits - 1}},
+                       4);
 }
 
 /* The device's own certificate is as pinned; what comes with it is too much. */
@@ -617,6 +640,12 @@ static void test_chains(void **state)
     (void)state;
     meet_chain("an RSA key of 16000 bits", make_public_key(16000, 17), 1);
     meet_chain("an RSA key of 512 bits", make_public_key(512, 17), 1);
+    meet_chain(
+        "an RSA key of 16000 bits",
+        make_key_of("RSA-PSS", (number_t[]){{OSSL_PKEY_PARAM_RSA_N, 16000}, {OSSL_PKEY_PARAM_RSA_E, 17}}, 2),
+        1);
+    meet_chain("a key of a kind or a curve that no device has", make_dsa_key(9999), 1);
+    meet_chain("a key of a kind or a curve that no device has", EVP_PKEY_Q_keygen(NULL, NULL, "X25519"), 1);
     meet_chain("an RSA key with a very long exponent", make_public_key(3072, 3000), 1);
     meet_chain("21 certificates", EVP_EC_gen("P-256"), 20);
     meet_chain("too long", EVP_EC_gen("P-256"), 150);

@@ -12,6 +12,7 @@
 #include <apr_time.h>
 #include <cmocka.h>
 
+#include "amt/http/trust_priv.h"
 #include "amt_certificate.h"
 #include "amt_rig.h"
 
@@ -145,6 +146,88 @@ static void test_bundle_that_cannot_be_read(void **state)
     assert_int_equal(rig.status, AMT_TLS_UNTRUSTED);
     assert_non_null(strstr(rig.text, "/nonexistent/ca.pem"));
     certificate_free(&device);
+}
+
+/* Cut within a certificate. */
+static void cut_in_half(const char *file)
+{
+    struct stat info;
+
+    assert_int_equal(stat(file, &info), 0);
+    assert_int_equal(truncate(file, info.st_size / 2), 0);
+}
+
+/* An editor or a copy is at it: what it held before counts, for a loop that never read it, too. */
+static void test_bundle_that_is_half_written(void **state)
+{
+    char bundle[sizeof(ca_file) + 8], list[sizeof(ca_file) + 8];
+    const amt_target_t trust = {.tls = AMT_TLS_CA, .ca_file = bundle, .crl_file = list};
+    certificate_t device;
+    rig_t rig;
+
+    (void)state;
+    snprintf(bundle, sizeof(bundle), "%s.half", ca_file);
+    snprintf(list, sizeof(list), "%s.half", crl_file);
+    certificate_make(&device, RIG_FQDN, &authority, -DAY, DAY);
+    certificate_save(&authority, bundle);
+    certificate_save_crl(&authority, NULL, -DAY, DAY, list);
+    assert_int_equal(try_device(&rig, &device, 0, &trust), 2);
+    cut_in_half(bundle);
+    assert_int_equal(try_device(&rig, &device, 0, &trust), 2);
+    cut_in_half(list);
+    assert_int_equal(try_device(&rig, &device, 0, &trust), 2);
+    assert_int_equal(unlink(list), 0);
+    assert_int_equal(try_device(&rig, &device, 0, &trust), 2);
+    certificate_save(&other_authority, bundle);
+    certificate_save_crl(&other_authority, NULL, -DAY, DAY, list);
+    assert_int_equal(try_device(&rig, &device, 0, &trust), 0);
+    assert_int_equal(rig.status, AMT_TLS_UNTRUSTED);
+    unlink(bundle);
+    unlink(list);
+    certificate_free(&device);
+}
+
+static X509_STORE *store_of(amt_trusts_t *trusts, const amt_target_t *target)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    const char *bad = NULL;
+    amt_trust_t *trust = amt_trust_find(trusts, target, &bad);
+    X509_STORE *store = NULL;
+
+    assert_non_null(trust);
+    assert_true(amt_trust_use(trust, ctx));
+    store = SSL_CTX_get_cert_store(ctx);
+    SSL_CTX_free(ctx);
+    return store; /* the trust has it, too */
+}
+
+/* One that could be parsed may still be the beginning of a longer one: it is read two seconds later. */
+static void test_bundle_that_settles(void **state)
+{
+    char bundle[sizeof(ca_file) + 8];
+    const amt_target_t target = {.tls = AMT_TLS_CA, .ca_file = bundle};
+    apr_pool_t *pool = NULL;
+    amt_trusts_t *trusts = NULL;
+    const X509_STORE *first = NULL;
+    int rounds = 0;
+
+    (void)state;
+    snprintf(bundle, sizeof(bundle), "%s.young", ca_file);
+    setenv("AMTUNLOCK_TEST_TRUST_MS", "1500", 1);
+    apr_pool_create(&pool, NULL);
+    trusts = amt_trusts_create(pool);
+    certificate_save(&authority, bundle);
+    first = store_of(trusts, &target);
+    apr_sleep(apr_time_from_msec(1550));
+    certificate_save(&other_authority, bundle);
+    assert_ptr_equal(store_of(trusts, &target), first);
+    while (store_of(trusts, &target) == first && rounds++ < 500) {
+        apr_sleep(apr_time_from_msec(20));
+    }
+    assert_ptr_not_equal(store_of(trusts, &target), first);
+    unsetenv("AMTUNLOCK_TEST_TRUST_MS");
+    unlink(bundle);
+    apr_pool_destroy(pool);
 }
 
 /* What the list says, and that there must be a current one of the issuer. */
@@ -485,6 +568,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trusted),
+        cmocka_unit_test(test_bundle_that_is_half_written),
+        cmocka_unit_test(test_bundle_that_settles),
         cmocka_unit_test(test_untrusted),
         cmocka_unit_test(test_bundle_that_cannot_be_read),
         cmocka_unit_test(test_revocation),

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,13 +54,22 @@ static int teardown(void **state)
     return 0;
 }
 
-static void write_bytes(const fixture_t *fixture, const char *bytes, size_t length)
+static void write_now(const char *path, const char *bytes, size_t length)
 {
-    FILE *file = fopen(fixture->file, "wb");
+    FILE *file = fopen(path, "wb");
 
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, length, file), length);
     fclose(file);
+}
+
+/* A while ago: nobody is at it any more. */
+static void write_bytes(const fixture_t *fixture, const char *bytes, size_t length)
+{
+    static const struct timespec ago[2] = {{1000000000, 0}, {1000000000, 0}};
+
+    write_now(fixture->file, bytes, length);
+    assert_int_equal(utimensat(AT_FDCWD, fixture->file, ago, 0), 0);
 }
 
 static const char *open_path(fixture_t *fixture, const char *path)
@@ -350,6 +361,34 @@ static void test_read_anew(void **state)
     assert_non_null(strstr(error, "No such file"));
 }
 
+static void *finish_writing(void *path)
+{
+    static const char whole[] = "amt pc-2* u p\namt pc-1.example.com admin P@ssw0rd-long\n";
+
+    usleep(200000);
+    write_now(path, whole, strlen(whole));
+    return NULL;
+}
+
+/* As an editor or `cp` leaves it for a moment: empty, cut between lines, within a word, within the password. */
+static void test_a_file_that_is_being_written(void **state)
+{
+    static const char *const beginnings[] = {"", "amt pc-2* u p\n", "amt pc-2* u p\namt pc-1.exa",
+                                             "amt pc-2* u p\namt pc-1.example.com admin P@ssw0rd"};
+    fixture_t *fixture = *state;
+    pthread_t writer;
+
+    assert_null(open_text(fixture, ""));
+    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
+        write_now(fixture->file, beginnings[i], strlen(beginnings[i]));
+        assert_int_equal(pthread_create(&writer, NULL, finish_writing, fixture->file), 0);
+        assert_login(fixture, &pc1, "admin", "P@ssw0rd-long");
+        pthread_join(writer, NULL);
+    }
+    write_bytes(fixture, beginnings[3], strlen(beginnings[3]));
+    assert_login(fixture, &pc1, "admin", "P@ssw0rd"); /* nobody is at it: it is all there is */
+}
+
 static void test_syntax_names_line_never_content(void **state)
 {
     static const struct {
@@ -490,6 +529,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_last_field_runs_to_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forms_of_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_that_is_being_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_syntax_names_line_never_content, setup, teardown),
         cmocka_unit_test_setup_teardown(test_line_length, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_files, setup, teardown),

@@ -4,6 +4,7 @@ fleet that sleeps because the newer one is gone."""
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -52,6 +53,22 @@ def test_the_only_worker_serves_what_it_is_loaded_with(fleet, age):
     put_older(worker, age, row=2)
     fleet.start_worker(worker)
     assert wakes_all(fleet), fleet.worker_tail()
+
+
+def test_a_bundle_that_is_being_written_is_no_other_inventory(fleet):
+    """Neither for the workers, which would not be of one mind, nor for the PCs, which nobody would trust."""
+    worker = fleet.add_worker()
+    assert wait_until(lambda: fleet.heard(worker, "AMTU0445"), 5)
+    bundle = worker.folder / "amt-ca.pem"
+    whole = bundle.read_text()
+    for _ in range(15):
+        bundle.write_text(whole[:200])
+        time.sleep(0.1)
+    bundle.write_text(whole)
+    assert wakes_all(fleet), fleet.worker_tail()
+    bundle.write_text("a new one\n" + whole)
+    assert wait_until(lambda: worker.log.read_text().count("AMTU0445") > 1, 10)
+    assert worker.log.read_text().count("AMTU0445") == 2, fleet.worker_tail()
 
 
 def test_an_older_one_waits_for_the_newer_to_be_gone(fleet):

@@ -115,18 +115,55 @@ static int is_exponent_short(const EVP_PKEY *key)
     return is_short;
 }
 
-static int is_key_bounded(amt_tls_peer_t *peer, const X509 *certificate)
+static int is_rsa_bounded(amt_tls_peer_t *peer, const EVP_PKEY *key)
 {
-    const EVP_PKEY *key = X509_get0_pubkey(certificate);
-
-    if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) {
-        return 1; /* curves have no sizes that cost much */
-    }
     if (!is_exponent_short(key)) {
         apr_cpystrn(peer->excess, "an RSA key with a very long exponent", sizeof(peer->excess));
         return 0;
     }
     return is_bounded(peer, "an RSA key", EVP_PKEY_get_bits(key), MOST_RSA);
+}
+
+/* A curve of the peer's own could have any size. */
+static int is_curve_known(amt_tls_peer_t *peer, const EVP_PKEY *key)
+{
+    char name[80];
+
+    (void)peer;
+    return EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, name, sizeof(name), NULL) &&
+           OBJ_sn2nid(name) != NID_undef;
+}
+
+static int is_of_one_size(amt_tls_peer_t *peer, const EVP_PKEY *key)
+{
+    (void)peer;
+    (void)key;
+    return 1;
+}
+
+/* Others than these (DSA with 10,000 bits) have sizes that cost as much as a peer likes. */
+static const struct {
+    int type;
+    int (*is_bounded)(amt_tls_peer_t *peer, const EVP_PKEY *key);
+} key_kinds[] = {
+    {EVP_PKEY_RSA, is_rsa_bounded},     {EVP_PKEY_RSA_PSS, is_rsa_bounded}, {EVP_PKEY_EC, is_curve_known},
+    {EVP_PKEY_ED25519, is_of_one_size}, {EVP_PKEY_ED448, is_of_one_size},
+};
+
+static int is_key_bounded(amt_tls_peer_t *peer, const X509 *certificate)
+{
+    const EVP_PKEY *key = X509_get0_pubkey(certificate);
+    int well = key == NULL; /* nothing is reckoned with what OpenSSL cannot read */
+
+    for (size_t i = 0; key != NULL && i < sizeof(key_kinds) / sizeof(key_kinds[0]); i++) {
+        if (EVP_PKEY_get_base_id(key) == key_kinds[i].type) {
+            well = key_kinds[i].is_bounded(peer, key);
+        }
+    }
+    if (!well && peer->excess[0] == '\0') {
+        apr_cpystrn(peer->excess, "a key of a kind or a curve that no device has", sizeof(peer->excess));
+    }
+    return well;
 }
 
 /* Before a signature is checked. */

@@ -14,8 +14,9 @@ typedef struct amt_trust_t amt_trust_t;
 amt_trusts_t *amt_trusts_create(apr_pool_t *pool);
 
 /* The files that a target names; parsed again after a minute, as lists of revoked certificates are replaced
- * every day. Valid until the next call. NULL: the target's file *file cannot be used, and OpenSSL's error
- * queue says why; or, *file NULL, memory is out. */
+ * every day. While one of them cannot be used, or was written two seconds ago, what was parsed last by any loop counts,
+ * and they are tried again every second. Valid until the next call. NULL: the target's file *file cannot be used and
+ * never could, and OpenSSL's error queue says why; or, *file NULL, memory is out. */
 amt_trust_t *amt_trust_find(amt_trusts_t *trusts, const amt_target_t *target, const char **file);
 
 /* Makes a client's context check by it, and show our certificate. Zero: memory is out. */

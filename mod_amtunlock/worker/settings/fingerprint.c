@@ -9,6 +9,7 @@
 #include <apr_strings.h>
 
 #include "base/digest.h"
+#include "base/owned_file.h"
 
 /* Raised when the digest is made in another way: workers of both ways are not of one mind then, and those of the older way
  * claim until the last of them is gone. */
@@ -48,7 +49,7 @@ static int is_as_seen(const struct stat *seen, const struct stat *now)
            seen->st_mtim.tv_sec == now->st_mtim.tv_sec && seen->st_mtim.tv_nsec == now->st_mtim.tv_nsec;
 }
 
-/* A file that cannot be read now counts as it was: devices are refused until it can be, but by nobody else's file. */
+/* A file that cannot be read now, or may be half written, counts as it was: devices are refused until it can be, but by nobody else's file. */
 static void look_at_file(trust_file_t *file)
 {
     char digits[DIGEST_DIGITS + 1];
@@ -59,7 +60,7 @@ static void look_at_file(trust_file_t *file)
         return;
     }
     if (fstat(fd, &now) == 0 && S_ISREG(now.st_mode) && !is_as_seen(&file->seen, &now) &&
-        digest_file(fd, digits)) {
+        !(file->digest[0] != '\0' && owned_file_settles(&now)) && digest_file(fd, digits)) {
         file->seen = now;
         memcpy(file->digest, digits, sizeof(digits));
     }

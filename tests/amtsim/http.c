@@ -19,7 +19,7 @@
 #define MUTUAL_MAX 1024
 #define CHUNK_MAX 0x400
 #define SLOW_PIECES 20
-#define SLOW_PIECE_MS 100
+#define SLOW_PIECE_MS 60
 #define ENDLESS_MS 20
 #define ENDLESS_QUEUED 65536
 #define DRIP_MS 500

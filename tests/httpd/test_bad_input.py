@@ -11,9 +11,7 @@ from amtu_stack import soap
 from amtu_stack.console import CONTENT_TYPE, Console
 from conftest import assert_fault
 
-pytestmark = pytest.mark.alone
-
-QUICKLY = 1.0  # seconds
+QUICKLY, TRIES = 1.0, 3  # seconds
 UTF16 = "application/soap+xml;charset=UTF-16"
 SCHEMA = ("wsman:SchemaValidationError", None, 400)
 CHARSET = ("wsman:EncodingLimit", "CharacterSet", 400)
@@ -54,16 +52,24 @@ BAD = {
 }
 
 
+def send_quickly(console, bodies, **how):
+    """The answers, of which the first comes quickly. A busy machine may be slow at one time; a slow parser is each time."""
+    for _ in range(TRIES):
+        answers = console.send_all(bodies, **how)
+        if answers[0].seconds < QUICKLY:
+            return answers
+    raise AssertionError(answers[0])
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_bad_bytes(console, name):
     body, expected = BAD[name]
-    bad, good = console.send_all([body, soap.IDENTIFY])
+    bad, good = send_quickly(console, [body, soap.IDENTIFY])
     assert bad.fault, bad
     assert 400 <= bad.status <= 500
     if expected:
         subcode, detail, status = expected
         assert_fault(bad, subcode, detail, status)
-    assert bad.seconds < QUICKLY
     assert good.text("wsmid:ProtocolVersion") == soap.WSMAN, "the same connection, so the same child, goes on"
 
 
@@ -71,18 +77,16 @@ def test_bad_bytes(console, name):
 @pytest.mark.parametrize("name", ["attributes in 64 KiB", "brackets in 64 KiB", "doctype", "depth", "truncated"])
 def test_bad_bytes_in_utf16(console, name, encoding):
     mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}[encoding]
-    bad = console.send(mark + BAD[name][0].encode(encoding), content_type=UTF16)
+    (bad,) = send_quickly(console, [mark + BAD[name][0].encode(encoding)], content_type=UTF16)
     assert bad.fault
     assert bad.body.startswith(mark), "a fault too comes in the caller's encoding"
-    assert bad.seconds < QUICKLY
     assert console.send(soap.IDENTIFY).status == 200
 
 
 @pytest.mark.parametrize("name", ["30,000 attributes", "brackets in quotes", "200 KiB"])
 def test_too_many_bytes_in_utf16(console, name):
-    bad = console.send(BAD[name][0].encode("utf-16"), content_type=UTF16)
+    (bad,) = send_quickly(console, [BAD[name][0].encode("utf-16")], content_type=UTF16)
     assert (bad.fault, bad.status) == (LIMIT[:2], LIMIT[2])
-    assert bad.seconds < QUICKLY
 
 
 WSA_2005 = "http://www.w3.org/2005/08/addressing"
@@ -166,9 +170,8 @@ def test_other_methods(console, method):
 
 def test_no_user(stack):
     """Where no authentication was asked for, there is no user, and nothing but Identify is answered."""
-    answer = Console(stack.httpd).send(soap.unlock(["pc-00001.fleet.test"]), path="/wsman-anon/identify")
+    (answer,) = send_quickly(Console(stack.httpd), [soap.unlock(["pc-00001.fleet.test"])], path="/wsman-anon/identify")
     assert_fault(answer, "wsman:AccessDenied", status=403)
-    assert answer.seconds < QUICKLY
 
 
 def test_claimed_user_is_no_user(stack):

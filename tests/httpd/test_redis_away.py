@@ -12,8 +12,6 @@ from amtu_stack.process import wait_until
 from amtu_stack.redis import Client
 from conftest import assert_fault
 
-pytestmark = pytest.mark.alone
-
 WITHIN = 0.25  # seconds
 
 
@@ -47,6 +45,7 @@ def job_names(redis):
     return set(redis.call("KEYS", "{amtu}:job:*"))
 
 
+@pytest.mark.alone
 @pytest.mark.may_log("AMTU0")
 def test_frozen(console, stack, redis):
     before = job_names(redis)
@@ -95,6 +94,7 @@ def test_connections_that_redis_closed(console, redis):
     assert console.job(job)["JobState"] == "7"
 
 
+@pytest.mark.alone
 @pytest.mark.may_log("AMTU0")
 def test_without_a_socket(console, stack):
     """Redis is stopped: its socket refuses."""

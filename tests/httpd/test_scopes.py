@@ -15,7 +15,7 @@ from gss import Caller, Kerberos
 from ldap_server import LdapServer
 from second_httpd import SecondHttpd, There, shipped
 
-ROUNDS = 30
+ROUNDS, MORE = 30, 6  # and so many times as many, where the machine is busy
 CLOSE = 0.002  # seconds: less than callers could tell across a network that they share with others
 
 
@@ -62,8 +62,10 @@ def timed(caller, body):
     return time.perf_counter() - begun, answer
 
 
-def quick(seconds):
-    return statistics.quantiles(seconds, n=4)[0]
+def apart(times):
+    """Of the quicker ones: a busy machine makes some slower, and none quicker than it is."""
+    one, other = (statistics.quantiles(seconds, n=10)[0] for seconds in times)
+    return abs(one - other)
 
 
 def denials(stack):
@@ -108,15 +110,13 @@ def test_timing_tells_nothing(stack, ticket, console, one_of_each):
              "results": (lambda: soap.unlocked(job), lambda: soap.unlocked("amtunlock:" + "a" * 26))}
     for what, (there, never) in pairs.items():
         seconds = ([], [])
-        for _ in range(ROUNDS):
+        while len(seconds[0]) < ROUNDS or apart(seconds) >= CLOSE and len(seconds[0]) < MORE * ROUNDS:
             for taken, body in zip(seconds, (there, never)):
                 if caller.connection.sock is None:  # a fault closed it
                     caller.connection.connect()
                     caller.shake_hands(Kerberos())
                 taken.append(timed(caller, body())[0])
-        # Of the quicker ones: a busy machine makes some slower, and none quicker than it is.
-        apart = abs(quick(seconds[0]) - quick(seconds[1]))
-        assert apart < CLOSE, (what, seconds)
+        assert apart(seconds) < CLOSE, (what, seconds)
     caller.connection.close()
 
 

@@ -3,6 +3,7 @@
 can rely on it; whoever is told that it is not known sends the same message again, and it is the same job."""
 
 import http.client
+import os
 import ssl
 import threading
 import time
@@ -17,8 +18,6 @@ from amtu_stack.slow_disk import SlowDisk
 from amtu_stack.stack import Options, Stack
 from certificates import make_certificate
 from conftest import assert_fault
-
-pytestmark = pytest.mark.alone
 
 SLOW = 350       # milliseconds of an fsync
 BUDGET = 0.25    # seconds in which whoever cannot wait is told so
@@ -44,7 +43,8 @@ SSLCACertificateFile tls/ca.pem
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     settings = Settings(extra=EXTRA)
-    stack = Stack(build_folder() / "stack-tests" / "slow", Options(systems=2, boot_seconds="1-1"), settings=settings)
+    process = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    stack = Stack(build_folder() / "stack-tests" / f"slow-{process}", Options(systems=2, boot_seconds="1-1"), settings=settings)
     stack.disk = SlowDisk(stack.places.dir / "slow-disk")
     stack.redis.environment = stack.disk.environment()
     stack.up()
@@ -154,6 +154,7 @@ def test_a_slow_disk_is_waited_for(stack, crowd, slow_disk):
     assert jobs_made(stack) - before == 4
 
 
+@pytest.mark.alone
 @pytest.mark.may_log("AMTU0")
 def test_a_crowd_on_a_slow_disk_is_told_the_truth(stack, crowd, slow_disk):
     answers = assert_answers_are_true(stack, crowd, [soap.unlock([unknown_name()]) for _ in range(60)])

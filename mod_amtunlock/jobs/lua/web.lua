@@ -146,7 +146,7 @@ local MOST_WAITING, LEAST_WAITING = 200000, 2000
 local MB = 1024 * 1024
 -- Anybody who can log in may send refused names. What callers who may unlock nothing keep takes nothing from the others.
 local REFUSED_NAMES = {
-    j = { most = 32 * MB, share = 4 * MB, least = MB / 16 },
+    j = { most = 32 * MB, share = 16 * MB, least = MB / 16 },
     u = { most = 16 * MB, share = MB / 2, least = 0 },
 }
 local SCARCE_FOR = 30 * 1000000 -- workers look every few seconds whether memory is still short

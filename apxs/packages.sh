@@ -11,8 +11,8 @@ set -eu
 
 build="gcc make pkg-config libc6-dev apache2-bin apache2-dev libxml2-dev libhiredis-dev libcurl4-openssl-dev
        libevent-dev libssl-dev libjansson-dev libcsv-dev libinih-dev libkrb5-dev libc-ares-dev"
-test="$build libapache2-mod-auth-gssapi libapache2-mod-security2 modsecurity-crs gss-ntlmssp redis-server krb5-kdc
-      krb5-admin-server krb5-user libcmocka-dev python3
+test="$build libapache2-mod-auth-gssapi libapache2-mod-security2 modsecurity-crs libapache2-mod-evasive gss-ntlmssp
+      redis-server krb5-kdc krb5-admin-server krb5-user libcmocka-dev python3
       python3-pytest python3-pytest-xdist python3-cryptography curl openssl iproute2 procps systemd"
 fuzz="$build clang libclang-rt-dev"
 lint="$build clang clang-format clang-tidy cppcheck shellcheck libcmocka-dev python3"

@@ -38,9 +38,16 @@ typedef struct {
     const ap_directive_t *mixed;             /* a section with both a trusted proxy and an AuthType */
     const ap_directive_t *bound;             /* a section that serves Kerberos only, on bound connections */
     const ap_directive_t *bound_unless_ntlm; /* such a one, if no AMTUnlockMech around it lists ntlm */
-    int ntlm_around; /* AMTUnlockMech ntlm in a section that does not serve by itself */
+    int ntlm_around;   /* AMTUnlockMech ntlm in a section that does not serve by itself */
+    int guards;        /* GUARD_..., or-ed */
+    apr_off_t guarded; /* the largest SecRequestBodyNoFilesLimit; 0: none */
     section_t section;
 } summary_t;
+
+/* mod_security refuses what it is told to, and reads bodies. */
+#define GUARD_REFUSES 1
+#define GUARD_READS 2
+#define GUARD_BODY 1048576 /* its SecRequestBodyNoFilesLimit where none is set */
 
 /* ---- reading the configuration tree ----------------------------------------------------------------- */
 
@@ -113,6 +120,24 @@ static void note_max_body(summary_t *summary, const ap_directive_t *line, apr_po
     summary->max_body = !summary->max_body || body < summary->max_body ? body : summary->max_body;
 }
 
+static void note_guard(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
+{
+    const char *args = line->args;
+    int guard = strcasecmp(line->directive, "SecRuleEngine") == 0 ? GUARD_REFUSES : GUARD_READS;
+
+    if (strcasecmp(ap_getword_conf(pool, &args), "On") == 0) {
+        summary->guards |= guard;
+    }
+}
+
+static void note_guarded(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
+{
+    const char *args = line->args;
+    apr_off_t body = (apr_off_t)apr_atoi64(ap_getword_conf(pool, &args));
+
+    summary->guarded = body > summary->guarded ? body : summary->guarded;
+}
+
 static const struct {
     const char *directive;
     void (*note)(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool);
@@ -127,6 +152,9 @@ static const struct {
     {"AMTUnlockMech", note_mech},
     {"AMTUnlockMaxSystems", note_max_systems},
     {"AMTUnlockMaxBody", note_max_body},
+    {"SecRuleEngine", note_guard},
+    {"SecRequestBodyAccess", note_guard},
+    {"SecRequestBodyNoFilesLimit", note_guarded},
 };
 
 static void summarize_line(summary_t *summary, const ap_directive_t *line, apr_pool_t *pool)
@@ -285,6 +313,21 @@ static void check_max_body(const summary_t *summary, server_rec *s)
     }
 }
 
+static void check_guard(const summary_t *summary, server_rec *s)
+{
+    apr_off_t limit = summary->guarded ? summary->guarded : GUARD_BODY;
+    apr_off_t needed =
+        amtunlock_body_for(summary->max_systems ? summary->max_systems : AMTUNLOCK_DEFAULT_MAX_SYSTEMS);
+
+    if (summary->guards == (GUARD_REFUSES | GUARD_READS) && limit < needed) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "AMTU0109: mod_security refuses bodies of more than %" APR_OFF_T_FMT
+                     " bytes (413), and a request of AMTUnlockMaxSystems names may be larger; set "
+                     "SecRequestBodyNoFilesLimit %" APR_OFF_T_FMT " in the virtual host of the service",
+                     limit, needed);
+    }
+}
+
 static int check_worker(const amtunlock_server_t *conf, server_rec *s, apr_pool_t *ptemp)
 {
     const char *wrong, *name;
@@ -338,6 +381,7 @@ int amtunlock_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptem
         check_callers(&summary, s);
         check_bound(&summary, s);
         check_max_body(&summary, s);
+        check_guard(&summary, s);
     }
     return good ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }

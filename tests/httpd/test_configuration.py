@@ -5,6 +5,7 @@ import os
 import re
 
 import pytest
+from amtu_stack.httpd import MODULES
 from amtu_stack.places import REPOSITORY
 
 
@@ -66,6 +67,20 @@ def test_password_file_that_is_missing(check, stack):
     assert "/nonexistent/password" in text
     # An ordinary user may test a configuration whose password file only root can read.
     assert status != 0 or os.geteuid() != 0
+
+
+@pytest.mark.parametrize("systems, more, warns", [
+    (100, "", False), (10000, "", True), (10000, "SecRequestBodyNoFilesLimit 8388608", False),
+    (10000, "SecRuleEngine DetectionOnly", False), (10000, "SecRequestBodyAccess Off", False)])
+def test_mod_security_that_refuses_what_may_be_asked_is_warned_of(check, systems, more, warns):
+    lines = {"SecRuleEngine": "On", "SecRequestBodyAccess": "On", "SecRequestBodyNoFilesLimit": "131072"}
+    name, _, value = more.partition(" ")
+    lines.update({name: value} if name else {})
+    status, text = check(line="\n".join([f"LoadModule {each}_module {MODULES}/mod_{file}.so" for each, file in (
+        ("unique_id", "unique_id"), ("security2", "security2"))] + [f"{name} {value}" for name, value in lines.items()] +
+        [f"AMTUnlockMaxSystems {systems}"]))
+    assert status == 0, text
+    assert ("AMTU0109" in text and "SecRequestBodyNoFilesLimit 5120000" in text) is warns, text
 
 
 def test_without_a_scope_nobody_may_unlock_and_it_says_so(check):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from amtu_stack import kdc, ports, soap
 from amtu_stack.console import Console
+from amtu_stack.httpd import MODULES as MODULE_FOLDER
 from second_httpd import SecondHttpd, There, shipped
 
 MODULES = ("mpm_event", "authn_core", "authz_core", "authz_host", "authz_user", "auth_gssapi", "socache_shmcb", "ssl",
@@ -116,7 +117,7 @@ def as_shown(block):
     return block.replace(shown, shown.replace("#", "") + "AMTUnlockMaxSystems 10000\nAMTUnlockMaxBody 600000\n")
 
 
-def virtual_host(stack, name, port):
+def virtual_host(stack, name, port, folder="site"):
     """The one of the shipped file, for a site of that name."""
     tls = stack.httpd.root / "tls"
     text = shipped("amtunlock.conf", **{"Listen 5986": f"Listen 127.0.0.1:{port}", "*:5986": f"*:{port}",
@@ -124,11 +125,11 @@ def virtual_host(stack, name, port):
     block = re.search(r"^<IfDefine AMTUNLOCK>\n(.*)^</IfDefine>", text, re.M | re.S)[1]
     if name == "mod-security-as-shown":
         block = as_shown(block)
-    root = stack.places.folder(f"site-{name}")
+    root = stack.places.folder(f"{folder}-{name}")
     site, access = SITES[name]
     stack.places.write(root / "index.php", SITE_TEXT.decode())
-    for folder in ("wsman", "amtunlock-status"):  # so that a folder of the site has our name, too
-        stack.places.folder(f"site-{name}/{folder}")
+    for each in ("wsman", "amtunlock-status"):  # so that a folder of the site has our name, too
+        stack.places.folder(f"{folder}-{name}/{each}")
     if access:
         stack.places.write(root / ".htaccess", access)
     return block.replace(f"*:{port}>", f"*:{port}>\n" + ROOT.format(root=root) + site.replace("{root}", str(root)))
@@ -139,17 +140,21 @@ def look(there, path):
     return Console(there).send("", path=path, method="GET")
 
 
+def own(stack):
+    """What the module needs once a server."""
+    redis = stack.httpd.redis
+    return (f"LoadModule amtunlock_module {stack.places.program('mod_amtunlock.so')}\n"
+           f"AMTUnlockRedis unix:{redis.socket} user=amtunlock-web password-file={redis.password_file('amtunlock-web')}\n"
+           f"AMTUnlockScope * \"%{{REMOTE_USER}} == '{kdc.CONSOLE}@{kdc.REALM}'\"\nAMTUnlockWorker Off\n"
+           "TypesConfig /dev/null\nAccessFileName .htaccess\n")
+
+
 @pytest.fixture(scope="module")
 def _sites(_shared_stack):
     """{name: port}"""
     stack = _shared_stack
     found = dict(zip(SITES, ports.pick(len(SITES))))
-    redis = stack.httpd.redis
-    own = (f"LoadModule amtunlock_module {stack.places.program('mod_amtunlock.so')}\n"
-           f"AMTUnlockRedis unix:{redis.socket} user=amtunlock-web password-file={redis.password_file('amtunlock-web')}\n"
-           f"AMTUnlockScope * \"%{{REMOTE_USER}} == '{kdc.CONSOLE}@{kdc.REALM}'\"\nAMTUnlockWorker Off\n"
-           "TypesConfig /dev/null\nAccessFileName .htaccess\n")
-    text = own + recommended(stack) + "\n".join(virtual_host(stack, name, port) for name, port in found.items())
+    text = own(stack) + recommended(stack) + "\n".join(virtual_host(stack, name, port) for name, port in found.items())
     with SecondHttpd(stack, "sites", MODULES, text) as httpd:
         for port in found.values():
             httpd.wait(port)
@@ -211,6 +216,16 @@ def test_mod_security_stands_behind_our_limit(guarded):
     """What is too large for AMTUnlockMaxBody is answered by the service, in SOAP."""
     answer = guarded.send(soap.unlock([f"{'x' * 1000}.{number}" for number in range(640)]))
     assert (answer.status, answer.fault) == (413, ("wsman:EncodingLimit", "ServiceEnvelopeLimit"))
+
+
+def test_mod_evasive_must_know_the_consoles(stack):
+    """It refuses the third request of a second, whoever asks."""
+    (port,) = ports.pick(1)
+    evasive = f"LoadModule evasive20_module {MODULE_FOLDER}/mod_evasive20.so\nDOSWhitelist 127.0.0.1\n"
+    with SecondHttpd(stack, "evasive", MODULES, evasive + own(stack) + virtual_host(stack, "methods", port, "evasive")) as httpd:
+        httpd.wait(port)
+        console = Console(There(stack, port), stack.kdc.cache(kdc.CONSOLE))
+        assert {answer.status for answer in console.send_all([soap.IDENTIFY] * 12)} == {200}
 
 
 def test_bodies_that_a_filter_unpacks(stack, _sites):

@@ -13,30 +13,43 @@
 
 /* ---- other lines --------------------------------------------------------------------------------------- */
 
-/* Of the service manager, without its mark. */
+/* Of the service manager, without its mark: with a unit's description, its name and description, or what is left of both.
+ * Another unit may be described so that it speaks of these. */
 static const struct {
     const char *template;
     phrase_e means;
 } statuses[] = {
-    {"started *cryptography setup for %.", PHRASE_OPENED},
-    {"finished *cryptography setup for %.", PHRASE_OPENED},
+    {"started cryptography setup for %.", PHRASE_OPENED},
+    {"finished cryptography setup for %.", PHRASE_OPENED},
+    {"started systemd-cryptsetup@*.service - cryptography setup for %.", PHRASE_OPENED},
+    {"finished systemd-cryptsetup@*.service - cryptography setup for %.", PHRASE_OPENED},
     {"started systemd-cryptsetup@*" ELLIPSIS "*setup for %.", PHRASE_OPENED},
     {"finished systemd-cryptsetup@*" ELLIPSIS "*setup for %.", PHRASE_OPENED},
     {"finished systemd-cryptsetup@%.service.", PHRASE_OPENED},
     {"finished systemd-cryptsetup@%.", PHRASE_OPENED},
-    {"finished *load zfs key for %.", PHRASE_OPENED},
-    {"finished *load zfs key for %", PHRASE_OPENED},
-    {"failed to start *cryptography setup for %.", PHRASE_REFUSED},
-    {"failed to start *load zfs key for %.", PHRASE_REFUSED},
-    {"reached target *switch root*", PHRASE_WENT_ON},
-    {"starting *switch root*", PHRASE_WENT_ON},
-    {"mounted */sysroot*", PHRASE_WENT_ON},
-    {"reached target *emergency mode*", PHRASE_SHELL},
-    {"reached target *rescue mode*", PHRASE_SHELL},
-    {"started *emergency shell*", PHRASE_SHELL},
-    {"started *rescue shell*", PHRASE_SHELL},
-    {"reached target *login prompts*", PHRASE_WENT_ON},
-    {"reached target *multi-user system*", PHRASE_WENT_ON},
+    {"finished load zfs key for %.", PHRASE_OPENED},
+    {"finished load zfs key for %", PHRASE_OPENED},
+    {"finished zfs-load-key@*.service - load zfs key for %.", PHRASE_OPENED},
+    {"failed to start cryptography setup for %.", PHRASE_REFUSED},
+    {"failed to start systemd-cryptsetup@*setup for %.", PHRASE_REFUSED},
+    {"failed to start load zfs key for %.", PHRASE_REFUSED},
+    {"failed to start zfs-load-key@*.service - load zfs key for %.", PHRASE_REFUSED},
+    {"reached target switch root.", PHRASE_WENT_ON},
+    {"reached target initrd-switch-root.target*", PHRASE_WENT_ON},
+    {"starting switch root...", PHRASE_WENT_ON},
+    {"starting initrd-switch-root.service*", PHRASE_WENT_ON},
+    {"mounted /sysroot.", PHRASE_WENT_ON},
+    {"mounted sysroot.mount*", PHRASE_WENT_ON},
+    {"reached target emergency mode.", PHRASE_SHELL},
+    {"reached target emergency.target*", PHRASE_SHELL},
+    {"reached target rescue mode.", PHRASE_SHELL},
+    {"reached target rescue.target*", PHRASE_SHELL},
+    {"started *emergency shell.", PHRASE_SHELL},
+    {"started *rescue shell.", PHRASE_SHELL},
+    {"reached target login prompts.", PHRASE_WENT_ON},
+    {"reached target getty.target*", PHRASE_WENT_ON},
+    {"reached target multi-user system.", PHRASE_WENT_ON},
+    {"reached target multi-user.target*", PHRASE_WENT_ON},
     {"reached target *local encrypted volumes.", PHRASE_HINT},
     {"reached target *cryptsetup.target.", PHRASE_HINT},
     {"reached target *initrd root device*", PHRASE_HINT},
@@ -50,9 +63,9 @@ static const struct {
     {"cryptsetup (%): set up successfully", PHRASE_OPENED},
     {"slot * opened", PHRASE_OPENED}, /* GRUB */
     {"verifying passphrase for %... - success", PHRASE_OPENED},
-    {"*is opal unlocked", PHRASE_OPENED},
-    {"*is opal failed", PHRASE_REFUSED},
-    {"*is opal not locked", PHRASE_HINT},
+    {"*drive /dev/* is opal unlocked", PHRASE_OPENED},
+    {"*drive /dev/* is opal failed", PHRASE_REFUSED},
+    {"*drive /dev/* is opal not locked", PHRASE_HINT},
     {"verifying passphrase for %... - failure", PHRASE_REFUSED},
     {"unlocking...*incorrect pass*", PHRASE_REFUSED}, /* booster */
     {":: mounting * on real root", PHRASE_WENT_ON},

@@ -260,6 +260,13 @@ static int is_written_so(int is, const char *line, int ended)
            (!(is & BARE) || template_ends_with(line, ":")) && (!(is & BLANK) || is_behind_blank(line));
 }
 
+/* Plymouth sets its own colon behind the text's, and some of its splashes end the line. */
+static int is_from_plymouth(const char *line)
+{
+    return template_ends_with(line, "!:") || template_ends_with(line, "::") ||
+           template_ends_with(line, ": :");
+}
+
 static stage_e latest_stage(int is)
 {
     return is & LOADER ? STAGE_LOADER : is & EARLY ? STAGE_KERNEL : STAGE_SERVICES;
@@ -278,7 +285,7 @@ static int read_question(phrase_t *phrase, const char *line, char *lower)
             phrase->means = PHRASE_QUESTION;
             phrase->form = i + 1;
             phrase->until = latest_stage(questions[i].is);
-            phrase->ends_line = (questions[i].is & CUT) && template_ends_with(line, "!:");
+            phrase->ends_line = (questions[i].is & TORN) && is_from_plymouth(line);
             phrase->loader = (questions[i].is & LOADER) != 0;
             phrase->restarts = (questions[i].is & (LOADER | RESTARTS)) != 0;
             return 1;

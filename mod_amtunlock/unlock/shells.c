@@ -59,6 +59,41 @@ static int is_behind_place(const char *line)
     return 0;
 }
 
+/* Bars that grow, percentages and names of keys end with the same signs. */
+static int is_mark_behind(const char *line, size_t length)
+{
+    char last = line[length - 1], before = length > 1 ? line[length - 2] : ' ';
+
+    return ((last == '#' || last == '$') && before != last) || (last == '%' && !apr_isdigit(before)) ||
+           (last == '>' && strchr("=-", before) == NULL && memchr(line, '<', length) == NULL);
+}
+
+static int is_command(const char *text)
+{
+    static const char *const commands[] = {"cat",   "less", "more", "dmesg",     "journalctl", "tail",
+                                           "head",  "grep", "zcat", "sed",       "ls",         "cd",
+                                           "mount", "sudo", "exit", "cryptsetup"};
+    size_t length = strcspn(text, " ");
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strlen(commands[i]) == length && strncmp(text, commands[i], length) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A command that shows something, behind what may be a prompt. */
+static int has_command(const char *line)
+{
+    for (const char *at = strchr(line, ' '); at != NULL; at = strchr(at + 1, ' ')) {
+        if (at > line && is_command(at + 1) && is_mark_behind(line, (size_t)(at - line))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int shells_line(const char *line)
 {
     static const char *const beginnings[] = {"(initramfs)",
@@ -85,16 +120,7 @@ int shells_line(const char *line)
             return 1;
         }
     }
-    return is_in_brackets(line) || is_behind_place(line);
-}
-
-/* Bars that grow, and percentages, end with the same signs. */
-static int ends_with_mark(const char *line, size_t length)
-{
-    char last = line[length - 1], before = length > 1 ? line[length - 2] : ' ';
-
-    return ((last == '#' || last == '$') && before != last) || (last == '%' && !apr_isdigit(before)) ||
-           (last == '>' && strchr("=-", before) == NULL);
+    return is_in_brackets(line) || is_behind_place(line) || has_command(line);
 }
 
 int shells_prompt(const char *line)
@@ -112,5 +138,5 @@ int shells_prompt(const char *line)
             return 1;
         }
     }
-    return length > 0 && ends_with_mark(line, length);
+    return length > 0 && is_mark_behind(line, length);
 }

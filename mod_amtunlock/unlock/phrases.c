@@ -190,8 +190,9 @@ static void read_refusal(phrase_t *phrase, const char *lower)
     int refused = is_refusal(lower);
 
     if (!refused && speaks_of_disks(lower)) {
-        for (const char *at = strstr(lower, ": "); at != NULL && !refused; at = strstr(at + 2, ": ")) {
-            refused = is_refusal(at + 2);
+        for (const char *at = strchr(lower, ':'); at != NULL && !refused; at = strchr(at + 1, ':')) {
+            refused =
+                is_refusal(at + 1 + (at[1] == ' ')); /* GRUB 2.12 has a file's line, and no blank behind it */
         }
     }
     phrase->means = refused ? PHRASE_REFUSED : phrase->means;

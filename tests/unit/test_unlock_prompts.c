@@ -116,6 +116,8 @@ static const struct {
      "/dev/disk/by-uuid/0a0b"},
     {"Enter passphrase for hd0,gpt2 (4f3c0a0b-0000-4000-8000-000000000001): ", PHRASE_QUESTION, "hd0,gpt2"},
     {"error: access denied.", PHRASE_REFUSED, ""},
+    {"error: ../../grub-core/disk/cryptodisk.c:1173:Invalid passphrase.", PHRASE_REFUSED, ""},
+    {"dracut-pre-mount[622]: Key load error: Incorrect key provided for 'tank'.", PHRASE_REFUSED, ""},
     {"backup[9]: mount error: access denied", PHRASE_TEXT, NULL},
     {"Wrong password attempts since the last login: 3", PHRASE_TEXT, NULL},
     {"Too many attempts to activate; giving up.", PHRASE_REFUSED, ""},

@@ -24,6 +24,7 @@ static const method_t methods[] = {
         .boot = AMT_START_SOL,
         .sessions = AMT_REDIRECTION_SOL,
         .types = 1,
+        .on_console = steps_sol_on_console,
         .on_input = steps_sol_input,
     },
     {

@@ -47,11 +47,6 @@ unlock_step_e unlock_plan_plain(unlock_t *unlock)
     return unlock->facts.boot.overridden ? UNLOCK_CLEAR_BOOT : unlock_power(unlock);
 }
 
-unlock_step_e unlock_console_opened(unlock_t *unlock)
-{
-    return unlock->method->on_console != NULL ? unlock->method->on_console(unlock) : UNLOCK_SET_BOOT;
-}
-
 /* Firmware counts writes: nothing is written that stands as it should. */
 unlock_step_e unlock_plan_redirection(unlock_t *unlock)
 {
@@ -63,7 +58,7 @@ unlock_step_e unlock_plan_redirection(unlock_t *unlock)
     unlock->plan.boot = unlock->method->boot;
     unlock->plan.types = unlock->method->types;
     if (unlock->session_open) { /* a running PC whose console was looked at */
-        return unlock_console_opened(unlock);
+        return unlock->method->on_console(unlock);
     }
     return unlock_changes_redirection(&unlock->plan) ? UNLOCK_REDIRECT : UNLOCK_OPEN_CONSOLE;
 }

@@ -26,8 +26,6 @@ unlock_step_e unlock_plan_redirection(unlock_t *unlock);
 
 /* ---- after the intent ---------------------------------------------------------------------------------- */
 
-/* The console is open. */
-unlock_step_e unlock_console_opened(unlock_t *unlock);
 /* To the power request, by its group's power rate limit where it has one. */
 unlock_step_e unlock_power(const unlock_t *unlock);
 /* The same, after the wait for that limit. */

@@ -179,6 +179,9 @@ static void forget_console(const unlock_t *unlock)
     if (unlock->dialogue != NULL) {
         dialogue_starts(unlock->dialogue, 1);
     }
+    if (unlock->console != NULL) {
+        amt_console_forget(unlock->console);
+    }
 }
 
 static void power_on_send(unlock_t *unlock)

@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 
 #include "unlock/exits_priv.h"
+#include "unlock/quote_priv.h"
 #include "unlock/steps_priv.h"
 
 /* The image knows its result within 60 s of the seal, and says it every second. */
@@ -44,7 +45,7 @@ void steps_image_input(unlock_t *unlock, const char *bytes, apr_size_t length)
     if (unlock->proof == NULL) {
         return;
     }
-    dialogue_feed(unlock->dialogue, bytes, length, unlock->ops->now());
+    amt_console_feed(unlock->console, bytes, length);
     while (length > 0) {
         image_note(unlock, proof_feed(unlock->proof, &bytes, &length));
     }
@@ -64,6 +65,7 @@ unlock_step_e steps_image_on_console(unlock_t *unlock)
 {
     const char *error = proof_session_create(&unlock->proof, unlock->system->fqdn, unlock->pool);
 
+    unlock->console = amt_console_create(NULL, NULL, unlock->pool);
     return error != NULL ? unlock_fail(unlock, JOBS_REASON_INTERNAL, error) : UNLOCK_OPEN_DRIVE;
 }
 
@@ -83,7 +85,7 @@ static unlock_step_e hello_on_input(unlock_t *unlock)
 
 static unlock_step_e hello_on_timeout(unlock_t *unlock)
 {
-    const char *last = dialogue_last_line(unlock->dialogue, unlock->pool);
+    const char *last = quote_line(amt_console_last(unlock->console), unlock->pool);
 
     if (!unlock->image_read) {
         return unlock_fail(unlock, unlock_without_evidence(unlock, JOBS_REASON_NO_BOOT_DEVICE),

@@ -70,6 +70,7 @@ extern const steps_t steps_common, steps_redirect, steps_sol, steps_image, steps
 
 /* ---- steps_sol.c, steps_image.c: see method_t ---------------------------------------------------------- */
 
+unlock_step_e steps_sol_on_console(unlock_t *unlock);
 void steps_sol_input(unlock_t *unlock, const char *bytes, apr_size_t length);
 
 unlock_step_e steps_image_on_console(unlock_t *unlock);

@@ -19,15 +19,10 @@ static void redirect_send(unlock_t *unlock)
     unlock->redirection_wanted = unlock->plan.redirection;
 }
 
-static void open_console_send(unlock_t *unlock)
-{
-    unlock->dialogue = dialogue_create(unlock->prompts, unlock->pool);
-}
-
 static unlock_step_e open_console_on_ok(unlock_t *unlock)
 {
     unlock->session_open = 1;
-    return unlock_console_opened(unlock);
+    return unlock->method->on_console(unlock);
 }
 
 /* A PC whose session is gone by now is not even powered on. */
@@ -169,7 +164,6 @@ static const step_t rows[] = {
                             .limit = SECONDS(40),
                             .writes = 1},
     ROW(UNLOCK_OPEN_CONSOLE) = {.name = "console-open",
-                                .send = open_console_send,
                                 .call = UNLOCK_CALL_OPEN_CONSOLE,
                                 .on_ok = open_console_on_ok,
                                 .targets = {UNLOCK_SET_BOOT, UNLOCK_OPEN_DRIVE},

@@ -18,6 +18,19 @@
 #define REOPENS 5
 #define SHORT_GAP SECONDS(3)
 
+static void listen_to_console(unlock_t *unlock)
+{
+    if (unlock->dialogue == NULL) {
+        unlock->dialogue = dialogue_create(unlock->prompts, unlock->pool);
+    }
+}
+
+unlock_step_e steps_sol_on_console(unlock_t *unlock)
+{
+    listen_to_console(unlock);
+    return UNLOCK_SET_BOOT;
+}
+
 void steps_sol_input(unlock_t *unlock, const char *bytes, apr_size_t length)
 {
     if (unlock->dialogue != NULL) {
@@ -47,14 +60,10 @@ static const char *with_last_line(unlock_t *unlock, const char *text)
 
 /* ---- a PC that runs: does it stand at its prompt? ------------------------------------------------------ */
 
-static void look_console_send(unlock_t *unlock)
-{
-    unlock->dialogue = dialogue_create(unlock->prompts, unlock->pool);
-}
-
 static unlock_step_e look_console_on_ok(unlock_t *unlock)
 {
     unlock->session_open = 1;
+    listen_to_console(unlock);
     return unlock->prompts->redraw[0] != '\0' ? UNLOCK_REDRAW : UNLOCK_LOOK_PROMPT;
 }
 
@@ -260,7 +269,6 @@ static unlock_step_e verdict_on_timeout(unlock_t *unlock)
 
 static const step_t rows[] = {
     ROW(UNLOCK_LOOK_CONSOLE) = {.name = "console-look",
-                                .send = look_console_send,
                                 .call = UNLOCK_CALL_OPEN_CONSOLE,
                                 .on_ok = look_console_on_ok,
                                 .targets = {UNLOCK_REDRAW, UNLOCK_LOOK_PROMPT},

@@ -26,6 +26,7 @@
 #define AMTUNLOCK_UNLOCK_UNLOCK_H
 
 #include "amt/amt.h"
+#include "amt/redirection/console.h"
 #include "base/resolve.h"
 #include "inventory/inventory.h"
 #include "jobs/jobs.h"
@@ -172,9 +173,9 @@ typedef struct {
     int boot;               /* AMT_START_*, set for its next start */
     int sessions; /* state of the redirection service that admits those it needs; 0: it needs none */
     int types;    /* a passphrase is handed over: only over verified TLS */
-    /* With sessions: what follows once the console is open. NULL: UNLOCK_SET_BOOT. */
+    /* With sessions: begins to look at the console, which is open; returns what follows. */
     unlock_step_e (*on_console)(unlock_t *unlock);
-    /* Takes what the PC wrote to its console. NULL: no console is opened. */
+    /* With sessions: takes what the PC wrote to its console. */
     void (*on_input)(unlock_t *unlock, const char *bytes, apr_size_t length);
 } method_t;
 
@@ -221,7 +222,8 @@ struct unlock_t {
     /* What is done to it. */
     unlock_plan_t plan;
     amt_redirection_t redirection_wanted; /* by the next UNLOCK_CALL_SET_REDIRECTION */
-    dialogue_t *dialogue;                 /* what its console shows; NULL: it was not opened */
+    dialogue_t *dialogue;                 /* what its console asks; NULL: sol has none open */
+    amt_console_t *console;               /* what it shows; NULL: image has none open */
     const char *volume;                   /* whose passphrase is fetched; NULL, "": it has no name */
     int own_passphrase;                   /* and only its own will do */
     proof_session_t *proof;               /* the talk with the unlock image; NULL: none */

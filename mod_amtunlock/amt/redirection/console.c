@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A screen as far as lines need one. The row with the cursor is an array of characters; rows above it are gone,
- * but for the one that the cursor left upwards or saved: it comes back when the cursor does. A row is given to
- * the caller before it is overwritten, erased or left, so that nothing that was shown is lost. */
+/* A screen as far as lines need one. There is the row with the cursor; rows above it are gone, but for the one that
+ * the cursor left upwards or saved: it comes back when the cursor does. A row is given to the caller before it is
+ * overwritten, erased or left, so that nothing that was shown is lost. */
 #include "amt/redirection/console.h"
 
 #include <string.h>
 
+#include "amt/redirection/row_priv.h"
 #include "base/text.h"
 
 enum {
@@ -30,12 +31,13 @@ typedef enum {
 typedef struct {
     int kept;
     int cursor;
-    char text[AMT_CONSOLE_LINE + 1];
-} row_t;
+    amt_row_t row;
+} kept_t;
 
 struct amt_console_t {
     amt_console_line_fn *line_fn;
     void *baton;
+    apr_pool_t *pool;
 
     place_e place;
     int parameter;       /* the first of a control sequence */
@@ -46,48 +48,47 @@ struct amt_console_t {
     int wanted;             /* bytes that it still needs */
     apr_uint32_t least;     /* smallest character that so many bytes may mean */
 
-    int cursor;
-    int length;     /* characters of the line */
-    int line_bytes; /* of it in UTF-8 */
+    amt_row_t line; /* with the cursor; at most AMT_CONSOLE_LINE bytes */
+    int cursor;     /* from 0 to its length */
     int moved;      /* the cursor went back since a character was overwritten or appended */
     int told;       /* the caller was given the row as it is */
-    apr_uint32_t line[AMT_CONSOLE_LINE];
 
-    int above;    /* rows between the cursor and the row below that it left */
-    row_t bottom; /* that row */
-    row_t saved;  /* by ESC 7 or CSI s */
+    int above;     /* rows between the cursor and the row below that it left */
+    kept_t bottom; /* that row */
+    kept_t saved;  /* by ESC 7 or CSI s */
 
-    char partial[AMT_CONSOLE_LINE + 1];
+    char *text; /* the line as callers get it; NULL: none has got one yet */
     char last[LAST + 1];
 };
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static void write_line(const amt_console_t *console, char text[AMT_CONSOLE_LINE + 1])
+/* Valid until the next call. */
+static const char *line_text(amt_console_t *console)
 {
-    char *at = text;
-
-    for (int i = 0; i < console->length; i++) {
-        at = text_put_utf8(at, console->line[i]);
+    if (console->text == NULL) {
+        console->text = apr_palloc(console->pool, AMT_CONSOLE_LINE + 1);
     }
-    *at = '\0';
+    amt_row_write(&console->line, console->text);
+    return console->text;
 }
 
 /* The line for an operator, if there is something on it. */
 static void remember_last(amt_console_t *console)
 {
+    const amt_row_t *line = &console->line;
     int first = 0;
     int length;
 
-    while (first < console->length && console->line[first] == ' ') {
+    while (first < line->length && line->characters[first] == ' ') {
         first++;
     }
-    if (first == console->length) {
+    if (first == line->length) {
         return;
     }
-    length = console->length - first < LAST ? console->length - first : LAST;
+    length = line->length - first < LAST ? line->length - first : LAST;
     for (int i = 0; i < length; i++) {
-        apr_uint32_t c = console->line[first + i];
+        apr_uint32_t c = line->characters[first + i];
 
         console->last[i] = c >= ' ' && c <= '~' ? (char)c : '?';
     }
@@ -99,16 +100,18 @@ static void remember_last(amt_console_t *console)
 
 static void empty_line(amt_console_t *console)
 {
-    console->cursor = console->length = console->line_bytes = console->moved = console->told = 0;
+    amt_row_cut(&console->line, 0);
+    console->cursor = console->moved = console->told = 0;
 }
 
 /* Gives the row to the caller. One that was told before is told again only where it ends. */
 static void tell_line(amt_console_t *console, amt_line_e how)
 {
+    int wanted = how == AMT_LINE_ENDED || (console->line.length > 0 && !console->told);
+
     remember_last(console);
-    if (console->line_fn != NULL && (how == AMT_LINE_ENDED || (console->length > 0 && !console->told))) {
-        write_line(console, console->partial);
-        console->line_fn(console->baton, console->partial, how);
+    if (console->line_fn != NULL && wanted) {
+        console->line_fn(console->baton, line_text(console), how);
     }
     console->told = 1;
 }
@@ -119,34 +122,20 @@ static void leave_line(amt_console_t *console, amt_line_e how)
     empty_line(console);
 }
 
-static void keep_row(const amt_console_t *console, row_t *row)
+static void keep_row(amt_console_t *console, kept_t *kept)
 {
-    write_line(console, row->text);
-    row->cursor = console->cursor;
-    row->kept = 1;
-}
-
-/* Of a row's own text, so each character is whole. */
-static void put_text(amt_console_t *console, const char *text)
-{
-    console->line_bytes = (int)strlen(text);
-    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
-        apr_uint32_t *c = &console->line[console->length++];
-
-        *c = *at < 0x80 ? *at : *at < 0xe0 ? *at & 0x1fu : *at < 0xf0 ? *at & 0x0fu : *at & 0x07u;
-        while ((at[1] & 0xc0) == 0x80) {
-            *c = *c << 6 | (*++at & 0x3fu);
-        }
-    }
+    amt_row_copy(&kept->row, &console->line, console->pool);
+    kept->cursor = console->cursor;
+    kept->kept = 1;
 }
 
 /* The row is as it was, and the caller knows it. */
-static void bring_back(amt_console_t *console, row_t *row, int cursor)
+static void bring_back(amt_console_t *console, const kept_t *kept, int cursor)
 {
     empty_line(console);
-    put_text(console, row->text);
+    amt_row_copy(&console->line, &kept->row, console->pool);
     console->told = 1;
-    console->cursor = cursor < console->length ? cursor : console->length;
+    console->cursor = cursor < console->line.length ? cursor : console->line.length;
 }
 
 /* ---- moves ----------------------------------------------------------------------------------- */
@@ -206,29 +195,27 @@ static void restore_cursor(amt_console_t *console, int unused)
 /* A row that is long goes on in the next. */
 static void put_character(amt_console_t *console, apr_uint32_t c)
 {
-    int overwrites = console->cursor < console->length;
-    int over = overwrites ? text_utf8_length(console->line[console->cursor]) : 0;
+    amt_row_t *line = &console->line;
+    int overwrites = console->cursor < line->length;
+    apr_uint32_t before = overwrites ? line->characters[console->cursor] : 0;
+    int over = overwrites ? text_utf8_length(before) : 0;
 
-    if (console->line_bytes - over + text_utf8_length(c) > AMT_CONSOLE_LINE) {
+    if (line->bytes - over + text_utf8_length(c) > AMT_CONSOLE_LINE) {
         leave_line(console, AMT_LINE_MOVED);
-        over = overwrites = 0;
+        overwrites = 0;
     }
-    if (overwrites && console->moved && console->line[console->cursor] != c) {
+    if (overwrites && console->moved && before != c) {
         tell_line(console, AMT_LINE_ERASED);
         console->moved = 0;
     }
-    console->told = console->told && overwrites && console->line[console->cursor] == c;
-    console->line_bytes += text_utf8_length(c) - over;
-    console->line[console->cursor++] = c;
-    if (console->cursor > console->length) {
-        console->length = console->cursor;
-    }
+    console->told = console->told && overwrites && before == c;
+    amt_row_put(line, console->cursor++, c, console->pool);
 }
 
 static void put_tab(amt_console_t *console)
 {
     do {
-        if (console->cursor < console->length) {
+        if (console->cursor < console->line.length) {
             console->cursor++;
         }
         else {
@@ -239,25 +226,22 @@ static void put_tab(amt_console_t *console)
 
 static void erase_to_end(amt_console_t *console)
 {
-    if (console->cursor < console->length) {
+    if (console->cursor < console->line.length) {
         tell_line(console, AMT_LINE_ERASED);
         console->told = 0;
     }
-    while (console->length > console->cursor) {
-        console->line_bytes -= text_utf8_length(console->line[--console->length]);
-    }
+    amt_row_cut(&console->line, console->cursor);
 }
 
 /* Up to and with the cursor. */
 static void erase_to_cursor(amt_console_t *console)
 {
-    if (console->length > 0) {
+    if (console->line.length > 0) {
         tell_line(console, AMT_LINE_ERASED);
         console->told = 0;
     }
-    for (int i = 0; i <= console->cursor && i < console->length; i++) {
-        console->line_bytes -= text_utf8_length(console->line[i]) - 1;
-        console->line[i] = ' ';
+    for (int i = 0; i <= console->cursor && i < console->line.length; i++) {
+        amt_row_put(&console->line, i, ' ', console->pool);
     }
 }
 
@@ -411,11 +395,11 @@ static void take_escape(amt_console_t *console, unsigned char byte)
 static void move_sideways(amt_console_t *console, int column)
 {
     column = column < 0 ? 0 : column;
-    while (console->length < column && console->length < AMT_CONSOLE_LINE - 1) {
-        console->cursor = console->length;
+    while (console->line.length < column && console->line.length < AMT_CONSOLE_LINE - 1) {
+        console->cursor = console->line.length;
         put_character(console, ' ');
     }
-    console->cursor = column < console->length ? column : console->length;
+    console->cursor = column < console->line.length ? column : console->line.length;
     console->moved = 1;
 }
 
@@ -566,6 +550,7 @@ amt_console_t *amt_console_create(amt_console_line_fn *line_fn, void *baton, apr
 
     console->line_fn = line_fn;
     console->baton = baton;
+    console->pool = pool;
     return console;
 }
 
@@ -578,8 +563,7 @@ void amt_console_feed(amt_console_t *console, const char *bytes, apr_size_t leng
 
 const char *amt_console_partial(amt_console_t *console)
 {
-    write_line(console, console->partial);
-    return console->partial;
+    return line_text(console);
 }
 
 void amt_console_forget(amt_console_t *console)

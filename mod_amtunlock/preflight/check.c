@@ -141,9 +141,12 @@ static void find_address(check_t *check)
     }
     facts->resolve = check_work(check, WORK_RESOLVE, JOBS_REASON_UNREACHABLE);
     if (facts->resolve.reason == JOBS_REASON_NONE) {
-        facts->addresses = check->work.addresses;
-        facts->probe_addresses = check->work.probe_addresses;
+        facts->addresses = check->work.addresses[0];
+        facts->probe_addresses = check->work.addresses[1];
         use_address(facts, 0);
+    }
+    if (!check->expired) {
+        work_forget_addresses(&check->work);
     }
 }
 

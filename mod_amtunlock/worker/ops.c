@@ -138,8 +138,8 @@ static void keep_work_results(slot_t *slot)
         work->passphrase = NULL;
         return;
     }
-    slot->unlock.addresses = work->addresses;
-    slot->unlock.probe_addresses = work->probe_addresses;
+    slot->unlock.addresses = work->addresses[0];
+    slot->unlock.probe_addresses = work->addresses[1];
 }
 
 void ops_work_done(slot_t *slot)
@@ -147,9 +147,11 @@ void ops_work_done(slot_t *slot)
     int wanted = slot->work_wanted;
 
     slot->work_out = 0;
-    if (slot->work.kind == WORK_RESOLVE ? wanted : slot->work.reason == JOBS_REASON_NONE) {
+    if (slot->work.kind == WORK_RESOLVE ? wanted && slot->work.addresses != NULL
+                                        : slot->work.reason == JOBS_REASON_NONE) {
         keep_work_results(slot);
     }
+    work_forget_addresses(&slot->work);
     if (!wanted) {
         if (slot->work.kind == WORK_LOGIN) {
             slot_forget_login(slot);

@@ -4,11 +4,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 void probe_init(probe_t *probe, probe_done_fn done, void *owner)
 {
+    probe->attempts = NULL;
     probe->count = 0;
     probe->running = 0;
     probe->done = done;
@@ -34,6 +36,9 @@ void probe_stop(probe_t *probe)
     for (int i = 0; i < probe->count; i++) {
         attempt_end(&probe->attempts[i]);
     }
+    free(probe->attempts);
+    probe->attempts = NULL;
+    probe->count = 0;
 }
 
 static void probe_end(probe_t *probe, int open)
@@ -107,8 +112,9 @@ void probe_start(probe_t *probe, struct event_base *base, const resolve_addresse
 
     probe->running = 1;
     probe->left = 0;
-    probe->count = addresses->count;
-    for (int i = 0; i < addresses->count; i++) {
+    probe->attempts = calloc((size_t)addresses->count, sizeof(*probe->attempts));
+    probe->count = probe->attempts != NULL ? addresses->count : 0;
+    for (int i = 0; i < probe->count; i++) {
         probe->attempts[i].probe = probe;
         attempt_begin(&probe->attempts[i], base, addresses->text[i], port);
     }

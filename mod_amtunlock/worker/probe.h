@@ -21,10 +21,10 @@ typedef struct {
 } probe_attempt_t;
 
 struct probe_t {
-    probe_attempt_t attempts[RESOLVE_ADDRESSES];
-    struct event end; /* the time is over, or no connection is left */
-    int count;        /* of attempts */
-    int left;         /* that neither are connected nor failed */
+    probe_attempt_t *attempts; /* while it runs; NULL: none */
+    struct event end;          /* the time is over, or no connection is left */
+    int count;                 /* of attempts */
+    int left;                  /* that neither are connected nor failed */
     int running;
     probe_done_fn done;
     void *owner;

@@ -23,7 +23,7 @@ struct resolver_request_t {
 
     /* Results, for each name: NULL, or why it has no addresses; static text. */
     const char *errors[RESOLVER_NAMES];
-    resolve_addresses_t addresses[RESOLVER_NAMES];
+    resolve_addresses_t *addresses; /* RESOLVER_NAMES of them, empty at first: the caller's place */
 
     /* resolver.c's */
     APR_RING_ENTRY(resolver_request_t) link;

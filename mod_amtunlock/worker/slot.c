@@ -69,6 +69,7 @@ void slot_destroy(slot_t *slot)
 
     leases_remove(slots->leases, &slot->lease);
     snapshot_unref(slot->snapshot);
+    work_forget_addresses(&slot->work);
     apr_pool_destroy(slot->pool);
     atomic_fetch_sub(&slots->load, 1);
 }

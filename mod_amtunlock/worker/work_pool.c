@@ -49,21 +49,31 @@ static void on_resolved(resolver_request_t *request)
                       request->errors[i]);
         }
     }
-    work->addresses = request->addresses[0];
-    work->probe_addresses = request->addresses[1];
     work->done(work);
 }
 
-static void push_resolve(work_pool_t *work_pool, work_t *work)
+void work_forget_addresses(work_t *work)
+{
+    free(work->addresses);
+    work->addresses = NULL;
+}
+
+static apr_status_t push_resolve(work_pool_t *work_pool, work_t *work)
 {
     const inventory_system_t *system = work->system;
 
+    work->addresses = calloc(RESOLVER_NAMES, sizeof(*work->addresses));
+    if (work->addresses == NULL) {
+        return APR_ENOMEM;
+    }
     work->way.names = (resolver_request_t){
         .names = {system->address != NULL ? system->address : system->fqdn, system->probe_host},
         .limit = RESOLVE_LIMIT,
+        .addresses = work->addresses,
         .done = on_resolved,
         .owner = work};
     resolver_push(work_pool->resolver, &work->way.names);
+    return APR_SUCCESS;
 }
 
 /* ---- secrets ------------------------------------------------------------------------------------------- */
@@ -227,11 +237,7 @@ apr_status_t work_pool_push(work_pool_t *work_pool, work_t *work)
 {
     work->reason = JOBS_REASON_NONE;
     work->text[0] = '\0';
-    if (work->kind != WORK_RESOLVE) {
-        return push_secret(work_pool, work);
-    }
-    push_resolve(work_pool, work);
-    return APR_SUCCESS;
+    return work->kind == WORK_RESOLVE ? push_resolve(work_pool, work) : push_secret(work_pool, work);
 }
 
 int work_pool_cancel(work_pool_t *work_pool, work_t *work)

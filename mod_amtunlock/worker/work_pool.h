@@ -37,8 +37,9 @@ struct work_t {
     /* Results: reason NONE, or reason and text. */
     jobs_reason_e reason;
     char text[UNLOCK_TEXT_MAX];
-    /* Of WORK_RESOLVE; where the inventory names no host for the probe, probe_addresses is empty. */
-    resolve_addresses_t addresses, probe_addresses;
+    /* Of WORK_RESOLVE: of its name, and of the host that the inventory names for its probe (none: empty). The caller
+     * frees them: work_forget_addresses(). NULL: there are none */
+    resolve_addresses_t *addresses;
     secrets_login_t login; /* of WORK_LOGIN; the caller frees it: secrets_login_free() */
     char *passphrase;      /* of WORK_PASSPHRASE; likewise: secrets_free() */
 
@@ -59,6 +60,7 @@ void work_pool_stop(work_pool_t *work_pool);
 apr_status_t work_pool_push(work_pool_t *work_pool, work_t *work);
 /* Any thread. Nonzero: the work had not begun, and done will not be called. */
 int work_pool_cancel(work_pool_t *work_pool, work_t *work);
+void work_forget_addresses(work_t *work);
 /* For work of the AMT client: runs start(NULL, baton) on a thread of the group's. An amt_run_fn. */
 apr_status_t work_pool_run(void *work_pool, const char *group, apr_thread_start_t start, void *baton);
 

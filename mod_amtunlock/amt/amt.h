@@ -39,7 +39,7 @@ typedef struct {
     amt_status_e status;
     int acted;        /* the body may have reached the device with valid credentials: it may have acted */
     int return_value; /* of a method; -1 if none was read */
-    const char *text; /* for an operator; "" when all is well; lives until the next call on this device */
+    const char *text; /* for an operator; "" when all is well; until its next call or its end */
     int denied;       /* AMT_REFUSED, since the account lacks a realm */
     int silent;       /* AMT_UNREACHABLE, and nothing came back, not even a refusal: its ME may be asleep */
 } amt_result_t;

@@ -276,8 +276,10 @@ static int unlock_tries_again(unlock_t *unlock, int may_help)
 static void unlock_refuse(unlock_t *unlock, jobs_reason_e reason, const char *text, int may_help)
 {
     const step_t *row = unlock->row;
+    int other = row->another_way != NULL && !unlock_hands_back(unlock);
 
-    if (row->another_way != NULL && !unlock_hands_back(unlock) && row->another_way(unlock, reason, text)) {
+    text = other ? apr_pstrdup(unlock->pool, text) : text; /* the device that said it may be let go there */
+    if (other && row->another_way(unlock, reason, text)) {
         unlock_send(unlock);
         return;
     }

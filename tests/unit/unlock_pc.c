@@ -140,14 +140,27 @@ static void op_conceal(unlock_t *unlock)
     pc_of(unlock)->conceals++;
 }
 
+/* What the device said is its own, and goes with it. */
+static void forget_said(unlock_pc_t *pc)
+{
+    free(pc->said);
+    pc->said = NULL;
+}
+
+static void let_device_go(unlock_pc_t *pc)
+{
+    pc->connected = 0;
+    forget_said(pc);
+}
+
 static void op_rest(unlock_t *unlock)
 {
-    pc_of(unlock)->connected = 0;
+    let_device_go(pc_of(unlock));
 }
 
 static void op_hang_up(unlock_t *unlock)
 {
-    pc_of(unlock)->connected = 0;
+    let_device_go(pc_of(unlock));
     pc_of(unlock)->console_open = 0;
     pc_of(unlock)->drive_open = 0;
 }
@@ -454,15 +467,22 @@ static int at_another_address(const unlock_pc_t *pc)
     return pc->is.serves_at != NULL && strcmp(pc->unlock.address, pc->is.serves_at) != 0;
 }
 
+static const char *device_says(unlock_pc_t *pc)
+{
+    pc->said = strdup("as the test says");
+    return pc->said;
+}
+
 /* Whoever is there is asked who it is, and for nothing else. */
 static void answer_elsewhere(unlock_pc_t *pc)
 {
-    const amt_result_t result = {.status = (amt_status_e)pc->is.others_are, .text = "as the test says"};
+    const amt_result_t result = {.status = (amt_status_e)pc->is.others_are, .text = device_says(pc)};
     if (pc->call != UNLOCK_CALL_IDENTITY)
         pc->strayed++;
     if (result.status == AMT_OK)
         apr_cpystrn(pc->unlock.facts.identity.uuid, OTHER_DEVICE, sizeof(pc->unlock.facts.identity.uuid));
     unlock_call_answer(&pc->unlock, &result);
+    forget_said(pc);
 }
 
 static void answer_call(unlock_pc_t *pc)
@@ -480,10 +500,8 @@ static void answer_call(unlock_pc_t *pc)
     }
     if (fails) {
         pc->failed++;
-        result = (amt_result_t){.status = pc->is.status,
-                                .acted = pc->is.acted,
-                                .silent = pc->is.silent,
-                                .text = "as the test says"};
+        result = (amt_result_t){
+            .status = pc->is.status, .acted = pc->is.acted, .silent = pc->is.silent, .text = device_says(pc)};
         pc->now += pc->is.silent ? apr_time_from_sec(5) : 0;
         /* one that surely did nothing may be repeated, and does not count */
         pc->power_requests -=
@@ -494,6 +512,7 @@ static void answer_call(unlock_pc_t *pc)
     if (!fails)
         fill(pc);
     unlock_call_answer(&pc->unlock, &result);
+    forget_said(pc);
 }
 
 static void count_change(unlock_pc_t *pc)

@@ -131,6 +131,7 @@ typedef struct {
     int passphrases_concealed; /* asked for after that */
     int writes_without_intent;
     int connected, over;
+    char *said;                /* why the call failed that is being answered; NULL: it did not */
     apr_interval_time_t early; /* longer alarms come so much too early */
     int ignore_at;             /* the n-th request is never answered; 0: all are */
     int ignoring;

@@ -14,11 +14,14 @@ static apr_status_t device_cleanup(void *baton)
 }
 
 apr_status_t amt_device_create(amt_device_t **out, amt_loop_t *loop, const amt_target_t *target,
-                               apr_pool_t *pool)
+                               apr_pool_t *parent)
 {
-    amt_device_t *device = apr_pcalloc(pool, sizeof(*device));
+    amt_device_t *device;
+    apr_pool_t *pool;
     apr_status_t status;
 
+    apr_pool_create(&pool, parent);
+    device = apr_pcalloc(pool, sizeof(*device));
     device->pool = pool;
     device->loop = loop;
     /* before the pool's children are destroyed: a call's pool is one of them */
@@ -42,5 +45,5 @@ int amt_device_tls_minor(const amt_device_t *device)
 
 void amt_device_destroy(amt_device_t *device)
 {
-    apr_pool_cleanup_run(device->pool, device, device_cleanup);
+    apr_pool_destroy(device->pool);
 }

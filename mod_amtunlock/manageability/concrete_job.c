@@ -86,9 +86,9 @@ static void write_job_elapsed(instance_t *instance, wsman_writer_t *answer, cons
 {
     const jobs_job_t *job = instance->job;
     apr_time_t end = job->completed ? job->completed : job->now;
+    int has_run = job->started && end > job->started; /* Redis' clock may have been set back meanwhile */
 
-    wsman_property_interval(answer, name,
-                            job->started ? end - job->started : 0); /* consoles do sums with it */
+    wsman_property_interval(answer, name, has_run ? end - job->started : 0); /* consoles do sums with it */
 }
 
 static void write_job_method(instance_t *instance, wsman_writer_t *answer, const char *name)

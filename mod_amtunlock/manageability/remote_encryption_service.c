@@ -336,7 +336,7 @@ const wsman_fault_t *manageability_unlock_systems(wsman_request_t *request, wsma
         (fault = manageability_input(request, "UnlockSystems", &input)) != NULL) {
         return fault;
     }
-    if (input == NULL || input->child == NULL) {
+    if (input == NULL || input->child == NULL || (input->child->next == NULL && wsman_is_nil(input->child))) {
         return manageability_bad_parameter(request, "MissingValues", "UnlockSystems needs at least one name");
     }
     if ((fault = read_system_names(request, input, &wanted.names)) != NULL) {

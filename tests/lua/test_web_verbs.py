@@ -251,6 +251,18 @@ def test_overdue_tasks_read_as_failed_before_anybody_has_written_it(verbs, teste
     assert verbs.claim() == []
 
 
+def test_an_overdue_job_did_not_end_before_its_last_task(verbs, tester):
+    """Else ElapsedTime and TimeOfLastStateChange went back to the latest start, which was long before."""
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    task = verbs.claim_one()
+    assert verbs.intend(task) == "ok"
+    tester("HSET", "{amtu}:job:j1", "start_by", "1")
+    assert verbs.finish(task) == "ok"
+    job = verbs.read("j1")
+    assert job["state"] == COMPLETED
+    assert job["completed"] == job["changed"] >= job["started"] > 1
+
+
 # ---- cancel and forget -------------------------------------------------------------------------------------
 
 

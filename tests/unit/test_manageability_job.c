@@ -50,6 +50,19 @@ static void a_new_job_has_not_begun(void **state)
     }
 }
 
+/* Where Redis' clock was set back, what is over has no negative length and no unknown one. */
+static void a_job_that_began_in_the_future_took_no_time(void **state)
+{
+    const char *id = unlock(NULL, NAMES("pc1.example"));
+    const char *words[] = {"HSET", apr_pstrcat(fixture.pool, "{amtu}:job:", id + strlen("amtunlock:"), NULL),
+                           "started", "4102444800000000"};
+
+    (void)state;
+    assert_int_equal(redis_server_do(&fixture.server, 4, words), 0);
+    assert_string_equal(property(get(id), "ElapsedTime"), "PT0S");
+    assert_non_null(property(get(id), "StartTime"));
+}
+
 #define NOBODY "; no worker is running, and nothing goes on until one is"
 
 /* As if it had been submitted a while ago. */
@@ -414,6 +427,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_new_job_has_not_begun),
+        TEST(a_job_that_began_in_the_future_took_no_time),
         TEST(a_job_that_nobody_works_on_says_so),
         TEST(a_running_job_tells_how_far_it_is),
         TEST(a_job_without_a_failure_is_completed_and_well),

@@ -125,11 +125,14 @@ static void a_name_may_be_long_but_not_longer(void **state)
     assert_non_null(unlock(NULL, NAMES(name)));
 }
 
+#define NIL_NAME "<p:systems xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:nil=\"true\"/>"
+
 static void no_name_is_a_missing_value(void **state)
 {
     (void)state;
     refused(service_method("UnlockSystems", NULL), WSMAN_FAULT_INVALID_PARAMETER, "MissingValues");
     refused(service_method("UnlockSystems", ""), WSMAN_FAULT_INVALID_PARAMETER, "MissingValues");
+    refused(service_method("UnlockSystems", NIL_NAME), WSMAN_FAULT_INVALID_PARAMETER, "MissingValues");
 }
 
 static void the_maximum_is_named(void **state)

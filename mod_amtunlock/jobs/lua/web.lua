@@ -282,7 +282,8 @@ local function view_job(now, id)
     if job.overdue then
         job.failed, job.waiting = text(number(job.failed) + number(job.waiting)), '0'
         if job.running == '0' then
-            job.state, job.completed, job.changed = COMPLETED, job.start_by, job.start_by
+            local ended = text(math.max(number(job.start_by), number(job.changed)))
+            job.state, job.completed, job.changed = COMPLETED, ended, ended
         end
     end
     return job

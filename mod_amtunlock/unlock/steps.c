@@ -237,11 +237,16 @@ static unlock_step_e seek_evidence(unlock_t *unlock)
                        "it was woken from sleep, and has no probe that would tell that its system runs");
 }
 
-/* The power state says nothing of a reset: one that was refused did not happen, and whether one without an
- * answer did, only the evidence shows. */
+/* The power state says nothing of a reset: one that was refused did not happen, and is asked for again where the
+ * device was not ready; whether one without an answer did, only the evidence shows. */
 static unlock_step_e doubt_reset(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    return reason == JOBS_REASON_INDETERMINATE ? seek_evidence(unlock) : unlock_fail(unlock, reason, text);
+    if (reason == JOBS_REASON_INDETERMINATE) {
+        return seek_evidence(unlock);
+    }
+    return unlock->call_status == AMT_NOT_NOW && unlock->power_tries < POWER_TRIES
+               ? UNLOCK_PROBE_LATER
+               : unlock_fail(unlock, reason, text);
 }
 
 /* Refused, or no answer: the PC says by its power state which it was. Only a request that surely did
@@ -420,7 +425,7 @@ static const step_t rows[] = {
                             .on_error = power_on_on_error,
                             .on_timeout = power_on_on_timeout,
                             .targets = {UNLOCK_REPORT_POWERED, UNLOCK_WATCH, UNLOCK_PROBE, UNLOCK_PROMPT,
-                                        UNLOCK_HELLO},
+                                        UNLOCK_HELLO, UNLOCK_PROBE_LATER},
                             .limit = SECONDS(30),
                             .writes = 1},
     ROW(UNLOCK_REPORT_POWERED) = {.name = "powered",

@@ -4,7 +4,8 @@
  *
  * Nobody who works at a PC may lose that work. So only a closed probe leads here, and not that of a PC in
  * modern standby, whose power state is on. It is tried again before the intent and once more right before
- * the request, since the power rate limit may take its time.
+ * the request, since the power rate limit may take its time; also before a request that follows one for which the
+ * device was not ready.
  */
 #include "unlock/exits_priv.h"
 #include "unlock/plan_priv.h"
@@ -50,6 +51,12 @@ static const step_t rows[] = {
                                .on_ok = probe_again_on_ok,
                                .targets = {UNLOCK_INTEND, UNLOCK_POWER_ON},
                                .limit = SECONDS(6)},
+    ROW(UNLOCK_PROBE_LATER) = {.name = "probe-later",
+                               .send = probe_again_send,
+                               .on_ok = probe_again_on_ok,
+                               .targets = {UNLOCK_POWER_ON},
+                               .pause = SECONDS(2),
+                               .limit = SECONDS(8)},
 };
 
 const steps_t steps_reset = {"reset of a running PC", UNLOCK_READ_SAVING, sizeof(rows) / sizeof(rows[0]),

@@ -99,6 +99,7 @@ typedef enum {
     /* steps_reset.c: a running PC that is going to be reset */
     UNLOCK_READ_SAVING, /* does it only sleep? */
     UNLOCK_PROBE_AGAIN,
+    UNLOCK_PROBE_LATER, /* its device was not ready to reset it */
 
     UNLOCK_STEPS
 } unlock_step_e;

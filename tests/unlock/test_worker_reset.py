@@ -43,6 +43,20 @@ def check_reset_once(fleet, system):
     assert [one["by"] for one in fleet.events(system, "boot") if one["by"] != "guest"] == ["user", "amt"]
 
 
+def test_a_device_that_is_not_ready_is_asked_again(rig):
+    fleet = rig(systems=2, method="sol", group=RESETS)
+    fleet.add_worker({"AMTUNLOCK_TEST_NOT_NOW_MS": "100"})
+    for system, fault in zip(fleet.systems(), ("not-ready", "not-now-fault")):
+        hang_at_prompt(fleet, system)
+        fleet.break_pc(system, fault)
+    assert set(fleet.submit(fleet.systems()).await_end(60).values()) == {"unlocked"}
+    for system in fleet.systems():
+        requests = fleet.events(system, "power")
+        assert [one["request"] for one in requests] == [RESET] * 3
+        assert [one["result"] == 0 for one in requests] == [False, False, True]
+        assert passphrases(fleet, system) == [True]
+
+
 def test_a_dead_prompt_is_reset_once(rig):
     fleet = rig(systems=2, method="sol", group=RESETS)
     worker = fleet.add_worker()

@@ -46,6 +46,7 @@ static const char *const names[FAULT_COUNT] = {
     [FAULT_ENDLESS_CHALLENGE] = "endless-challenge",
     [FAULT_DRIP] = "drip",
     [FAULT_ELEMENTS] = "elements",
+    [FAULT_TWO_DIGESTS] = "two-digests",
     [FAULT_BREAKS_TLS13] = "breaks-tls13",
     [FAULT_HEAVY_KEY] = "heavy-key",
     [FAULT_HEAVY_CHAIN] = "heavy-chain",

@@ -197,11 +197,13 @@ static void send_error(struct connection *c, int status)
 
 static void send_challenge(struct connection *c, bool stale)
 {
-    char value[256], header[320];
+    char value[256], other[320] = "", header[640];
 
     digest_challenge(c->pc, stale, value, sizeof(value));
-    snprintf(header, sizeof(header), "%sWWW-Authenticate: %s\r\n",
-             c->pc->options->kerberos ? "WWW-Authenticate: Negotiate\r\n" : "", value);
+    if (pc_has(c->pc, FAULT_TWO_DIGESTS))
+        snprintf(other, sizeof(other), "WWW-Authenticate: %s, algorithm=SHA-256\r\n", value);
+    snprintf(header, sizeof(header), "%s%sWWW-Authenticate: %s\r\n",
+             c->pc->options->kerberos ? "WWW-Authenticate: Negotiate\r\n" : "", other, value);
     send_page(c, 401, header,
               "Log on failed. Incorrect user name or password, or user account temporarily locked.");
 }

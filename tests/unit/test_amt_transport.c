@@ -2,6 +2,7 @@
 /* The exchange with a device, against one that misbehaves: that a body that acts leaves once, whatever the
  * connection does, and what is said about each end. */
 #include <netinet/in.h>
+#include <openssl/evp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -317,40 +318,184 @@ static void test_slow_answers(void **state)
     rig_down(&rig);
 }
 
-#define TWO_DIGESTS(first, second)                                                                              \
-    "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n"                                   \
-    "WWW-Authenticate: Digest realm=\"Digest:00\", nonce=\"bm9uY2U\", stale=\"false\", qop=\"auth\"" first      \
-    "\r\nWWW-Authenticate: Digest realm=\"Digest:00\", nonce=\"bm9uY2V\", stale=\"false\", qop=\"auth\"" second \
-    "\r\n\r\n"
+/* ---- challenges of all kinds --------------------------------------------------------------------------- */
 
-/* A device that offers more than one digest is answered with the first, which it prefers. */
-static void test_two_digests(void **state)
+#define CHALLENGED(lines)                                                                                    \
+    "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n" lines "\r\n"
+#define OFFER(nonce, more) "Digest realm=\"Digest:00\", nonce=\"" nonce "\", stale=\"false\"" more
+#define LINE(text) "WWW-Authenticate: " text "\r\n"
+#define AUTH ", qop=\"auth\""
+
+typedef struct {
+    const char *head;          /* of the 401 */
+    const char *nonce, *realm; /* of the challenge that is answered, */
+    const char *(*hash)(void); /* and its hash's name */
+    int session;
+    const char *qop; /* "": as before there was one */
+} challenge_t;
+
+static const char *by_md5(void)
 {
-    static const struct {
-        const char *challenge, *algorithm, *nonce;
-    } cases[] = {
-        {TWO_DIGESTS(", algorithm=SHA-256", ", algorithm=MD5"), "algorithm=SHA-256", "nonce=\"bm9uY2U\""},
-        {TWO_DIGESTS(", algorithm=\"SHA-256\"", ""), "algorithm=SHA-256", "nonce=\"bm9uY2U\""},
-        {TWO_DIGESTS(", algorithm=MD5", ", algorithm=SHA-256"), "algorithm=MD5", "nonce=\"bm9uY2U\""},
-    };
+    return "MD5";
+}
 
+static const char *by_sha256(void)
+{
+    return "SHA256";
+}
+
+static const challenge_t challenges[] = {
+    {CHALLENGED(LINE(OFFER("one", AUTH ", algorithm=SHA-256")) LINE(OFFER("two", AUTH ", algorithm=MD5"))),
+     "two", "Digest:00", by_md5, 0, "auth"},
+    {CHALLENGED(LINE(OFFER("one", AUTH ", algorithm=\"SHA-256\"")) LINE(OFFER("two", AUTH))), "two",
+     "Digest:00", by_md5, 0, "auth"},
+    {CHALLENGED(LINE(OFFER("one", AUTH ", algorithm=MD5")) LINE(OFFER("two", AUTH ", algorithm=SHA-256"))),
+     "one", "Digest:00", by_md5, 0, "auth"},
+    {CHALLENGED(LINE(OFFER("one", AUTH ", algorithm=SHA-256") ", " OFFER("two", AUTH ", algorithm=MD5"))),
+     "two", "Digest:00", by_md5, 0, "auth"},
+    {CHALLENGED(
+         LINE(OFFER("one", ", algorithm=MD5" AUTH) ",Negotiate, " OFFER("two", ", algorithm=SHA-256" AUTH))),
+     "one", "Digest:00", by_md5, 0, "auth"},
+    {CHALLENGED(LINE(OFFER("one", AUTH ", algorithm=SHA3-512"))
+                    LINE(OFFER("two", AUTH ", algorithm=SHA-256"))),
+     "two", "Digest:00", by_sha256, 0, "auth"},
+    {CHALLENGED(LINE(OFFER("one", AUTH ", algorithm=SHA3-512"))
+                    LINE(OFFER("two", AUTH ", algorithm=SHA-256-sess"))),
+     "two", "Digest:00", by_sha256, 1, "auth"},
+    {CHALLENGED(LINE(OFFER("one", AUTH ", algorithm=SHA-256-sess"))), "one", "Digest:00", by_sha256, 1,
+     "auth"},
+    {CHALLENGED(LINE(OFFER("one", AUTH ", algorithm=MD5-sess"))), "one", "Digest:00", by_md5, 1, "auth"},
+    {CHALLENGED(LINE(OFFER("one", AUTH ", algorithm=SHA-256"))), "one", "Digest:00", by_sha256, 0, "auth"},
+    {CHALLENGED(LINE(OFFER("one", ""))), "one", "Digest:00", by_md5, 0, ""},
+    {CHALLENGED(LINE(OFFER("one", "")) LINE(OFFER("two", ", algorithm=SHA-256"))), "one", "Digest:00", by_md5,
+     0, ""},
+    {CHALLENGED(LINE(OFFER("one", ", qop=\"auth-int\""))), "one", "Digest:00", by_md5, 0, "auth-int"},
+    {CHALLENGED(LINE(OFFER("one", ", qop=\"auth-int, auth\""))), "one", "Digest:00", by_md5, 0, "auth"},
+    {CHALLENGED(LINE("Digest realm=\"a \\\"b\\\\\", nonce=\"one\", qop=\"auth\"")), "one", "a \"b\\", by_md5,
+     0, "auth"},
+    {CHALLENGED(LINE("Digest realm=\"a \\\"b\\\\\", nonce=\"one\", qop=\"auth\", algorithm=SHA-256")
+                    LINE("Digest realm=\"a \\\"b\\\\\", nonce=\"two\", qop=\"auth\"")),
+     "two", "a \"b\\", by_md5, 0, "auth"},
+};
+
+/* A parameter of an Authorization header, without its quotes. */
+static const char *parameter_of(const peer_request_t *request, const char *name, apr_pool_t *pool)
+{
+    const char *at = strstr(request->head, apr_pstrcat(pool, " ", name, "=", NULL));
+
+    if (at == NULL) {
+        return "";
+    }
+    at += strlen(name) + 2;
+    return *at == '"' ? apr_pstrmemdup(pool, at + 1, strcspn(at + 1, "\""))
+                      : apr_pstrmemdup(pool, at, strcspn(at, ",\r\n"));
+}
+
+static const char *hash_text(const char *name, const char *text, apr_pool_t *pool)
+{
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    char *hex = apr_pcalloc(pool, 2 * sizeof(bytes) + 1);
+    unsigned int length = 0;
+
+    assert_int_equal(EVP_Digest(text, strlen(text), bytes, &length, EVP_get_digestbyname(name), NULL), 1);
+    for (unsigned int i = 0; i < length; i++) {
+        apr_snprintf(hex + 2 * (size_t)i, 3, "%02x", bytes[i]);
+    }
+    return hex;
+}
+
+static void check_answer(const challenge_t *is, const peer_request_t *request, const char *count,
+                         apr_pool_t *pool)
+{
+    const char *name = is->hash(), *cnonce = parameter_of(request, "cnonce", pool);
+    const char *login =
+        hash_text(name, apr_pstrcat(pool, RIG_USER ":", is->realm, ":" RIG_PASSWORD, NULL), pool);
+    const char *content = strcmp(is->qop, "auth-int") == 0
+                              ? apr_pstrcat(pool, ":", hash_text(name, request->body, pool), NULL)
+                              : "";
+    const char *asked = hash_text(name, apr_pstrcat(pool, "POST:/wsman", content, NULL), pool);
+    const char *middle = *is->qop ? apr_pstrcat(pool, count, ":", cnonce, ":", is->qop, ":", NULL) : "";
+
+    login = is->session ? hash_text(name, apr_pstrcat(pool, login, ":", is->nonce, ":", cnonce, NULL), pool)
+                        : login;
+    assert_string_equal(parameter_of(request, "nonce", pool), is->nonce);
+    assert_string_equal(parameter_of(request, "qop", pool), is->qop);
+    assert_string_equal(
+        parameter_of(request, "response", pool),
+        hash_text(name, apr_pstrcat(pool, login, ":", is->nonce, ":", middle, asked, NULL), pool));
+}
+
+/* Of several challenges one of MD5 is answered, which all firmware takes, else one of SHA-256; and right. */
+static void test_challenges_of_all_kinds(void **state)
+{
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const peer_row_t rows[] = {{.act = PEER_RAW, .body = cases[i].challenge},
+    for (size_t i = 0; i < sizeof(challenges) / sizeof(challenges[0]); i++) {
+        const peer_row_t rows[] = {{.act = PEER_RAW, .body = challenges[i].head},
+                                   {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER},
                                    {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
         const peer_request_t *requests = NULL;
         amt_facts_t facts;
         rig_t rig;
 
         rig_up(&rig, ROWS(rows));
-        rig_read_power(&rig, &facts);
-        assert_string_equal(rig.text, "");
-        assert_int_equal(rig.status, AMT_OK);
-        assert_int_equal(peer_requests(rig.peer, &requests), 2);
-        assert_non_null(strstr(requests[1].head, cases[i].algorithm));
-        assert_non_null(strstr(requests[1].head, cases[i].nonce));
+        for (int call = 0; call < 2; call++) {
+            rig_read_power(&rig, &facts);
+            assert_string_equal(rig.text, "");
+            assert_int_equal(rig.status, AMT_OK);
+        }
+        assert_int_equal(peer_requests(rig.peer, &requests), 3);
+        assert_int_equal(requests[0].authorized, 0);
+        check_answer(&challenges[i], &requests[1], "00000001", rig.pool);
+        check_answer(&challenges[i], &requests[2], "00000002", rig.pool);
         rig_down(&rig);
     }
+}
+
+/* Where it answers by itself the rules are the same: a wrong password goes out once, a forgotten or stale nonce is
+ * none, and an act leaves once for each that was not taken. */
+static void test_own_answers_follow_the_rules(void **state)
+{
+#define TWO(nonce, stale)                                                                                    \
+    CHALLENGED(LINE("Digest realm=\"r\", nonce=\"" nonce "\", qop=\"auth\", algorithm=SHA-256")              \
+                   LINE("Digest realm=\"r\", nonce=\"" nonce "\", qop=\"auth\", stale=" stale))
+    static const peer_row_t wrong[] = {{.act = PEER_RAW, .body = TWO("one", "false")},
+                                       {.act = PEER_RAW, .body = TWO("two", "false")}};
+    static const peer_row_t forgets[] = {{.act = PEER_RAW, .body = TWO("one", "false")},
+                                         {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER},
+                                         {.act = PEER_RAW, .body = TWO("two", "false")},
+                                         {.act = PEER_ANSWER, .body = POWER_REQUESTED("0")}};
+    static const peer_row_t stale[] = {{.act = PEER_RAW, .body = TWO("one", "false")},
+                                       {.act = PEER_RAW, .body = TWO("two", "\"true\"")},
+                                       {.act = PEER_ANSWER, .body = POWER_OFF_ANSWER}};
+    static const peer_row_t endless[] = {{.act = PEER_RAW, .body = TWO("one", "true")},
+                                         {.act = PEER_RAW, .body = TWO("two", "true")},
+                                         {.act = PEER_RAW, .body = TWO("three", "true")},
+                                         {.act = PEER_RAW, .body = TWO("four", "true")}};
+    amt_facts_t facts;
+    rig_t rig;
+
+    (void)state;
+    rig_up(&rig, ROWS(wrong));
+    rig_read_power(&rig, &facts);
+    assert_int_equal(rig.status, AMT_AUTH_FAILED);
+    assert_int_equal(peer_requests(rig.peer, NULL), 2);
+    rig_down(&rig);
+    rig_up(&rig, ROWS(forgets));
+    rig_read_power(&rig, &facts);
+    rig_request_power(&rig, 2);
+    assert_int_equal(rig.status, AMT_OK);
+    assert_int_equal(power_bodies(&rig), 2);
+    assert_int_equal(rig.gate_asked, 2);
+    rig_down(&rig);
+    rig_up(&rig, ROWS(stale));
+    rig_read_power(&rig, &facts);
+    assert_int_equal(rig.status, AMT_OK);
+    rig_down(&rig);
+    rig_up(&rig, ROWS(endless));
+    rig_read_power(&rig, &facts);
+    assert_int_equal(rig.status, AMT_AUTH_FAILED);
+    assert_int_equal(peer_requests(rig.peer, NULL), 3);
+    rig_down(&rig);
 }
 
 static void test_power_without_answer(void **state)
@@ -806,7 +951,8 @@ int main(void)
         cmocka_unit_test(test_power_after_stale_is_not_repeated_either),
         cmocka_unit_test(test_power_with_forgotten_nonce),
         cmocka_unit_test(test_slow_answers),
-        cmocka_unit_test(test_two_digests),
+        cmocka_unit_test(test_challenges_of_all_kinds),
+        cmocka_unit_test(test_own_answers_follow_the_rules),
         cmocka_unit_test(test_power_without_answer),
         cmocka_unit_test(test_power_reset),
         cmocka_unit_test(test_power_broken_before_its_body),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Devices that are not ready at first, say so, and do nothing, and those that sleep and say nothing: each is asked again,
-and its PC is powered once. Firmware that does not bear TLS 1.3, in a group whose PCs are offered none. And consoles that are cut off while their PCs boot: they are opened again, and the passphrase is typed once."""
+and its PC is powered once. Firmware that does not bear TLS 1.3, in a group whose PCs are offered none; and that announces
+a digest which it does not take: no login fails. And consoles that are cut off while their PCs boot: they are opened again, and the passphrase is typed once."""
 
 from itertools import product
 
@@ -11,7 +12,7 @@ from rig import Rig, wait_until
 
 METHODS = ("wake", "sol", "image")
 REFUSE = ("not-now-400", "not-now-503", "not-now-fault", "not-ready")
-FAULTS = (*REFUSE, "stale-power-list", "asleep", "breaks-tls13")
+FAULTS = (*REFUSE, "stale-power-list", "asleep", "breaks-tls13", "two-digests")
 # Of method sol: of a console that is cut, whether the question comes later or stands already.
 CUT = ("console-cut", "console-cut-at-prompt")
 CASES = (*product(FAULTS, METHODS), *((cut, "sol") for cut in CUT))
@@ -46,6 +47,7 @@ def test_is_unlocked_and_powered_once(fleet, case):
     assert [one["request"] for one in requests] == [ON] * len(requests)
     refused = 2 if case[0] in REFUSE else 0
     assert [one["result"] == 0 for one in requests] == [False] * refused + [True]
+    assert all(one["ok"] or one["stale"] for one in fleet.events(system, "auth"))
     assert passphrases(fleet, system) == ([] if case[1] == "wake" else [True])
 
 

@@ -41,6 +41,23 @@ int amt_http_is_kerberos(const amt_http_t *http)
     return http->target.tickets != NULL;
 }
 
+int amt_http_authorize(amt_http_t *http, const char *line)
+{
+    struct curl_slist *lines = curl_slist_append(NULL, line);
+
+    for (const struct curl_slist *one = http->headers; one != NULL && lines != NULL; one = one->next) {
+        struct curl_slist *all = curl_slist_append(lines, one->data);
+
+        if (all == NULL) {
+            curl_slist_free_all(lines);
+        }
+        lines = all;
+    }
+    curl_slist_free_all(http->authorized);
+    http->authorized = lines;
+    return lines != NULL;
+}
+
 void amt_http_drop_ticket(amt_http_t *http)
 {
     if (http->ticket_request != NULL) {
@@ -64,7 +81,7 @@ static long to_milliseconds(apr_interval_time_t interval)
 static CURLcode set_http_options(amt_http_t *http)
 {
     CURL *easy = http->easy;
-    int is_kerberos = amt_http_is_kerberos(http);
+    int is_own = amt_http_is_kerberos(http) || http->digest != NULL;
     CURLcode rc = CURLE_OK;
 
     AMT_SET(rc, easy, CURLOPT_URL, http->url);
@@ -75,8 +92,8 @@ static CURLcode set_http_options(amt_http_t *http)
     AMT_SET(rc, easy, CURLOPT_PROXY, "");
     AMT_SET(rc, easy, CURLOPT_FOLLOWLOCATION, 0L);
     AMT_SET(rc, easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    AMT_SET(rc, easy, CURLOPT_HTTPAUTH, is_kerberos ? CURLAUTH_NONE : CURLAUTH_DIGEST); /* never instead */
-    if (!is_kerberos) {
+    AMT_SET(rc, easy, CURLOPT_HTTPAUTH, is_own ? CURLAUTH_NONE : CURLAUTH_DIGEST); /* never instead */
+    if (!is_own) {
         AMT_SET(rc, easy, CURLOPT_USERNAME, http->target.user);
         AMT_SET(rc, easy, CURLOPT_PASSWORD, http->target.password);
     }

@@ -28,6 +28,9 @@ typedef struct {
     apr_size_t length;
 } amt_reply_t;
 
+/* digest_priv.h */
+typedef struct amt_digest_t amt_digest_t;
+
 typedef void (*amt_reply_fn)(void *baton, const amt_reply_t *reply);
 
 /* One exchange: what the caller fills in, and what became of it so far. */
@@ -52,6 +55,8 @@ typedef struct {
     int challenges; /* 401s */
     int too_many;   /* 401s: given up */
     int too_long;
+    char *offers;         /* digest: what the last 401 offers; or NULL */
+    int answers_itself;   /* digest: libcurl does not answer challenges of this device */
     int unadmitted;       /* Kerberos: a new connection, and no token for it; nothing was sent */
     int offers_negotiate; /* the device said so */
     const char *proof;    /* its token, in base64; or NULL */
@@ -77,11 +82,13 @@ typedef struct amt_http_t {
     amt_transfer_t transfer;
     struct event *limit; /* of an answer */
 
+    struct curl_slist *authorized; /* headers, with that of this exchange's ticket or digest; or NULL */
+    amt_digest_t *digest;          /* the challenge that is answered here, not by libcurl; or NULL */
+
     /* Kerberos */
     amt_ticket_request_t *ticket_request;                            /* a ticket is being made */
     void (*on_ticket)(struct amt_http_t *http, amt_status_e status); /* it is made, or failed */
     amt_ticket_t *ticket;                                            /* of the exchange under way */
-    struct curl_slist *authorized;                                   /* headers, with its token */
     int admitted; /* the connection is authenticated, as long as it lasts */
 
     int knows_nonce; /* libcurl holds a challenge that this device accepted an answer to */

@@ -9,6 +9,8 @@
  * nonce.
  */
 CURLcode amt_http_set_options(amt_http_t *http);
+/* Makes http->authorized: this line, and all others. Zero: memory is out. */
+int amt_http_authorize(amt_http_t *http, const char *line);
 /* Frees the ticket and its header, cancels the request for one. */
 void amt_http_drop_ticket(amt_http_t *http);
 /* The device's account is a Kerberos account. */

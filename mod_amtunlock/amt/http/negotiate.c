@@ -26,19 +26,10 @@ static int compose_authorized_headers(amt_http_t *http)
     const unsigned char *token = amt_ticket_token(http->ticket, &size);
     apr_size_t room = sizeof(name) + (apr_size_t)apr_base64_encode_len((int)size);
     char *line = apr_palloc(http->exchange.pool, room);
-    struct curl_slist *all;
 
     memcpy(line, name, sizeof(name));
     apr_base64_encode_binary(line + sizeof(name) - 1, token, (int)size);
-    http->authorized = curl_slist_append(NULL, line);
-    for (const struct curl_slist *one = http->headers; one && http->authorized; one = one->next) {
-        all = curl_slist_append(http->authorized, one->data);
-        if (!all) {
-            curl_slist_free_all(http->authorized);
-        }
-        http->authorized = all;
-    }
-    return http->authorized != NULL;
+    return amt_http_authorize(http, line);
 }
 
 static void negotiate_on_ticket(void *baton, amt_ticket_t *ticket)

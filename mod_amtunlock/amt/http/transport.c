@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "amt/http/curl_priv.h"
+#include "amt/http/digest_priv.h"
 #include "amt/http/http_priv.h"
 #include "amt/http/negotiate_priv.h"
 #include "base/failpoint.h"
@@ -81,6 +82,9 @@ static int begin_answer(amt_exchange_t *x, const char *line, apr_size_t length)
     long status = space ? strtol(space, NULL, 10) : 0;
 
     x->answer_length = 0;
+    if (x->offers != NULL) {
+        x->offers[0] = '\0';
+    }
     x->http_status = status;
     if (status != 401) {
         return 1;
@@ -90,6 +94,17 @@ static int begin_answer(amt_exchange_t *x, const char *line, apr_size_t length)
     x->denied = x->given > 0;
     x->too_many = x->challenges > MAX_ANSWERED_CHALLENGES;
     return !x->too_many;
+}
+
+/* The head of a 401 is over, and libcurl would answer a challenge that it should not: the exchange begins again. */
+static int ends_for_digest(const amt_exchange_t *x, const char *line)
+{
+    int plain = 1;
+
+    if (x->http_status == 401 && !x->answers_itself && (line[0] == '\r' || line[0] == '\n')) {
+        amt_digest_choose(x, &plain);
+    }
+    return !plain;
 }
 
 static size_t on_header(char *line, size_t size, size_t count, void *baton)
@@ -106,7 +121,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *baton)
         return 0;
     }
     amt_negotiate_take_header(x, line, length);
-    return length;
+    amt_digest_take_header(x, line, length);
+    return ends_for_digest(x, line) ? 0 : length;
 }
 
 static int grow_answer(amt_exchange_t *x, apr_size_t needed)
@@ -179,6 +195,9 @@ static CURLcode set_exchange_options(amt_http_t *http)
     AMT_SET(rc, easy, CURLOPT_NOPROGRESS, 0L);
     AMT_SET(rc, easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     AMT_SET(rc, easy, CURLOPT_XFERINFODATA, x);
+    if (http->digest != NULL) {
+        AMT_SET(rc, easy, CURLOPT_HTTPHEADER, http->authorized);
+    }
     return rc || !amt_http_is_kerberos(http) ? rc : amt_negotiate_set_options(http);
 }
 
@@ -186,7 +205,11 @@ static CURLcode set_exchange_options(amt_http_t *http)
 static apr_status_t start_exchange(amt_http_t *http)
 {
     http->error[0] = '\0';
+    http->exchange.answers_itself = amt_http_is_kerberos(http) || http->digest != NULL;
     amt_tls_begin(&http->tls);
+    if (http->digest != NULL && !amt_digest_authorize(http)) {
+        return APR_ENOMEM;
+    }
     if (set_exchange_options(http) != CURLE_OK ||
         curl_multi_add_handle(http->loop->multi, http->easy) != CURLM_OK) {
         return APR_ENOMEM;
@@ -217,7 +240,8 @@ static int begin_digest_again(amt_http_t *http, CURLcode code)
 {
     amt_exchange_t *x = &http->exchange;
 
-    if (code != CURLE_OK || x->http_status != 401 || !x->knew_nonce || x->restarted || x->challenges > 1) {
+    if (code != CURLE_OK || http->digest != NULL || x->http_status != 401 || !x->knew_nonce || x->restarted ||
+        x->challenges > 1) {
         return 0;
     }
     x->restarted = 1;
@@ -225,6 +249,29 @@ static int begin_digest_again(amt_http_t *http, CURLcode code)
     x->headers_length = 0;
     http->knows_nonce = 0;
     curl_easy_reset(http->easy); /* the only way to drop the nonce; connection and session stay */
+    return amt_http_set_options(http) == CURLE_OK && start_exchange(http) == APR_SUCCESS;
+}
+
+/* Answers the challenge of a device that libcurl is not left to. A nonce that was good before may be forgotten, and one
+ * that is stale is no wrong password. */
+static int begin_own_digest(amt_http_t *http)
+{
+    amt_exchange_t *x = &http->exchange;
+    int plain = 1;
+    amt_digest_t *offer = x->http_status == 401 && !x->too_many ? amt_digest_choose(x, &plain) : NULL;
+    int was_sent = http->digest != NULL;
+
+    if (offer == NULL || (was_sent ? !offer->stale && (!x->knew_nonce || x->restarted) : plain)) {
+        return 0;
+    }
+    x->restarted |= was_sent;
+    x->offset = 0;
+    x->headers_length = 0;
+    if (http->digest == NULL) {
+        http->digest = apr_palloc(http->pool, sizeof(*http->digest));
+    }
+    *http->digest = *offer;
+    curl_easy_reset(http->easy);
     return amt_http_set_options(http) == CURLE_OK && start_exchange(http) == APR_SUCCESS;
 }
 
@@ -436,7 +483,8 @@ static void on_transfer_end(void *baton, CURLcode code)
 
     http->exchanging = 0;
     event_del(http->limit);
-    if (amt_http_is_kerberos(http) ? begin_kerberos_again(http, code) : begin_digest_again(http, code)) {
+    if (amt_http_is_kerberos(http) ? begin_kerberos_again(http, code)
+                                   : begin_own_digest(http) || begin_digest_again(http, code)) {
         return;
     }
     reply.status = judge_exchange(http, code);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -24,6 +25,8 @@
 #include "secrets/provider_priv.h"
 
 #define TIME_LIMIT apr_time_from_sec(10)
+#define KILLED_WITHIN apr_time_from_sec(2)
+#define LOOK_AGAIN apr_time_from_msec(2)
 #define OUTPUT_MAX 16384
 #define DOES_NOT_KNOW 1 /* exit status */
 
@@ -165,13 +168,69 @@ static int helper_spawn(helper_t *helper, int input, int output)
     return number;
 }
 
+/* ---- helpers that could not be ended ------------------------------------------------------------------- */
+
+/* They run as another user by now (setuid), or hang in the kernel (a file system that is away). */
+#define LOST_MOST 64
+
+static struct {
+    pthread_mutex_t lock;
+    pid_t pids[LOST_MOST];
+    int count;
+} lost = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Takes leave of those that have ended. Zero: there are too many left to start another. */
+static int reap_lost(void)
+{
+    int room = 0;
+
+    pthread_mutex_lock(&lost.lock);
+    for (int i = lost.count - 1; i >= 0; i--) {
+        if (waitpid(lost.pids[i], NULL, WNOHANG) != 0) {
+            lost.pids[i] = lost.pids[--lost.count];
+        }
+    }
+    room = lost.count < LOST_MOST;
+    pthread_mutex_unlock(&lost.lock);
+    return room;
+}
+
+static void note_lost(pid_t pid)
+{
+    pthread_mutex_lock(&lost.lock);
+    if (lost.count < LOST_MOST) {
+        lost.pids[lost.count++] = pid;
+    }
+    pthread_mutex_unlock(&lost.lock);
+}
+
+/* Of one that has ended, or was killed. NULL, or what is wrong. */
+static const char *helper_reap(helper_t *helper)
+{
+    apr_time_t until = clock_monotonic() + KILLED_WITHIN;
+    pid_t ended = 0;
+
+    while ((ended = waitpid(helper->pid, &helper->status, WNOHANG)) == 0 && clock_monotonic() < until) {
+        apr_sleep(LOOK_AGAIN);
+    }
+    if (ended == 0) {
+        note_lost(helper->pid);
+        return "did not end in time, and cannot be killed";
+    }
+    return ended < 0 ? "ended without a status" : NULL;
+}
+
 /* 0, or an errno. */
 static int helper_start(helper_t *helper, const char *text)
 {
     int ends[2];
-    int input = question_pipe(text);
+    int input = -1;
     int number;
 
+    if (!reap_lost()) {
+        return EAGAIN;
+    }
+    input = question_pipe(text);
     if (input < 0) {
         return errno;
     }
@@ -236,7 +295,7 @@ static const char *helper_finish(helper_t *helper, int wanted)
 {
     int watch = wanted ? pidfd_open(helper->pid, 0) : -1;
     int ended = watch >= 0 && wait_readable(helper, watch);
-    const char *fault = NULL;
+    const char *fault = NULL, *unended = NULL;
 
     if (wanted && watch < 0) {
         fault = "cannot be watched (pidfd_open)";
@@ -248,16 +307,11 @@ static const char *helper_finish(helper_t *helper, int wanted)
         kill(-helper->pid, SIGKILL);
         kill(helper->pid, SIGKILL); /* it may have left its group */
     }
-    while (waitpid(helper->pid, &helper->status, 0) < 0) {
-        if (errno != EINTR) {
-            fault = fault != NULL ? fault : "ended without a status";
-            break;
-        }
-    }
+    unended = helper_reap(helper);
     if (watch >= 0) {
         close(watch);
     }
-    return fault;
+    return unended != NULL ? unended : fault;
 }
 
 /* What the exit status and the answer of an ended helper mean. */

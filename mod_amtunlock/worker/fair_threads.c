@@ -15,6 +15,8 @@
 #define STACK_SIZE ((size_t)512 * 1024)
 /* Threads that may wait for work; others end. */
 #define KEPT_IDLE 8
+/* So many times the usual limit of threads, where what hangs has them all. */
+#define MOST_TIMES 4
 
 typedef struct running_t {
     APR_RING_ENTRY(running_t) link;
@@ -102,13 +104,17 @@ static int group_count_quick(const fair_group_t *group)
 }
 
 /* How many of this group may run, with one more of this work. Half of the threads are for groups that have not
- * yet their share, whatever hangs for others. */
-static int group_room(const fair_threads_t *threads, const fair_work_t *work)
+ * yet their share, whatever hangs for others; where all are at work, more are made, for a group of which nothing is slow a
+ * few, and for each other one. */
+static int group_room(const fair_threads_t *threads, const fair_group_t *group, const fair_work_t *work)
 {
     const fair_limits_t *limits = &threads->limits;
 
     if (work->urgent) {
         return limits->of_group + limits->share;
+    }
+    if (threads->running >= limits->all) {
+        return group_count_quick(group) < group->running_count ? 1 : limits->share / 4 + 1;
     }
     return threads->running < limits->all / 2 ? limits->of_group : limits->share;
 }
@@ -118,7 +124,7 @@ static int group_may_begin(const fair_threads_t *threads, const fair_group_t *gr
     const fair_work_t *work = APR_RING_FIRST(&group->waiting);
 
     if (APR_RING_EMPTY(&group->waiting, fair_work_t, link) ||
-        group->running_count >= group_room(threads, work)) {
+        group->running_count >= group_room(threads, group, work)) {
         return 0;
     }
     return work->urgent || group_count_quick(group) < threads->limits.share;
@@ -216,7 +222,7 @@ static void add_thread(fair_threads_t *threads)
     pthread_attr_t attributes;
     pthread_t thread;
 
-    if (threads->thread_count >= threads->limits.all || pthread_attr_init(&attributes) != 0) {
+    if (threads->thread_count >= MOST_TIMES * threads->limits.all || pthread_attr_init(&attributes) != 0) {
         return;
     }
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);

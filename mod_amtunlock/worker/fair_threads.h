@@ -30,7 +30,8 @@ struct fair_work_t {
 };
 
 typedef struct {
-    int all;      /* threads; half of them for groups that have not yet their share */
+    int all;      /* threads; half of them for groups that have not yet their share. Up to four times as many
+                   * where all of them hang, so that another group has some */
     int of_group; /* at most, of one group */
     int share;    /* of one group, that are not slow */
 } fair_limits_t;

@@ -199,6 +199,32 @@ static int is_sealed(void *baton)
     return seal_in_redis()[0] != '\0';
 }
 
+/* Two hosts of one name have two machines; the id of a machine is told to nobody. */
+static void a_seal_is_of_one_machine(void **state)
+{
+    static const char *const ids[] = {"0123456789abcdef0123456789abcdef\n",
+                                      "fedcba9876543210fedcba9876543210\n"};
+    const char *path = apr_pstrcat(outbox_test.pool, outbox_test.audit_file, ".machine", NULL);
+    char names[4][DIGEST_DIGITS + 1];
+
+    (void)state;
+    assert_int_equal(setenv("AMTUNLOCK_TEST_MACHINE_ID", path, 1), 0);
+    assert_int_equal(seal_name(outbox_test.audit_file, names[3]), 1);
+    for (int i = 0; i < 3; i++) {
+        FILE *file = fopen(path, "w");
+
+        assert_non_null(file);
+        fputs(ids[i % 2], file);
+        fclose(file);
+        assert_int_equal(seal_name(outbox_test.audit_file, names[i]), 1);
+    }
+    assert_string_equal(names[0], names[2]);
+    assert_string_not_equal(names[0], names[1]);
+    assert_string_not_equal(names[0], names[3]); /* a host without one */
+    unsetenv("AMTUNLOCK_TEST_MACHINE_ID");
+    unlink(path);
+}
+
 /* A run that leaves three records; the seal of the first of them, and of the last. */
 static const char *seal_of_a_run(const char **first)
 {
@@ -318,6 +344,7 @@ int main(void)
         TEST(without_a_record_nothing_is_intended),
         TEST(a_record_that_was_moved_away_stops_intents),
         TEST(a_line_that_cannot_be_recorded_stops_no_other),
+        TEST(a_seal_is_of_one_machine),
         TEST(a_record_that_goes_on_is_well),
         TEST(a_record_that_was_rotated_is_well),
         TEST(a_record_that_was_removed_is_said),

@@ -17,6 +17,10 @@
 #include <unistd.h>
 
 #include <apr_general.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 
@@ -178,6 +182,35 @@ static void test_failures(void **state)
 }
 
 /* One that left its process group would else be waited for until it ends by itself. */
+static atomic_int unkillable;
+
+/* In place of libc's: nothing can be killed, as where a helper runs as another user. */
+int kill(pid_t pid, int number)
+{
+    if (atomic_load(&unkillable)) {
+        errno = EPERM;
+        return -1;
+    }
+    return (int)syscall(SYS_kill, pid, number);
+}
+
+/* It is not waited for, and the next one is asked. */
+static void test_helpers_that_cannot_be_killed(void **state)
+{
+    fixture_t *fixture = *state;
+    apr_time_t start = apr_time_now();
+
+    write_helper(fixture, "echo $$ >\"$notes\"; echo passphrase=hunter2; exec >&-; sleep 5");
+    atomic_store(&unkillable, 1);
+    assert_failed(fixture, SECRETS_DISK, apr_time_from_msec(500), "cannot be killed");
+    assert_true(apr_time_now() - start < apr_time_from_sec(5));
+    atomic_store(&unkillable, 0);
+    kill(-(pid_t)apr_atoi64(read_notes(fixture)), SIGKILL);
+    write_helper(fixture, "echo passphrase=hunter2");
+    assert_int_equal(ask(fixture, SECRETS_DISK, LIMIT), APR_SUCCESS);
+    secrets_found_wipe(&fixture->found);
+}
+
 static void test_time_limit_of_one_that_left_its_group(void **state)
 {
     fixture_t *fixture = *state;
@@ -354,6 +387,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_does_not_know, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
         cmocka_unit_test_setup_teardown(test_time_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_helpers_that_cannot_be_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_time_limit_of_one_that_left_its_group, setup, teardown),
         cmocka_unit_test_setup_teardown(test_environment_is_minimal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signals_are_normal, setup, teardown),

@@ -175,6 +175,33 @@ static void test_many_groups_that_hang(void **state)
     stop(threads, pool);
 }
 
+/* Each of these has its share, and so all threads are taken. */
+static void test_groups_that_have_all_threads_hang(void **state)
+{
+    enum { GROUPS = 12, EACH = 10 };
+    static const char *const names[GROUPS] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"};
+    static job_t hanging[GROUPS][EACH], good[MANY];
+    apr_pool_t *pool = NULL;
+    fair_threads_t *threads = start(32, 24, 4, &pool);
+
+    (void)state;
+    pthread_mutex_lock(&held);
+    for (int i = 0; i < GROUPS * EACH; i++) {
+        push(threads, &hanging[i % GROUPS][i / GROUPS], hang, names[i % GROUPS]);
+    }
+    for (int i = 0; i < GROUPS; i++) {
+        assert_true(await(&hanging[i][0].begun, LONG));
+    }
+    for (int i = 0; i < MANY; i++) {
+        push(threads, &good[i], do_at_once, "good");
+    }
+    for (int i = 0; i < MANY; i++) {
+        assert_true(await(&good[i].done, LONG));
+    }
+    pthread_mutex_unlock(&held);
+    stop(threads, pool);
+}
+
 static void test_urgent_work_goes_first(void **state)
 {
     static job_t first, waiting, urgent;
@@ -262,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_one_group_does_not_stop_another),
         cmocka_unit_test(test_slow_work_gives_its_share_back),
         cmocka_unit_test(test_many_groups_that_hang),
+        cmocka_unit_test(test_groups_that_have_all_threads_hang),
         cmocka_unit_test(test_urgent_work_goes_first),
         cmocka_unit_test(test_work_that_did_not_begin_can_be_taken_back),
         cmocka_unit_test(test_a_stop_drops_what_did_not_begin),

@@ -26,7 +26,9 @@
 #define DRAIN_SUPERVISED apr_time_from_sec(2)
 #define DRAIN_OWN_UNIT apr_time_from_sec(60)
 #define DRAIN_LAST apr_time_from_sec(2) /* to give back what could not be finished */
-#define FILES_A_SLOT 3                  /* AMT, probe, and one to spare */
+/* A month of the audit record is read back first: ten minutes, where systemd's usual limit of a start is 90 seconds. */
+#define EXTENDED_START "EXTEND_TIMEOUT_USEC=600000000"
+#define FILES_A_SLOT 3 /* AMT, probe, and one to spare */
 #define FILES_BESIDES 64
 
 typedef struct {
@@ -468,6 +470,7 @@ static int start_daemon(worker_t *worker)
     if (use_log(snapshot_settings(worker->first)) != APR_SUCCESS) {
         return 1;
     }
+    notify_send(&worker->notify, EXTENDED_START);
     error = prepare_worker(worker);
     if (error != NULL) {
         return fail_start(error);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/system_log.h"
 #include "worker/record/entries_priv.h"
 
 #define HEAD_EVERY apr_time_from_sec(60)
@@ -50,6 +51,8 @@ static void note_head(recorder_t *recorder)
 {
     const char *hash = "";
     apr_uint64_t count = 0;
+    char line[RECORDER_HEAD_MAX + 32];
+    int taken = 0;
 
     audit_head(recorder->audit, &hash, &count);
     apr_thread_mutex_lock(recorder->lock);
@@ -58,9 +61,19 @@ static void note_head(recorder_t *recorder)
     if (count == recorder->head_logged || clock_boottime() < recorder->head_due) {
         return;
     }
-    syslog(LOG_NOTICE, "AMTU0422 audit head %s:%llu", hash, (unsigned long long)count);
-    recorder->head_logged = count;
     recorder->head_due = clock_boottime() + HEAD_EVERY;
+    apr_snprintf(line, sizeof(line), "AMTU0422 audit head %s:%" APR_UINT64_T_FMT, hash, count);
+    taken = system_log(LOG_NOTICE, line);
+    if (taken) { /* else the next head goes there, which says more */
+        recorder->head_logged = count;
+    }
+    if (taken == recorder->head_refused) {
+        log_warn("AMTU0456",
+                 taken ? "the system log takes the heads of the audit record"
+                       : "the system log does not take the heads of the audit record, for now",
+                 "head", recorder->head);
+    }
+    recorder->head_refused = !taken;
 }
 
 static int commit_timed(recorder_t *recorder, const char **error)

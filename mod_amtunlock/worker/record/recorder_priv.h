@@ -22,6 +22,7 @@ typedef struct {
     int uncommitted;          /* lines of events were added that no commit has covered yet */
     apr_time_t head_due;      /* when the head goes to syslog next */
     apr_uint64_t head_logged; /* lines that the head in syslog covers */
+    int head_refused;         /* the system log did not take the last one; logged once */
     atomic_int failing;       /* the last commit did */
     _Atomic apr_time_t begun; /* the commit under way, by clock_boottime(); 0: there is none */
     apr_thread_mutex_t *lock; /* guards head */

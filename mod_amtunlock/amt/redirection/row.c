@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 
-enum { USUAL_SIZE = 128 };
+enum { USUAL_SIZE = 64 };
 
 /* In steps of two times as much: what is left behind in the pool is no more than what is in use. */
 static void make_room(amt_row_t *row, int length, apr_pool_t *pool)

@@ -91,12 +91,12 @@ PLACES = f"""
 </Location>
 <Location /slower>{GSSAPI}
     GssapiPublishMech On
-    AMTUnlockCallerLimits requests=15
+    AMTUnlockCallerLimits requests=5
 </Location>
 <Location /stranger>{GSSAPI}
     GssapiPublishMech On
     AMTUnlockScope * false
-    AMTUnlockCallerLimits requests=300 names=20
+    AMTUnlockCallerLimits requests=100 names=20
 </Location>
 <Location /little>{GSSAPI}
     GssapiPublishMech On

@@ -78,7 +78,7 @@ def test_who_polls_too_often_goes_on_waiting(amtunlock, stack, console, names, i
             [amtunlock.program, "status", "--wait", job], env={**amtunlock.environment, "AMTU_URL": url},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=error) as waiting:
         assert wait_until(lambda: stack.places.log("httpd-access").read_text().count("POST /slower") >= 4, 20)
-        assert wait_until(lambda: console.send_all([soap.get(soap.SERVICE)] * 160, path="/slower", seconds=60)
+        assert wait_until(lambda: console.send_all([soap.get(soap.SERVICE)] * 60, path="/slower", seconds=60)
                           and "trying again" in said.read_text(), 20, 0.1)
         assert waiting.poll() is None and amtunlock("cancel", job) == DONE
         assert waiting.wait(30) == FAILED, "it saw the end"

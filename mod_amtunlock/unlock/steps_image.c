@@ -174,7 +174,7 @@ static const step_t rows[] = {
     ROW(UNLOCK_OPEN_DRIVE) = {.name = "drive-open",
                               .call = UNLOCK_CALL_OPEN_DRIVE,
                               .then = UNLOCK_SET_BOOT,
-                              .limit = SECONDS(30)},
+                              .limit = STEPS_OPEN_WAIT},
     ROW(UNLOCK_HELLO) = {.name = "image",
                          .on_input = hello_on_input,
                          .on_timeout = hello_on_timeout,

@@ -11,6 +11,7 @@
 #define SECONDS(n) ((apr_interval_time_t)(n)*APR_USEC_PER_SEC)
 
 #define STEPS_PROBE_WAIT SECONDS(3)
+#define STEPS_OPEN_WAIT SECONDS(80)  /* five answers, each with its own time */
 #define STEPS_WATCH_WAIT SECONDS(30) /* firmware reports a start within 10 s */
 
 /* When a step ends that is not answered. */

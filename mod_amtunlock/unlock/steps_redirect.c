@@ -167,7 +167,7 @@ static const step_t rows[] = {
                                 .call = UNLOCK_CALL_OPEN_CONSOLE,
                                 .on_ok = open_console_on_ok,
                                 .targets = {UNLOCK_SET_BOOT, UNLOCK_OPEN_DRIVE},
-                                .limit = SECONDS(30)},
+                                .limit = STEPS_OPEN_WAIT},
     ROW(UNLOCK_SET_BOOT) = {.name = "set-boot",
                             .call = UNLOCK_CALL_SET_BOOT,
                             .on_ok = set_boot_on_ok,

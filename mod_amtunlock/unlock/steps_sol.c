@@ -272,7 +272,7 @@ static const step_t rows[] = {
                                 .call = UNLOCK_CALL_OPEN_CONSOLE,
                                 .on_ok = look_console_on_ok,
                                 .targets = {UNLOCK_REDRAW, UNLOCK_LOOK_PROMPT},
-                                .limit = SECONDS(30)},
+                                .limit = STEPS_OPEN_WAIT},
     ROW(UNLOCK_REDRAW) = {.name = "redraw",
                           .call = UNLOCK_CALL_REDRAW,
                           .on_ok = redraw_on_ok,

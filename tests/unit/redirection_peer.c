@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "redirection_peer.h"
 
+#include <apr_time.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -42,6 +43,7 @@ struct redirection_peer_t {
     atomic_int connections;
     atomic_size_t said;
     size_t cut;
+    int slow_ms;
     size_t spoilt;
     unsigned char mask;
     pthread_t thread;
@@ -102,6 +104,7 @@ int line_say(line_t *line, const void *bytes, size_t length)
     unsigned char *copy = malloc(length ? length : 1);
     int ok;
 
+    apr_sleep(apr_time_from_msec(peer->slow_ms));
     memcpy(copy, bytes, length);
     if (peer->spoilt >= said && peer->spoilt < said + length) {
         copy[peer->spoilt - said] ^= peer->mask;
@@ -314,6 +317,11 @@ int redirection_peer_connections(const redirection_peer_t *peer)
 void redirection_peer_cut(redirection_peer_t *peer, size_t after)
 {
     peer->cut = after;
+}
+
+void redirection_peer_slow(redirection_peer_t *peer, int milliseconds)
+{
+    peer->slow_ms = milliseconds;
 }
 
 void redirection_peer_spoil(redirection_peer_t *peer, size_t place, unsigned char mask)

@@ -27,6 +27,8 @@ int redirection_peer_connections(const redirection_peer_t *peer);
 void redirection_peer_cut(redirection_peer_t *peer, size_t after);
 /* The byte at this place of all that is said is changed. */
 void redirection_peer_spoil(redirection_peer_t *peer, size_t place, unsigned char mask);
+/* It takes so long before it says something. Before the first connection. */
+void redirection_peer_slow(redirection_peer_t *peer, int milliseconds);
 /* Bytes said so far. */
 size_t redirection_peer_said(const redirection_peer_t *peer);
 

@@ -375,6 +375,25 @@ static void test_trust(void **state)
     }
 }
 
+/* Five answers until the console is open, of which each may take as long as one may. */
+static void test_slow_answers(void **state)
+{
+    facts_t seen = {.first = 0};
+    const amt_target_t patient = {.tls = AMT_TLS_NONE, .call_timeout = apr_time_from_msec(500)};
+    sol_rig_t rig;
+
+    (void)state;
+    sol_up(&rig, play_prompt, &seen, NULL, &patient);
+    redirection_peer_slow(rig.peer, 250);
+    rig.prompt = "disk root: ";
+    rig.typed = "hunter2\r";
+    sol_run(&rig);
+    assert_string_equal(rig.text, "");
+    assert_int_equal(rig.status, AMT_OK);
+    assert_int_equal(rig.opened, 1);
+    sol_down(&rig);
+}
+
 static void test_firmware_that_breaks_off_tls13(void **state)
 {
     certificate_t device;
@@ -762,6 +781,7 @@ int main(void)
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_trust),
         cmocka_unit_test(test_firmware_that_breaks_off_tls13),
+        cmocka_unit_test(test_slow_answers),
         cmocka_unit_test(test_own_certificate_and_revocation),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_cut_anywhere),

@@ -417,9 +417,10 @@ static apr_size_t on_link_input(void *baton, const unsigned char *bytes, apr_siz
     session->quiet = 0;
     switch (session->state) {
     case STARTING:
-        return take_started(session, bytes, length);
     case LOGGING_IN:
-        return take_login(session, bytes, length);
+        set_deadline(session, session->target.call_timeout); /* each answer has its own time */
+        return session->state == STARTING ? take_started(session, bytes, length)
+                                          : take_login(session, bytes, length);
     case OPENING:
     case OPEN:
     case CLOSING:

@@ -111,7 +111,8 @@ static void note_evidence(dialogue_t *dialogue, const phrase_t *said, apr_time_t
         return;
     }
     if (said->means == PHRASE_REFUSED) {
-        dialogue->refused |= volumes_refused(&dialogue->volumes, said);
+        dialogue->refused |=
+            said->until >= dialogue->starts.stage && volumes_refused(&dialogue->volumes, said);
     }
     else if (said->means == PHRASE_OPENED) {
         dialogue->hints |= volumes_opened(&dialogue->volumes, said);

@@ -89,12 +89,12 @@ static const char *const refusals[] = {
     "too many attempts to activate*",
     "key load error: *",
     "incorrect key provided*",
-    "incorrect pass*",
-    "wrong pass*",
-    "invalid pass*",
-    "passphrase *incorrect*",
-    "password *incorrect*",
-    "access denied*" /* GRUB, behind "error:" */
+};
+
+/* Words of an initramfs or a boot loader. Once services start, they may be about anybody's password. */
+static const char *const early_refusals[] = {
+    "incorrect pass*",        "wrong pass*",          "invalid pass*",
+    "passphrase *incorrect*", "password *incorrect*", "access denied*" /* GRUB, behind "error:" */
 };
 
 static const char *const speakers[] = {
@@ -163,14 +163,26 @@ static void read_keys(phrase_t *phrase, const char *lower)
     }
 }
 
-static int is_refusal(const char *lower)
+static int is_one_of(const char *const *templates, size_t count, const char *lower)
 {
-    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         span_t name = {NULL, NULL};
 
-        if (template_fits(refusals[i], lower, &name)) {
+        if (template_fits(templates[i], lower, &name)) {
             return strstr(lower, "attempts") == NULL || strncmp(lower, "too many", 8) == 0;
         }
+    }
+    return 0;
+}
+
+static int is_refusal(phrase_t *phrase, const char *lower)
+{
+    if (is_one_of(refusals, sizeof(refusals) / sizeof(refusals[0]), lower)) {
+        return 1;
+    }
+    if (is_one_of(early_refusals, sizeof(early_refusals) / sizeof(early_refusals[0]), lower)) {
+        phrase->until = STAGE_KERNEL;
+        return 1;
     }
     return 0;
 }
@@ -185,14 +197,14 @@ static int speaks_of_disks(const char *lower)
     return speaks;
 }
 
+/* A current GRUB names a line of its source, without a blank behind its colon. */
 static void read_refusal(phrase_t *phrase, const char *lower)
 {
-    int refused = is_refusal(lower);
+    int refused = is_refusal(phrase, lower);
 
     if (!refused && speaks_of_disks(lower)) {
         for (const char *at = strchr(lower, ':'); at != NULL && !refused; at = strchr(at + 1, ':')) {
-            refused =
-                is_refusal(at + 1 + (at[1] == ' ')); /* GRUB 2.12 has a file's line, and no blank behind it */
+            refused = is_refusal(phrase, at + 1 + (at[1] == ' '));
         }
     }
     phrase->means = refused ? PHRASE_REFUSED : phrase->means;
@@ -264,6 +276,7 @@ void phrase_read(phrase_t *phrase, const char *line)
     int status = phrase_status_at(line, 0) == 0 && *line != '\0';
 
     memset(phrase, 0, sizeof(*phrase));
+    phrase->until = STAGE_SERVICES;
     line = status && *line == '[' ? strchr(line, ']') + 1 : line;
     line = skip_signs(line);
     copy_lower(lower, line);

@@ -32,7 +32,7 @@ typedef enum {
 typedef struct {
     phrase_e means;
     int form;      /* of a question: which program asks, from 1 */
-    stage_e until; /* of a question: its program asks at this stage at the latest */
+    stage_e until; /* of a question or a refusal: its program says so at this stage at the latest */
     int ends_line; /* of a question: its program ends the line behind it; behind all others stands the cursor */
     int loader;    /* of a question: the boot loader asks, and opens the volume for itself only */
     int restarts; /* of a question: what follows when it is answered looks like a start of the PC, or is one */

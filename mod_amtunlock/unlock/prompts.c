@@ -48,6 +48,7 @@ void prompts_read(const prompts_t *prompts, phrase_t *phrase, const char *line)
     }
     if (matches(prompts->failure, line)) {
         phrase->means = PHRASE_REFUSED;
+        phrase->until = STAGE_SERVICES;
         phrase->name[0] = '\0';
     }
     else if (matches(prompts->success, line)) {

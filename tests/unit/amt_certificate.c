@@ -175,6 +175,8 @@ static void break_when_done(const SSL *ssl, int where, int value)
     (void)value;
     if ((where & SSL_CB_HANDSHAKE_DONE) && SSL_version(ssl) == TLS1_3_VERSION) {
         shutdown(SSL_get_fd(ssl), SHUT_RDWR);
+        /* or a request that has come already would be read */
+        SSL_set_shutdown((SSL *)ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     }
 }
 

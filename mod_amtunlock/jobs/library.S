@@ -7,8 +7,8 @@ jobs_library:
     .incbin "core.lua"
     .incbin "scope.lua"
     .incbin "web.lua"
-    .incbin "worker.lua"
     .incbin "inventory.lua"
+    .incbin "worker.lua"
     .incbin "verbs.lua"
     .byte 0
     .section .note.GNU-stack,"",%progbits

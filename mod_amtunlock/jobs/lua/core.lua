@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --[[ The state of jobs, and every verb that changes or reads it; each verb is atomic.
 
-The library is this file (what all verbs use), scope.lua, web.lua, worker.lua, inventory.lua and verbs.lua, joined by
+The library is this file (what all verbs use), scope.lua, web.lua, inventory.lua, worker.lua and verbs.lua, joined by
 library.S. A verb is called with one key, its own; its arguments begin with the schema number of the calling program.
 Its answer is an array that begins with one word: ok, already, refused, none, quota, conflict, late or outdated.
 

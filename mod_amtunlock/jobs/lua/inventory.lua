@@ -1,6 +1,42 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The workers' verbs that publish the inventory. Part of the library that core.lua begins.
 
+-- ---- who serves the inventory ----------------------------------------------------------------------------------
+
+-- Workers that found the live inventory to be theirs, by when they did.
+local SERVING = '{amtu}:inventory:workers'
+local FORGOTTEN_A_CALL = 20
+
+local function was_heard(now, lease, at)
+    return number(at) > now - lease and number(at) <= now
+end
+
+-- One of them that lives, and its host; nil: none. `but`: a host whose own do not count.
+local function next_heard(now, lease, but)
+    for _, worker in ipairs(call('ZRANGE', SERVING, 0, -1)) do
+        local host = (call('GET', key('worker', worker)) or ''):match('host=(%S+)') or '?'
+        if host ~= but and (was_heard(now, lease, call('ZSCORE', SERVING, worker))
+            or was_heard(now, lease, call('ZSCORE', key('workers'), worker))) then
+            return worker, host
+        end
+    end
+    return nil
+end
+
+local function note_serving(now, lease, worker)
+    if call('ZSCORE', SERVING, worker) then
+        return
+    end
+    call('ZADD', SERVING, text(now), worker)
+    for _, other in ipairs(call('ZRANGE', SERVING, 0, FORGOTTEN_A_CALL - 1)) do -- of those that are gone
+        if not call('ZSCORE', key('workers'), other) and not was_heard(now, lease, call('ZSCORE', SERVING, other)) then
+            call('ZREM', SERVING, other)
+        end
+    end
+end
+
+-- ---- publishing -----------------------------------------------------------------------------------------------
+
 -- Each system is: its name, group, method, the number of its keys, the keys.
 function verbs.publish_chunk(_, read)
     local staged = key('inventory', (read.take(1)))

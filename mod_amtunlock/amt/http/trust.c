@@ -15,7 +15,8 @@
 #include "base/owned_file.h"
 
 #define TRUST_LIFE apr_time_from_sec(60)
-#define TRUST_AGAIN apr_time_from_sec(1) /* where a file cannot be used, or is being written */
+#define TRUST_OLDEST apr_time_from_sec(120) /* of what is kept because a file is written again and again */
+#define TRUST_AGAIN apr_time_from_sec(1)    /* where a file cannot be used, or is being written */
 #ifdef AMTUNLOCK_TEST
 #undef TRUST_LIFE
 #define TRUST_LIFE clock_test_interval("AMTUNLOCK_TEST_TRUST_MS", apr_time_from_sec(60))
@@ -321,7 +322,7 @@ static int renew_trust(amt_trust_t *trust, const char **file)
     int wrong;
 
     trust->due = now + TRUST_AGAIN;
-    if (trust->parsed.store != NULL && now - trust->made < 2 * TRUST_LIFE && are_settling(trust->files)) {
+    if (trust->parsed.store != NULL && now - trust->made < TRUST_OLDEST && are_settling(trust->files)) {
         return 1;
     }
     wrong = load_files(&parsed, trust->files);

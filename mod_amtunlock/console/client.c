@@ -267,9 +267,12 @@ static const console_problem_t *http_problem(const console_client_t *client, lon
         return console_problem(pool, CONSOLE_DENIED, "ask the service's administrator",
                                "%s: access denied (HTTP 403)", client->url);
     }
-    problem =
-        console_problem(pool, CONSOLE_SERVICE, "--url (or AMTU_URL) must name the WS-Management service",
-                        "%s: the answer is not WS-Management (HTTP %ld)", client->url, status);
+    problem = console_problem(
+        pool, CONSOLE_SERVICE,
+        status == 413 ? "what stands before the service (LimitRequestBody, mod_security, a proxy) "
+                        "lets nothing so large pass: ask for fewer systems at a time"
+                      : "--url (or AMTU_URL) must name the WS-Management service",
+        "%s: the answer is not WS-Management (HTTP %ld)", client->url, status);
     problem->passing = status >= 502 && status <= 504;
     problem->unknown = status < 300 || status >= 500;
     return problem;

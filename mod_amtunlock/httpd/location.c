@@ -103,6 +103,18 @@ static int location_ask_require(request_rec *r)
                                                                                     : DECLINED;
 }
 
+/* fixups hook, behind every other. What has chosen another handler there (a script, an application server's module) chose
+ * it for all paths. */
+static int location_keep_handler(request_rec *r)
+{
+    const char *handler = location_configured_handler(r);
+
+    if (handler != NULL && location_handler(r->filename) != NULL) {
+        r->handler = handler;
+    }
+    return DECLINED;
+}
+
 void amtunlock_location_register_hooks(void)
 {
     ap_hook_pre_translate_name(location_pre_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
@@ -110,4 +122,5 @@ void amtunlock_location_register_hooks(void)
     ap_hook_map_to_storage(location_map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_post_perdir_config(location_keep_place, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_access_checker(location_ask_require, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_fixups(location_keep_handler, NULL, NULL, APR_HOOK_REALLY_LAST);
 }

@@ -100,10 +100,10 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_monitor(amtunlock_worker_monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(amtunlock_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(amtunlock_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(amtunlock_metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(amtunlock_interface_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(amtunlock_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(amtunlock_status_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(amtunlock_metrics_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(amtunlock_interface_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     amtunlock_location_register_hooks();
     amtunlock_bound_register_hooks();
     amtunlock_identity_register_hooks();

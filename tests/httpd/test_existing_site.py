@@ -18,7 +18,7 @@ MODULES = ("mpm_event", "authn_core", "authz_core", "authz_host", "authz_user", 
            "reqtimeout", "http2", "proxy", "proxy_http", "proxy_fcgi", "proxy_balancer", "slotmem_shm", "lbmethod_byrequests", "rewrite",
            "alias", "dir", "mime", "speling", "setenvif", "autoindex", "access_compat", "allowmethods", "actions", "dav", "dav_fs",
            "vhost_alias", "filter", "deflate", "buffer", "cache", "cache_socache", "expires", "auth_basic", "authn_file", "request",
-           "session", "session_cookie", "auth_form", "unique_id", "security2")
+           "session", "session_cookie", "auth_form", "unique_id", "security2", "lua")
 SITE_TEXT = b"the site's own text\n"
 NOBODY = "http://127.0.0.1:9"  # the discard port, where nobody listens
 ROOT = """\
@@ -49,6 +49,16 @@ CacheIgnoreNoLastMod On
 CacheDefaultExpire 3600
 ExpiresActive On
 ExpiresDefault "access plus 1 month"
+"""
+SCRIPT = """\
+function handle(r)
+    r:puts("the site's own text\\n")
+    return apache2.OK
+end
+function choose(r)
+    r.handler = "default-handler"
+    return apache2.OK
+end
 """
 OWASP_RULES = """\
 Include /etc/modsecurity/crs/crs-setup.conf
@@ -94,6 +104,8 @@ SITES = {
     "mod-security": ("SecRuleEngine On\n", ""),
     "mod-security-with-rules": (f"SecRuleEngine On\n{OWASP_RULES}", ""),
     "mod-security-as-shown": (f"SecRuleEngine On\n{OWASP_RULES}", ""),
+    "script-for-all-paths": ("LuaMapHandler ^/ {root}/site.lua handle\n", ""),
+    "script-that-sets-a-handler": ("LuaHookFixups {root}/site.lua choose\n", ""),
     "handler-of-a-suffix": ("AddHandler default-handler .mof .wsdl\n", ""),
 }
 PAGES = {"/amtunlock-status": "mod_amtunlock", "/amtunlock-metrics": "amtunlock_",
@@ -130,6 +142,7 @@ def virtual_host(stack, name, port, folder="site"):
     stack.places.write(root / "index.php", SITE_TEXT.decode())
     for each in ("wsman", "amtunlock-status"):  # so that a folder of the site has our name, too
         stack.places.folder(f"{folder}-{name}/{each}")
+    stack.places.write(root / "site.lua", SCRIPT)
     if access:
         stack.places.write(root / ".htaccess", access)
     return block.replace(f"*:{port}>", f"*:{port}>\n" + ROOT.format(root=root) + site.replace("{root}", str(root)))
@@ -185,6 +198,7 @@ def test_the_pages_answer(site, path):
 def test_all_else_is_the_sites(stack, _sites):
     """What we claim ends with our Locations."""
     assert look(There(stack, _sites["front-controller"]), "/any/thing").body == SITE_TEXT
+    assert look(There(stack, _sites["script-for-all-paths"]), "/other").body == SITE_TEXT
     for name in ("redirect", "redirect-of-a-location", "redirect-under-a-condition", "rewrite-of-a-location"):
         assert look(There(stack, _sites[name]), "/other").status == 301
     assert look(There(stack, _sites["proxy"]), "/other").status == 503

@@ -686,6 +686,13 @@ static void test_not_a_service(void **state)
     refusal(*state, &step, CONSOLE_SERVICE, "not WS-Management (HTTP 404)", "AMTU_URL");
 }
 
+static void test_too_large_for_httpd(void **state)
+{
+    static const step_t step = {{NULL}, 413, "text/html", "<html>"};
+
+    refusal(*state, &step, CONSOLE_SERVICE, "not WS-Management (HTTP 413)", "fewer systems");
+}
+
 static void test_garbage(void **state)
 {
     static const step_t step = {{NULL}, 200, "application/soap+xml", "\x01 garbage"};
@@ -888,6 +895,7 @@ int main(void)
         TEST(test_access_denied),
         TEST(test_forbidden_by_httpd),
         TEST(test_not_a_service),
+        TEST(test_too_large_for_httpd),
         TEST(test_garbage),
         TEST(test_another_answer),
         TEST(test_quota),

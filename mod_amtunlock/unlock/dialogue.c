@@ -99,7 +99,7 @@ static void join(dialogue_t *dialogue, const char *begun, const char *rest, size
 
 /* ---- evidence ------------------------------------------------------------------------------------------ */
 
-/* Without an answer, and without a start that may do without one, nothing is evidence. */
+/* Without an answer, and without a start that may do without one, nothing is evidence; hints are none before one. */
 static int may_be_evident(const dialogue_t *dialogue)
 {
     return dialogue->answers > 0 || dialogue->by_itself;
@@ -118,10 +118,10 @@ static void note_evidence(dialogue_t *dialogue, const phrase_t *said, apr_time_t
         dialogue->hints |= volumes_opened(&dialogue->volumes, said);
         dialogue->opened_at = volumes_all_opened(&dialogue->volumes) ? at : dialogue->opened_at;
     }
-    else if (said->means == PHRASE_WENT_ON) {
+    else if (said->means == PHRASE_WENT_ON || said->means == PHRASE_GOES_ON) {
         dialogue->opened_at = at;
     }
-    dialogue->hints |= said->means == PHRASE_HINT;
+    dialogue->hints |= said->means == PHRASE_HINT && dialogue->answers > 0;
 }
 
 /* Whoever was answered is gone after it, and so is what it opened. */
@@ -208,6 +208,16 @@ static void cover_question(dialogue_t *dialogue)
     dialogue->standing = dialogue->standing == COVERED ? STANDS : dialogue->standing;
 }
 
+/* What was said before was said of others than the volume that asks. */
+static void leave_question(dialogue_t *dialogue)
+{
+    if (dialogue->standing != GONE) {
+        take_away(dialogue);
+        dialogue->opened_at = 0;
+        dialogue->hints = 0;
+    }
+}
+
 /* Of the service manager. It says that the volume is open or is given up; or its programs that ask end. */
 static void take_status(dialogue_t *dialogue, const char *text)
 {
@@ -220,8 +230,13 @@ static void take_status(dialogue_t *dialogue, const char *text)
     note_evidence(dialogue, &phrase, dialogue->now);
     note_stage(dialogue, text, phrase.means);
     decides = phrase.means == PHRASE_OPENED || phrase.means == PHRASE_REFUSED;
-    if (phrase.means == PHRASE_WENT_ON || phrase.means == PHRASE_SHELL ||
-        (decides && dialogue->standing != GONE && phrase_is_about(&phrase, &dialogue->standing_phrase))) {
+    if (phrase.means == PHRASE_GOES_ON) {
+        leave_question(dialogue);
+    }
+    else if (phrase.means == PHRASE_WENT_ON || phrase.means == PHRASE_SHELL) {
+        take_away(dialogue);
+    }
+    else if (decides && dialogue->standing != GONE && phrase_is_about(&phrase, &dialogue->standing_phrase)) {
         take_away(dialogue);
     }
 }

@@ -27,9 +27,33 @@ static int is_kernel_time(const char *at, int partial)
     return digits > 0 && text[0] == ']' && (text[1] == ' ' || text[1] == '[' || text[1] == '\0');
 }
 
+/* A hypervisor, and what configures the network in an initramfs, and the login there, speak while the question stands. */
+static const char *program_at(const char *line)
+{
+    static const char *const rows[] = {" address: ", " gateway: ",    " host   : ",   " domain : ",
+                                       " nisdom : ", " rootserver: ", " filename  : "};
+    const char *found = NULL;
+
+    if (strcmp(line, "Begin: Starting dropbear ... ") == 0) {
+        return line;
+    }
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (strncmp(line, rows[i], strlen(rows[i])) == 0) {
+            return line;
+        }
+    }
+    found = strstr(line, "(XEN) ");
+    return found != NULL ? found : strstr(line, "IP-Config: ");
+}
+
 unsigned int phrase_kernel_at(const char *line, int partial)
 {
-    const char *at = line;
+    const char *at = program_at(line);
+
+    if (at != NULL) {
+        return (unsigned int)(at - line);
+    }
+    at = line;
 
     while ((at = strchr(at, '[')) != NULL) {
         if (is_kernel_time(at, partial)) {

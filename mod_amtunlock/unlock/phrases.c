@@ -38,18 +38,18 @@ static const struct {
     {"reached target initrd-switch-root.target*", PHRASE_WENT_ON},
     {"starting switch root...", PHRASE_WENT_ON},
     {"starting initrd-switch-root.service*", PHRASE_WENT_ON},
-    {"mounted /sysroot.", PHRASE_WENT_ON},
-    {"mounted sysroot.mount*", PHRASE_WENT_ON},
+    {"mounted /sysroot.", PHRASE_GOES_ON},
+    {"mounted sysroot.mount*", PHRASE_GOES_ON},
     {"reached target emergency mode.", PHRASE_SHELL},
     {"reached target emergency.target*", PHRASE_SHELL},
     {"reached target rescue mode.", PHRASE_SHELL},
     {"reached target rescue.target*", PHRASE_SHELL},
     {"started *emergency shell.", PHRASE_SHELL},
     {"started *rescue shell.", PHRASE_SHELL},
-    {"reached target login prompts.", PHRASE_WENT_ON},
-    {"reached target getty.target*", PHRASE_WENT_ON},
-    {"reached target multi-user system.", PHRASE_WENT_ON},
-    {"reached target multi-user.target*", PHRASE_WENT_ON},
+    {"reached target login prompts.", PHRASE_GOES_ON},
+    {"reached target getty.target*", PHRASE_GOES_ON},
+    {"reached target multi-user system.", PHRASE_GOES_ON},
+    {"reached target multi-user.target*", PHRASE_GOES_ON},
     {"reached target *local encrypted volumes.", PHRASE_HINT},
     {"reached target *cryptsetup.target.", PHRASE_HINT},
     {"reached target *initrd root device*", PHRASE_HINT},
@@ -67,6 +67,10 @@ static const struct {
     {"*drive /dev/* is opal failed", PHRASE_REFUSED},
     {"*drive /dev/* is opal not locked", PHRASE_HINT},
     {"verifying passphrase for %... - failure", PHRASE_REFUSED},
+    {"cryptsetup: error: %: cryptsetup failed, bad password*", PHRASE_REFUSED},
+    {"cryptsetup: error: %: maximum number of tries exceeded*", PHRASE_REFUSED},
+    {"cryptsetup (%): cryptsetup failed, bad password*", PHRASE_REFUSED},
+    {"cryptsetup: %: cryptsetup failed, bad password*", PHRASE_REFUSED},
     {"unlocking...*incorrect pass*", PHRASE_REFUSED}, /* booster */
     {":: mounting * on real root", PHRASE_WENT_ON},
     {"begin: running /scripts/init-bottom*", PHRASE_WENT_ON},
@@ -75,6 +79,7 @@ static const struct {
     {"openrc * is starting up *", PHRASE_WENT_ON},
     {"* login: * (automatic login)", PHRASE_WENT_ON}, /* agetty */
     {"broadcast message from *", PHRASE_MESSAGE},
+    {"this will overwrite data on *", PHRASE_SHELL}, /* cryptsetup: whoever sets up a disk works there */
     {":: performing fsck on *", PHRASE_HINT},
     {"*: clean, * files, * blocks", PHRASE_HINT},
 };
@@ -286,11 +291,11 @@ void phrase_read(phrase_t *phrase, const char *line)
     else if (status) {
         read_status(phrase, line, lower);
     }
-    else if (is_login(lower)) {
-        phrase->means = PHRASE_LOGIN;
-    }
     else if (shells_line(line)) {
         phrase->means = PHRASE_SHELL;
+    }
+    else if (is_login(lower)) {
+        phrase->means = PHRASE_LOGIN;
     }
     else {
         int foreign = is_foreign(lower);
@@ -322,9 +327,11 @@ int phrase_same_question(const phrase_t *one, const phrase_t *other)
                                                           : same_name(one->name, other->name);
 }
 
-/* A question that names a device, or nothing, and an answer that names the mapping cannot be compared. */
+/* A question that names a device and what names a mapping cannot be compared: if it opened, it is that one. What failed
+ * may be another, for programs that ask for a device say it of that, or of nothing by name. */
 int phrase_is_about(const phrase_t *said, const phrase_t *question)
 {
-    return said->name[0] == '\0' || question->name[0] == '\0' || strchr(question->name, '/') != NULL ||
+    return said->name[0] == '\0' || question->name[0] == '\0' ||
+           (said->means != PHRASE_REFUSED && strchr(question->name, '/') != NULL) ||
            same_name(said->name, question->name);
 }

@@ -16,7 +16,8 @@ typedef enum {
     PHRASE_SHELL,    /* a shell's prompt, and what was typed there; or there will be one */
     PHRASE_OPENED,   /* a volume is open */
     PHRASE_REFUSED,  /* a volume is not: the passphrase did not fit */
-    PHRASE_WENT_ON,  /* the system on the disk takes over */
+    PHRASE_WENT_ON,  /* the system on the disk takes over: who asked before does not ask any more */
+    PHRASE_GOES_ON,  /* the system goes on, maybe around a volume that still asks */
     PHRASE_MESSAGE,  /* a user's words to all terminals follow */
     PHRASE_HINT      /* the same, with less certainty: it is also said while a volume is locked */
 } phrase_e;
@@ -47,8 +48,8 @@ void phrase_read(phrase_t *phrase, const char *line);
 int phrase_same_question(const phrase_t *one, const phrase_t *other);
 int phrase_is_about(const phrase_t *said, const phrase_t *question);
 
-/* Where another writer's text begins in a line, or its length: the kernel's, with its time; the service manager's, with
- * its mark. Both run to the end of the line, and what stands before them goes on after it. `partial`: the line may end
+/* Where another writer's text begins in a line, or its length: the kernel's, with its time, and that of a hypervisor
+ * and of an initramfs' network; the service manager's, with its mark. Both run to the end of the line, and what stands before them goes on after it. `partial`: the line may end
  * within the time or the mark. */
 unsigned int phrase_kernel_at(const char *line, int partial);
 unsigned int phrase_status_at(const char *line, int partial);

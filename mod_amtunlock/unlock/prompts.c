@@ -30,8 +30,9 @@ static void withdraw(const prompts_t *prompts, phrase_t *phrase)
     else if (prompts->failure != NULL && phrase->means == PHRASE_REFUSED) {
         phrase->means = PHRASE_TEXT;
     }
-    else if (prompts->success != NULL && (phrase->means == PHRASE_OPENED || phrase->means == PHRASE_LOGIN ||
-                                          phrase->means == PHRASE_WENT_ON)) {
+    else if (prompts->success != NULL &&
+             (phrase->means == PHRASE_OPENED || phrase->means == PHRASE_LOGIN ||
+              phrase->means == PHRASE_WENT_ON || phrase->means == PHRASE_GOES_ON)) {
         phrase->means = PHRASE_TEXT;
     }
 }

@@ -96,24 +96,15 @@ static int has_command(const char *line)
 
 int shells_line(const char *line)
 {
-    static const char *const beginnings[] = {"(initramfs)",
-                                             "grub> ",
-                                             "grub rescue> ",
-                                             "mountroot> ",
-                                             "db> ",
-                                             "kdb> ",
-                                             "BusyBox v",
-                                             "Enter 'help' for a list of built-in commands",
-                                             "You are in emergency mode",
-                                             "You are in rescue mode",
-                                             "You are now being dropped into an emergency shell",
-                                             "Welcome to emergency mode",
-                                             "Welcome to rescue mode",
-                                             "Entering emergency mode",
-                                             "Give root password for maintenance",
-                                             "Press Enter for maintenance",
-                                             "initramfs emergency recovery shell launched",
-                                             "sulogin: "};
+    static const char *const beginnings[] = {
+        "(initramfs)", "grub> ", "grub rescue> ", "mountroot> ", "db> ", "kdb> ", "BusyBox v",
+        "Enter 'help' for a list of built-in commands", "You are in emergency mode", "You are in rescue mode",
+        "You are now being dropped into an emergency shell", "Welcome to emergency mode",
+        "Welcome to rescue mode", "Entering emergency mode", "Give root password for maintenance",
+        "Press Enter for maintenance", "initramfs emergency recovery shell launched", "sulogin: ",
+        /* of systems that run without the disk's */
+        "archiso login: ", "finnix login: ", "grml login: ", "livecd login: ", "localhost-live login: ",
+        "sysrescue login: "};
 
     for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
         if (begins_with(line, beginnings[i])) {

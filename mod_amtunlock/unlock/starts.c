@@ -27,14 +27,27 @@ static long kernel_seconds(const char *kernel)
     return kernel[0] == '[' ? strtol(kernel + 1, NULL, 10) : -1;
 }
 
-static int kernel_starts(const char *kernel)
+static int kernel_says(const char *kernel, const char *const *texts)
 {
-    static const char *const texts[] = {
-        "Linux version ",          "Kernel panic - not syncing", "reboot: Restarting system",
-        "reboot: machine restart", "reboot: Power down",         NULL};
     const char *text = strstr(kernel, "] ");
 
     return text != NULL && begins_with_one_of(text + 2, texts);
+}
+
+static int kernel_starts(const char *kernel)
+{
+    static const char *const texts[] = {"Linux version ", "Kernel panic - not syncing", NULL};
+
+    return kernel_says(kernel, texts);
+}
+
+/* Behind it the firmware has the word. */
+static int kernel_ends(const char *kernel)
+{
+    static const char *const texts[] = {"reboot: Restarting system", "reboot: machine restart",
+                                        "reboot: Power down", NULL};
+
+    return kernel_says(kernel, texts);
 }
 
 static int loader_starts(const char *line)
@@ -69,7 +82,7 @@ static int begins_anew(starts_t *starts, const char *line, const char *kernel)
         return loader_starts(line);
     }
     starts->seconds = seconds;
-    return kernel_starts(kernel) || seconds + OUT_OF_ORDER < before;
+    return kernel_starts(kernel) || kernel_ends(kernel) || seconds + OUT_OF_ORDER < before;
 }
 
 /* Somebody at a shell may read an old log. */
@@ -80,7 +93,7 @@ int starts_with_line(starts_t *starts, const char *line, const char *kernel)
     if (anew && starts->stage != STAGE_USERS) {
         starts->stage = STAGE_LOADER;
     }
-    if (*kernel != '\0') {
+    if (*kernel != '\0' && !(anew && kernel_ends(kernel))) {
         starts_reach(starts, STAGE_KERNEL);
     }
     return anew;
@@ -100,7 +113,7 @@ void starts_go_on(starts_t *starts, const char *line, phrase_e means)
     if (login || means == PHRASE_SHELL) {
         starts_reach(starts, STAGE_USERS);
     }
-    else if (means == PHRASE_WENT_ON) {
+    else if (means == PHRASE_WENT_ON || means == PHRASE_GOES_ON) {
         starts_reach(starts, STAGE_SERVICES);
     }
 }

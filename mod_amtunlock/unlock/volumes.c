@@ -1,16 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unlock/volumes_priv.h"
 
+#include <string.h>
+
+#include "unlock/template_priv.h"
+
 void volumes_forget(volumes_t *volumes)
 {
     volumes->count = 0;
     volumes->asked = -1;
 }
 
+/* What is open does not ask: a question whose name is cut off is then another's of the same beginning. */
+static int is_done(const volume_t *volume, const phrase_t *question)
+{
+    return volume->answered && volume->opened && strstr(question->name, ELLIPSIS) != NULL;
+}
+
 int volumes_find(const volumes_t *volumes, const phrase_t *question)
 {
     for (int i = 0; i < volumes->count; i++) {
-        if (phrase_same_question(&volumes->all[i].question, question)) {
+        if (phrase_same_question(&volumes->all[i].question, question) &&
+            !is_done(&volumes->all[i], question)) {
             return i;
         }
     }

@@ -104,7 +104,7 @@ static amt_status_e read_settings(amt_call_t *call, const wsman_element_t *paylo
         return amt_answer_garbage(call, "a setting is no plain value");
     }
     if (amt_instance_value(boot, "InstanceID") == NULL) {
-        amt_instance_forget(&call->device->boot);
+        call->device->boot = NULL;
         return amt_answer_garbage(call, "it names no instance");
     }
     for (int i = 0; i < boot->settings->nelts; i++) {
@@ -121,7 +121,7 @@ static const amt_step_t boot_steps[] = {
 static void clear_boot(amt_device_t *device, amt_facts_t *facts)
 {
     memset(&facts->boot, 0, sizeof(facts->boot));
-    amt_instance_forget(&device->boot);
+    device->boot = NULL;
 }
 
 const amt_reading_t amt_reading_boot = {.steps = boot_steps, .clear = clear_boot};
@@ -210,7 +210,7 @@ static void write_boot(const amt_call_t *call, wsman_writer_t *writer)
 static amt_status_e change_done(amt_call_t *call, const wsman_element_t *payload)
 {
     (void)payload;
-    amt_instance_forget(&call->device->boot);
+    call->device->boot = NULL;
     return AMT_OK;
 }
 

@@ -8,8 +8,6 @@ static apr_status_t device_cleanup(void *baton)
 
     amt_http_close(&device->http);
     amt_call_drop(device);
-    amt_instance_forget(&device->boot);
-    amt_instance_forget(&device->redirection);
     return APR_SUCCESS;
 }
 

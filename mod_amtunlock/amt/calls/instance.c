@@ -4,20 +4,15 @@
 #include <apr_strings.h>
 #include <string.h>
 
-amt_instance_t *amt_instance_keep(const wsman_element_t *payload, apr_pool_t *parent)
+amt_instance_t *amt_instance_keep(const wsman_element_t *payload, apr_pool_t *pool)
 {
-    amt_instance_t *instance;
-    apr_pool_t *pool;
+    amt_instance_t *instance = apr_pcalloc(pool, sizeof(*instance));
 
-    apr_pool_create(&pool, parent);
-    instance = apr_pcalloc(pool, sizeof(*instance));
-    instance->pool = pool;
     instance->settings = apr_array_make(pool, 40, sizeof(amt_setting_t));
     for (const wsman_element_t *element = payload->child; element; element = element->next) {
         amt_setting_t *setting = apr_array_push(instance->settings);
 
         if (element->child != NULL) {
-            apr_pool_destroy(pool);
             return NULL;
         }
         setting->name = apr_pstrdup(pool, element->name);
@@ -25,16 +20,6 @@ amt_instance_t *amt_instance_keep(const wsman_element_t *payload, apr_pool_t *pa
         setting->nil = wsman_is_nil(element);
     }
     return instance;
-}
-
-void amt_instance_forget(amt_instance_t **instance)
-{
-    amt_instance_t *old = *instance;
-
-    *instance = NULL;
-    if (old != NULL) {
-        apr_pool_destroy(old->pool);
-    }
 }
 
 void amt_setting_write(wsman_writer_t *writer, const amt_setting_t *setting)

@@ -17,14 +17,11 @@ typedef struct {
 } amt_setting_t;
 
 typedef struct amt_instance_t {
-    apr_pool_t *pool;
     apr_array_header_t *settings; /* of amt_setting_t, in the order in which they came */
 } amt_instance_t;
 
-/* Copies all properties into a pool of its own under `parent`. NULL if one is no plain value. */
-amt_instance_t *amt_instance_keep(const wsman_element_t *payload, apr_pool_t *parent);
-/* Forgets it; *instance becomes NULL, and may be. */
-void amt_instance_forget(amt_instance_t **instance);
+/* Copies all properties into `pool`: some 1.6 KiB. NULL if one is no plain value. */
+amt_instance_t *amt_instance_keep(const wsman_element_t *payload, apr_pool_t *pool);
 /* Writes it as it came. */
 void amt_setting_write(wsman_writer_t *writer, const amt_setting_t *setting);
 /* A property has another value now (which lives as long). */

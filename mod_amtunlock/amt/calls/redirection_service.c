@@ -16,7 +16,6 @@ enum { HIGHEST_STATE = 0xffff };
 
 static amt_status_e keep_redirection(amt_call_t *call, const wsman_element_t *payload)
 {
-    amt_instance_forget(&call->device->redirection);
     call->device->redirection = amt_instance_keep(payload, call->device->pool);
     return call->device->redirection != NULL ? AMT_OK
                                              : amt_answer_garbage(call, "a property is no plain value");
@@ -44,7 +43,7 @@ static amt_status_e read_redirection(amt_call_t *call, const wsman_element_t *pa
     if (amt_answer_uint(call, payload, "EnabledState", HIGHEST_STATE, &state) != APR_SUCCESS ||
         !read_flag(amt_instance_value(call->device->redirection, "ListenerEnabled"),
                    &facts->redirection.listener)) {
-        amt_instance_forget(&call->device->redirection);
+        call->device->redirection = NULL;
         return amt_answer_garbage(call, "it has no EnabledState or no ListenerEnabled");
     }
     facts->redirection.state = (int)state;
@@ -59,7 +58,7 @@ static const amt_step_t redirection_steps[] = {
 static void clear_redirection(amt_device_t *device, amt_facts_t *facts)
 {
     memset(&facts->redirection, 0, sizeof(facts->redirection));
-    amt_instance_forget(&device->redirection);
+    device->redirection = NULL;
 }
 
 const amt_reading_t amt_reading_redirection = {.steps = redirection_steps, .clear = clear_redirection};
@@ -137,10 +136,9 @@ static const char *listener_text(int listener)
 
 static amt_status_e state_changed(amt_call_t *call, const wsman_element_t *payload)
 {
-    amt_instance_t *kept = call->device->redirection;
-
     (void)payload;
-    amt_instance_set(kept, "EnabledState", apr_itoa(kept->pool, call->redirection.state));
+    amt_instance_set(call->device->redirection, "EnabledState",
+                     apr_itoa(call->device->pool, call->redirection.state));
     return AMT_OK;
 }
 

@@ -535,10 +535,10 @@ static void complete_settings(reading_t *reading)
     }
 }
 
-static void cannot_read(reading_t *reading, apr_status_t rv)
+static void cannot_read(reading_t *reading, apr_status_t status)
 {
     report_problem(reading, 0,
-                   apr_psprintf(reading->pool, "cannot be read: %s", text_strerror(rv, reading->pool)));
+                   apr_psprintf(reading->pool, "cannot be read: %s", text_strerror(status, reading->pool)));
 }
 
 static apr_time_t file_written(apr_file_t *file)

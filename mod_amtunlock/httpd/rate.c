@@ -6,6 +6,7 @@
 
 #include <apr_atomic.h>
 #include <apr_general.h>
+#include <apr_lib.h>
 #include <apr_shm.h>
 
 #include "base/clock.h"
@@ -30,13 +31,14 @@ apr_status_t amtunlock_rate_create(apr_pool_t *pconf)
     return status;
 }
 
-/* Where limits differ, so do the places: what was sent where little may be is not held against it elsewhere. */
+/* Where limits differ, so do the places: what was sent where little may be is not held against it elsewhere. Where names
+ * only differ by case they have one place: to a directory that ignores case they are one account. */
 static volatile apr_uint64_t *place_of(const char *caller, int per_second)
 {
     apr_uint64_t hash = (seed ^ (apr_uint64_t)per_second) * FNV_PRIME;
 
     for (const char *c = caller; *c; c++) {
-        hash = (hash ^ (unsigned char)*c) * FNV_PRIME;
+        hash = (hash ^ (unsigned char)apr_tolower(*c)) * FNV_PRIME;
     }
     return &places[(hash ^ (hash >> 32)) % PLACES];
 }

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from amtu_stack import soap
+from amtu_stack.console import Console
 from amtu_stack.process import wait_until
 
 QUOTA = ("wsman:QuotaLimit", None)
@@ -42,6 +43,20 @@ def test_more_requests_than_a_caller_may_send(console, console2, path, rate):
     began = time.monotonic()
     assert wait_until(lambda: console.send(read(), path=path).status == 200, int(last.headers["retry-after"]) + 5, 0.2)
     assert time.monotonic() - began <= int(last.headers["retry-after"]) + 2, "after the time that was said"
+
+
+@pytest.mark.may_log("AMTU0081")
+def test_another_spelling_of_the_name_sends_no_more(stack):
+    """A directory that ignores case gives one account a ticket for each spelling. (Here they are two accounts.)"""
+    spellings = ("robot", "Robot")
+    stack.kdc.service_keytab(stack.kdc.folder / "callers.keytab", *spellings)
+    most = AT_ONCE * PLACES["/stranger"]
+    counts = []
+    for spelling in spellings:
+        robot = Console(stack.httpd, stack.kdc.login(spelling))
+        answers = robot.send_all([read() for _ in range(most + 60)], path="/stranger", seconds=60)
+        counts.append([answer.status for answer in answers].count(200))
+    assert counts[0] >= most > counts[1], counts
 
 
 @pytest.mark.may_log("AMTU0081")

@@ -14,6 +14,7 @@
 #include "httpd/config_priv.h"
 #include "httpd/launch_priv.h"
 #include "httpd/module_priv.h"
+#include "httpd/section_order_priv.h"
 
 APLOG_USE_MODULE(amtunlock);
 
@@ -383,5 +384,6 @@ int amtunlock_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptem
         check_max_body(&summary, s);
         check_guard(&summary, s);
     }
+    amtunlock_section_order_check(s, ptemp);
     return good ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }

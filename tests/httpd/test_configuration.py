@@ -83,6 +83,26 @@ def test_mod_security_that_refuses_what_may_be_asked_is_warned_of(check, systems
     assert ("AMTU0109" in text and "SecRequestBodyNoFilesLimit 5120000" in text) is warns, text
 
 
+TAKES = 'SetHandler "proxy:http://127.0.0.1:9/"'
+
+
+@pytest.mark.parametrize("later, warns", [
+    (f'<Location "/">\n{TAKES}\n</Location>', True), (f'<Location "/pl*">\n{TAKES}\n</Location>', True),
+    (f'<LocationMatch "^/(?!static)">\n{TAKES}\n</LocationMatch>', True), (f'<Location "/place">\n{TAKES}\n</Location>', True),
+    (f'<VirtualHost *:9>\n<Location "/">\n{TAKES}\n</Location>\n</VirtualHost>', True),
+    (f'<Location "/pla">\n{TAKES}\n</Location>', False), (f'<Location "/place/in">\n{TAKES}\n</Location>', False),
+    ('<Location "/">\nRequire all granted\n</Location>', False)])
+def test_a_section_behind_ours_that_takes_its_path_is_warned_of(check, later, warns):
+    """httpd applies Locations in their order, those of a virtual host behind the server's."""
+    text = check(line="<Location /place>\nSetHandler amtunlock\n</Location>\n" + later)[1]
+    assert ('AMTU0640' in text and '"SetHandler amtunlock" of "/place"' in text) is warns, text
+
+
+def test_sections_before_ours_take_nothing(check):
+    text = check(line=f'<Location "/">\n{TAKES}\n</Location>\n<Location /place>\nSetHandler amtunlock\n</Location>')[1]
+    assert '"SetHandler amtunlock" of "/place"' not in text
+
+
 def test_without_a_scope_nobody_may_unlock_and_it_says_so(check):
     status, text = check({"AMTUnlockScope": "#AMTUnlockScope"})
     assert "AMTUnlockScope" in text, f"{status}: {text}"

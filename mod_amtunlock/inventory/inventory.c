@@ -87,6 +87,15 @@ static void take_row(void *context, const inventory_row_t *row)
     }
 }
 
+/* A program that writes the file and failed leaves a header: that is read like any other. */
+static void look_for_systems(const loading_t *loading)
+{
+    if (loading->inventory->systems->nelts == 0 && loading->problems->count == 0) {
+        inventory_problem(loading->warnings, 1,
+                          "no system follows the header, so every name is \"not available\"");
+    }
+}
+
 static int by_fqdn(const void *left, const void *right)
 {
     const inventory_system_t *const *a = left, *const *b = right;
@@ -161,6 +170,7 @@ apr_status_t inventory_load(inventory_t **inventory, const char *file, apr_hash_
     inventory_groups_init(&loading.groups, groups, pool);
 
     status = inventory_read(file, &collected, take_row, &loading, &made->written, pool);
+    look_for_systems(&loading);
     if (status == APR_SUCCESS && collected.count == 0) {
         qsort(made->systems->elts, (size_t)made->systems->nelts, (size_t)made->systems->elt_size, by_fqdn);
         made->digest = make_digest(made);

@@ -455,6 +455,18 @@ static void test_board_uuids_are_none(void **state)
     assert_non_null(strstr(warning->reason, "many boards were sold with"));
 }
 
+static void test_no_systems_is_a_warning(void **state)
+{
+    fixture_t *fixture = *state;
+
+    load(fixture, "fqdn,uuid\n,\n");
+    assert_loaded(fixture, 0);
+    assert_int_equal(inventory_warnings(fixture->inventory)->nelts, 1);
+    assert_non_null(
+        strstr(APR_ARRAY_IDX(inventory_warnings(fixture->inventory), 0, inventory_problem_t).reason,
+               "no system follows the header"));
+}
+
 static void test_header_mistakes(void **state)
 {
     fixture_t *fixture = *state;
@@ -703,6 +715,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_two_spellings_of_a_uuid, setup, teardown),
         cmocka_unit_test_setup_teardown(test_uuids_that_name_no_pc, setup, teardown),
         cmocka_unit_test_setup_teardown(test_board_uuids_are_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_systems_is_a_warning, setup, teardown),
         cmocka_unit_test_setup_teardown(test_header_mistakes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_line_mistakes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_line_length, setup, teardown),

@@ -224,6 +224,8 @@ def _guarded(stack, _sites):
 def test_mod_security_lets_our_requests_pass(guarded, body, how):
     answer = guarded.send(body, **how)
     assert (answer.status, answer.fault) == (200, None)
+    if answer.job:  # 10,000 names that are kept count against this caller in other tests
+        assert guarded.send(soap.request(soap.JOB, soap.DELETE, selectors={"InstanceID": answer.job})).status == 200
 
 
 def test_mod_security_stands_behind_our_limit(guarded):

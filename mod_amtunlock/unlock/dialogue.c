@@ -9,6 +9,7 @@
 #include <apr_strings.h>
 
 #include "amt/redirection/console.h"
+#include "base/clock.h"
 #include "unlock/budget_priv.h"
 #include "unlock/phrases_priv.h"
 #include "unlock/prompts_priv.h"
@@ -19,8 +20,12 @@
 
 /* A question is complete when nothing changed it for so long: AMT sends text in pieces. */
 #define STILL apr_time_from_msec(300)
-/* After a volume opened, the next may ask. */
-#define NEXT_QUESTION apr_time_from_sec(3)
+/* After a volume opened, the next may ask: for so long nothing more is said. */
+#ifdef AMTUNLOCK_TEST
+#define NEXT_QUESTION clock_test_interval("AMTUNLOCK_TEST_NEXT_MS", apr_time_from_sec(10))
+#else
+#define NEXT_QUESTION apr_time_from_sec(10)
+#endif
 /* The same where nobody answered: what opened it may be at the next. */
 #define BY_ITSELF apr_time_from_sec(15)
 /* A question that stood when the console was cut off stands still if nothing follows it for so long. */
@@ -56,7 +61,6 @@ struct dialogue_t {
 
     volumes_t volumes;
     int answers;
-
     int by_itself;
     starts_t starts;
     int started_again; /* since an answer */
@@ -417,7 +421,7 @@ static void note_current(dialogue_t *dialogue)
     note_stage(dialogue, dialogue->current, prompt ? PHRASE_SHELL : dialogue->current_phrase.means);
 }
 
-/* Text that went unread may have been a refusal. */
+/* Text that went unread may have been a refusal. What still talks may ask for the next volume. */
 static dialogue_e look_at_evidence(dialogue_t *dialogue)
 {
     apr_interval_time_t wait = dialogue->answers > 0 ? NEXT_QUESTION : BY_ITSELF;
@@ -441,7 +445,7 @@ static dialogue_e look_at_evidence(dialogue_t *dialogue)
     if (dialogue->refused) {
         return DIALOGUE_REFUSED;
     }
-    return dialogue->opened_at != 0 && !dialogue->overrun && has_passed(dialogue, dialogue->opened_at, wait)
+    return dialogue->opened_at != 0 && !dialogue->overrun && has_passed(dialogue, dialogue->changed_at, wait)
                ? DIALOGUE_OPEN
                : DIALOGUE_NOTHING;
 }

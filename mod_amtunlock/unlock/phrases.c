@@ -80,8 +80,8 @@ static const struct {
     {"* login: * (automatic login)", PHRASE_WENT_ON}, /* agetty */
     {"broadcast message from *", PHRASE_MESSAGE},
     {"this will overwrite data on *", PHRASE_SHELL}, /* cryptsetup: whoever sets up a disk works there */
-    {":: performing fsck on *", PHRASE_HINT},
-    {"*: clean, * files, * blocks", PHRASE_HINT},
+    {":: performing fsck on '/dev/mapper/*", PHRASE_HINT},
+    {"/dev/mapper/*: clean, * files, * blocks", PHRASE_HINT},
 };
 
 /* Behind nothing, or behind the name of a program that opens disks: others have passwords, too. */

@@ -22,11 +22,10 @@
 
 static int reader = -1;
 static char folder[] = "/tmp/amtu-syslog-XXXXXX";
+static struct sockaddr_un address = {.sun_family = AF_UNIX};
 
 static int set_up(void **state)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
     (void)state;
     assert_non_null(mkdtemp(folder));
     assert_true(snprintf(address.sun_path, sizeof(address.sun_path), "%s/log", folder) > 0);
@@ -38,7 +37,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    unlink(getenv("AMTUNLOCK_TEST_SYSTEM_LOG"));
+    unlink(address.sun_path);
     return rmdir(folder);
 }
 

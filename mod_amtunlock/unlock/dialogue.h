@@ -2,12 +2,12 @@
 /* What a PC asks on its console while it starts, and what became of an answer.
  *
  * A question counts when it is the last thing shown, stands still for a moment and was not answered: another text
- * behind it, a line end after it stood there, or its being erased takes it away; what the kernel and the service manager
- * write into the same line does not. A volume that asks twice after an answer refuses it. Nothing is decided while a
+ * behind it, a line end after it stood there, or its being erased takes it away; what the kernel, the service
+ * manager and others of other_writers.c write into the same line does not. A volume that asks twice after an answer refuses it. Nothing is decided while a
  * question stands, a refusal outweighs what else was said, and what was said before the answer, or of a volume that did
  * not ask, is no evidence; nor is anything behind a shell's prompt. Each question counts only as its program writes it,
- * and no later in the PC's start than that program asks. If the PC starts again after an answer, what was said before that is forgotten, and no
- * question is one that may be answered.
+ * and no later in the PC's start than that program asks. If the PC starts again after an answer, what was said before
+ * that is forgotten, and no question is one that may be answered. An opened volume counts once the console rests.
  *
  * Pure: no sockets, no clock of its own. Times are those of one clock, never backwards. One thread. What a PC can make
  * it do in a second is bounded; text beyond that is not read, and then only a login decides.

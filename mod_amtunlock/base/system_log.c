@@ -41,24 +41,26 @@ static size_t write_system_line(char *line, size_t size, int priority, const cha
     return length < 0 ? 0 : (size_t)length < size ? (size_t)length : size - 1;
 }
 
-int system_log(int priority, const char *text)
+system_log_e system_log(int priority, const char *text)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     const char *path = system_log_socket();
     char line[LINE_MAX_BYTES];
     size_t length = write_system_line(line, sizeof(line), priority, text);
-    ssize_t sent = -1;
+    system_log_e outcome = SYSTEM_LOG_TAKEN;
     int fd = -1;
 
     if (strlen(path) >= sizeof(to.sun_path)) {
-        return 0;
+        return SYSTEM_LOG_ABSENT;
     }
     memcpy(to.sun_path, path, strlen(path));
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        return 0;
+        return SYSTEM_LOG_REFUSED;
     }
-    sent = sendto(fd, line, length, MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&to, sizeof(to));
+    if (sendto(fd, line, length, MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&to, sizeof(to)) < 0) {
+        outcome = errno == ENOENT ? SYSTEM_LOG_ABSENT : SYSTEM_LOG_REFUSED;
+    }
     close(fd);
-    return sent == (ssize_t)length;
+    return outcome;
 }

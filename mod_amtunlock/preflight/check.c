@@ -20,8 +20,8 @@
 
 #define PROBE_WAIT apr_time_from_sec(3)
 #define ONE_OF_SEVERAL apr_time_from_msec(2500)
-/* For all of it. A PC that answers needs a second or two, one whose ME has to be woken takes longer. */
-static const struct timeval limit = {.tv_sec = 90};
+/* For all of it but waking its ME. A PC that answers needs a second or two. */
+#define CHECK_LIMIT apr_time_from_sec(50)
 
 typedef struct {
     snapshot_t *snapshot;
@@ -77,11 +77,16 @@ static void check_on_pause(evutil_socket_t fd, short what, void *data)
     ((check_t *)data)->waiting = 0;
 }
 
+static void check_set_timer(struct event *event, apr_interval_time_t after)
+{
+    const struct timeval wait = {.tv_sec = apr_time_sec(after), .tv_usec = apr_time_usec(after)};
+
+    event_add(event, &wait);
+}
+
 static void check_pause(check_t *check, apr_interval_time_t pause)
 {
-    const struct timeval wait = {.tv_sec = apr_time_sec(pause), .tv_usec = apr_time_usec(pause)};
-
-    event_add(check->pause_event, &wait);
+    check_set_timer(check->pause_event, pause);
     check_await(check);
 }
 
@@ -371,7 +376,7 @@ static apr_status_t check_open(check_t *check)
         return APR_ENOMEM;
     }
     event_add(check->wake_event, NULL);
-    event_add(check->limit_event, &limit);
+    check_set_timer(check->limit_event, CHECK_LIMIT + unlock_wake_within());
     status = amt_loop_create(&check->loop, check->base, check->pool);
     return status == APR_SUCCESS ? amt_loop_use_threads(check->loop, work_pool_run, check->work_pool)
                                  : status;

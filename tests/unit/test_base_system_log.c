@@ -47,7 +47,7 @@ static void test_a_line(void **state)
     ssize_t length = 0;
 
     (void)state;
-    assert_true(system_log(LOG_NOTICE, "AMTU0422 audit head abc:7"));
+    assert_int_equal(system_log(LOG_NOTICE, "AMTU0422 audit head abc:7"), SYSTEM_LOG_TAKEN);
     length = recv(reader, line, sizeof(line) - 1, MSG_DONTWAIT);
     assert_true(length > 0);
     (void)snprintf(priority, sizeof(priority), "<%d>", LOG_USER | LOG_NOTICE);
@@ -63,21 +63,28 @@ static void test_a_reader_that_hangs(void **state)
     int taken = 0;
 
     (void)state;
-    while (taken < LINES_MOST && system_log(LOG_ALERT, "one more")) {
+    while (taken < LINES_MOST && system_log(LOG_ALERT, "one more") == SYSTEM_LOG_TAKEN) {
         taken++;
     }
     assert_in_range(taken, 1, LINES_MOST - 1);
     assert_true(time(NULL) - begun < 5);
     while (recv(reader, line, sizeof(line), MSG_DONTWAIT) > 0) {
     }
-    assert_true(system_log(LOG_ALERT, "it reads again"));
+    assert_int_equal(system_log(LOG_ALERT, "it reads again"), SYSTEM_LOG_TAKEN);
 }
 
 static void test_a_reader_that_is_away(void **state)
 {
     (void)state;
     close(reader);
-    assert_false(system_log(LOG_ALERT, "nobody"));
+    assert_int_equal(system_log(LOG_ALERT, "nobody reads"), SYSTEM_LOG_REFUSED);
+}
+
+static void test_no_system_log(void **state)
+{
+    (void)state;
+    assert_int_equal(unlink(address.sun_path), 0);
+    assert_int_equal(system_log(LOG_ALERT, "nowhere"), SYSTEM_LOG_ABSENT);
 }
 
 int main(void)
@@ -86,6 +93,7 @@ int main(void)
         cmocka_unit_test(test_a_line),
         cmocka_unit_test(test_a_reader_that_hangs),
         cmocka_unit_test(test_a_reader_that_is_away),
+        cmocka_unit_test(test_no_system_log),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

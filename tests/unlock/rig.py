@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import re
 import secrets
 import sys
 from dataclasses import dataclass
@@ -163,7 +164,15 @@ class Rig:
     def _is_ready(self, worker):
         if not worker.process.alive():
             raise Failure(f"{worker.name} ended:\n{tail(self.places.log(worker.name))}\n{tail(worker.log)}")
-        return self.redis_call("EXISTS", "{amtu}:inventory") == 1 and self.heard(worker, "AMTU0301")
+        return (self.redis_call("EXISTS", "{amtu}:inventory") == 1 and self.heard(worker, "AMTU0301")
+                and self._has_met_redis(worker))
+
+    def _has_met_redis(self, worker):
+        """It serves the inventory, or has said why it claims nothing: jobs from now on are none that it finds."""
+        if any(self.heard(worker, number) for number in ("AMTU0443", "AMTU0445", "AMTU0446", "AMTU0450")):
+            return True
+        name = re.search(r"AMTU0301 .* worker=(\S+)", worker.log.read_text())[1]
+        return self.redis_call("ZSCORE", "{amtu}:inventory:workers", name) is not None
 
     def heard(self, worker, number):
         return number in worker.log.read_text() if worker.log.exists() else False

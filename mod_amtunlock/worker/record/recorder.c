@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
-#include "base/system_log.h"
 #include "worker/record/entries_priv.h"
 
 #define HEAD_EVERY apr_time_from_sec(60)
@@ -46,13 +45,33 @@ void recorder_add_in_part(recorder_t *recorder, const outbox_request_t *request)
               request->task->ref.job, "recorded", added ? "in part" : "no");
 }
 
+/* A host without a system log is none that lost it. */
+static void say_head_outcome(const recorder_t *recorder)
+{
+    switch (recorder->head_outcome) {
+    case SYSTEM_LOG_TAKEN:
+        log_info("AMTU0456", "the system log takes the heads of the audit record", "head", recorder->head);
+        break;
+    case SYSTEM_LOG_ABSENT:
+        if (recorder->head_logged == 0) {
+            log_info("AMTU0458",
+                     "there is no system log: the heads of the audit record are kept in Redis only");
+            break;
+        }
+        /* fall through */
+    case SYSTEM_LOG_REFUSED:
+        log_warn("AMTU0456", "the system log does not take the heads of the audit record, for now", "head",
+                 recorder->head);
+    }
+}
+
 /* The head goes to syslog, too: if the end of the file is cut off, it shows there. */
 static void note_head(recorder_t *recorder)
 {
     const char *hash = "";
     apr_uint64_t count = 0;
     char line[RECORDER_HEAD_MAX + 32];
-    int taken = 0;
+    system_log_e outcome;
 
     audit_head(recorder->audit, &hash, &count);
     apr_thread_mutex_lock(recorder->lock);
@@ -63,17 +82,14 @@ static void note_head(recorder_t *recorder)
     }
     recorder->head_due = clock_boottime() + HEAD_EVERY;
     apr_snprintf(line, sizeof(line), "AMTU0422 audit head %s:%" APR_UINT64_T_FMT, hash, count);
-    taken = system_log(LOG_NOTICE, line);
-    if (taken) { /* else the next head goes there, which says more */
+    outcome = system_log(LOG_NOTICE, line);
+    if (outcome == SYSTEM_LOG_TAKEN) { /* else the next head goes there, which says more */
         recorder->head_logged = count;
     }
-    if (taken == recorder->head_refused) {
-        log_warn("AMTU0456",
-                 taken ? "the system log takes the heads of the audit record"
-                       : "the system log does not take the heads of the audit record, for now",
-                 "head", recorder->head);
+    if (outcome != recorder->head_outcome) {
+        recorder->head_outcome = outcome;
+        say_head_outcome(recorder);
     }
-    recorder->head_refused = !taken;
 }
 
 static int commit_timed(recorder_t *recorder, const char **error)

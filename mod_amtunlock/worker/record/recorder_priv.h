@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "audit/audit.h"
+#include "base/system_log.h"
 #include "jobs/jobs.h"
 #include "worker/record/outbox.h"
 
@@ -19,13 +20,13 @@
 typedef struct {
     audit_t *audit;
     const char *worker;
-    int uncommitted;          /* lines of events were added that no commit has covered yet */
-    apr_time_t head_due;      /* when the head goes to syslog next */
-    apr_uint64_t head_logged; /* lines that the head in syslog covers */
-    int head_refused;         /* the system log did not take the last one; logged once */
-    atomic_int failing;       /* the last commit did */
-    _Atomic apr_time_t begun; /* the commit under way, by clock_boottime(); 0: there is none */
-    apr_thread_mutex_t *lock; /* guards head */
+    int uncommitted;           /* lines of events were added that no commit has covered yet */
+    apr_time_t head_due;       /* when the head goes to syslog next */
+    apr_uint64_t head_logged;  /* lines that the head in syslog covers */
+    system_log_e head_outcome; /* of the last one; a change is logged */
+    atomic_int failing;        /* the last commit did */
+    _Atomic apr_time_t begun;  /* the commit under way, by clock_boottime(); 0: there is none */
+    apr_thread_mutex_t *lock;  /* guards head */
     char head[RECORDER_HEAD_MAX];
 } recorder_t;
 

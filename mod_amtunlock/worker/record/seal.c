@@ -82,7 +82,7 @@ static void say_broken(recorder_t *recorder, const char *seal, const char *fault
               seal);
     apr_snprintf(line, sizeof(line),
                  "the audit record does not go on from where it was sealed (AMTU0624): %s (%s)", fault, seal);
-    if (!system_log(LOG_ALERT, line)) {
+    if (system_log(LOG_ALERT, line) != SYSTEM_LOG_TAKEN) {
         log_warn("AMTU0457", "the system log did not take that the audit record is broken");
     }
     if (recorder_add(recorder, AUDIT_SEAL_BROKEN, fields) != APR_SUCCESS) {

@@ -13,7 +13,7 @@
 
 #define HEX (2 * EVP_MAX_MD_SIZE + 1)
 
-/* The best first. */
+/* Which of several is answered: the first of these. */
 static const struct {
     const char *name;
     const EVP_MD *(*hash)(void);

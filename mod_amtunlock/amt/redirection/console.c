@@ -4,6 +4,7 @@
  * overwritten, erased or left, so that nothing that was shown is lost. */
 #include "amt/redirection/console.h"
 
+#include <openssl/crypto.h>
 #include <string.h>
 
 #include "amt/redirection/row_priv.h"
@@ -544,6 +545,20 @@ static void take_byte(amt_console_t *console, unsigned char byte)
 
 /* ---- for callers ----------------------------------------------------------------------------- */
 
+static apr_status_t wipe_console(void *baton)
+{
+    amt_console_t *console = baton;
+
+    amt_row_wipe(&console->line);
+    amt_row_wipe(&console->bottom.row);
+    amt_row_wipe(&console->saved.row);
+    if (console->text != NULL) {
+        OPENSSL_cleanse(console->text, AMT_CONSOLE_LINE + 1);
+    }
+    OPENSSL_cleanse(console->last, sizeof(console->last));
+    return APR_SUCCESS;
+}
+
 amt_console_t *amt_console_create(amt_console_line_fn *line_fn, void *baton, apr_pool_t *pool)
 {
     amt_console_t *console = apr_pcalloc(pool, sizeof(*console));
@@ -551,6 +566,7 @@ amt_console_t *amt_console_create(amt_console_line_fn *line_fn, void *baton, apr
     console->line_fn = line_fn;
     console->baton = baton;
     console->pool = pool;
+    apr_pool_cleanup_register(pool, console, wipe_console, apr_pool_cleanup_null);
     return console;
 }
 

@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "amt/redirection/row_priv.h"
 
+#include <openssl/crypto.h>
 #include <string.h>
 
 #include "base/text.h"
 
 enum { USUAL_SIZE = 64 };
 
+/* A PC may have shown a passphrase. */
+void amt_row_wipe(amt_row_t *row)
+{
+    if (row->size > 0) {
+        OPENSSL_cleanse(row->characters, (apr_size_t)row->size * sizeof(*row->characters));
+    }
+}
+
 /* In steps of two times as much: what is left behind in the pool is no more than what is in use. */
 static void make_room(amt_row_t *row, int length, apr_pool_t *pool)
 {
-    apr_uint32_t *before = row->characters;
+    amt_row_t before = *row;
     int size = row->size > 0 ? row->size : USUAL_SIZE;
 
     while (size < length) {
@@ -22,8 +31,9 @@ static void make_room(amt_row_t *row, int length, apr_pool_t *pool)
     row->size = size;
     row->characters = apr_palloc(pool, (apr_size_t)size * sizeof(*row->characters));
     if (row->length > 0) {
-        memcpy(row->characters, before, (apr_size_t)row->length * sizeof(*before));
+        memcpy(row->characters, before.characters, (apr_size_t)row->length * sizeof(*row->characters));
     }
+    amt_row_wipe(&before);
 }
 
 void amt_row_put(amt_row_t *row, int at, apr_uint32_t character, apr_pool_t *pool)

@@ -20,6 +20,8 @@ void amt_row_put(amt_row_t *row, int at, apr_uint32_t character, apr_pool_t *poo
 /* Drops the characters from this place on; it is at most the row's length. */
 void amt_row_cut(amt_row_t *row, int at);
 void amt_row_copy(amt_row_t *to, const amt_row_t *from, apr_pool_t *pool);
+/* Overwrites what it shows, and showed. It is of no use then. */
+void amt_row_wipe(amt_row_t *row);
 /* In UTF-8: `text` has room for `bytes` and a NUL. */
 void amt_row_write(const amt_row_t *row, char *text);
 

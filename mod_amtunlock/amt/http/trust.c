@@ -318,7 +318,7 @@ static int are_settling(const char *const files[FILES])
 static int renew_trust(amt_trust_t *trust, const char **file)
 {
     apr_time_t now = clock_monotonic();
-    parsed_t parsed = {NULL};
+    parsed_t parsed = {.store = NULL};
     int wrong;
 
     trust->due = now + TRUST_AGAIN;
@@ -397,7 +397,7 @@ const char *amt_trust_check(const amt_target_t *files, apr_pool_t *pool)
 {
     static const char *const settings[FILES] = {"ca-file", "crl-file", "tls-certificate", "tls-key"};
     const char *named[FILES];
-    parsed_t parsed = {NULL};
+    parsed_t parsed = {.store = NULL};
     const char *error = NULL;
     const char *why;
     int wrong;

@@ -464,12 +464,17 @@ static int is_still_there(const audit_t *audit)
            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
-/* What became of the file before, if it is not there as it was written; NULL: it is. */
-static const char *lost_of(const audit_t *audit)
+/* What became of the file before, if it is not there as it was written; NULL: it is, or *error says why that is not
+ * known. */
+static const char *lost_of(const audit_t *audit, const char **error)
 {
     struct stat info;
 
-    if (fstat(audit->fd, &info) != 0 || info.st_nlink == 0) {
+    if (fstat(audit->fd, &info) != 0) {
+        *error = audit_errno(audit, "the file before cannot be examined");
+        return NULL;
+    }
+    if (info.st_nlink == 0) {
         return "the file before this one was removed";
     }
     return info.st_size != audit->size ? "the file before this one was written or cut by someone else" : NULL;
@@ -508,7 +513,7 @@ const char *audit_reopen(audit_t *audit)
         error = audit_errno(audit, "the file before ends in a half-written line");
     }
     audit->half_written = 0;
-    lost = lost_of(audit);
+    lost = lost_of(audit, &error);
     close(audit->fd);
     audit->fd = fd;
     audit->size = 0;

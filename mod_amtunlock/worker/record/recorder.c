@@ -50,7 +50,7 @@ static void say_head_outcome(const recorder_t *recorder)
 {
     switch (recorder->head_outcome) {
     case SYSTEM_LOG_TAKEN:
-        log_info("AMTU0456", "the system log takes the heads of the audit record", "head", recorder->head);
+        log_info("AMTU0459", "the system log takes the heads of the audit record", "head", recorder->head);
         break;
     case SYSTEM_LOG_ABSENT:
         if (recorder->head_logged == 0) {

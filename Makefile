@@ -157,6 +157,15 @@ $(B)/torture: $(torture_objects) $(B)/libamtunlock.a
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ -lcmocka $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 
+# The whole protocol in one process (VARIANT=simulate only): see tests/simulate/README.md.
+simulate_lua     := $(shell $(PKG_CONFIG) --cflags lua5.1 2>/dev/null)
+simulate_wraps   := $(addprefix -Wl$(comma)--wrap=,open64 close write fdatasync fsync)
+simulate_objects := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/compare.c,$(wildcard tests/simulate/*.c)) tests/unit/proof_peer.c)
+$(B)/obj/tests/simulate/%.o: CPPFLAGS += $(simulate_lua) -Itests/unit
+$(B)/simulate: $(simulate_objects) $(B)/libamtunlock.a
+	$(call say,LINK)
+	$(Q)$(LINK) $(simulate_wraps) -o $@ $^ $(shell $(PKG_CONFIG) --libs lua5.1) $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+
 .PHONY: fuzz-targets
 fuzz-targets: $(fuzz_targets)
 

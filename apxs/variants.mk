@@ -10,6 +10,7 @@
 #   asan      check, with AddressSanitizer and                     unit tests; mutated envelopes through a live httpd
 #             UndefinedBehaviorSanitizer
 #   tsan      check, with ThreadSanitizer (excludes the others)    make tsan
+#   simulate  as installed, with fault points                      make simulate: all of it in one process, in virtual time
 #   coverage  check, with gcov                                     by hand
 #   fuzz      check, by clang with both sanitizers and libFuzzer's the fuzz targets, which only clang can build
 #             coverage; only the rooms that the targets call
@@ -20,7 +21,7 @@
 VARIANT ?=
 B := build$(if $(VARIANT),/$(VARIANT))
 # Where the objects are that no switch changes.
-S := $(if $(filter check faults,$(VARIANT)),build,$(B))
+S := $(if $(filter check faults simulate,$(VARIANT)),build,$(B))
 
 VARIANT_CFLAGS  :=
 VARIANT_LDFLAGS :=
@@ -30,6 +31,8 @@ SANITIZE_COMMON := -O1 -fno-omit-frame-pointer -U_FORTIFY_SOURCE
 
 ifeq ($(VARIANT),faults)
 SWITCHES += -DAMTUNLOCK_FAULTS=1 -DJOBS_LEASE_MS=1000 -DJOBS_GRACE_MS=500
+else ifeq ($(VARIANT),simulate)
+SWITCHES := -DAMTUNLOCK_FAULTS=1
 else ifeq ($(VARIANT),asan)
 VARIANT_CFLAGS  := $(SANITIZE_COMMON) -fsanitize=address,undefined -fno-sanitize-recover=undefined
 VARIANT_LDFLAGS := -fsanitize=address,undefined
@@ -48,7 +51,7 @@ VARIANT_CFLAGS  := $(SANITIZE_COMMON) -fsanitize=fuzzer-no-link,address,undefine
 VARIANT_LDFLAGS := -fsanitize=fuzzer,address,undefined
 else ifeq ($(filter check,$(VARIANT)),)
 ifneq ($(VARIANT),)
-$(error no such variant: $(VARIANT) (check, faults, asan, tsan, coverage or fuzz))
+$(error no such variant: $(VARIANT) (check, faults, simulate, asan, tsan, coverage or fuzz))
 endif
 endif
 

@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "judge.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <jansson.h>
+
+#include "audit/audit.h"
+#include "ground.h"
+#include "worker/slot_priv.h"
+
+#define INTENDED "IPBLK"
+#define BEFORE_INTENT "QCJ"
+#define ENDED "UFX"
+/* After Redis' clock was set, no worker can know it before its next renewal. */
+#define KNOWN_WITHIN (JOBS_LEASE + JOBS_GRACE)
+#define RECORDS_MOST 64
+
+/* What is known of a task with one fence: a claim. */
+typedef struct {
+    int recorded, taken; /* its intent: on disk, and in Redis */
+    int ended, closed;   /* on the record: its outcome; any end */
+    int exists;
+    const char *job, *system;
+    apr_time_t lease_until; /* by clockwork_now(); counted from when the claim or renewal left */
+} claim_t;
+
+typedef struct {
+    const char *job, *system;
+    int powers; /* requests that the PC did not refuse */
+    int typed;  /* passphrases, typed or sealed */
+} task_t;
+
+typedef struct {
+    task_t *task;
+    act_e act;
+} seen_act_t;
+
+typedef struct {
+    const char *job;
+    apr_time_t at;
+} acknowledged_t;
+
+static struct {
+    apr_pool_t *pool;
+    apr_hash_t *tasks;   /* by "job system" */
+    apr_hash_t *claims;  /* by fence */
+    apr_hash_t *created; /* job by message id, as Redis took them */
+    apr_array_header_t *acknowledged;
+    const char *files[RECORDS_MOST];
+    int file_count;
+    char breach[600];
+    judge_figures_t figures;
+} judge;
+
+/* ---- breaches ------------------------------------------------------------------------------------------ */
+
+const char *judge_breach(void)
+{
+    return judge.breach[0] != '\0' ? judge.breach : NULL;
+}
+
+void judge_breaks(const char *rule, const char *format, ...)
+{
+    va_list arguments;
+    char text[500];
+
+    if (judge.breach[0] != '\0') {
+        return;
+    }
+    va_start(arguments, format);
+    apr_vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    apr_snprintf(judge.breach, sizeof(judge.breach), "%s: %s, at %.6f s", rule, text, (double)clockwork_now() / 1e6);
+    ground_say("BREACH of %s", judge.breach);
+    clockwork_stop();
+}
+
+/* ---- what is known ------------------------------------------------------------------------------------- */
+
+static task_t *task_of(const char *job, const char *system)
+{
+    const char *name = apr_pstrcat(judge.pool, job, " ", system, NULL);
+    task_t *task = apr_hash_get(judge.tasks, name, APR_HASH_KEY_STRING);
+
+    if (task == NULL) {
+        task = apr_pcalloc(judge.pool, sizeof(*task));
+        task->job = apr_pstrdup(judge.pool, job);
+        task->system = apr_pstrdup(judge.pool, system);
+        apr_hash_set(judge.tasks, name, APR_HASH_KEY_STRING, task);
+    }
+    return task;
+}
+
+static claim_t *claim_of(const char *fence)
+{
+    claim_t *claim = apr_hash_get(judge.claims, fence, APR_HASH_KEY_STRING);
+
+    if (claim == NULL) {
+        claim = apr_pcalloc(judge.pool, sizeof(*claim));
+        apr_hash_set(judge.claims, apr_pstrdup(judge.pool, fence), APR_HASH_KEY_STRING, claim);
+    }
+    return claim;
+}
+
+/* Since when Redis may say something else than it did. */
+static int was_rolled_back(void)
+{
+    return server.rolled_back_at >= 0;
+}
+
+static int was_just_set(void)
+{
+    return server.stepped_at >= 0 && clockwork_now() - server.stepped_at <= KNOWN_WITHIN;
+}
+
+/* ---- what Redis was asked ------------------------------------------------------------------------------ */
+
+#define WORDS_BEFORE 5 /* FCALL, name, 1, key, schema */
+
+static const char *argument(const text_t *words, int count, int at)
+{
+    return WORDS_BEFORE + at < count ? words[WORDS_BEFORE + at].bytes : "";
+}
+
+static int says(const reply_t *reply, const char *word)
+{
+    return reply->kind == REPLY_ARRAY && reply->count > 0 && reply->items[0].kind == REPLY_TEXT &&
+           strcmp(reply->items[0].text.bytes, word) == 0;
+}
+
+static void on_claim(apr_time_t sent, const reply_t *reply)
+{
+    const reply_t *tasks = reply->count > 2 ? &reply->items[2] : NULL;
+
+    for (int i = 0; tasks != NULL && i < tasks->count; i++) {
+        const reply_t *items = tasks->items[i].items;
+        claim_t *claim = claim_of(items[2].text.bytes);
+
+        if (claim->exists && !was_rolled_back()) {
+            judge_breaks("fences-grow", "fence %s was given twice", items[2].text.bytes);
+        }
+        *claim = (claim_t){.exists = 1,
+                           .lease_until = sent + JOBS_LEASE,
+                           .job = apr_pstrdup(judge.pool, items[0].text.bytes),
+                           .system = apr_pstrdup(judge.pool, items[1].text.bytes)};
+        judge.figures.verified += strcmp(items[3].text.bytes, "1") == 0;
+    }
+}
+
+static int is_lost(const reply_t *lost, const char *fence)
+{
+    for (int i = 0; lost != NULL && i < lost->count; i++) {
+        if (strcmp(lost->items[i].items[2].text.bytes, fence) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void on_renew(apr_time_t sent, int count, const text_t *words, const reply_t *reply)
+{
+    const reply_t *lost = reply->count > 1 ? &reply->items[1] : NULL;
+
+    for (int i = 6; WORDS_BEFORE + i < count; i += 3) {
+        const char *fence = argument(words, count, i);
+
+        if (!is_lost(lost, fence)) {
+            claim_of(fence)->lease_until = sent + JOBS_LEASE;
+        }
+    }
+}
+
+/* The record knows it before Redis does. What the intake turns away has no act to record. */
+static void on_finish(int count, const text_t *words)
+{
+    const char *fence = argument(words, count, 3);
+
+    if (strcmp(argument(words, count, 4), "claim") != 0 && !claim_of(fence)->ended) {
+        judge_breaks("record-first", "%s of job %s ended in Redis, and not on a record", argument(words, count, 2),
+                     argument(words, count, 1));
+    }
+}
+
+static void on_intend(int count, const text_t *words)
+{
+    claim_t *claim = claim_of(argument(words, count, 3));
+
+    if (!claim->recorded) {
+        judge_breaks("record-first", "%s of job %s has its intent in Redis, and not on a record",
+                     argument(words, count, 2), argument(words, count, 1));
+    }
+    claim->taken = 1;
+}
+
+static void on_submit(int count, const text_t *words, const reply_t *reply)
+{
+    const char *message = apr_pstrdup(judge.pool, argument(words, count, 5));
+
+    apr_hash_set(judge.created, message, APR_HASH_KEY_STRING, apr_pstrdup(judge.pool, reply->items[1].text.bytes));
+}
+
+static void on_verb(const host_t *host, apr_time_t sent, int count, const text_t *words, const reply_t *reply)
+{
+    const char *verb = words[1].bytes;
+
+    (void)host;
+    if (reply->kind == REPLY_ERROR && strncmp(reply->text.bytes, "MISCONF", 7) != 0) {
+        judge_breaks("verbs", "%s fails: %s", verb, reply->text.bytes);
+    }
+    if (!says(reply, "ok")) {
+        return;
+    }
+    if (strcmp(verb, "amtunlock_claim") == 0) {
+        on_claim(sent, reply);
+    }
+    else if (strcmp(verb, "amtunlock_renew") == 0) {
+        on_renew(sent, count, words, reply);
+    }
+    else if (strcmp(verb, "amtunlock_finish") == 0) {
+        on_finish(count, words);
+    }
+    else if (strcmp(verb, "amtunlock_intend") == 0) {
+        on_intend(count, words);
+    }
+    else if (strcmp(verb, "amtunlock_submit") == 0) {
+        on_submit(count, words, reply);
+    }
+}
+
+/* ---- what becomes of tasks in Redis -------------------------------------------------------------------- */
+
+static const char *part_of(const char *packed, int number, apr_pool_t *pool)
+{
+    while (number-- > 0) {
+        packed = strchr(packed, '|') + 1;
+    }
+    return apr_pstrmemdup(pool, packed, strcspn(packed, "|"));
+}
+
+static void judge_move(const char *job, const char *system, const char *before, const char *after)
+{
+    const pc_t *pc = pc_find(system);
+    int is_new = before == NULL || before[0] != after[0];
+
+    if (is_new) {
+        ground_say("%s of job %.6s: %c -> %s", system, job, before != NULL ? before[0] : '-', after);
+    }
+    if (after[0] == 'U' && is_new && !pc->is_open && !was_rolled_back()) {
+        judge_breaks("true-result", "%s of job %s is said to be unlocked, and its disk is locked", system, job);
+    }
+    if (before == NULL) {
+        return;
+    }
+    if (strchr(ENDED, before[0]) != NULL && strcmp(before, after) != 0) {
+        judge_breaks("ends-once", "%s of job %s had ended %s, and becomes %s", system, job, before, after);
+    }
+    if (strchr(INTENDED, before[0]) != NULL && strchr(BEFORE_INTENT, after[0]) != NULL) {
+        judge_breaks("no-way-back", "%s of job %s goes from %c to %c", system, job, before[0], after[0]);
+    }
+    /* An intent that is restored from a record may be older than a claim that has none yet. */
+    if (after[0] != 'L' && !was_rolled_back() &&
+        apr_atoi64(part_of(after, 1, judge.pool)) < apr_atoi64(part_of(before, 1, judge.pool))) {
+        judge_breaks("fences-grow", "%s of job %s: %s after %s", system, job, after, before);
+    }
+    judge.figures.joined += is_new && after[0] == 'J';
+}
+
+static void on_field(void *baton, const text_t *key, const text_t *field, const char *before, const text_t *after)
+{
+    static const char prefix[] = "{amtu}:job:", suffix[] = ":tasks";
+    size_t ends = key->length - (sizeof(suffix) - 1);
+
+    (void)baton;
+    if (key->length < sizeof(prefix) + sizeof(suffix) || strncmp(key->bytes, prefix, sizeof(prefix) - 1) != 0 ||
+        strcmp(key->bytes + ends, suffix) != 0) {
+        return;
+    }
+    judge_move(apr_pstrmemdup(judge.pool, key->bytes + sizeof(prefix) - 1, ends - (sizeof(prefix) - 1)),
+               apr_pstrmemdup(judge.pool, field->bytes, field->length), before, after->bytes);
+}
+
+/* ---- what is sent to PCs ------------------------------------------------------------------------------- */
+
+static int is_verify_only(const slot_t *slot)
+{
+    return slot->task.verify_only;
+}
+
+/* Whether Redis names this claim as the holder of the system. */
+static int is_holder(const slot_t *slot)
+{
+    const char *fence = server_field(apr_pstrcat(judge.pool, "{amtu}:system:", slot->task.ref.system, NULL), "fence");
+
+    return fence != NULL && strcmp(fence, slot->task.ref.fence) == 0;
+}
+
+static void judge_right(const slot_t *slot, const char *what)
+{
+    const jobs_task_ref_t *task = &slot->task.ref;
+    const claim_t *claim = claim_of(task->fence);
+
+    if (!is_verify_only(slot) && (!claim->recorded || !claim->taken)) {
+        judge_breaks("intent-first", "%s of job %s: %s, and its intent is not %s", task->system, task->job, what,
+                     claim->recorded ? "in Redis" : "on a record");
+    }
+    if (clockwork_now() >= claim->lease_until) {
+        judge_breaks("no-act-after-lease", "%s of job %s: %s %.3f s after its lease", task->system, task->job, what,
+                     (double)(clockwork_now() - claim->lease_until) / 1e6);
+    }
+    if (!is_holder(slot) && !was_rolled_back() && !was_just_set()) {
+        judge_breaks("no-act-after-lease", "%s of job %s: %s, and another holds it", task->system, task->job, what);
+    }
+}
+
+void *judge_act(act_e act, const void *baton, const pc_t *pc)
+{
+    static const char *const names[] = {"power", "type", "seal", "write"};
+    const slot_t *slot = baton;
+    seen_act_t *seen = apr_palloc(judge.pool, sizeof(*seen));
+    task_t *task = task_of(slot->task.ref.job, slot->task.ref.system);
+
+    ground_say("%s of job %.6s, fence %s: %s", pc->name, task->job, slot->task.ref.fence, names[act]);
+    *seen = (seen_act_t){task, act};
+    judge_right(slot, names[act]);
+    if (is_verify_only(slot) && act != ACT_WRITE) {
+        judge_breaks("verify-only", "%s of job %s is only to be verified: %s", task->system, task->job, names[act]);
+    }
+    if ((act == ACT_TYPE || act == ACT_SEAL) && ++task->typed > 1) {
+        judge_breaks("typed-once", "%s of job %s: its passphrase leaves for the %d. time", task->system, task->job,
+                     task->typed);
+    }
+    if (strcmp(pc->name, task->system) != 0) {
+        judge_breaks("right-pc", "%s is sent what is for %s", pc->name, task->system);
+    }
+    return seen;
+}
+
+void judge_power_done(void *act, int refused)
+{
+    const seen_act_t *seen = act;
+
+    judge.figures.powers++;
+    if (!refused && ++seen->task->powers > 1) {
+        judge_breaks("never-twice", "%s of job %s: %d power requests", seen->task->system, seen->task->job,
+                     seen->task->powers);
+    }
+}
+
+void judge_typed(void *act, const pc_t *pc)
+{
+    const seen_act_t *seen = act;
+
+    judge.figures.typed++;
+    if (seen->act == ACT_TYPE && !pc->is_asking) {
+        judge_breaks("typed-at-question", "%s: a passphrase is typed where none is asked for", pc->name);
+    }
+}
+
+/* ---- the records --------------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *line, const char *name)
+{
+    const char *text = json_string_value(json_object_get(line, name));
+
+    return text != NULL ? text : "";
+}
+
+static void take_line(const char *bytes, size_t length)
+{
+    json_t *line = json_loadb(bytes, length, 0, NULL);
+    const char *event = text_of(line, "event");
+    claim_t *claim = line != NULL && text_of(line, "fence")[0] != '\0' ? claim_of(text_of(line, "fence")) : NULL;
+
+    if (claim != NULL) {
+        claim->recorded |= strcmp(event, AUDIT_INTENT) == 0;
+        claim->ended |= strcmp(event, AUDIT_OUTCOME) == 0;
+        claim->closed |= strcmp(event, AUDIT_OUTCOME) == 0 || strcmp(event, AUDIT_WITHDRAWN) == 0 ||
+                         strcmp(event, AUDIT_HANDED_OVER) == 0;
+    }
+    json_decref(line);
+}
+
+void judge_record(const host_t *host, const char *bytes, size_t length)
+{
+    (void)host;
+    while (length > 0) {
+        const char *end = memchr(bytes, '\n', length);
+        size_t line = end != NULL ? (size_t)(end - bytes) + 1 : length;
+
+        take_line(bytes, line);
+        bytes += line;
+        length -= line;
+    }
+}
+
+void judge_file(const char *file)
+{
+    for (int i = 0; i < judge.file_count; i++) {
+        if (strcmp(judge.files[i], file) == 0) {
+            return;
+        }
+    }
+    judge.files[judge.file_count++] = apr_pstrdup(judge.pool, file);
+}
+
+/* ---- what consoles were told --------------------------------------------------------------------------- */
+
+/* `message`: as Redis has it, "UUID/NAMES". */
+static const char *created_by(const char *message)
+{
+    for (apr_hash_index_t *i = apr_hash_first(judge.pool, judge.created); i; i = apr_hash_next(i)) {
+        if (strncmp(apr_hash_this_key(i), message, strlen(message)) == 0) {
+            return apr_hash_this_val(i);
+        }
+    }
+    return NULL;
+}
+
+void judge_submitted(const char *message, int outcome, const char *job, int unknown)
+{
+    if (outcome == JOBS_OK) {
+        APR_ARRAY_PUSH(judge.acknowledged, acknowledged_t) = (acknowledged_t){apr_pstrdup(judge.pool, job), clockwork_now()};
+    }
+    else if (!unknown && outcome != JOBS_UNKNOWN && outcome != JOBS_BROKEN && created_by(message) != NULL) {
+        judge_breaks("refused-is-not-done", "a console was told that nothing was done, and job %s is there",
+                     created_by(message));
+    }
+}
+
+static int is_forgotten(const acknowledged_t *one)
+{
+    for (int i = 0; i < server.roll_back_count; i++) {
+        if (server.roll_backs[i].copied <= one->at && one->at < server.roll_backs[i].back) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *job_key(const char *job)
+{
+    return apr_pstrcat(judge.pool, "{amtu}:job:", job, NULL);
+}
+
+int judge_all_ended(void)
+{
+    for (int i = 0; i < judge.acknowledged->nelts; i++) {
+        const char *state = server_field(job_key(APR_ARRAY_IDX(judge.acknowledged, i, acknowledged_t).job), "state");
+
+        if (state != NULL && strcmp(state, "7") != 0 && strcmp(state, "8") != 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void count_task(const char *packed, long *unlocked, long *failed)
+{
+    judge.figures.tasks++;
+    *unlocked += packed[0] == 'U';
+    *failed += packed[0] != 'U';
+    judge.figures.unlocked += packed[0] == 'U';
+    judge.figures.failed += packed[0] == 'F';
+    judge.figures.cancelled += packed[0] == 'X';
+    judge.figures.indeterminate += strstr(packed, "|indeterminate") != NULL;
+}
+
+static void judge_job(const acknowledged_t *one)
+{
+    const char *key = job_key(one->job), *state = server_field(key, "state");
+    const text_t all[] = {{"HGETALL", 7}, {apr_pstrcat(judge.pool, key, ":tasks", NULL), strlen(key) + 6}};
+    long unlocked = 0, failed = 0;
+    reply_t tasks;
+
+    if (state == NULL) {
+        if (!is_forgotten(one)) {
+            judge_breaks("never-lost", "job %s was acknowledged, and Redis does not know it", one->job);
+        }
+        return;
+    }
+    tasks = store_run(server.store, 2, all, judge.pool);
+    for (int i = 0; i + 1 < tasks.count; i += 2) {
+        const char *packed = tasks.items[i + 1].text.bytes;
+
+        if (strchr(ENDED, packed[0]) == NULL) {
+            judge_breaks("never-lost", "%s of job %s is left in state %s", tasks.items[i].text.bytes, one->job, packed);
+        }
+        count_task(packed, &unlocked, &failed);
+    }
+    if (strcmp(state, "7") != 0 && strcmp(state, "8") != 0) {
+        judge_breaks("never-lost", "job %s is left in state %s", one->job, state);
+    }
+    failed += atol(server_field(key, "total")) - unlocked - failed; /* names that nobody knew then have no task */
+    if (unlocked != atol(server_field(key, "unlocked")) || failed != atol(server_field(key, "failed"))) {
+        judge_breaks("never-lost", "job %s counts %s unlocked and %s failed, its tasks are %ld and %ld", one->job,
+                     server_field(key, "unlocked"), server_field(key, "failed"), unlocked, failed);
+    }
+}
+
+/* If Redis lost a job, the record has the end of each of its intents. */
+static void judge_losses(void)
+{
+    for (apr_hash_index_t *i = apr_hash_first(judge.pool, judge.claims); i; i = apr_hash_next(i)) {
+        const claim_t *claim = apr_hash_this_val(i);
+
+        if (claim->recorded && claim->exists && !claim->closed && server_field(job_key(claim->job), "state") == NULL) {
+            judge_breaks("losses-said", "%s of job %s: Redis lost it, and its intent has no end on the record",
+                         claim->system, claim->job);
+        }
+    }
+}
+
+void judge_end(void)
+{
+    for (int i = 0; i < judge.acknowledged->nelts; i++) {
+        judge_job(&APR_ARRAY_IDX(judge.acknowledged, i, acknowledged_t));
+    }
+    judge_losses();
+    for (int i = 0; i < judge.file_count; i++) {
+        apr_uint64_t count = 0;
+        const char *error = audit_verify(judge.files[i], NULL, &count, judge.pool);
+
+        if (error != NULL) {
+            judge_breaks("record-whole", "%s", error);
+        }
+    }
+}
+
+void judge_begin(apr_pool_t *pool)
+{
+    memset(&judge, 0, sizeof(judge));
+    judge.pool = pool;
+    judge.tasks = apr_hash_make(pool);
+    judge.claims = apr_hash_make(pool);
+    judge.created = apr_hash_make(pool);
+    judge.acknowledged = apr_array_make(pool, 8, sizeof(acknowledged_t));
+    server.on_verb = on_verb;
+    server.on_field = on_field;
+    store_watch(server.store, on_field, NULL);
+}
+
+judge_figures_t judge_figures(void)
+{
+    return judge.figures;
+}

@@ -19,6 +19,7 @@
 #define ENDED "UFX"
 /* After Redis' clock was set, no worker can know it before its next renewal. */
 #define KNOWN_WITHIN (JOBS_LEASE + JOBS_GRACE)
+#define COOLDOWN apr_time_from_sec(60)
 #define RECORDS_MOST 64
 
 /* What is known of a task with one fence: a claim. */
@@ -50,6 +51,7 @@ static struct {
     apr_pool_t *pool;
     apr_hash_t *tasks;   /* by "job system" */
     apr_hash_t *claims;  /* by fence */
+    apr_hash_t *cool;    /* apr_time_t * by system: when a lease of it ended behind an intent, last */
     apr_hash_t *created; /* job by message id, as Redis took them */
     apr_array_header_t *acknowledged;
     const char *files[RECORDS_MOST];
@@ -134,6 +136,25 @@ static int says(const reply_t *reply, const char *word)
            strcmp(reply->items[0].text.bytes, word) == 0;
 }
 
+/* No unlock of a PC begins within a minute after a lease ended behind an intent: its worker may wake again. */
+static void judge_cooldown(const char *system)
+{
+    const apr_time_t *ended = apr_hash_get(judge.cool, system, APR_HASH_KEY_STRING);
+
+    if (ended != NULL && clockwork_now() - *ended < COOLDOWN && !was_rolled_back() && server.stepped_at < *ended) {
+        judge_breaks("cooldown", "%s is begun %.3f s after a lease of it had ended behind an intent", system,
+                     (double)(clockwork_now() - *ended) / 1e6);
+    }
+}
+
+static void note_expired(const char *system)
+{
+    apr_time_t *ended = apr_palloc(judge.pool, sizeof(*ended));
+
+    *ended = clockwork_now();
+    apr_hash_set(judge.cool, apr_pstrdup(judge.pool, system), APR_HASH_KEY_STRING, ended);
+}
+
 static void on_claim(apr_time_t sent, const reply_t *reply)
 {
     const reply_t *tasks = reply->count > 2 ? &reply->items[2] : NULL;
@@ -150,6 +171,9 @@ static void on_claim(apr_time_t sent, const reply_t *reply)
                            .job = apr_pstrdup(judge.pool, items[0].text.bytes),
                            .system = apr_pstrdup(judge.pool, items[1].text.bytes)};
         judge.figures.verified += strcmp(items[3].text.bytes, "1") == 0;
+        if (strcmp(items[3].text.bytes, "1") != 0) {
+            judge_cooldown(claim->system);
+        }
     }
 }
 
@@ -268,6 +292,10 @@ static void judge_move(const char *job, const char *system, const char *before, 
         apr_atoi64(part_of(after, 1, judge.pool)) < apr_atoi64(part_of(before, 1, judge.pool))) {
         judge_breaks("fences-grow", "%s of job %s: %s after %s", system, job, after, before);
     }
+    if (strchr(INTENDED, before[0]) != NULL && before[0] != 'L' && after[0] == 'L' &&
+        strcmp(server.verb, "amtunlock_reap") == 0) {
+        note_expired(system);
+    }
     judge.figures.joined += is_new && after[0] == 'J';
 }
 
@@ -300,12 +328,12 @@ static int is_holder(const slot_t *slot)
     return fence != NULL && strcmp(fence, slot->task.ref.fence) == 0;
 }
 
-static void judge_right(const slot_t *slot, const char *what)
+static void judge_right(const slot_t *slot, act_e act, const char *what)
 {
     const jobs_task_ref_t *task = &slot->task.ref;
     const claim_t *claim = claim_of(task->fence);
 
-    if (!is_verify_only(slot) && (!claim->recorded || !claim->taken)) {
+    if (!is_verify_only(slot) && act != ACT_REDRAW && (!claim->recorded || !claim->taken)) {
         judge_breaks("intent-first", "%s of job %s: %s, and its intent is not %s", task->system, task->job, what,
                      claim->recorded ? "in Redis" : "on a record");
     }
@@ -320,15 +348,15 @@ static void judge_right(const slot_t *slot, const char *what)
 
 void *judge_act(act_e act, const void *baton, const pc_t *pc)
 {
-    static const char *const names[] = {"power", "type", "seal", "write"};
+    static const char *const names[] = {"power", "type", "seal", "write", "redraw"};
     const slot_t *slot = baton;
     seen_act_t *seen = apr_palloc(judge.pool, sizeof(*seen));
     task_t *task = task_of(slot->task.ref.job, slot->task.ref.system);
 
     ground_say("%s of job %.6s, fence %s: %s", pc->name, task->job, slot->task.ref.fence, names[act]);
     *seen = (seen_act_t){task, act};
-    judge_right(slot, names[act]);
-    if (is_verify_only(slot) && act != ACT_WRITE) {
+    judge_right(slot, act, names[act]);
+    if (is_verify_only(slot) && act != ACT_WRITE && act != ACT_REDRAW) {
         judge_breaks("verify-only", "%s of job %s is only to be verified: %s", task->system, task->job, names[act]);
     }
     if ((act == ACT_TYPE || act == ACT_SEAL) && ++task->typed > 1) {
@@ -538,6 +566,7 @@ void judge_begin(apr_pool_t *pool)
     judge.pool = pool;
     judge.tasks = apr_hash_make(pool);
     judge.claims = apr_hash_make(pool);
+    judge.cool = apr_hash_make(pool);
     judge.created = apr_hash_make(pool);
     judge.acknowledged = apr_array_make(pool, 8, sizeof(acknowledged_t));
     server.on_verb = on_verb;

@@ -7,7 +7,7 @@
 #include "server.h"
 
 /* What a worker sends to a PC. */
-typedef enum { ACT_POWER, ACT_TYPE, ACT_SEAL, ACT_WRITE } act_e;
+typedef enum { ACT_POWER, ACT_TYPE, ACT_SEAL, ACT_WRITE, ACT_REDRAW } act_e;
 
 void judge_begin(apr_pool_t *pool);
 

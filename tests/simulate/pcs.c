@@ -17,7 +17,6 @@
 #include "unlock/intent.h"
 
 #define QUESTION "\r\nPlease unlock disk root: "
-#define REDRAW "\x15\r"
 #define MS 1000
 
 pc_t pcs[PCS];
@@ -187,10 +186,10 @@ void pc_typed(pc_t *pc, const char *bytes, void *act)
     char line[4096];
     size_t length = strcspn(bytes, "\r");
 
-    if (pc->power != 2) {
+    if (pc->power != 2 || clockwork_now() < pc->deaf_until) {
         return;
     }
-    if (strcmp(bytes, REDRAW) == 0) {
+    if (strcmp(bytes, PC_REDRAW) == 0) {
         if (pc->is_asking) {
             say(pc, QUESTION);
         }
@@ -237,6 +236,16 @@ void pc_switch_off(pc_t *pc)
     pc->starts++;
     pc->power = 8;
     pc->is_asking = pc->is_open = pc->is_up = pc->with_image = 0;
+}
+
+void pc_cut(pc_t *pc)
+{
+    if (pc->sol != NULL) {
+        sol_cut(pc->sol);
+    }
+    if (pc->ider != NULL) {
+        ider_cut(pc->ider);
+    }
 }
 
 void pcs_host_died(const host_t *host)

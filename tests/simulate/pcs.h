@@ -11,6 +11,7 @@
 
 #define PCS 48
 #define PC_PASSPHRASE "correct horse"
+#define PC_REDRAW "\x15\r"
 
 typedef struct amt_sol_t sol_t;
 typedef struct amt_ider_t ider_t;
@@ -36,7 +37,8 @@ typedef struct {
     apr_time_t busy_until; /* its firmware holds a session whose worker died */
 
     /* Faults: until when. */
-    apr_time_t unreachable_until, forgets_until /* answers */, slow_until, not_now_until, refuses_until;
+    apr_time_t unreachable_until, forgets_until /* answers */, slow_until, not_now_until, refuses_until,
+        deaf_until;
     int never_boots;
 } pc_t;
 
@@ -46,6 +48,8 @@ void pcs_begin(apr_uint64_t seed, apr_pool_t *pool);
 void pcs_host_died(const host_t *host);
 /* Somebody switches it off, be it to have a task for it that begins anew. */
 void pc_switch_off(pc_t *pc);
+/* Its sessions end by themselves. */
+void pc_cut(pc_t *pc);
 pc_t *pc_find(const char *name);
 const char *pc_method_name(int number);
 

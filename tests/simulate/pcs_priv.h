@@ -24,6 +24,9 @@ void pc_typed(pc_t *pc, const char *bytes, void *act);
 
 /* Of wires.c. */
 void sol_received(sol_t *sol, const char *text);
+/* The device ends it; the session is open. */
+void sol_cut(sol_t *sol);
+void ider_cut(ider_t *ider);
 const host_t *sol_host(const sol_t *sol);
 const host_t *ider_host(const ider_t *ider);
 /* The PC reads the sector of the session. 0: there is none any more. */

@@ -45,6 +45,8 @@ static const struct {
     [FAULT_NOT_NOW] = {"not now", 6, 1, 5, 60},
     [FAULT_REFUSES] = {"refuses power", 3, 1, 5, 60},
     [FAULT_NEVER_BOOTS] = {"never boots", 2, 1, 0, 0},
+    [FAULT_CUT] = {"sessions cut", 8, 1, 0, 0},
+    [FAULT_DEAF] = {"deaf", 4, 1, 5, 60},
 };
 
 static fault_e draw_kind(chance_t *chance)

@@ -33,6 +33,8 @@ typedef enum {
     FAULT_NOT_NOW,       /* it does no power request for now, and says so */
     FAULT_REFUSES,
     FAULT_NEVER_BOOTS,
+    FAULT_CUT,           /* its sessions end */
+    FAULT_DEAF,          /* its serial port takes nothing */
     FAULTS
 } fault_e;
 

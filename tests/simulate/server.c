@@ -59,7 +59,7 @@ void server_begin(apr_pool_t *pool)
     if (functions == NULL) {
         functions = functions_create();
     }
-    server = (server_t){.pool = pool, .functions = functions, .clock = CLOCK_AT_FIRST, .stepped_at = -1, .rolled_back_at = -1};
+    server = (server_t){.pool = pool, .functions = functions, .clock = CLOCK_AT_FIRST, .verb = "", .stepped_at = -1, .rolled_back_at = -1};
     server.store = store_create(pool);
     blocked = NULL;
     apr_pool_create(&scratch, pool);
@@ -176,8 +176,12 @@ static reply_t run_config(void)
 
 static reply_t run_function_call(const request_t *request)
 {
-    reply_t reply = functions_run(server.functions, server.store, request->count, request->words, !server.cannot_write, scratch);
+    reply_t reply;
 
+    server.verb = request->words[1].bytes;
+    reply = functions_run(server.functions, server.store, request->count, request->words, !server.cannot_write, scratch);
+
+    server.verb = "";
     if (server.on_verb != NULL) {
         server.on_verb(request->link->host, request->sent, request->count, request->words, &reply);
     }

@@ -29,6 +29,7 @@ typedef struct {
     int starts;              /* times it was started: connections do not outlive one */
     apr_time_t loses_until[64]; /* by host: half of its exchanges are lost */
 
+    const char *verb; /* that runs; "": none */
     /* A verb was run, by a request of this host (NULL: an httpd's), that left at `sent`. */
     void (*on_verb)(const host_t *host, apr_time_t sent, int count, const text_t *words, const reply_t *reply);
     /* A field is about to be written. */

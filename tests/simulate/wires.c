@@ -310,7 +310,7 @@ typedef struct {
     struct event timer;
     host_t *host;
     pc_t *pc;
-    int is_open, is_closing;
+    int is_open, is_closing, is_cut;
 } session_t;
 
 struct amt_sol_t {
@@ -376,6 +376,9 @@ static void on_sol_timer(evutil_socket_t fd, short what, void *data)
         sol->events.opened(sol->baton);
         return;
     }
+    if (sol->session.is_cut) {
+        result = result_of(AMT_BROKEN);
+    }
     if (sol->session.pc->sol == sol) {
         sol->session.pc->sol = NULL;
     }
@@ -426,6 +429,9 @@ static act_e kind_of_line(const char *bytes)
     if (strncmp(bytes, PC_PASSPHRASE, strlen(PC_PASSPHRASE)) == 0) {
         return ACT_TYPE;
     }
+    if (strcmp(bytes, PC_REDRAW) == 0) {
+        return ACT_REDRAW;
+    }
     return strstr(bytes, "seal") != NULL ? ACT_SEAL : ACT_WRITE;
 }
 
@@ -471,6 +477,29 @@ void amt_sol_destroy(amt_sol_t *sol)
     if (sol->session.pc->sol == sol) {
         sol->session.pc->sol = NULL;
     }
+}
+
+static void cut(void *baton)
+{
+    session_t *session = baton;
+
+    if (session->is_cut && session->is_open) {
+        interrupt_with(&session->timer);
+    }
+}
+
+void sol_cut(sol_t *sol)
+{
+    sol->session.is_cut = 1;
+    sol->session.pc->sol = NULL;
+    clockwork_at(clockwork_now(), sol->session.host, cut, &sol->session);
+}
+
+void ider_cut(ider_t *ider)
+{
+    ider->session.is_cut = 1;
+    ider->session.pc->ider = NULL;
+    clockwork_at(clockwork_now(), ider->session.host, cut, &ider->session);
 }
 
 const host_t *sol_host(const sol_t *sol)
@@ -524,6 +553,9 @@ static void on_ider_timer(evutil_socket_t fd, short what, void *data)
         ider->session.pc->ider = ider;
         ider->events.opened(ider->baton);
         return;
+    }
+    if (ider->session.is_cut) {
+        result = result_of(AMT_BROKEN);
     }
     if (ider->session.pc->ider == ider) {
         ider->session.pc->ider = NULL;

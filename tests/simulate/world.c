@@ -56,12 +56,13 @@ static FILE *create(const char *name, apr_pool_t *pool)
 
 static void write_systems(apr_pool_t *pool)
 {
+    static const char *const groups[] = {"slow", "default", "default", "running"};
     FILE *file = create("systems.csv", pool);
 
     fputs("fqdn,address,uuid,group,method,auth,tls,probe\n", file);
     for (int i = 0; i < PCS; i++) {
         fprintf(file, "pc%02d.example,192.0.2.%d,4c4c4544-0044-4a10-8058-b4c04f4a%04x,%s,%s,digest,ca,22\n", i, i,
-                0x4a00 + i, i % 4 == 0 ? "slow" : "default", pc_method_name(i));
+                0x4a00 + i, groups[i % 4], pc_method_name(i));
     }
     fclose(file);
 }
@@ -88,9 +89,10 @@ static void write_settings(const char *name, int boot_timeout, apr_pool_t *pool)
             "[redis]\naddress = 127.0.0.1:6379\npassword-file = %s/secrets\n[worker]\ninventory = %s/systems.csv\nsecrets = file:%s/secrets\n"
             "ca-file = %s/ca.pem\naudit = %s/audit.jsonl\nlog = -\nlog-level = info\nstate-dir = %s\nthreads = 1\n"
             "slots = 14\nconnects = 8\n[group default]\nboot-timeout = %d\nimage = %s/unlock.iso\n"
-            "[group slow]\nboot-timeout = %d\npower-per-second = 2\n",
+            "[group slow]\nboot-timeout = %d\npower-per-second = 2\nredraw = \\x15\\r\n"
+            "[group running]\nboot-timeout = %d\ntype-running = yes\nreset-running = yes\nredraw = \\x15\\r\n",
             world.folder, world.folder, world.folder, world.folder, world.folder, world.folder, boot_timeout,
-            world.folder, boot_timeout);
+            world.folder, boot_timeout, boot_timeout);
     fclose(file);
 }
 
@@ -159,14 +161,15 @@ static apr_array_header_t *names_of(const job_t *job, apr_pool_t *pool)
     return names;
 }
 
-/* As in the evening: what nobody unlocks just now is off when the job comes. */
+/* As in the evening: what nobody unlocks just now is off when the job comes, but for a few. */
 static void switch_off_idle(const job_t *job)
 {
     for (int i = 0; i < job->count; i++) {
         pc_t *pc = &pcs[job->systems[i]];
         const char *key = apr_pstrcat(world.pool, "{amtu}:system:", pc->name, NULL);
 
-        if (job->kept[i] && server_field(key, "job") == NULL && server.rolled_back_at < 0 && pc->power == 2) {
+        if (job->kept[i] && server_field(key, "job") == NULL && server.rolled_back_at < 0 && pc->power == 2 &&
+            !chance_once_in(&pc->chance, 4)) {
             pc_switch_off(pc);
         }
     }
@@ -345,6 +348,16 @@ static void on_never_boots(const fault_t *fault)
     pcs[fault->target].never_boots = 1;
 }
 
+static void on_cut(const fault_t *fault)
+{
+    pc_cut(&pcs[fault->target]);
+}
+
+static void on_deaf(const fault_t *fault)
+{
+    pcs[fault->target].deaf_until = clockwork_now() + fault->duration;
+}
+
 static void (*const strikes[FAULTS])(const fault_t *fault) = {
     [FAULT_KILL] = on_kill,
     [FAULT_KILL_AT_POINT] = on_kill,
@@ -367,6 +380,8 @@ static void (*const strikes[FAULTS])(const fault_t *fault) = {
     [FAULT_NOT_NOW] = on_not_now,
     [FAULT_REFUSES] = on_refuses,
     [FAULT_NEVER_BOOTS] = on_never_boots,
+    [FAULT_CUT] = on_cut,
+    [FAULT_DEAF] = on_deaf,
 };
 
 static int is_at_point(const fault_t *fault)

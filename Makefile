@@ -68,6 +68,7 @@ all: $(B)/libamtunlock.a $(programs) ## build the library, the module, the worke
 
 # $(call compile_of,SOURCE): what compiles a source of the product, or of a test that calls into it, up to the output
 compile_of = $(COMPILE) $(if $(findstring /httpd/,$(1)),$(HTTPD_CPPFLAGS)) \
+             $(if $(filter tests/simulate/%,$(1)),-DAMTUNLOCK_FAULTS=1 -Itests/unit $(LUA_CFLAGS)) \
              $(if $(filter mod_amtunlock/%,$(1)),-Wdeclaration-after-statement)
 
 # What the flags come from: a change there builds everything again.
@@ -130,7 +131,9 @@ $(B)/amtsim: $(amtsim_objects)
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(unit_common) $(B)/libamtunlock.a
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(LINK) -o $@ $< $(unit_common) $(B)/libamtunlock.a -lcmocka $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(B)/libamtunlock.a -lcmocka $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+
+$(B)/unit/test_simulate_shrink: $(B)/obj/tests/simulate/shrink.o
 
 # A wall clock and a slow disk for the campaign, to be preloaded; they must need no more than libc.
 $(B)/wall_clock.so $(B)/slow_disk.so: $(B)/%.so: tests/faults/%.c $(flags)
@@ -158,13 +161,15 @@ $(B)/torture: $(torture_objects) $(B)/libamtunlock.a
 	$(Q)$(LINK) -o $@ $^ -lcmocka $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 
 # The whole protocol in one process (VARIANT=simulate only): see tests/simulate/README.md.
-simulate_lua     := $(shell $(PKG_CONFIG) --cflags lua5.1 2>/dev/null)
-simulate_wraps   := $(addprefix -Wl$(comma)--wrap=,open64 close write fdatasync fsync)
+simulate_wraps   := $(addprefix -Wl$(comma)--wrap=,open64 close write fdatasync fsync RAND_bytes arc4random_uniform)
 simulate_objects := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/compare.c,$(wildcard tests/simulate/*.c)) tests/unit/proof_peer.c)
-$(B)/obj/tests/simulate/%.o: CPPFLAGS += $(simulate_lua) -Itests/unit
 $(B)/simulate: $(simulate_objects) $(B)/libamtunlock.a
 	$(call say,LINK)
 	$(Q)$(LINK) $(simulate_wraps) -o $@ $^ $(shell $(PKG_CONFIG) --libs lua5.1) $(CONSOLE_LIBS) $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+# What of it answers as Redis, for a comparison with a real one.
+$(B)/compare: $(addprefix $(B)/obj/tests/simulate/,compare.o store.o store_collections.o store_sorted_sets.o functions.o) $(B)/libamtunlock.a
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(shell $(PKG_CONFIG) --libs lua5.1) $(WORKER_LIBS) $(APR_LIBS)
 
 .PHONY: fuzz-targets
 fuzz-targets: $(fuzz_targets)

@@ -12,6 +12,8 @@ APR_LIBS       := $(shell apu-1-config --link-ld 2>/dev/null) $(shell apr-1-conf
 WEB_PACKAGES    := libxml-2.0 hiredis libcrypto libcares
 WORKER_PACKAGES := libcurl libssl libevent libevent_pthreads jansson inih krb5 krb5-gssapi
 CONSOLE_PACKAGES := libcurl jansson krb5
+# Of the simulation alone; -isystem, as for the others.
+LUA_CFLAGS      := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags lua5.1 2>/dev/null))
 
 PACKAGES_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(WEB_PACKAGES) $(WORKER_PACKAGES) $(CONSOLE_PACKAGES) 2>/dev/null))
 WEB_LIBS        := $(shell $(PKG_CONFIG) --libs $(WEB_PACKAGES) 2>/dev/null)

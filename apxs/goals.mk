@@ -64,6 +64,19 @@ faults-mutants: ## break one promise in a copy of the sources at a time: the cam
 	@$(MAKE) --no-print-directory $(jobs) VARIANT=faults all build/faults/amtsim
 	@tests/faults/mutate
 
+SEED  ?= 1
+TASKS ?= 20000
+.PHONY: simulate simulate-mutants
+simulate: ## TASKS (20,000) tasks from SEED (1), with faults, in one process and virtual time: see tests/simulate/README.md
+	@apxs/packages.sh simulate
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=simulate build/simulate/simulate build/simulate/compare
+	@/usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/simulate
+	@build/simulate/simulate --seed $(SEED) --tasks $(TASKS)
+simulate-mutants: ## break one promise in a copy of the sources at a time: the simulation must notice each
+	@apxs/packages.sh simulate
+	@$(MAKE) --no-print-directory $(jobs) VARIANT=simulate build/simulate/simulate
+	@tests/simulate/mutate
+
 .PHONY: torture
 torture: ## every memory allocation and system call of the library fails once, one at a time (4 minutes); ends with "N passed, N failed"
 	@apxs/packages.sh test

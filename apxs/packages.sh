@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian 12 packages that a goal needs and that are missing.
 #
-#   apxs/packages.sh build|test|lint|fuzz|faults|realdisk|interop|steps|distros ...
+#   apxs/packages.sh build|test|lint|fuzz|faults|simulate|realdisk|interop|steps|distros ...
 #
 # Run by "make demo", "make test" and their like. As root it installs; as an ordinary user it names what is missing
 # and fails. Daemons that come with a package are neither started nor enabled: what is installed here
@@ -15,10 +15,11 @@ test="$build libapache2-mod-auth-gssapi libapache2-mod-security2 modsecurity-crs
       redis-server krb5-kdc krb5-admin-server krb5-user libcmocka-dev python3
       python3-pytest python3-pytest-xdist python3-cryptography curl openssl iproute2 procps systemd"
 fuzz="$build clang libclang-rt-dev"
-lint="$build clang clang-format clang-tidy cppcheck shellcheck libcmocka-dev python3"
+lint="$build clang clang-format clang-tidy cppcheck shellcheck libcmocka-dev liblua5.1-0-dev python3"
 interop="$test python3-winrm python3-requests-kerberos python3-requests-ntlm wsl uuid-runtime golang-go
          golang-github-masterzen-winrm-dev nodejs nginx-light haproxy"
 faults="$test patch"
+simulate="$test liblua5.1-0-dev patch"
 steps="$build graphviz"
 distros="debootstrap git"
 realdisk="$test debootstrap qemu-system-x86 qemu-utils cryptsetup-bin e2fsprogs"
@@ -31,12 +32,13 @@ for goal in "$@"; do
     lint) wanted="$wanted $lint" ;;
     fuzz) wanted="$wanted $fuzz" ;;
     faults) wanted="$wanted $faults" ;;
+    simulate) wanted="$wanted $simulate" ;;
     realdisk) wanted="$wanted $realdisk" ;;
     interop) wanted="$wanted $interop" ;;
     steps) wanted="$wanted $steps" ;;
     distros) wanted="$wanted $distros" ;;
     *)
-        echo "packages.sh: no such goal: $goal (build, test, lint, fuzz, faults, realdisk, interop, steps or distros)" >&2
+        echo "packages.sh: no such goal: $goal (build, test, lint, fuzz, faults, simulate, realdisk, interop, steps or distros)" >&2
         exit 2
         ;;
     esac

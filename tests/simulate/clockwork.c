@@ -10,8 +10,8 @@
 
 #define STACK_SIZE ((size_t)256 * 1024)
 #define FIBERS_MOST 256
-#define BOOTED apr_time_from_sec(1000)                /* a host was up for so long */
-#define BEGUN (apr_time_from_sec(1764500000))         /* the wall clock, at first */
+#define BOOTED apr_time_from_sec(1000)        /* a host was up for so long */
+#define BEGUN (apr_time_from_sec(1764500000)) /* the wall clock, at first */
 
 struct fiber_t {
     ucontext_t context;
@@ -21,7 +21,7 @@ struct fiber_t {
     void *data;
     fiber_t *joiner;
     void *own;
-    unsigned int turn;  /* its waits so far: a timer of an earlier one is void */
+    unsigned int turn; /* its waits so far: a timer of an earlier one is void */
     int waits, woken, ended, used;
 };
 
@@ -112,7 +112,8 @@ static event_t pop_event(void)
     for (;;) {
         int child = 2 * at + 1;
 
-        if (child + 1 < clockwork.event_count && is_earlier(&clockwork.events[child + 1], &clockwork.events[child])) {
+        if (child + 1 < clockwork.event_count &&
+            is_earlier(&clockwork.events[child + 1], &clockwork.events[child])) {
             child++;
         }
         if (child >= clockwork.event_count || !is_earlier(&clockwork.events[child], &last)) {
@@ -127,7 +128,8 @@ static event_t pop_event(void)
 
 void clockwork_at(apr_time_t time, host_t *host, event_fn happen, void *baton)
 {
-    push_event((event_t){.time = time < clockwork.now ? clockwork.now : time, .host = host, .happen = happen, .baton = baton});
+    push_event((event_t){
+        .time = time < clockwork.now ? clockwork.now : time, .host = host, .happen = happen, .baton = baton});
 }
 
 /* ---- running ------------------------------------------------------------------------------------------- */
@@ -252,7 +254,8 @@ void host_kill(host_t *host)
         host->files[i] = -1;
     }
     for (int i = 0; i < FIBERS_MOST; i++) {
-        if (clockwork.fibers[i].used && clockwork.fibers[i].host == host && &clockwork.fibers[i] != clockwork.current) {
+        if (clockwork.fibers[i].used && clockwork.fibers[i].host == host &&
+            &clockwork.fibers[i] != clockwork.current) {
             clockwork.fibers[i].used = 0;
         }
     }
@@ -299,7 +302,8 @@ static fiber_t *free_fiber(void)
 
 static void *make_stack(void)
 {
-    void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    void *stack =
+        mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 
     if (stack == MAP_FAILED || mprotect(stack, 4096, PROT_NONE) != 0) {
         fputs("simulate: no memory for a stack\n", stderr);
@@ -315,7 +319,8 @@ fiber_t *fiber_start(host_t *host, void *(*run)(void *data), void *data)
     unsigned int turn = fiber->turn + 1; /* goes on: what waits for the one before is void */
 
     memset(fiber, 0, sizeof(*fiber));
-    *fiber = (fiber_t){.stack = stack, .host = host, .run = run, .data = data, .turn = turn, .used = 1, .waits = 1};
+    *fiber = (fiber_t){
+        .stack = stack, .host = host, .run = run, .data = data, .turn = turn, .used = 1, .waits = 1};
     getcontext(&fiber->context);
     fiber->context.uc_stack.ss_sp = stack;
     fiber->context.uc_stack.ss_size = STACK_SIZE;

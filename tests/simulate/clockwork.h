@@ -53,13 +53,13 @@ apr_uint64_t clockwork_count(void);
 
 struct host_t {
     const char *name;
-    int number;           /* of the hosts of this simulation */
+    int number; /* of the hosts of this simulation */
     int dead;
     apr_time_t paused_until; /* 0: it runs */
-    apr_time_t wall;      /* its wall clock less clockwork_now() */
-    apr_time_t boottime;  /* its CLOCK_BOOTTIME less clockwork_now() */
+    apr_time_t wall;         /* its wall clock less clockwork_now() */
+    apr_time_t boottime;     /* its CLOCK_BOOTTIME less clockwork_now() */
     chance_t chance;
-    int files[8];         /* that it has open, -1: none */
+    int files[8]; /* that it has open, -1: none */
     int disk_full;
     char *written; /* to a file, and not synced yet; from malloc */
     size_t written_length;

@@ -10,8 +10,6 @@
 #include <lua.h>
 #include <lualib.h>
 
-#include "jobs/library_priv.h"
-
 #define FUNCTIONS_MOST 64
 #define WORDS_MOST 8000
 
@@ -92,7 +90,8 @@ static reply_t take_table(lua_State *lua, apr_pool_t *pool)
     int most = (int)lua_objlen(lua, -1);
     reply_t reply = {.kind = REPLY_ARRAY};
 
-    if (take_word_of(lua, "err", REPLY_ERROR, &reply, pool) || take_word_of(lua, "ok", REPLY_STATUS, &reply, pool)) {
+    if (take_word_of(lua, "err", REPLY_ERROR, &reply, pool) ||
+        take_word_of(lua, "ok", REPLY_STATUS, &reply, pool)) {
         return reply;
     }
     reply.items = apr_palloc(pool, sizeof(reply_t) * (size_t)(most + 1));
@@ -121,7 +120,8 @@ static reply_t take_reply(lua_State *lua, apr_pool_t *pool)
     case LUA_TNUMBER:
         return (reply_t){.kind = REPLY_INTEGER, .integer = (long long)lua_tonumber(lua, -1)};
     case LUA_TBOOLEAN:
-        return lua_toboolean(lua, -1) ? (reply_t){.kind = REPLY_INTEGER, .integer = 1} : (reply_t){.kind = REPLY_NIL};
+        return lua_toboolean(lua, -1) ? (reply_t){.kind = REPLY_INTEGER, .integer = 1}
+                                      : (reply_t){.kind = REPLY_NIL};
     case LUA_TTABLE:
         return take_table(lua, pool);
     default:
@@ -224,10 +224,10 @@ static const luaL_Reg redis_table[] = {{"call", redis_call},
 
 /* ---- loading and calling ------------------------------------------------------------------------------- */
 
-functions_t *functions_create(void)
+functions_t *functions_create(const char *library)
 {
     functions_t *made = calloc(1, sizeof(*made));
-    const char *body = strchr(jobs_library, '\n'); /* behind "#!lua name=amtunlock" */
+    const char *body = strchr(library, '\n'); /* behind "#!lua name=amtunlock" */
 
     if (made == NULL || body == NULL || (made->lua = luaL_newstate()) == NULL) {
         fputs("simulate: no memory for Lua\n", stderr);
@@ -237,7 +237,8 @@ functions_t *functions_create(void)
     luaL_openlibs(made->lua);
     luaL_register(made->lua, "redis", redis_table);
     lua_pop(made->lua, 1);
-    if (luaL_loadbuffer(made->lua, body, strlen(body), "@user_function") != 0 || lua_pcall(made->lua, 0, 0, 0) != 0) {
+    if (luaL_loadbuffer(made->lua, body, strlen(body), "@user_function") != 0 ||
+        lua_pcall(made->lua, 0, 0, 0) != 0) {
         fprintf(stderr, "simulate: jobs/lua cannot be loaded: %s\n", lua_tostring(made->lua, -1));
         exit(2);
     }

@@ -8,8 +8,9 @@
 
 typedef struct functions_t functions_t;
 
-/* Loads the library that is linked into this program. Ends the process where it cannot be loaded. */
-functions_t *functions_create(void);
+/* Loads this library: jobs_library of jobs/library_priv.h, or a text for a test. Ends the process where it cannot be
+ * loaded. */
+functions_t *functions_create(const char *library);
 
 /* FCALL: words[0] is that word, words[1] the name, words[2] how many keys follow. `writable` 0: as a Redis that cannot
  * write to its disk. */

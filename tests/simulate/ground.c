@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,21 @@ apr_status_t apr_generate_random_bytes(unsigned char *buffer, apr_size_t length)
         buffer[i] = (unsigned char)chance_next(&ground.chance);
     }
     return APR_SUCCESS;
+}
+
+int __wrap_RAND_bytes(unsigned char *bytes, int count);
+
+/* Ids and nonces decide what comes first where times are equal. */
+int __wrap_RAND_bytes(unsigned char *bytes, int count)
+{
+    return apr_generate_random_bytes(bytes, (apr_size_t)count) == APR_SUCCESS;
+}
+
+uint32_t __wrap_arc4random_uniform(uint32_t below);
+
+uint32_t __wrap_arc4random_uniform(uint32_t below)
+{
+    return below > 0 ? (uint32_t)(chance_next(&ground.chance) % below) : 0;
 }
 
 /* ---- threads ------------------------------------------------------------------------------------------- */
@@ -268,7 +284,8 @@ void log_line(log_level_e level, const char *const words[])
     if (!ground.says) {
         return;
     }
-    printf("%12.6f %-8s %s %s", (double)clockwork_now() / 1e6, host != NULL ? host->name : "-", words[0], words[1]);
+    printf("%12.6f %-8s %s %s", (double)clockwork_now() / 1e6, host != NULL ? host->name : "-", words[0],
+           words[1]);
     for (int i = 2; words[i] != NULL; i += 2) {
         if (words[i + 1] == NULL) {
             continue;
@@ -389,7 +406,8 @@ int __wrap_fdatasync(int fd)
 
     (void)fd;
     if (host != NULL && fiber_current() != NULL) {
-        fiber_wait(clockwork_now() + chance_between(&host->chance, 200, chance_once_in(&host->chance, 300) ? 8000000 : 4000));
+        fiber_wait(clockwork_now() +
+                   chance_between(&host->chance, 200, chance_once_in(&host->chance, 300) ? 8000000 : 4000));
         judge_record(host, host->written, host->written_length);
         host->written_length = 0;
     }

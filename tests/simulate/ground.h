@@ -6,9 +6,9 @@
 #include "clockwork.h"
 
 typedef struct {
-    chance_t chance;                                      /* of random bytes */
-    int says;                                             /* tell on standard output what happens */
-    void (*on_point)(host_t *host, const char *point);    /* a failpoint is passed; NULL: nobody looks */
+    chance_t chance;                                   /* of random bytes */
+    int says;                                          /* tell on standard output what happens */
+    void (*on_point)(host_t *host, const char *point); /* a failpoint is passed; NULL: nobody looks */
 } ground_t;
 
 extern ground_t ground;

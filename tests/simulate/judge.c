@@ -78,7 +78,8 @@ void judge_breaks(const char *rule, const char *format, ...)
     va_start(arguments, format);
     apr_vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    apr_snprintf(judge.breach, sizeof(judge.breach), "%s: %s, at %.6f s", rule, text, (double)clockwork_now() / 1e6);
+    apr_snprintf(judge.breach, sizeof(judge.breach), "%s: %s, at %.6f s", rule, text,
+                 (double)clockwork_now() / 1e6);
     ground_say("BREACH of %s", judge.breach);
     clockwork_stop();
 }
@@ -141,7 +142,8 @@ static void judge_cooldown(const char *system)
 {
     const apr_time_t *ended = apr_hash_get(judge.cool, system, APR_HASH_KEY_STRING);
 
-    if (ended != NULL && clockwork_now() - *ended < COOLDOWN && !was_rolled_back() && server.stepped_at < *ended) {
+    if (ended != NULL && clockwork_now() - *ended < COOLDOWN && !was_rolled_back() &&
+        server.stepped_at < *ended) {
         judge_breaks("cooldown", "%s is begun %.3f s after a lease of it had ended behind an intent", system,
                      (double)(clockwork_now() - *ended) / 1e6);
     }
@@ -206,8 +208,8 @@ static void on_finish(int count, const text_t *words)
     const char *fence = argument(words, count, 3);
 
     if (strcmp(argument(words, count, 4), "claim") != 0 && !claim_of(fence)->ended) {
-        judge_breaks("record-first", "%s of job %s ended in Redis, and not on a record", argument(words, count, 2),
-                     argument(words, count, 1));
+        judge_breaks("record-first", "%s of job %s ended in Redis, and not on a record",
+                     argument(words, count, 2), argument(words, count, 1));
     }
 }
 
@@ -226,7 +228,8 @@ static void on_submit(int count, const text_t *words, const reply_t *reply)
 {
     const char *message = apr_pstrdup(judge.pool, argument(words, count, 5));
 
-    apr_hash_set(judge.created, message, APR_HASH_KEY_STRING, apr_pstrdup(judge.pool, reply->items[1].text.bytes));
+    apr_hash_set(judge.created, message, APR_HASH_KEY_STRING,
+                 apr_pstrdup(judge.pool, reply->items[1].text.bytes));
 }
 
 static void on_verb(const host_t *host, apr_time_t sent, int count, const text_t *words, const reply_t *reply)
@@ -276,7 +279,8 @@ static void judge_move(const char *job, const char *system, const char *before, 
         ground_say("%s of job %.6s: %c -> %s", system, job, before != NULL ? before[0] : '-', after);
     }
     if (after[0] == 'U' && is_new && !pc->is_open && !was_rolled_back()) {
-        judge_breaks("true-result", "%s of job %s is said to be unlocked, and its disk is locked", system, job);
+        judge_breaks("true-result", "%s of job %s is said to be unlocked, and its disk is locked", system,
+                     job);
     }
     if (before == NULL) {
         return;
@@ -299,14 +303,15 @@ static void judge_move(const char *job, const char *system, const char *before, 
     judge.figures.joined += is_new && after[0] == 'J';
 }
 
-static void on_field(void *baton, const text_t *key, const text_t *field, const char *before, const text_t *after)
+static void on_field(void *baton, const text_t *key, const text_t *field, const char *before,
+                     const text_t *after)
 {
     static const char prefix[] = "{amtu}:job:", suffix[] = ":tasks";
     size_t ends = key->length - (sizeof(suffix) - 1);
 
     (void)baton;
-    if (key->length < sizeof(prefix) + sizeof(suffix) || strncmp(key->bytes, prefix, sizeof(prefix) - 1) != 0 ||
-        strcmp(key->bytes + ends, suffix) != 0) {
+    if (key->length < sizeof(prefix) + sizeof(suffix) ||
+        strncmp(key->bytes, prefix, sizeof(prefix) - 1) != 0 || strcmp(key->bytes + ends, suffix) != 0) {
         return;
     }
     judge_move(apr_pstrmemdup(judge.pool, key->bytes + sizeof(prefix) - 1, ends - (sizeof(prefix) - 1)),
@@ -323,7 +328,8 @@ static int is_verify_only(const slot_t *slot)
 /* Whether Redis names this claim as the holder of the system. */
 static int is_holder(const slot_t *slot)
 {
-    const char *fence = server_field(apr_pstrcat(judge.pool, "{amtu}:system:", slot->task.ref.system, NULL), "fence");
+    const char *fence =
+        server_field(apr_pstrcat(judge.pool, "{amtu}:system:", slot->task.ref.system, NULL), "fence");
 
     return fence != NULL && strcmp(fence, slot->task.ref.fence) == 0;
 }
@@ -334,15 +340,16 @@ static void judge_right(const slot_t *slot, act_e act, const char *what)
     const claim_t *claim = claim_of(task->fence);
 
     if (!is_verify_only(slot) && act != ACT_REDRAW && (!claim->recorded || !claim->taken)) {
-        judge_breaks("intent-first", "%s of job %s: %s, and its intent is not %s", task->system, task->job, what,
-                     claim->recorded ? "in Redis" : "on a record");
+        judge_breaks("intent-first", "%s of job %s: %s, and its intent is not %s", task->system, task->job,
+                     what, claim->recorded ? "in Redis" : "on a record");
     }
     if (clockwork_now() >= claim->lease_until) {
-        judge_breaks("no-act-after-lease", "%s of job %s: %s %.3f s after its lease", task->system, task->job, what,
-                     (double)(clockwork_now() - claim->lease_until) / 1e6);
+        judge_breaks("no-act-after-lease", "%s of job %s: %s %.3f s after its lease", task->system, task->job,
+                     what, (double)(clockwork_now() - claim->lease_until) / 1e6);
     }
     if (!is_holder(slot) && !was_rolled_back() && !was_just_set()) {
-        judge_breaks("no-act-after-lease", "%s of job %s: %s, and another holds it", task->system, task->job, what);
+        judge_breaks("no-act-after-lease", "%s of job %s: %s, and another holds it", task->system, task->job,
+                     what);
     }
 }
 
@@ -357,11 +364,12 @@ void *judge_act(act_e act, const void *baton, const pc_t *pc)
     *seen = (seen_act_t){task, act};
     judge_right(slot, act, names[act]);
     if (is_verify_only(slot) && act != ACT_WRITE && act != ACT_REDRAW) {
-        judge_breaks("verify-only", "%s of job %s is only to be verified: %s", task->system, task->job, names[act]);
+        judge_breaks("verify-only", "%s of job %s is only to be verified: %s", task->system, task->job,
+                     names[act]);
     }
     if ((act == ACT_TYPE || act == ACT_SEAL) && ++task->typed > 1) {
-        judge_breaks("typed-once", "%s of job %s: its passphrase leaves for the %d. time", task->system, task->job,
-                     task->typed);
+        judge_breaks("typed-once", "%s of job %s: its passphrase leaves for the %d. time", task->system,
+                     task->job, task->typed);
     }
     if (strcmp(pc->name, task->system) != 0) {
         judge_breaks("right-pc", "%s is sent what is for %s", pc->name, task->system);
@@ -403,7 +411,8 @@ static void take_line(const char *bytes, size_t length)
 {
     json_t *line = json_loadb(bytes, length, 0, NULL);
     const char *event = text_of(line, "event");
-    claim_t *claim = line != NULL && text_of(line, "fence")[0] != '\0' ? claim_of(text_of(line, "fence")) : NULL;
+    claim_t *claim =
+        line != NULL && text_of(line, "fence")[0] != '\0' ? claim_of(text_of(line, "fence")) : NULL;
 
     if (claim != NULL) {
         claim->recorded |= strcmp(event, AUDIT_INTENT) == 0;
@@ -453,7 +462,8 @@ static const char *created_by(const char *message)
 void judge_submitted(const char *message, int outcome, const char *job, int unknown)
 {
     if (outcome == JOBS_OK) {
-        APR_ARRAY_PUSH(judge.acknowledged, acknowledged_t) = (acknowledged_t){apr_pstrdup(judge.pool, job), clockwork_now()};
+        APR_ARRAY_PUSH(judge.acknowledged, acknowledged_t) =
+            (acknowledged_t){apr_pstrdup(judge.pool, job), clockwork_now()};
     }
     else if (!unknown && outcome != JOBS_UNKNOWN && outcome != JOBS_BROKEN && created_by(message) != NULL) {
         judge_breaks("refused-is-not-done", "a console was told that nothing was done, and job %s is there",
@@ -479,7 +489,8 @@ static const char *job_key(const char *job)
 int judge_all_ended(void)
 {
     for (int i = 0; i < judge.acknowledged->nelts; i++) {
-        const char *state = server_field(job_key(APR_ARRAY_IDX(judge.acknowledged, i, acknowledged_t).job), "state");
+        const char *state =
+            server_field(job_key(APR_ARRAY_IDX(judge.acknowledged, i, acknowledged_t).job), "state");
 
         if (state != NULL && strcmp(state, "7") != 0 && strcmp(state, "8") != 0) {
             return 0;
@@ -517,17 +528,19 @@ static void judge_job(const acknowledged_t *one)
         const char *packed = tasks.items[i + 1].text.bytes;
 
         if (strchr(ENDED, packed[0]) == NULL) {
-            judge_breaks("never-lost", "%s of job %s is left in state %s", tasks.items[i].text.bytes, one->job, packed);
+            judge_breaks("never-lost", "%s of job %s is left in state %s", tasks.items[i].text.bytes,
+                         one->job, packed);
         }
         count_task(packed, &unlocked, &failed);
     }
     if (strcmp(state, "7") != 0 && strcmp(state, "8") != 0) {
         judge_breaks("never-lost", "job %s is left in state %s", one->job, state);
     }
-    failed += atol(server_field(key, "total")) - unlocked - failed; /* names that nobody knew then have no task */
+    failed +=
+        atol(server_field(key, "total")) - unlocked - failed; /* names that nobody knew then have no task */
     if (unlocked != atol(server_field(key, "unlocked")) || failed != atol(server_field(key, "failed"))) {
-        judge_breaks("never-lost", "job %s counts %s unlocked and %s failed, its tasks are %ld and %ld", one->job,
-                     server_field(key, "unlocked"), server_field(key, "failed"), unlocked, failed);
+        judge_breaks("never-lost", "job %s counts %s unlocked and %s failed, its tasks are %ld and %ld",
+                     one->job, server_field(key, "unlocked"), server_field(key, "failed"), unlocked, failed);
     }
 }
 
@@ -537,8 +550,10 @@ static void judge_losses(void)
     for (apr_hash_index_t *i = apr_hash_first(judge.pool, judge.claims); i; i = apr_hash_next(i)) {
         const claim_t *claim = apr_hash_this_val(i);
 
-        if (claim->recorded && claim->exists && !claim->closed && server_field(job_key(claim->job), "state") == NULL) {
-            judge_breaks("losses-said", "%s of job %s: Redis lost it, and its intent has no end on the record",
+        if (claim->recorded && claim->exists && !claim->closed &&
+            server_field(job_key(claim->job), "state") == NULL) {
+            judge_breaks("losses-said",
+                         "%s of job %s: Redis lost it, and its intent has no end on the record",
                          claim->system, claim->job);
         }
     }

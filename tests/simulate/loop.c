@@ -171,7 +171,8 @@ static struct event *next_due(const struct event_base *base)
 
         if (is_due(event, now) &&
             (found == NULL || event->ev_evcallback.evcb_pri < found->ev_evcallback.evcb_pri ||
-             (event->ev_evcallback.evcb_pri == found->ev_evcallback.evcb_pri && due_of(event) < due_of(found)))) {
+             (event->ev_evcallback.evcb_pri == found->ev_evcallback.evcb_pri &&
+              due_of(event) < due_of(found)))) {
             found = event;
         }
     }

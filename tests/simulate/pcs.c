@@ -253,7 +253,8 @@ void pcs_host_died(const host_t *host)
     for (int i = 0; i < PCS; i++) {
         pc_t *pc = &pcs[i];
 
-        if ((pc->sol != NULL && sol_host(pc->sol) == host) || (pc->ider != NULL && ider_host(pc->ider) == host)) {
+        if ((pc->sol != NULL && sol_host(pc->sol) == host) ||
+            (pc->ider != NULL && ider_host(pc->ider) == host)) {
             pc->sol = NULL;
             pc->ider = NULL;
             pc->busy_until = clockwork_now() + chance_between(&pc->chance, 1000 * MS, 60000 * MS);

@@ -27,10 +27,10 @@ typedef struct {
     int boot_set;    /* AMT_START_*, for its next start */
     int redirection; /* state of the service, */
     int listener;
-    int is_asking;   /* the question stands on its console */
-    int is_open;     /* its disk */
-    int is_up;       /* its system */
-    int with_image;  /* it runs the unlock image */
+    int is_asking;  /* the question stands on its console */
+    int is_open;    /* its disk */
+    int is_up;      /* its system */
+    int with_image; /* it runs the unlock image */
     peer_t image;
     sol_t *sol; /* the open sessions; NULL: none */
     ider_t *ider;

@@ -11,11 +11,12 @@
 
 /* Where a worker can be struck: the failpoints of its rooms. */
 static const char *const points[] = {
-    "claim.before",     "claim.answered",    "intend.decided", "intend.recorded", "intend.applied", "intend.done",
-    "record.before",    "act.before",        "act.answered",   "act.done",        "powered.done",   "booting.done",
-    "finish.decided",   "finish.recorded",   "finish.applied", "finish.done",     "progress.before", "progress.applied",
-    "release.before",   "release.applied",   "renew.before",   "renew.answered",  "reap.before",    "reap.answered",
-    "verify.read",      "reconcile.before",  "reconcile.results", "reconcile.done"};
+    "claim.before",     "claim.answered",    "intend.decided",   "intend.recorded", "intend.applied",
+    "intend.done",      "record.before",     "act.before",       "act.answered",    "act.done",
+    "powered.done",     "booting.done",      "finish.decided",   "finish.recorded", "finish.applied",
+    "finish.done",      "progress.before",   "progress.applied", "release.before",  "release.applied",
+    "renew.before",     "renew.answered",    "reap.before",      "reap.answered",   "verify.read",
+    "reconcile.before", "reconcile.results", "reconcile.done"};
 #define POINTS ((int)(sizeof(points) / sizeof(points[0])))
 
 /* How each is drawn. `weight`: how often, of all. */
@@ -71,8 +72,10 @@ static void draw_fault(const plan_t *plan, fault_t *fault, chance_t *chance)
     static const int steps[] = {-3600, -90, -20, 20, 90, 3600};
 
     fault->kind = draw_kind(chance);
-    fault->at = chance_between(chance, 5, FAULTS_WITHIN / SECOND) * SECOND + chance_between(chance, 0, SECOND);
-    fault->duration = chance_between(chance, kinds[fault->kind].least * SECOND, kinds[fault->kind].most * SECOND);
+    fault->at =
+        chance_between(chance, 5, FAULTS_WITHIN / SECOND) * SECOND + chance_between(chance, 0, SECOND);
+    fault->duration =
+        chance_between(chance, kinds[fault->kind].least * SECOND, kinds[fault->kind].most * SECOND);
     fault->target = (int)chance_between(chance, 0, kinds[fault->kind].of_pc ? PCS - 1 : plan->workers - 1);
     fault->point = points[chance_between(chance, 0, POINTS - 1)];
     fault->nth = (int)chance_between(chance, 1, 8);

@@ -16,25 +16,25 @@ typedef enum {
     FAULT_KILL_AT_POINT, /* or when it passes a failpoint for the nth time */
     FAULT_PAUSE,         /* SIGSTOP, or its machine sleeps */
     FAULT_PAUSE_AT_POINT,
-    FAULT_STOP,          /* SIGTERM, and it is started again */
-    FAULT_RELOAD,        /* SIGHUP */
-    FAULT_STEP_WORKER,   /* its wall clock is set */
-    FAULT_DISK_FULL,     /* of its audit record */
-    FAULT_LOSES,         /* half of its exchanges with Redis are lost, on the way there or back */
+    FAULT_STOP,        /* SIGTERM, and it is started again */
+    FAULT_RELOAD,      /* SIGHUP */
+    FAULT_STEP_WORKER, /* its wall clock is set */
+    FAULT_DISK_FULL,   /* of its audit record */
+    FAULT_LOSES,       /* half of its exchanges with Redis are lost, on the way there or back */
     FAULT_HTTPD_LOSES,
-    FAULT_FREEZE,        /* Redis answers nothing, and then all */
-    FAULT_RESTART,       /* Redis is started again, with all its data */
-    FAULT_ROLL_BACK,     /* or with an older copy of them */
-    FAULT_STEP_REDIS,    /* its clock is set */
-    FAULT_CANNOT_WRITE,  /* its disk is full */
-    FAULT_UNREACHABLE,   /* a PC's AMT */
-    FAULT_FORGETS,       /* half of its answers are lost */
+    FAULT_FREEZE,       /* Redis answers nothing, and then all */
+    FAULT_RESTART,      /* Redis is started again, with all its data */
+    FAULT_ROLL_BACK,    /* or with an older copy of them */
+    FAULT_STEP_REDIS,   /* its clock is set */
+    FAULT_CANNOT_WRITE, /* its disk is full */
+    FAULT_UNREACHABLE,  /* a PC's AMT */
+    FAULT_FORGETS,      /* half of its answers are lost */
     FAULT_SLOW,
-    FAULT_NOT_NOW,       /* it does no power request for now, and says so */
+    FAULT_NOT_NOW, /* it does no power request for now, and says so */
     FAULT_REFUSES,
     FAULT_NEVER_BOOTS,
-    FAULT_CUT,           /* its sessions end */
-    FAULT_DEAF,          /* its serial port takes nothing */
+    FAULT_CUT,  /* its sessions end */
+    FAULT_DEAF, /* its serial port takes nothing */
     FAULTS
 } fault_e;
 

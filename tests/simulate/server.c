@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "ground.h"
 #include "jobs/conn_priv.h"
+#include "jobs/library_priv.h"
 
 #define CLOCK_AT_FIRST (apr_time_from_sec(1764500000))
 #define BELL "{amtu}:bell"
@@ -21,9 +22,9 @@ server_t server;
 typedef struct link_t link_t;
 struct link_t {
     host_t *host;
-    int start;     /* of the Redis that it reaches */
-    int is_open;   /* this end did not close it */
-    int is_broken; /* the other end did, or what is between */
+    int start;                   /* of the Redis that it reaches */
+    int is_open;                 /* this end did not close it */
+    int is_broken;               /* the other end did, or what is between */
     apr_array_header_t *put;     /* request_t *, not sent yet */
     apr_array_header_t *answers; /* redisReply * */
     int taken;                   /* of the answers */
@@ -57,9 +58,14 @@ void server_begin(apr_pool_t *pool)
     static functions_t *functions;
 
     if (functions == NULL) {
-        functions = functions_create();
+        functions = functions_create(jobs_library);
     }
-    server = (server_t){.pool = pool, .functions = functions, .clock = CLOCK_AT_FIRST, .verb = "", .stepped_at = -1, .rolled_back_at = -1};
+    server = (server_t){.pool = pool,
+                        .functions = functions,
+                        .clock = CLOCK_AT_FIRST,
+                        .verb = "",
+                        .stepped_at = -1,
+                        .rolled_back_at = -1};
     server.store = store_create(pool);
     blocked = NULL;
     apr_pool_create(&scratch, pool);
@@ -113,9 +119,9 @@ void server_restart(apr_interval_time_t away, int older)
 
 static redisReply *make_reply(const reply_t *reply)
 {
-    static const int kinds[] = {[REPLY_NIL] = REDIS_REPLY_NIL,       [REPLY_INTEGER] = REDIS_REPLY_INTEGER,
-                                [REPLY_TEXT] = REDIS_REPLY_STRING,   [REPLY_STATUS] = REDIS_REPLY_STATUS,
-                                [REPLY_ERROR] = REDIS_REPLY_ERROR,   [REPLY_ARRAY] = REDIS_REPLY_ARRAY};
+    static const int kinds[] = {[REPLY_NIL] = REDIS_REPLY_NIL,     [REPLY_INTEGER] = REDIS_REPLY_INTEGER,
+                                [REPLY_TEXT] = REDIS_REPLY_STRING, [REPLY_STATUS] = REDIS_REPLY_STATUS,
+                                [REPLY_ERROR] = REDIS_REPLY_ERROR, [REPLY_ARRAY] = REDIS_REPLY_ARRAY};
     redisReply *made = calloc(1, sizeof(*made));
 
     made->type = kinds[reply->kind];
@@ -159,13 +165,15 @@ static reply_t text_reply(const char *text)
 
 static reply_t run_info(void)
 {
-    return text_reply(apr_psprintf(scratch, "# Server\r\nrun_id:%s\r\nuptime_in_seconds:%" APR_INT64_T_FMT "\r\n", run_id(),
-                                   apr_time_sec(clockwork_now() - server.started)));
+    return text_reply(apr_psprintf(scratch,
+                                   "# Server\r\nrun_id:%s\r\nuptime_in_seconds:%" APR_INT64_T_FMT "\r\n",
+                                   run_id(), apr_time_sec(clockwork_now() - server.started)));
 }
 
 static reply_t run_config(void)
 {
-    static const char *const settings[] = {"appendonly", "yes", "appendfsync", "always", "maxmemory-policy", "noeviction"};
+    static const char *const settings[] = {"appendonly",       "yes",       "appendfsync", "always",
+                                           "maxmemory-policy", "noeviction"};
     reply_t reply = {.kind = REPLY_ARRAY, .items = apr_palloc(scratch, sizeof(reply_t) * 6)};
 
     for (int i = 0; i < 6; i++) {
@@ -179,7 +187,8 @@ static reply_t run_function_call(const request_t *request)
     reply_t reply;
 
     server.verb = request->words[1].bytes;
-    reply = functions_run(server.functions, server.store, request->count, request->words, !server.cannot_write, scratch);
+    reply = functions_run(server.functions, server.store, request->count, request->words,
+                          !server.cannot_write, scratch);
 
     server.verb = "";
     if (server.on_verb != NULL) {
@@ -377,7 +386,8 @@ int redis_conn_put(redis_conn_t *conn, jobs_call_t *call, apr_time_t deadline)
     for (int i = 0; i < request->count; i++) {
         size_t length = APR_ARRAY_IDX(call->lengths, i, size_t);
 
-        request->words[i] = (text_t){apr_pstrmemdup(server.pool, APR_ARRAY_IDX(call->words, i, const char *), length), length};
+        request->words[i] = (text_t){
+            apr_pstrmemdup(server.pool, APR_ARRAY_IDX(call->words, i, const char *), length), length};
     }
     APR_ARRAY_PUSH(link->put, request_t *) = request;
     return 1;
@@ -494,6 +504,7 @@ redis_conn_e redis_conn_open(redis_conn_t *conn, apr_time_t deadline, const char
         return outcome;
     }
     conn->learnt = clock_boottime();
-    conn->offset = apr_time_from_sec(apr_atoi64(reply->element[0]->str)) + apr_atoi64(reply->element[1]->str) - conn->learnt;
+    conn->offset = apr_time_from_sec(apr_atoi64(reply->element[0]->str)) +
+                   apr_atoi64(reply->element[1]->str) - conn->learnt;
     return REDIS_CONN_FINE;
 }

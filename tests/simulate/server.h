@@ -23,15 +23,16 @@ typedef struct {
     } roll_backs[SERVER_ROLL_BACKS]; /* all of them: what came between is forgotten */
     int roll_back_count;
     apr_time_t started;
-    apr_time_t frozen_until; /* it takes requests and does nothing */
-    int is_away;             /* nobody listens */
-    int cannot_write;        /* its disk is full */
-    int starts;              /* times it was started: connections do not outlive one */
+    apr_time_t frozen_until;    /* it takes requests and does nothing */
+    int is_away;                /* nobody listens */
+    int cannot_write;           /* its disk is full */
+    int starts;                 /* times it was started: connections do not outlive one */
     apr_time_t loses_until[64]; /* by host: half of its exchanges are lost */
 
     const char *verb; /* that runs; "": none */
     /* A verb was run, by a request of this host (NULL: an httpd's), that left at `sent`. */
-    void (*on_verb)(const host_t *host, apr_time_t sent, int count, const text_t *words, const reply_t *reply);
+    void (*on_verb)(const host_t *host, apr_time_t sent, int count, const text_t *words,
+                    const reply_t *reply);
     /* A field is about to be written. */
     store_watch_fn on_field;
 } server_t;

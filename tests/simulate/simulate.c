@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,10 +37,12 @@ typedef struct {
 static void judge_end_of(int status, outcome_t *outcome)
 {
     if (WIFSIGNALED(status)) {
-        snprintf(outcome->breach, sizeof(outcome->breach), "crash: the process ended by signal %d", WTERMSIG(status));
+        snprintf(outcome->breach, sizeof(outcome->breach), "crash: the process ended by signal %d",
+                 WTERMSIG(status));
     }
     else if (WEXITSTATUS(status) != 0) {
-        snprintf(outcome->breach, sizeof(outcome->breach), "crash: the process ended with %d", WEXITSTATUS(status));
+        snprintf(outcome->breach, sizeof(outcome->breach), "crash: the process ended with %d",
+                 WEXITSTATUS(status));
     }
 }
 
@@ -144,7 +147,8 @@ static void report(const plan_t *plan, const outcome_t *outcome)
     plan_write_kept(plan, kept, sizeof(kept));
     printf("breach of %s\n", outcome->breach);
     plan_tell(plan);
-    printf("again: build/simulate/simulate --seed %llu --keep '%s' --tell\n", (unsigned long long)plan->seed, kept);
+    printf("again: build/simulate/simulate --seed %llu --keep '%s' --tell\n", (unsigned long long)plan->seed,
+           kept);
 }
 
 static int run_one(const options_t *options, apr_uint64_t seed, judge_figures_t *figures, apr_pool_t *pool)
@@ -194,6 +198,20 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* Of this process and those that ran its plans. */
+static double cpu_seconds(void)
+{
+    struct rusage own, children;
+
+    getrusage(RUSAGE_SELF, &own);
+    getrusage(RUSAGE_CHILDREN, &children);
+    return (double)(own.ru_utime.tv_sec + own.ru_stime.tv_sec + children.ru_utime.tv_sec +
+                    children.ru_stime.tv_sec) +
+           (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec + children.ru_utime.tv_usec +
+                    children.ru_stime.tv_usec) /
+               1e6;
+}
+
 static int run_all(const options_t *options, apr_pool_t *pool)
 {
     judge_figures_t figures = {.tasks = 0};
@@ -206,11 +224,12 @@ static int run_all(const options_t *options, apr_pool_t *pool)
     } while ((breaches == 0 || options->goes_on) && options->keep == NULL && figures.tasks < options->tasks &&
              (options->seconds == 0 || seconds_now() - began < options->seconds));
     took = seconds_now() - began;
-    printf("%llu seeds, %ld tasks in %.1f s (%.0f an hour): %ld unlocked, %ld failed (%ld indeterminate), %ld cancelled; "
-           "%ld power requests, %ld passphrases, %ld verified, %ld joined; %d breaches\n",
-           (unsigned long long)(seed - options->seed), figures.tasks, took, (double)figures.tasks / took * 3600,
-           figures.unlocked, figures.failed, figures.indeterminate, figures.cancelled, figures.powers, figures.typed,
-           figures.verified, figures.joined, breaches);
+    printf(
+        "%llu seeds, %ld tasks in %.1f s, %.1f s of CPU (%.0f tasks an hour of a core): %ld unlocked, %ld failed (%ld indeterminate), %ld cancelled; "
+        "%ld power requests, %ld passphrases, %ld verified, %ld joined; %d breaches\n",
+        (unsigned long long)(seed - options->seed), figures.tasks, took, cpu_seconds(),
+        (double)figures.tasks / cpu_seconds() * 3600, figures.unlocked, figures.failed, figures.indeterminate,
+        figures.cancelled, figures.powers, figures.typed, figures.verified, figures.joined, breaches);
     return breaches == 0 ? 0 : 1;
 }
 
@@ -218,30 +237,53 @@ static int run_all(const options_t *options, apr_pool_t *pool)
 
 static int usage(void)
 {
-    fputs("usage: simulate [--seed N] [--tasks N] [--seconds N] [--keep 'f0 t1.2 ...'] [--calm] [--tell] [--no-shrink] [--go-on]\n",
-          stderr);
+    fputs(
+        "usage: simulate [--seed N] [--tasks N] [--seconds N] [--keep 'f0 t1.2 ...'] [--calm] [--tell] [--no-shrink] [--go-on]\n",
+        stderr);
     return 2;
 }
 
 static int read_options(int argc, char **argv, options_t *options)
 {
-    static const struct option known[] = {{"seed", required_argument, NULL, 's'},  {"tasks", required_argument, NULL, 't'},
-                                          {"seconds", required_argument, NULL, 'l'}, {"keep", required_argument, NULL, 'k'},
-                                          {"calm", no_argument, NULL, 'c'},        {"tell", no_argument, NULL, 'v'},
-                                          {"no-shrink", no_argument, NULL, 'n'},   {"go-on", no_argument, NULL, 'g'},   {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"seed", required_argument, NULL, 's'},
+                                          {"tasks", required_argument, NULL, 't'},
+                                          {"seconds", required_argument, NULL, 'l'},
+                                          {"keep", required_argument, NULL, 'k'},
+                                          {"calm", no_argument, NULL, 'c'},
+                                          {"tell", no_argument, NULL, 'v'},
+                                          {"no-shrink", no_argument, NULL, 'n'},
+                                          {"go-on", no_argument, NULL, 'g'},
+                                          {NULL, 0, NULL, 0}};
     int letter;
 
     while ((letter = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (letter) {
-        case 's': options->seed = strtoull(optarg, NULL, 10); break;
-        case 't': options->tasks = strtol(optarg, NULL, 10); break;
-        case 'l': options->seconds = atoi(optarg); break;
-        case 'k': options->keep = optarg; break;
-        case 'c': options->calm = 1; break;
-        case 'v': options->tells = 1; break;
-        case 'n': options->shrinks = 0; break;
-        case 'g': options->goes_on = 1; break;
-        default: return 0;
+        case 's':
+            options->seed = strtoull(optarg, NULL, 10);
+            break;
+        case 't':
+            options->tasks = strtol(optarg, NULL, 10);
+            break;
+        case 'l':
+            options->seconds = atoi(optarg);
+            break;
+        case 'k':
+            options->keep = optarg;
+            break;
+        case 'c':
+            options->calm = 1;
+            break;
+        case 'v':
+            options->tells = 1;
+            break;
+        case 'n':
+            options->shrinks = 0;
+            break;
+        case 'g':
+            options->goes_on = 1;
+            break;
+        default:
+            return 0;
         }
     }
     return optind == argc;
@@ -252,7 +294,8 @@ static void fix_addresses(char **argv)
 {
     int now = personality(0xffffffff);
 
-    if (now != -1 && !(now & ADDR_NO_RANDOMIZE) && personality((unsigned long)now | ADDR_NO_RANDOMIZE) != -1) {
+    if (now != -1 && !(now & ADDR_NO_RANDOMIZE) &&
+        personality((unsigned long)now | ADDR_NO_RANDOMIZE) != -1) {
         execv("/proc/self/exe", argv);
     }
 }

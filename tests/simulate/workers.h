@@ -12,7 +12,7 @@ typedef struct life_t life_t;
 /* A place where a worker runs: an audit record, and one process after another. */
 typedef struct {
     int number;
-    const char *audit; /* its file */
+    const char *audit;            /* its file */
     snapshot_t *const *snapshots; /* that a reload goes through */
     int snapshot_count, snapshot_at;
     life_t *life; /* NULL: none runs */

@@ -61,8 +61,8 @@ static void write_systems(apr_pool_t *pool)
 
     fputs("fqdn,address,uuid,group,method,auth,tls,probe\n", file);
     for (int i = 0; i < PCS; i++) {
-        fprintf(file, "pc%02d.example,192.0.2.%d,4c4c4544-0044-4a10-8058-b4c04f4a%04x,%s,%s,digest,ca,22\n", i, i,
-                0x4a00 + i, groups[i % 4], pc_method_name(i));
+        fprintf(file, "pc%02d.example,192.0.2.%d,4c4c4544-0044-4a10-8058-b4c04f4a%04x,%s,%s,digest,ca,22\n",
+                i, i, 0x4a00 + i, groups[i % 4], pc_method_name(i));
     }
     fclose(file);
 }
@@ -85,14 +85,15 @@ static void write_settings(const char *name, int boot_timeout, apr_pool_t *pool)
 {
     FILE *file = create(name, pool);
 
-    fprintf(file,
-            "[redis]\naddress = 127.0.0.1:6379\npassword-file = %s/secrets\n[worker]\ninventory = %s/systems.csv\nsecrets = file:%s/secrets\n"
-            "ca-file = %s/ca.pem\naudit = %s/audit.jsonl\nlog = -\nlog-level = info\nstate-dir = %s\nthreads = 1\n"
-            "slots = 14\nconnects = 8\n[group default]\nboot-timeout = %d\nimage = %s/unlock.iso\n"
-            "[group slow]\nboot-timeout = %d\npower-per-second = 2\nredraw = \\x15\\r\n"
-            "[group running]\nboot-timeout = %d\ntype-running = yes\nreset-running = yes\nredraw = \\x15\\r\n",
-            world.folder, world.folder, world.folder, world.folder, world.folder, world.folder, boot_timeout,
-            world.folder, boot_timeout, boot_timeout);
+    fprintf(
+        file,
+        "[redis]\naddress = 127.0.0.1:6379\npassword-file = %s/secrets\n[worker]\ninventory = %s/systems.csv\nsecrets = file:%s/secrets\n"
+        "ca-file = %s/ca.pem\naudit = %s/audit.jsonl\nlog = -\nlog-level = info\nstate-dir = %s\nthreads = 1\n"
+        "slots = 14\nconnects = 8\n[group default]\nboot-timeout = %d\nimage = %s/unlock.iso\n"
+        "[group slow]\nboot-timeout = %d\npower-per-second = 2\nredraw = \\x15\\r\n"
+        "[group running]\nboot-timeout = %d\ntype-running = yes\nreset-running = yes\nredraw = \\x15\\r\n",
+        world.folder, world.folder, world.folder, world.folder, world.folder, world.folder, boot_timeout,
+        world.folder, boot_timeout, boot_timeout);
     fclose(file);
 }
 
@@ -109,9 +110,10 @@ static const char *load(const char *name, snapshot_t **snapshot, apr_pool_t *poo
     apr_array_header_t *problems = apr_array_make(pool, 4, sizeof(inventory_problem_t));
 
     *snapshot = snapshot_load(apr_pstrcat(pool, world.folder, "/", name, NULL), problems, pool);
-    return *snapshot != NULL ? NULL
-                             : apr_psprintf(pool, "%s: %s", APR_ARRAY_IDX(problems, 0, inventory_problem_t).file,
-                                            APR_ARRAY_IDX(problems, 0, inventory_problem_t).reason);
+    return *snapshot != NULL
+               ? NULL
+               : apr_psprintf(pool, "%s: %s", APR_ARRAY_IDX(problems, 0, inventory_problem_t).file,
+                              APR_ARRAY_IDX(problems, 0, inventory_problem_t).reason);
 }
 
 const char *world_prepare(const char *folder, apr_pool_t *pool)
@@ -187,7 +189,8 @@ static void submit(console_t *console)
     int unknown = 0;
 
     for (int i = 0; i < SUBMIT_TRIES && result.outcome != JOBS_OK; i++) {
-        result = jobs_submit(world.jobs, caller_of(console->number), &submission, &console->id, NULL, world.pool);
+        result =
+            jobs_submit(world.jobs, caller_of(console->number), &submission, &console->id, NULL, world.pool);
         ground_say("submit of job %d: %d %s", console->number, result.outcome, result.text);
         judge_submitted(jobs_sha256(message, world.pool), (int)result.outcome, console->id, unknown);
         unknown |= result.outcome == JOBS_UNKNOWN || result.outcome == JOBS_BROKEN;
@@ -202,7 +205,8 @@ static void cancel(const console_t *console)
 {
     jobs_result_t result = {JOBS_UNAVAILABLE, ""};
 
-    for (int i = 0; i < SUBMIT_TRIES && (result.outcome == JOBS_UNAVAILABLE || result.outcome == JOBS_UNKNOWN); i++) {
+    for (int i = 0;
+         i < SUBMIT_TRIES && (result.outcome == JOBS_UNAVAILABLE || result.outcome == JOBS_UNKNOWN); i++) {
         result = jobs_cancel(world.jobs, caller_of(console->number), console->id, world.pool);
         ground_say("cancel of job %d: %d %s", console->number, result.outcome, result.text);
         fiber_wait(clockwork_now() + SECOND);
@@ -288,9 +292,15 @@ static void on_restart(const fault_t *fault)
     server_restart(fault->duration / 2, 0);
 }
 
-/* The copy was taken `duration` before. */
+/* The copy was taken `duration` before. Of the PCs that were unlocked since, users have switched some off again: what is
+ * done a second time is done to them. */
 static void on_roll_back(const fault_t *fault)
 {
+    for (int i = 0; i < PCS; i++) {
+        if (pcs[i].is_up && chance_once_in(&pcs[i].chance, 3)) {
+            pc_switch_off(&pcs[i]);
+        }
+    }
     server_restart(1 + fault->duration / 10, 1);
 }
 
@@ -406,8 +416,9 @@ static void on_point(host_t *host, const char *point)
     for (int i = 0; i < world.plan->fault_count; i++) {
         const fault_t *fault = &world.plan->faults[i];
 
-        if (fault->kept && is_at_point(fault) && host->owner == station_of(fault) && clockwork_now() >= fault->at &&
-            strcmp(point, fault->point) == 0 && ++world.passed[i] == fault->nth) {
+        if (fault->kept && is_at_point(fault) && host->owner == station_of(fault) &&
+            clockwork_now() >= fault->at && strcmp(point, fault->point) == 0 &&
+            ++world.passed[i] == fault->nth) {
             strike(fault);
         }
     }
@@ -477,10 +488,11 @@ static void begin_httpd(void)
 static void begin_workers(void)
 {
     for (int i = 0; i < world.plan->workers; i++) {
-        world.stations[i] = (station_t){.number = i,
-                                        .audit = apr_psprintf(world.pool, "%s/audit-%d-%d.jsonl", world.folder, (int)getpid(), i),
-                                        .snapshots = world.snapshots,
-                                        .snapshot_count = 2};
+        world.stations[i] = (station_t){
+            .number = i,
+            .audit = apr_psprintf(world.pool, "%s/audit-%d-%d.jsonl", world.folder, (int)getpid(), i),
+            .snapshots = world.snapshots,
+            .snapshot_count = 2};
         unlink(world.stations[i].audit);
         station_start(&world.stations[i]);
     }

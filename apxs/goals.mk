@@ -3,7 +3,7 @@
 
 .PHONY: help
 help: ## this list
-	@echo 'make GOAL [VARIANT=check|faults|asan|tsan|coverage|fuzz] [DESTDIR=...]'
+	@echo 'make GOAL [VARIANT=check|faults|simulate|asan|tsan|coverage|fuzz] [DESTDIR=...]'
 	@sed -n 's/^\([a-z][a-z._-]*\):.*## \(.*\)/  \1\t\2/p' Makefile apxs/goals.mk | expand -t 24
 
 # ---- see it work, test it -------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ lint: ## clang-format, the rooms, clang-tidy, cppcheck, shellcheck: quiet means 
 .PHONY: lint-sources
 lint-sources:
 	$(shell mkdir -p build/lint)
-	$(file >build/lint/flags,$(CPPFLAGS) -Imod_amtunlock $(DEFINES) $(TEST_DEFINES) $(APR_CPPFLAGS) $(PACKAGES_CFLAGS) $(HTTPD_CPPFLAGS) $(WARNINGS) -Werror)
+	$(file >build/lint/flags,$(CPPFLAGS) -Imod_amtunlock $(DEFINES) $(TEST_DEFINES) $(APR_CPPFLAGS) $(PACKAGES_CFLAGS) $(HTTPD_CPPFLAGS) $(LUA_CFLAGS) -Itests/unit $(WARNINGS) -Werror)
 	$(file >build/lint/sources)
 	$(foreach source,$(c_sources) $(c_headers),$(file >>build/lint/sources,$(source)))
 	@apxs/lint.sh build/lint/flags build/lint/sources

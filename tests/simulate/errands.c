@@ -20,7 +20,7 @@ static const pc_t *pc_of_address(const char *address)
 {
     const char *last = strrchr(address, '.');
 
-    return last != NULL && atoi(last + 1) < PCS ? &pcs[atoi(last + 1)] : NULL;
+    return last != NULL && (int)apr_atoi64(last + 1) < PCS ? &pcs[(int)apr_atoi64(last + 1)] : NULL;
 }
 
 static const pc_t *pc_of_probe(const probe_t *probe)
@@ -101,9 +101,9 @@ void work_pool_stop(work_pool_t *work_pool)
 
 static char *secret(const char *text)
 {
-    char *copy = OPENSSL_secure_zalloc(strlen(text) + 1);
+    size_t size = strlen(text) + 1;
 
-    return strcpy(copy, text);
+    return memcpy(OPENSSL_secure_zalloc(size), text, size);
 }
 
 static void fill(work_t *work)

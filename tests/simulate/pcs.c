@@ -17,7 +17,7 @@
 #include "unlock/intent.h"
 
 #define QUESTION "\r\nPlease unlock disk root: "
-#define MS 1000
+#define MS ((apr_interval_time_t)1000)
 
 pc_t pcs[PCS];
 apr_pool_t *pcs_pool;
@@ -48,7 +48,7 @@ void pcs_begin(apr_uint64_t seed, apr_pool_t *pool)
 
 pc_t *pc_find(const char *name)
 {
-    int number = strncmp(name, "pc", 2) == 0 ? atoi(name + 2) : PCS;
+    int number = strncmp(name, "pc", 2) == 0 ? (int)apr_atoi64(name + 2) : PCS;
 
     return number < PCS ? &pcs[number] : NULL;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plan.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND APR_USEC_PER_SEC
+#define SECOND ((apr_interval_time_t)APR_USEC_PER_SEC)
 #define JOBS_WITHIN (400 * SECOND)
 #define FAULTS_WITHIN (500 * SECOND)
 
@@ -189,23 +190,42 @@ void plan_write_kept(const plan_t *plan, char *text, size_t size)
     }
 }
 
+/* A number at *text, which moves behind it; -1: there is none. */
+static long take_number(const char **text)
+{
+    char *end = NULL;
+    long number = isdigit((unsigned char)**text) ? strtol(*text, &end, 10) : -1;
+
+    *text = end != NULL ? end : *text;
+    return number;
+}
+
+/* "f3" or "t1.4". NULL: the plan has no such part. */
+static int *take_part(plan_t *plan, const char **text)
+{
+    char kind = *(*text)++;
+    long one = take_number(text), other;
+
+    if (kind == 'f') {
+        return one >= 0 && one < plan->fault_count ? &plan->faults[one].kept : NULL;
+    }
+    if (kind != 't' || one < 0 || one >= plan->job_count || *(*text)++ != '.') {
+        return NULL;
+    }
+    other = take_number(text);
+    return other >= 0 && other < plan->jobs[one].count ? &plan->jobs[one].kept[other] : NULL;
+}
+
 int plan_read_kept(plan_t *plan, const char *text)
 {
-    int one = 0, other = 0, length = 0;
-
     plan_keep(plan, NULL, 0);
     while (*text != '\0') {
-        if (sscanf(text, "f%d%n", &one, &length) == 1 && one >= 0 && one < plan->fault_count) {
-            plan->faults[one].kept = 1;
-        }
-        else if (sscanf(text, "t%d.%d%n", &one, &other, &length) == 2 && one >= 0 && one < plan->job_count &&
-                 other >= 0 && other < plan->jobs[one].count) {
-            plan->jobs[one].kept[other] = 1;
-        }
-        else {
+        int *kept = take_part(plan, &text);
+
+        if (kept == NULL || (*text != '\0' && *text != ' ')) {
             return 0;
         }
-        text += length;
+        *kept = 1;
         text += strspn(text, " ");
     }
     return 1;

@@ -301,7 +301,7 @@ static void arrive(void *baton)
     store_set_time(server.store, server_time());
     if (strcasecmp(request->words[0].bytes, "BLPOP") == 0) {
         if (link->is_open) {
-            block_link(link, atof(request->words[2].bytes));
+            block_link(link, strtod(request->words[2].bytes, NULL));
         }
     }
     else {

@@ -229,14 +229,15 @@ static void on_said(void *baton)
 {
     const said_t *said = baton;
     amt_sol_t *sol = said->sol;
-    size_t before;
+    size_t before, size;
 
     if (said->pc->sol != sol) {
         return;
     }
     before = sol->input != NULL ? strlen(sol->input) : 0;
-    sol->input = realloc(sol->input, before + strlen(said->text) + 1);
-    strcpy(sol->input + before, said->text);
+    size = strlen(said->text) + 1;
+    sol->input = realloc(sol->input, before + size);
+    memcpy(sol->input + before, said->text, size);
     wire_interrupt(&sol->input_event);
 }
 

@@ -265,7 +265,7 @@ static int read_options(int argc, char **argv, options_t *options)
             options->tasks = strtol(optarg, NULL, 10);
             break;
         case 'l':
-            options->seconds = atoi(optarg);
+            options->seconds = (int)strtol(optarg, NULL, 10);
             break;
         case 'k':
             options->keep = optarg;

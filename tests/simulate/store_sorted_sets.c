@@ -218,7 +218,7 @@ static reply_t run_zrange(const call_t *call)
     if (value != NULL) {
         reply = store_array_of(2 * value->count, call->pool);
     }
-    for (int i = first; i <= last; i++) {
+    for (int i = first; value != NULL && i <= last; i++) {
         list_member(&reply, value->members[backwards ? value->count - 1 - i : i], with_scores, call->pool);
     }
     return reply;
@@ -283,7 +283,7 @@ static reply_t run_zrangebyscore(const call_t *call)
     if (value != NULL) {
         reply = store_array_of(value->count, call->pool);
     }
-    for (long long i = first + offset; i < after && most != 0; i++, most--) {
+    for (long long i = first + offset; value != NULL && i < after && most != 0; i++, most--) {
         list_member(&reply, value->members[i], 0, call->pool);
     }
     return reply;

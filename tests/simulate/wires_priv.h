@@ -7,7 +7,7 @@
 
 #include "pcs_priv.h"
 
-#define MS 1000
+#define MS ((apr_interval_time_t)1000)
 #define CONNECT_TIMEOUT (5000 * MS)
 
 struct amt_loop_t {

@@ -17,7 +17,7 @@
 #include "jobs/jobs.h"
 #include "workers.h"
 
-#define SECOND APR_USEC_PER_SEC
+#define SECOND ((apr_interval_time_t)APR_USEC_PER_SEC)
 #define LONGEST (2 * 3600 * SECOND) /* what has not ended by then never will */
 #define START_WITHIN (1500 * SECOND)
 #define RETENTION (24 * 3600 * SECOND)
@@ -74,7 +74,7 @@ static void write_image(apr_pool_t *pool)
     unsigned int length = 0;
     FILE *file = create("unlock.iso", pool);
 
-    memcpy(sector, marker, 64);
+    memcpy(sector, marker, sizeof(marker) - 1);
     sector[64] = 1;
     EVP_Digest(sector, 2016, sector + 2016, &length, EVP_sha256(), NULL);
     fwrite(sector, sizeof(sector), 1, file);

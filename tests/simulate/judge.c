@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "judge.h"
+#include "judge_priv.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,26 +10,14 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
-#include "audit/audit.h"
 #include "ground.h"
 #include "worker/slot_priv.h"
 
 #define INTENDED "IPBLK"
 #define BEFORE_INTENT "QCJ"
-#define ENDED "UFX"
 /* After Redis' clock was set, no worker can know it before its next renewal. */
 #define KNOWN_WITHIN (JOBS_LEASE + JOBS_GRACE)
 #define COOLDOWN apr_time_from_sec(60)
-#define RECORDS_MOST 64
-
-/* What is known of a task with one fence: a claim. */
-typedef struct {
-    int recorded, taken; /* its intent: on disk, and in Redis */
-    int ended, closed;   /* on the record: its outcome; any end */
-    int exists;
-    const char *job, *system;
-    apr_time_t lease_until; /* by clockwork_now(); counted from when the claim or renewal left */
-} claim_t;
 
 typedef struct {
     const char *job, *system;
@@ -42,23 +30,7 @@ typedef struct {
     act_e act;
 } seen_act_t;
 
-typedef struct {
-    const char *job;
-    apr_time_t at;
-} acknowledged_t;
-
-static struct {
-    apr_pool_t *pool;
-    apr_hash_t *tasks;   /* by "job system" */
-    apr_hash_t *claims;  /* by fence */
-    apr_hash_t *cool;    /* apr_time_t * by system: when a lease of it ended behind an intent, last */
-    apr_hash_t *created; /* job by message id, as Redis took them */
-    apr_array_header_t *acknowledged;
-    const char *files[RECORDS_MOST];
-    int file_count;
-    char breach[600];
-    judge_figures_t figures;
-} judge;
+judge_t judge;
 
 /* ---- breaches ------------------------------------------------------------------------------------------ */
 
@@ -285,7 +257,7 @@ static void judge_move(const char *job, const char *system, const char *before, 
     if (before == NULL) {
         return;
     }
-    if (strchr(ENDED, before[0]) != NULL && strcmp(before, after) != 0) {
+    if (strchr(JUDGE_ENDED, before[0]) != NULL && strcmp(before, after) != 0) {
         judge_breaks("ends-once", "%s of job %s had ended %s, and becomes %s", system, job, before, after);
     }
     if (strchr(INTENDED, before[0]) != NULL && strchr(BEFORE_INTENT, after[0]) != NULL) {
@@ -471,17 +443,7 @@ void judge_submitted(const char *message, int outcome, const char *job, int unkn
     }
 }
 
-static int is_forgotten(const acknowledged_t *one)
-{
-    for (int i = 0; i < server.roll_back_count; i++) {
-        if (server.roll_backs[i].copied <= one->at && one->at < server.roll_backs[i].back) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static const char *job_key(const char *job)
+const char *judge_job_key(const char *job)
 {
     return apr_pstrcat(judge.pool, "{amtu}:job:", job, NULL);
 }
@@ -490,89 +452,13 @@ int judge_all_ended(void)
 {
     for (int i = 0; i < judge.acknowledged->nelts; i++) {
         const char *state =
-            server_field(job_key(APR_ARRAY_IDX(judge.acknowledged, i, acknowledged_t).job), "state");
+            server_field(judge_job_key(APR_ARRAY_IDX(judge.acknowledged, i, acknowledged_t).job), "state");
 
         if (state != NULL && strcmp(state, "7") != 0 && strcmp(state, "8") != 0) {
             return 0;
         }
     }
     return 1;
-}
-
-static void count_task(const char *packed, long *unlocked, long *failed)
-{
-    judge.figures.tasks++;
-    *unlocked += packed[0] == 'U';
-    *failed += packed[0] != 'U';
-    judge.figures.unlocked += packed[0] == 'U';
-    judge.figures.failed += packed[0] == 'F';
-    judge.figures.cancelled += packed[0] == 'X';
-    judge.figures.indeterminate += strstr(packed, "|indeterminate") != NULL;
-}
-
-static void judge_job(const acknowledged_t *one)
-{
-    const char *key = job_key(one->job), *state = server_field(key, "state");
-    const text_t all[] = {{"HGETALL", 7}, {apr_pstrcat(judge.pool, key, ":tasks", NULL), strlen(key) + 6}};
-    long unlocked = 0, failed = 0;
-    reply_t tasks;
-
-    if (state == NULL) {
-        if (!is_forgotten(one)) {
-            judge_breaks("never-lost", "job %s was acknowledged, and Redis does not know it", one->job);
-        }
-        return;
-    }
-    tasks = store_run(server.store, 2, all, judge.pool);
-    for (int i = 0; i + 1 < tasks.count; i += 2) {
-        const char *packed = tasks.items[i + 1].text.bytes;
-
-        if (strchr(ENDED, packed[0]) == NULL) {
-            judge_breaks("never-lost", "%s of job %s is left in state %s", tasks.items[i].text.bytes,
-                         one->job, packed);
-        }
-        count_task(packed, &unlocked, &failed);
-    }
-    if (strcmp(state, "7") != 0 && strcmp(state, "8") != 0) {
-        judge_breaks("never-lost", "job %s is left in state %s", one->job, state);
-    }
-    failed +=
-        atol(server_field(key, "total")) - unlocked - failed; /* names that nobody knew then have no task */
-    if (unlocked != atol(server_field(key, "unlocked")) || failed != atol(server_field(key, "failed"))) {
-        judge_breaks("never-lost", "job %s counts %s unlocked and %s failed, its tasks are %ld and %ld",
-                     one->job, server_field(key, "unlocked"), server_field(key, "failed"), unlocked, failed);
-    }
-}
-
-/* If Redis lost a job, the record has the end of each of its intents. */
-static void judge_losses(void)
-{
-    for (apr_hash_index_t *i = apr_hash_first(judge.pool, judge.claims); i; i = apr_hash_next(i)) {
-        const claim_t *claim = apr_hash_this_val(i);
-
-        if (claim->recorded && claim->exists && !claim->closed &&
-            server_field(job_key(claim->job), "state") == NULL) {
-            judge_breaks("losses-said",
-                         "%s of job %s: Redis lost it, and its intent has no end on the record",
-                         claim->system, claim->job);
-        }
-    }
-}
-
-void judge_end(void)
-{
-    for (int i = 0; i < judge.acknowledged->nelts; i++) {
-        judge_job(&APR_ARRAY_IDX(judge.acknowledged, i, acknowledged_t));
-    }
-    judge_losses();
-    for (int i = 0; i < judge.file_count; i++) {
-        apr_uint64_t count = 0;
-        const char *error = audit_verify(judge.files[i], NULL, &count, judge.pool);
-
-        if (error != NULL) {
-            judge_breaks("record-whole", "%s", error);
-        }
-    }
 }
 
 void judge_begin(apr_pool_t *pool)

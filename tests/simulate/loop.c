@@ -87,7 +87,8 @@ static void delist(const struct event *event)
 
     for (int i = 0; i < base->count; i++) {
         if (base->events[i] == event) {
-            memmove(base->events + i, base->events + i + 1, sizeof(event) * (size_t)(base->count - i - 1));
+            memmove(base->events + i, base->events + i + 1,
+                    sizeof(base->events[0]) * (size_t)(base->count - i - 1));
             base->count--;
             return;
         }

@@ -19,6 +19,7 @@
 
 #define SECOND ((apr_interval_time_t)APR_USEC_PER_SEC)
 #define LONGEST (2 * 3600 * SECOND) /* what has not ended by then never will */
+#define AFTERWARDS (90 * SECOND)
 #define START_WITHIN (1500 * SECOND)
 #define RETENTION (24 * 3600 * SECOND)
 #define SUBMIT_TRIES 40
@@ -528,6 +529,9 @@ void world_run(const plan_t *plan, outcome_t *outcome, apr_pool_t *pool)
     begin_workers();
     clockwork_at(5 * SECOND, NULL, look_around, NULL);
     clockwork_run(LONGEST, after_step);
+    if (judge_breach() == NULL) { /* what cancelled tasks held is given back */
+        clockwork_run(clockwork_now() + AFTERWARDS, after_step);
+    }
     if (judge_breach() == NULL) {
         judge_end();
     }

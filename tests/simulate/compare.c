@@ -50,10 +50,9 @@ static int read_words(char *line, text_t *words, apr_pool_t *pool)
         char *bytes = apr_pcalloc(pool, length + 1);
 
         for (size_t i = 0; i < length; i++) {
-            unsigned int value = 0;
+            const char digits[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
 
-            sscanf(hex + 2 * i, "%2x", &value);
-            bytes[i] = (char)value;
+            bytes[i] = (char)strtol(digits, NULL, 16);
         }
         words[count++] = (text_t){bytes, length};
     }

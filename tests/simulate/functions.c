@@ -290,7 +290,7 @@ reply_t functions_run(functions_t *functions, store_t *store, int count, const t
 {
     lua_State *lua = functions->lua;
     const function_t *function = count > 2 ? find_function(functions, words[1].bytes) : NULL;
-    int keys = count > 2 ? atoi(words[2].bytes) : 0;
+    int keys = count > 2 ? (int)strtol(words[2].bytes, NULL, 10) : 0;
     reply_t reply;
 
     if (function == NULL || keys < 0 || keys > count - 3) {

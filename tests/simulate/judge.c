@@ -21,8 +21,9 @@
 
 typedef struct {
     const char *job, *system;
-    int powers; /* requests that the PC did not refuse */
-    int typed;  /* passphrases, typed or sealed */
+    int powers;     /* requests that the PC did not refuse */
+    int typed;      /* passphrases, typed or sealed */
+    const void *by; /* where the worker runs that sent the last of either: its host's owner */
 } task_t;
 
 typedef struct {
@@ -87,6 +88,16 @@ static claim_t *claim_of(const char *fence)
 static int was_rolled_back(void)
 {
     return server.rolled_back_at >= 0;
+}
+
+/* What the README says remains: a worker that was away for lease and grace after Redis came back older has not told it
+ * what it did, and another may do it again. */
+static int did_not_tell(const task_t *task)
+{
+    const apr_time_t *told = apr_hash_get(judge.reconciled, &task->by, sizeof(task->by));
+
+    return was_rolled_back() && task->by != NULL && task->by != host_current()->owner &&
+           (told == NULL || *told < server.rolled_back_at);
 }
 
 static int was_just_set(void)
@@ -325,6 +336,19 @@ static void judge_right(const slot_t *slot, act_e act, const char *what)
     }
 }
 
+/* A second time that is excused counts as the first. */
+static void forget_untold(task_t *task, act_e act)
+{
+    if (act == ACT_WRITE || act == ACT_REDRAW) {
+        return;
+    }
+    if ((task->powers > 0 || task->typed > 0) && did_not_tell(task)) {
+        judge.figures.excused++;
+        task->powers = task->typed = 0;
+    }
+    task->by = host_current()->owner;
+}
+
 void *judge_act(act_e act, const void *baton, const pc_t *pc)
 {
     static const char *const names[] = {"power", "type", "seal", "write", "redraw"};
@@ -339,6 +363,7 @@ void *judge_act(act_e act, const void *baton, const pc_t *pc)
         judge_breaks("verify-only", "%s of job %s is only to be verified: %s", task->system, task->job,
                      names[act]);
     }
+    forget_untold(task, act);
     if ((act == ACT_TYPE || act == ACT_SEAL) && ++task->typed > 1) {
         judge_breaks("typed-once", "%s of job %s: its passphrase leaves for the %d. time", task->system,
                      task->job, task->typed);
@@ -379,7 +404,16 @@ static const char *text_of(const json_t *line, const char *name)
     return text != NULL ? text : "";
 }
 
-static void take_line(const char *bytes, size_t length)
+static void note_reconciled(const host_t *host)
+{
+    const void *const *owner = apr_pmemdup(judge.pool, &host->owner, sizeof(host->owner));
+    apr_time_t *at = apr_palloc(judge.pool, sizeof(*at));
+
+    *at = clockwork_now();
+    apr_hash_set(judge.reconciled, owner, sizeof(*owner), at);
+}
+
+static void take_line(const host_t *host, const char *bytes, size_t length)
 {
     json_t *line = json_loadb(bytes, length, 0, NULL);
     const char *event = text_of(line, "event");
@@ -392,17 +426,19 @@ static void take_line(const char *bytes, size_t length)
         claim->closed |= strcmp(event, AUDIT_OUTCOME) == 0 || strcmp(event, AUDIT_WITHDRAWN) == 0 ||
                          strcmp(event, AUDIT_HANDED_OVER) == 0;
     }
+    if (strcmp(event, AUDIT_REDIS) == 0) {
+        note_reconciled(host);
+    }
     json_decref(line);
 }
 
 void judge_record(const host_t *host, const char *bytes, size_t length)
 {
-    (void)host;
     while (length > 0) {
         const char *end = memchr(bytes, '\n', length);
         size_t line = end != NULL ? (size_t)(end - bytes) + 1 : length;
 
-        take_line(bytes, line);
+        take_line(host, bytes, line);
         bytes += line;
         length -= line;
     }
@@ -468,6 +504,7 @@ void judge_begin(apr_pool_t *pool)
     judge.tasks = apr_hash_make(pool);
     judge.claims = apr_hash_make(pool);
     judge.cool = apr_hash_make(pool);
+    judge.reconciled = apr_hash_make(pool);
     judge.created = apr_hash_make(pool);
     judge.acknowledged = apr_array_make(pool, 8, sizeof(acknowledged_t));
     server.on_verb = on_verb;

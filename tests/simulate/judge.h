@@ -37,7 +37,8 @@ void judge_breaks(const char *rule, const char *format, ...) __attribute__((form
 
 /* What was seen, for tables. */
 typedef struct {
-    long tasks, unlocked, failed, cancelled, powers, typed, verified, joined, indeterminate;
+    long tasks, unlocked, failed, cancelled, powers, typed, verified, joined, indeterminate,
+        excused; /* acts a second time, after a worker had been away when Redis came back older */
 } judge_figures_t;
 judge_figures_t judge_figures(void);
 

@@ -26,8 +26,10 @@ typedef struct {
 
 typedef struct {
     apr_pool_t *pool;
-    apr_hash_t *tasks;   /* by "job system" */
-    apr_hash_t *claims;  /* by fence */
+    apr_hash_t *tasks;  /* by "job system" */
+    apr_hash_t *claims; /* by fence */
+    apr_hash_t *
+        reconciled; /* apr_time_t * by a host's owner: when its record said that a Redis was reconciled, last */
     apr_hash_t *cool;    /* apr_time_t * by system: when a lease of it ended behind an intent, last */
     apr_hash_t *created; /* job by message id, as Redis took them */
     apr_array_header_t *acknowledged;

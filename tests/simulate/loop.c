@@ -87,9 +87,10 @@ static void delist(const struct event *event)
 
     for (int i = 0; i < base->count; i++) {
         if (base->events[i] == event) {
-            memmove(base->events + i, base->events + i + 1,
-                    sizeof(base->events[0]) * (size_t)(base->count - i - 1));
             base->count--;
+            for (int j = i; j < base->count; j++) {
+                base->events[j] = base->events[j + 1];
+            }
             return;
         }
     }

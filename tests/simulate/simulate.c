@@ -138,6 +138,7 @@ static void add_figures(judge_figures_t *all, const judge_figures_t *one)
     all->verified += one->verified;
     all->joined += one->joined;
     all->indeterminate += one->indeterminate;
+    all->excused += one->excused;
 }
 
 static void report(const plan_t *plan, const outcome_t *outcome)
@@ -226,10 +227,11 @@ static int run_all(const options_t *options, apr_pool_t *pool)
     took = seconds_now() - began;
     printf(
         "%llu seeds, %ld tasks in %.1f s, %.1f s of CPU (%.0f tasks an hour of a core): %ld unlocked, %ld failed (%ld indeterminate), %ld cancelled; "
-        "%ld power requests, %ld passphrases, %ld verified, %ld joined; %d breaches\n",
+        "%ld power requests, %ld passphrases, %ld verified, %ld joined; %ld excused, %d breaches\n",
         (unsigned long long)(seed - options->seed), figures.tasks, took, cpu_seconds(),
         (double)figures.tasks / cpu_seconds() * 3600, figures.unlocked, figures.failed, figures.indeterminate,
-        figures.cancelled, figures.powers, figures.typed, figures.verified, figures.joined, breaches);
+        figures.cancelled, figures.powers, figures.typed, figures.verified, figures.joined, figures.excused,
+        breaches);
     return breaches == 0 ? 0 : 1;
 }
 

@@ -18,10 +18,10 @@
 #include "workers.h"
 
 #define SECOND ((apr_interval_time_t)APR_USEC_PER_SEC)
-#define LONGEST (2 * 3600 * SECOND) /* what has not ended by then never will */
+#define LONGEST (SECOND * 3600 * 2) /* what has not ended by then never will */
 #define AFTERWARDS (90 * SECOND)
 #define START_WITHIN (1500 * SECOND)
-#define RETENTION (24 * 3600 * SECOND)
+#define RETENTION (SECOND * 3600 * 24)
 #define SUBMIT_TRIES 40
 
 typedef struct {

@@ -114,6 +114,13 @@ void plan_make(plan_t *plan, apr_uint64_t seed, int calm)
     }
 }
 
+void plan_only(plan_t *plan, const char *name)
+{
+    for (int i = 0; i < plan->fault_count; i++) {
+        plan->faults[i].kept = strncmp(kinds[plan->faults[i].kind].name, name, strlen(name)) == 0;
+    }
+}
+
 /* ---- a smaller one ------------------------------------------------------------------------------------- */
 
 /* Whether the element is kept: a fault, or a system of a job. NULL: there is no such element. */

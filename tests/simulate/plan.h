@@ -68,6 +68,9 @@ typedef struct {
 /* `calm`: no fault. */
 void plan_make(plan_t *plan, apr_uint64_t seed, int calm);
 
+/* Leaves out the faults whose name does not begin so: "kill", "Redis". */
+void plan_only(plan_t *plan, const char *name);
+
 /* Its elements, faults first, then each system of each job; for the shrinker. */
 int plan_elements(const plan_t *plan);
 int plan_is_fault(const plan_t *plan, int element);

@@ -28,6 +28,7 @@ typedef struct {
     long tasks;
     int seconds; /* of real time, at most; 0: any */
     const char *keep;
+    const char *only; /* faults whose names begin so */
     int calm, tells, shrinks, goes_on;
 } options_t;
 
@@ -162,6 +163,9 @@ static int run_one(const options_t *options, apr_uint64_t seed, judge_figures_t 
         fputs("simulate: --keep names what the plan of this seed does not have\n", stderr);
         exit(2);
     }
+    if (options->only != NULL) {
+        plan_only(&plan, options->only);
+    }
     ground.says = options->tells;
     if (options->tells) {
         plan_tell(&plan);
@@ -240,22 +244,19 @@ static int run_all(const options_t *options, apr_pool_t *pool)
 static int usage(void)
 {
     fputs(
-        "usage: simulate [--seed N] [--tasks N] [--seconds N] [--keep 'f0 t1.2 ...'] [--calm] [--tell] [--no-shrink] [--go-on]\n",
+        "usage: simulate [--seed N] [--tasks N] [--seconds N] [--keep 'f0 t1.2 ...'] [--only NAME] [--calm] [--tell] [--no-shrink] [--go-on]\n",
         stderr);
     return 2;
 }
 
 static int read_options(int argc, char **argv, options_t *options)
 {
-    static const struct option known[] = {{"seed", required_argument, NULL, 's'},
-                                          {"tasks", required_argument, NULL, 't'},
-                                          {"seconds", required_argument, NULL, 'l'},
-                                          {"keep", required_argument, NULL, 'k'},
-                                          {"calm", no_argument, NULL, 'c'},
-                                          {"tell", no_argument, NULL, 'v'},
-                                          {"no-shrink", no_argument, NULL, 'n'},
-                                          {"go-on", no_argument, NULL, 'g'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option known[] = {
+        {"seed", required_argument, NULL, 's'},    {"tasks", required_argument, NULL, 't'},
+        {"seconds", required_argument, NULL, 'l'}, {"keep", required_argument, NULL, 'k'},
+        {"only", required_argument, NULL, 'o'},    {"calm", no_argument, NULL, 'c'},
+        {"tell", no_argument, NULL, 'v'},          {"no-shrink", no_argument, NULL, 'n'},
+        {"go-on", no_argument, NULL, 'g'},         {NULL, 0, NULL, 0}};
     int letter;
 
     while ((letter = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -271,6 +272,9 @@ static int read_options(int argc, char **argv, options_t *options)
             break;
         case 'k':
             options->keep = optarg;
+            break;
+        case 'o':
+            options->only = optarg;
             break;
         case 'c':
             options->calm = 1;

@@ -124,11 +124,11 @@ static void judge_left_over(void)
 
 void judge_end(void)
 {
-    judge_left_over();
     for (int i = 0; i < judge.acknowledged->nelts; i++) {
         judge_job(&APR_ARRAY_IDX(judge.acknowledged, i, acknowledged_t));
     }
     judge_losses();
+    judge_left_over();
     for (int i = 0; i < judge.file_count; i++) {
         apr_uint64_t count = 0;
         const char *error = audit_verify(judge.files[i], NULL, &count, judge.pool);

@@ -17,7 +17,7 @@
 #define BEFORE_INTENT "QCJ"
 /* After Redis' clock was set, no worker can know it before its next renewal. */
 #define KNOWN_WITHIN (JOBS_LEASE + JOBS_GRACE)
-#define COOLDOWN apr_time_from_sec(60)
+#define COOLDOWN (apr_time_from_sec(60) - apr_time_from_msec(1)) /* times to live are of whole milliseconds */
 
 typedef struct {
     const char *job, *system;

@@ -314,7 +314,10 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
     return remove(path);
 }
 
-static void remove_folder(const char *folder)
+static char folder[] = "/dev/shm/amtunlock-simulate-XXXXXX";
+
+/* At the end of this process; those that run a plan end without it. */
+static void remove_folder(void)
 {
     nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
@@ -322,10 +325,8 @@ static void remove_folder(const char *folder)
 int main(int argc, char **argv)
 {
     options_t options = {.seed = 1, .tasks = 1000, .shrinks = 1};
-    char folder[] = "/dev/shm/amtunlock-simulate-XXXXXX";
     apr_pool_t *pool = NULL;
     const char *error = NULL;
-    int status;
 
     if (!read_options(argc, argv, &options)) {
         return usage();
@@ -337,11 +338,10 @@ int main(int argc, char **argv)
         perror("simulate: no folder in memory");
         return 2;
     }
+    atexit(remove_folder);
     error = world_prepare(folder, pool);
     if (error != NULL) {
         fprintf(stderr, "simulate: %s\n", error);
     }
-    status = error == NULL ? run_all(&options, pool) : 2;
-    remove_folder(folder);
-    return status;
+    return error == NULL ? run_all(&options, pool) : 2;
 }

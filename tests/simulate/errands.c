@@ -118,9 +118,16 @@ static void fill(work_t *work)
         work->passphrase = secret(PC_PASSPHRASE);
     }
     else {
-        work->addresses.count = 1;
-        apr_snprintf(work->addresses.text[0], RESOLVE_ADDRESS_MAX, "192.0.2.%d", pc->number);
+        work->addresses = calloc(RESOLVER_NAMES, sizeof(*work->addresses));
+        work->addresses->count = 1;
+        apr_snprintf(work->addresses->text[0], RESOLVE_ADDRESS_MAX, "192.0.2.%d", pc->number);
     }
+}
+
+void work_forget_addresses(work_t *work)
+{
+    free(work->addresses);
+    work->addresses = NULL;
 }
 
 static void on_errand_done(void *baton)

@@ -39,6 +39,7 @@ struct life_t {
     engine_t *engines[ENGINES];
     intake_t *intake;
     atomic_int redis_is_weak;
+    atomic_int attendance;
     int is_stopping, is_reloading;
     apr_interval_time_t away; /* after its end */
     fiber_t *main;
@@ -121,7 +122,8 @@ static apr_status_t start_intake(life_t *life)
                                       .redis_before = life->redis_before,
                                       .on_outdated = on_outdated,
                                       .baton = life,
-                                      .redis_is_weak = &life->redis_is_weak};
+                                      .redis_is_weak = &life->redis_is_weak,
+                                      .attendance = &life->attendance};
 
     return intake_start(&life->intake, &options, life->first, life->pool);
 }

@@ -241,6 +241,9 @@ def switched_off(stack, names):
 
 
 def switch_off(stack, names):
+    """Once what other tests have left is over: an unlock under way would not see its PC start, and others would wait for it."""
+    with stack.redis.client() as redis:
+        assert wait_until(lambda: redis.call("EXISTS", "{amtu}:leases", "{amtu}:ring") == 0, 60), "unlocks are under way"
     for name in names:
         stack.fleet.tell(do="power", system=name, to=8)
     assert wait_until(lambda: all(is_off(stack, name) for name in names), 10), "the PCs do not switch off"

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections import Counter, defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from . import rules
@@ -62,10 +62,16 @@ class Kind:
         return dealt
 
 
+def say_if_heard(text):
+    """Nobody may listen any more: what was started has to be ended all the same."""
+    with suppress(BrokenPipeError):
+        print(text, flush=True)
+
+
 class Campaign:
     """Runs kinds, nearly all of them side by side, until their rounds are done or the time is up."""
 
-    def __init__(self, seconds, seed, say=print):
+    def __init__(self, seconds, seed, say=say_if_heard):
         self.deadline = time.monotonic() + seconds
         self.seed = seed
         self.say = say

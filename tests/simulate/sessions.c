@@ -295,8 +295,10 @@ apr_status_t amt_ider_open(amt_ider_t **ider, amt_loop_t *loop, const amt_target
     (void)image;
     made->events = *events;
     made->baton = baton;
-    memcpy(made->sector, overlay->bytes, AMT_SECTOR);
-    made->has_sector = 1;
+    if (overlay != NULL) {
+        memcpy(made->sector, overlay->bytes, AMT_SECTOR);
+        made->has_sector = 1;
+    }
     open_session(&made->session, loop, target, on_ider_timer);
     event_assign(&made->read_event, loop->base, -1, 0, on_ider_read, made);
     *ider = made;

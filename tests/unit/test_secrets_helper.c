@@ -10,17 +10,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <apr_general.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/syscall.h>
-
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 

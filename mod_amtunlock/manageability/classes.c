@@ -134,11 +134,9 @@ static const wsman_fault_t *fetch_items(wsman_request_t *request, const apr_arra
             APR_ARRAY_PUSH(ids, const char *) = item + 1;
         }
     }
-    if (ids->nelts == 0) {
-        return NULL;
-    }
-    return manageability_fault_of(request,
-                                  jobs_read_page(with->jobs, with->caller, ids, &with->page, request->pool));
+    return ids->nelts == 0 ? NULL
+                           : manageability_fault_of(request, jobs_read_page(with->jobs, with->caller, ids,
+                                                                            &with->page, request->pool));
 }
 
 static const wsman_fault_t *write_item(wsman_request_t *request, const char *item, wsman_writer_t *answer)

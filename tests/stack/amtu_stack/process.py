@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TAIL_LINES = 15
+STOPPED_WITHIN = 5.0  # seconds
 
 
 class Failure(Exception):
@@ -52,6 +53,11 @@ def pids_with_argument(program, argument):
     return sorted(found)
 
 
+def state_of(stat):
+    """Of a process or a thread, by its file in /proc."""
+    return stat.read_text().rpartition(")")[2].split()[0]
+
+
 def wait_until(condition, seconds, every=0.02):
     """Polls until the condition holds; False if it does not within that time."""
     deadline = time.monotonic() + seconds
@@ -87,7 +93,8 @@ class Process:
         return self.start != 0 and start_time(self.pid) == self.start
 
     def signal(self, number):
-        """Sends a signal to this very process; quietly does nothing if it is gone, whoever has its pid now."""
+        """Sends a signal to this very process; quietly does nothing if it is gone, whoever has its pid now. Stopped it is
+        when all of its threads are: until then they go on, and might still claim what a test submits."""
         try:
             handle = os.pidfd_open(self.pid)
         except (ProcessLookupError, FileNotFoundError):  # gone; or its number is a thread's now
@@ -100,6 +107,16 @@ class Process:
             pass
         finally:
             os.close(handle)
+        if number == signal.SIGSTOP:
+            wait_until(self.stands_still, STOPPED_WITHIN, 0.002)
+
+    def stands_still(self):
+        """It is stopped, or gone."""
+        try:
+            states = [state_of(stat) for stat in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        except (FileNotFoundError, ProcessLookupError):  # a thread has ended
+            return False
+        return all(state in "TtZX" for state in states)
 
     def stop(self, grace=10.0):
         """SIGTERM, and SIGKILL after the grace time. True if it went by itself."""

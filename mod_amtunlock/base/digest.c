@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 /* ---- SHA-256 ------------------------------------------------------------------------------------------- */
@@ -52,6 +53,30 @@ void digest_discard(digest_t *digest)
     EVP_MD_CTX_free(digest->context);
     digest->context = NULL;
     digest->good = 0;
+}
+
+/* ---- Digest authentication ------------------------------------------------------------------------------ */
+
+digest_part_t digest_part(const char *text)
+{
+    return (digest_part_t){(const unsigned char *)text, strlen(text)};
+}
+
+int digest_parts_hex(const EVP_MD *hash, char *digits, const digest_part_t *parts, int count)
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    unsigned char bytes[EVP_MAX_MD_SIZE] = {0};
+    int good = context != NULL && EVP_DigestInit_ex(context, hash, NULL);
+
+    for (int i = 0; good && i < count; i++) {
+        good = (i == 0 || EVP_DigestUpdate(context, ":", 1)) &&
+               EVP_DigestUpdate(context, parts[i].bytes, parts[i].length);
+    }
+    good = good && EVP_DigestFinal_ex(context, bytes, NULL);
+    digest_write_hex(digits, bytes, (apr_size_t)EVP_MD_get_size(hash));
+    OPENSSL_cleanse(bytes, sizeof(bytes));
+    EVP_MD_CTX_free(context); /* wipes its state */
+    return good;
 }
 
 /* ---- hex ----------------------------------------------------------------------------------------------- */

@@ -170,35 +170,6 @@ amt_digest_t *amt_digest_choose(const amt_exchange_t *x, int *plain)
 
 /* ---- the answer ---------------------------------------------------------------------------------------- */
 
-typedef struct {
-    const void *bytes;
-    apr_size_t length;
-} part_t;
-
-static part_t part_of(const char *text)
-{
-    return (part_t){text, strlen(text)};
-}
-
-/* Hex of the parts with ':' between. */
-static int hash_parts(int hash, char hex[HEX], const part_t *parts, int count)
-{
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    unsigned char bytes[EVP_MAX_MD_SIZE] = {0};
-    unsigned int length = 0;
-    int good = context != NULL && EVP_DigestInit_ex(context, hashes[hash].hash(), NULL);
-
-    for (int i = 0; good && i < count; i++) {
-        good = (i == 0 || EVP_DigestUpdate(context, ":", 1)) &&
-               EVP_DigestUpdate(context, parts[i].bytes, parts[i].length);
-    }
-    good = good && EVP_DigestFinal_ex(context, bytes, &length);
-    digest_write_hex(hex, bytes, length);
-    OPENSSL_cleanse(bytes, sizeof(bytes));
-    EVP_MD_CTX_free(context); /* wipes its state */
-    return good;
-}
-
 static const char request_uri[] = "/wsman";
 
 typedef struct {
@@ -209,30 +180,31 @@ typedef struct {
 static int hash_login(const amt_http_t *http, const once_t *once, char login[HEX])
 {
     const amt_digest_t *offer = http->digest;
-    const part_t parts[] = {part_of(http->target.user), part_of(offer->realm),
-                            part_of(http->target.password)};
-    int good = hash_parts(offer->hash, login, parts, 3);
+    const digest_part_t parts[] = {digest_part(http->target.user), digest_part(offer->realm),
+                                   digest_part(http->target.password)};
+    int good = digest_parts_hex(hashes[offer->hash].hash(), login, parts, 3);
 
     if (good && offer->session) {
-        const part_t more[] = {part_of(login), part_of(offer->nonce), part_of(once->cnonce)};
+        const digest_part_t more[] = {digest_part(login), digest_part(offer->nonce),
+                                      digest_part(once->cnonce)};
 
-        good = hash_parts(offer->hash, login, more, 3);
+        good = digest_parts_hex(hashes[offer->hash].hash(), login, more, 3);
     }
     return good;
 }
 
 static int hash_request(const amt_http_t *http, const once_t *once, char request[HEX])
 {
-    const part_t body[] = {{http->exchange.body, http->exchange.length}};
+    const digest_part_t body[] = {{(const unsigned char *)http->exchange.body, http->exchange.length}};
     int with_body = once->qop != NULL && strcmp(once->qop, "auth-int") == 0;
     char content[HEX] = "";
-    part_t parts[] = {part_of("POST"), part_of(request_uri), {NULL, 0}};
+    digest_part_t parts[] = {digest_part("POST"), digest_part(request_uri), {NULL, 0}};
 
-    if (with_body && !hash_parts(http->digest->hash, content, body, 1)) {
+    if (with_body && !digest_parts_hex(hashes[http->digest->hash].hash(), content, body, 1)) {
         return 0;
     }
-    parts[2] = part_of(content);
-    return hash_parts(http->digest->hash, request, parts, with_body ? 3 : 2);
+    parts[2] = digest_part(content);
+    return digest_parts_hex(hashes[http->digest->hash].hash(), request, parts, with_body ? 3 : 2);
 }
 
 static int hash_answer(const amt_http_t *http, const once_t *once, char answer[HEX])
@@ -240,16 +212,16 @@ static int hash_answer(const amt_http_t *http, const once_t *once, char answer[H
     const amt_digest_t *offer = http->digest;
     char login[HEX] = "", request[HEX] = "";
     int good = hash_login(http, once, login) && hash_request(http, once, request);
-    const part_t old[] = {part_of(login), part_of(offer->nonce), part_of(request)};
-    const part_t all[] = {part_of(login),
-                          part_of(offer->nonce),
-                          part_of(once->count),
-                          part_of(once->cnonce),
-                          part_of(once->qop != NULL ? once->qop : ""),
-                          part_of(request)};
+    const digest_part_t old[] = {digest_part(login), digest_part(offer->nonce), digest_part(request)};
+    const digest_part_t all[] = {digest_part(login),
+                                 digest_part(offer->nonce),
+                                 digest_part(once->count),
+                                 digest_part(once->cnonce),
+                                 digest_part(once->qop != NULL ? once->qop : ""),
+                                 digest_part(request)};
 
-    good = good && (once->qop != NULL ? hash_parts(offer->hash, answer, all, 6)
-                                      : hash_parts(offer->hash, answer, old, 3));
+    good = good && (once->qop != NULL ? digest_parts_hex(hashes[offer->hash].hash(), answer, all, 6)
+                                      : digest_parts_hex(hashes[offer->hash].hash(), answer, old, 3));
     OPENSSL_cleanse(login, sizeof(login));
     return good;
 }

@@ -5,6 +5,8 @@
 
 #include <apr_errno.h>
 
+#include "base/digest.h"
+
 /* The kinds of authentication that a device may list. */
 enum { AMT_AUTH_QUERY = 0, AMT_AUTH_KERBEROS = 2, AMT_AUTH_DIGEST = 4 };
 
@@ -14,16 +16,11 @@ enum { AMT_AUTH_QUERY = 0, AMT_AUTH_KERBEROS = 2, AMT_AUTH_DIGEST = 4 };
 #define AMT_AUTH_ANSWER 1024
 #define AMT_AUTH_DATA 1536
 
-/* A byte string inside an answer. */
+/* Its members lie inside an answer. */
 typedef struct {
-    const unsigned char *bytes;
-    unsigned int length;
-} amt_auth_field_t;
-
-typedef struct {
-    amt_auth_field_t realm;
-    amt_auth_field_t nonce;
-    amt_auth_field_t qop; /* one word or a list */
+    digest_part_t realm;
+    digest_part_t nonce;
+    digest_part_t qop; /* one word or a list */
 } amt_auth_challenge_t;
 
 /* Takes a challenge apart. APR_EINVAL if a field is missing, empty or cut. */

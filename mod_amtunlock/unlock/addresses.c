@@ -31,14 +31,6 @@ int unlock_first_address(const unlock_t *unlock)
     return 0;
 }
 
-/* What was read from the device at the last one is not the next one's. */
-static void forget_device(unlock_t *unlock)
-{
-    unlock->ops->rest(unlock);
-    unlock->authenticated = 0;
-    memset(&unlock->facts, 0, sizeof(unlock->facts));
-}
-
 static void keep_failure(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
     if (unlock->address_reason == JOBS_REASON_NONE || unlock->address_reason == JOBS_REASON_UNREACHABLE) {
@@ -55,7 +47,10 @@ int unlock_next_address(unlock_t *unlock, jobs_reason_e reason, const char *text
         return 0;
     }
     keep_failure(unlock, reason, text);
-    forget_device(unlock);
+    /* What was read from the device at the last one is not the next one's. */
+    unlock->ops->rest(unlock);
+    unlock->authenticated = 0;
+    memset(&unlock->facts, 0, sizeof(unlock->facts));
     unlock->addresses_tried++;
     unlock_use_address(unlock, (unlock->address_at + 1) % count);
     if (unlock->addresses_tried % count == 0) {

@@ -146,17 +146,6 @@ static void note_stage(dialogue_t *dialogue, const char *line, phrase_e means)
     dialogue->hints &= !dialogue->starts.shell;
 }
 
-/* What stands before the kernel's text. */
-static void note_begun(dialogue_t *dialogue)
-{
-    phrase_t phrase;
-
-    if (dialogue->begun[0] != '\0') {
-        prompts_read(dialogue->prompts, &phrase, dialogue->begun);
-        note_stage(dialogue, dialogue->begun, phrase.means);
-    }
-}
-
 /* ---- the question -------------------------------------------------------------------------------------- */
 
 static void let_stand(dialogue_t *dialogue, const phrase_t *question, standing_e how)
@@ -212,16 +201,6 @@ static void cover_question(dialogue_t *dialogue)
     dialogue->standing = dialogue->standing == COVERED ? STANDS : dialogue->standing;
 }
 
-/* What was said before was said of others than the volume that asks. */
-static void leave_question(dialogue_t *dialogue)
-{
-    if (dialogue->standing != GONE) {
-        take_away(dialogue);
-        dialogue->opened_at = 0;
-        dialogue->hints = 0;
-    }
-}
-
 /* Of the service manager. It says that the volume is open or is given up; or its programs that ask end. */
 static void take_status(dialogue_t *dialogue, const char *text)
 {
@@ -233,14 +212,14 @@ static void take_status(dialogue_t *dialogue, const char *text)
     cover_question(dialogue);
     note_evidence(dialogue, &phrase, dialogue->now);
     note_stage(dialogue, text, phrase.means);
-    decides = phrase.means == PHRASE_OPENED || phrase.means == PHRASE_REFUSED;
-    if (phrase.means == PHRASE_GOES_ON) {
-        leave_question(dialogue);
-    }
-    else if (phrase.means == PHRASE_WENT_ON || phrase.means == PHRASE_SHELL) {
+    decides = (phrase.means == PHRASE_OPENED || phrase.means == PHRASE_REFUSED) &&
+              dialogue->standing != GONE && phrase_is_about(&phrase, &dialogue->standing_phrase);
+    if (phrase.means == PHRASE_GOES_ON && dialogue->standing != GONE) {
         take_away(dialogue);
+        dialogue->opened_at = 0; /* that was said of others than the volume that asks */
+        dialogue->hints = 0;
     }
-    else if (decides && dialogue->standing != GONE && phrase_is_about(&phrase, &dialogue->standing_phrase)) {
+    else if (phrase.means == PHRASE_WENT_ON || phrase.means == PHRASE_SHELL || decides) {
         take_away(dialogue);
     }
 }
@@ -257,6 +236,19 @@ static void keep_begun(dialogue_t *dialogue, const char *text)
         let_stand(dialogue, &phrase, STANDS);
         dialogue->begun[0] = '\0';
     }
+}
+
+/* What stands before the kernel's text. */
+static void keep_before_kernel(dialogue_t *dialogue)
+{
+    phrase_t phrase;
+
+    apr_cpystrn(dialogue->begun, dialogue->joined, sizeof(dialogue->begun));
+    if (dialogue->begun[0] != '\0') {
+        prompts_read(dialogue->prompts, &phrase, dialogue->begun);
+        note_stage(dialogue, dialogue->begun, phrase.means);
+    }
+    cover_question(dialogue);
 }
 
 /* ---- lines --------------------------------------------------------------------------------------------- */
@@ -316,9 +308,7 @@ static void on_line(void *baton, const char *line, amt_line_e how)
     join(dialogue, dialogue->begun, line, kernel);
     status = phrase_status_at(dialogue->joined, 0);
     if (line[kernel] != '\0') {
-        apr_cpystrn(dialogue->begun, dialogue->joined, sizeof(dialogue->begun));
-        note_begun(dialogue);
-        cover_question(dialogue);
+        keep_before_kernel(dialogue);
     }
     else if (dialogue->joined[status] != '\0') {
         take_line_with_status(dialogue, status);

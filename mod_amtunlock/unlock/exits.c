@@ -114,29 +114,19 @@ unlock_step_e unlock_undo(unlock_t *unlock, unlock_step_e next)
 
 /* ---- with a result ------------------------------------------------------------------------------------- */
 
-/* DNS and the KDC serve all PCs: what they do not answer is no failure of this one. */
-static int unlock_is_blameless(const unlock_t *unlock, jobs_reason_e reason)
-{
-    return unlock->step == UNLOCK_RESOLVE ||
-           (reason == JOBS_REASON_AUTH_FAILED && unlock->call_status == AMT_NO_TICKET);
-}
-
-/* The PC may have had its say in it. It is cut only when nothing is left that must not be read. */
-static void keep_text(unlock_t *unlock, const char *text)
-{
-    char *shown = apr_pstrdup(unlock->pool, text);
-
-    secrets_hide(unlock->system->fqdn, shown);
-    apr_cpystrn(unlock->text, shown, sizeof(unlock->text));
-}
-
 static unlock_step_e unlock_leave(unlock_t *unlock, char state, jobs_reason_e reason, const char *text)
 {
-    unlock->blameless = unlock_is_blameless(unlock, reason) != 0;
+    char *shown = apr_pstrdup(unlock->pool, text != NULL ? text : "");
+
+    /* DNS and the KDC serve all PCs: what they do not answer is no failure of this one. */
+    unlock->blameless = unlock->step == UNLOCK_RESOLVE ||
+                        (reason == JOBS_REASON_AUTH_FAILED && unlock->call_status == AMT_NO_TICKET);
     unlock->state = state;
     unlock->reason = reason;
     unlock->ended_at = unlock->row->name;
-    keep_text(unlock, text != NULL ? text : "");
+    /* The PC may have had its say in it. It is cut only when nothing is left that must not be read. */
+    secrets_hide(unlock->system->fqdn, shown);
+    apr_cpystrn(unlock->text, shown, sizeof(unlock->text));
     FAILPOINT("finish.decided");
     unlock->ops->stop(unlock);
     return unlock_undo(unlock, UNLOCK_FINISH);

@@ -44,14 +44,6 @@ static void write_edges(FILE *out, unlock_step_e step)
     }
 }
 
-static void write_exits(FILE *out)
-{
-    fputs("    exit [label=\"any step that ends the unlock\", shape=plaintext];\n", out);
-    for (int i = 0; i < steps_exit_count; i++) {
-        fprintf(out, "    exit -> s%d [style=dashed];\n", (int)steps_exits[i]);
-    }
-}
-
 void graph_write(FILE *out)
 {
     fputs("digraph steps {\n"
@@ -65,6 +57,9 @@ void graph_write(FILE *out)
     for (int step = UNLOCK_NO_STEP + 1; step < UNLOCK_STEPS; step++) {
         write_edges(out, (unlock_step_e)step);
     }
-    write_exits(out);
+    fputs("    exit [label=\"any step that ends the unlock\", shape=plaintext];\n", out);
+    for (int i = 0; i < steps_exit_count; i++) {
+        fprintf(out, "    exit -> s%d [style=dashed];\n", (int)steps_exits[i]);
+    }
     fputs("}\n", out);
 }

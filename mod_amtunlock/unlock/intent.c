@@ -121,13 +121,6 @@ static amt_redirection_t unpack_redirection(const json_t *redirection)
                                .listener = json_is_true(json_object_get(redirection, "listener"))};
 }
 
-/* Taking back only switches off what was switched on: an intent that would do more is not one of ours. */
-static int only_opens(const amt_redirection_t *before, const amt_redirection_t *set)
-{
-    return before->state != 0 && set->state != 0 && (before->state | set->state) == set->state &&
-           before->listener <= set->listener;
-}
-
 static void read_plan(const json_t *intent, unlock_plan_t *plan)
 {
     amt_redirection_t set = unpack_redirection(json_object_get(intent, "redirection"));
@@ -135,7 +128,9 @@ static void read_plan(const json_t *intent, unlock_plan_t *plan)
 
     plan->power = json_is_true(json_object_get(intent, "reset")) ? AMT_POWER_RESET : 0;
     plan->boot = boot_of_name(json_string_value(json_object_get(intent, "boot")));
-    if (only_opens(&before, &set)) {
+    /* Taking back only switches off what was switched on: an intent that would do more is not one of ours. */
+    if (before.state != 0 && set.state != 0 && (before.state | set.state) == set.state &&
+        before.listener <= set.listener) {
         plan->redirection = set;
         plan->redirection_before = before;
     }

@@ -161,13 +161,6 @@ static int loads_all_keys(const char *lower)
     return done > 0 && done == all;
 }
 
-static void read_keys(phrase_t *phrase, const char *lower)
-{
-    if (apr_isdigit(lower[0]) && template_ends_with(lower, " key(s) successfully loaded")) {
-        phrase->means = loads_all_keys(lower) ? PHRASE_OPENED : PHRASE_REFUSED;
-    }
-}
-
 static int is_one_of(const char *const *templates, size_t count, const char *lower)
 {
     for (size_t i = 0; i < count; i++) {
@@ -227,7 +220,9 @@ static void read_line(phrase_t *phrase, const char *line, const char *lower)
         }
     }
     read_refusal(phrase, lower);
-    read_keys(phrase, lower);
+    if (apr_isdigit(lower[0]) && template_ends_with(lower, " key(s) successfully loaded")) {
+        phrase->means = loads_all_keys(lower) ? PHRASE_OPENED : PHRASE_REFUSED;
+    }
 }
 
 /* "pc login:", with nothing before the host's name. */

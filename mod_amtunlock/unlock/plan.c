@@ -78,25 +78,12 @@ unlock_step_e unlock_plan_boot(unlock_t *unlock)
     return unlock_intend(unlock);
 }
 
-/* A PC that sleeps does not boot: no boot options, no prompt. */
-static unlock_step_e unlock_plan_resume(unlock_t *unlock)
-{
-    unlock->after_intent = unlock_power(unlock);
-    unlock->evidence = UNLOCK_PROBE;
-    return unlock_intend(unlock);
-}
-
 /* ---- a PC that runs ------------------------------------------------------------------------------------ */
-
-/* The inventory admits no system without a probe to such a group: nothing would be known of its user. */
-static int unlock_may_reset(const unlock_t *unlock)
-{
-    return unlock->system->group->reset_running && unlock->system->probe_port != 0;
-}
 
 unlock_step_e unlock_reset_or_leave(unlock_t *unlock, const char *text)
 {
-    if (!unlock_may_reset(unlock)) {
+    /* The inventory admits no system without a probe to such a group: nothing would be known of its user. */
+    if (!unlock->system->group->reset_running || unlock->system->probe_port == 0) {
         return unlock_fail(unlock, JOBS_REASON_ALREADY_ON, text);
     }
     if (unlock->facts.power.reset_available == 0) {
@@ -168,10 +155,22 @@ static unlock_step_e plan_unclear(unlock_t *unlock, const char *text)
     return UNLOCK_READ_POWER;
 }
 
+/* A PC that sleeps does not boot: no boot options, no prompt. */
+static unlock_step_e plan_power_on(unlock_t *unlock, int asleep)
+{
+    unlock->plan.power = AMT_POWER_ON;
+    unlock->plan.power_before = unlock->facts.power.state;
+    if (!asleep) {
+        return unlock_plan_boot(unlock);
+    }
+    unlock->after_intent = unlock_power(unlock);
+    unlock->evidence = UNLOCK_PROBE;
+    return unlock_intend(unlock);
+}
+
 unlock_step_e unlock_plan_by_power(unlock_t *unlock)
 {
-    const amt_power_t *power = &unlock->facts.power;
-    power_kind_e kind = kind_of_power(power->state);
+    power_kind_e kind = kind_of_power(unlock->facts.power.state);
 
     if (kind == POWER_RUNNING) {
         return plan_running(unlock);
@@ -183,10 +182,8 @@ unlock_step_e unlock_plan_by_power(unlock_t *unlock)
         return unlock_fail(unlock, JOBS_REASON_NOT_VERIFIED,
                            "its probe answers while AMT says it is off: they are not the same PC");
     }
-    if (power->on_available == 0) {
+    if (unlock->facts.power.on_available == 0) {
         return plan_unclear(unlock, "AMT does not offer to power on now");
     }
-    unlock->plan.power = AMT_POWER_ON;
-    unlock->plan.power_before = power->state;
-    return kind == POWER_ASLEEP ? unlock_plan_resume(unlock) : unlock_plan_boot(unlock);
+    return plan_power_on(unlock, kind == POWER_ASLEEP);
 }

@@ -156,20 +156,10 @@ void questions_take_hint(char *lower)
     }
 }
 
-/* "[2/5]": which try it is. */
-static void take_count(char *lower)
-{
-    char *open = strrchr(lower, '[');
-
-    if (open != NULL && open > lower && template_is_made_of(open + 1, "/]") && strchr(open, '/') != NULL) {
-        *open = '\0';
-        template_take_blanks(lower);
-    }
-}
-
 /* Takes off what ends a question; false where nothing does: it may go on. */
 static int take_end(char *lower)
 {
+    char *count = NULL;
     int ended = 0;
 
     questions_take_hint(lower);
@@ -179,7 +169,12 @@ static int take_end(char *lower)
         template_take_blanks(lower);
         ended = 1;
     }
-    take_count(lower);
+    count = strrchr(lower, '['); /* "[2/5]": which try it is */
+    if (count != NULL && count > lower && template_is_made_of(count + 1, "/]") &&
+        strchr(count, '/') != NULL) {
+        *count = '\0';
+        template_take_blanks(lower);
+    }
     return ended;
 }
 
@@ -260,16 +255,21 @@ static int is_written_so(int is, const char *line, int ended)
            (!(is & BARE) || template_ends_with(line, ":")) && (!(is & BLANK) || is_behind_blank(line));
 }
 
-/* Plymouth sets its own colon behind the text's, and some of its splashes end the line. */
-static int is_from_plymouth(const char *line)
+static void set_question(phrase_t *phrase, int question, const char *line)
 {
-    return template_ends_with(line, "!:") || template_ends_with(line, "::") ||
-           template_ends_with(line, ": :");
-}
+    int is = questions[question].is;
 
-static stage_e latest_stage(int is)
-{
-    return is & LOADER ? STAGE_LOADER : is & EARLY ? STAGE_KERNEL : STAGE_SERVICES;
+    phrase->means = PHRASE_QUESTION;
+    phrase->form = question + 1;
+    phrase->until = is & EARLY ? STAGE_KERNEL : STAGE_SERVICES;
+    if (is & LOADER) {
+        phrase->until = STAGE_LOADER;
+    }
+    /* Plymouth sets its own colon behind the text's, and some of its splashes end the line. */
+    phrase->ends_line = (is & TORN) && (template_ends_with(line, "!:") || template_ends_with(line, "::") ||
+                                        template_ends_with(line, ": :"));
+    phrase->loader = (is & LOADER) != 0;
+    phrase->restarts = (is & (LOADER | RESTARTS)) != 0;
 }
 
 static int read_question(phrase_t *phrase, const char *line, char *lower)
@@ -282,12 +282,7 @@ static int read_question(phrase_t *phrase, const char *line, char *lower)
         if (is_written_so(questions[i].is, line, ended) &&
             template_fits(questions[i].template, find_begin(lower, i), &name) &&
             take_name(phrase, i, line, lower, name)) {
-            phrase->means = PHRASE_QUESTION;
-            phrase->form = i + 1;
-            phrase->until = latest_stage(questions[i].is);
-            phrase->ends_line = (questions[i].is & TORN) && is_from_plymouth(line);
-            phrase->loader = (questions[i].is & LOADER) != 0;
-            phrase->restarts = (questions[i].is & (LOADER | RESTARTS)) != 0;
+            set_question(phrase, i, line);
             return 1;
         }
     }

@@ -32,16 +32,6 @@ static const char *const words[] = {
     "you",        "your",       "zfs",
 };
 
-static int is_known(const char *word, size_t length)
-{
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strlen(words[i]) == length && strncasecmp(words[i], word, length) == 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* What stands between blanks, without signs around it. */
 static int is_known_token(const char *token, size_t length)
 {
@@ -54,7 +44,12 @@ static int is_known_token(const char *token, size_t length)
     while (length > 0 && strchr(signs, token[length - 1]) != NULL) {
         length--;
     }
-    return length > 0 && is_known(token, length);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strlen(words[i]) == length && strncasecmp(words[i], token, length) == 0) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 const char *quote_line(const char *line, apr_pool_t *pool)

@@ -9,11 +9,6 @@
 
 #include "unlock/template_priv.h"
 
-static int begins_with(const char *text, const char *beginning)
-{
-    return strncasecmp(text, beginning, strlen(beginning)) == 0;
-}
-
 /* '#' or '$', and a blank or the end behind it. */
 static int is_mark(const char *at)
 {
@@ -107,7 +102,7 @@ int shells_line(const char *line)
         "sysrescue login: "};
 
     for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
-        if (begins_with(line, beginnings[i])) {
+        if (strncasecmp(line, beginnings[i], strlen(beginnings[i])) == 0) {
             return 1;
         }
     }

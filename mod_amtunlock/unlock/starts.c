@@ -11,6 +11,15 @@
 /* Lines of several processors come in any order. */
 #define OUT_OF_ORDER 2
 
+/* What they say first. */
+static const char *const loaders[] = {"Welcome to GRUB", "GRUB loading", "GNU GRUB ", "Booting `",
+                                      "Loading Linux ", "SYSLINUX ", "ISOLINUX ", "iPXE ", "systemd-boot ",
+                                      /* firmware */
+                                      "SeaBIOS (", "BdsDxe: ", "American Megatrends", "PhoenixBIOS ",
+                                      "Phoenix SecureCore",
+                                      /* a kernel that does not say its time yet */
+                                      "EFI stub: ", "Linux version ", NULL};
+
 static int begins_with_one_of(const char *text, const char *const *beginnings)
 {
     for (; *beginnings != NULL; beginnings++) {
@@ -19,12 +28,6 @@ static int begins_with_one_of(const char *text, const char *const *beginnings)
         }
     }
     return 0;
-}
-
-/* -1: there are none. */
-static long kernel_seconds(const char *kernel)
-{
-    return kernel[0] == '[' ? strtol(kernel + 1, NULL, 10) : -1;
 }
 
 static int kernel_says(const char *kernel, const char *const *texts)
@@ -50,36 +53,13 @@ static int kernel_ends(const char *kernel)
     return kernel_says(kernel, texts);
 }
 
-static int loader_starts(const char *line)
-{
-    static const char *const texts[] = {"Welcome to GRUB",
-                                        "GRUB loading",
-                                        "GNU GRUB ",
-                                        "SeaBIOS (",
-                                        "BdsDxe: ",
-                                        "Loading Linux ",
-                                        "EFI stub: ",
-                                        "Booting `",
-                                        "SYSLINUX ",
-                                        "ISOLINUX ",
-                                        "iPXE ",
-                                        "American Megatrends",
-                                        "PhoenixBIOS ",
-                                        "Phoenix SecureCore",
-                                        "systemd-boot ",
-                                        "Linux version ",
-                                        NULL};
-
-    return begins_with_one_of(line + strspn(line, " "), texts);
-}
-
 static int begins_anew(starts_t *starts, const char *line, const char *kernel)
 {
-    long seconds = kernel == line ? kernel_seconds(kernel) : -1;
+    long seconds = kernel == line && kernel[0] == '[' ? strtol(kernel + 1, NULL, 10) : -1; /* -1: none */
     long before = starts->seconds;
 
     if (seconds < 0) {
-        return loader_starts(line);
+        return begins_with_one_of(line + strspn(line, " "), loaders);
     }
     starts->seconds = seconds;
     return kernel_starts(kernel) || kernel_ends(kernel) || seconds + OUT_OF_ORDER < before;

@@ -272,23 +272,21 @@ static unlock_step_e power_on_on_timeout(unlock_t *unlock)
     return power_on_on_error(unlock, JOBS_REASON_INDETERMINATE, "the power request was not answered");
 }
 
-/* A device that was not ready said that it did nothing, and its PC has not started since: it is asked again, after a
- * while. A refusal for another reason is final. */
-static unlock_step_e watch_refused(unlock_t *unlock)
-{
-    if (!unlock->power_not_now || unlock->power_tries >= POWER_TRIES) {
-        return unlock_fail(unlock, JOBS_REASON_AMT_FAULT, apr_pstrdup(unlock->pool, unlock->text));
-    }
-    return unlock->ops->now() - unlock->power_sent >= POWER_PAUSE ? UNLOCK_POWER_ON : UNLOCK_WATCH;
-}
-
 static unlock_step_e watch_on_ok(unlock_t *unlock)
 {
     if (unlock->facts.power.state == AMT_POWER_ON) {
         note_running(unlock);
         return unlock->task->verify_only ? seek_evidence(unlock) : UNLOCK_REPORT_BOOTING;
     }
-    return unlock->power_refused ? watch_refused(unlock) : UNLOCK_WATCH;
+    if (!unlock->power_refused) {
+        return UNLOCK_WATCH;
+    }
+    /* A device that was not ready said that it did nothing, and its PC has not started since: it is asked again, after
+     * a while. A refusal for another reason is final. */
+    if (!unlock->power_not_now || unlock->power_tries >= POWER_TRIES) {
+        return unlock_fail(unlock, JOBS_REASON_AMT_FAULT, apr_pstrdup(unlock->pool, unlock->text));
+    }
+    return unlock->ops->now() - unlock->power_sent >= POWER_PAUSE ? UNLOCK_POWER_ON : UNLOCK_WATCH;
 }
 
 /* A PC that starts may leave AMT without an answer for a while; one that refuses our login is not asked

@@ -402,6 +402,7 @@ static void unlock_intend_answer(unlock_t *unlock, jobs_outcome_e outcome, int a
     }
 }
 
+/* Nothing depends on progress, and without Redis the power rate limit is kept within this worker. */
 void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text)
 {
     unlock->storing = 0;
@@ -417,7 +418,6 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
         unlock_intend_answer(unlock, outcome, audited, text);
     }
     else if (is_stored(outcome) || outcome == JOBS_UNAVAILABLE) {
-        /* Nothing depends on progress, and without Redis the power rate limit is kept within this worker. */
         unlock_succeed(unlock);
     }
     else {

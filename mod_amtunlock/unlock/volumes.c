@@ -11,17 +11,14 @@ void volumes_forget(volumes_t *volumes)
     volumes->asked = -1;
 }
 
-/* What is open does not ask: a question whose name is cut off is then another's of the same beginning. */
-static int is_done(const volume_t *volume, const phrase_t *question)
-{
-    return volume->answered && volume->opened && strstr(question->name, ELLIPSIS) != NULL;
-}
-
 int volumes_find(const volumes_t *volumes, const phrase_t *question)
 {
     for (int i = 0; i < volumes->count; i++) {
-        if (phrase_same_question(&volumes->all[i].question, question) &&
-            !is_done(&volumes->all[i], question)) {
+        const volume_t *volume = &volumes->all[i];
+        /* What is open does not ask: a question whose name is cut off is then another's of the same beginning. */
+        int done = volume->answered && volume->opened && strstr(question->name, ELLIPSIS) != NULL;
+
+        if (!done && phrase_same_question(&volume->question, question)) {
             return i;
         }
     }

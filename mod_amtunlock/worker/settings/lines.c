@@ -47,16 +47,6 @@ apr_array_header_t *settings_lines_create(apr_pool_t *pool)
     return apr_array_make(pool, 16, sizeof(line_t));
 }
 
-/* A file of secrets may lie anywhere and is read at use; a program that is asked for them is trusted by its path. Of
- * an image the bytes count. */
-static const char *shared_value(const char *key, const char *value)
-{
-    if (strcmp(key, "secrets") == 0 && strncmp(value, "file:", 5) == 0) {
-        return "file:";
-    }
-    return strcmp(key, "image") == 0 ? "" : value;
-}
-
 void settings_lines_keep(apr_array_header_t *lines, const char *section, const char *key, const char *value)
 {
     line_t *line = NULL;
@@ -65,10 +55,17 @@ void settings_lines_keep(apr_array_header_t *lines, const char *section, const c
     if (is_own(section, key)) {
         return;
     }
+    /* A file of secrets may lie anywhere and is read at use; a program that is asked for them is trusted by its path. */
+    if (strcmp(key, "secrets") == 0 && strncmp(value, "file:", 5) == 0) {
+        value = "file:";
+    }
+    else if (strcmp(key, "image") == 0) {
+        value = ""; /* its bytes count */
+    }
     line = apr_array_push(lines);
     line->section = apr_pstrdup(lines->pool, section);
     line->key = apr_pstrdup(lines->pool, key);
-    line->value = apr_pstrdup(lines->pool, shared_value(key, value));
+    line->value = apr_pstrdup(lines->pool, value);
     line->order = order;
 }
 

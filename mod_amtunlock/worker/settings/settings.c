@@ -541,11 +541,19 @@ static void cannot_read(reading_t *reading, apr_status_t status)
                    apr_psprintf(reading->pool, "cannot be read: %s", text_strerror(status, reading->pool)));
 }
 
-static apr_time_t file_written(apr_file_t *file)
+/* The file is open. */
+static void begin_reading(reading_t *reading)
 {
     apr_finfo_t info;
 
-    return apr_file_info_get(&info, APR_FINFO_MTIME, file) == APR_SUCCESS ? info.mtime : 0;
+    reading->settings = apr_pcalloc(reading->pool, sizeof(*reading->settings));
+    reading->secrets = apr_array_make(reading->pool, 2, sizeof(const char *));
+    reading->seen = apr_hash_make(reading->pool);
+    reading->lines = settings_lines_create(reading->pool);
+    if (apr_file_info_get(&info, APR_FINFO_MTIME, reading->file) == APR_SUCCESS) {
+        reading->settings->written = info.mtime;
+    }
+    set_defaults(reading);
 }
 
 apr_status_t settings_load(settings_t **settings, const char *file, apr_array_header_t *problems,
@@ -561,12 +569,7 @@ apr_status_t settings_load(settings_t **settings, const char *file, apr_array_he
         cannot_read(&reading, status);
         return status;
     }
-    reading.settings = apr_pcalloc(pool, sizeof(**settings));
-    reading.settings->written = file_written(reading.file);
-    reading.secrets = apr_array_make(pool, 2, sizeof(const char *));
-    reading.seen = apr_hash_make(pool);
-    reading.lines = settings_lines_create(pool);
-    set_defaults(&reading);
+    begin_reading(&reading);
     bad_line = ini_parse_stream(next_line, &reading, on_value, &reading);
     apr_file_close(reading.file);
     if (bad_line > 0) {

@@ -28,52 +28,40 @@ static void add_problem(apr_array_header_t *problems, const char *file, unsigned
     problem->reason = reason;
 }
 
-static const char *check_served(const inventory_system_t *system, const settings_t *settings,
-                                apr_pool_t *pool)
-{
-    if (method_find(system->method) == NULL) {
-        return apr_psprintf(pool, "%s: this worker has no method %s; it has: %s", system->fqdn,
-                            inventory_method_name(system->method), methods_list(pool));
-    }
-    if (system->auth == INVENTORY_KERBEROS && settings->keytab[0] == '\0') {
-        return apr_psprintf(pool, "%s: auth kerberos needs kerberos-keytab = PATH in [worker] of %s",
-                            system->fqdn, settings->file);
-    }
-    return NULL;
-}
-
 void snapshot_check_systems(const inventory_t *inventory, const settings_t *settings, const char *file,
                             apr_array_header_t *problems, apr_pool_t *pool)
 {
     for (int i = 0; i < inventory_count(inventory); i++) {
         const inventory_system_t *system = inventory_at(inventory, i);
-        const char *reason = check_served(system, settings, pool);
+        const char *reason = NULL;
 
+        if (method_find(system->method) == NULL) {
+            reason = apr_psprintf(pool, "%s: this worker has no method %s; it has: %s", system->fqdn,
+                                  inventory_method_name(system->method), methods_list(pool));
+        }
+        else if (system->auth == INVENTORY_KERBEROS && settings->keytab[0] == '\0') {
+            reason = apr_psprintf(pool, "%s: auth kerberos needs kerberos-keytab = PATH in [worker] of %s",
+                                  system->fqdn, settings->file);
+        }
         if (reason != NULL) {
             add_problem(problems, file, system->line, reason);
         }
     }
 }
 
-static int needs_ca(const inventory_t *inventory)
-{
-    for (int i = 0; i < inventory_count(inventory); i++) {
-        inventory_tls_e tls = inventory_at(inventory, i)->tls;
-
-        if (tls == INVENTORY_TLS_CA || tls == INVENTORY_TLS_LEGACY) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 static void check_trust(const snapshot_t *snapshot, apr_array_header_t *problems)
 {
     amt_target_t files = {.ca_file = NULL};
     const char *error = NULL;
+    int needs_ca = 0;
 
+    for (int i = 0; i < inventory_count(snapshot->inventory); i++) {
+        inventory_tls_e tls = inventory_at(snapshot->inventory, i)->tls;
+
+        needs_ca |= tls == INVENTORY_TLS_CA || tls == INVENTORY_TLS_LEGACY;
+    }
     snapshot_name_trust(snapshot, &files);
-    if (!needs_ca(snapshot->inventory)) {
+    if (!needs_ca) {
         files.ca_file = files.crl_file = NULL;
     }
     error = amt_trust_check(&files, snapshot->pool);

@@ -145,25 +145,20 @@ static void on_trim(evutil_socket_t fd, short what, void *data)
     malloc_trim(0);
 }
 
-/* The worker has waited for the unlocks; those still here are left to their leases. Outbox and work pool have
- * stopped before, so no other thread has anything of a slot. */
-static void drop_slots(slots_t *slots)
+static void *APR_THREAD_FUNC run_engine(apr_thread_t *thread, void *data)
 {
+    slots_t *slots = &((engine_t *)data)->slots;
+
+    (void)thread;
+    event_base_loop(slots->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    /* The worker has waited for the unlocks; those still here are left to their leases. Outbox and work pool have
+     * stopped before, so no other thread has anything of a slot. */
     while (!APR_RING_EMPTY(&slots->running, slot_t, link)) {
         ops_drop(APR_RING_FIRST(&slots->running));
     }
     while (!APR_RING_EMPTY(&slots->ending, slot_t, link)) {
         ops_drop(APR_RING_FIRST(&slots->ending));
     }
-}
-
-static void *APR_THREAD_FUNC run_engine(apr_thread_t *thread, void *data)
-{
-    engine_t *engine = data;
-
-    (void)thread;
-    event_base_loop(engine->slots.base, EVLOOP_NO_EXIT_ON_EMPTY);
-    drop_slots(&engine->slots);
     return NULL;
 }
 

@@ -310,14 +310,6 @@ int fair_threads_idle(fair_threads_t *threads)
     return idle;
 }
 
-static void drop_work(fair_threads_t *threads, fair_work_t *work)
-{
-    group_dequeue(threads, work);
-    if (work->dropped != NULL) {
-        work->dropped(work);
-    }
-}
-
 static void drop_waiting(fair_threads_t *threads)
 {
     fair_group_t *group = NULL, *next = NULL;
@@ -325,7 +317,12 @@ static void drop_waiting(fair_threads_t *threads)
     APR_RING_FOREACH_SAFE(group, next, &threads->groups, fair_group_t, link)
     {
         while (!APR_RING_EMPTY(&group->waiting, fair_work_t, link)) {
-            drop_work(threads, APR_RING_FIRST(&group->waiting));
+            fair_work_t *work = APR_RING_FIRST(&group->waiting);
+
+            group_dequeue(threads, work);
+            if (work->dropped != NULL) {
+                work->dropped(work);
+            }
         }
         group_drop_empty(group);
     }

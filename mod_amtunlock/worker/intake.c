@@ -94,14 +94,6 @@ static void take_offered(intake_t *intake)
     intake->not_ours = 0;
 }
 
-/* Bundle and revocation lists are replaced while the worker runs. */
-static void look_at_fingerprint(intake_t *intake)
-{
-    if (fingerprint_look(intake->fingerprint)) {
-        intake->ready = 0;
-    }
-}
-
 /* It is live now. */
 static void note_published(intake_t *intake, const jobs_result_t *result)
 {
@@ -216,8 +208,9 @@ static int make_redis_ready(intake_t *intake, apr_pool_t *pool)
     jobs_result_t result;
 
     take_offered(intake);
-    look_at_fingerprint(intake);
-    if (intake->not_ours && clock_boottime() >= intake->ask_again) {
+    /* Bundle and revocation lists are replaced while the worker runs. */
+    if (fingerprint_look(intake->fingerprint) ||
+        (intake->not_ours && clock_boottime() >= intake->ask_again)) {
         intake->ready = 0;
     }
     if (intake->ready && is_same_redis(intake)) {
@@ -355,18 +348,16 @@ static jobs_attendance_e judge_attendance(const intake_t *intake)
     return clock_boottime() < intake->hold_until ? JOBS_RESTART : JOBS_ATTENDED;
 }
 
-static int may_claim(const intake_t *intake, int slots)
+/* Redis is asked last. If it is restarted between this and the claim, the tasks are handed back. */
+static int may_claim(intake_t *intake, int slots, apr_pool_t *pool)
 {
-    return slots > 0 && !outbox_is_blocked(intake->options.outbox) &&
-           clock_boottime() >= intake->hold_until &&
-           outbox_has_reconciled(intake->options.outbox, intake->run_id);
-}
+    jobs_result_t result;
 
-/* Asked before a claim. If Redis is restarted between this and the claim, the tasks are handed back. */
-static int reaches_same_redis(intake_t *intake, apr_pool_t *pool)
-{
-    jobs_result_t result = jobs_connect(intake->connection, pool);
-
+    if (slots <= 0 || outbox_is_blocked(intake->options.outbox) || clock_boottime() < intake->hold_until ||
+        !outbox_has_reconciled(intake->options.outbox, intake->run_id)) {
+        return 0;
+    }
+    result = jobs_connect(intake->connection, pool);
     return has_succeeded(intake, &result) && is_same_redis(intake);
 }
 
@@ -394,7 +385,7 @@ static int claim_tasks(intake_t *intake, apr_pool_t *pool)
     apr_array_header_t *tasks = NULL;
     int more = 0, slots = count_free_slots(intake);
 
-    if (!may_claim(intake, slots) || !reaches_same_redis(intake, pool)) {
+    if (!may_claim(intake, slots, pool)) {
         return 0;
     }
     result =
@@ -430,15 +421,7 @@ static void reap_tasks(intake_t *intake, apr_pool_t *pool)
 
 /* ---- the thread ---------------------------------------------------------------------------------------- */
 
-/* Until the bell rings or a second is over. */
-static void wait_for_bell(intake_t *intake, apr_pool_t *pool)
-{
-    if (!intake->away && jobs_bell_wait(intake->bell, BELL_WAIT, pool).outcome == JOBS_OK) {
-        return;
-    }
-    wakeup_wait(&intake->wakeup, BELL_WAIT);
-}
-
+/* Then it waits until the bell rings or a second is over. */
 static void do_round(intake_t *intake, apr_pool_t *pool)
 {
     int again = 0;
@@ -448,8 +431,11 @@ static void do_round(intake_t *intake, apr_pool_t *pool)
         again = claim_tasks(intake, pool);
     }
     atomic_store(intake->options.attendance, judge_attendance(intake));
-    if (!again && !atomic_load(&intake->stopping)) {
-        wait_for_bell(intake, pool);
+    if (again || atomic_load(&intake->stopping)) {
+        return;
+    }
+    if (intake->away || jobs_bell_wait(intake->bell, BELL_WAIT, pool).outcome != JOBS_OK) {
+        wakeup_wait(&intake->wakeup, BELL_WAIT);
     }
 }
 

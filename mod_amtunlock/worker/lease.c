@@ -91,16 +91,13 @@ static apr_array_header_t *name_leases(leases_t *leases, apr_pool_t *pool)
     leases->left_out = 0;
     APR_RING_FOREACH(lease, &leases->ring, lease_t, link)
     {
-        jobs_task_ref_t *ref = NULL;
-
-        if (engine_stands_still(leases, lease)) {
-            continue;
+        if (!engine_stands_still(leases, lease)) {
+            APR_ARRAY_PUSH(named, jobs_task_ref_t) =
+                (jobs_task_ref_t){.system = apr_pstrdup(pool, lease->task.system),
+                                  .job = apr_pstrdup(pool, lease->task.job),
+                                  .fence = apr_pstrdup(pool, lease->task.fence)};
+            lease->round = leases->round;
         }
-        ref = apr_array_push(named);
-        ref->job = apr_pstrdup(pool, lease->task.job);
-        ref->system = apr_pstrdup(pool, lease->task.system);
-        ref->fence = apr_pstrdup(pool, lease->task.fence);
-        lease->round = leases->round;
     }
     apr_thread_mutex_unlock(leases->lock);
     return named;

@@ -54,19 +54,13 @@ static void on_probe_end(evutil_socket_t fd, short what, void *data)
     probe_end(data, 0);
 }
 
-static int is_connected(int fd)
-{
-    int error = 0;
-    socklen_t size = sizeof(error);
-
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
-}
-
 static void on_attempt(evutil_socket_t fd, short what, void *data)
 {
     probe_attempt_t *attempt = data;
     probe_t *probe = attempt->probe;
-    int open = is_connected(fd);
+    int error = 0;
+    socklen_t size = sizeof(error);
+    int open = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
 
     (void)what;
     attempt_end(attempt);

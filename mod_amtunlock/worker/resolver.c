@@ -120,13 +120,6 @@ static void watch_lookup(resolver_t *resolver, resolver_request_t *request, int 
     resolver->wait = resolver->wait < 0 || wait < resolver->wait ? wait : resolver->wait;
 }
 
-static void step_lookup(const resolver_t *resolver, resolver_request_t *request, int i)
-{
-    if (request->lookups[i] != NULL && !resolve_is_done(request->lookups[i])) {
-        resolve_step(request->lookups[i], resolver->watched + request->at[i], request->counts[i]);
-    }
-}
-
 static void watch_all(resolver_t *resolver)
 {
     resolver_request_t *request = NULL;
@@ -149,7 +142,9 @@ static void step_all(resolver_t *resolver)
     APR_RING_FOREACH_SAFE(request, next, &resolver->running, resolver_request_t, link)
     {
         for (int i = 0; i < RESOLVER_NAMES; i++) {
-            step_lookup(resolver, request, i);
+            if (request->lookups[i] != NULL && !resolve_is_done(request->lookups[i])) {
+                resolve_step(request->lookups[i], resolver->watched + request->at[i], request->counts[i]);
+            }
         }
         if (request_is_done(request)) {
             APR_RING_REMOVE(request, link);

@@ -179,11 +179,10 @@ void sessions_open_console(slot_t *slot)
     const amt_target_t target = slot_target(slot);
 
     slot->uses[UNLOCK_CONSOLE] = SESSION_OPENING;
-    if (amt_sol_open(&slot->sol, slot->slots->loop, &target, &events, slot, slot->pool) == APR_SUCCESS) {
-        return;
+    if (amt_sol_open(&slot->sol, slot->slots->loop, &target, &events, slot, slot->pool) != APR_SUCCESS) {
+        slot->sol = NULL;
+        answer_soon(slot, AMT_BROKEN, "no console session for this PC could be made");
     }
-    slot->sol = NULL;
-    answer_soon(slot, AMT_BROKEN, "no console session for this PC could be made");
 }
 
 void sessions_open_drive(slot_t *slot)
@@ -203,11 +202,10 @@ void sessions_open_drive(slot_t *slot)
     status = amt_ider_open(&slot->ider, slot->slots->loop, &target, image->disc, &overlay, &events, slot,
                            slot->pool);
     OPENSSL_cleanse(&overlay, sizeof(overlay));
-    if (status == APR_SUCCESS) {
-        return;
+    if (status != APR_SUCCESS) {
+        slot->ider = NULL;
+        answer_soon(slot, AMT_BROKEN, "no drive session for this PC could be made");
     }
-    slot->ider = NULL;
-    answer_soon(slot, AMT_BROKEN, "no drive session for this PC could be made");
 }
 
 /* ---- ends ---------------------------------------------------------------------------------------------- */

@@ -122,30 +122,19 @@ static apr_status_t get_login(work_t *work, const secrets_subject_t *subject, co
     return secrets_amt_login(snapshot_secrets(work->snapshot), subject, &work->login, error, pool);
 }
 
-/* With Kerberos the worker's own account is used. */
-static void do_login(work_t *work)
-{
-    if (work->system->auth == INVENTORY_DIGEST) {
-        fetch_secret(work, "an AMT login", get_login);
-    }
-}
-
 static apr_status_t get_passphrase(work_t *work, const secrets_subject_t *subject, const char **error,
                                    apr_pool_t *pool)
 {
     return secrets_disk_passphrase(snapshot_secrets(work->snapshot), subject, &work->passphrase, error, pool);
 }
 
-static void do_passphrase(work_t *work)
-{
-    fetch_secret(work, "a passphrase", get_passphrase);
-}
-
 static void run_login(fair_work_t *fair)
 {
     work_t *work = work_of(fair);
 
-    do_login(work);
+    if (work->system->auth == INVENTORY_DIGEST) { /* with Kerberos the worker's own account is used */
+        fetch_secret(work, "an AMT login", get_login);
+    }
     work->done(work);
 }
 
@@ -153,7 +142,7 @@ static void run_passphrase(fair_work_t *fair)
 {
     work_t *work = work_of(fair);
 
-    do_passphrase(work);
+    fetch_secret(work, "a passphrase", get_passphrase);
     work->done(work);
 }
 

@@ -92,11 +92,10 @@ static void on_socket(void *baton, ares_socket_t fd, int readable, int writable)
         }
         return;
     }
-    if (at == end &&
-        resolve->socket_count++ == RESOLVE_SOCKETS) { /* so many servers: this one is not heard */
-        resolve->socket_count--;
-        return;
+    if (at == end && resolve->socket_count == RESOLVE_SOCKETS) {
+        return; /* so many servers: this one is not heard */
     }
+    resolve->socket_count += at == end;
     *at = (struct pollfd){.fd = fd, .events = (short)((readable ? POLLIN : 0) | (writable ? POLLOUT : 0))};
 }
 

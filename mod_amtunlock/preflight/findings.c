@@ -324,9 +324,7 @@ static void judge_obstacles(findings_t *findings)
         unlock.facts.capabilities = (amt_capabilities_t){.storage = 1, .sol = 1};
     }
     while ((reason = unlock_next_obstacle(&unlock, &at, &text)) != JOBS_REASON_NONE) {
-        finding_subject_e subject = place_of(reason, "boot-settings");
-
-        findings_fail(findings, subject, reason,
+        findings_fail(findings, place_of(reason, "boot-settings"), reason,
                       reason == JOBS_REASON_BUSY
                           ? apr_pstrcat(findings->pool, text, ": ", unlock.facts.boot.summary, NULL)
                           : text);

@@ -134,13 +134,12 @@ static void start_check_redis(const start_t *start)
     }
     if (result.outcome != JOBS_OK) {
         start_report(start, address, apr_pstrcat(start->pool, "redis: ", result.text, NULL));
+        return;
     }
-    else if (weakness != NULL) {
+    if (weakness != NULL) {
         start_report(start, address, apr_pstrcat(start->pool, "redis: ", weakness, NULL));
     }
-    if (result.outcome == JOBS_OK) {
-        start_check_inventory(start, client);
-    }
+    start_check_inventory(start, client);
 }
 
 void check_start(const snapshot_t *snapshot, int offline, apr_array_header_t *problems, apr_pool_t *pool)

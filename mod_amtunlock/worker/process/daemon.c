@@ -463,7 +463,6 @@ static int fail_start(const char *why)
 
 static int start_daemon(worker_t *worker)
 {
-    char text[120];
     const char *error = NULL;
     apr_status_t status = APR_SUCCESS;
 
@@ -478,7 +477,7 @@ static int start_daemon(worker_t *worker)
     raise_file_limit(snapshot_settings(worker->first)->slots);
     status = start_threads(worker);
     if (status != APR_SUCCESS) {
-        return fail_start(apr_strerror(status, text, sizeof(text)));
+        return fail_start(text_strerror(status, worker->pool));
     }
     log_start(worker);
     return 0;

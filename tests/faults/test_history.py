@@ -36,7 +36,8 @@ class Story:
         self.frame = {"lease": 1.0, "grace": 0.5, "zero": ZERO, "within": 20.0, "probed": True}
         self.task = {"state": "U", "fence": SECOND, "intent_fence": FIRST, "worker": "w2", "step": "probe",
                      "deadline": micro(60), "time": micro(5), "reason": ""}
-        self.job = {"state": "7", "submitted": micro(0), "unlocked": "1", "failed": "0"}
+        self.job = {"state": "7", "submitted": micro(0), "unlocked": "1", "failed": "0", "owner": "console",
+                    "message": "first/names"}
         self.power = [1.1]
         self.results = {}  # when it was asked: ReturnValue, where it is not 0
         self.events = [(1.9, "unlocked"), (2.0, "os-up")]
@@ -48,6 +49,7 @@ class Story:
         self.copied = 0.5  # of which moment a Redis is that was rolled back
         self.acknowledged = [{"t": ZERO, "job": JOB, "systems": [PC]}]
         self.refused = []  # (when, system)
+        self.others = {}   # jobs that were acknowledged to nobody: their fields
         self.gates = []  # (when, worker, step)
         self.steps = []  # (when, worker whose clock, offset)
 
@@ -71,7 +73,8 @@ class Story:
             self.task["time"] = self.by_redis(self.task["time"])
             self.task["deadline"] = self.task["deadline"] and self.by_redis(self.task["deadline"], 1.05)
         tasks = {PC: "|".join(self.task.values())} if self.task else {}
-        (folder / "redis.json").write_text(json.dumps({"jobs": {JOB: {**self.job, "tasks": tasks}} if self.job else {}}))
+        jobs = {JOB: {**self.job, "tasks": tasks}} if self.job else {}
+        (folder / "redis.json").write_text(json.dumps({"jobs": jobs, "others": self.others}))
         events = [{"t": t, "system": PC, "event": "power", "request": 2, "result": self.results.get(t, 0)} for t in self.power]
         events += [{"t": t, "system": PC, "event": event} for t, event in self.events]
         lines("amtsim.jsonl", sorted(events, key=lambda one: one["t"]))
@@ -167,6 +170,42 @@ def acknowledged_and_gone(story):
 
 def refused_and_powered(story):
     story.refused.append((0.9, PC))
+
+
+def another_job(system, message):
+    return {"state": "1", "owner": "console", "message": message, "tasks": {system: "Q|||||||"}}
+
+
+def refused_and_a_job_waits(story):
+    story.refused.append((0.9, "pc-2.fleet.test"))
+    story.others["job2"] = another_job("pc-2.fleet.test", "second/names")
+
+
+def refused_and_gone_but_on_record(story):
+    """Redis was emptied since, or its job was deleted."""
+    story.refused.append((0.9, PC))
+    story.acknowledged, story.job, story.task, story.power = [], None, None, []
+
+
+def one_message_twice(story):
+    """Its console knows of the one that it was told of last."""
+    story.others["job2"] = another_job(PC, "first/names")
+
+
+def one_message_for_other_names(story):
+    story.others["job2"] = another_job("pc-2.fleet.test", "first/others")
+
+
+def others_that_nobody_refused(story):
+    """Their consoles died before they heard of them; and one has no message."""
+    story.refused.append((0.9, "pc-9.fleet.test"))
+    story.others["job2"] = another_job("pc-2.fleet.test", "second/names")
+    story.others["job3"] = another_job("pc-3.fleet.test", "")
+    story.others["job4"] = another_job("pc-4.fleet.test", "")
+
+
+def the_message_of_another(story):
+    story.others["job2"] = {**another_job(PC, "first/names"), "owner": "somebody"}
 
 
 def another_was_refused(story):
@@ -416,9 +455,12 @@ def back_to_the_queue_after_it_came_back(story):
 ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, emptied, failed_honestly,
             a_late_word_that_was_refused, two_tasks_one_after_the_other, fell_asleep_behind_its_gate,
             acted_before_it_could_know, clocks_that_were_stepped, ended_by_a_clock_that_was_set,
-            ended_when_somebody_lived_again, another_was_refused, powered_when_it_was_ready)
+            ended_when_somebody_lived_again, another_was_refused, powered_when_it_was_ready,
+            others_that_nobody_refused, the_message_of_another)
 REJECTED = {
-    refused_and_powered: "refused-is-not-done",
+    refused_and_powered: "refused-is-not-done", refused_and_a_job_waits: "refused-is-not-done",
+    refused_and_gone_but_on_record: "refused-is-not-done",
+    one_message_twice: "one-job-a-message", one_message_for_other_names: "one-job-a-message",
     rolled_back_and_powered_again: "never-twice", taken_before_the_copy_and_gone: "never-lost",
     taken_after_it_came_back_and_gone: "never-lost", rolled_back_and_nobody_says: "losses-said",
     never_open_and_rolled_back: "true-result", back_to_the_queue_after_it_came_back: "no-way-back",

@@ -14,10 +14,11 @@ from amtu_stack.httpd import Settings  # noqa: E402
 from amtu_stack.places import build_folder  # noqa: E402
 from amtu_stack.process import Failure, Process, collect, start, tail, wait_until  # noqa: E402
 from amtu_stack.redis import Client, RedisError  # noqa: E402
+from amtu_stack.slow_disk import SlowDisk  # noqa: E402
 from amtu_stack.stack import Options as StackOptions  # noqa: E402
 from amtu_stack.stack import Stack  # noqa: E402
 from dns import Dns  # noqa: E402
 from rig import COMPLETED, TERMINATED, Job, Rig  # noqa: E402
 
 __all__ = ["COMPLETED", "TERMINATED", "Client", "Dns", "Failure", "Job", "Process", "RedisError", "Rig", "Settings",
-           "Stack", "StackOptions", "build_folder", "collect", "soap", "start", "tail", "wait_until"]
+           "SlowDisk", "Stack", "StackOptions", "build_folder", "collect", "soap", "start", "tail", "wait_until"]

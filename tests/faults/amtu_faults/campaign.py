@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from . import rules
 from .around import Failure, RedisError
 from .history import Unreadable, load
-from .records import STOP, Broken
+from .records import STOP, Broken, Wrong
 from .story import story
 
 
@@ -130,12 +130,20 @@ class Campaign:
             try:
                 lane.revive()
                 play(lane, rng)
+            except Wrong as wrong:
+                self._wrong(lane, label, wrong)
             except (Broken, Failure, RedisError, OSError) as problem:
                 if again:
                     self._broken(label, f"{lane.name}: {label}: {problem!r}")
                 else:
                     self.say(f"{lane.name}: {label}, to be played again: {problem!r}")
                     dealt.put((label, play, True))
+
+    def _wrong(self, lane, label, wrong):
+        """No other try makes that good."""
+        with self.lock:
+            self.rows[label].other += 1
+            self.breaches.append(f"{lane.name}: breach of {wrong} ({label})")
 
     def _broken(self, label, text):
         with self.lock:

@@ -12,7 +12,7 @@ from .around import Dns, Failure, wait_until
 from .campaign import Kind
 from .kills import REAL_TIMES, use_real_times
 from .lane import Lane
-from .records import Broken
+from .records import Broken, Wrong
 
 LABEL = "a silent zone, a helper that hangs"
 ENDED = 100  # seconds in which also the dead ones have ended
@@ -104,9 +104,9 @@ def check_dead(lane, job, reason, step):
     well = 0
     for system, (state, why, where) in job.tasks().items():
         if (state, why, where) != ("F", reason, step):
-            raise Broken(f"{system} ended {state} {why} at {where}, not {reason} at {step}")
+            raise Wrong("own-reason", f"{system} ended {state} {why} at {where}, not {reason} at {step}")
         if lane.redis_call("EXISTS", "{amtu}:breaker:" + system):
-            raise Broken(f"{system} is left alone for what is not its fault")
+            raise Wrong("no-breaker", f"{system} is left alone for what is not its fault")
         well += 1
     return well
 

@@ -7,7 +7,7 @@ from .around import wait_until
 from .campaign import Kind
 from .kills import await_strike, settle
 from .lane import Lane
-from .records import Broken
+from .records import Broken, Wrong
 
 # What the hostile PC does, and a line of the table each.
 FLOODS = {"flood": "flood of small messages", "key-updates": "flood of key updates",
@@ -79,7 +79,7 @@ def stand_round(lane, _rng):
     if not wait_until(lambda: not worker.process.alive(), NOTICED):
         raise Broken("the worker lives on though its engine stands still")
     if not logged(worker, "AMTU0540") or not logged(worker, "AMTU0541"):
-        raise Broken("it does not say which thread it was, and where that stood")
+        raise Wrong("says-where-it-stood", "the worker ended, and does not say which thread it was, and where that stood")
     lane.restart(worker)
     settle(lane, job)
 

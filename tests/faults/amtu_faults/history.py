@@ -4,7 +4,8 @@
     history.json        {"lease": s, "grace": s, "zero": wall clock of the simulator's t=0, "within": s,
                          "probed": true where every PC has a probe}
     amtsim.jsonl        the simulator's log
-    redis.json          {"jobs": {ID: {fields of the job, "tasks": {SYSTEM: packed task}}}}: Redis at the end
+    redis.json          {"jobs": {ID: {fields of the job, "tasks": {SYSTEM: packed task}}}, "others": the same of jobs that
+                        were acknowledged to nobody}: Redis at the end
     acknowledged.jsonl  {"t", "job", "systems"}: what was acknowledged to a caller
     states.jsonl        {"t", "job", "system", "state", "fence"}: changes of a task, as seen in Redis
     processes.jsonl     {"t", "worker", "pid", "what": started | died | stopped | continued; of Redis: emptied too,
@@ -73,6 +74,7 @@ class History:
     acknowledged: list = field(default_factory=list)
     refused: list = field(default_factory=list)    # requests of which a console was told that nothing was done
     jobs: dict = field(default_factory=dict)
+    others: dict = field(default_factory=dict)     # jobs in Redis that were acknowledged to nobody
     tasks: list = field(default_factory=list)
     events: dict = field(default_factory=dict)     # system -> [event], by time; "at" is wall clock
     audit: list = field(default_factory=list)      # by time; "at" is wall clock, "file" its file
@@ -217,10 +219,11 @@ def load(folder):
     clocks = Clocks(processes)
     try:
         frame = json.loads((folder / "history.json").read_text())
-        jobs = json.loads((folder / "redis.json").read_text())["jobs"]
+        redis = json.loads((folder / "redis.json").read_text())
+        jobs, others = redis["jobs"], redis["others"]
         acknowledged = _json_lines(folder / "acknowledged.jsonl")
         history = History(lease=frame["lease"], grace=frame["grace"], within=frame["within"], probed=frame["probed"],
-                          acknowledged=acknowledged, jobs=jobs, processes=processes,
+                          acknowledged=acknowledged, jobs=jobs, others=others, processes=processes,
                           tasks=sorted(_tasks(jobs, acknowledged, clocks), key=lambda task: task.submitted),
                           events=_events(folder / "amtsim.jsonl", frame["zero"]))
     except (OSError, KeyError, ValueError) as problem:

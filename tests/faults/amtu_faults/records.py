@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 
-from .around import COMPLETED, TERMINATED, Client, RedisError, wait_until
+from .around import COMPLETED, TERMINATED, Client, Job, RedisError, wait_until
 from .history import unpack
 from .points import read_hits
 
@@ -23,7 +23,15 @@ STOP = threading.Event()  # the campaign is being ended
 
 
 class Broken(Exception):
-    """The campaign could not do what it meant to: nothing was proved."""
+    """The campaign could not do what it meant to: nothing was proved. Never for what a promise forbids: a round that did not
+    work is played again, and what it saw would be forgotten."""
+
+
+class Wrong(Exception):
+    """A round saw the product break a promise, of which no record tells."""
+
+    def __init__(self, rule, text):
+        super().__init__(f"{rule}: {text}")
 
 
 class Records:
@@ -142,7 +150,9 @@ class Records:
         folder.mkdir(parents=True)
         frame = {"lease": self.lease, "grace": self.grace, "zero": self.zero, "within": self.within, "probed": True}
         (folder / "history.json").write_text(json.dumps(frame))
-        (folder / "redis.json").write_text(json.dumps({"jobs": self._jobs_in_redis()}))
+        known = self._jobs_in_redis(self.jobs)
+        others = self._jobs_in_redis(Job(self, job, ()) for job in self._ids_in_redis() - set(known))
+        (folder / "redis.json").write_text(json.dumps({"jobs": known, "others": others}))
         for name, lines in (("acknowledged", self.acknowledged), ("refused", self.refused), ("states", self.states),
                             ("processes", self.processes_seen)):
             (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -159,9 +169,14 @@ class Records:
                     shutil.copy(points.folder / name, folder / f"{name}-{who}")
         return folder
 
-    def _jobs_in_redis(self):
+    def _ids_in_redis(self):
+        """Of all jobs, whoever knows of them."""
+        return {name.split(":")[2] for name in self.redis_call("KEYS", "{amtu}:job:*")}
+
+    @staticmethod
+    def _jobs_in_redis(jobs_of):
         jobs = {}
-        for job in self.jobs:
+        for job in jobs_of:
             fields = job._hash()
             if fields:
                 jobs[job.id] = {**fields, "tasks": job._hash("tasks")}

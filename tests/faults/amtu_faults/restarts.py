@@ -12,7 +12,7 @@ from .around import soap, wait_until
 from .campaign import Kind
 from .clocks import WallClock
 from .lane import COOL
-from .records import Broken
+from .records import Broken, Wrong
 from .web import WebLane
 
 PCS = 3
@@ -139,7 +139,7 @@ def restart(lane, way):
     getattr(lane, way.restart)()
     if not way.replaces:
         if worker.pids() != before:
-            raise Broken(f"{before} was the worker, now {worker.pids()}")
+            raise Wrong("worker-lives-on", f"{before} was the worker, now {worker.pids()}")
         return
     if not wait_until(lambda: len(worker.pids()) == 1 and worker.pids() != before, WITHIN):
         raise Broken(f"{before} was not replaced: {worker.pids()}")

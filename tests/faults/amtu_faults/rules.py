@@ -95,15 +95,43 @@ def never_lost(history):
                              job)
 
 
+def _untold(history):
+    """{job: its PCs} of the jobs that Redis holds, or the record, and that were acknowledged to nobody."""
+    found = defaultdict(set)
+    for job, fields in history.others.items():
+        found[job].update(fields["tasks"])
+    for job, system in history.of("intent"):
+        found[job].add(system)
+    for one in history.acknowledged:
+        found.pop(one["job"], None)
+    return found
+
+
 def refused_is_not_done(history):
-    """No PC of a request is powered afterwards of which its console was told that nothing was done, and which it did not
-    send again."""
+    """A request of which its console was told that nothing was done, and which it did not send again, made no job, and no
+    PC of it is powered afterwards."""
+    untold = _untold(history)
     for one in history.refused:
+        for job, systems in untold.items():
+            if systems & set(one["systems"]):
+                yield Breach("refused-is-not-done", f"job {job}", f"is there for {', '.join(one['systems'])}, whose console "
+                                                                  "was told that nothing was done", job)
         for system in one["systems"]:
             for event in history.seen(system, "power"):
                 if event["at"] > one["t"] - history.within:
                     yield Breach("refused-is-not-done", system, f"powered {event['at'] - one['t']:+.3f} s after its console "
                                                                 "was told that nothing was done")
+
+
+def one_job_a_message(history):
+    """However often a message is sent, it makes one job."""
+    made = defaultdict(set)
+    for job, fields in {**history.jobs, **history.others}.items():
+        if fields.get("message"):
+            made[fields["owner"], fields["message"].split("/")[0]].add(job)
+    for jobs in made.values():
+        if len(jobs) > 1:
+            yield Breach("one-job-a-message", f"job {min(jobs)}", f"its message made {', '.join(sorted(jobs))}", min(jobs))
 
 
 def _emptied(history):
@@ -349,7 +377,7 @@ def record_is_whole(history):
         last[line["file"]] = line
 
 
-RULES = (never_twice, never_lost, refused_is_not_done, losses_are_said, in_time, verify_begins, fences_grow, no_way_back,
+RULES = (never_twice, never_lost, refused_is_not_done, one_job_a_message, losses_are_said, in_time, verify_begins, fences_grow, no_way_back,
          unlocked_means_unlocked, owners_decide, no_act_after_lease, verify_sees, record_is_whole)
 
 

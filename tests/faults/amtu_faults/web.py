@@ -4,7 +4,7 @@
 from .around import Failure, Job, Settings, Stack, StackOptions, build_folder, soap, wait_until
 from .campaign import Kind
 from .points import Points
-from .records import Broken, Records
+from .records import Broken, Records, Wrong
 
 PCS = 2
 PATIENCE = 20  # seconds in which httpd has another child that answers
@@ -103,7 +103,7 @@ def die_round(lane, point, _rng):
     job = lane.submit_again(systems, message)
     made = int(lane.redis_call("HGET", "{amtu}:counters", "jobs")) - before
     if made != 1:
-        raise Broken(f"{made} jobs for one message")
+        raise Wrong("one-job-a-message", f"{made} jobs")
     if not lane.watch_end(job):
         raise Broken(f"the job did not end: {job.tasks()}")
 

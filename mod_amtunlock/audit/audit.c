@@ -490,24 +490,31 @@ static const char *record_lost(audit_t *audit, const char *lost)
                : apr_psprintf(audit->pool, "%s: its loss cannot be recorded", audit->file);
 }
 
-const char *audit_reopen(audit_t *audit)
+/* Opens the next file of the record, which must be empty. */
+static const char *open_next(audit_t *audit, int *fd)
 {
     struct stat info = {0};
+    const char *error = open_file(audit, O_CREAT, fd, &info);
+
+    if (error == NULL && info.st_size != 0) {
+        close(*fd);
+        error = apr_psprintf(audit->pool,
+                             "%s: is not empty, so it is not the next file of this record; move it away",
+                             audit->file);
+    }
+    return error;
+}
+
+const char *audit_reopen(audit_t *audit)
+{
     const char *error, *lost;
     int fd;
 
     if (is_still_there(audit)) {
         return NULL;
     }
-    error = open_file(audit, O_CREAT, &fd, &info);
-    if (error != NULL) {
+    if ((error = open_next(audit, &fd)) != NULL) {
         return error;
-    }
-    if (info.st_size != 0) {
-        close(fd);
-        return apr_psprintf(audit->pool,
-                            "%s: is not empty, so it is not the next file of this record; move it away",
-                            audit->file);
     }
     if (audit->half_written && (errno = cut_half_written(audit)) != 0) {
         error = audit_errno(audit, "the file before ends in a half-written line");

@@ -66,23 +66,31 @@ static const char *first_count(const char *file, apr_uint64_t *count, apr_pool_t
                          : NULL;
 }
 
-/* "audit.jsonl.1", "audit.jsonl-20300101": the name, and what a rotation puts behind it. */
-static int is_rotated(const char *name, const char *base)
-{
-    size_t length = strlen(base);
-
-    return strncmp(name, base, length) == 0 && (name[length] == '.' || name[length] == '-');
-}
-
 typedef struct {
     const char *file;
     apr_uint64_t count; /* of its first record */
 } rotated_t;
 
+/* Adds the file, if it holds a record. */
+static const char *add_rotated(apr_array_header_t *found, const char *file, apr_pool_t *file_pool)
+{
+    apr_uint64_t count;
+    const char *error = first_count(file, &count, file_pool);
+
+    if (error == NULL && count > 0) {
+        rotated_t *rotated = apr_array_push(found);
+
+        rotated->file = apr_pstrdup(found->pool, file);
+        rotated->count = count;
+    }
+    return error;
+}
+
+/* "audit.jsonl.1", "audit.jsonl-20300101": the name, and what a rotation puts behind it. */
 static const char *look_through(apr_dir_t *dir, const char *folder, const char *base,
                                 apr_array_header_t *found, apr_pool_t *pool)
 {
-    apr_uint64_t count;
+    size_t length = strlen(base);
     apr_pool_t *file_pool;
     apr_finfo_t info;
     const char *error = NULL;
@@ -90,15 +98,9 @@ static const char *look_through(apr_dir_t *dir, const char *folder, const char *
 
     apr_pool_create(&file_pool, pool);
     while (error == NULL && (status = apr_dir_read(&info, APR_FINFO_NAME, dir)) == APR_SUCCESS) {
-        if (is_rotated(info.name, base)) {
+        if (strncmp(info.name, base, length) == 0 && (info.name[length] == '.' || info.name[length] == '-')) {
             apr_pool_clear(file_pool);
-            error = first_count(apr_pstrcat(file_pool, folder, info.name, NULL), &count, file_pool);
-            if (error == NULL && count > 0) {
-                rotated_t *rotated = apr_array_push(found);
-
-                rotated->file = apr_pstrcat(pool, folder, info.name, NULL);
-                rotated->count = count;
-            }
+            error = add_rotated(found, apr_pstrcat(file_pool, folder, info.name, NULL), file_pool);
         }
     }
     if (error == NULL && !APR_STATUS_IS_ENOENT(status)) { /* that is its end */

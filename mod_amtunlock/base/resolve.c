@@ -194,21 +194,17 @@ void resolve_step(resolve_t *resolve, const struct pollfd *watched, int count)
 
 const char *resolve_error(const resolve_t *resolve)
 {
-    static const char silence[] = "no DNS server answered in time";
-
     if (resolve->addresses.count > 0) {
         return NULL;
     }
-    if (resolve->asked > 0) {
-        return silence;
+    if (resolve->asked > 0 || resolve->status == ARES_ETIMEOUT) {
+        return "no DNS server answered in time";
     }
     switch (resolve->status) {
     case ARES_ENOTFOUND:
         return "there is no such name";
     case ARES_ENODATA:
         return "there is no address of that name";
-    case ARES_ETIMEOUT:
-        return silence;
     case ARES_ESERVFAIL:
         return "the DNS server failed (SERVFAIL)";
     default:

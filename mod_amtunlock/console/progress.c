@@ -191,7 +191,6 @@ static const console_problem_t *interrupted_problem(const following_t *following
 static const console_problem_t *on_poll_error(following_t *following, const console_problem_t *problem)
 {
     apr_time_t now = apr_time_now();
-    console_problem_t *final;
 
     if (problem->exit == CONSOLE_INTERRUPTED) {
         return interrupted_problem(following);
@@ -205,11 +204,10 @@ static const console_problem_t *on_poll_error(following_t *following, const cons
     if (problem->passing && now - following->away_since < PATIENCE) {
         return NULL;
     }
-    final = console_problem(
+    return console_problem(
         following->pool, problem->exit,
         apr_psprintf(following->pool, "go on with: amtunlock status --wait %s", following->id), "%s",
         problem->what);
-    return final;
 }
 
 /* What the service has to say beside the figures is told without a terminal, too, once each. */

@@ -300,32 +300,25 @@ static void check_bound(const summary_t *summary, server_rec *s)
     }
 }
 
-static void check_max_body(const summary_t *summary, server_rec *s)
+/* A request of AMTUnlockMaxSystems names must pass whatever reads its body. */
+static void check_body_limits(const summary_t *summary, server_rec *s)
 {
+    apr_off_t guard = summary->guarded ? summary->guarded : GUARD_BODY;
     apr_off_t needed =
         amtunlock_body_for(summary->max_systems ? summary->max_systems : AMTUNLOCK_DEFAULT_MAX_SYSTEMS);
 
     if (summary->max_body && summary->max_body < needed) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "AMTU0027: AMTUnlockMaxBody %" APR_OFF_T_FMT
-                     " may be too small for a request of AMTUnlockMaxSystems "
-                     "names; %" APR_OFF_T_FMT " is enough",
+                     "AMTU0027: AMTUnlockMaxBody %" APR_OFF_T_FMT " may be too small for a request of "
+                     "AMTUnlockMaxSystems names; %" APR_OFF_T_FMT " is enough",
                      summary->max_body, needed);
     }
-}
-
-static void check_guard(const summary_t *summary, server_rec *s)
-{
-    apr_off_t limit = summary->guarded ? summary->guarded : GUARD_BODY;
-    apr_off_t needed =
-        amtunlock_body_for(summary->max_systems ? summary->max_systems : AMTUNLOCK_DEFAULT_MAX_SYSTEMS);
-
-    if (summary->guards == (GUARD_REFUSES | GUARD_READS) && limit < needed) {
+    if (summary->guards == (GUARD_REFUSES | GUARD_READS) && guard < needed) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "AMTU0109: mod_security refuses bodies of more than %" APR_OFF_T_FMT
                      " bytes (413), and a request of AMTUnlockMaxSystems names may be larger; set "
                      "SecRequestBodyNoFilesLimit %" APR_OFF_T_FMT " in the virtual host of the service",
-                     limit, needed);
+                     guard, needed);
     }
 }
 
@@ -381,8 +374,7 @@ int amtunlock_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptem
     if (summary.serves) {
         check_callers(&summary, s);
         check_bound(&summary, s);
-        check_max_body(&summary, s);
-        check_guard(&summary, s);
+        check_body_limits(&summary, s);
     }
     amtunlock_section_order_check(s, ptemp);
     return good ? OK : HTTP_INTERNAL_SERVER_ERROR;

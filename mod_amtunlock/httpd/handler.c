@@ -281,20 +281,10 @@ static int refuse_coding(exchange_t *x, const char *coding)
                                        shown));
 }
 
-/* WinRM's clients have a type of their own for messages of more than one part. */
-static int is_encrypted(const char *type)
-{
-    return strcmp(type, "multipart/encrypted") == 0 || strcmp(type, "multipart/x-multi-encrypted") == 0;
-}
-
 static int refuse_content(exchange_t *x, const char *type)
 {
-    const char *coding = content_coding(x);
-
-    if (coding != NULL) {
-        return refuse_coding(x, coding);
-    }
-    if (is_encrypted(type)) {
+    /* WinRM's clients have a type of their own for messages of more than one part. */
+    if (strcmp(type, "multipart/encrypted") == 0 || strcmp(type, "multipart/x-multi-encrypted") == 0) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, x->r,
                       "AMTU0061: the client encrypts its messages because it speaks plain HTTP; it must use "
                       "HTTPS here");
@@ -342,35 +332,12 @@ static int limit_for(const exchange_t *x, int limit)
     return limit > UNSCOPED_SHARE ? limit / UNSCOPED_SHARE : 1;
 }
 
-static jobs_limits_t limits_of_caller(const exchange_t *x)
+/* Counts so many requests against what the caller may send. 0, or the seconds to wait; `done`: they were sent. */
+static int count_requests(const exchange_t *x, apr_off_t requests, int done)
 {
-    return (jobs_limits_t){
-        .jobs = x->conf->limit_jobs,
-        .systems = x->conf->limit_systems,
-        .contexts = x->conf->limit_contexts,
-        .kept = x->conf->limit_kept,
-        .names = limit_for(x, x->conf->limit_names),
-    };
-}
+    int cost = requests > APR_INT32_MAX ? APR_INT32_MAX : (int)requests;
 
-/* Whether the caller may send this request now, before its body is read. */
-static void judge_rate(exchange_t *x)
-{
-    int cost = 1 + (int)(announced_length(x) / BYTES_A_REQUEST > APR_INT32_MAX - 1
-                             ? APR_INT32_MAX - 1
-                             : announced_length(x) / BYTES_A_REQUEST);
-
-    x->retry_after = amtunlock_rate_take(x->caller.name, limit_for(x, x->conf->limit_requests), cost, 0);
-}
-
-/* Counts what a body without a Content-Length turned out to be. */
-static void count_unannounced(const exchange_t *x)
-{
-    apr_off_t more = (x->received - announced_length(x)) / BYTES_A_REQUEST;
-
-    if (more > 0) {
-        amtunlock_rate_take(x->caller.name, limit_for(x, x->conf->limit_requests), (int)more, 1);
-    }
+    return amtunlock_rate_take(x->caller.name, limit_for(x, x->conf->limit_requests), cost, done);
 }
 
 static int refuse_rate(exchange_t *x)
@@ -409,9 +376,11 @@ static int answer_level(const wsman_fault_t *fault, const char *note)
     return fault != NULL || note != NULL ? APLOG_INFO : APLOG_DEBUG;
 }
 
-/* Changes and faults at level info. Mere reads at level debug, because consoles poll. */
-static void log_answer(exchange_t *x, const wsman_answer_t *answer, const char *note)
+/* Changes and faults at level info. Mere reads at level debug, because consoles poll. Of systems that were denied
+ * ("COUNT NAME ...") one line a second and child: the others are in the audit record of the workers. */
+static void log_answer(exchange_t *x, const wsman_answer_t *answer, const char *note, const char *denied)
 {
+    static volatile apr_uint32_t last;
     const wsman_fault_t *fault = answer->fault;
     int level = answer_level(fault, note);
     const char *action = answer->action != NULL ? ap_escape_logitem(x->r->pool, answer->action) : "no action";
@@ -419,41 +388,41 @@ static void log_answer(exchange_t *x, const wsman_answer_t *answer, const char *
     ap_log_rerror(APLOG_MARK, level, 0, x->r, "AMTU0065: %s (%s) %s: %s%s%s%s%s", x->caller.name,
                   x->caller.mechanism, action, fault ? wsman_fault_subcode(fault->kind) : "answered",
                   fault ? ", " : "", fault ? fault->reason : "", note ? "; " : "", note ? note : "");
-}
-
-/* "COUNT NAME ...". One line a second and child; the others are in the audit record of the workers. */
-static void log_denied(exchange_t *x, const char *denied)
-{
-    static volatile apr_uint32_t last;
-
-    if (is_first_of_second(&last)) {
+    if (denied != NULL && is_first_of_second(&last)) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
                       "AMTU0059: %s (%s) asked for systems that no AMTUnlockScope grants this caller: %s",
                       x->caller.name, x->caller.mechanism, ap_escape_logitem(x->r->pool, denied));
     }
 }
 
-static void serve_caller(exchange_t *x, const wsman_envelope_t *envelope, wsman_answer_t *answer)
+static manageability_settings_t settings_for_caller(const exchange_t *x)
 {
     const amtunlock_dir_t *conf = x->conf;
-    manageability_settings_t settings = {
+
+    return (manageability_settings_t){
         .system_name = x->r->server->server_hostname,
         .max_systems = conf->max_systems,
         .retention = conf->retention,
         .start_within = conf->start_within,
         .job_started = conf->job_started,
-        .limits = limits_of_caller(x),
+        .limits = {.jobs = conf->limit_jobs,
+                   .systems = conf->limit_systems,
+                   .contexts = conf->limit_contexts,
+                   .kept = conf->limit_kept,
+                   .names = limit_for(x, conf->limit_names)},
         .retry_after = RETRY_AFTER,
     };
+}
+
+static void serve_caller(exchange_t *x, const wsman_envelope_t *envelope, wsman_answer_t *answer)
+{
+    manageability_settings_t settings = settings_for_caller(x);
     manageability_context_t context = {
         .settings = &settings, .jobs = amtunlock_server(x->r->server)->jobs, .caller = &x->caller};
     wsman_service_t service = manageability_service(&context);
 
     wsman_serve(&service, envelope, answer, x->r->pool);
-    log_answer(x, answer, context.note);
-    if (context.denied != NULL) {
-        log_denied(x, context.denied);
-    }
+    log_answer(x, answer, context.note, context.denied);
 }
 
 /* An anonymous caller may send Identify, and is not given vendor and version. */
@@ -505,6 +474,7 @@ static int answer_unavailable(exchange_t *x)
 static int answer_post(exchange_t *x, const char *type)
 {
     int known = x->known == AMTUNLOCK_CALLER_KNOWN;
+    const char *coding = content_coding(x);
 
     if (x->known == AMTUNLOCK_CALLER_REFUSED ||
         (x->known == AMTUNLOCK_CALLER_ANONYMOUS && x->reader == NULL)) {
@@ -516,7 +486,10 @@ static int answer_post(exchange_t *x, const char *type)
         ap_set_content_length(x->r, 0);
         return OK;
     }
-    if (x->reader == NULL || content_coding(x) != NULL) {
+    if (coding != NULL) {
+        return refuse_coding(x, coding);
+    }
+    if (x->reader == NULL) {
         return refuse_content(x, type);
     }
     if (x->retry_after) {
@@ -534,13 +507,13 @@ static int answer_post(exchange_t *x, const char *type)
 
 static int handle_post(exchange_t *x)
 {
-    const char *charset;
-    const char *type = media_type(x->r, &charset);
+    const char *charset, *type = media_type(x->r, &charset);
+    apr_off_t announced = announced_length(x);
     int status;
 
     x->known = amtunlock_caller(x->r, x->conf, &x->caller);
     if (x->known == AMTUNLOCK_CALLER_KNOWN) {
-        judge_rate(x);
+        x->retry_after = count_requests(x, 1 + announced / BYTES_A_REQUEST, 0);
     }
     if (is_soap(type)) {
         open_reader(x, charset);
@@ -548,8 +521,8 @@ static int handle_post(exchange_t *x)
     if ((status = read_body(x)) != OK) {
         return status;
     }
-    if (x->known == AMTUNLOCK_CALLER_KNOWN) {
-        count_unannounced(x);
+    if (x->known == AMTUNLOCK_CALLER_KNOWN && x->received - announced >= BYTES_A_REQUEST) {
+        count_requests(x, (x->received - announced) / BYTES_A_REQUEST, 1);
     }
     return answer_post(x, type);
 }

@@ -28,7 +28,6 @@ static const struct {
 int amtunlock_interface_handler(request_rec *r)
 {
     const char *slash = strrchr(r->uri, '/');
-    size_t i = 0, count = sizeof(documents) / sizeof(documents[0]);
     int status = amtunlock_place(r, AMTUNLOCK_HANDLER_INTERFACE);
 
     if (status != OK) {
@@ -37,14 +36,13 @@ int amtunlock_interface_handler(request_rec *r)
     if (r->method_number != M_GET) {
         return amtunlock_refuse_method(r, "GET");
     }
-    while (i < count && (slash == NULL || strcmp(slash + 1, documents[i].name) != 0)) {
-        i++;
+    for (size_t i = 0; slash != NULL && i < sizeof(documents) / sizeof(documents[0]); i++) {
+        if (strcmp(slash + 1, documents[i].name) == 0) {
+            ap_set_content_type(r, documents[i].type);
+            ap_set_content_length(r, (apr_off_t)strlen(documents[i].text));
+            ap_rputs(documents[i].text, r);
+            return OK;
+        }
     }
-    if (i == count) {
-        return HTTP_NOT_FOUND;
-    }
-    ap_set_content_type(r, documents[i].type);
-    ap_set_content_length(r, (apr_off_t)strlen(documents[i].text));
-    ap_rputs(documents[i].text, r);
-    return OK;
+    return HTTP_NOT_FOUND;
 }

@@ -147,14 +147,6 @@ __attribute__((noreturn)) static void exit_child(const char *what)
     _exit(127);
 }
 
-static void drop_privileges(const launch_t *launch)
-{
-    if (setgroups((size_t)launch->group_count, launch->groups) != 0 || setgid(launch->gid) != 0 ||
-        setuid(launch->uid) != 0 || setuid(0) == 0) {
-        exit_child("its user cannot be taken");
-    }
-}
-
 static void reset_signals(void)
 {
     sigset_t none;
@@ -168,7 +160,7 @@ static void reset_signals(void)
 
 /* The worker gets a session of its own, because prefork signals its whole process group, and keeps none of
  * httpd's files but the error log and the channel to its next one. */
-void amtunlock_launch_exec(const launch_t *launch)
+static void leave_httpd(const launch_t *launch)
 {
     int null = open("/dev/null", O_RDWR);
     int first_closed = CHANNEL;
@@ -183,9 +175,15 @@ void amtunlock_launch_exec(const launch_t *launch)
     if (close_range((unsigned int)first_closed, ~0U, 0) != 0 || chdir("/") != 0) {
         exit_child("httpd's files cannot be closed");
     }
+}
+
+void amtunlock_launch_exec(const launch_t *launch)
+{
+    leave_httpd(launch);
     reset_signals();
-    if (launch->drop) {
-        drop_privileges(launch);
+    if (launch->drop && (setgroups((size_t)launch->group_count, launch->groups) != 0 ||
+                         setgid(launch->gid) != 0 || setuid(launch->uid) != 0 || setuid(0) == 0)) {
+        exit_child("its user cannot be taken");
     }
     execve(launch->program, launch->argv, launch->environment);
     exit_child("AMTUnlockWorkerProgram cannot be run");

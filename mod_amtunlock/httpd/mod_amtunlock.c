@@ -47,10 +47,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "AMTU0001: mod_amtunlock %s", AMTUNLOCK_VERSION);
     status = amtunlock_rate_create(pconf);
     if (status != APR_SUCCESS) {
-        ap_log_error(
-            APLOG_MARK, APLOG_WARNING, status, s,
-            "AMTU0082: no shared memory, so each child counts requests for itself: a caller may send "
-            "more than AMTUnlockCallerLimits says");
+        ap_log_error(APLOG_MARK, APLOG_WARNING, status, s,
+                     "AMTU0082: no shared memory, so each child counts requests for itself: a caller may "
+                     "send more than AMTUnlockCallerLimits says");
     }
     amtunlock_worker_configure(pconf, s);
     return OK;

@@ -49,12 +49,6 @@ static const char *server_name(const ap_directive_t *line)
     return name;
 }
 
-static int is_name_of_any_host(const char *name)
-{
-    return !*name || strncasecmp(name, "localhost", strlen("localhost")) == 0 ||
-           strncmp(name, "127.", 4) == 0;
-}
-
 /* This httpd among those that share a Redis, over restarts: its name and ServerRoot. A container that is made anew has
  * another host name, and is the same httpd if it says so. */
 static const char *service_name(apr_pool_t *pool)
@@ -62,7 +56,8 @@ static const char *service_name(apr_pool_t *pool)
     char host[256] = "";
     const char *name = server_name(ap_conftree);
 
-    if (is_name_of_any_host(name)) {
+    /* Any host has such a name. */
+    if (!*name || strncasecmp(name, "localhost", strlen("localhost")) == 0 || strncmp(name, "127.", 4) == 0) {
         (void)gethostname(host, sizeof(host) - 1);
         name = host;
     }

@@ -79,19 +79,14 @@ static int location_covers(const location_t *location, const char *path)
            (location->path[length - 1] == '/' || path[length] == '/' || path[length] == '\0');
 }
 
-static int location_takes(const location_t *later, const location_t *ours)
-{
-    int applies_later = later->host == ours->host ? later > ours : ours->host == NULL;
-
-    return applies_later && strcmp(later->handler, ours->handler) != 0 && location_covers(later, ours->path);
-}
-
 static void check_location(const location_t *ours, const apr_array_header_t *locations, server_rec *s)
 {
     for (int i = 0; i < locations->nelts; i++) {
         const location_t *later = &APR_ARRAY_IDX(locations, i, location_t);
+        int applies_later = later->host == ours->host ? later > ours : ours->host == NULL;
 
-        if (location_takes(later, ours)) {
+        if (applies_later && strcmp(later->handler, ours->handler) != 0 &&
+            location_covers(later, ours->path)) {
             ap_log_error(
                 APLOG_MARK, APLOG_WARNING, 0, s,
                 "AMTU0640: %s line %d: \"SetHandler %s\" of \"%s\" is not served where %s line %d holds: "

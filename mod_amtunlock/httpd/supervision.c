@@ -244,26 +244,31 @@ static worker_t *retained_worker(void)
     return worker != NULL ? worker : ap_retained_data_create(RETAINED_KEY, sizeof(*worker));
 }
 
-/* By wait(), because a zombie has a pid too; it also reaps it. */
-static int worker_is_alive(worker_t *worker)
-{
-    return worker->proc != NULL && apr_proc_wait(worker->proc, NULL, NULL, APR_NOWAIT) == APR_CHILD_NOTDONE;
-}
-
-static int worker_is_outdated(const worker_t *worker, const amtunlock_server_t *conf, apr_pool_t *pool)
-{
-    origin_t now;
-
-    find_origin(conf, &now, pool);
-    return memcmp(&now, &worker->origin, sizeof(now)) != 0;
-}
-
-/* Ends the worker of an earlier configuration, with the reason. */
 static void end_worker(worker_t *worker, const char *why)
 {
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, current.server,
                  "AMTU0106: the worker (pid %" APR_PID_T_FMT ") is ended: %s", worker->proc->pid, why);
     release_process(worker);
+}
+
+/* Ends the worker of an earlier configuration if it does not fit this one. */
+static void end_unfit_worker(worker_t *worker, const amtunlock_server_t *conf, apr_pool_t *pool)
+{
+    /* By wait(), because a zombie has a pid too; it also reaps it. */
+    if (worker->proc == NULL || apr_proc_wait(worker->proc, NULL, NULL, APR_NOWAIT) != APR_CHILD_NOTDONE) {
+        release_process(worker);
+    }
+    else if (!current.wanted) {
+        end_worker(worker, "AMTUnlockWorker is off");
+    }
+    else {
+        origin_t now;
+
+        find_origin(conf, &now, pool);
+        if (memcmp(&now, &worker->origin, sizeof(now)) != 0) {
+            end_worker(worker, "its program, settings file or user changed");
+        }
+    }
 }
 
 void amtunlock_worker_configure(apr_pool_t *pconf, server_rec *s)
@@ -274,15 +279,7 @@ void amtunlock_worker_configure(apr_pool_t *pconf, server_rec *s)
     current.wanted = amtunlock_supervises(conf);
     current.server = s;
     current.pconf = pconf;
-    if (!worker_is_alive(worker)) {
-        release_process(worker);
-    }
-    else if (!current.wanted) {
-        end_worker(worker, "AMTUnlockWorker is off");
-    }
-    else if (worker_is_outdated(worker, conf, pconf)) {
-        end_worker(worker, "its program, settings file or user changed");
-    }
+    end_unfit_worker(worker, conf, pconf);
     if (worker->proc != NULL) {
         watch_worker(worker);
         amtunlock_log_channel_send();

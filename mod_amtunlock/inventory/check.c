@@ -359,26 +359,17 @@ static int check_cell(check_t *check, const column_t *column, const char *cell,
     return fault == NULL;
 }
 
-/* What a method cannot do without, or NULL. */
-static const char *method_lacks(const inventory_system_t *system)
-{
-    /* A method that is not named here needs one. */
-    static const int without_probe[INVENTORY_METHODS] = {[INVENTORY_SOL] = 1};
-
-    if (!without_probe[system->method] && system->probe_port == 0) {
-        return "needs a probe: a port or host:port that answers when the operating system is up";
-    }
-    return NULL;
-}
-
 /* False, and a problem, if something is missing that other cells or its group ask for. */
 static int has_its_needs(const inventory_system_t *system, inventory_problems_t *problems)
 {
-    const char *lack = method_lacks(system);
+    /* A method that is not named here needs a probe. */
+    static const int without_probe[INVENTORY_METHODS] = {[INVENTORY_SOL] = 1};
 
-    if (lack != NULL) {
-        inventory_problem(problems, system->line, "method %s %s", inventory_method_name(system->method),
-                          lack);
+    if (!without_probe[system->method] && system->probe_port == 0) {
+        inventory_problem(
+            problems, system->line,
+            "method %s needs a probe: a port or host:port that answers when the operating system is up",
+            inventory_method_name(system->method));
         return 0;
     }
     if (system->group->reset_running && system->probe_port == 0) {

@@ -152,17 +152,12 @@ static void take_header(reader_t *reader)
     }
 }
 
-static int row_fits(const reader_t *reader)
-{
-    return reader->cell_count >= reader->column_count && reader->cell_count <= reader->width &&
-           reader->filled <= reader->column_count;
-}
-
 static void take_row(reader_t *reader)
 {
     inventory_row_t row = {.line = reader->number};
 
-    if (!row_fits(reader)) {
+    if (reader->cell_count < reader->column_count || reader->cell_count > reader->width ||
+        reader->filled > reader->column_count) {
         inventory_problem(reader->problems, reader->number, "%d cells where the header line has %d",
                           reader->cell_count, reader->column_count);
         return;

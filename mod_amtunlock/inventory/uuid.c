@@ -53,11 +53,6 @@ int inventory_uuid_is(const char *uuid, const char *other)
     return strcmp(uuid, other) == 0 || strcmp(uuid, swapped) == 0;
 }
 
-static int digit_value(char digit)
-{
-    return apr_isdigit(digit) ? digit - '0' : digit - 'a' + 10;
-}
-
 /* Its digits; 0 if it is no UUID. */
 static int read_digits(const char *uuid, int digits[UUID_DIGITS])
 {
@@ -71,7 +66,7 @@ static int read_digits(const char *uuid, int digits[UUID_DIGITS])
             return 0;
         }
         if (*uuid != '-') {
-            digits[count++] = digit_value(*uuid);
+            digits[count++] = apr_isdigit(*uuid) ? *uuid - '0' : *uuid - 'a' + 10;
         }
     }
     return count == UUID_DIGITS;

@@ -27,13 +27,6 @@ static int job_has_ended(const jobs_job_t *job)
     return job->state == JOBS_STATE_COMPLETED || job->state == JOBS_STATE_TERMINATED;
 }
 
-/* A job that nobody works on says so, unless it is so young that a worker may just be starting. */
-static int is_left_waiting(const jobs_job_t *job)
-{
-    return job->attendance != JOBS_ATTENDED && !job_has_ended(job) &&
-           job->now - job->submitted >= apr_time_from_sec(5);
-}
-
 static const char *const idle_texts[] = {
     [JOBS_NOBODY] = "no worker is running, and nothing goes on until one is",
     [JOBS_INVENTORY] =
@@ -49,6 +42,9 @@ static const char *status_text(const jobs_job_t *job, apr_pool_t *pool)
         const char *text;
     } parts[] = {{job->failed, "failed"}, {job->running, "running"}, {job->waiting, "waiting"}};
     const char *text = apr_psprintf(pool, "%d of %d unlocked", job->unlocked, job->total);
+    /* Nobody works on it, and it is not so young that a worker may just be starting. */
+    int is_left_waiting = job->attendance != JOBS_ATTENDED && !job_has_ended(job) &&
+                          job->now - job->submitted >= apr_time_from_sec(5);
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (parts[i].count > 0) {
@@ -58,15 +54,7 @@ static const char *status_text(const jobs_job_t *job, apr_pool_t *pool)
     if (job->cancelled) {
         text = apr_pstrcat(pool, text, "; cancelled by its caller", NULL);
     }
-    return is_left_waiting(job) ? apr_pstrcat(pool, text, "; ", idle_texts[job->attendance], NULL) : text;
-}
-
-static apr_uint64_t percent_complete(const jobs_job_t *job)
-{
-    if (job_has_ended(job) || job->total <= 0) {
-        return job_has_ended(job) ? 100 : 0;
-    }
-    return (apr_uint64_t)(job->unlocked + job->failed) * 100 / (apr_uint64_t)job->total;
+    return is_left_waiting ? apr_pstrcat(pool, text, "; ", idle_texts[job->attendance], NULL) : text;
 }
 
 /* ---- properties ------------------------------------------------------------------------------------- */
@@ -168,7 +156,16 @@ static void write_job_owner(instance_t *instance, wsman_writer_t *answer, const 
 
 static void write_job_percent(instance_t *instance, wsman_writer_t *answer, const char *name)
 {
-    wsman_property_uint(answer, name, percent_complete(instance->job));
+    const jobs_job_t *job = instance->job;
+    apr_uint64_t percent = 0;
+
+    if (job_has_ended(job)) {
+        percent = 100;
+    }
+    else if (job->total > 0) {
+        percent = (apr_uint64_t)(job->unlocked + job->failed) * 100 / (apr_uint64_t)job->total;
+    }
+    wsman_property_uint(answer, name, percent);
 }
 
 static void write_job_start_time(instance_t *instance, wsman_writer_t *answer, const char *name)

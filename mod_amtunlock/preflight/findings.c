@@ -139,24 +139,23 @@ static void judge_tls(findings_t *findings)
 
 static void judge_identity(findings_t *findings)
 {
-    const facts_t *facts = findings->facts;
-    const char *expected = facts->system->uuid;
+    const char *uuid = findings->facts->amt.identity.uuid;
+    const char *expected = findings->facts->system->uuid;
 
     if (!findings_saw(findings, AMT_READ_IDENTITY)) {
         return;
     }
-    if (!inventory_uuid_is_unique(facts->amt.identity.uuid)) {
-        findings_say(
-            findings, FINDING_IDENTITY, FINDING_WARNING,
-            "UUID %s, which many boards were sold with: it does not tell this PC from others; set one "
-            "of its own in its firmware",
-            facts->amt.identity.uuid);
+    if (!inventory_uuid_is_unique(uuid)) {
+        findings_say(findings, FINDING_IDENTITY, FINDING_WARNING,
+                     "UUID %s, which many boards were sold with: it does not tell this PC from others; set "
+                     "one of its own in its firmware",
+                     uuid);
     }
     else if (expected == NULL) {
         findings_say(findings, FINDING_IDENTITY, FINDING_OK,
-                     "UUID %s; the inventory has none to compare it with", facts->amt.identity.uuid);
+                     "UUID %s; the inventory has none to compare it with", uuid);
     }
-    else if (inventory_uuid_is(expected, facts->amt.identity.uuid)) {
+    else if (inventory_uuid_is(expected, uuid)) {
         findings_say(findings, FINDING_IDENTITY, FINDING_OK, "UUID %s, as the inventory says", expected);
     }
 }

@@ -105,7 +105,6 @@ static int parse_version(const char *text, version_t *version)
 firmware_e firmware_judge(const char *version, const char **open, apr_pool_t *pool)
 {
     version_t is;
-    apr_array_header_t *found = apr_array_make(pool, 5, sizeof(const char *));
 
     *open = "";
     if (!parse_version(version, &is)) {
@@ -113,14 +112,11 @@ firmware_e firmware_judge(const char *version, const char **open, apr_pool_t *po
     }
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (compare_versions(&is, &rows[i].from) >= 0 && compare_versions(&is, &rows[i].fixed) < 0) {
-            APR_ARRAY_PUSH(found, const char *) =
-                apr_pstrcat(pool, rows[i].advisory, " (fixed in ", rows[i].fixed_text, ")", NULL);
+            *open = apr_pstrcat(pool, *open, **open != '\0' ? ", " : "", rows[i].advisory, " (fixed in ",
+                                rows[i].fixed_text, ")", NULL);
         }
     }
-    for (int i = 0; i < found->nelts; i++) {
-        *open = apr_pstrcat(pool, *open, i ? ", " : "", APR_ARRAY_IDX(found, i, const char *), NULL);
-    }
-    if (found->nelts > 0) {
+    if (**open != '\0') {
         return FIRMWARE_OPEN;
     }
     return compare_versions(&is, &oldest_maintained) < 0 ? FIRMWARE_OLD : FIRMWARE_CURRENT;

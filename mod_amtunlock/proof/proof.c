@@ -366,11 +366,6 @@ static kind_e read_message(const frame_t *frame, message_t *message)
     return kind;
 }
 
-static int is_version(const char *text)
-{
-    return strcmp(text, QUOTED(PROOF_VERSION)) == 0;
-}
-
 /* What we typed, echoed by a terminal. */
 static int is_echo(const frame_t *frame)
 {
@@ -381,15 +376,13 @@ static int is_echo(const frame_t *frame)
 static proof_event_e session_take_frame(proof_session_t *session, const frame_t *frame)
 {
     message_t message = {0};
+    int same_version = strcmp(frame->fields[0], QUOTED(PROOF_VERSION)) == 0;
     kind_e kind;
 
-    if (session->state == ENDED) {
+    if (session->state == ENDED || (same_version && is_echo(frame))) {
         return PROOF_NONE;
     }
-    if (is_version(frame->fields[0]) && is_echo(frame)) {
-        return PROOF_NONE;
-    }
-    kind = is_version(frame->fields[0]) ? read_message(frame, &message) : KINDS;
+    kind = same_version ? read_message(frame, &message) : KINDS;
     if (kind < KINDS) {
         handler_fn *handler = handlers[session->state][kind];
 
@@ -399,7 +392,7 @@ static proof_event_e session_take_frame(proof_session_t *session, const frame_t 
         return PROOF_NONE;
     }
     return session_break(
-        session, is_version(frame->fields[0])
+        session, same_version
                      ? "the PC says something that version 1 of the image's protocol does not have"
                      : "the image speaks another version of its protocol than this worker, which speaks "
                        "version " QUOTED(PROOF_VERSION));

@@ -54,18 +54,13 @@ typedef struct {
     apr_pool_t *pool;
 } search_t;
 
-/* A placeholder of any version, and not a session's sector. */
-static int is_placeholder(const unsigned char *sector)
+/* Counts the sector if it is a placeholder, of any version, and not a session's. */
+static void count_placeholder(search_t *search, const unsigned char *sector, apr_uint32_t lba)
 {
     unsigned char hash[PROOF_BYTES];
 
-    return memcmp(sector, MARKER, AT_VERSION) == 0 && sector[AT_SESSION] == 0 &&
-           digest_sha256(sector, AT_HASH, hash) && memcmp(hash, sector + AT_HASH, PROOF_BYTES) == 0;
-}
-
-static void count_placeholder(search_t *search, const unsigned char *sector, apr_uint32_t lba)
-{
-    if (!is_placeholder(sector)) {
+    if (memcmp(sector, MARKER, AT_VERSION) != 0 || sector[AT_SESSION] != 0 ||
+        !digest_sha256(sector, AT_HASH, hash) || memcmp(hash, sector + AT_HASH, PROOF_BYTES) != 0) {
         return;
     }
     if (search->count++ == 0) {
@@ -111,11 +106,10 @@ static const char *search_file(search_t *search, int fd)
 static const char *judge_search(const search_t *search)
 {
     if (search->count == 0) {
-        return apr_psprintf(
-            search->pool,
-            "%s: holds no placeholder for the proof, so no PC booted from it could be trusted "
-            "with a passphrase: build the image with one",
-            search->file);
+        return apr_psprintf(search->pool,
+                            "%s: holds no placeholder for the proof, so no PC booted from it could be "
+                            "trusted with a passphrase: build the image with one",
+                            search->file);
     }
     if (search->count > 1) {
         return apr_psprintf(search->pool,

@@ -225,23 +225,17 @@ static apr_status_t scan_once(const char *path, secrets_need_e need, const secre
 }
 
 /* Somebody may be writing the file: what is read of it now may be the beginning of a password, which a PC would count
- * against the account. */
-static int is_being_written(const char *path)
-{
-    struct stat info;
-
-    return stat(path, &info) == 0 && owned_file_settles(&info);
-}
-
+ * against the account. Then it is read again. */
 static apr_status_t scan_file(const char *path, secrets_need_e need, const secrets_subject_t *subject,
                               secrets_found_t *found, const char **error, apr_pool_t *pool)
 {
     apr_time_t deadline = clock_monotonic() + WRITTEN_WITHIN;
+    struct stat info;
     int cut = 0;
     apr_status_t status = scan_once(path, need, subject, found, &cut, error, pool);
 
-    while (subject != NULL && (status != APR_SUCCESS || cut) && is_being_written(path) &&
-           clock_monotonic() < deadline) {
+    while (subject != NULL && (status != APR_SUCCESS || cut) && stat(path, &info) == 0 &&
+           owned_file_settles(&info) && clock_monotonic() < deadline) {
         if (found != NULL) {
             secrets_found_wipe(found);
         }

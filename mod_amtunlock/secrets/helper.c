@@ -370,18 +370,14 @@ apr_status_t secrets_helper_ask(const char *path, secrets_need_e need, const sec
     return status;
 }
 
-/* A helper that does not know of volumes gives the system's passphrase whichever asks. */
-static int is_own(const secrets_found_t *found, const secrets_subject_t *subject)
-{
-    return found->volume != NULL && subject->volume != NULL && strcmp(found->volume, subject->volume) == 0;
-}
-
 static apr_status_t helper_find(const char *path, secrets_need_e need, const secrets_subject_t *subject,
                                 secrets_found_t *found, const char **error, apr_pool_t *pool)
 {
     apr_status_t status = secrets_helper_ask(path, need, subject, TIME_LIMIT, found, error, pool);
 
-    if (status == APR_SUCCESS && need == SECRETS_DISK && subject->own && !is_own(found, subject)) {
+    /* A helper that does not know of volumes gives the system's passphrase whichever asks. */
+    if (status == APR_SUCCESS && need == SECRETS_DISK && subject->own &&
+        (found->volume == NULL || subject->volume == NULL || strcmp(found->volume, subject->volume) != 0)) {
         secrets_found_wipe(found);
         return APR_NOTFOUND;
     }

@@ -18,18 +18,13 @@ static const char *relates_to(const wsman_envelope_t *envelope)
     return id != NULL && *id != '\0' && strlen(id) <= MAX_RELATES_TO ? id : NULL;
 }
 
-/* "UTF-16" without a byte order, as clients expect it; the mark or the first character shows the order. */
-static const char *content_type(wsman_encoding_t encoding)
-{
-    return encoding.charset == WSMAN_UTF8 ? "application/soap+xml;charset=UTF-8"
-                                          : "application/soap+xml;charset=UTF-16";
-}
-
 static apr_status_t fill_answer(wsman_answer_t *answer, wsman_writer_t *writer, wsman_encoding_t encoding,
                                 int status)
 {
     answer->status = status;
-    answer->content_type = content_type(encoding);
+    /* "UTF-16" without a byte order, as clients expect it; the mark or the first character shows the order. */
+    answer->content_type = encoding.charset == WSMAN_UTF8 ? "application/soap+xml;charset=UTF-8"
+                                                          : "application/soap+xml;charset=UTF-16";
     return wsman_writer_finish(writer, encoding, &answer->bytes, &answer->length);
 }
 

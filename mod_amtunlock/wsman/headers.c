@@ -205,13 +205,10 @@ static const wsman_fault_t *read_headers(wsman_envelope_t *envelope, apr_pool_t 
     for (const wsman_element_t *header = envelope->header->child; header != NULL; header = header->next) {
         int i = index_of_header(header);
 
-        if (i == KNOWN) {
-            if (envelope->not_understood == NULL && wsman_must_understand(header)) {
-                envelope->not_understood = header;
-            }
-            continue;
+        if (i == KNOWN && envelope->not_understood == NULL && wsman_must_understand(header)) {
+            envelope->not_understood = header;
         }
-        if (known[i].read == NULL || !is_for_us(header)) {
+        if (i == KNOWN || known[i].read == NULL || !is_for_us(header)) {
             continue;
         }
         if (seen[i]++) {

@@ -51,16 +51,11 @@ struct wsman_capture_t {
 };
 
 /* libxml2's writer does not report every failed allocation, but sets the thread's last error. */
-static int lacked_memory(void)
+static void check_write(wsman_writer_t *writer, int result)
 {
     const xmlError *last = xmlGetLastError();
 
-    return last != NULL && last->code == XML_ERR_NO_MEMORY;
-}
-
-static void check_write(wsman_writer_t *writer, int result)
-{
-    if (result < 0 || lacked_memory()) {
+    if (result < 0 || (last != NULL && last->code == XML_ERR_NO_MEMORY)) {
         writer->failed = 1;
     }
 }

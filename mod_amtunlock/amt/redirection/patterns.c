@@ -37,9 +37,14 @@ static int refers_back(const char *text)
 
 static const char *compile_pattern(regex_t *expression, const char *text, apr_pool_t *pool)
 {
-    int error = regcomp(expression, text, REG_EXTENDED | REG_ICASE | REG_NOSUB);
     char why[128];
+    int error;
 
+    if (refers_back(text)) {
+        return apr_psprintf(pool, "the pattern \"%s\" has a back-reference, which takes time without bound",
+                            text);
+    }
+    error = regcomp(expression, text, REG_EXTENDED | REG_ICASE | REG_NOSUB);
     if (error) {
         regerror(error, expression, why, sizeof(why));
         return apr_psprintf(pool, "the pattern \"%s\" is no POSIX extended regular expression: %s", text,
@@ -56,13 +61,8 @@ const char *amt_patterns_compile(amt_patterns_t **out, const apr_array_header_t 
     apr_pool_cleanup_register(pool, patterns, patterns_cleanup, apr_pool_cleanup_null);
     for (int i = 0; i < texts->nelts; i++) {
         const char *text = APR_ARRAY_IDX(texts, i, const char *);
-        const char *error = NULL;
+        const char *error = compile_pattern(&patterns->expressions[i], text, pool);
 
-        if (refers_back(text)) {
-            return apr_psprintf(
-                pool, "the pattern \"%s\" has a back-reference, which takes time without bound", text);
-        }
-        error = compile_pattern(&patterns->expressions[i], text, pool);
         if (error != NULL) {
             return error;
         }

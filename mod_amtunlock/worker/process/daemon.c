@@ -470,8 +470,7 @@ static int start_daemon(worker_t *worker)
         return 1;
     }
     notify_send(&worker->notify, EXTENDED_START);
-    error = prepare_worker(worker);
-    if (error != NULL) {
+    if ((error = prepare_worker(worker)) != NULL) {
         return fail_start(error);
     }
     raise_file_limit(snapshot_settings(worker->first)->slots);

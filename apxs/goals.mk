@@ -151,7 +151,7 @@ lint-sources:
 	@apxs/lint.sh build/lint/flags build/lint/sources
 
 .PHONY: house
-house: ## the rooms in numbers: files, functions, arrows, circles; fails where one is used that stands above
+house: ## the rooms in numbers: files, functions, arrows, circles; fails where one stands as it should not
 	@apxs/house
 
 .PHONY: steps

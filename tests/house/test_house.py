@@ -110,10 +110,23 @@ def test_header_that_a_public_one_needs(tmp_path):
 
 
 def test_lengths(tmp_path):
-    function = "int long_one(void)\n{\n" + "    ;\n" * 78 + "}\n"
-    assert faults(tmp_path, jobs__long_c=function) == ["length: jobs/long.c:1: long_one() has 81 lines"]
+    function = "int long_one(void)\n{\n" + "    ;\n" * 40 + "}\n"
+    assert faults(tmp_path, jobs__long_c=function) == ["length: jobs/long.c:1: long_one() has 43 lines"]
+    assert faults(tmp_path, jobs__long_c=function.replace("    ;\n", "", 1)) == []
     assert faults(tmp_path, jobs__long_c="\n" * 601) == ["length: jobs/long.c has 601 lines"]
     assert faults(tmp_path, jobs__long_c="\n" * 600) == []
+
+
+def functions(count, lines, head="int {}(void)", name="function"):
+    return "".join(head.format(f"{name}_{i}") + "\n{\n" + "    ;\n" * (lines - 3) + "}\n\n" for i in range(count))
+
+
+def test_most_functions_are_short(tmp_path):
+    """With the four of the clean tree: three in thirty may be long, and three in twenty-nine may not."""
+    long = functions(3, 22, name="long")
+    assert faults(tmp_path, jobs__one_c=long + functions(23, 21)) == []
+    assert faults(tmp_path, jobs__one_c=long + functions(22, 21)) == ["length: 3 of 29 functions have more than 21 lines"]
+    assert faults(tmp_path, jobs__one_c=functions(3, 22)) == [], "few functions have no share"
 
 
 def test_bare_name_in_two_files(tmp_path):
@@ -136,6 +149,18 @@ def test_small_functions_that_are_used_once(tmp_path):
     user = "int use(int x)\n{\n    take(callback);\n    return called(x) + large(x);\n}\n"
     _, output = run(tmp_path, CLEAN | {"jobs/one.c": small.format("called") + small.format("callback") + large + user})
     assert re.search(r"^jobs .* 1 +17 %$", output, re.M)
+
+
+def test_a_room_of_small_functions_that_are_used_once(tmp_path):
+    """With the two of the clean room and the caller: two in twenty-one are allowed, and two in twenty are not."""
+    small = functions(2, 4, "static int {}(void)", "small")
+    user = "int use(void)\n{\n    return small_0() + small_1();\n}\n\n"
+    assert faults(tmp_path, jobs__one_c=small + user + functions(16, 4)) == []
+    assert faults(tmp_path, jobs__one_c=small + user + functions(15, 4)) == [
+        "small: 2 of 20 functions of jobs are called once and have at most 3 statements"]
+    assert faults(tmp_path, jobs__one_c=small + user) == [], "few functions have no share"
+    assert run(tmp_path, {"jobs/one.c": small + user + functions(15, 4)}, "--quiet")[1].endswith(
+        "\n    jobs/one.c:1: small_0()\n    jobs/one.c:6: small_1()\n")
 
 
 def test_the_record_of_the_module_is_exempt(tmp_path):

@@ -15,6 +15,8 @@ def rig():
     one = Rig("check-start", systems=1, boot_seconds="1-1")
     one.up()
     one.worker = one.add_worker()
+    # Redis knows its host by its first beat, which finds no functions before the inventory is published.
+    assert wait_until(lambda: one.redis_call("ZCARD", "{amtu}:workers") == 1, 10)
     yield one
     one.down()
 

@@ -45,16 +45,30 @@ static const char *owned_file_check_fd(const char *setting, const char *path, in
 }
 
 /* O_NONBLOCK: open() must not wait for the other end of a pipe. */
-const char *owned_file_check(const char *setting, const char *path, apr_pool_t *pool)
+const char *owned_file_open(int *fd, const char *setting, const char *path, apr_pool_t *pool)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     const char *error;
 
-    if (fd < 0) {
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (*fd < 0) {
         return apr_psprintf(pool, "%s %s cannot be opened: %s", setting, path, text_strerror(errno, pool));
     }
-    error = owned_file_check_fd(setting, path, fd, pool);
-    close(fd);
+    error = owned_file_check_fd(setting, path, *fd, pool);
+    if (error != NULL) {
+        close(*fd);
+        *fd = -1;
+    }
+    return error;
+}
+
+const char *owned_file_check(const char *setting, const char *path, apr_pool_t *pool)
+{
+    int fd = -1;
+    const char *error = owned_file_open(&fd, setting, path, pool);
+
+    if (error == NULL) {
+        close(fd);
+    }
     return error;
 }
 

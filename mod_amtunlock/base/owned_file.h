@@ -21,6 +21,9 @@ owned_file_e owned_file_judge(const struct stat *info, mode_t denied);
  * in `pool` that begins with `setting`, the name under which an administrator gave it. */
 const char *owned_file_check(const char *setting, const char *path, apr_pool_t *pool);
 
+/* The same, and what was checked stays open for reading: *fd is the caller's, -1 with an error. */
+const char *owned_file_open(int *fd, const char *setting, const char *path, apr_pool_t *pool);
+
 /* Nonzero: it was changed within the last two seconds, so that somebody may be writing it still. */
 int owned_file_settles(const struct stat *info);
 

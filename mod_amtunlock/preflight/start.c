@@ -95,6 +95,9 @@ static void start_check_files(const start_t *start)
         start_check_written(start, "state-dir", lock);
     }
     start_check_record(start, settings->audit);
+    if (snapshot_needs_proof_key(start->snapshot) && snapshot_proof_key(start->snapshot) == NULL) {
+        start_check_written(start, "proof-key", settings->proof_key);
+    }
     if (strcmp(settings->log, "-") != 0) {
         start_check_written(start, "log", settings->log);
     }

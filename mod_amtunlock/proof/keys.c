@@ -36,12 +36,12 @@ void proof_words_add(proof_words_t *words, const void *bytes, apr_size_t length)
     words->length += length;
 }
 
-void proof_words_add_id(proof_words_t *words, const char *system_id)
+void proof_words_add_name(proof_words_t *words, const char *name)
 {
-    unsigned char length = (unsigned char)strlen(system_id);
+    unsigned char length = (unsigned char)strlen(name);
 
     proof_words_add(words, &length, 1);
-    proof_words_add(words, system_id, length);
+    proof_words_add(words, name, length);
 }
 
 int proof_hash(const proof_words_t *words, unsigned char hash[PROOF_BYTES])
@@ -90,26 +90,41 @@ static int derive_shared(EVP_PKEY *own, const unsigned char other[PROOF_BYTES],
     return good;
 }
 
-static int derive_keys(const unsigned char s[PROOF_BYTES], unsigned char shared[PROOF_BYTES],
-                       const unsigned char transcript[PROOF_BYTES], proof_keys_t *keys)
+/* HKDF-SHA256 of a key of PROOF_BYTES. `salt`: the same length, or NULL. */
+static int derive_bytes(const unsigned char *key, const unsigned char *salt, const proof_words_t *info,
+                        unsigned char *bytes, size_t length)
 {
-    proof_words_t info;
-    OSSL_PARAM parameters[5];
+    OSSL_PARAM parameters[5], *next = parameters;
     EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
     EVP_KDF_CTX *context = EVP_KDF_CTX_new(kdf);
     int good;
 
-    proof_words_begin(&info, KEYS_LABEL);
-    proof_words_add(&info, transcript, PROOF_BYTES);
-    parameters[0] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0);
-    parameters[1] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, shared, PROOF_BYTES);
-    parameters[2] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)s, PROOF_BYTES);
-    parameters[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info.bytes, info.length);
-    parameters[4] = OSSL_PARAM_construct_end();
-    good = context != NULL && EVP_KDF_derive(context, (unsigned char *)keys, sizeof(*keys), parameters) == 1;
+    *next++ = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0);
+    *next++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)key, PROOF_BYTES);
+    *next++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info->bytes, info->length);
+    if (salt != NULL) {
+        *next++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt, PROOF_BYTES);
+    }
+    *next = OSSL_PARAM_construct_end();
+    good = context != NULL && EVP_KDF_derive(context, bytes, length, parameters) == 1;
     EVP_KDF_CTX_free(context);
     EVP_KDF_free(kdf);
     return good;
+}
+
+int proof_derive_secret(const proof_key_t *key, const proof_words_t *boot, unsigned char s[PROOF_BYTES])
+{
+    return derive_bytes(key->bytes, NULL, boot, s, PROOF_BYTES);
+}
+
+static int derive_keys(const unsigned char s[PROOF_BYTES], const unsigned char shared[PROOF_BYTES],
+                       const unsigned char transcript[PROOF_BYTES], proof_keys_t *keys)
+{
+    proof_words_t info;
+
+    proof_words_begin(&info, KEYS_LABEL);
+    proof_words_add(&info, transcript, PROOF_BYTES);
+    return derive_bytes(shared, s, &info, (unsigned char *)keys, sizeof(*keys));
 }
 
 int proof_agree(EVP_PKEY *own, const unsigned char other[PROOF_BYTES], const unsigned char s[PROOF_BYTES],

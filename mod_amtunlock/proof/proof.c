@@ -17,6 +17,8 @@
 #include "proof/sector_priv.h"
 
 #define SYSTEM_ID_MAX 253
+#define JOB_MAX 128
+#define FENCE_MAX 20
 #define REASON_MAX 64
 #define TEXT_MAX 200
 #define FIELDS 3      /* of every kind that an image sends, behind version and kind */
@@ -76,29 +78,60 @@ static apr_status_t session_cleanup(void *data)
     return APR_SUCCESS;
 }
 
-static int is_system_id(const char *text)
+/* 1 to `most` characters, all of them among `characters`. */
+static int is_name(const char *text, const char *characters, size_t most)
 {
     size_t length = strlen(text);
 
-    return length >= 1 && length <= SYSTEM_ID_MAX &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length;
+    return length >= 1 && length <= most && strspn(text, characters) == length;
 }
 
-const char *proof_session_create(proof_session_t **session, const char *system_id, apr_pool_t *pool)
+/* NULL, or what is wrong with it. */
+static const char *check_boot(const proof_boot_t *boot)
 {
+    if (!is_name(boot->system, "abcdefghijklmnopqrstuvwxyz0123456789.-", SYSTEM_ID_MAX)) {
+        return "the system's name is not an FQDN in lower case of at most 253 characters";
+    }
+    if (strlen(boot->job) < 1 || strlen(boot->job) > JOB_MAX ||
+        !is_name(boot->fence, "0123456789", FENCE_MAX)) {
+        return "the job's name or the fence of the boot is not one of this service";
+    }
+    return NULL;
+}
+
+/* Each name with its length, so that no two boots make the same words. */
+static int derive_session_secret(hidden_t *hidden, const proof_key_t *key, const proof_boot_t *boot)
+{
+    proof_words_t words = {.length = 0};
+    int good;
+
+    proof_words_add_name(&words, "amtunlock-proof-1 secret");
+    proof_words_add_name(&words, boot->job);
+    proof_words_add_name(&words, boot->system);
+    proof_words_add_name(&words, boot->fence);
+    ERR_set_mark();
+    good = proof_derive_secret(key, &words, hidden->s);
+    ERR_pop_to_mark();
+    return good;
+}
+
+const char *proof_session_create(proof_session_t **session, const proof_key_t *key, const proof_boot_t *boot,
+                                 apr_pool_t *pool)
+{
+    const char *error = check_boot(boot);
     proof_session_t *made;
 
     *session = NULL;
-    if (!is_system_id(system_id)) {
-        return "the system's name is not an FQDN in lower case of at most 253 characters";
+    if (error != NULL || key == NULL) {
+        return error != NULL ? error : "this worker has no proof key";
     }
     made = apr_pcalloc(pool, sizeof(*made));
     made->pool = pool;
-    made->system_id = apr_pstrdup(pool, system_id);
+    made->system_id = apr_pstrdup(pool, boot->system);
     made->hidden = OPENSSL_secure_zalloc(sizeof(*made->hidden));
     apr_pool_cleanup_register(pool, made, session_cleanup, apr_pool_cleanup_null);
-    if (made->hidden == NULL || RAND_bytes(made->hidden->s, PROOF_BYTES) != 1) {
-        return "no memory for secrets is left, or OpenSSL has no random numbers";
+    if (made->hidden == NULL || !derive_session_secret(made->hidden, key, boot)) {
+        return "no memory for secrets is left, or OpenSSL could not derive them";
     }
     *session = made;
     return NULL;
@@ -147,7 +180,7 @@ static mac_e check_hello(const proof_session_t *session, const message_t *messag
     proof_words_t words;
 
     proof_words_begin(&words, "amtunlock-proof-1 hello");
-    proof_words_add_id(&words, session->system_id);
+    proof_words_add_name(&words, session->system_id);
     proof_words_add(&words, message->bytes[0], PROOF_BYTES);
     proof_words_add(&words, message->bytes[1], PROOF_BYTES);
     return check_mac(session->hidden->s, &words, message);
@@ -158,7 +191,7 @@ static mac_e check_refusal(const proof_session_t *session, const message_t *mess
     proof_words_t words;
 
     proof_words_begin(&words, "amtunlock-proof-1 refusal");
-    proof_words_add_id(&words, session->system_id);
+    proof_words_add_name(&words, session->system_id);
     proof_words_add(&words, message->bytes[0], PROOF_BYTES);
     proof_words_add(&words, message->words[1], strlen(message->words[1]));
     return check_mac(session->hidden->s, &words, message);
@@ -426,7 +459,7 @@ static int make_transcript(proof_session_t *session, const unsigned char *nonce,
     proof_words_t words;
 
     proof_words_begin(&words, "amtunlock-proof-1 transcript");
-    proof_words_add_id(&words, session->system_id);
+    proof_words_add_name(&words, session->system_id);
     proof_words_add(&words, session->image_nonce, PROOF_BYTES);
     proof_words_add(&words, session->image_key, PROOF_BYTES);
     proof_words_add(&words, nonce, PROOF_BYTES);

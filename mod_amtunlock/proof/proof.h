@@ -12,7 +12,7 @@
 #ifndef AMTUNLOCK_PROOF_PROOF_H
 #define AMTUNLOCK_PROOF_PROOF_H
 
-#include <apr_pools.h>
+#include "proof/proof_key.h"
 
 #define PROOF_VERSION 1
 #define PROOF_SECTOR 2048        /* bytes */
@@ -39,12 +39,21 @@ const char *proof_find_sector(const char *file, apr_uint32_t *lba, apr_pool_t *p
 
 /* ---- a session ----------------------------------------------------------------------------------------- */
 
-/* One boot of one system, with 32 new random bytes. `system_id`: its FQDN, lower case, 1-253 characters.
- * NULL, or an error message. Secrets lie in OpenSSL's secure heap; they are wiped as soon
- * as they are of no more use, at the latest with `pool`. */
-const char *proof_session_create(proof_session_t **session, const char *system_id, apr_pool_t *pool);
+/* One boot of one system. Its S is derived from the key and from all three; another boot has another. */
+typedef struct {
+    const char *job;    /* 1-128 characters */
+    const char *system; /* its FQDN, lower case, 1-253 characters: also the system id */
+    const char *fence;  /* 1-20 decimal digits: of the intent under which it is booted, not of a later one */
+} proof_boot_t;
 
-/* The sector to serve in the placeholder's place; before anything is fed. It holds the random bytes: wipe it
+/* The same key and boot make a session with the same S: a worker that takes over hears the hello to its predecessor and
+ * serves the same sector. It must not seal again for a boot for which a seal may have left: the caller knows that (the
+ * mark `typed`), the session does not. NULL, or an error message. Secrets lie in OpenSSL's secure heap; they are wiped
+ * as soon as they are of no more use, at the latest with `pool`. */
+const char *proof_session_create(proof_session_t **session, const proof_key_t *key, const proof_boot_t *boot,
+                                 apr_pool_t *pool);
+
+/* The sector to serve in the placeholder's place; before anything is fed. It holds S: wipe it
  * once it is no longer served: at PROOF_HELLO. 0 where OpenSSL has no memory, or after a hello or the end of the
  * session: then it holds zeros, to which no image says hello. */
 int proof_sector(const proof_session_t *session, unsigned char sector[PROOF_SECTOR]);

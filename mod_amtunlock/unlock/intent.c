@@ -85,6 +85,10 @@ static void add_acts(json_t *intent, const unlock_t *unlock)
     if (plan->types) {
         json_object_set_new(intent, "passphrase", json_true());
     }
+    if (plan->boot_fence[0] != '\0') {
+        json_object_set_new(intent, "boot_fence", json_string(plan->boot_fence));
+        json_object_set_new(intent, "proof_key", json_string(plan->proof_key));
+    }
 }
 
 const char *intent_write(const unlock_t *unlock)
@@ -121,6 +125,17 @@ static amt_redirection_t unpack_redirection(const json_t *redirection)
                                .listener = json_is_true(json_object_get(redirection, "listener"))};
 }
 
+/* A word of `characters` alone which fits, or nothing. */
+static void read_word(const json_t *word, const char *characters, char *kept, size_t size)
+{
+    size_t length = json_string_length(word);
+
+    kept[0] = '\0';
+    if (length > 0 && length < size && strspn(json_string_value(word), characters) == length) {
+        memcpy(kept, json_string_value(word), length + 1);
+    }
+}
+
 static void read_plan(const json_t *intent, unlock_plan_t *plan)
 {
     amt_redirection_t set = unpack_redirection(json_object_get(intent, "redirection"));
@@ -134,6 +149,10 @@ static void read_plan(const json_t *intent, unlock_plan_t *plan)
         plan->redirection = set;
         plan->redirection_before = before;
     }
+    read_word(json_object_get(intent, "boot_fence"), "0123456789", plan->boot_fence,
+              sizeof(plan->boot_fence));
+    read_word(json_object_get(intent, "proof_key"), "0123456789abcdef", plan->proof_key,
+              sizeof(plan->proof_key));
 }
 
 apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_interval_time_t most)

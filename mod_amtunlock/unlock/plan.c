@@ -2,6 +2,8 @@
 /* See plan_priv.h. */
 #include "unlock/plan_priv.h"
 
+#include <apr_strings.h>
+
 #include "base/failpoint.h"
 #include "unlock/exits_priv.h"
 #include "unlock/intent.h"
@@ -47,6 +49,17 @@ unlock_step_e unlock_plan_plain(unlock_t *unlock)
     return unlock->facts.boot.overridden ? UNLOCK_CLEAR_BOOT : unlock_power(unlock);
 }
 
+/* A new boot, by this worker's key, whatever an earlier worker booted. */
+static void plan_name_boot(unlock_t *unlock)
+{
+    unlock_plan_t *plan = &unlock->plan;
+
+    if ((plan->boot & AMT_START_IMAGE) && unlock->proof_key != NULL) {
+        apr_cpystrn(plan->boot_fence, unlock->task->ref.fence, sizeof(plan->boot_fence));
+        apr_cpystrn(plan->proof_key, proof_key_id(unlock->proof_key), sizeof(plan->proof_key));
+    }
+}
+
 /* Firmware counts writes: nothing is written that stands as it should. */
 unlock_step_e unlock_plan_redirection(unlock_t *unlock)
 {
@@ -57,6 +70,7 @@ unlock_step_e unlock_plan_redirection(unlock_t *unlock)
         (amt_redirection_t){.state = now->state | unlock->method->sessions, .listener = 1};
     unlock->plan.boot = unlock->method->boot;
     unlock->plan.types = unlock->method->types;
+    plan_name_boot(unlock);
     if (unlock->session_open) { /* a running PC whose console was looked at */
         return unlock->method->on_console(unlock);
     }

@@ -63,7 +63,9 @@ static unlock_step_e fail_with_proof(unlock_t *unlock, const char *what)
 
 unlock_step_e steps_image_on_console(unlock_t *unlock)
 {
-    const char *error = proof_session_create(&unlock->proof, unlock->system->fqdn, unlock->pool);
+    const proof_boot_t boot = {
+        .job = unlock->task->ref.job, .system = unlock->system->fqdn, .fence = unlock->plan.boot_fence};
+    const char *error = proof_session_create(&unlock->proof, unlock->proof_key, &boot, unlock->pool);
 
     unlock->console = amt_console_create(NULL, NULL, unlock->pool);
     return error != NULL ? unlock_fail(unlock, JOBS_REASON_INTERNAL, error) : UNLOCK_OPEN_DRIVE;

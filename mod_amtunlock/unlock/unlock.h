@@ -187,6 +187,8 @@ typedef struct {
 apr_interval_time_t unlock_wake_within(void);
 #define UNLOCK_WAKE_PAUSE apr_time_from_sec(2)
 
+#define UNLOCK_FENCE_MAX 21
+
 /* What an unlock is going to do to a PC, and what stood before. Written into the intent, so that after the
  * death of this worker another one can take back exactly that. */
 typedef struct {
@@ -197,6 +199,9 @@ typedef struct {
     int types;                            /* a passphrase is handed over */
     amt_redirection_t redirection;        /* what the redirection service is set to, */
     amt_redirection_t redirection_before; /* if that is something else */
+    /* Of a boot of the image; "" otherwise: by what a worker that takes over can prove itself to it. */
+    char boot_fence[UNLOCK_FENCE_MAX];       /* of the intent under which it is booted */
+    char proof_key[PROOF_KEY_ID_DIGITS + 1]; /* id of the key that S is derived from */
 } unlock_plan_t;
 
 struct unlock_t {
@@ -207,6 +212,7 @@ struct unlock_t {
     const inventory_system_t *system;
     const method_t *method;
     const prompts_t *prompts;
+    const proof_key_t *proof_key; /* NULL: none is needed, by no method but image */
     apr_pool_t *pool;
 
     /* What is known of the PC. */

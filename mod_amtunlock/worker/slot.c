@@ -55,6 +55,7 @@ slot_t *slot_create(slots_t *slots, const jobs_task_t *task, snapshot_t *snapsho
     slot->unlock.system = system;
     slot->unlock.method = method_find(system->method);
     slot->unlock.prompts = settings_prompts(snapshot_settings(snapshot), system->group->name);
+    slot->unlock.proof_key = snapshot_proof_key(snapshot);
     slot->unlock.pool = pool;
     slot->lease.on_lost = on_lease_lost;
     slot->lease.owner = slot;

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "../unit/proof_peer.h"
+#include "proof/keys_priv.h"
 #include "proof/proof.h"
 
 #define PASSPHRASE "correct horse battery staple"
@@ -211,10 +212,12 @@ static apr_pool_t *root_pool(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const proof_key_t key = {.bytes = {7}};
+    static const proof_boot_t names = {.job = "job1", .system = "pc1.example.com", .fence = "1"};
     play_t play = {.data = data, .size = size};
 
     apr_pool_create(&play.pool, root_pool());
-    REQUIRE(proof_session_create(&play.session, "pc1.example.com", play.pool) == NULL);
+    REQUIRE(proof_session_create(&play.session, &key, &names, play.pool) == NULL);
     proof_sector(play.session, play.sector);
     boot(&play);
     play.portion = 1U + take_byte(&play);

@@ -89,12 +89,12 @@ static void write_settings(const char *name, int boot_timeout, apr_pool_t *pool)
     fprintf(
         file,
         "[redis]\naddress = 127.0.0.1:6379\npassword-file = %s/secrets\n[worker]\ninventory = %s/systems.csv\nsecrets = file:%s/secrets\n"
-        "ca-file = %s/ca.pem\naudit = %s/audit.jsonl\nlog = -\nlog-level = info\nstate-dir = %s\nthreads = 1\n"
+        "ca-file = %s/ca.pem\naudit = %s/audit.jsonl\nlog = -\nlog-level = info\nstate-dir = %s\nproof-key = %s/proof.key\nthreads = 1\n"
         "slots = 14\nconnects = 8\n[group default]\nboot-timeout = %d\nimage = %s/unlock.iso\n"
         "[group slow]\nboot-timeout = %d\npower-per-second = 2\nredraw = \\x15\\r\n"
         "[group running]\nboot-timeout = %d\ntype-running = yes\nreset-running = yes\nredraw = \\x15\\r\n",
-        world.folder, world.folder, world.folder, world.folder, world.folder, world.folder, boot_timeout,
-        world.folder, boot_timeout, boot_timeout);
+        world.folder, world.folder, world.folder, world.folder, world.folder, world.folder, world.folder,
+        boot_timeout, world.folder, boot_timeout, boot_timeout);
     fclose(file);
 }
 
@@ -129,6 +129,7 @@ const char *world_prepare(const char *folder, apr_pool_t *pool)
     write_settings("second.conf", 200, pool);
     write_text("secrets", "amt * admin Passw0rd!\ndisk * " PC_PASSPHRASE "\n", pool);
     write_text("ca.pem", "", pool);
+    write_text("proof.key", "0707070707070707070707070707070707070707070707070707070707070707\n", pool);
     error = load("first.conf", &world.snapshots[0], pool);
     return error != NULL ? error : load("second.conf", &world.snapshots[1], pool);
 }

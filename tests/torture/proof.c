@@ -11,6 +11,7 @@
 
 #include "../unit/proof_peer.h"
 #include "failing.h"
+#include "proof/keys_priv.h"
 #include "scenarios.h"
 #include "secrets/secrets.h"
 
@@ -83,6 +84,8 @@ static torture_verdict_e talk(proof_session_t *session, peer_t *peer)
 
 static torture_verdict_e run_proof(apr_pool_t *pool)
 {
+    static const proof_key_t key = {.bytes = {7}};
+    static const proof_boot_t boot = {.job = "job1", .system = "pc1.example", .fence = "1"};
     unsigned char sector[PROOF_SECTOR];
     proof_session_t *session = NULL;
     peer_t peer;
@@ -90,7 +93,7 @@ static torture_verdict_e run_proof(apr_pool_t *pool)
     torture_verdict_e verdict;
 
     secure_before = CRYPTO_secure_used();
-    error = proof_session_create(&session, "pc1.example", pool);
+    error = proof_session_create(&session, &key, &boot, pool);
     if (error != NULL) {
         return refuse(error);
     }

@@ -15,9 +15,17 @@
 #include <apr_general.h>
 #include <openssl/err.h>
 
+void take_over(proof_fixture_t *fixture)
+{
+    const char *fence = apr_itoa(fixture->pool, fixture->boots);
+
+    assert_null(proof_session_create(&fixture->session, &fixture->key, BOOT(fence), fixture->pool));
+}
+
 void begin(proof_fixture_t *fixture)
 {
-    assert_null(proof_session_create(&fixture->session, SYSTEM, fixture->pool));
+    fixture->boots++;
+    take_over(fixture);
     proof_sector(fixture->session, fixture->sector);
     assert_null(peer_boot(&fixture->peer, fixture->sector, fixture->pool));
 }
@@ -31,6 +39,7 @@ int proof_fixture_setup(void **state)
     apr_pool_create(&pool, NULL);
     fixture = apr_pcalloc(pool, sizeof(*fixture));
     fixture->pool = pool;
+    memset(fixture->key.bytes, 7, sizeof(fixture->key.bytes));
     begin(fixture);
     ERR_clear_error(); /* what the peer left */
     *state = fixture;

@@ -3,14 +3,19 @@
 #ifndef AMTUNLOCK_TESTS_PROOF_FIXTURE_H
 #define AMTUNLOCK_TESTS_PROOF_FIXTURE_H
 
+#include "proof/keys_priv.h"
 #include "proof/proof.h"
 #include "proof_peer.h"
 
 #define SYSTEM "pc1.example.com"
+/* The boot of SYSTEM under a fence. */
+#define BOOT(number) (&(proof_boot_t){.job = "job1", .system = SYSTEM, .fence = (number)})
 #define PASSPHRASE "correct horse battery staple"
 
 typedef struct {
     apr_pool_t *pool;
+    proof_key_t key;
+    int boots;
     proof_session_t *session;
     unsigned char sector[PROOF_SECTOR];
     peer_t peer;
@@ -19,8 +24,10 @@ typedef struct {
 int proof_fixture_setup(void **state);
 int proof_fixture_teardown(void **state);
 
-/* Another session, and another boot. */
+/* Another boot, another session. */
 void begin(proof_fixture_t *fixture);
+/* The same boot again, as a worker does it that takes over: the PC is where it was. */
+void take_over(proof_fixture_t *fixture);
 /* The one event that all of a text makes; PROOF_NONE if none. */
 proof_event_e hear(const proof_fixture_t *fixture, const char *text);
 /* The line with PASSPHRASE sealed. */

@@ -212,7 +212,9 @@ static void test_another_systems_image_is_not_believed(void **state)
     unsigned char sector[PROOF_SECTOR];
     peer_t peer;
 
-    assert_null(proof_session_create(&other, "pc2.example.com", fixture->pool));
+    assert_null(proof_session_create(
+        &other, &fixture->key, &(proof_boot_t){.job = "job1", .system = "pc2.example.com", .fence = "1"},
+        fixture->pool));
     proof_sector(other, sector);
     assert_null(peer_boot(&peer, sector, fixture->pool));
     assert_broken(fixture, peer_hello(&peer), "wrong proof");

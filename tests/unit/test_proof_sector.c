@@ -17,6 +17,7 @@
 #include <apr_strings.h>
 #include <openssl/sha.h>
 
+#include "proof/keys_priv.h"
 #include "proof/proof.h"
 
 #define SECTORS 200 /* more than are read at once */
@@ -158,9 +159,11 @@ static void test_what_only_looks_like_it(void **state)
 static void test_a_sessions_sector_is_no_placeholder(void **state)
 {
     fixture_t *fixture = *state;
+    const proof_key_t key = {.bytes = {7}};
+    const proof_boot_t boot = {.job = "job1", .system = "pc1.example.com", .fence = "1"};
     proof_session_t *session;
 
-    assert_null(proof_session_create(&session, "pc1.example.com", fixture->pool));
+    assert_null(proof_session_create(&session, &key, &boot, fixture->pool));
     proof_sector(session, fixture->image[7]);
     write_image(fixture, 0, sizeof(fixture->image));
     assert_refused(fixture, "holds no placeholder");

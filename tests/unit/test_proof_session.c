@@ -162,7 +162,19 @@ static void test_sessions_differ(void **state)
     assert_string_not_equal(line, again);
 }
 
-static void test_a_system_has_a_sane_name(void **state)
+/* NULL, or what is wrong with the names. */
+static const char *create(const proof_fixture_t *fixture, const char *job, const char *system,
+                          const char *fence)
+{
+    const proof_boot_t boot = {.job = job, .system = system, .fence = fence};
+    proof_session_t *session;
+    const char *error = proof_session_create(&session, &fixture->key, &boot, fixture->pool);
+
+    assert_int_equal(session == NULL, error != NULL);
+    return error;
+}
+
+static void test_a_boot_has_sane_names(void **state)
 {
     const proof_fixture_t *fixture = *state;
     proof_session_t *session;
@@ -170,31 +182,180 @@ static void test_a_system_has_a_sane_name(void **state)
 
     memset(name, 'a', sizeof(name));
     name[254] = '\0';
-    assert_non_null(proof_session_create(&session, name, fixture->pool));
-    assert_null(session);
+    assert_non_null(create(fixture, "job1", name, "1"));
+    assert_non_null(create(fixture, name, SYSTEM, "1"));
     name[253] = '\0';
-    assert_null(proof_session_create(&session, name, fixture->pool));
-    assert_non_null(proof_session_create(&session, "", fixture->pool));
-    assert_non_null(proof_session_create(&session, "PC1.example.com", fixture->pool));
-    assert_non_null(proof_session_create(&session, "pc1\n", fixture->pool));
+    assert_null(create(fixture, "job1", name, "1"));
+    name[128] = '\0';
+    assert_null(create(fixture, name, SYSTEM, "18446744073709551615"));
+    assert_non_null(create(fixture, "", SYSTEM, "1"));
+    assert_non_null(create(fixture, "job1", "", "1"));
+    assert_non_null(create(fixture, "job1", "PC1.example.com", "1"));
+    assert_non_null(create(fixture, "job1", "pc1\n", "1"));
+    assert_non_null(create(fixture, "job1", SYSTEM, ""));
+    assert_non_null(create(fixture, "job1", SYSTEM, "-1"));
+    assert_non_null(create(fixture, "job1", SYSTEM, "118446744073709551615"));
+    assert_non_null(strstr(proof_session_create(&session, NULL, BOOT("1"), fixture->pool), "no proof key"));
+    assert_null(session);
 }
 
-static void test_the_longest_name_fits(void **state)
+static void test_the_longest_names_fit(void **state)
 {
     proof_fixture_t *fixture = *state;
-    char name[254];
+    char name[254], job[129];
+    const proof_boot_t boot = {.job = job, .system = name, .fence = "18446744073709551615"};
     unsigned char sector[PROOF_SECTOR];
     const char *wrong;
 
     memset(name, 'a', sizeof(name));
     name[253] = '\0';
-    assert_null(proof_session_create(&fixture->session, name, fixture->pool));
+    memset(job, 'b', sizeof(job));
+    job[128] = '\0';
+    assert_null(proof_session_create(&fixture->session, &fixture->key, &boot, fixture->pool));
     proof_sector(fixture->session, sector);
     assert_null(peer_boot(&fixture->peer, sector, fixture->pool));
     assert_string_equal(fixture->peer.id, name);
     assert_int_equal(hear(fixture, peer_hello(&fixture->peer)), PROOF_HELLO);
     assert_string_equal(peer_open_seal(&fixture->peer, seal_it(fixture), &wrong), PASSPHRASE);
     assert_int_equal(hear(fixture, peer_result(&fixture->peer, "unlocked", "none")), PROOF_RESULT_UNLOCKED);
+}
+
+/* ---- S of a boot --------------------------------------------------------------------------------------- */
+
+/* S as the sector has it. */
+static const unsigned char *secret_of(const proof_fixture_t *fixture, const proof_key_t *key, const char *job,
+                                      const char *system, const char *fence)
+{
+    const proof_boot_t boot = {.job = job, .system = system, .fence = fence};
+    unsigned char *sector = apr_palloc(fixture->pool, PROOF_SECTOR);
+    proof_session_t *session;
+
+    assert_null(proof_session_create(&session, key, &boot, fixture->pool));
+    assert_int_equal(proof_sector(session, sector), 1);
+    return sector + 68;
+}
+
+/* openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt hexkey:000102...1e1f -kdfopt hexinfo:INFO HKDF, where INFO is
+ * 18 "amtunlock-proof-1 secret" 04 "job1" 0f "pc1.example.com" 02 "42" */
+static void test_the_secret_is_as_computed_elsewhere(void **state)
+{
+    static const unsigned char expected[] = {0x47, 0xb9, 0x8c, 0x63, 0x1f, 0xf6, 0x16, 0x7f, 0xa8, 0x53, 0x79,
+                                             0xbe, 0x17, 0x3c, 0xc3, 0x6e, 0x36, 0x67, 0xb3, 0x9f, 0xcb, 0x02,
+                                             0x0e, 0xff, 0xc6, 0xc7, 0xa9, 0xd6, 0x43, 0x96, 0x85, 0x6a};
+    const proof_fixture_t *fixture = *state;
+    proof_key_t key = {.id = ""};
+
+    for (int i = 0; i < PROOF_BYTES; i++) {
+        key.bytes[i] = (unsigned char)i;
+    }
+    assert_memory_equal(secret_of(fixture, &key, "job1", "pc1.example.com", "42"), expected, 32);
+}
+
+/* Also where the names, one behind the other, are the same letters. */
+static void test_another_boot_has_another_secret(void **state)
+{
+    static const struct {
+        unsigned char key;
+        const char *job, *system, *fence;
+    } boots[] = {
+        {7, "job1", "pc1.example.com", "42"},  {8, "job1", "pc1.example.com", "42"},
+        {7, "job2", "pc1.example.com", "42"},  {7, "job1", "pc2.example.com", "42"},
+        {7, "job1", "pc1.example.com", "43"},  {7, "job", "1pc1.example.com", "42"},
+        {7, "job1p", "c1.example.com", "42"},  {7, "job1", "pc1.example.com4", "2"},
+        {7, "job1", "pc1.example.com", "042"}, {7, "pc1.example.com", "job1", "42"},
+    };
+    enum { BOOTS = sizeof(boots) / sizeof(boots[0]) };
+    const proof_fixture_t *fixture = *state;
+    const unsigned char *secrets[BOOTS];
+    proof_key_t key = {.bytes = {0}};
+
+    for (size_t i = 0; i < BOOTS; i++) {
+        memset(key.bytes, boots[i].key, sizeof(key.bytes));
+        secrets[i] = secret_of(fixture, &key, boots[i].job, boots[i].system, boots[i].fence);
+        for (size_t j = 0; j < i; j++) {
+            assert_memory_not_equal(secrets[i], secrets[j], 32);
+        }
+    }
+}
+
+/* ---- taking over --------------------------------------------------------------------------------------- */
+
+static void test_who_takes_over_serves_the_same_sector(void **state)
+{
+    proof_fixture_t *fixture = *state;
+    unsigned char sector[PROOF_SECTOR];
+
+    take_over(fixture);
+    assert_int_equal(proof_sector(fixture->session, sector), 1);
+    assert_memory_equal(sector, fixture->sector, sizeof(sector));
+}
+
+/* Whether the predecessor had heard the hello or not: the image says it until a seal comes. */
+static void test_who_takes_over_hears_the_same_hello(void **state)
+{
+    proof_fixture_t *fixture = *state;
+    const char *hello = peer_hello(&fixture->peer), *wrong;
+
+    assert_int_equal(hear(fixture, hello), PROOF_HELLO);
+    take_over(fixture);
+    assert_int_equal(hear(fixture, hello), PROOF_HELLO);
+    assert_string_equal(peer_open_seal(&fixture->peer, seal_it(fixture), &wrong), PASSPHRASE);
+    assert_int_equal(hear(fixture, peer_result(&fixture->peer, "unlocked", "none")), PROOF_RESULT_UNLOCKED);
+    assert_true(peer_is_acknowledged(&fixture->peer, proof_acknowledge(fixture->session)));
+}
+
+/* A refusal needs no seal; the image may say it for as long as nobody acknowledges it. */
+static void test_who_takes_over_hears_a_refusal(void **state)
+{
+    proof_fixture_t *fixture = *state;
+
+    take_over(fixture);
+    assert_int_equal(hear(fixture, peer_refusal(&fixture->peer, "no-disk")), PROOF_RESULT_FAILED);
+    assert_true(peer_is_acknowledged(&fixture->peer, proof_acknowledge(fixture->session)));
+}
+
+/* The field behind a seal's second comma is the worker's nonce, behind its third the worker's key. */
+static const char *field_of(const char *line, int commas)
+{
+    for (int i = 0; i < commas; i++) {
+        line = strchr(line, ',') + 1;
+    }
+    return line;
+}
+
+/* No seal of one boot shares a nonce, a key or a secret with another: what a recorded seal of the predecessor is worth
+ * does not change, and what it made the image say is believed by nobody else. */
+static void test_seals_of_one_boot_have_nothing_in_common(void **state)
+{
+    proof_fixture_t *fixture = *state;
+    const char *hello = peer_hello(&fixture->peer), *first, *second, *wrong;
+
+    assert_int_equal(hear(fixture, hello), PROOF_HELLO);
+    first = seal_it(fixture);
+    take_over(fixture);
+    assert_int_equal(hear(fixture, hello), PROOF_HELLO);
+    second = seal_it(fixture);
+    for (int field = 3; field <= 5; field++) {
+        assert_memory_not_equal(field_of(first, field), field_of(second, field), 64);
+    }
+    assert_string_equal(peer_open_seal(&fixture->peer, first, &wrong), PASSPHRASE);
+    assert_int_equal(hear(fixture, peer_result(&fixture->peer, "unlocked", "none")), PROOF_BROKEN);
+    assert_non_null(strstr(proof_text(fixture->session), "wrong proof"));
+}
+
+static void test_who_has_another_key_or_fence_hears_no_hello(void **state)
+{
+    proof_fixture_t *fixture = *state;
+    const char *hello = peer_hello(&fixture->peer);
+    proof_key_t other = fixture->key;
+
+    other.bytes[31] ^= 1;
+    assert_null(proof_session_create(&fixture->session, &other, BOOT("1"), fixture->pool));
+    assert_int_equal(hear(fixture, hello), PROOF_BROKEN);
+    assert_null(proof_session_create(&fixture->session, &fixture->key, BOOT("2"), fixture->pool));
+    assert_int_equal(hear(fixture, hello), PROOF_BROKEN);
+    assert_null(proof_session_create(&fixture->session, &fixture->key, BOOT("1"), fixture->pool));
+    assert_int_equal(hear(fixture, hello), PROOF_HELLO);
 }
 
 /* ---- once ---------------------------------------------------------------------------------------------- */
@@ -322,9 +483,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_peer_agrees_with_the_written_figures, proof_fixture_setup,
                                         proof_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_sessions_differ, proof_fixture_setup, proof_fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_a_system_has_a_sane_name, proof_fixture_setup,
+        cmocka_unit_test_setup_teardown(test_a_boot_has_sane_names, proof_fixture_setup,
                                         proof_fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_the_longest_name_fits, proof_fixture_setup,
+        cmocka_unit_test_setup_teardown(test_the_longest_names_fit, proof_fixture_setup,
                                         proof_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_sealed_before_hello, proof_fixture_setup,
                                         proof_fixture_teardown),
@@ -341,6 +502,20 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_first_result_counts, proof_fixture_setup,
                                         proof_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_nothing_comes_of_an_ended_session, proof_fixture_setup,
+                                        proof_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_the_secret_is_as_computed_elsewhere, proof_fixture_setup,
+                                        proof_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_another_boot_has_another_secret, proof_fixture_setup,
+                                        proof_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_who_takes_over_serves_the_same_sector, proof_fixture_setup,
+                                        proof_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_who_takes_over_hears_the_same_hello, proof_fixture_setup,
+                                        proof_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_who_takes_over_hears_a_refusal, proof_fixture_setup,
+                                        proof_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_seals_of_one_boot_have_nothing_in_common, proof_fixture_setup,
+                                        proof_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_who_has_another_key_or_fence_hears_no_hello, proof_fixture_setup,
                                         proof_fixture_teardown),
     };
 

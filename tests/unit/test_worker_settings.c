@@ -89,6 +89,7 @@ static const flip_t flips[] = {
     {"worker", "tls-key", "/a", "/b", 1},
     {"worker", "kerberos-keytab", "/a", "/b", 1},
     {"worker", "kerberos-principal", "a@R", "b@R", 1},
+    {"worker", "proof-key", "/a", "/b", 1}, /* workers with different keys work side by side */
     {"worker", "audit", "/a", "/b", 1},
     {"worker", "log", "/a", "/b", 1},
     {"worker", "log-level", "info", "warn", 1},
@@ -245,6 +246,7 @@ static void the_sample_is_the_defaults(void **state)
     assert_string_equal(sample->tls_key, defaults->tls_key);
     assert_string_equal(sample->keytab, defaults->keytab);
     assert_null(sample->principal);
+    assert_string_equal(sample->proof_key, defaults->proof_key);
     assert_string_equal(sample->audit, defaults->audit);
     assert_string_equal(sample->log, defaults->log);
     assert_string_equal(sample->state_dir, defaults->state_dir);
@@ -265,7 +267,7 @@ static void every_key_is_read(void **state)
         "[redis]\naddress = [::1]:7000\nuser =\npassword-file =\n"
         "[worker]\ninventory=/a\nsecrets=file:/b\nsecrets=exec:/c\nca-file=/d\n"
         "audit=/e\nlog=/f\nlog-level=debug\nstate-dir=/g\nthreads=3\nslots=7\n"
-        "crl-file=/i\ntls-certificate=/j\ntls-key=/k\n"
+        "crl-file=/i\nproof-key=/l\ntls-certificate=/j\ntls-key=/k\n"
         "kerberos-keytab=/h\nkerberos-principal=worker@R\nconnects=9\n[group "
         "floor.1]\nmethod=wake\nauth=kerberos\ntls=none\n"
         "probe=22\nboot-timeout=30\nreset-running=yes\ntype-running=yes\nsame-passphrase=yes\ntls-max=1.2\n"
@@ -283,6 +285,7 @@ static void every_key_is_read(void **state)
     assert_int_equal(settings->log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(settings->threads, 3);
     assert_string_equal(settings->crl_file, "/i");
+    assert_string_equal(settings->proof_key, "/l");
     assert_string_equal(settings->tls_certificate, "/j");
     assert_string_equal(settings->tls_key, "/k");
     assert_string_equal(settings->keytab, "/h");
@@ -379,6 +382,8 @@ static const struct {
     {"[worker]\nthreads = -1\n", 2, "from 0 to 64"},
     {"[worker]\ninventory = systems.csv\n", 2, "absolute path"},
     {"[worker]\naudit =\n", 2, "absolute path"},
+    {"[worker]\nproof-key = proof.key\n", 2, "absolute path"},
+    {"[worker]\nproof-key =\n", 2, "absolute path"},
     {"[worker]\nlog = here\n", 2, "absolute path"},
     {"[worker]\nlog-level = loud\n", 2, "error, warn, info or debug"},
     {"[worker]\nsecrets = /etc/secrets\n", 2, "file:/PATH or exec:/PATH"},

@@ -7,6 +7,7 @@
 
 #include <apr_strings.h>
 
+#include "proof/keys_priv.h"
 #include "unlock/intent.h"
 
 #define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
@@ -177,6 +178,8 @@ static apr_time_t op_now(void)
 {
     return current->now;
 }
+
+static const proof_key_t proof_key = {.bytes = {7}, .id = UNLOCK_PC_KEY};
 
 static const unlock_ops_t ops = {
     .resolve = op_resolve,
@@ -604,6 +607,7 @@ unlock_pc_t *unlock_pc_create(const behaviour_t *is, apr_pool_t *pool)
     pc->unlock.system = &pc->system;
     pc->unlock.method = method_find(pc->system.method);
     pc->unlock.prompts = shared_prompts(is->redraws);
+    pc->unlock.proof_key = &proof_key;
     pc->unlock.pool = pool;
     current = pc;
     return pc;

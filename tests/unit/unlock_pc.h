@@ -8,6 +8,8 @@
 #include "unlock/methods.h"
 #include "unlock/unlock.h"
 
+#define UNLOCK_PC_KEY "0123456789abcdef" /* id of its worker's proof key */
+
 typedef enum {
     ASKED_NOTHING,
     ASKED_RESOLVE,

@@ -3,6 +3,8 @@
 itself over Serial-over-LAN, and gets the passphrase sealed."""
 
 import hashlib
+import json
+import re
 import signal
 
 import pytest
@@ -41,6 +43,15 @@ FAULTS = {
 }
 
 
+def check_key(file, intents, log):
+    """The intents say by which key and under which fence each PC was booted; the key itself is in its file alone."""
+    assert {intent["act"]["boot"] for intent in intents} == {"UseIDER,UseSOL"}
+    assert [intent["act"]["boot_fence"] for intent in intents] == [intent["fence"] for intent in intents]
+    said = re.search(r"AMTU0350 .*\bkey=([0-9a-f]{16})", log)[1]
+    assert {intent["act"]["proof_key"] for intent in intents} == {said}
+    assert file.read_text().strip() not in json.dumps(intents) + log
+
+
 def test_twenty_pcs_are_unlocked(rig):
     fleet = rig(systems=20, method="image", boot_seconds="1-3", boot_timeout=60)
     worker = fleet.add_worker()
@@ -57,9 +68,9 @@ def test_twenty_pcs_are_unlocked(rig):
         assert fleet.events(system, "image")[0]["sha256"] == served
         assert not fleet.events(system, "ider-violation")
         check_taken_back(fleet, system)
-    intent = next(one for one in fleet.audit(worker) if one["event"] == "intent")
-    assert intent["act"]["boot"] == "UseIDER,UseSOL"
+    intents = [one for one in fleet.audit(worker) if one["event"] == "intent"]
     lines = worker.log.read_text()
+    check_key(fleet.places.run / "proof" / "proof.key", intents, lines)
     assert " error " not in lines and " warn " not in lines, lines
 
 

@@ -112,6 +112,18 @@ static snapshot_t *load_snapshot(const line_t *line)
     return snapshot;
 }
 
+/* The same word on each host of a service: they have the same key. */
+static void print_proof_key(const snapshot_t *snapshot)
+{
+    const proof_key_t *key = snapshot_proof_key(snapshot);
+
+    if (snapshot_needs_proof_key(snapshot)) {
+        printf("%s: %s%s\n", snapshot_settings(snapshot)->proof_key,
+               key != NULL ? "proof key " : "not there yet",
+               key != NULL ? proof_key_id(key) : "; the worker makes it at its start");
+    }
+}
+
 static int do_check(const line_t *line)
 {
     snapshot_t *snapshot = load_snapshot(line);
@@ -125,6 +137,7 @@ static int do_check(const line_t *line)
     if (print_problems(problems) == EXIT_OK) {
         printf("%s: well; %d systems in %s%s\n", line->file, inventory_count(snapshot_inventory(snapshot)),
                snapshot_settings(snapshot)->inventory, line->offline ? "; Redis was not asked" : "");
+        print_proof_key(snapshot);
     }
     snapshot_unref(snapshot);
     return problems->nelts > 0 ? EXIT_WRONG : EXIT_OK;

@@ -263,6 +263,27 @@ static apr_status_t start_threads(worker_t *worker)
     return status;
 }
 
+/* ---- the key to unlock images -------------------------------------------------------------------------- */
+
+/* `before`: what was in force until now. To what was booted under another key nobody who takes over can prove itself. */
+static void log_proof_key(const snapshot_t *snapshot, const snapshot_t *before)
+{
+    const proof_key_t *key = snapshot_proof_key(snapshot);
+    const proof_key_t *former = before != NULL ? snapshot_proof_key(before) : NULL;
+
+    if (key == NULL || (former != NULL && strcmp(proof_key_id(former), proof_key_id(key)) == 0)) {
+        return;
+    }
+    if (former != NULL) {
+        log_warn("AMTU0351", "another proof key is in force: images that run are only looked at if we die",
+                 "key", proof_key_id(key), "former", proof_key_id(former));
+    }
+    log_info("AMTU0350",
+             snapshot_proof_key_is_new(snapshot) ? "the proof key is new: copy it to the other workers"
+                                                 : "the proof key",
+             "key", proof_key_id(key), "file", snapshot_settings(snapshot)->proof_key);
+}
+
 /* ---- reload -------------------------------------------------------------------------------------------- */
 
 static void warn_of_restart(const char *what, int changed)
@@ -301,7 +322,7 @@ static apr_status_t use_log(const settings_t *settings)
 static void reload_snapshot(worker_t *worker, apr_pool_t *pool)
 {
     apr_array_header_t *problems = apr_array_make(pool, 8, sizeof(inventory_problem_t));
-    snapshot_t *snapshot = snapshot_load(worker->file, problems, pool);
+    snapshot_t *snapshot = snapshot_load_to_serve(worker->file, worker->snapshot, problems, pool);
 
     if (snapshot == NULL) {
         problems_log(problems);
@@ -311,6 +332,7 @@ static void reload_snapshot(worker_t *worker, apr_pool_t *pool)
     }
     compare_with_first(worker, snapshot_settings(snapshot));
     use_log(snapshot_settings(snapshot));
+    log_proof_key(snapshot, worker->snapshot);
     intake_offer(worker->intake, snapshot);
     snapshot_unref(worker->snapshot);
     worker->snapshot = snapshot;
@@ -449,6 +471,7 @@ static void log_start(const worker_t *worker)
              worker->supervised ? "yes" : "no", "threads", log_number(LOG_NUMBER, worker->engine_count),
              "slots", log_number(LOG_NUMBER, settings->slots), "systems",
              log_number(LOG_NUMBER, inventory_count(snapshot_inventory(worker->first))));
+    log_proof_key(worker->first, NULL);
     if (secrets_process_warning() != NULL) {
         log_warn("AMTU0307", "secrets are less well kept than they could be", "text",
                  secrets_process_warning());
@@ -491,7 +514,7 @@ static snapshot_t *load_first_snapshot(const char *file, apr_pool_t *pool)
         fail_start("memory for secrets cannot be had (LimitMEMLOCK)");
         return NULL;
     }
-    snapshot = snapshot_load(file, problems, pool);
+    snapshot = snapshot_load_to_serve(file, NULL, problems, pool);
     problems_log(problems);
     if (snapshot != NULL) {
         problems_log_warnings(snapshot);

@@ -24,7 +24,7 @@ static const struct {
     {"worker", "audit"},           {"worker", "log"},
     {"worker", "log-level"},       {"worker", "state-dir"},
     {"worker", "threads"},         {"worker", "slots"},
-    {"worker", "connects"},
+    {"worker", "connects"},        {"worker", "proof-key"},
 };
 
 typedef struct {

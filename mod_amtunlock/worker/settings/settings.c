@@ -259,6 +259,7 @@ static const settings_key_t keys[] = {
     {"worker", "tls-key", take_path_or_none, IN_SETTINGS(tls_key), 0, 0, 0},
     {"worker", "kerberos-keytab", take_path_or_none, IN_SETTINGS(keytab), 0, 0, 0},
     {"worker", "kerberos-principal", take_user, IN_SETTINGS(principal), 0, 0, 0},
+    {"worker", "proof-key", take_path, IN_SETTINGS(proof_key), 0, 0, 0},
     {"worker", "audit", take_path, IN_SETTINGS(audit), 0, 0, 0},
     {"worker", "log", take_path_or_dash, IN_SETTINGS(log), 0, 0, 0},
     {"worker", "log-level", take_level, IN_SETTINGS(log_level), 0, 0, 0},
@@ -496,9 +497,8 @@ static void set_defaults(reading_t *reading)
     settings->inventory = AMTUNLOCK_SYSCONFDIR "/amtunlock/systems.csv";
     settings->ca_file = AMTUNLOCK_SYSCONFDIR "/amtunlock/amt-ca.pem";
     settings->crl_file = "";
-    settings->tls_certificate = "";
-    settings->tls_key = "";
-    settings->keytab = "";
+    settings->tls_certificate = settings->tls_key = settings->keytab = "";
+    settings->proof_key = AMTUNLOCK_LOCALSTATEDIR "/lib/amtunlock/proof.key";
     settings->audit = AMTUNLOCK_LOCALSTATEDIR "/lib/amtunlock/audit.jsonl";
     settings->log = "-";
     settings->log_level = LOG_LEVEL_INFO;

@@ -31,6 +31,7 @@ typedef struct {
     const char *tls_certificate, *tls_key; /* for devices that ask for one; "" is none */
     const char *keytab;                    /* of the worker's Kerberos account; "" is none */
     const char *principal;                 /* NULL: the only one in the keytab */
+    const char *proof_key;                 /* file of the key to the proof of unlock images */
     const char *audit;
     const char *log; /* "-": standard error */
     log_level_e log_level;

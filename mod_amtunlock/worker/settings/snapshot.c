@@ -2,6 +2,7 @@
 #include "worker/settings/snapshot.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include <apr_strings.h>
 
@@ -16,7 +17,9 @@ struct snapshot_t {
     inventory_t *inventory;
     secrets_t *secrets;
     amt_tickets_t *tickets; /* NULL: no keytab is set */
-    apr_hash_t *images;     /* snapshot_image_t * by path */
+    proof_key_t *proof_key; /* NULL: no system needs one, or there is none yet */
+    int proof_key_is_new;
+    apr_hash_t *images; /* snapshot_image_t * by path */
 };
 
 static void add_problem(apr_array_header_t *problems, const char *file, unsigned int line, const char *reason)
@@ -126,6 +129,56 @@ const snapshot_image_t *snapshot_image(const snapshot_t *snapshot, const invento
     return path != NULL ? apr_hash_get(snapshot->images, path, APR_HASH_KEY_STRING) : NULL;
 }
 
+/* ---- the key to the proof ------------------------------------------------------------------------------ */
+
+/* Of a file that is not there nothing is wrong yet: a worker makes it. */
+static const char *read_proof_key(snapshot_t *snapshot)
+{
+    return snapshot_needs_proof_key(snapshot) ? proof_key_read(&snapshot->proof_key, "proof-key",
+                                                               snapshot->settings->proof_key, snapshot->pool)
+                                              : NULL;
+}
+
+/* NULL, or an error message in the snapshot's pool. */
+static const char *make_proof_key(snapshot_t *snapshot)
+{
+    const char *file = snapshot->settings->proof_key;
+    const char *error = proof_key_make("proof-key", file, snapshot->pool);
+
+    if (error == NULL) {
+        error = proof_key_read(&snapshot->proof_key, "proof-key", file, snapshot->pool);
+    }
+    if (error == NULL && snapshot->proof_key == NULL) {
+        error = apr_psprintf(snapshot->pool, "proof-key %s leads to a file that is not there", file);
+    }
+    snapshot->proof_key_is_new = 1;
+    return error;
+}
+
+/* A key that was in force and is gone is not replaced behind the back of the other workers. */
+static int has_lost_proof_key(const snapshot_t *snapshot, const snapshot_t *before)
+{
+    return before != NULL && before->proof_key != NULL &&
+           strcmp(before->settings->proof_key, snapshot->settings->proof_key) == 0;
+}
+
+int snapshot_needs_proof_key(const snapshot_t *snapshot)
+{
+    return apr_hash_count(snapshot->images) > 0;
+}
+
+int snapshot_proof_key_is_new(const snapshot_t *snapshot)
+{
+    return snapshot->proof_key_is_new;
+}
+
+const proof_key_t *snapshot_proof_key(const snapshot_t *snapshot)
+{
+    return snapshot->proof_key;
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------------- */
+
 /* Problems outlive a snapshot that was refused, so their texts are copied to the caller's pool. */
 static void copy_problems(apr_array_header_t *problems, const apr_array_header_t *found, apr_pool_t *pool)
 {
@@ -140,6 +193,7 @@ static void copy_problems(apr_array_header_t *problems, const apr_array_header_t
 static void load_inventory(snapshot_t *snapshot, apr_array_header_t *problems)
 {
     settings_t *settings = snapshot->settings;
+    const char *error = NULL;
 
     if (inventory_load(&snapshot->inventory, settings->inventory, settings->groups, problems,
                        snapshot->pool) != APR_SUCCESS) {
@@ -148,6 +202,10 @@ static void load_inventory(snapshot_t *snapshot, apr_array_header_t *problems)
     snapshot_check_systems(snapshot->inventory, settings, settings->inventory, problems, snapshot->pool);
     check_trust(snapshot, problems);
     load_images(snapshot, problems);
+    error = read_proof_key(snapshot);
+    if (error != NULL) {
+        add_problem(problems, settings->file, 0, error);
+    }
 }
 
 static apr_status_t drop_tickets(void *tickets)
@@ -214,6 +272,26 @@ snapshot_t *snapshot_load(const char *file, apr_array_header_t *problems, apr_po
     copy_problems(problems, found, pool);
     snapshot_unref(snapshot);
     return NULL;
+}
+
+snapshot_t *snapshot_load_to_serve(const char *file, const snapshot_t *before, apr_array_header_t *problems,
+                                   apr_pool_t *pool)
+{
+    snapshot_t *snapshot = snapshot_load(file, problems, pool);
+    const char *error = NULL;
+
+    if (snapshot == NULL || snapshot->proof_key != NULL || !snapshot_needs_proof_key(snapshot)) {
+        return snapshot;
+    }
+    error = has_lost_proof_key(snapshot, before)
+                ? "proof-key: its file is not there any more: put it back; a restart would make a new one"
+                : make_proof_key(snapshot);
+    if (error != NULL) {
+        add_problem(problems, apr_pstrdup(pool, file), 0, apr_pstrdup(pool, error));
+        snapshot_unref(snapshot);
+        return NULL;
+    }
+    return snapshot;
 }
 
 snapshot_t *snapshot_ref(snapshot_t *snapshot)

@@ -10,6 +10,7 @@
 #include "amt/kerberos/ticket.h"
 #include "amt/redirection/ider.h"
 #include "inventory/inventory.h"
+#include "proof/proof_key.h"
 #include "secrets/secrets.h"
 #include "worker/settings/settings.h"
 
@@ -18,6 +19,11 @@ typedef struct snapshot_t snapshot_t;
 /* Reads everything that `file` names. NULL if anything is wrong; `problems` (inventory_problem_t, in `pool`)
  * then says what. The caller unrefs what is returned. May block; one thread at a time. */
 snapshot_t *snapshot_load(const char *file, apr_array_header_t *problems, apr_pool_t *pool);
+
+/* The same for a worker that serves by it from now on: makes the proof key's file where a system needs one and it is not
+ * there. `before`: what was in force until now, NULL at the start. */
+snapshot_t *snapshot_load_to_serve(const char *file, const snapshot_t *before, apr_array_header_t *problems,
+                                   apr_pool_t *pool);
 
 snapshot_t *snapshot_ref(snapshot_t *snapshot);
 void snapshot_unref(snapshot_t *snapshot);
@@ -29,6 +35,13 @@ secrets_t *snapshot_secrets(const snapshot_t *snapshot);
 void snapshot_name_trust(const snapshot_t *snapshot, amt_target_t *target);
 /* The worker's Kerberos account; the snapshot's. Not NULL for a system with auth = kerberos. */
 amt_tickets_t *snapshot_tickets(const snapshot_t *snapshot);
+
+/* True if a system has the method image. */
+int snapshot_needs_proof_key(const snapshot_t *snapshot);
+/* The snapshot's. NULL: no system needs one, or (of snapshot_load() alone) its file is not there yet. */
+const proof_key_t *snapshot_proof_key(const snapshot_t *snapshot);
+/* True if its file was not there and was made for this snapshot. */
+int snapshot_proof_key_is_new(const snapshot_t *snapshot);
 
 /* An unlock image, read once a snapshot, however many groups share it. */
 typedef struct {

@@ -24,6 +24,7 @@ audit = {folder}/audit.jsonl
 log = {folder}/worker.log
 log-level = info
 state-dir = {folder}/state
+proof-key = {proof_key}
 threads = {threads}
 slots = {slots}
 {kerberos}
@@ -78,9 +79,16 @@ class Worker:
         self.places.write(self.config, CONFIGURATION.format(
             redis=self.redis.socket, password=password, inventory=self.inventory, secrets=secrets,
             ca=ca, folder=self.folder, threads=self.options.threads, slots=getattr(self.options, "slots", 0) or max(2000, self.options.systems),
-            auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout,
+            proof_key=self._proof_key(role), auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout,
             kerberos=self._kerberos(role), more=self._more()), role)
         self.places.link(f"{self.name}.log", self.log)
+
+    def _proof_key(self, role):
+        """Of all workers of the stack: the first that starts makes it."""
+        folder = self.places.run / "proof"
+        if not folder.exists():
+            self.places.folder(folder.name, role)
+        return folder / "proof.key"
 
     @property
     def keytab(self):

@@ -31,7 +31,7 @@ struct life_t {
     char redis_before[64];
     snapshot_t *first;
     audit_t *audit;
-    open_intents_t *open_intents;
+    marks_t *marks;
     outbox_t *outbox;
     leases_t *leases;
     work_pool_t *work_pool;
@@ -85,10 +85,10 @@ static const char *prepare(life_t *life)
     if (error != NULL) {
         return error;
     }
-    life->open_intents = open_intents_create(life->pool);
-    error = open_intents_read(life->open_intents, life->station->audit, life->pool);
+    life->marks = marks_create(life->pool);
+    error = marks_read(life->marks, life->station->audit, life->pool);
     audit_head(life->audit, &hash, &count);
-    apr_cpystrn(life->redis_before, open_intents_run_id(life->open_intents), sizeof(life->redis_before));
+    apr_cpystrn(life->redis_before, marks_run_id(life->marks), sizeof(life->redis_before));
     if (life->redis_before[0] == '\0' && count > 0) {
         apr_cpystrn(life->redis_before, "unknown", sizeof(life->redis_before));
     }
@@ -134,7 +134,7 @@ static apr_status_t start_threads(life_t *life)
                                      .worker = life->id,
                                      .audit = life->audit,
                                      .audit_file = life->station->audit,
-                                     .open_intents = life->open_intents,
+                                     .marks = life->marks,
                                      .capacity = SLOTS + 16};
     apr_status_t status = work_pool_start(&life->work_pool, life->pool);
 

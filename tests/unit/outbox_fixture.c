@@ -125,16 +125,16 @@ static outbox_t *start_outbox_as(const char *worker)
 {
     static outbox_options_t options;
     outbox_t *outbox = NULL;
-    open_intents_t *open_intents = NULL;
+    marks_t *marks = NULL;
 
     assert_null(audit_open(&audit, outbox_test.audit_file, outbox_test.pool));
-    open_intents = open_intents_create(outbox_test.pool);
-    assert_null(open_intents_read(open_intents, outbox_test.audit_file, outbox_test.pool));
+    marks = marks_create(outbox_test.pool);
+    assert_null(marks_read(marks, outbox_test.audit_file, outbox_test.pool));
     options = (outbox_options_t){.redis = &outbox_test.server.worker,
                                  .worker = worker,
                                  .audit = audit,
                                  .audit_file = outbox_test.audit_file,
-                                 .open_intents = open_intents,
+                                 .marks = marks,
                                  .capacity = 8};
     assert_int_equal(outbox_start(&outbox, &options, outbox_test.pool), APR_SUCCESS);
     return outbox;

@@ -4,11 +4,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include "worker/record/intent_index_priv.h"
+#include "worker/record/marks_priv.h"
 
 /* Takes back in Redis what the intent wrote there, as if the disk had not kept it. */
 static void forget_intent(const jobs_task_t *task)
@@ -216,31 +217,85 @@ static void an_end_that_redis_refused_is_not_replayed(void **state)
     assert_int_equal(state_of(&verification), 'r');
 }
 
-/* ---- the intent index ---------------------------------------------------------------------------------- */
+/* ---- the table of marks -------------------------------------------------------------------------------- */
 
-static const char *nth_job(int n)
+static apr_time_t ahead; /* of the clock */
+
+/* In place of APR's. */
+apr_time_t apr_time_now(void)
 {
-    return apr_psprintf(outbox_test.pool, "job-%d", n);
+    struct timeval now;
+
+    gettimeofday(&now, NULL);
+    return apr_time_make(now.tv_sec, now.tv_usec) + ahead;
 }
 
-static void intents_are_indexed_for_as_long_as_tasks_may_come_back(void **state)
+static jobs_task_ref_t nth_task(int n, const char *fence)
 {
-    intent_index_t *index = intent_index_create(outbox_test.pool);
-    const apr_time_t now = apr_time_now();
+    return (jobs_task_ref_t){apr_psprintf(outbox_test.pool, "job-%d", n), "pc1.example", fence};
+}
+
+static void take(marks_t *marks, const char *event, int n, const char *fence)
+{
+    const jobs_task_ref_t task = nth_task(n, fence);
+    json_t *fields = json_pack("{s:s, s:s, s:s}", "system", task.system, "job", task.job, "fence", fence);
+
+    assert_int_equal(marks_take(marks, event, fields), 1);
+    json_decref(fields);
+}
+
+static marks_state_e nth_state(const marks_t *marks, int n)
+{
+    const jobs_task_ref_t task = nth_task(n, "");
+
+    return marks_state(marks, &task);
+}
+
+static void intents_are_kept_for_as_long_as_tasks_may_come_back(void **state)
+{
+    marks_t *marks = marks_create(outbox_test.pool);
+    jobs_task_ref_t other = nth_task(1, "");
 
     (void)state;
-    for (int i = 0; i < 1000; i++) {
-        intent_index_add(index, nth_job(i), "pc1.example", i < 500 ? now - INTENT_INDEX_KEPT - 1 : now);
+    other.system = "pc2.example";
+    for (int i = 0; i < 20000; i++) {
+        ahead = i < 500 ? 0 : MARKS_KEPT + apr_time_from_sec(2);
+        take(marks, AUDIT_INTENT, i, "7");
     }
-    assert_true(intent_index_has(index, nth_job(500), "pc1.example"));
-    assert_true(intent_index_has(index, nth_job(999), "pc1.example"));
-    assert_false(intent_index_has(index, nth_job(999), "pc2.example"));
-    assert_false(intent_index_has(index, nth_job(0), "pc1.example"));
-    intent_index_remove(index, nth_job(700), "pc1.example");
-    intent_index_remove(index, nth_job(700), "pc1.example");
-    assert_false(intent_index_has(index, nth_job(700), "pc1.example"));
-    assert_true(intent_index_has(index, nth_job(699), "pc1.example") &&
-                intent_index_has(index, nth_job(701), "pc1.example"));
+    for (int i = 500; i < 20000; i++) {
+        assert_int_equal(nth_state(marks, i), MARKS_OPEN);
+    }
+    assert_int_equal(nth_state(marks, 0), MARKS_NONE);
+    assert_int_equal(marks_state(marks, &other), MARKS_NONE);
+    ahead = 0;
+}
+
+static void the_latest_intent_of_a_task_counts_and_none_is_forgotten(void **state)
+{
+    marks_t *marks = marks_create(outbox_test.pool);
+    static const struct {
+        const char *event, *fence;
+        marks_state_e then;
+    } lines[] = {
+        {AUDIT_WITHDRAWN, "6", MARKS_NONE},
+        {AUDIT_OUTCOME, "6", MARKS_NONE}, /* without an intent */
+        {AUDIT_INTENT, "7", MARKS_OPEN},
+        {AUDIT_WITHDRAWN, "7", MARKS_NONE},
+        {AUDIT_INTENT, "8", MARKS_OPEN},
+        {AUDIT_HANDED_OVER, "8", MARKS_HANDED_OVER},
+        {AUDIT_INTENT, "9", MARKS_OPEN},
+        {AUDIT_WITHDRAWN, "9", MARKS_HANDED_OVER}, /* that of fence 8 is still there */
+        {AUDIT_INTENT, "10", MARKS_OPEN},
+        {AUDIT_OUTCOME, "10", MARKS_ENDED},
+        {AUDIT_HANDED_OVER, "8", MARKS_ENDED},
+        {AUDIT_REFUSED, "10", MARKS_HANDED_OVER},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        take(marks, lines[i].event, 1, lines[i].fence);
+        assert_int_equal(nth_state(marks, 1), lines[i].then);
+    }
 }
 
 int main(void)
@@ -257,7 +312,8 @@ int main(void)
         TEST(a_task_with_an_intent_gets_no_second_one),
         TEST(a_withdrawn_intent_may_be_followed_by_another),
         TEST(an_end_that_redis_refused_is_not_replayed),
-        TEST(intents_are_indexed_for_as_long_as_tasks_may_come_back),
+        TEST(intents_are_kept_for_as_long_as_tasks_may_come_back),
+        TEST(the_latest_intent_of_a_task_counts_and_none_is_forgotten),
     };
     setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);
     apr_initialize();

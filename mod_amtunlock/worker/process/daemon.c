@@ -39,7 +39,7 @@ typedef struct {
     snapshot_t *first;    /* as at the start: what the threads were started with */
     snapshot_t *snapshot; /* in force; the main thread's */
     audit_t *audit;
-    open_intents_t *open_intents; /* the outbox thread's, once it runs */
+    marks_t *marks; /* the outbox thread's, once it runs */
     char redis_before[64];
     work_pool_t *work_pool;
     pacer_t *pacer;
@@ -112,14 +112,14 @@ static void block_signals(sigset_t *signals)
 }
 
 /* What this worker left open before this start. */
-static const char *read_open_intents(worker_t *worker, const char *audit_file)
+static const char *read_marks(worker_t *worker, const char *audit_file)
 {
     const char *error = NULL, *run_id = NULL, *hash = "";
     apr_uint64_t count = 0;
 
-    worker->open_intents = open_intents_create(worker->pool);
-    error = open_intents_read(worker->open_intents, audit_file, worker->pool);
-    run_id = open_intents_run_id(worker->open_intents);
+    worker->marks = marks_create(worker->pool);
+    error = marks_read(worker->marks, audit_file, worker->pool);
+    run_id = marks_run_id(worker->marks);
     audit_head(worker->audit, &hash, &count);
     if (run_id[0] == '\0' && count > 0) { /* older than the part of the record that was read */
         run_id = "unknown";
@@ -141,7 +141,7 @@ static const char *prepare_worker(worker_t *worker)
         error = audit_open(&worker->audit, settings->audit, worker->pool);
     }
     if (error == NULL) {
-        error = read_open_intents(worker, settings->audit);
+        error = read_marks(worker, settings->audit);
     }
     if (error == NULL && amt_library_init() != APR_SUCCESS) {
         error = "libcurl cannot be initialised";
@@ -235,7 +235,7 @@ static apr_status_t start_threads(worker_t *worker)
                                      .worker = worker->id,
                                      .audit = worker->audit,
                                      .audit_file = settings->audit,
-                                     .open_intents = worker->open_intents,
+                                     .marks = worker->marks,
                                      .capacity = settings->slots + 16};
     apr_status_t status = work_pool_start(&worker->work_pool, worker->pool);
 

@@ -109,3 +109,9 @@ const char *entry_text(const json_t *fields, const char *name)
 
     return text != NULL ? text : "";
 }
+
+jobs_task_ref_t entry_task(const json_t *fields)
+{
+    return (jobs_task_ref_t){entry_text(fields, "job"), entry_text(fields, "system"),
+                             entry_text(fields, "fence")};
+}

@@ -18,5 +18,7 @@ json_t *entry_of_event(const char *event, const jobs_task_ref_t *task, const cha
 
 /* A field of such a line, as made or as read back; "" where it is not there. */
 const char *entry_text(const json_t *fields, const char *name);
+/* The task of such a line, as long as that. */
+jobs_task_ref_t entry_task(const json_t *fields);
 
 #endif

@@ -69,17 +69,6 @@ static void set_reconciled(outbox_t *outbox, const char *run_id)
 
 /* ---- requests ------------------------------------------------------------------------------------------ */
 
-static apr_status_t add_line(outbox_t *outbox, const outbox_request_t *request)
-{
-    json_t *fields = entry_of_request(request, outbox->options.worker);
-
-    if (request->change.change == JOBS_INTEND && !open_intents_begin(outbox->options.open_intents, fields)) {
-        json_decref(fields);
-        return APR_ENOMEM;
-    }
-    return recorder_add(&outbox->recorder, entry_event(request), fields);
-}
-
 /* Adds its line, unless it is added or it needs none. APR_EINVAL: it can never be, and it is an intent. */
 static apr_status_t record_request(outbox_t *outbox, outbox_request_t *request)
 {
@@ -88,7 +77,8 @@ static apr_status_t record_request(outbox_t *outbox, outbox_request_t *request)
     if (entry_event(request) == NULL || request->recorded) {
         return APR_SUCCESS;
     }
-    status = add_line(outbox, request);
+    status = recorder_add(&outbox->recorder, entry_event(request),
+                          entry_of_request(request, outbox->options.worker));
     if (status == APR_EINVAL && request->change.change == JOBS_FINISH) {
         recorder_add_in_part(&outbox->recorder, request);
         status = APR_SUCCESS;
@@ -97,35 +87,20 @@ static apr_status_t record_request(outbox_t *outbox, outbox_request_t *request)
     return status;
 }
 
-/* An intent that Redis did not take was not acted on. */
-static void settle_intent(outbox_t *outbox, const outbox_request_t *request, int taken)
-{
-    const jobs_task_ref_t *task = &request->change.task;
-
-    if (taken) {
-        open_intents_taken(outbox->options.open_intents, task);
-        return;
-    }
-    open_intents_withdraw(outbox->options.open_intents, task);
-    if (request->recorded) {
-        recorder_add_event(&outbox->recorder, AUDIT_WITHDRAWN, task, request->answer);
-    }
-}
-
 /* What the answer means for the intent on record. After a release others verify the PC. */
 static void close_intent(outbox_t *outbox, const outbox_request_t *request)
 {
     const jobs_change_t *change = &request->change;
     int taken = request->outcome == JOBS_OK || request->outcome == JOBS_ALREADY;
 
-    if (change->change == JOBS_INTEND) {
-        settle_intent(outbox, request, taken);
+    if (change->change == JOBS_INTEND && !taken && request->recorded) { /* so it was not acted on */
+        recorder_add_event(&outbox->recorder, AUDIT_WITHDRAWN, &change->task, request->answer);
     }
     /* A Redis that is not reconciled yet may still take it. */
     if (change->change == JOBS_FINISH && !taken && is_reconciled(outbox)) {
         recorder_add_event(&outbox->recorder, AUDIT_REFUSED, &change->task, request->answer);
     }
-    if (change->change == JOBS_RELEASE && open_intents_end(outbox->options.open_intents, &change->task)) {
+    if (change->change == JOBS_RELEASE && marks_state(outbox->options.marks, &change->task) == MARKS_OPEN) {
         recorder_add_event(&outbox->recorder, AUDIT_HANDED_OVER, &change->task, "given back");
     }
 }
@@ -144,104 +119,32 @@ static void answer_request(outbox_t *outbox, outbox_request_t *request, jobs_out
 
 /* ---- reconciling a Redis that was restarted ------------------------------------------------------------ */
 
-/* What came of it, as the record counts it. */
-typedef struct {
-    outbox_t *outbox;
-    int intents, verifies, forgotten; /* intents without an end */
-    int ends, restored, refused;
-} reconciliation_t;
-
-/* See reconcile_fn. If Redis does not know the job any more, the job was kept for long enough. */
-static void on_ended_reconciled(void *baton, const reconcile_answer_t *answer)
+/* See reconcile_t. */
+static int is_pending(void *baton, const jobs_task_ref_t *task)
 {
-    reconciliation_t *reconciliation = baton;
-    const jobs_task_ref_t task = {answer->job, answer->system, answer->fence};
-    int taken = answer->result.outcome == JOBS_OK;
+    outbox_t *outbox = baton;
+    const outbox_request_t *request = NULL;
 
-    reconciliation->verifies += taken && !answer->ended;
-    reconciliation->restored += taken && answer->ended;
-    reconciliation->ends += answer->ended;
-    if (answer->ended && (answer->result.outcome == JOBS_REFUSED || jobs_is_spoilt(&answer->result))) {
-        reconciliation->refused++;
-        recorder_add_event(&reconciliation->outbox->recorder, AUDIT_REFUSED, &task, answer->result.text);
-        log_warn("AMTU0431", "Redis holds another end of a task than the record", "system", answer->system,
-                 "job", answer->job, "text", answer->result.text);
-    }
-}
+    APR_RING_FOREACH(request, &outbox->kept, outbox_request_t, link)
+    {
+        const jobs_change_t *change = &request->change;
 
-/* See open_intents_fn. A task that Redis knows and this worker works on just goes on. */
-static int on_intent_reconciled(void *baton, const open_intents_answer_t *answer)
-{
-    reconciliation_t *reconciliation = baton;
-    recorder_t *recorder = &reconciliation->outbox->recorder;
-    const jobs_task_ref_t task = {answer->job, answer->system, answer->fence};
-    jobs_outcome_e outcome = answer->result.outcome;
-
-    reconciliation->intents++;
-    if (outcome == JOBS_ALREADY && !answer->earlier) {
-        return 0;
+        if (change->change == JOBS_INTEND && strcmp(change->task.fence, task->fence) == 0 &&
+            strcmp(change->task.system, task->system) == 0 && strcmp(change->task.job, task->job) == 0) {
+            return 1;
+        }
     }
-    if (outcome == JOBS_OK || outcome == JOBS_ALREADY) {
-        reconciliation->verifies += outcome == JOBS_OK;
-        recorder_add_event(recorder, AUDIT_HANDED_OVER, &task, "told to Redis");
-        return 1;
-    }
-    reconciliation->forgotten++;
-    recorder_add_event(recorder, AUDIT_OUTCOME, &task,
-                       outcome == JOBS_NOT_FOUND ? "Redis does not know the job any more"
-                                                 : "Redis holds another end of the task");
-    log_error("AMTU0428", "Redis lost a task that has an intent: look at the system", "system",
-              answer->system, "job", answer->job, "text", answer->result.text);
-    return 1;
-}
-
-static void record_reconciliation(const reconciliation_t *reconciliation, const char *run_id)
-{
-    outbox_t *outbox = reconciliation->outbox;
-    json_t *fields =
-        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "worker", outbox->options.worker, "run_id",
-                  run_id, "intents", reconciliation->intents, "looks", reconciliation->verifies, "forgotten",
-                  reconciliation->forgotten, "ends", reconciliation->ends, "restored",
-                  reconciliation->restored, "refused", reconciliation->refused);
-
-    if (audit_add(outbox->options.audit, AUDIT_REDIS, fields) != APR_SUCCESS) {
-        log_error("AMTU0429", "audit line was not taken", "event", AUDIT_REDIS);
-    }
-    outbox->recorder.uncommitted = 1;
-    if (reconciliation->intents > 0) {
-        log_warn("AMTU0430", "Redis was told of intents without an outcome", "intents",
-                 log_number(LOG_NUMBER, reconciliation->intents), "looks",
-                 log_number(LOG_NUMBER, reconciliation->verifies), "forgotten",
-                 log_number(LOG_NUMBER, reconciliation->forgotten));
-    }
-    if (reconciliation->restored > 0) {
-        log_warn("AMTU0432", "Redis came back without the ends of tasks, and was told them", "ends",
-                 log_number(LOG_NUMBER, reconciliation->restored));
-    }
-}
-
-/* Ends first: an intent whose end is on record needs no verification. A record that is not in its place must at
- * least be found beside it, or it would be read as one that holds nothing. */
-static jobs_result_t send_record(reconciliation_t *reconciliation, apr_pool_t *pool)
-{
-    outbox_t *outbox = reconciliation->outbox;
-    const outbox_options_t *options = &outbox->options;
-    apr_uint64_t least = recorder_commit(&outbox->recorder) ? 0 : recorder_count(&outbox->recorder);
-    jobs_result_t result = reconcile_ended(options->audit_file, least, outbox->connection, options->worker,
-                                           on_ended_reconciled, reconciliation, pool);
-
-    if (result.outcome == JOBS_OK) {
-        FAILPOINT("reconcile.results");
-        result = open_intents_reconcile(options->open_intents, outbox->connection, options->worker,
-                                        on_intent_reconciled, reconciliation, pool);
-    }
-    return result;
+    return 0;
 }
 
 /* Replays to the Redis that is there what it may have lost. If that fails it is tried again. */
-static void reconcile_redis(outbox_t *outbox, apr_pool_t *pool)
+static void reconcile(outbox_t *outbox, apr_pool_t *pool)
 {
-    reconciliation_t reconciliation = {.outbox = outbox};
+    const reconcile_t with = {.recorder = &outbox->recorder,
+                              .connection = outbox->connection,
+                              .audit_file = outbox->options.audit_file,
+                              .is_pending = is_pending,
+                              .baton = outbox};
     jobs_result_t result;
 
     atomic_store(&outbox->to_reconcile, 0);
@@ -250,11 +153,8 @@ static void reconcile_redis(outbox_t *outbox, apr_pool_t *pool)
         /* Read first: if Redis is restarted meanwhile, the new one has another. */
         const char *run_id = apr_pstrdup(pool, jobs_client_run_id(outbox->connection));
 
-        FAILPOINT("reconcile.before");
-        result = send_record(&reconciliation, pool);
-        FAILPOINT("reconcile.done");
+        result = reconcile_redis(&with, run_id, pool);
         if (result.outcome == JOBS_OK) {
-            record_reconciliation(&reconciliation, run_id);
             set_reconciled(outbox, run_id);
         }
         else if (!outbox->reconciling_failed) {
@@ -302,7 +202,7 @@ static void take_requests(outbox_t *outbox)
 static int is_repeated(const outbox_t *outbox, const outbox_request_t *request)
 {
     return request->change.change == JOBS_INTEND && !request->recorded &&
-           open_intents_has(outbox->options.open_intents, &request->change.task);
+           marks_state(outbox->options.marks, &request->change.task) != MARKS_NONE;
 }
 
 /* Redis is reconciled once more: the task then ends as the record says, or is verified. It is not acted on. */
@@ -320,7 +220,7 @@ static void turn_down_repeated(outbox_t *outbox, apr_pool_t *pool)
         return;
     }
     set_reconciled(outbox, "");
-    reconcile_redis(outbox, pool);
+    reconcile(outbox, pool);
     APR_RING_FOREACH_SAFE(request, next, &outbox->kept, outbox_request_t, link)
     {
         if (is_repeated(outbox, request)) {
@@ -367,10 +267,6 @@ static int select_audited(outbox_t *outbox, outbox_request_t **selected)
 
         if (on_disk && count < BATCH) {
             selected[count++] = request;
-            if (request->change.change ==
-                JOBS_FINISH) { /* from here on Redis is sent its end, not its intent */
-                open_intents_end(outbox->options.open_intents, &request->change.task);
-            }
         }
         else if (!on_disk && request->change.change == JOBS_INTEND) {
             answer_request(outbox, request, JOBS_UNAVAILABLE, 0, "the audit record cannot be written");
@@ -420,11 +316,11 @@ static void apply_changes(outbox_t *outbox, jobs_change_t *const *changes, int c
     jobs_result_t result = jobs_connect(outbox->connection, pool);
 
     if (result.outcome == JOBS_OK && !is_reconciled(outbox)) {
-        reconcile_redis(outbox, pool);
+        reconcile(outbox, pool);
     }
     result = jobs_apply(outbox->connection, outbox->options.worker, changes, count, pool);
     if (!is_reconciled(outbox)) {
-        reconcile_redis(outbox, pool);
+        reconcile(outbox, pool);
         result = jobs_apply(outbox->connection, outbox->options.worker, changes, count, pool);
     }
     log_redis(outbox, &result);
@@ -504,7 +400,7 @@ static void *APR_THREAD_FUNC run_outbox(apr_thread_t *thread, void *data)
             recorder_reopen(&outbox->recorder);
         }
         if (atomic_load(&outbox->to_reconcile)) {
-            reconcile_redis(outbox, pool);
+            reconcile(outbox, pool);
         }
         done = do_batch(outbox, pool);
         seal_keep(&outbox->seal, &outbox->recorder, outbox->connection, pool);
@@ -533,7 +429,7 @@ apr_status_t outbox_start(outbox_t **outbox, const outbox_options_t *options, ap
     APR_RING_INIT(&made->kept, outbox_request_t, link);
     status = apr_queue_create(&made->queue, (unsigned int)options->capacity, pool);
     if (status == APR_SUCCESS) {
-        status = recorder_init(&made->recorder, options->audit, options->worker, pool);
+        status = recorder_init(&made->recorder, options->audit, options->worker, options->marks, pool);
     }
     if (status == APR_SUCCESS) {
         status = apr_thread_mutex_create(&made->lock, APR_THREAD_MUTEX_DEFAULT, pool);

@@ -9,7 +9,7 @@
  * its own task: its intent is turned down, its result is recorded without what cannot be.
  *
  * A Redis that was restarted may have lost data. It is reconciled first: every intent and every end that the
- * audit record holds is replayed to it (open_intents.h, reconcile_priv.h), and nothing may be claimed from it
+ * audit record holds is replayed to it (reconcile_priv.h), and nothing may be claimed from it
  * before. 20,000 of them take seconds, in which requests wait.
  *
  * Whatever Redis gives out, a task that has an intent on record gets no second one.
@@ -24,7 +24,7 @@
 #include "base/pulse.h"
 #include "jobs/jobs.h"
 #include "unlock/unlock.h"
-#include "worker/record/open_intents.h"
+#include "worker/record/marks.h"
 
 typedef struct outbox_t outbox_t;
 typedef struct outbox_request_t outbox_request_t;
@@ -52,10 +52,10 @@ struct outbox_request_t {
 typedef struct {
     const jobs_redis_t *redis;
     const char *worker;
-    audit_t *audit;               /* the outbox thread's alone while it runs */
-    const char *audit_file;       /* its name */
-    open_intents_t *open_intents; /* the same */
-    int capacity;                 /* requests outstanding at a time, over all threads */
+    audit_t *audit;         /* the outbox thread's alone while it runs */
+    const char *audit_file; /* its name */
+    marks_t *marks;         /* as read from it; the same */
+    int capacity;           /* requests outstanding at a time, over all threads */
 } outbox_options_t;
 
 /* Starts the thread. What `options` points to must live as long. */

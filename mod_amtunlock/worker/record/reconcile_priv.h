@@ -1,31 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Replays to Redis the intents on the audit record that have an end there: the task ended, or was handed over.
+/* Replays the audit record to a Redis that was restarted.
  *
- * A Redis restored from an older copy may hold a finished task as never started: it would be claimed, and the
- * PC powered, once more. So finished tasks are replayed to it too. They are many (10,000 a night) and needed
- * only then, so they are read from the record at that time and not kept; while it lasts a task takes some 250
- * bytes.
+ * It may have lost intents and ends, and would have PCs powered once more; one that was restored from an older copy may
+ * hold a finished task as never started. So both are replayed, also of tasks that were handed over. They are many (10,000
+ * a night) and needed only then, so they are read from the record at that time; while it lasts a task takes some
+ * 250 bytes.
  */
 #ifndef AMTUNLOCK_WORKER_RECORD_RECONCILE_PRIV_H
 #define AMTUNLOCK_WORKER_RECORD_RECONCILE_PRIV_H
 
-#include <apr_pools.h>
+#include "worker/record/marks_priv.h"
+#include "worker/record/recorder_priv.h"
 
-#include "jobs/jobs.h"
-
-/* What Redis said of one. */
 typedef struct {
-    const char *system, *job, *fence;
-    int ended; /* an end was replayed; else an intent that was handed over to another worker */
-    jobs_result_t result;
-} reconcile_answer_t;
+    recorder_t *recorder;
+    jobs_client_t *connection;
+    const char *audit_file;
+    /* Nonzero: Redis has not answered its intent yet. Nothing is done by it before, so Redis cannot have lost it. */
+    int (*is_pending)(void *baton, const jobs_task_ref_t *task);
+    void *baton;
+} reconcile_t;
 
-typedef void (*reconcile_fn)(void *baton, const reconcile_answer_t *answer);
-
-/* Replays what the audit file holds, the latest first, and calls `each` with what Redis said. Record `least` must
- * be among what was read (0: none must): else the file is not where it should be. Unless all were
- * answered (JOBS_OK) it may be called again: Redis takes an end twice. The text of the result is in `pool`. */
-jobs_result_t reconcile_ended(const char *audit_file, apr_uint64_t least, jobs_client_t *connection,
-                              const char *worker, reconcile_fn each, void *baton, apr_pool_t *pool);
+/* Replays what the record holds to the Redis of this run_id, which is connected, and puts on record what came of it.
+ * JOBS_OK: all was answered; else, as where the file is not in its place, it is to be called again: Redis
+ * takes all of it twice. The text of the result is in `pool`. */
+jobs_result_t reconcile_redis(const reconcile_t *reconcile, const char *run_id, apr_pool_t *pool);
 
 #endif

@@ -13,16 +13,27 @@
 #define HEAD_EVERY apr_time_from_sec(60)
 #define SLOW_AFTER apr_time_from_sec(5)
 
-apr_status_t recorder_init(recorder_t *recorder, audit_t *audit, const char *worker, apr_pool_t *pool)
+apr_status_t recorder_init(recorder_t *recorder, audit_t *audit, const char *worker, marks_t *marks,
+                           apr_pool_t *pool)
 {
     recorder->audit = audit;
+    recorder->marks = marks;
     recorder->worker = worker;
     return apr_thread_mutex_create(&recorder->lock, APR_THREAD_MUTEX_DEFAULT, pool);
 }
 
 apr_status_t recorder_add(recorder_t *recorder, const char *event, json_t *fields)
 {
-    return audit_add(recorder->audit, event, fields);
+    apr_status_t status = APR_ENOMEM;
+
+    if (marks_make_room(recorder->marks)) {
+        status = audit_add(recorder->audit, event, json_incref(fields));
+    }
+    if (status == APR_SUCCESS) {
+        marks_take(recorder->marks, event, fields);
+    }
+    json_decref(fields);
+    return status;
 }
 
 void recorder_add_event(recorder_t *recorder, const char *event, const jobs_task_ref_t *task,

@@ -13,12 +13,14 @@
 #include "audit/audit.h"
 #include "base/system_log.h"
 #include "jobs/jobs.h"
+#include "worker/record/marks_priv.h"
 #include "worker/record/outbox.h"
 
 #define RECORDER_HEAD_MAX 96
 
 typedef struct {
     audit_t *audit;
+    marks_t *marks; /* gets every line */
     const char *worker;
     int uncommitted;           /* lines of events were added that no commit has covered yet */
     apr_time_t head_due;       /* when the head goes to syslog next */
@@ -30,10 +32,11 @@ typedef struct {
     char head[RECORDER_HEAD_MAX];
 } recorder_t;
 
-/* A zeroed one. `worker` must live as long. */
-apr_status_t recorder_init(recorder_t *recorder, audit_t *audit, const char *worker, apr_pool_t *pool);
+/* A zeroed one. What it is given must live as long. */
+apr_status_t recorder_init(recorder_t *recorder, audit_t *audit, const char *worker, marks_t *marks,
+                           apr_pool_t *pool);
 
-/* Takes the fields. As audit_add(). */
+/* Takes the fields. As audit_add(); a line that the table of marks has no memory for is not added either. */
 apr_status_t recorder_add(recorder_t *recorder, const char *event, json_t *fields);
 /* Adds what can be recorded of a result whose line can never be: it must not hold its task for ever. */
 void recorder_add_in_part(recorder_t *recorder, const outbox_request_t *request);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See marks.h: the table, for those who write the record and replay it. */
+#ifndef AMTUNLOCK_WORKER_RECORD_MARKS_PRIV_H
+#define AMTUNLOCK_WORKER_RECORD_MARKS_PRIV_H
+
+#include <apr_tables.h>
+#include <apr_time.h>
+#include <jansson.h>
+
+#include "jobs/jobs.h"
+#include "worker/record/marks.h"
+
+/* Longer than any AMTUnlockStartWithin (P7D at most) and the unlock after it: a task with an older intent cannot be
+ * claimed any more. */
+#define MARKS_KEPT apr_time_from_sec((apr_int64_t)8 * 24 * 3600)
+
+typedef enum {
+    MARKS_NONE, /* no intent, or all were withdrawn */
+    MARKS_OPEN, /* this worker has an intent, and no end yet */
+    MARKS_HANDED_OVER,
+    MARKS_ENDED,
+} marks_state_e;
+
+/* A task with one fence. */
+typedef struct {
+    jobs_task_ref_t ref;
+    const char *step;
+    char *act; /* of its intent, JSON; NULL: there is none, or it is not needed any more */
+    marks_state_e is;
+    unsigned int intended : 1; /* else it was verified only, and ended */
+    unsigned int
+        earlier : 1; /* its intent is from before this start of the worker: no slot works on it any more */
+    char state;      /* of an end: U or F */
+    jobs_reason_e reason;
+} marks_task_t;
+
+/* Makes sure that the next marks_take() has room. 0: out of memory. */
+int marks_make_room(marks_t *marks);
+/* A line of the record; see entries_priv.h. 0: out of memory to keep an intent. */
+int marks_take(marks_t *marks, const char *event, const json_t *fields);
+
+/* Of the job and system, with any fence: of the latest intent. A collision of digests would only skip a task. */
+marks_state_e marks_state(const marks_t *marks, const jobs_task_ref_t *task);
+
+/* An empty one that keeps tasks whole, some 250 bytes each; lives in `pool`. `worker`: the one that was filled when
+ * this worker started. */
+marks_t *marks_create_whole(const marks_t *worker, apr_pool_t *pool);
+/* What remains of a task whose end Redis refused: another end holds, but its intent stands. */
+marks_state_e marks_without_end(const marks_task_t *task);
+/* marks_task_t *, as they began. */
+const apr_array_header_t *marks_tasks(const marks_t *whole);
+/* Number of the last record that was read. */
+apr_uint64_t marks_last(const marks_t *marks);
+
+#endif

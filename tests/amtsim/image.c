@@ -347,6 +347,8 @@ static bool on_seal(struct pc *pc, const struct frame *frame)
             continue;
         if (pc->image->doing == GREETING)
             take_seal(pc, &seal);
+        else
+            note(pc, "late-seal", NULL, NULL);
         return true;
     }
     return false;

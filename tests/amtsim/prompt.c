@@ -160,9 +160,10 @@ static void on_checked(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    log_event(pc->fqdn, "passphrase",
+              json_pack("{s:b, s:I}", "ok", good, "bytes", (json_int_t)console->length));
     memset(console->line, 0, sizeof(console->line));
     console->length = 0;
-    log_event(pc->fqdn, "passphrase", json_pack("{s:b}", "ok", good));
     if (!good) {
         refuse(pc);
         return;
@@ -196,8 +197,19 @@ static void take_character(struct pc *pc, char c)
         console->line[console->length++] = c;
 }
 
+/* Nobody reads, so it is lost, but not unseen. A console sends a passphrase in one message. */
+static void look_for_leak(const struct pc *pc, const char *data, size_t size)
+{
+    size_t length = strlen(pc->passphrase);
+
+    if (length > 0 && memmem(data, size, pc->passphrase, length))
+        log_event(pc->fqdn, "leak", json_pack("{s:s}", "to", "nobody"));
+}
+
 void prompt_input(struct pc *pc, const char *data, size_t size)
 {
+    if (!pc->console || pc->console->reading != READING_PASSPHRASE)
+        look_for_leak(pc, data, size);
     for (size_t i = 0; i < size && pc->console && pc->console->reading == READING_PASSPHRASE; i++)
         take_character(pc, data[i]);
 }

@@ -45,7 +45,7 @@ class BareLane(Records):
         super().__init__()
         self.name, self.folder, self.workers, self.store = "lane", folder, [], Store()
         self.clock_pc, self.ready = "pc-0", [f"pc-{number}" for number in range(1, 1000)]
-        self.fleet = SimpleNamespace(log=folder / "amtsim.jsonl")
+        self.fleet = SimpleNamespace(log=folder / "amtsim.jsonl", systems=lambda: [])
         self.fleet.log.write_text("")
         self.disk = SimpleNamespace(set=lambda _: None)
         self.redis = SimpleNamespace(answers=lambda: True)

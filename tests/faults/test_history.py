@@ -33,7 +33,8 @@ class Story:
     """A history: a PC is powered by worker-1, which then dies, and worker-2 verifies it and finds it open."""
 
     def __init__(self):
-        self.frame = {"lease": 1.0, "grace": 0.5, "zero": ZERO, "within": 20.0, "probed": True}
+        self.frame = {"lease": 1.0, "grace": 0.5, "zero": ZERO, "within": 20.0, "least": 0.0,
+                      "methods": {PC: "sol"}, "blind": []}
         self.task = {"state": "U", "fence": SECOND, "intent_fence": FIRST, "worker": "w2", "step": "probe",
                      "deadline": micro(60), "time": micro(5), "reason": ""}
         self.job = {"state": "7", "submitted": micro(0), "unlocked": "1", "failed": "0", "owner": "console",
@@ -41,6 +42,7 @@ class Story:
         self.power = [1.1]
         self.results = {}  # when it was asked: ReturnValue, where it is not 0
         self.events = [(1.9, "unlocked"), (2.0, "os-up")]
+        self.heard = []  # (when, event of a secret)
         self.audit = {"worker-1": [(1.0, "intent", {"fence": FIRST})],
                       "worker-2": [(4.9, "outcome", {"fence": SECOND, "result": "unlocked"})]}
         self.states = [(0.5, "Q", ""), (0.9, "C", FIRST), (1.05, "I", FIRST), (4.0, "K", SECOND), (5.0, "U", SECOND)]
@@ -77,6 +79,7 @@ class Story:
         (folder / "redis.json").write_text(json.dumps({"jobs": jobs, "others": self.others}))
         events = [{"t": t, "system": PC, "event": "power", "request": 2, "result": self.results.get(t, 0)} for t in self.power]
         events += [{"t": t, "system": PC, "event": event} for t, event in self.events]
+        events += [{"t": t, "system": PC, **event} for t, event in self.heard]
         lines("amtsim.jsonl", sorted(events, key=lambda one: one["t"]))
         lines("acknowledged.jsonl", self.acknowledged)
         lines("refused.jsonl", [{"t": ZERO + t, "systems": [system]} for t, system in self.refused])
@@ -154,6 +157,56 @@ def powered_though_it_was_refused_for_good(story):
 
 def powered_by_the_successor(story):
     story.power = [1.1, 4.5]
+
+
+PASSPHRASE = {"event": "passphrase", "ok": True, "bytes": 24}
+SEAL = {"event": "proof", "what": "seal"}
+
+
+def typed_behind_an_empty_line(story):
+    """Which is how a successor asks for the prompt; and it costs a try."""
+    story.heard = [(1.5, {**PASSPHRASE, "ok": False, "bytes": 0}), (1.8, PASSPHRASE)]
+
+
+def typed_for_two_volumes(story):
+    story.heard = [(1.5, {"event": "passphrase", "ok": True, "volume": "root"}),
+                   (1.8, {"event": "passphrase", "ok": True, "volume": "home"})]
+
+
+def sealed_and_tried(story):
+    """What the image does with a seal is no second one."""
+    story.heard = [(1.5, SEAL), (1.8, {"event": "passphrase", "ok": True})]
+
+
+def typed_twice(story):
+    story.heard = [(1.5, {**PASSPHRASE, "ok": False}), (1.8, PASSPHRASE)]
+
+
+def typed_twice_for_a_volume(story):
+    typed_for_two_volumes(story)
+    story.heard.append((1.85, {"event": "passphrase", "ok": True, "volume": "home"}))
+
+
+def typed_when_nobody_asked_any_more(story):
+    story.heard = [(1.5, PASSPHRASE), (1.8, {"event": "leak", "to": "nobody"})]
+
+
+def sealed_twice(story):
+    story.heard = [(1.5, SEAL), (1.7, {**SEAL, "what": "late-seal"})]
+
+
+def typed_without_an_intent(story):
+    story.heard = [(0.9, PASSPHRASE)]
+
+
+def too_few_unlocked(story):
+    failed_honestly(story)
+    story.frame["least"] = 0.99
+
+
+def indeterminate_where_nobody_could_ask(story):
+    indeterminate_though_it_was_up(story)
+    story.frame["blind"] = [PC]
 
 
 def powered_without_an_intent(story):
@@ -455,9 +508,12 @@ def back_to_the_queue_after_it_came_back(story):
 ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, emptied, failed_honestly,
             a_late_word_that_was_refused, two_tasks_one_after_the_other, fell_asleep_behind_its_gate,
             acted_before_it_could_know, clocks_that_were_stepped, ended_by_a_clock_that_was_set,
+            typed_behind_an_empty_line, typed_for_two_volumes, sealed_and_tried, indeterminate_where_nobody_could_ask,
             ended_when_somebody_lived_again, another_was_refused, powered_when_it_was_ready,
             others_that_nobody_refused, the_message_of_another)
 REJECTED = {
+    typed_twice: "typed-once", typed_twice_for_a_volume: "typed-once", typed_when_nobody_asked_any_more: "typed-once",
+    sealed_twice: "typed-once", typed_without_an_intent: "intent-first", too_few_unlocked: "costs-no-unlock",
     refused_and_powered: "refused-is-not-done", refused_and_a_job_waits: "refused-is-not-done",
     refused_and_gone_but_on_record: "refused-is-not-done",
     one_message_twice: "one-job-a-message", one_message_for_other_names: "one-job-a-message",

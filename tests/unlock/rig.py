@@ -40,6 +40,7 @@ class Options:
     body: str = ""
     threads: int = 2
     slots: int = 0  # 0: more than enough
+    blind: int = 0  # every so many-th PC of method sol has no probe; 0: all have one
     boot_timeout: int = 20
     group: tuple = ()  # more lines for [group default] of amtunlockd.conf
     amtsim: tuple = ()  # more options of amtsim

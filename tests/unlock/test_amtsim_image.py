@@ -159,6 +159,7 @@ def test_byte_by_byte_and_among_noise(sim):
         line.say(line.proof.ack())
         sim.wait_event(pc, "os-up")
     assert len(sim.events(pc, "passphrase")) == 1
+    assert [one["what"] for one in sim.events(pc, "proof") if "seal" in one["what"]] == ["seal", "late-seal"]
 
 
 @pytest.mark.parametrize("length", [1, 125, 126, 127, 512])
@@ -273,8 +274,8 @@ def test_nothing_ends_the_session_after_the_seal(sim):
         assert line.result() == ["unlocked", "none"]
         line.say(write_frame(1, "ack", bytes(31)) + line.proof.ack())
         sim.wait_event(pc, "os-up")
-    assert proofs(sim, pc) == [("hello", None, None), ("seal", None, None), ("result", "unlocked", "none"),
-                               ("ack", None, None)]
+    assert proofs(sim, pc) == [("hello", None, None), ("seal", None, None), ("late-seal", None, None),
+                               ("result", "unlocked", "none"), ("ack", None, None)]
     assert len(sim.events(pc, "passphrase")) == 1
 
 
@@ -313,7 +314,7 @@ def test_a_seal_that_comes_too_late(impatient):
         line.say(line.proof.seal(pc["passphrase"].encode()))
         restarted_locked(impatient, pc)
     assert not impatient.events(pc, "passphrase")
-    assert proofs(impatient, pc) == [("hello", None, None), ("refusal", None, "no-seal")]
+    assert proofs(impatient, pc) == [("hello", None, None), ("refusal", None, "no-seal"), ("late-seal", None, None)]
 
 
 def test_a_disk_that_hangs(impatient):

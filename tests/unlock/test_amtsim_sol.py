@@ -53,7 +53,8 @@ def test_the_whole_way(sim, pc, user):
         sol.send(0x12, 0, 0, 0)
         sim.wait_event(pc, "sol-close")
     assert sim.names(pc) == ["sol-open", "power", "boot", "passphrase", "unlocked", "os-up", "sol-close"]
-    assert sim.events(pc, "passphrase")[0]["ok"] is True
+    assert [(one["ok"], one["bytes"]) for one in sim.events(pc, "passphrase")] == [(True, len(pc["passphrase"]))]
+    assert not sim.events(pc, "leak")
     assert sim.events(pc, "sol-close")[0]["reason"] == "client"
     assert sim.events(pc, "boot")[0]["use_sol"] is True
     assert pc["passphrase"] not in sim.log.read_text()
@@ -298,6 +299,7 @@ def test_typing_before_the_prompt_is_lost(sim, pc, user):
         sol.wait(PROMPT)
         assert sim.state(pc)["disk"] == "locked"
         assert not sim.events(pc, "passphrase")
+    assert [one["to"] for one in sim.events(pc, "leak")] == ["nobody"], "lost, and not unseen"
 
 
 def test_wrong_passphrase(sim, pc, user):

@@ -35,7 +35,9 @@ class Row:
     other: int = 0
     intended: int = 0
     indeterminate: int = 0
+    unlocked: int = 0
     broken: int = 0  # rounds that did not do what they meant to
+    results: dict = field(default_factory=lambda: defaultdict(Counter))  # {method: of its tasks}
 
     @property
     def passed(self):
@@ -66,6 +68,10 @@ def say_if_heard(text):
     """Nobody may listen any more: what was started has to be ended all the same."""
     with suppress(BrokenPipeError):
         print(text, flush=True)
+
+
+def share(part, whole):
+    return f"{part} ({100 * part / whole:.1f} %)" if whole else "-"
 
 
 class Campaign:
@@ -178,6 +184,8 @@ class Campaign:
             row.tasks += 1
             row.intended += bool(task.intent_fence)
             row.indeterminate += task.reason == "indeterminate"
+            row.unlocked += task.state == "U"
+            row.results[history.methods.get(task.system, "no PC")][task.result] += 1
         columns = {"never-twice": "twice", "never-lost": "lost"}
         for breach in breaches:
             row = self.rows[labels.get(breach.job, "elsewhere")]
@@ -193,13 +201,22 @@ class Campaign:
 
     def table(self):
         yield (f"{'boundary':{WIDE}} {'strikes':>7} {'jobs':>6} {'tasks':>6} {'twice':>6} {'lost':>6} {'other':>6} "
-               f"{'indeterminate':>14}")
+               f"{'unlocked':>15} {'indeterminate':>14}")
         total = Counter()
         for label, row in self.rows.items():
             yield self._line(label, row)
             total.update({name: value for name, value in vars(row).items() if isinstance(value, int)})
         yield (f"{'all':{WIDE}} {total['strikes']:7} {total['jobs']:6} {total['tasks']:6} {total['twice']:6} "
-               f"{total['lost']:6} {total['other']:6} {total['indeterminate']:>14}")
+               f"{total['lost']:6} {total['other']:6} {share(total['unlocked'], total['tasks']):>15} "
+               f"{total['indeterminate']:>14}")
+
+    def lost_unlocks(self):
+        """Of each boundary where not all were unlocked: how each method fared there, and why."""
+        for label, row in self.rows.items():
+            if row.unlocked < row.tasks:
+                for method, results in sorted(row.results.items()):
+                    rest = ", ".join(f"{count} {result}" for result, count in results.most_common() if result != "unlocked")
+                    yield f"{label:{WIDE}} {method:6} {share(results['unlocked'], results.total()):>15} {rest}".rstrip()
 
     def failures(self):
         """What went wrong, once more: the boundaries that failed, and why."""
@@ -210,12 +227,11 @@ class Campaign:
 
     @staticmethod
     def _line(label, row):
-        share = f"{row.indeterminate} ({100 * row.indeterminate / row.intended:.1f} %)" if row.intended else "-"
         verdict = "" if row.passed else "  FAILED"
         verdict += f" ({row.broken} rounds did not work)" if row.broken else ""
         verdict += f" ({row.wanted} wanted)" if row.strikes < row.wanted else ""
         return (f"{label:{WIDE}} {row.strikes:7} {row.jobs:6} {row.tasks:6} {row.twice:6} {row.lost:6} {row.other:6} "
-                f"{share:>14}{verdict}")
+                f"{share(row.unlocked, row.tasks):>15} {share(row.indeterminate, row.intended):>14}{verdict}")
 
     def verdict(self):
         """(passed, failed) boundaries."""

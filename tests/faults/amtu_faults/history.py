@@ -2,7 +2,8 @@
 """What happened, read from a folder of records.
 
     history.json        {"lease": s, "grace": s, "zero": wall clock of the simulator's t=0, "within": s,
-                         "probed": true where every PC has a probe}
+                         "least": the share of its tasks that is unlocked whatever happens, "methods": {SYSTEM: its
+                         method}, "blind": [the systems without a probe]}
     amtsim.jsonl        the simulator's log
     redis.json          {"jobs": {ID: {fields of the job, "tasks": {SYSTEM: packed task}}}, "others": the same of jobs that
                         were acknowledged to nobody}: Redis at the end
@@ -70,7 +71,9 @@ class History:
     lease: float
     grace: float
     within: float
-    probed: bool
+    least: float
+    methods: dict = field(default_factory=dict)
+    blind: set = field(default_factory=set)        # systems without a probe
     acknowledged: list = field(default_factory=list)
     refused: list = field(default_factory=list)    # requests of which a console was told that nothing was done
     jobs: dict = field(default_factory=dict)
@@ -222,7 +225,8 @@ def load(folder):
         redis = json.loads((folder / "redis.json").read_text())
         jobs, others = redis["jobs"], redis["others"]
         acknowledged = _json_lines(folder / "acknowledged.jsonl")
-        history = History(lease=frame["lease"], grace=frame["grace"], within=frame["within"], probed=frame["probed"],
+        history = History(lease=frame["lease"], grace=frame["grace"], within=frame["within"], least=frame["least"],
+                          methods=frame["methods"], blind=set(frame["blind"]),
                           acknowledged=acknowledged, jobs=jobs, others=others, processes=processes,
                           tasks=sorted(_tasks(jobs, acknowledged, clocks), key=lambda task: task.submitted),
                           events=_events(folder / "amtsim.jsonl", frame["zero"]))

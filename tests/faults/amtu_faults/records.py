@@ -41,6 +41,7 @@ class Records:
     def __init__(self):
         self.lease, self.grace, self.within = LEASE, GRACE, WITHIN
         self.zero = 0.0                # wall clock of the simulator's t=0
+        self.least = 0.0               # the share of the tasks that is unlocked, whatever happens
         self.label = ""                # what the jobs submitted now are for
         self.labels = {}               # (worker, order) -> what a strike of it counts as, where that is not its point
         self.counted = Counter()       # strikes that no failpoint counts, by label
@@ -148,7 +149,9 @@ class Records:
         folder = self.folder / "history"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        frame = {"lease": self.lease, "grace": self.grace, "zero": self.zero, "within": self.within, "probed": True}
+        frame = {"lease": self.lease, "grace": self.grace, "zero": self.zero, "within": self.within,
+                 "least": self.least, "methods": {row["fqdn"]: row["method"] for row in self.fleet.systems()},
+                 "blind": sorted(set().union(*(worker.blind() for worker in self.workers)))}
         (folder / "history.json").write_text(json.dumps(frame))
         known = self._jobs_in_redis(self.jobs)
         others = self._jobs_in_redis(Job(self, job, ()) for job in self._ids_in_redis() - set(known))

@@ -25,8 +25,8 @@ MOMENTS = (-0.3, 1.5)  # seconds of the restart, from the submission
 class RestartLane(WebLane):
     """A whole stack, the worker in the hands of httpd."""
 
-    def __init__(self, name, mpm):
-        super().__init__(name, systems=121, mpm=mpm, supervise=True)
+    def __init__(self, name, mpm, systems=121, **options):
+        super().__init__(name, systems, options, mpm=mpm, supervise=True)
         self.prefix = f"{mpm}: "
         self.cool = {}
         self.clock = None

@@ -40,13 +40,31 @@ def _first_intents(history):
     return {system: sorted(each) for system, each in found.items()}
 
 
-def powers(history):
-    """(job or None, power request) of every power request: the job whose intent came last before it."""
+def _owned(history, happened):
+    """(job or None, event): the job whose intent came last before it."""
     intents = _first_intents(history)
-    for system in history.events:
-        for event in history.seen(system, "power"):
-            owners = [job for at, job in intents.get(system, ()) if at <= event["at"] + CLOCKS]
-            yield owners[-1] if owners else None, event
+    for system, events in history.events.items():
+        for event in events:
+            if happened(event):
+                owners = [job for at, job in intents.get(system, ()) if at <= event["at"] + CLOCKS]
+                yield owners[-1] if owners else None, event
+
+
+def powers(history):
+    """(job or None, power request) of every power request."""
+    return _owned(history, lambda event: event["event"] == "power")
+
+
+def _is_secret(event):
+    """A PC heard a passphrase, or a seal. An empty line at its prompt is none; what an image did with its seal neither."""
+    if event["event"] == "passphrase":
+        return "volume" in event or event.get("bytes", 0) > 0
+    return event["event"] == "leak" or (event["event"] == "proof" and event["what"] in ("seal", "late-seal"))
+
+
+def secrets(history):
+    """(job or None, event) of every passphrase and seal that a PC heard."""
+    return _owned(history, _is_secret)
 
 
 def _did_nothing(event):
@@ -66,6 +84,30 @@ def never_twice(history):
     for (job, system), times in sorted(count.items()):
         if times > 1:
             yield Breach("never-twice", f"{system} of job {job}", f"{times} power requests", job)
+
+
+def typed_once(history):
+    """At most one passphrase or seal a volume of a task, over all workers, and none without a durable intent before it."""
+    count = Counter()
+    for job, event in secrets(history):
+        if job is None:
+            yield Breach("intent-first", event["system"], f"a passphrase at t={event['t']:.3f} has no intent before it")
+        else:
+            count[job, event["system"], event.get("volume", "")] += 1
+    for (job, system, volume), times in sorted(count.items()):
+        if times > 1:
+            yield Breach("typed-once", f"{system} of job {job}", f"{times} passphrases or seals {volume}".rstrip(), job)
+
+
+def costs_no_unlock(history):
+    """So large a share of the tasks of a job is unlocked whatever happened to workers."""
+    states = defaultdict(list)
+    for task in history.tasks:
+        states[task.job].append(task.state)
+    for job, each in states.items():
+        if each.count("U") < history.least * len(each):
+            yield Breach("costs-no-unlock", f"job {job}", f"{each.count('U')} of {len(each)} unlocked, of which "
+                                                          f"{100 * history.least:.0f} % must be", job)
 
 
 def never_lost(history):
@@ -353,10 +395,8 @@ def _stops(history):
 
 def verify_sees(history):
     """`indeterminate` is no answer where the PC came up in time and its probe could be asked."""
-    if not history.probed:
-        return
     for task in history.tasks:
-        if task.reason != "indeterminate" or (task.overdue and task.ended < task.deadline):
+        if task.reason != "indeterminate" or task.system in history.blind or (task.overdue and task.ended < task.deadline):
             continue  # Redis' clock was set past its deadline
         up = [one["at"] for one in history.seen(task.system, "os-up") if task.submitted <= one["at"] <= task.ended - 2]
         gone = [one["at"] for one in history.seen(task.system, "off") if up and one["at"] >= up[-1]]
@@ -377,7 +417,8 @@ def record_is_whole(history):
         last[line["file"]] = line
 
 
-RULES = (never_twice, never_lost, refused_is_not_done, one_job_a_message, losses_are_said, in_time, verify_begins, fences_grow, no_way_back,
+RULES = (never_twice, typed_once, costs_no_unlock, never_lost, refused_is_not_done, one_job_a_message, losses_are_said,
+         in_time, verify_begins, fences_grow, no_way_back,
          unlocked_means_unlocked, owners_decide, no_act_after_lease, verify_sees, record_is_whole)
 
 
@@ -394,6 +435,7 @@ class Figures:
     tasks: int = 0
     intended: int = 0
     powered: int = 0
+    typed: int = 0      # passphrases and seals that PCs heard
     unlocked: int = 0
     indeterminate: int = 0
     verified: int = 0
@@ -410,6 +452,7 @@ def figures(history):
         jobs=len(history.jobs), tasks=len(history.tasks),
         intended=sum(1 for task in history.tasks if task.intent_fence),
         powered=sum(1 for _ in powers(history)),
+        typed=sum(1 for _ in secrets(history)),
         unlocked=sum(1 for task in history.tasks if task.state == "U"),
         indeterminate=sum(1 for task in history.tasks if task.reason == "indeterminate"),
         verified=sum(len(each) for each in _verifications(history).values()),

@@ -20,12 +20,12 @@ def label_of(point):
 class WebLane(Records):
     """A whole stack whose httpd has failpoints; its worker has none."""
 
-    def __init__(self, name, systems=101, **settings):
+    def __init__(self, name, systems=101, options=None, **settings):
         super().__init__()
         self.name = name
-        options = StackOptions(systems=systems, boot_seconds="0.3-0.8")
+        options = StackOptions(systems=systems, **{"boot_seconds": "0.3-0.8", **(options or {})})
         self.stack = Stack(build_folder() / "unlock-tests" / name, options,
-                           settings=Settings(**{"supervise": False, "max_systems": 100, **settings}))
+                           settings=Settings(**{"supervise": False, "max_systems": max(100, systems), **settings}))
         self.fleet, self.redis, self.workers = self.stack.fleet, self.stack.redis, self.stack.workers
         self.folder = self.stack.places.dir
         self.points = None

@@ -36,6 +36,8 @@ class Options:
     seed: int | None = None
     body: str = ""
     threads: int = 0
+    slots: int = 0  # 0: more than enough
+    blind: int = 0  # every so many-th PC of method sol has no probe; 0: all have one
 
     @property
     def boot_timeout(self):

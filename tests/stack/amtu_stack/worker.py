@@ -122,12 +122,19 @@ class Worker:
 
     def write_inventory(self, systems):
         """systems.csv for these rows of the fleet; the groups take turns, so that scopes can be told apart."""
+        blind = self.blind()
         with open(self.inventory, "w", newline="") as out:
             table = csv.writer(out, lineterminator="\n")
             table.writerow(("fqdn", "address", "uuid", "group", "method", "auth", "tls", "probe"))
             for number, row in enumerate(systems):
                 table.writerow((row["fqdn"], row["address"], row["uuid"], GROUPS[number % len(GROUPS)], row["method"],
-                                "", "", row["probe"]))
+                                "", "", "" if row["fqdn"] in blind else row["probe"]))
+
+    def blind(self):
+        """The PCs that a worker cannot ask whether their system runs."""
+        every = getattr(self.options, "blind", 0)
+        of_sol = [row["fqdn"] for row in self.fleet.systems() if row["method"] == "sol"]
+        return set(of_sol[::every]) if every else set()
 
     def _secrets(self):
         lines = []

@@ -169,3 +169,28 @@ jobs_result_t jobs_are_unfinished(jobs_client_t *client, int *are, apr_pool_t *p
     *are = answered && reply->integer > 0;
     return answered ? JOBS_FINE : result;
 }
+
+jobs_result_t jobs_workers_heard(jobs_client_t *client, apr_array_header_t **abouts, apr_pool_t *pool)
+{
+    redisReply *workers = NULL, *about = NULL;
+    jobs_call_t *call = jobs_command("ZRANGE", pool);
+    jobs_result_t result;
+
+    *abouts = apr_array_make(pool, 4, sizeof(const char *));
+    jobs_call_text(call, JOBS_KEY("workers"));
+    jobs_call_text(call, "0");
+    jobs_call_text(call, "99");
+    result = jobs_client_ask(client, call, 0, &workers, pool);
+    if (workers == NULL || workers->type != REDIS_REPLY_ARRAY) {
+        return result;
+    }
+    for (size_t i = 0; i < workers->elements; i++) {
+        call = jobs_command("GET", pool);
+        jobs_call_text(call, apr_pstrcat(pool, JOBS_KEY("worker:"), jobs_text_at(workers, i), NULL));
+        jobs_client_ask(client, call, 0, &about, pool);
+        if (about != NULL && about->type == REDIS_REPLY_STRING) {
+            APR_ARRAY_PUSH(*abouts, const char *) = apr_pstrmemdup(pool, about->str, about->len);
+        }
+    }
+    return JOBS_FINE;
+}

@@ -247,6 +247,9 @@ const char *jobs_client_run_id(const jobs_client_t *client);
 apr_interval_time_t jobs_client_uptime(const jobs_client_t *client);
 /* *are: this Redis has jobs that have not ended. JOBS_OK, or JOBS_UNAVAILABLE. */
 jobs_result_t jobs_are_unfinished(jobs_client_t *client, int *are, apr_pool_t *pool);
+/* What workers say of themselves (jobs_beat()), const char *, of at most the first 100 that were heard within half a
+ * lease. JOBS_OK, or JOBS_UNAVAILABLE. */
+jobs_result_t jobs_workers_heard(jobs_client_t *client, apr_array_header_t **abouts, apr_pool_t *pool);
 
 /* Which task: a system of a job, and the claim by which a worker has it. */
 typedef struct {

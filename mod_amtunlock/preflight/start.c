@@ -15,11 +15,12 @@
 
 #define REDIS_WAIT apr_time_from_sec(5)
 #define HOST_MAX 65
+#define START_KEY " proof-key=" /* in what a worker says of itself */
 
 typedef struct {
     const snapshot_t *snapshot;
     const settings_t *settings;
-    apr_array_header_t *problems;
+    apr_array_header_t *problems, *warnings;
     apr_pool_t *pool;
 } start_t;
 
@@ -123,6 +124,40 @@ static void start_check_inventory(const start_t *start, jobs_client_t *client)
     }
 }
 
+static void start_compare_key(const start_t *start, const char *about)
+{
+    const char *id = proof_key_id(snapshot_proof_key(start->snapshot));
+    const char *theirs = strstr(about, START_KEY), *host = strstr(about, "host=");
+    inventory_problem_t *warning = NULL;
+    char *name = NULL;
+
+    if (theirs == NULL || strncmp(theirs + strlen(START_KEY), id, PROOF_KEY_ID_DIGITS) == 0) {
+        return;
+    }
+    name = host != NULL ? apr_pstrmemdup(start->pool, host + 5, strcspn(host + 5, " "))
+                        : apr_pstrdup(start->pool, "?");
+    text_mask_non_ascii(name);
+    warning = apr_array_push(start->warnings);
+    warning->file = start->settings->proof_key;
+    warning->reason = apr_psprintf(start->pool,
+                                   "the worker on %s has another proof key: neither can go on with an unlock "
+                                   "image of the other; copy one file to all",
+                                   name);
+}
+
+static void start_compare_keys(const start_t *start, jobs_client_t *client)
+{
+    apr_array_header_t *abouts = NULL;
+
+    if (snapshot_proof_key(start->snapshot) == NULL ||
+        jobs_workers_heard(client, &abouts, start->pool).outcome != JOBS_OK) {
+        return;
+    }
+    for (int i = 0; i < abouts->nelts; i++) {
+        start_compare_key(start, APR_ARRAY_IDX(abouts, i, const char *));
+    }
+}
+
 static void start_check_redis(const start_t *start)
 {
     const char *address = start->settings->redis_address, *weakness = NULL;
@@ -143,12 +178,17 @@ static void start_check_redis(const start_t *start)
         start_report(start, address, apr_pstrcat(start->pool, "redis: ", weakness, NULL));
     }
     start_check_inventory(start, client);
+    start_compare_keys(start, client);
 }
 
-void check_start(const snapshot_t *snapshot, int offline, apr_array_header_t *problems, apr_pool_t *pool)
+void check_start(const snapshot_t *snapshot, int offline, apr_array_header_t *problems,
+                 apr_array_header_t *warnings, apr_pool_t *pool)
 {
-    const start_t start = {
-        .snapshot = snapshot, .settings = snapshot_settings(snapshot), .problems = problems, .pool = pool};
+    const start_t start = {.snapshot = snapshot,
+                           .settings = snapshot_settings(snapshot),
+                           .problems = problems,
+                           .warnings = warnings,
+                           .pool = pool};
 
     start_check_files(&start);
     if (!offline) {

@@ -9,8 +9,9 @@
 
 /* Looks at what a start needs besides settings, secrets and inventory (which a snapshot has): folders and files that
  * the worker writes, the mode of Redis' password file, and Redis itself unless `offline`: its address, user, password,
- * rights, functions and durability. Adds what is wrong to `problems` (inventory_problem_t). Changes nothing. May wait
- * for Redis for some seconds. */
-void check_start(const snapshot_t *snapshot, int offline, apr_array_header_t *problems, apr_pool_t *pool);
+ * rights, functions and durability. Adds what is wrong to `problems` (inventory_problem_t), and what is
+ * probably not meant to `warnings`. Changes nothing. May wait for Redis for some seconds. */
+void check_start(const snapshot_t *snapshot, int offline, apr_array_header_t *problems,
+                 apr_array_header_t *warnings, apr_pool_t *pool);
 
 #endif

@@ -51,11 +51,15 @@ def put_key(rig, worker, text=KEY, mode=0o600, role="amtunlock"):
     return file
 
 
-def check(rig, worker, config=None):
+def check(rig, worker, config=None, words=("--offline",)):
     role = rig.places.roles["amtunlock"]
     who = {"user": role.uid, "group": role.gid, "extra_groups": []} if role.uid is not None else {}
-    return subprocess.run([rig.places.program("amtunlockd"), "-c", config or worker.config, "check", "--offline"],
+    return subprocess.run([rig.places.program("amtunlockd"), "-c", config or worker.config, "check", *words],
                           capture_output=True, text=True, timeout=60, check=False, env={"PATH": "/usr/bin:/bin"}, **who)
+
+
+def worker_id(worker):
+    return re.search(r"AMTU0301 .* worker=(\S+)", worker.log.read_text())[1]
 
 
 def said_id(worker):
@@ -149,6 +153,8 @@ def reload_worker(worker, process, number):
 
 def test_reloads(rig, worker):
     """The last good key stays in force, and one that is gone is not made anew."""
+    for gone in rig.redis_call("KEYS", "{amtu}:worker:*"):  # those of the tests before are heard for 15 s yet
+        rig.redis_call("DEL", gone)
     put_key(rig, worker)
     process = rig.start_worker(worker)
     put_key(rig, worker, "half\n")
@@ -156,11 +162,19 @@ def test_reloads(rig, worker):
     key_file(worker).unlink()
     reload_worker(worker, process, "AMTU0315")
     assert not key_file(worker).exists() and "is not there any more" in worker.log.read_text()
-    assert set(rig.submit(rig.systems()[:1]).await_end(60).values()) <= {"unlocked"}
+    assert rig.submit(rig.systems()[:1]).await_end(60) == {rig.systems()[0]: "unlocked"}
+    assert next(one for one in reversed(rig.audit(worker)) if one["event"] == "intent")["act"]["proof_key"] == KEY_ID
     put_key(rig, worker)
     reload_worker(worker, process, "AMTU0316")
     assert "AMTU0351" not in worker.log.read_text()
+    # Others with another key unlock as well as ever, but the check of one names the host of the other.
+    name = f"{{amtu}}:worker:{worker_id(worker)}"
+    assert wait_until(lambda: f" proof-key={KEY_ID} " in str(rig.redis_call("GET", name)), 10, 0.05)
+    assert "warning" not in check(rig, worker, words=()).stderr
     put_key(rig, worker, KEY.replace("00", "ff"))
+    done = check(rig, worker, words=())
+    assert done.returncode == 0, done.stderr
+    assert f"{key_file(worker)}: warning: the worker on {os.uname().nodename} has another proof key" in done.stderr
     reload_worker(worker, process, "AMTU0316")
     assert re.search(rf"AMTU0351 .*former={KEY_ID}", worker.log.read_text())
     assert len(said_id(worker)) == 2

@@ -128,12 +128,14 @@ static int do_check(const line_t *line)
 {
     snapshot_t *snapshot = load_snapshot(line);
     apr_array_header_t *problems = apr_array_make(line->pool, 4, sizeof(inventory_problem_t));
+    apr_array_header_t *warnings = apr_array_make(line->pool, 4, sizeof(inventory_problem_t));
 
     if (snapshot == NULL) {
         return EXIT_WRONG;
     }
-    check_start(snapshot, line->offline, problems, line->pool);
+    check_start(snapshot, line->offline, problems, warnings, line->pool);
     print_warnings(snapshot_inventory(snapshot));
+    print_list(warnings, "warning: ");
     if (print_problems(problems) == EXIT_OK) {
         printf("%s: well; %d systems in %s%s\n", line->file, inventory_count(snapshot_inventory(snapshot)),
                snapshot_settings(snapshot)->inventory, line->offline ? "; Redis was not asked" : "");

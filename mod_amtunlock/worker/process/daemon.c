@@ -54,7 +54,8 @@ typedef struct {
     notify_t notify;
     atomic_int outdated;
     atomic_int redis_is_weak;
-    atomic_int attendance; /* jobs_attendance_e */
+    atomic_int attendance;           /* jobs_attendance_e */
+    _Atomic(const char *) proof_key; /* its id, for the status page; NULL: none */
 } worker_t;
 
 static int count_running(const worker_t *worker)
@@ -157,14 +158,16 @@ static void write_about(void *baton, char *text, apr_size_t size)
     const worker_t *worker = baton;
     const settings_t *settings = snapshot_settings(worker->first);
     const char *idle = jobs_attendance_word((jobs_attendance_e)atomic_load(&worker->attendance));
+    const char *key = atomic_load(&worker->proof_key);
     char host[65] = "", head[96] = "";
 
     gethostname(host, sizeof(host) - 1);
     outbox_audit_head(worker->outbox, head, sizeof(head));
-    apr_snprintf(text, size, "host=%s pid=%d version=%s slots=%d running=%d threads=%d%s%s%s audit=%s", host,
-                 (int)getpid(), AMTUNLOCK_VERSION, settings->slots, count_running(worker),
+    apr_snprintf(text, size, "host=%s pid=%d version=%s slots=%d running=%d threads=%d%s%s%s%s%s audit=%s",
+                 host, (int)getpid(), AMTUNLOCK_VERSION, settings->slots, count_running(worker),
                  worker->engine_count, atomic_load(&worker->redis_is_weak) ? " redis=may-forget" : "",
-                 idle != NULL ? " idle=" : "", idle != NULL ? idle : "", head);
+                 idle != NULL ? " idle=" : "", idle != NULL ? idle : "", key != NULL ? " proof-key=" : "",
+                 key != NULL ? key : "", head);
 }
 
 static void on_outdated(void *baton)
@@ -266,7 +269,7 @@ static apr_status_t start_threads(worker_t *worker)
 /* ---- the key to unlock images -------------------------------------------------------------------------- */
 
 /* `before`: what was in force until now. To what was booted under another key nobody who takes over can prove itself. */
-static void log_proof_key(const snapshot_t *snapshot, const snapshot_t *before)
+static void show_proof_key(worker_t *worker, const snapshot_t *snapshot, const snapshot_t *before)
 {
     const proof_key_t *key = snapshot_proof_key(snapshot);
     const proof_key_t *former = before != NULL ? snapshot_proof_key(before) : NULL;
@@ -278,6 +281,7 @@ static void log_proof_key(const snapshot_t *snapshot, const snapshot_t *before)
         log_warn("AMTU0351", "another proof key is in force: images that run are only looked at if we die",
                  "key", proof_key_id(key), "former", proof_key_id(former));
     }
+    atomic_store(&worker->proof_key, apr_pstrdup(worker->pool, proof_key_id(key)));
     log_info("AMTU0350",
              snapshot_proof_key_is_new(snapshot) ? "the proof key is new: copy it to the other workers"
                                                  : "the proof key",
@@ -332,7 +336,7 @@ static void reload_snapshot(worker_t *worker, apr_pool_t *pool)
     }
     compare_with_first(worker, snapshot_settings(snapshot));
     use_log(snapshot_settings(snapshot));
-    log_proof_key(snapshot, worker->snapshot);
+    show_proof_key(worker, snapshot, worker->snapshot);
     intake_offer(worker->intake, snapshot);
     snapshot_unref(worker->snapshot);
     worker->snapshot = snapshot;
@@ -462,7 +466,7 @@ static int stop_daemon(worker_t *worker, const sigset_t *signals)
 
 /* ---- the main thread ----------------------------------------------------------------------------------- */
 
-static void log_start(const worker_t *worker)
+static void log_start(worker_t *worker)
 {
     const settings_t *settings = snapshot_settings(worker->first);
 
@@ -471,7 +475,7 @@ static void log_start(const worker_t *worker)
              worker->supervised ? "yes" : "no", "threads", log_number(LOG_NUMBER, worker->engine_count),
              "slots", log_number(LOG_NUMBER, settings->slots), "systems",
              log_number(LOG_NUMBER, inventory_count(snapshot_inventory(worker->first))));
-    log_proof_key(worker->first, NULL);
+    show_proof_key(worker, worker->first, NULL);
     if (secrets_process_warning() != NULL) {
         log_warn("AMTU0307", "secrets are less well kept than they could be", "text",
                  secrets_process_warning());

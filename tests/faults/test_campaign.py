@@ -14,6 +14,7 @@ sys.path.insert(0, str(HERE))
 from amtu_faults import rules, slowdisk  # noqa: E402
 from amtu_faults.campaign import Campaign, Kind  # noqa: E402
 from amtu_faults.history import load  # noqa: E402
+from amtu_faults.lane import Lane  # noqa: E402
 from amtu_faults.records import Broken, Records, Wrong  # noqa: E402
 
 LABEL = "a round"
@@ -142,6 +143,32 @@ def test_refusals_are_written_down_before_anything_else_may_fail(tmp_path):
     with pytest.raises(Broken):
         slowdisk.settle_all(lane, [("one", ["pc-1"]), ("two", ["pc-2"])], ["unknown", "refused"])
     assert [one["systems"] for one in lane.refused] == [["pc-2"]]
+
+
+class DeadWorker:
+    """A worker whose process has gone, and what its failpoints did."""
+
+    def __init__(self, log, hits):
+        self.name, self.log = "worker-1", log
+        self.process = SimpleNamespace(pid=7, alive=lambda: False)
+        self.points = SimpleNamespace(hits=lambda: hits)
+
+
+@pytest.mark.parametrize("last, hits, said, wanted", [
+    ("started", [], "", Wrong), ("continued", [(7, "stop")], "", Wrong), ("started", [(6, "kill")], "", Wrong),
+    ("started", [(7, "kill")], "", Broken), ("started", [(7, "later")], "", Broken), ("died", [], "", Broken),
+    ("started", [], "AMTU0540 an engine stands still", Broken)])
+def test_a_worker_that_ends_by_itself_is_not_forgotten(last, hits, said, wanted, tmp_path):
+    (tmp_path / "log").write_text(said)
+    restarted = []
+    worker = DeadWorker(tmp_path / "log", [SimpleNamespace(pid=pid, action=action, at=1.0) for pid, action in hits])
+    lane = Lane.__new__(Lane)
+    lane.workers, lane.resting_workers = [worker], set()
+    lane.processes_seen = [{"worker": "worker-1", "what": last}]
+    lane.revive_redis, lane.restart = lambda: False, restarted.append
+    with pytest.raises(wanted):
+        lane.revive()
+    assert restarted == [worker]
 
 
 class Warming(BareLane):

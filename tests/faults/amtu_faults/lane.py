@@ -8,10 +8,11 @@ from collections import deque
 
 from .around import Failure, Rig, collect, start, tail, wait_until
 from .points import Points
-from .records import Broken, Records
+from .records import Broken, Records, Wrong
 
 COOL = 61.0      # a PC whose unlock was lost is left alone for a minute
 OFF = 8
+STOOD_STILL = "AMTU0540"
 KEPT = 24 * 3600  # seconds: jobs stay until the history is written
 
 
@@ -101,8 +102,17 @@ class Lane(Records, Rig):
             raise Broken("Redis had died and nobody knows of what")
         for worker in self.workers:
             if not worker.process.alive() and worker not in self.resting_workers:
+                by_itself = self._ended_by_itself(worker)
                 self.restart(worker)
-                raise Broken(f"{worker.name} had died and nobody knows of what")
+                if by_itself:
+                    raise Wrong("lives-on", f"{worker.name} ended by itself:\n{tail(worker.log)}")
+                raise Broken(f"{worker.name} was left dead by the round before")
+
+    def _ended_by_itself(self, worker):
+        """Nothing was done to it that ends a worker, nor did its engine stand still: then it should, and on a machine that
+        stands still it does."""
+        last = [one["what"] for one in self.processes_seen if one["worker"] == worker.name][-1]
+        return last != "died" and self._died_at(worker) is None and STOOD_STILL not in tail(worker.log)
 
     def _died_at(self, worker):
         """By the failpoint's own record, if it did it; else now."""

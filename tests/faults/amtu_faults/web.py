@@ -60,6 +60,13 @@ class WebLane(Records):
     def revive(self):
         """httpd does that itself; that it does is seen by every round."""
 
+    def finish(self):
+        """No child has crashed: another answers at once, and no round sees it. httpd tells of no other signal."""
+        super().finish()
+        crashed = [line for line in self.stack.httpd.error_log.read_text(errors="replace").splitlines() if "exit signal" in line]
+        if crashed:
+            raise Wrong("lives-on", crashed[0])
+
     def give_back(self, systems):
         """Off, for the next."""
         for system in systems:

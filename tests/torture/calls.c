@@ -175,6 +175,21 @@ EXPORT int rename(const char *from, const char *to)
     return real(from, to);
 }
 
+EXPORT int link(const char *from, const char *to)
+{
+    MAY_FAIL(link, mending, -1)
+    return real(from, to);
+}
+
+#define DEFINE_TEMPORARY(name)                                                                               \
+    EXPORT int name(char *path, int flags)                                                                   \
+    {                                                                                                        \
+        MAY_FAIL(name, opening, -1)                                                                          \
+        return real(path, flags);                                                                            \
+    }
+DEFINE_TEMPORARY(mkostemp)
+DEFINE_TEMPORARY(mkostemp64)
+
 EXPORT DIR *opendir(const char *path)
 {
     MAY_FAIL(opendir, opening, NULL)

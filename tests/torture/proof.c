@@ -4,7 +4,10 @@
  */
 #include "proof/proof.h"
 
+#include <glob.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <apr_strings.h>
 #include <openssl/crypto.h>
@@ -118,3 +121,48 @@ static void check_wiped(torture_verdict_e said, apr_pool_t *pool)
 
 const torture_scenario_t torture_proof_talk = {
     .name = "proof.talk", .start = start_heap, .run = run_proof, .check = check_wiped};
+
+/* ---- the key ------------------------------------------------------------------------------------------- */
+
+static const char *key_file(apr_pool_t *pool)
+{
+    return apr_pstrcat(pool, torture_folder(), "/proof.key", NULL);
+}
+
+static void remove_key(apr_pool_t *pool)
+{
+    unlink(key_file(pool));
+}
+
+static torture_verdict_e run_key(apr_pool_t *pool)
+{
+    proof_key_t *key = NULL;
+    const char *error = proof_key_make("proof-key", key_file(pool), pool);
+
+    if (error == NULL) {
+        error = proof_key_read(&key, "proof-key", key_file(pool), pool);
+    }
+    TORTURE_HOLDS((key != NULL) == (error == NULL));
+    if (error != NULL) {
+        TORTURE_SAYS(error);
+        TORTURE_HOLDS(strstr(error, "is no proof key") == NULL);
+        return TORTURE_REFUSED;
+    }
+    return TORTURE_WELL;
+}
+
+/* Whole, or not there; and the draft beside it is gone. */
+static void check_key(torture_verdict_e said, apr_pool_t *pool)
+{
+    struct stat info;
+    int is_there = stat(key_file(pool), &info) == 0;
+    glob_t drafts;
+
+    TORTURE_HOLDS(is_there || said == TORTURE_REFUSED);
+    TORTURE_HOLDS(!is_there || (info.st_size == 65 && (info.st_mode & 07777) == 0600 && info.st_nlink == 1));
+    TORTURE_HOLDS(glob(apr_pstrcat(pool, key_file(pool), ".*", NULL), 0, NULL, &drafts) == GLOB_NOMATCH);
+    globfree(&drafts);
+}
+
+const torture_scenario_t torture_proof_key = {
+    .name = "proof.key", .start = start_heap, .reset = remove_key, .run = run_key, .check = check_key};

@@ -14,6 +14,7 @@ extern const torture_scenario_t torture_inventory_load, torture_inventory_publis
 extern const torture_scenario_t torture_secrets_file, torture_secrets_helper;
 extern const torture_scenario_t torture_service_unlock, torture_service_get, torture_service_enumerate,
     torture_service_hostile;
-extern const torture_scenario_t torture_amt_power, torture_proof_talk, torture_console_json;
+extern const torture_scenario_t torture_amt_power, torture_proof_talk, torture_proof_key,
+    torture_console_json;
 
 #endif

@@ -24,11 +24,16 @@ typedef struct {
     apr_pool_t *pool;
 } start_t;
 
-static void start_report(const start_t *start, const char *file, const char *reason)
+static void start_add(apr_array_header_t *list, const char *file, const char *reason)
 {
-    inventory_problem_t *problem = apr_array_push(start->problems);
+    inventory_problem_t *problem = apr_array_push(list);
 
     *problem = (inventory_problem_t){.file = file, .line = 0, .reason = reason};
+}
+
+static void start_report(const start_t *start, const char *file, const char *reason)
+{
+    start_add(start->problems, file, reason);
 }
 
 /* ---- what it writes ------------------------------------------------------------------------------------ */
@@ -124,32 +129,33 @@ static void start_check_inventory(const start_t *start, jobs_client_t *client)
     }
 }
 
+/* `about`: what a worker that runs says of itself. */
 static void start_compare_key(const start_t *start, const char *about)
 {
-    const char *id = proof_key_id(snapshot_proof_key(start->snapshot));
+    const proof_key_t *key = snapshot_proof_key(start->snapshot);
     const char *theirs = strstr(about, START_KEY), *host = strstr(about, "host=");
-    inventory_problem_t *warning = NULL;
+    const char *text = key != NULL
+                           ? "has another proof key: neither can go on with an unlock image of the other; "
+                             "copy one file to all"
+                           : "has a proof key: copy its file here before the first start, which would "
+                             "make another one";
     char *name = NULL;
 
-    if (theirs == NULL || strncmp(theirs + strlen(START_KEY), id, PROOF_KEY_ID_DIGITS) == 0) {
+    if (theirs == NULL || host == NULL ||
+        (key != NULL && strncmp(theirs + strlen(START_KEY), proof_key_id(key), PROOF_KEY_ID_DIGITS) == 0)) {
         return;
     }
-    name = host != NULL ? apr_pstrmemdup(start->pool, host + 5, strcspn(host + 5, " "))
-                        : apr_pstrdup(start->pool, "?");
+    name = apr_pstrmemdup(start->pool, host + 5, strcspn(host + 5, " "));
     text_mask_non_ascii(name);
-    warning = apr_array_push(start->warnings);
-    warning->file = start->settings->proof_key;
-    warning->reason = apr_psprintf(start->pool,
-                                   "the worker on %s has another proof key: neither can go on with an unlock "
-                                   "image of the other; copy one file to all",
-                                   name);
+    start_add(start->warnings, start->settings->proof_key,
+              apr_psprintf(start->pool, "the worker on %s %s", name, text));
 }
 
 static void start_compare_keys(const start_t *start, jobs_client_t *client)
 {
     apr_array_header_t *abouts = NULL;
 
-    if (snapshot_proof_key(start->snapshot) == NULL ||
+    if (!snapshot_needs_proof_key(start->snapshot) ||
         jobs_workers_heard(client, &abouts, start->pool).outcome != JOBS_OK) {
         return;
     }

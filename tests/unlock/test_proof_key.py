@@ -178,3 +178,6 @@ def test_reloads(rig, worker):
     reload_worker(worker, process, "AMTU0316")
     assert re.search(rf"AMTU0351 .*former={KEY_ID}", worker.log.read_text())
     assert len(said_id(worker)) == 2
+    key_file(worker).unlink()
+    done = check(rig, worker, words=())
+    assert done.returncode == 0 and "has a proof key: copy its file here before the first start" in done.stderr, done.stderr

@@ -251,6 +251,19 @@ jobs_result_t jobs_are_unfinished(jobs_client_t *client, int *are, apr_pool_t *p
  * lease. JOBS_OK, or JOBS_UNAVAILABLE. */
 jobs_result_t jobs_workers_heard(jobs_client_t *client, apr_array_header_t **abouts, apr_pool_t *pool);
 
+/* What may be done to a PC once in the life of a task. Each mark is durable right before its act may leave. */
+typedef enum {
+    JOBS_MARK_POWER = 1,   /* the power request */
+    JOBS_MARK_TYPED = 2,   /* a passphrase, or its seal */
+    JOBS_MARKS_UNKNOWN = 4 /* an older version held the task, which kept no marks: anything may have been done */
+} jobs_mark_e;
+
+/* Marks as words with blanks between, as Redis and the audit record hold them: "power typed", "" for none. What is not
+ * understood is JOBS_MARKS_UNKNOWN, and so is NULL. */
+unsigned int jobs_marks_parse(const char *words, apr_pool_t *pool);
+/* In `pool`, or static. */
+const char *jobs_marks_words(unsigned int marks, apr_pool_t *pool);
+
 /* Which task: a system of a job, and the claim by which a worker has it. */
 typedef struct {
     const char *job;
@@ -261,8 +274,9 @@ typedef struct {
 /* A claimed task, in the pool of the claim. */
 typedef struct {
     jobs_task_ref_t ref; /* first, so that a pointer to a task is one to its reference */
-    int verify_only;     /* an earlier worker may have acted: read and report, never act */
-    const char *intent;  /* verify_only: the intent of that worker, as given to JOBS_INTEND; else NULL */
+    int taken_over;      /* from a worker that had an intent; `marks` say what it may have done */
+    unsigned int marks;  /* jobs_mark_e of that worker and those before; else 0 */
+    const char *intent;  /* taken_over: the intent of that worker, as given to JOBS_INTEND; else NULL */
     const char *caller, *peer, *mechanism; /* for the audit record */
     apr_time_t lease_until; /* by the local CLOCK_BOOTTIME, counted from before the claim was sent */
 } jobs_task_t;
@@ -307,14 +321,15 @@ jobs_result_t jobs_renew(jobs_client_t *client, const char *worker, const char *
 
 /* One change of a task's durable state. */
 typedef enum {
-    JOBS_INTEND,
+    JOBS_INTEND, /* also of a task that was taken over, unless its marks are JOBS_MARK_TYPED or unknown */
+    JOBS_MARK,   /* of the holder's own intent */
     JOBS_POWER_RATE, /* takes the next time for a power request in the group, which all workers share */
     JOBS_PROGRESS,
     JOBS_FINISH,
     JOBS_RELEASE,
-    /* Restores an intent that Redis may have lost, having been restarted or restored from a copy. JOBS_OK: it
-     * had, or the intent's worker is gone; the task is verified next. JOBS_ALREADY: it has the intent.
-     * JOBS_NOT_FOUND: the job is gone. JOBS_REFUSED: the task has ended without it. */
+    /* Restores an intent that Redis may have lost, having been restarted or restored from a copy, and its marks. JOBS_OK:
+     * it had, or the intent's worker is gone; the task is taken over next. JOBS_ALREADY: it has the intent.
+     * JOBS_NOT_FOUND: the job is gone. JOBS_REFUSED: the task has ended without it, or (`kept`) it was never taken. */
     JOBS_RESTORE_INTENT,
     /* The same for a result. JOBS_OK: it had lost it, and the task has ended now. JOBS_ALREADY: it has the
      * result. JOBS_NOT_FOUND: the job is gone, as old ones are. JOBS_REFUSED: it has another result, or a
@@ -331,13 +346,18 @@ typedef struct {
     const char *device; /* intend, restore intent: the device really reached, "UUID/KEY" or "UUID", or "" */
     /* intend, restore intent: verifying must have ended this long from now */
     apr_interval_time_t step_deadline;
+    jobs_mark_e mark;             /* mark: which */
+    unsigned int marks;           /* restore intent: all that are known of it, jobs_mark_e */
     const char *group;            /* power rate: the group */
     apr_interval_time_t interval; /* power rate: from one power request of the group to the next */
     apr_interval_time_t wait;     /* power rate, out: so long from now */
     char state;                   /* progress: 'P' or 'B'; finish, restore result: 'U' or 'F' */
     jobs_reason_e reason;         /* finish, restore result of 'F' */
     unsigned int blameless : 1; /* finish: it failed for a cause that is not the PC's; no breaker counts it */
-    jobs_result_t result;       /* out */
+    /* restore intent: this Redis has not been restarted since it took what the worker was told that it took, so it has
+     * all of it */
+    unsigned int kept : 1;
+    jobs_result_t result; /* out */
 } jobs_change_t;
 
 /* Sends the changes in one pipeline and fills the result of each; none depends on another. JOBS_UNAVAILABLE

@@ -14,13 +14,15 @@
 
 /* ---- claim --------------------------------------------------------------------------------------------- */
 
-static void task_of_reply(jobs_task_t *task, const redisReply *reply, apr_time_t lease_until)
+static void task_of_reply(jobs_task_t *task, const redisReply *reply, apr_time_t lease_until,
+                          apr_pool_t *pool)
 {
     task->ref.job = jobs_text_at(reply, 0);
     task->ref.system = jobs_text_at(reply, 1);
     task->ref.fence = jobs_text_at(reply, 2);
-    task->verify_only = (int)jobs_number_at(reply, 3);
-    task->intent = task->verify_only ? jobs_text_at(reply, 4) : NULL;
+    task->taken_over = (int)jobs_number_at(reply, 3);
+    task->intent = task->taken_over ? jobs_text_at(reply, 4) : NULL;
+    task->marks = task->taken_over ? jobs_marks_parse(jobs_text_at(reply, 8), pool) : 0;
     task->caller = jobs_text_at(reply, 5);
     task->peer = jobs_text_at(reply, 6);
     task->mechanism = jobs_text_at(reply, 7);
@@ -71,7 +73,7 @@ jobs_result_t jobs_claim(jobs_client_t *client, const char *worker, const char *
     *more = (int)jobs_number_at(reply, 1);
     claimed = jobs_element(reply, 2);
     for (size_t i = 0; claimed != NULL && i < claimed->elements; i++) {
-        task_of_reply(apr_array_push(*tasks), claimed->element[i], sent + JOBS_LEASE);
+        task_of_reply(apr_array_push(*tasks), claimed->element[i], sent + JOBS_LEASE, pool);
     }
     if ((*tasks)->nelts > 0 && FAILPOINT_FAILS("claim.answered")) { /* as if the answer had never come */
         apr_array_clear(*tasks);
@@ -159,10 +161,16 @@ jobs_result_t jobs_renew(jobs_client_t *client, const char *worker, const char *
 
 /* Names of the functions in Redis, whose keys ACL files hold and which therefore do not change. */
 static const char *const change_verbs[JOBS_CHANGES] = {
-    [JOBS_INTEND] = "intend",         [JOBS_POWER_RATE] = "ramp", [JOBS_PROGRESS] = "progress",
-    [JOBS_FINISH] = "finish",         [JOBS_RELEASE] = "release", [JOBS_RESTORE_INTENT] = "reassert",
-    [JOBS_RESTORE_RESULT] = "attest",
+    [JOBS_INTEND] = "intend",           [JOBS_MARK] = "mark",     [JOBS_POWER_RATE] = "ramp",
+    [JOBS_PROGRESS] = "progress",       [JOBS_FINISH] = "finish", [JOBS_RELEASE] = "release",
+    [JOBS_RESTORE_INTENT] = "reassert", [JOBS_RESTORE_RESULT] = "attest",
 };
+
+/* These come too late once their sender has given them up. */
+static int is_in_time_only(jobs_change_e change)
+{
+    return change == JOBS_INTEND || change == JOBS_MARK;
+}
 
 static int carries_result(jobs_change_e change)
 {
@@ -178,13 +186,20 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
     jobs_call_text(call, change->task.system);
     jobs_call_text(call, change->task.fence);
     jobs_call_text(call, change->step);
-    if (change->change == JOBS_INTEND) {
+    if (is_in_time_only(change->change)) {
         jobs_call_not_after(call);
+    }
+    if (change->change == JOBS_MARK) {
+        jobs_call_text(call, jobs_marks_words(change->mark, pool));
     }
     if (change->change == JOBS_INTEND || change->change == JOBS_RESTORE_INTENT) {
         jobs_call_number(call, change->step_deadline);
         jobs_call_text(call, change->device);
         jobs_call_text(call, change->intent);
+    }
+    if (change->change == JOBS_RESTORE_INTENT) {
+        jobs_call_text(call, jobs_marks_words(change->marks, pool));
+        jobs_call_number(call, change->kept);
     }
     if (change->change == JOBS_POWER_RATE) {
         jobs_call_text(call, change->group);

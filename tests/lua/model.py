@@ -13,10 +13,10 @@ CALLERS = ["alice", "bob", "carol"]
 HELD = set("CIPBK")
 OWNING = HELD | {"L"}
 FINAL = set("UFX")
-# What one step may make of a task. Verifying never leads back to acting, and an end is final.
+# What one step may make of a task. An end is final, and what may have been acted on never waits again.
 NEXT = {
     "Q": set("QCJFX"), "C": set("CQIUFX"), "J": set("JQUFX"), "I": set("IPBLUF"), "P": set("PBLUF"), "B": set("BLUF"),
-    "L": set("LKUF"), "K": set("KLUF"), "U": {"U"}, "F": {"F"}, "X": {"X"},
+    "L": set("LKUF"), "K": set("KILUF"), "U": {"U"}, "F": {"F"}, "X": {"X"},
 }
 
 
@@ -39,7 +39,7 @@ class Model:
         self.charged = {}  # id: names that count against its caller's limit
         self.ended = set()
         self.before = {}  # (job, system): (state, fence, intent fence)
-        self.intents = {}  # (job, system): how often an intent was accepted
+        self.intents = {}  # (job, system): the marks of its intent
         self.fences = {}  # system: the newest fence
         self.all_fences = set()
         self.workers = [Worker("w0"), Worker("w1")]
@@ -70,7 +70,8 @@ class Model:
         now = {**self.before, **self.records(jobs)}
         for task, (state, _, intent) in self.before.items():
             self.promise(now[task][0] in NEXT[state], f"{task} went from {state} to {now[task][0]}")
-            self.promise(intent in ("", now[task][2]), f"the intent of {task} was changed")
+            self.promise(intent in ("", now[task][2]) or (state, now[task][0]) == ("K", "I"),
+                         f"the intent of {task} was changed")
         owners = [system for (_, system), (state, _, _) in now.items() if state in OWNING]
         self.promise(len(owners) == len(set(owners)), f"a system has two owners: {owners}")
         for job in jobs:
@@ -140,6 +141,10 @@ class Model:
         for task in tasks:
             self.promise(task.fence.isdigit() and task.fence not in self.all_fences, "a fence was given twice")
             self.promise(int(task.fence) > int(self.fences.get(task.system, 0)), "a fence is not newer")
+            known = self.intents.get((task.job, task.system))
+            self.promise(task.taken_over == (known is not None), f"{task.ref} was taken over: {task.taken_over}")
+            self.promise(self.verbs.schema != SCHEMA or task.marks == " ".join(known or []),
+                         f"{task.ref} was claimed with the marks '{task.marks}', not {known}")
             self.all_fences.add(task.fence)
             self.fences[task.system] = task.fence
         if self.random.random() < 0.8:  # else the answer is lost on its way
@@ -170,8 +175,12 @@ class Model:
         return self.workers[at].name
 
     def change(self, task, verb):
+        if self.verbs.schema != SCHEMA and verb in ("power", "typed"):
+            return None
         answer = {
             "intend": lambda: self.verbs.intend(task, device=self.random.choice(["", f"uuid-{task.system}"])),
+            "power": lambda: self.verbs.mark(task),
+            "typed": lambda: self.verbs.mark(task, "typed"),
             "powered": lambda: self.verbs.progress(task, "P"),
             "booting": lambda: self.verbs.progress(task, "B"),
             "unlocked": lambda: self.verbs.finish(task),
@@ -182,10 +191,14 @@ class Model:
             state = self.before[task.job, task.system][0]
             self.promise(task.fence == self.fences[task.system], f"{verb} was taken with an old fence")
             self.promise(state in HELD or (state == "X" and verb == "release"), f"{verb} was taken in {state}")
+            marks = self.intents.get((task.job, task.system))
             if verb == "intend":
-                self.promise(not task.verify_only, "a task to be verified got an intent")
-                self.intents[task.job, task.system] = self.intents.get((task.job, task.system), 0) + 1
-                self.promise(self.intents[task.job, task.system] == 1, "a task got a second intent")
+                self.promise(marks is None or task.taken_over, "a task got a second intent, and was not taken over")
+                self.promise(not marks or marks == ["power"], f"a task got an intent with the marks {marks}")
+                self.intents[task.job, task.system] = marks or ([] if self.verbs.schema == SCHEMA else ["unknown"])
+            elif verb in ("power", "typed"):
+                self.promise(verb not in marks, f"{verb} was marked twice")
+                marks.append(verb)
         return answer
 
     def act(self):
@@ -193,7 +206,8 @@ class Model:
         if not worker.known:
             return None
         task = self.random.choice(worker.known)
-        verb = self.random.choice(["intend", "intend", "powered", "booting", "unlocked", "failed", "release"])
+        verb = self.random.choice(["intend", "intend", "power", "typed", "powered", "booting", "unlocked", "failed",
+                                   "release"])
         answer = self.change(task, verb)
         if answer == "ok" and verb in ("unlocked", "failed", "release"):
             worker.known.remove(task)
@@ -207,7 +221,7 @@ class Model:
         likely = [task for task in self.stale
                   if (task.worker, task.system) in held or task.fence == self.fences[task.system]]
         task = self.random.choice(likely[-4:] or self.stale[-4:])
-        verb = self.random.choice(["intend", "powered", "booting", "unlocked", "failed", "release"])
+        verb = self.random.choice(["intend", "power", "typed", "powered", "booting", "unlocked", "failed", "release"])
         return task.ref, verb, self.change(task, verb)
 
     def restore_result(self):

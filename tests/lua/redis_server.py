@@ -16,7 +16,7 @@ TOP = Path(__file__).resolve().parents[2]
 JOBS = TOP / "mod_amtunlock" / "jobs"
 USERS = TOP / "conf" / "redis-users.acl"
 WEB, WORKER, TESTER = "amtunlock-web", "amtunlockd", "tester"
-SCHEMA = "5"
+SCHEMA = "6"
 
 
 class RedisError(Exception):
@@ -148,7 +148,7 @@ class RedisServer:
 
 WEB_VERBS = ("submit read read_page results errors list cancel forget context_open context_pull context_release "
              "overview scopes").split()
-WORKER_VERBS = ("denied claim renew intend ramp progress finish release reap reassert attest publish_chunk "
+WORKER_VERBS = ("denied claim renew intend mark ramp progress finish release reap reassert attest publish_chunk "
                 "publish_switch").split()
 
 
@@ -259,6 +259,10 @@ class Verbs:
         return self("intend", ref["worker"], ref["job"], ref["system"], ref["fence"], "intent", not_after, deadline,
                     device, intent)[0]
 
+    def mark(self, task, mark="power", not_after=EVER, **other):
+        ref = {**task.named, **other}
+        return self("mark", ref["worker"], ref["job"], ref["system"], ref["fence"], "step", not_after, mark)[0]
+
     def power_rate(self, task, group, interval, **other):
         """Microseconds to wait, or the word of a refusal."""
         ref = {**task.named, **other}
@@ -278,10 +282,11 @@ class Verbs:
         ref = {**task.named, **other}
         return self("release", ref["worker"], ref["job"], ref["system"], ref["fence"], step)[0]
 
-    def restore_intent(self, task, device="uuid-1", deadline=600 * SECOND, intent='{"set":"power"}', **other):
+    def restore_intent(self, task, device="uuid-1", deadline=600 * SECOND, intent='{"set":"power"}', marks="", kept=0,
+                       **other):
         ref = {**task.named, **other}
         return self("reassert", ref["worker"], ref["job"], ref["system"], ref["fence"], "intend", deadline, device,
-                    intent)[0]
+                    intent, *((marks, kept) if self.schema == SCHEMA else ()))[0]
 
     def restore_result(self, task, state="U", reason="", step="end", **other):
         ref = {**task.named, **other}
@@ -300,10 +305,15 @@ class Verbs:
 class Task:
     """What a claim gives."""
 
-    def __init__(self, worker, job, system, fence, verify_only, intent, caller, peer, mechanism):
+    def __init__(self, worker, job, system, fence, taken_over, intent, caller, peer, mechanism, marks=""):
         self.worker, self.job, self.system, self.fence = worker, job, system, fence
-        self.verify_only, self.intent = verify_only == "1", intent
+        self.taken_over, self.intent, self.marks = taken_over == "1", intent, marks
         self.caller, self.peer, self.mechanism = caller, peer, mechanism
+
+    @property
+    def only_looks(self):
+        """Nothing more may be done to its PC."""
+        return self.taken_over and ("typed" in self.marks or self.marks == "unknown")
 
     @property
     def ref(self):

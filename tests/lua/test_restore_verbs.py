@@ -41,14 +41,61 @@ def test_restore_intent_of_what_redis_remembers_changes_nothing(verbs, tester):
     assert state(tester, "j1", "pc1.example") == "L"
 
 
-def test_restore_intent_leaves_a_task_to_be_verified_that_redis_remembers_before_its_intent(verbs, tester):
+@pytest.mark.parametrize("marks", ["", "power", "power typed", "unknown"])
+def test_restore_intent_leaves_a_task_to_be_taken_over_that_redis_remembers_before_its_intent(verbs, tester, marks):
     verbs.submit("j1", "pc1.example")
     task = of_the_record(fence="9000000000000000")
-    assert verbs.restore_intent(task) == "ok"
+    assert verbs.restore_intent(task, marks=marks) == "ok"
     assert state(tester, "j1", "pc1.example") == "L"
-    verify = verbs.claim_one("w2")
-    assert verify.verify_only and verify.intent == '{"set":"power"}' and verify.fence == "9000000000000001"
-    assert verbs.intend(verify) == "refused"
+    later = verbs.claim_one("w2")
+    assert later.taken_over and later.intent == '{"set":"power"}' and later.fence == "9000000000000001"
+    assert later.marks == marks
+    assert verbs.intend(later) == ("refused" if later.only_looks else "ok")
+
+
+def test_restore_intent_adds_what_a_copy_of_redis_has_forgotten(verbs, tester):
+    """Two workers' records of one task, in either order: no mark is lost."""
+    verbs.submit("j1", "pc1.example")
+    one = verbs.claim_one("w1")
+    verbs.intend(one)
+    verbs.mark(one)
+    verbs.release(one)
+    two = verbs.claim_one("w2")
+    verbs.intend(two)
+    verbs.mark(two, "typed")
+    tester("HSET", "{amtu}:system:pc1.example", "marks", "")
+    assert verbs.restore_intent(two, marks="typed") == "already"
+    assert verbs.restore_intent(one, marks="power") == "already"
+    verbs.release(two)
+    assert sorted(verbs.claim_one("w3").marks.split()) == ["power", "typed"]
+
+
+def test_restore_intent_makes_no_mark_known_that_is_not(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    one = verbs.claim_one("w1")
+    verbs.intend(one)
+    assert verbs.restore_intent(one, marks="unknown") == verbs.restore_intent(one, marks="power") == "already"
+    verbs.release(one)
+    assert verbs.claim_one("w2").marks == "unknown"
+    tester("HDEL", "{amtu}:system:pc1.example", "marks")
+    assert verbs.restore_intent(one, marks="power") == "already"
+    assert tester("HGET", "{amtu}:system:pc1.example", "marks") is None
+
+
+def test_restore_intent_to_a_redis_that_lost_nothing(verbs, tester):
+    """What it does not have it never took: no later holder loses its task by it, and no mark is added."""
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    old = of_the_record(fence="12")
+    assert verbs.restore_intent(old, kept=1) == "refused"
+    assert state(tester, "j1", "pc1.example") == "Q"
+    one, two = sorted(verbs.claim("w2"), key=lambda task: task.system)
+    assert verbs.restore_intent(old, kept=1) == "refused"
+    assert record(tester, "j1")[:2] == ("C", one.fence)
+    assert verbs.intend(one) == verbs.intend(two) == verbs.mark(two) == "ok"
+    assert verbs.restore_intent(one, marks="power", kept=1) == "already"
+    assert verbs.restore_intent(two, marks="power typed", kept=1, worker="w2-after-its-restart") == "ok"
+    assert record(tester, "j1", "pc2.example")[0] == "L"
+    assert verbs.claim_one("w3").marks == "power"
 
 
 def test_restore_intent_while_another_job_unlocks_the_system(verbs):

@@ -14,7 +14,7 @@ from redis_server import (INVENTORY, SCHEMA, SECOND, TESTER, WEB, WEB_VERBS, WOR
                           library)
 
 OLDER, OLDER_SCHEMA = (Path(__file__).parent / "library-3.lua").read_text(), "3"
-NEWER = {"scopes", "denied", "read_page"}  # functions that the older library does not have
+NEWER = {"scopes", "denied", "read_page", "mark"}  # functions that the older library does not have
 COMPLETED, TERMINATED = 7, 8
 MINUTE = 60 * SECOND
 SECONDS = 3
@@ -142,7 +142,7 @@ def test_a_lease_lost_before_or_after_the_upgrade_is_verified(older, upgrade, as
         assert verbs.reap() == 1
     assert state(ask, "j1") == "L" and verbs.finish(task) == "refused"
     verify = verbs.claim_one("w2")
-    assert verify.verify_only and verify.intent == '{"set":"power"}' and int(verify.fence) > int(task.fence)
+    assert verify.taken_over and verify.intent == '{"set":"power"}' and int(verify.fence) > int(task.fence)
     assert verbs.finish(verify) == "ok"
     verbs.submit("j2", "pc1.example")
     assert verbs.claim() == [], "its cooldown holds over the upgrade"
@@ -232,7 +232,8 @@ def test_a_job_that_only_the_record_knows_of_is_restored(older, upgrade, ask):
     tasks = [task for task in verbs.ask(TESTER, "HGETALL", "{amtu}:job:j1:tasks").items()]
     assert {record[0] for _, record in tasks} == {"C"}
     for system, _ in tasks:
-        assert verbs("reassert", "w1", "j1", system, "9000000000000000", "intend", MINUTE, "", "{}")[0] == "ok"
+        assert verbs("reassert", "w1", "j1", system, "9000000000000000", "intend", MINUTE, "", "{}", "unknown",
+                     0)[0] == "ok"
     assert state(ask, "j1") == "L"
     assert verbs("attest", "w1", "j1", "pc1.example", "9000000000000000", "end", "U", "")[0] == "ok"
     assert [task.system for task in verbs.claim("w2")] == ["pc2.example"]

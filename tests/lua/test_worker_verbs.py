@@ -20,7 +20,7 @@ def state(tester, job, system):
 def test_a_claim_says_who_asked(verbs, tester):
     verbs.submit("j1", "pc1.example")
     task = verbs.claim_one()
-    assert (task.job, task.system, task.verify_only, task.intent) == ("j1", "pc1.example", False, "")
+    assert (task.job, task.system, task.taken_over, task.intent) == ("j1", "pc1.example", False, "")
     assert (task.caller, task.peer, task.mechanism) == ("alice", "192.0.2.1", "krb5")
     assert verbs.read("j1")["state"] == RUNNING
     assert tester("HGET", "{amtu}:system:pc1.example", "worker") == "w1"
@@ -296,23 +296,94 @@ def test_release_before_the_intent_gives_the_task_back_to_the_head(verbs):
     assert verbs.release(task) == "refused"
 
 
-def test_release_after_the_intent_leaves_a_task_to_be_verified(verbs, tester):
+def intended(verbs, *marks, worker="w1", **more):
+    """A task of pc1 with an intent and these marks."""
+    task = verbs.claim_one(worker)
+    assert verbs.intend(task, **more) == "ok"
+    for mark in marks:
+        assert verbs.mark(task, mark) == "ok"
+    return task
+
+
+@pytest.mark.parametrize("marks", [(), ("power",), ("power", "typed"), ("typed",)])
+def test_release_after_the_intent_leaves_a_task_to_be_taken_over(verbs, tester, marks):
     verbs.submit("j1", "pc1.example")
-    task = verbs.claim_one()
-    verbs.intend(task)
+    task = intended(verbs, *marks)
     assert verbs.release(task) == "ok"
     assert state(tester, "j1", "pc1.example") == "L"
     assert verbs.release(task) == "already"
-    verify = verbs.claim_one("w2")
-    assert verify.verify_only and verify.intent == '{"set":"power"}'
-    assert verbs.intend(verify) == "refused"
-    assert verbs.progress(verify, "P") == "refused"
-    assert verbs.finish(task) == "refused"
-    assert verbs.release(verify) == "ok"
+    later = verbs.claim_one("w2")
+    assert later.taken_over and later.intent == '{"set":"power"}' and later.marks == " ".join(marks)
+    assert verbs.progress(later, "P") == verbs.mark(later, "typed") == verbs.finish(task) == "refused"
+    assert verbs.intend(later, intent="{}") == ("refused" if "typed" in marks else "ok")
+    assert verbs.release(later) == "ok"
     assert state(tester, "j1", "pc1.example") == "L"
-    verify = verbs.claim_one("w3")
-    assert verify.verify_only and verbs.finish(verify, "F", "indeterminate") == "ok"
+    later = verbs.claim_one("w3")
+    assert later.taken_over and later.marks == " ".join(marks)
+    assert verbs.finish(later, "F", "indeterminate") == "ok"
     assert verbs.read("j1")["state"] == COMPLETED
+
+
+def test_a_successors_intent_is_the_one_that_counts(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    task = intended(verbs, "power", device="uuid-1")
+    verbs.release(task)
+    later = verbs.claim_one("w2")
+    assert verbs.intend(later, intent="{}", device="uuid-2") == "ok"
+    assert verbs.intend(later) == "already"
+    assert tester("HMGET", "{amtu}:system:pc1.example", "intent", "device", "marks") == ["{}", "uuid-2", "power"]
+    assert tester("EXISTS", "{amtu}:device:uuid-1") == 0 and tester("GET", "{amtu}:device:uuid-2") == "pc1.example"
+    assert verbs.mark(later) == "already" and verbs.mark(later, "typed") == "ok"
+    assert verbs.mark(task, "typed") == verbs.intend(task) == "refused"
+    assert verbs.progress(later, "B") == "ok"
+    assert verbs.finish(later) == "ok" and tester("EXISTS", "{amtu}:system:pc1.example") == 0
+
+
+def test_of_an_older_library_nobody_knows_what_was_done(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    verbs.release(intended(verbs))
+    tester("HDEL", "{amtu}:system:pc1.example", "marks")
+    later = verbs.claim_one("w2")
+    assert later.marks == "unknown" and verbs.intend(later) == "refused"
+
+
+def test_what_is_taken_over_goes_on_for_a_bounded_time(verbs, tester):
+    """Else a PC that ends each worker that touches it would do so for ever."""
+    verbs.submit("j1", "pc1.example")
+    verbs.release(intended(verbs, deadline=100 * SECOND))
+    first = int(tester("HGET", "{amtu}:system:pc1.example", "since"))
+
+    def deadline():
+        return int(tester("HGET", "{amtu}:job:j1:tasks", "pc1.example").split("|")[5])
+
+    assert deadline() == first + 100 * SECOND
+    for passed, longer in ((50, 150), (250, 350), (350, 400), (390, 400)):
+        since = now(lambda *words: tester(*words)) - passed * SECOND
+        tester("HSET", "{amtu}:system:pc1.example", "since", since)
+        later = verbs.claim_one("w2")
+        assert verbs.intend(later, deadline=100 * SECOND) == "ok"
+        assert abs(deadline() - since - longer * SECOND) < SECOND
+        verbs.release(later)
+    tester("HSET", "{amtu}:system:pc1.example", "since", 10**17)  # Redis' clock was set back
+    assert verbs.intend(verbs.claim_one("w2"), deadline=100 * SECOND) == "ok"
+    assert deadline() < 2 * 10**16
+
+
+def test_a_mark_is_its_holders_alone(verbs, tester):
+    verbs.submit("j1", "pc1.example", "pc2.example")
+    task, other = sorted(verbs.claim(), key=lambda each: each.system)
+    assert verbs.mark(task) == "refused", "it has no intent"
+    verbs.intend(task)
+    assert verbs.mark(task, "boot") == verbs.mark(task, "") == verbs.mark(task, "power typed") == "refused"
+    assert verbs.mark(task, worker="w2") == verbs.mark(task, fence=other.fence) == "refused"
+    assert verbs.mark(task, not_after=1) == "late"
+    tester("ZADD", "{amtu}:leases", 1, "pc1.example")
+    assert verbs.mark(task) == "refused"
+    verbs.renew("w1", task, other)
+    assert [verbs.mark(task), verbs.mark(task), verbs.mark(task, "typed")] == ["ok", "already", "ok"]
+    assert tester("HGET", "{amtu}:system:pc1.example", "marks") == "power typed"
+    verbs.finish(task)
+    assert verbs.mark(task) == "refused"
 
 
 def test_tasks_to_be_verified_go_before_all_others(verbs):
@@ -321,7 +392,7 @@ def test_tasks_to_be_verified_go_before_all_others(verbs):
     verbs.intend(task)
     verbs.submit("j2", "pc2.example", caller="bob")
     verbs.release(task)
-    assert [(each.system, each.verify_only)
+    assert [(each.system, each.taken_over)
             for each in verbs.claim("w2")] == [("pc1.example", True), ("pc2.example", False)]
 
 
@@ -400,7 +471,7 @@ def test_reap_waits_for_the_grace(verbs, tester):
     assert state(tester, "j1", "pc1.example") == "C"
     assert verbs.reap(grace=0) == 1
     assert state(tester, "j1", "pc1.example") == "Q"
-    assert verbs.claim_one("w2").verify_only is False
+    assert verbs.claim_one("w2").taken_over is False
 
 
 @pytest.mark.parametrize("steps", ["I", "IP", "IPB"])
@@ -416,7 +487,7 @@ def test_reap_leaves_to_be_verified_what_may_have_been_powered(verbs, tester, st
     assert 55 < tester("TTL", "{amtu}:cool:pc1.example") <= 60
     assert verbs.renew("w1", task) == [task.ref]
     assert verbs.progress(task, "B") == verbs.finish(task) == verbs.intend(task) == "refused"
-    assert verbs.claim_one("w2").verify_only
+    assert verbs.claim_one("w2").taken_over
     tester("ZADD", "{amtu}:leases", 1, "pc1.example")
     assert verbs.reap() == 1
     assert state(tester, "j1", "pc1.example") == "L"

@@ -75,7 +75,7 @@ static void a_task_runs_from_its_claim_to_its_result(void **state)
     assert_string_equal(task.caller, jobs_test.alice.name);
     assert_string_equal(task.peer, jobs_test.alice.peer);
     assert_string_equal(task.mechanism, jobs_test.alice.mechanism);
-    assert_int_equal(task.verify_only, 0);
+    assert_int_equal(task.taken_over, 0);
     assert_null(task.intent);
     assert_true(task.lease_until >= before + JOBS_LEASE && task.lease_until <= clock_boottime() + JOBS_LEASE);
     assert_int_equal(job_of(id)->state, JOBS_STATE_RUNNING);
@@ -113,18 +113,46 @@ static void a_failure_carries_its_step_and_reason(void **state)
     assert_int_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).reason, JOBS_REASON_AUTH_FAILED);
 }
 
+static jobs_change_t marked(const jobs_task_t *task, jobs_mark_e mark)
+{
+    jobs_change_t change = change_of(task, JOBS_MARK, 0);
+    change.mark = mark;
+    return change;
+}
+
+static void marks_are_words(void **state)
+{
+    static const char *const words[] = {"", "power", "typed", "power typed", "unknown"};
+    static const char *const strange[] = {"boot", "power,typed", "power boot", "POWER"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        unsigned int marks = jobs_marks_parse(words[i], jobs_test.pool);
+        assert_int_equal(marks, i);
+        assert_string_equal(jobs_marks_words(marks, jobs_test.pool), words[i]);
+    }
+    assert_int_equal(jobs_marks_parse("typed power", jobs_test.pool), JOBS_MARK_POWER | JOBS_MARK_TYPED);
+    assert_int_equal(jobs_marks_parse(NULL, jobs_test.pool), JOBS_MARKS_UNKNOWN);
+    for (size_t i = 0; i < sizeof(strange) / sizeof(strange[0]); i++)
+        assert_true(jobs_marks_parse(strange[i], jobs_test.pool) & JOBS_MARKS_UNKNOWN);
+}
+
 static void what_was_intended_is_handed_to_who_looks(void **state)
 {
     (void)state;
     submit_one(&jobs_test.alice, "pc1.example");
     jobs_task_t task = claim_one("w1");
     apply("w1", change_of(&task, JOBS_INTEND, 0));
+    assert_int_equal(apply("w1", marked(&task, JOBS_MARK_POWER)), JOBS_OK);
     assert_int_equal(apply("w1", change_of(&task, JOBS_RELEASE, 0)), JOBS_OK);
     jobs_task_t look = claim_one("w2");
-    assert_int_equal(look.verify_only, 1);
+    assert_int_equal(look.taken_over, 1);
     assert_string_equal(look.intent, "{\"power\":2}");
     assert_string_not_equal(look.ref.fence, task.ref.fence);
-    assert_int_equal(apply("w2", change_of(&look, JOBS_INTEND, 0)), JOBS_REFUSED);
+    assert_int_equal(look.marks, JOBS_MARK_POWER);
+    assert_int_equal(apply("w2", marked(&look, JOBS_MARK_TYPED)), JOBS_REFUSED);
+    assert_int_equal(apply("w2", change_of(&look, JOBS_INTEND, 0)), JOBS_OK);
+    assert_int_equal(apply("w2", marked(&look, JOBS_MARK_TYPED)), JOBS_OK);
+    assert_int_equal(apply("w2", marked(&look, JOBS_MARK_TYPED)), JOBS_ALREADY);
     assert_int_equal(apply("w1", change_of(&task, JOBS_FINISH, 'U')), JOBS_REFUSED);
     assert_int_equal(apply("w2", change_of(&look, JOBS_FINISH, 'U')), JOBS_OK);
 }
@@ -367,6 +395,7 @@ int main(void)
         TEST(a_task_runs_from_its_claim_to_its_result),
         TEST(a_failure_carries_its_step_and_reason),
         TEST(what_was_intended_is_handed_to_who_looks),
+        TEST(marks_are_words),
         TEST(two_systems_of_one_device_conflict),
         TEST(a_long_list_of_leases_is_renewed_in_pieces),
         TEST(many_changes_are_applied_in_their_order),

@@ -35,7 +35,8 @@ they hold, which stands in brackets.
     {amtu}:retry                    ZSET  ID|SYSTEM by the time before which it may not be claimed
     {amtu}:looks                    LIST  [verify queue] ID|SYSTEM of tasks in state L
     {amtu}:deadlines                ZSET  jobs with waiting tasks, by their latest start
-    {amtu}:system:SYSTEM            HASH  the holder, which unlocks it now: job, fence, worker, intent, device
+    {amtu}:system:SYSTEM            HASH  the holder, which unlocks it now: job, fence, worker, intent, device; since: of the
+                                          first intent; marks: what may have been done since, in the order that it was
     {amtu}:system:SYSTEM:waiters    ZSET  jobs whose tasks joined the holder, by when they did
     {amtu}:device:UUID/KEY          STRING  the system whose unlock really reached this device, which showed that key in
                                           TLS; {amtu}:device:UUID is the same without TLS, and of the latest with it
@@ -57,7 +58,9 @@ A task is one system of one job:
 
     Q queued -> C claimed -> I intent -> P powered -> B booting -> U unlocked | F failed      X cancelled
     J joined: another job's task unlocks this system now, and its result will be this task's too
-    L to be verified -> K verifying: an earlier worker may have powered the PC, so read and report, never act
+    L to be taken over -> K taken over: an earlier worker had an intent. The marks say what it may have done: power, the
+                         power request; typed, a passphrase or its seal. None: K -> I begins anew. Only power: K -> I
+                         goes on from there. With typed, or where no marks are known: read and report, never act
 
 {amtu}:system:SYSTEM says which task holds a system, and so its lease; only workers may write it. Web verbs therefore
 never free a system: cancelling a claimed task ends the task at once, and the system is freed when the task's worker
@@ -66,7 +69,7 @@ renews or releases it, or is found dead.
 Numbers of microseconds are doubles here (exact until the year 2255). text() makes text of them, never Lua's own
 conversion, which keeps 14 digits; fences are only compared as text. ]]
 
-local SCHEMA = '5' -- raise with every change to the library; JOBS_SCHEMA in library_priv.h follows
+local SCHEMA = '6' -- raise with every change to the library; JOBS_SCHEMA in library_priv.h follows
 local SLICE = 1000 -- values a call; unpack() fails beyond 8,000
 local MOST_WAKE_UPS = 64
 local COOLDOWN_MS = 60000
@@ -501,6 +504,29 @@ end
 
 -- ---- the holder of a system ------------------------------------------------------------------------------------
 
+local MARKS = { power = true, typed = true }
+local UNKNOWN = 'unknown' -- what was done is not known
+
+-- The marks of a system's holder: words. A library that knew none wrote none.
+local function marks_of(system)
+    return call('HGET', key('system', system), 'marks') or UNKNOWN
+end
+
+-- True: there was one among these that it did not have. What is unknown stays so.
+local function add_marks(system, marks)
+    local known = marks_of(system)
+    local more = marks == UNKNOWN and UNKNOWN or known
+    for mark in marks:gmatch('%a+') do
+        if more ~= UNKNOWN and not more:find(mark, 1, true) then
+            more = more == '' and mark or more .. ' ' .. mark
+        end
+    end
+    if more ~= known then
+        call('HSET', key('system', system), 'marks', more)
+    end
+    return more ~= known
+end
+
 -- The task, if this worker holds the system with this fence for this job; else nil.
 local function held_task(id, system, worker, fence)
     local holder = call('HMGET', key('system', system), 'job', 'fence', 'worker')
@@ -517,14 +543,18 @@ local function next_fence(now)
     return fence
 end
 
--- Frees the system. Returns the jobs whose tasks had joined, in the order they did.
-local function free_system(system)
+local function free_device(system)
     local device = call('HGET', key('system', system), 'device') or ''
     for _, each in ipairs({ device, uuid_of(device) }) do
         if each ~= '' and call('GET', key('device', each)) == system then
             call('DEL', key('device', each))
         end
     end
+end
+
+-- Frees the system. Returns the jobs whose tasks had joined, in the order they did.
+local function free_system(system)
+    free_device(system)
     local waiters = call('ZRANGE', key('system', system, 'waiters'), 0, -1)
     call('DEL', key('system', system), key('system', system, 'waiters'))
     call('ZREM', key('leases'), system)

@@ -24,6 +24,7 @@ local VERBS = {
     { 'claim', 'allow-oom' },
     { 'renew', 'allow-oom' },
     { 'intend', 'allow-oom' },
+    { 'mark', 'allow-oom' },
     { 'ramp', 'allow-oom', 'power_rate' },
     { 'progress', 'allow-oom' },
     { 'finish', 'allow-oom' },

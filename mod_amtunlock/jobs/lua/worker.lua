@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The workers' verbs. Part of the library that core.lua begins.
+do -- its names are its own: Lua allows 200 in one block
 
 -- ---- claim -----------------------------------------------------------------------------------------------------
 
@@ -60,10 +61,11 @@ local function acquire(now, id, system, task, claim, state)
     call('ZADD', key('leases'), text(now + claim.lease), system)
     start_job(now, id)
     move_task(now, id, system, task, state)
-    local intent = state == 'K' and call('HGET', key('system', system), 'intent') or ''
+    local over = state == 'K'
+    local intent, marks = over and call('HGET', key('system', system), 'intent') or '', over and marks_of(system) or ''
     local caller, peer, mechanism = unpack(call('HMGET', key('job', id), 'caller', 'peer', 'mechanism'))
-    claim.tasks[#claim.tasks + 1] =
-        { id, system, task.fence, state == 'K' and '1' or '0', intent, cut(caller), cut(peer), cut(mechanism) }
+    claim.tasks[#claim.tasks + 1] = { id, system, task.fence, over and '1' or '0', intent, cut(caller), cut(peer),
+        cut(mechanism), marks }
 end
 
 -- Microseconds for which no unlock of this PC begins; nil: one may. A longer time than was ever given comes from a
@@ -338,6 +340,29 @@ local function hold_device(device, system)
     end
 end
 
+local function lease_has_ended(now, system)
+    return number(call('ZSCORE', key('leases'), system)) < now
+end
+
+-- A task that was taken over goes on for so many times the time that its first worker was given.
+local GOES_ON_FOR = 4
+
+-- Until when a task must have ended that is intended now, and since when it is intended.
+local function deadline_of(now, system, deadline)
+    local since = math.min(number(call('HGET', key('system', system), 'since') or now), now)
+    return math.min(now + deadline, since + GOES_ON_FOR * deadline), since
+end
+
+-- A task has one intent at a time. Who takes it over writes another one before it acts, unless a passphrase has left, or
+-- nobody knows what has.
+local function may_intend(task, system)
+    if task.state == 'C' then
+        return task.intent_fence == ''
+    end
+    local marks = marks_of(system)
+    return task.state == 'K' and marks ~= UNKNOWN and not marks:find('typed', 1, true)
+end
+
 function verbs.intend(now, read)
     local worker, id, system, fence, step = read.take(5)
     local not_after, deadline = read.number(), read.number()
@@ -349,22 +374,45 @@ function verbs.intend(now, read)
     if task and task.state == 'I' and task.intent_fence == fence then
         return { 'already' }
     end
-    if not task or task.state ~= 'C' or task.intent_fence ~= '' then
+    if not task or not may_intend(task, system) then
         free_cancelled(now, id, system, task)
         return refuse(id, system)
     end
-    if number(call('ZSCORE', key('leases'), system)) < now then
+    if lease_has_ended(now, system) then
         return { 'refused', 'the lease has ended' }
     end
     local other = device_holder(device, system)
     if other then
         return { 'conflict', 'the same device is being unlocked as ' .. other }
     end
-    task.intent_fence, task.step, task.deadline = fence, clean_step(step), text(now + deadline)
-    call('HSET', key('system', system), 'intent', intent, 'device', device)
+    local till, since = deadline_of(now, system, deadline)
+    local marks = task.state == 'K' and marks_of(system) or ''
+    task.intent_fence, task.step, task.deadline = fence, clean_step(step), text(till)
+    free_device(system) -- that of an intent before
+    call('HSET', key('system', system), 'intent', intent, 'device', device, 'since', text(since), 'marks', marks)
     hold_device(device, system)
     move_task(now, id, system, task, 'I')
     return { 'ok' }
+end
+
+local ACTING = { I = true, P = true, B = true }
+
+-- Notes what may be done to the PC from now on, and only once.
+function verbs.mark(now, read)
+    local worker, id, system, fence = read.take(5)
+    if is_late(now, read.number()) then
+        return { 'late' }
+    end
+    local mark = read.take(1)
+    local task = held_task(id, system, worker, fence)
+    if not task or not ACTING[task.state] or task.intent_fence ~= fence or not MARKS[mark] then
+        free_cancelled(now, id, system, task)
+        return refuse(id, system)
+    end
+    if lease_has_ended(now, system) then
+        return { 'refused', 'the lease has ended' }
+    end
+    return { add_marks(system, mark) and 'ok' or 'already' }
 end
 
 local BEFORE = { P = { I = true, P = true }, B = { I = true, P = true, B = true } }
@@ -495,24 +543,33 @@ local function raise_fence(fence)
     end
 end
 
--- Restores an intent that Redis had acknowledged and lost, from a worker's memory or its audit record. A task that is
--- before its intent here goes to L (verify), and is never powered.
+-- The task has an intent here. Its holder may have been this worker before a restart.
+local function restore_known(now, worker, id, system, fence, task, marks)
+    if call('HGET', key('system', system), 'job') == id then
+        add_marks(system, marks)
+    end
+    if held_task(id, system, task.worker, fence) and task.worker ~= worker and INTENDED[task.state] then
+        hand_back(now, id, system, task)
+        return { 'ok' }
+    end
+    return { 'already' }
+end
+
+-- Restores an intent that Redis had acknowledged and lost, and its marks, from a worker's memory or its audit record. A
+-- task that is before its intent here goes to L, to be taken over as the marks say. KEPT: this Redis has run since the
+-- worker reconciled it last, so that it lost nothing: what it does not have it never took, and nothing was done by it.
 function verbs.restore_intent(now, read)
     local worker, id, system, fence, step = read.take(5)
     local deadline = read.number()
-    local device, intent = read.take(2)
+    local device, intent, marks, kept = read.take(4)
     local task = read_task(id, system)
     if not task then
         return { 'none' }
     end
     if task.intent_fence ~= '' then
-        if held_task(id, system, task.worker, fence) and task.worker ~= worker and INTENDED[task.state] then
-            hand_back(now, id, system, task) -- its holder was this worker before a restart
-            return { 'ok' }
-        end
-        return { 'already' }
+        return restore_known(now, worker, id, system, fence, task, kept == '1' and '' or marks)
     end
-    if task.state ~= 'Q' and task.state ~= 'C' and task.state ~= 'J' then
+    if kept == '1' or task.state ~= 'Q' and task.state ~= 'C' and task.state ~= 'J' then
         return refuse(id, system)
     end
     task.fence, task.intent_fence, task.worker = fence, fence, worker
@@ -522,7 +579,9 @@ function verbs.restore_intent(now, read)
         end_task(now, id, system, task, 'F', 'indeterminate', task.step)
         return { 'ok' }
     end
-    call('HSET', key('system', system), 'job', id, 'fence', fence, 'worker', '', 'intent', intent, 'device', device)
+    call('HSET', key('system', system), 'job', id, 'fence', fence, 'worker', '', 'intent', intent, 'device', device,
+        'since', text(now), 'marks', '')
+    add_marks(system, marks)
     call('ZREM', key('leases'), system)
     hold_device(device, system)
     raise_fence(fence)
@@ -567,4 +626,6 @@ function verbs.restore_result(now, read)
     task.fence, task.worker = fence, worker
     finish_restored(now, id, system, task, state, reason, clean_step(step))
     return { 'ok' }
+end
+
 end

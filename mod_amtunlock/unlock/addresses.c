@@ -21,7 +21,7 @@ void unlock_use_address(unlock_t *unlock, int at)
 
 int unlock_first_address(const unlock_t *unlock)
 {
-    const char *kept = unlock->task->verify_only ? intent_address(unlock->task->intent, unlock->pool) : NULL;
+    const char *kept = unlock->task->taken_over ? intent_address(unlock->task->intent, unlock->pool) : NULL;
 
     for (int i = 0; kept != NULL && i < unlock->addresses.count; i++) {
         if (strcmp(unlock->addresses.text[i], kept) == 0) {

@@ -61,6 +61,7 @@ struct dialogue_t {
 
     volumes_t volumes;
     int answers;
+    int answered_before; /* by somebody else */
     int by_itself;
     starts_t starts;
     int started_again; /* since an answer */
@@ -376,9 +377,11 @@ static int has_passed(dialogue_t *dialogue, apr_time_t since, apr_interval_time_
     return 0;
 }
 
-static dialogue_e what_it_asks(const volume_t *volume)
+static dialogue_e what_it_asks(const dialogue_t *dialogue, const volume_t *volume)
 {
-    return !volume->answered ? DIALOGUE_ASKS : volume->unsure ? DIALOGUE_ASKS_UNSURE : DIALOGUE_ASKS_AGAIN;
+    int unsure = volume->unsure || dialogue->answered_before;
+
+    return unsure ? DIALOGUE_ASKS_UNSURE : volume->answered ? DIALOGUE_ASKS_AGAIN : DIALOGUE_ASKS;
 }
 
 /* What was said before it was said of other volumes. */
@@ -399,7 +402,8 @@ static dialogue_e look_at_question(dialogue_t *dialogue, const phrase_t *questio
     }
     dialogue->volumes.asked = volume;
     dialogue->volumes.all[volume].opened = 0;
-    return dialogue->started_again ? DIALOGUE_STARTED_AGAIN : what_it_asks(&dialogue->volumes.all[volume]);
+    return dialogue->started_again ? DIALOGUE_STARTED_AGAIN
+                                   : what_it_asks(dialogue, &dialogue->volumes.all[volume]);
 }
 
 /* A login or a shell that stands there. What we typed may be echoed, and end as a prompt does. */
@@ -559,6 +563,12 @@ void dialogue_answered(dialogue_t *dialogue)
     dialogue->answers++;
     forget_shown(dialogue);
     dialogue->echoes = 1;
+}
+
+void dialogue_answered_before(dialogue_t *dialogue)
+{
+    dialogue->answered_before = 1;
+    dialogue->answers++;
 }
 
 int dialogue_answers(const dialogue_t *dialogue)

@@ -58,6 +58,9 @@ const char *dialogue_volume(const dialogue_t *dialogue);
 int dialogue_still_asks(dialogue_t *dialogue);
 /* It is answered now. What was shown until now is forgotten. */
 void dialogue_answered(dialogue_t *dialogue);
+/* Somebody else may have answered before this console was open; it is not known which volume. So whatever asks now is
+ * DIALOGUE_ASKS_UNSURE. */
+void dialogue_answered_before(dialogue_t *dialogue);
 /* Volumes that were answered. */
 int dialogue_answers(const dialogue_t *dialogue);
 

@@ -36,7 +36,7 @@ const char *unlock_power_text(const unlock_t *unlock, const char *text)
 /* Nothing is written to a device whose identity was not read. */
 static int unlock_may_undo(const unlock_t *unlock)
 {
-    return unlock->identified && (unlock->intended || unlock->task->verify_only);
+    return unlock->identified && (unlock->intended || unlock->task->taken_over);
 }
 
 static int undoes_session(const unlock_t *unlock)
@@ -106,7 +106,7 @@ unlock_step_e unlock_undo(unlock_t *unlock, unlock_step_e next)
     if (unlock->undone) {
         return next;
     }
-    if (unlock->task->verify_only && unlock_has_to_undo(unlock) && !unlock->identified) {
+    if (unlock->task->taken_over && unlock_has_to_undo(unlock) && !unlock->identified) {
         unlock_warn_left(unlock, "what the intent says", "its AMT could not be reached, or is not the PC's");
     }
     return undo_from(unlock, 0);
@@ -152,14 +152,23 @@ unlock_step_e unlock_evident(unlock_t *unlock)
     return unlock->system->probe_port != 0 ? unlock_undo(unlock, UNLOCK_PROBE) : unlock_unlocked(unlock);
 }
 
-/* ---- verify only --------------------------------------------------------------------------------------- */
+unlock_step_e unlock_unrecorded(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    if (reason == JOBS_REASON_BUSY || unlock->unrecordable) {
+        return unlock_fail(unlock, reason, text);
+    }
+    unlock->ops->hang_up(unlock);
+    return UNLOCK_RELEASE;
+}
+
+/* ---- verifying ----------------------------------------------------------------------------------------- */
 
 unlock_step_e unlock_verify_by_probe(unlock_t *unlock)
 {
     int has_address = unlock->probe_addresses.count > 0;
 
     if (unlock->system->probe_port != 0 && has_address) {
-        return UNLOCK_PROBE;
+        return unlock_undo(unlock, UNLOCK_PROBE);
     }
     return unlock_fail(unlock, JOBS_REASON_INDETERMINATE,
                        has_address ? "it has no probe that would tell" : "the PC has no address");
@@ -167,7 +176,9 @@ unlock_step_e unlock_verify_by_probe(unlock_t *unlock)
 
 unlock_step_e unlock_fail_or_verify(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    return unlock->task->verify_only ? unlock_verify_by_probe(unlock) : unlock_fail(unlock, reason, text);
+    int others = unlock->task->marks != 0 && !unlock->intended;
+
+    return others ? unlock_verify_by_probe(unlock) : unlock_fail(unlock, reason, text);
 }
 
 unlock_step_e unlock_fail_without_secret(unlock_t *unlock)

@@ -13,14 +13,17 @@ unlock_step_e unlock_unlocked(unlock_t *unlock);
 unlock_step_e unlock_fail(unlock_t *unlock, jobs_reason_e reason, const char *text);
 /* With the reason for which a session ended by itself. */
 unlock_step_e unlock_fail_disconnected(unlock_t *unlock);
+/* Redis or the audit record did not take the intent or a mark: the task is handed back, since another worker may be able
+ * to. One that can never be recorded would only come back for ever. */
+unlock_step_e unlock_unrecorded(unlock_t *unlock, jobs_reason_e reason, const char *text);
 /* The console showed that the disk is open: the probe is left, where there is one. */
 unlock_step_e unlock_evident(unlock_t *unlock);
 
-/* ---- verify only --------------------------------------------------------------------------------------- */
+/* ---- what a worker before may have powered ------------------------------------------------------------- */
 
 /* AMT cannot say more: the probe decides, where there is one. */
 unlock_step_e unlock_verify_by_probe(unlock_t *unlock);
-/* A read that went wrong: a task that is verified only can still be probed. */
+/* A read that went wrong: a PC that a worker before may have powered can still be probed. */
 unlock_step_e unlock_fail_or_verify(unlock_t *unlock, jobs_reason_e reason, const char *text);
 /* A secret did not come in time. */
 unlock_step_e unlock_fail_without_secret(unlock_t *unlock);

@@ -89,6 +89,10 @@ static void add_acts(json_t *intent, const unlock_t *unlock)
         json_object_set_new(intent, "boot_fence", json_string(plan->boot_fence));
         json_object_set_new(intent, "proof_key", json_string(plan->proof_key));
     }
+    if (unlock->task->taken_over) { /* what was done before it */
+        json_object_set_new(intent, "marks",
+                            json_string(jobs_marks_words(unlock->task->marks, unlock->pool)));
+    }
 }
 
 const char *intent_write(const unlock_t *unlock)
@@ -136,12 +140,19 @@ static void read_word(const json_t *word, const char *characters, char *kept, si
     }
 }
 
+static int power_of_number(json_int_t power)
+{
+    return power == AMT_POWER_ON || power == AMT_POWER_RESET ? (int)power : 0;
+}
+
 static void read_plan(const json_t *intent, unlock_plan_t *plan)
 {
     amt_redirection_t set = unpack_redirection(json_object_get(intent, "redirection"));
     amt_redirection_t before = unpack_redirection(json_object_get(intent, "redirection_before"));
 
-    plan->power = json_is_true(json_object_get(intent, "reset")) ? AMT_POWER_RESET : 0;
+    plan->power = power_of_number(json_integer_value(json_object_get(intent, "power")));
+    plan->power_before = (int)json_integer_value(json_object_get(intent, "power_before"));
+    plan->types = json_is_true(json_object_get(intent, "passphrase"));
     plan->boot = boot_of_name(json_string_value(json_object_get(intent, "boot")));
     /* Taking back only switches off what was switched on: an intent that would do more is not one of ours. */
     if (before.state != 0 && set.state != 0 && (before.state | set.state) == set.state &&

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What stands in the way of a redirection session and a passphrase on a PC, by what was read of it. */
+#include <string.h>
+
+#include "unlock/intent.h"
 #include "unlock/unlock.h"
 
 /* Only a verified peer gets a passphrase. */
@@ -25,9 +28,13 @@ static int has_no_drive(const unlock_t *unlock)
     return (unlock->method->boot & AMT_START_IMAGE) && !unlock->facts.capabilities.storage;
 }
 
+/* What a lost worker has set is ours. */
 static int is_overridden(const unlock_t *unlock)
 {
-    return unlock->facts.boot.overridden;
+    int ours = unlock->plan.boot != 0 &&
+               strcmp(unlock->facts.boot.summary, intent_boot_name(unlock->plan.boot)) == 0;
+
+    return unlock->facts.boot.overridden && !ours;
 }
 
 static const struct {

@@ -28,16 +28,9 @@ unlock_step_e unlock_intend(unlock_t *unlock)
 
 /* ---- the power request --------------------------------------------------------------------------------- */
 
-/* Setting the boot options takes time, and so does the power rate limit: a PC that comes up meanwhile is
- * not reset. */
-unlock_step_e unlock_power_now(const unlock_t *unlock)
-{
-    return unlock_is_reset(unlock) ? UNLOCK_PROBE_AGAIN : UNLOCK_POWER_ON;
-}
-
 unlock_step_e unlock_power(const unlock_t *unlock)
 {
-    return unlock->system->group->power_interval > 0 ? UNLOCK_POWER_RATE : unlock_power_now(unlock);
+    return unlock->system->group->power_interval > 0 ? UNLOCK_POWER_RATE : UNLOCK_MARK_POWER;
 }
 
 /* ---- a start ------------------------------------------------------------------------------------------- */
@@ -60,12 +53,14 @@ static void plan_name_boot(unlock_t *unlock)
     }
 }
 
-/* Firmware counts writes: nothing is written that stands as it should. */
+/* Firmware counts writes: nothing is written that stands as it should. What a lost worker set is not what stood before. */
 unlock_step_e unlock_plan_redirection(unlock_t *unlock)
 {
     const amt_redirection_t *now = &unlock->facts.redirection;
+    int predecessors =
+        unlock_changes_redirection(&unlock->plan) && unlock_same_redirection(now, &unlock->plan.redirection);
 
-    unlock->plan.redirection_before = *now;
+    unlock->plan.redirection_before = predecessors ? unlock->plan.redirection_before : *now;
     unlock->plan.redirection =
         (amt_redirection_t){.state = now->state | unlock->method->sessions, .listener = 1};
     unlock->plan.boot = unlock->method->boot;
@@ -74,7 +69,7 @@ unlock_step_e unlock_plan_redirection(unlock_t *unlock)
     if (unlock->session_open) { /* a running PC whose console was looked at */
         return unlock->method->on_console(unlock);
     }
-    return unlock_changes_redirection(&unlock->plan) ? UNLOCK_REDIRECT : UNLOCK_OPEN_CONSOLE;
+    return unlock_same_redirection(now, &unlock->plan.redirection) ? UNLOCK_OPEN_CONSOLE : UNLOCK_REDIRECT;
 }
 
 unlock_step_e unlock_plan_boot(unlock_t *unlock)

@@ -26,9 +26,7 @@ unlock_step_e unlock_plan_redirection(unlock_t *unlock);
 
 /* ---- after the intent ---------------------------------------------------------------------------------- */
 
-/* To the power request, by its group's power rate limit where it has one. */
+/* To the mark of the power request, by its group's power rate limit where it has one. */
 unlock_step_e unlock_power(const unlock_t *unlock);
-/* The same, after the wait for that limit. */
-unlock_step_e unlock_power_now(const unlock_t *unlock);
 
 #endif

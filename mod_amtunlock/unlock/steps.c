@@ -11,6 +11,7 @@
 #include "unlock/addresses_priv.h"
 #include "unlock/exits_priv.h"
 #include "unlock/plan_priv.h"
+#include "unlock/takeover_priv.h"
 
 #define SETTLE SECONDS(10) /* an unclear power state is read again after this */
 #define PROBE_FIRST_WAIT SECONDS(2)
@@ -58,12 +59,12 @@ static void probe_first_send(unlock_t *unlock)
 /* What follows once the PC is known to be the one. */
 static unlock_step_e read_identified(unlock_t *unlock)
 {
-    return unlock->task->verify_only ? unlock_undo(unlock, UNLOCK_READ_POWER) : unlock->method->first_read;
+    return unlock->task->taken_over ? takeover_read(unlock) : unlock->method->first_read;
 }
 
 static unlock_step_e probe_first_on_ok(unlock_t *unlock)
 {
-    int verified = unlock->task->verify_only && unlock->probe_open && !unlock_has_to_undo(unlock);
+    int verified = unlock->task->taken_over && unlock->probe_open && !unlock_has_to_undo(unlock);
 
     if (verified) {
         return unlock_unlocked(unlock);
@@ -127,12 +128,12 @@ static void note_running(unlock_t *unlock)
 
 static unlock_step_e read_power_on_ok(unlock_t *unlock)
 {
-    if (!unlock->task->verify_only) {
+    if (!takeover_was_powered(unlock)) {
         return unlock_plan_by_power(unlock);
     }
     FAILPOINT("verify.read");
     note_running(unlock);
-    return unlock->facts.power.state == AMT_POWER_ON ? unlock_verify_by_probe(unlock) : UNLOCK_WATCH;
+    return unlock->facts.power.state == AMT_POWER_ON ? takeover_goes_on(unlock) : UNLOCK_WATCH;
 }
 
 /* ---- the intent ---------------------------------------------------------------------------------------- */
@@ -143,17 +144,6 @@ static unlock_step_e intend_on_ok(unlock_t *unlock)
     unlock->intended = 1;
     unlock->boot_until = unlock->ops->now() + unlock->system->group->boot_timeout;
     return unlock->after_intent;
-}
-
-/* Redis or the audit record did not take the intent, so there is none. One that can never be recorded would only
- * come back for ever. */
-static unlock_step_e intend_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
-{
-    if (reason == JOBS_REASON_BUSY || unlock->unrecordable) {
-        return unlock_fail(unlock, reason, text);
-    }
-    unlock->ops->hang_up(unlock);
-    return UNLOCK_RELEASE;
 }
 
 /* ---- after the intent: acting, once -------------------------------------------------------------------- */
@@ -168,9 +158,11 @@ static void power_wait_send(unlock_t *unlock)
     unlock->ops->power_wait(unlock);
 }
 
-static unlock_step_e power_wait_on_ok(unlock_t *unlock)
+/* Setting the boot options takes time, and so does the power rate limit: a PC that comes up meanwhile is
+ * not reset. */
+static unlock_step_e mark_power_on_ok(unlock_t *unlock)
 {
-    return unlock_power_now(unlock);
+    return unlock_is_reset(unlock) ? UNLOCK_PROBE_AGAIN : UNLOCK_POWER_ON;
 }
 
 /* What its console showed until now belongs to the start before. */
@@ -218,12 +210,12 @@ static unlock_step_e report_powered_on_ok(unlock_t *unlock)
 
 /* ---- watching ------------------------------------------------------------------------------------------ */
 
-/* A task that is verified only has no session: its probe decides. While the others wait, the connection to
+/* A task that was taken over has no session yet: its probe decides. While the others wait, the connection to
  * AMT is closed: AMT would not keep it open for so long, and it takes as much memory as the rest of the
  * slot. */
 static unlock_step_e seek_evidence(unlock_t *unlock)
 {
-    if (unlock->task->verify_only) {
+    if (!unlock->intended) {
         return unlock_verify_by_probe(unlock);
     }
     if (unlock->evidence != UNLOCK_PROBE) {
@@ -276,7 +268,7 @@ static unlock_step_e watch_on_ok(unlock_t *unlock)
 {
     if (unlock->facts.power.state == AMT_POWER_ON) {
         note_running(unlock);
-        return unlock->task->verify_only ? seek_evidence(unlock) : UNLOCK_REPORT_BOOTING;
+        return unlock->intended ? UNLOCK_REPORT_BOOTING : takeover_goes_on(unlock);
     }
     if (!unlock->power_refused) {
         return UNLOCK_WATCH;
@@ -303,7 +295,7 @@ static unlock_step_e watch_on_timeout(unlock_t *unlock)
     if (unlock->facts.power.state < 0) { /* AMT fell silent: the system itself may still answer */
         return seek_evidence(unlock);
     }
-    if (unlock->task->verify_only || !unlock->power_answered) {
+    if (!unlock->power_answered) {
         return unlock_fail(unlock, JOBS_REASON_INDETERMINATE,
                            unlock_power_text(unlock, "the PC was not seen to start"));
     }
@@ -376,12 +368,14 @@ static const step_t rows[] = {
                             .on_error = identify_on_error,
                             .another_way = unlock_next_address,
                             .targets = {UNLOCK_IDENTIFY, UNLOCK_PROBE_FIRST, UNLOCK_READ_BOOT,
-                                        UNLOCK_READ_CONSENT, UNLOCK_READ_POWER, UNLOCK_PROBE},
+                                        UNLOCK_READ_CONSENT, UNLOCK_READ_POWER, UNLOCK_PROBE, UNLOCK_REOPEN},
                             .limit = SECONDS(40),
                             .retry = 1},
     ROW(UNLOCK_READ_BOOT) = {.name = "boot-settings",
                              .call = UNLOCK_CALL_BOOT,
                              .then = UNLOCK_READ_POWER,
+                             .on_error = unlock_fail_or_verify,
+                             .targets = {UNLOCK_PROBE},
                              .limit = SECONDS(25),
                              .retry = 1},
     ROW(UNLOCK_READ_POWER) = {.name = "power-state",
@@ -398,23 +392,27 @@ static const step_t rows[] = {
                           .change = JOBS_INTEND,
                           .state = 'I',
                           .on_ok = intend_on_ok,
-                          .on_error = intend_on_error,
-                          .targets = {UNLOCK_CLEAR_BOOT, UNLOCK_POWER_RATE, UNLOCK_POWER_ON,
-                                      UNLOCK_PROBE_AGAIN, UNLOCK_REDIRECT, UNLOCK_OPEN_CONSOLE,
-                                      UNLOCK_SET_BOOT, UNLOCK_PASSPHRASE}},
+                          .on_error = unlock_unrecorded,
+                          .targets = {UNLOCK_CLEAR_BOOT, UNLOCK_POWER_RATE, UNLOCK_MARK_POWER,
+                                      UNLOCK_REDIRECT, UNLOCK_OPEN_CONSOLE, UNLOCK_SET_BOOT,
+                                      UNLOCK_PASSPHRASE, UNLOCK_REOPEN, UNLOCK_REOPEN_CONSOLE}},
     ROW(UNLOCK_CLEAR_BOOT) = {.name = "clear-boot",
                               .call = UNLOCK_CALL_CLEAR_BOOT,
                               .on_ok = clear_boot_on_ok,
-                              .targets = {UNLOCK_POWER_RATE, UNLOCK_POWER_ON, UNLOCK_PROBE_AGAIN},
+                              .targets = {UNLOCK_POWER_RATE, UNLOCK_MARK_POWER},
                               .limit = SECONDS(40),
                               .writes = 1},
     ROW(UNLOCK_POWER_RATE) = {.name = "power-ramp",
                               .stores = 1,
                               .change = JOBS_POWER_RATE,
                               .then = UNLOCK_POWER_WAIT},
-    ROW(UNLOCK_POWER_WAIT) = {.name = "power-pace",
-                              .send = power_wait_send,
-                              .on_ok = power_wait_on_ok,
+    ROW(UNLOCK_POWER_WAIT) = {.name = "power-pace", .send = power_wait_send, .then = UNLOCK_MARK_POWER},
+    ROW(UNLOCK_MARK_POWER) = {.name = "power-mark",
+                              .stores = 1,
+                              .change = JOBS_MARK,
+                              .mark = JOBS_MARK_POWER,
+                              .on_ok = mark_power_on_ok,
+                              .on_error = unlock_unrecorded,
                               .targets = {UNLOCK_POWER_ON, UNLOCK_PROBE_AGAIN}},
     ROW(UNLOCK_POWER_ON) = {.name = "power-on",
                             .send = power_on_send,
@@ -425,7 +423,8 @@ static const step_t rows[] = {
                             .targets = {UNLOCK_REPORT_POWERED, UNLOCK_WATCH, UNLOCK_PROBE, UNLOCK_PROMPT,
                                         UNLOCK_HELLO, UNLOCK_PROBE_LATER},
                             .limit = SECONDS(30),
-                            .writes = 1},
+                            .writes = 1,
+                            .needs = JOBS_MARK_POWER},
     ROW(UNLOCK_REPORT_POWERED) = {.name = "powered",
                                   .stores = 1,
                                   .change = JOBS_PROGRESS,
@@ -438,7 +437,7 @@ static const step_t rows[] = {
                          .on_error = watch_on_error,
                          .on_timeout = watch_on_timeout,
                          .targets = {UNLOCK_REPORT_BOOTING, UNLOCK_PROBE, UNLOCK_PROMPT, UNLOCK_HELLO,
-                                     UNLOCK_POWER_ON},
+                                     UNLOCK_POWER_ON, UNLOCK_INTEND},
                          .limit = STEPS_WATCH_WAIT,
                          .every = SECONDS(1)},
     ROW(UNLOCK_REPORT_BOOTING) = {.name = "booting",

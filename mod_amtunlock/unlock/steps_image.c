@@ -8,6 +8,7 @@
 #include "unlock/exits_priv.h"
 #include "unlock/quote_priv.h"
 #include "unlock/steps_priv.h"
+#include "unlock/takeover_priv.h"
 
 /* The image knows its result within 60 s of the seal, and says it every second. */
 #define RESULT_WAIT SECONDS(75)
@@ -71,6 +72,33 @@ unlock_step_e steps_image_on_console(unlock_t *unlock)
     return error != NULL ? unlock_fail(unlock, JOBS_REASON_INTERNAL, error) : UNLOCK_OPEN_DRIVE;
 }
 
+/* ---- a PC that a lost worker started ------------------------------------------------------------------- */
+
+static unlock_step_e reopen_console_on_ok(unlock_t *unlock)
+{
+    unlock_step_e next = steps_image_on_console(unlock);
+
+    unlock->session_open = 1;
+    return next == UNLOCK_OPEN_DRIVE ? UNLOCK_REOPEN_DRIVE : next;
+}
+
+static unlock_step_e reopen_console_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    return takeover_waits(unlock, reason) ? UNLOCK_REOPEN_CONSOLE : takeover_gives_up(unlock, reason, text);
+}
+
+static unlock_step_e reopen_console_on_timeout(unlock_t *unlock)
+{
+    return takeover_gives_up(unlock, JOBS_REASON_TIMEOUT, "the device did not answer in time");
+}
+
+/* An image that runs already needs no drive. */
+static unlock_step_e reopen_drive_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    (void)text;
+    return takeover_waits(unlock, reason) && !unlock->image_greeted ? UNLOCK_REOPEN_DRIVE : UNLOCK_HELLO;
+}
+
 /* ---- the talk ------------------------------------------------------------------------------------------ */
 
 /* It may also refuse before it says hello: it finds no disk. */
@@ -89,6 +117,12 @@ static unlock_step_e hello_on_timeout(unlock_t *unlock)
 {
     const char *last = quote_line(amt_console_last(unlock->console), unlock->pool);
 
+    if (takeover_was_powered(unlock)) {
+        return unlock_fail(
+            unlock, JOBS_REASON_IMAGE_FAILED,
+            "the image did not say hello: the worker that started the PC was lost, and until this one "
+            "gave it again its drive was away");
+    }
     if (!unlock->image_read) {
         return unlock_fail(unlock, unlock_without_evidence(unlock, JOBS_REASON_NO_BOOT_DEVICE),
                            "its firmware did not read the drive that it was given to boot from");
@@ -184,15 +218,22 @@ static const step_t rows[] = {
                          .end = ENDS_WITH_BOOT},
     ROW(UNLOCK_FETCH_KEY) = {.name = "passphrase",
                              .send = fetch_key_send,
-                             .then = UNLOCK_SEAL,
+                             .then = UNLOCK_MARK_SEAL,
                              .on_timeout = unlock_fail_without_secret,
                              .limit = SECONDS(60)},
+    ROW(UNLOCK_MARK_SEAL) = {.name = "seal-mark",
+                             .stores = 1,
+                             .change = JOBS_MARK,
+                             .mark = JOBS_MARK_TYPED,
+                             .then = UNLOCK_SEAL,
+                             .on_error = unlock_unrecorded},
     ROW(UNLOCK_SEAL) = {.name = "seal",
                         .call = UNLOCK_CALL_SEAL,
                         .then = UNLOCK_RESULT,
                         .on_error = seal_on_error,
                         .limit = SECONDS(10),
-                        .writes = 1},
+                        .writes = 1,
+                        .needs = JOBS_MARK_TYPED},
     ROW(UNLOCK_RESULT) = {.name = "result",
                           .on_input = result_on_input,
                           .on_timeout = result_on_timeout,
@@ -220,6 +261,20 @@ static const step_t rows[] = {
                                 .on_timeout = image_settle,
                                 .targets = {UNLOCK_ACKNOWLEDGE, UNLOCK_CLOSE},
                                 .limit = ACKNOWLEDGED_AFTER},
+    ROW(UNLOCK_REOPEN_CONSOLE) = {.name = "console-again",
+                                  .call = UNLOCK_CALL_OPEN_CONSOLE,
+                                  .on_ok = reopen_console_on_ok,
+                                  .on_error = reopen_console_on_error,
+                                  .on_timeout = reopen_console_on_timeout,
+                                  .targets = {UNLOCK_REOPEN_DRIVE},
+                                  .limit = STEPS_BUSY_WAIT + SECONDS(10),
+                                  .every = SECONDS(5)},
+    ROW(UNLOCK_REOPEN_DRIVE) = {.name = "drive-again",
+                                .call = UNLOCK_CALL_OPEN_DRIVE,
+                                .then = UNLOCK_HELLO,
+                                .on_error = reopen_drive_on_error,
+                                .limit = STEPS_BUSY_WAIT + SECONDS(10),
+                                .every = SECONDS(5)},
 };
 
 const steps_t steps_image = {"image", UNLOCK_OPEN_DRIVE, sizeof(rows) / sizeof(rows[0]), rows};

@@ -12,6 +12,7 @@
 
 #define STEPS_PROBE_WAIT SECONDS(3)
 #define STEPS_OPEN_WAIT SECONDS(80)  /* five answers, each with its own time */
+#define STEPS_BUSY_WAIT SECONDS(90)  /* firmware holds the session of a worker that died */
 #define STEPS_WATCH_WAIT SECONDS(30) /* firmware reports a start within 10 s */
 
 /* When a step ends that is not answered. */
@@ -20,7 +21,7 @@ typedef enum {
     ENDS_WITH_BOOT /* by the time that the PC is given to start */
 } step_end_e;
 
-#define STEP_TARGETS 8
+#define STEP_TARGETS 10
 
 struct step_t {
     const char *name; /* as consoles, operators and the audit record see it */
@@ -30,7 +31,8 @@ struct step_t {
     unlock_call_e call;
     unsigned int stores : 1;
     jobs_change_e change;
-    char state; /* for JOBS_INTEND and JOBS_PROGRESS */
+    char state;       /* for JOBS_INTEND and JOBS_PROGRESS */
+    jobs_mark_e mark; /* for JOBS_MARK */
 
     /* What follows an answer. */
     unlock_step_e then;                       /* success, where there is no on_ok */
@@ -55,6 +57,8 @@ struct step_t {
     apr_interval_time_t pause; /* before it sends */
     unsigned int retry : 1;    /* may be tried again, before the intent */
     unsigned int writes : 1;   /* to the PC: only after the intent, behind the gate, once */
+    jobs_mark_e needs;         /* only with this mark, and where no worker before had it; 0: none */
+    unsigned int binds : 1;    /* after the intent: it stands between a mark and its act */
     /* Writes what the intent says stood before: also where the task is verified only. */
     unsigned int undoes : 1;
 };

@@ -4,9 +4,11 @@
  */
 #include <apr_strings.h>
 
+#include "base/clock.h"
 #include "unlock/exits_priv.h"
 #include "unlock/plan_priv.h"
 #include "unlock/steps_priv.h"
+#include "unlock/takeover_priv.h"
 
 #define LOOK_WAIT SECONDS(15)
 /* Programs that ask switch the echo off and throw away what was typed before. */
@@ -17,6 +19,16 @@
  * is only believed to stand behind a gap that is too short for another to answer it. */
 #define REOPENS 5
 #define SHORT_GAP SECONDS(3)
+/* A PC that a lost worker started may have shown its question before. One that shows nothing for so long is asked to show
+ * it once more: by its group's `redraw`, or by an empty line, which costs one of the tries that its program allows and
+ * must not meet a firmware that takes keys. */
+#define QUIET_REDRAW SECONDS(5)
+#define QUIET_LINE SECONDS(20)
+#ifdef AMTUNLOCK_TEST
+#define QUIET(usual) clock_test_interval("AMTUNLOCK_TEST_QUIET_MS", usual)
+#else
+#define QUIET(usual) (usual)
+#endif
 
 static void listen_to_console(unlock_t *unlock)
 {
@@ -33,6 +45,7 @@ unlock_step_e steps_sol_on_console(unlock_t *unlock)
 
 void steps_sol_input(unlock_t *unlock, const char *bytes, apr_size_t length)
 {
+    unlock->heard_at = unlock->ops->now();
     if (unlock->dialogue != NULL) {
         dialogue_feed(unlock->dialogue, bytes, length, unlock->ops->now());
     }
@@ -69,6 +82,9 @@ static unlock_step_e look_console_on_ok(unlock_t *unlock)
 
 static unlock_step_e redraw_on_ok(unlock_t *unlock)
 {
+    if (dialogue_answers(unlock->dialogue) > 0) {
+        return UNLOCK_VERDICT;
+    }
     return unlock->plan.power != 0 ? UNLOCK_PROMPT : UNLOCK_LOOK_PROMPT;
 }
 
@@ -127,6 +143,19 @@ static void reopen_send(unlock_t *unlock)
 {
     unlock->reopens++;
     unlock->disconnected = 0;
+    listen_to_console(unlock);
+}
+
+/* What a lost worker saw there is gone, and whether it typed is known by its mark. */
+static unlock_step_e await_lost_console(unlock_t *unlock)
+{
+    unlock->session_open = 1;
+    unlock->heard_at = unlock->ops->now();
+    dialogue_starts(unlock->dialogue, 1);
+    if (unlock->task->marks & JOBS_MARK_TYPED) {
+        dialogue_answered_before(unlock->dialogue);
+    }
+    return UNLOCK_AWAIT;
 }
 
 static unlock_step_e reopen_on_ok(unlock_t *unlock)
@@ -134,7 +163,14 @@ static unlock_step_e reopen_on_ok(unlock_t *unlock)
     int silent = unlock->cut_by == AMT_TIMEOUT; /* since nobody knows when */
     apr_time_t now = unlock->ops->now();
 
+    if (!unlock->session_open) {
+        return await_lost_console(unlock);
+    }
     dialogue_resumed(unlock->dialogue, silent || now > unlock->cut_at + SHORT_GAP, now);
+    unlock->heard_at = now;
+    if (takeover_was_powered(unlock) && !unlock->asked_to_show) {
+        return UNLOCK_AWAIT;
+    }
     if (dialogue_answers(unlock->dialogue) > 0) {
         return UNLOCK_VERDICT;
     }
@@ -180,7 +216,10 @@ static unlock_step_e look_again_on_input(unlock_t *unlock)
     if (unlock->disconnected) {
         return prompt_on_disconnect(unlock);
     }
-    return dialogue_still_asks(unlock->dialogue) ? UNLOCK_TYPE : prompt_is_gone(unlock);
+    if (!dialogue_still_asks(unlock->dialogue)) {
+        return prompt_is_gone(unlock);
+    }
+    return unlock->marks & JOBS_MARK_TYPED ? UNLOCK_TYPE : UNLOCK_MARK_TYPED;
 }
 
 static void type_send(unlock_t *unlock)
@@ -234,8 +273,13 @@ static unlock_step_e verdict_on_disconnect(unlock_t *unlock)
 /* A device that refuses our login is not asked again. */
 static unlock_step_e reopen_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    if (may_reopen(unlock) && reason != JOBS_REASON_AUTH_FAILED && reason != JOBS_REASON_TLS_UNTRUSTED) {
+    int final = reason == JOBS_REASON_AUTH_FAILED || reason == JOBS_REASON_TLS_UNTRUSTED;
+
+    if (takeover_waits(unlock, reason) || (may_reopen(unlock) && !final)) {
         return UNLOCK_REOPEN;
+    }
+    if (!unlock->session_open) {
+        return takeover_gives_up(unlock, reason, text);
     }
     text = apr_psprintf(unlock->pool, "%s; it could not be opened again: %s", unlock->disconnect_text, text);
     return dialogue_answers(unlock->dialogue) > 0
@@ -263,6 +307,43 @@ static unlock_step_e verdict_on_timeout(unlock_t *unlock)
                                   : "the passphrase was typed, and the console said neither yes nor no");
 }
 
+/* ---- a console that was a lost worker's ---------------------------------------------------------------- */
+
+/* Asked once, when it has been quiet for long enough. */
+static unlock_step_e ask_to_show(unlock_t *unlock)
+{
+    apr_time_t at = unlock->heard_at + QUIET(unlock->prompts->redraw[0] != '\0' ? QUIET_REDRAW : QUIET_LINE);
+
+    if (unlock->asked_to_show) {
+        return unlock->step;
+    }
+    if (unlock->ops->now() >= at) {
+        unlock->asked_to_show = 1;
+        return UNLOCK_REDRAW;
+    }
+    unlock->look_at = unlock->look_at != 0 && unlock->look_at < at ? unlock->look_at : at;
+    return unlock->step;
+}
+
+static unlock_step_e await_on_input(unlock_t *unlock)
+{
+    unlock_step_e next =
+        dialogue_answers(unlock->dialogue) > 0 ? verdict_on_input(unlock) : prompt_on_input(unlock);
+
+    return next == unlock->step ? ask_to_show(unlock) : next;
+}
+
+static unlock_step_e await_on_disconnect(unlock_t *unlock)
+{
+    return dialogue_answers(unlock->dialogue) > 0 ? verdict_on_disconnect(unlock)
+                                                  : prompt_on_disconnect(unlock);
+}
+
+static unlock_step_e await_on_timeout(unlock_t *unlock)
+{
+    return dialogue_answers(unlock->dialogue) > 0 ? verdict_on_timeout(unlock) : prompt_on_timeout(unlock);
+}
+
 /* ---- the table ----------------------------------------------------------------------------------------- */
 
 #define ROW(step) [(step)-UNLOCK_LOOK_CONSOLE]
@@ -276,7 +357,7 @@ static const step_t rows[] = {
     ROW(UNLOCK_REDRAW) = {.name = "redraw",
                           .call = UNLOCK_CALL_REDRAW,
                           .on_ok = redraw_on_ok,
-                          .targets = {UNLOCK_LOOK_PROMPT, UNLOCK_PROMPT},
+                          .targets = {UNLOCK_LOOK_PROMPT, UNLOCK_PROMPT, UNLOCK_VERDICT},
                           .limit = SECONDS(10)},
     ROW(UNLOCK_LOOK_PROMPT) = {.name = "prompt-look",
                                .on_input = look_prompt_on_input,
@@ -296,16 +377,25 @@ static const step_t rows[] = {
                               .limit = SECONDS(60)},
     ROW(UNLOCK_LOOK_AGAIN) = {.name = "prompt-again",
                               .on_input = look_again_on_input,
-                              .targets = {UNLOCK_TYPE, UNLOCK_PROMPT, UNLOCK_VERDICT, UNLOCK_REOPEN,
-                                          UNLOCK_CLOSE},
+                              .targets = {UNLOCK_MARK_TYPED, UNLOCK_TYPE, UNLOCK_PROMPT, UNLOCK_VERDICT,
+                                          UNLOCK_REOPEN, UNLOCK_CLOSE},
                               .limit = SECONDS(10),
                               .pause = BEFORE_TYPING},
+    /* The mark takes its time, too. */
+    ROW(UNLOCK_MARK_TYPED) = {.name = "type-mark",
+                              .stores = 1,
+                              .change = JOBS_MARK,
+                              .mark = JOBS_MARK_TYPED,
+                              .on_ok = look_again_on_input,
+                              .on_error = unlock_unrecorded,
+                              .targets = {UNLOCK_TYPE, UNLOCK_PROMPT, UNLOCK_REOPEN, UNLOCK_CLOSE}},
     ROW(UNLOCK_TYPE) = {.name = "type",
                         .send = type_send,
                         .call = UNLOCK_CALL_TYPE,
                         .then = UNLOCK_VERDICT,
                         .limit = SECONDS(10),
-                        .writes = 1},
+                        .writes = 1,
+                        .needs = JOBS_MARK_TYPED},
     ROW(UNLOCK_VERDICT) = {.name = "verdict",
                            .on_input = verdict_on_input,
                            .on_disconnect = verdict_on_disconnect,
@@ -318,10 +408,17 @@ static const step_t rows[] = {
                           .on_ok = reopen_on_ok,
                           .on_error = reopen_on_error,
                           .on_timeout = reopen_on_timeout,
-                          .targets = {UNLOCK_PROMPT, UNLOCK_VERDICT, UNLOCK_REDRAW, UNLOCK_CLOSE},
-                          .limit = SECONDS(60),
+                          .targets = {UNLOCK_PROMPT, UNLOCK_VERDICT, UNLOCK_REDRAW, UNLOCK_AWAIT,
+                                      UNLOCK_CLOSE},
+                          .limit = STEPS_BUSY_WAIT + SECONDS(10),
                           .every = SECONDS(5),
                           .pause = BEFORE_TYPING},
+    ROW(UNLOCK_AWAIT) = {.name = "prompt-await",
+                         .on_input = await_on_input,
+                         .on_disconnect = await_on_disconnect,
+                         .on_timeout = await_on_timeout,
+                         .targets = {UNLOCK_PASSPHRASE, UNLOCK_REDRAW, UNLOCK_REOPEN, UNLOCK_CLOSE},
+                         .end = ENDS_WITH_BOOT},
 };
 
 const steps_t steps_sol = {"sol", UNLOCK_LOOK_CONSOLE, sizeof(rows) / sizeof(rows[0]), rows};

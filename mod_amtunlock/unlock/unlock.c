@@ -15,6 +15,7 @@
 #include "unlock/intent.h"
 #include "unlock/plan_priv.h"
 #include "unlock/steps_table_priv.h"
+#include "unlock/takeover_priv.h"
 #include "unlock/tries_priv.h"
 
 const char *unlock_step_name(const unlock_t *unlock)
@@ -99,10 +100,15 @@ static void unlock_wait(unlock_t *unlock)
 /* No path of the table leads here before the intent. Should one ever, nothing is sent. */
 static int unlock_may_send(const unlock_t *unlock)
 {
+    unsigned int needs = unlock->row->needs;
+
     if (unlock->row->undoes) {
-        return unlock->identified && (unlock->intended || unlock->task->verify_only);
+        return unlock->identified && (unlock->intended || unlock->task->taken_over);
     }
-    return !unlock->row->writes || (unlock->intended && !unlock->task->verify_only);
+    if ((unlock->marks & needs) != needs || (unlock->task->marks & needs) != 0) {
+        return 0;
+    }
+    return !unlock->row->writes || (unlock->intended && !takeover_only_looks(unlock));
 }
 
 /* For a step that listens: handles what has come, also before it began. */
@@ -127,8 +133,8 @@ static void unlock_send(unlock_t *unlock)
     const step_t *row = unlock->row;
 
     if (!unlock_may_send(unlock)) {
-        log_error("AMTU0610", "a step would write without an intent", "system", unlock->task->ref.system,
-                  "step", row->name);
+        log_error("AMTU0610", "a step would write without an intent, or act twice", "system",
+                  unlock->task->ref.system, "step", row->name);
         unlock_end(unlock);
         return;
     }
@@ -142,6 +148,7 @@ static void unlock_send(unlock_t *unlock)
         unlock->ops->call(unlock, row->call);
     }
     if (row->stores) {
+        unlock->mark = row->mark;
         unlock->ops->store(unlock, row->change, row->state);
     }
     if (row->on_input != NULL) {
@@ -228,11 +235,23 @@ static void unlock_go(unlock_t *unlock, unlock_step_e next)
     }
 }
 
+/* Between a mark and its act nothing else may come: nobody would know that the act was never sent. */
+static int unlock_is_bound(const unlock_t *unlock)
+{
+    return unlock->intended && (unlock->row->mark != 0 || unlock->row->binds);
+}
+
+/* An act is under way, and what became of it will be known soon. */
+static int unlock_is_acting(const unlock_t *unlock)
+{
+    return unlock->intended && unlock->row->writes && !unlock->pausing;
+}
+
 /* Whether a worker that stops hands the task back now: between two steps, never between an act and what is
  * known of it. */
 static int unlock_hands_back(const unlock_t *unlock)
 {
-    int acting = unlock->intended || unlock->task->verify_only;
+    int acting = unlock->intended || unlock->task->taken_over;
 
     return unlock->draining && !unlock_is_ending(unlock) && (!acting || unlock->leaving);
 }
@@ -246,7 +265,8 @@ static void unlock_hand_back(unlock_t *unlock)
 
 static void unlock_go_on(unlock_t *unlock, unlock_step_e next)
 {
-    if (unlock_hands_back(unlock) && next != UNLOCK_FINISH && next != UNLOCK_RELEASE) {
+    if (unlock_hands_back(unlock) && !unlock_is_bound(unlock) && next != UNLOCK_FINISH &&
+        next != UNLOCK_RELEASE) {
         unlock_hand_back(unlock);
     }
     else {
@@ -385,9 +405,11 @@ static void unlock_log_end(const unlock_t *unlock, jobs_outcome_e outcome, const
     }
 }
 
+/* To the intent, or to a mark. */
 static void unlock_intend_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, const char *text)
 {
     if (is_stored(outcome)) {
+        unlock->marks |= unlock->row->mark;
         unlock_succeed(unlock);
     }
     else if (!audited) {
@@ -414,7 +436,7 @@ void unlock_store_answer(unlock_t *unlock, jobs_outcome_e outcome, int audited, 
         unlock_log_end(unlock, outcome, text);
         unlock_succeed(unlock);
     }
-    else if (unlock->step == UNLOCK_INTEND) {
+    else if (unlock->step == UNLOCK_INTEND || unlock->row->mark != 0) {
         unlock_intend_answer(unlock, outcome, audited, text);
     }
     else if (is_stored(outcome) || outcome == JOBS_UNAVAILABLE) {
@@ -511,12 +533,14 @@ static int unlock_is_resolved(unlock_t *unlock)
 
 void unlock_begin(unlock_t *unlock)
 {
-    log_info("AMTU0608", unlock->task->verify_only ? "looks after a predecessor" : "begins", "system",
-             unlock->task->ref.system, "job", unlock->task->ref.job, "fence", unlock->task->ref.fence);
-    FAILPOINT(unlock->task->verify_only ? "verify.begun" : "unlock.begun");
-    if (unlock->task->verify_only) {
-        unlock->boot_until = unlock->ops->now() +
-                             intent_read(unlock->task->intent, &unlock->plan, unlock_verify_limit(unlock));
+    const jobs_task_t *task = unlock->task;
+
+    log_info("AMTU0608", task->taken_over ? "takes over from a predecessor" : "begins", "system",
+             task->ref.system, "job", task->ref.job, "fence", task->ref.fence, "marks",
+             task->taken_over ? jobs_marks_words(task->marks, unlock->pool) : NULL);
+    FAILPOINT(task->taken_over ? "verify.begun" : "unlock.begun");
+    if (task->taken_over) {
+        takeover_begin(unlock);
     }
     unlock_enter(unlock, unlock_is_resolved(unlock) ? UNLOCK_LOGIN : UNLOCK_RESOLVE);
     unlock_send(unlock);
@@ -531,7 +555,8 @@ void unlock_drain(unlock_t *unlock, int leave)
 {
     unlock->draining = 1;
     unlock->leaving = leave != 0;
-    if (!unlock->over && !unlock->storing && unlock_hands_back(unlock)) {
+    if (!unlock->over && !unlock->storing && !unlock_is_bound(unlock) && !unlock_is_acting(unlock) &&
+        unlock_hands_back(unlock)) {
         unlock_hand_back(unlock);
     }
 }

@@ -9,7 +9,8 @@
  *
  * The rules that hold whatever a step does:
  *   - nothing is written to a PC before the intent is durable (JOBS_INTEND, with its audit line before it);
- *   - the power request goes out once in the life of an unlock; it is not repeated when its answer is lost;
+ *   - the power request goes out once in the life of a task, and so does what is typed: each only once its mark is
+ *     durable (JOBS_MARK), and never where a worker before had that mark; it is not repeated when its answer is lost;
  *   - a running PC is reset only where its group says so, not in standby, and only while its probe is
  *     closed: the probe is tried before the intent and again right before the request;
  *   - retries: only before the intent, only of what did not answer, 3, 25 s in all, never after a 401; a device
@@ -19,8 +20,8 @@
  *     or whose group says so;
  *   - a lost lease ends the unlock on the spot: nothing more is sent to the PC, and no result is written;
  *   - every other end goes through exits.c, which takes back what was set and finishes the task;
- *   - a task that is verified only (its worker was lost after the intent) reads, probes and takes back what
- *     the intent says was set; it sends no power request and no secret.
+ *   - a task that is taken over (its worker was lost after the intent) goes on from the last of these marks, with an intent
+ *     of its own: takeover_priv.h.
  */
 #ifndef AMTUNLOCK_UNLOCK_UNLOCK_H
 #define AMTUNLOCK_UNLOCK_UNLOCK_H
@@ -53,6 +54,7 @@ typedef enum {
     UNLOCK_CLEAR_BOOT,     /* an override that somebody left */
     UNLOCK_POWER_RATE,     /* asks for a time by its group's power rate limit, */
     UNLOCK_POWER_WAIT,     /* and waits for it */
+    UNLOCK_MARK_POWER,     /* the request may leave now: durable */
     UNLOCK_POWER_ON,       /* once */
     UNLOCK_REPORT_POWERED, /* progress, for those who wait */
     UNLOCK_WATCH,          /* until the power state has changed */
@@ -82,19 +84,24 @@ typedef enum {
     UNLOCK_PROMPT,
     UNLOCK_PASSPHRASE,
     UNLOCK_LOOK_AGAIN, /* does it still ask? */
+    UNLOCK_MARK_TYPED, /* the passphrase may leave now: durable */
     UNLOCK_TYPE,       /* once a volume */
     UNLOCK_VERDICT,
-    UNLOCK_REOPEN, /* a console that was cut off */
+    UNLOCK_REOPEN, /* a console that was cut off, or that was a lost worker's */
+    UNLOCK_AWAIT,  /* what that PC shows by itself */
 
     /* steps_image.c: the unlock image, and the talk with it */
     UNLOCK_OPEN_DRIVE,
     UNLOCK_HELLO,
     UNLOCK_FETCH_KEY,
-    UNLOCK_SEAL, /* once */
+    UNLOCK_MARK_SEAL, /* the seal may leave now: durable */
+    UNLOCK_SEAL,      /* once */
     UNLOCK_RESULT,
     UNLOCK_ACKNOWLEDGE,
     UNLOCK_CLOSE_DRIVE,
     UNLOCK_ACKNOWLEDGED,
+    UNLOCK_REOPEN_CONSOLE, /* of a PC that a lost worker started, */
+    UNLOCK_REOPEN_DRIVE,   /* with the same image */
 
     /* steps_reset.c: a running PC that is going to be reset */
     UNLOCK_READ_SAVING, /* does it only sleep? */
@@ -147,7 +154,7 @@ typedef struct {
     void (*power_wait)(unlock_t *unlock); /* until its group's power rate limit lets it be powered */
     void (*probe)(unlock_t *unlock, apr_interval_time_t timeout);
     void (*call)(unlock_t *unlock, unlock_call_e call); /* what is read: into facts */
-    /* Durable: change with step_name, and intent, device, verify_timeout | state | state and reason of the
+    /* Durable: change with step_name, and intent, device, verify_timeout | mark | state | state and reason of the
      * unlock. */
     void (*store)(unlock_t *unlock, jobs_change_e change, char state);
     /* unlock_alarm() then; replaces the one before. */
@@ -171,9 +178,12 @@ typedef struct {
     /* Makes the plan for a PC that is off or hibernated; returns the first step after the intent. */
     unlock_step_e (*plan)(unlock_t *unlock);
     unlock_step_e evidence; /* what follows once it runs, after a boot */
-    int boot;               /* AMT_START_*, set for its next start */
-    int sessions; /* state of the redirection service that admits those it needs; 0: it needs none */
-    int types;    /* a passphrase is handed over: only over verified TLS */
+    unlock_step_e
+        resume; /* of a PC that a lost worker started: the way back in; UNLOCK_NO_STEP: its probe decides */
+    int reads_result; /* what became of a passphrase can be read there by one who did not type it */
+    int boot;         /* AMT_START_*, set for its next start */
+    int sessions;     /* state of the redirection service that admits those it needs; 0: it needs none */
+    int types;        /* a passphrase is handed over: only over verified TLS */
     /* With sessions: begins to look at the console, which is open; returns what follows. */
     unlock_step_e (*on_console)(unlock_t *unlock);
     /* With sessions: takes what the PC wrote to its console. */
@@ -237,11 +247,13 @@ struct unlock_t {
     proof_event_e result;                 /* PROOF_RESULT_*, what the image said; PROOF_NONE: nothing yet */
     int acknowledged;                     /* times */
     int reopens;                          /* of its console, tried */
-    apr_time_t cut_at;                    /* when a session ended by itself, last, */
-    amt_status_e cut_by;                  /* and how */
-    amt_status_e call_status;             /* of the last call */
-    apr_time_t power_sent;                /* when the last power request was begun, by ops->now() */
-    int power_tries;                      /* power requests so far: all but the last surely did nothing */
+    apr_time_t busy_until;    /* so long its firmware may hold the session of a lost worker; 0: not tried */
+    apr_time_t heard_at;      /* its console showed something last, or was opened */
+    apr_time_t cut_at;        /* when a session ended by itself, last, */
+    amt_status_e cut_by;      /* and how */
+    amt_status_e call_status; /* of the last call */
+    apr_time_t power_sent;    /* when the last power request was begun, by ops->now() */
+    int power_tries;          /* power requests so far: all but the last surely did nothing */
 
     /* Where it is. */
     unlock_step_e step;
@@ -269,6 +281,7 @@ struct unlock_t {
     unsigned int settled : 1;        /* an unclear power state was waited for */
     unsigned int unrecordable : 1;   /* the audit record can never take its intent */
     unsigned int intended : 1;       /* the intent is durable: this unlock is not begun a second time */
+    unsigned int asked_to_show : 1;  /* a console that was opened again was asked what it shows */
     unsigned int power_answered : 1; /* AMT said yes to the power request */
     unsigned int power_refused : 1;  /* AMT said no, */
     unsigned int power_not_now : 1;  /* and that it did nothing, for now */
@@ -283,6 +296,8 @@ struct unlock_t {
     unsigned int draining : 1;       /* the worker stops: hand back tasks without an intent, */
     unsigned int leaving : 1;        /* and those with one too */
     unsigned int over : 1;
+    unsigned int marks;                 /* jobs_mark_e: of this unlock, durable */
+    jobs_mark_e mark;                   /* the one that is being stored */
     const char *intent;                 /* JSON */
     apr_interval_time_t verify_timeout; /* after the intent; for a worker that only verifies */
 

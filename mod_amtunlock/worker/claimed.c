@@ -65,7 +65,7 @@ const char *claimed_judge(jobs_task_t *task)
         if (is_well(i, *text)) {
             continue;
         }
-        if (!task->verify_only || !fields[i].may_be_unknown) {
+        if (!task->taken_over || !fields[i].may_be_unknown) {
             return fields[i].fault;
         }
         *text = UNKNOWN;

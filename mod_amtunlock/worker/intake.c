@@ -267,7 +267,7 @@ static void refuse_task(intake_t *intake, const jobs_task_t *task, jobs_reason_e
                             .task = task->ref,
                             .step = "claim",
                             .state = 'F',
-                            .reason = task->verify_only ? JOBS_REASON_INDETERMINATE : reason};
+                            .reason = task->marks != 0 ? JOBS_REASON_INDETERMINATE : reason};
     jobs_change_t *const changes[] = {&change};
 
     jobs_apply(intake->connection, intake->options.worker, changes, 1, pool);

@@ -280,6 +280,7 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
         .change = change,
         .task = slot->task.ref,
         .step = unlock_step_name(unlock),
+        .mark = unlock->mark,
         .intent = unlock->intent,
         .device =
             intent_device(unlock->facts.identity.uuid, unlock->facts.identity.certificate, unlock->pool),

@@ -305,7 +305,7 @@ static void on_field(void *baton, const text_t *key, const text_t *field, const 
 
 static int is_verify_only(const slot_t *slot)
 {
-    return slot->task.verify_only;
+    return (slot->task.marks & (JOBS_MARK_TYPED | JOBS_MARKS_UNKNOWN)) != 0;
 }
 
 /* Whether Redis names this claim as the holder of the system. */
@@ -322,7 +322,9 @@ static void judge_right(const slot_t *slot, act_e act, const char *what)
     const jobs_task_ref_t *task = &slot->task.ref;
     const claim_t *claim = claim_of(task->fence);
 
-    if (!is_verify_only(slot) && act != ACT_REDRAW && (!claim->recorded || !claim->taken)) {
+    int takes_back = slot->task.taken_over && act == ACT_WRITE;
+
+    if (!takes_back && act != ACT_REDRAW && (!claim->recorded || !claim->taken)) {
         judge_breaks("intent-first", "%s of job %s: %s, and its intent is not %s", task->system, task->job,
                      what, claim->recorded ? "in Redis" : "on a record");
     }

@@ -214,7 +214,7 @@ static void work(jobs_client_t *client, const jobs_task_t *task, apr_pool_t *poo
 {
     TORTURE_HOLDS(strcmp(task->ref.job, submitted) == 0 && strcmp(task->ref.system, "pc1.example") == 0);
     TORTURE_HOLDS(strcmp(task->caller, "alice@EXAMPLE") == 0 && task->ref.fence[0] != '\0' &&
-                  !task->verify_only);
+                  !task->taken_over);
     renew(client, task, pool);
     intended = apply(client, task,
                      (jobs_change_t){.change = JOBS_INTEND,

@@ -303,7 +303,7 @@ static void check_open_intents(torture_verdict_e said, apr_pool_t *pool)
         return;
     }
     verified = &APR_ARRAY_IDX(tasks, 0, jobs_task_t);
-    TORTURE_HOLDS(verified->verify_only);
+    TORTURE_HOLDS(verified->taken_over);
     if (verified->intent == NULL || strcmp(verified->intent, ACT) != 0) {
         TORTURE_BROKEN("replayed: %s", verified->intent ? verified->intent : "nothing");
     }

@@ -53,7 +53,7 @@ static void an_intent_that_redis_lost_is_verified(void **state)
     restart_redis();
     await_reconciled(outbox);
     verification = claim_verification();
-    assert_int_equal(verification.verify_only, 1);
+    assert_int_equal(verification.taken_over, 1);
     assert_string_equal(verification.intent, "{\"power\":2}");
     assert_int_equal(outcome_of(push(outbox, task, JOBS_FINISH, 'U'), 3000), JOBS_REFUSED);
     outbox_stop(outbox);
@@ -92,7 +92,7 @@ static void the_next_run_hands_over_what_the_last_left(void **state)
         end_run(outbox);
         assert_int_equal(audit_lines("\"intent-handed-over\""), 1);
     }
-    assert_int_equal(claim_verification().verify_only, 1);
+    assert_int_equal(claim_verification().taken_over, 1);
 }
 
 static void set_task(const jobs_task_t *task, const char *packed)

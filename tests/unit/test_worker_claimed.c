@@ -62,7 +62,7 @@ static void each_text_is_bounded(void **state)
         assert_non_null(claimed_judge(&task));
         assert_non_null(strstr(claimed_judge(&task), rows[i].words));
         /* the PC of one that was acted on is looked at all the same, where that can be */
-        task.verify_only = 1;
+        task.taken_over = 1;
         task.intent = "{}";
         assert_int_equal(claimed_judge(&task) == NULL, rows[i].may_be_verified);
         assert_int_equal(strcmp(*text, "(cannot be recorded)") == 0, rows[i].may_be_verified);
@@ -75,7 +75,7 @@ static void an_intent_without_end_is_none(void **state)
     jobs_task_t task = good();
 
     (void)state;
-    task.verify_only = 1;
+    task.taken_over = 1;
     task.intent = longer;
     assert_null(claimed_judge(&task));
     assert_null(task.intent);

@@ -88,7 +88,7 @@ static int is_allowed(const unlock_pc_t *pc, unlock_call_e call)
     for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
         if (writes[i].call != call)
             continue;
-        if (pc->is.verify_only)
+        if (pc->is.taken_over && pc->intents == 0)
             return pc->is.intent != NULL && strstr(pc->is.intent, writes[i].named) != NULL;
         return pc->intents > 0;
     }
@@ -222,7 +222,7 @@ static void answer_passphrase(unlock_pc_t *pc)
 {
     int lacks = pc->unlock.own_passphrase && !pc->is.own_passphrases;
     int gone = pc->is.gone != 3 ? pc->is.gone : pc->passphrases == 2;
-    if (gone && pc->console_open) {
+    if (gone && gone != 4 && pc->console_open) {
         const char *text = gone == 1 ? "\r\nDebian GNU/Linux 12 pc ttyS0\r\n\r\npc login: " : "\r\n";
         unlock_input(&pc->unlock, text, strlen(text));
         pc->up_at = gone == 1 ? pc->now : pc->up_at;
@@ -249,6 +249,7 @@ static void say(unlock_pc_t *pc, const char *text, int after_seconds)
 }
 
 #define PROMPT "Please unlock disk root: "
+#define LOGIN "\r\nDebian GNU/Linux 12 pc ttyS0\r\n\r\npc login: "
 
 static const char *in_lines(unlock_pc_t *pc, const char *frame)
 {
@@ -334,7 +335,7 @@ static void take_passphrase(unlock_pc_t *pc)
 static void open_console(unlock_pc_t *pc)
 {
     pc->console_open = 1;
-    if (pc->is.stands_at_prompt && !pc->is.redraws)
+    if (pc->is.stands_at_prompt && !pc->is.redraws && !pc->is.silent_prompt)
         say(pc, PROMPT, 1);
 }
 
@@ -349,6 +350,8 @@ static void open_drive(unlock_pc_t *pc)
         abort();
     }
     pc->drive_open = 1;
+    if (pc->is.image_runs)
+        say(pc, in_lines(pc, peer_hello(&pc->image)), 1);
 }
 
 static void close_drive(unlock_pc_t *pc)
@@ -401,7 +404,9 @@ static void acknowledge(unlock_pc_t *pc)
 
 static void redraw(unlock_pc_t *pc)
 {
-    if (pc->is.stands_at_prompt)
+    if (pc->is.logged_in)
+        say(pc, LOGIN, 1);
+    else if (pc->is.stands_at_prompt)
         say(pc, "\r\n" PROMPT, 1);
 }
 
@@ -496,7 +501,8 @@ static void answer_call(unlock_pc_t *pc)
         answer_elsewhere(pc);
         return;
     }
-    if (pc->call == UNLOCK_CALL_OPEN_CONSOLE && pc->cut_done && pc->been_away < pc->is.away) {
+    if (pc->call == UNLOCK_CALL_OPEN_CONSOLE && (pc->cut_done || pc->is.taken_over) &&
+        pc->been_away < pc->is.away) {
         pc->been_away++;
         fails = 1;
         pc->is.status = AMT_BUSY;
@@ -524,6 +530,8 @@ static void count_change(unlock_pc_t *pc)
     pc->finishes += pc->change == JOBS_FINISH;
     pc->releases += pc->change == JOBS_RELEASE;
     pc->progress += pc->change == JOBS_PROGRESS;
+    pc->marks += pc->change == JOBS_MARK;
+    pc->marked |= pc->change == JOBS_MARK ? (unsigned int)pc->unlock.mark : 0;
 }
 
 static void answer_store(unlock_pc_t *pc)
@@ -533,6 +541,8 @@ static void answer_store(unlock_pc_t *pc)
         return;
     }
     count_change(pc);
+    if (pc->is.gone == 4 && pc->change == JOBS_MARK && pc->console_open && pc->types == 0)
+        unlock_input(&pc->unlock, "\r\n", 2);
     unlock_store_answer(&pc->unlock, JOBS_OK, 1, "");
 }
 
@@ -575,11 +585,14 @@ unlock_pc_t *unlock_pc_create(const behaviour_t *is, apr_pool_t *pool)
     pc->pool = pool;
     pc->now = apr_time_from_sec(1000);
     pc->power = is->power ? is->power : 8;
-    pc->up_at = is->hangs ? APR_INT64_MAX : pc->now;
+    pc->up_at = is->hangs || is->asks ? APR_INT64_MAX : pc->now;
     pc->task = (jobs_task_t){.ref.job = "job",
                              .ref.system = "pc.example.com",
                              .ref.fence = "1",
-                             .verify_only = is->verify_only,
+                             .taken_over = is->taken_over,
+                             .marks = !is->taken_over || is->unmarked ? 0
+                                      : is->marks                     ? is->marks
+                                                                      : JOBS_MARKS_UNKNOWN,
                              .intent = is->intent,
                              .caller = "c",
                              .peer = "p",

@@ -57,7 +57,9 @@ typedef struct {
     int not_audited;
 
     const char *intent;
-    int verify_only;
+    int taken_over;
+    unsigned int marks; /* of the worker before; 0: not known */
+    int unmarked;       /* it had none */
 
     int has_method;            /* 0: its method is wake */
     inventory_method_e method; /* with has_method */
@@ -70,25 +72,29 @@ typedef struct {
     jobs_reason_e passphrase;            /* what the secrets say */
     int no_prompt;                       /* it never asks */
     int stands_at_prompt;                /* though it runs; shown again when it is asked to redraw */
+    int silent_prompt;                   /* that is the only time it is shown, whatever its group says */
+    int asks;                            /* its system comes up once it has the passphrase */
+    int logged_in;                       /* its login stands there, shown in the same way */
+    int image_runs;                      /* of the worker before: says hello */
     int redraws;                         /* the group says how */
     int types_running;                   /* its group lets a running PC be typed into */
     int same_passphrase;                 /* its group opens further volumes with the same one */
     int own_passphrases;                 /* the secrets have one for each volume */
     int second_volume;                   /* asks once the first is open */
-    int gone;               /* the question, while it is fetched: 1 login, 2 silence, 3 login at the second */
-    int refuses;            /* the passphrase: 1 with a word, 2 by asking again */
-    int mute;               /* no word after the passphrase */
-    int comes_up;           /* without asking */
-    int keeps_boot;         /* its firmware does not clear boot options by itself */
-    int drive_fails;        /* the drive ends by itself while the PC starts */
-    const char *cut;        /* the console ends by itself while the unlock is at this step */
-    amt_status_e cut_by;    /* AMT_OK: it sends nonsense */
-    int cuts;               /* 0: once */
-    int away;               /* so many openings fail after that: another session holds it */
-    int boot_set;           /* options that a lost worker left */
-    int not_read;           /* the firmware does not look at the drive */
-    int stuck;              /* it reads the image, which never speaks */
-    int forges;             /* the image that speaks is another one: 1 its hello, 2 its result */
+    int gone; /* the question, while it is fetched: 1 login, 2 silence, 3 login at the second; 4: while it is marked */
+    int refuses;         /* the passphrase: 1 with a word, 2 by asking again */
+    int mute;            /* no word after the passphrase */
+    int comes_up;        /* without asking */
+    int keeps_boot;      /* its firmware does not clear boot options by itself */
+    int drive_fails;     /* the drive ends by itself while the PC starts */
+    const char *cut;     /* the console ends by itself while the unlock is at this step */
+    amt_status_e cut_by; /* AMT_OK: it sends nonsense */
+    int cuts;            /* 0: once */
+    int away;     /* so many openings fail after that, or of one taken over: another session holds it */
+    int boot_set; /* options that a lost worker left */
+    int not_read; /* the firmware does not look at the drive */
+    int stuck;    /* it reads the image, which never speaks */
+    int forges;   /* the image that speaks is another one: 1 its hello, 2 its result */
     const char *image_says; /* what the image says; NULL: unlocked */
     int refuses_at_once;    /* before it says hello */
     int deaf;               /* it does not hear so many acknowledgements */
@@ -127,7 +133,8 @@ typedef struct {
     int failed;   /* calls that failed as asked for */
     int calls, power_requests, clears, probes, logins;
     int passphrases, types, redirects, sets;
-    int intents, finishes, releases, progress;
+    int intents, finishes, releases, progress, marks;
+    unsigned int marked; /* jobs_mark_e: durable by this unlock */
     int power_waits, power_waits_after_power;
     int conceals;              /* of the image's proof */
     int passphrases_concealed; /* asked for after that */

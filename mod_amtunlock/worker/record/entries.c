@@ -7,6 +7,7 @@ const char *entry_event(const outbox_request_t *request)
 {
     static const char *const events[JOBS_CHANGES] = {
         [JOBS_INTEND] = AUDIT_INTENT,
+        [JOBS_MARK] = AUDIT_MARK,
         [JOBS_FINISH] = AUDIT_OUTCOME,
     };
 
@@ -44,7 +45,7 @@ static void put_outcome(json_t *fields, const outbox_request_t *request)
         put_text(fields, "reason", jobs_reason(change->reason)->code);
     }
     put_text(fields, "text", request->text);
-    if (request->task->verify_only) {
+    if (request->task->taken_over) {
         json_object_set_new(fields, "look", json_true());
     }
 }
@@ -63,10 +64,15 @@ json_t *entry_of_request(const outbox_request_t *request, const char *worker)
     put_text(fields, "worker", worker);
     put_text(fields, "address", request->address);
     put_text(fields, "step", request->change.step);
-    if (request->change.change == JOBS_INTEND) {
+    switch (request->change.change) {
+    case JOBS_INTEND:
         put_intent(fields, &request->change);
-    }
-    else {
+        break;
+    case JOBS_MARK:
+        json_object_set_new(fields, "mark",
+                            json_string(request->change.mark == JOBS_MARK_POWER ? "power" : "typed"));
+        break;
+    default:
         put_outcome(fields, request);
     }
     return fields;

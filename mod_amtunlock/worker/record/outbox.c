@@ -201,7 +201,7 @@ static void take_requests(outbox_t *outbox)
  * its data was changed under it. */
 static int is_repeated(const outbox_t *outbox, const outbox_request_t *request)
 {
-    return request->change.change == JOBS_INTEND && !request->recorded &&
+    return request->change.change == JOBS_INTEND && !request->recorded && !request->task->taken_over &&
            marks_state(outbox->options.marks, &request->change.task) != MARKS_NONE;
 }
 
@@ -268,7 +268,7 @@ static int select_audited(outbox_t *outbox, outbox_request_t **selected)
         if (on_disk && count < BATCH) {
             selected[count++] = request;
         }
-        else if (!on_disk && request->change.change == JOBS_INTEND) {
+        else if (!on_disk && (request->change.change == JOBS_INTEND || request->change.change == JOBS_MARK)) {
             answer_request(outbox, request, JOBS_UNAVAILABLE, 0, "the audit record cannot be written");
         }
     }
@@ -280,6 +280,7 @@ static void pass_points(jobs_change_t *const *changes, int count, int applied)
 {
     static const char *const points[JOBS_CHANGES][2] = {
         [JOBS_INTEND] = {"intend.recorded", "intend.applied"},
+        [JOBS_MARK] = {"mark.recorded", "mark.applied"},
         [JOBS_PROGRESS] = {"progress.before", "progress.applied"},
         [JOBS_FINISH] = {"finish.recorded", "finish.applied"},
         [JOBS_RELEASE] = {"release.before", "release.applied"}};

@@ -79,6 +79,7 @@ static jobs_change_t *change_of_task(const marks_task_t *task, apr_pool_t *pool)
     }
     else {
         intent_restore(change, task->act, pool);
+        change->marks = JOBS_MARKS_UNKNOWN;
     }
     change->task = task->ref;
     change->step = task->step;

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See takeover_priv.h. */
+#include "unlock/takeover_priv.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "unlock/exits_priv.h"
+#include "unlock/intent.h"
+#include "unlock/plan_priv.h"
+#include "unlock/steps_priv.h"
+
+int takeover_was_powered(const unlock_t *unlock)
+{
+    return unlock->task->marks != 0;
+}
+
+int takeover_only_looks(const unlock_t *unlock)
+{
+    return (unlock->task->marks & (JOBS_MARK_TYPED | JOBS_MARKS_UNKNOWN)) != 0;
+}
+
+void takeover_begin(unlock_t *unlock)
+{
+    unlock->boot_until =
+        unlock->ops->now() + intent_read(unlock->task->intent, &unlock->plan, unlock_verify_limit(unlock));
+}
+
+/* Where no probe will tell what became of a passphrase, the console may: nothing is typed there. */
+static int looks_at_console(const unlock_t *unlock)
+{
+    return unlock->task->marks & JOBS_MARK_TYPED && unlock->method->reads_result &&
+           unlock->system->probe_port == 0;
+}
+
+unlock_step_e takeover_read(unlock_t *unlock)
+{
+    if (!takeover_only_looks(unlock)) {
+        return unlock->method->first_read;
+    }
+    return looks_at_console(unlock) ? unlock->method->resume : unlock_undo(unlock, UNLOCK_READ_POWER);
+}
+
+/* The image proves itself by the key of the worker that booted it. */
+static int has_other_key(const unlock_t *unlock)
+{
+    const unlock_plan_t *plan = &unlock->plan;
+
+    return (plan->boot & AMT_START_IMAGE) && (plan->boot_fence[0] == '\0' || unlock->proof_key == NULL ||
+                                              strcmp(plan->proof_key, proof_key_id(unlock->proof_key)) != 0);
+}
+
+/* What stands in the way now did not when the PC was powered: it is left to its probe, as one that needs no more. */
+static int has_obstacle(unlock_t *unlock)
+{
+    const amt_redirection_t *now = &unlock->facts.redirection;
+    const char *text = NULL;
+    size_t at = 0;
+
+    return has_other_key(unlock) || (now->state & unlock->method->sessions) != unlock->method->sessions ||
+           !now->listener || unlock_next_obstacle(unlock, &at, &text) != JOBS_REASON_NONE;
+}
+
+unlock_step_e takeover_goes_on(unlock_t *unlock)
+{
+    if (takeover_only_looks(unlock) || !unlock->plan.types || unlock->method->resume == UNLOCK_NO_STEP ||
+        has_obstacle(unlock)) {
+        return unlock_verify_by_probe(unlock);
+    }
+    unlock->evidence = unlock->method->evidence;
+    unlock->after_intent = unlock->method->resume;
+    return unlock_intend(unlock);
+}
+
+int takeover_waits(unlock_t *unlock, jobs_reason_e reason)
+{
+    apr_time_t now = unlock->ops->now();
+
+    unlock->busy_until = unlock->busy_until != 0 ? unlock->busy_until : now + STEPS_BUSY_WAIT;
+    return reason == JOBS_REASON_BUSY && now < unlock->busy_until && now < unlock->boot_until;
+}
+
+unlock_step_e takeover_gives_up(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    text = apr_psprintf(unlock->pool, "its worker was lost, and its console could not be opened again: %s",
+                        text);
+    return unlock->system->probe_port != 0 ? unlock_evident(unlock) : unlock_fail(unlock, reason, text);
+}

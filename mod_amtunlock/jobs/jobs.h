@@ -253,9 +253,10 @@ jobs_result_t jobs_workers_heard(jobs_client_t *client, apr_array_header_t **abo
 
 /* What may be done to a PC once in the life of a task. Each mark is durable right before its act may leave. */
 typedef enum {
-    JOBS_MARK_POWER = 1,   /* the power request */
-    JOBS_MARK_TYPED = 2,   /* a passphrase, or its seal */
-    JOBS_MARKS_UNKNOWN = 4 /* an older version held the task, which kept no marks: anything may have been done */
+    JOBS_MARK_POWER = 1, /* the power request */
+    JOBS_MARK_TYPED = 2, /* a passphrase, or its seal */
+    JOBS_MARKS_UNKNOWN =
+        4 /* an older version held the task, which kept no marks: anything may have been done */
 } jobs_mark_e;
 
 /* Marks as words with blanks between, as Redis and the audit record hold them: "power typed", "" for none. What is not
@@ -321,8 +322,8 @@ jobs_result_t jobs_renew(jobs_client_t *client, const char *worker, const char *
 
 /* One change of a task's durable state. */
 typedef enum {
-    JOBS_INTEND, /* also of a task that was taken over, unless its marks are JOBS_MARK_TYPED or unknown */
-    JOBS_MARK,   /* of the holder's own intent */
+    JOBS_INTEND,     /* also of a task that was taken over, unless its marks are JOBS_MARK_TYPED or unknown */
+    JOBS_MARK,       /* of the holder's own intent */
     JOBS_POWER_RATE, /* takes the next time for a power request in the group, which all workers share */
     JOBS_PROGRESS,
     JOBS_FINISH,

@@ -161,8 +161,9 @@ jobs_result_t jobs_renew(jobs_client_t *client, const char *worker, const char *
 
 /* Names of the functions in Redis, whose keys ACL files hold and which therefore do not change. */
 static const char *const change_verbs[JOBS_CHANGES] = {
-    [JOBS_INTEND] = "intend",           [JOBS_MARK] = "mark",     [JOBS_POWER_RATE] = "ramp",
-    [JOBS_PROGRESS] = "progress",       [JOBS_FINISH] = "finish", [JOBS_RELEASE] = "release",
+    [JOBS_INTEND] = "intend",           [JOBS_MARK] = "mark",
+    [JOBS_POWER_RATE] = "ramp",         [JOBS_PROGRESS] = "progress",
+    [JOBS_FINISH] = "finish",           [JOBS_RELEASE] = "release",
     [JOBS_RESTORE_INTENT] = "reassert", [JOBS_RESTORE_RESULT] = "attest",
 };
 

@@ -64,10 +64,37 @@ def test_restore_intent_adds_what_a_copy_of_redis_has_forgotten(verbs, tester):
     verbs.intend(two)
     verbs.mark(two, "typed")
     tester("HSET", "{amtu}:system:pc1.example", "marks", "")
-    assert verbs.restore_intent(two, marks="typed") == "already"
+    assert verbs.restore_intent(two, marks="power typed") == "already"
     assert verbs.restore_intent(one, marks="power") == "already"
+    assert state(tester, "j1", "pc1.example") == "I", "who holds it knows all that the other record says"
     verbs.release(two)
     assert sorted(verbs.claim_one("w3").marks.split()) == ["power", "typed"]
+
+
+@pytest.mark.parametrize("intends", [False, True])
+def test_restore_intent_takes_a_task_from_a_holder_that_does_not_know_its_marks(verbs, tester, intends):
+    """An older copy of Redis knew nothing of them when the task was taken over."""
+    verbs.submit("j1", "pc1.example")
+    assert verbs.restore_intent(of_the_record(fence=NEWER)) == "ok"
+    two = verbs.claim_one("w2")
+    assert two.marks == "" and (not intends or verbs.intend(two) == "ok")
+    assert verbs.restore_intent(of_the_record(fence=NEWER), marks="power", worker="w1-after-its-restart") == "ok"
+    assert verbs.mark(two) == verbs.finish(two) == "refused"
+    three = verbs.claim_one("w3")
+    assert three.marks == "power" and verbs.intend(three) == "ok"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_restore_intent_keeps_the_later_of_two_intents(verbs, tester, order):
+    verbs.submit("j1", "pc1.example")
+    one, two = of_the_record(fence=NEWER), of_the_record(fence=str(int(NEWER) + 1))
+    both = [(one, {"marks": "power", "device": "uuid-1"}),
+            (two, {"marks": "power typed", "device": "uuid-2", "intent": '{"set":"more"}', "worker": "w2"})]
+    assert [verbs.restore_intent(task, **what) for task, what in both[::order]] == ["ok", "already"]
+    assert record(tester, "j1")[:3] == ("L", two.fence, two.fence)
+    assert tester("EXISTS", "{amtu}:device:uuid-1", "{amtu}:device:uuid-2") == 1
+    three = verbs.claim_one("w3")
+    assert (three.intent, three.marks) == ('{"set":"more"}', "power typed") and int(three.fence) > int(two.fence)
 
 
 def test_restore_intent_makes_no_mark_known_that_is_not(verbs, tester):
@@ -96,6 +123,18 @@ def test_restore_intent_to_a_redis_that_lost_nothing(verbs, tester):
     assert verbs.restore_intent(two, marks="power typed", kept=1, worker="w2-after-its-restart") == "ok"
     assert record(tester, "j1", "pc2.example")[0] == "L"
     assert verbs.claim_one("w3").marks == "power"
+
+
+def test_restore_intent_to_a_redis_that_lost_nothing_lets_a_claim_of_its_worker_wait_again(verbs, tester):
+    verbs.submit("j1", "pc1.example")
+    verbs.submit("j2", "pc1.example", caller="bob")
+    task = verbs.claim_one("w1")
+    verbs.claim("w2")  # which joins
+    assert verbs.restore_intent(task, kept=1, worker="w1-after-its-restart") == "refused"
+    assert (state(tester, "j1", "pc1.example"), state(tester, "j2", "pc1.example")) == ("Q", "Q")
+    assert verbs.intend(task) == "refused", "should it come yet, behind the restart"
+    assert tester("EXISTS", "{amtu}:leases", "{amtu}:cool:pc1.example") == 0
+    assert verbs.claim_one("w3").taken_over is False
 
 
 def test_restore_intent_while_another_job_unlocks_the_system(verbs):

@@ -543,48 +543,79 @@ local function raise_fence(fence)
     end
 end
 
--- The task has an intent here. Its holder may have been this worker before a restart.
-local function restore_known(now, worker, id, system, fence, task, marks)
-    if call('HGET', key('system', system), 'job') == id then
-        add_marks(system, marks)
+-- A later worker than the one whose intent is here had this one.
+local function restore_later(now, id, system, task, old)
+    free_device(system)
+    call('HSET', key('system', system), 'fence', old.fence, 'intent', old.intent, 'device', old.device)
+    hold_device(old.device, system)
+    raise_fence(old.fence)
+    task.fence, task.intent_fence, task.step = old.fence, old.fence, clean_step(old.step)
+    move_task(now, id, system, task, 'L')
+end
+
+-- The task has an intent here. Its holder may have been this worker before a restart; another one that does not know all
+-- of the marks gives it up, and who takes it over next does.
+local function restore_known(now, id, system, task, old)
+    if call('HGET', key('system', system), 'job') ~= id then
+        return { 'already' }
     end
-    if held_task(id, system, task.worker, fence) and task.worker ~= worker and INTENDED[task.state] then
+    local news = not old.kept and add_marks(system, old.marks)
+    local own = held_task(id, system, task.worker, old.fence)
+    local gives_up = own and task.worker ~= old.worker or not own and news
+    if gives_up and INTENDED[task.state] then
         hand_back(now, id, system, task)
-        return { 'ok' }
+    else
+        gives_up = false
     end
-    return { 'already' }
+    if task.state == 'L' and not old.kept and number(old.fence) > number(task.intent_fence) then
+        restore_later(now, id, system, task, old)
+    end
+    return { gives_up and 'ok' or 'already' }
+end
+
+-- It never reached this Redis. What this worker claimed before a restart waits again.
+local function restore_nothing(now, id, system, task, old)
+    if held_task(id, system, task.worker, old.fence) and task.worker ~= old.worker then
+        hand_back(now, id, system, task)
+    end
+    return refuse(id, system)
 end
 
 -- Restores an intent that Redis had acknowledged and lost, and its marks, from a worker's memory or its audit record. A
 -- task that is before its intent here goes to L, to be taken over as the marks say. KEPT: this Redis has run since the
 -- worker reconciled it last, so that it lost nothing: what it does not have it never took, and nothing was done by it.
 function verbs.restore_intent(now, read)
-    local worker, id, system, fence, step = read.take(5)
+    local old, id, system = {}, nil, nil
+    old.worker, id, system, old.fence, old.step = read.take(5)
     local deadline = read.number()
-    local device, intent, marks, kept = read.take(4)
+    old.device, old.intent, old.marks, old.kept = read.take(4)
+    old.kept = old.kept == '1'
     local task = read_task(id, system)
     if not task then
         return { 'none' }
     end
     if task.intent_fence ~= '' then
-        return restore_known(now, worker, id, system, fence, task, kept == '1' and '' or marks)
+        return restore_known(now, id, system, task, old)
     end
-    if kept == '1' or task.state ~= 'Q' and task.state ~= 'C' and task.state ~= 'J' then
+    if old.kept then
+        return restore_nothing(now, id, system, task, old)
+    end
+    if task.state ~= 'Q' and task.state ~= 'C' and task.state ~= 'J' then
         return refuse(id, system)
     end
-    task.fence, task.intent_fence, task.worker = fence, fence, worker
-    task.step, task.deadline = clean_step(step), text(now + deadline)
+    task.fence, task.intent_fence, task.worker = old.fence, old.fence, old.worker
+    task.step, task.deadline = clean_step(old.step), text(now + deadline)
     local holder = call('HGET', key('system', system), 'job')
     if holder and holder ~= id then -- another job's unlock is under way, which reports on the PC
         end_task(now, id, system, task, 'F', 'indeterminate', task.step)
         return { 'ok' }
     end
-    call('HSET', key('system', system), 'job', id, 'fence', fence, 'worker', '', 'intent', intent, 'device', device,
-        'since', text(now), 'marks', '')
-    add_marks(system, marks)
+    call('HSET', key('system', system), 'job', id, 'fence', old.fence, 'worker', '', 'intent', old.intent, 'device',
+        old.device, 'since', text(now), 'marks', '')
+    add_marks(system, old.marks)
     call('ZREM', key('leases'), system)
-    hold_device(device, system)
-    raise_fence(fence)
+    hold_device(old.device, system)
+    raise_fence(old.fence)
     start_job(now, id)
     move_task(now, id, system, task, 'L')
     call('RPUSH', VERIFY_QUEUE, id .. '|' .. system)

@@ -145,22 +145,35 @@ outbox_t *start_outbox(void)
     return start_outbox_as(WORKER);
 }
 
-asked_t *push(outbox_t *outbox, const jobs_task_t *task, jobs_change_e change, char state)
+static asked_t *push_change(outbox_t *outbox, const jobs_task_t *task, jobs_change_t change)
 {
     asked_t *asked = apr_pcalloc(outbox_test.pool, sizeof(*asked));
 
-    asked->request.change = (jobs_change_t){.change = change,
-                                            .task = task->ref,
-                                            .step = "step",
-                                            .intent = "{\"power\":2}",
-                                            .device = "",
-                                            .step_deadline = apr_time_from_sec(600),
-                                            .state = state};
+    change.task = task->ref;
+    change.step = "step";
+    asked->request.change = change;
     asked->request.task = task;
     asked->request.done = on_answered;
     asked->request.owner = asked;
     assert_int_equal(outbox_push(outbox, &asked->request), APR_SUCCESS);
     return asked;
+}
+
+asked_t *push(outbox_t *outbox, const jobs_task_t *task, jobs_change_e change, char state)
+{
+    const char *act = task->taken_over ? "{\"power\":2,\"marks\":\"power\"}" : "{\"power\":2}";
+
+    return push_change(outbox, task,
+                       (jobs_change_t){.change = change,
+                                       .intent = act,
+                                       .device = "",
+                                       .step_deadline = apr_time_from_sec(600),
+                                       .state = state});
+}
+
+asked_t *push_mark(outbox_t *outbox, const jobs_task_t *task, jobs_mark_e mark)
+{
+    return push_change(outbox, task, (jobs_change_t){.change = JOBS_MARK, .mark = mark});
 }
 
 jobs_outcome_e outcome_of(asked_t *asked, int milliseconds)

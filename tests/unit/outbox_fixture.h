@@ -54,6 +54,7 @@ typedef struct {
 /* The `done` of an asked_t, its owner. */
 void on_answered(outbox_request_t *request);
 asked_t *push(outbox_t *outbox, const jobs_task_t *task, jobs_change_e change, char state);
+asked_t *push_mark(outbox_t *outbox, const jobs_task_t *task, jobs_mark_e mark);
 jobs_outcome_e outcome_of(asked_t *asked, int milliseconds);
 /* Lines of the audit file with this in them. */
 int audit_lines(const char *event);

@@ -74,6 +74,28 @@ static void results_wait_for_redis(void **state)
     assert_int_equal(audit_lines("\"outcome\""), 1);
 }
 
+/* What follows it may only be done once Redis knows. */
+static void a_mark_waits_for_redis(void **state)
+{
+    const jobs_task_t *task = claim(1);
+    outbox_t *outbox = start_outbox();
+    asked_t *mark = NULL, *progress = NULL;
+
+    (void)state;
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    redis_server_kill(&outbox_test.server);
+    mark = push_mark(outbox, task, JOBS_MARK_POWER);
+    progress = push(outbox, task, JOBS_PROGRESS, 'P');
+    assert_int_equal(outcome_of(progress, 5000), JOBS_UNAVAILABLE);
+    assert_int_equal(audit_lines("\"mark\":\"power\""), 1);
+    assert_int_equal(atomic_load(&mark->answered), 0);
+    assert_int_equal(redis_server_restart(&outbox_test.server), 0);
+    assert_int_equal(outcome_of(mark, 8000), JOBS_ALREADY); /* reconciling replayed it first */
+    assert_int_equal(outcome_of(push_mark(outbox, task, JOBS_MARK_TYPED), 3000), JOBS_OK);
+    outbox_stop(outbox);
+    assert_int_equal(audit_lines("\"event\":\"mark\""), 2);
+}
+
 static int is_blocked(void *outbox)
 {
     return outbox_is_blocked(outbox);
@@ -98,8 +120,7 @@ static void without_a_record_nothing_is_intended(void **state)
 {
     const jobs_task_t *tasks = claim(2);
     outbox_t *outbox = start_outbox();
-    asked_t *result = NULL;
-    asked_t *intent = NULL;
+    asked_t *result = NULL, *intent = NULL, *mark = NULL;
 
     (void)state;
     assert_int_equal(outcome_of(push(outbox, &tasks[0], JOBS_INTEND, 'I'), 3000), JOBS_OK);
@@ -107,8 +128,11 @@ static void without_a_record_nothing_is_intended(void **state)
     limit_files(1);
     result = push(outbox, &tasks[0], JOBS_FINISH, 'U');
     intent = push(outbox, &tasks[1], JOBS_INTEND, 'I');
+    mark = push_mark(outbox, &tasks[0], JOBS_MARK_POWER);
     assert_int_equal(outcome_of(intent, 3000), JOBS_UNAVAILABLE);
     assert_int_equal(intent->request.audited, 0);
+    assert_int_equal(outcome_of(mark, 3000), JOBS_UNAVAILABLE);
+    assert_int_equal(mark->request.audited, 0);
     assert_true(wait_for(is_blocked, outbox, 1000));
     assert_int_equal(atomic_load(&result->answered), 0);
     assert_int_equal(outcome_of(push(outbox, &tasks[1], JOBS_RELEASE, '\0'), 3000), JOBS_OK);
@@ -341,6 +365,7 @@ int main(void)
         TEST(changes_are_recorded_then_applied),
         TEST(a_refused_intent_is_withdrawn_in_the_record),
         TEST(results_wait_for_redis),
+        TEST(a_mark_waits_for_redis),
         TEST(without_a_record_nothing_is_intended),
         TEST(a_record_that_was_moved_away_stops_intents),
         TEST(a_line_that_cannot_be_recorded_stops_no_other),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -150,31 +151,47 @@ static void an_end_that_redis_lost_is_replayed_by_the_next_run(void **state)
     lose_an_end(2);
 }
 
-/* The data of a running Redis was changed: the task is claimed again. */
-static void a_task_with_an_intent_gets_no_second_one(void **state)
+/* The data of a running Redis was changed: a task that has ended is claimed again, and an intent comes for it. */
+static void claim_ended_again(outbox_t *outbox, const jobs_task_t *task, int taken_over)
 {
-    const jobs_task_t *tasks = claim(2);
-    jobs_task_t again = tasks[0];
+    jobs_task_t again = *task;
     const char *own[] = {"HSET",   apr_pstrcat(outbox_test.pool, "{amtu}:system:", again.ref.system, NULL),
                          "job",    again.ref.job,
                          "fence",  "7",
                          "worker", WORKER};
-    outbox_t *outbox = start_outbox();
-    asked_t *intent = NULL;
 
-    (void)state;
-    unlock_first(outbox, tasks);
     set_task(&again, "C|7||" WORKER "||||");
     assert_int_equal(redis_server_do(&outbox_test.server, 8, own), 0);
     again.ref.fence = "7";
-    intent = push(outbox, &again, JOBS_INTEND, 'I');
-    assert_int_equal(outcome_of(intent, 3000), JOBS_REFUSED);
+    again.taken_over = taken_over;
+    assert_int_equal(outcome_of(push(outbox, &again, JOBS_INTEND, 'I'), 3000), JOBS_REFUSED);
     assert_int_equal(outcome_of_task(&again), 'U');
+}
+
+static void repeat_an_ended_task(int taken_over)
+{
+    const jobs_task_t *tasks = claim(2);
+    outbox_t *outbox = start_outbox();
+
+    unlock_first(outbox, tasks);
+    claim_ended_again(outbox, &tasks[0], taken_over);
     outbox_stop(outbox);
     assert_int_equal(audit_lines("\"intent\""), 1);
     assert_int_equal(audit_lines("\"intent-repeated\""), 1);
     assert_int_equal(audit_lines("\"intent-withdrawn\""), 0);
     assert_int_equal(audit_lines("\"restored\":1"), 1);
+}
+
+static void a_task_with_an_intent_gets_no_second_one(void **state)
+{
+    (void)state;
+    repeat_an_ended_task(0);
+}
+
+static void nor_does_one_that_is_taken_over_and_has_ended(void **state)
+{
+    (void)state;
+    repeat_an_ended_task(1);
 }
 
 /* Redis did not take the first intent, so nothing was done, and the task may have another. */
@@ -215,6 +232,272 @@ static void an_end_that_redis_refused_is_not_replayed(void **state)
     assert_int_equal(audit_lines("\"outcome-refused\""), 1);
     assert_int_equal(audit_lines("\"ends\":0"), 2);
     assert_int_equal(state_of(&verification), 'r');
+}
+
+/* ---- records of earlier runs --------------------------------------------------------------------------- */
+
+#define ANOTHER_REDIS "0123456789012345678901234567890123456789"
+
+/* Adds a line to the record, with more fields as JSON. */
+static void write_line(const char *event, const jobs_task_ref_t *task, const char *more)
+{
+    apr_pool_t *pool = NULL;
+    audit_t *record = NULL;
+    const char *error = NULL;
+    json_t *fields = json_loads(more, 0, NULL);
+
+    apr_pool_create(&pool, outbox_test.pool);
+    assert_null(audit_open(&record, outbox_test.audit_file, pool));
+    if (task != NULL) {
+        json_object_set_new(fields, "system", json_string(task->system));
+        json_object_set_new(fields, "job", json_string(task->job));
+        json_object_set_new(fields, "fence", json_string(task->fence));
+    }
+    assert_int_equal(audit_add(record, event, fields), APR_SUCCESS);
+    assert_int_equal(audit_commit(record, &error), APR_SUCCESS);
+    apr_pool_destroy(pool);
+}
+
+/* The record of a worker that had reconciled the Redis of this run_id; NULL: the one that is there. */
+static void write_redis(const char *run_id)
+{
+    if (run_id == NULL) {
+        assert_int_equal(jobs_connect(outbox_test.connection, outbox_test.pool).outcome, JOBS_OK);
+        run_id = jobs_client_run_id(outbox_test.connection);
+    }
+    write_line(AUDIT_REDIS, NULL, apr_psprintf(outbox_test.pool, "{\"run_id\":\"%s\"}", run_id));
+}
+
+static void write_intent(const jobs_task_ref_t *task, const char *marks)
+{
+    write_line(AUDIT_INTENT, task,
+               apr_psprintf(outbox_test.pool, "{\"step\":\"intent\",%s\"act\":{\"power\":2}}", marks));
+}
+
+static const jobs_task_ref_t *with_fence(const jobs_task_t *task, const char *fence)
+{
+    jobs_task_ref_t *ref = apr_pmemdup(outbox_test.pool, &task->ref, sizeof(*ref));
+
+    ref->fence = fence;
+    return ref;
+}
+
+/* A worker starts with the record, reconciles, and ends. */
+static void reconcile_once(const char *worker)
+{
+    outbox_t *outbox = begin_run(worker);
+
+    await_reconciled(outbox);
+    end_run(outbox);
+}
+
+/* The fault: its intent never reached Redis, which gave the task to the next worker meanwhile. That one goes on. */
+static void an_intent_that_this_redis_never_took_is_withdrawn(void **state)
+{
+    const jobs_task_t *task = claim(1);
+    outbox_t *outbox = NULL;
+
+    (void)state;
+    write_redis(NULL);
+    write_intent(with_fence(task, "7"), "\"marks\":\"\",");
+    reconcile_once("worker-2");
+    assert_int_equal(audit_lines("\"intent-withdrawn\""), 1);
+    assert_int_equal(audit_lines("\"outcome\""), 0);
+    assert_int_equal(audit_lines("\"withdrawn\":1"), 1);
+    outbox = begin_run(WORKER);
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    end_run(outbox);
+}
+
+/* Nobody has it since: it waits again at once, and the lease of the dead run is not waited for. */
+static void what_was_never_taken_is_claimed_again_at_once(void **state)
+{
+    const jobs_task_t *task = claim(1);
+
+    (void)state;
+    write_redis(NULL);
+    write_intent(&task->ref, "\"marks\":\"\",");
+    reconcile_once("worker-2");
+    assert_int_equal(audit_lines("\"intent-withdrawn\""), 1);
+    assert_int_equal(state_of(task), 'w');
+}
+
+static void claim_marked(unsigned int marks)
+{
+    jobs_task_t task = claim_verification();
+
+    assert_int_equal(task.taken_over, 1);
+    assert_int_equal(task.marks, marks);
+}
+
+/* It is another run of Redis, which may have lost the intent. */
+static void an_intent_is_restored_with_its_marks(void **state)
+{
+    const jobs_task_t *task = claim(1);
+
+    (void)state;
+    write_redis(ANOTHER_REDIS);
+    write_intent(&task->ref, "\"marks\":\"\",");
+    write_line(AUDIT_MARK, &task->ref, "{\"mark\":\"power\"}");
+    reconcile_once("worker-1b");
+    assert_int_equal(audit_lines("\"intent-handed-over\""), 1);
+    claim_marked(JOBS_MARK_POWER);
+}
+
+static void the_marks_of_an_older_version_are_not_known(void **state)
+{
+    const jobs_task_t *task = claim(1);
+
+    (void)state;
+    write_redis(ANOTHER_REDIS);
+    write_intent(&task->ref, "");
+    reconcile_once("worker-1b");
+    claim_marked(JOBS_MARKS_UNKNOWN);
+}
+
+/* Nothing was done by it, whatever its end was. */
+static void an_end_behind_a_withdrawn_intent_is_not_replayed(void **state)
+{
+    const jobs_task_t *task = claim(1);
+
+    (void)state;
+    write_redis(ANOTHER_REDIS);
+    write_intent(&task->ref, "\"marks\":\"\",");
+    write_line(AUDIT_WITHDRAWN, &task->ref, "{}");
+    write_line(AUDIT_OUTCOME, &task->ref, "{\"result\":\"failed\",\"reason\":\"internal\"}");
+    reconcile_once("worker-1b");
+    assert_int_equal(audit_lines("\"ends\":0"), 1);
+    assert_int_equal(outcome_of_task(task), 'r');
+}
+
+/* It is the Redis that this worker reconciled when it started, and yet it lost an intent. */
+static void what_redis_lost_without_a_restart_is_restored(void **state)
+{
+    const jobs_task_t *tasks = claim(2);
+    outbox_t *outbox = start_outbox();
+
+    (void)state;
+    assert_int_equal(outcome_of(push(outbox, &tasks[0], JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push(outbox, &tasks[1], JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push_mark(outbox, &tasks[1], JOBS_MARK_POWER), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push(outbox, &tasks[0], JOBS_FINISH, 'U'), 3000), JOBS_OK);
+    forget_intent(&tasks[1]);
+    claim_ended_again(outbox, &tasks[0], 0);
+    outbox_stop(outbox);
+    assert_int_equal(audit_lines("\"intent-withdrawn\""), 0);
+    assert_int_equal(audit_lines("\"intent-handed-over\""), 1);
+    claim_marked(JOBS_MARK_POWER);
+}
+
+/* A mark that Redis never took was not acted on; however often the worker starts. */
+static void a_mark_that_this_redis_never_took_does_not_count(void **state)
+{
+    const jobs_task_t *task = claim(1);
+    outbox_t *outbox = begin_run(WORKER);
+
+    (void)state;
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    end_run(outbox);
+    write_line(AUDIT_MARK, &task->ref, "{\"mark\":\"power\"}");
+    reconcile_once("worker-1b");
+    reconcile_once("worker-1c");
+    assert_int_equal(audit_lines("\"intent-handed-over\""), 1);
+    claim_marked(0);
+}
+
+static void marks_are_recorded_and_survive_the_run(void **state)
+{
+    const jobs_task_t *task = claim(1);
+    outbox_t *outbox = begin_run(WORKER);
+    jobs_task_t over;
+
+    (void)state;
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push_mark(outbox, task, JOBS_MARK_POWER), 3000), JOBS_OK);
+    end_run(outbox);
+    outbox = begin_run("worker-2");
+    await_reconciled(outbox);
+    over = claim_verification();
+    assert_int_equal(over.marks, JOBS_MARK_POWER);
+    assert_int_equal(outcome_of(push(outbox, &over, JOBS_INTEND, 'I'), 3000),
+                     JOBS_OK); /* its own record's task */
+    assert_int_equal(outcome_of(push_mark(outbox, &over, JOBS_MARK_TYPED), 3000), JOBS_OK);
+    end_run(outbox);
+    assert_int_equal(audit_lines("\"event\":\"mark\""), 2);
+    assert_int_equal(audit_lines("\"mark\":\"typed\""), 1);
+    forget_intent(task);
+    restart_redis();
+    reconcile_once("worker-1b");
+    claim_marked(JOBS_MARK_POWER | JOBS_MARK_TYPED);
+}
+
+/* Redis comes back from before both intents of a task, of two workers with a record each. */
+static void replay_both(const char *first, const char *second)
+{
+    const jobs_task_t *task = claim(1);
+    const char *older = outbox_test.audit_file, *files[] = {first, second};
+    const jobs_task_ref_t *successor =
+        with_fence(task, apr_psprintf(outbox_test.pool, "%s0", task->ref.fence));
+    char keep[sizeof(outbox_test.audit_file)];
+    jobs_task_t over;
+
+    apr_cpystrn(keep, older, sizeof(keep));
+    for (int i = 0; i < 2; i++) {
+        apr_snprintf(outbox_test.audit_file, sizeof(outbox_test.audit_file), "%s.%s", keep, files[i]);
+        unlink(outbox_test.audit_file);
+        write_redis(ANOTHER_REDIS);
+        if (strcmp(files[i], "older") == 0) {
+            write_intent(&task->ref, "\"marks\":\"\",");
+            write_line(AUDIT_MARK, &task->ref, "{\"mark\":\"power\"}");
+        }
+        else {
+            write_line(AUDIT_INTENT, successor,
+                       "{\"marks\":\"power\",\"act\":{\"marks\":\"power\",\"power\":2}}");
+            write_line(AUDIT_MARK, successor, "{\"mark\":\"typed\"}");
+        }
+        reconcile_once(files[i]);
+        unlink(outbox_test.audit_file);
+    }
+    apr_cpystrn(outbox_test.audit_file, keep, sizeof(outbox_test.audit_file));
+    over = claim_verification();
+    assert_int_equal(over.marks, JOBS_MARK_POWER | JOBS_MARK_TYPED);
+    assert_non_null(strstr(over.intent, "\"marks\"")); /* the successor's, who knew more */
+    assert_true(strlen(over.ref.fence) >= strlen(successor->fence));
+}
+
+static void the_marks_of_two_records_add_up(void **state)
+{
+    (void)state;
+    replay_both("older", "newer");
+}
+
+static void the_marks_of_two_records_add_up_in_the_other_order(void **state)
+{
+    (void)state;
+    replay_both("newer", "older");
+}
+
+/* A successor holds the task and knows less than the record, whose end comes too late: it gives the task up, and the next one
+ * knows all. */
+static void a_refused_end_falls_back_to_its_marks(void **state)
+{
+    const jobs_task_t *task = claim(1);
+    jobs_task_t over;
+
+    (void)state;
+    write_redis(ANOTHER_REDIS);
+    write_intent(&task->ref, "\"marks\":\"\",");
+    reconcile_once("worker-1b");
+    over = claim_verification();
+    assert_int_equal(over.marks, 0);
+    unlink(outbox_test.audit_file);
+    write_redis(ANOTHER_REDIS);
+    write_intent(&task->ref, "\"marks\":\"power\",");
+    write_line(AUDIT_MARK, &task->ref, "{\"mark\":\"typed\"}");
+    write_line(AUDIT_OUTCOME, &task->ref, "{\"result\":\"unlocked\",\"step\":\"probe\"}");
+    reconcile_once("worker-1c");
+    assert_int_equal(audit_lines("\"outcome-refused\""), 1);
+    claim_marked(JOBS_MARK_POWER | JOBS_MARK_TYPED);
 }
 
 /* ---- the table of marks -------------------------------------------------------------------------------- */
@@ -310,8 +593,20 @@ int main(void)
         TEST(an_end_that_redis_lost_is_replayed),
         TEST(an_end_that_redis_lost_is_replayed_by_the_next_run),
         TEST(a_task_with_an_intent_gets_no_second_one),
+        TEST(nor_does_one_that_is_taken_over_and_has_ended),
         TEST(a_withdrawn_intent_may_be_followed_by_another),
         TEST(an_end_that_redis_refused_is_not_replayed),
+        TEST(an_intent_that_this_redis_never_took_is_withdrawn),
+        TEST(what_was_never_taken_is_claimed_again_at_once),
+        TEST(an_intent_is_restored_with_its_marks),
+        TEST(the_marks_of_an_older_version_are_not_known),
+        TEST(an_end_behind_a_withdrawn_intent_is_not_replayed),
+        TEST(what_redis_lost_without_a_restart_is_restored),
+        TEST(a_mark_that_this_redis_never_took_does_not_count),
+        TEST(marks_are_recorded_and_survive_the_run),
+        TEST(the_marks_of_two_records_add_up),
+        TEST(the_marks_of_two_records_add_up_in_the_other_order),
+        TEST(a_refused_end_falls_back_to_its_marks),
         TEST(intents_are_kept_for_as_long_as_tasks_may_come_back),
         TEST(the_latest_intent_of_a_task_counts_and_none_is_forgotten),
     };

@@ -26,14 +26,17 @@ static void put_text(json_t *fields, const char *name, const char *text)
     json_object_set_new(fields, name, value != NULL ? value : json_string("(not UTF-8)"));
 }
 
+/* With the marks that were there before: by this field a reader knows that marks are on record. */
 static void put_intent(json_t *fields, const jobs_change_t *change)
 {
     json_error_t error;
     json_t *act = json_loads(change->intent, 0, &error);
+    json_t *marks = json_object_get(act, "marks");
 
     if (act != NULL) {
         json_object_set_new(fields, "act", act);
     }
+    json_object_set_new(fields, "marks", marks != NULL ? json_incref(marks) : json_string(""));
 }
 
 static void put_outcome(json_t *fields, const outbox_request_t *request)
@@ -50,7 +53,16 @@ static void put_outcome(json_t *fields, const outbox_request_t *request)
     }
 }
 
-json_t *entry_of_request(const outbox_request_t *request, const char *worker)
+static json_t *entry_of_mark(const outbox_request_t *request, const char *worker)
+{
+    json_t *fields = entry_of_event(AUDIT_MARK, &request->task->ref, worker, NULL);
+
+    put_text(fields, "step", request->change.step);
+    put_text(fields, "mark", request->change.mark == JOBS_MARK_POWER ? "power" : "typed");
+    return fields;
+}
+
+static json_t *entry_of_task(const outbox_request_t *request, const char *worker)
 {
     const jobs_task_t *task = request->task;
     json_t *fields = json_object();
@@ -64,18 +76,19 @@ json_t *entry_of_request(const outbox_request_t *request, const char *worker)
     put_text(fields, "worker", worker);
     put_text(fields, "address", request->address);
     put_text(fields, "step", request->change.step);
-    switch (request->change.change) {
-    case JOBS_INTEND:
+    if (request->change.change == JOBS_INTEND) {
         put_intent(fields, &request->change);
-        break;
-    case JOBS_MARK:
-        json_object_set_new(fields, "mark",
-                            json_string(request->change.mark == JOBS_MARK_POWER ? "power" : "typed"));
-        break;
-    default:
+    }
+    else {
         put_outcome(fields, request);
     }
     return fields;
+}
+
+json_t *entry_of_request(const outbox_request_t *request, const char *worker)
+{
+    return request->change.change == JOBS_MARK ? entry_of_mark(request, worker)
+                                               : entry_of_task(request, worker);
 }
 
 json_t *entry_of_unrecordable(const outbox_request_t *request, const char *worker)

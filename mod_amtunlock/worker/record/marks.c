@@ -54,7 +54,7 @@ typedef struct {
 
 static const event_t events[] = {
     {AUDIT_INTENT, MARKS_OPEN, FROM(MARKS_NONE)},
-    {AUDIT_OUTCOME, MARKS_ENDED, FROM_ANY & ~FROM(MARKS_ENDED)},
+    {AUDIT_OUTCOME, MARKS_ENDED, FROM(MARKS_OPEN) | FROM(MARKS_HANDED_OVER)},
     {AUDIT_HANDED_OVER, MARKS_HANDED_OVER, FROM(MARKS_OPEN)},
     {AUDIT_REFUSED, MARKS_HANDED_OVER, FROM_ANY}, /* another end holds, but its intent stands */
     {AUDIT_WITHDRAWN, MARKS_NONE, FROM_ANY},
@@ -287,6 +287,9 @@ static void keep_intent(const marks_t *marks, marks_task_t *task, const json_t *
     free(task->act);
     task->act = act != NULL ? json_dumps(act, JSON_COMPACT) : NULL;
     task->step = apr_pstrdup(marks->whole->pool, entry_text(record, "step"));
+    /* What was done before this intent. An older version wrote no such field, and no marks either. */
+    task->marks |=
+        jobs_marks_parse(json_string_value(json_object_get(record, "marks")), marks->whole->scratch);
     task->intended = 1;
     task->earlier = marks->last <= marks->whole->before;
 }
@@ -306,12 +309,29 @@ static void keep_end(whole_t *whole, marks_task_t *task, const json_t *record)
     task->step = apr_pstrdup(whole->pool, entry_text(record, "step"));
 }
 
-/* One that looks only has no intent of its own, but its end counts: the record of the worker before may be gone.
+/* One that was taken over may have no intent of its own, but its end counts: the record of the worker before may be gone.
  * Any other task that ended without an intent never touched its PC, and may start again. */
-static int begins_task(const event_t *event, const json_t *record)
+static marks_task_t *begin_task(whole_t *whole, const jobs_task_ref_t *ref, const event_t *event,
+                                const json_t *record)
 {
-    return event->is == MARKS_OPEN ||
-           (event->is == MARKS_ENDED && json_is_true(json_object_get(record, "look")));
+    marks_task_t *task = NULL;
+
+    if (event->is == MARKS_OPEN || json_is_true(json_object_get(record, "look"))) {
+        task = add_task(whole, ref);
+        task->is = event->is == MARKS_OPEN ? MARKS_NONE : MARKS_HANDED_OVER;
+    }
+    return task;
+}
+
+/* One that Redis did not take stays, too: it was not acted on, but that is the safe side. */
+static void take_mark(const whole_t *whole, const json_t *record)
+{
+    const jobs_task_ref_t ref = entry_task(record);
+    marks_task_t *task = find_task(whole, &ref);
+
+    if (task != NULL) {
+        task->marks |= jobs_marks_parse(entry_text(record, "mark"), whole->scratch);
+    }
 }
 
 static void take_task(marks_t *marks, const event_t *event, const json_t *record)
@@ -320,8 +340,8 @@ static void take_task(marks_t *marks, const event_t *event, const json_t *record
     const jobs_task_ref_t ref = entry_task(record);
     marks_task_t *task = find_task(whole, &ref);
 
-    if (task == NULL && begins_task(event, record)) {
-        task = add_task(whole, &ref);
+    if (task == NULL) {
+        task = begin_task(whole, &ref, event, record);
     }
     if (task == NULL || !event_counts(event, task->is)) {
         return;
@@ -337,19 +357,40 @@ static void take_task(marks_t *marks, const event_t *event, const json_t *record
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
+static int take_event(marks_t *marks, const event_t *event, const json_t *fields)
+{
+    if (marks->whole == NULL) {
+        return take_place(marks, event, fields);
+    }
+    take_task(marks, event, fields);
+    return 1;
+}
+
 int marks_take(marks_t *marks, const char *event, const json_t *fields)
 {
+    int kept = 1;
+
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
-        if (strcmp(events[i].event, event) != 0) {
-            continue;
+        if (strcmp(events[i].event, event) == 0) {
+            kept = take_event(marks, &events[i], fields);
         }
-        if (marks->whole == NULL) {
-            return take_place(marks, &events[i], fields);
-        }
-        take_task(marks, &events[i], fields);
+    }
+    if (marks->whole != NULL && strcmp(event, AUDIT_MARK) == 0) {
+        take_mark(marks->whole, fields);
+    }
+    if (marks->whole != NULL) {
         apr_pool_clear(marks->whole->scratch);
     }
-    return 1;
+    return kept;
+}
+
+/* A Redis that this worker has reconciled since its start is reconciled again only if its data were changed under it:
+ * that one did lose something, so it is not named. */
+static void take_redis(marks_t *marks, const json_t *record)
+{
+    int since = marks->whole != NULL && marks->last > marks->whole->before;
+
+    apr_cpystrn(marks->run_id, since ? "" : entry_text(record, "run_id"), sizeof(marks->run_id));
 }
 
 static void take_record(void *baton, const json_t *record)
@@ -359,7 +400,7 @@ static void take_record(void *baton, const json_t *record)
 
     marks->last = (apr_uint64_t)json_integer_value(json_object_get(record, "n"));
     if (strcmp(event, AUDIT_REDIS) == 0) {
-        apr_cpystrn(marks->run_id, entry_text(record, "run_id"), sizeof(marks->run_id));
+        take_redis(marks, record);
     }
     marks->lost |= !marks_take(marks, event, record);
 }

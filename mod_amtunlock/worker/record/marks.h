@@ -13,7 +13,7 @@
 
 /* The names of the audit record's events. */
 #define AUDIT_INTENT "intent"
-#define AUDIT_MARK "mark" /* the power request, or the passphrase, may leave now */
+#define AUDIT_MARK "mark" /* the power request, or a passphrase, may leave now */
 #define AUDIT_OUTCOME "outcome"
 #define AUDIT_REFUSED "outcome-refused"        /* Redis holds another end, or another worker will give one */
 #define AUDIT_REPEATED "intent-repeated"       /* claimed again, though it has an intent: nothing was done */

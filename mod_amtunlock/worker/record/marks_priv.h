@@ -27,6 +27,7 @@ typedef struct {
     const char *step;
     char *act; /* of its intent, JSON; NULL: there is none, or it is not needed any more */
     marks_state_e is;
+    unsigned int marks;        /* jobs_mark_e; never fewer than were acted on */
     unsigned int intended : 1; /* else it was verified only, and ended */
     unsigned int
         earlier : 1; /* its intent is from before this start of the worker: no slot works on it any more */

@@ -69,7 +69,13 @@ static void set_reconciled(outbox_t *outbox, const char *run_id)
 
 /* ---- requests ------------------------------------------------------------------------------------------ */
 
-/* Adds its line, unless it is added or it needs none. APR_EINVAL: it can never be, and it is an intent. */
+/* It is done before an act, which is not done without it. */
+static int precedes_act(const outbox_request_t *request)
+{
+    return request->change.change == JOBS_INTEND || request->change.change == JOBS_MARK;
+}
+
+/* Adds its line, unless it is added or it needs none. APR_EINVAL: it can never be, and no act follows. */
 static apr_status_t record_request(outbox_t *outbox, outbox_request_t *request)
 {
     apr_status_t status = APR_SUCCESS;
@@ -197,12 +203,14 @@ static void take_requests(outbox_t *outbox)
     }
 }
 
-/* Redis gave out a task once more that this worker has an intent of on its record, though it was reconciled:
- * its data was changed under it. */
+/* Redis gave out a task once more that this worker has an intent of on its record, though it was reconciled: its data
+ * was changed under it. One that is taken over may have an intent, but no end. */
 static int is_repeated(const outbox_t *outbox, const outbox_request_t *request)
 {
-    return request->change.change == JOBS_INTEND && !request->recorded && !request->task->taken_over &&
-           marks_state(outbox->options.marks, &request->change.task) != MARKS_NONE;
+    marks_state_e is = marks_state(outbox->options.marks, &request->change.task);
+
+    return request->change.change == JOBS_INTEND && !request->recorded &&
+           (request->task->taken_over ? is == MARKS_ENDED : is != MARKS_NONE);
 }
 
 /* Redis is reconciled once more: the task then ends as the record says, or is verified. It is not acted on. */
@@ -240,7 +248,7 @@ static void record_requests(outbox_t *outbox)
     APR_RING_FOREACH_SAFE(request, next, &outbox->kept, outbox_request_t, link)
     {
         if (record_request(outbox, request) == APR_EINVAL) {
-            log_error("AMTU0623", "an intent cannot be recorded, so it is not acted on", "system",
+            log_error("AMTU0623", "an intent or a mark cannot be recorded, so it is not acted on", "system",
                       request->task->ref.system);
             answer_request(outbox, request, JOBS_BROKEN, 0, "its intent cannot be recorded");
         }
@@ -252,8 +260,8 @@ static int is_on_disk(const outbox_request_t *request, int committed)
     return entry_event(request) == NULL || (committed && request->recorded);
 }
 
-/* Selects the requests whose lines are on disk, or that need none. The others wait, but intents are turned
- * down: their PCs have not been touched, and another worker may be able to write its record. */
+/* Selects the requests whose lines are on disk, or that need none. The others wait, but intents and marks are
+ * turned down: their PCs have not been touched, and another worker may be able to write its record. */
 static int select_audited(outbox_t *outbox, outbox_request_t **selected)
 {
     int count = 0, committed = 0;
@@ -268,7 +276,7 @@ static int select_audited(outbox_t *outbox, outbox_request_t **selected)
         if (on_disk && count < BATCH) {
             selected[count++] = request;
         }
-        else if (!on_disk && (request->change.change == JOBS_INTEND || request->change.change == JOBS_MARK)) {
+        else if (!on_disk && precedes_act(request)) {
             answer_request(outbox, request, JOBS_UNAVAILABLE, 0, "the audit record cannot be written");
         }
     }

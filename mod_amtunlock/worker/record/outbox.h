@@ -5,14 +5,15 @@
  * Redis, then the answers. A request is kept until Redis took or refused it, however long Redis is away; only
  * progress and times for power requests, which are of the moment, are not kept. A task has at most one request
  * outstanding and there is room for more than all tasks, so a push never waits. Results wait for the audit
- * record; intents are turned down while it cannot be written. A line that can never be recorded is the trouble of
- * its own task: its intent is turned down, its result is recorded without what cannot be.
+ * record; intents and marks are turned down while it cannot be written. A line that can never be recorded is the trouble
+ * of its own task: its intent is turned down, its result is recorded without what cannot be.
  *
  * A Redis that was restarted may have lost data. It is reconciled first: every intent and every end that the
  * audit record holds is replayed to it (reconcile_priv.h), and nothing may be claimed from it
  * before. 20,000 of them take seconds, in which requests wait.
  *
- * Whatever Redis gives out, a task that has an intent on record gets no second one.
+ * Whatever Redis gives out, a task that has an intent on record gets no second one, unless it is taken over and has
+ * no end there.
  */
 #ifndef AMTUNLOCK_WORKER_RECORD_OUTBOX_H
 #define AMTUNLOCK_WORKER_RECORD_OUTBOX_H

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/record/reconcile_priv.h"
 
+#include <string.h>
+
 #include <apr_strings.h>
 
 #include "base/failpoint.h"
@@ -13,7 +15,8 @@
 /* What came of it, as the record counts it. */
 typedef struct {
     const reconcile_t *with;
-    int intents, verifies, forgotten; /* intents without an end */
+    int kept; /* it is the Redis that was reconciled last, by the record: what it does not have it never took */
+    int intents, verifies, withdrawn, forgotten; /* intents without an end */
     int ends, restored, refused;
 } reconciliation_t;
 
@@ -34,6 +37,17 @@ static void on_end(reconciliation_t *reconciliation, marks_task_t *task, const j
     }
 }
 
+static void on_forgotten(reconciliation_t *reconciliation, const marks_task_t *task,
+                         const jobs_result_t *result)
+{
+    reconciliation->forgotten++;
+    recorder_add_event(reconciliation->with->recorder, AUDIT_OUTCOME, &task->ref,
+                       result->outcome == JOBS_NOT_FOUND ? "Redis does not know the job any more"
+                                                         : "Redis holds another end of the task");
+    log_error("AMTU0428", "Redis lost a task that has an intent: look at the system", "system",
+              task->ref.system, "job", task->ref.job, "text", result->text);
+}
+
 /* A task that Redis knows and this worker works on just goes on. */
 static void on_open_intent(reconciliation_t *reconciliation, const marks_task_t *task,
                            const jobs_result_t *result)
@@ -44,13 +58,12 @@ static void on_open_intent(reconciliation_t *reconciliation, const marks_task_t 
     if (result->outcome == JOBS_OK || (result->outcome == JOBS_ALREADY && task->earlier)) {
         recorder_add_event(recorder, AUDIT_HANDED_OVER, &task->ref, "told to Redis");
     }
+    else if (result->outcome == JOBS_REFUSED && reconciliation->kept) {
+        reconciliation->withdrawn++;
+        recorder_add_event(recorder, AUDIT_WITHDRAWN, &task->ref, "Redis never took it");
+    }
     else if (result->outcome != JOBS_ALREADY) {
-        reconciliation->forgotten++;
-        recorder_add_event(recorder, AUDIT_OUTCOME, &task->ref,
-                           result->outcome == JOBS_NOT_FOUND ? "Redis does not know the job any more"
-                                                             : "Redis holds another end of the task");
-        log_error("AMTU0428", "Redis lost a task that has an intent: look at the system", "system",
-                  task->ref.system, "job", task->ref.job, "text", result->text);
+        on_forgotten(reconciliation, task, result);
     }
 }
 
@@ -68,7 +81,8 @@ static void on_answer(reconciliation_t *reconciliation, marks_task_t *task, cons
 
 /* ---- replaying ----------------------------------------------------------------------------------------- */
 
-static jobs_change_t *change_of_task(const marks_task_t *task, apr_pool_t *pool)
+static jobs_change_t *change_of_task(const reconciliation_t *reconciliation, const marks_task_t *task,
+                                     apr_pool_t *pool)
 {
     jobs_change_t *change = apr_pcalloc(pool, sizeof(*change));
 
@@ -79,7 +93,8 @@ static jobs_change_t *change_of_task(const marks_task_t *task, apr_pool_t *pool)
     }
     else {
         intent_restore(change, task->act, pool);
-        change->marks = JOBS_MARKS_UNKNOWN;
+        change->marks = task->marks;
+        change->kept = reconciliation->kept != 0;
     }
     change->task = task->ref;
     change->step = task->step;
@@ -94,7 +109,7 @@ static jobs_result_t replay_some(reconciliation_t *reconciliation, marks_task_t 
     jobs_result_t whole;
 
     for (int i = 0; i < count; i++) {
-        changes[i] = change_of_task(tasks[i], pool);
+        changes[i] = change_of_task(reconciliation, tasks[i], pool);
     }
     whole = jobs_apply(reconciliation->with->connection, reconciliation->with->recorder->worker, changes,
                        count, pool);
@@ -150,11 +165,11 @@ static jobs_result_t replay(reconciliation_t *reconciliation, const apr_array_he
 static void record_reconciliation(const reconciliation_t *reconciliation, const char *run_id)
 {
     recorder_t *recorder = reconciliation->with->recorder;
-    json_t *fields =
-        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "worker", recorder->worker, "run_id", run_id,
-                  "intents", reconciliation->intents, "looks", reconciliation->verifies, "forgotten",
-                  reconciliation->forgotten, "ends", reconciliation->ends, "restored",
-                  reconciliation->restored, "refused", reconciliation->refused);
+    json_t *fields = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "worker", recorder->worker,
+                               "run_id", run_id, "intents", reconciliation->intents, "looks",
+                               reconciliation->verifies, "withdrawn", reconciliation->withdrawn, "forgotten",
+                               reconciliation->forgotten, "ends", reconciliation->ends, "restored",
+                               reconciliation->restored, "refused", reconciliation->refused);
 
     if (recorder_add(recorder, AUDIT_REDIS, fields) != APR_SUCCESS) {
         log_error("AMTU0429", "audit line was not taken", "event", AUDIT_REDIS);
@@ -163,7 +178,8 @@ static void record_reconciliation(const reconciliation_t *reconciliation, const 
     if (reconciliation->intents > 0) {
         log_warn("AMTU0430", "Redis was told of intents without an outcome", "intents",
                  log_number(LOG_NUMBER, reconciliation->intents), "looks",
-                 log_number(LOG_NUMBER, reconciliation->verifies), "forgotten",
+                 log_number(LOG_NUMBER, reconciliation->verifies), "withdrawn",
+                 log_number(LOG_NUMBER, reconciliation->withdrawn), "forgotten",
                  log_number(LOG_NUMBER, reconciliation->forgotten));
     }
     if (reconciliation->restored > 0) {
@@ -185,7 +201,7 @@ static const char *read_record(const reconcile_t *with, marks_t *marks, apr_pool
 }
 
 /* Ends first: an intent whose end is on record needs nobody to take it over. */
-static jobs_result_t replay_record(reconciliation_t *reconciliation, apr_pool_t *pool)
+static jobs_result_t replay_record(reconciliation_t *reconciliation, const char *run_id, apr_pool_t *pool)
 {
     marks_t *marks = marks_create_whole(reconciliation->with->recorder->marks, pool);
     const char *error = read_record(reconciliation->with, marks, pool);
@@ -194,6 +210,7 @@ static jobs_result_t replay_record(reconciliation_t *reconciliation, apr_pool_t 
     if (error != NULL) {
         return result;
     }
+    reconciliation->kept = strcmp(marks_run_id(marks), run_id) == 0;
     result = replay(reconciliation, marks_tasks(marks), 1, pool);
     if (result.outcome == JOBS_OK) {
         FAILPOINT("reconcile.results");
@@ -210,7 +227,7 @@ jobs_result_t reconcile_redis(const reconcile_t *reconcile, const char *run_id, 
 
     FAILPOINT("reconcile.before");
     if (oom_own_pool(&own) == APR_SUCCESS) {
-        result = replay_record(&reconciliation, own);
+        result = replay_record(&reconciliation, run_id, own);
         result.text = apr_pstrdup(pool, result.text);
         apr_pool_destroy(own);
     }

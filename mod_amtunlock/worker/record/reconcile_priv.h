@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Replays the audit record to a Redis that was restarted.
  *
- * It may have lost intents and ends, and would have PCs powered once more; one that was restored from an older copy may
- * hold a finished task as never started. So both are replayed, also of tasks that were handed over. They are many (10,000
- * a night) and needed only then, so they are read from the record at that time; while it lasts a task takes some
- * 250 bytes.
+ * It may have lost intents and ends, and would have PCs powered once more; one that was restored from an older copy
+ * may hold a finished task as never started. So both are replayed, an intent with its marks, also of tasks that were
+ * handed over. Where only the worker was started anew, Redis has all that it ever took: an intent that it does not
+ * have is withdrawn, for nothing was done by it.
+ *
+ * Tasks are many (10,000 a night) and needed only then, so they are read from the record at that time; while it
+ * lasts one takes some 250 bytes.
  */
 #ifndef AMTUNLOCK_WORKER_RECORD_RECONCILE_PRIV_H
 #define AMTUNLOCK_WORKER_RECORD_RECONCILE_PRIV_H

@@ -131,7 +131,7 @@ def test_intents_that_redis_lost(fleet, whose):
     assert job.tasks()[off][0] == "K", "it is looked at until it is sure that it does not start"
     assert [fleet.power_requests(system) for system in fleet.systems()] == [1, 1, 1]
     assert len(records(fleet, worker, "intent-handed-over")) == 3
-    assert worker.log.read_text().count("looks after a predecessor") == 3
+    assert worker.log.read_text().count("takes over from a predecessor") == 3
     worker.process.signal(signal.SIGKILL)  # it would look on for as long as it may
 
 

@@ -45,7 +45,9 @@ static void type_line(slot_t *slot, const char *bytes)
 
 void sessions_redraw(slot_t *slot)
 {
-    type_line(slot, slot->unlock.prompts->redraw);
+    const char *redraw = slot->unlock.prompts->redraw;
+
+    type_line(slot, redraw[0] != '\0' ? redraw : "\r"); /* an empty line, where nothing better is known */
 }
 
 /* The passphrase and the CR leave in one piece, so that no half of a line stands at a prompt. */

@@ -195,13 +195,12 @@ def test_killed_with_boot_options_set(rig):
     system, = fleet.systems()
     switch_redirection(fleet, system, OFF["enabled_state"])
     first = fleet.add_worker()
-    fleet.submit([system])
+    job = fleet.submit([system])
     kill_when(fleet, first, lambda: state_of(fleet, system)["boot"]["use_sol"])
     assert state_of(fleet, system)["redirection"] == {**BOTH, "enabled_state": 32770}
-    assert wait_until(lambda: state_of(fleet, system)["redirection"] == OFF, 30), fleet.worker_tail()
+    assert job.await_end(40) == {system: "unlocked"}, fleet.worker_tail()
     check_taken_back(fleet, system, OFF)
-    assert names(fleet, system, "power", "passphrase") == []
-    end_now(fleet)
+    assert names(fleet, system, "power", "passphrase") == ["power", "passphrase"]
 
 
 def test_killed_while_it_waits_for_the_prompt(rig):
@@ -217,6 +216,22 @@ def test_killed_while_it_waits_for_the_prompt(rig):
     check_taken_back(fleet, system, OFF)
     assert names(fleet, system, "power", "passphrase") == ["power"]
     end_now(fleet)
+
+
+def test_killed_at_the_prompt(rig):
+    """What it showed is gone with the console. An empty line makes it ask again, and then it is answered once."""
+    fleet = rig(systems=1, method="sol")
+    short_leases(fleet)
+    fleet.environment["AMTUNLOCK_TEST_QUIET_MS"] = "500"
+    system, = fleet.systems()
+    fleet.break_pc(system, "console-cut")  # nobody answers before the first is killed
+    first = fleet.add_worker()
+    job = fleet.submit([system])
+    kill_when(fleet, first, lambda: state_of(fleet, system)["os"] == "prompt")
+    assert job.await_end(40) == {system: "unlocked"}, fleet.worker_tail()
+    assert [(one["ok"], one["bytes"] > 0) for one in fleet.events(system, "passphrase")] == [(False, False), (True, True)]
+    assert fleet.power_requests(system) == 1
+    check_taken_back(fleet, system)
 
 
 def test_killed_after_the_passphrase(rig):

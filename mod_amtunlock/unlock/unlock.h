@@ -127,7 +127,7 @@ typedef enum {
     UNLOCK_CALL_CLOSE_DRIVE,
     UNLOCK_CALL_CLOSE, /* every session that is open */
     /* These ask the gate. */
-    UNLOCK_CALL_REDRAW,
+    UNLOCK_CALL_REDRAW, /* prompts->redraw, or an empty line */
     UNLOCK_CALL_CLEAR_BOOT,
     UNLOCK_CALL_SET_REDIRECTION, /* to redirection_wanted */
     UNLOCK_CALL_SET_BOOT,        /* to plan.boot */

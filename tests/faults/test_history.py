@@ -97,7 +97,7 @@ class Story:
             (folder / f"gates-{worker}").write_text("".join(
                 f"{step} 1 {ZERO + t:.6f} {JOB} {PC}\n" for t, who, step in self.gates if who == worker))
         (folder / "worker-worker-2.log").write_text("".join(
-            f"{stamp(self.shown('worker-2', t), 3)} info AMTU0608 looks after a predecessor system={PC} job={JOB} "
+            f"{stamp(self.shown('worker-2', t), 3)} info AMTU0608 takes over from a predecessor system={PC} job={JOB} "
             f"fence={fence}\n"
             for t, fence in self.verified))
         return load(folder)

@@ -44,7 +44,8 @@ def test_twenty_pcs_are_woken(rig):
     assert [fleet.power_requests(system) for system in fleet.systems()] == [1] * 20
     records = fleet.audit(worker)
     for system in fleet.systems():
-        assert [one["event"] for one in records if one.get("system") == system] == ["intent", "outcome"]
+        assert [one["event"] for one in records if one.get("system") == system] == ["intent", "mark", "outcome"]
+    assert {one["mark"] for one in records if one["event"] == "mark"} == {"power"}
     intent = next(one for one in records if one["event"] == "intent")
     assert intent["caller"] == "console@FLEET.TEST" and intent["act"]["power"] == 2
 
@@ -259,7 +260,7 @@ def test_killed_while_booting_a_second_worker_looks(rig):
     first.process.signal(signal.SIGKILL)
     assert set(job.await_end(30).values()) == {"unlocked"}
     assert [fleet.power_requests(system) for system in fleet.systems()] == [1, 1, 1]
-    looks = fleet.workers[1].log.read_text().count("looks after a predecessor")
+    looks = fleet.workers[1].log.read_text().count("takes over from a predecessor")
     assert looks == 3
 
 

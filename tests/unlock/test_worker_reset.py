@@ -166,4 +166,4 @@ def test_killed_after_the_reset(rig):
     assert job.await_end(60) == {system: "unlocked"}
     check_reset_once(fleet, system)
     told = [[one["event"] for one in fleet.audit(worker) if one.get("system") == system] for worker in fleet.workers]
-    assert told == [["intent"], ["outcome"]]
+    assert told == [["intent", "mark"], ["outcome"]]

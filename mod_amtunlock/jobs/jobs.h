@@ -232,10 +232,13 @@ typedef struct jobs_client_t jobs_client_t;
  * JOBS_UNAVAILABLE while it cannot. `timeout` bounds connect and each command. Closed with `pool`. */
 apr_status_t jobs_client_create(jobs_client_t **client, const jobs_redis_t *redis,
                                 apr_interval_time_t timeout, apr_pool_t *pool);
-/* Loads jobs/lua into Redis if it is absent or older there. JOBS_OUTDATED if Redis' is newer. */
+/* Loads jobs/lua into Redis if it is absent or older there, and tries it as below. JOBS_OUTDATED if Redis' is newer. */
 jobs_result_t jobs_library_load(jobs_client_t *client);
 /* The same without loading: JOBS_OK where it is there or could be loaded. */
 jobs_result_t jobs_library_look(jobs_client_t *client);
+/* Whether a worker may call the functions that it needs, as far as they are there: JOBS_OK; else the text says what an
+ * ACL file of another version forbids, or why Redis could not be asked. Does nothing there. */
+jobs_result_t jobs_library_try(jobs_client_t *client, apr_pool_t *pool);
 /* Whether this Redis is set up to keep what it acknowledges, as conf/redis.conf sets it: *weakness is NULL, or what is
  * not so, in `pool`. JOBS_OK, or JOBS_UNAVAILABLE. */
 jobs_result_t jobs_durability(jobs_client_t *client, const char **weakness, apr_pool_t *pool);

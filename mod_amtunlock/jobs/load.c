@@ -8,6 +8,7 @@
 
 #include "jobs/client_priv.h"
 
+#define NOT_FOUND "Function not found"
 #define TRIES 3 /* other workers may load at the same moment */
 
 static jobs_result_t library_send(jobs_client_t *client, int replace, apr_pool_t *pool)
@@ -40,8 +41,7 @@ static jobs_result_t library_compare(jobs_client_t *client, int *wanted, int *ab
     jobs_call_text(call, "amtunlock_schema");
     jobs_call_text(call, "0");
     result = jobs_client_ask(client, call, 0, &reply, pool);
-    *absent =
-        reply != NULL && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "Function not found") != NULL;
+    *absent = reply != NULL && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, NOT_FOUND) != NULL;
     theirs = jobs_number_at(reply, 1);
     *wanted = *absent || (result.outcome == JOBS_OK && theirs < JOBS_SCHEMA);
     if (result.outcome == JOBS_OK && theirs > JOBS_SCHEMA) {
@@ -72,6 +72,36 @@ jobs_result_t jobs_library_look(jobs_client_t *client)
     return wanted ? JOBS_FINE : result;
 }
 
+/* A function that is called for no schema says so, and does nothing: an ACL that forbids it has spoken before. */
+static jobs_result_t library_try(jobs_client_t *client, const char *verb, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = jobs_command("FCALL", pool);
+    jobs_result_t result;
+
+    jobs_call_text(call, apr_pstrcat(pool, "amtunlock_", verb, NULL));
+    jobs_call_text(call, "1");
+    jobs_call_text(call, apr_pstrcat(pool, JOBS_KEY("verb:"), verb, NULL));
+    jobs_call_text(call, "0");
+    result = jobs_client_ask(client, call, 0, &reply, pool);
+    if (reply != NULL && (reply->type != REDIS_REPLY_ERROR || strstr(reply->str, NOT_FOUND) != NULL)) {
+        return JOBS_FINE;
+    }
+    return jobs_result(result.outcome, apr_pstrcat(pool, "amtunlock_", verb, ": ", result.text, NULL));
+}
+
+jobs_result_t jobs_library_try(jobs_client_t *client, apr_pool_t *pool)
+{
+    static const char *const verbs[] = {"claim",  "renew",   "intend", "mark",     "ramp",  "progress",
+                                        "finish", "release", "reap",   "reassert", "attest"};
+    jobs_result_t result = JOBS_FINE;
+
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]) && result.outcome == JOBS_OK; i++) {
+        result = library_try(client, verbs[i], pool);
+    }
+    return result;
+}
+
 jobs_result_t jobs_library_load(jobs_client_t *client)
 {
     apr_pool_t *pool = jobs_client_scratch(client);
@@ -81,5 +111,5 @@ jobs_result_t jobs_library_load(jobs_client_t *client)
     for (int i = 0; i < TRIES && loaded; i++) {
         result = library_update(client, &loaded, pool);
     }
-    return result;
+    return result.outcome == JOBS_OK ? jobs_library_try(client, pool) : result;
 }

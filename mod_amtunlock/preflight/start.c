@@ -174,6 +174,9 @@ static void start_check_redis(const start_t *start)
         result = jobs_library_look(client);
     }
     if (result.outcome == JOBS_OK) {
+        result = jobs_library_try(client, start->pool);
+    }
+    if (result.outcome == JOBS_OK) {
         result = jobs_durability(client, &weakness, start->pool);
     }
     if (result.outcome != JOBS_OK) {

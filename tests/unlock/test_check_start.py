@@ -133,6 +133,25 @@ def test_user_of_redis_without_rights(rig, check):
     assert done.returncode == 1 and "Redis' ACL forbids this to the user" in done.stderr
 
 
+def of_an_older_version(rig, user):
+    """Makes `user` what the worker's was before the function `mark` came."""
+    users = [line.split() for line in (rig.redis.socket.parent / "users.acl").read_text().splitlines()]
+    rules = " ".join(next(words for words in users if words[1] == "amtunlockd")[2:])
+    rules = re.sub(r"([>#])\S+ ", "", rules.replace(" ~{amtu}:verb:mark", ""))
+    selectors = re.findall(r"\([^)]*\)", rules)
+    plain = re.sub(r"\([^)]*\)", "", rules).split()
+    rig.redis_call("ACL", "SETUSER", user, "reset", *plain, f">{user}", *selectors)
+
+
+def test_users_of_redis_of_an_older_version(rig, check):
+    """A worker would begin unlocks and stop before each power request."""
+    of_an_older_version(rig, "older")
+    done = check({r"^password-file = .*$": f"password-file = {password_copy(rig, 'older')}", r"^user = .*$": "user = older"})
+    rig.redis_call("ACL", "DELUSER", "older")
+    assert done.returncode == 1
+    assert "amtunlock_mark: Redis' ACL forbids this to the user: compare it with conf/redis-users.acl" in done.stderr
+
+
 @pytest.mark.parametrize("name, value, says", [
     ("appendonly", "no", "appendonly is no, and must be yes"),
     ("appendfsync", "everysec", "appendfsync is everysec, and must be always"),

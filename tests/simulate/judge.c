@@ -274,8 +274,7 @@ static void judge_move(const char *job, const char *system, const char *before, 
     if (strchr(INTENDED, before[0]) != NULL && strchr(BEFORE_INTENT, after[0]) != NULL) {
         judge_breaks("no-way-back", "%s of job %s goes from %c to %c", system, job, before[0], after[0]);
     }
-    /* An intent that is restored from a record may be older than a claim that has none yet. */
-    if (after[0] != 'L' && !was_rolled_back() &&
+    if (!was_rolled_back() &&
         apr_atoi64(part_of(after, 1, judge.pool)) < apr_atoi64(part_of(before, 1, judge.pool))) {
         judge_breaks("fences-grow", "%s of job %s: %s after %s", system, job, after, before);
     }

@@ -19,7 +19,7 @@ struct jobs_client_t {
     apr_time_t dialled;     /* by clock_boottime(); 0: never */
     const char *error;      /* why the last attempt to connect failed; "": it did not */
     apr_pool_t *error_pool; /* of `error` */
-    char run_id[RUN_ID_LENGTH + 1];
+    char run_id[RUN_ID_LENGTH + 1], history[RUN_ID_LENGTH + 1];
     apr_interval_time_t uptime;
 };
 
@@ -53,6 +53,11 @@ const char *jobs_client_run_id(const jobs_client_t *client)
     return client->run_id;
 }
 
+const char *jobs_client_history(const jobs_client_t *client)
+{
+    return client->history;
+}
+
 apr_interval_time_t jobs_client_uptime(const jobs_client_t *client)
 {
     return client->uptime;
@@ -74,29 +79,35 @@ apr_pool_t *jobs_client_scratch(jobs_client_t *client)
     return client->scratch;
 }
 
-/* Learns run_id and uptime. */
+/* Behind `name` in an answer to INFO; "" where that is not there. */
+static const char *info_value(const redisReply *reply, const char *name)
+{
+    const char *line = reply->type == REDIS_REPLY_STRING ? strstr(reply->str, name) : NULL;
+
+    return line != NULL ? line + strlen(name) : "";
+}
+
+/* Learns run_id, history and uptime. */
 static jobs_result_t client_learn_server(jobs_client_t *client, apr_time_t deadline, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
     const char *why = "";
-    const char *line;
-    const char *uptime;
     jobs_call_t *info = jobs_command("INFO", pool);
 
     jobs_call_text(info, "server");
+    jobs_call_text(info, "replication");
     if (redis_conn_ask(&client->conn, info, deadline, &reply, &why, pool) != REDIS_CONN_FINE) {
         return jobs_result(JOBS_UNAVAILABLE, why);
     }
     if (reply->type == REDIS_REPLY_ERROR) {
         return jobs_answer(reply, NULL, pool);
     }
-    line = reply->type == REDIS_REPLY_STRING ? strstr(reply->str, "\nrun_id:") : NULL;
-    if (line == NULL || strcspn(line + 8, "\r\n") != RUN_ID_LENGTH) {
+    if (strcspn(info_value(reply, "\nrun_id:"), "\r\n") != RUN_ID_LENGTH) {
         return jobs_result(JOBS_BROKEN, "INFO server names no run_id: this is no Redis 7 or later");
     }
-    uptime = strstr(reply->str, "\nuptime_in_seconds:");
-    apr_cpystrn(client->run_id, line + 8, sizeof(client->run_id));
-    client->uptime = uptime != NULL ? apr_time_from_sec(apr_atoi64(uptime + 19)) : 0;
+    apr_cpystrn(client->run_id, info_value(reply, "\nrun_id:"), sizeof(client->run_id));
+    apr_cpystrn(client->history, info_value(reply, "\nmaster_replid:"), sizeof(client->history));
+    client->uptime = apr_time_from_sec(apr_atoi64(info_value(reply, "\nuptime_in_seconds:")));
     return JOBS_FINE;
 }
 

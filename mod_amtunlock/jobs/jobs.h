@@ -246,6 +246,9 @@ jobs_result_t jobs_durability(jobs_client_t *client, const char **weakness, apr_
 jobs_result_t jobs_connect(jobs_client_t *client, apr_pool_t *pool);
 /* run_id of the Redis that was reached last; "" before. Another one means that Redis was restarted. */
 const char *jobs_client_run_id(const jobs_client_t *client);
+/* Which history its data had then (master_replid): another one once it has followed another Redis, whose data may have
+ * been older. "" where that is not known. */
+const char *jobs_client_history(const jobs_client_t *client);
 /* How long that Redis was up when it was reached, in whole seconds. */
 apr_interval_time_t jobs_client_uptime(const jobs_client_t *client);
 /* *are: this Redis has jobs that have not ended. JOBS_OK, or JOBS_UNAVAILABLE. */

@@ -166,8 +166,9 @@ static reply_t text_reply(const char *text)
 static reply_t run_info(void)
 {
     return text_reply(apr_psprintf(scratch,
-                                   "# Server\r\nrun_id:%s\r\nuptime_in_seconds:%" APR_INT64_T_FMT "\r\n",
-                                   run_id(), apr_time_sec(clockwork_now() - server.started)));
+                                   "# Server\r\nrun_id:%s\r\nuptime_in_seconds:%" APR_INT64_T_FMT "\r\n"
+                                   "# Replication\r\nmaster_replid:%s\r\n",
+                                   run_id(), apr_time_sec(clockwork_now() - server.started), run_id()));
 }
 
 static reply_t run_config(void)

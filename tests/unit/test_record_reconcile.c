@@ -261,11 +261,11 @@ static void write_line(const char *event, const jobs_task_ref_t *task, const cha
 /* The record of a worker that had reconciled the Redis of this run_id; NULL: the one that is there. */
 static void write_redis(const char *run_id)
 {
-    if (run_id == NULL) {
-        assert_int_equal(jobs_connect(outbox_test.connection, outbox_test.pool).outcome, JOBS_OK);
-        run_id = jobs_client_run_id(outbox_test.connection);
-    }
-    write_line(AUDIT_REDIS, NULL, apr_psprintf(outbox_test.pool, "{\"run_id\":\"%s\"}", run_id));
+    assert_int_equal(jobs_connect(outbox_test.connection, outbox_test.pool).outcome, JOBS_OK);
+    write_line(AUDIT_REDIS, NULL,
+               apr_psprintf(outbox_test.pool, "{\"run_id\":\"%s\",\"history\":\"%s\"}",
+                            run_id != NULL ? run_id : jobs_client_run_id(outbox_test.connection),
+                            jobs_client_history(outbox_test.connection)));
 }
 
 static void write_intent(const jobs_task_ref_t *task, const char *marks)
@@ -353,6 +353,22 @@ static void the_marks_of_an_older_version_are_not_known(void **state)
     write_intent(&task->ref, "");
     reconcile_once("worker-1b");
     claim_marked(JOBS_MARKS_UNKNOWN);
+}
+
+/* The same process with other data: it was a replica for a while, and may have taken older ones. */
+static void an_intent_is_restored_where_redis_followed_another(void **state)
+{
+    const jobs_task_t *task = claim(1);
+    const char *follow[] = {"REPLICAOF", "127.0.0.1", "1"}, *lead[] = {"REPLICAOF", "NO", "ONE"};
+
+    (void)state;
+    write_redis(NULL);
+    write_intent(&task->ref, "\"marks\":\"power\",");
+    assert_int_equal(redis_server_do(&outbox_test.server, 3, follow), 0);
+    assert_int_equal(redis_server_do(&outbox_test.server, 3, lead), 0);
+    reconcile_once("worker-1b");
+    assert_int_equal(audit_lines("\"intent-withdrawn\""), 0);
+    claim_marked(JOBS_MARK_POWER);
 }
 
 /* Nothing was done by it, whatever its end was. */
@@ -600,6 +616,7 @@ int main(void)
         TEST(what_was_never_taken_is_claimed_again_at_once),
         TEST(an_intent_is_restored_with_its_marks),
         TEST(the_marks_of_an_older_version_are_not_known),
+        TEST(an_intent_is_restored_where_redis_followed_another),
         TEST(an_end_behind_a_withdrawn_intent_is_not_replayed),
         TEST(what_redis_lost_without_a_restart_is_restored),
         TEST(a_mark_that_this_redis_never_took_does_not_count),

@@ -561,16 +561,15 @@ local function restore_known(now, id, system, task, old)
     end
     local news = not old.kept and add_marks(system, old.marks)
     local own = held_task(id, system, task.worker, old.fence)
-    local gives_up = own and task.worker ~= old.worker or not own and news
-    if gives_up and INTENDED[task.state] then
+    local gives_up = INTENDED[task.state] and (own and task.worker ~= old.worker or not own and news)
+    if gives_up then
         hand_back(now, id, system, task)
-    else
-        gives_up = false
     end
-    if task.state == 'L' and not old.kept and number(old.fence) > number(task.intent_fence) then
+    local is_later = task.state == 'L' and not old.kept and number(old.fence) > number(task.intent_fence)
+    if is_later then
         restore_later(now, id, system, task, old)
     end
-    return { gives_up and 'ok' or 'already' }
+    return { (gives_up or is_later) and 'ok' or 'already' }
 end
 
 -- It never reached this Redis. What this worker claimed before a restart waits again.

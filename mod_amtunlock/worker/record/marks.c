@@ -39,7 +39,7 @@ struct marks_t {
     whole_t *whole; /* used in place of `places`; or NULL */
     int lost;       /* an intent that was read could not be kept */
     apr_uint64_t last;
-    char run_id[64];
+    char run_id[64], history[64];
 };
 
 /* What a line of the record makes of its task. */
@@ -68,6 +68,11 @@ static int event_counts(const event_t *event, unsigned int is)
 const char *marks_run_id(const marks_t *marks)
 {
     return marks->run_id;
+}
+
+int marks_name_redis(const marks_t *marks, const char *run_id, const char *history)
+{
+    return strcmp(marks->run_id, run_id) == 0 && strcmp(marks->history, history) == 0 && history[0] != '\0';
 }
 
 apr_uint64_t marks_last(const marks_t *marks)
@@ -391,6 +396,7 @@ static void take_redis(marks_t *marks, const json_t *record)
     int since = marks->whole != NULL && marks->last > marks->whole->before;
 
     apr_cpystrn(marks->run_id, since ? "" : entry_text(record, "run_id"), sizeof(marks->run_id));
+    apr_cpystrn(marks->history, entry_text(record, "history"), sizeof(marks->history));
 }
 
 static void take_record(void *baton, const json_t *record)

@@ -28,7 +28,7 @@ typedef struct {
     char *act; /* of its intent, JSON; NULL: there is none, or it is not needed any more */
     marks_state_e is;
     unsigned int marks;        /* jobs_mark_e; never fewer than were acted on */
-    unsigned int intended : 1; /* else it was verified only, and ended */
+    unsigned int intended : 1; /* else it was taken over, and ended without one */
     unsigned int
         earlier : 1; /* its intent is from before this start of the worker: no slot works on it any more */
     char state;      /* of an end: U or F */
@@ -50,6 +50,9 @@ marks_t *marks_create_whole(const marks_t *worker, apr_pool_t *pool);
 marks_state_e marks_without_end(const marks_task_t *task);
 /* marks_task_t *, as they began. */
 const apr_array_header_t *marks_tasks(const marks_t *whole);
+/* Nonzero: it is the one that was reconciled last, before this start of the worker, and it has followed no other Redis
+ * since. So it has all that it took. */
+int marks_name_redis(const marks_t *whole, const char *run_id, const char *history);
 /* Number of the last record that was read. */
 apr_uint64_t marks_last(const marks_t *marks);
 

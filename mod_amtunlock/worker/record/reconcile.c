@@ -15,6 +15,7 @@
 /* What came of it, as the record counts it. */
 typedef struct {
     const reconcile_t *with;
+    const char *run_id, *history; /* of Redis, as it was connected */
     int kept; /* it is the Redis that was reconciled last, by the record: what it does not have it never took */
     int intents, verifies, withdrawn, forgotten; /* intents without an end */
     int ends, restored, refused;
@@ -162,11 +163,12 @@ static jobs_result_t replay(reconciliation_t *reconciliation, const apr_array_he
 
 /* ---- the record ---------------------------------------------------------------------------------------- */
 
-static void record_reconciliation(const reconciliation_t *reconciliation, const char *run_id)
+static void record_reconciliation(const reconciliation_t *reconciliation)
 {
     recorder_t *recorder = reconciliation->with->recorder;
-    json_t *fields = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "worker", recorder->worker,
-                               "run_id", run_id, "intents", reconciliation->intents, "looks",
+    json_t *fields = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "worker",
+                               recorder->worker, "run_id", reconciliation->run_id, "history",
+                               reconciliation->history, "intents", reconciliation->intents, "looks",
                                reconciliation->verifies, "withdrawn", reconciliation->withdrawn, "forgotten",
                                reconciliation->forgotten, "ends", reconciliation->ends, "restored",
                                reconciliation->restored, "refused", reconciliation->refused);
@@ -201,7 +203,7 @@ static const char *read_record(const reconcile_t *with, marks_t *marks, apr_pool
 }
 
 /* Ends first: an intent whose end is on record needs nobody to take it over. */
-static jobs_result_t replay_record(reconciliation_t *reconciliation, const char *run_id, apr_pool_t *pool)
+static jobs_result_t replay_record(reconciliation_t *reconciliation, apr_pool_t *pool)
 {
     marks_t *marks = marks_create_whole(reconciliation->with->recorder->marks, pool);
     const char *error = read_record(reconciliation->with, marks, pool);
@@ -210,7 +212,7 @@ static jobs_result_t replay_record(reconciliation_t *reconciliation, const char 
     if (error != NULL) {
         return result;
     }
-    reconciliation->kept = strcmp(marks_run_id(marks), run_id) == 0;
+    reconciliation->kept = marks_name_redis(marks, reconciliation->run_id, reconciliation->history);
     result = replay(reconciliation, marks_tasks(marks), 1, pool);
     if (result.outcome == JOBS_OK) {
         FAILPOINT("reconcile.results");
@@ -221,19 +223,22 @@ static jobs_result_t replay_record(reconciliation_t *reconciliation, const char 
 
 jobs_result_t reconcile_redis(const reconcile_t *reconcile, const char *run_id, apr_pool_t *pool)
 {
-    reconciliation_t reconciliation = {.with = reconcile};
+    reconciliation_t reconciliation = {.with = reconcile,
+                                       .run_id = run_id,
+                                       .history =
+                                           apr_pstrdup(pool, jobs_client_history(reconcile->connection))};
     jobs_result_t result = {JOBS_UNAVAILABLE, "out of memory"};
     apr_pool_t *own = NULL; /* so that all of it goes back */
 
     FAILPOINT("reconcile.before");
     if (oom_own_pool(&own) == APR_SUCCESS) {
-        result = replay_record(&reconciliation, run_id, own);
+        result = replay_record(&reconciliation, own);
         result.text = apr_pstrdup(pool, result.text);
         apr_pool_destroy(own);
     }
     FAILPOINT("reconcile.done");
     if (result.outcome == JOBS_OK) {
-        record_reconciliation(&reconciliation, run_id);
+        record_reconciliation(&reconciliation);
     }
     return result;
 }

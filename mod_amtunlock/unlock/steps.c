@@ -245,12 +245,12 @@ static unlock_step_e doubt_reset(unlock_t *unlock, jobs_reason_e reason, const c
  * nothing ends the unlock here, with what is known. */
 static unlock_step_e power_on_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    if (unlock_is_reset(unlock)) {
-        return doubt_reset(unlock, reason, text);
-    }
     if (reason != JOBS_REASON_INDETERMINATE) { /* then it was answered */
         unlock->power_not_now = unlock->call_status == AMT_NOT_NOW;
         unlock->power_refused = unlock->power_not_now || unlock->call_status == AMT_REFUSED;
+    }
+    if (unlock_is_reset(unlock)) {
+        return doubt_reset(unlock, reason, text);
     }
     if (reason == JOBS_REASON_INDETERMINATE || unlock->power_refused) {
         apr_cpystrn(unlock->text, text, sizeof(unlock->text));

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "unlock/addresses_priv.h"
 #include "unlock/exits_priv.h"
+#include "unlock/handover_priv.h"
 #include "unlock/intent.h"
 #include "unlock/plan_priv.h"
 #include "unlock/steps_table_priv.h"
@@ -241,19 +242,20 @@ static int unlock_is_bound(const unlock_t *unlock)
     return unlock->intended && (unlock->row->mark != 0 || unlock->row->binds);
 }
 
-/* An act is under way, and what became of it will be known soon. */
+/* An act is under way, and what became of it will be known soon. One that has a mark is never repeated, so in the end
+ * it is not waited for. */
 static int unlock_is_acting(const unlock_t *unlock)
 {
-    return unlock->intended && unlock->row->writes && !unlock->pausing;
+    const step_t *row = unlock->row;
+    int marked = row->needs != 0 && unlock->draining == UNLOCK_DRAIN_ALL;
+
+    return (row->writes || row->undoes) && !unlock->pausing && !marked;
 }
 
-/* Whether a worker that stops hands the task back now: between two steps, never between an act and what is
- * known of it. */
+/* Whether a worker that stops hands the task back at the next place between two steps. */
 static int unlock_hands_back(const unlock_t *unlock)
 {
-    int acting = unlock->intended || unlock->task->taken_over;
-
-    return unlock->draining && !unlock_is_ending(unlock) && (!acting || unlock->leaving);
+    return unlock->draining != UNLOCK_DRAIN_NOT && !unlock_is_ending(unlock) && !handover_keeps(unlock);
 }
 
 static void unlock_hand_back(unlock_t *unlock)
@@ -551,10 +553,9 @@ void unlock_lost(unlock_t *unlock)
     unlock_lose(unlock, "another has it now, or its caller cancelled it");
 }
 
-void unlock_drain(unlock_t *unlock, int leave)
+void unlock_drain(unlock_t *unlock, unlock_drain_e level)
 {
-    unlock->draining = 1;
-    unlock->leaving = leave != 0;
+    unlock->draining = level;
     if (!unlock->over && !unlock->storing && !unlock_is_bound(unlock) && !unlock_is_acting(unlock) &&
         unlock_hands_back(unlock)) {
         unlock_hand_back(unlock);

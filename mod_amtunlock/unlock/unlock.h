@@ -139,6 +139,14 @@ typedef enum {
 
 #define UNLOCK_CALLS (UNLOCK_CALL_ACKNOWLEDGE + 1)
 
+/* How a worker that stops hands its tasks back: all between two steps, and the later the level, the fewer are kept. */
+typedef enum {
+    UNLOCK_DRAIN_NOT,
+    UNLOCK_DRAIN_READY, /* those with which another worker goes on as well as this one */
+    UNLOCK_DRAIN_MOST,  /* all but those whose result is known, or that are between an act and its answer */
+    UNLOCK_DRAIN_ALL /* and where the act has a mark, by which nobody repeats it, even without its answer */
+} unlock_drain_e;
+
 /* The redirection sessions. */
 typedef enum { UNLOCK_CONSOLE, UNLOCK_DRIVE } unlock_session_e;
 
@@ -293,9 +301,8 @@ struct unlock_t {
     unsigned int image_again : 1;    /* it did not hear the acknowledgement */
     unsigned int image_broken : 1;   /* it said what cannot be believed */
     unsigned int undone : 1;         /* all that was set is taken back, or that was tried */
-    unsigned int draining : 1;       /* the worker stops: hand back tasks without an intent, */
-    unsigned int leaving : 1;        /* and those with one too */
     unsigned int over : 1;
+    unlock_drain_e draining;            /* the worker stops */
     unsigned int marks;                 /* jobs_mark_e: of this unlock, durable */
     jobs_mark_e mark;                   /* the one that is being stored */
     const char *intent;                 /* JSON */
@@ -342,9 +349,9 @@ void unlock_disconnected(unlock_t *unlock, unlock_session_e session, const amt_r
 
 /* Its lease is lost. */
 void unlock_lost(unlock_t *unlock);
-/* The worker stops: tasks without an intent go back to the queue; those with one run on, or with `leave`
- * are handed back too, for other workers to verify. */
-void unlock_drain(unlock_t *unlock, int leave);
+/* The worker stops: a task without an intent goes back to the queue, one with an intent to a worker that goes on from
+ * its marks. Levels only rise. */
+void unlock_drain(unlock_t *unlock, unlock_drain_e level);
 
 /* ---- tables, for preflight and tests ------------------------------------------------------------------- */
 

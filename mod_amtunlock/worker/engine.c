@@ -13,18 +13,15 @@
 /* What the allocator keeps for the next unlocks; more goes back to the system. */
 #define KEEP_FREE ((apr_size_t)128 * 1024)
 
-/* What the slots give back. */
-enum { DRAIN_NOTHING, DRAIN_WITHOUT_INTENT, DRAIN_ALL };
-
 struct engine_t {
     slots_t slots; /* first: on_arrived() finds the engine by it */
     apr_thread_t *thread;
     atomic_int stopping;
-    atomic_int draining; /* as asked for */
+    atomic_int draining; /* unlock_drain_e, as asked for */
 
     /* The engine thread's own. */
     struct event wake_event, pulse_event;
-    int drained; /* as passed on to the slots */
+    unlock_drain_e drained; /* as passed on to the slots */
 };
 
 /* ---- the intake's side --------------------------------------------------------------------------------- */
@@ -51,10 +48,15 @@ const pulse_t *engine_pulse(const engine_t *engine)
     return &engine->slots.pulse;
 }
 
-void engine_drain(engine_t *engine, int leave)
+void engine_drain(engine_t *engine, unlock_drain_e level)
 {
-    atomic_store(&engine->draining, leave ? DRAIN_ALL : DRAIN_WITHOUT_INTENT);
+    atomic_store(&engine->draining, level);
     wakeup_signal(&engine->slots.wakeup);
+}
+
+int engine_handed_over(const engine_t *engine)
+{
+    return atomic_load(&engine->slots.handed_over);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------ */
@@ -64,8 +66,8 @@ static void on_arrived(slot_t *slot)
     const engine_t *engine = (const engine_t *)slot->slots;
 
     ops_begin(slot);
-    if (engine->drained) {
-        unlock_drain(&slot->unlock, engine->drained == DRAIN_ALL);
+    if (engine->drained != UNLOCK_DRAIN_NOT) {
+        unlock_drain(&slot->unlock, engine->drained);
     }
 }
 
@@ -95,21 +97,21 @@ static void end_lost_slots(engine_t *engine)
     }
 }
 
-static void drain_slots(engine_t *engine, int draining)
+static void drain_slots(engine_t *engine, unlock_drain_e level)
 {
     slot_t *slot = NULL, *next = NULL;
 
-    engine->drained = draining;
+    engine->drained = level;
     APR_RING_FOREACH_SAFE(slot, next, &engine->slots.running, slot_t, link)
     {
-        unlock_drain(&slot->unlock, draining == DRAIN_ALL);
+        unlock_drain(&slot->unlock, level);
     }
 }
 
 static void on_engine_wake(evutil_socket_t fd, short what, void *data)
 {
     engine_t *engine = data;
-    int draining = DRAIN_NOTHING;
+    unlock_drain_e level = UNLOCK_DRAIN_NOT;
 
     (void)fd;
     (void)what;
@@ -118,8 +120,8 @@ static void on_engine_wake(evutil_socket_t fd, short what, void *data)
     if (atomic_exchange(&engine->slots.lost, 0)) {
         end_lost_slots(engine);
     }
-    if ((draining = atomic_load(&engine->draining)) != engine->drained) {
-        drain_slots(engine, draining);
+    if ((level = (unlock_drain_e)atomic_load(&engine->draining)) != engine->drained) {
+        drain_slots(engine, level);
     }
     connect_limit_serve(&engine->slots.connect_limit);
     ops_free_ended(&engine->slots);

@@ -12,6 +12,7 @@
 #include <apr_pools.h>
 
 #include "jobs/jobs.h"
+#include "unlock/unlock.h"
 #include "worker/lease.h"
 #include "worker/pacer.h"
 #include "worker/record/outbox.h"
@@ -43,7 +44,9 @@ apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, snapshot_t *
 int engine_load(const engine_t *engine);
 /* Any thread. Beats every LEASE_PULSE. */
 const pulse_t *engine_pulse(const engine_t *engine);
-/* Any thread. See unlock_drain(); also for unlocks that come later. May be called again with leave set. */
-void engine_drain(engine_t *engine, int leave);
+/* Any thread. See unlock_drain(); also for unlocks that come later. */
+void engine_drain(engine_t *engine, unlock_drain_e level);
+/* Any thread. Tasks with an intent that were handed back since the drain began. */
+int engine_handed_over(const engine_t *engine);
 
 #endif

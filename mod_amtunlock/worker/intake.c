@@ -20,7 +20,7 @@
 
 #define REDIS_TIMEOUT apr_time_from_sec(3)
 #define BELL_TIMEOUT apr_time_from_sec(3) /* of the connection; a wait on it is shorter */
-#define BELL_WAIT apr_time_from_sec(1)
+#define BELL_WAIT apr_time_from_msec(250) /* a worker that stops waits for the end of it */
 #define REAP_EVERY apr_time_from_sec(1)
 #define CLAIM_MAX 128
 #define ASK_INVENTORY_EVERY (JOBS_LEASE / 3)
@@ -421,7 +421,7 @@ static void reap_tasks(intake_t *intake, apr_pool_t *pool)
 
 /* ---- the thread ---------------------------------------------------------------------------------------- */
 
-/* Then it waits until the bell rings or a second is over. */
+/* Then it waits for the bell, for a moment. */
 static void do_round(intake_t *intake, apr_pool_t *pool)
 {
     int again = 0;

@@ -305,10 +305,23 @@ static void op_store(unlock_t *unlock, jobs_change_e change, char state)
     log_error("AMTU0512", "the outbox is full, which cannot be", "system", slot->task.ref.system);
 }
 
+/* Whether somebody else goes on with what was begun with the PC. */
+static int is_handed_over(const slot_t *slot)
+{
+    const outbox_request_t *request = &slot->request;
+    int taken = request->outcome == JOBS_OK || request->outcome == JOBS_ALREADY;
+
+    return slot->unlock.draining != UNLOCK_DRAIN_NOT && request->change.change == JOBS_RELEASE && taken &&
+           (slot->unlock.intended || slot->task.taken_over);
+}
+
 void ops_stored(slot_t *slot)
 {
     const outbox_request_t *request = &slot->request;
 
+    if (is_handed_over(slot)) {
+        atomic_fetch_add(&slot->slots->handed_over, 1);
+    }
     if (request->change.change == JOBS_POWER_RATE) {
         slot->power_from = request->outcome == JOBS_OK ? clock_boottime() + request->change.wait : 0;
     }

@@ -12,14 +12,13 @@
 #include "ground.h"
 #include "judge.h"
 #include "pcs.h"
-#include "worker/engine.h"
+#include "worker/drain.h"
 #include "worker/intake.h"
 
 #define ENGINES 1
 #define SLOTS 14
 #define CONNECTS 8
 #define START_AGAIN apr_time_from_sec(5) /* a process that could not start */
-#define DRAIN apr_time_from_sec(40)
 #define TICK apr_time_from_msec(100)
 
 /* One process. */
@@ -156,24 +155,25 @@ static apr_status_t start_threads(life_t *life)
     return status == APR_SUCCESS ? start_intake(life) : status;
 }
 
-static void drain(const life_t *life, int leave)
+static int is_empty(const life_t *life)
 {
-    for (int i = 0; i < ENGINES; i++) {
-        engine_drain(life->engines[i], leave);
-    }
+    return intake_ended(life->intake) && count_running(life) == 0;
 }
 
-static int wait_until_empty(const life_t *life, apr_interval_time_t at_most)
+/* As a unit of its own, or as httpd's. */
+static void drain(life_t *life)
 {
-    apr_time_t until = clockwork_now() + at_most;
+    int supervised = chance_once_in(&life->host->chance, 2);
+    apr_time_t until = clockwork_now();
 
-    while (!intake_ended(life->intake) || count_running(life) > 0) {
-        if (clockwork_now() >= until) {
-            return 0;
+    intake_stop(life->intake);
+    for (int i = 0; i < DRAIN_STAGES; i++) {
+        drain_begin_stage(&drain_stages[i], life->engines, ENGINES);
+        until += supervised ? drain_stages[i].supervised : drain_stages[i].own_unit;
+        while (!is_empty(life) && clockwork_now() < until) {
+            fiber_wait(clockwork_now() + TICK);
         }
-        fiber_wait(clockwork_now() + TICK);
     }
-    return 1;
 }
 
 static void stop_threads(const life_t *life)
@@ -236,13 +236,9 @@ static void *run_life(void *data)
         }
     }
     ground_say("stops");
-    intake_stop(life->intake);
-    drain(life, chance_once_in(&life->host->chance, 2));
-    if (!wait_until_empty(life, DRAIN)) {
-        drain(life, 1);
-        if (!wait_until_empty(life, DRAIN)) {
-            end_life(life, life->away);
-        }
+    drain(life);
+    if (!is_empty(life)) {
+        end_life(life, life->away);
     }
     stop_threads(life);
     end_life(life, life->away);

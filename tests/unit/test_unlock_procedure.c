@@ -136,16 +136,6 @@ static void lose(unlock_t *unlock)
     unlock_lost(unlock);
 }
 
-static void drain_all(unlock_t *unlock)
-{
-    unlock_drain(unlock, 1);
-}
-
-static void drain_own(unlock_t *unlock)
-{
-    unlock_drain(unlock, 0);
-}
-
 static void test_a_lost_lease_stops_everything(void **state)
 {
     for (size_t i = 0; i < unlock_row_count; i++) {
@@ -171,22 +161,60 @@ static int is_marking(const unlock_pc_t *pc)
     return pc->asked == ASKED_STORE && pc->change == JOBS_MARK;
 }
 
-static void test_draining_supervised(void **state)
+/* Drains after the at-th request, and lets it run to its end. */
+static unlock_pc_t *drain(const behaviour_t *is, int at, unlock_drain_e level, apr_pool_t *pool)
+{
+    unlock_pc_t *pc = unlock_pc_create(is, pool);
+    unlock_begin(&pc->unlock);
+    while (pc->answered < at && unlock_pc_step(pc)) {
+    }
+    if (!pc->over)
+        unlock_drain(&pc->unlock, level);
+    return pc;
+}
+
+/* What is handed over is what another worker goes on with. */
+static void check_handed_over(const unlock_pc_t *pc, unlock_drain_e level, const char *where)
+{
+    int image = (pc->unlock.plan.boot & AMT_START_IMAGE) && !pc->unlock.image_greeted;
+    if (!pc->releases)
+        return;
+    if (level < UNLOCK_DRAIN_ALL && (pc->marked & JOBS_MARK_POWER) && !pc->power_requests && !pc->is.fails)
+        fail_msg("%s: its power was marked and never asked for", where);
+    if (level == UNLOCK_DRAIN_READY && pc->unlock.session_open &&
+        ((pc->marked & JOBS_MARK_TYPED) || (pc->power_requests && image)))
+        fail_msg("%s: typed %d times, image %d: it was not waited for", where, pc->types, image);
+    if (level == UNLOCK_DRAIN_READY && pc->unlock.power_not_now)
+        fail_msg("%s: its device was not ready, and nobody asks it again", where);
+    if (level < UNLOCK_DRAIN_ALL && pc->unlock.ended_at != NULL && pc->unlock.step == UNLOCK_OVER &&
+        pc->unlock.state)
+        fail_msg("%s: it had a result", where);
+}
+
+static void check_draining(const unlock_row_t *row, int at, unlock_drain_e level, apr_pool_t *pool)
+{
+    unlock_pc_t *pc = drain(&row->is, at, level, pool);
+    apr_time_t began = pc->now;
+    int power_requests = pc->power_requests + (pc->marks > 0 || is_marking(pc));
+    while (unlock_pc_step(pc)) {
+    }
+    check_promises(pc, row->name);
+    check_taken_back(pc, row->name);
+    check_handed_over(pc, level, row->name);
+    if (pc->over != 1 || (level > UNLOCK_DRAIN_READY && pc->now - began > apr_time_from_msec(100)))
+        fail_msg("%s: drained after %d at level %d, over %d, took %d ms", row->name, at, level, pc->over,
+                 (int)apr_time_as_msec(pc->now - began));
+    if (level > UNLOCK_DRAIN_READY)
+        assert_true(pc->power_requests <= power_requests);
+}
+
+static void test_draining_anywhere(void **state)
 {
     for (size_t i = 0; i < unlock_row_count; i++) {
         int requests = count_requests(&unlock_rows[i].is, *state);
-        for (int at = 0; at < requests; at++) {
-            unlock_pc_t *pc = interrupt(&unlock_rows[i].is, at, drain_all, *state);
-            apr_time_t began = pc->now;
-            int power_requests = pc->power_requests + (pc->marks > 0 || is_marking(pc));
-            while (unlock_pc_step(pc)) {
-            }
-            check_promises(pc, unlock_rows[i].name);
-            if (pc->over != 1 || pc->now - began > apr_time_from_msec(100))
-                fail_msg("%s: drained after %d, over %d, took %d ms", unlock_rows[i].name, at, pc->over,
-                         (int)apr_time_as_msec(pc->now - began));
-            assert_true(pc->power_requests <= power_requests && pc->power_requests <= 1);
-        }
+        for (int at = 0; at < requests; at++)
+            for (unlock_drain_e level = UNLOCK_DRAIN_READY; level <= UNLOCK_DRAIN_ALL; level++)
+                check_draining(&unlock_rows[i], at, level, *state);
     }
 }
 
@@ -216,35 +244,70 @@ static void test_a_successor_takes_back_what_was_set_before_it(void **state)
     }
 }
 
-/* With an intent it goes to its end; without one it is given back at once. */
-static void check_draining_of_own(const behaviour_t *healthy, apr_pool_t *pool)
+/* A healthy PC that is drained at any place: handed over, or unlocked where only this worker gets the word. */
+static void check_stay(const behaviour_t *healthy, int *stayed, apr_pool_t *pool)
 {
     int requests = count_requests(healthy, pool);
     for (int at = 0; at < requests; at++) {
-        unlock_pc_t *pc = interrupt(healthy, at, drain_own, pool);
-        const char *expected = NULL;
+        unlock_pc_t *pc = drain(healthy, at, UNLOCK_DRAIN_READY, pool);
+        int over = pc->over, stays = 0;
+        apr_time_t began = pc->now;
         while (unlock_pc_step(pc)) {
         }
-        check_promises(pc, "drained");
-        check_taken_back(pc, "drained");
-        expected = pc->intents ? "unlocked" : "released";
-        assert_string_equal(unlock_pc_ending(pc), expected);
-        assert_int_equal(pc->power_requests, pc->intents ? 1 : 0);
+        stays =
+            (pc->marked & JOBS_MARK_TYPED) || (pc->unlock.plan.boot & AMT_START_IMAGE && pc->power_requests);
+        if (pc->finishes && !over)
+            (*stayed)++;
+        else if (pc->now - began > apr_time_from_msec(100) && !stays)
+            fail_msg("method %d, after %d: handed over after %d ms", healthy->method, at,
+                     (int)apr_time_as_msec(pc->now - began));
+        assert_string_equal(unlock_pc_ending(pc), pc->finishes ? "unlocked" : "released");
     }
 }
 
-static void test_draining_a_unit_of_its_own(void **state)
+static void test_draining_waits_for_what_others_cannot_see(void **state)
 {
-    const behaviour_t healthy[] = {
-        {0},
-        {SOL, .redirection_off = 1},
-        {IMAGE, .redirection_off = 1},
-        {.power = 2, .hangs = 1, .resets = 1},
-        {SOL, .power = 2, .hangs = 1, .resets = 1},
-        {IMAGE, .power = 2, .hangs = 1, .resets = 1, .redirection_off = 1},
+    static const struct {
+        behaviour_t is;
+        int stays; /* has its result before it is over */
+    } healthy[] = {
+        {{0}, 0},
+        {{SOL, .redirection_off = 1}, 0},
+        {{SOL, .no_probe = 1}, 1},
+        {{IMAGE, .redirection_off = 1}, 0},
+        {{.power = 2, .hangs = 1, .resets = 1}, 0},
+        {{SOL, .power = 2, .hangs = 1, .resets = 1}, 0},
+        {{IMAGE, .power = 2, .hangs = 1, .resets = 1, .redirection_off = 1}, 0},
     };
-    for (size_t i = 0; i < sizeof(healthy) / sizeof(healthy[0]); i++)
-        check_draining_of_own(&healthy[i], *state);
+    for (size_t i = 0; i < sizeof(healthy) / sizeof(healthy[0]); i++) {
+        int stayed = 0;
+        check_stay(&healthy[i].is, &stayed, *state);
+        if (healthy[i].stays)
+            assert_true(stayed > 1);
+    }
+}
+
+/* The last level does not wait for the answer to an act that has a mark, and for every other. */
+static void test_draining_at_the_end_of_the_time(void **state)
+{
+    static const behaviour_t ways[] = {{0}, {SOL, .asks = 1}, {IMAGE}};
+    int left = 0, waited = 0;
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        int requests = count_requests(&ways[i], *state);
+        for (int at = 0; at < requests; at++) {
+            unlock_pc_t *pc = drain(&ways[i], at, UNLOCK_DRAIN_MOST, *state);
+            int waits = pc->asked == ASKED_CALL && pc->call >= UNLOCK_CALL_CLEAR_BOOT && !pc->over;
+            int marked = pc->call == UNLOCK_CALL_POWER_ON || pc->call == UNLOCK_CALL_TYPE ||
+                         pc->call == UNLOCK_CALL_SEAL;
+            if (pc->over || !waits || pc->unlock.ended_at != NULL)
+                continue;
+            unlock_drain(&pc->unlock, UNLOCK_DRAIN_ALL);
+            assert_int_equal(pc->unlock.step == UNLOCK_RELEASE, marked);
+            left += marked;
+            waited += !marked;
+        }
+    }
+    assert_true(left >= 3 && waited >= 2);
 }
 
 /* ---- time ---------------------------------------------------------------------------------------------- */
@@ -602,9 +665,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(test_silence_anywhere_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_lost_lease_stops_everything, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_draining_supervised, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_draining_anywhere, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_successor_takes_back_what_was_set_before_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_draining_a_unit_of_its_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_draining_at_the_end_of_the_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_draining_waits_for_what_others_cannot_see, setup, teardown),
         cmocka_unit_test_setup_teardown(test_retries_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_silent_device_has_40_seconds_to_wake, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waking_has_a_time_of_its_own, setup, teardown),

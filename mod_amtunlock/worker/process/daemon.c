@@ -16,6 +16,7 @@
 #include "amt/amt.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "worker/drain.h"
 #include "worker/intake.h"
 #include "worker/process/lock_priv.h"
 #include "worker/process/log_channel_priv.h"
@@ -23,9 +24,9 @@
 #include "worker/process/problems_priv.h"
 #include "worker/process/watchdog_priv.h"
 
-#define DRAIN_SUPERVISED apr_time_from_sec(2)
-#define DRAIN_OWN_UNIT apr_time_from_sec(60)
-#define DRAIN_LAST apr_time_from_sec(2) /* to give back what could not be finished */
+/* A service manager may signal all processes of httpd, which then signals its worker: that is one stop. */
+#define SAME_STOP apr_time_from_sec(1)
+
 /* A month of the audit record is read back first: ten minutes, where systemd's usual limit of a start is 90 seconds. */
 #define EXTENDED_START "EXTEND_TIMEOUT_USEC=600000000"
 #define FILES_A_SLOT 3 /* AMT, probe, and one to spare */
@@ -394,45 +395,56 @@ static apr_time_t oldest_pulse(const worker_t *worker)
     return oldest;
 }
 
-static void drain_engines(const worker_t *worker, int leave)
+static int is_empty(const worker_t *worker)
 {
-    for (int i = 0; i < worker->engine_count; i++) {
-        engine_drain(worker->engines[i], leave);
-    }
+    return intake_ended(worker->intake) && count_running(worker) == 0;
 }
 
-/* Nonzero: no task is left. A second signal ends the wait. */
-static int wait_until_empty(worker_t *worker, const sigset_t *signals, apr_interval_time_t at_most)
+/* Until no task is left, or that time. Nonzero: a second signal came, which ends all waiting. */
+static int wait_until_empty(worker_t *worker, const sigset_t *signals, apr_time_t until, apr_time_t impatient)
 {
-    static const struct timespec tick = {.tv_nsec = 20000000};
-    apr_time_t until = clock_boottime() + at_most;
+    static const struct timespec tick = {.tv_nsec = 10000000};
 
-    while (!intake_ended(worker->intake) || count_running(worker) > 0) {
+    while (!is_empty(worker) && clock_boottime() < until) {
         int signal = sigtimedwait(signals, NULL, &tick);
 
         notify_watchdog(&worker->notify, oldest_pulse(worker));
-        if (clock_boottime() >= until || signal == SIGTERM || signal == SIGINT) {
-            return 0;
+        if ((signal == SIGTERM || signal == SIGINT) && clock_boottime() >= impatient) {
+            return 1;
         }
     }
-    return 1;
+    return 0;
 }
 
-static int drain_worker(worker_t *worker, const sigset_t *signals)
+static void drain_by_stages(worker_t *worker, const sigset_t *signals)
 {
+    apr_time_t now = clock_boottime();
+    apr_time_t until = now, impatient = worker->supervised ? now + SAME_STOP : now;
+
+    for (int stage = 0; stage < DRAIN_STAGES; stage++) {
+        until += worker->supervised ? drain_stages[stage].supervised : drain_stages[stage].own_unit;
+        drain_begin_stage(&drain_stages[stage], worker->engines, worker->engine_count);
+        if (wait_until_empty(worker, signals, until, impatient)) {
+            return;
+        }
+    }
+}
+
+static void drain_worker(worker_t *worker, const sigset_t *signals)
+{
+    int handed_over = 0;
+
     notify_send(&worker->notify, "STOPPING=1");
     log_info("AMTU0304", "stops", "supervised", worker->supervised ? "yes" : "no", "running",
              log_number(LOG_NUMBER, count_running(worker)));
     intake_stop(worker->intake);
-    drain_engines(worker, worker->supervised);
-    if (wait_until_empty(worker, signals, worker->supervised ? DRAIN_SUPERVISED : DRAIN_OWN_UNIT)) {
-        return 1;
+    drain_by_stages(worker, signals);
+    handed_over = drain_handed_over(worker->engines, worker->engine_count);
+    if (handed_over > 0) {
+        log_warn("AMTU0318",
+                 "handed over: these PCs were begun, and wait as they are until a worker goes on with them",
+                 "tasks", log_number(LOG_NUMBER, handed_over));
     }
-    if (worker->supervised) {
-        return 0;
-    }
-    drain_engines(worker, 1);
-    return wait_until_empty(worker, signals, DRAIN_LAST);
 }
 
 /* Engines last: outbox and work pool still send them answers. */
@@ -452,8 +464,9 @@ static int stop_daemon(worker_t *worker, const sigset_t *signals)
 {
     int outdated = atomic_load(&worker->outdated);
 
-    if (!drain_worker(worker, signals)) {
-        log_warn("AMTU0305", "stopped with tasks left; their leases run out, then others look", "tasks",
+    drain_worker(worker, signals);
+    if (!is_empty(worker)) {
+        log_warn("AMTU0305", "stopped with tasks left; their leases run out, then others go on", "tasks",
                  log_number(LOG_NUMBER, count_running(worker)));
         _exit(outdated); /* threads wait for what will not come any more, so they cannot be joined */
     }

@@ -31,7 +31,7 @@ const char *lock_take(const char *state_dir, apr_pool_t *pool)
         if (clock_boottime() >= until) {
             return apr_psprintf(pool, "another worker runs on this host (it holds %s)", path);
         }
-        apr_sleep(apr_time_from_msec(100));
+        apr_sleep(apr_time_from_msec(20));
     }
     if (ftruncate(fd, 0) != 0 || write(fd, text, (size_t)length) != length) {
         return apr_psprintf(pool, "%s cannot be written: %s", path, text_strerror(errno, pool));

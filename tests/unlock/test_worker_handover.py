@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worker that is stopped on purpose costs no unlock: what it has begun is handed over at once, and another worker, or
+the same one started again, goes on with it within 2 s."""
+
+import datetime
+import re
+import signal
+
+import pytest
+
+from redirected import check_taken_back, passphrases
+from rig import wait_until
+
+WITHIN = 2  # seconds, from what is handed over to who goes on with it
+# A console that shows nothing is asked for its question after a while, which is longer than a test has.
+QUICK = {"AMTUNLOCK_TEST_QUIET_MS": "500"}
+PLACES = {  # what a PC is in the middle of
+    "wake": lambda fleet, system: fleet.power_requests(system),
+    "sol": lambda fleet, system: fleet.power_requests(system),
+    "sol at its prompt": lambda fleet, system: fleet.events(system, "prompt"),
+    "image": lambda fleet, system: fleet.events(system, "ider-read"),
+}
+
+
+def moments(worker, number):
+    """{system: when the worker's log has a line of that number of it, last}"""
+    found = {}
+    for line in worker.log.read_text().splitlines():
+        match = re.match(r"(\S+Z) \S+ " + number + r" .*\bsystem=(\S+)", line)
+        if match:
+            found[match[2]] = datetime.datetime.fromisoformat(match[1].replace("Z", "+00:00")).timestamp()
+    return found
+
+
+def gaps(first, second):
+    """Seconds from when each task was given back until a worker took it over."""
+    given, taken = moments(first, "AMTU0604"), moments(second, "AMTU0608")
+    return {system: taken[system] - given[system] for system in given if system in taken}
+
+
+def begun(fleet):
+    """A job of nine PCs, three of each method, once each has been powered."""
+    first = fleet.add_worker(QUICK)
+    job = fleet.submit(fleet.systems())
+    assert wait_until(lambda: all(fleet.power_requests(one) for one in fleet.systems()), 20, 0.02), fleet.worker_tail()
+    return first, job
+
+
+def check_end(fleet, job):
+    results = job.await_end(60)
+    assert set(results.values()) == {"unlocked"}, (results, fleet.worker_tail())
+    for row in fleet.fleet.systems():
+        system = row["fqdn"]
+        assert passphrases(fleet, system) == ([] if row["method"] == "wake" else [True]), system
+        check_taken_back(fleet, system)
+
+
+@pytest.mark.parametrize("supervised", ["1", "0"])
+def test_another_worker_goes_on(rig, supervised):
+    fleet = rig(systems=9, method="mix", boot_seconds="2-3", boot_timeout=60)
+    fleet.environment = {"AMTUNLOCK_SUPERVISED": supervised}
+    first, job = begun(fleet)
+    second = fleet.add_worker(QUICK)
+    first.process.signal(signal.SIGTERM)
+    assert wait_until(lambda: not first.process.alive(), 2.9 if supervised == "1" else 20, 0.02)
+    check_end(fleet, job)
+    assert not fleet.heard(first, "AMTU0305"), "nothing was left to its lease"
+    found = gaps(first, second)
+    assert len(found) >= 3 and max(found.values()) < WITHIN, found
+    assert int(re.search(r"AMTU0318 .*\btasks=(\d+)", first.log.read_text())[1]) == len(found)
+
+
+def test_the_same_worker_goes_on(rig):
+    fleet = rig(systems=9, method="mix", boot_seconds="2-3", boot_timeout=60)
+    first, job = begun(fleet)
+    first.process.signal(signal.SIGTERM)
+    assert wait_until(lambda: not first.process.alive(), 20, 0.01)
+    stopped = moments(first, "AMTU0604")
+    fleet.start_worker(first, QUICK)
+    check_end(fleet, job)
+    taken = moments(first, "AMTU0608")
+    started = re.findall(r"^(\S+)Z \S+ AMTU0306 ", first.log.read_text(), re.M)[0]
+    began = datetime.datetime.fromisoformat(started + "+00:00").timestamp()
+    found = {system: taken[system] - began for system in stopped}
+    assert found and max(found.values()) < WITHIN, found

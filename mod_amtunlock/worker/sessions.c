@@ -204,7 +204,10 @@ void sessions_open_drive(slot_t *slot)
     status = amt_ider_open(&slot->ider, slot->slots->loop, &target, image->disc, &overlay, &events, slot,
                            slot->pool);
     OPENSSL_cleanse(&overlay, sizeof(overlay));
-    if (status != APR_SUCCESS) {
+    if (status == APR_SUCCESS && slot->unlock.step == UNLOCK_REOPEN_DRIVE) {
+        amt_ider_enable_now(slot->ider);
+    }
+    else if (status != APR_SUCCESS) {
         slot->ider = NULL;
         answer_soon(slot, AMT_BROKEN, "no drive session for this PC could be made");
     }

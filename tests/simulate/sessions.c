@@ -305,6 +305,11 @@ apr_status_t amt_ider_open(amt_ider_t **ider, amt_loop_t *loop, const amt_target
     return APR_SUCCESS;
 }
 
+void amt_ider_enable_now(amt_ider_t *ider)
+{
+    (void)ider;
+}
+
 void amt_ider_drop_overlay(amt_ider_t *ider)
 {
     ider->has_sector = 0;

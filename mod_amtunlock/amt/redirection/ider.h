@@ -29,7 +29,7 @@ typedef struct {
 typedef struct amt_ider_t amt_ider_t;
 
 typedef struct {
-    /* The drive is there: it starts with the PC's next reset or power-on. */
+    /* The drive is there: from the PC's next reset or power-on, or from now on. */
     void (*opened)(void *baton);
     /* The PC has read the first sector of this session. */
     void (*booting)(void *baton);
@@ -41,6 +41,8 @@ typedef struct {
 apr_status_t amt_ider_open(amt_ider_t **ider, amt_loop_t *loop, const amt_target_t *target,
                            amt_image_t *image, const amt_overlay_t *overlay, const amt_ider_events_t *events,
                            void *baton, apr_pool_t *pool);
+/* Right after amt_ider_open(): the PC has started already, and is to find its drive without another reset. */
+void amt_ider_enable_now(amt_ider_t *ider);
 /* From the loop's thread: wipes the overlay. From now on the image's own sector is served, also to a read that is
  * under way. */
 void amt_ider_drop_overlay(amt_ider_t *ider);

@@ -329,19 +329,10 @@ def test_sigterm_before_the_intent_gives_back(rig, supervised):
     assert set(job.await_end(15).values()) == {"unlocked"}
 
 
-def test_sigterm_finishes_what_has_an_intent_in_a_unit_of_its_own(rig):
-    fleet = rig(systems=2, boot_seconds="3-3")
-    worker = fleet.add_worker()
-    job = fleet.submit(fleet.systems())
-    job.await_states("PB", 10)
-    worker.process.signal(signal.SIGTERM)
-    assert wait_until(lambda: not worker.process.alive(), 15)
-    assert set(job.results().values()) == {"unlocked"}
-
-
-def test_sigterm_under_supervision_leaves_it_for_others_at_once(rig):
+@pytest.mark.parametrize("supervised", ["1", "0"])
+def test_sigterm_leaves_what_has_an_intent_for_others_at_once(rig, supervised):
     fleet = rig(systems=2, boot_seconds="4-4", boot_timeout=60)
-    worker = fleet.add_worker({"AMTUNLOCK_SUPERVISED": "1"})
+    worker = fleet.add_worker({"AMTUNLOCK_SUPERVISED": supervised})
     job = fleet.submit(fleet.systems())
     job.await_states("PB", 10)
     began = time.monotonic()

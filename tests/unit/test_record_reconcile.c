@@ -234,6 +234,17 @@ static void an_end_that_redis_refused_is_not_replayed(void **state)
     assert_int_equal(state_of(&verification), 'r');
 }
 
+static _Atomic apr_time_t ahead; /* of the clock */
+
+/* In place of APR's. */
+apr_time_t apr_time_now(void)
+{
+    struct timeval now;
+
+    gettimeofday(&now, NULL);
+    return apr_time_make(now.tv_sec, now.tv_usec) + ahead;
+}
+
 /* ---- records of earlier runs --------------------------------------------------------------------------- */
 
 #define ANOTHER_REDIS "0123456789012345678901234567890123456789"
@@ -369,6 +380,29 @@ static void an_intent_is_restored_where_redis_followed_another(void **state)
     reconcile_once("worker-1b");
     assert_int_equal(audit_lines("\"intent-withdrawn\""), 0);
     claim_marked(JOBS_MARK_POWER);
+}
+
+static int is_named_twice(void *unused)
+{
+    (void)unused;
+    return audit_lines("\"event\":\"redis\"") == 2;
+}
+
+/* A worker may run for longer than its record is read back, and is to know its Redis again. */
+static void the_record_names_its_redis_every_day(void **state)
+{
+    outbox_t *outbox = begin_run(WORKER);
+    marks_t *marks = NULL;
+
+    (void)state;
+    await_reconciled(outbox);
+    ahead = MARKS_KEPT + apr_time_from_sec(60);
+    assert_true(wait_for(is_named_twice, NULL, 5000));
+    end_run(outbox);
+    marks = marks_create(outbox_test.pool);
+    assert_null(marks_read(marks, outbox_test.audit_file, outbox_test.pool));
+    ahead = 0;
+    assert_string_equal(marks_run_id(marks), jobs_client_run_id(outbox_test.connection));
 }
 
 /* Nothing was done by it, whatever its end was. */
@@ -518,17 +552,6 @@ static void a_refused_end_falls_back_to_its_marks(void **state)
 
 /* ---- the table of marks -------------------------------------------------------------------------------- */
 
-static apr_time_t ahead; /* of the clock */
-
-/* In place of APR's. */
-apr_time_t apr_time_now(void)
-{
-    struct timeval now;
-
-    gettimeofday(&now, NULL);
-    return apr_time_make(now.tv_sec, now.tv_usec) + ahead;
-}
-
 static jobs_task_ref_t nth_task(int n, const char *fence)
 {
     return (jobs_task_ref_t){apr_psprintf(outbox_test.pool, "job-%d", n), "pc1.example", fence};
@@ -617,6 +640,7 @@ int main(void)
         TEST(an_intent_is_restored_with_its_marks),
         TEST(the_marks_of_an_older_version_are_not_known),
         TEST(an_intent_is_restored_where_redis_followed_another),
+        TEST(the_record_names_its_redis_every_day),
         TEST(an_end_behind_a_withdrawn_intent_is_not_replayed),
         TEST(what_redis_lost_without_a_restart_is_restored),
         TEST(a_mark_that_this_redis_never_took_does_not_count),

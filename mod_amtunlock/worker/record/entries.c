@@ -62,11 +62,15 @@ static json_t *entry_of_mark(const outbox_request_t *request, const char *worker
     return fields;
 }
 
-static json_t *entry_of_task(const outbox_request_t *request, const char *worker)
+json_t *entry_of_request(const outbox_request_t *request, const char *worker)
 {
     const jobs_task_t *task = request->task;
-    json_t *fields = json_object();
+    json_t *fields = NULL;
 
+    if (request->change.change == JOBS_MARK) {
+        return entry_of_mark(request, worker);
+    }
+    fields = json_object();
     put_text(fields, "system", task->ref.system);
     put_text(fields, "job", task->ref.job);
     put_text(fields, "fence", task->ref.fence);
@@ -83,12 +87,6 @@ static json_t *entry_of_task(const outbox_request_t *request, const char *worker
         put_outcome(fields, request);
     }
     return fields;
-}
-
-json_t *entry_of_request(const outbox_request_t *request, const char *worker)
-{
-    return request->change.change == JOBS_MARK ? entry_of_mark(request, worker)
-                                               : entry_of_task(request, worker);
 }
 
 json_t *entry_of_unrecordable(const outbox_request_t *request, const char *worker)

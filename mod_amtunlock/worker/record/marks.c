@@ -128,50 +128,48 @@ static place_t *find_place(place_t *places, apr_size_t capacity, apr_uint64_t di
     return &places[at];
 }
 
+static int is_kept(const place_t *place, apr_uint32_t since)
+{
+    return place->intents > 0 && place->at >= since;
+}
+
 /* Moves all that are kept yet into an array of their own. */
 static int move_places(marks_t *marks, apr_size_t capacity, apr_uint32_t since)
 {
     place_t *places = calloc(capacity, sizeof(*places));
-    apr_size_t count = 0;
 
     if (places == NULL) {
         return 0;
     }
+    marks->count = 0;
     for (apr_size_t i = 0; i < marks->capacity; i++) {
-        const place_t *old = &marks->places[i];
-
-        if (old->intents > 0 && old->at >= since) {
-            *find_place(places, capacity, old->digest) = *old;
-            count++;
+        if (is_kept(&marks->places[i], since)) {
+            *find_place(places, capacity, marks->places[i].digest) = marks->places[i];
+            marks->count++;
         }
     }
     free(marks->places);
     marks->places = places;
     marks->capacity = capacity;
-    marks->count = count;
     return 1;
 }
 
-static apr_size_t count_kept(const marks_t *marks, apr_uint32_t since)
-{
-    apr_size_t kept = 0;
-
-    for (apr_size_t i = 0; i < marks->capacity; i++) {
-        kept += marks->places[i].intents > 0 && marks->places[i].at >= since;
-    }
-    return kept;
-}
-
-/* Where it is nearly full it is made anew without those that were kept for long enough, and larger if they are few. */
+/* Where it is nearly full it is made anew without those that were kept for long enough, and as large as the rest needs. */
 int marks_make_room(marks_t *marks)
 {
-    apr_uint32_t since = (apr_uint32_t)apr_time_sec(apr_time_now() - MARKS_KEPT);
-    apr_size_t capacity = marks->capacity > 0 ? marks->capacity : FIRST_CAPACITY;
+    const apr_uint32_t since = (apr_uint32_t)apr_time_sec(apr_time_now() - MARKS_KEPT);
+    apr_size_t kept = 0, capacity = FIRST_CAPACITY;
 
     if (marks->whole != NULL || marks->count < marks->capacity / 8 * 7) {
         return 1;
     }
-    return move_places(marks, count_kept(marks, since) > capacity / 2 ? 2 * capacity : capacity, since);
+    for (apr_size_t i = 0; i < marks->capacity; i++) {
+        kept += is_kept(&marks->places[i], since);
+    }
+    while (capacity / 2 < kept) {
+        capacity *= 2;
+    }
+    return move_places(marks, capacity, since);
 }
 
 /* An intent counts from now, not from when it was written: it is only kept for longer than it must be. */
@@ -191,16 +189,24 @@ static int take_intent(marks_t *marks, apr_uint64_t digest)
     return 1;
 }
 
+/* NULL: there is none yet. */
+static place_t *place_of(const marks_t *marks, apr_uint64_t digest)
+{
+    place_t *place = marks->capacity > 0 ? find_place(marks->places, marks->capacity, digest) : NULL;
+
+    return place != NULL && place->intents > 0 ? place : NULL;
+}
+
 static int take_place(marks_t *marks, const event_t *event, const json_t *fields)
 {
     const jobs_task_ref_t task = entry_task(fields);
     apr_uint64_t digest = digest_of(&task);
-    place_t *place = marks->capacity > 0 ? find_place(marks->places, marks->capacity, digest) : NULL;
+    place_t *place = place_of(marks, digest);
 
     if (event->is == MARKS_OPEN) {
         return take_intent(marks, digest);
     }
-    if (place != NULL && place->intents > 0 && event_counts(event, place->is)) {
+    if (place != NULL && event_counts(event, place->is)) {
         place->intents -= event->is == MARKS_NONE; /* an earlier one of the task, with another fence, stays */
         place->is = event->is == MARKS_NONE ? MARKS_HANDED_OVER : event->is;
     }
@@ -209,10 +215,9 @@ static int take_place(marks_t *marks, const event_t *event, const json_t *fields
 
 marks_state_e marks_state(const marks_t *marks, const jobs_task_ref_t *task)
 {
-    const place_t *place =
-        marks->capacity > 0 ? find_place(marks->places, marks->capacity, digest_of(task)) : NULL;
+    const place_t *place = place_of(marks, digest_of(task));
 
-    return place != NULL && place->intents > 0 ? (marks_state_e)place->is : MARKS_NONE;
+    return place != NULL ? (marks_state_e)place->is : MARKS_NONE;
 }
 
 /* ---- tasks as a whole ---------------------------------------------------------------------------------- */
@@ -339,7 +344,7 @@ static void take_mark(const whole_t *whole, const json_t *record)
     }
 }
 
-static void take_task(marks_t *marks, const event_t *event, const json_t *record)
+static int take_task(marks_t *marks, const event_t *event, const json_t *record)
 {
     whole_t *whole = marks->whole;
     const jobs_task_ref_t ref = entry_task(record);
@@ -349,7 +354,7 @@ static void take_task(marks_t *marks, const event_t *event, const json_t *record
         task = begin_task(whole, &ref, event, record);
     }
     if (task == NULL || !event_counts(event, task->is)) {
-        return;
+        return 1;
     }
     if (event->is == MARKS_OPEN) {
         keep_intent(marks, task, record);
@@ -358,18 +363,10 @@ static void take_task(marks_t *marks, const event_t *event, const json_t *record
         keep_end(whole, task, record);
     }
     task->is = event->is == MARKS_HANDED_OVER ? marks_without_end(task) : event->is;
+    return 1;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
-
-static int take_event(marks_t *marks, const event_t *event, const json_t *fields)
-{
-    if (marks->whole == NULL) {
-        return take_place(marks, event, fields);
-    }
-    take_task(marks, event, fields);
-    return 1;
-}
 
 int marks_take(marks_t *marks, const char *event, const json_t *fields)
 {
@@ -377,14 +374,12 @@ int marks_take(marks_t *marks, const char *event, const json_t *fields)
 
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
         if (strcmp(events[i].event, event) == 0) {
-            kept = take_event(marks, &events[i], fields);
+            kept = marks->whole != NULL ? take_task(marks, &events[i], fields)
+                                        : take_place(marks, &events[i], fields);
         }
     }
     if (marks->whole != NULL && strcmp(event, AUDIT_MARK) == 0) {
         take_mark(marks->whole, fields);
-    }
-    if (marks->whole != NULL) {
-        apr_pool_clear(marks->whole->scratch);
     }
     return kept;
 }
@@ -409,6 +404,9 @@ static void take_record(void *baton, const json_t *record)
         take_redis(marks, record);
     }
     marks->lost |= !marks_take(marks, event, record);
+    if (marks->whole != NULL) {
+        apr_pool_clear(marks->whole->scratch);
+    }
 }
 
 const char *marks_read(marks_t *marks, const char *audit_file, apr_pool_t *pool)

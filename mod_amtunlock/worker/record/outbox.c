@@ -25,6 +25,9 @@
 #define RETRY_AFTER apr_time_from_msec(500) /* after Redis or the audit file failed */
 #define LOOK_AFTER apr_time_from_sec(1)     /* at the audit file, with nothing to do */
 #define RUN_ID_MAX 64
+/* The record is read back for MARKS_KEPT: a worker that does not find there which Redis it had takes it for another one,
+ * which may have lost something. */
+#define NAME_REDIS_EVERY apr_time_from_sec((apr_int64_t)24 * 3600)
 
 typedef APR_RING_HEAD(requests_t, outbox_request_t) requests_t;
 
@@ -45,6 +48,7 @@ struct outbox_t {
     requests_t kept; /* taken from the queue, not answered yet */
     int kept_count;
     apr_time_t denials_due;
+    apr_time_t redis_named; /* on the record, by the wall clock */
     int redis_away;         /* logged once */
     int reconciling_failed; /* though Redis answers; logged once */
 
@@ -162,6 +166,7 @@ static void reconcile(outbox_t *outbox, apr_pool_t *pool)
         result = reconcile_redis(&with, run_id, pool);
         if (result.outcome == JOBS_OK) {
             set_reconciled(outbox, run_id);
+            outbox->redis_named = apr_time_now();
         }
         else if (!outbox->reconciling_failed) {
             log_warn("AMTU0433", "Redis could not be told what it may have forgotten: it is tried again",
@@ -392,6 +397,19 @@ static void wait_for_requests(outbox_t *outbox, int done)
     wakeup_wait(&outbox->wakeup, outbox->kept_count > 0 || is_stuck ? RETRY_AFTER : LOOK_AFTER);
 }
 
+/* What is on the record beside the requests. */
+static void record_others(outbox_t *outbox, apr_pool_t *pool)
+{
+    if (outbox->redis_away || !is_reconciled(outbox)) {
+        return;
+    }
+    denials_record(&outbox->recorder, outbox->connection, &outbox->denials_due, pool);
+    if (apr_time_now() - outbox->redis_named > NAME_REDIS_EVERY) {
+        outbox->redis_named = apr_time_now();
+        reconcile_name(&outbox->recorder, outbox->connection);
+    }
+}
+
 static void *APR_THREAD_FUNC run_outbox(apr_thread_t *thread, void *data)
 {
     outbox_t *outbox = data;
@@ -413,9 +431,7 @@ static void *APR_THREAD_FUNC run_outbox(apr_thread_t *thread, void *data)
         }
         done = do_batch(outbox, pool);
         seal_keep(&outbox->seal, &outbox->recorder, outbox->connection, pool);
-        if (!outbox->redis_away && is_reconciled(outbox)) {
-            denials_record(&outbox->recorder, outbox->connection, &outbox->denials_due, pool);
-        }
+        record_others(outbox, pool);
         apr_pool_clear(pool);
         wait_for_requests(outbox, done);
     }

@@ -163,20 +163,30 @@ static jobs_result_t replay(reconciliation_t *reconciliation, const apr_array_he
 
 /* ---- the record ---------------------------------------------------------------------------------------- */
 
-static void record_reconciliation(const reconciliation_t *reconciliation)
+static void record_redis(recorder_t *recorder, json_t *fields, const char *run_id, const char *history)
 {
-    recorder_t *recorder = reconciliation->with->recorder;
-    json_t *fields = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "worker",
-                               recorder->worker, "run_id", reconciliation->run_id, "history",
-                               reconciliation->history, "intents", reconciliation->intents, "looks",
-                               reconciliation->verifies, "withdrawn", reconciliation->withdrawn, "forgotten",
-                               reconciliation->forgotten, "ends", reconciliation->ends, "restored",
-                               reconciliation->restored, "refused", reconciliation->refused);
-
+    json_object_set_new(fields, "worker", json_string(recorder->worker));
+    json_object_set_new(fields, "run_id", json_string(run_id));
+    json_object_set_new(fields, "history", json_string(history));
     if (recorder_add(recorder, AUDIT_REDIS, fields) != APR_SUCCESS) {
         log_error("AMTU0429", "audit line was not taken", "event", AUDIT_REDIS);
     }
     recorder->uncommitted = 1;
+}
+
+void reconcile_name(recorder_t *recorder, const jobs_client_t *connection)
+{
+    record_redis(recorder, json_object(), jobs_client_run_id(connection), jobs_client_history(connection));
+}
+
+static void record_reconciliation(const reconciliation_t *reconciliation)
+{
+    json_t *counts = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "intents", reconciliation->intents,
+                               "looks", reconciliation->verifies, "withdrawn", reconciliation->withdrawn,
+                               "forgotten", reconciliation->forgotten, "ends", reconciliation->ends,
+                               "restored", reconciliation->restored, "refused", reconciliation->refused);
+
+    record_redis(reconciliation->with->recorder, counts, reconciliation->run_id, reconciliation->history);
     if (reconciliation->intents > 0) {
         log_warn("AMTU0430", "Redis was told of intents without an outcome", "intents",
                  log_number(LOG_NUMBER, reconciliation->intents), "looks",

@@ -28,5 +28,7 @@ typedef struct {
  * JOBS_OK: all was answered; else, as where the file is not in its place, it is to be called again: Redis
  * takes all of it twice. The text of the result is in `pool`. */
 jobs_result_t reconcile_redis(const reconcile_t *reconcile, const char *run_id, apr_pool_t *pool);
+/* Puts on record which Redis it is, as reconcile_redis() does. */
+void reconcile_name(recorder_t *recorder, const jobs_client_t *connection);
 
 #endif

@@ -11,7 +11,6 @@
 #define SECONDS(n) ((apr_interval_time_t)(n)*APR_USEC_PER_SEC)
 
 #define STEPS_PROBE_WAIT SECONDS(3)
-#define STEPS_OPEN_WAIT SECONDS(80)  /* five answers, each with its own time */
 #define STEPS_BUSY_WAIT SECONDS(90)  /* firmware holds the session of a worker that died */
 #define STEPS_WATCH_WAIT SECONDS(30) /* firmware reports a start within 10 s */
 

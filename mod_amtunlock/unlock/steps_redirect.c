@@ -11,6 +11,7 @@
 #include "unlock/intent.h"
 #include "unlock/plan_priv.h"
 #include "unlock/steps_priv.h"
+#include "unlock/takeover_priv.h"
 
 /* ---- setting ------------------------------------------------------------------------------------------- */
 
@@ -173,7 +174,9 @@ static const step_t rows[] = {
                                 .call = UNLOCK_CALL_OPEN_CONSOLE,
                                 .on_ok = open_console_on_ok,
                                 .targets = {UNLOCK_SET_BOOT, UNLOCK_OPEN_DRIVE},
-                                .limit = STEPS_OPEN_WAIT},
+                                .on_error = takeover_opens_again,
+                                .limit = STEPS_BUSY_WAIT + SECONDS(10),
+                                .every = SECONDS(5)},
     ROW(UNLOCK_SET_BOOT) = {.name = "set-boot",
                             .call = UNLOCK_CALL_SET_BOOT,
                             .on_ok = set_boot_on_ok,

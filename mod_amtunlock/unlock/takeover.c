@@ -81,6 +81,12 @@ int takeover_waits(unlock_t *unlock, jobs_reason_e reason)
     return reason == JOBS_REASON_BUSY && now < unlock->busy_until && now < unlock->boot_until;
 }
 
+unlock_step_e takeover_opens_again(unlock_t *unlock, jobs_reason_e reason, const char *text)
+{
+    return unlock->task->taken_over && takeover_waits(unlock, reason) ? unlock->step
+                                                                      : unlock_fail(unlock, reason, text);
+}
+
 unlock_step_e takeover_gives_up(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
     text = apr_psprintf(unlock->pool, "its worker was lost, and its console could not be opened again: %s",

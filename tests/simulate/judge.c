@@ -19,8 +19,15 @@
 #define KNOWN_WITHIN (JOBS_LEASE + JOBS_GRACE)
 #define COOLDOWN (apr_time_from_sec(60) - apr_time_from_msec(1)) /* times to live are of whole milliseconds */
 
+/* Who told Redis that it may do it now. */
+typedef struct {
+    const char *fence; /* NULL: nobody */
+    const void *by;    /* where that worker runs: its host's owner */
+} marked_t;
+
 typedef struct {
     const char *job, *system;
+    marked_t power, typed_mark;
     int powers;     /* requests that the PC did not refuse */
     int typed;      /* passphrases, typed or sealed */
     const void *by; /* where the worker runs that sent the last of either: its host's owner */
@@ -29,6 +36,7 @@ typedef struct {
 typedef struct {
     task_t *task;
     act_e act;
+    const char *fence;
 } seen_act_t;
 
 judge_t judge;
@@ -92,11 +100,11 @@ static int was_rolled_back(void)
 
 /* What the README says remains: a worker that was away for lease and grace after Redis came back older has not told it
  * what it did, and another may do it again. */
-static int did_not_tell(const task_t *task)
+static int did_not_tell(const void *owner, const host_t *host)
 {
-    const apr_time_t *told = apr_hash_get(judge.reconciled, &task->by, sizeof(task->by));
+    const apr_time_t *told = apr_hash_get(judge.reconciled, &owner, sizeof(owner));
 
-    return was_rolled_back() && task->by != NULL && task->by != host_current()->owner &&
+    return was_rolled_back() && owner != NULL && owner != host->owner &&
            (told == NULL || *told < server.rolled_back_at);
 }
 
@@ -140,6 +148,12 @@ static void note_expired(const char *system)
     apr_hash_set(judge.cool, apr_pstrdup(judge.pool, system), APR_HASH_KEY_STRING, ended);
 }
 
+static unsigned int marks_in_redis(const char *system)
+{
+    return jobs_marks_parse(server_field(apr_pstrcat(judge.pool, "{amtu}:system:", system, NULL), "marks"),
+                            judge.pool);
+}
+
 static void on_claim(apr_time_t sent, const reply_t *reply)
 {
     const reply_t *tasks = reply->count > 2 ? &reply->items[2] : NULL;
@@ -147,6 +161,7 @@ static void on_claim(apr_time_t sent, const reply_t *reply)
     for (int i = 0; tasks != NULL && i < tasks->count; i++) {
         const reply_t *items = tasks->items[i].items;
         claim_t *claim = claim_of(items[2].text.bytes);
+        int taken_over = strcmp(items[3].text.bytes, "1") == 0;
 
         if (claim->exists && !was_rolled_back()) {
             judge_breaks("fences-grow", "fence %s was given twice", items[2].text.bytes);
@@ -154,9 +169,11 @@ static void on_claim(apr_time_t sent, const reply_t *reply)
         *claim = (claim_t){.exists = 1,
                            .lease_until = sent + JOBS_LEASE,
                            .job = apr_pstrdup(judge.pool, items[0].text.bytes),
-                           .system = apr_pstrdup(judge.pool, items[1].text.bytes)};
-        judge.figures.verified += strcmp(items[3].text.bytes, "1") == 0;
-        if (strcmp(items[3].text.bytes, "1") != 0) {
+                           .system = apr_pstrdup(judge.pool, items[1].text.bytes),
+                           .taken_over = taken_over,
+                           .marks_before = taken_over ? marks_in_redis(items[1].text.bytes) : 0};
+        judge.figures.taken_over += taken_over;
+        if (!taken_over) {
             judge_cooldown(claim->system);
         }
     }
@@ -207,6 +224,29 @@ static void on_intend(int count, const text_t *words)
     claim->taken = 1;
 }
 
+static unsigned int mark_of(const char *word)
+{
+    return strcmp(word, "power") == 0 ? JOBS_MARK_POWER : JOBS_MARK_TYPED;
+}
+
+static void on_mark(const host_t *host, int count, const text_t *words)
+{
+    task_t *task = task_of(argument(words, count, 1), argument(words, count, 2));
+    const char *fence = argument(words, count, 3);
+    claim_t *claim = claim_of(fence);
+    unsigned int mark = mark_of(argument(words, count, 6));
+    marked_t *marked = mark == JOBS_MARK_POWER ? &task->power : &task->typed_mark;
+
+    if (!(claim->marks_recorded & mark)) {
+        judge_breaks("record-first", "%s of job %s has a mark in Redis, and not on a record", task->system,
+                     task->job);
+    }
+    claim->marks_taken |= mark;
+    if (marked->fence == NULL || did_not_tell(marked->by, host)) {
+        *marked = (marked_t){apr_pstrdup(judge.pool, fence), host->owner};
+    }
+}
+
 static void on_submit(int count, const text_t *words, const reply_t *reply)
 {
     const char *message = apr_pstrdup(judge.pool, argument(words, count, 5));
@@ -219,9 +259,11 @@ static void on_verb(const host_t *host, apr_time_t sent, int count, const text_t
 {
     const char *verb = words[1].bytes;
 
-    (void)host;
     if (reply->kind == REPLY_ERROR && strncmp(reply->text.bytes, "MISCONF", 7) != 0) {
         judge_breaks("verbs", "%s fails: %s", verb, reply->text.bytes);
+    }
+    if (strcmp(verb, "amtunlock_mark") == 0 && (says(reply, "ok") || says(reply, "already"))) {
+        on_mark(host, count, words);
     }
     if (!says(reply, "ok")) {
         return;
@@ -302,11 +344,6 @@ static void on_field(void *baton, const text_t *key, const text_t *field, const 
 
 /* ---- what is sent to PCs ------------------------------------------------------------------------------- */
 
-static int is_verify_only(const slot_t *slot)
-{
-    return (slot->task.marks & (JOBS_MARK_TYPED | JOBS_MARKS_UNKNOWN)) != 0;
-}
-
 /* Whether Redis names this claim as the holder of the system. */
 static int is_holder(const slot_t *slot)
 {
@@ -321,7 +358,7 @@ static void judge_right(const slot_t *slot, act_e act, const char *what)
     const jobs_task_ref_t *task = &slot->task.ref;
     const claim_t *claim = claim_of(task->fence);
 
-    int takes_back = slot->task.taken_over && act == ACT_WRITE;
+    int takes_back = claim->taken_over && act == ACT_TAKE_BACK;
 
     if (!takes_back && act != ACT_REDRAW && (!claim->recorded || !claim->taken)) {
         judge_breaks("intent-first", "%s of job %s: %s, and its intent is not %s", task->system, task->job,
@@ -338,33 +375,60 @@ static void judge_right(const slot_t *slot, act_e act, const char *what)
 }
 
 /* A second time that is excused counts as the first. */
-static void forget_untold(task_t *task, act_e act)
+static void forget_untold(task_t *task)
 {
-    if (act == ACT_WRITE || act == ACT_REDRAW) {
-        return;
-    }
-    if ((task->powers > 0 || task->typed > 0) && did_not_tell(task)) {
+    if ((task->powers > 0 || task->typed > 0) && did_not_tell(task->by, host_current())) {
         judge.figures.excused++;
         task->powers = task->typed = 0;
     }
     task->by = host_current()->owner;
 }
 
+static int is_mine(const marked_t *marked, const slot_t *slot)
+{
+    return marked->fence == NULL || strcmp(marked->fence, slot->task.ref.fence) == 0;
+}
+
+/* What must happen once: by a mark of its own, and no worker before had that. */
+static void judge_marks(const slot_t *slot, const task_t *task, act_e act, const char *what)
+{
+    const claim_t *claim = claim_of(slot->task.ref.fence);
+    unsigned int mark = act == ACT_POWER ? JOBS_MARK_POWER : JOBS_MARK_TYPED;
+    const marked_t *marked = act == ACT_POWER ? &task->power : &task->typed_mark;
+
+    if (!(claim->marks_recorded & claim->marks_taken & mark)) {
+        judge_breaks("mark-first", "%s of job %s: %s, and its mark is not %s", task->system, task->job, what,
+                     claim->marks_recorded & mark ? "in Redis" : "on a record");
+    }
+    if (claim->marks_before & (mark | JOBS_MARK_TYPED | JOBS_MARKS_UNKNOWN)) {
+        judge_breaks("marked-once", "%s of job %s: %s, and it was claimed with the marks \"%s\"",
+                     task->system, task->job, what, jobs_marks_words(claim->marks_before, judge.pool));
+    }
+    if (!is_mine(marked, slot) && !did_not_tell(marked->by, host_current())) {
+        judge_breaks("marked-once", "%s of job %s: %s, and fence %s had marked it", task->system, task->job,
+                     what, marked->fence);
+    }
+}
+
+static int is_once(act_e act)
+{
+    return act == ACT_POWER || act == ACT_TYPE || act == ACT_SEAL;
+}
+
 void *judge_act(act_e act, const void *baton, const pc_t *pc)
 {
-    static const char *const names[] = {"power", "type", "seal", "write", "redraw"};
+    static const char *const names[] = {"power", "type", "seal", "write", "take back", "redraw"};
     const slot_t *slot = baton;
     seen_act_t *seen = apr_palloc(judge.pool, sizeof(*seen));
     task_t *task = task_of(slot->task.ref.job, slot->task.ref.system);
 
     ground_say("%s of job %.6s, fence %s: %s", pc->name, task->job, slot->task.ref.fence, names[act]);
-    *seen = (seen_act_t){task, act};
+    *seen = (seen_act_t){task, act, apr_pstrdup(judge.pool, slot->task.ref.fence)};
     judge_right(slot, act, names[act]);
-    if (is_verify_only(slot) && act != ACT_WRITE && act != ACT_REDRAW) {
-        judge_breaks("verify-only", "%s of job %s is only to be verified: %s", task->system, task->job,
-                     names[act]);
+    if (is_once(act)) {
+        judge_marks(slot, task, act, names[act]);
+        forget_untold(task);
     }
-    forget_untold(task, act);
     if ((act == ACT_TYPE || act == ACT_SEAL) && ++task->typed > 1) {
         judge_breaks("typed-once", "%s of job %s: its passphrase leaves for the %d. time", task->system,
                      task->job, task->typed);
@@ -396,6 +460,31 @@ void judge_typed(void *act, const pc_t *pc)
     }
 }
 
+/* Each boot has its own, whoever serves it. An image that still runs when another job opens its drive will not run for
+ * long. */
+void judge_secret(const pc_t *pc, const void *slot)
+{
+    const seen_act_t *start = pc->started_by;
+    unsigned char s[2][32];
+
+    if (start != NULL && strcmp(((const slot_t *)slot)->task.ref.job, start->task->job) != 0) {
+        return;
+    }
+    for (int i = 0; start != NULL && i < 2; i++) {
+        judge_derive(i == 0 ? PC_PROOF_KEY : PC_OTHER_PROOF_KEY, start->task->job, start->task->system,
+                     start->fence, s[i]);
+    }
+    if (start == NULL || (memcmp(pc->image.s, s[0], 32) != 0 && memcmp(pc->image.s, s[1], 32) != 0)) {
+        judge_breaks("own-secret", "%s reads a secret that is not that of its boot", pc->name);
+    }
+}
+
+void judge_unsealed(const pc_t *pc, const char *wrong)
+{
+    judge_breaks("own-secret", "%s is given a passphrase that is sealed to another boot: %s", pc->name,
+                 wrong);
+}
+
 /* ---- the records --------------------------------------------------------------------------------------- */
 
 static const char *text_of(const json_t *line, const char *name)
@@ -423,6 +512,7 @@ static void take_line(const host_t *host, const char *bytes, size_t length)
 
     if (claim != NULL) {
         claim->recorded |= strcmp(event, AUDIT_INTENT) == 0;
+        claim->marks_recorded |= strcmp(event, AUDIT_MARK) == 0 ? mark_of(text_of(line, "mark")) : 0;
         claim->ended |= strcmp(event, AUDIT_OUTCOME) == 0;
         claim->closed |= strcmp(event, AUDIT_OUTCOME) == 0 || strcmp(event, AUDIT_WITHDRAWN) == 0 ||
                          strcmp(event, AUDIT_HANDED_OVER) == 0;
@@ -455,48 +545,7 @@ void judge_file(const char *file)
     judge.files[judge.file_count++] = apr_pstrdup(judge.pool, file);
 }
 
-/* ---- what consoles were told --------------------------------------------------------------------------- */
-
-/* `message`: as Redis has it, "UUID/NAMES". */
-static const char *created_by(const char *message)
-{
-    for (apr_hash_index_t *i = apr_hash_first(judge.pool, judge.created); i; i = apr_hash_next(i)) {
-        if (strncmp(apr_hash_this_key(i), message, strlen(message)) == 0) {
-            return apr_hash_this_val(i);
-        }
-    }
-    return NULL;
-}
-
-void judge_submitted(const char *message, int outcome, const char *job, int unknown)
-{
-    if (outcome == JOBS_OK) {
-        APR_ARRAY_PUSH(judge.acknowledged, acknowledged_t) =
-            (acknowledged_t){apr_pstrdup(judge.pool, job), clockwork_now()};
-    }
-    else if (!unknown && outcome != JOBS_UNKNOWN && outcome != JOBS_BROKEN && created_by(message) != NULL) {
-        judge_breaks("refused-is-not-done", "a console was told that nothing was done, and job %s is there",
-                     created_by(message));
-    }
-}
-
-const char *judge_job_key(const char *job)
-{
-    return apr_pstrcat(judge.pool, "{amtu}:job:", job, NULL);
-}
-
-int judge_all_ended(void)
-{
-    for (int i = 0; i < judge.acknowledged->nelts; i++) {
-        const char *state =
-            server_field(judge_job_key(APR_ARRAY_IDX(judge.acknowledged, i, acknowledged_t).job), "state");
-
-        if (state != NULL && strcmp(state, "7") != 0 && strcmp(state, "8") != 0) {
-            return 0;
-        }
-    }
-    return 1;
-}
+/* ---- the beginning -------------------------------------------------------------------------------------- */
 
 void judge_begin(apr_pool_t *pool)
 {

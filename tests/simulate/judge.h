@@ -6,8 +6,8 @@
 #include "pcs.h"
 #include "server.h"
 
-/* What a worker sends to a PC. */
-typedef enum { ACT_POWER, ACT_TYPE, ACT_SEAL, ACT_WRITE, ACT_REDRAW } act_e;
+/* What a worker sends to a PC. ACT_TAKE_BACK only takes back what stands there. */
+typedef enum { ACT_POWER, ACT_TYPE, ACT_SEAL, ACT_WRITE, ACT_TAKE_BACK, ACT_REDRAW } act_e;
 
 void judge_begin(apr_pool_t *pool);
 
@@ -17,6 +17,10 @@ void *judge_act(act_e act, const void *slot, const pc_t *pc);
 void judge_power_done(void *act, int refused);
 /* A passphrase arrived. */
 void judge_typed(void *act, const pc_t *pc);
+/* An image was booted, and has read its secret from the drive that this slot_t serves. */
+void judge_secret(const pc_t *pc, const void *slot);
+/* It cannot open a seal. */
+void judge_unsealed(const pc_t *pc, const char *wrong);
 
 /* A line of an audit record is on disk. */
 void judge_record(const host_t *host, const char *bytes, size_t length);
@@ -37,7 +41,7 @@ void judge_breaks(const char *rule, const char *format, ...) __attribute__((form
 
 /* What was seen, for tables. */
 typedef struct {
-    long tasks, unlocked, failed, cancelled, powers, typed, verified, joined, indeterminate,
+    long tasks, unlocked, failed, cancelled, powers, typed, taken_over, joined, indeterminate,
         excused; /* acts a second time, after a worker had been away when Redis came back older */
 } judge_figures_t;
 judge_figures_t judge_figures(void);

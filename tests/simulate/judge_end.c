@@ -9,6 +9,51 @@
 #include "audit/audit.h"
 #include "jobs/jobs.h"
 
+/* ---- what consoles were told --------------------------------------------------------------------------- */
+
+/* `message`: as Redis has it, "UUID/NAMES". */
+static const char *created_by(const char *message)
+{
+    for (apr_hash_index_t *i = apr_hash_first(judge.pool, judge.created); i; i = apr_hash_next(i)) {
+        if (strncmp(apr_hash_this_key(i), message, strlen(message)) == 0) {
+            return apr_hash_this_val(i);
+        }
+    }
+    return NULL;
+}
+
+void judge_submitted(const char *message, int outcome, const char *job, int unknown)
+{
+    if (outcome == JOBS_OK) {
+        APR_ARRAY_PUSH(judge.acknowledged, acknowledged_t) =
+            (acknowledged_t){apr_pstrdup(judge.pool, job), clockwork_now()};
+    }
+    else if (!unknown && outcome != JOBS_UNKNOWN && outcome != JOBS_BROKEN && created_by(message) != NULL) {
+        judge_breaks("refused-is-not-done", "a console was told that nothing was done, and job %s is there",
+                     created_by(message));
+    }
+}
+
+const char *judge_job_key(const char *job)
+{
+    return apr_pstrcat(judge.pool, "{amtu}:job:", job, NULL);
+}
+
+int judge_all_ended(void)
+{
+    for (int i = 0; i < judge.acknowledged->nelts; i++) {
+        const char *state =
+            server_field(judge_job_key(APR_ARRAY_IDX(judge.acknowledged, i, acknowledged_t).job), "state");
+
+        if (state != NULL && strcmp(state, "7") != 0 && strcmp(state, "8") != 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------- */
+
 static int is_forgotten(const acknowledged_t *one)
 {
     for (int i = 0; i < server.roll_back_count; i++) {

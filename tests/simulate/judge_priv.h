@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the judge knows: judge.c writes it, judge_end.c looks at it when all has ended. */
+/* What the judge knows: judge.c writes it, judge_end.c looks at what consoles were told and at the end. */
 #ifndef AMTUNLOCK_TESTS_SIMULATE_JUDGE_PRIV_H
 #define AMTUNLOCK_TESTS_SIMULATE_JUDGE_PRIV_H
 
@@ -15,6 +15,9 @@ typedef struct {
     int recorded, taken; /* its intent: on disk, and in Redis */
     int ended, closed;   /* on the record: its outcome; any end */
     int exists;
+    int taken_over;
+    unsigned int marks_before;                /* jobs_mark_e: in Redis, when it was claimed */
+    unsigned int marks_recorded, marks_taken; /* its own: on disk, and in Redis */
     const char *job, *system;
     apr_time_t lease_until; /* by clockwork_now(); counted from when the claim or renewal left */
 } claim_t;
@@ -40,6 +43,9 @@ typedef struct {
 } judge_t;
 
 extern judge_t judge;
+
+/* The secret of a boot, by the page of the proof: by the key that is 32 times this byte. */
+void judge_derive(int key, const char *job, const char *system, const char *fence, unsigned char s[32]);
 
 /* The key of a job. */
 const char *judge_job_key(const char *job);

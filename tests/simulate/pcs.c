@@ -18,6 +18,11 @@
 
 #define QUESTION "\r\nPlease unlock disk root: "
 #define MS ((apr_interval_time_t)1000)
+#define TRIES 3                  /* of a passphrase */
+#define GREETS_FOR (120000 * MS) /* these of the page of the proof */
+#define ANSWERS_FOR (30000 * MS)
+#define LOOKS_FOR (100000 * MS)
+#define SILENT_FOR (30000 * MS) /* a session from which nothing comes is ended */
 
 pc_t pcs[PCS];
 apr_pool_t *pcs_pool;
@@ -94,7 +99,13 @@ static void say_frame(pc_t *pc, const char *frame)
 static void ask(pc_t *pc)
 {
     pc->is_asking = 1;
-    say(pc, "Loading Linux ..." QUESTION);
+    say(pc, QUESTION);
+}
+
+static void begin_to_ask(pc_t *pc)
+{
+    say(pc, "Loading Linux ...");
+    ask(pc);
 }
 
 static void come_up(pc_t *pc)
@@ -133,17 +144,80 @@ static void take_line(pc_t *pc, const char *line, void *act)
     if (is_passphrase) {
         pc_after(pc, 500 * MS, 4000 * MS, open_disk);
     }
-    else {
+    else if (++pc->tries < TRIES) { /* an empty line is one, too */
         say(pc, "\r\ncryptsetup failed, bad password or options?");
         ask(pc);
+    }
+    else {
+        say(pc, "\r\ncryptsetup: maximum number of tries exceeded\r\n");
     }
 }
 
 /* ---- the unlock image ---------------------------------------------------------------------------------- */
 
-static void greet(pc_t *pc)
+/* It restarts warm: a disk that is open stays so, a locked one asks on its screen. */
+static void restart_warm(pc_t *pc)
 {
-    say_frame(pc, peer_hello(&pc->image));
+    pc->image_state = IMAGE_NONE;
+    if (pc->is_open) {
+        pc_after(pc, 3000 * MS, 20000 * MS, come_up);
+    }
+}
+
+static void begin_to_say(pc_t *pc, image_e state, const char *frame, apr_interval_time_t duration);
+
+/* What it says, it says once a second. */
+static void say_again(pc_t *pc)
+{
+    if (clockwork_now() != pc->says_at) {
+        return; /* it says something else by now */
+    }
+    if (clockwork_now() < pc->says_until) {
+        say_frame(pc, pc->saying);
+        pc->says_at = clockwork_now() + 1000 * MS;
+        pc_after(pc, 1000 * MS, 1000 * MS, say_again);
+    }
+    else if (pc->image_state == IMAGE_GREETS) {
+        begin_to_say(pc, IMAGE_ANSWERS, peer_refusal(&pc->image, "no-seal"), ANSWERS_FOR);
+    }
+    else {
+        restart_warm(pc);
+    }
+}
+
+static void begin_to_say(pc_t *pc, image_e state, const char *frame, apr_interval_time_t duration)
+{
+    pc->image_state = state;
+    pc->saying = frame;
+    pc->says_at = clockwork_now();
+    pc->says_until = clockwork_now() + duration;
+    say_again(pc);
+}
+
+/* It looks for its sector, for as long as it likes to where the drive does not answer. */
+static void look_for_sector(pc_t *pc)
+{
+    unsigned char sector[AMT_SECTOR];
+
+    if (pc->ider != NULL && ider_read(pc->ider, sector) && peer_boot(&pc->image, sector, pcs_pool) == NULL) {
+        judge_secret(pc, ider_slot(pc->ider));
+        begin_to_say(pc, IMAGE_GREETS, peer_hello(&pc->image), GREETS_FOR);
+    }
+    else if (clockwork_now() < pc->looks_until) {
+        pc_after(pc, 1000 * MS, 1000 * MS, look_for_sector);
+    }
+    else {
+        restart_warm(pc);
+    }
+}
+
+static void on_loaded(pc_t *pc)
+{
+    if (pc->image_state == IMAGE_LOADS) {
+        pc->image_state = IMAGE_LOOKS;
+        pc->looks_until = clockwork_now() + (chance_once_in(&pc->chance, 2) ? 0 : LOOKS_FOR);
+        pc_after(pc, 1000 * MS, 7000 * MS, look_for_sector);
+    }
 }
 
 static void read_image(pc_t *pc)
@@ -153,30 +227,47 @@ static void read_image(pc_t *pc)
     if (pc->ider == NULL || !ider_read(pc->ider, sector)) {
         return; /* the firmware goes on to its own disk, whose question is on its screen only */
     }
-    if (peer_boot(&pc->image, sector, pcs_pool) == NULL) {
-        pc->with_image = 1;
-        pc_after(pc, 2000 * MS, 15000 * MS, greet);
+    pc->image_state = IMAGE_LOADS;
+    pc_after(pc, 1000 * MS, 8000 * MS, on_loaded);
+}
+
+/* What the boot loader had not read by then is missing. */
+void pc_lost_drive(pc_t *pc)
+{
+    pc->ider = NULL;
+    if (pc->image_state == IMAGE_LOADS && !chance_once_in(&pc->chance, 3)) {
+        ground_say("%s: lost its drive while it read the image", pc->name);
+        pc->image_state = IMAGE_NONE;
     }
 }
 
 static void say_result(pc_t *pc)
 {
     pc->is_open = 1;
-    say_frame(pc, peer_result(&pc->image, "unlocked", "none"));
+    begin_to_say(pc, IMAGE_ANSWERS, peer_result(&pc->image, "unlocked", "none"), ANSWERS_FOR);
 }
 
 static void hear(pc_t *pc, const char *line, void *act)
 {
-    const char *wrong = NULL;
+    const char *wrong = NULL, *passphrase = NULL;
 
-    if (peer_is_acknowledged(&pc->image, line)) {
-        pc->with_image = 0;
-        pc_after(pc, 3000 * MS, 20000 * MS, come_up);
+    if (pc->image_state == IMAGE_ANSWERS && peer_is_acknowledged(&pc->image, line)) {
+        restart_warm(pc);
         return;
     }
-    if (peer_open_seal(&pc->image, line, &wrong) != NULL) {
+    if (pc->image_state != IMAGE_GREETS) {
+        return;
+    }
+    passphrase = peer_open_seal(&pc->image, line, &wrong);
+    if (passphrase != NULL) {
         judge_typed(act, pc);
+        pc->image_state = IMAGE_TRIES;
+        pc->says_at = -1;
         pc_after(pc, 500 * MS, 4000 * MS, say_result);
+    }
+    else if (strcmp(wrong, "the frame") != 0) {
+        judge_unsealed(pc, wrong);
+        begin_to_say(pc, IMAGE_ANSWERS, peer_refusal(&pc->image, "seal-invalid"), ANSWERS_FOR);
     }
 }
 
@@ -195,7 +286,7 @@ void pc_typed(pc_t *pc, const char *bytes, void *act)
         }
         return;
     }
-    if (pc->with_image) {
+    if (pc->image_state != IMAGE_NONE) {
         hear(pc, bytes, act);
         return;
     }
@@ -213,7 +304,8 @@ static void start(pc_t *pc)
 
     pc->starts++;
     pc->power = 2;
-    pc->is_asking = pc->is_open = pc->is_up = pc->with_image = 0;
+    pc->is_asking = pc->is_open = pc->is_up = pc->tries = 0;
+    pc->image_state = IMAGE_NONE;
     pc->boot_set = 0; /* for one start */
     ground_say("%s: starts", pc->name);
     if (pc->never_boots) {
@@ -226,7 +318,7 @@ static void start(pc_t *pc)
         pc_after(pc, 2000 * MS, 8000 * MS, read_image);
     }
     else if (boot & AMT_START_SOL) {
-        pc_after(pc, 5000 * MS, 30000 * MS, ask);
+        pc_after(pc, 5000 * MS, 30000 * MS, begin_to_ask);
     }
 }
 
@@ -235,7 +327,8 @@ void pc_switch_off(pc_t *pc)
     ground_say("%s: is switched off", pc->name);
     pc->starts++;
     pc->power = 8;
-    pc->is_asking = pc->is_open = pc->is_up = pc->with_image = 0;
+    pc->is_asking = pc->is_open = pc->is_up = pc->tries = 0;
+    pc->image_state = IMAGE_NONE;
 }
 
 void pc_cut(pc_t *pc)
@@ -248,18 +341,41 @@ void pc_cut(pc_t *pc)
     }
 }
 
+static int has_session(const pc_t *pc, const host_t *host)
+{
+    return (pc->sol != NULL && sol_host(pc->sol) == host) ||
+           (pc->ider != NULL && ider_host(pc->ider) == host);
+}
+
+/* The firmware holds its sessions until it is sure that nobody is there. */
 void pcs_host_died(const host_t *host)
 {
     for (int i = 0; i < PCS; i++) {
         pc_t *pc = &pcs[i];
 
-        if ((pc->sol != NULL && sol_host(pc->sol) == host) ||
-            (pc->ider != NULL && ider_host(pc->ider) == host)) {
+        if (has_session(pc, host)) {
             pc->sol = NULL;
-            pc->ider = NULL;
-            pc->busy_until = clockwork_now() + chance_between(&pc->chance, 1000 * MS, 60000 * MS);
+            pc_lost_drive(pc);
+            pc->busy_until = clockwork_now() + chance_between(&pc->chance, 5000 * MS, 85000 * MS);
         }
     }
+}
+
+/* Nothing comes from it any more, not even a heartbeat. */
+static void on_silence(void *baton)
+{
+    const host_t *host = baton;
+
+    for (int i = 0; host->paused_until > clockwork_now() && i < PCS; i++) {
+        if (has_session(&pcs[i], host)) {
+            pc_cut(&pcs[i]);
+        }
+    }
+}
+
+void pcs_host_paused(host_t *host)
+{
+    clockwork_at(clockwork_now() + SILENT_FOR, NULL, on_silence, host);
 }
 
 /* ---- calls that arrived -------------------------------------------------------------------------------- */
@@ -291,6 +407,7 @@ static amt_status_e request_power(pc_t *pc, int state, void *act)
     }
     judge_power_done(act, 0);
     if ((state == AMT_POWER_ON) == is_off) {
+        pc->started_by = act;
         start(pc);
     }
     return AMT_OK;

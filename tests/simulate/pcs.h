@@ -11,10 +11,16 @@
 
 #define PCS 48
 #define PC_PASSPHRASE "correct horse"
+#define PC_PROOF_KEY                                                                                         \
+    7 /* the bytes of the key that workers share, and of the one of a worker that has another */
+#define PC_OTHER_PROOF_KEY 8
 #define PC_REDRAW "\x15\r"
 
 typedef struct amt_sol_t sol_t;
 typedef struct amt_ider_t ider_t;
+
+/* What becomes of an image that was booted. */
+typedef enum { IMAGE_NONE, IMAGE_LOADS, IMAGE_LOOKS, IMAGE_GREETS, IMAGE_TRIES, IMAGE_ANSWERS } image_e;
 
 typedef struct {
     char name[32];
@@ -22,16 +28,20 @@ typedef struct {
     int method; /* inventory_method_e */
     chance_t chance;
 
-    int power;       /* 2: on; 8: off */
-    int starts;      /* so far: what a start has set going ends with the next */
-    int boot_set;    /* AMT_START_*, for its next start */
-    int redirection; /* state of the service, */
+    int power;              /* 2: on; 8: off */
+    int starts;             /* so far: what a start has set going ends with the next */
+    const void *started_by; /* the judge's act; NULL: nobody's */
+    int boot_set;           /* AMT_START_*, for its next start */
+    int redirection;        /* state of the service, */
     int listener;
-    int is_asking;  /* the question stands on its console */
-    int is_open;    /* its disk */
-    int is_up;      /* its system */
-    int with_image; /* it runs the unlock image */
+    int is_asking; /* the question stands on its console */
+    int is_open;   /* its disk */
+    int is_up;     /* its system */
+    int tries;     /* of a passphrase at its question, that failed */
+    image_e image_state;
     peer_t image;
+    const char *saying; /* by the image, once a second, */
+    apr_time_t says_at, says_until, looks_until;
     sol_t *sol; /* the open sessions; NULL: none */
     ider_t *ider;
     apr_time_t busy_until; /* its firmware holds a session whose worker died */
@@ -46,6 +56,7 @@ extern pc_t pcs[PCS];
 
 void pcs_begin(apr_uint64_t seed, apr_pool_t *pool);
 void pcs_host_died(const host_t *host);
+void pcs_host_paused(host_t *host);
 /* Somebody switches it off, be it to have a task for it that begins anew. */
 void pc_switch_off(pc_t *pc);
 /* Its sessions end by themselves. */

@@ -22,6 +22,9 @@ amt_status_e pc_do(pc_t *pc, const pc_call_t *call, amt_facts_t *facts);
 /* Bytes arrived at its serial port. */
 void pc_typed(pc_t *pc, const char *bytes, void *act);
 
+/* Its drive ended. */
+void pc_lost_drive(pc_t *pc);
+
 /* Of wires.c. */
 void sol_received(sol_t *sol, const char *text);
 /* The device ends it; the session is open. */
@@ -29,6 +32,7 @@ void sol_cut(sol_t *sol);
 void ider_cut(ider_t *ider);
 const host_t *sol_host(const sol_t *sol);
 const host_t *ider_host(const ider_t *ider);
+const void *ider_slot(const ider_t *ider);
 /* The PC reads the sector of the session. 0: there is none any more. */
 int ider_read(ider_t *ider, unsigned char *sector);
 

@@ -14,13 +14,21 @@
 
 /* ---- sessions ------------------------------------------------------------------------------------------ */
 
-/* What both kinds have in common. */
+typedef struct session_t session_t;
+
+/* The world's: it outlives the session. */
 typedef struct {
+    session_t *session; /* NULL: it is gone */
+} cut_t;
+
+/* What both kinds have in common. */
+struct session_t {
     struct event timer;
     host_t *host;
     pc_t *pc;
-    int is_open, is_closing, is_cut;
-} session_t;
+    int is_open, is_closing;
+    cut_t *cut; /* it was cut off; NULL: not */
+};
 
 struct amt_sol_t {
     session_t session; /* first */
@@ -69,6 +77,14 @@ static amt_result_t result_of(amt_status_e status)
     return (amt_result_t){.status = status, .text = status == AMT_OK ? "" : "no session"};
 }
 
+static void forget_session(session_t *session)
+{
+    event_del(&session->timer);
+    if (session->cut != NULL) {
+        session->cut->session = NULL;
+    }
+}
+
 /* ---- Serial-over-LAN ----------------------------------------------------------------------------------- */
 
 static void on_sol_timer(evutil_socket_t fd, short what, void *data)
@@ -87,7 +103,7 @@ static void on_sol_timer(evutil_socket_t fd, short what, void *data)
         sol->events.opened(sol->baton);
         return;
     }
-    if (sol->session.is_cut) {
+    if (sol->session.cut != NULL) {
         result = result_of(AMT_BROKEN);
     }
     if (sol->session.pc->sol == sol) {
@@ -182,7 +198,7 @@ void amt_sol_close(amt_sol_t *sol)
 
 void amt_sol_destroy(amt_sol_t *sol)
 {
-    event_del(&sol->session.timer);
+    forget_session(&sol->session);
     event_del(&sol->input_event);
     free(sol->input);
     sol->input = NULL;
@@ -191,27 +207,33 @@ void amt_sol_destroy(amt_sol_t *sol)
     }
 }
 
-static void cut(void *baton)
+static void on_cut(void *baton)
 {
-    session_t *session = baton;
+    const cut_t *cut = baton;
 
-    if (session->is_cut && session->is_open) {
-        wire_interrupt(&session->timer);
+    if (cut->session != NULL && cut->session->is_open) {
+        wire_interrupt(&cut->session->timer);
     }
+}
+
+/* The device ends it. Its worker hears of that when it runs. */
+static void cut_off(session_t *session)
+{
+    session->cut = apr_palloc(pcs_pool, sizeof(*session->cut));
+    session->cut->session = session;
+    clockwork_at(clockwork_now(), session->host, on_cut, session->cut);
 }
 
 void sol_cut(sol_t *sol)
 {
-    sol->session.is_cut = 1;
     sol->session.pc->sol = NULL;
-    clockwork_at(clockwork_now(), sol->session.host, cut, &sol->session);
+    cut_off(&sol->session);
 }
 
 void ider_cut(ider_t *ider)
 {
-    ider->session.is_cut = 1;
-    ider->session.pc->ider = NULL;
-    clockwork_at(clockwork_now(), ider->session.host, cut, &ider->session);
+    pc_lost_drive(ider->session.pc);
+    cut_off(&ider->session);
 }
 
 const host_t *sol_host(const sol_t *sol)
@@ -267,11 +289,11 @@ static void on_ider_timer(evutil_socket_t fd, short what, void *data)
         ider->events.opened(ider->baton);
         return;
     }
-    if (ider->session.is_cut) {
+    if (ider->session.cut != NULL) {
         result = result_of(AMT_BROKEN);
     }
     if (ider->session.pc->ider == ider) {
-        ider->session.pc->ider = NULL;
+        pc_lost_drive(ider->session.pc);
     }
     ider->session.is_open = 0;
     ider->events.ended(ider->baton, &result);
@@ -331,16 +353,21 @@ void amt_ider_close(amt_ider_t *ider)
 
 void amt_ider_destroy(amt_ider_t *ider)
 {
-    event_del(&ider->session.timer);
+    forget_session(&ider->session);
     event_del(&ider->read_event);
     if (ider->session.pc->ider == ider) {
-        ider->session.pc->ider = NULL;
+        pc_lost_drive(ider->session.pc);
     }
 }
 
 const host_t *ider_host(const ider_t *ider)
 {
     return ider->session.host;
+}
+
+const void *ider_slot(const ider_t *ider)
+{
+    return ider->baton;
 }
 
 /* Called as an event of the world, where the worker may be paused: its drive then answers nothing. */

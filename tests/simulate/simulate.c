@@ -136,7 +136,7 @@ static void add_figures(judge_figures_t *all, const judge_figures_t *one)
     all->cancelled += one->cancelled;
     all->powers += one->powers;
     all->typed += one->typed;
-    all->verified += one->verified;
+    all->taken_over += one->taken_over;
     all->joined += one->joined;
     all->indeterminate += one->indeterminate;
     all->excused += one->excused;
@@ -231,10 +231,10 @@ static int run_all(const options_t *options, apr_pool_t *pool)
     took = seconds_now() - began;
     printf(
         "%llu seeds, %ld tasks in %.1f s, %.1f s of CPU (%.0f tasks an hour of a core): %ld unlocked, %ld failed (%ld indeterminate), %ld cancelled; "
-        "%ld power requests, %ld passphrases, %ld verified, %ld joined; %ld excused, %d breaches\n",
+        "%ld power requests, %ld passphrases, %ld taken over, %ld joined; %ld excused, %d breaches\n",
         (unsigned long long)(seed - options->seed), figures.tasks, took, cpu_seconds(),
         (double)figures.tasks / cpu_seconds() * 3600, figures.unlocked, figures.failed, figures.indeterminate,
-        figures.cancelled, figures.powers, figures.typed, figures.verified, figures.joined, figures.excused,
+        figures.cancelled, figures.powers, figures.typed, figures.taken_over, figures.joined, figures.excused,
         breaches);
     return breaches == 0 ? 0 : 1;
 }

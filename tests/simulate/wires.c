@@ -287,7 +287,7 @@ void amt_read(amt_device_t *device, amt_read_e kind, amt_facts_t *facts, amt_don
 
 void amt_clear_boot(amt_device_t *device, amt_gate_fn gate, void *gate_baton, amt_done_fn done, void *baton)
 {
-    begin_act(device, ACT_WRITE, (pc_call_t){.kind = CALL_SET_BOOT}, gate, gate_baton, done, baton);
+    begin_act(device, ACT_TAKE_BACK, (pc_call_t){.kind = CALL_SET_BOOT}, gate, gate_baton, done, baton);
 }
 
 void amt_set_boot(amt_device_t *device, int start, amt_gate_fn gate, void *gate_baton, amt_done_fn done,
@@ -300,8 +300,12 @@ void amt_set_boot(amt_device_t *device, int start, amt_gate_fn gate, void *gate_
 void amt_set_redirection(amt_device_t *device, const amt_redirection_t *wanted, amt_gate_fn gate,
                          void *gate_baton, amt_done_fn done, void *baton)
 {
-    begin_act(device, ACT_WRITE, (pc_call_t){.kind = CALL_SET_REDIRECTION, .redirection = *wanted}, gate,
-              gate_baton, done, baton);
+    const pc_t *pc = device->pc;
+    int adds = (wanted->state | pc->redirection) != pc->redirection || wanted->listener > pc->listener;
+
+    begin_act(device, adds ? ACT_WRITE : ACT_TAKE_BACK,
+              (pc_call_t){.kind = CALL_SET_REDIRECTION, .redirection = *wanted}, gate, gate_baton, done,
+              baton);
 }
 
 void amt_request_power(amt_device_t *device, int state, amt_gate_fn gate, void *gate_baton, amt_done_fn done,

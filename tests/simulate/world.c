@@ -245,6 +245,7 @@ static void on_kill(const fault_t *fault)
 static void on_pause(const fault_t *fault)
 {
     ground_say("%s is stopped for %.3f s", station_of(fault)->host->name, (double)fault->duration / 1e6);
+    pcs_host_paused(station_of(fault)->host);
     host_pause(station_of(fault)->host, fault->duration);
 }
 

@@ -266,6 +266,7 @@ void pc_boot_from_disk(struct pc *pc)
 
     if (pc->stage != STAGE_IMAGE)
         return;
+    log_event(pc->fqdn, "drive-left", NULL);
     pc->stage = STAGE_FIRMWARE;
     pc->booted.use_ider = false;
     arm(&pc->timer, prompts ? 0 : pc->boot_seconds / 2);

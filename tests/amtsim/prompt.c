@@ -210,6 +210,8 @@ void prompt_input(struct pc *pc, const char *data, size_t size)
 {
     if (!pc->console || pc->console->reading != READING_PASSPHRASE)
         look_for_leak(pc, data, size);
+    if (pc->stage == STAGE_UP && memchr(data, '\r', size))
+        prompt_login(pc); /* for a name that is none it asks again */
     for (size_t i = 0; i < size && pc->console && pc->console->reading == READING_PASSPHRASE; i++)
         take_character(pc, data[i]);
 }

@@ -43,10 +43,11 @@ class Story:
         self.results = {}  # when it was asked: ReturnValue, where it is not 0
         self.events = [(1.9, "unlocked"), (2.0, "os-up")]
         self.heard = []  # (when, event of a secret)
-        self.audit = {"worker-1": [(1.0, "intent", {"fence": FIRST})],
+        self.audit = {"worker-1": [(1.0, "intent", {"fence": FIRST}), (1.05, "mark", {"fence": FIRST, "mark": "power"})],
                       "worker-2": [(4.9, "outcome", {"fence": SECOND, "result": "unlocked"})]}
         self.states = [(0.5, "Q", ""), (0.9, "C", FIRST), (1.05, "I", FIRST), (4.0, "K", SECOND), (5.0, "U", SECOND)]
         self.verified = [(4.0, SECOND)]
+        self.told = "power"  # of which marks who took over was told
         self.processes = [(0, "worker-1", "started"), (0, "worker-2", "started"), (2.5, "worker-1", "died")]
         self.copied = 0.5  # of which moment a Redis is that was rolled back
         self.acknowledged = [{"t": ZERO, "job": JOB, "systems": [PC]}]
@@ -98,7 +99,7 @@ class Story:
                 f"{step} 1 {ZERO + t:.6f} {JOB} {PC}\n" for t, who, step in self.gates if who == worker))
         (folder / "worker-worker-2.log").write_text("".join(
             f"{stamp(self.shown('worker-2', t), 3)} info AMTU0608 takes over from a predecessor system={PC} job={JOB} "
-            f"fence={fence}\n"
+            f'fence={fence} marks="{self.told}"\n'
             for t, fence in self.verified))
         return load(folder)
 
@@ -163,23 +164,29 @@ PASSPHRASE = {"event": "passphrase", "ok": True, "bytes": 24}
 SEAL = {"event": "proof", "what": "seal"}
 
 
+def heard(story, *events):
+    """By the PC, and marked before."""
+    story.heard = list(events)
+    story.audit["worker-1"].append((1.4, "mark", {"fence": FIRST, "mark": "typed"}))
+
+
 def typed_behind_an_empty_line(story):
     """Which is how a successor asks for the prompt; and it costs a try."""
-    story.heard = [(1.5, {**PASSPHRASE, "ok": False, "bytes": 0}), (1.8, PASSPHRASE)]
+    heard(story, (1.5, {**PASSPHRASE, "ok": False, "bytes": 0}), (1.8, PASSPHRASE))
 
 
 def typed_for_two_volumes(story):
-    story.heard = [(1.5, {"event": "passphrase", "ok": True, "volume": "root"}),
-                   (1.8, {"event": "passphrase", "ok": True, "volume": "home"})]
+    heard(story, (1.5, {"event": "passphrase", "ok": True, "volume": "root"}),
+          (1.8, {"event": "passphrase", "ok": True, "volume": "home"}))
 
 
 def sealed_and_tried(story):
     """What the image does with a seal is no second one."""
-    story.heard = [(1.5, SEAL), (1.8, {"event": "passphrase", "ok": True})]
+    heard(story, (1.5, SEAL), (1.8, {"event": "passphrase", "ok": True}))
 
 
 def typed_twice(story):
-    story.heard = [(1.5, {**PASSPHRASE, "ok": False}), (1.8, PASSPHRASE)]
+    heard(story, (1.5, {**PASSPHRASE, "ok": False}), (1.8, PASSPHRASE))
 
 
 def typed_twice_for_a_volume(story):
@@ -188,20 +195,102 @@ def typed_twice_for_a_volume(story):
 
 
 def typed_when_nobody_asked_any_more(story):
-    story.heard = [(1.5, PASSPHRASE), (1.8, {"event": "leak", "to": "nobody"})]
+    heard(story, (1.5, PASSPHRASE), (1.8, {"event": "leak", "to": "nobody"}))
 
 
 def sealed_twice(story):
-    story.heard = [(1.5, SEAL), (1.7, {**SEAL, "what": "late-seal"})]
+    heard(story, (1.5, SEAL), (1.7, {**SEAL, "what": "late-seal"}))
 
 
 def typed_without_an_intent(story):
     story.heard = [(0.9, PASSPHRASE)]
 
 
-def too_few_unlocked(story):
+def marked_and_never_powered(story):
+    """Its worker was lost in between, and nobody may power it any more."""
     failed_honestly(story)
     story.frame["least"] = 0.99
+
+
+def too_few_unlocked(story):
+    marked_and_never_powered(story)
+    story.audit["worker-1"].pop()
+
+
+def without_its_drive(story):
+    """Its firmware looked for the drive when nobody served it."""
+    marked_and_never_powered(story)
+    story.frame["methods"] = {PC: "image"}
+    story.power = [1.1]
+    story.events = [(1.9, "drive-left")]
+    story.set(reason="image-failed")
+    story.audit["worker-2"] = [(39.0, "outcome", {"fence": SECOND, "result": "failed", "reason": "image-failed"})]
+
+
+def with_its_drive_and_not_unlocked(story):
+    without_its_drive(story)
+    story.events = [(1.9, "image")]
+
+
+def goes_on(story, mark, at, act):
+    """The successor writes its own intent and mark, and acts."""
+    story.audit["worker-2"][:0] = [(4.1, "intent", {"fence": SECOND}), (at - 0.02, "mark", {"fence": SECOND, "mark": mark})]
+    story.set(intent_fence=SECOND)
+    story.gates = [(1.06, "worker-1", "power-on"), (at - 0.01, "worker-2", act)]
+
+
+def powered_by_who_took_over_before_the_mark(story):
+    story.told = ""
+    story.audit["worker-1"].pop()
+    goes_on(story, "power", 4.3, "power-on")
+    story.power, story.events = [4.3], [(4.8, "unlocked")]
+    story.gates = story.gates[1:]
+
+
+def typed_by_who_took_over(story):
+    goes_on(story, "typed", 4.3, "type")
+    story.heard, story.events = [(4.4, PASSPHRASE)], [(4.4, "unlocked")]
+
+
+def powered_though_it_was_marked(story):
+    powered_by_who_took_over_before_the_mark(story)
+    story.told = "power"
+
+
+def marked_a_second_time(story):
+    goes_on(story, "power", 4.3, "acknowledge")
+
+
+def typed_though_it_was_marked(story):
+    typed_by_who_took_over(story)
+    story.told = "power typed"
+
+
+def typed_though_nothing_is_known(story):
+    typed_by_who_took_over(story)
+    story.told = "unknown"
+
+
+def typed_by_the_one_before(story):
+    typed_by_who_took_over(story)
+    story.gates[-1] = (4.29, "worker-1", "type")
+
+
+def powered_without_a_mark(story):
+    story.audit["worker-1"].pop()
+
+
+def marked_after_it_was_powered(story):
+    story.audit["worker-1"][-1] = (1.15, *story.audit["worker-1"][-1][1:])
+
+
+def typed_without_a_mark(story):
+    story.heard = [(1.8, PASSPHRASE)]
+
+
+def typed_by_another_mark(story):
+    typed_by_who_took_over(story)
+    story.audit["worker-2"][1] = (4.28, "mark", {"fence": SECOND, "mark": "power"})
 
 
 def indeterminate_where_nobody_could_ask(story):
@@ -508,11 +597,18 @@ def back_to_the_queue_after_it_came_back(story):
 ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, emptied, failed_honestly,
             a_late_word_that_was_refused, two_tasks_one_after_the_other, fell_asleep_behind_its_gate,
             acted_before_it_could_know, clocks_that_were_stepped, ended_by_a_clock_that_was_set,
+            marked_and_never_powered, without_its_drive, powered_by_who_took_over_before_the_mark, typed_by_who_took_over,
             typed_behind_an_empty_line, typed_for_two_volumes, sealed_and_tried, indeterminate_where_nobody_could_ask,
             ended_when_somebody_lived_again, another_was_refused, powered_when_it_was_ready,
             others_that_nobody_refused, the_message_of_another)
 REJECTED = {
     typed_twice: "typed-once", typed_twice_for_a_volume: "typed-once", typed_when_nobody_asked_any_more: "typed-once",
+    with_its_drive_and_not_unlocked: "costs-no-unlock",
+    powered_without_a_mark: "marked-first", marked_after_it_was_powered: "marked-first",
+    typed_without_a_mark: "marked-first", typed_by_another_mark: "marked-first",
+    powered_though_it_was_marked: "obeys-marks", marked_a_second_time: "obeys-marks",
+    typed_though_it_was_marked: "obeys-marks", typed_though_nothing_is_known: "obeys-marks",
+    typed_by_the_one_before: "no-act-after-lease",
     sealed_twice: "typed-once", typed_without_an_intent: "intent-first", too_few_unlocked: "costs-no-unlock",
     refused_and_powered: "refused-is-not-done", refused_and_a_job_waits: "refused-is-not-done",
     refused_and_gone_but_on_record: "refused-is-not-done",

@@ -30,7 +30,8 @@ from pathlib import Path
 # Redis' clock and the logs' are this host's, but for those that were stepped; a log line is written to the millisecond.
 ENDED = ("7", "8")
 NEAR = 250.0       # seconds from a known time within which another must be; steps are more than twice that
-ACTS = "power-on"  # the step that sends a power request
+# What is marked right before it is done, and the steps that do it.
+ACTS = {"power-on": "power", "type": "typed", "seal": "typed"}
 TASK = ("state", "fence", "intent_fence", "worker", "step", "deadline", "time", "reason")
 
 
@@ -85,21 +86,33 @@ class History:
     processes: list = field(default_factory=list)
     changed: list = field(default_factory=list)    # audit lines that are not what was hashed: (file, number)
     lines: list = field(default_factory=list)      # of logs: {"at", "worker", "number", and its pairs}
-    gates: dict = field(default_factory=dict)      # (job, system) -> [(at, worker)]: before gates of power requests
+    found: dict = field(default_factory=dict)      # what of() gave
+    gates: dict = field(default_factory=dict)      # (job, system) -> [(at, worker, act)]: before the gates of acts
 
     def of(self, event):
         """Audit lines of one kind, by (job, system)."""
-        found = defaultdict(list)
-        for line in self.audit:
-            if line["event"] == event:
-                found[line["job"], line["system"]].append(line)
-        return found
+        if event not in self.found:
+            self.found[event] = _by_task(line for line in self.audit if line["event"] == event)
+        return self.found[event]
+
+    def holders(self):
+        """(job, system) -> log lines by time, of who began with it or took it over."""
+        if "holders" not in self.found:
+            self.found["holders"] = _by_task(self.log("AMTU0608"))
+        return self.found["holders"]
 
     def log(self, number):
         return [line for line in self.lines if line["number"] == number]
 
     def seen(self, system, event):
         return [one for one in self.events.get(system, ()) if one["event"] == event]
+
+
+def _by_task(lines):
+    found = defaultdict(list)
+    for line in lines:
+        found[line.get("job"), line.get("system")].append(line)
+    return found
 
 
 class Clocks:
@@ -206,8 +219,8 @@ def _changed(path):
 def _gates(path, worker):
     for line in path.read_text().splitlines():
         step, _, at, job, system = line.split()
-        if step == ACTS:
-            yield (job, system), (float(at), worker)
+        if step in ACTS:
+            yield (job, system), (float(at), worker, ACTS[step])
 
 
 def _optional(folder, name):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One job over a whole fleet of all methods, and a worker that is killed or ended again and again while it runs.
 
-PCs boot for seconds and begin in waves, so that each strike meets some in every phase: before their intent, with a boot
+PCs boot for seconds and are powered some a second, so that each strike meets some in every phase: before their intent, with a boot
 set, powered, at their prompt, when something was typed, while their image is read, at its hello, when it was sealed. What
 it costs is counted: see `costs-no-unlock` in rules.py.
 """
@@ -16,42 +16,47 @@ from .lane import Lane
 from .records import Broken
 from .restarts import WAYS, RestartLane, restart
 
-BOOT = "2-5"      # seconds
-BOOT_TIMEOUT = 60
 AWAY = 3.0        # seconds at most that one of two workers is away
 ENDED = 75.0      # seconds in which a worker has ended that was asked to
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many PCs and strikes, how many PCs at once, over how many seconds the strikes are spread, and the share that is
-    unlocked all the same."""
+    """How many PCs, how long they boot and how long that may take, and how many of them are powered a second; how many
+    strikes, and over how many seconds they are spread; and the share that is unlocked all the same."""
 
     systems: int
+    boot: str
+    patience: int
+    rate: int
     strikes: int
-    slots: int
     seconds: float
     least: float
 
+    def options(self):
+        return {"boot_seconds": self.boot, "boot_timeout": self.patience, "method": "mix", "blind": 2,
+                "group": (f"power-per-second = {self.rate}",)}
 
-FULL = Size(200, 10, 100, 20.0, 0.99)
-SHORT = Size(24, 3, 24, 5.0, 0.95)
+
+FULL = Size(200, "2-5", 60, 4, 10, 50.0, 0.99)
+SHORT = Size(24, "1-3", 30, 6, 3, 5.0, 0.95)
+QUIET = {"AMTUNLOCK_TEST_QUIET_MS": "1500"}  # a console that is opened again is asked sooner than in the field
 
 
 class MixedLane(Lane):
     """Workers and a fleet in which methods take turns, every second PC of method sol without a probe."""
 
     def __init__(self, name, size, workers):
-        super().__init__(name, systems=size.systems, boot_seconds=BOOT, boot_timeout=BOOT_TIMEOUT, method="mix", blind=2,
-                         slots=max(1, size.slots // workers))
+        super().__init__(name, systems=size.systems, **size.options())
         give(self, size)
         self.count = workers
+        self.quiet = QUIET if size is SHORT else {}
 
     def up(self):
         super().up()
         try:
             for _ in range(self.count):
-                worker = self.add_worker()
+                worker = self.add_worker(self.quiet)
                 if not wait_until(lambda w=worker: self._is_ready(w), 15):
                     raise Broken(f"{worker.name} claims nothing")
         except BaseException:
@@ -63,7 +68,7 @@ class MixedRestartLane(RestartLane):
     """The same in a whole stack, the worker in the hands of httpd."""
 
     def __init__(self, name, size):
-        super().__init__(name, "event", size.systems + 1, boot_seconds=BOOT, method="mix", blind=2, slots=size.slots)
+        super().__init__(name, "event", size.systems + 1, **size.options())
         give(self, size)
 
     def submit(self, systems):

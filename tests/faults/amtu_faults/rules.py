@@ -99,15 +99,64 @@ def typed_once(history):
             yield Breach("typed-once", f"{system} of job {job}", f"{times} passphrases or seals {volume}".rstrip(), job)
 
 
+def beyond_help(history, task):
+    """Why no worker could have unlocked it any more once another was lost; None where one could. The firmware looked for
+    its drive while nobody served it; or the worker was lost between its mark and the request that never left."""
+    during = [event["event"] for event in history.events.get(task.system, ())
+              if task.submitted <= event["at"] <= task.ended + CLOCKS]
+    if history.methods.get(task.system) == "image" and "drive-left" in during and "image" not in during:
+        return "its firmware found no drive"
+    if task.reason == "indeterminate" and "power" not in during and _marks(history, task.job, task.system, "power"):
+        return "marked and never powered"
+    return None
+
+
 def costs_no_unlock(history):
-    """So large a share of the tasks of a job is unlocked whatever happened to workers."""
-    states = defaultdict(list)
+    """So large a share of the tasks of a job is unlocked whatever happened to workers, of those that still could be."""
+    tasks = defaultdict(list)
     for task in history.tasks:
-        states[task.job].append(task.state)
-    for job, each in states.items():
+        if history.least and (task.state == "U" or beyond_help(history, task) is None):
+            tasks[task.job].append(task.state)
+    for job, each in tasks.items():
         if each.count("U") < history.least * len(each):
-            yield Breach("costs-no-unlock", f"job {job}", f"{each.count('U')} of {len(each)} unlocked, of which "
-                                                          f"{100 * history.least:.0f} % must be", job)
+            yield Breach("costs-no-unlock", f"job {job}", f"{each.count('U')} of {len(each)} unlocked that could be, of "
+                                                          f"which {100 * history.least:.0f} % must be", job)
+
+
+def _marks(history, job, system, mark):
+    """Lines of the record."""
+    return [line for line in history.of("mark").get((job, system), ()) if line["mark"] == mark]
+
+
+def _marked_acts(history):
+    """(mark, job, event) of all that a PC heard and that is marked before."""
+    for mark, heard in (("power", powers(history)), ("typed", secrets(history))):
+        for job, event in heard:
+            if job is not None:
+                yield mark, job, event
+
+
+def marked_first(history):
+    """No power request, and no passphrase or seal, without a durable mark before it."""
+    for mark, job, event in _marked_acts(history):
+        if not any(line["at"] <= event["at"] + CLOCKS for line in _marks(history, job, event["system"], mark)):
+            yield Breach("marked-first", f"{event['system']} of job {job}",
+                         f"{event['event']} at t={event['t']:.3f} has no mark {mark!r} before it", job)
+
+
+def obeys_marks(history):
+    """Who took a task over does nothing that had been marked before, and marks it no second time; who was told of marks
+    that are not known, or of one that a passphrase has left, does nothing at all."""
+    for (job, system), lines in history.holders().items():
+        for line, following in zip(lines, [*lines[1:], {"at": float("inf")}]):
+            told = set(line.get("marks", "").split())
+            never = {"power", "typed"} if told & {"typed", "unknown"} else told & {"power"}
+            done = {act for at, worker, act in history.gates.get((job, system), ())
+                    if worker == line["worker"] and line["at"] - CLOCKS <= at < following["at"]}
+            marked = {mark for mark in never if any(one["fence"] == line["fence"] for one in _marks(history, job, system, mark))}
+            for act in sorted(never & (done | marked)):
+                yield Breach("obeys-marks", f"{system} of job {job}",
+                             f"{act} though it was taken over with the marks {line['marks']!r}", job)
 
 
 def never_lost(history):
@@ -343,24 +392,46 @@ def owners_decide(history):
 
 
 def no_act_after_lease(history):
-    """No power request once a later worker verifies, nor by a worker that was stopped past its lease. A request that
-    had passed its gate before its worker could know is sent late, and is counted."""
+    """No power request, passphrase or seal by another than who took the task over last, nor a power request by a worker
+    that was stopped past its lease. A request that had passed its gate before its worker could know is sent late, and is
+    counted."""
     for job, event, text in _late_acts(history):
         if not _had_passed(history, job, event):
             yield Breach("no-act-after-lease", f"{event['system']} of job {job}", text, job)
+    for (job, system), gates in history.gates.items():
+        for at, worker, act in gates:
+            holder = _holder(history, job, system, at)
+            if act == "typed" and holder is not None and holder["worker"] != worker:
+                yield Breach("no-act-after-lease", f"{system} of job {job}",
+                             f"{worker} passed its gate to type when {holder['worker']} had it", job)
+
+
+def _holder(history, job, system, at):
+    """Who had taken the task over then, in a log line; None: the first to begin with it still had it."""
+    before = [line for line in history.holders().get((job, system), ()) if line["at"] + CLOCKS < at]
+    return before[-1] if before and not before[-1]["text"].startswith("begins") else None
+
+
+def _is_holders(history, holder, job, event):
+    """Whether a power request is that of who took the task over: by its gate, or, where no gates are known, by its intent."""
+    key = job, event["system"]
+    gates = [gate for gate in history.gates.get(key, ()) if gate[2] == "power" and gate[0] <= event["at"] + CLOCKS]
+    if gates:
+        return gates[-1][1] == holder["worker"] and gates[-1][0] >= holder["at"]
+    return any(line["fence"] == holder["fence"] and line["at"] <= event["at"] + CLOCKS
+               for line in history.of("intent").get(key, ()))
 
 
 def _late_acts(history):
     """(job, power request, what is late about it)"""
-    verifications = _verifications(history)
-    intents = {key: lines[-1] for key, lines in history.of("intent").items()}
     stops = _stops(history)
     for job, event in powers(history):
-        key = job, event["system"]
-        if any(at + CLOCKS < event["at"] for at in verifications.get(key, ())):
-            yield job, event, "a power request after verifying had begun"
+        holder = _holder(history, job, event["system"], event["at"])
+        if holder is not None and not _is_holders(history, holder, job, event):
+            yield job, event, "a power request by another than who had taken it over"
+        intents = [line for line in history.of("intent").get((job, event["system"]), ()) if line["at"] <= event["at"]]
         for worker, begin, end in stops:
-            mine = key in intents and intents[key]["file"] == f"audit-{worker}.jsonl" and intents[key]["at"] < begin
+            mine = intents and intents[-1]["file"] == f"audit-{worker}.jsonl" and intents[-1]["at"] < begin
             if mine and end - begin > history.lease and event["at"] > end:
                 yield job, event, f"a power request by {worker} {event['at'] - end:.3f} s after it had slept past its lease"
 
@@ -368,10 +439,11 @@ def _late_acts(history):
 def _had_passed(history, job, event):
     """Whether its gate had checked the lease before its worker was stopped, or before a renewal could have shown that
     Redis' clock was set. Apart from that, no time may have passed between gate and request."""
-    gates = [gate for gate in history.gates.get((job, event["system"]), ()) if gate[0] <= event["at"] + CLOCKS]
+    gates = [gate for gate in history.gates.get((job, event["system"]), ())
+             if gate[2] == "power" and gate[0] <= event["at"] + CLOCKS]
     if not gates:
         return False
-    asked, gate_worker = gates[-1]
+    asked, gate_worker, _ = gates[-1]
     for worker, begin, end in _stops(history):
         if worker == gate_worker and asked < end < event["at"] + CLOCKS and max(0, begin - asked) + event["at"] - end < AT_GATE:
             return True
@@ -417,7 +489,7 @@ def record_is_whole(history):
         last[line["file"]] = line
 
 
-RULES = (never_twice, typed_once, costs_no_unlock, never_lost, refused_is_not_done, one_job_a_message, losses_are_said,
+RULES = (never_twice, typed_once, marked_first, obeys_marks, costs_no_unlock, never_lost, refused_is_not_done, one_job_a_message, losses_are_said,
          in_time, verify_begins, fences_grow, no_way_back,
          unlocked_means_unlocked, owners_decide, no_act_after_lease, verify_sees, record_is_whole)
 

@@ -29,12 +29,13 @@ def _happened(history, task):
             yield one["t"], f"Redis: state {one['state']}, fence {one['fence']}"
     for line in history.audit:
         if (line.get("job"), line.get("system")) == key:
-            yield line["at"], f"{line['file']}: {line['event']} {line.get('result', '')} {line.get('reason', '')}"
+            words = (line.get(name, "") for name in ("event", "mark", "result", "reason"))
+            yield line["at"], f"{line['file']}: {' '.join(words)}"
     for line in history.lines:
         if (line.get("job"), line.get("system")) == key:
             yield line["at"], f"{line['worker']}: {line['number']} {line['text']}"
-    for at, worker in history.gates.get(key, ()):
-        yield at, f"{worker}: the gate of the power request let it pass"
+    for at, worker, act in history.gates.get(key, ()):
+        yield at, f"{worker}: the gate of an act let it pass: {act}"
     for event in history.events.get(task.system, ()):
         if task.submitted - BEFORE < event["at"] < until:
             yield event["at"], "PC: " + " ".join(f"{name}={value}" for name, value in event.items()

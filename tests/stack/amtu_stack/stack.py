@@ -36,13 +36,13 @@ class Options:
     seed: int | None = None
     body: str = ""
     threads: int = 0
-    slots: int = 0  # 0: more than enough
+    group: tuple = ()  # more lines for [group default] of amtunlockd.conf
     blind: int = 0  # every so many-th PC of method sol has no probe; 0: all have one
+    boot_timeout: int = 0  # seconds that a PC may take
 
-    @property
-    def boot_timeout(self):
-        """Seconds that a PC may take; far more than the slowest takes, far less than a person waits for a test."""
-        return int(float(self.boot_seconds.rpartition("-")[2])) * 2 + 30
+    def __post_init__(self):
+        """Far more than the slowest takes, far less than a person waits for a test."""
+        self.boot_timeout = self.boot_timeout or int(float(self.boot_seconds.rpartition("-")[2])) * 2 + 30
 
 
 class Stack:

@@ -12,7 +12,9 @@
 #include "base/wakeup.h"
 
 #define RENEW_EVERY (JOBS_LEASE / 3)
-#define RENEW_AGAIN apr_time_from_sec(1) /* after Redis did not answer */
+/* After Redis did not answer, as before its library is loaded: soon enough for a lease that was given meanwhile. */
+#define AGAIN_MOST apr_time_from_sec(1)
+#define RENEW_AGAIN (RENEW_EVERY < AGAIN_MOST ? RENEW_EVERY : AGAIN_MOST)
 /* The heartbeat: httpd says that no worker is running when it hears none for nine seconds. */
 #define BEAT_MOST apr_time_from_sec(3)
 #define BEAT_EVERY (JOBS_LEASE / 10 < BEAT_MOST ? JOBS_LEASE / 10 : BEAT_MOST)

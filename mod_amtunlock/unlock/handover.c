@@ -21,17 +21,28 @@ static int lends_drive(const unlock_t *unlock)
            has_mark(unlock, JOBS_MARK_POWER) && !unlock->image_greeted;
 }
 
+/* It asks right now, and is about to be answered. Who comes next has to make it ask again, which may cost a try. */
+static int is_asked(const unlock_t *unlock)
+{
+    int answers = unlock->step == UNLOCK_PASSPHRASE || unlock->step == UNLOCK_LOOK_AGAIN;
+
+    return answers && unlock->session_open && unlock->intended;
+}
+
 /* Whoever takes over never asks for its power again, and this device said that it did nothing. */
 static int asks_again(const unlock_t *unlock)
 {
-    return unlock->power_not_now;
+    return unlock->power_not_now && !unlock->seen_on;
 }
 
 int handover_keeps(const unlock_t *unlock)
 {
-    if (unlock->ended_at != NULL) { /* with a result; what was set is being taken back */
-        return unlock->draining < UNLOCK_DRAIN_ALL;
+    int has_result = unlock->ended_at != NULL; /* what was set is being taken back */
+
+    if (unlock->draining == UNLOCK_DRAIN_ALL) {
+        return 0;
     }
-    return unlock->draining == UNLOCK_DRAIN_READY &&
-           (awaits_verdict(unlock) || lends_drive(unlock) || asks_again(unlock));
+    return has_result || asks_again(unlock) ||
+           (unlock->draining == UNLOCK_DRAIN_READY &&
+            (is_asked(unlock) || awaits_verdict(unlock) || lends_drive(unlock)));
 }

@@ -143,7 +143,7 @@ typedef enum {
 typedef enum {
     UNLOCK_DRAIN_NOT,
     UNLOCK_DRAIN_READY, /* those with which another worker goes on as well as this one */
-    UNLOCK_DRAIN_MOST,  /* all but those whose result is known, or that are between an act and its answer */
+    UNLOCK_DRAIN_MOST, /* all but those that have a result or a request to repeat, or wait for an act's answer */
     UNLOCK_DRAIN_ALL /* and where the act has a mark, by which nobody repeats it, even without its answer */
 } unlock_drain_e;
 

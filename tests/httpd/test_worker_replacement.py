@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A graceful restart replaces the worker where what it was started from changed, and only there."""
 
+import datetime
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ WITHIN = 20  # seconds
 
 @pytest.fixture(scope="module")
 def stack():
-    stack = _bring_up("replacement", systems=1, boot_seconds="1-1")
+    stack = _bring_up("replacement", systems=1, boot_seconds="4-4")
     yield stack
     stack.down()
 
@@ -70,6 +71,34 @@ def test_changed_settings(stack):
     after = only(stack, but=before)
     graceful(stack)
     assert only(stack) == after, "once is enough"
+
+
+def moment(text, number):
+    """When a worker wrote the line of that number, last."""
+    at = re.findall(r"^(\S+)Z \S+ " + number + " ", text, re.M)[-1]
+    return datetime.datetime.fromisoformat(at).timestamp()
+
+
+def test_the_next_worker_goes_on_with_the_job(stack):
+    """Its PC boots when the worker is replaced: it is handed over, and powered once."""
+
+    def requests():
+        return sum(one["event"] == "power" for one in stack.fleet.events() if one.get("system") == system)
+
+    before, system = only(stack), stack.fleet.systems()[0]["fqdn"]
+    log = stack.workers[0].log
+    start = log.stat().st_size
+    console = stack.console()
+    job = console.unlock([system])
+    assert wait_until(lambda: requests() == 1, 10, 0.02)
+    stack.workers[0].config.write_text(stack.workers[0].config.read_text() + "\n")
+    graceful(stack)
+    only(stack, but=before)
+    assert console.wait(job)["JobStatus"] == "1 of 1 unlocked"
+    said = log.read_text()[start:]
+    assert "AMTU0318" in said and "takes over" in said, said
+    assert moment(said, "AMTU0608") - moment(said, "AMTU0304") < 2, said
+    assert requests() == 1
 
 
 def reloaded(log, worker):

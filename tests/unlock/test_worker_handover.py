@@ -80,3 +80,18 @@ def test_the_same_worker_goes_on(rig):
     began = datetime.datetime.fromisoformat(started + "+00:00").timestamp()
     found = {system: taken[system] - began for system in stopped}
     assert found and max(found.values()) < WITHIN, found
+
+
+@pytest.mark.parametrize("patience", [True, False])
+def test_a_second_signal_ends_it_at_once(rig, patience):
+    """An image that does not say hello is waited for; with no more patience it is left to its lease."""
+    fleet = rig(systems=1, method="image", boot_seconds="9-9", boot_timeout=60)
+    worker, job = begun(fleet, 1)
+    worker.process.signal(signal.SIGTERM)
+    assert wait_until(lambda: fleet.heard(worker, "AMTU0304"), 5, 0.01)
+    assert not wait_until(lambda: not worker.process.alive(), 1, 0.05)
+    if not patience:
+        worker.process.signal(signal.SIGTERM)
+    assert wait_until(lambda: not worker.process.alive(), 20 if patience else 1, 0.05)
+    assert fleet.heard(worker, "AMTU0318") == patience and fleet.heard(worker, "AMTU0305") != patience
+    assert {task[0] for task in job.tasks().values()} <= (set("L") if patience else set("PB"))

@@ -46,7 +46,7 @@ class ClockLane(Lane):
     """Two workers on one Redis, each of the three with a clock of its own."""
 
     def __init__(self, name):
-        super().__init__(name, systems=120)
+        super().__init__(name, systems=120, method="mix")
         folder = self.folder / "clocks"
         folder.mkdir(parents=True, exist_ok=True)
         self.clocks = {process: WallClock(folder / process) for process in ("Redis", "worker-1", "worker-2")}

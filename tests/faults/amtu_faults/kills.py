@@ -143,11 +143,18 @@ def kill_round(lane, boundary, rng):
 
 
 def settle(lane, job, helped=True):
-    """Until everything of the job has ended; or, if no user helps, until it is verified."""
-    lane.watch_until(job, lambda seen: set("".join(seen.values())) <= set("KUFX"), lane.lease + lane.grace + TAKEN_OVER)
+    """Until everything of the job has ended. A PC that may have been powered, and was not, is switched on by its user; if
+    none helps, it is left to whoever waits for it."""
+    def waits(system):
+        return lane.is_off(system) and lane.redis_call("HGET", "{amtu}:system:" + system, "marks") == "power"
+
+    def waiting(seen):
+        return [system for system, state in seen.items() if state == "K" and waits(system)]
+    lane.watch_until(job, lambda seen: set("".join(seen.values())) <= set("KUFX") and
+                     len(waiting(seen)) == sum(state == "K" for state in seen.values()),
+                     lane.lease + lane.grace + TAKEN_OVER)
     if helped:
-        waiting = [system for system, state in lane.watch(job).items() if state == "K"]
-        lane.switch_on(waiting)
+        lane.switch_on(waiting(lane.watch(job)))
         lane.watch_end(job)
 
 
@@ -164,7 +171,7 @@ def random_round(lane, rng):
 
 
 def make_lane(name):
-    lane = Lane(name, systems=150)
+    lane = Lane(name, systems=150, method="mix")
     lane.up()
     try:
         lane.add_worker()
@@ -187,7 +194,7 @@ def use_real_times(lane):
 
 def make_real_lane(name):
     """Everything as in the field; only the PCs are quicker."""
-    lane = Lane(name, systems=60, boot_timeout=90)
+    lane = Lane(name, systems=60, method="mix", boot_timeout=90)
     use_real_times(lane)
     lane.prefix = REAL
     lane.up()

@@ -10,6 +10,7 @@ from .around import Failure, Rig, collect, start, tail, wait_until
 from .points import Points
 from .records import Broken, Records, Wrong
 
+QUIET = {"AMTUNLOCK_TEST_QUIET_MS": "500"}  # a console that is opened again is asked sooner than in the field
 COOL = 61.0      # a PC whose unlock was lost is left alone for a minute
 OFF = 8
 STOOD_STILL = "AMTU0540"
@@ -26,6 +27,7 @@ class Lane(Records, Rig):
         Records.__init__(self)
         self.name = name
         self.prefix = ""  # of labels
+        self.quiet = QUIET
         self.resting_workers = set()   # those that are meant to be away between rounds
         self.ready = deque()    # PCs that are off and cool
         self.resting = deque()  # (when, PC)
@@ -34,6 +36,7 @@ class Lane(Records, Rig):
 
     def up(self):
         super().up()
+        self.methods = {row["fqdn"]: row["method"] for row in self.fleet.systems()}
         self.clock_pc, *others = self.systems()
         self.ready.extend(others)
         self.read_clock(self.clock_pc)
@@ -59,7 +62,7 @@ class Lane(Records, Rig):
     def add_prepared(self, worker, environment=None, ready=True):
         """One whose files are there."""
         points = Points(self.places.run / f"points-{worker.number}")
-        self.environment = {**(environment or {}), **points.environment()}
+        self.environment = {**self.quiet, **(environment or {}), **points.environment()}
         self.start_worker(worker, self.environment, ready=False)
         worker.points = points
         worker.points_environment = self.environment
@@ -148,16 +151,20 @@ class Lane(Records, Rig):
 
     # ---- PCs ---------------------------------------------------------------------------------------------
 
-    def take(self, count):
-        """PCs that are off and were left alone for long enough."""
+    def take(self, count, method=None):
+        """PCs that are off and were left alone for long enough; all of this method, if one is named."""
+        def fitting():
+            return [system for system in self.ready if method in (None, self.methods[system])]
+
         def enough():
             while self.resting and self.resting[0][0] <= time.time():
                 self.ready.append(self.resting.popleft()[1])
-            return len(self.ready) >= count
+            return len(fitting()) >= count
         if not wait_until(enough, COOL + 30, 0.1):
             raise Broken("no PC is left to unlock")
-        taken = [self.ready.popleft() for _ in range(count)]
+        taken = fitting()[:count]
         for system in taken:
+            self.ready.remove(system)
             self.fleet.tell(do="clear", system=system)
             if self.fleet.tell(do="state", system=system)["power"] != OFF:
                 self.fleet.tell(do="power", system=system, to=OFF)

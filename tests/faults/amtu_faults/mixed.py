@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .around import soap, wait_until
 from .campaign import Kind
-from .lane import Lane
+from .lane import QUIET, Lane
 from .records import Broken
 from .restarts import WAYS, RestartLane, restart
 
@@ -40,7 +40,6 @@ class Size:
 
 FULL = Size(200, "2-5", 60, 4, 10, 50.0, 0.99)
 SHORT = Size(24, "1-3", 30, 6, 3, 5.0, 0.95)
-QUIET = {"AMTUNLOCK_TEST_QUIET_MS": "1500"}  # a console that is opened again is asked sooner than in the field
 
 
 class MixedLane(Lane):
@@ -50,13 +49,13 @@ class MixedLane(Lane):
         super().__init__(name, systems=size.systems, **size.options())
         give(self, size)
         self.count = workers
-        self.quiet = QUIET if size is SHORT else {}
+        self.quiet = QUIET if size is SHORT else {}  # in full as in the field
 
     def up(self):
         super().up()
         try:
             for _ in range(self.count):
-                worker = self.add_worker(self.quiet)
+                worker = self.add_worker()
                 if not wait_until(lambda w=worker: self._is_ready(w), 15):
                     raise Broken(f"{worker.name} claims nothing")
         except BaseException:

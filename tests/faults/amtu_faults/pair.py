@@ -13,8 +13,8 @@ LABEL = "two workers, one killed"
 AWAY = 3.0  # seconds: so long that the other has taken over
 
 
-def pair_round(lane, rng, every):
-    """One job of the whole fleet. They die in turns, the first to begin first; the dice say where."""
+def pair_round(lane, rng, every, most):
+    """One job of the whole fleet. They die in turns, so many times at most, the first to begin first; the dice say where."""
     lane.label = LABEL
     job = lane.submit(list(lane.ready))
     # Who dies before most have been powered leaves them off, and then there is nothing for two to share.
@@ -24,8 +24,9 @@ def pair_round(lane, rng, every):
     while not lane.watch_until(job, lambda seen: not set("".join(seen.values())) - set("UFX"), 0.2):
         if time.time() > job.began + lane.within:
             raise Broken("the job did not end")
-        if time.time() < due:
+        if time.time() < due or most == 0:
             continue
+        most -= 1
         due = time.time() + every
         worker = next(victims)
         order = worker.points.arm("*", "later", 1, rng.randint(0, 200))
@@ -56,7 +57,7 @@ def check_worth(lane):
 
 
 def make_lane(name, systems, boot_seconds):
-    lane = Lane(name, systems=systems, boot_seconds=boot_seconds, boot_timeout=60)
+    lane = Lane(name, systems=systems, boot_seconds=boot_seconds, boot_timeout=60, method="mix")
     lane.up()
     try:
         lane.add_worker()
@@ -69,6 +70,6 @@ def make_lane(name, systems, boot_seconds):
     return lane
 
 
-def kind(systems, boot_seconds, every, alone=False):
+def kind(systems, boot_seconds, every, most, alone=False):
     return Kind("pair", lambda name: make_lane(name, systems, boot_seconds),
-                [(LABEL, lambda lane, rng: pair_round(lane, rng, every))], 1, ("later",), alone)
+                [(LABEL, lambda lane, rng: pair_round(lane, rng, every, most))], 1, ("later",), alone)

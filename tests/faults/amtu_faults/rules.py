@@ -290,9 +290,12 @@ def _verifications(history):
 
 def verify_begins(history):
     """A task with an intent is verified within lease, grace and 5 s of its worker's death, or of the moment when a
-    worker runs again."""
+    worker runs again, or after its worker has given it back."""
     most = history.lease + history.grace + STARTS
     moments = [one["t"] for one in history.processes]
+    given_back = defaultdict(list)
+    for line in history.log("AMTU0604"):
+        given_back[line.get("job"), line.get("system")].append(line["at"])
     # Redis is polled, so a change is seen late; the log has the time.
     begun = {line["fence"]: line["at"] for line in history.log("AMTU0608")}
     for (job, system), states in _by_task(history).items():
@@ -301,7 +304,7 @@ def verify_begins(history):
                 continue
             verified = begun.get(after["fence"], after["t"])
             since = begun.get(before["fence"], before["t"])
-            last = max((at for at in moments if since < at <= verified), default=None)
+            last = max((at for at in [*moments, *given_back[job, system]] if since < at <= verified), default=None)
             # None: its worker lives, and lost the lease because the machine is too busy for so short a lease.
             if last is not None and verified - last > most:
                 yield Breach("verify-begins", f"{system} of job {job}",

@@ -17,7 +17,7 @@ AWAKE = 10.0   # seconds in which a worker that was woken does its rounds again
 ACTS_BY = 0.5  # by then it would have sent what it meant to send
 
 # Here the sleeper is about to say "unlocked". Their users switch the PCs off meanwhile, so that verifying does not see
-# the same, and has not ended yet when the sleeper wakes and says it.
+# the same, and has not ended yet when the sleeper wakes and says it. PCs of `wake`, which are open again when they come up.
 SAYS_UNLOCKED = ("finish.decided", "finish.recorded")
 
 # Where a sleep is most dangerous: for a campaign in short.
@@ -37,9 +37,10 @@ def stop_round(lane, boundary, rng):
     sleeper = lane.workers[0]
     order = sleeper.points.arm(boundary.point, "stop", rng.randint(1, boundary.nth))
     lane.labels[sleeper.name, order] = lane.label
-    job = lane.submit(lane.take(PCS))
+    go_off = boundary.point in SAYS_UNLOCKED
+    job = lane.submit(lane.take(PCS, "wake" if go_off else None))
     await_strike(lane, sleeper, job, order)
-    overslept(lane, job, sleeper.points.hit(order).at, boundary.point in SAYS_UNLOCKED)
+    overslept(lane, job, sleeper.points.hit(order).at, go_off)
 
 
 def overslept(lane, job, asleep, go_off=False):
@@ -59,11 +60,13 @@ def sleep_past(lane, job, asleep, go_off):
     """Until the other worker has what the sleeper had, and the sleeper's lease and grace are over."""
     sleeper, other = lane.workers
     lane.note(sleeper.name, "stopped", sleeper.process.pid, asleep)
+    fences = {system: lane.last_state[job.id, system][1] for system in lane.watch(job)}
     if go_off:
         lane.switch_off([system for system, state in lane.watch(job).items() if state not in "UFX"])
     try:
         lane.begin(other)
-        lane.watch_until(job, lambda seen: set("".join(seen.values())) <= set("KUFX"), 20)
+        lane.watch_until(job, lambda seen: all(state in "UFX" or lane.last_state[job.id, system][1] != fences.get(system)
+                                               for system, state in seen.items()), 20)
         lane.watch_until(job, lambda _: time.time() > asleep + LEASE + GRACE, 5)
     finally:
         lane.note(sleeper.name, "continued", sleeper.process.pid)
@@ -81,7 +84,7 @@ def await_awake(lane, worker, job):
 
 
 def make_lane(name):
-    lane = Lane(name, systems=120)
+    lane = Lane(name, systems=120, method="mix")
     lane.up()
     try:
         lane.add_worker()

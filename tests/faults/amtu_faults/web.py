@@ -23,7 +23,7 @@ class WebLane(Records):
     def __init__(self, name, systems=101, options=None, **settings):
         super().__init__()
         self.name = name
-        options = StackOptions(systems=systems, **{"boot_seconds": "0.3-0.8", **(options or {})})
+        options = StackOptions(systems=systems, **{"boot_seconds": "0.3-0.8", "method": "mix", **(options or {})})
         self.stack = Stack(build_folder() / "unlock-tests" / name, options,
                            settings=Settings(**{"supervise": False, "max_systems": max(100, systems), **settings}))
         self.fleet, self.redis, self.workers = self.stack.fleet, self.stack.redis, self.stack.workers

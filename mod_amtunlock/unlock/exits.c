@@ -21,6 +21,15 @@ int unlock_same_redirection(const amt_redirection_t *one, const amt_redirection_
     return one->state == other->state && !one->listener == !other->listener;
 }
 
+int unlock_has_set_redirection(const unlock_plan_t *plan, const amt_redirection_t *now)
+{
+    const amt_redirection_t *set = &plan->redirection, *before = &plan->redirection_before;
+    int within = (now->state | set->state) == set->state && (now->state | before->state) == now->state &&
+                 !before->listener >= !now->listener && !now->listener >= !set->listener;
+
+    return within && !unlock_same_redirection(now, before);
+}
+
 int unlock_changes_redirection(const unlock_plan_t *plan)
 {
     return !unlock_same_redirection(&plan->redirection, &plan->redirection_before);

@@ -47,6 +47,8 @@ void unlock_warn_left(const unlock_t *unlock, const char *what, const char *text
 /* To reset the PC. */
 int unlock_is_reset(const unlock_t *unlock);
 int unlock_same_redirection(const amt_redirection_t *one, const amt_redirection_t *other);
+/* It stands as the plan sets it, or half of it: two writes do it, and a worker may be lost between them. */
+int unlock_has_set_redirection(const unlock_plan_t *plan, const amt_redirection_t *now);
 /* To set the redirection service to something else. */
 int unlock_changes_redirection(const unlock_plan_t *plan);
 /* A sentence with the power state. */

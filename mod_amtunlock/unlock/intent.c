@@ -184,6 +184,19 @@ apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_inter
     return left < VERIFY_AT_LEAST ? VERIFY_AT_LEAST : left;
 }
 
+int intent_is_of(const char *text, const char *uuid, const char *certificate)
+{
+    json_t *intent = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    const char *device = json_string_value(json_object_get(intent, "device"));
+    const char *shown = json_string_value(json_object_get(intent, "certificate"));
+    int same_device = device == NULL || strcmp(device, uuid) == 0 || inventory_uuid_is(device, uuid);
+    int may_tell = shown != NULL && shown[0] != '\0' && certificate[0] != '\0';
+    int is_of = same_device && (!may_tell || strcmp(shown, certificate) == 0);
+
+    json_decref(intent);
+    return is_of;
+}
+
 const char *intent_address(const char *text, apr_pool_t *pool)
 {
     json_t *intent = text != NULL ? json_loads(text, 0, NULL) : NULL;

@@ -18,6 +18,9 @@ const char *intent_write(const unlock_t *unlock);
  * the text comes from outside. */
 apr_interval_time_t intent_read(const char *intent, unlock_plan_t *plan, apr_interval_time_t most);
 
+/* Nonzero: it is of the device with this UUID, which showed this certificate ("": none was shown), as far as it says. */
+int intent_is_of(const char *intent, const char *uuid, const char *certificate);
+
 /* The numeric address at which the intent's worker reached the PC, in `pool`; NULL: it is not known. From
  * outside, too. */
 const char *intent_address(const char *intent, apr_pool_t *pool);

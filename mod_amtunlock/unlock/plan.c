@@ -57,10 +57,9 @@ static void plan_name_boot(unlock_t *unlock)
 unlock_step_e unlock_plan_redirection(unlock_t *unlock)
 {
     const amt_redirection_t *now = &unlock->facts.redirection;
-    int predecessors =
-        unlock_changes_redirection(&unlock->plan) && unlock_same_redirection(now, &unlock->plan.redirection);
 
-    unlock->plan.redirection_before = predecessors ? unlock->plan.redirection_before : *now;
+    unlock->plan.redirection_before =
+        unlock_has_set_redirection(&unlock->plan, now) ? unlock->plan.redirection_before : *now;
     unlock->plan.redirection =
         (amt_redirection_t){.state = now->state | unlock->method->sessions, .listener = 1};
     unlock->plan.boot = unlock->method->boot;

@@ -101,6 +101,7 @@ static unlock_step_e identify_on_ok(unlock_t *unlock)
 {
     const char *wrong = judge_device(unlock);
 
+    wrong = wrong == NULL ? takeover_judge_device(unlock) : wrong;
     if (wrong != NULL) {
         return unlock_next_address(unlock, JOBS_REASON_NOT_VERIFIED, wrong)
                    ? UNLOCK_IDENTIFY

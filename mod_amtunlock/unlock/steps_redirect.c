@@ -107,7 +107,7 @@ static unlock_step_e give_up_redirection(unlock_t *unlock, const char *text)
 
 static unlock_step_e check_redirection_on_ok(unlock_t *unlock)
 {
-    int ours = unlock_same_redirection(&unlock->facts.redirection, &unlock->plan.redirection);
+    int ours = unlock_has_set_redirection(&unlock->plan, &unlock->facts.redirection);
 
     return ours ? UNLOCK_UNDO_REDIRECTION : unlock_undo_after(unlock, UNLOCK_CHECK_REDIRECTION);
 }

@@ -2,10 +2,13 @@
 /* See steps_priv.h. The passphrase, typed at the question that the PC shows on its console before its system starts:
  * once for each volume that asks, whatever comes of it. What the console says is judged in dialogue.c.
  */
+#include <string.h>
+
 #include <apr_strings.h>
 
 #include "base/clock.h"
 #include "unlock/exits_priv.h"
+#include "unlock/intent.h"
 #include "unlock/plan_priv.h"
 #include "unlock/steps_priv.h"
 #include "unlock/takeover_priv.h"
@@ -309,12 +312,21 @@ static unlock_step_e verdict_on_timeout(unlock_t *unlock)
 
 /* ---- a console that was a lost worker's ---------------------------------------------------------------- */
 
+/* Boot options last for one start. Where they still stand, the reset may never have left the lost worker, and its group
+ * says whether what ran before may be typed into. */
+static int may_run_on(const unlock_t *unlock)
+{
+    int stand = strcmp(unlock->facts.boot.summary, intent_boot_name(unlock->plan.boot)) == 0;
+
+    return unlock_is_reset(unlock) && stand && !unlock->system->group->type_running;
+}
+
 /* Asked once, when it has been quiet for long enough. */
 static unlock_step_e ask_to_show(unlock_t *unlock)
 {
     apr_time_t at = unlock->heard_at + QUIET(unlock->prompts->redraw[0] != '\0' ? QUIET_REDRAW : QUIET_LINE);
 
-    if (unlock->asked_to_show) {
+    if (unlock->asked_to_show || may_run_on(unlock)) {
         return unlock->step;
     }
     if (unlock->ops->now() >= at) {

@@ -21,10 +21,36 @@ int takeover_only_looks(const unlock_t *unlock)
     return (unlock->task->marks & (JOBS_MARK_TYPED | JOBS_MARKS_UNKNOWN)) != 0;
 }
 
+/* Of a plan that did not come to its power request only that counts which may stand on the PC. */
+static unlock_plan_t what_stands(const unlock_plan_t *plan)
+{
+    return (unlock_plan_t){
+        .boot = plan->boot, .redirection = plan->redirection, .redirection_before = plan->redirection_before};
+}
+
 void takeover_begin(unlock_t *unlock)
 {
     unlock->boot_until =
         unlock->ops->now() + intent_read(unlock->task->intent, &unlock->plan, unlock_verify_limit(unlock));
+    if (!takeover_was_powered(unlock)) {
+        unlock->plan = what_stands(&unlock->plan);
+    }
+}
+
+const char *takeover_judge_device(unlock_t *unlock)
+{
+    if (!unlock->task->taken_over ||
+        intent_is_of(unlock->task->intent, unlock->facts.identity.uuid, unlock->facts.identity.certificate)) {
+        return NULL;
+    }
+    if (takeover_was_powered(unlock)) {
+        return "its worker was lost, and had another device at this system's address: that one may be powered";
+    }
+    if (unlock_has_to_undo(unlock)) {
+        unlock_warn_left(unlock, "what the intent says", "it is of another device than is there now");
+    }
+    unlock->plan = (unlock_plan_t){0};
+    return NULL;
 }
 
 /* Where no probe will tell what became of a passphrase, the console may: nothing is typed there. */
@@ -51,6 +77,15 @@ static int has_other_key(const unlock_t *unlock)
                                               strcmp(plan->proof_key, proof_key_id(unlock->proof_key)) != 0);
 }
 
+/* It was powered by another method, as the inventory had it then, or woken from sleep: nobody waits there for what this one
+ * brings. */
+static int was_started_otherwise(const unlock_t *unlock)
+{
+    const unlock_plan_t *plan = &unlock->plan;
+
+    return plan->power == 0 || !plan->types || plan->boot != unlock->method->boot;
+}
+
 /* What stands in the way now did not when the PC was powered: it is left to its probe, as one that needs no more. */
 static int has_obstacle(unlock_t *unlock)
 {
@@ -64,8 +99,8 @@ static int has_obstacle(unlock_t *unlock)
 
 unlock_step_e takeover_goes_on(unlock_t *unlock)
 {
-    if (takeover_only_looks(unlock) || !unlock->plan.types || unlock->method->resume == UNLOCK_NO_STEP ||
-        has_obstacle(unlock)) {
+    if (takeover_only_looks(unlock) || unlock->probe_open || unlock->method->resume == UNLOCK_NO_STEP ||
+        was_started_otherwise(unlock) || has_obstacle(unlock)) {
         return unlock_verify_by_probe(unlock);
     }
     unlock->evidence = unlock->method->evidence;

@@ -19,6 +19,9 @@ int takeover_only_looks(const unlock_t *unlock);
 
 /* Reads the older intent into the plan. */
 void takeover_begin(unlock_t *unlock);
+/* Why nothing is done to the device that is there now: it is not that of the older intent, which may be powered. NULL: it
+ * is, or the intent does not say, or nothing was powered; then of another device's plan nothing stays. */
+const char *takeover_judge_device(unlock_t *unlock);
 /* What follows once the PC is known to be the one. */
 unlock_step_e takeover_read(unlock_t *unlock);
 /* It was powered, and it runs, or was reset. */

@@ -246,6 +246,40 @@ static void test_a_successor_takes_back_what_was_set_before_it(void **state)
     }
 }
 
+/* The redirection service takes two writes, and a worker may be lost between them, also while it takes them back. */
+static void test_a_successor_takes_back_half_of_what_was_set(void **state)
+{
+    static const char intent[] =
+        "{\"method\":\"sol\",\"power\":2,\"redirection\":{\"state\":32770,\"listener\":true},"
+        "\"redirection_before\":{\"state\":32768,\"listener\":false}}";
+    static const behaviour_t ways[] = {{SOL, .taken_over = 1, .unmarked = 1, .intent = intent},
+                                       {SOL, .taken_over = 1, .intent = intent, .power = 2}};
+    static const amt_redirection_t halves[] = {{.state = 32770}, {.state = 32768, .listener = 1}};
+
+    for (int i = 0; i < 4; i++) {
+        unlock_pc_t *pc = unlock_pc_create(&ways[i / 2], *state);
+        pc->redirection = halves[i % 2];
+        unlock_pc_run(pc);
+        assert_string_equal(unlock_pc_ending(pc), "unlocked");
+        assert_int_equal(pc->redirection.state, 32768);
+        assert_int_equal(pc->redirection.listener, 0);
+    }
+}
+
+/* Of a plan that was not carried out nothing is handed on but what may stand on the PC. */
+static void test_a_successor_makes_its_own_plan(void **state)
+{
+    static const char intent[] = "{\"method\":\"sol\",\"power\":10,\"boot\":\"UseSOL\",\"passphrase\":true}";
+    static const behaviour_t asleep = {SOL, .taken_over = 1, .unmarked = 1, .intent = intent, .power = 4};
+    unlock_pc_t *pc = unlock_pc_create(&asleep, *state);
+
+    unlock_pc_run(pc);
+    assert_string_equal(unlock_pc_ending(pc), "unlocked");
+    assert_int_equal(pc->power_requested, AMT_POWER_ON);
+    assert_null(strstr(pc->unlock.intent, "passphrase"));
+    assert_non_null(strstr(pc->unlock.intent, "UseSOL"));
+}
+
 /* A healthy PC that is drained at any place: handed over, or unlocked where only this worker gets the word. */
 static void check_stay(const behaviour_t *healthy, int *stayed, apr_pool_t *pool)
 {
@@ -674,6 +708,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_retries_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_silent_device_has_40_seconds_to_wake, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waking_has_a_time_of_its_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_successor_takes_back_half_of_what_was_set, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_successor_makes_its_own_plan, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_black_hole_takes_40_seconds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_alarm_that_comes_early_is_set_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verifying_ends_by_the_deadline_of_the_intent, setup, teardown),

@@ -28,6 +28,15 @@
 #define INTENT_IMAGE INTENT_IMAGE_OF(UNLOCK_PC_KEY)
 #define INTENT_OTHER_KEY INTENT_IMAGE_OF("0000000000000000")
 
+#define INTENT_RESET_SOL                                                                                      \
+    "{\"method\":\"sol\",\"power\":10,\"power_before\":2,\"reset\":true,\"boot\":\"UseSOL\",\"boot_before\":" \
+    "\"\",\"passphrase\":true}"
+#define INTENT_OF_OTHER                                                                                      \
+    "{\"method\":\"sol\",\"device\":\"" OTHER                                                                \
+    "\",\"power\":2,\"power_before\":8,\"boot\":\"UseSOL\",\"boot_before\":"                                 \
+    "\"\",\"passphrase\":true}"
+#define INTENT_NO_POWER "{\"method\":\"sol\",\"boot\":\"UseSOL\",\"boot_before\":\"\",\"passphrase\":true}"
+
 /* Tasks of a worker that was lost. */
 #define UNMARKED .taken_over = 1, .unmarked = 1
 #define POWERED .taken_over = 1, .marks = JOBS_MARK_POWER
@@ -785,6 +794,25 @@ const unlock_row_t unlock_rows[] = {
      0,
      0},
     {"over: unmarked, reset", {RESET, UNMARKED, .intent = INTENT_RESET}, "unlocked", "probe", 1, 0},
+    {"over: unmarked, runs at its prompt, can be redrawn",
+     {SOL, UNMARKED, .intent = INTENT_SOL, .power = 2, .types_running = 1, .no_probe = 1,
+      .stands_at_prompt = 1, .redraws = 1},
+     "unlocked",
+     "verdict",
+     0,
+     0},
+    {"over: unmarked, runs without a prompt, can be redrawn",
+     {SOL, UNMARKED, .intent = INTENT_SOL, .power = 2, .types_running = 1, .no_probe = 1, .redraws = 1},
+     "already-on",
+     "prompt-look",
+     0,
+     0},
+    {"over: unmarked, another device is there",
+     {SOL, UNMARKED, .intent = INTENT_OF_OTHER},
+     "unlocked",
+     "probe",
+     1,
+     0},
 
     /* After one that may have powered the PC: never again. */
     {"over: powered",
@@ -798,6 +826,56 @@ const unlock_row_t unlock_rows[] = {
      {SOL, POWERED, .intent = INTENT_SOL, .boot_set = AMT_START_SOL},
      "indeterminate",
      "watch",
+     0,
+     0},
+    {"over: powered, sol, another device is there",
+     {SOL, POWERED, .intent = INTENT_OF_OTHER, .power = 2, .stands_at_prompt = 1, .asks = 1},
+     "not-verified",
+     "identity",
+     0,
+     1},
+    {"over: powered, sol, up by now",
+     {SOL, POWERED, .intent = INTENT_SOL, .power = 2},
+     "unlocked",
+     "probe",
+     0,
+     0},
+    {"over: powered, sol, image until now",
+     {SOL, POWERED, .intent = INTENT_IMAGE, .power = 2, .stands_at_prompt = 1, .asks = 1},
+     "timeout",
+     "probe",
+     0,
+     0},
+    {"over: powered, image, sol until now",
+     {IMAGE, POWERED, .intent = INTENT_SOL, .power = 2, .image_runs = 1, .asks = 1},
+     "timeout",
+     "probe",
+     0,
+     0},
+    {"over: powered, sol, by an intent without a power request",
+     {SOL, POWERED, .intent = INTENT_NO_POWER, .power = 2, .stands_at_prompt = 1, .asks = 1},
+     "timeout",
+     "probe",
+     0,
+     0},
+    {"over: powered, sol, reset, and its options still stand",
+     {SOL, RESET, POWERED, .intent = INTENT_RESET_SOL, .stands_at_prompt = 1, .silent_prompt = 1, .asks = 1,
+      .boot_set = AMT_START_SOL},
+     "indeterminate",
+     "prompt-await",
+     0,
+     0},
+    {"over: powered, sol, reset, and its options still stand, may be typed into",
+     {SOL, RESET, POWERED, .intent = INTENT_RESET_SOL, .stands_at_prompt = 1, .silent_prompt = 1, .asks = 1,
+      .boot_set = AMT_START_SOL, .types_running = 1},
+     "unlocked",
+     "probe",
+     0,
+     0},
+    {"over: powered, sol, reset, and it started since",
+     {SOL, RESET, POWERED, .intent = INTENT_RESET_SOL, .stands_at_prompt = 1, .silent_prompt = 1, .asks = 1},
+     "unlocked",
+     "probe",
      0,
      0},
     {"over: powered, sol, asks", {SOL, ASKING}, "unlocked", "probe", 0, 0},

@@ -15,6 +15,16 @@ void drain_begin_stage(const drain_stage_t *stage, engine_t *const *engines, int
     }
 }
 
+int drain_tasks_left(engine_t *const *engines, int engine_count)
+{
+    int count = 0;
+
+    for (int i = 0; i < engine_count; i++) {
+        count += engine_tasks(engines[i]);
+    }
+    return count;
+}
+
 int drain_handed_over(engine_t *const *engines, int engine_count)
 {
     int count = 0;

@@ -18,6 +18,8 @@ extern const drain_stage_t drain_stages[DRAIN_STAGES];
 
 /* Any thread. */
 void drain_begin_stage(const drain_stage_t *stage, engine_t *const *engines, int engine_count);
+/* Any thread. */
+int drain_tasks_left(engine_t *const *engines, int engine_count);
 /* Any thread. Tasks with an intent that were handed back so far. */
 int drain_handed_over(engine_t *const *engines, int engine_count);
 

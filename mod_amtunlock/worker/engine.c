@@ -43,6 +43,11 @@ int engine_load(const engine_t *engine)
     return atomic_load(&engine->slots.load);
 }
 
+int engine_tasks(const engine_t *engine)
+{
+    return atomic_load(&engine->slots.load) - atomic_load(&engine->slots.over);
+}
+
 const pulse_t *engine_pulse(const engine_t *engine)
 {
     return &engine->slots.pulse;

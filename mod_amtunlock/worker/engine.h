@@ -42,6 +42,8 @@ apr_status_t engine_give(engine_t *engine, const jobs_task_t *task, snapshot_t *
 
 /* Any thread. Unlocks that this engine has, those in its inbox included. */
 int engine_load(const engine_t *engine);
+/* Any thread. Those of them that still have their task; what is left of the others is work that nobody waits for. */
+int engine_tasks(const engine_t *engine);
 /* Any thread. Beats every LEASE_PULSE. */
 const pulse_t *engine_pulse(const engine_t *engine);
 /* Any thread. See unlock_drain(); also for unlocks that come later. */

@@ -411,6 +411,7 @@ static void op_over(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
 
+    atomic_fetch_add(&slot->slots->over, 1);
     APR_RING_REMOVE(slot, link);
     APR_RING_INSERT_TAIL(&slot->slots->ending, slot, slot_t, link);
     wakeup_signal(&slot->slots->wakeup);
@@ -465,6 +466,7 @@ void ops_free_ended(slots_t *slots)
     {
         if (!slot->work_out && !slot->unlock.storing) {
             ops_drop(slot);
+            atomic_fetch_sub(&slots->over, 1);
         }
     }
 }

@@ -80,8 +80,9 @@ struct slots_t {
     wakeup_t wakeup;            /* of the engine's loop */
     pulse_t pulse;              /* of the engine's loop */
     atomic_int load;            /* slots, those in the inbox included */
-    atomic_int handed_over;     /* tasks with an intent, since the drain began */
-    atomic_int lost;            /* a lease was lost since the engine last looked */
+    atomic_int over;        /* of these, without a task: a thread or the outbox has still something of them */
+    atomic_int handed_over; /* tasks with an intent, since the drain began */
+    atomic_int lost;        /* a lease was lost since the engine last looked */
 
     /* The engine thread's own. */
     struct event_base *base;

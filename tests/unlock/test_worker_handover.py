@@ -95,3 +95,20 @@ def test_a_second_signal_ends_it_at_once(rig, patience):
     assert wait_until(lambda: not worker.process.alive(), 20 if patience else 1, 0.05)
     assert fleet.heard(worker, "AMTU0318") == patience and fleet.heard(worker, "AMTU0305") != patience
     assert {task[0] for task in job.tasks().values()} <= (set("L") if patience else set("PB"))
+
+
+def test_a_helper_that_hangs_does_not_hold_up_the_stop(rig):
+    """What it was asked for is given back; the thread that waits for it has no task any more."""
+    fleet = rig(systems=2)
+    worker = fleet.prepare_worker()
+    helper = fleet.places.write(worker.folder / "helper", "#!/bin/sh\nexec sleep 30\n", role="amtunlock", mode=0o700)
+    own = f"secrets = file:{worker.folder}/secrets"
+    worker.config.write_text(worker.config.read_text().replace(own, f"secrets = exec:{helper}\n{own}"))
+    fleet.start_worker(worker)
+    job = fleet.submit(fleet.systems())
+    assert wait_until(lambda: {task[2] for task in job.tasks().values()} == {"login"} or all(
+        task[0] == "C" for task in job.tasks().values()), 10, 0.02)
+    worker.process.signal(signal.SIGTERM)
+    assert wait_until(lambda: not worker.process.alive(), 2, 0.02), fleet.worker_tail()
+    assert fleet.heard(worker, "AMTU0306") and not fleet.heard(worker, "AMTU0305")
+    assert {task[0] for task in job.tasks().values()} == {"Q"}

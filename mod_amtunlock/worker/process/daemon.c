@@ -397,7 +397,7 @@ static apr_time_t oldest_pulse(const worker_t *worker)
 
 static int is_empty(const worker_t *worker)
 {
-    return intake_ended(worker->intake) && count_running(worker) == 0;
+    return intake_ended(worker->intake) && drain_tasks_left(worker->engines, worker->engine_count) == 0;
 }
 
 /* Until no task is left, or that time. Nonzero: a second signal came, which ends all waiting. */
@@ -467,8 +467,13 @@ static int stop_daemon(worker_t *worker, const sigset_t *signals)
     drain_worker(worker, signals);
     if (!is_empty(worker)) {
         log_warn("AMTU0305", "stopped with tasks left; their leases run out, then others go on", "tasks",
-                 log_number(LOG_NUMBER, count_running(worker)));
+                 log_number(LOG_NUMBER, drain_tasks_left(worker->engines, worker->engine_count)));
         _exit(outdated); /* threads wait for what will not come any more, so they cannot be joined */
+    }
+    if (count_running(worker) > 0 || !work_pool_idle(worker->work_pool)) {
+        outbox_stop(worker->outbox);
+        log_info("AMTU0306", "stopped");
+        _exit(outdated); /* a look-up or a helper that nobody waits for any more may take its time */
     }
     stop_threads(worker);
     snapshot_unref(worker->snapshot);

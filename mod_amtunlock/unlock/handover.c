@@ -35,14 +35,26 @@ static int asks_again(const unlock_t *unlock)
     return unlock->power_not_now && !unlock->seen_on;
 }
 
+/* What was set is being taken back. */
+static int has_result(const unlock_t *unlock)
+{
+    return unlock->ended_at != NULL;
+}
+
+static const struct {
+    int (*applies)(const unlock_t *unlock);
+    unlock_drain_e until; /* from this level on it is handed back all the same */
+} kept[] = {
+    {has_result, UNLOCK_DRAIN_ALL},      {asks_again, UNLOCK_DRAIN_ALL},   {is_asked, UNLOCK_DRAIN_MOST},
+    {awaits_verdict, UNLOCK_DRAIN_MOST}, {lends_drive, UNLOCK_DRAIN_MOST},
+};
+
 int handover_keeps(const unlock_t *unlock)
 {
-    int has_result = unlock->ended_at != NULL; /* what was set is being taken back */
-
-    if (unlock->draining == UNLOCK_DRAIN_ALL) {
-        return 0;
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        if (unlock->draining < kept[i].until && kept[i].applies(unlock)) {
+            return 1;
+        }
     }
-    return has_result || asks_again(unlock) ||
-           (unlock->draining == UNLOCK_DRAIN_READY &&
-            (is_asked(unlock) || awaits_verdict(unlock) || lends_drive(unlock)));
+    return 0;
 }

@@ -84,7 +84,8 @@ static unlock_step_e reopen_console_on_ok(unlock_t *unlock)
 
 static unlock_step_e reopen_console_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    return takeover_waits(unlock, reason) ? UNLOCK_REOPEN_CONSOLE : takeover_gives_up(unlock, reason, text);
+    return takeover_tries_again(unlock, reason) ? UNLOCK_REOPEN_CONSOLE
+                                                : takeover_gives_up(unlock, reason, text);
 }
 
 static unlock_step_e reopen_console_on_timeout(unlock_t *unlock)
@@ -96,7 +97,8 @@ static unlock_step_e reopen_console_on_timeout(unlock_t *unlock)
 static unlock_step_e reopen_drive_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
     (void)text;
-    return takeover_waits(unlock, reason) && !unlock->image_greeted ? UNLOCK_REOPEN_DRIVE : UNLOCK_HELLO;
+    return !unlock->image_greeted && takeover_tries_again(unlock, reason) ? UNLOCK_REOPEN_DRIVE
+                                                                          : UNLOCK_HELLO;
 }
 
 /* ---- the talk ------------------------------------------------------------------------------------------ */
@@ -190,7 +192,7 @@ static unlock_step_e acknowledge_on_error(unlock_t *unlock, jobs_reason_e reason
     return image_settle(unlock);
 }
 
-static unlock_step_e close_drive_on_timeout(unlock_t *unlock)
+static unlock_step_e drive_on_timeout(unlock_t *unlock)
 {
     return unlock->row->then;
 }
@@ -254,7 +256,7 @@ static const step_t rows[] = {
                                .call = UNLOCK_CALL_CLOSE_DRIVE,
                                .then = UNLOCK_ACKNOWLEDGED,
                                .on_error = acknowledge_on_error,
-                               .on_timeout = close_drive_on_timeout,
+                               .on_timeout = drive_on_timeout,
                                .targets = {UNLOCK_CLOSE},
                                .limit = SECONDS(5)},
     ROW(UNLOCK_ACKNOWLEDGED) = {.name = "acknowledged",
@@ -275,6 +277,7 @@ static const step_t rows[] = {
                                 .call = UNLOCK_CALL_OPEN_DRIVE,
                                 .then = UNLOCK_HELLO,
                                 .on_error = reopen_drive_on_error,
+                                .on_timeout = drive_on_timeout,
                                 .limit = STEPS_BUSY_WAIT + SECONDS(10),
                                 .every = SECONDS(5)},
 };

@@ -12,6 +12,7 @@
 
 #define STEPS_PROBE_WAIT SECONDS(3)
 #define STEPS_BUSY_WAIT SECONDS(90)  /* firmware holds the session of a worker that died */
+#define STEPS_REOPENS 5              /* a session that was cut off is opened again so often in all */
 #define STEPS_WATCH_WAIT SECONDS(30) /* firmware reports a start within 10 s */
 
 /* When a step ends that is not answered. */

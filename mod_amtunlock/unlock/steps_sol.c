@@ -18,9 +18,8 @@
 #define BEFORE_TYPING apr_time_from_msec(300)
 /* A slow PC takes some ten seconds to turn a passphrase into a key, for each of its key slots. */
 #define VERDICT_WAIT SECONDS(60)
-/* A console that was cut off is opened again so often in all. Of what is shown meanwhile nothing is known: a question
- * is only believed to stand behind a gap that is too short for another to answer it. */
-#define REOPENS 5
+/* Of what is shown while a console is cut off nothing is known: a question is only believed to stand behind a gap that is
+ * too short for another to answer it. */
 #define SHORT_GAP SECONDS(3)
 /* A PC that a lost worker started may have shown its question before. One that shows nothing for so long is asked to show
  * it once more: by its group's `redraw`, or by an empty line, which costs one of the tries that its program allows and
@@ -138,7 +137,7 @@ static int may_reopen(const unlock_t *unlock)
 {
     int ours = unlock->plan.power != 0 || dialogue_answers(unlock->dialogue) > 0;
 
-    return ours && unlock->cut_by != AMT_GARBAGE && unlock->reopens < REOPENS &&
+    return ours && unlock->cut_by != AMT_GARBAGE && unlock->reopens < STEPS_REOPENS &&
            unlock->ops->now() < unlock->boot_until;
 }
 
@@ -292,7 +291,7 @@ static unlock_step_e reopen_on_error(unlock_t *unlock, jobs_reason_e reason, con
 
 static unlock_step_e reopen_on_timeout(unlock_t *unlock)
 {
-    unlock->reopens = REOPENS;
+    unlock->reopens = STEPS_REOPENS;
     return reopen_on_error(unlock, JOBS_REASON_TIMEOUT, "the device did not answer in time");
 }
 

@@ -22,18 +22,16 @@ int takeover_only_looks(const unlock_t *unlock)
 }
 
 /* Of a plan that did not come to its power request only that counts which may stand on the PC. */
-static unlock_plan_t what_stands(const unlock_plan_t *plan)
-{
-    return (unlock_plan_t){
-        .boot = plan->boot, .redirection = plan->redirection, .redirection_before = plan->redirection_before};
-}
-
 void takeover_begin(unlock_t *unlock)
 {
+    unlock_plan_t *plan = &unlock->plan;
+
     unlock->boot_until =
-        unlock->ops->now() + intent_read(unlock->task->intent, &unlock->plan, unlock_verify_limit(unlock));
+        unlock->ops->now() + intent_read(unlock->task->intent, plan, unlock_verify_limit(unlock));
     if (!takeover_was_powered(unlock)) {
-        unlock->plan = what_stands(&unlock->plan);
+        *plan = (unlock_plan_t){.boot = plan->boot,
+                                .redirection = plan->redirection,
+                                .redirection_before = plan->redirection_before};
     }
 }
 
@@ -114,6 +112,16 @@ int takeover_waits(unlock_t *unlock, jobs_reason_e reason)
 
     unlock->busy_until = unlock->busy_until != 0 ? unlock->busy_until : now + STEPS_BUSY_WAIT;
     return reason == JOBS_REASON_BUSY && now < unlock->busy_until && now < unlock->boot_until;
+}
+
+/* What keeps quiet or breaks off may be a firmware whose PC starts; what refuses is not asked again. */
+int takeover_tries_again(unlock_t *unlock, jobs_reason_e reason)
+{
+    int passes = unlock->call_status == AMT_UNREACHABLE || unlock->call_status == AMT_TIMEOUT ||
+                 unlock->call_status == AMT_BROKEN;
+
+    return takeover_waits(unlock, reason) ||
+           (passes && unlock->ops->now() < unlock->boot_until && unlock->reopens++ < STEPS_REOPENS);
 }
 
 unlock_step_e takeover_opens_again(unlock_t *unlock, jobs_reason_e reason, const char *text)

@@ -29,7 +29,9 @@ unlock_step_e takeover_goes_on(unlock_t *unlock);
 
 /* Whether a session that could not be opened is tried again: firmware holds that of a dead worker for a while. */
 int takeover_waits(unlock_t *unlock, jobs_reason_e reason);
-/* The same for the first session of this worker: on_error of a step that opens it. */
+/* The same for a session with the image of a PC that was powered: also a few times where the device does not answer. */
+int takeover_tries_again(unlock_t *unlock, jobs_reason_e reason);
+/* For the first session of this worker: on_error of a step that opens it. */
 unlock_step_e takeover_opens_again(unlock_t *unlock, jobs_reason_e reason, const char *text);
 /* A session could not be opened again: the probe decides, where there is one. */
 unlock_step_e takeover_gives_up(unlock_t *unlock, jobs_reason_e reason, const char *text);

@@ -254,7 +254,7 @@ struct unlock_t {
     proof_session_t *proof;               /* the talk with the unlock image; NULL: none */
     proof_event_e result;                 /* PROOF_RESULT_*, what the image said; PROOF_NONE: nothing yet */
     int acknowledged;                     /* times */
-    int reopens;                          /* of its console, tried */
+    int reopens;                          /* of its sessions, tried */
     apr_time_t busy_until;    /* so long its firmware may hold the session of a lost worker; 0: not tried */
     apr_time_t heard_at;      /* its console showed something last, or was opened */
     apr_time_t cut_at;        /* when a session ended by itself, last, */

@@ -24,6 +24,14 @@ class Boundary:
     nth: int = PCS         # the strike is at one of the first so many passings
     by: str = "job"        # what leads there: a job, a start of the worker, a new inventory, a new Redis, verify
     leaves_off: bool = False  # the intent is durable and the PC untouched
+    of: str = ""           # what these passings are of
+
+    @property
+    def label(self):
+        return f"{self.point} {self.of}".rstrip()
+
+    def pick(self, rng):
+        return rng.randint(1, self.nth)
 
 
 BOUNDARIES = (
@@ -41,6 +49,8 @@ BOUNDARIES = (
     Boundary("intend.recorded"),
     Boundary("intend.applied", leaves_off=True),
     Boundary("intend.done", leaves_off=True),
+    Boundary("mark.recorded", of="power", leaves_off=True),
+    Boundary("mark.applied", of="power", leaves_off=True),
     Boundary("act.before", leaves_off=True),
     Boundary("act.gated", leaves_off=True),
     Boundary("act.answered"),
@@ -117,16 +127,16 @@ def await_strike(lane, worker, job, order, action=None):
 
 def arm_kill(lane, worker, point, nth):
     order = worker.points.arm(point, "kill", nth)
-    lane.labels[worker.name, order] = lane.prefix + point
+    lane.labels[worker.name, order] = lane.label
     return order
 
 
 def kill_round(lane, boundary, rng):
     """One job, one kill (two, where it takes one to get there); whether its PCs are helped is up to the dice."""
-    lane.label = lane.prefix + boundary.point
+    lane.label = lane.prefix + boundary.label
     worker = lane.workers[0]
     systems = lane.take(PCS)
-    way = [(boundary.point, rng.randint(1, boundary.nth))]
+    way = [(boundary.point, boundary.pick(rng))]
     if boundary.by == "verify":
         way.insert(0, ("intend.done" if boundary.leaves_off else "powered.done", rng.randint(1, PCS)))
     job = None
@@ -208,14 +218,14 @@ def make_real_lane(name):
 
 def real_kind(lanes):
     """One at each boundary; but no unlock here takes so long that its lease is renewed."""
-    rounds = [(REAL + boundary.point, lambda lane, rng, b=boundary: kill_round(lane, b, rng))
+    rounds = [(REAL + boundary.label, lambda lane, rng, b=boundary: kill_round(lane, b, rng))
               for boundary in BOUNDARIES if boundary.by == "job" and not boundary.point.startswith("renew")]
     return Kind("real", make_real_lane, rounds, lanes, ("kill",))
 
 
 def kind(each, anywhere, lanes):
     """So many kills at each boundary and anywhere, in an order that mixes them."""
-    rounds = [(boundary.point, lambda lane, rng, b=boundary: kill_round(lane, b, rng))
+    rounds = [(boundary.label, lambda lane, rng, b=boundary: kill_round(lane, b, rng))
               for _ in range(each) for boundary in BOUNDARIES]
     # Spread evenly, so that a campaign that runs out of time has had some of all.
     for number in range(anywhere):

@@ -28,14 +28,14 @@ POINTS = tuple(boundary for boundary in BOUNDARIES if boundary.by == "job" and b
 
 
 def label_of(boundary):
-    return f"stop {boundary.point}"
+    return f"stop {boundary.label}"
 
 
 def stop_round(lane, boundary, rng):
     """One sleeps at a boundary."""
     lane.label = label_of(boundary)
     sleeper = lane.workers[0]
-    order = sleeper.points.arm(boundary.point, "stop", rng.randint(1, boundary.nth))
+    order = sleeper.points.arm(boundary.point, "stop", boundary.pick(rng))
     lane.labels[sleeper.name, order] = lane.label
     go_off = boundary.point in SAYS_UNLOCKED
     job = lane.submit(lane.take(PCS, "wake" if go_off else None))

@@ -17,14 +17,14 @@ POINTS = tuple(boundary for boundary in BOUNDARIES if boundary.by == "job")
 
 
 def label_of(boundary):
-    return f"Redis dies at {boundary.point}"
+    return f"Redis dies at {boundary.label}"
 
 
 def die_round(lane, boundary, rng):
     """kill -9 of Redis by the worker itself, which waits until that has happened; then it comes back with its file."""
     lane.label = label_of(boundary)
     worker = lane.workers[0]
-    order = worker.points.arm(boundary.point, "other", rng.randint(1, boundary.nth), lane.redis_process.pid)
+    order = worker.points.arm(boundary.point, "other", boundary.pick(rng), lane.redis_process.pid)
     lane.labels[worker.name, order] = lane.label
     systems = lane.take(PCS)
     try:

@@ -139,6 +139,18 @@ def test_a_rate_limit_moves_with_a_clock_that_is_set_back_by_less_than_it_may_be
     assert 7 * SECOND < verbs.power_rate(task, "slow", SECOND) <= 8 * SECOND
 
 
+def test_claims_that_wait_for_a_rate_limit_go_on_after_a_clock_was_set_back(verbs, tester):
+    names = publish(verbs, slow=5)
+    verbs.submit("j1", *names["slow"])
+    set_then = now(tester) + 1800 * SECOND
+    tester("HSET", "{amtu}:ramp", "claim:slow", f"{set_then + 22 * SECOND // 10}|{set_then}")
+    assert verbs.claim(digest=DIGEST, limits=("slow", SECOND)) == [], "more than two seconds ahead"
+    until = now(tester) + 5 * SECOND
+    while not (claimed := verbs.claim(most=1, digest=DIGEST, limits=("slow", SECOND))) and now(tester) < until:
+        pass
+    assert len(claimed) == 1
+
+
 # ---- the breaker -------------------------------------------------------------------------------------------
 
 

@@ -17,10 +17,14 @@ local RATE_AHEAD = 2 * 1000000
 local RATE_MOST = 3600 * 1000000
 
 -- When the next one may be. It is kept with the time at which it was taken: if that is in the future, Redis' clock was
--- set back since, and the next time moves with it. A time more than `most` ahead is ignored.
+-- set back since, and the next time moves with it, once. A time more than `most` ahead is ignored.
 local function next_time(now, limit, most)
     local at, taken = (call('HGET', RATE_LIMITS, limit) or ''):match('^(%d+)|?(%d*)$')
-    at = number(at) - math.max(number(taken) - now, 0)
+    at, taken = number(at), number(taken)
+    if taken > now then
+        at = at - (taken - now)
+        call('HSET', RATE_LIMITS, limit, text(math.max(at, 0)) .. '|' .. text(now))
+    end
     return at <= now + most and math.max(at, now) or now
 end
 

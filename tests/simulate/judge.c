@@ -167,6 +167,7 @@ static void on_claim(apr_time_t sent, const reply_t *reply)
             judge_breaks("fences-grow", "fence %s was given twice", items[2].text.bytes);
         }
         *claim = (claim_t){.exists = 1,
+                           .at = clockwork_now(),
                            .lease_until = sent + JOBS_LEASE,
                            .job = apr_pstrdup(judge.pool, items[0].text.bytes),
                            .system = apr_pstrdup(judge.pool, items[1].text.bytes),
@@ -295,6 +296,13 @@ static const char *part_of(const char *packed, int number, apr_pool_t *pool)
     return apr_pstrmemdup(pool, packed, strcspn(packed, "|"));
 }
 
+/* Now, or until its user switched it off since the claim. */
+static int was_open(const pc_t *pc, const char *packed)
+{
+    return pc->is_open ||
+           (pc->open_until > 0 && pc->open_until >= claim_of(part_of(packed, 1, judge.pool))->at);
+}
+
 static void judge_move(const char *job, const char *system, const char *before, const char *after)
 {
     const pc_t *pc = pc_find(system);
@@ -303,7 +311,7 @@ static void judge_move(const char *job, const char *system, const char *before, 
     if (is_new) {
         ground_say("%s of job %.6s: %c -> %s", system, job, before != NULL ? before[0] : '-', after);
     }
-    if (after[0] == 'U' && is_new && !pc->is_open && !was_rolled_back()) {
+    if (after[0] == 'U' && is_new && !was_open(pc, after) && !was_rolled_back()) {
         judge_breaks("true-result", "%s of job %s is said to be unlocked, and its disk is locked", system,
                      job);
     }

@@ -19,6 +19,7 @@ typedef struct {
     unsigned int marks_before;                /* jobs_mark_e: in Redis, when it was claimed */
     unsigned int marks_recorded, marks_taken; /* its own: on disk, and in Redis */
     const char *job, *system;
+    apr_time_t at;          /* it was claimed, */
     apr_time_t lease_until; /* by clockwork_now(); counted from when the claim or renewal left */
 } claim_t;
 

@@ -298,14 +298,20 @@ void pc_typed(pc_t *pc, const char *bytes, void *act)
 
 /* ---- power --------------------------------------------------------------------------------------------- */
 
+static void lock(pc_t *pc)
+{
+    pc->open_until = pc->is_open ? clockwork_now() : pc->open_until;
+    pc->is_asking = pc->is_open = pc->is_up = pc->tries = 0;
+    pc->image_state = IMAGE_NONE;
+}
+
 static void start(pc_t *pc)
 {
     int boot = pc->boot_set;
 
     pc->starts++;
     pc->power = 2;
-    pc->is_asking = pc->is_open = pc->is_up = pc->tries = 0;
-    pc->image_state = IMAGE_NONE;
+    lock(pc);
     pc->boot_set = 0; /* for one start */
     ground_say("%s: starts", pc->name);
     if (pc->never_boots) {
@@ -327,8 +333,7 @@ void pc_switch_off(pc_t *pc)
     ground_say("%s: is switched off", pc->name);
     pc->starts++;
     pc->power = 8;
-    pc->is_asking = pc->is_open = pc->is_up = pc->tries = 0;
-    pc->image_state = IMAGE_NONE;
+    lock(pc);
 }
 
 void pc_cut(pc_t *pc)

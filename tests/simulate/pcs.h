@@ -34,10 +34,11 @@ typedef struct {
     int boot_set;           /* AMT_START_*, for its next start */
     int redirection;        /* state of the service, */
     int listener;
-    int is_asking; /* the question stands on its console */
-    int is_open;   /* its disk */
-    int is_up;     /* its system */
-    int tries;     /* of a passphrase at its question, that failed */
+    int is_asking;         /* the question stands on its console */
+    int is_open;           /* its disk */
+    int is_up;             /* its system */
+    apr_time_t open_until; /* when an open disk was locked by a start, last; 0: never */
+    int tries;             /* of a passphrase at its question, that failed */
     image_e image_state;
     peer_t image;
     const char *saying; /* by the image, once a second, */

@@ -9,6 +9,7 @@
 #define SECOND ((apr_interval_time_t)APR_USEC_PER_SEC)
 #define JOBS_WITHIN (400 * SECOND)
 #define FAULTS_WITHIN (500 * SECOND)
+#define PLAN_LATE_FAULTS 8 /* of PLAN_FAULTS */
 
 /* Where a worker can be struck: the failpoints of its rooms. */
 static const char *const points[] = {
@@ -19,17 +20,24 @@ static const char *const points[] = {
     "renew.before",     "renew.answered",    "reap.before",      "reap.answered",   "verify.read",
     "reconcile.before", "reconcile.results", "reconcile.done"};
 #define POINTS ((int)(sizeof(points) / sizeof(points[0])))
+/* And those between an intent and its end. */
+static const char *const late_points[] = {
+    "intend.applied", "mark.recorded", "mark.applied",  "mark.recorded", "mark.applied", "act.before",
+    "act.answered",   "call.before",   "call.answered", "console.opens", "console.open", "console.heard",
+    "drive.opens",    "drive.open",    "drive.read",    "powered.done",  "booting.done", "progress.applied"};
+#define LATE_POINTS ((int)(sizeof(late_points) / sizeof(late_points[0])))
 
-/* How each is drawn. `weight`: how often, of all. */
+/* How each is drawn, of all: first `weight`, then `later` for some more, which strike take-overs. */
 static const struct {
     const char *name;
     int weight, of_pc;
     int least, most; /* seconds it lasts */
+    int later;
 } kinds[FAULTS] = {
     [FAULT_KILL] = {"kill", 10, 0, 1, 60},
-    [FAULT_KILL_AT_POINT] = {"kill at a point", 14, 0, 1, 60},
+    [FAULT_KILL_AT_POINT] = {"kill at a point", 14, 0, 1, 60, 10},
     [FAULT_PAUSE] = {"pause", 8, 0, 1, 120},
-    [FAULT_PAUSE_AT_POINT] = {"pause at a point", 10, 0, 20, 120},
+    [FAULT_PAUSE_AT_POINT] = {"pause at a point", 10, 0, 20, 120, 4},
     [FAULT_STOP] = {"stop", 4, 0, 1, 20},
     [FAULT_RELOAD] = {"reload", 4, 0, 0, 0},
     [FAULT_STEP_WORKER] = {"step of its wall clock", 3, 0, 0, 0},
@@ -49,18 +57,27 @@ static const struct {
     [FAULT_NEVER_BOOTS] = {"never boots", 2, 1, 0, 0},
     [FAULT_CUT] = {"sessions cut", 8, 1, 0, 0},
     [FAULT_DEAF] = {"deaf", 4, 1, 5, 60},
+    [FAULT_STOP_AT_POINT] = {"stop at a point", 0, 0, 1, 20, 4},
+    [FAULT_DISK_FULL_AT_POINT] = {"disk full at a point", 0, 0, 1, 90, 2},
+    [FAULT_OTHER_KEY] = {"another proof key", 0, 0, 0, 0, 1},
+    [FAULT_OLD_SCHEMA] = {"an older schema", 0, 0, 0, 0, 1},
 };
 
-static fault_e draw_kind(chance_t *chance)
+static int weight_of(int kind, int is_late)
+{
+    return is_late ? kinds[kind].later : kinds[kind].weight;
+}
+
+static fault_e draw_kind(chance_t *chance, int is_late)
 {
     int all = 0, at = 0;
 
     for (int i = 0; i < FAULTS; i++) {
-        all += kinds[i].weight;
+        all += weight_of(i, is_late);
     }
     at = (int)chance_between(chance, 0, all - 1);
     for (int i = 0; i < FAULTS; i++) {
-        at -= kinds[i].weight;
+        at -= weight_of(i, is_late);
         if (at < 0) {
             return (fault_e)i;
         }
@@ -68,17 +85,18 @@ static fault_e draw_kind(chance_t *chance)
     return FAULT_KILL;
 }
 
-static void draw_fault(const plan_t *plan, fault_t *fault, chance_t *chance)
+static void draw_fault(const plan_t *plan, fault_t *fault, chance_t *chance, int is_late)
 {
     static const int steps[] = {-3600, -90, -20, 20, 90, 3600};
 
-    fault->kind = draw_kind(chance);
+    fault->kind = draw_kind(chance, is_late);
     fault->at =
         chance_between(chance, 5, FAULTS_WITHIN / SECOND) * SECOND + chance_between(chance, 0, SECOND);
     fault->duration =
         chance_between(chance, kinds[fault->kind].least * SECOND, kinds[fault->kind].most * SECOND);
     fault->target = (int)chance_between(chance, 0, kinds[fault->kind].of_pc ? PCS - 1 : plan->workers - 1);
-    fault->point = points[chance_between(chance, 0, POINTS - 1)];
+    fault->point = is_late ? late_points[chance_between(chance, 0, LATE_POINTS - 1)]
+                           : points[chance_between(chance, 0, POINTS - 1)];
     fault->nth = (int)chance_between(chance, 1, 8);
     fault->amount = steps[chance_between(chance, 0, 5)] * SECOND;
     fault->kept = 1;
@@ -99,7 +117,8 @@ static void draw_job(job_t *job, chance_t *chance)
 
 void plan_make(plan_t *plan, apr_uint64_t seed, int calm)
 {
-    chance_t chance = chance_of(seed, 1);
+    chance_t chance = chance_of(seed, 1), late = chance_of(seed, 2);
+    int all = 0;
 
     memset(plan, 0, sizeof(*plan));
     plan->seed = seed;
@@ -108,9 +127,13 @@ void plan_make(plan_t *plan, apr_uint64_t seed, int calm)
     for (int i = 0; i < plan->job_count; i++) {
         draw_job(&plan->jobs[i], &chance);
     }
-    plan->fault_count = calm ? 0 : (int)chance_between(&chance, 1, PLAN_FAULTS);
+    plan->fault_count = calm ? 0 : (int)chance_between(&chance, 1, PLAN_FAULTS - PLAN_LATE_FAULTS);
+    all = calm ? 0 : plan->fault_count + (int)chance_between(&late, 0, PLAN_LATE_FAULTS);
     for (int i = 0; i < plan->fault_count; i++) {
-        draw_fault(plan, &plan->faults[i], &chance);
+        draw_fault(plan, &plan->faults[i], &chance, 0);
+    }
+    while (plan->fault_count < all) {
+        draw_fault(plan, &plan->faults[plan->fault_count++], &late, 1);
     }
 }
 
@@ -238,6 +261,17 @@ int plan_read_kept(plan_t *plan, const char *text)
     return 1;
 }
 
+int plan_is_at_point(const fault_t *fault)
+{
+    return fault->kind == FAULT_KILL_AT_POINT || fault->kind == FAULT_PAUSE_AT_POINT ||
+           fault->kind == FAULT_STOP_AT_POINT || fault->kind == FAULT_DISK_FULL_AT_POINT;
+}
+
+static int plan_is_of_worker(const fault_t *fault)
+{
+    return fault->kind <= FAULT_LOSES || plan_is_at_point(fault) || fault->kind == FAULT_OTHER_KEY;
+}
+
 /* ---- telling ------------------------------------------------------------------------------------------- */
 
 static void tell_fault(int number, const fault_t *fault)
@@ -246,10 +280,10 @@ static void tell_fault(int number, const fault_t *fault)
     if (kinds[fault->kind].of_pc) {
         printf(" of pc%02d", fault->target);
     }
-    else if (fault->kind <= FAULT_LOSES) {
+    else if (plan_is_of_worker(fault)) {
         printf(" of worker %d", fault->target);
     }
-    if (fault->kind == FAULT_KILL_AT_POINT || fault->kind == FAULT_PAUSE_AT_POINT) {
+    if (plan_is_at_point(fault)) {
         printf(", %s, the %d.", fault->point, fault->nth);
     }
     if (fault->kind == FAULT_STEP_REDIS || fault->kind == FAULT_STEP_WORKER) {

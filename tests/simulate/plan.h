@@ -7,7 +7,7 @@
 #include "pcs.h"
 
 #define PLAN_JOBS 12
-#define PLAN_FAULTS 24
+#define PLAN_FAULTS 32
 #define PLAN_WORKERS 3
 #define PLAN_SYSTEMS 24 /* of a job */
 
@@ -35,6 +35,10 @@ typedef enum {
     FAULT_NEVER_BOOTS,
     FAULT_CUT,  /* its sessions end */
     FAULT_DEAF, /* its serial port takes nothing */
+    FAULT_STOP_AT_POINT,
+    FAULT_DISK_FULL_AT_POINT,
+    FAULT_OTHER_KEY,  /* a worker has another proof key from then on */
+    FAULT_OLD_SCHEMA, /* the marks of what is held are not known: an older version held it */
     FAULTS
 } fault_e;
 
@@ -71,6 +75,8 @@ void plan_make(plan_t *plan, apr_uint64_t seed, int calm);
 /* Leaves out the faults whose name does not begin so: "kill", "Redis". */
 void plan_only(plan_t *plan, const char *name);
 
+/* It strikes when a failpoint is passed. */
+int plan_is_at_point(const fault_t *fault);
 /* Its elements, faults first, then each system of each job; for the shrinker. */
 int plan_elements(const plan_t *plan);
 int plan_is_fault(const plan_t *plan, int element);

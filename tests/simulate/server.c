@@ -82,6 +82,13 @@ const char *server_field(const char *key, const char *field)
     return store_field(server.store, key, field);
 }
 
+void server_forget(const char *key, const char *field)
+{
+    const text_t words[] = {{"HDEL", 4}, {key, strlen(key)}, {field, strlen(field)}};
+
+    store_run(server.store, 3, words, server.pool);
+}
+
 void server_copy(void)
 {
     apr_pool_t *pool = NULL;
@@ -148,8 +155,12 @@ static apr_status_t free_reply(void *reply)
     return APR_SUCCESS;
 }
 
+/* Nothing comes behind an answer that was lost. */
 static void answer(link_t *link, const reply_t *reply)
 {
+    if (link->is_broken) {
+        return;
+    }
     APR_ARRAY_PUSH(link->answers, redisReply *) = make_reply(reply);
     if (link->waiting != NULL) {
         fiber_wake(link->waiting);

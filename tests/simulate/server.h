@@ -46,6 +46,8 @@ void server_copy(void);
 void server_restart(apr_interval_time_t away, int older);
 /* Its clock now. */
 apr_time_t server_time(void);
+/* It has this field of a hash no more. */
+void server_forget(const char *key, const char *field);
 /* A field of a hash, as the judges see it. */
 const char *server_field(const char *key, const char *field);
 

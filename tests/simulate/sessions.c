@@ -9,6 +9,7 @@
 
 #include "amt/redirection/ider.h"
 #include "amt/redirection/sol.h"
+#include "base/failpoint.h"
 #include "ground.h"
 #include "judge.h"
 
@@ -100,6 +101,7 @@ static void on_sol_timer(evutil_socket_t fd, short what, void *data)
     if (!sol->session.is_open && result.status == AMT_OK) {
         sol->session.is_open = 1;
         sol->session.pc->sol = sol;
+        FAILPOINT("console.open");
         sol->events.opened(sol->baton);
         return;
     }
@@ -121,6 +123,7 @@ static void on_sol_input(evutil_socket_t fd, short what, void *data)
     (void)fd;
     (void)what;
     sol->input = NULL;
+    FAILPOINT("console.heard");
     sol->events.received(sol->baton, input, strlen(input)); /* which may destroy it */
     free(input);
 }
@@ -132,6 +135,7 @@ apr_status_t amt_sol_open(amt_sol_t **sol, amt_loop_t *loop, const amt_target_t 
 
     made->events = *events;
     made->baton = baton;
+    FAILPOINT("console.opens");
     open_session(&made->session, loop, target, on_sol_timer);
     event_assign(&made->input_event, loop->base, -1, 0, on_sol_input, made);
     *sol = made;
@@ -286,6 +290,7 @@ static void on_ider_timer(evutil_socket_t fd, short what, void *data)
     if (!ider->session.is_open && result.status == AMT_OK) {
         ider->session.is_open = 1;
         ider->session.pc->ider = ider;
+        FAILPOINT("drive.open");
         ider->events.opened(ider->baton);
         return;
     }
@@ -305,6 +310,7 @@ static void on_ider_read(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
+    FAILPOINT("drive.read");
     ider->events.booting(ider->baton);
 }
 
@@ -321,6 +327,7 @@ apr_status_t amt_ider_open(amt_ider_t **ider, amt_loop_t *loop, const amt_target
         memcpy(made->sector, overlay->bytes, AMT_SECTOR);
         made->has_sector = 1;
     }
+    FAILPOINT("drive.opens");
     open_session(&made->session, loop, target, on_ider_timer);
     event_assign(&made->read_event, loop->base, -1, 0, on_ider_read, made);
     *ider = made;

@@ -159,9 +159,7 @@ static void send_call(amt_device_t *device)
         finish(device, AMT_UNREACHABLE, 0, "no connection");
         return;
     }
-    if (device->gate != NULL) {
-        FAILPOINT("act.before");
-    }
+    FAILPOINT(device->gate != NULL ? "act.before" : "call.before");
     if (device->gate != NULL && !device->gate(device->gate_baton)) {
         finish(device, AMT_FENCED, 0, "");
         return;
@@ -217,9 +215,7 @@ static void on_device_timer(evutil_socket_t fd, short what, void *data)
         finish(device, device->connected ? AMT_TIMEOUT : AMT_UNREACHABLE, 1, "no answer");
         return;
     }
-    if (device->gate != NULL) {
-        FAILPOINT("act.answered");
-    }
+    FAILPOINT(device->gate != NULL ? "act.answered" : "call.answered");
     if (device->flight->status == AMT_OK && device->call.kind == CALL_READ) {
         take_facts(device);
     }

@@ -33,7 +33,7 @@ typedef struct {
 
 static struct {
     const char *folder;
-    snapshot_t *snapshots[2];
+    snapshot_t *snapshots[2], *with_other_key[2];
     const plan_t *plan;
     apr_pool_t *pool;
     station_t stations[PLAN_WORKERS];
@@ -82,18 +82,18 @@ static void write_image(apr_pool_t *pool)
     fclose(file);
 }
 
-static void write_settings(const char *name, int boot_timeout, apr_pool_t *pool)
+static void write_settings(const char *name, int boot_timeout, const char *key, apr_pool_t *pool)
 {
     FILE *file = create(name, pool);
 
     fprintf(
         file,
         "[redis]\naddress = 127.0.0.1:6379\npassword-file = %s/secrets\n[worker]\ninventory = %s/systems.csv\nsecrets = file:%s/secrets\n"
-        "ca-file = %s/ca.pem\naudit = %s/audit.jsonl\nlog = -\nlog-level = info\nstate-dir = %s\nproof-key = %s/proof.key\nthreads = 1\n"
+        "ca-file = %s/ca.pem\naudit = %s/audit.jsonl\nlog = -\nlog-level = info\nstate-dir = %s\nproof-key = %s/%s.key\nthreads = 1\n"
         "slots = 14\nconnects = 8\n[group default]\nboot-timeout = %d\nimage = %s/unlock.iso\n"
         "[group slow]\nboot-timeout = %d\npower-per-second = 2\nredraw = \\x15\\r\n"
         "[group running]\nboot-timeout = %d\ntype-running = yes\nreset-running = yes\nredraw = \\x15\\r\n",
-        world.folder, world.folder, world.folder, world.folder, world.folder, world.folder, world.folder,
+        world.folder, world.folder, world.folder, world.folder, world.folder, world.folder, world.folder, key,
         boot_timeout, world.folder, boot_timeout, boot_timeout);
     fclose(file);
 }
@@ -117,21 +117,41 @@ static const char *load(const char *name, snapshot_t **snapshot, apr_pool_t *poo
                               APR_ARRAY_IDX(problems, 0, inventory_problem_t).reason);
 }
 
+static void write_key(const char *name, int byte, apr_pool_t *pool)
+{
+    const char *text = "";
+
+    for (int i = 0; i < 32; i++) {
+        text = apr_psprintf(pool, "%s%02x", text, byte);
+    }
+    write_text(name, apr_pstrcat(pool, text, "\n", NULL), pool);
+}
+
 const char *world_prepare(const char *folder, apr_pool_t *pool)
 {
+    struct {
+        const char *name, *key;
+        int boot_timeout;
+        snapshot_t **snapshot;
+    } settings[] = {{"first.conf", "proof", 180, &world.snapshots[0]},
+                    {"second.conf", "proof", 200, &world.snapshots[1]},
+                    {"third.conf", "other", 180, &world.with_other_key[0]},
+                    {"fourth.conf", "other", 200, &world.with_other_key[1]}};
     const char *error = NULL;
 
     world.folder = folder;
     json_object_seed(1);
     write_systems(pool);
     write_image(pool);
-    write_settings("first.conf", 180, pool);
-    write_settings("second.conf", 200, pool);
     write_text("secrets", "amt * admin Passw0rd!\ndisk * " PC_PASSPHRASE "\n", pool);
     write_text("ca.pem", "", pool);
-    write_text("proof.key", "0707070707070707070707070707070707070707070707070707070707070707\n", pool);
-    error = load("first.conf", &world.snapshots[0], pool);
-    return error != NULL ? error : load("second.conf", &world.snapshots[1], pool);
+    write_key("proof.key", PC_PROOF_KEY, pool);
+    write_key("other.key", PC_OTHER_PROOF_KEY, pool);
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]) && error == NULL; i++) {
+        write_settings(settings[i].name, settings[i].boot_timeout, settings[i].key, pool);
+        error = load(settings[i].name, settings[i].snapshot, pool);
+    }
+    return error;
 }
 
 /* ---- consoles ------------------------------------------------------------------------------------------ */
@@ -371,6 +391,20 @@ static void on_deaf(const fault_t *fault)
     pcs[fault->target].deaf_until = clockwork_now() + fault->duration;
 }
 
+static void on_other_key(const fault_t *fault)
+{
+    station_of(fault)->snapshots = world.with_other_key;
+    station_reload(station_of(fault));
+}
+
+static void on_old_schema(const fault_t *fault)
+{
+    (void)fault;
+    for (int i = 0; i < PCS; i++) {
+        server_forget(apr_pstrcat(world.pool, "{amtu}:system:", pcs[i].name, NULL), "marks");
+    }
+}
+
 static void (*const strikes[FAULTS])(const fault_t *fault) = {
     [FAULT_KILL] = on_kill,
     [FAULT_KILL_AT_POINT] = on_kill,
@@ -395,12 +429,11 @@ static void (*const strikes[FAULTS])(const fault_t *fault) = {
     [FAULT_NEVER_BOOTS] = on_never_boots,
     [FAULT_CUT] = on_cut,
     [FAULT_DEAF] = on_deaf,
+    [FAULT_STOP_AT_POINT] = on_stop,
+    [FAULT_DISK_FULL_AT_POINT] = on_disk_full,
+    [FAULT_OTHER_KEY] = on_other_key,
+    [FAULT_OLD_SCHEMA] = on_old_schema,
 };
-
-static int is_at_point(const fault_t *fault)
-{
-    return fault->kind == FAULT_KILL_AT_POINT || fault->kind == FAULT_PAUSE_AT_POINT;
-}
 
 static void strike(const fault_t *fault)
 {
@@ -419,7 +452,7 @@ static void on_point(host_t *host, const char *point)
     for (int i = 0; i < world.plan->fault_count; i++) {
         const fault_t *fault = &world.plan->faults[i];
 
-        if (fault->kept && is_at_point(fault) && host->owner == station_of(fault) &&
+        if (fault->kept && plan_is_at_point(fault) && host->owner == station_of(fault) &&
             clockwork_now() >= fault->at && strcmp(point, fault->point) == 0 &&
             ++world.passed[i] == fault->nth) {
             strike(fault);
@@ -432,7 +465,7 @@ static void plan_fault(fault_t *fault)
     apr_time_t ends = fault->at + fault->duration;
 
     world.last_fault = ends > world.last_fault ? ends : world.last_fault;
-    if (is_at_point(fault)) {
+    if (plan_is_at_point(fault)) {
         return;
     }
     clockwork_at(fault->at, NULL, on_time, fault);

@@ -201,6 +201,8 @@ static void end_life(life_t *life, apr_interval_time_t away)
 
     clockwork_at(clockwork_now() + away, NULL, start_again, station);
     station->life = NULL;
+    judge_record(life->host, life->host->written,
+                 life->host->written_length); /* the kernel has it, synced or not */
     pcs_host_died(life->host);
     host_kill(life->host);
 }

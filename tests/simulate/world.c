@@ -307,7 +307,9 @@ static void on_httpd_loses(const fault_t *fault)
 
 static void on_freeze(const fault_t *fault)
 {
-    server.frozen_until = clockwork_now() + fault->duration;
+    apr_time_t until = clockwork_now() + fault->duration;
+
+    server.frozen_until = until > server.frozen_until ? until : server.frozen_until;
 }
 
 static void on_restart(const fault_t *fault)

@@ -171,15 +171,13 @@ apr_interval_time_t intent_read(const char *text, unlock_plan_t *plan, apr_inter
     json_t *intent = text != NULL ? json_loads(text, 0, NULL) : NULL;
     json_int_t written = json_integer_value(json_object_get(intent, "written"));
     json_int_t seconds = json_integer_value(json_object_get(intent, "look_seconds"));
+    json_int_t now = apr_time_sec(apr_time_now());
     apr_interval_time_t left = most;
 
     read_plan(intent, plan);
     json_decref(intent);
-    if (written > 0 && seconds > 0 && seconds <= apr_time_sec(most)) {
-        left = apr_time_from_sec(written + seconds) - apr_time_now();
-    }
-    if (left > most) {
-        left = most;
+    if (written > 0 && written <= now && seconds > 0 && seconds <= apr_time_sec(most)) {
+        left = now - written < seconds ? apr_time_from_sec(seconds - (now - written)) : 0;
     }
     return left < VERIFY_AT_LEAST ? VERIFY_AT_LEAST : left;
 }

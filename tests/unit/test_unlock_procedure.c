@@ -453,6 +453,8 @@ static void test_verifying_ends_by_the_deadline_of_the_intent(void **state)
     assert_true(verifying_lasts(intent_written(*state, -100000, 100), *state) <= most);
     assert_true(verifying_lasts(intent_written(*state, 0, 2000000000), *state) <= most);
     assert_true(verifying_lasts("{\"written\":\"yesterday\"}", *state) <= most);
+    assert_true(verifying_lasts("{\"written\":9223372036854775807,\"look_seconds\":100}", *state) <= most);
+    assert_true(verifying_lasts("{\"written\":9300000000000,\"look_seconds\":100}", *state) <= most);
     assert_true(verifying_lasts("no json", *state) <= most);
     assert_true(verifying_lasts(NULL, *state) <= most);
 }

@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 
 #include "base/clock.h"
+#include "unlock/addresses_priv.h"
 #include "unlock/exits_priv.h"
 #include "unlock/intent.h"
 #include "unlock/plan_priv.h"
@@ -320,6 +321,26 @@ static int may_run_on(const unlock_t *unlock)
     return unlock_is_reset(unlock) && stand && !unlock->system->group->type_running;
 }
 
+static unlock_step_e ask_to_show_now(unlock_t *unlock)
+{
+    unlock->asked_to_show = 1;
+    return UNLOCK_REDRAW;
+}
+
+static void probe_await_send(unlock_t *unlock)
+{
+    unlock->ops->probe(unlock, STEPS_PROBE_WAIT);
+}
+
+/* Somebody else may have opened its disk: nothing is typed into a system that runs. */
+static unlock_step_e probe_await_on_ok(unlock_t *unlock)
+{
+    if (unlock->probe_open) {
+        return unlock_unlocked(unlock);
+    }
+    return unlock->disconnected || unlock->heard_at > unlock->sent ? UNLOCK_AWAIT : ask_to_show_now(unlock);
+}
+
 /* Asked once, when it has been quiet for long enough. */
 static unlock_step_e ask_to_show(unlock_t *unlock)
 {
@@ -329,8 +350,7 @@ static unlock_step_e ask_to_show(unlock_t *unlock)
         return unlock->step;
     }
     if (unlock->ops->now() >= at) {
-        unlock->asked_to_show = 1;
-        return UNLOCK_REDRAW;
+        return unlock_may_probe(unlock) ? UNLOCK_PROBE_AWAIT : ask_to_show_now(unlock);
     }
     unlock->look_at = unlock->look_at != 0 && unlock->look_at < at ? unlock->look_at : at;
     return unlock->step;
@@ -430,8 +450,15 @@ static const step_t rows[] = {
                          .on_input = await_on_input,
                          .on_disconnect = await_on_disconnect,
                          .on_timeout = await_on_timeout,
-                         .targets = {UNLOCK_PASSPHRASE, UNLOCK_REDRAW, UNLOCK_REOPEN, UNLOCK_CLOSE},
+                         .targets = {UNLOCK_PASSPHRASE, UNLOCK_PROBE_AWAIT, UNLOCK_REDRAW, UNLOCK_REOPEN,
+                                     UNLOCK_CLOSE},
                          .end = ENDS_WITH_BOOT},
+    ROW(UNLOCK_PROBE_AWAIT) = {.name = "probe-await",
+                               .send = probe_await_send,
+                               .on_ok = probe_await_on_ok,
+                               .on_timeout = ask_to_show_now,
+                               .targets = {UNLOCK_AWAIT, UNLOCK_REDRAW, UNLOCK_CLOSE},
+                               .limit = SECONDS(6)},
 };
 
 const steps_t steps_sol = {"sol", UNLOCK_LOOK_CONSOLE, sizeof(rows) / sizeof(rows[0]), rows};

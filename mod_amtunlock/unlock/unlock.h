@@ -87,8 +87,9 @@ typedef enum {
     UNLOCK_MARK_TYPED, /* the passphrase may leave now: durable */
     UNLOCK_TYPE,       /* once a volume */
     UNLOCK_VERDICT,
-    UNLOCK_REOPEN, /* a console that was cut off, or that was a lost worker's */
-    UNLOCK_AWAIT,  /* what that PC shows by itself */
+    UNLOCK_REOPEN,      /* a console that was cut off, or that was a lost worker's */
+    UNLOCK_AWAIT,       /* what that PC shows by itself */
+    UNLOCK_PROBE_AWAIT, /* is it up, before it is asked to show anything? */
 
     /* steps_image.c: the unlock image, and the talk with it */
     UNLOCK_OPEN_DRIVE,

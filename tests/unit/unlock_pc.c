@@ -13,6 +13,7 @@
 #define DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a32"
 #define OTHER_DEVICE "4c4c4544-0044-4a10-8058-b4c04f4a4a33"
 #define STEPS_AT_MOST 100000
+#define PROMPT "Please unlock disk root: "
 
 static unlock_pc_t *pc_of(unlock_t *unlock)
 {
@@ -239,6 +240,8 @@ static void answer_probe(unlock_pc_t *pc)
 {
     int up = pc->power == 2 && pc->now >= pc->up_at && !pc->is.never_boots;
     int by_itself = pc->is.up_at_probe && pc->probes >= pc->is.up_at_probe;
+    if (pc->is.speaks_up && pc->probes == 2 && pc->console_open)
+        unlock_input(&pc->unlock, "\r\n" PROMPT, strlen("\r\n" PROMPT));
     unlock_probe_answer(&pc->unlock, up || by_itself || pc->is.probe_open_before);
 }
 
@@ -248,7 +251,6 @@ static void say(unlock_pc_t *pc, const char *text, int after_seconds)
     pc->says_at = pc->now + apr_time_from_sec(after_seconds);
 }
 
-#define PROMPT "Please unlock disk root: "
 #define LOGIN "\r\nDebian GNU/Linux 12 pc ttyS0\r\n\r\npc login: "
 
 static const char *in_lines(unlock_pc_t *pc, const char *frame)

@@ -72,6 +72,7 @@ typedef struct {
     jobs_reason_e passphrase;            /* what the secrets say */
     int no_prompt;                       /* it never asks */
     int stands_at_prompt;                /* though it runs; shown again when it is asked to redraw */
+    int speaks_up;                       /* it shows its question once more while it is probed again */
     int silent_prompt;                   /* that is the only time it is shown, whatever its group says */
     int asks;                            /* its system comes up once it has the passphrase */
     int logged_in;                       /* its login stands there, shown in the same way */

@@ -121,7 +121,7 @@ static unlock_step_e hello_on_timeout(unlock_t *unlock)
 
     if (takeover_was_powered(unlock)) {
         return unlock_fail(
-            unlock, JOBS_REASON_IMAGE_FAILED,
+            unlock, unlock_without_evidence(unlock, JOBS_REASON_IMAGE_FAILED),
             "the image did not say hello: the worker that started the PC was lost, and until this one "
             "gave it again its drive was away");
     }

@@ -109,9 +109,10 @@ unlock_step_e takeover_goes_on(unlock_t *unlock)
 int takeover_waits(unlock_t *unlock, jobs_reason_e reason)
 {
     apr_time_t now = unlock->ops->now();
+    int in_time = !takeover_was_powered(unlock) || now < unlock->boot_until; /* its boot has not begun */
 
     unlock->busy_until = unlock->busy_until != 0 ? unlock->busy_until : now + STEPS_BUSY_WAIT;
-    return reason == JOBS_REASON_BUSY && now < unlock->busy_until && now < unlock->boot_until;
+    return reason == JOBS_REASON_BUSY && now < unlock->busy_until && in_time;
 }
 
 /* What keeps quiet or breaks off may be a firmware whose PC starts; what refuses is not asked again. */

@@ -599,12 +599,13 @@ unlock_pc_t *unlock_pc_create(const behaviour_t *is, apr_pool_t *pool)
                              .caller = "c",
                              .peer = "p",
                              .mechanism = "krb5"};
-    pc->group = (inventory_group_t){.name = "default",
-                                    .boot_timeout = apr_time_from_sec(120),
-                                    .reset_running = is->resets,
-                                    .type_running = is->types_running,
-                                    .same_passphrase = is->same_passphrase,
-                                    .power_interval = is->power_rate ? apr_time_from_sec(1) : 0};
+    pc->group =
+        (inventory_group_t){.name = "default",
+                            .boot_timeout = apr_time_from_sec(is->boot_timeout ? is->boot_timeout : 120),
+                            .reset_running = is->resets,
+                            .type_running = is->types_running,
+                            .same_passphrase = is->same_passphrase,
+                            .power_interval = is->power_rate ? apr_time_from_sec(1) : 0};
     pc->redirection = is->redirection_off ? (amt_redirection_t){.state = AMT_REDIRECTION_OFF, .listener = 0}
                                           : (amt_redirection_t){.state = AMT_REDIRECTION_BOTH, .listener = 1};
     pc->redirection_before = pc->redirection;

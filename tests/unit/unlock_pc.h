@@ -31,6 +31,7 @@ typedef struct {
     int up_at_probe;    /* its system is up at the n-th probe: somebody was there; 0: by its boot only */
     int overridden;     /* somebody left boot options */
     int boot_seconds;   /* 0: 20 */
+    int boot_timeout;   /* of its group; 0: 120 s */
     int never_boots;
     int hangs;                     /* it runs at first, without its system */
     int probe_open_before;         /* though it is off */

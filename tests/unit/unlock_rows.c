@@ -31,6 +31,9 @@
 #define INTENT_RESET_SOL                                                                                      \
     "{\"method\":\"sol\",\"power\":10,\"power_before\":2,\"reset\":true,\"boot\":\"UseSOL\",\"boot_before\":" \
     "\"\",\"passphrase\":true}"
+#define INTENT_RESET_IMAGE                                                                                                  \
+    "{\"method\":\"image\",\"power\":10,\"power_before\":2,\"reset\":true,\"boot\":\"UseIDER,UseSOL\",\"passphrase\":true," \
+    "\"boot_fence\":\"1\",\"proof_key\":\"" UNLOCK_PC_KEY "\"}"
 #define INTENT_OF_OTHER                                                                                      \
     "{\"method\":\"sol\",\"device\":\"" OTHER                                                                \
     "\",\"power\":2,\"power_before\":8,\"boot\":\"UseSOL\",\"boot_before\":"                                 \
@@ -774,6 +777,12 @@ const unlock_row_t unlock_rows[] = {
      "probe",
      1,
      0},
+    {"over: unmarked, sol, console busy for longer than a boot may take",
+     {SOL, UNMARKED, .intent = INTENT_SET, .boot_timeout = 30, FAILS(OPEN_CONSOLE, BUSY), .times = 14},
+     "unlocked",
+     "probe",
+     1,
+     0},
     {"over: unmarked, sol, console busy for good",
      {SOL, UNMARKED, .intent = INTENT_SET, FAILS(OPEN_CONSOLE, BUSY)},
      "busy",
@@ -1032,6 +1041,12 @@ const unlock_row_t unlock_rows[] = {
      0,
      0},
     {"over: powered, image", {IMAGE, RUNNING_IMAGE}, "unlocked", "probe", 0, 0},
+    {"over: powered, image, reset, and nobody knows",
+     {IMAGE, RESET, POWERED, .intent = INTENT_RESET_IMAGE, .asks = 1},
+     "indeterminate",
+     "image",
+     0,
+     0},
     {"over: powered, image, by another key",
      {IMAGE, POWERED, .intent = INTENT_OTHER_KEY, .power = 2, .asks = 1},
      "timeout",

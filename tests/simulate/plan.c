@@ -60,7 +60,7 @@ static const struct {
     [FAULT_STOP_AT_POINT] = {"stop at a point", 0, 0, 1, 20, 4},
     [FAULT_DISK_FULL_AT_POINT] = {"disk full at a point", 0, 0, 1, 90, 2},
     [FAULT_OTHER_KEY] = {"another proof key", 0, 0, 0, 0, 1},
-    [FAULT_OLD_SCHEMA] = {"an older schema", 0, 0, 0, 0, 1},
+    [FAULT_OLD_SCHEMA] = {"an older worker lost", 0, 0, 1, 60, 1},
 };
 
 static int weight_of(int kind, int is_late)
@@ -269,7 +269,8 @@ int plan_is_at_point(const fault_t *fault)
 
 static int plan_is_of_worker(const fault_t *fault)
 {
-    return fault->kind <= FAULT_LOSES || plan_is_at_point(fault) || fault->kind == FAULT_OTHER_KEY;
+    return fault->kind <= FAULT_LOSES || plan_is_at_point(fault) || fault->kind == FAULT_OTHER_KEY ||
+           fault->kind == FAULT_OLD_SCHEMA;
 }
 
 /* ---- telling ------------------------------------------------------------------------------------------- */

@@ -38,7 +38,7 @@ typedef enum {
     FAULT_STOP_AT_POINT,
     FAULT_DISK_FULL_AT_POINT,
     FAULT_OTHER_KEY,  /* a worker has another proof key from then on */
-    FAULT_OLD_SCHEMA, /* the marks of what is held are not known: an older version held it */
+    FAULT_OLD_SCHEMA, /* a worker is killed that was of an older version: what it held has no marks */
     FAULTS
 } fault_e;
 

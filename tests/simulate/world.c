@@ -401,10 +401,10 @@ static void on_other_key(const fault_t *fault)
 
 static void on_old_schema(const fault_t *fault)
 {
-    (void)fault;
     for (int i = 0; i < PCS; i++) {
         server_forget(apr_pstrcat(world.pool, "{amtu}:system:", pcs[i].name, NULL), "marks");
     }
+    on_kill(fault);
 }
 
 static void (*const strikes[FAULTS])(const fault_t *fault) = {

@@ -138,7 +138,7 @@ def kill_round(lane, boundary, rng):
     systems = lane.take(PCS)
     way = [(boundary.point, boundary.pick(rng))]
     if boundary.by == "verify":
-        way.insert(0, ("intend.done" if boundary.leaves_off else "powered.done", rng.randint(1, PCS)))
+        way.insert(0, ("act.gated" if boundary.leaves_off else "powered.done", rng.randint(1, PCS)))
     job = None
     for point, nth in way:
         arm = functools.partial(arm_kill, lane, worker, point, nth)

@@ -82,12 +82,15 @@ def give(lane, size):
 
 
 def mixed_round(lane, label, strike, size, rng):
-    """One job of the whole fleet, and so many strikes while it runs."""
+    """One job of the whole fleet, and so many strikes while it runs, as far as it lasts: most of them, or it proves little."""
     lane.label = label
     job = lane.submit(lane.take(size.systems))
     for number in range(size.strikes):
         due = job.began + (number + rng.random()) * size.seconds / size.strikes
-        if not lane.watch_until(job, lambda _, at=due: time.time() >= at, size.seconds) or has_ended(job):
+        lane.watch_until(job, lambda _, at=due: time.time() >= at or has_ended(job), size.seconds)
+        if has_ended(job) and number > size.strikes / 2:
+            break
+        if has_ended(job):
             raise Broken(f"the job ended before strike {number + 1}")
         strike(lane, job, rng)
         lane.counted[label] += 1
@@ -134,6 +137,11 @@ def end_only(lane, job, _rng):
 
 
 def restart_httpd(lane, _job, _rng):
+    """`apachectl restart`: its worker lives on."""
+    restart(lane, WAYS["hard restart"])
+
+
+def replace_worker(lane, _job, _rng):
     """`apachectl restart`, with other settings for its worker: it is replaced."""
     restart(lane, WAYS["hard, the worker replaced"])
 
@@ -143,7 +151,9 @@ STRIKES = {
     "mixed-one": ("all methods, the worker killed", lambda name, size: MixedLane(name, size, 1), kill_only),
     "mixed-ended": ("all methods, SIGTERM", lambda name, size: MixedLane(name, size, 1), end_only),
     "mixed-restarts": ("all methods, apachectl restart", MixedRestartLane, restart_httpd),
+    "mixed-replaced": ("all methods, apachectl restart, the worker replaced", MixedRestartLane, replace_worker),
 }
+HARSH = tuple(kind for kind in STRIKES if kind != "mixed-restarts")  # where a worker ends
 
 
 def make_lane(make, name, size):

@@ -51,6 +51,24 @@ static reply_t run_hset(const call_t *call)
     return store_integer(added);
 }
 
+/* One field. */
+static reply_t run_hdel(const call_t *call)
+{
+    const text_t *name = &call->words[2];
+    value_t *value;
+    int was_there;
+
+    if (!store_look_up(call, IS_HASH, 0, &value)) {
+        return WRONGTYPE;
+    }
+    was_there = store_field_of(value, *name) != NULL;
+    if (was_there) {
+        apr_hash_set(value->fields, name->bytes, (apr_ssize_t)name->length, NULL);
+        store_drop_if_empty(call->store, value);
+    }
+    return store_integer(was_there);
+}
+
 static reply_t run_hget(const call_t *call)
 {
     const text_t *field;
@@ -270,10 +288,11 @@ void store_append(const store_t *store, value_t *value, text_t text)
 /* ---- the commands -------------------------------------------------------------------------------------- */
 
 static const command_t commands[] = {
-    {"HGET", run_hget, 3, 3},       {"HSET", run_hset, 4, 0},       {"HMGET", run_hmget, 3, 0},
-    {"HINCRBY", run_hincrby, 4, 4}, {"LLEN", run_llen, 2, 2},       {"LPOP", run_lpop, 2, 2},
-    {"LPUSH", run_push, 3, 0},      {"RPUSH", run_push, 3, 0},      {"LRANGE", run_lrange, 4, 4},
-    {"HEXISTS", run_hexists, 3, 3}, {"HGETALL", run_hgetall, 2, 2}, {"HLEN", run_hlen, 2, 2},
+    {"HDEL", run_hdel, 3, 3},     {"HGET", run_hget, 3, 3},       {"HSET", run_hset, 4, 0},
+    {"HMGET", run_hmget, 3, 0},   {"HINCRBY", run_hincrby, 4, 4}, {"LLEN", run_llen, 2, 2},
+    {"LPOP", run_lpop, 2, 2},     {"LPUSH", run_push, 3, 0},      {"RPUSH", run_push, 3, 0},
+    {"LRANGE", run_lrange, 4, 4}, {"HEXISTS", run_hexists, 3, 3}, {"HGETALL", run_hgetall, 2, 2},
+    {"HLEN", run_hlen, 2, 2},
 };
 
 const command_t *store_collections(const char *name)

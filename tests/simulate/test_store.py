@@ -101,7 +101,7 @@ def random_command(luck):
     return luck.choice([
         ("SET", key, field), ("SET", key, number, "EX", "100"), ("SET", key, field, "PX", luck.choice(["100000", "0", "x"])),
         ("GET", key), ("DEL", key, luck.choice(KEYS)), ("UNLINK", key), ("EXISTS", key, luck.choice(KEYS)),
-        ("HSET", key, field, number), ("HSET", key, field, number, luck.choice(FIELDS), "2"), ("HGET", key, field),
+        ("HSET", key, field, number), ("HSET", key, field, number, luck.choice(FIELDS), "2"), ("HGET", key, field), ("HDEL", key, field),
         ("HSET", key, field), ("HMGET", key, field, luck.choice(FIELDS)), ("HEXISTS", key, field), ("HLEN", key),
         ("HINCRBY", key, field, number), ("LPUSH", key, field), ("RPUSH", key, field, number), ("LPOP", key),
         ("LLEN", key), ("LRANGE", key, low, high), ("ZADD", key, luck.choice(SCORES), field),

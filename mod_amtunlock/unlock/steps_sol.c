@@ -346,7 +346,7 @@ static unlock_step_e ask_to_show(unlock_t *unlock)
 {
     apr_time_t at = unlock->heard_at + QUIET(unlock->prompts->redraw[0] != '\0' ? QUIET_REDRAW : QUIET_LINE);
 
-    if (unlock->asked_to_show || may_run_on(unlock)) {
+    if (unlock->asked_to_show || unlock->disconnected || may_run_on(unlock)) {
         return unlock->step;
     }
     if (unlock->ops->now() >= at) {

@@ -131,14 +131,6 @@ const snapshot_image_t *snapshot_image(const snapshot_t *snapshot, const invento
 
 /* ---- the key to the proof ------------------------------------------------------------------------------ */
 
-/* Of a file that is not there nothing is wrong yet: a worker makes it. */
-static const char *read_proof_key(snapshot_t *snapshot)
-{
-    return snapshot_needs_proof_key(snapshot) ? proof_key_read(&snapshot->proof_key, "proof-key",
-                                                               snapshot->settings->proof_key, snapshot->pool)
-                                              : NULL;
-}
-
 /* NULL, or an error message in the snapshot's pool. */
 static const char *make_proof_key(snapshot_t *snapshot)
 {
@@ -202,7 +194,11 @@ static void load_inventory(snapshot_t *snapshot, apr_array_header_t *problems)
     snapshot_check_systems(snapshot->inventory, settings, settings->inventory, problems, snapshot->pool);
     check_trust(snapshot, problems);
     load_images(snapshot, problems);
-    error = read_proof_key(snapshot);
+    if (snapshot_needs_proof_key(
+            snapshot)) { /* of a file that is not there nothing is wrong yet: a worker makes it */
+        error =
+            proof_key_read(&snapshot->proof_key, "proof-key", snapshot->settings->proof_key, snapshot->pool);
+    }
     if (error != NULL) {
         add_problem(problems, settings->file, 0, error);
     }

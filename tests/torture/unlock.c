@@ -14,7 +14,9 @@ static char written[1024];
 static torture_verdict_e run_intent(apr_pool_t *pool)
 {
     static const inventory_system_t system = {.fqdn = "pc1.example", .method = INVENTORY_SOL};
-    unlock_t unlock = {.pool = pool, .system = &system, .verify_timeout = apr_time_from_sec(600)};
+    static const jobs_task_t task = {.taken_over = 1, .marks = JOBS_MARK_POWER};
+    unlock_t unlock = {
+        .pool = pool, .task = &task, .system = &system, .verify_timeout = apr_time_from_sec(600)};
     const char *text = NULL;
     unlock.plan = (unlock_plan_t){.power = 2,
                                   .power_before = 8,
@@ -34,7 +36,7 @@ static void check_intent(torture_verdict_e said, apr_pool_t *pool)
     static const char *const names[] = {"method",       "address",     "device",       "written",
                                         "look_seconds", "power",       "power_before", "clear_boot",
                                         "boot",         "boot_before", "redirection",  "redirection_before",
-                                        "passphrase"};
+                                        "passphrase",   "marks"};
     (void)pool;
     if (said == TORTURE_REFUSED) {
         return;

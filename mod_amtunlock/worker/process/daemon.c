@@ -462,7 +462,7 @@ static void stop_threads(const worker_t *worker)
 
 static int stop_daemon(worker_t *worker, const sigset_t *signals)
 {
-    int outdated = atomic_load(&worker->outdated);
+    int outdated = atomic_load(&worker->outdated), is_idle = 0;
 
     drain_worker(worker, signals);
     if (!is_empty(worker)) {
@@ -470,15 +470,19 @@ static int stop_daemon(worker_t *worker, const sigset_t *signals)
                  log_number(LOG_NUMBER, drain_tasks_left(worker->engines, worker->engine_count)));
         _exit(outdated); /* threads wait for what will not come any more, so they cannot be joined */
     }
-    if (count_running(worker) > 0 || !work_pool_idle(worker->work_pool)) {
+    is_idle = count_running(worker) == 0 && work_pool_idle(worker->work_pool);
+    if (is_idle) {
+        stop_threads(worker);
+        snapshot_unref(worker->snapshot);
+        snapshot_unref(worker->first);
+    }
+    else {
         outbox_stop(worker->outbox);
-        log_info("AMTU0306", "stopped");
+    }
+    log_info("AMTU0306", "stopped");
+    if (!is_idle) {
         _exit(outdated); /* a look-up or a helper that nobody waits for any more may take its time */
     }
-    stop_threads(worker);
-    snapshot_unref(worker->snapshot);
-    snapshot_unref(worker->first);
-    log_info("AMTU0306", "stopped");
     return outdated;
 }
 

@@ -52,7 +52,7 @@ const char *takeover_judge_device(unlock_t *unlock)
 }
 
 /* Where no probe will tell what became of a passphrase, the console may: nothing is typed there. */
-static int looks_at_console(const unlock_t *unlock)
+static int console_tells(const unlock_t *unlock)
 {
     return unlock->task->marks & JOBS_MARK_TYPED && unlock->method->reads_result &&
            unlock->system->probe_port == 0;
@@ -63,7 +63,7 @@ unlock_step_e takeover_read(unlock_t *unlock)
     if (!takeover_only_looks(unlock)) {
         return unlock->method->first_read;
     }
-    return looks_at_console(unlock) ? unlock->method->resume : unlock_undo(unlock, UNLOCK_READ_POWER);
+    return console_tells(unlock) ? unlock->method->resume : unlock_undo(unlock, UNLOCK_READ_POWER);
 }
 
 /* The image proves itself by the key of the worker that booted it. */

@@ -92,7 +92,7 @@ def test_a_second_signal_ends_it_at_once(rig, patience):
     assert not wait_until(lambda: not worker.process.alive(), 1, 0.05)
     if not patience:
         worker.process.signal(signal.SIGTERM)
-    assert wait_until(lambda: not worker.process.alive(), 20 if patience else 1, 0.05)
+    assert wait_until(lambda: not worker.process.alive(), 20 if patience else 5, 0.05)
     assert fleet.heard(worker, "AMTU0318") == patience and fleet.heard(worker, "AMTU0305") != patience
     assert {task[0] for task in job.tasks().values()} <= (set("L") if patience else set("PB"))
 

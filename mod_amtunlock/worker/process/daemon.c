@@ -3,7 +3,6 @@
 
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -439,6 +438,9 @@ static void drain_worker(worker_t *worker, const sigset_t *signals)
              log_number(LOG_NUMBER, count_running(worker)));
     intake_stop(worker->intake);
     drain_by_stages(worker, signals);
+    if (intake_ended(worker->intake)) {
+        intake_join(worker->intake);
+    }
     handed_over = drain_handed_over(worker->engines, worker->engine_count);
     if (handed_over > 0) {
         log_warn("AMTU0318",
@@ -451,13 +453,14 @@ static void drain_worker(worker_t *worker, const sigset_t *signals)
 static void stop_threads(const worker_t *worker)
 {
     watchdog_stop(worker->watchdog);
-    intake_join(worker->intake);
     work_pool_stop(worker->work_pool);
     outbox_stop(worker->outbox);
     leases_stop(worker->leases);
     for (int i = 0; i < worker->engine_count; i++) {
         engine_stop(worker->engines[i]);
     }
+    snapshot_unref(worker->snapshot);
+    snapshot_unref(worker->first);
 }
 
 static int stop_daemon(worker_t *worker, const sigset_t *signals)
@@ -468,20 +471,18 @@ static int stop_daemon(worker_t *worker, const sigset_t *signals)
     if (!is_empty(worker)) {
         log_warn("AMTU0305", "stopped with tasks left; their leases run out, then others go on", "tasks",
                  log_number(LOG_NUMBER, drain_tasks_left(worker->engines, worker->engine_count)));
-        _exit(outdated); /* threads wait for what will not come any more, so they cannot be joined */
+        _exit(outdated);
     }
     is_idle = count_running(worker) == 0 && work_pool_idle(worker->work_pool);
     if (is_idle) {
         stop_threads(worker);
-        snapshot_unref(worker->snapshot);
-        snapshot_unref(worker->first);
     }
     else {
         outbox_stop(worker->outbox);
     }
     log_info("AMTU0306", "stopped");
     if (!is_idle) {
-        _exit(outdated); /* a look-up or a helper that nobody waits for any more may take its time */
+        _exit(outdated); /* what a thread waits for will not come any more, or nobody needs it */
     }
     return outdated;
 }

@@ -55,13 +55,18 @@ jobs_call_t *jobs_command(const char *name, apr_pool_t *pool)
     return call;
 }
 
-jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool)
+jobs_call_t *jobs_verb_of(int schema, const char *name, apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_command("FCALL", pool);
 
     jobs_call_text(call, apr_pstrcat(pool, "amtunlock_", name, NULL));
     jobs_call_text(call, "1"); /* its own: the library derives all others, in the one slot of {amtu} */
     jobs_call_text(call, apr_pstrcat(pool, JOBS_KEY("verb:"), name, NULL));
-    jobs_call_number(call, JOBS_SCHEMA);
+    jobs_call_number(call, schema);
     return call;
+}
+
+jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool)
+{
+    return jobs_verb_of(JOBS_SCHEMA, name, pool);
 }

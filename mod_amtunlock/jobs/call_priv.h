@@ -31,6 +31,8 @@ typedef struct {
 jobs_call_t *jobs_command(const char *name, apr_pool_t *pool);
 /* A function of the library: "finish" for amtunlock_finish; with its key and the schema, as each of them wants. */
 jobs_call_t *jobs_verb(const char *name, apr_pool_t *pool);
+/* The same as a program of another schema would call it. */
+jobs_call_t *jobs_verb_of(int schema, const char *name, apr_pool_t *pool);
 /* text NULL: the empty word. Not copied. */
 void jobs_call_text(jobs_call_t *call, const char *text);
 void jobs_call_bytes(jobs_call_t *call, const char *bytes, size_t length);

@@ -76,14 +76,8 @@ jobs_result_t jobs_library_look(jobs_client_t *client)
 static jobs_result_t library_try(jobs_client_t *client, const char *verb, apr_pool_t *pool)
 {
     redisReply *reply = NULL;
-    jobs_call_t *call = jobs_command("FCALL", pool);
-    jobs_result_t result;
+    jobs_result_t result = jobs_client_ask(client, jobs_verb_of(0, verb, pool), 0, &reply, pool);
 
-    jobs_call_text(call, apr_pstrcat(pool, "amtunlock_", verb, NULL));
-    jobs_call_text(call, "1");
-    jobs_call_text(call, apr_pstrcat(pool, JOBS_KEY("verb:"), verb, NULL));
-    jobs_call_text(call, "0");
-    result = jobs_client_ask(client, call, 0, &reply, pool);
     if (reply != NULL && (reply->type != REDIS_REPLY_ERROR || strstr(reply->str, NOT_FOUND) != NULL)) {
         return JOBS_FINE;
     }

@@ -344,8 +344,13 @@ local function hold_device(device, system)
     end
 end
 
-local function lease_has_ended(now, system)
-    return number(call('ZSCORE', key('leases'), system)) < now
+-- Why its holder may not go on with a task, as the answer; nil: it may. `allows`: the task is at the right place for it.
+local function holder_refused(now, id, system, task, allows)
+    if not allows then
+        free_cancelled(now, id, system, task)
+        return refuse(id, system)
+    end
+    return number(call('ZSCORE', key('leases'), system)) < now and { 'refused', 'the lease has ended' } or nil
 end
 
 -- A task that was taken over goes on for so many times the time that its first worker was given.
@@ -378,12 +383,9 @@ function verbs.intend(now, read)
     if task and task.state == 'I' and task.intent_fence == fence then
         return { 'already' }
     end
-    if not task or not may_intend(task, system) then
-        free_cancelled(now, id, system, task)
-        return refuse(id, system)
-    end
-    if lease_has_ended(now, system) then
-        return { 'refused', 'the lease has ended' }
+    local refused = holder_refused(now, id, system, task, task and may_intend(task, system))
+    if refused then
+        return refused
     end
     local other = device_holder(device, system)
     if other then
@@ -409,14 +411,8 @@ function verbs.mark(now, read)
     end
     local mark = read.take(1)
     local task = held_task(id, system, worker, fence)
-    if not task or not ACTING[task.state] or task.intent_fence ~= fence or not MARKS[mark] then
-        free_cancelled(now, id, system, task)
-        return refuse(id, system)
-    end
-    if lease_has_ended(now, system) then
-        return { 'refused', 'the lease has ended' }
-    end
-    return { add_marks(system, mark) and 'ok' or 'already' }
+    local allows = task and ACTING[task.state] and task.intent_fence == fence and MARKS[mark]
+    return holder_refused(now, id, system, task, allows) or { add_marks(system, mark) and 'ok' or 'already' }
 end
 
 local BEFORE = { P = { I = true, P = true }, B = { I = true, P = true, B = true } }

@@ -479,6 +479,7 @@ bool pc_user_power(struct pc *pc, int to)
 
 void pc_power_was_read(struct pc *pc)
 {
+    pc->power_reads++;
     if (!pc_has(pc, FAULT_SWITCHED_ON) || pc->user_acted || pc->changing)
         return;
     pc->user_acted = pc_user_power(pc, POWER_ON);
@@ -573,11 +574,11 @@ json_t *pc_state(const struct pc *pc)
     json_t *redirection =
         json_pack("{s:i, s:b}", "enabled_state", (int)pc->redirection, "listener", pc->listener_enabled);
 
-    return json_pack("{s:s, s:s, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:I}", "system",
+    return json_pack("{s:s, s:s, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I}", "system",
                      pc->fqdn, "method", method_name(pc->method), "power", pc->power, "disk",
                      pc->disk_unlocked ? "unlocked" : "locked", "os", stage_name(pc->stage), "changing",
                      pc->changing, "boot", boot_options, "redirection", redirection, "faults", fault_list(pc),
                      "opt_in_code", pc->opt_in_code, "power_requests", (json_int_t)pc->power_requests,
-                     "connections", (json_int_t)pc->connections, "requests", (json_int_t)pc->requests,
-                     "boots", (json_int_t)pc->boots);
+                     "power_reads", (json_int_t)pc->power_reads, "connections", (json_int_t)pc->connections,
+                     "requests", (json_int_t)pc->requests, "boots", (json_int_t)pc->boots);
 }

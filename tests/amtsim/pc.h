@@ -158,7 +158,7 @@ struct pc {
     struct refusal refusals[REFUSALS_KEPT];
     uint32_t message_last;
 
-    unsigned long connections, requests, power_requests, boots;
+    unsigned long connections, requests, power_requests, power_reads, boots;
     struct listeners *listeners;
     struct probe *probe;
     struct session *sol, *ider; /* open or being opened */

@@ -6,13 +6,14 @@ import signal
 from dataclasses import dataclass
 
 from .campaign import Kind
-from .lane import Lane
+from .lane import ON, Lane
 from .records import Broken
 
 PCS = 3
 RANDOM = "anywhere"
 REACHED = 20.0   # seconds in which a boundary is reached, or the round has failed
 TAKEN_OVER = 20  # seconds for that, beside the lease
+DECIDED = 2      # of two times that a PC is asked for its power, the second comes after what the first led to
 NOT_HELPED = 5   # of so many PCs left off, one is not switched on by its user and ends `indeterminate`
 
 
@@ -154,9 +155,16 @@ def kill_round(lane, boundary, rng):
 
 def settle(lane, job, helped=True):
     """Until everything of the job has ended. A PC that may have been powered, and was not, is switched on by its user; if
-    none helps, it is left to whoever waits for it."""
+    none helps, it is left to whoever waits for it. Not before who waits has decided to: earlier it would be found on."""
+    reads = {}
+
     def waits(system):
-        return lane.is_off(system) and lane.redis_call("HGET", "{amtu}:system:" + system, "marks") == "power"
+        fence, marks = lane.redis_call("HMGET", "{amtu}:system:" + system, "fence", "marks")
+        if marks != "power":
+            return False
+        pc = lane.fleet.tell(do="state", system=system)
+        before = reads.setdefault((system, fence), pc["power_reads"])
+        return pc["power"] != ON and pc["power_reads"] >= before + DECIDED
 
     def waiting(seen):
         return [system for system, state in seen.items() if state == "K" and waits(system)]

@@ -13,6 +13,7 @@ from .records import Broken, Records, Wrong
 QUIET = {"AMTUNLOCK_TEST_QUIET_MS": "500"}  # a console that is opened again is asked sooner than in the field
 COOL = 61.0      # a PC whose unlock was lost is left alone for a minute
 OFF = 8
+ON = 2
 STOOD_STILL = "AMTU0540"
 KEPT = 24 * 3600  # seconds: jobs stay until the history is written
 
@@ -173,7 +174,7 @@ class Lane(Records, Rig):
         return taken
 
     def is_off(self, system):
-        return self.fleet.tell(do="state", system=system)["power"] != 2
+        return self.fleet.tell(do="state", system=system)["power"] != ON
 
     def give_back(self, systems):
         self.resting.extend((time.time() + COOL, system) for system in systems)
@@ -182,7 +183,7 @@ class Lane(Records, Rig):
         """Their users switch them on, so that verifying finds something and does not wait in vain."""
         for system in systems:
             if self.is_off(system):
-                self.fleet.tell(do="power", system=system, to=2)
+                self.fleet.tell(do="power", system=system, to=ON)
 
     def switch_off(self, systems):
         for system in systems:

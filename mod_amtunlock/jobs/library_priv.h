@@ -3,7 +3,7 @@
 #ifndef AMTUNLOCK_JOBS_LIBRARY_PRIV_H
 #define AMTUNLOCK_JOBS_LIBRARY_PRIV_H
 
-#define JOBS_SCHEMA 6 /* SCHEMA of lua/core.lua */
+#define JOBS_SCHEMA 7 /* SCHEMA of lua/core.lua */
 
 extern const char jobs_library[];
 

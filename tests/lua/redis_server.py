@@ -16,7 +16,7 @@ TOP = Path(__file__).resolve().parents[2]
 JOBS = TOP / "mod_amtunlock" / "jobs"
 USERS = TOP / "conf" / "redis-users.acl"
 WEB, WORKER, TESTER = "amtunlock-web", "amtunlockd", "tester"
-SCHEMA = "6"
+SCHEMA = "7"
 
 
 class RedisError(Exception):

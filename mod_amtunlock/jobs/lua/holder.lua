@@ -1,0 +1,152 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Who holds a system. Part of the library that core.lua begins.
+
+-- ---- the holder of a system ------------------------------------------------------------------------------------
+
+local MARKS = { power = true, typed = true }
+local UNKNOWN = 'unknown' -- what was done is not known
+
+-- The marks of a system's holder: words. A library that knew none wrote none.
+local function marks_of(system)
+    return call('HGET', key('system', system), 'marks') or UNKNOWN
+end
+
+-- True: there was one among these that it did not have. What is unknown stays so.
+local function add_marks(system, marks)
+    local known = marks_of(system)
+    local more = marks == UNKNOWN and UNKNOWN or known
+    for mark in marks:gmatch('%a+') do
+        if more ~= UNKNOWN and not more:find(mark, 1, true) then
+            more = more == '' and mark or more .. ' ' .. mark
+        end
+    end
+    if more ~= known then
+        call('HSET', key('system', system), 'marks', more)
+    end
+    return more ~= known
+end
+
+-- The task, if this worker holds the system with this fence for this job; else nil.
+local function held_task(id, system, worker, fence)
+    local holder = call('HMGET', key('system', system), 'job', 'fence', 'worker')
+    if holder[1] ~= id or holder[2] ~= fence or holder[3] ~= worker then
+        return nil
+    end
+    return read_task(id, system)
+end
+
+local function next_fence(now)
+    local previous = number(call('GET', key('fence')))
+    local fence = text(math.max(previous + 1, now))
+    call('SET', key('fence'), fence)
+    return fence
+end
+
+local function free_device(system)
+    local device = call('HGET', key('system', system), 'device') or ''
+    for _, each in ipairs({ device, uuid_of(device) }) do
+        if each ~= '' and call('GET', key('device', each)) == system then
+            call('DEL', key('device', each))
+        end
+    end
+end
+
+-- Frees the system. Returns the jobs whose tasks had joined, in the order they did.
+local function free_system(system)
+    free_device(system)
+    local waiters = call('ZRANGE', key('system', system, 'waiters'), 0, -1)
+    call('DEL', key('system', system), key('system', system, 'waiters'))
+    call('ZREM', key('leases'), system)
+    return waiters
+end
+
+-- Tasks that joined wait again: the first that is claimed holds the system, and the others join it. (If only the first
+-- went back to its queue, the others would hang when it is cancelled before its claim.)
+local function requeue_waiters(now, system, waiters)
+    for _, waiter in ipairs(waiters) do
+        local task = read_task(waiter, system)
+        if task and task.state == 'J' then
+            requeue(now, waiter, system, task)
+        end
+    end
+end
+
+-- Ends an unlock: the task, and all tasks that joined it.
+local function finish_system(now, id, system, task, state, reason, step, blameless)
+    local waiters = free_system(system)
+    if not blameless then
+        note_result(now, system, state, reason)
+    end
+    end_task(now, id, system, task, state, reason, step)
+    for _, waiter in ipairs(waiters) do
+        local joined = read_task(waiter, system)
+        if joined and joined.state == 'J' then
+            end_task(now, waiter, system, joined, state, reason, step)
+        end
+    end
+end
+
+-- The worker lost or released this system. A task past its intent goes to L (verify), never to Q: the PC may have been
+-- powered.
+local function hand_back(now, id, system, task)
+    if task and INTENDED[task.state] then
+        move_task(now, id, system, task, 'L')
+        call('HSET', key('system', system), 'worker', '')
+        call('ZREM', key('leases'), system)
+        call('RPUSH', VERIFY_QUEUE, id .. '|' .. system)
+        wake_workers()
+        return
+    end
+    local waiters = free_system(system)
+    requeue_waiters(now, system, waiters)
+    if task and task.state == 'C' then
+        requeue(now, id, system, task)
+    end
+end
+
+-- The lease was not renewed. After an intent the worker may have a request under way and may wake again, so no new
+-- unlock of this PC begins for a minute; verifying may.
+local function expire_lease(now, system)
+    local id = call('HGET', key('system', system), 'job')
+    local task = id and read_task(id, system)
+    if task and INTENDED[task.state] then
+        call('SET', key('cool', system), '1', 'PX', COOLDOWN_MS)
+    end
+    hand_back(now, id, system, task)
+    tally('reaped')
+end
+
+-- The other system as which this device is being unlocked: two lines of the inventory may name one device. A UUID is what
+-- a device says, so one that shows another key in TLS is another device; where one of the two has no TLS, only the UUID
+-- can be compared.
+local function device_holder(device, system)
+    local uuid = uuid_of(device)
+    for _, each in ipairs({ device, uuid }) do
+        local other = each ~= '' and call('GET', key('device', each))
+        local held = other and other ~= system and call('HGET', key('system', other), 'device')
+        if held and (held == device or held == uuid or device == uuid and uuid_of(held) == uuid) then
+            return other
+        end
+    end
+    return nil
+end
+
+local function hold_device(device, system)
+    for _, each in ipairs({ device, uuid_of(device) }) do
+        if each ~= '' then
+            call('SET', key('device', each), system)
+        end
+    end
+end
+
+-- Frees a system whose task was cancelled after its claim, for tasks that joined; a web verb may not free it.
+local function free_cancelled(now, id, system, task)
+    if task and task.state == 'X' then
+        hand_back(now, id, system, task)
+    end
+end
+
+local function refuse(id, system)
+    local task = read_task(id, system)
+    return { 'refused', task and 'the task is ' .. task.state .. ', fence ' .. task.fence:sub(1, 20) or 'no such task' }
+end

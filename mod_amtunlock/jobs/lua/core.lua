@@ -15,7 +15,7 @@ they hold, which stands in brackets.
                                           host; silent: since when nobody was heard who serves it|last asked
     {amtu}:inventory:workers        ZSET  those that serve the live one, by when they first found it to be theirs
     {amtu}:inventory:GENERATION     HASH  s:SYSTEM -> group|method; n:NAME -> SYSTEM
-    {amtu}:job:ID                   HASH  state, caller, owner, times, counts, retention, ...
+    {amtu}:job:ID                   HASH  state, caller, owner, times, counts, changes, retention, ...
     {amtu}:job:ID:tasks             HASH  SYSTEM -> a packed task
     {amtu}:job:ID:names             HASH  position in the request -> SYSTEM|the caller's spelling, if that differs;
                                           !|NAME if refused; r:PART -> those of 1,000 positions, "position length name"

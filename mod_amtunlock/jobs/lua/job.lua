@@ -68,11 +68,17 @@ local function move_count(id, from, to, n)
     end
 end
 
+-- Counts a change of what readers of the job are shown: what was read at one count need not be read again.
+local function note_change(now, id)
+    call('HSET', key('job', id), 'changed', text(now))
+    call('HINCRBY', key('job', id), 'changes', 1)
+end
+
 local function move_task(now, id, system, task, state)
     local from = STANDING[task.state]
     task.state, task.time = state, text(now)
     call('HSET', key('job', id, 'tasks'), system, pack_task(task))
-    call('HSET', key('job', id), 'changed', text(now))
+    note_change(now, id)
     move_count(id, from, STANDING[state], 1)
 end
 
@@ -169,8 +175,8 @@ local function complete_if_done(now, id)
     if not state or has_ended(state) or number(waiting) ~= 0 or number(running) ~= 0 then
         return
     end
-    call('HSET', key('job', id), 'state', cancelled == '1' and TERMINATED or COMPLETED, 'completed', text(now),
-        'changed', text(now))
+    call('HSET', key('job', id), 'state', cancelled == '1' and TERMINATED or COMPLETED, 'completed', text(now))
+    note_change(now, id)
     call('ZREM', key('jobs'), id)
     call('ZREM', key('deadlines'), id)
     owner = owner or ''
@@ -233,7 +239,7 @@ local function end_tasks(now, id, states, state, reason)
     end
     if #changed > 0 then
         write_many('HSET', key('job', id, 'tasks'), changed)
-        call('HSET', key('job', id), 'changed', text(now))
+        note_change(now, id)
         move_count(id, 'waiting', STANDING[state], count.waiting)
         move_count(id, 'running', STANDING[state], count.running)
         tally('failed:' .. reason, #changed / 2)

@@ -231,7 +231,8 @@ function verbs.cancel(now, read)
     if has_ended(call('HGET', key('job', id), 'state')) then
         return { 'conflict', 'the job has ended' }
     end
-    call('HSET', key('job', id), 'cancelled', '1', 'changed', text(now))
+    call('HSET', key('job', id), 'cancelled', '1')
+    note_change(now, id)
     end_tasks(now, id, { Q = true, C = true, J = true }, 'X', 'cancelled')
     return { 'ok' }
 end

@@ -73,13 +73,17 @@ def test_restore_intent_adds_what_a_copy_of_redis_has_forgotten(verbs, tester):
 
 @pytest.mark.parametrize("intends", [False, True])
 def test_restore_intent_takes_a_task_from_a_holder_that_does_not_know_its_marks(verbs, tester, intends):
-    """An older copy of Redis knew nothing of them when the task was taken over."""
+    """An older copy of Redis knew nothing of them when the task was taken over. Until its lease is over that holder may be at
+    work: nobody else is let to the PC before."""
     verbs.submit("j1", "pc1.example")
     assert verbs.restore_intent(of_the_record(fence=NEWER)) == "ok"
     two = verbs.claim_one("w2")
     assert two.marks == "" and (not intends or verbs.intend(two) == "ok")
     assert verbs.restore_intent(of_the_record(fence=NEWER), marks="power", worker="w1-after-its-restart") == "ok"
     assert verbs.mark(two) == verbs.finish(two) == "refused"
+    assert verbs.claim("w3") == [] and tester("ZSCORE", "{amtu}:leases", "pc1.example")
+    tester("ZADD", "{amtu}:leases", "1", "pc1.example")
+    assert verbs.reap() == 1
     three = verbs.claim_one("w3")
     assert three.marks == "power" and verbs.intend(three) == "ok"
 

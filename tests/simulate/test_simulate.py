@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SIMULATE = ROOT / os.environ.get("AMTU_SIMULATE", "build/simulate") / "simulate"
 
 # Plans that showed something, in the product or in the simulation, when they were first run.
-SEEDS = (8, 10, 25, 36, 46, 221, 1002431, 510154, 530059, 2001638, 2002320, 2002558, 3000111, 3000461)
+SEEDS = (8, 10, 25, 36, 46, 221, 1002431, 510154, 530059, 2001638, 2002320, 2002558, 3000111, 3000461,
+         10000515)
 
 
 def simulate(*words):

@@ -19,6 +19,12 @@ local function restore_later(now, id, system, task, old)
     move_task(now, id, system, task, 'L')
 end
 
+-- The holder is heard no more: its next call says that it lost the task. It may be at work until its lease has run out, so
+-- nobody takes over before.
+local function depose(system)
+    call('HSET', key('system', system), 'worker', '')
+end
+
 -- The task has an intent here. Its holder may have been this worker before a restart; another one that does not know all
 -- of the marks gives it up, and who takes it over next does.
 local function restore_known(now, id, system, task, old)
@@ -28,7 +34,9 @@ local function restore_known(now, id, system, task, old)
     local news = not old.kept and add_marks(system, old.marks)
     local own = held_task(id, system, task.worker, old.fence)
     local gives_up = INTENDED[task.state] and (own and task.worker ~= old.worker or not own and news)
-    if gives_up then
+    if gives_up and not own and number(old.fence) < number(task.fence) and call('ZSCORE', key('leases'), system) then
+        depose(system)
+    elseif gives_up then
         hand_back(now, id, system, task)
     end
     local is_later = task.state == 'L' and not old.kept and number(old.fence) > number(task.intent_fence)

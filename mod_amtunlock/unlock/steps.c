@@ -196,6 +196,12 @@ static unlock_step_e power_on_on_ok(unlock_t *unlock)
     return UNLOCK_REPORT_POWERED;
 }
 
+unlock_step_e steps_typed(unlock_t *unlock)
+{
+    FAILPOINT("typed.done");
+    return unlock->row->then;
+}
+
 /* What was read before the power request says nothing about after it. */
 static unlock_step_e watch_from_now(unlock_t *unlock)
 {

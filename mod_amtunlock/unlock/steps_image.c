@@ -5,6 +5,7 @@
  */
 #include <apr_strings.h>
 
+#include "base/failpoint.h"
 #include "unlock/exits_priv.h"
 #include "unlock/quote_priv.h"
 #include "unlock/steps_priv.h"
@@ -24,6 +25,7 @@ static void image_note(unlock_t *unlock, proof_event_e event)
     case PROOF_NONE:
         break;
     case PROOF_HELLO:
+        FAILPOINT("hello.heard");
         unlock->image_greeted = 1;
         unlock->ops->conceal(unlock);
         break;
@@ -233,6 +235,7 @@ static const step_t rows[] = {
                              .on_error = unlock_unrecorded},
     ROW(UNLOCK_SEAL) = {.name = "seal",
                         .call = UNLOCK_CALL_SEAL,
+                        .on_ok = steps_typed,
                         .then = UNLOCK_RESULT,
                         .on_error = seal_on_error,
                         .limit = SECONDS(10),

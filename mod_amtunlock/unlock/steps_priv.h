@@ -35,7 +35,7 @@ struct step_t {
     jobs_mark_e mark; /* for JOBS_MARK */
 
     /* What follows an answer. */
-    unlock_step_e then;                       /* success, where there is no on_ok */
+    unlock_step_e then;                       /* success, where there is no on_ok, or that returns it */
     unlock_step_e (*on_ok)(unlock_t *unlock); /* NULL: `then` */
     /* NULL: the unlock fails. So for on_timeout. */
     unlock_step_e (*on_error)(unlock_t *unlock, jobs_reason_e reason, const char *text);
@@ -72,6 +72,9 @@ typedef struct {
 } steps_t;
 
 extern const steps_t steps_common, steps_redirect, steps_sol, steps_image, steps_reset;
+
+/* on_ok of a step that typed a passphrase, or its seal. */
+unlock_step_e steps_typed(unlock_t *unlock);
 
 /* ---- steps_sol.c, steps_image.c: see method_t ---------------------------------------------------------- */
 

@@ -425,6 +425,7 @@ static const step_t rows[] = {
     ROW(UNLOCK_TYPE) = {.name = "type",
                         .send = type_send,
                         .call = UNLOCK_CALL_TYPE,
+                        .on_ok = steps_typed,
                         .then = UNLOCK_VERDICT,
                         .limit = SECONDS(10),
                         .writes = 1,

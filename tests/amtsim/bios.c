@@ -317,12 +317,13 @@ static void tell_image(const struct pc *pc)
     static const char *const words[] = {
         [CHECKSUM_NONE] = "none", [CHECKSUM_RIGHT] = "right", [CHECKSUM_WRONG] = "wrong"};
     const struct disc *disc = &pc->bios->disc;
-    char hex[65];
+    char hex[65], secret[65];
 
     disc_sha256(disc, hex);
+    disc_secret_sha256(disc, secret);
     log_event(pc->fqdn, "image",
-              json_pack("{s:I, s:s, s:s}", "bytes", (json_int_t)pc->bios->blocks * pc->bios->block, "sha256",
-                        hex, "checksum", words[disc->checksum]));
+              json_pack("{s:I, s:s, s:s, s:s}", "bytes", (json_int_t)pc->bios->blocks * pc->bios->block,
+                        "sha256", hex, "checksum", words[disc->checksum], "secret", secret));
     if (disc->proof.kind == PROOF_SESSION && strcmp(disc->proof.id, pc->fqdn) != 0)
         complain(pc, "the proof sector is another system's");
 }

@@ -164,6 +164,16 @@ void disc_sha256(const struct disc *disc, char hex[65])
     to_hex(hash, hex);
 }
 
+void disc_secret_sha256(const struct disc *disc, char hex[65])
+{
+    unsigned char hash[EVP_MAX_MD_SIZE];
+
+    hex[0] = '\0';
+    if (disc->proof.kind == PROOF_SESSION &&
+        EVP_Digest(disc->proof.secret, SECRET_SIZE, hash, NULL, EVP_sha256(), NULL))
+        to_hex(hash, hex);
+}
+
 void disc_end(struct disc *disc)
 {
     EVP_MD_CTX_free(disc->hash);

@@ -45,6 +45,8 @@ void disc_take(struct disc *disc, const uint8_t *data, size_t size, bool spoil);
 
 /* All was taken: SHA-256 of the image as its file has it, in hex. */
 void disc_sha256(const struct disc *disc, char hex[65]);
+/* The same of the secret in the session's sector, which tells two of them apart and no more; "" where there was none. */
+void disc_secret_sha256(const struct disc *disc, char hex[65]);
 
 /* Forgets everything, the secret too. */
 void disc_end(struct disc *disc);

@@ -53,6 +53,7 @@ class Story:
         self.acknowledged = [{"t": ZERO, "job": JOB, "systems": [PC]}]
         self.refused = []  # (when, system)
         self.others = {}   # jobs that were acknowledged to nobody: their fields
+        self.proof_key = ""
         self.gates = []  # (when, worker, step)
         self.steps = []  # (when, worker whose clock, offset)
 
@@ -83,6 +84,8 @@ class Story:
         events += [{"t": t, "system": PC, **event} for t, event in self.heard]
         lines("amtsim.jsonl", sorted(events, key=lambda one: one["t"]))
         lines("acknowledged.jsonl", self.acknowledged)
+        if self.proof_key:
+            (folder / "proof.key").write_text(self.proof_key + "\n")
         lines("refused.jsonl", [{"t": ZERO + t, "systems": [system]} for t, system in self.refused])
         lines("states.jsonl", [{"t": ZERO + t, "job": JOB, "system": PC, "state": state, "fence": fence}
                                for t, state, fence in self.states])
@@ -296,6 +299,34 @@ def typed_by_another_mark(story):
 def indeterminate_where_nobody_could_ask(story):
     indeterminate_though_it_was_up(story)
     story.frame["blind"] = [PC]
+
+
+# SHA-256 of the secrets of the boots with these fences, by the HKDF of OpenSSL.
+SECRETS = {FIRST: "5905cb156d25e3d858ccf6e3f5b484608011566de50601ad6a004b2a690340f8",
+           SECOND: "1bae8b3d9006c0b2542669fae054186aa903ae0e9e007ce5a27bd47f59f82e8e"}
+
+
+def read_an_image(story, fence=FIRST, of=FIRST):
+    """Of the boot with that fence, by its intent; the secret is of the other one."""
+    story.proof_key = "11" * 32
+    story.audit["worker-1"][0][2]["act"] = {"boot_fence": fence}
+    story.heard.append((1.4, {"event": "image", "secret": SECRETS[of]}))
+
+
+def read_an_image_whose_boot_was_taken_over(story):
+    """The later intent names the boot of the earlier."""
+    read_an_image(story)
+    story.audit["worker-2"].insert(0, (4.2, "intent", {"fence": SECOND, "act": {"boot_fence": FIRST}}))
+    story.heard.append((4.5, {"event": "image", "secret": SECRETS[FIRST]}))
+
+
+def read_the_secret_of_another_boot(story):
+    read_an_image(story, of=SECOND)
+
+
+def read_a_secret_without_a_boot(story):
+    read_an_image(story)
+    del story.audit["worker-1"][0][2]["act"]
 
 
 def powered_without_an_intent(story):
@@ -600,11 +631,12 @@ ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, 
             marked_and_never_powered, without_its_drive, powered_by_who_took_over_before_the_mark, typed_by_who_took_over,
             typed_behind_an_empty_line, typed_for_two_volumes, sealed_and_tried, indeterminate_where_nobody_could_ask,
             ended_when_somebody_lived_again, another_was_refused, powered_when_it_was_ready,
-            others_that_nobody_refused, the_message_of_another)
+            others_that_nobody_refused, the_message_of_another, read_an_image, read_an_image_whose_boot_was_taken_over)
 REJECTED = {
     typed_twice: "typed-once", typed_twice_for_a_volume: "typed-once", typed_when_nobody_asked_any_more: "typed-once",
     with_its_drive_and_not_unlocked: "costs-no-unlock",
     powered_without_a_mark: "marked-first", marked_after_it_was_powered: "marked-first",
+    read_the_secret_of_another_boot: "own-secret", read_a_secret_without_a_boot: "own-secret",
     typed_without_a_mark: "marked-first", typed_by_another_mark: "marked-first",
     powered_though_it_was_marked: "obeys-marks", marked_a_second_time: "obeys-marks",
     typed_though_it_was_marked: "obeys-marks", typed_though_nothing_is_known: "obeys-marks",

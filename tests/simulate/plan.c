@@ -22,9 +22,11 @@ static const char *const points[] = {
 #define POINTS ((int)(sizeof(points) / sizeof(points[0])))
 /* And those between an intent and its end. */
 static const char *const late_points[] = {
-    "intend.applied", "mark.recorded", "mark.applied",  "mark.recorded", "mark.applied", "act.before",
-    "act.answered",   "call.before",   "call.answered", "console.opens", "console.open", "console.heard",
-    "drive.opens",    "drive.open",    "drive.read",    "powered.done",  "booting.done", "progress.applied"};
+    "intend.applied",     "power-mark.recorded", "power-mark.applied", "typed-mark.recorded",
+    "typed-mark.applied", "act.before",          "act.answered",       "call.before",
+    "call.answered",      "console.opens",       "console.open",       "console.heard",
+    "drive.opens",        "drive.open",          "drive.read",         "powered.done",
+    "booting.done",       "typed.done",          "hello.heard",        "progress.applied"};
 #define LATE_POINTS ((int)(sizeof(late_points) / sizeof(late_points[0])))
 
 /* How each is drawn, of all: first `weight`, then `later` for some more, which strike take-overs. */

@@ -291,15 +291,18 @@ static int select_audited(outbox_t *outbox, outbox_request_t **selected)
 #ifdef AMTUNLOCK_FAULTS
 static void pass_points(jobs_change_t *const *changes, int count, int applied)
 {
+    static const char *const marks[][2] = {[JOBS_MARK_POWER] = {"power-mark.recorded", "power-mark.applied"},
+                                           [JOBS_MARK_TYPED] = {"typed-mark.recorded", "typed-mark.applied"}};
     static const char *const points[JOBS_CHANGES][2] = {
         [JOBS_INTEND] = {"intend.recorded", "intend.applied"},
-        [JOBS_MARK] = {"mark.recorded", "mark.applied"},
         [JOBS_PROGRESS] = {"progress.before", "progress.applied"},
         [JOBS_FINISH] = {"finish.recorded", "finish.applied"},
         [JOBS_RELEASE] = {"release.before", "release.applied"}};
 
     for (int i = 0; i < count; i++) {
-        const char *point = points[changes[i]->change][applied];
+        const jobs_change_t *change = changes[i];
+        const char *point =
+            change->change == JOBS_MARK ? marks[change->mark][applied] : points[change->change][applied];
 
         if (point != NULL) {
             FAILPOINT(point);

@@ -54,6 +54,7 @@ class Kind:
     lanes: int = 1
     actions: tuple = ("kill",)        # which strikes are counted
     alone: bool = False               # it needs the whole machine
+    named: list = field(default_factory=list)  # rounds that are played only where they are asked for by name
 
     def deal(self):
         """Its rounds as a queue: each lane takes the next. On a busy machine a round may not get where it should; it is

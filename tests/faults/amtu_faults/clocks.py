@@ -15,12 +15,13 @@ from .around import build_folder
 from .campaign import Kind
 from .kills import PCS, REACHED, settle
 from .lane import Lane
-from .records import Broken
+from .records import LEASE, Broken
 
 STEPS = {"+1 h": 3600, "-1 h": -3600, "+10 min": 600}
 CLOCK_OF = {"Redis": "Redis' clock", "worker-1": "a worker's clock"}
 SHORT = (("Redis", "+1 h"), ("Redis", "-1 h"), ("worker-1", "-1 h"))
 DURING = 1.5  # seconds in which the clock is set, of a job
+SOON = LEASE / 2
 
 
 class WallClock:
@@ -69,19 +70,28 @@ def step_round(lane, process, name, deaths, rng):
     """There during one job, back during another."""
     lane.label = label_of(process, name)
     for offset, death in zip((STEPS[name], 0), deaths):
-        orders = DEATHS[death](lane, rng)
+        dead, orders = [], DEATHS[death](lane, rng)
         job = lane.submit(lane.take(PCS))
-        due = time.time() + rng.uniform(0, DURING)
-        lane.watch_until(job, lambda _, at=due: time.time() > at, 2 * DURING)
+        if death == "claimer":  # while its lease runs, which is measured by that clock
+            dead = await_death(lane, job, orders)
+            wait_for(lane, job, rng.uniform(SOON / 4, SOON))
+        else:
+            wait_for(lane, job, rng.uniform(0, DURING))
         lane.step(process, offset)
         lane.counted[lane.label] += 1
-        dead = await_death(lane, job, orders) if orders else []
+        if death == "anyone":
+            dead = await_death(lane, job, orders)
         # A live worker takes over; if there is none, the next one.
         if len(dead) == len(lane.workers):
             lane.restart(dead.pop())
         settle(lane, job)
         for worker in dead:
             lane.restart(worker)
+
+
+def wait_for(lane, job, seconds):
+    due = time.time() + seconds
+    lane.watch_until(job, lambda _: time.time() > due, 2 * seconds + 1)
 
 
 def _nobody(_lane, _rng):

@@ -14,6 +14,7 @@
                          and {"t", "worker", "what": "stepped", "offset": s}: its wall clock, from the host's
     audit-WORKER.jsonl  audit records
     worker-WORKER.log   logs
+    proof.key           of the workers: what the secret of an image's boot is derived from
     gates-WORKER        gates that let an act pass (mod_amtunlock/base/failpoint.h), if it has failpoints
 
 All times become the host's wall clock, in seconds.
@@ -84,6 +85,7 @@ class History:
     audit: list = field(default_factory=list)      # by time; "at" is wall clock, "file" its file
     states: list = field(default_factory=list)
     processes: list = field(default_factory=list)
+    proof_key: bytes = b""
     changed: list = field(default_factory=list)    # audit lines that are not what was hashed: (file, number)
     lines: list = field(default_factory=list)      # of logs: {"at", "worker", "number", and its pairs}
     found: dict = field(default_factory=dict)      # what of() gave
@@ -248,6 +250,10 @@ def load(folder):
     history.states = _optional(folder, "states.jsonl")
     history.refused = _optional(folder, "refused.jsonl")
     _load_workers(folder, history, clocks)
+    if (folder / "proof.key").exists():
+        history.proof_key = bytes.fromhex((folder / "proof.key").read_text())
+    elif any(event.get("secret") for events in history.events.values() for event in events):
+        raise Unreadable(f"{folder}: an image was read, and there is no proof key")
     return history
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .campaign import Kind
 from .lane import ON, Lane
 from .records import Broken
+from .rules import is_secret
 
 PCS = 3
 RANDOM = "anywhere"
@@ -25,11 +26,12 @@ class Boundary:
     nth: int = PCS         # the strike is at one of the first so many passings
     by: str = "job"        # what leads there: a job, a start of the worker, a new inventory, a new Redis, verify
     leaves_off: bool = False  # the intent is durable and the PC untouched
-    of: str = ""           # what these passings are of
+    method: str = None     # of all PCs; None: of every method
+    hears: bool = False    # the worker stops there, and is killed when the PC has heard what left before
 
     @property
     def label(self):
-        return f"{self.point} {self.of}".rstrip()
+        return f"{self.point} {self.method or ''}".rstrip()
 
     def pick(self, rng):
         return rng.randint(1, self.nth)
@@ -50,16 +52,23 @@ BOUNDARIES = (
     Boundary("intend.recorded"),
     Boundary("intend.applied", leaves_off=True),
     Boundary("intend.done", leaves_off=True),
-    Boundary("mark.recorded", of="power", leaves_off=True),
-    Boundary("mark.applied", of="power", leaves_off=True),
+    Boundary("power-mark.recorded", leaves_off=True),
+    Boundary("power-mark.applied", leaves_off=True),
     Boundary("act.before", leaves_off=True),
     Boundary("act.gated", leaves_off=True),
     Boundary("act.answered"),
+    # Of PCs of `wake` the power request is the only act.
+    Boundary("act.before", method="wake", leaves_off=True),
+    Boundary("act.gated", method="wake", leaves_off=True),
+    Boundary("act.answered", method="wake"),
     Boundary("act.done"),
     Boundary("progress.before", 2 * PCS),
     Boundary("progress.applied", 2 * PCS),
     Boundary("powered.done"),
     Boundary("booting.done"),
+    Boundary("hello.heard", method="image"),
+    *(Boundary(point, method=method) for method in ("sol", "image") for point in ("typed-mark.recorded", "typed-mark.applied")),
+    *(Boundary("typed.done", method=method, hears=True) for method in ("sol", "image")),
     Boundary("finish.decided"),
     Boundary("finish.recorded"),
     Boundary("finish.applied"),
@@ -126,29 +135,46 @@ def await_strike(lane, worker, job, order, action=None):
         raise Broken("not reached")
 
 
-def arm_kill(lane, worker, point, nth):
-    order = worker.points.arm(point, "kill", nth)
+def arm_kill(lane, worker, point, nth, action="kill"):
+    order = worker.points.arm(point, action, nth)
     lane.labels[worker.name, order] = lane.label
     return order
+
+
+def heard(lane, systems):
+    """Passphrases and seals, so far."""
+    return sum(is_secret(event) for event in lane.fleet.events() if event["system"] in systems)
+
+
+def kill_when_heard(lane, worker, job, secrets):
+    """What left the worker before it was stopped has arrived."""
+    try:
+        if not lane.watch_until(job, lambda _: heard(lane, job.systems) >= secrets, REACHED):
+            raise Broken("what was typed was not heard")
+    finally:
+        worker.process.signal(signal.SIGKILL)
 
 
 def kill_round(lane, boundary, rng):
     """One job, one kill (two, where it takes one to get there); whether its PCs are helped is up to the dice."""
     lane.label = lane.prefix + boundary.label
     worker = lane.workers[0]
-    systems = lane.take(PCS)
+    systems = lane.take(PCS, boundary.method)
     way = [(boundary.point, boundary.pick(rng))]
+    before = heard(lane, systems) if boundary.hears else 0
     if boundary.by == "verify":
         way.insert(0, ("act.gated" if boundary.leaves_off else "powered.done", rng.randint(1, PCS)))
     job = None
     for point, nth in way:
-        arm = functools.partial(arm_kill, lane, worker, point, nth)
+        arm = functools.partial(arm_kill, lane, worker, point, nth, "stop" if boundary.hears else "kill")
         if job is None:
             order, job = BEGINNINGS[boundary.by](lane, worker, systems, arm)
         else:
             order = arm()
             lane.restart(worker)
         await_strike(lane, worker, job, order)
+    if boundary.hears:
+        kill_when_heard(lane, worker, job, before + nth)
     lane.restart(worker)
     settle(lane, job, helped=not boundary.leaves_off or rng.randrange(NOT_HELPED) > 0)
 
@@ -199,6 +225,8 @@ def make_lane(name):
     return lane
 
 
+STRIKES = ("kill", "later", "stop")  # who is stopped is killed
+
 # A few with the times that are installed.
 REAL = "30 s lease: "
 REAL_LEASE, REAL_GRACE = 30.0, 15.0
@@ -228,14 +256,17 @@ def real_kind(lanes):
     """One at each boundary; but no unlock here takes so long that its lease is renewed."""
     rounds = [(REAL + boundary.label, lambda lane, rng, b=boundary: kill_round(lane, b, rng))
               for boundary in BOUNDARIES if boundary.by == "job" and not boundary.point.startswith("renew")]
-    return Kind("real", make_real_lane, rounds, lanes, ("kill",))
+    return Kind("real", make_real_lane, rounds, lanes, STRIKES)
 
 
-def kind(each, anywhere, lanes):
-    """So many kills at each boundary and anywhere, in an order that mixes them."""
-    rounds = [(boundary.label, lambda lane, rng, b=boundary: kill_round(lane, b, rng))
-              for _ in range(each) for boundary in BOUNDARIES]
+def kind(each, anywhere, lanes, short=False):
+    """So many kills at each boundary and anywhere, in an order that mixes them. In short those of one method are only played
+    where they are asked for by name."""
+    rounds, named = [], []
+    for boundary in BOUNDARIES * each:
+        (named if short and boundary.method else rounds).append(
+            (boundary.label, lambda lane, rng, b=boundary: kill_round(lane, b, rng)))
     # Spread evenly, so that a campaign that runs out of time has had some of all.
     for number in range(anywhere):
         rounds.insert((number + 1) * (len(rounds) + 1) // (anywhere + 1), (RANDOM, random_round))
-    return Kind("kills", make_lane, rounds, lanes, ("kill", "later"))
+    return Kind("kills", make_lane, rounds, lanes, STRIKES, named=named)

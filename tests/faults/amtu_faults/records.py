@@ -163,7 +163,7 @@ class Records:
         shutil.copy(self.fleet.log, folder / "amtsim.jsonl")
         for worker in self.workers:
             for source, name in ((worker.folder / "audit.jsonl", f"audit-{worker.name}.jsonl"),
-                                 (worker.log, f"worker-{worker.name}.log")):
+                                 (worker.log, f"worker-{worker.name}.log"), (worker.proof_key, "proof.key")):
                 if source.exists():
                     shutil.copy(source, folder / name)
         for who, points in self.armed().items():

@@ -9,11 +9,12 @@ import signal
 import time
 
 from .campaign import Kind
-from .kills import PCS, make_lane, settle
+from .kills import PCS, arm_kill, await_strike, make_lane, settle
 from .pair import make_lane as make_pair_lane
 from .records import WITHIN, Broken
 
 ONE, TWO = "Redis rolled back", "Redis rolled back, two workers"
+OTHER = "Redis rolled back, and another worker goes on"
 
 # Where a job stands when its copy is taken: of the states of which one is seen. Nothing: nobody has seen it yet.
 COPIED = {"waiting": "", "begun": "IPB", "partly ended": "U"}
@@ -36,13 +37,14 @@ def take_copy(lane):
 
 def submit_unseen(lane, systems):
     """A job, and the copy of a Redis of which nobody has claimed it."""
-    for worker in lane.workers:
+    there = [worker for worker in lane.workers if worker.process.alive()]
+    for worker in there:
         worker.process.signal(signal.SIGSTOP)
     try:
         job = lane.submit(systems)
         return job, *take_copy(lane)
     finally:
-        for worker in lane.workers:
+        for worker in there:
             worker.process.signal(signal.SIGCONT)
 
 
@@ -98,16 +100,39 @@ def roll_back_round(lane, rng, label, copied, until):
         raise Broken(f"the job did not end: {job.tasks()}")
 
 
+def other_round(lane, _rng):
+    """Who did it all tells the older Redis what is on its record, and dies. Another comes, who has no record of it, finds
+    whatever still waits, and would power PCs that are off again."""
+    lane.label = OTHER
+    first, other = lane.workers
+    lane.end_worker(other)
+    job, copy, taken = submit_unseen(lane, lane.take(PCS))
+    go_on(lane, job, UNTIL[0], None)
+    order = arm_kill(lane, first, "reconcile.done", 1)
+    roll_back(lane, copy, taken, reborn=False)
+    try:
+        await_strike(lane, first, job, order)
+        lane.note(first.name, "died", first.process.pid)
+        lane.begin(other)
+        settle(lane, job)
+    finally:
+        lane.restart(first)
+    if not job.over:
+        raise Broken(f"the job did not end: {job.tasks()}")
+
+
 def _make_two(name):
     lane = make_pair_lane(name, systems=120, boot_seconds="0.3-0.8")
     lane.within = WITHIN
     return lane
 
 
-def kinds(each):
-    """So many rounds with one worker and with two. The first are the most dangerous ones."""
+def kinds(each, short=False):
+    """So many rounds with one worker and with two. The first are the most dangerous ones. In short the one that is left to
+    nothing by chance is only played where it is asked for by name."""
     stages = list(itertools.islice(itertools.cycle(itertools.product(UNTIL, COPIED)), each))
     for name, label, make in (("rolled-back", ONE, make_lane), ("rolled-back-two", TWO, _make_two)):
         rounds = [(label, functools.partial(roll_back_round, label=label, copied=copied, until=until))
                   for until, copied in stages]
-        yield Kind(name, make, rounds)
+        others = [(OTHER, other_round)] * (each if make is _make_two else 0)
+        yield Kind(name, make, rounds if short else rounds + others, actions=("kill",), named=others[:1] if short else [])

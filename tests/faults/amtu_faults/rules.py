@@ -4,6 +4,8 @@
 A rule decides from records only; nothing here knows what a campaign meant to break.
 """
 
+import hashlib
+import hmac
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
@@ -55,7 +57,7 @@ def powers(history):
     return _owned(history, lambda event: event["event"] == "power")
 
 
-def _is_secret(event):
+def is_secret(event):
     """A PC heard a passphrase, or a seal. An empty line at its prompt is none; what an image did with its seal neither."""
     if event["event"] == "passphrase":
         return "volume" in event or event.get("bytes", 0) > 0
@@ -64,7 +66,7 @@ def _is_secret(event):
 
 def secrets(history):
     """(job or None, event) of every passphrase and seal that a PC heard."""
-    return _owned(history, _is_secret)
+    return _owned(history, is_secret)
 
 
 def _did_nothing(event):
@@ -157,6 +159,29 @@ def obeys_marks(history):
             for act in sorted(never & (done | marked)):
                 yield Breach("obeys-marks", f"{system} of job {job}",
                              f"{act} though it was taken over with the marks {line['marks']!r}", job)
+
+
+def _boot_fence(history, job, event):
+    """Of the intent by which an image was booted, which later ones name again; "" if there is none."""
+    fences = [line["act"]["boot_fence"] for line in history.of("intent").get((job, event["system"]), ())
+              if line["at"] <= event["at"] + CLOCKS and "boot_fence" in line.get("act", {})]
+    return fences[-1] if fences else ""
+
+
+def _secret_of_boot(key, *names):
+    """S by the page of the proof, section 2: HKDF-SHA256 without a salt, of one block."""
+    info = b"".join(bytes([len(name)]) + name.encode() for name in ("amtunlock-proof-1 secret", *names))
+    derived = hmac.digest(bytes(32), key, "sha256")
+    return hmac.digest(derived, info + b"\x01", "sha256")
+
+
+def own_secret(history):
+    """What an image reads that was booted is the secret of its job, its system and the fence of that boot, and of no other."""
+    for job, event in _owned(history, lambda one: one["event"] == "image" and one.get("secret")):
+        names = job or "", event["system"], _boot_fence(history, job, event)
+        if event["secret"] != hashlib.sha256(_secret_of_boot(history.proof_key, *names)).hexdigest():
+            yield Breach("own-secret", f"{event['system']} of job {job}",
+                         f"its image reads at t={event['t']:.3f} a secret that is not that of its boot, fence {names[-1]!r}", job)
 
 
 def never_lost(history):
@@ -492,8 +517,8 @@ def record_is_whole(history):
         last[line["file"]] = line
 
 
-RULES = (never_twice, typed_once, marked_first, obeys_marks, costs_no_unlock, never_lost, refused_is_not_done, one_job_a_message, losses_are_said,
-         in_time, verify_begins, fences_grow, no_way_back,
+RULES = (never_twice, typed_once, marked_first, obeys_marks, own_secret, costs_no_unlock, never_lost, refused_is_not_done,
+         one_job_a_message, losses_are_said, in_time, verify_begins, fences_grow, no_way_back,
          unlocked_means_unlocked, owners_decide, no_act_after_lease, verify_sees, record_is_whole)
 
 

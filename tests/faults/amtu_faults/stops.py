@@ -38,7 +38,7 @@ def stop_round(lane, boundary, rng):
     order = sleeper.points.arm(boundary.point, "stop", boundary.pick(rng))
     lane.labels[sleeper.name, order] = lane.label
     go_off = boundary.point in SAYS_UNLOCKED
-    job = lane.submit(lane.take(PCS, "wake" if go_off else None))
+    job = lane.submit(lane.take(PCS, "wake" if go_off else boundary.method))
     await_strike(lane, sleeper, job, order)
     overslept(lane, job, sleeper.points.hit(order).at, go_off)
 
@@ -97,6 +97,9 @@ def make_lane(name):
 
 
 def kind(each, lanes, points=None):
-    rounds = [(label_of(boundary), lambda lane, rng, b=boundary: stop_round(lane, b, rng))
-              for _ in range(each) for boundary in POINTS if points is None or boundary.point in points]
-    return Kind("stops", make_lane, rounds, lanes, ("stop",))
+    """Of these points only, where some are given; the others may be asked for by name."""
+    rounds, named = [], []
+    for boundary in POINTS * each:
+        chosen = points is None or boundary.label in points
+        (rounds if chosen else named).append((label_of(boundary), lambda lane, rng, b=boundary: stop_round(lane, b, rng)))
+    return Kind("stops", make_lane, rounds, lanes, ("stop",), named=named)

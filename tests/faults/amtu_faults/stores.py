@@ -26,7 +26,7 @@ def die_round(lane, boundary, rng):
     worker = lane.workers[0]
     order = worker.points.arm(boundary.point, "other", boundary.pick(rng), lane.redis_process.pid)
     lane.labels[worker.name, order] = lane.label
-    systems = lane.take(PCS)
+    systems = lane.take(PCS, boundary.method)
     try:
         job = lane.submit(systems)
     except OSError:  # it died before it answered: nothing was acknowledged, so it is asked again
@@ -114,7 +114,7 @@ def empty_kind(each, lanes):
 
 def kind(each, ill, lanes, points=None):
     rounds = [(label_of(boundary), lambda lane, rng, b=boundary: die_round(lane, b, rng))
-              for _ in range(each) for boundary in POINTS if points is None or boundary.point in points]
+              for _ in range(each) for boundary in POINTS if points is None or boundary.label in points]
     illnesses = [(name, lambda lane, rng, n=name: ill_round(lane, n, rng)) for _ in range(ill) for name in ILLNESSES]
     for number, one in enumerate(illnesses):
         rounds.insert((number + 1) * (len(rounds) + 1) // (len(illnesses) + 1), one)

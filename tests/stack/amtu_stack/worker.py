@@ -70,6 +70,7 @@ class Worker:
     def prepare(self):
         """Everything amtunlockd reads, owned by the user it runs as."""
         role = "amtunlock"
+        self._proof_folder(role)
         self.places.folder(self.name, role)
         self.places.folder(f"{self.name}/state", role)
         password = self.redis.password_file("amtunlockd")
@@ -79,16 +80,18 @@ class Worker:
         self.places.write(self.config, CONFIGURATION.format(
             redis=self.redis.socket, password=password, inventory=self.inventory, secrets=secrets,
             ca=ca, folder=self.folder, threads=self.options.threads, slots=getattr(self.options, "slots", 0) or max(2000, self.options.systems),
-            proof_key=self._proof_key(role), auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout,
+            proof_key=self.proof_key, auth=self.options.amt_auth, tls=self.options.tls, boot_timeout=self.options.boot_timeout,
             kerberos=self._kerberos(role), more=self._more()), role)
         self.places.link(f"{self.name}.log", self.log)
 
-    def _proof_key(self, role):
+    @property
+    def proof_key(self):
         """Of all workers of the stack: the first that starts makes it."""
-        folder = self.places.run / "proof"
-        if not folder.exists():
-            self.places.folder(folder.name, role)
-        return folder / "proof.key"
+        return self.places.run / "proof" / "proof.key"
+
+    def _proof_folder(self, role):
+        if not self.proof_key.parent.exists():
+            self.places.folder(self.proof_key.parent.name, role)
 
     @property
     def keytab(self):

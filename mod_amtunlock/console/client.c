@@ -26,6 +26,7 @@
 #define PATIENCE apr_time_from_sec(60)
 #endif
 #define PAUSE 500
+#define HTTP_TOO_LARGE 413
 
 struct console_client_t {
     CURL *curl;
@@ -221,19 +222,24 @@ static const struct {
     const char *advice;
     wsman_fault_e kind;
     console_exit_e exit;
+    console_refusal_e refusal;
 } fault_advice[] = {
-    {"ask the service's administrator for AMTUnlockScope", WSMAN_FAULT_ACCESS_DENIED, CONSOLE_DENIED},
+    {"ask the service's administrator for AMTUnlockScope", WSMAN_FAULT_ACCESS_DENIED, CONSOLE_DENIED,
+     CONSOLE_NOT_REFUSED},
     {"check the name of the job: others' jobs do not show, and a job is kept for 30 minutes after its end",
-     WSMAN_FAULT_DESTINATION_UNREACHABLE, CONSOLE_SERVICE},
+     WSMAN_FAULT_DESTINATION_UNREACHABLE, CONSOLE_SERVICE, CONSOLE_NO_SUCH_JOB},
     {"the service does not reach its job store; nothing was done, try again",
-     WSMAN_FAULT_ENDPOINT_UNAVAILABLE, CONSOLE_SERVICE},
-    {"wait until your earlier jobs have ended", WSMAN_FAULT_QUOTA_LIMIT, CONSOLE_SERVICE},
-    {"nothing was started; correct the names and ask again", WSMAN_FAULT_INVALID_PARAMETER, CONSOLE_SERVICE},
-    {"ask for fewer systems at a time", WSMAN_FAULT_ENCODING_LIMIT, CONSOLE_SERVICE},
-    {"this service is older than this command", WSMAN_FAULT_ACTION_NOT_SUPPORTED, CONSOLE_SERVICE},
+     WSMAN_FAULT_ENDPOINT_UNAVAILABLE, CONSOLE_SERVICE, CONSOLE_NOT_REFUSED},
+    {"wait until your earlier jobs have ended", WSMAN_FAULT_QUOTA_LIMIT, CONSOLE_SERVICE, CONSOLE_OVER_QUOTA},
+    {"none of these was started; correct the names and ask again", WSMAN_FAULT_INVALID_PARAMETER,
+     CONSOLE_SERVICE, CONSOLE_BAD_NAMES},
+    {"ask for fewer systems at a time", WSMAN_FAULT_ENCODING_LIMIT, CONSOLE_SERVICE, CONSOLE_REFUSED},
+    {"this service is older than this command", WSMAN_FAULT_ACTION_NOT_SUPPORTED, CONSOLE_SERVICE,
+     CONSOLE_NOT_REFUSED},
 };
 
-static const console_problem_t *fault_problem(const wsman_fault_t *fault, apr_pool_t *pool)
+/* `status`: of HTTP. */
+static const console_problem_t *fault_problem(const wsman_fault_t *fault, long status, apr_pool_t *pool)
 {
     const char *subcode = fault->subcode != NULL ? fault->subcode : wsman_fault_subcode(fault->kind);
     console_problem_t *problem =
@@ -241,10 +247,13 @@ static const console_problem_t *fault_problem(const wsman_fault_t *fault, apr_po
                         *subcode ? subcode : "fault", fault->detail != NULL ? "/" : "",
                         fault->detail != NULL ? fault->detail : "");
 
+    problem->refusal = status == HTTP_TOO_LARGE ? CONSOLE_TOO_LARGE : CONSOLE_REFUSED;
     for (size_t i = 0; i < sizeof(fault_advice) / sizeof(fault_advice[0]); i++) {
         if (fault_advice[i].kind == fault->kind) {
             problem->exit = fault_advice[i].exit;
             problem->advice = fault_advice[i].advice;
+            problem->refusal =
+                problem->refusal == CONSOLE_TOO_LARGE ? CONSOLE_TOO_LARGE : fault_advice[i].refusal;
         }
     }
     problem->passing = fault->kind == WSMAN_FAULT_ENDPOINT_UNAVAILABLE ||
@@ -269,10 +278,11 @@ static const console_problem_t *http_problem(const console_client_t *client, lon
     }
     problem = console_problem(
         pool, CONSOLE_SERVICE,
-        status == 413 ? "what stands before the service (LimitRequestBody, mod_security, a proxy) "
-                        "lets nothing so large pass: ask for fewer systems at a time"
-                      : "--url (or AMTU_URL) must name the WS-Management service",
+        status == HTTP_TOO_LARGE ? "what stands before the service (LimitRequestBody, mod_security, a proxy) "
+                                   "lets nothing so large pass: ask for fewer systems at a time"
+                                 : "--url (or AMTU_URL) must name the WS-Management service",
         "%s: the answer is not WS-Management (HTTP %ld)", client->url, status);
+    problem->refusal = status == HTTP_TOO_LARGE ? CONSOLE_TOO_LARGE : CONSOLE_NOT_REFUSED;
     problem->passing = status >= 502 && status <= 504;
     problem->unknown = status < 300 || status >= 500;
     return problem;
@@ -304,18 +314,22 @@ static const console_problem_t *read_answer(const console_client_t *client, cons
         problem->unknown = 1;
         return problem;
     }
-    return (*answer)->fault != NULL ? fault_problem((*answer)->fault, pool) : NULL;
+    return (*answer)->fault != NULL ? fault_problem((*answer)->fault, status, pool) : NULL;
 }
 
 static const console_problem_t *finish_writer(wsman_writer_t *writer, const char **bytes, apr_size_t *length,
                                               apr_pool_t *pool)
 {
     const wsman_encoding_t utf8 = {WSMAN_UTF8, 0};
+    console_problem_t *problem;
 
-    return wsman_writer_finish(writer, utf8, bytes, length) == APR_SUCCESS
-               ? NULL
-               : console_problem(pool, CONSOLE_USAGE, "names are UTF-8 text without control characters",
-                                 "the request cannot be written as XML");
+    if (wsman_writer_finish(writer, utf8, bytes, length) == APR_SUCCESS) {
+        return NULL;
+    }
+    problem = console_problem(pool, CONSOLE_USAGE, "names are UTF-8 text without control characters",
+                              "the request cannot be written as XML");
+    problem->refusal = CONSOLE_REFUSED;
+    return problem;
 }
 
 static const console_problem_t *send_once(console_client_t *client, const char *bytes, apr_size_t length,
@@ -359,6 +373,8 @@ static const console_problem_t *unknown_problem(const console_problem_t *last, a
         console_problem(pool, code, NULL, "it is not known whether this was done: %s", last->what);
 
     problem->unknown = 1;
+    problem->passing = last->passing;
+    problem->refusal = last->refusal;
     return problem;
 }
 

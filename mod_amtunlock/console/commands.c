@@ -2,9 +2,10 @@
 /* The commands, one row and one function each. */
 #include <string.h>
 
+#include <apr_hash.h>
 #include <apr_strings.h>
 
-#include "console/progress_priv.h"
+#include "console/parts_priv.h"
 
 /* One run of the command. */
 typedef struct {
@@ -12,7 +13,7 @@ typedef struct {
     const console_options_t *options;
     console_client_t *client;
     apr_pool_t *pool;
-    console_exit_e status; /* where nothing went wrong */
+    console_exit_e status; /* the worst so far, where nothing ended the command */
 } run_t;
 
 /* NULL, or what went wrong. */
@@ -23,158 +24,221 @@ static console_exit_e status_of_job(const console_job_t *job)
     return console_has_ended(job) && job->failed->nelts > 0 ? CONSOLE_FAILED : CONSOLE_DONE;
 }
 
-/* ---- unlock -------------------------------------------------------------------------------------------- */
-
-static const console_problem_t *check_count(const run_t *run, int count)
+static void note_status(run_t *run, console_exit_e status)
 {
-    unsigned int max;
-    const console_problem_t *problem = service_max_systems(run->client, &max, run->pool);
-
-    if (problem != NULL || max == 0 || (unsigned int)count <= max) {
-        return problem;
-    }
-    return console_problem(
-        run->pool, CONSOLE_SERVICE, "ask in parts, or have AMTUnlockMaxSystems raised",
-        "%d systems asked for, but the service takes at most %u in one request; nothing was started", count,
-        max);
+    run->status = status > run->status ? status : run->status;
 }
+
+/* ---- unlock -------------------------------------------------------------------------------------------- */
 
 /* Where no answer says whether a request was carried out: how to find out. */
 static const console_problem_t *explain_unknown(const run_t *run, const console_problem_t *problem,
                                                 const char *advice)
 {
-    if (!problem->unknown) {
-        return problem;
+    console_problem_t *explained = apr_pmemdup(run->pool, problem, sizeof(*problem));
+
+    if (problem->unknown) {
+        explained->exit = problem->exit == CONSOLE_INTERRUPTED ? CONSOLE_INTERRUPTED : CONSOLE_UNKNOWN;
+        explained->advice = advice;
     }
-    return console_problem(run->pool,
-                           problem->exit == CONSOLE_INTERRUPTED ? CONSOLE_INTERRUPTED : CONSOLE_UNKNOWN,
-                           advice, "%s", problem->what);
+    return explained;
 }
 
-/* What came after the job was started, or ended, does not undo that. */
-static const console_problem_t *explain_done(const run_t *run, const console_problem_t *problem,
-                                             const char *id, const char *done)
+/* What came of jobs that were waited for. Where none was read, all has been said. */
+static void print_end(run_t *run, const console_job_t *all)
 {
-    return problem == NULL
-               ? NULL
-               : console_problem(run->pool, problem->exit,
-                                 apr_psprintf(run->pool, "%s; go on with: amtunlock status %s", done, id),
-                                 "%s", problem->what);
-}
-
-static const console_problem_t *finish_waiting(run_t *run, const char *id, int names)
-{
-    console_job_t job;
-    const console_problem_t *problem =
-        console_follow(run->client, run->console, id, names, run->options->json, &job, run->pool);
-
-    if (problem != NULL) {
-        return problem;
+    if (all->jobs->nelts > 0 && run->options->json) {
+        console_print_job(run->console, all, 1, run->pool);
     }
-    if (run->options->json) {
-        console_print_job(run->console, &job, 1, run->pool);
+    else if (all->jobs->nelts > 0) {
+        fprintf(run->console->out, "%s\n", console_summary(all, run->pool));
     }
-    else {
-        fprintf(run->console->out, "%s\n", console_summary(&job, run->pool));
-    }
-    run->status = status_of_job(&job);
-    return NULL;
+    note_status(run, status_of_job(all));
 }
 
 static const console_problem_t *run_unlock(run_t *run)
 {
     const console_problem_t *problem;
     apr_array_header_t *names;
-    const char *id = NULL;
-    console_job_t job;
+    console_job_t all;
 
-    problem = console_names(run->options, &names, run->pool);
-    problem = problem != NULL ? problem : check_count(run, names->nelts);
-    if (problem != NULL) {
+    if ((problem = console_names(run->options, &names, run->pool)) != NULL) {
         return problem;
     }
-    problem = service_unlock(run->client, names, &id, run->pool);
+    problem = console_unlock(run->client, run->console, run->options, names, &all, &run->status, run->pool);
     if (problem != NULL) {
         return explain_unknown(run, problem,
                                "see amtunlock jobs before asking again: a job of just now is this one");
     }
     if (run->options->wait) {
-        fprintf(run->console->err, "job %s\n", console_printable(id, run->pool));
-        return finish_waiting(run, id, names->nelts);
+        print_end(run, &all);
     }
-    if (!run->options->json) {
-        fprintf(run->console->out, "%s\n", console_printable(id, run->pool));
-        return NULL;
+    else if (run->options->json && all.jobs->nelts > 0) {
+        console_print_job(run->console, &all, 1, run->pool);
     }
-    problem = console_read_job(run->client, id, names->nelts, &job, run->pool);
-    if (problem == NULL) {
-        console_print_job(run->console, &job, 1, run->pool);
-    }
-    return explain_done(run, problem, id, "the job is started");
+    return NULL;
 }
 
 /* ---- jobs ---------------------------------------------------------------------------------------------- */
 
-static const console_problem_t *named_job(const run_t *run, const char **id)
+/* The jobs that the command line names, each once. */
+static const console_problem_t *named_jobs(const run_t *run, apr_array_header_t **ids)
 {
-    const char *text = APR_ARRAY_IDX(run->options->operands, 0, const char *);
+    apr_hash_t *seen = apr_hash_make(run->pool);
 
-    *id = service_job_id(text, run->pool);
-    return *id != NULL
-               ? NULL
-               : console_problem(run->pool, CONSOLE_USAGE, "a job is amtunlock: and 26 letters and digits",
-                                 "'%s' is not the name of a job", text);
+    *ids = apr_array_make(run->pool, 4, sizeof(const char *));
+    for (int i = 0; i < run->options->operands->nelts; i++) {
+        const char *text = APR_ARRAY_IDX(run->options->operands, i, const char *);
+        const char *id = service_job_id(text, run->pool);
+
+        if (id == NULL) {
+            return console_problem(run->pool, CONSOLE_USAGE, "a job is amtunlock: and 26 letters and digits",
+                                   "'%s' is not the name of a job", text);
+        }
+        if (apr_hash_get(seen, id, APR_HASH_KEY_STRING) == NULL) {
+            apr_hash_set(seen, id, APR_HASH_KEY_STRING, id);
+            APR_ARRAY_PUSH(*ids, const char *) = id;
+        }
+    }
+    return NULL;
+}
+
+static const console_problem_t *look_at_job(run_t *run, const char *id, console_job_t *job)
+{
+    return console_read_job(run->client, id, 0, job, run->pool);
+}
+
+static const console_problem_t *cancel_job(run_t *run, const char *id, console_job_t *job)
+{
+    const console_problem_t *problem = service_cancel(run->client, id, run->pool);
+    console_problem_t *ended;
+
+    if (problem != NULL) {
+        return explain_unknown(run, problem, apr_psprintf(run->pool, "see: amtunlock status %s", id));
+    }
+    if ((problem = look_at_job(run, id, job)) == NULL) {
+        return NULL;
+    }
+    /* what came afterwards does not undo that */
+    ended = apr_pmemdup(run->pool, problem, sizeof(*problem));
+    ended->advice = apr_psprintf(run->pool, "the job was told to end; go on with: amtunlock status %s", id);
+    return ended;
+}
+
+typedef const console_problem_t *(job_fn)(run_t *run, const char *id, console_job_t *job);
+
+/* What one of several jobs is refused is told, and the others go on. Nonzero: so they do. */
+static int goes_on_after(run_t *run, const apr_array_header_t *ids, int i, const console_problem_t *problem)
+{
+    const char *id = APR_ARRAY_IDX(ids, i, const char *);
+
+    note_status(run, problem->exit);
+    console_print_problem(
+        run->console, console_problem(run->pool, problem->exit, problem->advice, "%s: %s", id, problem->what),
+        run->pool);
+    if (problem->refusal != CONSOLE_NOT_REFUSED) {
+        return 1;
+    }
+    while (++i < ids->nelts) {
+        fprintf(run->console->err, "amtunlock: %s: not tried\n", APR_ARRAY_IDX(ids, i, const char *));
+    }
+    return 0;
+}
+
+/* Calls `act` for each job that the command line names, and appends what is read. */
+static const console_problem_t *each_job(run_t *run, job_fn *act, apr_array_header_t *jobs)
+{
+    apr_array_header_t *ids;
+    const console_problem_t *problem = named_jobs(run, &ids);
+    int goes_on = problem == NULL;
+
+    for (int i = 0; goes_on && i < ids->nelts; i++) {
+        console_job_t *job = apr_palloc(run->pool, sizeof(*job));
+
+        problem = act(run, APR_ARRAY_IDX(ids, i, const char *), job);
+        if (problem == NULL) {
+            APR_ARRAY_PUSH(jobs, console_job_t *) = job;
+        }
+        else if (ids->nelts > 1) {
+            goes_on = goes_on_after(run, ids, i, problem);
+            problem = NULL;
+        }
+    }
+    return problem;
+}
+
+/* One object for programs, else each by itself. */
+static void print_jobs(run_t *run, const apr_array_header_t *jobs)
+{
+    console_job_t all;
+
+    console_merge_jobs(jobs, &all, run->pool);
+    if (run->options->json && jobs->nelts > 0) {
+        console_print_job(run->console, &all, 1, run->pool);
+    }
+    for (int i = 0; i < jobs->nelts && !run->options->json; i++) {
+        console_print_job(run->console, APR_ARRAY_IDX(jobs, i, const console_job_t *), 0, run->pool);
+    }
+}
+
+static const console_problem_t *wait_for_jobs(run_t *run)
+{
+    apr_array_header_t *ids;
+    console_following_t *following = console_following_create(
+        run->client, run->console, run->options->json ? CONSOLE_FOLLOW_QUIET : CONSOLE_FOLLOW_LINES, 0,
+        run->pool);
+    const console_problem_t *problem = named_jobs(run, &ids);
+    console_job_t all;
+
+    for (int i = 0; i < ids->nelts; i++) {
+        console_following_add(following, APR_ARRAY_IDX(ids, i, const char *), 0);
+    }
+    while (problem == NULL && console_following_left(following) > 0) {
+        problem = console_following_step(following);
+    }
+    note_status(run, console_following_end(following, &all));
+    if (problem == NULL) {
+        print_end(run, &all);
+    }
+    return problem;
 }
 
 static const console_problem_t *run_status(run_t *run)
 {
+    apr_array_header_t *jobs = apr_array_make(run->pool, 4, sizeof(console_job_t *));
     const console_problem_t *problem;
-    console_job_t job;
-    const char *id;
 
-    problem = named_job(run, &id);
-    if (problem == NULL && run->options->wait) {
-        return finish_waiting(run, id, 0);
+    if (run->options->wait) {
+        return wait_for_jobs(run);
     }
-    problem = problem != NULL ? problem : console_read_job(run->client, id, 0, &job, run->pool);
-    if (problem == NULL) {
-        console_print_job(run->console, &job, run->options->json, run->pool);
-        run->status = status_of_job(&job);
+    problem = each_job(run, look_at_job, jobs);
+    print_jobs(run, jobs);
+    for (int i = 0; i < jobs->nelts; i++) {
+        note_status(run, status_of_job(APR_ARRAY_IDX(jobs, i, const console_job_t *)));
     }
     return problem;
 }
 
 static const console_problem_t *run_errors(run_t *run)
 {
-    const console_problem_t *problem;
-    console_job_t job;
-    const char *id;
+    apr_array_header_t *jobs = apr_array_make(run->pool, 4, sizeof(console_job_t *));
+    const console_problem_t *problem = each_job(run, look_at_job, jobs);
+    console_job_t all;
 
-    problem = named_job(run, &id);
-    problem = problem != NULL ? problem : console_read_job(run->client, id, 0, &job, run->pool);
-    if (problem == NULL) {
-        console_print_errors(run->console, &job, run->options->json, run->pool);
+    console_merge_jobs(jobs, &all, run->pool);
+    if (jobs->nelts > 0) {
+        console_print_errors(run->console, &all, run->options->json, run->pool);
     }
     return problem;
 }
 
 static const console_problem_t *run_cancel(run_t *run)
 {
-    const console_problem_t *problem;
-    console_job_t job;
-    const char *id;
+    apr_array_header_t *jobs = apr_array_make(run->pool, 4, sizeof(console_job_t *));
+    const console_problem_t *problem = each_job(run, cancel_job, jobs);
 
-    if ((problem = named_job(run, &id)) != NULL) {
-        return problem;
-    }
-    if ((problem = service_cancel(run->client, id, run->pool)) != NULL) {
-        return explain_unknown(run, problem, apr_psprintf(run->pool, "see: amtunlock status %s", id));
-    }
-    problem = console_read_job(run->client, id, 0, &job, run->pool);
-    if (problem == NULL) {
-        console_print_job(run->console, &job, run->options->json, run->pool);
-    }
-    return explain_done(run, problem, id, "the job was told to end");
+    print_jobs(run, jobs);
+    return problem;
 }
 
 static const console_problem_t *run_jobs(run_t *run)
@@ -210,10 +274,10 @@ static const struct command_t {
     const char *what;
 } commands[] = {
     {"unlock", "[--wait] [--file FILE] FQDN...", 0, -1, 1, 1, run_unlock, "unlock these systems"},
-    {"status", "[--wait] JOB", 1, 1, 1, 0, run_status, "how far a job is: who is unlocked, who failed"},
+    {"status", "[--wait] JOB...", 1, -1, 1, 0, run_status, "how far jobs are: who is unlocked, who failed"},
     {"jobs", "", 0, 0, 0, 0, run_jobs, "your jobs that the service still keeps"},
-    {"errors", "JOB", 1, 1, 0, 0, run_errors, "why systems failed, and what to do"},
-    {"cancel", "JOB", 1, 1, 0, 0, run_cancel, "end a job: what has not begun is not begun"},
+    {"errors", "JOB...", 1, -1, 0, 0, run_errors, "why systems failed, and what to do"},
+    {"cancel", "JOB...", 1, -1, 0, 0, run_cancel, "end jobs: what has not begun is not begun"},
     {"info", "", 0, 0, 0, 0, run_info, "what the service says of itself"},
 };
 
@@ -228,7 +292,7 @@ static void print_help(const console_t *console)
           "  --url URL      the service, https://HOST/wsman (default: AMTU_URL)\n"
           "  --cacert FILE  PEM of the authorities that its certificate may come from (default: AMTU_CA)\n"
           "  --file FILE    more names, one a line, '#' begins a comment; - is standard input\n"
-          "  --wait         stay until the job has ended and tell what happens\n"
+          "  --wait         stay until the jobs have ended and tell what happens\n"
           "  --json         one JSON object instead of lines\n"
           "  --help, --version\n\n"
           "Who you are is your Kerberos ticket (kinit).\n"

@@ -21,6 +21,16 @@ typedef enum {
     CONSOLE_INTERRUPTED  /* by Ctrl-C: ends the process by that signal */
 } console_exit_e;
 
+/* What the service said no to. */
+typedef enum {
+    CONSOLE_NOT_REFUSED, /* it did not answer, not with a fault, or to nothing that this caller asks */
+    CONSOLE_REFUSED,     /* this request */
+    CONSOLE_OVER_QUOTA,  /* this request now: the caller has too much at once */
+    CONSOLE_TOO_LARGE,   /* a message of this size */
+    CONSOLE_BAD_NAMES,   /* the names, or how many they are */
+    CONSOLE_NO_SUCH_JOB
+} console_refusal_e;
+
 /* Why something did not work: what, and (may be NULL) what to do about it. */
 typedef struct {
     console_exit_e exit;
@@ -28,6 +38,7 @@ typedef struct {
     const char *advice;
     int passing; /* worth asking again: nothing answered, or "not now" */
     int unknown; /* what was asked for may have been done */
+    console_refusal_e refusal;
 } console_problem_t;
 
 console_problem_t *console_problem(apr_pool_t *pool, console_exit_e code, const char *advice,
@@ -71,19 +82,24 @@ typedef struct {
 } console_failure_t;
 
 typedef struct {
-    const char *job;    /* InstanceID */
-    const char *state;  /* "New", "Running", "Completed", "Terminated" or a number */
-    const char *status; /* text of the service; may be "" */
+    const char *job;          /* InstanceID; of several the first */
+    apr_array_header_t *jobs; /* const char *: all InstanceIDs */
+    const char *state;        /* "New", "Running", "Completed", "Terminated" or a number */
+    const char *status;       /* text of the service; may be "" */
     int state_number;
     int percent;
-    apr_array_header_t *unlocked; /* const char * */
-    apr_array_header_t *failed;   /* console_failure_t */
+    apr_array_header_t *unlocked;    /* const char * */
+    apr_array_header_t *failed;      /* console_failure_t */
+    apr_array_header_t *not_started; /* const char *: in no job; may be NULL */
+    apr_array_header_t *unknown;     /* const char *: nobody knows whether they are in one; may be NULL */
 } console_job_t;
 
+/* Several (const console_job_t *), in their order, as one; of none, `jobs` is empty. */
+void console_merge_jobs(const apr_array_header_t *jobs, console_job_t *all, apr_pool_t *pool);
 /* Text of a peer as it may go to a terminal: control characters become '?'. */
 const char *console_printable(const char *text, apr_pool_t *pool);
 void console_print_problem(const console_t *console, const console_problem_t *problem, apr_pool_t *pool);
-/* "18 of 20 unlocked, 2 failed: a unreachable, b auth-failed" */
+/* "18 of 20 unlocked, 2 failed: a unreachable, b auth-failed"; ", 3 not started" */
 const char *console_summary(const console_job_t *job, apr_pool_t *pool);
 void console_print_job(const console_t *console, const console_job_t *job, int json, apr_pool_t *pool);
 void console_print_errors(const console_t *console, const console_job_t *job, int json, apr_pool_t *pool);

@@ -19,10 +19,20 @@ typedef struct {
     apr_pool_t *pool;
 } collection_t;
 
+/* Once in whatever letters, with a final dot or without: the first spelling counts. */
 static void add_name(collection_t *collection, const char *name)
 {
-    if (apr_hash_get(collection->seen, name, APR_HASH_KEY_STRING) == NULL) {
-        apr_hash_set(collection->seen, name, APR_HASH_KEY_STRING, name);
+    char *key = apr_pstrdup(collection->pool, name);
+    apr_size_t length = strlen(key);
+
+    for (char *c = key; *c; c++) {
+        *c = (char)apr_tolower(*c);
+    }
+    if (length > 1 && key[length - 1] == '.') {
+        key[length - 1] = '\0';
+    }
+    if (apr_hash_get(collection->seen, key, APR_HASH_KEY_STRING) == NULL) {
+        apr_hash_set(collection->seen, key, APR_HASH_KEY_STRING, key);
         APR_ARRAY_PUSH(collection->names, const char *) = name;
     }
 }

@@ -41,13 +41,29 @@ void console_print_problem(const console_t *console, const console_problem_t *pr
     }
 }
 
+static int count_of(const apr_array_header_t *names)
+{
+    return names != NULL ? names->nelts : 0;
+}
+
+/* ", 3 not started" for those of which there are any. */
+static const char *summary_of_the_rest(const console_job_t *job, apr_pool_t *pool)
+{
+    int not_started = count_of(job->not_started), unknown = count_of(job->unknown);
+
+    return apr_pstrcat(pool, not_started ? apr_psprintf(pool, ", %d not started", not_started) : "",
+                       unknown ? apr_psprintf(pool, ", %d not known to be started", unknown) : "", NULL);
+}
+
 const char *console_summary(const console_job_t *job, apr_pool_t *pool)
 {
-    int total = job->unlocked->nelts + job->failed->nelts;
+    int total =
+        job->unlocked->nelts + job->failed->nelts + count_of(job->not_started) + count_of(job->unknown);
     apr_array_header_t *parts = apr_array_make(pool, job->failed->nelts + 1, sizeof(const char *));
+    const char *rest = summary_of_the_rest(job, pool);
 
     if (job->failed->nelts == 0) {
-        return apr_psprintf(pool, "%d of %d unlocked", job->unlocked->nelts, total);
+        return apr_psprintf(pool, "%d of %d unlocked%s", job->unlocked->nelts, total, rest);
     }
     for (int i = 0; i < job->failed->nelts; i++) {
         const console_failure_t *failure = &APR_ARRAY_IDX(job->failed, i, const console_failure_t);
@@ -55,9 +71,52 @@ const char *console_summary(const console_job_t *job, apr_pool_t *pool)
         APR_ARRAY_PUSH(parts, const char *) =
             apr_psprintf(pool, "%s%s %s", i ? ", " : "", failure->system, failure->reason);
     }
-    return console_printable(apr_psprintf(pool, "%d of %d unlocked, %d failed: %s", job->unlocked->nelts,
-                                          total, job->failed->nelts, apr_array_pstrcat(pool, parts, '\0')),
+    return console_printable(apr_psprintf(pool, "%d of %d unlocked%s, %d failed: %s", job->unlocked->nelts,
+                                          total, rest, job->failed->nelts,
+                                          apr_array_pstrcat(pool, parts, '\0')),
                              pool);
+}
+
+/* ---- several jobs as one ------------------------------------------------------------------------------- */
+
+/* Of two jobs together: one that goes on, else one that was ended, else that both are complete. */
+static void merge_state(const console_job_t *job, console_job_t *all)
+{
+    static const char *const order[] = {"Running", "New", "Terminated", "Completed"};
+    size_t known = sizeof(order) / sizeof(order[0]), one = 0, other = 0;
+
+    while (one < known && strcmp(order[one], job->state) != 0) {
+        one++;
+    }
+    while (other < known && strcmp(order[other], all->state) != 0) {
+        other++;
+    }
+    if (one < other) {
+        all->state = job->state;
+        all->state_number = job->state_number;
+    }
+}
+
+void console_merge_jobs(const apr_array_header_t *jobs, console_job_t *all, apr_pool_t *pool)
+{
+    memset(all, 0, sizeof(*all));
+    all->state = all->status = "";
+    all->jobs = apr_array_make(pool, jobs->nelts, sizeof(const char *));
+    all->unlocked = apr_array_make(pool, 20, sizeof(const char *));
+    all->failed = apr_array_make(pool, 4, sizeof(console_failure_t));
+    for (int i = 0; i < jobs->nelts; i++) {
+        const console_job_t *job = APR_ARRAY_IDX(jobs, i, const console_job_t *);
+
+        if (i == 0) {
+            all->job = job->job;
+            all->state = job->state;
+            all->state_number = job->state_number;
+        }
+        merge_state(job, all);
+        APR_ARRAY_PUSH(all->jobs, const char *) = job->job;
+        apr_array_cat(all->unlocked, job->unlocked);
+        apr_array_cat(all->failed, job->failed);
+    }
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------------------- */
@@ -102,6 +161,21 @@ static json_t *names_json(const apr_array_header_t *names)
     return list;
 }
 
+static json_t *job_json(const console_job_t *job)
+{
+    json_t *object = json_pack("{s:s, s:s, s:o, s:o}", "job", job->job, "state", job->state, "unlocked",
+                               names_json(job->unlocked), "failed", failures_json(job->failed, 0));
+
+    json_object_set_new(object, "jobs", names_json(job->jobs));
+    if (count_of(job->not_started) > 0) {
+        json_object_set_new(object, "not_started", names_json(job->not_started));
+    }
+    if (count_of(job->unknown) > 0) {
+        json_object_set_new(object, "unknown", names_json(job->unknown));
+    }
+    return object;
+}
+
 /* ---- a job --------------------------------------------------------------------------------------------- */
 
 static void print_failure(const console_t *console, const console_failure_t *failure, int more,
@@ -120,9 +194,7 @@ static void print_failure(const console_t *console, const console_failure_t *fai
 void console_print_job(const console_t *console, const console_job_t *job, int json, apr_pool_t *pool)
 {
     if (json) {
-        print_json(console,
-                   json_pack("{s:s, s:s, s:o, s:o}", "job", job->job, "state", job->state, "unlocked",
-                             names_json(job->unlocked), "failed", failures_json(job->failed, 0)));
+        print_json(console, job_json(job));
         return;
     }
     fprintf(console->out, "%s  %s  %d%%  %s\n", console_printable(job->job, pool), job->state, job->percent,
@@ -139,8 +211,8 @@ void console_print_job(const console_t *console, const console_job_t *job, int j
 void console_print_errors(const console_t *console, const console_job_t *job, int json, apr_pool_t *pool)
 {
     if (json) {
-        print_json(console,
-                   json_pack("{s:s, s:o}", "job", job->job, "failed", failures_json(job->failed, 1)));
+        print_json(console, json_pack("{s:s, s:o, s:o}", "job", job->job, "failed",
+                                      failures_json(job->failed, 1), "jobs", names_json(job->jobs)));
         return;
     }
     for (int i = 0; i < job->failed->nelts; i++) {

@@ -82,8 +82,11 @@ static const console_problem_t *return_value(const wsman_element_t *output, unsi
 
 static const console_problem_t *refused_problem(const char *method, unsigned int value, apr_pool_t *pool)
 {
-    return console_problem(pool, CONSOLE_SERVICE, NULL, "the service refused %s with ReturnValue %u", method,
-                           value);
+    console_problem_t *problem = console_problem(pool, CONSOLE_SERVICE, NULL,
+                                                 "the service refused %s with ReturnValue %u", method, value);
+
+    problem->refusal = CONSOLE_REFUSED;
+    return problem;
 }
 
 /* Sends a request whose body is written, and finds the element `name` in the answer's body. */
@@ -277,6 +280,8 @@ static void read_job(const wsman_element_t *instance, console_job_t *job, apr_po
 
     memset(job, 0, sizeof(*job));
     job->job = text_of(instance, "InstanceID", pool);
+    job->jobs = apr_array_make(pool, 1, sizeof(const char *));
+    APR_ARRAY_PUSH(job->jobs, const char *) = job->job;
     job->state_number = (int)number_of(instance, "JobState", pool);
     job->state = state_name((unsigned int)job->state_number, pool);
     job->status = text_of(instance, "JobStatus", pool);
@@ -332,6 +337,7 @@ const console_problem_t *service_cancel(console_client_t *client, const char *id
         console_client_begin(client, JOB_URI "/RequestStateChange", JOB_URI, job_selector(id, pool), pool);
     const wsman_element_t *output;
     const console_problem_t *problem;
+    console_problem_t *ended;
     unsigned int value = 0;
     int again = 0;
 
@@ -344,12 +350,24 @@ const console_problem_t *service_cancel(console_client_t *client, const char *id
         return problem;
     }
     if (value == RETURN_INVALID_TRANSITION && !again) { /* else the first may be what ended it */
-        return console_problem(pool, CONSOLE_SERVICE, apr_psprintf(pool, "see: amtunlock status %s", id),
-                               "the job has ended already");
+        ended = console_problem(pool, CONSOLE_SERVICE, apr_psprintf(pool, "see: amtunlock status %s", id),
+                                "the job has ended already");
+        ended->refusal = CONSOLE_REFUSED;
+        return ended;
     }
     return value == RETURN_DONE || value == RETURN_STARTED || value == RETURN_INVALID_TRANSITION
                ? NULL
                : refused_problem("RequestStateChange", value, pool);
+}
+
+const console_problem_t *service_delete(console_client_t *client, const char *id, apr_pool_t *pool)
+{
+    const wsman_envelope_t *answer;
+    int again = 0;
+
+    return console_client_change(
+        client, console_client_begin(client, WSMAN_ACTION_DELETE, JOB_URI, job_selector(id, pool), pool),
+        &answer, &again, pool);
 }
 
 /* Takes the instances of an answer and what is needed to ask for more; *context NULL at the end. */

@@ -24,6 +24,8 @@ const console_problem_t *service_results(console_client_t *client, const char *i
 const console_problem_t *service_errors(console_client_t *client, const char *id, int first, int window,
                                         apr_array_header_t *failures, apr_pool_t *pool);
 const console_problem_t *service_cancel(console_client_t *client, const char *id, apr_pool_t *pool);
+/* An ended job is kept no longer. */
+const console_problem_t *service_delete(console_client_t *client, const char *id, apr_pool_t *pool);
 /* console_job_t * each. */
 const console_problem_t *service_jobs(console_client_t *client, apr_array_header_t *jobs, apr_pool_t *pool);
 

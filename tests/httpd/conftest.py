@@ -255,10 +255,11 @@ def is_off(stack, name):
 
 @pytest.fixture
 def idle_worker(stack):
-    """The worker is stopped: what is queued stays queued. It goes on when the test ends, long before a lease does."""
+    """The worker is stopped: what is queued stays queued. It goes on when the test calls this, or ends, long before a lease
+    does."""
     worker = Process.of("worker", stack.workers[0].pids()[0])
     worker.signal(signal.SIGSTOP)
-    yield
+    yield lambda: worker.signal(signal.SIGCONT)
     worker.signal(signal.SIGCONT)
 
 

@@ -2,6 +2,7 @@
 """The command `amtunlock` against the live service: what scripts rely on, exit statuses and --json."""
 
 import json
+import signal
 import subprocess
 
 import pytest
@@ -83,6 +84,59 @@ def test_who_polls_too_often_goes_on_waiting(amtunlock, stack, console, names, i
         assert waiting.poll() is None and amtunlock("cancel", job) == DONE
         assert waiting.wait(30) == FAILED, "it saw the end"
     assert "requests a second" in said.read_text()
+
+
+def at(amtunlock, place):
+    return amtunlock.environment["AMTU_URL"].replace("/wsman", place)
+
+
+def begin(amtunlock, tmp_path, place, *words):
+    """The command, as a process; what it says is in the files `said` and `out`."""
+    with open(tmp_path / "said", "w") as error, open(tmp_path / "out", "w") as output:
+        return subprocess.Popen([amtunlock.program, *words], env={**amtunlock.environment, "AMTU_URL": at(amtunlock, place)},
+                                stdin=subprocess.DEVNULL, stdout=output, stderr=error)
+
+
+def test_more_names_than_one_request_takes(amtunlock, switched_off, idle_worker, tmp_path):
+    """As many jobs as it takes, also where the caller may not have all of them waiting at once."""
+    twice = [name.upper() for name in switched_off[:3]]
+    said, out = tmp_path / "said", tmp_path / "out"
+    with begin(amtunlock, tmp_path, "/few", "unlock", "--wait", *switched_off, *twice) as command:
+        assert wait_until(lambda: "wait until earlier ones have gone on" in said.read_text(), 20), said.read_text()
+        idle_worker()
+        assert command.wait(60) == DONE, said.read_text()
+    *lines, summary = out.read_text().splitlines()
+    assert sorted(lines) == sorted(f"unlocked  {name}" for name in switched_off)
+    assert summary == "8 of 8 unlocked"
+    jobs = [line.removeprefix("job ") for line in said.read_text().splitlines() if line.startswith("job ")]
+    assert len(set(jobs)) == 3
+    assert amtunlock("status", "--json", *jobs) == DONE
+    assert (amtunlock.json()["jobs"], sorted(amtunlock.json()["unlocked"])) == (jobs, sorted(switched_off))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
+def test_ended_between_the_parts(amtunlock, names, idle_worker, tmp_path, number):
+    """What was started is named and goes on; what was not is in no job, and a second call asks for all."""
+    said, out = tmp_path / "said", tmp_path / "out"
+    with begin(amtunlock, tmp_path, "/few", "unlock", *names) as command:
+        assert wait_until(lambda: "wait until earlier ones" in said.read_text(), 20), said.read_text()
+        command.send_signal(number)
+        assert command.wait(20) == -number
+    (job,) = out.read_text().split()
+    if number == signal.SIGINT:
+        assert f"5 of 8 systems were not asked for to the end, {names[3]} to {names[-1]}" in said.read_text()
+        assert f"go on with: amtunlock status --wait {job}" in said.read_text()
+    assert amtunlock("cancel", "--json", job) == DONE, amtunlock.said
+    assert [one["system"] for one in amtunlock.json()["failed"]] == names[:3]
+
+
+def test_a_part_with_a_bad_name(amtunlock, names):
+    wanted = [*names[:3], "no name", *names[3:5], names[5]]
+    assert amtunlock("unlock", "--wait", "--json", *wanted, AMTU_URL=at(amtunlock, "/few")) == SERVICE, amtunlock.said
+    answer = amtunlock.json()
+    assert sorted(answer["unlocked"]) == sorted([*names[:3], names[5]])
+    assert answer["not_started"] == wanted[3:6] and "unknown" not in answer
+    assert "3 of 7 systems are not started, no name to pc-0005.fleet.test: the service refused: name 1" in amtunlock.said
 
 
 def test_cancel(amtunlock, names, idle_worker):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import types
 import xml.etree.ElementTree as tree
 
@@ -37,29 +38,66 @@ def test_curl(stack, tmp_path):
     assert "not-available" in errors
 
 
-def test_python(console, monkeypatch):
-    """With the page's own code; in place of requests and its Kerberos stands the caller that all tests use."""
+def test_curl_with_more_names_than_one_request_takes(stack, tmp_path):
+    environment = {**os.environ, **stack.console().environment(), "AMTU_URL": stack.httpd.url("/few"), "AMTU_CA": str(stack.httpd.ca)}
+    wanted = [f"nobody-{number}.fleet.test" for number in range(7)]
+    script = block("sh").replace(f'NAMES="{NAME}"', f'NAMES="{" ".join(wanted)}"')
+    done = subprocess.run(["/bin/sh", "-e"], input=script, capture_output=True, text=True,
+                          env=environment, cwd=tmp_path, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.findall(r"<p:failedSystems>(.*?)</p:failedSystems>", done.stdout) == wanted
+    assert done.stdout.count("GetErrors_OUTPUT xmlns") == 3
 
-    sent, lost = [], [ConnectionError("the answer was lost"), None]
 
-    class Session:
-        def post(self, url, data, headers, timeout):
-            sent.append(data)
-            answer = console.send(data, content_type=headers["Content-Type"])
-            problem = lost.pop(0) if lost else None
-            if problem:
-                raise problem
-            return types.SimpleNamespace(status_code=answer.status, content=answer.body)
+@pytest.fixture
+def page(console, monkeypatch):
+    """page(PLACE): the page's class, and what it sends. In place of requests and its Kerberos stands the caller that all
+    tests use. An exception of `lost` comes instead of an answer; `pause` instead of a sleep."""
 
-    monkeypatch.setitem(sys.modules, "requests", types.SimpleNamespace(
-        Session=Session, ConnectionError=ConnectionError, Timeout=TimeoutError))
-    monkeypatch.setitem(sys.modules, "requests_kerberos", types.SimpleNamespace(
-        REQUIRED=1, HTTPKerberosAuth=lambda **how: how))
-    names = {"__name__": "page"}
-    exec(compile(block("python"), "docs/consoles.md", "exec"), names)
-    unlock = names["Unlock"]("https://localhost/wsman")
+    def load(path="/wsman", lost=(), pause=time.sleep):
+        sent, lost = [], list(lost)
+
+        class Session:
+            def post(self, url, data, headers, timeout):
+                answer = console.send(data, path=path, content_type=headers["Content-Type"])
+                sent.append((data, answer))
+                problem = lost.pop(0) if lost else None
+                if problem:
+                    raise problem
+                return types.SimpleNamespace(status_code=answer.status, content=answer.body)
+
+        monkeypatch.setitem(sys.modules, "requests", types.SimpleNamespace(
+            Session=Session, ConnectionError=ConnectionError, Timeout=TimeoutError))
+        monkeypatch.setitem(sys.modules, "requests_kerberos", types.SimpleNamespace(
+            REQUIRED=1, HTTPKerberosAuth=lambda **how: how))
+        names = {"__name__": "page"}
+        exec(compile(block("python"), "docs/consoles.md", "exec"), names)
+        names["time"] = types.SimpleNamespace(monotonic=time.monotonic, sleep=pause)
+        return names["Unlock"]("https://localhost/wsman"), sent
+
+    return load
+
+
+def test_python_with_more_names_than_one_request_takes(page, switched_off, idle_worker):
+    """Also where the caller may not have all of them waiting at once, and where one part is refused."""
+
+    def pause(seconds):
+        idle_worker()
+        time.sleep(min(seconds, 0.2))
+
+    unlock, sent = page("/few", pause=pause)
+    wanted = [*switched_off[:6], "no name", *switched_off[6:8], switched_off[0]]
+    unlocked, failed = unlock.unlock(wanted)
+    assert (sorted(unlocked), failed) == (sorted(switched_off[:6]), [])
+    assert [part for part, _ in unlock.refused] == [["no name", *switched_off[6:8]]]
+    assert any(answer.fault and answer.fault[0] == "wsman:QuotaLimit" for _, answer in sent), "the quota was not reached"
+
+
+def test_python(page):
+    """With the page's own code."""
+    unlock, sent = page(lost=[None, ConnectionError("the answer was lost"), None])
     assert unlock.unlock([NAME, "pc-002.example.com"]) == ([], [NAME, "pc-002.example.com"])
-    assert sent[0] == sent[1], "a lost answer: the same message again"
+    assert sent[1][0] == sent[2][0], "a lost answer: the same message again"
     with pytest.raises(RuntimeError, match="host name"):
         unlock.unlock(["no name"])
 

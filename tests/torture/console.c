@@ -29,6 +29,8 @@ static torture_verdict_e run_print(apr_pool_t *pool)
 
     job.unlocked = apr_array_make(pool, 2, sizeof(const char *));
     job.failed = apr_array_make(pool, 1, sizeof(console_failure_t));
+    job.jobs = apr_array_make(pool, 1, sizeof(const char *));
+    APR_ARRAY_PUSH(job.jobs, const char *) = job.job;
     APR_ARRAY_PUSH(job.unlocked, const char *) = "pc1.example";
     APR_ARRAY_PUSH(job.unlocked, const char *) = "pc2.example";
     APR_ARRAY_PUSH(job.failed, console_failure_t) = failure;

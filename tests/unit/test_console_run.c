@@ -33,11 +33,12 @@
 
 /* ---- the played service -------------------------------------------------------------------------------- */
 
+#define INTERRUPT (-1)
 #define SAME "same" /* expected of a request: the MessageID of the first of those */
 
 typedef struct {
     const char *expect[3]; /* each must stand in the request */
-    int status;            /* 0: close without an answer */
+    int status;            /* 0: close without an answer; INTERRUPT: likewise, after Ctrl-C */
     const char *type;      /* NULL: application/soap+xml */
     const char *body;      /* of s:Body, or the whole answer with another type */
 } step_t;
@@ -143,6 +144,10 @@ static int play(fixture_t *fixture, int fd, char *text)
     }
     check(fixture, step, text);
     fixture->played++;
+    if (step->status == INTERRUPT) {
+        console_interrupted = 1;
+        return 0;
+    }
     if (step->status) {
         answer(fd, step, fixture->played <= fixture->kept);
     }
@@ -262,15 +267,17 @@ static console_exit_e run(fixture_t *fixture, const char *line, const step_t *st
     "<p:AMT_RemoteEncryptionService xmlns:p=\"" AMT "\"><p:MaxSystemsPerRequest>" max                        \
     "</p:MaxSystemsPerRequest><p:Name>Remote Encryption Service</p:Name>"                                    \
     "<p:SystemName>web.example.com</p:SystemName></p:AMT_RemoteEncryptionService>"
-#define STARTED                                                                                              \
+#define STARTED STARTED_AS(ID)
+#define STARTED_AS(id)                                                                                       \
     "<p:UnlockSystems_OUTPUT xmlns:p=\"" AMT                                                                 \
     "\"><p:Job><wsa:Address>x</wsa:Address><wsa:ReferenceParameters>"                                        \
     "<wsman:ResourceURI>" CIM "CIM_ConcreteJob</wsman:ResourceURI><wsman:SelectorSet>"                       \
-    "<wsman:Selector Name=\"InstanceID\">" ID                                                                \
+    "<wsman:Selector Name=\"InstanceID\">" id                                                                \
     "</wsman:Selector></wsman:SelectorSet></wsa:ReferenceParameters>"                                        \
     "</p:Job><p:ReturnValue>4096</p:ReturnValue></p:UnlockSystems_OUTPUT>"
-#define JOB(state, percent, status)                                                                          \
-    "<p:CIM_ConcreteJob xmlns:p=\"" CIM "CIM_ConcreteJob\"><p:InstanceID>" ID                                \
+#define JOB(state, percent, status) JOB_OF(ID, state, percent, status)
+#define JOB_OF(id, state, percent, status)                                                                   \
+    "<p:CIM_ConcreteJob xmlns:p=\"" CIM "CIM_ConcreteJob\"><p:InstanceID>" id                                \
     "</p:InstanceID><p:JobState>" state "</p:JobState><p:JobStatus>" status                                  \
     "</p:JobStatus><p:PercentComplete>" percent "</p:PercentComplete></p:CIM_ConcreteJob>"
 #define U(name) "<p:unlockedSystems>" name "</p:unlockedSystems>"
@@ -450,16 +457,6 @@ static void test_interrupted(void **state)
     console_interrupted = 1;
     assert_int_equal(run(fixture, "amtunlock status --wait " ID, steps, 0), CONSOLE_INTERRUPTED);
     assert_non_null(strstr(fixture->err, "go on with: amtunlock status --wait " ID));
-}
-
-static void test_too_many_systems(void **state)
-{
-    static const step_t steps[] = {GET_SERVICE("2")};
-    fixture_t *fixture = *state;
-
-    assert_int_equal(RUN(fixture, "amtunlock unlock a b c", steps), CONSOLE_SERVICE);
-    assert_non_null(
-        strstr(fixture->err, "3 systems asked for, but the service takes at most 2 in one request"));
 }
 
 static void test_status(void **state)
@@ -867,6 +864,402 @@ static void test_name_that_xml_forbids(void **state)
     assert_non_null(strstr(fixture->err, "cannot be written as XML"));
 }
 
+/* ---- lists that take several requests ------------------------------------------------------------------ */
+
+#define FIRST "amtunlock:aaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define SECOND "amtunlock:bbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define THIRD "amtunlock:cccccccccccccccccccccccccc"
+#define LAST(name) name "</p:systems></p:UnlockSystems_INPUT>"
+#define PART_STARTED(first, last, id)                                                                        \
+    {                                                                                                        \
+        {"<p:UnlockSystems_INPUT xmlns:p=\"" AMT "\"><p:systems>" first "<", LAST(last)}, OK, STARTED_AS(id) \
+    }
+#define PART_REFUSED(first, last, subcode, reason)                                                           \
+    {                                                                                                        \
+        {"<p:UnlockSystems_INPUT xmlns:p=\"" AMT "\"><p:systems>" first "<", LAST(last)}, 400, NULL,         \
+            FAULT("Sender", subcode, "x", reason)                                                            \
+    }
+#define POLL(id, state, percent, status)                                                                     \
+    {                                                                                                        \
+        {"transfer/Get<", "CIM_ConcreteJob", id}, OK, JOB_OF(id, state, percent, status)                     \
+    }
+#define POLL_RESULTS(id, names)                                                                              \
+    {                                                                                                        \
+        {"/GetUnlockedSystems<", id}, OK, RESULTS(names)                                                     \
+    }
+/* It has ended: seen, and read. */
+#define ENDED(id, status, names)                                                                             \
+    POLL(id, "7", "100", status), POLL_RESULTS(id, names), POLL(id, "7", "100", status),                     \
+        POLL_RESULTS(id, names)
+#define QUOTA(first, last) PART_REFUSED(first, last, "wsman:QuotaLimit", "too much at once")
+
+/* In the order of the names, each once. */
+static void test_a_list_is_split(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("3"),
+        PART_STARTED("a", "c", FIRST),
+        PART_STARTED("d", "f", SECOND),
+        PART_STARTED("g", "h", THIRD),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock a b c d e A b. f g h", steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, FIRST "\n" SECOND "\n" THIRD "\n");
+    assert_null(strstr(fixture->err, "job"));
+}
+
+/* One progress, one summary. */
+static void test_parts_are_waited_for_together(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("2"),
+        PART_STARTED("a", "b", FIRST),
+        PART_STARTED("c", "c", SECOND),
+        POLL(FIRST, "4", "50", "1 of 2 unlocked"),
+        POLL_RESULTS(FIRST, U("b")),
+        ENDED(SECOND, "1 of 1 unlocked", U("c")),
+        POLL(FIRST, "7", "100", "1 of 2 unlocked, 1 failed"),
+        POLL_RESULTS(FIRST, U("b") F("a")),
+        {{"/GetErrors<", FIRST}, OK, ERRORS(ERROR("a", "unreachable", "no answer"))},
+        POLL(FIRST, "7", "100", "1 of 2 unlocked, 1 failed"),
+        POLL_RESULTS(FIRST, U("b") F("a")),
+        {{"/GetErrors<", FIRST}, OK, ERRORS(ERROR("a", "unreachable", "no answer"))},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --wait a b c", steps), CONSOLE_FAILED);
+    assert_string_equal(fixture->out, "unlocked  b\nunlocked  c\nfailed    a  unreachable: no answer\n"
+                                      "2 of 3 unlocked, 1 failed: a unreachable\n");
+    assert_non_null(strstr(fixture->err, "job " FIRST "\njob " SECOND "\n"));
+}
+
+static void test_parts_for_programs(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("1"),
+        PART_STARTED("a", "a", FIRST),
+        PART_STARTED("b", "b", SECOND),
+        POLL(FIRST, "2", "0", "0 of 1 unlocked"),
+        POLL_RESULTS(FIRST, ""),
+        POLL(SECOND, "7", "100", "1 of 1 unlocked"),
+        POLL_RESULTS(SECOND, U("b")),
+    };
+    fixture_t *fixture = *state;
+    json_t *object;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --json a b", steps), CONSOLE_DONE);
+    object = json_loads(fixture->out, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(object, "job")), FIRST);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(object, "jobs"), 1)), SECOND);
+    assert_string_equal(json_string_value(json_object_get(object, "state")), "New");
+    assert_int_equal(json_array_size(json_object_get(object, "unlocked")), 1);
+    assert_null(json_object_get(object, "not_started"));
+    json_decref(object);
+    assert_non_null(strstr(fixture->err, "job " FIRST "\njob " SECOND "\n"));
+}
+
+/* The caller has too much at once: the next part follows as soon as earlier ones have gone on. */
+static void test_a_quota_is_waited_for(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("1"),
+        PART_STARTED("a", "a", FIRST),
+        QUOTA("b", "b"),
+        POLL(FIRST, "2", "0", "0 of 1 unlocked"),
+        POLL_RESULTS(FIRST, ""),
+        QUOTA("b", "b"),
+        ENDED(FIRST, "1 of 1 unlocked", U("a")),
+        PART_STARTED("b", "b", SECOND),
+        ENDED(SECOND, "1 of 1 unlocked", U("b")),
+    };
+    fixture_t *fixture = *state;
+    const char *told;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --wait a b", steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, "unlocked  a\nunlocked  b\n2 of 2 unlocked\n");
+    told = strstr(fixture->err,
+                  "too much at once (QuotaLimit/x); 1 of 2 systems wait until earlier ones have gone on");
+    assert_non_null(told);
+    assert_null(strstr(told + 1, "too much at once"));
+}
+
+/* Without --wait until all are started, and no results are read. */
+static void test_a_quota_is_waited_for_without_wait(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("1"),
+        PART_STARTED("a", "a", FIRST),
+        QUOTA("b", "b"),
+        POLL(FIRST, "7", "100", "1 of 1 unlocked"),
+        PART_STARTED("b", "b", SECOND),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock a b", steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, FIRST "\n" SECOND "\n");
+}
+
+/* Jobs that have ended count, too: those that were read make room. */
+static void test_jobs_that_were_read_make_room(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("1"),
+        PART_STARTED("a", "a", FIRST),
+        QUOTA("b", "b"),
+        ENDED(FIRST, "1 of 1 unlocked", U("a")),
+        QUOTA("b", "b"),
+        {{"transfer/Delete<", FIRST}, OK, ""},
+        PART_STARTED("b", "b", SECOND),
+        ENDED(SECOND, "1 of 1 unlocked", U("b")),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --wait a b", steps), CONSOLE_DONE);
+    assert_non_null(strstr(fixture->out, "2 of 2 unlocked\n"));
+    assert_non_null(strstr(fixture->err, FIRST " was read to its end: deleted to make room"));
+}
+
+/* Without --wait nobody has read them: they are kept. */
+static void test_what_finds_no_room_is_not_started(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("1"), PART_STARTED("a", "a", FIRST),
+        QUOTA("b", "b"),  POLL(FIRST, "7", "100", "1 of 1 unlocked"),
+        QUOTA("b", "b"),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock a b c", steps), CONSOLE_SERVICE);
+    assert_string_equal(fixture->out, FIRST "\n");
+    assert_non_null(
+        strstr(fixture->err, "2 of 3 systems are not started, b to c: the service refused: too much"));
+}
+
+static void test_a_quota_before_anything_is_started(void **state)
+{
+    static const step_t steps[] = {GET_SERVICE("1"), QUOTA("a", "a")};
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --wait a b", steps), CONSOLE_SERVICE);
+    assert_non_null(strstr(fixture->err, "wait until your earlier jobs have ended"));
+    assert_string_equal(fixture->out, "");
+}
+
+/* Be it the first, or another one. */
+static void test_a_part_that_is_refused_is_not_the_others(void **state)
+{
+    static const step_t first[] = {
+        GET_SERVICE("2"),
+        PART_REFUSED("a", "b", "wsman:InvalidParameter", "name 2 is none"),
+        GET_SERVICE("2"),
+        PART_STARTED("c", "c", FIRST),
+        ENDED(FIRST, "1 of 1 unlocked", U("c")),
+    };
+    static const step_t second[] = {
+        GET_SERVICE("1"),
+        PART_STARTED("a", "a", FIRST),
+        PART_REFUSED("b", "b", "wsman:InvalidParameter", "name 1 is none"),
+        PART_STARTED("c", "c", SECOND),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --wait a b c", first), CONSOLE_SERVICE);
+    assert_string_equal(fixture->out, "unlocked  c\n1 of 3 unlocked, 2 not started\n");
+    assert_non_null(
+        strstr(fixture->err, "2 of 3 systems are not started, a to b: the service refused: name 2"));
+    reopen(fixture);
+    assert_int_equal(RUN(fixture, "amtunlock unlock a b c", second), CONSOLE_SERVICE);
+    assert_non_null(strstr(fixture->out, FIRST "\n" SECOND "\n"));
+}
+
+/* It was lowered since it was asked, or something before the service lets less pass. */
+static void test_parts_get_smaller_where_they_must(void **state)
+{
+    static const step_t lowered[] = {
+        GET_SERVICE("4"),
+        PART_REFUSED("a", "d", "wsman:InvalidParameter", "MaxSystemsPerRequest is 3"),
+        GET_SERVICE("3"),
+        PART_STARTED("a", "c", FIRST),
+        PART_STARTED("d", "d", SECOND),
+    };
+    static const step_t narrow[] = {
+        GET_SERVICE("4"),
+        {{LAST("d")}, 413, "text/html", "<html>"},
+        PART_STARTED("a", "b", FIRST),
+        {{LAST("d")}, 413, NULL, FAULT("Sender", "wsman:EncodingLimit", "x", "too large")},
+        PART_STARTED("c", "c", SECOND),
+        PART_STARTED("d", "d", THIRD),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock a b c d", lowered), CONSOLE_DONE);
+    reopen(fixture);
+    assert_int_equal(RUN(fixture, "amtunlock unlock a b c d", narrow), CONSOLE_DONE);
+    assert_non_null(strstr(fixture->out, FIRST "\n" SECOND "\n" FIRST "\n" SECOND "\n" THIRD "\n"));
+}
+
+/* Nobody knows of one part whether it was started; of the others it is known. */
+static void test_a_part_that_is_not_known_of(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("1"),
+        PART_STARTED("a", "a", FIRST),
+        {{LAST("b")}, 500, NULL, FAULT("Receiver", "wsman:InternalError", "x", "failed")},
+        PART_STARTED("c", "c", SECOND),
+        ENDED(FIRST, "1 of 1 unlocked", U("a")),
+        ENDED(SECOND, "1 of 1 unlocked", U("c")),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --wait a b c", steps), CONSOLE_UNKNOWN);
+    assert_non_null(strstr(fixture->out, "2 of 3 unlocked, 1 not known to be started\n"));
+    assert_non_null(
+        strstr(fixture->err, "1 of 3 systems may be started or not (see amtunlock jobs), b to b"));
+}
+
+/* A part's answer that was lost is asked for with the part's own message. */
+static void test_each_part_is_sent_again_by_itself(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("1"),
+        PART_STARTED("a", "a", FIRST),
+        {{LAST("b"), SAME}, NO_ANSWER},
+        {{LAST("b"), SAME}, OK, STARTED_AS(SECOND)},
+        PART_STARTED("c", "c", THIRD),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock a b c", steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, FIRST "\n" SECOND "\n" THIRD "\n");
+}
+
+/* What the caller may no longer do is not asked for again and again; what was started is followed. */
+static void test_a_ticket_that_has_ended_between_the_parts(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("1"),
+        PART_STARTED("a", "a", FIRST),
+        {{LAST("b")}, 401, "text/html", "<html>"},
+        ENDED(FIRST, "1 of 1 unlocked", U("a")),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --wait a b c", steps), CONSOLE_DENIED);
+    assert_non_null(strstr(fixture->out, "1 of 3 unlocked, 2 not started\n"));
+    assert_non_null(strstr(fixture->err, "kinit"));
+}
+
+/* The service is away for a moment: the part is not lost. */
+static void test_a_service_that_is_away_between_the_parts(void **state)
+{
+    static const step_t steps[] = {
+        GET_SERVICE("1"),    PART_STARTED("a", "a", FIRST),
+        {{LAST("b")}, AWAY}, POLL(FIRST, "7", "100", "1 of 1 unlocked"),
+        {{LAST("b")}, AWAY}, PART_STARTED("b", "b", SECOND),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock a b", steps), CONSOLE_DONE);
+    assert_string_equal(fixture->out, FIRST "\n" SECOND "\n");
+}
+
+static void test_interrupted_between_the_parts(void **state)
+{
+    static const step_t waiting[] = {GET_SERVICE("1"),
+                                     PART_STARTED("a", "a", FIRST),
+                                     QUOTA("b", "b"),
+                                     {{"transfer/Get<"}, INTERRUPT, NULL, NULL}};
+    static const step_t asking[] = {
+        GET_SERVICE("1"), PART_STARTED("a", "a", FIRST), {{LAST("b")}, INTERRUPT, NULL, NULL}};
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock unlock --wait a b c", waiting), CONSOLE_INTERRUPTED);
+    assert_non_null(strstr(fixture->err, "2 of 3 systems were not asked for to the end, b to c"));
+    assert_non_null(strstr(fixture->err, "interrupted; the job goes on without this command"));
+    assert_non_null(strstr(fixture->err, "go on with: amtunlock status --wait " FIRST));
+    reopen(fixture);
+    console_interrupted = 0;
+    assert_int_equal(RUN(fixture, "amtunlock unlock a b c", asking), CONSOLE_INTERRUPTED);
+    assert_non_null(strstr(fixture->err, "see amtunlock jobs"));
+}
+
+/* Of one that is no more the others know nothing. */
+static void test_several_jobs_are_waited_for(void **state)
+{
+    static const step_t steps[] = {
+        POLL(FIRST, "4", "0", "0 of 1 unlocked"),
+        POLL_RESULTS(FIRST, ""),
+        {{"transfer/Get<", SECOND},
+         400,
+         NULL,
+         FAULT("Sender", "wsa:DestinationUnreachable", "x", "no such job")},
+        ENDED(FIRST, "1 of 1 unlocked", U("a")),
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock status --wait " FIRST " " SECOND " " FIRST, steps),
+                     CONSOLE_SERVICE);
+    assert_string_equal(fixture->out, "unlocked  a\n1 of 1 unlocked\n");
+    assert_non_null(strstr(fixture->err, "amtunlock: " SECOND ": the service refused: no such job"));
+}
+
+static void test_several_jobs_are_looked_at(void **state)
+{
+    static const step_t status[] = {
+        POLL(FIRST, "4", "50", "1 of 2 unlocked"),
+        POLL_RESULTS(FIRST, U("a")),
+        {{"transfer/Get<", SECOND},
+         400,
+         NULL,
+         FAULT("Sender", "wsa:DestinationUnreachable", "x", "no such job")},
+        POLL(THIRD, "7", "100", "1 of 1 unlocked"),
+        POLL_RESULTS(THIRD, U("b")),
+    };
+    static const step_t errors[] = {POLL(FIRST, "7", "100", "1 of 1 unlocked"),
+                                    POLL_RESULTS(FIRST, U("a")),
+                                    POLL(THIRD, "7", "100", "0 of 1 unlocked, 1 failed"),
+                                    POLL_RESULTS(THIRD, F("b")),
+                                    {{"/GetErrors<", THIRD}, OK, ERRORS(ERROR("b", "timeout", "late"))}};
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock status " FIRST " " SECOND " " THIRD, status), CONSOLE_SERVICE);
+    assert_string_equal(fixture->out, FIRST "  Running  50%  1 of 2 unlocked\nunlocked  a\n" THIRD
+                                            "  Completed  100%  1 of 1 unlocked\nunlocked  b\n");
+    reopen(fixture);
+    assert_int_equal(RUN(fixture, "amtunlock errors " FIRST " " THIRD, errors), CONSOLE_DONE);
+    assert_non_null(strstr(fixture->out, "failed    b  timeout: late\n"));
+    assert_null(strstr(fixture->out, "no system has failed"));
+}
+
+/* One that has ended already does not keep the others from being ended. */
+static void test_several_jobs_are_cancelled(void **state)
+{
+    static const step_t steps[] = {
+        {{"/RequestStateChange<", FIRST}, OK, STATE_CHANGE("4097")},
+        {{"/RequestStateChange<", SECOND}, OK, STATE_CHANGE("0")},
+        POLL(SECOND, "8", "100", "0 of 1 unlocked, 1 failed"),
+        POLL_RESULTS(SECOND, F("a")),
+        {{"/GetErrors<"}, OK, ERRORS(ERROR("a", "cancelled", "cancelled"))},
+    };
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock cancel " FIRST " " SECOND, steps), CONSOLE_SERVICE);
+    assert_non_null(strstr(fixture->out, "Terminated"));
+    assert_non_null(strstr(fixture->err, FIRST ": the job has ended already"));
+}
+
+/* Where nothing answers, the others are not tried, and that is said. */
+static void test_jobs_that_were_not_tried_are_named(void **state)
+{
+    static const step_t steps[] = {{{"/RequestStateChange<", FIRST}, 401, "text/html", "<html>"}};
+    fixture_t *fixture = *state;
+
+    assert_int_equal(RUN(fixture, "amtunlock cancel " FIRST " " SECOND, steps), CONSOLE_DENIED);
+    assert_non_null(strstr(fixture->err, FIRST ": "));
+    assert_non_null(strstr(fixture->err, "amtunlock: " SECOND ": not tried\n"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -879,7 +1272,6 @@ int main(void)
         TEST(test_service_away_for_a_while),
         TEST(test_a_fault_ends_waiting),
         TEST(test_interrupted),
-        TEST(test_too_many_systems),
         TEST(test_status),
         TEST(test_status_of_a_failed_job),
         TEST(test_paging),
@@ -909,6 +1301,25 @@ int main(void)
         TEST(test_a_cancel_that_was_not_answered_is_sent_again),
         TEST(test_a_started_job_is_named_whatever_fails_then),
         TEST(test_name_that_xml_forbids),
+        TEST(test_a_list_is_split),
+        TEST(test_parts_are_waited_for_together),
+        TEST(test_parts_for_programs),
+        TEST(test_a_quota_is_waited_for),
+        TEST(test_a_quota_is_waited_for_without_wait),
+        TEST(test_jobs_that_were_read_make_room),
+        TEST(test_what_finds_no_room_is_not_started),
+        TEST(test_a_quota_before_anything_is_started),
+        TEST(test_a_part_that_is_refused_is_not_the_others),
+        TEST(test_parts_get_smaller_where_they_must),
+        TEST(test_a_part_that_is_not_known_of),
+        TEST(test_each_part_is_sent_again_by_itself),
+        TEST(test_a_ticket_that_has_ended_between_the_parts),
+        TEST(test_a_service_that_is_away_between_the_parts),
+        TEST(test_interrupted_between_the_parts),
+        TEST(test_several_jobs_are_waited_for),
+        TEST(test_several_jobs_are_looked_at),
+        TEST(test_several_jobs_are_cancelled),
+        TEST(test_jobs_that_were_not_tried_are_named),
     };
 
     apr_initialize();

@@ -152,7 +152,7 @@ static void test_wrong_usage(void **state)
     }
     fflush(fixture->console.err);
     assert_non_null(strstr(fixture->err, "amtunlock: 'fly' is not a command\n"));
-    assert_non_null(strstr(fixture->err, "amtunlock: usage: amtunlock status [--wait] JOB\n"));
+    assert_non_null(strstr(fixture->err, "amtunlock: usage: amtunlock status [--wait] JOB...\n"));
     assert_string_equal(printed(fixture), "");
 }
 
@@ -192,6 +192,16 @@ static void test_names(void **state)
     assert_null(names_of(fixture, "# fleet\n\n b.example  # second floor\r\na.example\nb.example\nlast",
                          "c a.example", &names));
     assert_string_equal(apr_array_pstrcat(fixture->pool, names, ' '), "c a.example b.example last");
+}
+
+/* The first spelling counts. */
+static void test_names_in_other_letters_are_the_same(void **state)
+{
+    fixture_t *fixture = *state;
+    apr_array_header_t *names;
+
+    assert_null(names_of(fixture, "a.example\nPC-2.example.\npc-2.EXAMPLE\n.\n", "A.example.", &names));
+    assert_string_equal(apr_array_pstrcat(fixture->pool, names, ' '), "A.example. PC-2.example. .");
 }
 
 /* As editors of other systems save it. */
@@ -260,6 +270,8 @@ static console_job_t *sample(fixture_t *fixture)
     };
 
     job->job = "amtunlock:" ID;
+    job->jobs = apr_array_make(fixture->pool, 1, sizeof(const char *));
+    APR_ARRAY_PUSH(job->jobs, const char *) = job->job;
     job->state = "Completed";
     job->state_number = 7;
     job->percent = 100;
@@ -283,6 +295,52 @@ static void test_summary(void **state)
     assert_string_equal(console_summary(job, fixture->pool), "1 of 1 unlocked");
 }
 
+/* What is in no job is not left out. */
+static void test_summary_of_what_was_not_started(void **state)
+{
+    fixture_t *fixture = *state;
+    console_job_t *job = sample(fixture);
+
+    job->not_started = apr_array_make(fixture->pool, 1, sizeof(const char *));
+    job->unknown = apr_array_make(fixture->pool, 1, sizeof(const char *));
+    APR_ARRAY_PUSH(job->not_started, const char *) = "d.example";
+    assert_string_equal(
+        console_summary(job, fixture->pool),
+        "1 of 4 unlocked, 1 not started, 2 failed: b.example unreachable, c.example auth-failed");
+    job->failed->nelts = 0;
+    APR_ARRAY_PUSH(job->unknown, const char *) = "e.example";
+    assert_string_equal(console_summary(job, fixture->pool),
+                        "1 of 3 unlocked, 1 not started, 1 not known to be started");
+}
+
+/* Several jobs go on while one of them does, and were ended if one of them was. */
+static void test_state_of_several_jobs(void **state)
+{
+    static const char *const states[][4] = {{"Completed", "Completed", "Completed"},
+                                            {"Completed", "Terminated", "Terminated"},
+                                            {"Running", "Terminated", "Running"},
+                                            {"Completed", "New", "New"},
+                                            {"New", "Running", "Running"}};
+    fixture_t *fixture = *state;
+    apr_array_header_t *jobs = apr_array_make(fixture->pool, 2, sizeof(console_job_t *));
+    console_job_t all;
+
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        jobs->nelts = 0;
+        for (int j = 0; j < 2; j++) {
+            console_job_t *job = sample(fixture);
+
+            job->state = states[i][j];
+            APR_ARRAY_PUSH(jobs, console_job_t *) = job;
+        }
+        console_merge_jobs(jobs, &all, fixture->pool);
+        assert_string_equal(all.state, states[i][2]);
+        assert_int_equal(all.unlocked->nelts, 2);
+        assert_int_equal(all.failed->nelts, 4);
+        assert_int_equal(all.jobs->nelts, 2);
+    }
+}
+
 static void test_job_for_people(void **state)
 {
     fixture_t *fixture = *state;
@@ -302,8 +360,10 @@ static void test_job_for_programs(void **state)
     console_print_job(&fixture->console, sample(fixture), 1, fixture->pool);
     object = json_loads(printed(fixture), JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(object);
-    assert_int_equal(json_object_size(object), 4);
+    assert_int_equal(json_object_size(object), 5);
     assert_string_equal(json_string_value(json_object_get(object, "job")), "amtunlock:" ID);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(object, "jobs"), 0)),
+                        "amtunlock:" ID);
     assert_string_equal(json_string_value(json_object_get(object, "state")), "Completed");
     assert_int_equal(json_array_size(json_object_get(object, "unlocked")), 1);
     assert_string_equal(json_string_value(json_array_get(json_object_get(object, "unlocked"), 0)),
@@ -346,10 +406,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrong_usage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_help_and_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names_in_other_letters_are_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forms_of_files_of_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_files_of_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_job_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_summary, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_summary_of_what_was_not_started, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_state_of_several_jobs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_job_for_people, setup, teardown),
         cmocka_unit_test_setup_teardown(test_job_for_programs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors_for_people, setup, teardown),

@@ -438,7 +438,8 @@ static void handle_request(struct connection *c, const char *body, size_t size)
     int status = refuse(&c->head);
 
     log_event(c->pc->fqdn, "request-seen",
-              json_pack("{s:I, s:I}", "n", (json_int_t)++c->pc->requests, "bytes", (json_int_t)size));
+              json_pack("{s:I, s:I, s:o*}", "n", (json_int_t)++c->pc->requests, "bytes", (json_int_t)size,
+                        "body", c->pc->options->log_bodies ? json_stringn(body, size) : NULL));
     c->close_after = c->head.close;
     if (pc_has(c->pc, FAULT_REDIRECTS))
         send_elsewhere(c);

@@ -25,6 +25,7 @@ static const char usage[] =
     "  --tls13                offer TLS 1.3 too (firmware of this version ends at 1.2)\n"
     "  --key ec|rsa           kind of the CA's and the PCs' keys (ec: P-256)\n"
     "  --key-per-pc           a key pair for each PC, not one for all\n"
+    "  --log-bodies           the log has what each request says\n"
     "  --auth digest|kerberos kerberos: Negotiate too, with the keys of HTTP/FQDN:PORT in KRB5_KTNAME\n"
     "  --boot-seconds MIN-MAX (2-4)\n"
     "  --body FQDN=DIR        this PC is a QEMU: DIR has what tests/realdisk/build makes\n"
@@ -291,6 +292,7 @@ static const struct option table[] = {
     {"control", required_argument, NULL, STRING},
     {"tls13", no_argument, NULL, FLAG},
     {"key-per-pc", no_argument, NULL, FLAG},
+    {"log-bodies", no_argument, NULL, FLAG},
     {"wide", no_argument, NULL, FLAG},
     {"help", no_argument, NULL, HELP},
     {NULL, 0, NULL, 0},
@@ -309,7 +311,10 @@ static bool set_string(struct options *o, const char *name, const char *value)
 
 static bool set_flag(struct options *o, const char *name)
 {
-    bool *flag = !strcmp(name, "tls13") ? &o->tls13 : !strcmp(name, "wide") ? &o->wide : &o->key_per_pc;
+    bool *flag = !strcmp(name, "tls13")        ? &o->tls13
+                 : !strcmp(name, "wide")       ? &o->wide
+                 : !strcmp(name, "log-bodies") ? &o->log_bodies
+                                               : &o->key_per_pc;
 
     *flag = true;
     return true;

@@ -41,6 +41,7 @@ struct options {
     bool kerberos; /* Negotiate beside digest, with the keytab of KRB5_KTNAME */
     bool rsa;
     bool key_per_pc;
+    bool log_bodies;             /* of requests, in the log; they name no password */
     double boot_min, boot_max;   /* seconds of a boot */
     double power_min, power_max; /* seconds from an accepted power request to its effect */
     unsigned probe_port;

@@ -141,6 +141,13 @@ $(B)/wall_clock.so $(B)/slow_disk.so: $(B)/%.so: tests/faults/%.c $(flags)
 	$(call say,LINK)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(VARIANT_CFLAGS) $(WARNINGS) -fPIC -fvisibility=hidden -shared -o $@ $<
 
+# The clients of the benches share nothing with the product.
+$(B)/bench/%: $(S)/obj/tests/bench/%.o $(S)/obj/tests/bench/loop.o
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl libcrypto krb5-gssapi)
+$(B)/bench/load: $(S)/obj/tests/bench/ntlm.o
+
 # Drives the AMT client by itself, against the simulated fleet.
 $(B)/amt_client: $(B)/obj/tests/unlock/amt_client.o $(B)/libamtunlock.a
 	$(call say,LINK)

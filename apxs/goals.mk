@@ -91,11 +91,10 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60); ends with "N passed, N failed"
 	@tests/fuzz/run --seconds $(FUZZ_SECONDS)
 
 .PHONY: bench
-bench: ## one job of 1,000 PCs, and one image to 50 at once: time, memory, CPU
+bench: ## one table of figures, each with its floor and what is wanted (a quarter of an hour; QUICK=1: two minutes; ONLY=ROW, REPEAT=3)
 	@apxs/packages.sh test
-	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
-	@tests/bench/main_job
-	@tests/bench/image
+	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim build/bench/load build/bench/floor
+	@tests/bench/run $(if $(QUICK),--quick) $(ONLY:%=--only %) $(REPEAT:%=--repeat %)
 
 .PHONY: realdisk
 realdisk: ## unlock a real Debian on an encrypted disk, under QEMU (as root; minutes)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benches: one table, a row for each figure."""

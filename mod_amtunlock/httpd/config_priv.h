@@ -7,7 +7,7 @@
 #include <apr_tables.h>
 #include <httpd.h>
 
-#include "jobs/jobs.h"
+#include "manageability/manageability.h"
 
 /* Names for SetHandler. */
 #define AMTUNLOCK_HANDLER "amtunlock"
@@ -39,7 +39,9 @@ typedef struct {
     const char *worker_program;
     const char *worker_config;
     const char *worker_user;
-    jobs_pool_t *jobs; /* of this child; NULL before child_init, or if that failed */
+    /* Of this child; NULL before child_init, or if that failed. */
+    jobs_pool_t *jobs;
+    manageability_answers_t *answers;
 } amtunlock_server_t;
 
 typedef enum { AMTUNLOCK_MECH_KRB5 = 1, AMTUNLOCK_MECH_NTLM = 2 } amtunlock_mech_e;

@@ -417,8 +417,9 @@ static manageability_settings_t settings_for_caller(const exchange_t *x)
 static void serve_caller(exchange_t *x, const wsman_envelope_t *envelope, wsman_answer_t *answer)
 {
     manageability_settings_t settings = settings_for_caller(x);
+    const amtunlock_server_t *server = amtunlock_server(x->r->server);
     manageability_context_t context = {
-        .settings = &settings, .jobs = amtunlock_server(x->r->server)->jobs, .caller = &x->caller};
+        .settings = &settings, .jobs = server->jobs, .caller = &x->caller, .answers = server->answers};
     wsman_service_t service = manageability_service(&context);
 
     wsman_serve(&service, envelope, answer, x->r->pool);

@@ -32,6 +32,9 @@
 #define JOBS_PATIENCE apr_time_from_sec(5)
 #define JOBS_CONNECTIONS_MAX 16
 #define JOBS_PATIENT_MAX 8
+/* Bytes of answers that a child keeps: for each of its threads, and at most. */
+#define ANSWERS_A_THREAD (1 << 20)
+#define ANSWERS_MAX (32 << 20)
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
@@ -55,14 +58,20 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     return OK;
 }
 
-/* For a child of httpd. Half as many connections as threads are enough: a request spends most of its time outside
- * Redis. A quarter of the threads may be patient; where a child has one thread, one child in four. */
-static jobs_pool_limits_t jobs_limits(void)
+static int threads_of_child(void)
 {
-    jobs_pool_limits_t limits = {.budget = JOBS_BUDGET, .patience = JOBS_PATIENCE};
     int threads = 1;
 
-    if (ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS || threads < 2) {
+    return ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) == APR_SUCCESS && threads > 1 ? threads : 1;
+}
+
+/* For a child of httpd. Half as many connections as threads are enough: a request spends most of its time outside
+ * Redis. A quarter of the threads may be patient; where a child has one thread, one child in four. */
+static jobs_pool_limits_t jobs_limits(int threads)
+{
+    jobs_pool_limits_t limits = {.budget = JOBS_BUDGET, .patience = JOBS_PATIENCE};
+
+    if (threads < 2) {
         limits.connections = 1;
         limits.patient = getpid() % 4 == 0;
         return limits;
@@ -76,7 +85,9 @@ static jobs_pool_limits_t jobs_limits(void)
 static void child_init(apr_pool_t *pchild, server_rec *s)
 {
     amtunlock_server_t *conf = amtunlock_server(s);
-    jobs_pool_limits_t limits = jobs_limits();
+    int threads = threads_of_child();
+    jobs_pool_limits_t limits = jobs_limits(threads);
+    apr_size_t answers = (apr_size_t)threads * ANSWERS_A_THREAD;
     apr_status_t status;
 
     amtunlock_log_channel_close();
@@ -88,6 +99,11 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
         conf->jobs = NULL;
         ap_log_error(APLOG_MARK, APLOG_ERR, status, s,
                      "AMTU0002: no job store in this child: its requests will be refused");
+    }
+    status =
+        manageability_answers_create(&conf->answers, answers < ANSWERS_MAX ? answers : ANSWERS_MAX, pchild);
+    if (status != APR_SUCCESS) {
+        conf->answers = NULL; /* each is written anew */
     }
     amtunlock_scopes_publish(s, pchild);
 }

@@ -9,10 +9,9 @@
 
 #define JOBS_KEY(name) "{amtu}:" name
 
-/* Bytes of a reply: any but those with all names of a job, those, and one without anything of use in it. A reply with
- * more was not made by the library from what it wrote itself. */
+/* Bytes of a reply, and of one without anything of use in it. A reply with more was not made by the library from what it
+ * wrote itself. */
 #define JOBS_REPLY_MOST ((size_t)4 << 20)
-#define JOBS_REPLY_MOST_NAMES ((size_t)64 << 20)
 #define JOBS_REPLY_MOST_BELL ((size_t)64 << 10)
 
 typedef struct {

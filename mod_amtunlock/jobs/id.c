@@ -27,6 +27,11 @@ const char *jobs_new_id(apr_pool_t *pool)
     return id;
 }
 
+int jobs_is_id(const char *id)
+{
+    return strlen(id) == JOBS_ID_LENGTH && strspn(id, "abcdefghijklmnopqrstuvwxyz234567") == JOBS_ID_LENGTH;
+}
+
 const char *jobs_sha256(const char *text, apr_pool_t *pool)
 {
     char digits[DIGEST_DIGITS + 1];

@@ -10,6 +10,8 @@
 
 /* 128 random bits as lower-case base32. NULL: the system has no randomness. */
 const char *jobs_new_id(apr_pool_t *pool);
+/* Whether a job can have this id. */
+int jobs_is_id(const char *id);
 /* Lower-case hex SHA-256. NULL: OpenSSL has no memory. */
 const char *jobs_sha256(const char *text, apr_pool_t *pool);
 /* SHA-256 over the texts (const char *), each with its end; NULL as above. */

@@ -177,18 +177,48 @@ jobs_result_t jobs_publish_scopes(jobs_pool_t *jobs, const char *service, apr_ti
 /* id NULL: the caller's latest. */
 jobs_result_t jobs_read(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, jobs_job_t **job,
                         apr_pool_t *pool);
-/* The most ids of one jobs_read_page(). */
-#define JOBS_READ_MOST 200
+/* Of one call to Redis for jobs_read_page(). */
+#define JOBS_READ_MOST 100
 /* Those of the jobs `ids` (const char *) that the caller may read and that there are, by id, in *found (id ->
- * jobs_job_t *): one call to Redis. JOBS_READ_MOST ids at most, the rest is not looked at. */
+ * jobs_job_t *). */
 jobs_result_t jobs_read_page(jobs_pool_t *jobs, const jobs_caller_t *caller, const apr_array_header_t *ids,
                              apr_hash_t **found, apr_pool_t *pool);
-/* first from 0; count < 0: to the end. */
-jobs_result_t jobs_results(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, int first,
-                           int count, jobs_results_t **results, apr_pool_t *pool);
-/* jobs_error_t of each failed system in a window of the request, in the order sent. */
-jobs_result_t jobs_errors(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, int first,
-                          int count, apr_array_header_t **errors, apr_pool_t *pool);
+
+/* Names that come with a look, at most; names of a page. */
+#define JOBS_NAMES_A_LOOK 64
+#define JOBS_NAMES_A_PAGE 250
+
+typedef enum { JOBS_RESULTS, JOBS_ERRORS } jobs_list_e;
+
+/* Names of a request, in the order sent. */
+typedef struct {
+    const char *job;  /* NULL: the caller's latest */
+    int first, count; /* first from 0; count < 0: to the end */
+} jobs_window_t;
+
+/* What a look at a window finds. */
+typedef struct {
+    jobs_list_e list;
+    jobs_window_t window; /* of the job that it is, within its names */
+    /* Opaque. As long as it stays the same, with the job's id in it, the list does; it stays while nothing changes, over
+     * all httpds and restarts. */
+    const char *version;
+    apr_time_t as_of;   /* by Redis' clock */
+    const void *listed; /* the names, if they came with it; jobs' own */
+} jobs_look_t;
+
+/* Whether the caller may read the job, and its version: one short call, whatever the size of the job. JOBS_ALREADY: the
+ * version is the `known` one (NULL: none is). */
+jobs_result_t jobs_look(jobs_pool_t *jobs, const jobs_caller_t *caller, jobs_list_e list,
+                        const jobs_window_t *window, const char *known, jobs_look_t *look, apr_pool_t *pool);
+/* The lists as they were when that look was answered (JOBS_OK), in as many short calls as it takes. Of what ended between
+ * two of these calls nothing is in them; of what Redis' clock does not tell apart, having been set back meanwhile, some
+ * may be. JOBS_REFUSED: Redis came back with older data in between. */
+jobs_result_t jobs_results(jobs_pool_t *jobs, const jobs_caller_t *caller, const jobs_look_t *look,
+                           jobs_results_t **results, apr_pool_t *pool);
+/* The same: jobs_error_t of each failed system. */
+jobs_result_t jobs_errors(jobs_pool_t *jobs, const jobs_caller_t *caller, const jobs_look_t *look,
+                          apr_array_header_t **errors, apr_pool_t *pool);
 /* const char *: ids of the caller's jobs (of every caller's, if it reads all), newest first; 5,000 at most. */
 jobs_result_t jobs_list(jobs_pool_t *jobs, const jobs_caller_t *caller, apr_array_header_t **ids,
                         apr_pool_t *pool);

@@ -10,6 +10,7 @@ jobs_library:
     .incbin "holder.lua"
     .incbin "scope.lua"
     .incbin "submit.lua"
+    .incbin "read.lua"
     .incbin "web.lua"
     .incbin "context.lua"
     .incbin "inventory.lua"

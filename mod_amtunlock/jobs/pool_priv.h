@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The call that the web side's pool of connections offers to the file with its verbs: web.c. */
+/* The call that the web side's pool of connections offers to the files with its verbs. */
 #ifndef AMTUNLOCK_JOBS_POOL_PRIV_H
 #define AMTUNLOCK_JOBS_POOL_PRIV_H
 

@@ -5,6 +5,7 @@
 
 #include <apr_strings.h>
 
+#include "manageability/lists_priv.h"
 #include "wsman/values.h"
 
 #define CIM_ERROR_URI WSMAN_URI_CIM_CLASS "CIM_Error"
@@ -461,22 +462,15 @@ static void write_error(const jobs_error_t *error, wsman_writer_t *answer, apr_p
     wsman_end(answer);
 }
 
-const wsman_fault_t *manageability_job_get_errors(wsman_request_t *request, wsman_writer_t *answer)
+static const wsman_fault_t *write_errors(wsman_request_t *request, const jobs_look_t *look,
+                                         wsman_writer_t *answer)
 {
     const manageability_context_t *context = manageability_context(request);
-    manageability_parameter_t window[] = {{.name = "First"}, {.name = "Count"}, {.name = NULL}};
     apr_array_header_t *errors = NULL;
-    const wsman_fault_t *fault;
-    int first = 0, count = -1;
-    const char *id;
+    const wsman_fault_t *fault = manageability_fault_of(
+        request, jobs_errors(context->jobs, context->caller, look, &errors, request->pool));
 
-    if ((fault = manageability_parameters(request, "GetErrors", window, "First and Count, each once")) !=
-            NULL ||
-        (fault = manageability_number(request, &window[0], &first)) != NULL ||
-        (fault = manageability_number(request, &window[1], &count)) != NULL ||
-        (fault = selected_job(request, &id)) != NULL ||
-        (fault = manageability_fault_of(request, jobs_errors(context->jobs, context->caller, id, first, count,
-                                                             &errors, request->pool))) != NULL) {
+    if (fault != NULL) {
         return fault;
     }
     manageability_output(request, answer, "GetErrors");
@@ -486,4 +480,20 @@ const wsman_fault_t *manageability_job_get_errors(wsman_request_t *request, wsma
     wsman_property_uint(answer, "ReturnValue", RETURN_OK);
     wsman_end(answer);
     return NULL;
+}
+
+const wsman_fault_t *manageability_job_get_errors(wsman_request_t *request, wsman_writer_t *answer)
+{
+    manageability_parameter_t asked[] = {{.name = "First"}, {.name = "Count"}, {.name = NULL}};
+    jobs_window_t window = {NULL, 0, -1};
+    const wsman_fault_t *fault;
+
+    if ((fault = manageability_parameters(request, "GetErrors", asked, "First and Count, each once")) !=
+            NULL ||
+        (fault = manageability_number(request, &asked[0], &window.first)) != NULL ||
+        (fault = manageability_number(request, &asked[1], &window.count)) != NULL ||
+        (fault = selected_job(request, &window.job)) != NULL) {
+        return fault;
+    }
+    return manageability_list(request, JOBS_ERRORS, &window, write_errors, answer);
 }

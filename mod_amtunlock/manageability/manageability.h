@@ -18,11 +18,20 @@ typedef struct {
     int retry_after;                  /* seconds; for callers while Redis does not answer */
 } manageability_settings_t;
 
+/* Answers that were written before, for all threads of a process: who asks the same of the same version of a job is answered
+ * from here, once the job store has said that the caller may read it and that the version is that one. */
+typedef struct manageability_answers_t manageability_answers_t;
+
+/* For so many bytes at most; what was used longest ago goes first. Freed with `pool`. */
+apr_status_t manageability_answers_create(manageability_answers_t **answers, apr_size_t bytes,
+                                          apr_pool_t *pool);
+
 /* What one request needs; lives as long as the request. */
 typedef struct {
     const manageability_settings_t *settings;
     jobs_pool_t *jobs;
     const jobs_caller_t *caller;
+    manageability_answers_t *answers; /* NULL: none are kept */
     /* Out, for the log: what happened to which job, or Redis' error text; no secret. NULL: nothing to log. */
     const char *note;
     const char *denied; /* the same of names that were denied: see jobs_submit(); NULL: none */

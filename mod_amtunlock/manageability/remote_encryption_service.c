@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 
 #include "jobs/name.h"
+#include "manageability/lists_priv.h"
 #include "wsman/values.h"
 
 #define SERVICE_NAME "Remote Encryption Service"
@@ -385,14 +386,13 @@ static void write_names(wsman_writer_t *answer, const char *property, const apr_
     }
 }
 
-/* job NULL: the caller's latest. */
-static const wsman_fault_t *write_unlocked_systems(wsman_request_t *request, const char *job, int first,
-                                                   int count, wsman_writer_t *answer)
+static const wsman_fault_t *write_unlocked_systems(wsman_request_t *request, const jobs_look_t *look,
+                                                   wsman_writer_t *answer)
 {
     const manageability_context_t *context = manageability_context(request);
     jobs_results_t *results = NULL;
     const wsman_fault_t *fault = manageability_fault_of(
-        request, jobs_results(context->jobs, context->caller, job, first, count, &results, request->pool));
+        request, jobs_results(context->jobs, context->caller, look, &results, request->pool));
 
     if (fault != NULL) {
         return fault;
@@ -414,20 +414,20 @@ const wsman_fault_t *manageability_get_unlocked_systems(wsman_request_t *request
         [END] = {.name = NULL},
     };
     const wsman_fault_t *fault;
-    const char *instance_id = NULL, *job = NULL;
-    int first = 0, count = -1;
+    const char *instance_id = NULL;
+    jobs_window_t window = {NULL, 0, -1};
 
     if ((fault = check_service_selectors(request)) != NULL ||
         (fault = manageability_parameters(request, "GetUnlockedSystems", asked,
                                           "Job or InstanceID, First and Count, each once")) != NULL ||
         (fault = requested_instance(request, asked[JOB].element, asked[INSTANCE_ID].element, &instance_id)) !=
             NULL ||
-        (fault = manageability_number(request, &asked[FIRST], &first)) != NULL ||
-        (fault = manageability_number(request, &asked[COUNT], &count)) != NULL) {
+        (fault = manageability_number(request, &asked[FIRST], &window.first)) != NULL ||
+        (fault = manageability_number(request, &asked[COUNT], &window.count)) != NULL) {
         return fault;
     }
-    if (instance_id != NULL && (job = manageability_job_id(instance_id)) == NULL) {
+    if (instance_id != NULL && (window.job = manageability_job_id(instance_id)) == NULL) {
         return manageability_no_such_job(request);
     }
-    return write_unlocked_systems(request, job, first, count, answer);
+    return manageability_list(request, JOBS_RESULTS, &window, write_unlocked_systems, answer);
 }

@@ -147,6 +147,24 @@ apr_size_t wsman_capture_end(wsman_writer_t *writer, wsman_capture_t *capture)
     return (apr_size_t)xmlBufferLength(capture->fragment.buffer);
 }
 
+wsman_written_t wsman_capture_written(const wsman_writer_t *writer, const wsman_capture_t *capture)
+{
+    wsman_written_t written = {.bytes = (const char *)xmlBufferContent(capture->fragment.buffer),
+                               .length = (apr_size_t)xmlBufferLength(capture->fragment.buffer),
+                               .namespaces = writer->used};
+
+    return written;
+}
+
+void wsman_paste(wsman_writer_t *writer, const wsman_written_t *written)
+{
+    if (!writer->failed) {
+        writer->used |= written->namespaces;
+        check_write(writer, xmlTextWriterWriteRawLen(writer->current->xml, AS_XML(written->bytes),
+                                                     (int)written->length));
+    }
+}
+
 void wsman_capture_paste(wsman_writer_t *writer, wsman_capture_t *capture)
 {
     if (writer->failed) {

@@ -63,6 +63,26 @@ void wsman_property_nil(wsman_writer_t *writer, const char *name);
  * (DSP0226 5.1.2). */
 void wsman_write_epr(wsman_writer_t *writer, const char *resource_uri, const wsman_selector_t *selectors);
 
+/* Output between begin and end is captured (captures nest); end returns its length in bytes of UTF-8, 0 if it could not be
+ * written. Paste writes it, once, at the current position. A capture that is not pasted is dropped. */
+typedef struct wsman_capture_t wsman_capture_t;
+
+wsman_capture_t *wsman_capture_begin(wsman_writer_t *writer);
+apr_size_t wsman_capture_end(wsman_writer_t *writer, wsman_capture_t *capture);
+void wsman_capture_paste(wsman_writer_t *writer, wsman_capture_t *capture);
+
+/* Whole elements as text, which other envelopes can hold, too. */
+typedef struct {
+    const char *bytes; /* UTF-8 */
+    apr_size_t length;
+    unsigned int namespaces; /* that the envelope has to declare: a bit for each wsman_ns_e */
+} wsman_written_t;
+
+/* Of a capture that has ended; its bytes last until that is pasted, or the writer's pool ends. */
+wsman_written_t wsman_capture_written(const wsman_writer_t *writer, const wsman_capture_t *capture);
+/* Writes them at the current position. */
+void wsman_paste(wsman_writer_t *writer, const wsman_written_t *written);
+
 /* Closes all elements; the bytes, in `encoding`, are in the writer's pool. APR_EGENERAL if something could
  * not be written (a character that XML forbids, memory). */
 apr_status_t wsman_writer_finish(wsman_writer_t *writer, wsman_encoding_t encoding, const char **bytes,

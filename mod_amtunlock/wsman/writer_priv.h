@@ -21,14 +21,6 @@ void wsman_header_end(wsman_writer_t *writer);
  * (DSP0226 R5.4.2-5). */
 void wsman_write_reply_parameters(wsman_writer_t *writer, const wsman_element_t *parameters);
 
-/* Output between begin and end is captured (captures nest); end returns its length in bytes of UTF-8. Paste
- * writes it, once, at the current position. A capture that is not pasted is dropped. */
-typedef struct wsman_capture_t wsman_capture_t;
-
-wsman_capture_t *wsman_capture_begin(wsman_writer_t *writer);
-apr_size_t wsman_capture_end(wsman_writer_t *writer, wsman_capture_t *capture);
-void wsman_capture_paste(wsman_writer_t *writer, wsman_capture_t *capture);
-
 /* Marks a prefix as used by text (a QName), so that it is declared. */
 void wsman_use(wsman_writer_t *writer, wsman_ns_e ns);
 

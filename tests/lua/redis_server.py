@@ -157,6 +157,7 @@ def key_of(verb):
     return f"{{amtu}}:verb:{verb}"
 
 
+LOOK, PAGE = 64, 250  # names that come with a first look, at most; names of a page
 EVER = 10**17  # a not_after that never comes
 SECOND = 10**6
 LEASE, GRACE = 30 * SECOND, 15 * SECOND
@@ -221,14 +222,30 @@ class Verbs:
         texts = ("id", "caller")
         return {name: value if name in texts else int(value) for name, value in zip(fields, answer[1:])}
 
-    def results(self, job="", first=0, count=-1, caller="alice"):
-        word, unlocked, failed = self("results", f"sha-{caller}", 0, job, first, count)
+    def window(self, verb, job="", first=0, count=-1, caller="alice", reads_all=0, known="", as_of=0):
+        """One call of `results` or `errors`: a first look, or a page of what was found AS_OF to be KNOWN."""
+        most = PAGE if as_of else LOOK
+        return self(verb, f"sha-{caller}", reads_all, job, first, count, most, known, as_of)
+
+    def whole_window(self, verb, job, first, count, caller):
+        """The lists, put together from pages where the first look does not have them."""
+        if self.schema != SCHEMA:
+            word, *lists = self(verb, f"sha-{caller}", 0, job, first, count)
+            assert word == "ok"
+            return lists if verb == "results" else [lists]
+        word, job, version, names, as_of, *lists = self.window(verb, job, first, count, caller)
         assert word == "ok"
-        return unlocked, failed
+        for at in range(first, first + int(names), PAGE) if int(names) > LOOK else ():
+            page = self.window(verb, job, at, min(PAGE, first + int(names) - at), caller, 0, version, as_of)
+            assert page[0] == "ok"
+            lists = [whole + part for whole, part in zip(lists, page[5:])]
+        return lists
+
+    def results(self, job="", first=0, count=-1, caller="alice"):
+        return tuple(self.whole_window("results", job, first, count, caller))
 
     def errors(self, job="", first=0, count=-1, caller="alice"):
-        word, *flat = self("errors", f"sha-{caller}", 0, job, first, count)
-        assert word == "ok"
+        flat, = self.whole_window("errors", job, first, count, caller)
         return [tuple(flat[i:i + 3]) for i in range(0, len(flat), 3)]
 
     def cancel(self, job, caller="alice", not_after=EVER):

@@ -15,8 +15,7 @@ def claimed(verbs, **more):
 
 
 def reasons(verbs, job="j1"):
-    answer = verbs("errors", "sha-alice", 0, job, 0, -1)
-    return dict(zip(answer[1::3], answer[3::3]))
+    return {name: reason for name, _, reason in verbs.errors(job)}
 
 
 def test_a_system_that_moved_out_of_the_scope(verbs, tester):

@@ -174,7 +174,7 @@ def test_only_the_caller_and_an_operator_read_a_job(verbs):
     assert verbs.read("j1", caller="root", reads_all=1)["id"] == "j1"
     assert verbs.read("nosuch") == "none"
     for verb in ("results", "errors"):
-        assert verbs(verb, "sha-bob", 0, "j1", 0, -1) == ["none"]
+        assert verbs.window(verb, "j1", caller="bob") == ["none"]
 
 
 def test_without_an_id_the_latest_is_read(verbs):

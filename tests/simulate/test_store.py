@@ -216,8 +216,8 @@ class Work:
         if self.jobs:
             job, caller = self.luck.choice(self.jobs), self.luck.choice(["alice", "bob"])
             self.verbs.read(job, caller)
-            self.verbs("results", f"sha-{caller}", 0, job, 0, -1)
-            self.verbs("errors", f"sha-{caller}", 0, job, 0, -1)
+            self.verbs.window("results", job, caller=caller)
+            self.verbs.window("errors", job, caller=caller)
             self.verbs("list", f"sha-{caller}", 0)
 
     def restore(self):

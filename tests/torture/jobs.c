@@ -43,16 +43,20 @@ static void reset_web(apr_pool_t *pool)
 
 static void read_job(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
 {
+    const jobs_window_t window = {id, 0, -1};
     jobs_results_t *results = NULL;
     apr_array_header_t *errors = NULL;
     jobs_job_t *job = NULL;
+    jobs_look_t look;
     if (is_done(jobs_read(jobs, caller, id, &job, pool))) {
         TORTURE_HOLDS(strcmp(job->id, id) == 0 && job->total == 2 && job->waiting == 2);
     }
-    if (is_done(jobs_results(jobs, caller, id, 0, -1, &results, pool))) {
+    if (is_done(jobs_look(jobs, caller, JOBS_RESULTS, &window, NULL, &look, pool)) &&
+        is_done(jobs_results(jobs, caller, &look, &results, pool))) {
         TORTURE_HOLDS(results->unlocked->nelts == 0 && results->failed->nelts == 0);
     }
-    if (is_done(jobs_errors(jobs, caller, id, 0, -1, &errors, pool))) {
+    if (is_done(jobs_look(jobs, caller, JOBS_ERRORS, &window, NULL, &look, pool)) &&
+        is_done(jobs_errors(jobs, caller, &look, &errors, pool))) {
         TORTURE_HOLDS(errors->nelts == 0);
     }
 }

@@ -98,7 +98,8 @@ int manageability_setup(void **state)
     fixture.mallory = (jobs_caller_t){"mallory@EXAMPLE", "192.0.2.2", "krb5", texts(NAMES("*")), 0};
     if (!redis_is_there() || redis_server_flush(&fixture.server) ||
         jobs_pool_create(&fixture.jobs, &fixture.server.web, &limits, fixture.pool) != APR_SUCCESS ||
-        jobs_client_create(&fixture.worker, &fixture.server.worker, BUDGET, fixture.pool) != APR_SUCCESS) {
+        jobs_client_create(&fixture.worker, &fixture.server.worker, BUDGET, fixture.pool) != APR_SUCCESS ||
+        manageability_answers_create(&fixture.answers, 1 << 20, fixture.pool) != APR_SUCCESS) {
         return -1;
     }
     assert_done(jobs_library_load(fixture.worker));
@@ -147,6 +148,7 @@ wsman_answer_t ask(request_t request)
         .settings = &fixture.settings,
         .jobs = fixture.jobs,
         .caller = request.caller != NULL ? request.caller : &fixture.alice,
+        .answers = fixture.answers,
     };
     wsman_service_t service = manageability_service(&context);
     wsman_answer_t answer;

@@ -19,6 +19,7 @@ typedef struct {
     apr_pool_t *pool;
     jobs_pool_t *jobs;
     jobs_client_t *worker;
+    manageability_answers_t *answers;
     manageability_settings_t settings;
     jobs_caller_t alice, mallory;
     const char *note; /* for the log, of the last request */

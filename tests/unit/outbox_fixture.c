@@ -2,6 +2,8 @@
 /* See outbox_fixture.h. */
 #include "outbox_fixture.h"
 
+#include "job_lists.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -249,9 +251,10 @@ char outcome_of_task(const jobs_task_t *task)
     jobs_caller_t caller = {.name = "c"};
     jobs_results_t *results = NULL;
 
-    assert_int_equal(
-        jobs_results(outbox_test.web, &caller, task->ref.job, 0, -1, &results, outbox_test.pool).outcome,
-        JOBS_OK);
+    assert_int_equal(read_results(outbox_test.web, &caller, (jobs_window_t){task->ref.job, 0, -1}, &results,
+                                  outbox_test.pool)
+                         .outcome,
+                     JOBS_OK);
     for (int i = 0; i < results->unlocked->nelts; i++) {
         if (strcmp(APR_ARRAY_IDX(results->unlocked, i, const char *), task->ref.system) == 0)
             return 'U';

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The web side's verbs as C calls, against a real Redis under the shipped users. */
+#include "job_lists.h"
 #include "jobs_fixture.h"
 
 #include <string.h>
@@ -58,26 +59,33 @@ static void results_and_errors_are_in_the_callers_spelling_and_order(void **stat
     const char *id = NULL;
     (void)state;
     submit_as(&jobs_test.alice, wanted, &id, NULL);
-    assert_outcome(jobs_results(jobs_test.jobs, &jobs_test.alice, id, 0, -1, &results, jobs_test.pool),
-                   JOBS_OK);
+    assert_outcome(
+        read_results(jobs_test.jobs, &jobs_test.alice, (jobs_window_t){id, 0, -1}, &results, jobs_test.pool),
+        JOBS_OK);
     assert_int_equal(results->unlocked->nelts, 0);
     assert_int_equal(results->failed->nelts, 2);
     assert_string_equal(text_at(results->failed, 0), "Nowhere.example");
     assert_string_equal(text_at(results->failed, 1), "Vault.Example");
-    assert_outcome(jobs_results(jobs_test.jobs, &jobs_test.alice, id, 2, 5, &results, jobs_test.pool),
-                   JOBS_OK);
+    assert_outcome(
+        read_results(jobs_test.jobs, &jobs_test.alice, (jobs_window_t){id, 2, 5}, &results, jobs_test.pool),
+        JOBS_OK);
     assert_int_equal(results->failed->nelts, 1);
-    assert_outcome(jobs_results(jobs_test.jobs, &jobs_test.alice, id, -3, 0, &results, jobs_test.pool),
-                   JOBS_OK);
+    assert_outcome(
+        read_results(jobs_test.jobs, &jobs_test.alice, (jobs_window_t){id, -3, 0}, &results, jobs_test.pool),
+        JOBS_OK);
     assert_int_equal(results->failed->nelts, 0);
-    assert_outcome(jobs_errors(jobs_test.jobs, &jobs_test.alice, id, -3, 2, &errors, jobs_test.pool),
-                   JOBS_OK);
+    assert_outcome(
+        read_errors(jobs_test.jobs, &jobs_test.alice, (jobs_window_t){id, -3, 2}, &errors, jobs_test.pool),
+        JOBS_OK);
     assert_int_equal(errors->nelts, 1);
     assert_string_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).name, "Nowhere.example");
-    assert_outcome(jobs_errors(jobs_test.jobs, &jobs_test.alice, id, 1, 1, &errors, jobs_test.pool), JOBS_OK);
+    assert_outcome(
+        read_errors(jobs_test.jobs, &jobs_test.alice, (jobs_window_t){id, 1, 1}, &errors, jobs_test.pool),
+        JOBS_OK);
     assert_int_equal(errors->nelts, 0);
-    assert_outcome(jobs_errors(jobs_test.jobs, &jobs_test.alice, id, 0, -1, &errors, jobs_test.pool),
-                   JOBS_OK);
+    assert_outcome(
+        read_errors(jobs_test.jobs, &jobs_test.alice, (jobs_window_t){id, 0, -1}, &errors, jobs_test.pool),
+        JOBS_OK);
     assert_int_equal(errors->nelts, 2);
     const jobs_error_t *error = &APR_ARRAY_IDX(errors, 1, jobs_error_t);
     assert_string_equal(error->name, "Vault.Example");
@@ -120,7 +128,8 @@ static void bytes_of_any_kind_arrive_as_they_are(void **state)
     jobs_submission_t wanted = submission_of(NULL, "nowhere.example", LAST);
     APR_ARRAY_IDX(wanted.names, 0, jobs_name_t).spelling = odd;
     assert_outcome(submit_as(&caller, wanted, &id, NULL), JOBS_OK);
-    assert_outcome(jobs_results(jobs_test.jobs, &caller, id, 0, -1, &results, jobs_test.pool), JOBS_OK);
+    assert_outcome(
+        read_results(jobs_test.jobs, &caller, (jobs_window_t){id, 0, -1}, &results, jobs_test.pool), JOBS_OK);
     assert_string_equal(text_at(results->failed, 0), odd);
     jobs_job_t *job = NULL;
     assert_outcome(jobs_read(jobs_test.jobs, &caller, id, &job, jobs_test.pool), JOBS_OK);
@@ -162,8 +171,10 @@ static void another_callers_job_is_no_job(void **state)
     const char *theirs = submit_one(&jobs_test.root, "pc1.example");
     const char *mine = submit_one(&jobs_test.alice, "pc1.example");
     assert_outcome(jobs_read(jobs, &jobs_test.alice, theirs, &job, pool), JOBS_NOT_FOUND);
-    assert_outcome(jobs_results(jobs, &jobs_test.alice, theirs, 0, -1, &results, pool), JOBS_NOT_FOUND);
-    assert_outcome(jobs_errors(jobs, &jobs_test.alice, theirs, 0, -1, &errors, pool), JOBS_NOT_FOUND);
+    assert_outcome(read_results(jobs, &jobs_test.alice, (jobs_window_t){theirs, 0, -1}, &results, pool),
+                   JOBS_NOT_FOUND);
+    assert_outcome(read_errors(jobs, &jobs_test.alice, (jobs_window_t){theirs, 0, -1}, &errors, pool),
+                   JOBS_NOT_FOUND);
     assert_outcome(jobs_cancel(jobs, &jobs_test.alice, theirs, pool), JOBS_NOT_FOUND);
     assert_outcome(jobs_forget(jobs, &jobs_test.alice, theirs, pool), JOBS_NOT_FOUND);
     assert_outcome(jobs_read(jobs, &jobs_test.root, mine, &job, pool), JOBS_OK);

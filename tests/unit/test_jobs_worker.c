@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The worker side's verbs as C calls, against a real Redis under the shipped users. */
+#include "job_lists.h"
 #include "jobs_fixture.h"
 
 #include <stdlib.h>
@@ -91,8 +92,9 @@ static void a_task_runs_from_its_claim_to_its_result(void **state)
     jobs_job_t *job = job_of(id);
     assert_int_equal(job->state, JOBS_STATE_COMPLETED);
     assert_true(job->completed >= job->started && job->started >= job->submitted);
-    assert_outcome(jobs_results(jobs_test.jobs, &jobs_test.alice, id, 0, -1, &results, jobs_test.pool),
-                   JOBS_OK);
+    assert_outcome(
+        read_results(jobs_test.jobs, &jobs_test.alice, (jobs_window_t){id, 0, -1}, &results, jobs_test.pool),
+        JOBS_OK);
     assert_int_equal(results->unlocked->nelts, 1);
     assert_string_equal(APR_ARRAY_IDX(results->unlocked, 0, const char *), "PC1.Example");
 }
@@ -107,8 +109,9 @@ static void a_failure_carries_its_step_and_reason(void **state)
     failed.reason = JOBS_REASON_AUTH_FAILED;
     failed.step = "connect";
     assert_int_equal(apply("w1", failed), JOBS_OK);
-    assert_outcome(jobs_errors(jobs_test.jobs, &jobs_test.alice, id, 0, -1, &errors, jobs_test.pool),
-                   JOBS_OK);
+    assert_outcome(
+        read_errors(jobs_test.jobs, &jobs_test.alice, (jobs_window_t){id, 0, -1}, &errors, jobs_test.pool),
+        JOBS_OK);
     assert_string_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).step, "connect");
     assert_int_equal(APR_ARRAY_IDX(errors, 0, jobs_error_t).reason, JOBS_REASON_AUTH_FAILED);
 }

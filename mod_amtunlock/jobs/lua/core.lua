@@ -72,6 +72,7 @@ conversion, which keeps 14 digits; fences are only compared as text. ]]
 
 local SCHEMA = '7' -- raise with every change to the library; JOBS_SCHEMA in library_priv.h follows
 local SLICE = 1000 -- values a call; unpack() fails beyond 8,000
+local VALUES_A_CALL = 500 -- of a list that a verb goes through for a reader
 local MOST_WAKE_UPS = 64
 local COOLDOWN_MS = 60000
 local POSITIONS_A_PART = 1000

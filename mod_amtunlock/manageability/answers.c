@@ -144,14 +144,15 @@ static slot_t *slot_of(manageability_answers_t *answers, const char *key)
 {
     slot_t *slot = slot_find(answers, key);
     slot_t **bucket = bucket_of(answers, key);
+    apr_size_t length = strlen(key) + 1;
 
     if (slot != NULL) {
         return slot;
     }
     make_room(answers, 0, 1);
-    slot = calloc(1, sizeof(*slot) + strlen(key) + 1);
+    slot = calloc(1, sizeof(*slot) + length);
     if (slot != NULL) {
-        strcpy(slot->key, key);
+        memcpy(slot->key, key, length);
         APR_RING_ELEM_INIT(slot, link);
         APR_RING_INSERT_TAIL(&answers->ring, slot, slot_t, link);
         slot->next = *bucket;

@@ -3,7 +3,7 @@
 --[[ The state of jobs, and every verb that changes or reads it; each verb is atomic.
 
 The library is this file and those that library.S joins to it: job.lua, queue.lua, holder.lua and scope.lua, which all
-verbs use; submit.lua, web.lua and context.lua, httpd's verbs; inventory.lua, claim.lua, worker.lua, reap.lua and
+verbs use; submit.lua, read.lua, web.lua and context.lua, httpd's verbs; inventory.lua, claim.lua, worker.lua, reap.lua and
 restore.lua, the workers'; and verbs.lua, which registers them. A verb is called with one key, its own; its arguments begin with the schema number of the calling program.
 Its answer is an array that begins with one word: ok, already, refused, none, quota, conflict, late or outdated.
 

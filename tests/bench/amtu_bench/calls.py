@@ -22,6 +22,7 @@ POLLERS = 8  # of the large job
 PATIENCE = 120  # seconds
 FILE = "/bench-file"
 BARE_CALLS = 2000
+LOGGED_US, LOGGED_MOST = 500, 10000  # of Redis' log of slow calls
 
 # One place of the service and one of a file, both for who authenticates his connection once.
 PLACES = f"""\
@@ -153,9 +154,24 @@ def submission(stack, caller, seconds, names, job):
             [Gate("the calls alone were answered", calm["ok"] == calm["requests"] > 0)])
 
 
+def watch_redis(client):
+    for words in (("CONFIG", "SET", "slowlog-log-slower-than", LOGGED_US), ("CONFIG", "SET", "slowlog-max-len", LOGGED_MOST),
+                  ("SLOWLOG", "RESET")):
+        client.call(*words)
+
+
+def slowest(client):
+    """The longest that a function held Redis since watch_redis(), and which one it was."""
+    held = [(microseconds, words[1]) for _, _, microseconds, words, *_ in client.call("SLOWLOG", "GET", LOGGED_MOST)
+            if words[0].upper().startswith("FCALL")]
+    longest, which = max(held, default=(LOGGED_US, "or less"))
+    return Value(longest / 1000, note=which)
+
+
 def calls(submitted, large, seconds):
     """All of it in one stack, whose inventory has more PCs than there are: what was asked for them fails at once."""
-    with running(Settings(extra=PLACES), systems=1) as stack:
+    with running(Settings(extra=PLACES), systems=1) as stack, stack.redis.client() as redis:
+        watch_redis(redis)
         stack.workers[0].write_inventory(paper(submitted))
         worker = Process.of("worker", stack.workers[0].pids()[0])
         worker.signal(signal.SIGHUP)
@@ -174,4 +190,4 @@ def calls(submitted, large, seconds):
             gates += held
         more, held = submission(stack, caller, seconds, names, small)
         worker.signal(signal.SIGKILL)  # it has nothing to end
-        return {**values, **more}, gates + held
+        return {**values, **more, "slowest": slowest(redis)}, gates + held

@@ -63,7 +63,8 @@ def measure(one, sizes, say):
     for gate in gates:
         if not gate.holds:
             say(f"NOT SO: {one.name}: {gate.sentence}")
-    figures = ", ".join(f"{name} {table.number(value.figure)}" for name, value in values.items())
+    figures = ", ".join(f"{name} {table.number(value.figure)}{value.note and f' ({value.note})'}"
+                        for name, value in values.items())
     say(f"{one.name}: {figures} ({time.monotonic() - began:.0f} s)")
     return {f"{one.name}.{name}": value for name, value in values.items()}, gates
 

@@ -13,7 +13,6 @@ from .table import Gate, Value, share
 PATIENCE = 120  # seconds
 DEAD = ("silent", "black-hole")
 SMALL = 20  # PCs of the small job
-ROUNDS = 3
 
 
 def durations(ends, began):
@@ -54,12 +53,12 @@ def behind(systems, boot_seconds):
     return {"seconds": Value(took[1], took[0])}, []
 
 
-def workers(boot_seconds):
+def workers(boot_seconds, rounds):
     """Jobs of 20, one after the other, with two workers: who did how many, and when the last PC was begun."""
     shares, begun = [], []
-    with running(systems=ROUNDS * SMALL, workers=2, boot_seconds=f"{boot_seconds}-{boot_seconds}") as stack:
+    with running(systems=rounds * SMALL, workers=2, boot_seconds=f"{boot_seconds}-{boot_seconds}") as stack:
         names = names_of(stack)
-        for number in range(ROUNDS):
+        for number in range(rounds):
             job = names[number * SMALL:(number + 1) * SMALL]
             began = time.time()
             unlock(stack, job)
@@ -68,4 +67,4 @@ def workers(boot_seconds):
             shares.append(min(done) / sum(done))
             begun.append(max(durations(times_of(stack, "intent", job), began)))
     return ({"share": Value(mean(shares)), "begun": Value(max(begun))},
-            [Gate("two workers answered for all", len(shares) == ROUNDS)])
+            [Gate("two workers answered for all", len(shares) == rounds)])

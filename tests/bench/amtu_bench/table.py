@@ -27,6 +27,7 @@ class Value:
 
     figure: float
     floor: float | None = None
+    note: str = ""  # what else a person wants to know of it
 
     @property
     def ratio(self):
@@ -85,7 +86,7 @@ class Outcome:
         return {"name": self.row.name, "what": self.what, "unit": self.row.unit, "figure": self.figure,
                 "floor": self.floor, "ratio": self.ratio, "goal": self.row.goal, "goal_of": self.row.of,
                 "goal_is": "least" if self.row.least else "most", "verdict": self.verdict,
-                "runs": [{"figure": one.figure, "floor": one.floor} for one in self.values]}
+                "runs": [{"figure": one.figure, "floor": one.floor, "note": one.note} for one in self.values]}
 
 
 def number(value):

@@ -95,9 +95,12 @@ class Watch(threading.Thread):
         self.redis_bytes_most = max(self.redis_bytes_most, redis_bytes(self.client))
         self.client.__exit__()
 
+    def most_kib(self):
+        return max((kib for _, kib in self.looks), default=self.memory_before)
+
     def grown_kib(self):
         """The most that the workers grew by."""
-        return max((kib for _, kib in self.looks), default=self.memory_before) - self.memory_before
+        return self.most_kib() - self.memory_before
 
     def usually_grown_kib(self, begin, end):
         """What they had grown by for half of that time, of the monotonic clock."""

@@ -378,22 +378,28 @@ static apr_array_header_t *rate_limits_of(const intake_t *intake, apr_pool_t *po
     return limits;
 }
 
-/* Nonzero: worth claiming again at once. */
-static int claim_tasks(intake_t *intake, apr_pool_t *pool)
+/* What comes after a round. */
+typedef enum {
+    NEXT_PAUSE, /* may not claim, so the bell is for others */
+    NEXT_BELL,
+    NEXT_CLAIM /* at once */
+} next_e;
+
+static next_e claim_tasks(intake_t *intake, apr_pool_t *pool)
 {
     jobs_result_t result;
     apr_array_header_t *tasks = NULL;
     int more = 0, slots = count_free_slots(intake);
+    int most = slots < CLAIM_MAX ? slots : CLAIM_MAX;
 
     if (!may_claim(intake, slots, pool)) {
-        return 0;
+        return NEXT_PAUSE;
     }
-    result =
-        jobs_claim(intake->connection, intake->options.worker, fingerprint_digest(intake->fingerprint),
-                   slots < CLAIM_MAX ? slots : CLAIM_MAX, rate_limits_of(intake, pool), &tasks, &more, pool);
+    result = jobs_claim(intake->connection, intake->options.worker, fingerprint_digest(intake->fingerprint),
+                        most, rate_limits_of(intake, pool), &tasks, &more, pool);
     note_inventory(intake, &result);
     if (!has_succeeded(intake, &result)) {
-        return 0;
+        return NEXT_PAUSE;
     }
     if (is_same_redis(intake)) {
         give_to_engines(intake, tasks, pool);
@@ -401,7 +407,8 @@ static int claim_tasks(intake_t *intake, apr_pool_t *pool)
     else {
         give_tasks_back(intake, tasks, pool);
     }
-    return more && tasks->nelts > 0;
+    /* It was given less although more waits: the rest is for other workers first, and the bell rings for who listens. */
+    return more && tasks->nelts == most ? NEXT_CLAIM : NEXT_BELL;
 }
 
 static void reap_tasks(intake_t *intake, apr_pool_t *pool)
@@ -424,17 +431,17 @@ static void reap_tasks(intake_t *intake, apr_pool_t *pool)
 /* Then it waits for the bell, for a moment. */
 static void do_round(intake_t *intake, apr_pool_t *pool)
 {
-    int again = 0;
+    next_e next = NEXT_PAUSE;
 
     if (make_redis_ready(intake, pool)) {
         reap_tasks(intake, pool);
-        again = claim_tasks(intake, pool);
+        next = claim_tasks(intake, pool);
     }
     atomic_store(intake->options.attendance, judge_attendance(intake));
-    if (again || atomic_load(&intake->stopping)) {
+    if (next == NEXT_CLAIM || atomic_load(&intake->stopping)) {
         return;
     }
-    if (intake->away || jobs_bell_wait(intake->bell, BELL_WAIT, pool).outcome != JOBS_OK) {
+    if (next == NEXT_PAUSE || jobs_bell_wait(intake->bell, BELL_WAIT, pool).outcome != JOBS_OK) {
         wakeup_wait(&intake->wakeup, BELL_WAIT);
     }
 }

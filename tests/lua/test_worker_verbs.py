@@ -105,6 +105,40 @@ def test_one_claim_takes_a_bounded_number(verbs, redis_server):
     wire.close()
 
 
+def test_workers_that_run_share_what_waits(verbs, tester):
+    """Each takes half of its part at a time, and rings for the others. One that is alone takes all; who was not heard for
+    9 s is not there."""
+    systems = {f"s{i:02}.example": ("g", []) for i in range(42)}
+    verbs.publish(systems, written=2000, digest="many")
+    verbs.renew("w1")
+    verbs.submit("j1", *list(systems)[:20])
+    assert len(verbs.claim("w1", most=128, digest="many")) == 20
+    verbs.renew("w2")
+    verbs.submit("j2", *list(systems)[20:40])
+    taken = []
+    for turn in range(5):
+        tester("DEL", "{amtu}:bell")
+        taken.append(len(verbs.claim(f"w{turn % 2 + 1}", most=128, digest="many")))
+        assert tester("LLEN", "{amtu}:bell") == (1 if sum(taken) < 20 else 0)
+    assert taken == [5, 4, 4, 4, 3]
+    tester("ZADD", "{amtu}:workers", now(tester) - 10 * SECOND, "w2")
+    verbs.submit("j4", *list(systems)[40:])
+    assert len(verbs.claim("w1", most=128, digest="many")) == 2
+
+
+def test_what_was_begun_is_shared_too(verbs, tester):
+    """A worker that ends leaves its tasks to all the others."""
+    systems = {f"s{i:02}.example": ("g", []) for i in range(20)}
+    verbs.publish(systems, written=2000, digest="many")
+    verbs.submit("j1", *systems)
+    for task in verbs.claim("w0", most=128, digest="many"):
+        verbs.intend(task)
+        verbs.release(task)
+    for worker in ("w1", "w2"):
+        verbs.renew(worker)
+    assert len(verbs.claim("w1", most=128, digest="many")) == 5
+
+
 # ---- joining -----------------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,15 @@ def test_power_requests_keep_the_groups_pace(rig, workers):
     assert took < 12, "nor are they slower than they may be"
 
 
+def test_two_workers_share_a_job(rig):
+    fleet = rig(systems=20, boot_seconds="1-1")
+    workers = [fleet.add_worker(), fleet.add_worker()]
+    assert wait_until(lambda: fleet.redis_call("ZCARD", "{amtu}:workers") == 2, 20), "no heartbeat"
+    assert set(fleet.submit(fleet.systems()).await_end(30).values()) == {"unlocked"}
+    shares = [sum(line["event"] == "intent" for line in fleet.audit(worker)) for worker in workers]
+    assert sum(shares) == 20 and min(shares) >= 6, shares
+
+
 def test_a_small_job_beside_a_huge_one(rig):
     """With few slots, taken by somebody's many systems, another's few do not wait for all of those."""
     fleet = rig(systems=40, boot_seconds="1-1", slots=5)

@@ -207,6 +207,18 @@ local function take_next(now, claim)
     return true
 end
 
+-- Workers that run share what waits: each takes half of its part at a time, and rings for the others. One that is alone
+-- takes all.
+local LEAST_SHARE = 4
+
+local function share_of(now)
+    local workers = #call('ZRANGEBYSCORE', key('workers'), text(now - HEARD_WITHIN), text(now), 'LIMIT', 0, VALUES_A_CALL)
+    if workers < 2 then
+        return CLAIMED_A_CALL
+    end
+    return math.max(math.ceil((all_waiting() + call('LLEN', VERIFY_QUEUE)) / (2 * workers)), LEAST_SHARE)
+end
+
 function verbs.claim(now, read)
     local claim = read_claim(read)
     if is_late(now, claim.not_after) then
@@ -217,6 +229,7 @@ function verbs.claim(now, read)
         return { 'refused', 'inventory' }
     end
     claim.inventory = key('inventory', generation)
+    claim.max = math.min(claim.max, share_of(now))
     note_serving(now, claim.lease, claim.worker)
     requeue_due(now)
     -- Entries are bounded, not only claimed tasks: stale and joined ones take time too.

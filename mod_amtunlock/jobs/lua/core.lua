@@ -84,6 +84,8 @@ local RETIRED_S = 60 -- how long the previous inventory stays
 local REAPED_A_CALL = 200
 local GIVEN_BACK_A_CALL = 5000
 local CLAIMED_A_CALL = 200
+-- A worker that was not heard for so long is not running. One that is has a heartbeat every three seconds.
+local HEARD_WITHIN = 9 * 1000000
 
 -- Keys whose spelling is older than their word.
 local VERIFY_QUEUE, ROUND_ROBIN, RATE_LIMITS, WAKE_UPS = '{amtu}:looks', '{amtu}:ring', '{amtu}:ramp', '{amtu}:bell'

@@ -4,9 +4,6 @@
 
 -- ---- workers ---------------------------------------------------------------------------------------------------
 
--- A worker that was not heard for so long is not running. One that is has a heartbeat every three seconds.
-local HEARD_WITHIN = 9 * 1000000
-
 -- Calls each(worker, about) of those that run, until it returns true. A heartbeat in the future is from before Redis'
 -- clock was set back, and outlives its worker: skipped.
 local function each_worker(now, each)

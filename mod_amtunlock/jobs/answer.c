@@ -17,8 +17,13 @@ static const struct {
     const char *word;
     jobs_outcome_e outcome;
 } words[] = {
-    {"ok", JOBS_OK},          {"already", JOBS_ALREADY}, {"refused", JOBS_REFUSED},
-    {"none", JOBS_NOT_FOUND}, {"quota", JOBS_QUOTA},     {"conflict", JOBS_CONFLICT},
+    {"ok", JOBS_OK},
+    {"already", JOBS_ALREADY},
+    {"refused", JOBS_REFUSED},
+    {"none", JOBS_NOT_FOUND},
+    {"quota", JOBS_QUOTA},
+    {"conflict", JOBS_CONFLICT},
+    {"cancelled", JOBS_CANCELLED},
 };
 
 /* Errors that an operator can mend. `sign` may stand anywhere in the error, since Redis wraps an error inside

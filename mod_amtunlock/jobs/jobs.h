@@ -30,6 +30,9 @@ typedef enum {
     /* The state forbids it: Delete of a running job, Terminate of an ended one; intend: the same device is
      * being unlocked as another system (finish with JOBS_REASON_BUSY). */
     JOBS_CONFLICT,
+    /* intend: the job of a task that was taken over was cancelled, and no worker before had powered the PC (finish with
+     * JOBS_REASON_CANCELLED). */
+    JOBS_CANCELLED,
     JOBS_UNAVAILABLE, /* Redis is away, slow, loading, read-only, out of memory, or has no such function */
     JOBS_OUTDATED,    /* Redis holds a newer jobs/lua than this program knows */
     JOBS_BROKEN,      /* an answer that this program does not understand, or a verb that failed halfway */
@@ -291,15 +294,19 @@ jobs_result_t jobs_workers_heard(jobs_client_t *client, apr_array_header_t **abo
 typedef enum {
     JOBS_MARK_POWER = 1, /* the power request */
     JOBS_MARK_TYPED = 2, /* a passphrase, or its seal */
-    JOBS_MARKS_UNKNOWN =
-        4 /* an older version held the task, which kept no marks: anything may have been done */
+    /* an older version held the task, which kept no marks: anything may have been done */
+    JOBS_MARKS_UNKNOWN = 4,
+    JOBS_MARK_LINE = 8,  /* an empty line, which asks for a prompt once more and may cost a try */
+    JOBS_MARK_AGAIN = 16 /* a second one, and the last */
 } jobs_mark_e;
 
 /* Marks as words with blanks between, as Redis and the audit record hold them: "power typed", "" for none. What is not
  * understood is JOBS_MARKS_UNKNOWN, and so is NULL. */
-unsigned int jobs_marks_parse(const char *words, apr_pool_t *pool);
+unsigned int jobs_marks_parse(const char *words);
 /* In `pool`, or static. */
 const char *jobs_marks_words(unsigned int marks, apr_pool_t *pool);
+/* Of one. */
+const char *jobs_mark_word(jobs_mark_e mark);
 
 /* Which task: a system of a job, and the claim by which a worker has it. */
 typedef struct {
@@ -394,7 +401,8 @@ typedef struct {
     /* restore intent: this Redis has not been restarted since it took what the worker was told that it took, so it has
      * all of it */
     unsigned int kept : 1;
-    jobs_result_t result; /* out */
+    const char *kept_marks; /* restore intent, out: the marks that Redis has of it now, as words */
+    jobs_result_t result;   /* out */
 } jobs_change_t;
 
 /* Sends the changes in one pipeline and fills the result of each; none depends on another. JOBS_UNAVAILABLE

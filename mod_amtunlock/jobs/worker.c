@@ -14,15 +14,14 @@
 
 /* ---- claim --------------------------------------------------------------------------------------------- */
 
-static void task_of_reply(jobs_task_t *task, const redisReply *reply, apr_time_t lease_until,
-                          apr_pool_t *pool)
+static void task_of_reply(jobs_task_t *task, const redisReply *reply, apr_time_t lease_until)
 {
     task->ref.job = jobs_text_at(reply, 0);
     task->ref.system = jobs_text_at(reply, 1);
     task->ref.fence = jobs_text_at(reply, 2);
     task->taken_over = (int)jobs_number_at(reply, 3);
     task->intent = task->taken_over ? jobs_text_at(reply, 4) : NULL;
-    task->marks = task->taken_over ? jobs_marks_parse(jobs_text_at(reply, 8), pool) : 0;
+    task->marks = task->taken_over ? jobs_marks_parse(jobs_text_at(reply, 8)) : 0;
     task->caller = jobs_text_at(reply, 5);
     task->peer = jobs_text_at(reply, 6);
     task->mechanism = jobs_text_at(reply, 7);
@@ -73,7 +72,7 @@ jobs_result_t jobs_claim(jobs_client_t *client, const char *worker, const char *
     *more = (int)jobs_number_at(reply, 1);
     claimed = jobs_element(reply, 2);
     for (size_t i = 0; claimed != NULL && i < claimed->elements; i++) {
-        task_of_reply(apr_array_push(*tasks), claimed->element[i], sent + JOBS_LEASE, pool);
+        task_of_reply(apr_array_push(*tasks), claimed->element[i], sent + JOBS_LEASE);
     }
     if ((*tasks)->nelts > 0 && FAILPOINT_FAILS("claim.answered")) { /* as if the answer had never come */
         apr_array_clear(*tasks);
@@ -191,7 +190,7 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
         jobs_call_not_after(call);
     }
     if (change->change == JOBS_MARK) {
-        jobs_call_text(call, jobs_marks_words(change->mark, pool));
+        jobs_call_text(call, jobs_mark_word(change->mark));
     }
     if (change->change == JOBS_INTEND || change->change == JOBS_RESTORE_INTENT) {
         jobs_call_number(call, change->step_deadline);
@@ -238,6 +237,9 @@ static int take_answers(jobs_client_t *client, jobs_change_t *const *changes, in
         change->result = jobs_answer(reply, &late, pool);
         if (change->change == JOBS_POWER_RATE) {
             change->wait = jobs_number_at(reply, 1);
+        }
+        if (change->change == JOBS_RESTORE_INTENT) {
+            change->kept_marks = apr_pstrdup(pool, jobs_text_at(reply, 2));
         }
         any_late |= late;
     }

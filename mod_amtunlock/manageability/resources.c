@@ -60,6 +60,7 @@ static const struct {
     [JOBS_QUOTA] = {WSMAN_FAULT_QUOTA_LIMIT,
                     "a limit of this caller is reached; wait until earlier requests have ended"},
     [JOBS_CONFLICT] = {WSMAN_FAULT_CONCURRENCY, "the state of the job does not allow this now"},
+    [JOBS_CANCELLED] = {WSMAN_FAULT_CONCURRENCY, "the job was cancelled"},
     [JOBS_UNAVAILABLE] = {WSMAN_FAULT_ENDPOINT_UNAVAILABLE,
                           "the job store does not answer; nothing was done, try again later"},
     [JOBS_OUTDATED] = {WSMAN_FAULT_ENDPOINT_UNAVAILABLE,

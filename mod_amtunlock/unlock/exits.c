@@ -163,7 +163,7 @@ unlock_step_e unlock_evident(unlock_t *unlock)
 
 unlock_step_e unlock_unrecorded(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    if (reason == JOBS_REASON_BUSY || unlock->unrecordable) {
+    if (reason == JOBS_REASON_BUSY || reason == JOBS_REASON_CANCELLED || unlock->unrecordable) {
         return unlock_fail(unlock, reason, text);
     }
     unlock->ops->hang_up(unlock);

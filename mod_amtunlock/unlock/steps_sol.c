@@ -85,6 +85,7 @@ static unlock_step_e look_console_on_ok(unlock_t *unlock)
 
 static unlock_step_e redraw_on_ok(unlock_t *unlock)
 {
+    unlock->line_marked = 0;
     if (dialogue_answers(unlock->dialogue) > 0) {
         return UNLOCK_VERDICT;
     }
@@ -126,8 +127,12 @@ static unlock_step_e prompt_on_timeout(unlock_t *unlock)
     if (dialogue_hints_at_open(unlock->dialogue)) {
         return unlock_evident(unlock);
     }
-    return unlock_fail(unlock, unlock_without_evidence(unlock, JOBS_REASON_NO_PROMPT),
-                       with_last_line(unlock, "the prompt did not appear"));
+    return unlock_fail(
+        unlock, unlock_without_evidence(unlock, JOBS_REASON_NO_PROMPT),
+        with_last_line(unlock, unlock->no_line_left
+                                   ? "the prompt did not appear, and it was not asked for: workers that were "
+                                     "lost sent two empty lines, and the last try is for a passphrase"
+                                   : "the prompt did not appear"));
 }
 
 /* ---- a console that is cut off ------------------------------------------------------------------------- */
@@ -321,10 +326,34 @@ static int may_run_on(const unlock_t *unlock)
     return unlock_is_reset(unlock) && stand && !unlock->system->group->type_running;
 }
 
+/* A program allows three tries as a rule. Two empty lines are sent in the life of a task, whoever has it: the third is for
+ * the passphrase. */
+static unlock_step_e ask_by_line(unlock_t *unlock)
+{
+    if (unlock->line_marked) {
+        return UNLOCK_REDRAW;
+    }
+    if (unlock->task->marks & JOBS_MARK_AGAIN) {
+        unlock->no_line_left = 1;
+        return UNLOCK_AWAIT;
+    }
+    return unlock->task->marks & JOBS_MARK_LINE ? UNLOCK_MARK_AGAIN : UNLOCK_MARK_LINE;
+}
+
 static unlock_step_e ask_to_show_now(unlock_t *unlock)
 {
     unlock->asked_to_show = 1;
-    return UNLOCK_REDRAW;
+    return unlock->prompts->redraw[0] != '\0' ? UNLOCK_REDRAW : ask_by_line(unlock);
+}
+
+/* The mark takes its time. */
+static unlock_step_e mark_line_on_ok(unlock_t *unlock)
+{
+    int is_quiet = !unlock->disconnected && unlock->heard_at <= unlock->sent;
+
+    unlock->line_marked = 1;
+    unlock->asked_to_show = is_quiet != 0;
+    return is_quiet ? UNLOCK_REDRAW : UNLOCK_AWAIT;
 }
 
 static void probe_await_send(unlock_t *unlock)
@@ -451,15 +480,30 @@ static const step_t rows[] = {
                          .on_input = await_on_input,
                          .on_disconnect = await_on_disconnect,
                          .on_timeout = await_on_timeout,
-                         .targets = {UNLOCK_PASSPHRASE, UNLOCK_PROBE_AWAIT, UNLOCK_REDRAW, UNLOCK_REOPEN,
-                                     UNLOCK_CLOSE},
+                         .targets = {UNLOCK_PASSPHRASE, UNLOCK_PROBE_AWAIT, UNLOCK_REDRAW, UNLOCK_MARK_LINE,
+                                     UNLOCK_MARK_AGAIN, UNLOCK_REOPEN, UNLOCK_CLOSE},
                          .end = ENDS_WITH_BOOT},
     ROW(UNLOCK_PROBE_AWAIT) = {.name = "probe-await",
                                .send = probe_await_send,
                                .on_ok = probe_await_on_ok,
                                .on_timeout = ask_to_show_now,
-                               .targets = {UNLOCK_AWAIT, UNLOCK_REDRAW, UNLOCK_CLOSE},
+                               .targets = {UNLOCK_AWAIT, UNLOCK_REDRAW, UNLOCK_MARK_LINE, UNLOCK_MARK_AGAIN,
+                                           UNLOCK_CLOSE},
                                .limit = SECONDS(6)},
+    ROW(UNLOCK_MARK_LINE) = {.name = "line-mark",
+                             .stores = 1,
+                             .change = JOBS_MARK,
+                             .mark = JOBS_MARK_LINE,
+                             .on_ok = mark_line_on_ok,
+                             .on_error = unlock_unrecorded,
+                             .targets = {UNLOCK_REDRAW, UNLOCK_AWAIT}},
+    ROW(UNLOCK_MARK_AGAIN) = {.name = "line-mark-again",
+                              .stores = 1,
+                              .change = JOBS_MARK,
+                              .mark = JOBS_MARK_AGAIN,
+                              .on_ok = mark_line_on_ok,
+                              .on_error = unlock_unrecorded,
+                              .targets = {UNLOCK_REDRAW, UNLOCK_AWAIT}},
 };
 
 const steps_t steps_sol = {"sol", UNLOCK_LOOK_CONSOLE, sizeof(rows) / sizeof(rows[0]), rows};

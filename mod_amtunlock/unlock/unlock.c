@@ -236,10 +236,13 @@ static void unlock_go(unlock_t *unlock, unlock_step_e next)
     }
 }
 
-/* Between a mark and its act nothing else may come: nobody would know that the act was never sent. */
+/* Between a mark and its act nothing else may come: nobody would know that the act was never sent. An empty line that was
+ * not sent costs nothing but itself. */
 static int unlock_is_bound(const unlock_t *unlock)
 {
-    return unlock->intended && (unlock->row->mark != 0 || unlock->row->binds);
+    int marks = (unlock->row->mark & (JOBS_MARK_POWER | JOBS_MARK_TYPED)) != 0;
+
+    return unlock->intended && (marks || unlock->row->binds);
 }
 
 /* An act is under way, and what became of it will be known soon. One that has a mark is never repeated, so in the end
@@ -418,8 +421,8 @@ static void unlock_intend_answer(unlock_t *unlock, jobs_outcome_e outcome, int a
         unlock->unrecordable = outcome == JOBS_BROKEN;
         unlock_refuse(unlock, JOBS_REASON_INTERNAL, text, 0);
     }
-    else if (outcome == JOBS_CONFLICT) {
-        unlock_refuse(unlock, JOBS_REASON_BUSY, text, 0);
+    else if (outcome == JOBS_CONFLICT || outcome == JOBS_CANCELLED) {
+        unlock_refuse(unlock, outcome == JOBS_CONFLICT ? JOBS_REASON_BUSY : JOBS_REASON_CANCELLED, text, 0);
     }
     else {
         unlock_lose(unlock, text);

@@ -90,6 +90,8 @@ typedef enum {
     UNLOCK_REOPEN,      /* a console that was cut off, or that was a lost worker's */
     UNLOCK_AWAIT,       /* what that PC shows by itself */
     UNLOCK_PROBE_AWAIT, /* is it up, before it is asked to show anything? */
+    UNLOCK_MARK_LINE,   /* an empty line may leave now, which may cost a try: durable */
+    UNLOCK_MARK_AGAIN,  /* the second of the task, and the last */
 
     /* steps_image.c: the unlock image, and the talk with it */
     UNLOCK_OPEN_DRIVE,
@@ -290,6 +292,8 @@ struct unlock_t {
     unsigned int settled : 1;        /* an unclear power state was waited for */
     unsigned int unrecordable : 1;   /* the audit record can never take its intent */
     unsigned int intended : 1;       /* the intent is durable: this unlock is not begun a second time */
+    unsigned int line_marked : 1;    /* an empty line may leave, and none has */
+    unsigned int no_line_left : 1;   /* those that a task may cost were sent by workers before */
     unsigned int asked_to_show : 1;  /* a console that was opened again was asked what it shows */
     unsigned int power_answered : 1; /* AMT said yes to the power request */
     unsigned int power_refused : 1;  /* AMT said no, */

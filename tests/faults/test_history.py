@@ -178,6 +178,19 @@ def typed_behind_an_empty_line(story):
     heard(story, (1.5, {**PASSPHRASE, "ok": False, "bytes": 0}), (1.8, PASSPHRASE))
 
 
+def asked_by_two_lines(story):
+    heard(story, *((1.3 + i / 10, {**PASSPHRASE, "ok": False, "bytes": 0}) for i in range(2)), (1.8, PASSPHRASE))
+
+
+def asked_by_three_lines(story):
+    heard(story, *((1.3 + i / 10, {**PASSPHRASE, "ok": False, "bytes": 0}) for i in range(3)))
+
+
+def asked_by_a_line_once_more(story):
+    goes_on(story, "line", 4.3, "acknowledge")
+    story.told = "power line"
+
+
 def typed_for_two_volumes(story):
     heard(story, (1.5, {"event": "passphrase", "ok": True, "volume": "root"}),
           (1.8, {"event": "passphrase", "ok": True, "volume": "home"}))
@@ -631,11 +644,12 @@ ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, 
             marked_and_never_powered, without_its_drive, powered_by_who_took_over_before_the_mark, typed_by_who_took_over,
             typed_behind_an_empty_line, typed_for_two_volumes, sealed_and_tried, indeterminate_where_nobody_could_ask,
             ended_when_somebody_lived_again, another_was_refused, powered_when_it_was_ready,
-            others_that_nobody_refused, the_message_of_another, read_an_image, read_an_image_whose_boot_was_taken_over)
+            others_that_nobody_refused, the_message_of_another, asked_by_two_lines, read_an_image, read_an_image_whose_boot_was_taken_over)
 REJECTED = {
     typed_twice: "typed-once", typed_twice_for_a_volume: "typed-once", typed_when_nobody_asked_any_more: "typed-once",
     with_its_drive_and_not_unlocked: "costs-no-unlock",
     powered_without_a_mark: "marked-first", marked_after_it_was_powered: "marked-first",
+    asked_by_three_lines: "keeps-a-try", asked_by_a_line_once_more: "obeys-marks",
     read_the_secret_of_another_boot: "own-secret", read_a_secret_without_a_boot: "own-secret",
     typed_without_a_mark: "marked-first", typed_by_another_mark: "marked-first",
     powered_though_it_was_marked: "obeys-marks", marked_a_second_time: "obeys-marks",

@@ -420,6 +420,40 @@ def test_a_mark_is_its_holders_alone(verbs, tester):
     assert verbs.mark(task) == "refused"
 
 
+def test_who_only_looks_may_mark_a_line_and_no_more(verbs):
+    verbs.submit("j1", "pc1.example")
+    verbs.release(intended(verbs, "power", "typed"))
+    later = verbs.claim_one("w2")
+    assert [verbs.mark(later, mark) for mark in ("power", "typed", "line", "line")] == ["refused", "refused", "ok", "already"]
+    verbs.release(later)
+    last = verbs.claim_one("w3")
+    assert last.marks == "power typed line"
+    assert verbs.mark(last, "again") == "ok"
+
+
+@pytest.mark.parametrize("marks", [(), ("power",), ("power", "typed")])
+def test_a_cancelled_job_begins_nothing_anew(verbs, tester, marks):
+    """Who takes an unmarked task over takes back what was set, and ends it; who joined it waits again."""
+    verbs.submit("j1", "pc1.example")
+    task = intended(verbs, *marks)
+    verbs.submit("j2", "pc1.example", caller="bob")
+    verbs.claim("w3")
+    verbs.release(task)
+    assert verbs.cancel("j1") == "ok"
+    later = verbs.claim_one("w2")
+    assert later.taken_over
+    assert verbs.intend(later, intent="{}") == {(): "cancelled", ("power",): "ok"}.get(marks, "refused")
+    if not marks:
+        assert verbs.finish(later, "F", "cancelled") == "ok"
+        assert verbs.errors("j1") == [("pc1.example", "end", "cancelled")]
+        assert verbs.read("j1")["state"] == TERMINATED
+        assert state(tester, "j2", "pc1.example") == "Q"
+        assert not verbs.claim_one("w3").taken_over
+    else:
+        assert verbs.finish(later, "F", "timeout") == "ok"
+        assert state(tester, "j2", "pc1.example") == "F"
+
+
 def test_tasks_to_be_verified_go_before_all_others(verbs):
     verbs.submit("j1", "pc1.example")
     task = verbs.claim_one()

@@ -14,6 +14,7 @@
 #include "worker/slot_priv.h"
 
 #define INTENDED "IPBLK"
+#define LINES 2 /* of three tries one is for the passphrase */
 #define BEFORE_INTENT "QCJ"
 /* After Redis' clock was set, no worker can know it before its next renewal. */
 #define KNOWN_WITHIN (JOBS_LEASE + JOBS_GRACE)
@@ -27,9 +28,10 @@ typedef struct {
 
 typedef struct {
     const char *job, *system;
-    marked_t power, typed_mark;
-    int powers;     /* requests that the PC did not refuse */
-    int typed;      /* passphrases, typed or sealed */
+    marked_t marked[JOBS_MARK_AGAIN + 1]; /* by jobs_mark_e */
+    int lines;                            /* empty ones, since it may have begun anew */
+    int powers;                           /* requests that the PC did not refuse */
+    int typed;                            /* passphrases, typed or sealed */
     const void *by; /* where the worker runs that sent the last of either: its host's owner */
 } task_t;
 
@@ -150,8 +152,7 @@ static void note_expired(const char *system)
 
 static unsigned int marks_in_redis(const char *system)
 {
-    return jobs_marks_parse(server_field(apr_pstrcat(judge.pool, "{amtu}:system:", system, NULL), "marks"),
-                            judge.pool);
+    return jobs_marks_parse(server_field(apr_pstrcat(judge.pool, "{amtu}:system:", system, NULL), "marks"));
 }
 
 static void on_claim(apr_time_t sent, const reply_t *reply)
@@ -225,18 +226,13 @@ static void on_intend(int count, const text_t *words)
     claim->taken = 1;
 }
 
-static unsigned int mark_of(const char *word)
-{
-    return strcmp(word, "power") == 0 ? JOBS_MARK_POWER : JOBS_MARK_TYPED;
-}
-
 static void on_mark(const host_t *host, int count, const text_t *words)
 {
     task_t *task = task_of(argument(words, count, 1), argument(words, count, 2));
     const char *fence = argument(words, count, 3);
     claim_t *claim = claim_of(fence);
-    unsigned int mark = mark_of(argument(words, count, 6));
-    marked_t *marked = mark == JOBS_MARK_POWER ? &task->power : &task->typed_mark;
+    unsigned int mark = jobs_marks_parse(argument(words, count, 6));
+    marked_t *marked = &task->marked[mark];
 
     if (!(claim->marks_recorded & mark)) {
         judge_breaks("record-first", "%s of job %s has a mark in Redis, and not on a record", task->system,
@@ -369,7 +365,7 @@ static void judge_right(const slot_t *slot, act_e act, const char *what)
 
     int takes_back = claim->taken_over && act == ACT_TAKE_BACK;
 
-    if (!takes_back && act != ACT_REDRAW && (!claim->recorded || !claim->taken)) {
+    if (!takes_back && act != ACT_REDRAW && act != ACT_LINE && (!claim->recorded || !claim->taken)) {
         judge_breaks("intent-first", "%s of job %s: %s, and its intent is not %s", task->system, task->job,
                      what, claim->recorded ? "in Redis" : "on a record");
     }
@@ -386,9 +382,9 @@ static void judge_right(const slot_t *slot, act_e act, const char *what)
 /* A second time that is excused counts as the first. */
 static void forget_untold(task_t *task)
 {
-    if ((task->powers > 0 || task->typed > 0) && did_not_tell(task->by, host_current())) {
+    if ((task->powers > 0 || task->typed > 0 || task->lines > 0) && did_not_tell(task->by, host_current())) {
         judge.figures.excused++;
-        task->powers = task->typed = 0;
+        task->powers = task->typed = task->lines = 0;
     }
     task->by = host_current()->owner;
 }
@@ -398,18 +394,27 @@ static int is_mine(const marked_t *marked, const slot_t *slot)
     return marked->fence == NULL || strcmp(marked->fence, slot->task.ref.fence) == 0;
 }
 
+static unsigned int mark_of_act(const claim_t *claim, act_e act)
+{
+    if (act == ACT_LINE) {
+        return claim->marks_taken & JOBS_MARK_AGAIN ? JOBS_MARK_AGAIN : JOBS_MARK_LINE;
+    }
+    return act == ACT_POWER ? JOBS_MARK_POWER : JOBS_MARK_TYPED;
+}
+
 /* What must happen once: by a mark of its own, and no worker before had that. */
 static void judge_marks(const slot_t *slot, const task_t *task, act_e act, const char *what)
 {
     const claim_t *claim = claim_of(slot->task.ref.fence);
-    unsigned int mark = act == ACT_POWER ? JOBS_MARK_POWER : JOBS_MARK_TYPED;
-    const marked_t *marked = act == ACT_POWER ? &task->power : &task->typed_mark;
+    unsigned int mark = mark_of_act(claim, act);
+    const marked_t *marked = &task->marked[mark];
+    unsigned int never = act == ACT_LINE ? mark : mark | JOBS_MARK_TYPED | JOBS_MARKS_UNKNOWN;
 
     if (!(claim->marks_recorded & claim->marks_taken & mark)) {
         judge_breaks("mark-first", "%s of job %s: %s, and its mark is not %s", task->system, task->job, what,
                      claim->marks_recorded & mark ? "in Redis" : "on a record");
     }
-    if (claim->marks_before & (mark | JOBS_MARK_TYPED | JOBS_MARKS_UNKNOWN)) {
+    if (claim->marks_before & never) {
         judge_breaks("marked-once", "%s of job %s: %s, and it was claimed with the marks \"%s\"",
                      task->system, task->job, what, jobs_marks_words(claim->marks_before, judge.pool));
     }
@@ -421,12 +426,13 @@ static void judge_marks(const slot_t *slot, const task_t *task, act_e act, const
 
 static int is_once(act_e act)
 {
-    return act == ACT_POWER || act == ACT_TYPE || act == ACT_SEAL;
+    return act == ACT_POWER || act == ACT_TYPE || act == ACT_SEAL || act == ACT_LINE;
 }
 
 void *judge_act(act_e act, const void *baton, const pc_t *pc)
 {
-    static const char *const names[] = {"power", "type", "seal", "write", "take back", "redraw"};
+    static const char *const names[] = {"power",     "type",   "seal",      "write",
+                                        "take back", "redraw", "empty line"};
     const slot_t *slot = baton;
     seen_act_t *seen = apr_palloc(judge.pool, sizeof(*seen));
     task_t *task = task_of(slot->task.ref.job, slot->task.ref.system);
@@ -441,6 +447,9 @@ void *judge_act(act_e act, const void *baton, const pc_t *pc)
     if ((act == ACT_TYPE || act == ACT_SEAL) && ++task->typed > 1) {
         judge_breaks("typed-once", "%s of job %s: its passphrase leaves for the %d. time", task->system,
                      task->job, task->typed);
+    }
+    if (act == ACT_LINE && ++task->lines > LINES) {
+        judge_breaks("tries-kept", "%s of job %s: %d empty lines", task->system, task->job, task->lines);
     }
     if (strcmp(pc->name, task->system) != 0) {
         judge_breaks("right-pc", "%s is sent what is for %s", pc->name, task->system);
@@ -521,7 +530,7 @@ static void take_line(const host_t *host, const char *bytes, size_t length)
 
     if (claim != NULL) {
         claim->recorded |= strcmp(event, AUDIT_INTENT) == 0;
-        claim->marks_recorded |= strcmp(event, AUDIT_MARK) == 0 ? mark_of(text_of(line, "mark")) : 0;
+        claim->marks_recorded |= strcmp(event, AUDIT_MARK) == 0 ? jobs_marks_parse(text_of(line, "mark")) : 0;
         claim->ended |= strcmp(event, AUDIT_OUTCOME) == 0;
         claim->closed |= strcmp(event, AUDIT_OUTCOME) == 0 || strcmp(event, AUDIT_WITHDRAWN) == 0 ||
                          strcmp(event, AUDIT_HANDED_OVER) == 0;

@@ -7,7 +7,7 @@
 #include "server.h"
 
 /* What a worker sends to a PC. ACT_TAKE_BACK only takes back what stands there. */
-typedef enum { ACT_POWER, ACT_TYPE, ACT_SEAL, ACT_WRITE, ACT_TAKE_BACK, ACT_REDRAW } act_e;
+typedef enum { ACT_POWER, ACT_TYPE, ACT_SEAL, ACT_WRITE, ACT_TAKE_BACK, ACT_REDRAW, ACT_LINE } act_e;
 
 void judge_begin(apr_pool_t *pool);
 

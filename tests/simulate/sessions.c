@@ -163,6 +163,9 @@ static act_e kind_of_line(const char *bytes)
     if (strcmp(bytes, PC_REDRAW) == 0) {
         return ACT_REDRAW;
     }
+    if (strcmp(bytes, "\r") == 0) {
+        return ACT_LINE;
+    }
     return strstr(bytes, "seal") != NULL ? ACT_SEAL : ACT_WRITE;
 }
 

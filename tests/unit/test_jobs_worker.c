@@ -129,14 +129,14 @@ static void marks_are_words(void **state)
     static const char *const strange[] = {"boot", "power,typed", "power boot", "POWER"};
     (void)state;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        unsigned int marks = jobs_marks_parse(words[i], jobs_test.pool);
+        unsigned int marks = jobs_marks_parse(words[i]);
         assert_int_equal(marks, i);
         assert_string_equal(jobs_marks_words(marks, jobs_test.pool), words[i]);
     }
-    assert_int_equal(jobs_marks_parse("typed power", jobs_test.pool), JOBS_MARK_POWER | JOBS_MARK_TYPED);
-    assert_int_equal(jobs_marks_parse(NULL, jobs_test.pool), JOBS_MARKS_UNKNOWN);
+    assert_int_equal(jobs_marks_parse("typed power"), JOBS_MARK_POWER | JOBS_MARK_TYPED);
+    assert_int_equal(jobs_marks_parse(NULL), JOBS_MARKS_UNKNOWN);
     for (size_t i = 0; i < sizeof(strange) / sizeof(strange[0]); i++)
-        assert_true(jobs_marks_parse(strange[i], jobs_test.pool) & JOBS_MARKS_UNKNOWN);
+        assert_true(jobs_marks_parse(strange[i]) & JOBS_MARKS_UNKNOWN);
 }
 
 static void what_was_intended_is_handed_to_who_looks(void **state)

@@ -563,6 +563,85 @@ static void a_refused_end_falls_back_to_its_marks(void **state)
     claim_marked(JOBS_MARK_POWER | JOBS_MARK_TYPED);
 }
 
+/* The data of Redis are changed under the worker, in the same run: a mark that Redis had said that it has is gone. It is told,
+ * and who takes the task over next knows. */
+static void redis_forgets_marks(const jobs_task_t *task)
+{
+    const char *forget[] = {"HSET", apr_pstrcat(outbox_test.pool, "{amtu}:system:", task->ref.system, NULL),
+                            "marks", ""};
+
+    assert_int_equal(redis_server_do(&outbox_test.server, 4, forget), 0);
+}
+
+static void is_turned_down(outbox_t *outbox)
+{
+    jobs_task_t over = claim_verification();
+
+    assert_int_equal(over.marks, 0);
+    assert_int_equal(outcome_of(push(outbox, &over, JOBS_INTEND, 'I'), 3000), JOBS_REFUSED);
+    assert_int_equal(audit_lines("\"intent-repeated\""), 1);
+    lease_ends(&over);
+    claim_marked(JOBS_MARK_POWER);
+}
+
+static void a_mark_that_redis_forgets_in_its_run_is_told_it(void **state)
+{
+    const jobs_task_t *task = claim(1);
+    outbox_t *outbox = begin_run(WORKER);
+
+    (void)state;
+    await_reconciled(outbox);
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push_mark(outbox, task, JOBS_MARK_POWER), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_RELEASE, 0), 3000), JOBS_OK);
+    redis_forgets_marks(task);
+    is_turned_down(outbox);
+    end_run(outbox);
+}
+
+static void nor_does_the_next_run_begin_anew(void **state)
+{
+    const jobs_task_t *task = claim(1);
+    outbox_t *outbox = begin_run(WORKER);
+
+    (void)state;
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push_mark(outbox, task, JOBS_MARK_POWER), 3000), JOBS_OK);
+    end_run(outbox);
+    outbox = begin_run("worker-2");
+    await_reconciled(outbox);
+    redis_forgets_marks(task);
+    is_turned_down(outbox);
+    end_run(outbox);
+}
+
+/* Who only looks has no intent of its own, and yet an empty line that it sent counts. */
+static void a_line_of_one_that_only_looks_is_replayed(void **state)
+{
+    const jobs_task_t *task = claim(1);
+    outbox_t *outbox = begin_run(WORKER);
+    jobs_task_t over;
+
+    (void)state;
+    assert_int_equal(outcome_of(push(outbox, task, JOBS_INTEND, 'I'), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push_mark(outbox, task, JOBS_MARK_POWER), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push_mark(outbox, task, JOBS_MARK_TYPED), 3000), JOBS_OK);
+    end_run(outbox);
+    outbox = begin_run("worker-2");
+    await_reconciled(outbox);
+    over = claim_verification();
+    assert_int_equal(outcome_of(push_mark(outbox, &over, JOBS_MARK_LINE), 3000), JOBS_OK);
+    assert_int_equal(outcome_of(push(outbox, &over, JOBS_RELEASE, 0), 3000), JOBS_OK);
+    over = claim_verification();
+    assert_int_equal(over.marks, JOBS_MARK_POWER | JOBS_MARK_TYPED | JOBS_MARK_LINE);
+    end_run(outbox);
+    forget_intent(task);
+    restart_redis();
+    reconcile_once("worker-1b");
+    over = claim_verification();
+    assert_true(over.marks & (JOBS_MARK_TYPED | JOBS_MARKS_UNKNOWN));
+}
+
 /* ---- the table of marks -------------------------------------------------------------------------------- */
 
 static jobs_task_ref_t nth_task(int n, const char *fence)
@@ -658,6 +737,9 @@ int main(void)
         TEST(what_redis_lost_without_a_restart_is_restored),
         TEST(a_mark_that_this_redis_never_took_does_not_count),
         TEST(marks_are_recorded_and_survive_the_run),
+        TEST(a_mark_that_redis_forgets_in_its_run_is_told_it),
+        TEST(nor_does_the_next_run_begin_anew),
+        TEST(a_line_of_one_that_only_looks_is_replayed),
         TEST(the_marks_of_two_records_add_up),
         TEST(the_marks_of_two_records_add_up_in_the_other_order),
         TEST(a_refused_end_falls_back_to_its_marks),

@@ -543,8 +543,10 @@ static void answer_store(unlock_pc_t *pc)
         return;
     }
     count_change(pc);
-    if (pc->is.gone == 4 && pc->change == JOBS_MARK && pc->console_open && pc->types == 0)
+    if (pc->is.gone == 4 && pc->change == JOBS_MARK && pc->console_open && pc->types == 0) {
+        pc->now++;
         unlock_input(&pc->unlock, "\r\n", 2);
+    }
     unlock_store_answer(&pc->unlock, JOBS_OK, 1, "");
 }
 

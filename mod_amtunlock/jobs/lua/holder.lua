@@ -3,7 +3,7 @@
 
 -- ---- the holder of a system ------------------------------------------------------------------------------------
 
-local MARKS = { power = true, typed = true }
+local MARKS = { power = true, line = true, again = true, typed = true }
 local UNKNOWN = 'unknown' -- what was done is not known
 
 -- The marks of a system's holder: words. A library that knew none wrote none.
@@ -14,7 +14,7 @@ end
 -- True: there was one among these that it did not have. What is unknown stays so.
 local function add_marks(system, marks)
     local known = marks_of(system)
-    local more = marks == UNKNOWN and UNKNOWN or known
+    local more = marks:find(UNKNOWN, 1, true) and UNKNOWN or known
     for mark in marks:gmatch('%a+') do
         if more ~= UNKNOWN and not more:find(mark, 1, true) then
             more = more == '' and mark or more .. ' ' .. mark
@@ -71,13 +71,19 @@ local function requeue_waiters(now, system, waiters)
     end
 end
 
--- Ends an unlock: the task, and all tasks that joined it.
+local CANCELLED = 'cancelled'
+
+-- Ends an unlock: the task, and all tasks that joined it; those of other jobs wait again where it was cancelled.
 local function finish_system(now, id, system, task, state, reason, step, blameless)
     local waiters = free_system(system)
     if not blameless then
         note_result(now, system, state, reason)
     end
     end_task(now, id, system, task, state, reason, step)
+    if reason == CANCELLED then
+        requeue_waiters(now, system, waiters)
+        return
+    end
     for _, waiter in ipairs(waiters) do
         local joined = read_task(waiter, system)
         if joined and joined.state == 'J' then

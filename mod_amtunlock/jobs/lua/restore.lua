@@ -26,7 +26,7 @@ local function depose(system)
 end
 
 -- The task has an intent here. Its holder may have been this worker before a restart; another one that does not know all
--- of the marks gives it up, and who takes it over next does.
+-- of the marks gives it up, and who takes it over next does. The answer ends with the marks that are known here.
 local function restore_known(now, id, system, task, old)
     if call('HGET', key('system', system), 'job') ~= id then
         return { 'already' }
@@ -43,7 +43,7 @@ local function restore_known(now, id, system, task, old)
     if is_later then
         restore_later(now, id, system, task, old)
     end
-    return { (gives_up or is_later) and 'ok' or 'already' }
+    return { (gives_up or is_later) and 'ok' or 'already', '', marks_of(system) }
 end
 
 -- It never reached this Redis. What this worker claimed before a restart waits again.
@@ -93,7 +93,7 @@ function verbs.restore_intent(now, read)
     move_task(now, id, system, task, 'L')
     call('RPUSH', VERIFY_QUEUE, id .. '|' .. system)
     wake_workers()
-    return { 'ok' }
+    return { 'ok', '', marks_of(system) }
 end
 
 -- Ends a task with a restored result. Its system may be held by another job's task.

@@ -90,12 +90,15 @@ function verbs.intend(now, read)
     if refused then
         return refused
     end
+    local marks = task.state == 'K' and marks_of(system) or ''
+    if task.state == 'K' and marks == '' and call('HGET', key('job', id), 'cancelled') == '1' then
+        return { 'cancelled', 'its job was cancelled, and no worker before had powered it' }
+    end
     local other = device_holder(device, system)
     if other then
         return { 'conflict', 'the same device is being unlocked as ' .. other }
     end
     local till, since = deadline_of(now, system, deadline)
-    local marks = task.state == 'K' and marks_of(system) or ''
     task.intent_fence, task.step, task.deadline = fence, clean_step(step), text(till)
     free_device(system) -- that of an intent before
     call('HSET', key('system', system), 'intent', intent, 'device', device, 'since', text(since), 'marks', marks)
@@ -106,6 +109,8 @@ end
 
 local ACTING = { I = true, P = true, B = true }
 
+local ASKS = { line = true, again = true }
+
 -- Notes what may be done to the PC from now on, and only once.
 function verbs.mark(now, read)
     local worker, id, system, fence = read.take(5)
@@ -114,7 +119,8 @@ function verbs.mark(now, read)
     end
     local mark = read.take(1)
     local task = held_task(id, system, worker, fence)
-    local allows = task and ACTING[task.state] and task.intent_fence == fence and MARKS[mark]
+    local acts = task and ACTING[task.state] and task.intent_fence == fence and MARKS[mark]
+    local allows = acts or task and task.state == 'K' and ASKS[mark] -- one that only looks may ask for the prompt
     return holder_refused(now, id, system, task, allows) or { add_marks(system, mark) and 'ok' or 'already' }
 end
 

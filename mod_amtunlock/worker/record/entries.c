@@ -58,7 +58,7 @@ static json_t *entry_of_mark(const outbox_request_t *request, const char *worker
     json_t *fields = entry_of_event(AUDIT_MARK, &request->task->ref, worker, NULL);
 
     put_text(fields, "step", request->change.step);
-    put_text(fields, "mark", request->change.mark == JOBS_MARK_POWER ? "power" : "typed");
+    put_text(fields, "mark", jobs_mark_word(request->change.mark));
     return fields;
 }
 

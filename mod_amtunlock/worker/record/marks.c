@@ -21,7 +21,8 @@ typedef struct {
     apr_uint64_t digest;  /* 0: the place is free */
     apr_uint32_t at;      /* of its latest intent, seconds of the wall clock */
     apr_uint16_t intents; /* that were not withdrawn */
-    apr_uint16_t is;      /* marks_state_e of the latest */
+    apr_byte_t is;        /* marks_state_e of the latest */
+    apr_byte_t told;      /* jobs_mark_e that Redis has said it has */
 } place_t;
 
 typedef struct {
@@ -173,7 +174,7 @@ int marks_make_room(marks_t *marks)
 }
 
 /* An intent counts from now, not from when it was written: it is only kept for longer than it must be. */
-static int take_intent(marks_t *marks, apr_uint64_t digest)
+static int take_intent(marks_t *marks, apr_uint64_t digest, const json_t *fields)
 {
     place_t *place = NULL;
 
@@ -186,6 +187,8 @@ static int take_intent(marks_t *marks, apr_uint64_t digest)
     place->at = (apr_uint32_t)apr_time_sec(apr_time_now());
     place->intents++;
     place->is = MARKS_OPEN;
+    place->told |=
+        (apr_byte_t)jobs_marks_parse(entry_text(fields, "marks")); /* as they came with the claim */
     return 1;
 }
 
@@ -204,7 +207,7 @@ static int take_place(marks_t *marks, const event_t *event, const json_t *fields
     place_t *place = place_of(marks, digest);
 
     if (event->is == MARKS_OPEN) {
-        return take_intent(marks, digest);
+        return take_intent(marks, digest, fields);
     }
     if (place != NULL && event_counts(event, place->is)) {
         place->intents -= event->is == MARKS_NONE; /* an earlier one of the task, with another fence, stays */
@@ -218,6 +221,22 @@ marks_state_e marks_state(const marks_t *marks, const jobs_task_ref_t *task)
     const place_t *place = place_of(marks, digest_of(task));
 
     return place != NULL ? (marks_state_e)place->is : MARKS_NONE;
+}
+
+void marks_tell(marks_t *marks, const jobs_task_ref_t *task, unsigned int told)
+{
+    place_t *place = place_of(marks, digest_of(task));
+
+    if (place != NULL) {
+        place->told |= (apr_byte_t)told;
+    }
+}
+
+unsigned int marks_told(const marks_t *marks, const jobs_task_ref_t *task)
+{
+    const place_t *place = place_of(marks, digest_of(task));
+
+    return place != NULL ? place->told : 0;
 }
 
 /* ---- tasks as a whole ---------------------------------------------------------------------------------- */
@@ -298,8 +317,7 @@ static void keep_intent(const marks_t *marks, marks_task_t *task, const json_t *
     task->act = act != NULL ? json_dumps(act, JSON_COMPACT) : NULL;
     task->step = apr_pstrdup(marks->whole->pool, entry_text(record, "step"));
     /* What was done before this intent. An older version wrote no such field, and no marks either. */
-    task->marks |=
-        jobs_marks_parse(json_string_value(json_object_get(record, "marks")), marks->whole->scratch);
+    task->marks |= jobs_marks_parse(json_string_value(json_object_get(record, "marks")));
     task->intended = 1;
     task->earlier = marks->last <= marks->whole->before;
 }
@@ -333,15 +351,20 @@ static marks_task_t *begin_task(whole_t *whole, const jobs_task_ref_t *ref, cons
     return task;
 }
 
-/* One that Redis did not take stays, too: it was not acted on, but that is the safe side. */
-static void take_mark(const whole_t *whole, const json_t *record)
+/* One that Redis did not take stays, too: it was not acted on, but that is the safe side. Who only looks marks what it sends
+ * without an intent of its own: what was done before is known to others. */
+static void take_mark(whole_t *whole, const json_t *record)
 {
     const jobs_task_ref_t ref = entry_task(record);
     marks_task_t *task = find_task(whole, &ref);
 
-    if (task != NULL) {
-        task->marks |= jobs_marks_parse(entry_text(record, "mark"), whole->scratch);
+    if (task == NULL) {
+        task = add_task(whole, &ref);
+        task->is = MARKS_HANDED_OVER;
+        task->marks = JOBS_MARKS_UNKNOWN;
+        task->step = apr_pstrdup(whole->pool, entry_text(record, "step"));
     }
+    task->marks |= jobs_marks_parse(entry_text(record, "mark"));
 }
 
 static int take_task(marks_t *marks, const event_t *event, const json_t *record)

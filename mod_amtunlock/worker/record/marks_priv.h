@@ -42,6 +42,10 @@ int marks_take(marks_t *marks, const char *event, const json_t *fields);
 
 /* Of the job and system, with any fence: of the latest intent. A collision of digests would only skip a task. */
 marks_state_e marks_state(const marks_t *marks, const jobs_task_ref_t *task);
+/* Redis has said that it has these marks (jobs_mark_e) of the task; one that has an intent here. */
+void marks_tell(marks_t *marks, const jobs_task_ref_t *task, unsigned int told);
+/* All that it has said of them, with any fence, and was told by the intents on record. */
+unsigned int marks_told(const marks_t *marks, const jobs_task_ref_t *task);
 
 /* An empty one that keeps tasks whole, some 250 bytes each; lives in `pool`. `worker`: the one that was filled when
  * this worker started. */

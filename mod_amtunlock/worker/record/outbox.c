@@ -103,6 +103,9 @@ static void close_intent(outbox_t *outbox, const outbox_request_t *request)
     const jobs_change_t *change = &request->change;
     int taken = request->outcome == JOBS_OK || request->outcome == JOBS_ALREADY;
 
+    if (change->change == JOBS_MARK && taken) {
+        marks_tell(outbox->options.marks, &change->task, change->mark);
+    }
     if (change->change == JOBS_INTEND && !taken && request->recorded) { /* so it was not acted on */
         recorder_add_event(&outbox->recorder, AUDIT_WITHDRAWN, &change->task, request->answer);
     }
@@ -208,14 +211,22 @@ static void take_requests(outbox_t *outbox)
     }
 }
 
+/* Redis has forgotten marks that it had; where it says that it knows none of them, nothing is done anyway. */
+static int lacks_marks(const marks_t *marks, const jobs_task_t *task)
+{
+    return (task->marks & JOBS_MARKS_UNKNOWN) == 0 && (marks_told(marks, &task->ref) & ~task->marks) != 0;
+}
+
 /* Redis gave out a task once more that this worker has an intent of on its record, though it was reconciled: its data
- * was changed under it. One that is taken over may have an intent, but no end. */
+ * was changed under it. One that is taken over may have an intent, but no end, and all marks that Redis had of it. */
 static int is_repeated(const outbox_t *outbox, const outbox_request_t *request)
 {
-    marks_state_e is = marks_state(outbox->options.marks, &request->change.task);
+    const marks_t *marks = outbox->options.marks;
+    marks_state_e is = marks_state(marks, &request->change.task);
 
     return request->change.change == JOBS_INTEND && !request->recorded &&
-           (request->task->taken_over ? is == MARKS_ENDED : is != MARKS_NONE);
+           (request->task->taken_over ? is == MARKS_ENDED || lacks_marks(marks, request->task)
+                                      : is != MARKS_NONE);
 }
 
 /* Redis is reconciled once more: the task then ends as the record says, or is verified. It is not acted on. */
@@ -291,8 +302,9 @@ static int select_audited(outbox_t *outbox, outbox_request_t **selected)
 #ifdef AMTUNLOCK_FAULTS
 static void pass_points(jobs_change_t *const *changes, int count, int applied)
 {
-    static const char *const marks[][2] = {[JOBS_MARK_POWER] = {"power-mark.recorded", "power-mark.applied"},
-                                           [JOBS_MARK_TYPED] = {"typed-mark.recorded", "typed-mark.applied"}};
+    static const char *const marks[JOBS_MARK_AGAIN + 1][2] = {
+        [JOBS_MARK_POWER] = {"power-mark.recorded", "power-mark.applied"},
+        [JOBS_MARK_TYPED] = {"typed-mark.recorded", "typed-mark.applied"}};
     static const char *const points[JOBS_CHANGES][2] = {
         [JOBS_INTEND] = {"intend.recorded", "intend.applied"},
         [JOBS_PROGRESS] = {"progress.before", "progress.applied"},

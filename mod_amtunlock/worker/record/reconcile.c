@@ -68,11 +68,16 @@ static void on_open_intent(reconciliation_t *reconciliation, const marks_task_t 
     }
 }
 
-static void on_answer(reconciliation_t *reconciliation, marks_task_t *task, const jobs_result_t *result)
+static void on_answer(reconciliation_t *reconciliation, marks_task_t *task, const jobs_change_t *change)
 {
+    const jobs_result_t *result = &change->result;
+
     if (task->is == MARKS_ENDED) {
         on_end(reconciliation, task, result);
         return;
+    }
+    if (result->outcome == JOBS_OK || result->outcome == JOBS_ALREADY) {
+        marks_tell(reconciliation->with->recorder->marks, &task->ref, jobs_marks_parse(change->kept_marks));
     }
     reconciliation->verifies += result->outcome == JOBS_OK;
     if (task->is == MARKS_OPEN) {
@@ -118,7 +123,7 @@ static jobs_result_t replay_some(reconciliation_t *reconciliation, marks_task_t 
         const jobs_result_t *result = &changes[i]->result;
 
         if (jobs_is_decided(result->outcome) || jobs_is_spoilt(result)) {
-            on_answer(reconciliation, tasks[i], result);
+            on_answer(reconciliation, tasks[i], changes[i]);
         }
         else {
             whole = *result;

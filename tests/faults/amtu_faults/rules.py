@@ -101,6 +101,19 @@ def typed_once(history):
             yield Breach("typed-once", f"{system} of job {job}", f"{times} passphrases or seals {volume}".rstrip(), job)
 
 
+LINES = 2  # of the three tries that a program allows as a rule
+
+
+def keeps_a_try(history):
+    """No empty line is sent to ask for a prompt that would leave no try for the passphrase, over all workers of a task."""
+    count = Counter()
+    for job, event in _owned(history, lambda one: one["event"] == "passphrase" and one.get("bytes") == 0):
+        count[job, event["system"]] += 1
+    for (job, system), times in sorted(count.items()):
+        if times > LINES:
+            yield Breach("keeps-a-try", f"{system} of job {job}", f"{times} empty lines", job)
+
+
 def beyond_help(history, task):
     """Why no worker could have unlocked it any more once another was lost; None where one could. The firmware looked for
     its drive while nobody served it; or the worker was lost between its mark and the request that never left."""
@@ -152,7 +165,7 @@ def obeys_marks(history):
     for (job, system), lines in history.holders().items():
         for line, following in zip(lines, [*lines[1:], {"at": float("inf")}]):
             told = set(line.get("marks", "").split())
-            never = {"power", "typed"} if told & {"typed", "unknown"} else told & {"power"}
+            never = told & {"line", "again"} | ({"power", "typed"} if told & {"typed", "unknown"} else told & {"power"})
             done = {act for at, worker, act in history.gates.get((job, system), ())
                     if worker == line["worker"] and line["at"] - CLOCKS <= at < following["at"]}
             marked = {mark for mark in never if any(one["fence"] == line["fence"] for one in _marks(history, job, system, mark))}
@@ -517,7 +530,7 @@ def record_is_whole(history):
         last[line["file"]] = line
 
 
-RULES = (never_twice, typed_once, marked_first, obeys_marks, own_secret, costs_no_unlock, never_lost, refused_is_not_done,
+RULES = (never_twice, typed_once, marked_first, obeys_marks, own_secret, keeps_a_try, costs_no_unlock, never_lost, refused_is_not_done,
          one_job_a_message, losses_are_said, in_time, verify_begins, fences_grow, no_way_back,
          unlocked_means_unlocked, owners_decide, no_act_after_lease, verify_sees, record_is_whole)
 

@@ -241,6 +241,9 @@ static apr_status_t loop_cleanup(void *baton)
     if (loop->timer != NULL) {
         event_free(loop->timer);
     }
+    if (loop->spare != NULL) {
+        apr_allocator_free(apr_pool_allocator_get(loop->pool), loop->spare);
+    }
     return APR_SUCCESS;
 }
 

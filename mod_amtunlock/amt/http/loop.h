@@ -3,6 +3,7 @@
 #ifndef AMTUNLOCK_AMT_HTTP_LOOP_H
 #define AMTUNLOCK_AMT_HTTP_LOOP_H
 
+#include <apr_allocator.h>
 #include <curl/curl.h>
 
 #include "amt/amt.h"
@@ -16,8 +17,9 @@ struct amt_loop_t {
     CURLM *multi;
     amt_trusts_t *trusts;
     amt_ticket_requests_t *ticket_requests; /* NULL: no threads for tickets */
-    apr_int64_t timer_cost;                 /* of the timer\'s last turn: microseconds of the thread */
-    const void *serving;                    /* the socket whose turn it is; NULL: none, or it is gone */
+    apr_memnode_t *spare;   /* memory that a session has only while it sends, kept for the next; or NULL */
+    apr_int64_t timer_cost; /* of the timer\'s last turn: microseconds of the thread */
+    const void *serving;    /* the socket whose turn it is; NULL: none, or it is gone */
 };
 
 /* What CURLOPT_PRIVATE of each handle in `multi` points to: `ended` is called, from the loop, once libcurl is

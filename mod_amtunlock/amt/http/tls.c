@@ -231,9 +231,6 @@ static void set_bounds(SSL_CTX *ctx)
 
 /* ---- contexts -------------------------------------------------------------------------------- */
 
-/* Bytes of our longest TLS record: holds what a redirection session sends at a time, and any call. */
-#define LONGEST_RECORD 8704
-
 /* An alert of ours because a message, which can only be the chain, is longer than was allowed. */
 static void note_length(amt_tls_peer_t *peer)
 {
@@ -316,7 +313,6 @@ static void set_up_context(SSL_CTX *ctx, amt_tls_e tls)
     /* saves 34 KiB for each idle connection, of which there may be thousands; and memory where all begin
      * at once */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_max_send_fragment(ctx, LONGEST_RECORD);
     set_bounds(ctx);
     SSL_CTX_set_cert_verify_callback(ctx, verify_peer, NULL);
     if (tls == AMT_TLS_PIN) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "amt/redirection/drive_priv.h"
+#include "amt/redirection/line_priv.h"
 #include "amt/redirection/link_priv.h"
 #include "amt/redirection/session_priv.h"
 #include "amt/redirection/wire_priv.h"
@@ -337,7 +338,8 @@ static const amt_channel_t storage = {
     .closed = CLOSED,
     .silence = SILENCE_SECONDS,
     .interval = RX_TIMEOUT / 2,
-    .bounds = {.room = DATA_HEAD + MAX_BUFFER + AMT_LINK_RESERVE, /* TLS has no records for two at a time */
+    /* a record of TLS is filled by the chunk that does not fit into it */
+    .bounds = {.room = AMT_LINE_RECORD + DATA_HEAD + MAX_BUFFER + AMT_LINK_RESERVE,
                .pace = {.turns = TURNS_A_SECOND, .bytes = BYTES_A_SECOND}},
     .begin = ider_begin,
     .drained = ider_on_drained,

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/bio.h>
 #include <openssl/err.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -59,11 +61,63 @@ void amt_line_close(amt_line_t *line)
 
 void amt_line_shut(amt_line_t *line)
 {
+    line->more = 0;
     if (line->ssl != NULL) {
         SSL_shutdown(line->ssl);
         ERR_clear_error();
     }
     shutdown(line->fd, SHUT_WR);
+}
+
+/* ---- TLS's socket ---------------------------------------------------------------------------- */
+
+/* OpenSSL's, but that it can tell the system to wait for more: without that each record goes through all of TCP by
+ * itself, and wakes the peer. */
+static BIO_METHOD *socket_method; /* NULL: memory was out */
+static pthread_once_t socket_method_once = PTHREAD_ONCE_INIT;
+
+static int send_by_bio(BIO *bio, const char *bytes, int length)
+{
+    const amt_line_t *line = (const amt_line_t *)BIO_get_callback_arg(bio);
+    int rc = (int)send(line->fd, bytes, (size_t)length, MSG_NOSIGNAL | (line->more ? MSG_MORE : 0));
+
+    BIO_clear_retry_flags(bio);
+    if (rc < 0 && BIO_sock_should_retry(rc)) {
+        BIO_set_retry_write(bio);
+    }
+    return rc;
+}
+
+static void make_socket_method(void)
+{
+    const BIO_METHOD *usual = BIO_s_socket();
+    BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOCKET, "redirection");
+
+    if (method != NULL && BIO_meth_set_write(method, send_by_bio) &&
+        BIO_meth_set_read(method, BIO_meth_get_read(usual)) &&
+        BIO_meth_set_ctrl(method, BIO_meth_get_ctrl(usual)) &&
+        BIO_meth_set_create(method, BIO_meth_get_create(usual)) &&
+        BIO_meth_set_destroy(method, BIO_meth_get_destroy(usual))) {
+        socket_method = method;
+        return;
+    }
+    BIO_meth_free(method);
+}
+
+int amt_line_begin_tls(amt_line_t *line)
+{
+    BIO *bio;
+
+    pthread_once(&socket_method_once, make_socket_method);
+    bio = socket_method != NULL ? BIO_new(socket_method) : NULL;
+    if (bio == NULL) {
+        return 0;
+    }
+    BIO_set_fd(bio, line->fd, BIO_NOCLOSE);
+    BIO_set_callback_arg(bio, (char *)line);
+    SSL_set_bio(line->ssl, bio, bio);
+    SSL_set_read_ahead(line->ssl, 1); /* a record's head and its rest in one call */
+    return 1;
 }
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
@@ -104,22 +158,24 @@ int amt_line_read(amt_line_t *line, unsigned char *into, apr_size_t room)
     return rc > 0 ? (int)rc : plain_outcome(rc);
 }
 
-int amt_line_write(amt_line_t *line, const unsigned char *from, apr_size_t length)
+int amt_line_write(amt_line_t *line, const unsigned char *from, apr_size_t length, int more)
 {
     ssize_t rc;
 
+    length = length < AMT_LINE_RECORD ? length : AMT_LINE_RECORD;
+    line->more = more;
     if (line->ssl != NULL) {
         ERR_clear_error();
         rc = SSL_write(line->ssl, from, (int)length);
         return rc > 0 ? (int)rc : tls_outcome(line, (int)rc, 0);
     }
-    rc = send(line->fd, from, length, MSG_NOSIGNAL);
+    rc = send(line->fd, from, length, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
     return rc > 0 ? (int)rc : plain_outcome(rc);
 }
 
 int amt_line_holds(const amt_line_t *line)
 {
-    return line->ssl != NULL && SSL_pending(line->ssl) > 0;
+    return line->ssl != NULL && SSL_has_pending(line->ssl);
 }
 
 /* ---- errors ---------------------------------------------------------------------------------- */

@@ -14,10 +14,11 @@
 #include "amt/http/tls.h"
 #include "amt/redirection/event_priv.h"
 #include "amt/redirection/line_priv.h"
+#include "amt/redirection/queue_priv.h"
 #include "base/text.h"
 
 /* Reads and writes for one event: the loop serves other connections too. */
-enum { READS_A_TURN = 4, SENDS_A_TURN = 8 };
+enum { READS_A_TURN = 4, SENDS_A_TURN = 4 };
 
 typedef enum { CONNECTING, HANDSHAKE, RUNNING, STOPPED } stage_e;
 
@@ -43,10 +44,7 @@ struct amt_link_t {
     int drained_reported;
     int held; /* input waits until there is room for an answer */
     apr_size_t in_length;
-    apr_size_t out_start;
-    apr_size_t out_end;
-    apr_size_t out_size;
-    unsigned char *out;
+    amt_queue_t out;
     unsigned char in[AMT_LINK_IN];
 };
 
@@ -63,13 +61,14 @@ void amt_link_stop(amt_link_t *link)
     amt_event_clear(&link->resume);
     amt_line_close(&link->line);
     OPENSSL_cleanse(link->in, sizeof(link->in));
-    OPENSSL_cleanse(link->out, link->out_size);
-    link->in_length = link->out_start = link->out_end = 0;
+    amt_queue_clear(&link->out);
+    link->in_length = 0;
 }
 
 void amt_link_free(amt_link_t *link)
 {
     amt_link_stop(link);
+    amt_queue_clear(&link->out); /* its owner may have queued something since it stopped */
     if (link->freed != NULL) {
         *link->freed = 1;
         link->freed = NULL;
@@ -144,7 +143,7 @@ static void fail_handshake(amt_link_t *link)
 static int begin_tls(amt_link_t *link)
 {
     link->line.ssl = amt_tls_session(&link->peer);
-    if (link->line.ssl != NULL && SSL_set_fd(link->line.ssl, link->line.fd)) {
+    if (link->line.ssl != NULL && amt_line_begin_tls(&link->line)) {
         return 1;
     }
     if (link->peer.bad_file != NULL) {
@@ -188,28 +187,18 @@ static void wake_link(amt_link_t *link)
 
 apr_size_t amt_link_room(const amt_link_t *link)
 {
-    return link->out_size - (link->out_end - link->out_start);
+    return link->out.room - amt_queue_length(&link->out);
 }
 
 int amt_link_is_sending(const amt_link_t *link)
 {
-    return link->out_start < link->out_end;
+    return amt_queue_length(&link->out) > 0;
 }
 
 unsigned char *amt_link_place(amt_link_t *link, apr_size_t length)
 {
-    unsigned char *place;
+    unsigned char *place = amt_queue_place(&link->out, length);
 
-    if (link->out_size - link->out_end < length) {
-        apr_size_t queued = link->out_end - link->out_start;
-
-        memmove(link->out, link->out + link->out_start, queued);
-        OPENSSL_cleanse(link->out + queued, link->out_end - queued);
-        link->out_start = 0;
-        link->out_end = queued;
-    }
-    place = link->out + link->out_end;
-    link->out_end += length;
     amt_pace_spend(&link->pace, link->limits, 0, length);
     link->drained_reported = 0;
     wake_link(link);
@@ -221,25 +210,48 @@ void amt_link_queue(amt_link_t *link, const void *bytes, apr_size_t length)
     memcpy(amt_link_place(link, length), bytes, length);
 }
 
+/* More than is queued follows in this turn: what would be a short record waits for it. */
+static int has_more(const amt_link_t *link)
+{
+    return !link->shut && !link->resting && link->freed != NULL && link->events->more(link->baton);
+}
+
+static int is_worth_sending(const amt_link_t *link)
+{
+    apr_size_t queued = amt_queue_length(&link->out);
+
+    return queued >= AMT_LINE_RECORD || (queued > 0 && !has_more(link));
+}
+
+/* Zero: no more leaves now, and the link may be gone. */
+static int send_record(amt_link_t *link)
+{
+    apr_size_t queued = amt_queue_length(&link->out);
+    int more = queued > AMT_LINE_RECORD || has_more(link);
+    int sent = amt_line_write(&link->line, amt_queue_first(&link->out), queued, more);
+
+    if (sent < 0) {
+        fail_broken(link, amt_line_error(&link->line));
+    }
+    if (sent > 0) {
+        amt_queue_sent(&link->out, (apr_size_t)sent);
+    }
+    return sent > 0;
+}
+
 void amt_link_flush(amt_link_t *link)
 {
     if (link->stage != RUNNING) {
         return;
     }
-    while (link->out_start < link->out_end) {
-        int sent = amt_line_write(&link->line, link->out + link->out_start, link->out_end - link->out_start);
-
-        if (sent == AMT_LINE_LATER) {
+    while (is_worth_sending(link)) {
+        if (!send_record(link)) {
             return;
         }
-        if (sent < 0) {
-            fail_broken(link, amt_line_error(&link->line));
-            return;
-        }
-        OPENSSL_cleanse(link->out + link->out_start, (apr_size_t)sent);
-        link->out_start += (apr_size_t)sent;
     }
-    link->out_start = link->out_end = 0;
+    if (amt_link_is_sending(link)) {
+        return;
+    }
     if (link->held) { /* there is room for it now, and no socket event would come for it */
         resume_soon(link);
     }
@@ -317,6 +329,9 @@ static int receive_input(amt_link_t *link, const int *freed)
         if (!offer_input(link, freed)) {
             return 0;
         }
+        if (link->stage == RUNNING && !amt_line_holds(&link->line)) {
+            return 1; /* the socket shows whether there is more */
+        }
     }
     if (link->stage == RUNNING && got > 0 && amt_line_holds(&link->line)) {
         resume_soon(link); /* the socket does not show what TLS holds */
@@ -334,7 +349,7 @@ static void update_events(amt_link_t *link)
     int wants_in =
         handshake || (link->stage == RUNNING && !link->in_ended && link->in_length < sizeof(link->in));
     int reads_by_sending = link->line.read_wants_out || (handshake && SSL_want_write(link->line.ssl));
-    int wants_out = link->stage == CONNECTING || link->out_start < link->out_end || link->shut == 1 ||
+    int wants_out = link->stage == CONNECTING || amt_link_is_sending(link) || link->shut == 1 ||
                     (reads_by_sending && !link->resting);
 
     if (link->stage == STOPPED) {
@@ -400,7 +415,8 @@ static void send_queued(amt_link_t *link, const int *freed)
 {
     for (int rounds = 0; rounds < SENDS_A_TURN && !*freed && link->stage == RUNNING; rounds++) {
         amt_link_flush(link);
-        if (*freed || link->stage != RUNNING || link->out_end || link->drained_reported || link->resting) {
+        if (*freed || link->stage != RUNNING || is_worth_sending(link) || link->drained_reported ||
+            link->resting) {
             return;
         }
         link->drained_reported = 1;
@@ -485,8 +501,7 @@ apr_status_t amt_link_open(amt_link_t **out, amt_loop_t *loop, const amt_target_
                          .baton = baton,
                          .peer = {.trusts = loop->trusts, .target = target, .alert = -1},
                          .limits = &bounds->pace,
-                         .out_size = bounds->room,
-                         .out = apr_palloc(pool, bounds->room),
+                         .out = {.loop = loop, .room = bounds->room},
                          .line = {.fd = -1}};
     if (amt_target_check(target, link->peer.pin) != APR_SUCCESS) {
         return APR_EINVAL;

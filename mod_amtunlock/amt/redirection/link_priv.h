@@ -21,8 +21,10 @@ typedef struct {
     void (*ready)(void *baton);
     /* Takes a message from the front of what came; the bytes taken, 0 for "more is needed, or not now". */
     apr_size_t (*take)(void *baton, const unsigned char *bytes, apr_size_t length);
-    /* All that was queued has left. */
+    /* There is room: all that was queued has left, or waits to fill a record. */
     void (*drained)(void *baton);
+    /* True while `drained` will queue more. */
+    int (*more)(const void *baton);
     /* The peer will send no more. The link goes on. */
     void (*ended)(void *baton);
     /* The connection is gone, and the link stopped. Also from inside amt_link_flush(). */

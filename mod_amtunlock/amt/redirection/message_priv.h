@@ -24,10 +24,10 @@ typedef struct {
 const amt_message_t *amt_message_find(const amt_message_t *table, unsigned char id);
 /* The length of its body, as its first `length` bytes say. */
 apr_size_t amt_message_body(const amt_message_t *message, const unsigned char *bytes);
-/* How many whole messages of this kind stand one behind the other, numbered from `sequence` on: `taken` bytes of
- * them, their `filled` bytes of bodies in `joined`, which has room for `length`. */
-apr_uint32_t amt_messages_join(const amt_message_t *message, apr_uint32_t sequence,
-                               const unsigned char *bytes, apr_size_t length, unsigned char *joined,
-                               apr_size_t *filled, apr_size_t *taken);
+/* Text that comes byte by byte is not looked at byte by byte: gives the bodies of whole messages of this kind that stand
+ * one behind the other to its `body`, as one, which may destroy the session, and `*sequence` with it. `length` is at most
+ * AMT_LINK_IN. The bytes taken; 0 where there are not two to be joined. */
+apr_size_t amt_messages_take_joined(const amt_message_t *message, apr_uint32_t *sequence, void *channel,
+                                    const unsigned char *bytes, apr_size_t length);
 
 #endif

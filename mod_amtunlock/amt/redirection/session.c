@@ -355,21 +355,11 @@ static void on_closed(amt_session_t *session)
     amt_link_shut(session->link);
 }
 
-/* Text that comes byte by byte is not looked at byte by byte. 0 where there are not two to be joined. */
-static apr_size_t take_joined(amt_session_t *session, const unsigned char *bytes, apr_size_t length)
+static int is_busy(const void *baton)
 {
-    unsigned char joined[AMT_LINK_IN];
-    apr_size_t filled = 0, taken = 0;
-    apr_uint32_t count =
-        amt_messages_join(session->message, session->in_sequence, bytes, length, joined, &filled, &taken);
+    const amt_session_t *session = baton;
 
-    if (count < 2) {
-        return 0;
-    }
-    session->in_sequence += count;
-    session->message->body(session->channel, joined, filled); /* may destroy the session */
-    OPENSSL_cleanse(joined, filled);
-    return taken;
+    return session->kind->busy != NULL && session->kind->busy(session->channel);
 }
 
 static apr_size_t take_message(amt_session_t *session, const unsigned char *bytes, apr_size_t length)
@@ -384,8 +374,7 @@ static apr_size_t take_message(amt_session_t *session, const unsigned char *byte
         fail_session_as_garbage(session, apr_psprintf(session->pool, "message 0x%02x", bytes[0]));
         return length;
     }
-    if (length < message->length ||
-        (message->waits && session->kind->busy != NULL && session->kind->busy(session->channel))) {
+    if (length < message->length || (message->waits && is_busy(session))) {
         return 0;
     }
     if (!is_in_sequence(session, wire_get32(bytes + 4))) {
@@ -395,7 +384,8 @@ static apr_size_t take_message(amt_session_t *session, const unsigned char *byte
         return length;
     }
     session->message = message;
-    if (message->joins && session->state == OPEN && (taken = take_joined(session, bytes, length)) > 0) {
+    if (message->joins && session->state == OPEN &&
+        (taken = amt_messages_take_joined(message, &session->in_sequence, session->channel, bytes, length))) {
         return taken;
     }
     session->in_sequence++;
@@ -545,8 +535,8 @@ static apr_status_t create_events(amt_session_t *session)
 
 static apr_status_t begin_session(amt_session_t *session)
 {
-    static const amt_link_events_t events = {on_link_ready, on_link_input, on_link_drained, on_link_ended,
-                                             on_link_failed};
+    static const amt_link_events_t events = {on_link_ready, on_link_input, on_link_drained,
+                                             is_busy,       on_link_ended, on_link_failed};
     amt_target_t *target = &session->target;
     int port = target->tls == AMT_TLS_NONE ? PORT_PLAIN : PORT_TLS;
     unsigned char pin[DIGEST_BYTES];

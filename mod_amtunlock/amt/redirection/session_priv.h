@@ -24,9 +24,9 @@ typedef struct {
     amt_link_bounds_t bounds;
     /* Logged in: the channel opens itself, then calls amt_session_opened(). */
     void (*begin)(void *channel);
-    /* All that was sent has left. May be NULL. */
+    /* There is room for more. May be NULL. */
     void (*drained)(void *channel);
-    /* May be NULL. */
+    /* `drained` has still something to send. May be NULL. */
     int (*busy)(const void *channel);
     /* From the loop, once, and never after amt_session_destroy(). */
     void (*ended)(void *channel, const amt_result_t *result);

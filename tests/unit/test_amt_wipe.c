@@ -38,6 +38,62 @@ static void test_blocks(void **state)
     amt_wipe_free(text);
 }
 
+/* KiB of memory that is this process's own. */
+static long own_memory(void)
+{
+    FILE *status = fopen("/proc/self/status", "re");
+    char line[256];
+    long kib = 0;
+
+    assert_non_null(status);
+    while (fgets(line, sizeof(line), status)) {
+        if (strncmp(line, "RssAnon:", 8) == 0) {
+            kib = strtol(line + 8, NULL, 10);
+        }
+    }
+    fclose(status);
+    assert_true(kib > 0);
+    return kib;
+}
+
+static void take_blocks(char **blocks, int count, size_t size)
+{
+    for (int i = 0; i < count; i++) {
+        blocks[i] = amt_wipe_malloc(size);
+        assert_non_null(blocks[i]);
+        for (size_t at = 0; at < size; at++) {
+            assert_int_equal(blocks[i][at], 0); /* never used, or wiped */
+        }
+        memset(blocks[i], 'x', 2000);
+    }
+}
+
+/* As libcurl's buffers of requests: a block has memory for the part that is written, and is wiped as a whole. */
+static void test_large_blocks(void **state)
+{
+    enum { LARGE = 16384 + 1, MANY = 400 };
+    static char *blocks[MANY];
+    long before = own_memory();
+
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        take_blocks(blocks, MANY, LARGE);
+        if (round == 0) {
+            assert_true(own_memory() - before < MANY * 8);
+        }
+        blocks[round][LARGE - 1] = 'y';
+        blocks[round][9000] = 'z';
+        for (int i = 0; i < MANY; i++) {
+            amt_wipe_free(blocks[i]);
+        }
+    }
+    blocks[0] = amt_wipe_realloc(amt_wipe_strdup("abc"), LARGE);
+    assert_string_equal(blocks[0], "abc");
+    blocks[0] = amt_wipe_realloc(blocks[0], (size_t)3 * LARGE);
+    assert_string_equal(blocks[0], "abc");
+    amt_wipe_free(blocks[0]);
+}
+
 static void test_sizes_that_overflow(void **state)
 {
     volatile size_t huge = SIZE_MAX;
@@ -158,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_large_blocks),
         cmocka_unit_test(test_sizes_that_overflow),
         cmocka_unit_test(test_no_password_stays),
     };

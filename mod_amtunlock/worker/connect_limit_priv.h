@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Limits how many first connections of an engine are under way at a time (`connects` of the settings).
+/* Limits how many first connections of an engine are under way at a time (`connects` of the settings), and how many PCs
+ * are talked to before they start: a connection takes several times the memory of a slot.
  *
- * A permit is asked for, granted when its turn comes, and ended by its owner. Belongs to one event loop.
+ * A permit is asked for, granted when its turn comes, and ended by its owner, or by itself after a while. Belongs to one
+ * event loop.
  */
 #ifndef AMTUNLOCK_WORKER_CONNECT_LIMIT_PRIV_H
 #define AMTUNLOCK_WORKER_CONNECT_LIMIT_PRIV_H
@@ -11,7 +13,7 @@
 #include <event2/event_struct.h>
 
 typedef struct connect_permit_t connect_permit_t;
-typedef enum { PERMIT_NONE, PERMIT_WAITING, PERMIT_HELD } permit_state_e;
+typedef enum { PERMIT_NONE, PERMIT_WAITING, PERMIT_CONNECTS, PERMIT_TALKS, PERMIT_STATES } permit_state_e;
 
 /* Zeroed, with `granted` and `owner` set, before it is asked for. */
 struct connect_permit_t {
@@ -21,15 +23,20 @@ struct connect_permit_t {
     /* connect_limit.c's */
     APR_RING_ENTRY(connect_permit_t) link;
     permit_state_e state;
-    apr_time_t until; /* of a held one: it ends by itself then */
+    apr_time_t since; /* by clock_boottime(): when its state began, or that which ended by itself */
 };
 
 typedef APR_RING_HEAD(connect_ring_t, connect_permit_t) connect_ring_t;
 
 typedef struct {
-    int max, held_count;
-    connect_ring_t waiting;
-    connect_ring_t held; /* in the order they were granted */
+    int count;
+    apr_interval_time_t usual; /* how long it took lately; 0: nobody got through it yet */
+    connect_ring_t permits;    /* in the order in which they came */
+} connect_stage_t;
+
+typedef struct {
+    int max;
+    connect_stage_t stages[PERMIT_STATES];
     struct event retry;
 } connect_limit_t;
 
@@ -40,6 +47,8 @@ void connect_limit_serve(connect_limit_t *limit);
 
 /* Granted by a later connect_limit_serve(), never from here. */
 void connect_permit_ask(connect_limit_t *limit, connect_permit_t *permit);
+/* After each answer of the PC: it is talked to from the first one on. Nothing happens where its permit has ended. */
+void connect_permit_connected(connect_limit_t *limit, connect_permit_t *permit);
 /* Nothing happens where none was asked for, or where it has ended already. */
 void connect_permit_end(connect_limit_t *limit, connect_permit_t *permit);
 

@@ -66,6 +66,7 @@ static void op_power_wait(unlock_t *unlock)
     apr_time_t at = pacer_take(slot->slots->pacer, group->name, group->power_interval, slot->power_from);
     apr_interval_time_t wait = at - clock_boottime();
 
+    end_permit(slot); /* others need not wait for that */
     start_timer(&slot->power_wait, wait > 0 ? wait : 0);
 }
 
@@ -199,7 +200,12 @@ static void on_called(void *baton, const amt_result_t *result)
     slot_t *slot = baton;
 
     slot->calling = 0;
-    end_permit(slot);
+    if (result->status == AMT_UNREACHABLE) {
+        end_permit(slot);
+    }
+    else {
+        connect_permit_connected(&slot->slots->connect_limit, &slot->permit);
+    }
     unlock_call_answer(&slot->unlock, result);
 }
 
@@ -218,8 +224,10 @@ static void call_set_boot(slot_t *slot)
     amt_set_boot(slot->device, slot->unlock.plan.boot, slot_may_act, slot, on_called, slot);
 }
 
+/* Then the PC is left alone, but for a look now and then. */
 static void call_power_on(slot_t *slot)
 {
+    end_permit(slot);
     amt_request_power(slot->device, slot->unlock.plan.power, slot_may_act, slot, on_called, slot);
 }
 
@@ -348,6 +356,7 @@ static void destroy_device(slot_t *slot)
 {
     if (slot->device != NULL) {
         amt_device_destroy(slot->device);
+        end_permit(slot);
         slots_trim_soon(slot->slots);
     }
     slot->device = NULL;

@@ -101,11 +101,18 @@ static void fragment_finish(wsman_writer_t *writer, fragment_t *fragment)
     check_write(writer, xmlTextWriterFlush(fragment->xml));
 }
 
+/* Past libxml2's writer, which would copy it once more: a list of a large job has a megabyte. */
+static void fragment_put(wsman_writer_t *writer, fragment_t *to, const xmlChar *bytes, int length)
+{
+    check_write(writer, xmlTextWriterWriteRawLen(to->xml, AS_XML(""), 0)); /* ends a tag that is open */
+    check_write(writer, xmlTextWriterFlush(to->xml));
+    check_write(writer, xmlBufferAdd(to->buffer, bytes, length) == 0 ? 0 : -1);
+}
+
 static void fragment_append(wsman_writer_t *writer, fragment_t *to, const fragment_t *from)
 {
     if (xmlBufferLength(from->buffer) > 0) {
-        check_write(writer, xmlTextWriterWriteRawLen(to->xml, xmlBufferContent(from->buffer),
-                                                     xmlBufferLength(from->buffer)));
+        fragment_put(writer, to, xmlBufferContent(from->buffer), xmlBufferLength(from->buffer));
     }
 }
 
@@ -160,8 +167,7 @@ void wsman_paste(wsman_writer_t *writer, const wsman_written_t *written)
 {
     if (!writer->failed) {
         writer->used |= written->namespaces;
-        check_write(writer, xmlTextWriterWriteRawLen(writer->current->xml, AS_XML(written->bytes),
-                                                     (int)written->length));
+        fragment_put(writer, writer->current, AS_XML(written->bytes), (int)written->length);
     }
 }
 
@@ -364,20 +370,16 @@ static void join_envelope(wsman_writer_t *writer, fragment_t *whole)
 apr_status_t wsman_writer_finish(wsman_writer_t *writer, wsman_encoding_t encoding, const char **bytes,
                                  apr_size_t *length)
 {
-    fragment_t *whole = apr_pcalloc(writer->pool, sizeof(*whole));
-    const char *text;
-    apr_size_t text_length;
+    fragment_t *whole = apr_pcalloc(writer->pool, sizeof(*whole)); /* as long as the bytes */
 
     if (writer->failed || !fragment_open(whole, writer->pool)) {
         return APR_EGENERAL;
     }
     join_envelope(writer, whole);
-    text_length = (apr_size_t)xmlBufferLength(whole->buffer);
-    text = apr_pstrmemdup(writer->pool, (const char *)xmlBufferContent(whole->buffer), text_length);
-    fragment_close(whole, writer->pool);
     if (writer->failed) {
         return APR_EGENERAL;
     }
-    *bytes = wsman_encode(text, text_length, encoding, length, writer->pool);
+    *bytes = wsman_encode((const char *)xmlBufferContent(whole->buffer),
+                          (apr_size_t)xmlBufferLength(whole->buffer), encoding, length, writer->pool);
     return APR_SUCCESS;
 }

@@ -37,6 +37,7 @@ class Model:
         self.jobs = {}  # id: caller
         self.refused = {}  # id: names that are in no inventory
         self.charged = {}  # id: names that count against its caller's limit
+        self.shown = {}  # (verb, version): what it showed
         self.ended = set()
         self.before = {}  # (job, system): (state, fence, intent fence)
         self.intents = {}  # (job, system): the marks of its intent
@@ -100,8 +101,18 @@ class Model:
         self.promise(ended == (set(states) <= FINAL), f"{job} has ended: {ended}, with {states}")
         for key in (f"job:{job}", f"job:{job}:names", *([f"job:{job}:tasks"] if states else [])):
             self.promise((self.tester("TTL", "{amtu}:" + key) > 0) == ended, f"{key} has a wrong TTL")
+        self.check_versions(job)
         if ended:
             self.ended.add(job)
+
+    def check_versions(self, job):
+        """Who has read a version of a job before does not read it again."""
+        if self.verbs.schema != SCHEMA:
+            return
+        for verb in ("results", "errors"):
+            _, _, version, _, _, *lists = self.verbs.window(verb, job, caller=self.jobs[job])
+            shown = self.shown.setdefault((verb, version), lists)
+            self.promise(shown == lists, f"version {version} shows {shown} and {lists}")
 
     # ---- the steps -----------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <apr_atomic.h>
@@ -258,10 +259,10 @@ static void ask_once(int number)
     snprintf(text, sizeof(text), "%01000d %d %010u", 0, number, now);
     turn = manageability_answer_turn(answers, key, version, since, &answer);
     if (turn == ANSWER_KEPT) {
-        apr_uint32_t shown = 0;
-        int whose = -1;
+        char *rest;
+        long whose = strtol(answer->written.bytes + 1000, &rest, 10);
+        unsigned long shown = strtoul(rest, NULL, 10);
 
-        sscanf(answer->written.bytes + 1000, "%d %u", &whose, &shown);
         if (whose != number || shown < now) {
             apr_atomic_inc32(&wrong);
         }

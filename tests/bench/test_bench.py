@@ -12,7 +12,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "stack"), str(HERE.parent / "httpd")]
 
-from amtu_bench import cli, fleets, rows, sharing, table, watch  # noqa: E402
+from amtu_bench import cli, fleets, rows, sharing, stacks, table, watch  # noqa: E402
 from amtu_bench.table import Gate, Outcome, Row, Value  # noqa: E402
 from amtu_stack.process import Failure  # noqa: E402
 
@@ -86,6 +86,15 @@ def test_most_in_flight():
 
 def test_durations():
     assert sharing.durations({"a": 12.5, "b": 11}, 10) == [2.5, 1]
+
+
+def test_a_record_is_read_as_it_grows(tmp_path):
+    file = tmp_path / "record"
+    with open(file, "w") as out, open(file) as lines:
+        for written, read in (("one\ntw", ["one\n"]), ("", []), ("o\nthree\n", ["two\n", "three\n"])):
+            out.write(written)
+            out.flush()
+            assert list(stacks.whole_lines(lines)) == read
 
 
 def test_a_process_and_what_it_started_is_watched():

@@ -11,11 +11,11 @@
 #include "base/owned_file.h"
 #include "base/text.h"
 #include "jobs/jobs.h"
+#include "worker/peer_keys.h"
 #include "worker/settings/fingerprint.h"
 
 #define REDIS_WAIT apr_time_from_sec(5)
 #define HOST_MAX 65
-#define START_KEY " proof-key=" /* in what a worker says of itself */
 
 typedef struct {
     const snapshot_t *snapshot;
@@ -129,38 +129,24 @@ static void start_check_inventory(const start_t *start, jobs_client_t *client)
     }
 }
 
-/* `about`: what a worker that runs says of itself. */
-static void start_compare_key(const start_t *start, const char *about)
+static void start_compare_keys(const start_t *start, jobs_client_t *client)
 {
     const proof_key_t *key = snapshot_proof_key(start->snapshot);
-    const char *theirs = strstr(about, START_KEY), *host = strstr(about, "host=");
     const char *text = key != NULL
                            ? "has another proof key: neither can go on with an unlock image of the other; "
                              "copy one file to all"
                            : "has a proof key: copy its file here before the first start, which would "
                              "make another one";
-    char *name = NULL;
+    apr_array_header_t *hosts = NULL;
 
-    if (theirs == NULL || host == NULL ||
-        (key != NULL && strncmp(theirs + strlen(START_KEY), proof_key_id(key), PROOF_KEY_ID_DIGITS) == 0)) {
+    if (!snapshot_needs_proof_key(start->snapshot)) {
         return;
     }
-    name = apr_pstrmemdup(start->pool, host + 5, strcspn(host + 5, " "));
-    text_mask_non_ascii(name);
-    start_add(start->warnings, start->settings->proof_key,
-              apr_psprintf(start->pool, "the worker on %s %s", name, text));
-}
-
-static void start_compare_keys(const start_t *start, jobs_client_t *client)
-{
-    apr_array_header_t *abouts = NULL;
-
-    if (!snapshot_needs_proof_key(start->snapshot) ||
-        jobs_workers_heard(client, &abouts, start->pool).outcome != JOBS_OK) {
-        return;
-    }
-    for (int i = 0; i < abouts->nelts; i++) {
-        start_compare_key(start, APR_ARRAY_IDX(abouts, i, const char *));
+    hosts = peer_keys_differ(client, key, start->pool);
+    for (int i = 0; i < hosts->nelts; i++) {
+        start_add(
+            start->warnings, start->settings->proof_key,
+            apr_psprintf(start->pool, "the worker on %s %s", APR_ARRAY_IDX(hosts, i, const char *), text));
     }
 }
 

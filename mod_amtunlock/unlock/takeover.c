@@ -6,10 +6,17 @@
 
 #include <apr_strings.h>
 
+#include "base/clock.h"
 #include "unlock/exits_priv.h"
 #include "unlock/intent.h"
 #include "unlock/plan_priv.h"
 #include "unlock/steps_priv.h"
+
+#ifdef AMTUNLOCK_TEST
+#define BUSY_WAIT clock_test_interval("AMTUNLOCK_TEST_BUSY_MS", STEPS_BUSY_WAIT)
+#else
+#define BUSY_WAIT STEPS_BUSY_WAIT
+#endif
 
 int takeover_was_powered(const unlock_t *unlock)
 {
@@ -111,7 +118,7 @@ int takeover_waits(unlock_t *unlock, jobs_reason_e reason)
     apr_time_t now = unlock->ops->now();
     int in_time = !takeover_was_powered(unlock) || now < unlock->boot_until; /* its boot has not begun */
 
-    unlock->busy_until = unlock->busy_until != 0 ? unlock->busy_until : now + STEPS_BUSY_WAIT;
+    unlock->busy_until = unlock->busy_until != 0 ? unlock->busy_until : now + BUSY_WAIT;
     return reason == JOBS_REASON_BUSY && now < unlock->busy_until && in_time;
 }
 
@@ -127,8 +134,7 @@ int takeover_tries_again(unlock_t *unlock, jobs_reason_e reason)
 
 unlock_step_e takeover_opens_again(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
-    return unlock->task->taken_over && takeover_waits(unlock, reason) ? unlock->step
-                                                                      : unlock_fail(unlock, reason, text);
+    return takeover_waits(unlock, reason) ? unlock->step : unlock_fail(unlock, reason, text);
 }
 
 unlock_step_e takeover_gives_up(unlock_t *unlock, jobs_reason_e reason, const char *text)

@@ -27,7 +27,8 @@ unlock_step_e takeover_read(unlock_t *unlock);
 /* It was powered, and it runs, or was reset. */
 unlock_step_e takeover_goes_on(unlock_t *unlock);
 
-/* Whether a session that could not be opened is tried again: firmware holds that of a dead worker for a while. */
+/* Whether a session that could not be opened is tried again: firmware holds that of a dead worker for a while, which may
+ * have had this task, or an earlier one of the PC. */
 int takeover_waits(unlock_t *unlock, jobs_reason_e reason);
 /* The same for a session with the image of a PC that was powered: also a few times where the device does not answer. */
 int takeover_tries_again(unlock_t *unlock, jobs_reason_e reason);

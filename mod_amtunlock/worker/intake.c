@@ -16,6 +16,7 @@
 #include "base/wakeup.h"
 #include "unlock/methods.h"
 #include "worker/claimed_priv.h"
+#include "worker/peer_keys.h"
 #include "worker/settings/fingerprint.h"
 
 #define REDIS_TIMEOUT apr_time_from_sec(3)
@@ -24,6 +25,7 @@
 #define REAP_EVERY apr_time_from_sec(1)
 #define CLAIM_MAX 128
 #define ASK_INVENTORY_EVERY (JOBS_LEASE / 3)
+#define COMPARE_KEYS_EVERY apr_time_from_sec(600)
 #define HOST_MAX 65
 #define RUN_ID_MAX 64
 
@@ -47,7 +49,7 @@ struct intake_t {
     jobs_client_t *connection, *bell;
     char run_id[RUN_ID_MAX]; /* of the Redis that was made ready */
     apr_time_t hold_until;   /* no claims before, by clock_boottime() */
-    apr_time_t reap_due;
+    apr_time_t reap_due, keys_due;
     int away; /* Redis is; logged once */
 };
 
@@ -202,6 +204,28 @@ static void judge_durability(intake_t *intake, apr_pool_t *pool)
     }
 }
 
+/* A worker that was started without a copy of the key has made one. Not at once: an earlier run, with the key that it had,
+ * and others that start at this moment are heard or not heard for a while. */
+static void compare_keys(intake_t *intake, apr_pool_t *pool)
+{
+    const proof_key_t *key = snapshot_proof_key(intake->snapshot);
+    apr_array_header_t *hosts = NULL;
+
+    if (key == NULL || !intake->ready || clock_boottime() < intake->keys_due) {
+        return;
+    }
+    intake->keys_due = clock_boottime() + COMPARE_KEYS_EVERY;
+    hosts = peer_keys_differ(intake->connection, key, pool);
+    if (hosts->nelts > 0) {
+        log_error(
+            "AMTU0626",
+            "another worker has another proof key: neither can go on with an unlock image that the other "
+            "booted; copy one file to all hosts, and send each worker SIGHUP",
+            "host", APR_ARRAY_IDX(hosts, 0, const char *), "workers", log_number(LOG_NUMBER, hosts->nelts),
+            "key", proof_key_id(key), "file", snapshot_settings(intake->snapshot)->proof_key);
+    }
+}
+
 /* Nonzero: the library is loaded and an inventory is live. */
 static int make_redis_ready(intake_t *intake, apr_pool_t *pool)
 {
@@ -233,6 +257,7 @@ static int make_redis_ready(intake_t *intake, apr_pool_t *pool)
     /* Now, not when this worker may claim: the other workers hold back only for the time that this takes. */
     outbox_has_reconciled(intake->options.outbox, intake->run_id);
     intake->ready = publish_inventory(intake, pool);
+    intake->keys_due = clock_boottime() + JOBS_LEASE;
     return intake->ready;
 }
 
@@ -436,6 +461,7 @@ static void do_round(intake_t *intake, apr_pool_t *pool)
     if (make_redis_ready(intake, pool)) {
         reap_tasks(intake, pool);
         next = claim_tasks(intake, pool);
+        compare_keys(intake, pool);
     }
     atomic_store(intake->options.attendance, judge_attendance(intake));
     if (next == NEXT_CLAIM || atomic_load(&intake->stopping)) {

@@ -23,7 +23,8 @@ import shutil  # noqa: E402
 CALLER = "console@FLEET.TEST"
 COMPLETED, TERMINATED = "7", "8"
 # A silent PC has as long to wake: a second try, no more.
-TIMES = {"AMTUNLOCK_TEST_WAKE_MS": "6000", "AMTUNLOCK_TEST_NEXT_MS": "3000"}
+TIMES = {"AMTUNLOCK_TEST_WAKE_MS": "6000", "AMTUNLOCK_TEST_NEXT_MS": "3000",
+         "AMTUNLOCK_TEST_BUSY_MS": "3000"}
 
 
 @dataclass

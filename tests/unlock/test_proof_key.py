@@ -6,6 +6,7 @@ import re
 import signal
 import stat
 import subprocess
+import time
 
 import pytest
 
@@ -181,3 +182,19 @@ def test_reloads(rig, worker):
     key_file(worker).unlink()
     done = check(rig, worker, words=())
     assert done.returncode == 0 and "has a proof key: copy its file here before the first start" in done.stderr, done.stderr
+
+
+def test_one_that_runs_beside_another_key_says_so(rig, worker):
+    """It was started without a copy, and the other one is alive. Once it has run for the time of a lease."""
+    for gone in rig.redis_call("KEYS", "{amtu}:worker:*"):
+        rig.redis_call("DEL", gone)
+    put_key(rig, worker)
+    for name, key in (("same", KEY_ID), ("other", "f" * 16)):
+        rig.redis_call("SET", "{amtu}:worker:" + name, f"host=host-{name} pid=1 proof-key={key} audit=", "PX", "600000")
+        rig.redis_call("ZADD", "{amtu}:workers", f"{(time.time() + 600) * 1e6:.0f}", name)
+    rig.start_worker(worker, {"AMTUNLOCK_TEST_LEASE_MS": "2000"})
+    assert wait_until(lambda: "AMTU0626" in worker.log.read_text(), 30, 0.05), worker.log.read_text()
+    assert re.search(rf"AMTU0626 .* host=host-other workers=1 key={KEY_ID} ", worker.log.read_text())
+    for name in ("same", "other"):
+        rig.redis_call("DEL", "{amtu}:worker:" + name)
+        rig.redis_call("ZREM", "{amtu}:workers", name)

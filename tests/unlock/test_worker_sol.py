@@ -79,6 +79,18 @@ def test_another_consoles_session_is_not_disturbed(rig):
         assert state_of(fleet, system)["boot"]["use_sol"] is False
 
 
+def test_a_session_that_is_held_for_a_while_is_waited_for(rig):
+    """Of a worker that died with an earlier job, for all that this one knows."""
+    fleet = rig(systems=1, method="sol")
+    fleet.add_worker({"AMTUNLOCK_TEST_BUSY_MS": "90000"})
+    system, = fleet.systems()
+    with another_session(fleet, system):
+        before = sum(one["port"] == 16995 for one in fleet.events(system, "connection"))
+        job = fleet.submit([system])
+        assert wait_until(lambda: sum(one["port"] == 16995 for one in fleet.events(system, "connection")) > before, 20, 0.05)
+    assert job.await_end(60) == {system: "unlocked"}
+
+
 def test_another_consoles_boot_options_stay(rig):
     fleet = rig(systems=1, method="sol")
     fleet.add_worker()

@@ -11,6 +11,7 @@ from .points import Points
 from .records import Broken, Records, Wrong
 
 QUIET = {"AMTUNLOCK_TEST_QUIET_MS": "500"}  # a console that is opened again is asked sooner than in the field
+BUSY = {"AMTUNLOCK_TEST_BUSY_MS": "90000"}  # firmware that holds a session is waited for as in the field
 COOL = 61.0      # a PC whose unlock was lost is left alone for a minute
 OFF = 8
 ON = 2
@@ -63,7 +64,7 @@ class Lane(Records, Rig):
     def add_prepared(self, worker, environment=None, ready=True):
         """One whose files are there."""
         points = Points(self.places.run / f"points-{worker.number}")
-        self.environment = {**self.quiet, **(environment or {}), **points.environment()}
+        self.environment = {**BUSY, **self.quiet, **(environment or {}), **points.environment()}
         self.start_worker(worker, self.environment, ready=False)
         worker.points = points
         worker.points_environment = self.environment

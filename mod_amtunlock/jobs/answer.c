@@ -24,6 +24,7 @@ static const struct {
     {"quota", JOBS_QUOTA},
     {"conflict", JOBS_CONFLICT},
     {"cancelled", JOBS_CANCELLED},
+    {"again", JOBS_UNAVAILABLE},
 };
 
 /* Errors that an operator can mend. `sign` may stand anywhere in the error, since Redis wraps an error inside
@@ -116,6 +117,11 @@ jobs_result_t jobs_answer(const redisReply *reply, int *late, apr_pool_t *pool)
         }
     }
     return jobs_result(JOBS_BROKEN, "Redis gave an answer that no amtunlock function gives");
+}
+
+int jobs_is_again(const redisReply *reply)
+{
+    return strcmp(jobs_text_at(reply, 0), "again") == 0;
 }
 
 /* Redis names the function in an error that was raised while it ran. It kills none that has written. */

@@ -12,6 +12,8 @@ jobs_result_t jobs_result(jobs_outcome_e outcome, const char *text);
 
 /* What a verb's answer says. *late is set where not_after had passed; may be NULL. */
 jobs_result_t jobs_answer(const redisReply *reply, int *late, apr_pool_t *pool);
+/* The answer asks for the same call again: Redis works off first what has ended, a step a call. NULL: no. */
+int jobs_is_again(const redisReply *reply);
 /* An error from within a verb: Redis takes nothing back of what the verb did before. */
 int jobs_is_halfway(const redisReply *reply);
 

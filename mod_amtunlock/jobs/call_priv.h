@@ -6,6 +6,7 @@
 
 #include <apr_pools.h>
 #include <apr_tables.h>
+#include <apr_time.h>
 
 #define JOBS_KEY(name) "{amtu}:" name
 
@@ -20,10 +21,12 @@ typedef struct {
     apr_array_header_t *lengths; /* size_t */
     int invalid;                 /* an argument could not be built: jobs_pool_ask() does not send the call */
     int not_after;               /* index of the word that redis_conn_put() fills in; 0: none */
-    size_t reply_most;           /* bytes of its reply; 0: JOBS_REPLY_MOST */
-    int repeatable;              /* a second arrival changes nothing: may be sent again on a new connection */
-    int changes;                 /* what it does lasts: whether it was done matters where no answer comes */
-    int repeated; /* out, of jobs_pool_ask(): it was sent again, and may have been done before */
+    apr_time_t
+        give_up; /* of a verb of several calls, by clock_boottime(); 0: only the call itself is bounded */
+    size_t reply_most; /* bytes of its reply; 0: JOBS_REPLY_MOST */
+    int repeatable;    /* a second arrival changes nothing: may be sent again on a new connection */
+    int changes;       /* what it does lasts: whether it was done matters where no answer comes */
+    int repeated;      /* out, of jobs_pool_ask(): it was sent again, and may have been done before */
 } jobs_call_t;
 
 /* Any command. */

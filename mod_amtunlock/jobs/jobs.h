@@ -62,6 +62,10 @@ const char *jobs_redis_parse(const char *address, jobs_redis_t *redis, apr_pool_
 /* The first line of a password file into *password. NULL, or an error message. */
 const char *jobs_redis_read_password(const char *file, const char **password, apr_pool_t *pool);
 
+/* What one call to Redis goes through at most, where it writes each: names, tasks, items. More of them are several calls,
+ * so that none holds Redis for more than two milliseconds. CHANGES_A_CALL of jobs/lua/core.lua. */
+#define JOBS_CHANGES_A_CALL 250
+
 /* ---- the web side -------------------------------------------------------------------------------------- */
 
 typedef struct jobs_pool_t jobs_pool_t;
@@ -222,7 +226,9 @@ jobs_result_t jobs_results(jobs_pool_t *jobs, const jobs_caller_t *caller, const
 /* The same: jobs_error_t of each failed system. */
 jobs_result_t jobs_errors(jobs_pool_t *jobs, const jobs_caller_t *caller, const jobs_look_t *look,
                           apr_array_header_t **errors, apr_pool_t *pool);
-/* const char *: ids of the caller's jobs (of every caller's, if it reads all), newest first; 5,000 at most. */
+/* const char *: ids of the caller's jobs (of every caller's, if it reads all), newest first;
+ * JOBS_LISTED_MOST at most. */
+#define JOBS_LISTED_MOST 5000
 jobs_result_t jobs_list(jobs_pool_t *jobs, const jobs_caller_t *caller, apr_array_header_t **ids,
                         apr_pool_t *pool);
 /* Terminate. JOBS_CONFLICT if the job has ended. */
@@ -230,7 +236,9 @@ jobs_result_t jobs_cancel(jobs_pool_t *jobs, const jobs_caller_t *caller, const 
 /* Delete of a finished job; JOBS_CONFLICT if it has not. */
 jobs_result_t jobs_forget(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, apr_pool_t *pool);
 
-/* Enumeration contexts: `fields` is opaque text, `items` are const char *. */
+/* Enumeration contexts: `fields` is opaque text, `items` are const char *, of which JOBS_ITEMS_MOST are kept. A pull may
+ * give fewer than were asked for; *more says whether it was the last. */
+#define JOBS_ITEMS_MOST 20000
 jobs_result_t jobs_context_open(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *fields,
                                 const apr_array_header_t *items, int expires_seconds,
                                 const jobs_limits_t *limits, const char **id, apr_pool_t *pool);

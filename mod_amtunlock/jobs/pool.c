@@ -244,13 +244,31 @@ static jobs_result_t pool_ask_by(jobs_pool_t *jobs, apr_reslist_t *list, exchang
     return result;
 }
 
-jobs_result_t jobs_pool_ask(jobs_pool_t *jobs, jobs_call_t *call, redisReply **reply, apr_pool_t *pool)
+apr_time_t jobs_pool_give_up(const jobs_pool_t *jobs)
 {
-    int patient = call->changes && jobs->patient != NULL;
+    const jobs_pool_limits_t *limits = &jobs->limits;
+
+    return clock_boottime() + (limits->patience > limits->budget ? limits->patience : limits->budget);
+}
+
+static exchange_t new_exchange(const jobs_pool_t *jobs, jobs_call_t *call, int patient)
+{
     apr_time_t now = clock_boottime();
     exchange_t x = {.call = call,
                     .send_by = now + jobs->limits.budget,
                     .answer_by = now + (patient ? jobs->limits.patience : jobs->limits.budget)};
+
+    if (call->give_up != 0) {
+        x.answer_by = call->give_up < x.answer_by ? call->give_up : x.answer_by;
+        x.send_by = call->give_up < x.send_by ? call->give_up : x.send_by;
+    }
+    return x;
+}
+
+jobs_result_t jobs_pool_ask(jobs_pool_t *jobs, jobs_call_t *call, redisReply **reply, apr_pool_t *pool)
+{
+    int patient = call->changes && jobs->patient != NULL;
+    exchange_t x = new_exchange(jobs, call, patient);
     jobs_result_t result;
     reach_e reach;
     entry_e entry;

@@ -6,6 +6,8 @@
 #include "jobs/answer_priv.h"
 #include "jobs/call_priv.h"
 
+/* When a verb of several calls that begins now has to be through: no later than one call. By clock_boottime(). */
+apr_time_t jobs_pool_give_up(const jobs_pool_t *jobs);
 /* One exchange within the pool's budget. On any outcome but JOBS_UNAVAILABLE and JOBS_BROKEN *reply is an
  * answer. */
 jobs_result_t jobs_pool_ask(jobs_pool_t *jobs, jobs_call_t *call, redisReply **reply, apr_pool_t *pool);

@@ -12,8 +12,9 @@
 #include "base/failpoint.h"
 #include "jobs/id_priv.h"
 
-#define SYSTEMS_A_CHUNK 500
-#define WORDS_A_CHUNK 6000
+/* Whichever is reached first: a call writes as many fields as there are systems and names. */
+#define SYSTEMS_A_CHUNK 200
+#define WORDS_A_CHUNK 1500
 
 /* How many distinct names the systems have; *twice gets one that two of them share, or NULL. */
 static int count_names(const apr_array_header_t *systems, const char **twice, apr_pool_t *pool)

@@ -7,7 +7,6 @@
 
 #include <apr_strings.h>
 
-#include "base/failpoint.h"
 #include "jobs/id_priv.h"
 
 static jobs_call_t *changing_verb(const char *name, const jobs_caller_t *caller, int repeatable,
@@ -20,114 +19,123 @@ static jobs_call_t *changing_verb(const char *name, const jobs_caller_t *caller,
     return call;
 }
 
-/* ---- submit -------------------------------------------------------------------------------------------- */
+/* ---- lists --------------------------------------------------------------------------------------------- */
 
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
+#define OWNERS_MOST 1000
 
-/* The same UUID with the same set of systems, however written, ordered or repeated, is the same request.
- * Gives two digests, of the UUID and of both together; "" if the request has no UUID; NULL without memory. */
-static const char *request_digest(const jobs_submission_t *submission, apr_pool_t *pool)
-{
-    int count = submission->names->nelts;
-    apr_array_header_t *sorted = apr_array_make(pool, count + 1, sizeof(const char *));
-    apr_array_header_t *texts = apr_array_make(pool, count + 1, sizeof(const char *));
-    const char *id_digest, *whole;
+typedef struct {
+    const char *id;
+    apr_time_t submitted;
+} listed_t;
 
-    if (submission->message_id == NULL) {
-        return "";
-    }
-    for (int i = 0; i < count; i++) {
-        APR_ARRAY_PUSH(sorted, const char *) = APR_ARRAY_IDX(submission->names, i, jobs_name_t).key;
-    }
-    qsort(sorted->elts, (size_t)sorted->nelts, sizeof(const char *), compare_texts);
-    APR_ARRAY_PUSH(texts, const char *) = submission->message_id;
-    for (int i = 0; i < count; i++) {
-        const char *key = APR_ARRAY_IDX(sorted, i, const char *);
+typedef struct {
+    jobs_pool_t *jobs;
+    const jobs_caller_t *caller;
+    apr_array_header_t *found; /* listed_t */
+    apr_hash_t *seen;          /* by id: a job that came while pages are read moves the others */
+    apr_pool_t *pool;
+} listing_t;
 
-        if (i == 0 || strcmp(key, APR_ARRAY_IDX(sorted, i - 1, const char *)) != 0) {
-            APR_ARRAY_PUSH(texts, const char *) = key;
-        }
-    }
-    id_digest = jobs_sha256(submission->message_id, pool);
-    whole = jobs_sha256_all(texts, pool);
-    return id_digest != NULL && whole != NULL ? apr_pstrcat(pool, id_digest, "/", whole, NULL) : NULL;
-}
-
-static jobs_call_t *submit_call(const jobs_caller_t *caller, const jobs_submission_t *submission,
-                                const char *id, apr_pool_t *pool)
-{
-    jobs_call_t *call = jobs_verb("submit", pool);
-
-    call->changes = call->repeatable =
-        1; /* the id is made here: a second arrival finds the job of the first */
-    jobs_call_text(call, id);
-    jobs_call_text(call, caller->name);
-    jobs_call_digest(call, jobs_owner(caller, pool));
-    jobs_call_text(call, caller->peer);
-    jobs_call_text(call, caller->mechanism);
-    jobs_call_digest(call, request_digest(submission, pool));
-    jobs_call_not_after(call);
-    jobs_call_number(call, submission->retention);
-    jobs_call_number(call, submission->start_within);
-    jobs_call_limits(call, submission->limits.jobs, submission->limits.kept);
-    jobs_call_limits(call, submission->limits.systems, submission->limits.names);
-    jobs_call_number(call, caller->groups != NULL ? caller->groups->nelts : 0);
-    for (int i = 0; caller->groups != NULL && i < caller->groups->nelts; i++) {
-        jobs_call_text(call, APR_ARRAY_IDX(caller->groups, i, const char *));
-    }
-    for (int i = 0; i < submission->names->nelts; i++) {
-        const jobs_name_t *name = &APR_ARRAY_IDX(submission->names, i, jobs_name_t);
-
-        jobs_call_text(call, name->spelling);
-        jobs_call_text(call, name->key);
-    }
-    return call;
-}
-
-jobs_result_t jobs_submit(jobs_pool_t *jobs, const jobs_caller_t *caller, const jobs_submission_t *submission,
-                          const char **id, jobs_match_e *match, apr_pool_t *pool)
+/* One call for owners (const char *) from *next on; NULL: of the caller alone. *till: from when on the next one's jobs are
+ * still to be listed. */
+static jobs_result_t list_page(const listing_t *listing, const apr_array_header_t *owners, int *next,
+                               const char **till)
 {
     redisReply *reply = NULL;
-    const char *fresh = jobs_new_id(pool);
+    jobs_call_t *call = jobs_caller_verb("list", listing->caller, listing->pool);
     jobs_result_t result;
 
-    if (fresh == NULL) {
-        return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
+    jobs_call_number(call, owners != NULL);
+    jobs_call_text(call, *till);
+    for (int i = *next; owners != NULL && i < owners->nelts && i < *next + JOBS_CHANGES_A_CALL; i++) {
+        jobs_call_text(call, APR_ARRAY_IDX(owners, i, const char *));
     }
-    FAILPOINT("submit.before");
-    result = jobs_pool_ask(jobs, submit_call(caller, submission, fresh, pool), &reply, pool);
-    FAILPOINT("submit.answered");
-    if (result.outcome == JOBS_OK) {
-        *id = jobs_text_at(reply, 1);
-        if (match != NULL) {
-            *match = (jobs_match_e)jobs_number_at(reply, 2);
+    result = jobs_pool_ask(listing->jobs, call, &reply, listing->pool);
+    if (result.outcome != JOBS_OK) {
+        return result;
+    }
+    for (size_t i = 3; i + 1 < reply->elements; i += 2) {
+        listed_t job = {jobs_text_at(reply, i), jobs_number_at(reply, i + 1)};
+
+        if (apr_hash_get(listing->seen, job.id, APR_HASH_KEY_STRING) == NULL) {
+            apr_hash_set(listing->seen, job.id, APR_HASH_KEY_STRING, job.id);
+            APR_ARRAY_PUSH(listing->found, listed_t) = job;
         }
-        result.text = jobs_text_at(reply, 3);
     }
+    /* the same again: it would never end */
+    *next += jobs_number_at(reply, 1) == 0 && strcmp(*till, jobs_text_at(reply, 2)) == 0
+                 ? 1
+                 : (int)jobs_number_at(reply, 1);
+    *till = jobs_text_at(reply, 2);
     return result;
 }
 
-/* ---- listing ------------------------------------------------------------------------------------------- */
+/* The owners of jobs: the latest OWNERS_MOST. */
+static jobs_result_t list_owners(const listing_t *listing, apr_array_header_t *owners)
+{
+    jobs_result_t result;
+    int before;
+
+    do {
+        redisReply *reply = NULL;
+        jobs_call_t *call = jobs_caller_verb("list", listing->caller, listing->pool);
+
+        before = owners->nelts;
+        jobs_call_number(call, 1);
+        jobs_call_number(call, before);
+        result = jobs_pool_ask(listing->jobs, call, &reply, listing->pool);
+        if (result.outcome == JOBS_OK) {
+            apr_array_cat(owners, jobs_texts(reply, 3, listing->pool));
+        }
+    } while (result.outcome == JOBS_OK && owners->nelts > before && owners->nelts < OWNERS_MOST);
+    return result;
+}
+
+static int compare_listed(const void *a, const void *b)
+{
+    const listed_t *one = a, *other = b;
+
+    if (one->submitted != other->submitted) {
+        return one->submitted < other->submitted ? 1 : -1;
+    }
+    return strcmp(other->id, one->id);
+}
 
 jobs_result_t jobs_list(jobs_pool_t *jobs, const jobs_caller_t *caller, apr_array_header_t **ids,
                         apr_pool_t *pool)
 {
-    redisReply *reply = NULL;
-    jobs_call_t *call = jobs_caller_verb("list", caller, pool);
-    jobs_result_t result;
+    apr_array_header_t *owners = caller->reads_all ? apr_array_make(pool, 16, sizeof(const char *)) : NULL;
+    listing_t listing = {jobs, caller, apr_array_make(pool, 64, sizeof(listed_t)), apr_hash_make(pool), pool};
+    jobs_result_t result = owners != NULL ? list_owners(&listing, owners) : JOBS_FINE;
+    const char *till = "+inf";
+    int next = 0, count = owners != NULL ? owners->nelts : 1;
 
-    jobs_call_number(call, caller->reads_all ? 1 : 0);
-    result = jobs_pool_ask(jobs, call, &reply, pool);
-    if (result.outcome == JOBS_OK) {
-        *ids = jobs_texts(reply, 1, pool);
+    while (result.outcome == JOBS_OK && next < count && listing.found->nelts < JOBS_LISTED_MOST) {
+        result = list_page(&listing, owners, &next, &till);
+    }
+    qsort(listing.found->elts, (size_t)listing.found->nelts, sizeof(listed_t), compare_listed);
+    *ids = apr_array_make(pool, listing.found->nelts + 1, sizeof(const char *));
+    for (int i = 0; i < listing.found->nelts && i < JOBS_LISTED_MOST; i++) {
+        APR_ARRAY_PUSH(*ids, const char *) = APR_ARRAY_IDX(listing.found, i, listed_t).id;
     }
     return result;
 }
 
 /* ---- changing ------------------------------------------------------------------------------------------ */
+
+/* Again and again, while Redis works something off first. */
+static jobs_result_t ask_until_done(jobs_pool_t *jobs, jobs_call_t *call, redisReply **reply,
+                                    apr_pool_t *pool)
+{
+    jobs_result_t result;
+
+    call->give_up = jobs_pool_give_up(jobs);
+    do {
+        *reply = NULL;
+        result = jobs_pool_ask(jobs, call, reply, pool);
+    } while (jobs_is_again(*reply) && clock_boottime() < call->give_up);
+    return result;
+}
 
 /* "The job has ended" to a cancel that was sent twice: the first may be what ended it. */
 static jobs_result_t repeated_cancel_result(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id,
@@ -142,8 +150,28 @@ static jobs_result_t repeated_cancel_result(jobs_pool_t *jobs, const jobs_caller
     return job->cancelled ? JOBS_FINE : conflict;
 }
 
+/* The tasks of a job that was cancelled, in steps. It is cancelled, whatever becomes of these: workers go on with them. */
+static void end_tasks(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, apr_time_t give_up,
+                      apr_pool_t *pool)
+{
+    redisReply *reply;
+    jobs_result_t result;
+
+    do {
+        jobs_call_t *call = changing_verb("cancel", caller, 1, pool);
+
+        reply = NULL;
+        call->give_up = give_up;
+        jobs_call_text(call, id);
+        jobs_call_not_after(call);
+        jobs_call_text(call, "go-on");
+        result = jobs_pool_ask(jobs, call, &reply, pool);
+    } while (result.outcome == JOBS_OK && *jobs_text_at(reply, 1) != '\0');
+}
+
 jobs_result_t jobs_cancel(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
 {
+    apr_time_t give_up = jobs_pool_give_up(jobs);
     redisReply *reply = NULL;
     jobs_call_t *call = changing_verb("cancel", caller, 1, pool);
     jobs_result_t result;
@@ -154,9 +182,13 @@ jobs_result_t jobs_cancel(jobs_pool_t *jobs, const jobs_caller_t *caller, const 
     jobs_call_text(call, id);
     jobs_call_not_after(call);
     result = jobs_pool_ask(jobs, call, &reply, pool);
-    return result.outcome == JOBS_CONFLICT && call->repeated
-               ? repeated_cancel_result(jobs, caller, id, result, pool)
-               : result;
+    if (result.outcome == JOBS_CONFLICT && call->repeated) {
+        return repeated_cancel_result(jobs, caller, id, result, pool);
+    }
+    if (result.outcome == JOBS_OK && *jobs_text_at(reply, 1) != '\0') {
+        end_tasks(jobs, caller, id, give_up, pool);
+    }
+    return result;
 }
 
 jobs_result_t jobs_forget(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *id, apr_pool_t *pool)
@@ -169,10 +201,35 @@ jobs_result_t jobs_forget(jobs_pool_t *jobs, const jobs_caller_t *caller, const 
         return jobs_no_such_job();
     }
     jobs_call_text(call, id);
-    return jobs_pool_ask(jobs, call, &reply, pool);
+    return ask_until_done(jobs, call, &reply, pool);
 }
 
 /* ---- enumerations in progress -------------------------------------------------------------------------- */
+
+static void call_add_items(jobs_call_t *call, const apr_array_header_t *items, int first, int after)
+{
+    for (int i = first; i < after; i++) {
+        jobs_call_text(call, APR_ARRAY_IDX(items, i, const char *));
+    }
+}
+
+/* Items before the last ones. They are nobody's yet, and nothing is done until jobs_context_open() has said whose. */
+static jobs_result_t context_part(jobs_pool_t *jobs, const char *id, const apr_array_header_t *items,
+                                  int first, int after, apr_pool_t *pool)
+{
+    redisReply *reply = NULL;
+    jobs_call_t *call = jobs_verb("context_part", pool);
+    jobs_result_t result;
+
+    call->repeatable = 1;
+    jobs_call_text(call, id);
+    jobs_call_number(call, first);
+    jobs_call_not_after(call);
+    call_add_items(call, items, first, after);
+    result = jobs_pool_ask(jobs, call, &reply, pool);
+    result.outcome = result.outcome == JOBS_CONFLICT ? JOBS_UNAVAILABLE : result.outcome;
+    return result;
+}
 
 jobs_result_t jobs_context_open(jobs_pool_t *jobs, const jobs_caller_t *caller, const char *fields,
                                 const apr_array_header_t *items, int expires_seconds,
@@ -181,19 +238,26 @@ jobs_result_t jobs_context_open(jobs_pool_t *jobs, const jobs_caller_t *caller, 
     redisReply *reply = NULL;
     jobs_call_t *call = changing_verb("context_open", caller, 1, pool);
     const char *fresh = jobs_new_id(pool);
-    jobs_result_t result;
+    int count = items->nelts < JOBS_ITEMS_MOST ? items->nelts : JOBS_ITEMS_MOST, first = 0;
+    jobs_result_t result = JOBS_FINE;
 
     if (fresh == NULL) {
         return jobs_result(JOBS_UNAVAILABLE, "the operating system gives no random numbers");
+    }
+    for (; result.outcome == JOBS_OK && count - first > JOBS_CHANGES_A_CALL; first += JOBS_CHANGES_A_CALL) {
+        result = context_part(jobs, fresh, items, first, first + JOBS_CHANGES_A_CALL, pool);
+    }
+    if (result.outcome != JOBS_OK) {
+        return result;
     }
     jobs_call_text(call, fresh);
     jobs_call_number(call, expires_seconds > 0 ? expires_seconds : 1);
     jobs_call_limits(call, limits->contexts, limits->names);
     jobs_call_text(call, fields);
-    for (int i = 0; i < items->nelts; i++) {
-        jobs_call_text(call, APR_ARRAY_IDX(items, i, const char *));
-    }
-    result = jobs_pool_ask(jobs, call, &reply, pool);
+    jobs_call_number(call, first);
+    call_add_items(call, items, first, count);
+    result = ask_until_done(jobs, call, &reply, pool);
+    result.outcome = result.outcome == JOBS_CONFLICT ? JOBS_UNAVAILABLE : result.outcome;
     if (result.outcome == JOBS_OK) {
         *id = fresh;
     }

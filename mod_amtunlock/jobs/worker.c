@@ -9,7 +9,8 @@
 
 #include "base/failpoint.h"
 
-#define RENEWED_A_CALL 500 /* keeps each call short, for Redis serves others only after it */
+#define RENEWED_A_CALL 150 /* keeps each call short, for Redis serves others only after it */
+#define REAPS_AT_ONCE 200  /* calls; a second later the next */
 #define CHANGES_A_PIPELINE 256
 
 /* ---- claim --------------------------------------------------------------------------------------------- */
@@ -123,7 +124,7 @@ jobs_result_t jobs_renew(jobs_client_t *client, const char *worker, const char *
 {
     apr_time_t sent = clock_boottime();
     jobs_result_t result;
-    int first = 0;
+    int first = 0, looked;
 
     *lost = apr_array_make(pool, 4, sizeof(jobs_task_ref_t));
     do {
@@ -147,7 +148,8 @@ jobs_result_t jobs_renew(jobs_client_t *client, const char *worker, const char *
             task->system = jobs_text_at(gone->element[i], 1);
             task->fence = jobs_text_at(gone->element[i], 2);
         }
-        first = after;
+        looked = (int)jobs_number_at(reply, 2);
+        first = looked > 0 && looked < after - first ? first + looked : after;
     } while (first < tasks->nelts);
     if (tasks->nelts > 0) {
         FAILPOINT("renew.answered");
@@ -308,17 +310,23 @@ int jobs_is_spoilt(const jobs_result_t *result)
 
 jobs_result_t jobs_reap(jobs_client_t *client, const char *worker, int *reaped, apr_pool_t *pool)
 {
-    redisReply *reply = NULL;
     jobs_call_t *call = jobs_verb("reap", pool);
     jobs_result_t result;
+    int more, calls = 0;
 
+    *reaped = 0;
     jobs_call_text(call, worker);
     jobs_call_number(call, JOBS_LEASE);
     jobs_call_number(call, JOBS_GRACE);
-    FAILPOINT("reap.before");
-    result = jobs_client_ask(client, call, 0, &reply, pool);
-    FAILPOINT("reap.answered");
-    *reaped = result.outcome == JOBS_OK ? (int)jobs_number_at(reply, 1) : 0;
+    do {
+        redisReply *reply = NULL;
+
+        FAILPOINT("reap.before");
+        result = jobs_client_ask(client, call, 0, &reply, pool);
+        FAILPOINT("reap.answered");
+        *reaped += result.outcome == JOBS_OK ? (int)jobs_number_at(reply, 1) : 0;
+        more = result.outcome == JOBS_OK && jobs_number_at(reply, 2) != 0;
+    } while (more && ++calls < REAPS_AT_ONCE);
     return result;
 }
 

@@ -23,7 +23,7 @@
 #define BELL_TIMEOUT apr_time_from_sec(3) /* of the connection; a wait on it is shorter */
 #define BELL_WAIT apr_time_from_msec(250) /* a worker that stops waits for the end of it */
 #define REAP_EVERY apr_time_from_sec(1)
-#define CLAIM_MAX 128
+#define CLAIM_MAX 16 /* CLAIMED_A_CALL of jobs/lua/core.lua */
 #define ASK_INVENTORY_EVERY (JOBS_LEASE / 3)
 #define COMPARE_KEYS_EVERY apr_time_from_sec(600)
 #define HOST_MAX 65

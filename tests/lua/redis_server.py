@@ -146,7 +146,7 @@ class RedisServer:
         return self.ask(WORKER, "FUNCTION", "LOAD", "REPLACE", library() if text is None else text)
 
 
-WEB_VERBS = ("submit read read_page results errors list cancel forget context_open context_pull context_release "
+WEB_VERBS = ("submit submit_part read read_page results errors list cancel forget context_open context_part context_pull context_release "
              "overview scopes").split()
 WORKER_VERBS = ("denied claim renew intend mark ramp progress finish release reap reassert attest publish_chunk "
                 "publish_switch").split()
@@ -158,6 +158,7 @@ def key_of(verb):
 
 
 LOOK, PAGE = 64, 250  # names that come with a first look, at most; names of a page
+A_CALL = 500  # VALUES_A_CALL of the library
 EVER = 10**17  # a not_after that never comes
 SECOND = 10**6
 LEASE, GRACE = 30 * SECOND, 15 * SECOND
@@ -206,12 +207,24 @@ class Verbs:
         return self("publish_switch", worker, generation, digest, written, 4, 8, LEASE, f"host-{worker}")
 
     def submit(self, job, *names, caller="alice", groups=("*",), message="", not_after=EVER, retention=1800 * SECOND,
-               start_within=3600 * SECOND, max_jobs=0, max_systems=0, max_kept=0, max_names=0):
-        spelled = [word for name in names for word in (name, name.lower())]
-        if self.schema == SCHEMA:
-            max_jobs, max_systems = f"{max_jobs}/{max_kept}", f"{max_systems}/{max_names}"
-        return self("submit", job, caller, f"sha-{caller}", "192.0.2.1", "krb5", message, not_after, retention,
-                    start_within, max_jobs, max_systems, len(groups), *groups, *spelled)
+               start_within=3600 * SECOND, max_jobs=0, max_systems=0, max_kept=0, max_names=0, a_call=A_CALL):
+        head = [job, caller, f"sha-{caller}", "192.0.2.1", "krb5", message, not_after, retention, start_within]
+        if self.schema != SCHEMA:
+            return self("submit", *head, max_jobs, max_systems, len(groups), *groups, *self.spelled(names))
+        head += [f"{max_jobs}/{max_kept}", f"{max_systems}/{max_names}"]
+        for first in range(0, max(len(names), 1), a_call):
+            verb = "submit" if first + a_call >= len(names) else "submit_part"
+            answer = ["again"]
+            while answer[0] == "again":
+                answer = self(verb, *head, f"{first}/{len(names)}", len(groups), *groups,
+                              *self.spelled(names[first:first + a_call]))
+            if answer != ["ok"]:
+                break
+        return answer
+
+    @staticmethod
+    def spelled(names):
+        return [word for name in names for word in (name, name.lower())]
 
     def read(self, job="", caller="alice", reads_all=0):
         answer = self("read", f"sha-{caller}", reads_all, job)
@@ -249,10 +262,19 @@ class Verbs:
         return [tuple(flat[i:i + 3]) for i in range(0, len(flat), 3)]
 
     def cancel(self, job, caller="alice", not_after=EVER):
-        return self("cancel", f"sha-{caller}", job, not_after)[0]
+        word, *more = self("cancel", f"sha-{caller}", job, not_after)
+        while more == ["more"]:
+            _, *more = self("cancel", f"sha-{caller}", job, not_after, "go-on")
+        return word
 
     def forget(self, job, caller="alice"):
         return self("forget", f"sha-{caller}", job)[0]
+
+    def list(self, caller="alice", owners=()):
+        """The ids, by who submitted them."""
+        word, done, till, *flat = self("list", f"sha-{caller}", 1 if owners else 0, "+inf", *owners)
+        assert (word, done, till) == ("ok", str(max(len(owners), 1)), "+inf")
+        return flat[::2]
 
     def claim(self, worker="w1", most=100, digest="digest-1", not_after=EVER, lease=LEASE, limits=()):
         word, *rest = self("claim", worker, digest, most, not_after, lease, *limits)
@@ -266,10 +288,15 @@ class Verbs:
 
     def renew(self, worker, *tasks, last=1, lease=LEASE):
         """The (job, system, fence) that are lost."""
-        words = [word for task in tasks for word in task.ref]
-        answer = self("renew", worker, f"about {worker}", last, lease, *words)
-        assert answer[0] == "ok"
-        return [tuple(each) for each in answer[1]]
+        lost, looked = [], 0
+        while True:
+            words = [word for task in tasks[looked:] for word in task.ref]
+            word, more, *rest = self("renew", worker, f"about {worker}", last, lease, *words)
+            assert word == "ok"
+            lost += [tuple(each) for each in more]
+            looked += int(rest[0]) if rest else len(tasks)
+            if looked >= len(tasks):
+                return lost
 
     def intend(self, task, device="", deadline=600 * SECOND, not_after=EVER, intent='{"set":"power"}', **other):
         ref = {**task.named, **other}
@@ -310,9 +337,14 @@ class Verbs:
         return self("attest", ref["worker"], ref["job"], ref["system"], ref["fence"], step, state, reason)[0]
 
     def reap(self, worker="w9", lease=LEASE, grace=GRACE):
-        word, count = self("reap", worker, lease, grace)
-        assert word == "ok"
-        return int(count)
+        """How many tasks moved, in all the calls that it takes."""
+        reaped, more = 0, "1"
+        while more == "1":
+            word, count, *rest = self("reap", worker, lease, grace)
+            more = rest[0] if rest else "0"
+            assert word == "ok"
+            reaped += int(count)
+        return reaped
 
     def counters(self):
         flat = self("overview")[9]

@@ -179,16 +179,16 @@ def test_a_caller_over_its_limit_costs_little(fast):
 def test_an_enumeration_counts_until_it_is_released(fast):
     fast.submit("j1", "nosuch.example")
     items = [f"item{number}" for number in range(50)]
-    assert fast("context_open", "sha-alice", "c1", 60, "9/60", "fields", *items)[0] == "ok"
-    assert fast("context_open", "sha-alice", "c2", 60, "9/60", "fields", *items) == ["quota", "names"]
+    assert fast("context_open", "sha-alice", "c1", 60, "9/60", "fields", 0, *items)[0] == "ok"
+    assert fast("context_open", "sha-alice", "c2", 60, "9/60", "fields", 0, *items) == ["quota", "names"]
     assert fast("context_release", "sha-alice", "c1") == ["ok"]
-    assert fast("context_open", "sha-alice", "c2", 60, "9/60", "fields", *items)[0] == "ok"
+    assert fast("context_open", "sha-alice", "c2", 60, "9/60", "fields", 0, *items)[0] == "ok"
     assert fast.tester("HGET", "{amtu}:totals", "items") == "50"
     assert fast("context_pull", "sha-alice", "c2", 50)[3] == items
     assert fast.tester("HGET", "{amtu}:totals", "items") == "0" and counts(fast) == ["1", "1"]
     fast.tester("HSET", "{amtu}:totals", "items", 200_000)
-    assert fast("context_open", "sha-bob", "c3", 60, 9, "fields", "a")[0] == "ok", "one of his own"
-    assert fast("context_open", "sha-bob", "c4", 60, 9, "fields", "a") == ["quota", "items"]
+    assert fast("context_open", "sha-bob", "c3", 60, 9, "fields", 0, "a")[0] == "ok", "one of his own"
+    assert fast("context_open", "sha-bob", "c4", 60, 9, "fields", 0, "a") == ["quota", "items"]
 
 
 def test_a_page_of_jobs_is_one_call(fast):
@@ -208,11 +208,11 @@ def test_with_no_memory_left_what_was_acknowledged_ends(fast):
     """Everything that a worker needs works; new jobs are refused."""
     for number in range(3):
         fast.submit(f"j{number}", f"pc{number + 1}.example")
-    context = fast("context_open", "sha-alice", "c1", 60, 9, "fields", "a", "b")
+    context = fast("context_open", "sha-alice", "c1", 60, 9, "fields", 0, "a", "b")
     assert context[0] == "ok"
     fast.tester("CONFIG", "SET", "maxmemory", memory(fast) // 2)
     for refused in (lambda: fast.submit("j9", "pc1.example"),
-                    lambda: fast("context_open", "sha-alice", "c2", 60, 9, "fields", "a")):
+                    lambda: fast("context_open", "sha-alice", "c2", 60, 9, "fields", 0, "a")):
         with pytest.raises(RedisError, match="OOM"):
             refused()
     assert fast("context_pull", "sha-alice", "c1", 1)[3] == ["a"]
@@ -355,5 +355,5 @@ def test_a_job_with_more_tasks_than_any_is_ended_without_reading_them(fast):
 def test_a_submission_of_texts_that_are_too_long_is_an_error(fast, words):
     job, caller, name = words
     with pytest.raises(RedisError, match="too long"):
-        fast("submit", job, caller, "sha-alice", "192.0.2.1", "krb5", "", 10**17, 1, 1, 0, 0, 1, "*", name, name)
+        fast("submit", job, caller, "sha-alice", "192.0.2.1", "krb5", "", 10**17, 1, 1, 0, 0, 0, 1, "*", name, name)
     assert fast.tester("EXISTS", f"{{amtu}}:job:{job}") == 0

@@ -60,20 +60,19 @@ MUTANTS = {
         "local INTENDED = { I = true, P = true, B = true, K = true }",
         "local INTENDED = { I = true, P = true, B = true }"),
     "renew keeps what it does not name": (1,
-        "        if call('HGET', key('system', system), 'worker') == worker then\n"
+        "worker and expired < REAPED_A_CALL then\n"
         "            expire_lease(now, system)",
-        "        if call('HGET', key('system', system), 'worker') == worker then\n"
+        "worker and expired < REAPED_A_CALL then\n"
         "            call('ZADD', key('leases'), text(now + 30000000), system)"),
     "a second request does not join": (7,
         "elseif call('EXISTS', key('system', system)) == 1 then",
         "elseif false then"),
     "only the owner gets the result": (10,
-        "        if joined and joined.state == 'J' then",
-        "        if false then"),
+        "        elseif task and task.state == 'J' then",
+        "        elseif false then"),
     "waiters are not sent back": (11,
-        "    requeue_waiters(now, system, waiters)\n"
-        "    if task",
-        "    if task"),
+        "    tell_joined(now, free_system(system), system, 'Q', '', '')\n",
+        "    free_system(system)\n"),
     "an intent is written after a passphrase has left": (2,
         " and not marks:find('typed', 1, true)\n",
         "\n"),

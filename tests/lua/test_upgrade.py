@@ -14,7 +14,7 @@ from redis_server import (INVENTORY, SCHEMA, SECOND, TESTER, WEB, WEB_VERBS, WOR
                           library)
 
 OLDER, OLDER_SCHEMA = (Path(__file__).parent / "library-3.lua").read_text(), "3"
-NEWER = {"scopes", "denied", "read_page", "mark"}  # functions that the older library does not have
+NEWER = {"scopes", "denied", "read_page", "mark", "submit_part", "context_part"}  # functions that the older library does not have
 COMPLETED, TERMINATED = 7, 8
 MINUTE = 60 * SECOND
 SECONDS = 3
@@ -208,7 +208,7 @@ def test_an_enumeration_goes_on(older, upgrade):
     assert older("context_open", "sha-alice", "c1", 60, 1, "fields", "a", "b", "c") == ["ok", "c1"]
     assert older("context_pull", "sha-alice", "c1", 1) == ["ok", "fields", "1", ["a"]]
     verbs = upgrade()
-    assert verbs("context_open", "sha-alice", "c2", 60, 1, "fields") == ["quota", "contexts"]
+    assert verbs("context_open", "sha-alice", "c2", 60, 1, "fields", 0) == ["quota", "contexts"]
     assert verbs("context_pull", "sha-alice", "c1", 5) == ["ok", "fields", "0", ["b", "c"]]
     assert older.ask(WEB, "FCALL", "amtunlock_context_release", 1, "{amtu}:verb:context_release", SCHEMA,
                      "sha-alice", "c1") == ["none"]

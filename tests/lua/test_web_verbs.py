@@ -35,11 +35,11 @@ def test_unknown_and_out_of_scope_are_answered_alike(verbs, tester):
     verbs.submit("j2", "pc1.example", "Vault.example", *["nosuch.example"] * 7, groups=("floor1",))
     assert verbs.errors("j2") == [(name, "", "not-available") for name in ["Vault.example", *["nosuch.example"] * 7]]
     assert tester("HGETALL", "{amtu}:job:j2:names") == {
-        "0": "pc1.example|", "r:0": "1 13 Vault.example" + "".join(f"{n} 14 nosuch.example" for n in range(2, 9))}
+        "0": "pc1.example|", "l:0": "floor1", "r:0": "1 13 Vault.example" + "".join(f"{n} 14 nosuch.example" for n in range(2, 9))}
     assert verbs.errors("j1") == [("Vault.example", "", "not-available"), ("nosuch.example", "", "not-available")]
     assert set(tester("HGETALL", "{amtu}:job:j1:tasks")) == {"pc1.example"}
     assert tester("HGETALL", "{amtu}:job:j1:names") == {
-        "0": "pc1.example|", "1": "!|Vault.example", "2": "!|nosuch.example"}
+        "0": "pc1.example|", "l:0": "floor1", "1": "!|Vault.example", "2": "!|nosuch.example"}
 
 
 def test_the_same_known_system_out_of_scope_by_two_names_looks_like_two_unknown_ones(verbs):
@@ -227,16 +227,17 @@ def test_a_list_is_newest_first(verbs):
     for i in range(3):
         verbs.submit(f"a{i}", "pc1.example")
         verbs.submit(f"b{i}", "nosuch.example", caller="bob")
-    assert verbs("list", "sha-alice", 0) == ["ok", "a2", "a1", "a0"]
-    assert verbs("list", "sha-root", 0) == ["ok"]
-    assert verbs("list", "sha-root", 1) == ["ok", "b2", "a2", "b1", "a1", "b0", "a0"]
+    assert verbs.list() == ["a2", "a1", "a0"]
+    assert verbs.list("root") == []
+    assert verbs("list", "sha-root", 1, 0) == ["ok", "0", "0", "sha-bob", "sha-alice"]
+    assert verbs.list("root", ["sha-bob", "sha-alice"]) == ["b2", "b1", "b0", "a2", "a1", "a0"]
 
 
 def test_jobs_that_expired_leave_the_list(verbs, tester):
     verbs.submit("j1", "nosuch.example")
     verbs.submit("j2", "pc1.example")
     tester("DEL", "{amtu}:job:j1")
-    assert verbs("list", "sha-alice", 0) == ["ok", "j2"]
+    assert verbs.list() == ["j2"]
     verbs.submit("j3", "pc1.example")
     assert tester("ZCARD", "{amtu}:jobs:sha-alice") == 2
 
@@ -332,7 +333,7 @@ def test_only_an_ended_job_is_forgotten(verbs, tester):
 
 
 def test_an_enumeration_is_pulled_to_its_end(verbs, tester):
-    assert verbs("context_open", "sha-alice", "c1", 60, 5, "fields", "a", "b", "c") == ["ok", "c1"]
+    assert verbs("context_open", "sha-alice", "c1", 60, 5, "fields", 0, "a", "b", "c") == ["ok", "c1"]
     assert 0 < ttl(tester, "{amtu}:context:c1") <= 60
     assert verbs("context_pull", "sha-bob", "c1", 2) == ["none"]
     assert verbs("context_pull", "sha-alice", "c1", 2) == ["ok", "fields", "1", ["a", "b"]]
@@ -341,21 +342,21 @@ def test_an_enumeration_is_pulled_to_its_end(verbs, tester):
 
 
 def test_an_enumeration_is_released_by_its_caller(verbs):
-    verbs("context_open", "sha-alice", "c1", 60, 5, "fields", "a")
+    verbs("context_open", "sha-alice", "c1", 60, 5, "fields", 0, "a")
     assert verbs("context_release", "sha-bob", "c1") == ["none"]
     assert verbs("context_release", "sha-alice", "c1") == ["ok"]
     assert verbs("context_release", "sha-alice", "c1") == ["none"]
 
 
 def test_enumerations_of_a_caller_are_limited(verbs):
-    assert verbs("context_open", "sha-alice", "c1", 60, 2, "f") == ["ok", "c1"]
-    assert verbs("context_open", "sha-alice", "c1", 60, 2, "f") == ["ok", "c1"]
-    assert verbs("context_open", "sha-bob", "c1", 60, 2, "f")[0] == "refused"
-    assert verbs("context_open", "sha-alice", "c2", 60, 2, "f") == ["ok", "c2"]
-    assert verbs("context_open", "sha-alice", "c3", 60, 2, "f") == ["quota", "contexts"]
-    assert verbs("context_open", "sha-bob", "c3", 60, 2, "f") == ["ok", "c3"]
+    assert verbs("context_open", "sha-alice", "c1", 60, 2, "f", 0) == ["ok", "c1"]
+    assert verbs("context_open", "sha-alice", "c1", 60, 2, "f", 0) == ["ok", "c1"]
+    assert verbs("context_open", "sha-bob", "c1", 60, 2, "f", 0)[0] == "refused"
+    assert verbs("context_open", "sha-alice", "c2", 60, 2, "f", 0) == ["ok", "c2"]
+    assert verbs("context_open", "sha-alice", "c3", 60, 2, "f", 0) == ["quota", "contexts"]
+    assert verbs("context_open", "sha-bob", "c3", 60, 2, "f", 0) == ["ok", "c3"]
     verbs("context_release", "sha-alice", "c1")
-    assert verbs("context_open", "sha-alice", "c4", 60, 2, "f") == ["ok", "c4"]
+    assert verbs("context_open", "sha-alice", "c4", 60, 2, "f", 0) == ["ok", "c4"]
 
 
 # ---- overview ----------------------------------------------------------------------------------------------

@@ -100,8 +100,7 @@ def test_one_claim_takes_a_bounded_number(verbs, redis_server):
     systems = {f"s{i}.example": ("g", []) for i in range(300)}
     fast.publish(systems, written=2000, digest="many")
     fast.submit("j1", *systems)
-    assert len(fast.claim(most=100000, digest="many")) == 200
-    assert len(fast.claim(most=100000, digest="many")) == 100
+    assert [len(fast.claim(most=100000, digest="many")) for _ in range(20)] == [16] * 18 + [12, 0]
     wire.close()
 
 
@@ -112,7 +111,7 @@ def test_workers_that_run_share_what_waits(verbs, tester):
     verbs.publish(systems, written=2000, digest="many")
     verbs.renew("w1")
     verbs.submit("j1", *list(systems)[:20])
-    assert len(verbs.claim("w1", most=128, digest="many")) == 20
+    assert [len(verbs.claim("w1", most=128, digest="many")) for _ in range(3)] == [16, 4, 0]
     verbs.renew("w2")
     verbs.submit("j2", *list(systems)[20:40])
     taken = []

@@ -194,8 +194,10 @@ static int is_lost(const reply_t *lost, const char *fence)
 static void on_renew(apr_time_t sent, int count, const text_t *words, const reply_t *reply)
 {
     const reply_t *lost = reply->count > 1 ? &reply->items[1] : NULL;
+    /* the rest is named again by the next call */
+    int looked = reply->count > 2 ? (int)strtol(reply->items[2].text.bytes, NULL, 10) : 0;
 
-    for (int i = 6; WORDS_BEFORE + i < count; i += 3) {
+    for (int i = 6; WORDS_BEFORE + i < count && i < 6 + 3 * looked; i += 3) {
         const char *fence = argument(words, count, i);
 
         if (!is_lost(lost, fence)) {

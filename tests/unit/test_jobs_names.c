@@ -126,6 +126,7 @@ static void the_library_and_the_program_have_one_schema(void **state)
     const char *text = jobs_library;
     assert_memory_equal(text, "#!lua name=amtunlock\n", 21);
     assert_non_null(strstr(text, apr_psprintf(pool, "\nlocal SCHEMA = '%d'", JOBS_SCHEMA)));
+    assert_non_null(strstr(text, apr_psprintf(pool, "\nlocal CHANGES_A_CALL = %d ", JOBS_CHANGES_A_CALL)));
     assert_non_null(strstr(text, "redis.register_function"));
 }
 

@@ -2,7 +2,7 @@
 -- Claims. Part of the library that core.lua begins.
 do -- names of its own: Lua allows 200 in one block
 
-local LOOKS_A_CALL = 20000 -- at owners and lines, which bounds a claim that finds none that may go on
+local LOOKS_A_CALL = 1000 -- at owners and lines, about; the next claim looks on from there
 
 local function interval_of(claim, group)
     return claim.intervals[group] or claim.intervals['*'] or 0
@@ -66,7 +66,7 @@ local function take_queued(now, claim, id, system)
         end_task(now, id, system, task, 'F', 'not-available', '')
         tally('revoked')
     elseif call('EXISTS', key('system', system)) == 1 then
-        call('ZADD', key('system', system, 'waiters'), 'NX', text(now), id)
+        join_holder(now, id, system)
         start_job(now, id)
         move_task(now, id, system, task, 'J')
         tally('joined')
@@ -93,8 +93,10 @@ local function take_verify(now, claim, id, system)
     end
 end
 
+local REQUEUED_A_CALL = 20
+
 local function requeue_between(least, most)
-    for _, entry in ipairs(call('ZRANGEBYSCORE', key('retry'), least, most, 'LIMIT', 0, 100)) do
+    for _, entry in ipairs(call('ZRANGEBYSCORE', key('retry'), least, most, 'LIMIT', 0, REQUEUED_A_CALL)) do
         local id, system = entry:match('^([^|]*)|(.*)$')
         local owner = call('HGET', key('job', id), 'owner')
         call('ZREM', key('retry'), entry)
@@ -113,7 +115,8 @@ end
 -- The caller's next line whose group's rate limit lets it go on now, and the group; nil: there is none. What has been
 -- found to wait is not looked at again in this claim: a caller may have thousands of lines.
 local function open_line(now, claim, owner)
-    local at = claim.waiting_lines[owner] or 0
+    local at = claim.waiting_lines[owner] or claim.first_line
+    claim.first_line = 0
     while claim.looks > 0 do
         local line = call('ZRANGE', key('turns', owner), at, at)[1]
         local group = line and line:match(':(.*)$')
@@ -127,7 +130,29 @@ local function open_line(now, claim, owner)
             at = at + 1
         end
     end
+    claim.stopped_at = at
     return nil
+end
+
+-- Where the last claim stopped to look, having found only what waits: "OWNERS|LINES|when". It may be none of these any
+-- more, so that is believed for a moment only.
+local LOOKED = 'looked'
+local LOOKS_ON_FOR = 1000000
+
+local function look_on(now, claim)
+    local owners, lines, at = (call('HGET', RATE_LIMITS, LOOKED) or ''):match('^(%d+)|(%d+)|(%d+)$')
+    claim.looked_before = number(at) > 0
+    if number(at) > now - LOOKS_ON_FOR and number(at) <= now then
+        claim.waiting_owners, claim.first_line = number(owners), number(lines)
+    end
+end
+
+local function note_looks(now, claim, stopped)
+    if stopped then
+        call('HSET', RATE_LIMITS, LOOKED, table.concat({ claim.waiting_owners, claim.stopped_at, text(now) }, '|'))
+    elseif claim.looked_before then
+        call('HSET', RATE_LIMITS, LOOKED, '0|0|0')
+    end
 end
 
 -- Takes the next entry of a line, and adds the cost of the turn to the line's and the caller's score. An empty line is
@@ -157,6 +182,9 @@ local function next_queued(now, claim)
             return nil
         end
         local line, group = open_line(now, claim, owner)
+        if not line and claim.looks <= 0 then
+            return nil
+        end
         local system = line and take_turn(owner, line)
         claim.looks = claim.looks - (line and not system and 6 or 3) -- calls of Redis, about
         if system then
@@ -181,7 +209,7 @@ end
 
 local function read_claim(read)
     local claim = { tasks = {}, scopes = {}, intervals = {}, waiting_lines = {}, waiting_owners = 0,
-        looks = LOOKS_A_CALL }
+        first_line = 0, stopped_at = 0, looks = LOOKS_A_CALL }
     claim.worker, claim.digest = read.take(2)
     claim.max, claim.not_after = math.min(read.number(), CLAIMED_A_CALL), read.number()
     claim.lease = read.number()
@@ -219,6 +247,8 @@ local function share_of(now)
     return math.max(math.ceil((all_waiting() + call('LLEN', VERIFY_QUEUE)) / (2 * workers)), LEAST_SHARE)
 end
 
+local ENTRIES_MORE, ENTRIES_BEHIND = 10, 4
+
 function verbs.claim(now, read)
     local claim = read_claim(read)
     if is_late(now, claim.not_after) then
@@ -232,13 +262,18 @@ function verbs.claim(now, read)
     claim.max = math.min(claim.max, share_of(now))
     note_serving(now, claim.lease, claim.worker)
     requeue_due(now)
+    local is_behind = queue_next(now, CHANGES_A_CALL) or tell_next(now)
+    look_on(now, claim)
     -- Entries are bounded, not only claimed tasks: stale and joined ones take time too.
-    local entries, goes_on = 4 * claim.max + 100, true
+    local entries, goes_on = is_behind and ENTRIES_BEHIND or claim.max + ENTRIES_MORE, true
     while goes_on and entries > 0 and #claim.tasks < claim.max do
         goes_on = take_next(now, claim)
         entries = entries - 1
     end
-    local more = goes_on and call('EXISTS', VERIFY_QUEUE, ROUND_ROBIN) > 0
+    local stopped = not goes_on and claim.looks <= 0
+    note_looks(now, claim, stopped)
+    local more = stopped or goes_on and call('EXISTS', VERIFY_QUEUE, ROUND_ROBIN) > 0
+        or is_behind and call('EXISTS', PARTS, TOLD_LATER) > 0
     if more then
         wake_workers()
     end

@@ -3,9 +3,10 @@
 --[[ The state of jobs, and every verb that changes or reads it; each verb is atomic.
 
 The library is this file and those that library.S joins to it: job.lua, queue.lua, holder.lua and scope.lua, which all
-verbs use; submit.lua, read.lua, web.lua and context.lua, httpd's verbs; inventory.lua, claim.lua, worker.lua, reap.lua and
-restore.lua, the workers'; and verbs.lua, which registers them. A verb is called with one key, its own; its arguments begin with the schema number of the calling program.
-Its answer is an array that begins with one word: ok, already, refused, none, quota, conflict, late or outdated.
+verbs use; submit.lua, read.lua, web.lua and context.lua, httpd's verbs; inventory.lua, claim.lua, worker.lua, reap.lua
+and restore.lua, the workers'; and verbs.lua, which registers them. A verb is called with one key, its own; its arguments
+begin with the schema number of the calling program. Its answer is an array that begins with one word: ok, already,
+refused, none, quota, conflict, again, late or outdated.
 
 The keys, all in one hash slot. SYSTEM is the FQDN of a system's inventory line; OWNER is the SHA-256 of a caller's
 name. Names of keys never change, so that data of an older schema is read on; some are older than the word for what
@@ -18,7 +19,10 @@ they hold, which stands in brackets.
     {amtu}:job:ID                   HASH  state, caller, owner, times, counts, changes, retention, ...
     {amtu}:job:ID:tasks             HASH  SYSTEM -> a packed task
     {amtu}:job:ID:names             HASH  position in the request -> SYSTEM|the caller's spelling, if that differs;
-                                          !|NAME if refused; r:PART -> those of 1,000 positions, "position length name"
+                                          !|NAME if refused; r:PART -> those of 1,000 positions, "position length name";
+                                          l:0, l:1, ... -> groups that it has, or had, a line of
+    {amtu}:job:ID:staged            HASH  of a request that comes in parts and is no job yet: counts, !NAME of those
+                                          refused. It expires, and so do the tasks and names that are there already
     {amtu}:jobs, {amtu}:jobs:OWNER  ZSET  unfinished jobs; a caller's jobs; both by time of submission
     {amtu}:caller:OWNER             HASH  unfinished jobs, waiting systems; jobs, names and bytes of refused names that
                                           are kept: for the limits
@@ -29,16 +33,22 @@ they hold, which stands in brackets.
     {amtu}:kept                     ZSET  what is kept of ended jobs, and enumerations, by their end: charge_of()
     {amtu}:queue:ID:GROUP           LIST  a line: systems of one job and group that wait. A task's state decides; an
                                           entry whose task is not in state Q is skipped
+    {amtu}:queue:parts              LIST  jobs that came in parts, whose systems claims queue, some a call
     {amtu}:turns:OWNER              ZSET  a caller's lines (ID:GROUP) by the cost of their turns so far
     {amtu}:ring                     ZSET  [round robin] owners that have a line, by the cost of their turns so far
-    {amtu}:ramp                     HASH  [rate limits] claim:GROUP, power:GROUP -> next time|when that was taken
+    {amtu}:ramp                     HASH  [rate limits] claim:GROUP, power:GROUP -> next time|when that was taken; looked ->
+                                          where the last claim stopped to look, owners|lines|when
     {amtu}:breaker:SYSTEM           HASH  failures in a row, reason of the last, until: left alone until then
     {amtu}:retry                    ZSET  ID|SYSTEM by the time before which it may not be claimed
     {amtu}:looks                    LIST  [verify queue] ID|SYSTEM of tasks in state L
-    {amtu}:deadlines                ZSET  jobs with waiting tasks, by their latest start
+    {amtu}:deadlines                ZSET  jobs with waiting tasks, by their latest start, and those that are cancelled and
+                                          whose tasks are still to be ended
     {amtu}:system:SYSTEM            HASH  the holder, which unlocks it now: job, fence, worker, intent, device; since: of the
                                           first intent; marks: what may have been done since, in the order that it was
-    {amtu}:system:SYSTEM:waiters    ZSET  jobs whose tasks joined the holder, by when they did
+    {amtu}:system:SYSTEM:waiters:W  ZSET  jobs whose tasks joined the holder, by when they did; W stands in the holder's
+                                          field `waiters`, where it is none of an older library
+    {amtu}:system::told             LIST  what is still to be told to those that joined, of a holder that is no more:
+                                          key of these, SYSTEM, state, reason, step, a line each
     {amtu}:device:UUID/KEY          STRING  the system whose unlock really reached this device, which showed that key in
                                           TLS; {amtu}:device:UUID is the same without TLS, and of the latest with it
     {amtu}:leases                   ZSET  systems by the end of their lease
@@ -46,7 +56,8 @@ they hold, which stands in brackets.
     {amtu}:cool:SYSTEM              STRING  [cooldown] no new unlock until it expires
     {amtu}:message:OWNER:MESSAGE    STRING  the job of a message id and a set of names: two digests, UUID/NAMES
     {amtu}:message:OWNER:UUID       STRING  the latest job of that message id, whatever its names
-    {amtu}:context:ID               HASH  an enumeration in progress; {amtu}:contexts:OWNER, ZSET by expiry
+    {amtu}:context:ID               HASH  an enumeration in progress, or (without owner) its first items;
+                                          {amtu}:contexts:OWNER, ZSET by expiry
     {amtu}:scopes                   HASH  an httpd -> when it read its configuration, digests of its AMTUnlockScope
     {amtu}:denied                   LIST  names that callers asked for beyond their scope, for the record of a worker
     {amtu}:worker:ID                STRING  heartbeat; {amtu}:workers, ZSET by the last one
@@ -71,21 +82,31 @@ Numbers of microseconds are doubles here (exact until the year 2255). text() mak
 conversion, which keeps 14 digits; fences are only compared as text. ]]
 
 local SCHEMA = '7' -- raise with every change to the library; JOBS_SCHEMA in library_priv.h follows
-local SLICE = 1000 -- values a call; unpack() fails beyond 8,000
-local VALUES_A_CALL = 500 -- of a list that a verb goes through for a reader
+-- Names, tasks, lines or items that one call looks at, so that no call holds Redis for longer than two milliseconds:
+-- JOBS_VALUES_A_CALL of jobs.h. What has more of them takes several calls, each of which leaves everything right.
+local VALUES_A_CALL = 500
+local CHANGES_A_CALL = 250 -- the same, where each is written
+local SLICE = 1000 -- values of one command; unpack() fails beyond 8,000
 local MOST_WAKE_UPS = 64
 local COOLDOWN_MS = 60000
+local NEVER = 9e15 -- a time; texts of scores have 17 digits at most
 local POSITIONS_A_PART = 1000
 local RETENTION_MOST_MS = 31 * 86400000
-local NAMES_MOST, LINES_MOST = 100000, 20000 -- of a request (AMTUnlockMaxSystems); of a caller that are looked at
+local NAMES_MOST = 100000 -- of a request (AMTUnlockMaxSystems)
 local ID_MOST, CALLER_MOST = 64, 1024 -- bytes of a job's id, a peer or a mechanism; of a caller's name
 local STAGED_S = 600 -- how long an inventory stays that is being published
 local RETIRED_S = 60 -- how long the previous inventory stays
-local REAPED_A_CALL = 200
-local GIVEN_BACK_A_CALL = 5000
-local CLAIMED_A_CALL = 200
 -- A worker that was not heard for so long is not running. One that is has a heartbeat every three seconds.
 local HEARD_WITHIN = 9 * 1000000
+-- So many a call, of what takes some twenty commands of Redis each.
+local REAPED_A_CALL = 20
+local GIVEN_BACK_A_CALL = 40
+local CLAIMED_A_CALL = 16
+local JOINED_A_CALL = 20
+
+-- What is expired or overdue counts until a step has worked it off: a caller over its limit is told to ask again while
+-- there are steps left.
+local AGAIN = { 'again', 'Redis is still working off what has ended; ask again' }
 
 -- Keys whose spelling is older than their word.
 local VERIFY_QUEUE, ROUND_ROBIN, RATE_LIMITS, WAKE_UPS = '{amtu}:looks', '{amtu}:ring', '{amtu}:ramp', '{amtu}:bell'

@@ -51,24 +51,71 @@ local function free_device(system)
     end
 end
 
--- Frees the system. Returns the jobs whose tasks had joined, in the order they did.
+-- Tasks of other jobs that joined the holder. They stand under a key of this holder alone, since its end may be told to
+-- many of them only when the system has another one. The holder of an older library has the key without a name.
+local function waiters_of(system)
+    local by = call('HGET', key('system', system), 'waiters')
+    return by and key('system', system, 'waiters', by) or key('system', system, 'waiters')
+end
+
+local function join_holder(now, id, system)
+    if not call('HGET', key('system', system), 'waiters') and
+        call('EXISTS', key('system', system, 'waiters')) == 0 then
+        call('HSET', key('system', system), 'waiters', call('HGET', key('system', system), 'fence') or '')
+    end
+    call('ZADD', waiters_of(system), 'NX', text(now), id)
+end
+
+-- Frees the system. Returns the key of those that had joined.
 local function free_system(system)
+    local waiters = waiters_of(system)
     free_device(system)
-    local waiters = call('ZRANGE', key('system', system, 'waiters'), 0, -1)
-    call('DEL', key('system', system), key('system', system, 'waiters'))
+    call('DEL', key('system', system))
     call('ZREM', key('leases'), system)
     return waiters
 end
 
--- Tasks that joined wait again: the first that is claimed holds the system, and the others join it. (If only the first
--- went back to its queue, the others would hang when it is cancelled before its claim.)
-local function requeue_waiters(now, system, waiters)
-    for _, waiter in ipairs(waiters) do
-        local task = read_task(waiter, system)
-        if task and task.state == 'J' then
-            requeue(now, waiter, system, task)
+-- What is still to be told to tasks that joined.
+local TOLD_LATER = '{amtu}:system::told'
+
+-- Tells some of those that joined, in the order they did, how their system ended, or (state Q) that they wait again: the
+-- first that is claimed holds the system, and the others join it. (If only the first went back to its queue, the others
+-- would hang when it is cancelled before its claim.) True: there are more.
+local function tell_some(now, waiters, system, state, reason, step)
+    local jobs = call('ZRANGE', waiters, 0, JOINED_A_CALL - 1)
+    for _, id in ipairs(jobs) do
+        local task = read_task(id, system)
+        if task and task.state == 'J' and state == 'Q' then
+            requeue(now, id, system, task)
+        elseif task and task.state == 'J' then
+            end_task(now, id, system, task, state, reason, step)
+        end
+        call('ZREM', waiters, id)
+    end
+    return #jobs == JOINED_A_CALL and call('EXISTS', waiters) == 1
+end
+
+local function tell_joined(now, waiters, system, state, reason, step)
+    local more = tell_some(now, waiters, system, state, reason, step)
+    while more and waiters == key('system', system, 'waiters') do -- another holder may have the same key soon
+        more = tell_some(now, waiters, system, state, reason, step)
+    end
+    if more then
+        call('RPUSH', TOLD_LATER, table.concat({ waiters, system, state, reason, step }, '\n'))
+        wake_workers()
+    end
+end
+
+-- One step of what is told later. True: there was something.
+local function tell_next(now)
+    local entry = call('LRANGE', TOLD_LATER, 0, 0)[1]
+    if entry then
+        local waiters, system, state, reason, step = entry:match('^(.-)\n(.-)\n(.-)\n(.-)\n(.*)$')
+        if not waiters or not tell_some(now, waiters, system, state, reason, step) then
+            call('LPOP', TOLD_LATER)
         end
     end
+    return entry and true or false
 end
 
 local CANCELLED = 'cancelled'
@@ -80,16 +127,7 @@ local function finish_system(now, id, system, task, state, reason, step, blamele
         note_result(now, system, state, reason)
     end
     end_task(now, id, system, task, state, reason, step)
-    if reason == CANCELLED then
-        requeue_waiters(now, system, waiters)
-        return
-    end
-    for _, waiter in ipairs(waiters) do
-        local joined = read_task(waiter, system)
-        if joined and joined.state == 'J' then
-            end_task(now, waiter, system, joined, state, reason, step)
-        end
-    end
+    tell_joined(now, waiters, system, reason == CANCELLED and 'Q' or state, reason, step)
 end
 
 -- The worker lost or released this system. A task past its intent goes to L (verify), never to Q: the PC may have been
@@ -103,8 +141,7 @@ local function hand_back(now, id, system, task)
         wake_workers()
         return
     end
-    local waiters = free_system(system)
-    requeue_waiters(now, system, waiters)
+    tell_joined(now, free_system(system), system, 'Q', '', '')
     if task and task.state == 'C' then
         requeue(now, id, system, task)
     end

@@ -13,7 +13,7 @@ end
 
 -- One of them that lives, and its host; nil: none. `but`: a host whose own do not count.
 local function next_heard(now, lease, but)
-    for _, worker in ipairs(call('ZRANGE', SERVING, 0, -1)) do
+    for _, worker in ipairs(call('ZRANGE', SERVING, 0, VALUES_A_CALL - 1)) do
         local host = (call('GET', key('worker', worker)) or ''):match('host=(%S+)') or '?'
         if host ~= but and (was_heard(now, lease, call('ZSCORE', SERVING, worker))
             or was_heard(now, lease, call('ZSCORE', key('workers'), worker))) then
@@ -137,7 +137,7 @@ function verbs.publish_switch(now, read)
     local verdict = judge(now, wanted, live)
     local generation = wanted.generation
     if verdict or generation == '' then
-        if generation ~= '' then
+        if generation ~= '' and generation ~= live.generation then
             call('UNLINK', key('inventory', generation))
         end
         return verdict or { 'ok' }

@@ -30,10 +30,6 @@ local function clean_step(step)
     return (step:gsub('[|%c]', ' '))
 end
 
-local function read_task(id, system)
-    return unpack_task(call('HGET', key('job', id, 'tasks'), system))
-end
-
 -- Waiting systems of all callers.
 local function all_waiting()
     local waiting = call('HGET', TOTALS, 'waiting')
@@ -41,7 +37,7 @@ local function all_waiting()
         return number(waiting)
     end
     waiting = 0 -- an older library did not keep the sum
-    for _, owner in ipairs(call('ZRANGE', key('callers'), 0, -1)) do
+    for _, owner in ipairs(call('ZRANGE', key('callers'), 0, VALUES_A_CALL - 1)) do
         waiting = waiting + number(call('HGET', key('caller', owner), 'waiting'))
     end
     return waiting
@@ -203,67 +199,166 @@ local function end_task(now, id, system, task, state, reason, step)
     complete_if_done(now, id)
 end
 
--- Removes the lines of a job, so that cancelled jobs cannot pile up in queues that no worker serves.
-local function drop_lines(id)
-    local owner = call('HGET', key('job', id), 'owner') or ''
-    local prefix = id .. ':'
-    for _, line in ipairs(call('ZRANGE', key('turns', owner), 0, LINES_MOST - 1)) do
-        if line:sub(1, #prefix) == prefix then
-            call('UNLINK', key('queue', line))
-            call('ZREM', key('turns', owner), line)
+-- ---- what is decided of a whole job ----------------------------------------------------------------------------
+
+-- A job that is cancelled, or past its latest start, says so itself: one write, however many tasks it has. From then on
+-- its word counts: a reader sees them as ended, and none is begun. They are written one by one by whoever meets one
+-- (read_task(), a claim), and in bounded steps by the call that decided and those behind it, in the end by reap.
+
+-- What a cancelled job ends: what waits, and what is held before its intent.
+local REVOCABLE = { Q = true, C = true, J = true }
+
+-- For the verbs that write. A task of a cancelled job is ended here, if nobody has done that yet.
+local function read_task(id, system)
+    local task = unpack_task(call('HGET', key('job', id, 'tasks'), system))
+    if task and REVOCABLE[task.state] and call('HGET', key('job', id), 'cancelled') == '1' then
+        local time = call('TIME')
+        end_task(time[1] * 1000000 + time[2], id, system, task, 'X', 'cancelled', task.step)
+    end
+    return task
+end
+
+-- The systems of some positions of the request; '!' and nothing for refused ones. An older library kept no `names`.
+local function systems_at(id, first, last)
+    local fields, systems = {}, {}
+    for position = first, last do
+        fields[#fields + 1] = text(position)
+    end
+    for i, name in ipairs(read_many(key('job', id, 'names'), fields)) do
+        systems[i] = name and name:match('^([^|]*)') or ''
+    end
+    return systems
+end
+
+local function count_positions(id, names)
+    names = number(names) > 0 and number(names) or call('HLEN', key('job', id, 'names'))
+    return math.min(names, NAMES_MOST)
+end
+
+-- How a packed task ends by the word of its job; nil: not by that.
+local function end_by_word(packed, overdue, cancelled)
+    local state = packed and packed:sub(1, 1)
+    if state == 'Q' and overdue then
+        return 'F', 'timeout'
+    elseif REVOCABLE[state] and cancelled then
+        return 'X', 'cancelled'
+    end
+    return nil
+end
+
+-- Ends the tasks of positions `first` to `last` by the word of their job.
+local function end_positions(now, id, first, last, overdue, cancelled)
+    local systems, changed, seen = systems_at(id, first, last), {}, {}
+    local count, reasons = { waiting = 0, running = 0 }, {}
+    for i, packed in ipairs(read_many(key('job', id, 'tasks'), systems)) do
+        local state, reason = end_by_word(packed, overdue, cancelled)
+        local middle = state and packed:match('^%u(|%d*|%d*|[^|]*|[^|]*|%d*|)%d*|[^|]*$')
+        if middle and not seen[systems[i]] then
+            seen[systems[i]] = true
+            local standing = STANDING[packed:sub(1, 1)]
+            count[standing] = count[standing] + 1
+            reasons[reason] = (reasons[reason] or 0) + 1
+            changed[#changed + 1] = systems[i]
+            changed[#changed + 1] = state .. middle .. text(now) .. '|' .. reason
         end
+    end
+    if #changed > 0 then
+        write_many('HSET', key('job', id, 'tasks'), changed)
+        note_change(now, id)
+        move_count(id, 'waiting', 'failed', count.waiting)
+        move_count(id, 'running', 'failed', count.running)
+        for reason, n in pairs(reasons) do
+            tally('failed:' .. reason, n)
+        end
+    end
+end
+
+-- The lines of a job, in the hash of its names: l:0, l:1, ...; a group can stand there twice.
+local function note_lines(id, groups)
+    if #groups == 0 or not call('HGET', key('job', id), 'names') then
+        return
+    end
+    local after, fields = call('HINCRBY', key('job', id), 'lines', #groups), {}
+    for i, group in ipairs(groups) do
+        fields[2 * i - 1] = 'l:' .. text(after - #groups + i - 1)
+        fields[2 * i] = group
+    end
+    write_many('HSET', key('job', id, 'names'), fields)
+end
+
+-- Removes lines of a job, so that cancelled jobs cannot pile up in queues that no worker serves.
+local function drop_lines(id, owner, first, last)
+    local fields, queues, lines = {}, {}, {}
+    for line = first, last do
+        fields[#fields + 1] = 'l:' .. text(line)
+    end
+    for _, group in ipairs(read_many(key('job', id, 'names'), fields)) do
+        if group then
+            lines[#lines + 1] = id .. ':' .. group
+            queues[#queues + 1] = key('queue', id, group)
+        end
+    end
+    if #lines > 0 then
+        call('UNLINK', unpack(queues))
+        call('ZREM', key('turns', owner), unpack(lines))
     end
     if call('EXISTS', key('turns', owner)) == 0 then
         call('ZREM', ROUND_ROBIN, owner)
     end
 end
 
--- Ends every task of the job that is in one of `states`.
-local function end_tasks(now, id, states, state, reason)
-    local changed, count = {}, { waiting = 0, running = 0 }
-    local sound = call('HLEN', key('job', id, 'tasks')) <= NAMES_MOST
-    if not sound then -- this library did not write them
+-- A hash of tasks that no library has written is worth nothing, and is not read.
+local function drop_forged(id)
+    if call('HLEN', key('job', id, 'tasks')) > NAMES_MOST then
         call('UNLINK', key('job', id, 'tasks'))
         call('HSET', key('job', id), 'waiting', '0', 'running', '0')
     end
-    local all = sound and call('HGETALL', key('job', id, 'tasks')) or {}
-    for i = 1, #all, 2 do
-        local task = unpack_task(all[i + 1])
-        if task and states[task.state] then
-            local standing = STANDING[task.state]
-            count[standing] = count[standing] + 1
-            task.state, task.reason, task.time = state, reason, text(now)
-            changed[#changed + 1] = all[i]
-            changed[#changed + 1] = pack_task(task)
-        end
+end
+
+local LOOKED_AT = 20 -- what looking at a job counts, in values
+
+-- One step of at most `most` values towards the end of a job: first its lines, then its tasks. How many were looked at,
+-- and whether all has been.
+local function sweep_job(now, id, most)
+    local state, cancelled, start_by, owner, names, lines, dropped, swept = unpack(call('HMGET', key('job', id), 'state',
+        'cancelled', 'start_by', 'owner', 'names', 'lines', 'dropped', 'swept'))
+    local overdue = number(start_by) < now
+    if not state or has_ended(state) or not overdue and cancelled ~= '1' then
+        call('ZREM', key('deadlines'), id)
+        return LOOKED_AT, true
     end
-    if #changed > 0 then
-        write_many('HSET', key('job', id, 'tasks'), changed)
-        note_change(now, id)
-        move_count(id, 'waiting', STANDING[state], count.waiting)
-        move_count(id, 'running', STANDING[state], count.running)
-        tally('failed:' .. reason, #changed / 2)
+    lines, dropped, swept = number(lines), number(dropped), number(swept)
+    local last_line = math.min(lines, dropped + most)
+    drop_lines(id, owner or '', dropped, last_line - 1)
+    local looked = math.max(last_line - dropped, 0)
+    local total, after = count_positions(id, names), swept
+    if last_line >= lines then
+        drop_forged(id)
+        after = math.min(total, swept + most - looked)
+        end_positions(now, id, swept, after - 1, overdue, cancelled == '1')
+        looked = looked + math.max(after - swept, 0)
     end
-    drop_lines(id)
+    local done = last_line >= lines and after >= total
+    call('HSET', key('job', id), 'dropped', text(math.max(last_line, dropped)), 'swept', text(done and 0 or after))
+    if done then
+        call('ZREM', key('deadlines'), id)
+    end
     complete_if_done(now, id)
+    return looked + LOOKED_AT, done
 end
 
--- Ends tasks that were not claimed in time: Friday's job must not boot PCs on Monday.
-local function end_overdue(now, id)
-    local state, start_by = unpack(call('HMGET', key('job', id), 'state', 'start_by'))
-    if state and not has_ended(state) and number(start_by) < now then
-        call('ZREM', key('deadlines'), id)
-        end_tasks(now, id, { Q = true }, 'F', 'timeout')
+-- Steps of at most so many values, of the jobs whose latest start has passed (Friday's job must not boot PCs on Monday),
+-- and of cancelled ones. Whether there is more to do, and how many jobs it was.
+local function sweep_jobs(now, most)
+    local jobs = 0
+    while true do
+        local due = call('ZRANGEBYSCORE', key('deadlines'), '-inf', text(now), 'LIMIT', 0, 1)[1]
+        if not due or most <= LOOKED_AT then
+            return due ~= nil, jobs
+        end
+        most = most - sweep_job(now, due, most)
+        jobs = jobs + 1
     end
-end
-
-local function end_all_overdue(now, limit)
-    local overdue = call('ZRANGEBYSCORE', key('deadlines'), '-inf', text(now), 'LIMIT', 0, limit)
-    for _, id in ipairs(overdue) do
-        end_overdue(now, id)
-        call('ZREM', key('deadlines'), id)
-    end
-    return #overdue
 end
 
 local function start_job(now, id)

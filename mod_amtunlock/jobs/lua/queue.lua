@@ -8,14 +8,20 @@
 -- that 20 systems do not wait behind 10,000 of the same or another caller. A score is the cost of a member's turns so
 -- far; the lowest is next.
 
--- A new member begins right behind the next one: joining again and again keeps no other waiting.
-local function join_turns(at, member)
-    local least = call('ZRANGE', at, 0, 0, 'WITHSCORES')[2]
-    call('ZADD', at, 'NX', text(number(least) + 1), member)
+-- New members begin right behind the next one: joining again and again keeps no other waiting.
+local function join_turns(at, ...)
+    local score = text(number(call('ZRANGE', at, 0, 0, 'WITHSCORES')[2]) + 1)
+    local scored = {}
+    for i, member in ipairs({ ... }) do
+        scored[2 * i - 1], scored[2 * i] = score, member
+    end
+    call('ZADD', at, 'NX', unpack(scored))
 end
 
-local function join_queue(owner, line)
-    join_turns(key('turns', owner), line)
+local function join_queue(owner, lines)
+    for first = 1, #lines, SLICE do
+        join_turns(key('turns', owner), unpack(lines, first, math.min(first + SLICE - 1, #lines)))
+    end
     join_turns(ROUND_ROBIN, owner)
 end
 
@@ -32,9 +38,89 @@ end
 
 -- Puts a system at the head of its line.
 local function put_back(owner, id, system)
-    local line = id .. ':' .. group_of(system)
-    call('LPUSH', key('queue', line), system)
-    join_queue(owner, line)
+    local group = group_of(system)
+    local line = id .. ':' .. group
+    if call('LPUSH', key('queue', line), system) == 1 then
+        note_lines(id, { group })
+    end
+    join_queue(owner, { line })
+end
+
+-- Systems of a job, by group: a list of { group = GROUP, SYSTEM, ... }, at the end of its lines.
+local function queue_systems(owner, id, by_group)
+    local lines, new = {}, {}
+    for i, systems in ipairs(by_group) do
+        lines[i] = id .. ':' .. systems.group
+        if call('RPUSH', key('queue', lines[i]), unpack(systems)) == #systems then
+            new[#new + 1] = systems.group
+        end
+    end
+    note_lines(id, new)
+    join_queue(owner, lines)
+end
+
+-- A job that came in parts has its systems queued by claims, some positions at a time: these jobs, in their order. Its
+-- field `queued` says how far they are.
+local PARTS = '{amtu}:queue:parts'
+
+local function by_group(systems, packed, lines)
+    local found, of_group, seen = {}, {}, {}
+    for i, system in ipairs(systems) do
+        if packed[i] and packed[i]:sub(1, 1) == 'Q' and not seen[system] then
+            local group = lines[i] and lines[i]:match('^([^|]*)') or ''
+            seen[system] = true
+            if not of_group[group] then
+                of_group[group] = { group = group }
+                found[#found + 1] = of_group[group]
+            end
+            table.insert(of_group[group], system)
+        end
+    end
+    return found
+end
+
+local function queue_positions(id, owner, first, last)
+    local systems, fields = systems_at(id, first, last), {}
+    for i, system in ipairs(systems) do
+        fields[i] = 's:' .. system
+    end
+    local generation = call('HGET', key('inventory'), 'generation') or ''
+    local found = by_group(systems, read_many(key('job', id, 'tasks'), systems),
+        read_many(key('inventory', generation), fields))
+    if #found > 0 then
+        queue_systems(owner, id, found)
+    end
+end
+
+-- One step of a job; how many positions it was.
+local function queue_some(now, id, most)
+    local state, cancelled, start_by, owner, names, queued = unpack(call('HMGET', key('job', id), 'state', 'cancelled',
+        'start_by', 'owner', 'names', 'queued'))
+    local total = state and not has_ended(state) and cancelled ~= '1' and number(start_by) >= now and
+        count_positions(id, names) or 0
+    local first = number(queued)
+    local after = math.min(total, first + most)
+    if after > first then
+        queue_positions(id, owner or '', first, after - 1)
+        call('HSET', key('job', id), 'queued', text(after))
+    end
+    if after >= total then
+        call('LPOP', PARTS)
+    end
+    return math.max(after - first, 0)
+end
+
+-- So many positions at most, of the jobs that come first. True: there were some.
+local function queue_next(now, most)
+    local left = most
+    while left > LOOKED_AT do
+        local id = call('LRANGE', PARTS, 0, 0)[1]
+        if not id then
+            break
+        end
+        left = left - LOOKED_AT - queue_some(now, id:sub(1, ID_MOST), left)
+    end
+    return left < most
 end
 
 -- The job may be past its latest start; claim and reap check that.

@@ -17,14 +17,12 @@ local function each_worker(now, each)
     return false
 end
 
-do -- names of its own: Lua allows 200 in one block
-
 -- ---- a job -----------------------------------------------------------------------------------------------------
 
 local JOB_FIELDS = { 'state', 'caller', 'owner', 'submitted', 'started', 'changed', 'completed', 'retention',
     'start_by', 'total', 'unlocked', 'failed', 'running', 'waiting', 'cancelled', 'names', 'changes' }
 
--- The job as a reader sees it: overdue tasks count as failed before that is written, since a read may not write. While
+-- The job as a reader sees it: what is overdue or cancelled counts as failed before that is written of each task. While
 -- its version stays the same, so does all that is shown of it but the time.
 local function view_job(now, id)
     local values = call('HMGET', key('job', id), unpack(JOB_FIELDS))
@@ -35,17 +33,21 @@ local function view_job(now, id)
     for i, field in ipairs(JOB_FIELDS) do
         job[field] = values[i] or '0'
     end
-    job.overdue = not has_ended(job.state) and number(job.start_by) < now and job.waiting ~= '0'
+    local waits = not has_ended(job.state) and job.waiting ~= '0'
+    job.overdue = waits and number(job.start_by) < now
     job.version = table.concat({ id, job.changes, job.changed, job.overdue and '1' or '0', job.cancelled }, ' ')
-    if job.overdue then
+    if job.overdue or waits and job.cancelled == '1' then
         job.failed, job.waiting = text(number(job.failed) + number(job.waiting)), '0'
         if job.running == '0' then
-            local ended = text(math.max(number(job.start_by), number(job.changed)))
-            job.state, job.completed, job.changed = COMPLETED, ended, ended
+            local ended = text(math.max(job.overdue and number(job.start_by) or 0, number(job.changed)))
+            job.state = job.cancelled == '1' and TERMINATED or COMPLETED
+            job.completed, job.changed = ended, ended
         end
     end
     return job
 end
+
+do -- names of its own: Lua allows 200 in one block
 
 local LATEST = 16 -- of a list, at a time
 
@@ -200,7 +202,9 @@ local function view_task(window, packed)
     local letter = packed:sub(1, 1)
     local standing = STANDING[letter]
     if letter == 'Q' and window.overdue then
-        return 'failed', '', 'timeout'
+        return 'failed', packed:match(ENDED) or '', 'timeout'
+    elseif REVOCABLE[letter] and window.cancelled then
+        return 'failed', packed:match(ENDED) or '', 'cancelled'
     elseif standing == 'waiting' or standing == 'running' or standing == 'unlocked' and not window.has_moved then
         return standing
     end

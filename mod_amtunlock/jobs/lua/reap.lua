@@ -2,12 +2,14 @@
 -- What dead workers left. Part of the library that core.lua begins.
 do -- names of its own: Lua allows 200 in one block
 
+local VERIFIES_A_CALL = 200
+
 local function end_stale_verifies(now)
     local count = 0
-    for _, entry in ipairs(call('LRANGE', VERIFY_QUEUE, 0, REAPED_A_CALL - 1)) do
+    for _, entry in ipairs(call('LRANGE', VERIFY_QUEUE, 0, VERIFIES_A_CALL - 1)) do
         local id, system = entry:match('^([^|]*)|(.*)$')
         local task = read_task(id, system)
-        if task and task.state == 'L' and number(task.deadline) < now then
+        if count < REAPED_A_CALL and task and task.state == 'L' and number(task.deadline) < now then
             finish_system(now, id, system, task, 'F', 'indeterminate', task.step)
             count = count + 1
         end
@@ -37,15 +39,21 @@ function verbs.reap(now, read)
     local over = call('ZRANGEBYSCORE', key('leases'), '-inf', text(now - grace), 'LIMIT', 0, REAPED_A_CALL)
     -- No lease is given for so long: Redis' clock was set back.
     local beyond = call('ZRANGEBYSCORE', key('leases'), '(' .. text(now + 2 * lease), '+inf', 'LIMIT', 0,
-        REAPED_A_CALL)
+        REAPED_A_CALL - #over)
     for _, system in ipairs(over) do
         expire_lease(now, system)
     end
     for _, system in ipairs(beyond) do
         expire_lease(now, system)
     end
-    local reaped = #over + #beyond + end_stale_verifies(now) + end_all_overdue(now, 20)
-    give_back_expired(now, REAPED_A_CALL)
+    local reaped = #over + #beyond
+    reaped = reaped + (reaped < REAPED_A_CALL and end_stale_verifies(now) or 0)
+    local more, jobs = reaped >= REAPED_A_CALL, 0
+    if not more then
+        more, jobs = sweep_jobs(now, CHANGES_A_CALL)
+        more = tell_next(now) or more
+        more = give_back_expired(now, more and 1 or GIVEN_BACK_A_CALL) == GIVEN_BACK_A_CALL or more
+    end
     for _, owner in ipairs(call('ZRANGE', key('callers'), 0, 15)) do
         if call('EXISTS', key('jobs', owner)) == 0 then
             forget_caller(owner)
@@ -55,7 +63,7 @@ function verbs.reap(now, read)
     call('LLEN', WAKE_UPS) -- these two only to mend them
     call('ZRANGE', ROUND_ROBIN, 0, 0)
     note_memory(now)
-    return { 'ok', text(reaped) }
+    return { 'ok', text(reaped + jobs), more and '1' or '0' }
 end
 
 end

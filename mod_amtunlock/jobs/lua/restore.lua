@@ -101,7 +101,7 @@ local function finish_restored(now, id, system, task, state, reason, step)
     if call('HGET', key('system', system), 'job') == id then
         finish_system(now, id, system, task, state, reason, step)
     else
-        call('ZREM', key('system', system, 'waiters'), id)
+        call('ZREM', waiters_of(system), id)
         end_task(now, id, system, task, state, reason, step)
     end
 end

@@ -78,20 +78,24 @@ local DENIED = '{amtu}:denied'
 local DENIED_MOST, DENIED_A_CALL, DENIED_NAMES = 1000, 20, 10
 local DENIED_BYTES = 4096 -- of an entry, which httpd's user writes
 
--- "COUNT NAME NAME ..." of the names that were marked as denied; '' if there is none.
-local function list_denied(names)
-    local listed, count = {}, 0
+-- Adds those of the names that were marked as denied.
+local function add_denied(found, names)
     for _, name in ipairs(names) do
         if name.denied then
-            count = count + 1
-            listed[#listed + 1] = count <= DENIED_NAMES and name.key:sub(1, 255) or nil
+            found.denied = found.denied + 1
+            if found.denied <= DENIED_NAMES then
+                found.names_denied = found.names_denied .. ' ' .. name.key:sub(1, 255)
+            end
         end
     end
-    return count > 0 and count .. ' ' .. table.concat(listed, ' ') or ''
 end
 
-local function note_denied(now, s)
-    local denied = list_denied(s.names)
+-- "COUNT NAME NAME ..."; '' if there is none, nil if nothing can be denied.
+local function note_denied(now, s, found)
+    if s.groups['*'] then
+        return nil
+    end
+    local denied = found.denied > 0 and found.denied .. found.names_denied or ''
     if denied ~= '' then
         tally('denied')
         if call('LLEN', DENIED) < DENIED_MOST then

@@ -8,6 +8,7 @@
 -- needs to go on, such as its inventory: allow-oom. What begins something new is refused there.
 local VERBS = {
     { 'submit' },
+    { 'submit_part' },
     { 'read', 'no-writes' },
     { 'read_page', 'no-writes' },
     { 'results', 'no-writes' },
@@ -16,6 +17,7 @@ local VERBS = {
     { 'cancel', 'allow-oom' },
     { 'forget', 'allow-oom' },
     { 'context_open' },
+    { 'context_part' },
     { 'context_pull', 'allow-oom' },
     { 'context_release', 'allow-oom' },
     { 'overview', 'no-writes' },

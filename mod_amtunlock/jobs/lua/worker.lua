@@ -7,28 +7,37 @@ do -- names of its own: Lua allows 200 in one block
 -- A worker renews the systems that it names. One that it has not named for the time of a lease it does not know of,
 -- because the answer to its claim was lost: that lease expires.
 local function expire_unnamed(now, worker)
-    for _, system in ipairs(call('ZRANGEBYSCORE', key('leases'), '-inf', text(now))) do
-        if call('HGET', key('system', system), 'worker') == worker then
+    local expired = 0
+    for _, system in ipairs(call('ZRANGEBYSCORE', key('leases'), '-inf', text(now), 'LIMIT', 0, CHANGES_A_CALL)) do
+        if call('HGET', key('system', system), 'worker') == worker and expired < REAPED_A_CALL then
             expire_lease(now, system)
+            expired = expired + 1
         end
     end
 end
 
+-- Whether the worker goes on with it; what it does not is over here.
+local function keeps_task(now, id, system, task)
+    if not task then
+        return false
+    elseif task.state ~= 'C' and not INTENDED[task.state] then -- cancelled
+        hand_back(now, id, system, task)
+        return false
+    elseif task.state == 'K' and number(task.deadline) < now then
+        finish_system(now, id, system, task, 'F', 'indeterminate', task.step)
+        return false
+    end
+    return true
+end
+
+-- The third element of the answer: how many of the tasks were looked at. The rest is to be named again.
 function verbs.renew(now, read)
     local worker, about, last = read.take(3)
     local lease = read.number()
     local lost, kept = {}, {}
-    while read.more() do
+    while read.more() and #lost < REAPED_A_CALL and #kept < VALUES_A_CALL do
         local id, system, fence = read.take(3)
-        local task = held_task(id, system, worker, fence)
-        local goes_on = task and (task.state == 'C' or INTENDED[task.state])
-        if task and not goes_on then -- cancelled
-            hand_back(now, id, system, task)
-        elseif task and task.state == 'K' and number(task.deadline) < now then
-            finish_system(now, id, system, task, 'F', 'indeterminate', task.step)
-            goes_on = false
-        end
-        if goes_on then
+        if keeps_task(now, id, system, held_task(id, system, worker, fence)) then
             kept[#kept + 1] = text(now + lease)
             kept[#kept + 1] = system
         else
@@ -36,6 +45,7 @@ function verbs.renew(now, read)
         end
     end
     write_many('ZADD', key('leases'), kept)
+    last = read.more() and '0' or last
     if last == '1' then
         expire_unnamed(now, worker)
     end
@@ -44,7 +54,7 @@ function verbs.renew(now, read)
         call('ZADD', key('workers'), text(now), worker)
         call('ZREMRANGEBYSCORE', key('workers'), '-inf', text(now - 2 * lease))
     end
-    return { 'ok', lost }
+    return { 'ok', lost, text(#kept / 2 + #lost) }
 end
 
 -- Why its holder may not go on with a task, as the answer; nil: it may. `allows`: the task is at the right place for it.

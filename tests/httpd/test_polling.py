@@ -35,16 +35,37 @@ def rename(redis, job):
     redis.call("HSET", key(job) + ":names", "0", "!|renamed.example")
 
 
-def test_polls_are_answered_from_memory_each_with_its_own_ids(console, redis):
+KNOWN = -2  # among the arguments of `results`
+
+
+def known_versions(redis):
+    """The version of which each caller of `results` said that it is known, "" for none, since the slow log, which logs every
+    call now, was emptied."""
+    calls = [entry[3] for entry in redis.call("SLOWLOG", "GET", "-1")]
+    return [words[KNOWN] for words in reversed(calls) if words[:2] == ["FCALL", "amtunlock_results"]]
+
+
+@pytest.fixture
+def logged(redis):
+    settings = [(name, redis.call("CONFIG", "GET", name)[1]) for name in ("slowlog-log-slower-than", "slowlog-max-len")]
+    redis.call("CONFIG", "SET", "slowlog-max-len", "100000")
+    redis.call("CONFIG", "SET", "slowlog-log-slower-than", "0")
+    redis.call("SLOWLOG", "RESET")
+    yield redis
+    for setting in settings:
+        redis.call("CONFIG", "SET", *setting)
+
+
+def test_polls_are_answered_from_memory_each_with_its_own_ids(console, logged):
+    """A connection stays with one child, and this one reads the job once."""
     job = console.unlock(["unknown.example"])
-    first, *more = console.send_all(poll(job))
-    rename(redis, job)
-    same = console.send_all(poll(job) * 4)
-    assert {tuple(failed(answer)) for answer in [first, *more, *same]} == {("unknown.example",)}
-    ids = [answer.text("s:Header/wsa:MessageID") for answer in [first, *more, *same]]
-    assert len(set(ids)) == len(ids)
-    assert len({answer.text("s:Header/wsa:RelatesTo") for answer in [first, *more]}) == 3
-    redis.call("HINCRBY", key(job), "changes", "1")
+    answers = console.send_all(poll(job) * 4)
+    assert {tuple(failed(answer)) for answer in answers} == {("unknown.example",)}
+    assert len({answer.text("s:Header/wsa:MessageID") for answer in answers}) == len(answers)
+    assert len({answer.text("s:Header/wsa:RelatesTo") for answer in answers}) == 3
+    assert [version != "" for version in known_versions(logged)] == [False] + [True] * 11
+    rename(logged, job)
+    logged.call("HINCRBY", key(job), "changes", "1")
     assert failed(console.send_all(poll(job))[-1]) == ["renamed.example"]
 
 
@@ -98,22 +119,6 @@ def test_a_restarted_httpd_reads_anew(stack, console, redis):
     assert failed(console.send_all(poll(job))[-1]) == ["renamed.example"]
 
 
-def calls_of(redis, function):
-    """How often it was called since the slow log, which logs every call now, was emptied."""
-    return sum(entry[3][:2] == ["FCALL", function] for entry in redis.call("SLOWLOG", "GET", "-1"))
-
-
-@pytest.fixture
-def logged(redis):
-    settings = [(name, redis.call("CONFIG", "GET", name)[1]) for name in ("slowlog-log-slower-than", "slowlog-max-len")]
-    redis.call("CONFIG", "SET", "slowlog-max-len", "100000")
-    redis.call("CONFIG", "SET", "slowlog-log-slower-than", "0")
-    redis.call("SLOWLOG", "RESET")
-    yield redis
-    for setting in settings:
-        redis.call("CONFIG", "SET", *setting)
-
-
 def large(job):
     return soap.method("GetUnlockedSystems", f"<p:InstanceID>{job}</p:InstanceID>", more=ROOM)
 
@@ -128,5 +133,5 @@ def test_a_large_job_is_read_in_pages_and_not_by_each_who_polls(console, logged)
     for thread in threads:
         thread.join()
     assert len(answers) == 24 and all(failed(answer) == unknown for answer in answers)
-    pages = calls_of(logged, "amtunlock_results") - len(answers)  # besides a look each
+    pages = len(known_versions(logged)) - len(answers)  # besides a look each
     assert PAGES <= pages < PAGES * len(answers) / 2, "once a child, or little more"

@@ -87,6 +87,16 @@ def test_no_secret_in_the_log(sim, user):
     assert sim.admin[1] not in text
 
 
+def test_the_log_has_what_requests_say_where_that_is_asked_for(sim, pc, user):
+    user.get(GENERAL)
+    assert all("body" not in event for event in sim.events(pc, "request-seen"))
+    with amtsim.fleet("--systems", 1, "--log-bodies") as other:
+        other.console(other.pcs[0]).get(GENERAL)
+        seen = other.events(other.pcs[0], "request-seen")
+        assert seen and all(len(event["body"].encode()) == event["bytes"] for event in seen)
+        assert GENERAL in seen[-1]["body"]
+
+
 def test_addresses_run_on_and_two_fleets_take_two_blocks(sim):
     with amtsim.fleet("--systems", 300, "--method", "mix") as other:
         blocks = [{pc["address"].split(".")[1] for pc in one.pcs} for one in (sim, other)]

@@ -5,6 +5,7 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -103,6 +104,11 @@ def _list():
             print(f"{row.name:24}  {row.what.format(**one.full)}")
 
 
+def _interrupted(number, _frame):
+    """Not a Failure, behind which the next measurement would begin: the stack ends, and with it all of this."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
 def main(arguments=None):
     """Exit: 0 all was measured, 1 something was not, or a gate did not hold, 2 usage. A missed goal is no failure."""
     asked = _parser().parse_args(arguments)
@@ -116,6 +122,8 @@ def main(arguments=None):
     if missing:
         print(f"tests/bench/run: {program(missing[0])} was not built: make bench builds it", file=sys.stderr)
         return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupted)
     began, of = time.monotonic(), machine()
     outcomes, gates = run(asked, lambda text: print(text, flush=True))
     report = build_folder() / HERE / "report.json"

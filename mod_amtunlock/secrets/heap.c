@@ -9,8 +9,9 @@
 
 #include "secrets/provider_priv.h"
 
-/* Enough for some thousand secrets at a time and the buffers of every thread that reads; a power of two. */
-#define SECURE_HEAP ((size_t)1 << 20)
+/* Enough for the logins and passphrases of 8,000 PCs at a time and the buffers of every thread that reads; a power of
+ * two. All of it is locked, and so resident. */
+#define SECURE_HEAP ((size_t)2 << 20)
 #define SECURE_HEAP_UNIT 32
 #define HEAP_UNPROTECTED 2 /* from CRYPTO_secure_malloc_init() */
 
@@ -31,7 +32,7 @@ apr_status_t secrets_process_init(void)
     heap = CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_HEAP_UNIT);
     if (heap == HEAP_UNPROTECTED) {
         process_warning =
-            "secrets are kept in memory that may be swapped out: 1 MiB could not be locked; raise "
+            "secrets are kept in memory that may be swapped out: 2 MiB could not be locked; raise "
             "RLIMIT_MEMLOCK (LimitMEMLOCK= in the unit)";
     }
     return heap ? APR_SUCCESS : APR_ENOMEM;

@@ -212,7 +212,7 @@ static void an_empty_file_is_the_defaults(void **state)
     assert_string_equal(settings->audit, "/var/lib/amtunlock/audit.jsonl");
     assert_string_equal(settings->log, "-");
     assert_int_equal(settings->log_level, LOG_LEVEL_INFO);
-    assert_int_equal(settings->slots, 2000);
+    assert_int_equal(settings->slots, 8000);
     assert_int_equal(settings->connects, 100);
     assert_true(settings->threads >= 1);
     standard = group(settings, "default");

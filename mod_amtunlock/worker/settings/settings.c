@@ -503,7 +503,7 @@ static void set_defaults(reading_t *reading)
     settings->log = "-";
     settings->log_level = LOG_LEVEL_INFO;
     settings->state_dir = AMTUNLOCK_RUNSTATEDIR "/amtunlock";
-    settings->slots = 2000;
+    settings->slots = 8000;
     settings->connects = 100;
     settings->groups = apr_hash_make(reading->pool);
     standard = group_of(reading, "default");

@@ -402,7 +402,7 @@ static const step_t rows[] = {
                           .on_error = unlock_unrecorded,
                           .targets = {UNLOCK_CLEAR_BOOT, UNLOCK_POWER_RATE, UNLOCK_MARK_POWER,
                                       UNLOCK_REDIRECT, UNLOCK_OPEN_CONSOLE, UNLOCK_SET_BOOT,
-                                      UNLOCK_PASSPHRASE, UNLOCK_REOPEN, UNLOCK_REOPEN_CONSOLE}},
+                                      UNLOCK_PASSPHRASE, UNLOCK_REOPEN, UNLOCK_REOPEN_DRIVE}},
     ROW(UNLOCK_CLEAR_BOOT) = {.name = "clear-boot",
                               .call = UNLOCK_CALL_CLEAR_BOOT,
                               .on_ok = clear_boot_on_ok,

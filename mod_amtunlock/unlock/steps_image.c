@@ -64,11 +64,20 @@ static unlock_step_e fail_with_proof(unlock_t *unlock, const char *what)
 
 /* ---- the drive ----------------------------------------------------------------------------------------- */
 
-unlock_step_e steps_image_on_console(unlock_t *unlock)
+/* NULL, or an error message. */
+static const char *make_proof(unlock_t *unlock)
 {
     const proof_boot_t boot = {
         .job = unlock->task->ref.job, .system = unlock->system->fqdn, .fence = unlock->plan.boot_fence};
-    const char *error = proof_session_create(&unlock->proof, unlock->proof_key, &boot, unlock->pool);
+
+    return unlock->proof != NULL
+               ? NULL
+               : proof_session_create(&unlock->proof, unlock->proof_key, &boot, unlock->pool);
+}
+
+unlock_step_e steps_image_on_console(unlock_t *unlock)
+{
+    const char *error = make_proof(unlock);
 
     unlock->console = amt_console_create(NULL, NULL, unlock->pool);
     return error != NULL ? unlock_fail(unlock, JOBS_REASON_INTERNAL, error) : UNLOCK_OPEN_DRIVE;
@@ -76,12 +85,30 @@ unlock_step_e steps_image_on_console(unlock_t *unlock)
 
 /* ---- a PC that a lost worker started ------------------------------------------------------------------- */
 
+/* Its firmware may look for the drive right now, so that comes first; what its console shows can wait. */
+static void reopen_drive_send(unlock_t *unlock)
+{
+    (void)make_proof(unlock); /* without one there is no drive, and once the console is open it is said why */
+}
+
+static unlock_step_e reopen_drive_on_ok(unlock_t *unlock)
+{
+    unlock->session_open = 1;
+    unlock->drive_open = 1;
+    return unlock->console != NULL ? UNLOCK_HELLO : UNLOCK_REOPEN_CONSOLE;
+}
+
 static unlock_step_e reopen_console_on_ok(unlock_t *unlock)
 {
     unlock_step_e next = steps_image_on_console(unlock);
+    int has_drive = unlock->drive_open && !unlock->disconnected; /* that may have ended meanwhile */
 
     unlock->session_open = 1;
-    return next == UNLOCK_OPEN_DRIVE ? UNLOCK_REOPEN_DRIVE : next;
+    unlock->disconnected = 0;
+    if (next != UNLOCK_OPEN_DRIVE) {
+        return next;
+    }
+    return has_drive ? UNLOCK_HELLO : UNLOCK_REOPEN_DRIVE;
 }
 
 static unlock_step_e reopen_console_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
@@ -95,12 +122,21 @@ static unlock_step_e reopen_console_on_timeout(unlock_t *unlock)
     return takeover_gives_up(unlock, JOBS_REASON_TIMEOUT, "the device did not answer in time");
 }
 
-/* An image that runs already needs no drive. */
+/* A drive that is busy may be this boot's own, with the same proof: the drive process of the lost worker serves it. Then its
+ * image says hello, and needs no other drive. Or its firmware holds a dead one, and gives it up some time. */
 static unlock_step_e reopen_drive_on_error(unlock_t *unlock, jobs_reason_e reason, const char *text)
 {
     (void)text;
+    if (unlock->console == NULL) {
+        return UNLOCK_REOPEN_CONSOLE;
+    }
     return !unlock->image_greeted && takeover_tries_again(unlock, reason) ? UNLOCK_REOPEN_DRIVE
                                                                           : UNLOCK_HELLO;
+}
+
+static unlock_step_e reopen_drive_on_timeout(unlock_t *unlock)
+{
+    return unlock->console != NULL ? UNLOCK_HELLO : UNLOCK_REOPEN_CONSOLE;
 }
 
 /* ---- the talk ------------------------------------------------------------------------------------------ */
@@ -124,8 +160,8 @@ static unlock_step_e hello_on_timeout(unlock_t *unlock)
     if (takeover_was_powered(unlock)) {
         return unlock_fail(
             unlock, unlock_without_evidence(unlock, JOBS_REASON_IMAGE_FAILED),
-            "the image did not say hello: the worker that started the PC was lost, and until this one "
-            "gave it again its drive was away");
+            "the image did not say hello: the worker that started the PC was lost, and its drive may have been "
+            "away until this one gave it again");
     }
     if (!unlock->image_read) {
         return unlock_fail(unlock, unlock_without_evidence(unlock, JOBS_REASON_NO_BOOT_DEVICE),
@@ -273,16 +309,18 @@ static const step_t rows[] = {
                                   .on_ok = reopen_console_on_ok,
                                   .on_error = reopen_console_on_error,
                                   .on_timeout = reopen_console_on_timeout,
-                                  .targets = {UNLOCK_REOPEN_DRIVE},
+                                  .targets = {UNLOCK_REOPEN_DRIVE, UNLOCK_HELLO},
                                   .limit = STEPS_BUSY_WAIT + SECONDS(10),
                                   .every = SECONDS(5)},
     ROW(UNLOCK_REOPEN_DRIVE) = {.name = "drive-again",
+                                .send = reopen_drive_send,
                                 .call = UNLOCK_CALL_OPEN_DRIVE,
-                                .then = UNLOCK_HELLO,
+                                .on_ok = reopen_drive_on_ok,
                                 .on_error = reopen_drive_on_error,
-                                .on_timeout = drive_on_timeout,
+                                .on_timeout = reopen_drive_on_timeout,
+                                .targets = {UNLOCK_REOPEN_CONSOLE, UNLOCK_HELLO},
                                 .limit = STEPS_BUSY_WAIT + SECONDS(10),
-                                .every = SECONDS(5)},
+                                .every = SECONDS(2)},
 };
 
 const steps_t steps_image = {"image", UNLOCK_OPEN_DRIVE, sizeof(rows) / sizeof(rows[0]), rows};

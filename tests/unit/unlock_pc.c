@@ -334,14 +334,7 @@ static void take_passphrase(unlock_pc_t *pc)
         say(pc, answers[pc->is.refuses], 2);
 }
 
-static void open_console(unlock_pc_t *pc)
-{
-    pc->console_open = 1;
-    if (pc->is.stands_at_prompt && !pc->is.redraws && !pc->is.silent_prompt)
-        say(pc, PROMPT, 1);
-}
-
-static void open_drive(unlock_pc_t *pc)
+static void boot_peer(unlock_pc_t *pc)
 {
     unsigned char sector[PROOF_SECTOR];
     const char *error = NULL;
@@ -351,9 +344,30 @@ static void open_drive(unlock_pc_t *pc)
         fprintf(stderr, "%s\n", error);
         abort();
     }
-    pc->drive_open = 1;
-    if (pc->is.image_runs)
+}
+
+/* An image that runs says hello for as long as it takes: what counts is the one that is heard. */
+static void greet(unlock_pc_t *pc)
+{
+    if (pc->console_open && pc->is.image_runs && (pc->drive_open || pc->is.served_on))
         say(pc, in_lines(pc, peer_hello(&pc->image)), 1);
+}
+
+static void open_console(unlock_pc_t *pc)
+{
+    pc->console_open = 1;
+    if (pc->is.served_on)
+        boot_peer(pc);
+    greet(pc);
+    if (pc->is.stands_at_prompt && !pc->is.redraws && !pc->is.silent_prompt)
+        say(pc, PROMPT, 1);
+}
+
+static void open_drive(unlock_pc_t *pc)
+{
+    boot_peer(pc);
+    pc->drive_open = 1;
+    greet(pc);
 }
 
 static void close_drive(unlock_pc_t *pc)

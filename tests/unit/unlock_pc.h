@@ -78,6 +78,7 @@ typedef struct {
     int asks;                            /* its system comes up once it has the passphrase */
     int logged_in;                       /* its login stands there, shown in the same way */
     int image_runs;                      /* of the worker before: says hello */
+    int served_on;                       /* it has its drive from somebody else */
     int redraws;                         /* the group says how */
     int types_running;                   /* its group lets a running PC be typed into */
     int same_passphrase;                 /* its group opens further volumes with the same one */

@@ -124,6 +124,21 @@ void log_close(void)
     pthread_rwlock_unlock(&log_state.lock);
 }
 
+int log_duplicate(void)
+{
+    int fd;
+
+    pthread_rwlock_rdlock(&log_state.lock);
+    fd = fcntl(log_state.fd >= 0 ? log_state.fd : STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+    pthread_rwlock_unlock(&log_state.lock);
+    return fd;
+}
+
+log_level_e log_level_now(void)
+{
+    return (log_level_e)atomic_load(&log_state.level);
+}
+
 /* ---- the line ------------------------------------------------------------------------------------------ */
 
 typedef struct {

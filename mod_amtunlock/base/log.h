@@ -26,6 +26,9 @@ apr_status_t log_open(const char *path, log_level_e level);
 /* Opens the same path again: a log that logrotate moved away is closed. */
 apr_status_t log_reopen(void);
 void log_close(void);
+/* For a process that is to log to the same place: a descriptor, the caller's, or -1; and the level. */
+int log_duplicate(void);
+log_level_e log_level_now(void);
 
 /* log_info("AMTUnnnn", "what happened", "key", value, ...): pairs of key and value (const char *); a pair
  * whose value is NULL is left out. */

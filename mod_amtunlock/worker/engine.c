@@ -107,6 +107,7 @@ static void drain_slots(engine_t *engine, unlock_drain_e level)
     slot_t *slot = NULL, *next = NULL;
 
     engine->drained = level;
+    drives_leave(engine->slots.drives);
     APR_RING_FOREACH_SAFE(slot, next, &engine->slots.running, slot_t, link)
     {
         unlock_drain(&slot->unlock, level);
@@ -187,7 +188,7 @@ static apr_status_t destroy_loop_pool(void *data)
     return APR_SUCCESS;
 }
 
-static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
+static apr_status_t make_loop(engine_t *engine, const char *folder, apr_pool_t *pool)
 {
     slots_t *slots = &engine->slots;
     apr_pool_t *loop_pool = NULL;
@@ -202,6 +203,9 @@ static apr_status_t make_loop(engine_t *engine, apr_pool_t *pool)
     if (status == APR_SUCCESS) {
         apr_pool_cleanup_register(pool, loop_pool, destroy_loop_pool, apr_pool_cleanup_null);
         status = amt_loop_create(&slots->loop, slots->base, loop_pool);
+    }
+    if (status == APR_SUCCESS) {
+        status = drives_create(&slots->drives, slots->base, folder, loop_pool);
     }
     return status == APR_SUCCESS ? amt_loop_use_threads(slots->loop, work_pool_run, slots->work_pool)
                                  : status;
@@ -269,7 +273,7 @@ apr_status_t engine_start(engine_t **engine, const engine_options_t *options, ap
         status = wakeup_open(&slots->wakeup, pool);
     }
     if (status == APR_SUCCESS) {
-        status = make_loop(made, pool);
+        status = make_loop(made, options->folder, pool);
     }
     if (status == APR_SUCCESS) {
         add_events(made, options->connects);

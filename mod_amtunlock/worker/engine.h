@@ -27,8 +27,9 @@ typedef struct {
     leases_t *leases;
     outbox_t *outbox;
     pacer_t *pacer;
-    int slots;    /* unlocks at a time, over all engines */
-    int connects; /* first connections under way at a time, this engine */
+    int slots;          /* unlocks at a time, over all engines */
+    int connects;       /* first connections under way at a time, this engine */
+    const char *folder; /* of this worker's drive process */
 } engine_options_t;
 
 apr_status_t engine_start(engine_t **engine, const engine_options_t *options, apr_pool_t *pool);

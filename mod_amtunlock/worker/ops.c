@@ -367,8 +367,8 @@ static void op_conceal(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
 
-    if (slot->ider != NULL) {
-        amt_ider_drop_overlay(slot->ider);
+    if (slot->drive != NULL) {
+        drive_conceal(slot->drive);
     }
 }
 

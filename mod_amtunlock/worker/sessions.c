@@ -106,7 +106,7 @@ static void on_opened(slot_t *slot, unlock_session_e session)
 static int all_closed(const slot_t *slot)
 {
     int console = slot->sol != NULL && slot->uses[UNLOCK_CONSOLE] == SESSION_CLOSING;
-    int drive = slot->ider != NULL && slot->uses[UNLOCK_DRIVE] == SESSION_CLOSING;
+    int drive = slot->drive != NULL && slot->uses[UNLOCK_DRIVE] == SESSION_CLOSING;
 
     return !console && !drive;
 }
@@ -165,11 +165,9 @@ static void on_drive_read(void *baton)
 static void on_drive_ended(void *baton, const amt_result_t *result)
 {
     slot_t *slot = baton;
-    amt_ider_t *ider = slot->ider;
 
-    slot->ider = NULL;
+    slot->drive = NULL;
     on_ended(slot, UNLOCK_DRIVE, result);
-    amt_ider_destroy(ider);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
@@ -187,29 +185,43 @@ void sessions_open_console(slot_t *slot)
     }
 }
 
+/* Once its worker is gone it is of use for as long as the PC may take. */
+static drive_order_t drive_order(const slot_t *slot, const amt_overlay_t *overlay)
+{
+    const unlock_t *unlock = &slot->unlock;
+    drive_order_t order = {.job = slot->task.ref.job,
+                           .fence = unlock->plan.boot_fence,
+                           .target = slot_target(slot),
+                           .overlay = overlay,
+                           .now = unlock->step == UNLOCK_REOPEN_DRIVE,
+                           .alone = unlock->verify_timeout};
+
+    if (order.target.tickets != NULL) {
+        order.keytab = snapshot_settings(slot->snapshot)->keytab;
+        order.principal = amt_tickets_principal(order.target.tickets);
+    }
+    return order;
+}
+
 void sessions_open_drive(slot_t *slot)
 {
     static const amt_ider_events_t events = {
         .opened = on_drive_opened, .booting = on_drive_read, .ended = on_drive_ended};
-    const amt_target_t target = slot_target(slot);
     const snapshot_image_t *image = snapshot_image(slot->snapshot, slot->unlock.system);
     amt_overlay_t overlay = {.lba = image->proof_sector};
-    apr_status_t status;
+    drive_order_t order = drive_order(slot, &overlay);
+    const char *error = "the proof of this session could not be put onto the drive";
+    int made = slot->unlock.proof != NULL && proof_sector(slot->unlock.proof, overlay.bytes);
 
-    if (!proof_sector(slot->unlock.proof, overlay.bytes)) {
-        answer_soon(slot, AMT_BROKEN, "the proof of this session could not be put onto the drive");
-        return;
-    }
     slot->uses[UNLOCK_DRIVE] = SESSION_OPENING;
-    status = amt_ider_open(&slot->ider, slot->slots->loop, &target, image->disc, &overlay, &events, slot,
-                           slot->pool);
-    OPENSSL_cleanse(&overlay, sizeof(overlay));
-    if (status == APR_SUCCESS && slot->unlock.step == UNLOCK_REOPEN_DRIVE) {
-        amt_ider_enable_now(slot->ider);
+    if (made && drive_open(&slot->drive, slot->slots->drives, &order, image->disc, &events, slot, &error,
+                           slot->pool) != APR_SUCCESS) {
+        slot->drive = NULL;
+        made = 0;
     }
-    else if (status != APR_SUCCESS) {
-        slot->ider = NULL;
-        answer_soon(slot, AMT_BROKEN, "no drive session for this PC could be made");
+    OPENSSL_cleanse(&overlay, sizeof(overlay));
+    if (!made) {
+        answer_soon(slot, AMT_BROKEN, error);
     }
 }
 
@@ -222,11 +234,11 @@ void sessions_init(slot_t *slot)
 
 static void close_drive(slot_t *slot)
 {
-    if (slot->ider == NULL) {
+    if (slot->drive == NULL) {
         return;
     }
     slot->uses[UNLOCK_DRIVE] = SESSION_CLOSING;
-    amt_ider_close(slot->ider);
+    drive_close(slot->drive);
 }
 
 static void close_console(slot_t *slot)
@@ -265,10 +277,10 @@ static void destroy_console(slot_t *slot)
 
 static void destroy_drive(slot_t *slot)
 {
-    if (slot->ider != NULL) {
-        amt_ider_destroy(slot->ider);
+    if (slot->drive != NULL) {
+        drive_destroy(slot->drive);
     }
-    slot->ider = NULL;
+    slot->drive = NULL;
 }
 
 void sessions_stop(slot_t *slot)

@@ -13,9 +13,9 @@
 #include <apr_ring.h>
 #include <event2/event_struct.h>
 
-#include "amt/redirection/ider.h"
 #include "amt/redirection/sol.h"
 #include "base/wakeup.h"
+#include "drives/drives.h"
 #include "worker/connect_limit_priv.h"
 #include "worker/lease.h"
 #include "worker/pacer.h"
@@ -53,8 +53,8 @@ struct slot_t {
     struct event soon_event; /* delivers `soon` from the loop */
     amt_result_t soon;
     amt_device_t *device;
-    amt_sol_t *sol;   /* opening, open or closing; NULL: none */
-    amt_ider_t *ider; /* the same */
+    amt_sol_t *sol; /* opening, open or closing; NULL: none */
+    drive_t *drive; /* the same */
     session_use_e uses[UNLOCK_SESSIONS];
     secrets_login_t login;
     char *passphrase;
@@ -87,6 +87,7 @@ struct slots_t {
     /* The engine thread's own. */
     struct event_base *base;
     amt_loop_t *loop;
+    drives_t *drives;
     connect_limit_t connect_limit;
     struct event trim_event;
     slot_ring_t running;

@@ -482,12 +482,12 @@ void judge_typed(void *act, const pc_t *pc)
 
 /* Each boot has its own, whoever serves it. An image that still runs when another job opens its drive will not run for
  * long. */
-void judge_secret(const pc_t *pc, const void *slot)
+void judge_secret(const pc_t *pc, const char *job)
 {
     const seen_act_t *start = pc->started_by;
     unsigned char s[2][32];
 
-    if (start != NULL && strcmp(((const slot_t *)slot)->task.ref.job, start->task->job) != 0) {
+    if (start != NULL && strcmp(job, start->task->job) != 0) {
         return;
     }
     for (int i = 0; start != NULL && i < 2; i++) {

@@ -17,8 +17,8 @@ void *judge_act(act_e act, const void *slot, const pc_t *pc);
 void judge_power_done(void *act, int refused);
 /* A passphrase arrived. */
 void judge_typed(void *act, const pc_t *pc);
-/* An image was booted, and has read its secret from the drive that this slot_t serves. */
-void judge_secret(const pc_t *pc, const void *slot);
+/* An image was booted, and has read its secret from the drive that was given to it for this job. */
+void judge_secret(const pc_t *pc, const char *job);
 /* It cannot open a seal. */
 void judge_unsealed(const pc_t *pc, const char *wrong);
 

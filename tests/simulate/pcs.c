@@ -199,8 +199,9 @@ static void look_for_sector(pc_t *pc)
 {
     unsigned char sector[AMT_SECTOR];
 
-    if (pc->ider != NULL && ider_read(pc->ider, sector) && peer_boot(&pc->image, sector, pcs_pool) == NULL) {
-        judge_secret(pc, ider_slot(pc->ider));
+    if (pc->served != NULL && served_read(pc->served, sector) &&
+        peer_boot(&pc->image, sector, pcs_pool) == NULL) {
+        judge_secret(pc, pc->served->job);
         begin_to_say(pc, IMAGE_GREETS, peer_hello(&pc->image), GREETS_FOR);
     }
     else if (clockwork_now() < pc->looks_until) {
@@ -224,7 +225,7 @@ static void read_image(pc_t *pc)
 {
     unsigned char sector[AMT_SECTOR];
 
-    if (pc->ider == NULL || !ider_read(pc->ider, sector)) {
+    if (pc->served == NULL || !served_read(pc->served, sector)) {
         return; /* the firmware goes on to its own disk, whose question is on its screen only */
     }
     pc->image_state = IMAGE_LOADS;
@@ -234,7 +235,7 @@ static void read_image(pc_t *pc)
 /* What the boot loader had not read by then is missing. */
 void pc_lost_drive(pc_t *pc)
 {
-    pc->ider = NULL;
+    pc->served = NULL;
     if (pc->image_state == IMAGE_LOADS && !chance_once_in(&pc->chance, 3)) {
         ground_say("%s: lost its drive while it read the image", pc->name);
         pc->image_state = IMAGE_NONE;
@@ -341,26 +342,37 @@ void pc_cut(pc_t *pc)
     if (pc->sol != NULL) {
         sol_cut(pc->sol);
     }
-    if (pc->ider != NULL) {
-        ider_cut(pc->ider);
+    if (pc->served != NULL) {
+        served_cut(pc->served);
     }
 }
 
-static int has_session(const pc_t *pc, const host_t *host)
+static int has_console(const pc_t *pc, const host_t *host)
 {
-    return (pc->sol != NULL && sol_host(pc->sol) == host) ||
-           (pc->ider != NULL && ider_host(pc->ider) == host);
+    return pc->sol != NULL && sol_host(pc->sol) == host;
 }
 
-/* The firmware holds its sessions until it is sure that nobody is there. */
+/* Whether the worker's end ended it. */
+static int loses_drive(const pc_t *pc, const host_t *host)
+{
+    return pc->served != NULL && pc->served->by == host->owner && !served_left_alone(pc->served);
+}
+
+/* The firmware holds its sessions until it is sure that nobody is there. What the drive process serves lives on. */
 void pcs_host_died(const host_t *host)
 {
     for (int i = 0; i < PCS; i++) {
         pc_t *pc = &pcs[i];
 
-        if (has_session(pc, host)) {
-            pc->sol = NULL;
+        int drive = loses_drive(pc, host), console = has_console(pc, host);
+
+        if (drive) {
             pc_lost_drive(pc);
+        }
+        if (console) {
+            pc->sol = NULL;
+        }
+        if (drive || console) {
             pc->busy_until = clockwork_now() + chance_between(&pc->chance, 5000 * MS, 85000 * MS);
         }
     }
@@ -372,8 +384,8 @@ static void on_silence(void *baton)
     const host_t *host = baton;
 
     for (int i = 0; host->paused_until > clockwork_now() && i < PCS; i++) {
-        if (has_session(&pcs[i], host)) {
-            pc_cut(&pcs[i]);
+        if (has_console(&pcs[i], host)) {
+            sol_cut(pcs[i].sol);
         }
     }
 }

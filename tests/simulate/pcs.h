@@ -17,7 +17,7 @@
 #define PC_REDRAW "\x15\r"
 
 typedef struct amt_sol_t sol_t;
-typedef struct amt_ider_t ider_t;
+typedef struct served_t served_t;
 
 /* What becomes of an image that was booted. */
 typedef enum { IMAGE_NONE, IMAGE_LOADS, IMAGE_LOOKS, IMAGE_GREETS, IMAGE_TRIES, IMAGE_ANSWERS } image_e;
@@ -43,8 +43,8 @@ typedef struct {
     peer_t image;
     const char *saying; /* by the image, once a second, */
     apr_time_t says_at, says_until, looks_until;
-    sol_t *sol; /* the open sessions; NULL: none */
-    ider_t *ider;
+    sol_t *sol;            /* the open sessions; NULL: none */
+    served_t *served;      /* its drive; NULL: none */
     apr_time_t busy_until; /* its firmware holds a session whose worker died */
 
     /* Faults: until when. */

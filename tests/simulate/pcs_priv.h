@@ -3,7 +3,7 @@
 #ifndef AMTUNLOCK_TESTS_SIMULATE_PCS_PRIV_H
 #define AMTUNLOCK_TESTS_SIMULATE_PCS_PRIV_H
 
-#include "amt/amt.h"
+#include "amt/redirection/ider.h"
 #include "pcs.h"
 
 typedef enum { CALL_READ, CALL_SET_BOOT, CALL_SET_REDIRECTION, CALL_POWER } call_e;
@@ -25,15 +25,28 @@ void pc_typed(pc_t *pc, const char *bytes, void *act);
 /* Its drive ended. */
 void pc_lost_drive(pc_t *pc);
 
+/* A drive that a drive process serves. The world's: it outlives the worker that ordered it. */
+struct served_t {
+    pc_t *pc;
+    const void *by;        /* the worker's name: its hosts' owner */
+    struct drive_t *drive; /* of the worker that has it; NULL: it is alone */
+    const char *job, *fence;
+    unsigned char sector[AMT_SECTOR];
+    int has_sector;
+    apr_time_t read_at; /* last; 0: it was not read */
+    apr_interval_time_t alone;
+    apr_time_t alone_until;
+};
+
 /* Of wires.c. */
 void sol_received(sol_t *sol, const char *text);
 /* The device ends it; the session is open. */
 void sol_cut(sol_t *sol);
-void ider_cut(ider_t *ider);
+void served_cut(served_t *served);
 const host_t *sol_host(const sol_t *sol);
-const host_t *ider_host(const ider_t *ider);
-const void *ider_slot(const ider_t *ider);
-/* The PC reads the sector of the session. 0: there is none any more. */
-int ider_read(ider_t *ider, unsigned char *sector);
+/* The PC reads the sector of its drive. 0: there is none any more. */
+int served_read(served_t *served, unsigned char *sector);
+/* 0: with its worker the drive is gone. */
+int served_left_alone(served_t *served);
 
 #endif

@@ -7,9 +7,9 @@
 
 #include <apr_strings.h>
 
-#include "amt/redirection/ider.h"
 #include "amt/redirection/sol.h"
 #include "base/failpoint.h"
+#include "drives/drives.h"
 #include "ground.h"
 #include "judge.h"
 
@@ -37,15 +37,6 @@ struct amt_sol_t {
     void *baton;
     char *input; /* that came, from malloc; NULL: none */
     struct event input_event;
-};
-
-struct amt_ider_t {
-    session_t session; /* first */
-    amt_ider_events_t events;
-    void *baton;
-    unsigned char sector[AMT_SECTOR];
-    int has_sector;
-    struct event read_event;
 };
 
 static void open_session(session_t *session, amt_loop_t *loop, const amt_target_t *target,
@@ -237,12 +228,6 @@ void sol_cut(sol_t *sol)
     cut_off(&sol->session);
 }
 
-void ider_cut(ider_t *ider)
-{
-    pc_lost_drive(ider->session.pc);
-    cut_off(&ider->session);
-}
-
 const host_t *sol_host(const sol_t *sol)
 {
     return sol->session.host;
@@ -280,113 +265,242 @@ void sol_received(sol_t *sol, const char *text)
 
 /* ---- the drive ----------------------------------------------------------------------------------------- */
 
-static void on_ider_timer(evutil_socket_t fd, short what, void *data)
+#define READS_NO_MORE (60000 * MS)
+
+struct drives_t {
+    amt_loop_t loop;
+    int leaves;
+};
+
+struct drive_t {
+    session_t session; /* first */
+    drives_t *drives;
+    amt_ider_events_t events;
+    void *baton;
+    served_t order;   /* what it is to be */
+    served_t *served; /* what the PC has; NULL: not open */
+    struct event read_event;
+};
+
+static void drive_lost(drive_t *drive)
 {
-    amt_ider_t *ider = data;
+    if (drive->served != NULL && drive->served->drive == drive &&
+        drive->session.pc->served == drive->served) {
+        pc_lost_drive(drive->session.pc);
+    }
+    drive->served = NULL;
+}
+
+/* Of the same boot, by a worker of the same name: the drive process gives it. */
+static int adopts(const drive_t *drive)
+{
+    const served_t *served = drive->session.pc->served, *order = &drive->order;
+
+    return served != NULL && served->by == order->by && strcmp(served->job, order->job) == 0 &&
+           strcmp(served->fence, order->fence) == 0 &&
+           (!served->has_sector || memcmp(served->sector, order->sector, AMT_SECTOR) == 0);
+}
+
+/* Another drive of the same drive process ends first. */
+static amt_status_e admit_drive(drive_t *drive)
+{
+    pc_t *pc = drive->session.pc;
+    amt_status_e status;
+
+    if (adopts(drive)) {
+        drive->served = pc->served;
+        drive->served->drive = drive;
+        return AMT_OK;
+    }
+    if (pc->served != NULL && pc->served->by == drive->order.by) {
+        pc_lost_drive(pc);
+    }
+    status = admit(&drive->session, AMT_REDIRECTION_STORAGE, pc->served != NULL);
+    if (status == AMT_OK) {
+        drive->served = pc->served = apr_pmemdup(pcs_pool, &drive->order, sizeof(drive->order));
+    }
+    return status;
+}
+
+static void on_drive_timer(evutil_socket_t fd, short what, void *data)
+{
+    drive_t *drive = data;
     amt_result_t result = result_of(AMT_OK);
 
     (void)fd;
     (void)what;
-    if (!ider->session.is_open) {
-        result = result_of(admit(&ider->session, AMT_REDIRECTION_STORAGE, ider->session.pc->ider != NULL));
+    if (!drive->session.is_open) {
+        result = result_of(admit_drive(drive));
     }
-    if (!ider->session.is_open && result.status == AMT_OK) {
-        ider->session.is_open = 1;
-        ider->session.pc->ider = ider;
+    if (!drive->session.is_open && result.status == AMT_OK) {
+        drive->session.is_open = 1;
         FAILPOINT("drive.open");
-        ider->events.opened(ider->baton);
+        if (drive->served->read_at != 0) {
+            wire_interrupt(&drive->read_event);
+        }
+        drive->events.opened(drive->baton);
         return;
     }
-    if (ider->session.cut != NULL) {
+    if (drive->session.cut != NULL) {
         result = result_of(AMT_BROKEN);
     }
-    if (ider->session.pc->ider == ider) {
-        pc_lost_drive(ider->session.pc);
-    }
-    ider->session.is_open = 0;
-    ider->events.ended(ider->baton, &result);
+    drive_lost(drive);
+    drive->session.is_open = 0;
+    drive->events.ended(drive->baton, &result);
 }
 
-static void on_ider_read(evutil_socket_t fd, short what, void *data)
+static void on_drive_read(evutil_socket_t fd, short what, void *data)
 {
-    amt_ider_t *ider = data;
+    drive_t *drive = data;
 
     (void)fd;
     (void)what;
     FAILPOINT("drive.read");
-    ider->events.booting(ider->baton);
+    drive->events.booting(drive->baton);
 }
 
-apr_status_t amt_ider_open(amt_ider_t **ider, amt_loop_t *loop, const amt_target_t *target,
-                           amt_image_t *image, const amt_overlay_t *overlay, const amt_ider_events_t *events,
-                           void *baton, apr_pool_t *pool)
+apr_status_t drives_create(drives_t **drives, struct event_base *base, const char *folder, apr_pool_t *pool)
 {
-    amt_ider_t *made = apr_pcalloc(pool, sizeof(*made));
-
-    (void)image;
-    made->events = *events;
-    made->baton = baton;
-    if (overlay != NULL) {
-        memcpy(made->sector, overlay->bytes, AMT_SECTOR);
-        made->has_sector = 1;
-    }
-    FAILPOINT("drive.opens");
-    open_session(&made->session, loop, target, on_ider_timer);
-    event_assign(&made->read_event, loop->base, -1, 0, on_ider_read, made);
-    *ider = made;
+    (void)folder;
+    *drives = apr_pcalloc(pool, sizeof(**drives));
+    (*drives)->loop.base = base;
     return APR_SUCCESS;
 }
 
-void amt_ider_enable_now(amt_ider_t *ider)
+void drives_leave(drives_t *drives)
 {
-    (void)ider;
+    drives->leaves = 1;
 }
 
-void amt_ider_drop_overlay(amt_ider_t *ider)
+apr_status_t drive_open(drive_t **drive, drives_t *drives, const drive_order_t *order,
+                        const amt_image_t *image, const amt_ider_events_t *events, void *baton,
+                        const char **error, apr_pool_t *pool)
 {
-    ider->has_sector = 0;
+    drive_t *made = apr_pcalloc(pool, sizeof(*made));
+
+    (void)image;
+    (void)error;
+    made->drives = drives;
+    made->events = *events;
+    made->baton = baton;
+    FAILPOINT("drive.opens");
+    open_session(&made->session, &drives->loop, &order->target, on_drive_timer);
+    made->order = (served_t){.pc = made->session.pc,
+                             .by = made->session.host->owner,
+                             .drive = made,
+                             .job = apr_pstrdup(pcs_pool, order->job),
+                             .fence = apr_pstrdup(pcs_pool, order->fence),
+                             .has_sector = 1,
+                             .alone = order->alone};
+    memcpy(made->order.sector, order->overlay->bytes, AMT_SECTOR);
+    event_assign(&made->read_event, drives->loop.base, -1, 0, on_drive_read, made);
+    *drive = made;
+    return APR_SUCCESS;
 }
 
-apr_uint64_t amt_ider_served(const amt_ider_t *ider)
+void drive_conceal(drive_t *drive)
 {
-    (void)ider;
-    return 0;
-}
-
-void amt_ider_close(amt_ider_t *ider)
-{
-    ider->session.is_closing = 1;
-    if (ider->session.is_open) {
-        wire_start_timer(&ider->session.timer, chance_between(&ider->session.pc->chance, 5 * MS, 300 * MS));
+    if (drive->served != NULL) {
+        drive->served->has_sector = 0;
     }
 }
 
-void amt_ider_destroy(amt_ider_t *ider)
+void drive_close(drive_t *drive)
 {
-    forget_session(&ider->session);
-    event_del(&ider->read_event);
-    if (ider->session.pc->ider == ider) {
-        pc_lost_drive(ider->session.pc);
+    drive->session.is_closing = 1;
+    if (drive->session.is_open) {
+        wire_start_timer(&drive->session.timer, chance_between(&drive->session.pc->chance, 5 * MS, 300 * MS));
     }
 }
 
-const host_t *ider_host(const ider_t *ider)
+void drive_destroy(drive_t *drive)
 {
-    return ider->session.host;
+    forget_session(&drive->session);
+    event_del(&drive->read_event);
+    drive_lost(drive);
 }
 
-const void *ider_slot(const ider_t *ider)
+/* ---- a drive without its worker ------------------------------------------------------------------------ */
+
+static void end_alone(served_t *served)
 {
-    return ider->baton;
+    if (served->drive == NULL && served->pc->served == served) {
+        ground_say("%s: its drive is not served any more", served->pc->name);
+        pc_lost_drive(served->pc);
+    }
 }
 
-/* Called as an event of the world, where the worker may be paused: its drive then answers nothing. */
-int ider_read(ider_t *ider, unsigned char *sector)
+static void on_alone_too_long(void *baton)
 {
-    if (!ider->has_sector || ider->session.host->paused_until > clockwork_now()) {
+    served_t *served = baton;
+
+    if (clockwork_now() >= served->alone_until) {
+        end_alone(served);
+    }
+}
+
+static void on_read_no_more(void *baton)
+{
+    served_t *served = baton;
+
+    if (clockwork_now() >= served->read_at + READS_NO_MORE) {
+        end_alone(served);
+    }
+}
+
+/* Its worker is gone; now and then its drive process, too. Nonzero: it is served on. */
+int served_left_alone(served_t *served)
+{
+    const drive_t *drive = served->drive;
+
+    if (drive == NULL) {
+        return 1;
+    }
+    if (drive->drives->leaves || chance_once_in(&served->pc->chance, 8)) {
         return 0;
     }
-    memcpy(sector, ider->sector, AMT_SECTOR);
-    wire_interrupt(&ider->read_event);
+    served->drive = NULL;
+    served->alone_until = clockwork_now() + served->alone;
+    clockwork_at(served->alone_until, NULL, on_alone_too_long, served);
+    if (served->read_at != 0) {
+        clockwork_at(clockwork_now() + READS_NO_MORE, NULL, on_read_no_more, served);
+    }
+    return 1;
+}
+
+void served_cut(served_t *served)
+{
+    drive_t *drive = served->drive;
+
+    pc_lost_drive(served->pc);
+    if (drive != NULL) {
+        drive->served = NULL;
+        cut_off(&drive->session);
+    }
+}
+
+static void on_told_read(void *baton)
+{
+    const served_t *served = baton;
+
+    if (served->drive != NULL && served->pc->served == served) {
+        wire_interrupt(&served->drive->read_event);
+    }
+}
+
+/* Called as an event of the world: a worker that is paused hears of it later. */
+int served_read(served_t *served, unsigned char *sector)
+{
+    if (!served->has_sector) {
+        return 0;
+    }
+    memcpy(sector, served->sector, AMT_SECTOR);
+    served->read_at = clockwork_now();
+    if (served->drive != NULL) {
+        clockwork_at(clockwork_now(), served->drive->session.host, on_told_read, served);
+    }
+    else {
+        clockwork_at(clockwork_now() + READS_NO_MORE, NULL, on_read_no_more, served);
+    }
     return 1;
 }

@@ -101,7 +101,8 @@ static apr_status_t start_engines(life_t *life)
                                       .outbox = life->outbox,
                                       .pacer = life->pacer,
                                       .slots = SLOTS,
-                                      .connects = CONNECTS};
+                                      .connects = CONNECTS,
+                                      .folder = "/"};
     apr_status_t status = APR_SUCCESS;
 
     for (int i = 0; i < ENGINES && status == APR_SUCCESS; i++) {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every command of the two units, and what each refuses. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 /* cmocka wants the four above first */
@@ -475,11 +477,37 @@ static void test_file_changes(void **state)
     unlink(path);
 }
 
+/* What another process is given is the same image; what could change is refused. */
+static void test_an_image_for_another_process(void **state)
+{
+    amt_image_t *received = NULL;
+    unsigned char bytes[AMT_SECTOR];
+    int memory = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int plain = open(file, O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    assert_null(amt_image_receive(&received, amt_image_descriptor(image), pool));
+    assert_int_equal(amt_image_sectors(received), SECTORS);
+    amt_image_read(received, NULL, AMT_SECTOR, bytes, sizeof(bytes));
+    assert_int_equal(bytes[5], byte_at(AMT_SECTOR + 5));
+    assert_int_equal(ftruncate(memory, AMT_SECTOR), 0);
+    assert_non_null(amt_image_receive(&received, memory, pool));
+    assert_non_null(amt_image_receive(&received, plain, pool));
+    assert_int_equal(ftruncate(memory, 100), 0);
+    assert_int_equal(fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL), 0);
+    assert_non_null(amt_image_receive(&received, memory, pool));
+    close(memory);
+    close(plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commands),     cmocka_unit_test(test_all_codes),
-        cmocka_unit_test(test_overlay),      cmocka_unit_test(test_bad_images),
+        cmocka_unit_test(test_an_image_for_another_process),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_all_codes),
+        cmocka_unit_test(test_overlay),
+        cmocka_unit_test(test_bad_images),
         cmocka_unit_test(test_file_changes),
     };
 

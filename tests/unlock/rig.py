@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stack"))
 from amtu_stack.fleet import Fleet  # noqa: E402
 from amtu_stack.kdc import Kdc  # noqa: E402
 from amtu_stack.places import ROLE_IDS, Places, Role, build_folder  # noqa: E402
-from amtu_stack.process import Failure, collect, start, tail, wait_until  # noqa: E402
+from amtu_stack.process import Failure, Process, collect, start, tail, wait_until  # noqa: E402
 from amtu_stack.redis import Redis, RedisError  # noqa: E402
 from amtu_stack.worker import Worker  # noqa: E402
 
@@ -126,6 +126,9 @@ class Rig:
     def down(self):
         for process in reversed(self.processes):
             process.stop()
+        for worker in self.workers:
+            for pid in worker.drive_pids():
+                Process.of(worker.name, pid).stop()
         collect()
         for worker in self.workers:
             for name in ("worker.log", "audit.jsonl"):

@@ -16,6 +16,10 @@ typedef struct amt_image_t amt_image_t;
 /* A regular file of a whole, positive number of sectors, at most 4 GiB. Returns NULL, or an error
  * message. Unmapped with `pool`, which outlives the sessions. Reads the file: not for a loop's thread. */
 const char *amt_image_open(amt_image_t **image, const char *file, apr_pool_t *pool);
+/* For another process: the descriptor of the copy, which stays the image's, and the image of a descriptor that came from
+ * there, which stays the caller's. NULL, or an error message: it is no sealed memory of such a size. */
+int amt_image_descriptor(const amt_image_t *image);
+const char *amt_image_receive(amt_image_t **image, int descriptor, apr_pool_t *pool);
 apr_uint32_t amt_image_sectors(const amt_image_t *image);
 /* Hex SHA-256 of its bytes, `digits` has room for 65. 0: OpenSSL has no memory. Not for a loop's thread. */
 int amt_image_digest(const amt_image_t *image, char *digits);

@@ -19,13 +19,18 @@ static const apr_uint64_t max_size = (apr_uint64_t)4 << 30;
 struct amt_image_t {
     const unsigned char *bytes;
     size_t size;
+    int memory;
 };
+
+/* With these nobody changes it any more. */
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
 static apr_status_t image_cleanup(void *baton)
 {
     amt_image_t *image = baton;
 
     munmap((void *)image->bytes, image->size);
+    close(image->memory);
     return APR_SUCCESS;
 }
 
@@ -70,25 +75,40 @@ static int copy_file(int from, int to, off_t size)
     return 0;
 }
 
-static const char *copy_image(amt_image_t *image, int fd, int memory, const char *file, apr_pool_t *pool)
+/* 0, or an errno. Takes the descriptor where it succeeds. */
+static int map_image(amt_image_t *image, int memory, apr_pool_t *pool)
 {
-    static const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
-    int error = memory < 0 ? errno : copy_file(fd, memory, (off_t)image->size);
-    void *bytes = MAP_FAILED;
+    void *bytes = mmap(NULL, image->size, PROT_READ, MAP_SHARED, memory, 0);
 
+    if (bytes == MAP_FAILED) {
+        return errno;
+    }
+    image->bytes = bytes;
+    image->memory = memory;
+    apr_pool_cleanup_register(pool, image, image_cleanup, apr_pool_cleanup_null);
+    return 0;
+}
+
+static const char *copy_image(amt_image_t *image, int fd, const char *file, apr_pool_t *pool)
+{
+    int memory = memfd_create("amtunlock-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int error = memory < 0 ? errno : copy_file(fd, memory, (off_t)image->size);
+
+    if (error == 0 && fcntl(memory, F_ADD_SEALS, SEALS) != 0) {
+        error = errno;
+    }
+    if (error == 0) {
+        error = map_image(image, memory, pool);
+    }
+    if (error != 0 && memory >= 0) {
+        close(memory);
+    }
     if (error < 0) {
         return apr_psprintf(pool, "the image %s was cut while it was read: replace images by renaming", file);
     }
-    if (!error && fcntl(memory, F_ADD_SEALS, seals) == 0) {
-        bytes = mmap(NULL, image->size, PROT_READ, MAP_SHARED, memory, 0);
-    }
-    if (bytes == MAP_FAILED) {
-        return apr_psprintf(pool, "the image %s cannot be read into memory: %s", file,
-                            text_strerror(error ? error : errno, pool));
-    }
-    image->bytes = bytes;
-    apr_pool_cleanup_register(pool, image, image_cleanup, apr_pool_cleanup_null);
-    return NULL;
+    return error == 0 ? NULL
+                      : apr_psprintf(pool, "the image %s cannot be read into memory: %s", file,
+                                     text_strerror(error, pool));
 }
 
 const char *amt_image_open(amt_image_t **out, const char *file, apr_pool_t *pool)
@@ -97,7 +117,6 @@ const char *amt_image_open(amt_image_t **out, const char *file, apr_pool_t *pool
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not to wait for a pipe */
     struct stat info;
     const char *problem;
-    int memory;
 
     if (fd < 0) {
         return apr_psprintf(pool, "the image %s cannot be opened: %s", file, text_strerror(errno, pool));
@@ -105,17 +124,46 @@ const char *amt_image_open(amt_image_t **out, const char *file, apr_pool_t *pool
     problem = check_image(fd, file, &info, pool);
     if (problem == NULL) {
         image->size = (size_t)info.st_size;
-        memory = memfd_create("amtunlock-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        problem = copy_image(image, fd, memory, file, pool);
-        if (memory >= 0) {
-            close(memory);
-        }
+        problem = copy_image(image, fd, file, pool);
     }
     close(fd);
     if (problem == NULL) {
         *out = image;
     }
     return problem;
+}
+
+int amt_image_descriptor(const amt_image_t *image)
+{
+    return image->memory;
+}
+
+const char *amt_image_receive(amt_image_t **out, int descriptor, apr_pool_t *pool)
+{
+    amt_image_t *image = apr_pcalloc(pool, sizeof(*image));
+    const char *problem;
+    struct stat info;
+    int seals, memory, error;
+
+    seals = fcntl(descriptor, F_GET_SEALS);
+    if (seals < 0 || (seals & SEALS) != SEALS) {
+        return "an image is no sealed memory";
+    }
+    problem = check_image(descriptor, "that was received", &info, pool);
+    if (problem != NULL) {
+        return problem;
+    }
+    image->size = (size_t)info.st_size;
+    memory = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    error = memory >= 0 ? map_image(image, memory, pool) : errno;
+    if (error != 0) {
+        if (memory >= 0) {
+            close(memory);
+        }
+        return apr_psprintf(pool, "an image cannot be mapped: %s", text_strerror(error, pool));
+    }
+    *out = image;
+    return NULL;
 }
 
 int amt_image_digest(const amt_image_t *image, char *digits)

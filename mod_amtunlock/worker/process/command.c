@@ -12,6 +12,7 @@
 #include <apr_strings.h>
 
 #include "audit/audit.h"
+#include "drives/drives.h"
 #include "preflight/check.h"
 #include "preflight/start.h"
 #include "unlock/graph.h"
@@ -245,6 +246,12 @@ static int do_audit_verify(const line_t *line)
     return verify_seal(line, file);
 }
 
+/* Not for users: a worker executes it. */
+static int do_drives(const line_t *line)
+{
+    return drives_serve(line->words[1], line->pool);
+}
+
 static int do_steps(const line_t *line)
 {
     (void)line;
@@ -264,6 +271,7 @@ static const command_t commands[] = {
     {{"check", NULL}, 1, do_check_system},
     {{"inventory", "check"}, 1, do_inventory_check},
     {{"audit", "verify"}, 1, do_audit_verify},
+    {{"drives", NULL}, 1, do_drives},
     {{"steps", NULL}, 0, do_steps},
 };
 

@@ -187,7 +187,8 @@ static apr_status_t start_engines(worker_t *worker)
                                       .outbox = worker->outbox,
                                       .pacer = worker->pacer,
                                       .slots = settings->slots,
-                                      .connects = settings->connects};
+                                      .connects = settings->connects,
+                                      .folder = settings->state_dir};
     apr_status_t status = APR_SUCCESS;
 
     worker->engines = apr_pcalloc(worker->pool, sizeof(engine_t *) * (apr_size_t)settings->threads);
@@ -524,8 +525,7 @@ static int start_daemon(worker_t *worker)
         return fail_start(error);
     }
     raise_file_limit(snapshot_settings(worker->first)->slots);
-    status = start_threads(worker);
-    if (status != APR_SUCCESS) {
+    if ((status = start_threads(worker)) != APR_SUCCESS) {
         return fail_start(text_strerror(status, worker->pool));
     }
     log_start(worker);

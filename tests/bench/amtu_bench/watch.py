@@ -62,7 +62,8 @@ class Watch(threading.Thread):
         self.over = threading.Event()
 
     def _pids(self):
-        return family(pid for worker in self.stack.workers for pid in worker.pids())
+        """Its drive process is no child of a worker, and may begin later."""
+        return family(pid for worker in self.stack.workers for pid in worker.pids() + worker.drive_pids())
 
     def __enter__(self):
         self.pids = self._pids()
@@ -81,6 +82,7 @@ class Watch(threading.Thread):
             self.looks.append((time.monotonic(), sum(map(memory_kib, self.pids))))
             count += 1
             if count % REDIS_EVERY == 0:
+                self.pids = list(dict.fromkeys(self.pids + self._pids()))
                 self.redis_bytes_most = max(self.redis_bytes_most, redis_bytes(self.client))
 
     def worker_cpu(self):
@@ -88,6 +90,7 @@ class Watch(threading.Thread):
         return sum(max(0.0, cpu_seconds(pid) - self.cpu_before.get(pid, 0.0)) for pid in self.pids)
 
     def __exit__(self, *unused):
+        self.pids = list(dict.fromkeys(self.pids + self._pids()))
         self.cpu = self.worker_cpu()
         self.redis_cpu = cpu_seconds(self.redis_pid) - self.redis_before
         self.over.set()

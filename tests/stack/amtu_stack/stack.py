@@ -226,11 +226,11 @@ class Stack:
         self.state.processes = []
 
     def _stop_strays(self):
-        """A worker or httpd child that outlived its killed parent; known by the path of its configuration."""
+        """A worker, drive process or httpd child that outlived its killed parent; known by the path that it was given."""
         if not self.places.run:
             return
         for worker in self.workers:
-            for pid in worker.pids():
+            for pid in worker.pids() + worker.drive_pids():
                 Process.of(worker.name, pid).stop()
         for pid in self.httpd.pids():
             Process.of("httpd child", pid).stop()

@@ -152,6 +152,10 @@ class Worker:
         """Pids of this worker now: a supervised one may have been started again since."""
         return pids_with_argument("amtunlockd", str(self.config))
 
+    def drive_pids(self):
+        """Of its drive process, which may outlive it."""
+        return pids_with_argument("amtunlockd", str(self.folder / "state"))
+
     def start(self):
         """By hand, as systemd would."""
         return self.places.start(self.name, [self.places.program("amtunlockd"), "-c", self.config],

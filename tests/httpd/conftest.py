@@ -102,6 +102,10 @@ PLACES = f"""
     GssapiPublishMech On
     AMTUnlockCallerLimits kept=1
 </Location>
+<Location /large>{GSSAPI}
+    GssapiPublishMech On
+    AMTUnlockMaxSystems 20000
+</Location>
 <Location /unpublished>{GSSAPI}</Location>
 <Location /wsman-schema>
     SetHandler amtunlock-interface

@@ -239,3 +239,25 @@ def test_superfluous_input_of_errors(console):
 def test_superfluous_input(console):
     answer = console.send(soap.unlocked(None, "<p:Odd>1</p:Odd>"))
     assert_fault(answer, "wsman:InvalidParameter", "InvalidName")
+
+
+# ---- a large request --------------------------------------------------------------------------------------
+
+
+def test_twenty_thousand_names_in_one_request(console, switched_off, redis):
+    """It comes to Redis in parts; what is accepted is there, whole, and once."""
+    name = switched_off[0]
+    asked = [f"nosuch-{number:05}.example" for number in range(19_999)]
+    asked.insert(12_345, name.upper())
+    body = soap.unlock(asked, message=f"uuid:{uuid.uuid4()}")
+    first, again = console.send_all([body, body], path="/large", seconds=60)
+    assert first.text("p:ReturnValue") == "4096" and first.job == again.job, (first, again)
+    assert redis.call("KEYS", "{amtu}:job:*:staged") == []
+    console.wait(first.job)
+    results = console.send(soap.unlocked(first.job).replace(
+        "<s:Header>", "<s:Header><wsman:MaxEnvelopeSize>4000000</wsman:MaxEnvelopeSize>"))
+    assert results.texts("p:unlockedSystems") == [name.upper()]
+    assert results.texts("p:failedSystems") == asked[:12_345] + asked[12_346:]
+    more = console.send(soap.unlock([*asked, "one-more.example"]), path="/large", seconds=60)
+    assert more.fault == INVALID
+    print(f"answered in {first.seconds:.3f} s, and again in {again.seconds:.3f} s")

@@ -133,6 +133,56 @@ static void check_web(torture_verdict_e said, apr_pool_t *pool)
 const torture_scenario_t torture_jobs_web = {
     .name = "jobs.web", .start = redis_start, .reset = reset_web, .run = run_web, .check = check_web};
 
+/* ---- what comes in parts ------------------------------------------------------------------------------ */
+
+#define NAMES_IN_PARTS 160 /* two calls, of NAMES_A_CALL at most; two of the names are known */
+#define ITEMS_IN_PARTS (JOBS_CHANGES_A_CALL + 10)
+
+static torture_verdict_e run_parts(apr_pool_t *pool)
+{
+    const jobs_caller_t caller = owner(pool);
+    const jobs_submission_t submission = redis_submission(NAMES_IN_PARTS, MESSAGE_ID, pool);
+    const jobs_limits_t limits = {.contexts = 10};
+    apr_array_header_t *items = apr_array_make(pool, ITEMS_IN_PARTS, sizeof(const char *)), *pulled = NULL;
+    const char *id = NULL, *fields = NULL;
+    jobs_pool_t *jobs = NULL;
+    int more = 0;
+    for (int i = 0; i < ITEMS_IN_PARTS; i++) {
+        APR_ARRAY_PUSH(items, const char *) = apr_itoa(pool, i);
+    }
+    if (jobs_pool_create(&jobs, &redis_server.web, &redis_limits, pool) != APR_SUCCESS) {
+        return TORTURE_REFUSED;
+    }
+    if (is_done(jobs_submit(jobs, &caller, &submission, &id, NULL, pool))) {
+        apr_cpystrn(submitted, id, sizeof(submitted));
+        is_done(jobs_cancel(jobs, &caller, id, pool));
+    }
+    if (is_done(jobs_context_open(jobs, &caller, "fields", items, 60, &limits, &id, pool)) &&
+        is_done(jobs_context_pull(jobs, &caller, id, ITEMS_IN_PARTS, &fields, &pulled, &more, pool))) {
+        TORTURE_HOLDS(pulled->nelts == ITEMS_IN_PARTS && !more);
+        TORTURE_HOLDS(strcmp(APR_ARRAY_IDX(pulled, 5, const char *), "5") == 0);
+    }
+    return refusals == 0 ? TORTURE_WELL : TORTURE_REFUSED;
+}
+
+/* All of its names are in the job, or there was none: then the same request makes it. */
+static void check_parts(torture_verdict_e said, apr_pool_t *pool)
+{
+    const jobs_caller_t caller = owner(pool);
+    const jobs_submission_t submission = redis_submission(NAMES_IN_PARTS, MESSAGE_ID, pool);
+    const char *id = NULL;
+    jobs_job_t *job = NULL;
+    (void)said;
+    redis_holds(jobs_submit(redis_pool(pool), &caller, &submission, &id, NULL, pool), JOBS_OK);
+    redis_holds(jobs_read(redis_pool(pool), &caller, id, &job, pool), JOBS_OK);
+    TORTURE_HOLDS(job->total == NAMES_IN_PARTS);
+    TORTURE_HOLDS(submitted[0] == '\0' || strcmp(submitted, id) == 0);
+    TORTURE_HOLDS(redis_jobs(pool) == 1);
+}
+
+const torture_scenario_t torture_jobs_parts = {
+    .name = "jobs.parts", .start = redis_start, .reset = reset_web, .run = run_parts, .check = check_parts};
+
 /* ---- ending a job -------------------------------------------------------------------------------------- */
 
 static int cancelled, forgotten;

@@ -9,7 +9,7 @@ extern const torture_scenario_t torture_audit_write, torture_audit_torn, torture
     torture_audit_verify, torture_audit_replay;
 extern const torture_scenario_t torture_record_outbox, torture_record_open_intents, torture_record_reconcile,
     torture_unlock_intent, torture_unlock_intent_read;
-extern const torture_scenario_t torture_jobs_web, torture_jobs_end, torture_jobs_worker;
+extern const torture_scenario_t torture_jobs_web, torture_jobs_parts, torture_jobs_end, torture_jobs_worker;
 extern const torture_scenario_t torture_inventory_load, torture_inventory_publish, torture_worker_snapshot;
 extern const torture_scenario_t torture_secrets_file, torture_secrets_helper;
 extern const torture_scenario_t torture_service_unlock, torture_service_get, torture_service_enumerate,

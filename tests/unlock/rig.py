@@ -21,6 +21,7 @@ from amtu_stack.worker import Worker  # noqa: E402
 import shutil  # noqa: E402
 
 CALLER = "console@FLEET.TEST"
+NAMES_A_CALL = 500  # VALUES_A_CALL of jobs/lua/core.lua
 COMPLETED, TERMINATED = "7", "8"
 # A silent PC has as long to wake: a second try, no more.
 TIMES = {"AMTUNLOCK_TEST_WAKE_MS": "6000", "AMTUNLOCK_TEST_NEXT_MS": "3000",
@@ -202,13 +203,15 @@ class Rig:
     def submit(self, systems, caller=CALLER, start_within=3600, retention=1800):
         job = secrets.token_hex(13)
         owner = hashlib.sha256(caller.encode()).hexdigest()
-        words = ["FCALL", "amtunlock_submit", 1, "{amtu}:verb:submit", self.schema(), job, caller, owner, "127.0.0.1",
-                 "krb5", "", self.redis_time() + 10_000_000, retention * 1000000, start_within * 1000000, 0, 0, 1, "*"]
-        for name in systems:
-            words += [name, name]
-        answer = self.redis_call(*words)
-        if answer[0] != "ok":
-            raise RedisError(answer)
+        head = [self.schema(), job, caller, owner, "127.0.0.1", "krb5", "", self.redis_time() + 10_000_000,
+                retention * 1000000, start_within * 1000000, 0, 0]
+        for first in range(0, len(systems), NAMES_A_CALL):
+            verb = "submit" if first + NAMES_A_CALL >= len(systems) else "submit_part"
+            names = [word for name in systems[first:first + NAMES_A_CALL] for word in (name, name)]
+            answer = self.redis_call("FCALL", f"amtunlock_{verb}", 1, f"{{amtu}}:verb:{verb}", *head,
+                                     f"{first}/{len(systems)}", 1, "*", *names)
+            if answer[0] != "ok":
+                raise RedisError(answer)
         return Job(self, answer[1], systems)
 
     def cancel(self, job, caller=CALLER):

@@ -94,6 +94,13 @@ static jobs_result_t outdated_result(const redisReply *reply, apr_pool_t *pool)
                                     theirs, JOBS_SCHEMA));
 }
 
+int jobs_is_from_replica(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR &&
+           (strstr(reply->str, "READONLY") != NULL || strstr(reply->str, "readonly replica") != NULL ||
+            strstr(reply->str, "MASTERDOWN") != NULL);
+}
+
 jobs_result_t jobs_answer(const redisReply *reply, int *late, apr_pool_t *pool)
 {
     const char *word = jobs_text_at(reply, 0);

@@ -14,6 +14,8 @@ jobs_result_t jobs_result(jobs_outcome_e outcome, const char *text);
 jobs_result_t jobs_answer(const redisReply *reply, int *late, apr_pool_t *pool);
 /* The answer asks for the same call again: Redis works off first what has ended, a step a call. NULL: no. */
 int jobs_is_again(const redisReply *reply);
+/* This Redis is a replica by now, and the address may have moved: a new connection leads to the primary. */
+int jobs_is_from_replica(const redisReply *reply);
 /* An error from within a verb: Redis takes nothing back of what the verb did before. */
 int jobs_is_halfway(const redisReply *reply);
 

@@ -161,7 +161,8 @@ jobs_result_t jobs_client_ask(jobs_client_t *client, jobs_call_t *call, apr_inte
         return jobs_result(JOBS_UNAVAILABLE, why);
     }
     result = jobs_answer(*reply, &late, pool);
-    if (late) { /* Redis' clock may have been set: the next connection learns it */
+    /* Redis' clock may have been set: the next connection learns it. */
+    if (late || jobs_is_from_replica(*reply)) {
         redis_conn_close(&client->conn);
     }
     return result;

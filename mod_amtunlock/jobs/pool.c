@@ -222,6 +222,9 @@ static jobs_result_t pool_exchange(const jobs_pool_t *jobs, redis_conn_t *conn, 
         x->send_by = again_by < x->answer_by ? again_by : x->answer_by;
         redis_conn_close(conn);
     }
+    if (x->reached && jobs_is_from_replica(*reply)) {
+        redis_conn_close(conn);
+    }
     return judge_exchange(x, *reply, result);
 }
 

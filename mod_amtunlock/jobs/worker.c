@@ -225,7 +225,7 @@ static int take_answers(jobs_client_t *client, jobs_change_t *const *changes, in
 {
     redis_conn_t *conn = jobs_client_conn(client);
     int answered = 0;
-    int any_late = 0;
+    int is_over = 0; /* the connection's use */
 
     for (; answered < count; answered++) {
         jobs_change_t *change = changes[answered];
@@ -243,9 +243,9 @@ static int take_answers(jobs_client_t *client, jobs_change_t *const *changes, in
         if (change->change == JOBS_RESTORE_INTENT) {
             change->kept_marks = apr_pstrdup(pool, jobs_text_at(reply, 2));
         }
-        any_late |= late;
+        is_over |= late || jobs_is_from_replica(reply);
     }
-    if (any_late) { /* Redis' clock may have been set: the next connection learns it */
+    if (is_over) { /* Redis' clock may have been set: the next connection learns it */
         redis_conn_close(conn);
     }
     return answered;

@@ -9,6 +9,9 @@ import time
 
 import pytest
 
+from amtu_stack import ports
+from amtu_stack.process import Failure
+from amtu_stack.redis import Client, RedisError
 from rig import wait_until
 
 SHORT = {"AMTUNLOCK_TEST_LEASE_MS": "2000", "AMTUNLOCK_TEST_GRACE_MS": "1000"}
@@ -274,3 +277,79 @@ def test_a_worker_that_comes_back_with_another_redis_waits_too(fleet):
     job = fleet.submit(fleet.systems()[:1])
     assert wait_until(lambda: job.tasks()[job.systems[0]][0] != "Q", 10)
     assert time.monotonic() - began > HOLD / 2
+
+
+# ---- a replica that takes over -----------------------------------------------------------------------------
+
+
+class Replica:
+    """A second Redis that follows the fleet's, by a user who may do no more than that takes."""
+
+    def __init__(self, fleet):
+        self.fleet = fleet
+        primary, folder = fleet.redis.socket.parent, fleet.places.folder("replica", "redis")
+        port = ports.attempts(1, self._listen)
+        fleet.redis_call("ACL", "SETUSER", "replica", "on", ">secret", "resetkeys", "-@all", "+psync", "+replconf", "+ping")
+        own = {"dir": fleet.places.folder("replica/data", "redis"), "unixsocket": folder / "redis.sock"}
+        kept = [line for line in (primary / "redis.conf").read_text().splitlines() if line.partition(" ")[0] not in own]
+        more = [f"replicaof 127.0.0.1 {port}", "masteruser replica", "masterauth secret", "repl-diskless-sync-delay 0"]
+        file = fleet.places.write(folder / "redis.conf",
+                                  "\n".join([*kept, *(f"{name} {value}" for name, value in own.items()), *more]) + "\n", "redis")
+        self.socket = own["unixsocket"]
+        self.process = fleet.places.start("Replica", ["/usr/bin/redis-server", file], fleet.places.log("replica"),
+                                          role=fleet.places.roles["redis"])
+        fleet.processes.append(self.process)
+        assert wait_until(lambda: self.socket.exists() and "master_link_status:up" in self.call("INFO", "replication"), 20)
+
+    def _listen(self, port):
+        try:
+            self.fleet.redis_call("CONFIG", "SET", "port", port)
+        except RedisError as error:
+            raise Failure(str(error)) from error
+        return port
+
+    def call(self, *words):
+        with Client(self.socket) as client:
+            return client.call(*words)
+
+    def has_all(self):
+        """What the primary has acknowledged by now."""
+        return self.fleet.redis_call("WAIT", 1, 5000) == 1
+
+    def cut_off(self):
+        """The link breaks; what is acknowledged from now on, it does not get."""
+        self.fleet.redis_call("CONFIG", "SET", "port", 0)
+        self.fleet.redis_call("CLIENT", "KILL", "TYPE", "replica")
+
+    def take_over(self, killed):
+        """What an operator, or Sentinel and its script, does: promote it, and move the address that everybody has. A primary
+        that lives on becomes a replica, and keeps its connections."""
+        if killed:
+            stop_redis(self.fleet)
+        else:
+            assert self.fleet.redis_call("REPLICAOF", "127.0.0.1", ports.pick(1)[0]) == "OK"
+        assert self.call("REPLICAOF", "NO", "ONE") == "OK"
+        self.socket.rename(self.fleet.redis.socket)
+        self.fleet.redis_process = self.process
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["which has lost what was done", "from one that lives on"])
+def test_failover_to_a_replica(fleet, killed):
+    """No PC is powered twice, whatever it knows; and the workers need nobody to tell them."""
+    worker = fleet.add_worker()
+    replica = Replica(fleet)
+    worker.process.signal(signal.SIGSTOP)
+    job = fleet.submit(fleet.systems())
+    assert replica.has_all()
+    if killed:
+        replica.cut_off()
+    worker.process.signal(signal.SIGCONT)
+    job.await_states("PB", 10)
+    assert killed or replica.has_all()
+    replica.take_over(killed)
+    states = {task[0] for task in job.tasks().values()}
+    assert states == {"Q"} if killed else "Q" not in states
+    assert told(fleet, worker, 2), fleet.worker_tail()
+    assert set(job.await_end(40).values()) == {"unlocked"}
+    assert [fleet.power_requests(system) for system in fleet.systems()] == [1, 1, 1]
+    assert set(fleet.submit(fleet.systems()).await_end(40).values()) == {"unlocked"}, "and it goes on with new jobs"

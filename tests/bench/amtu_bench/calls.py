@@ -22,6 +22,7 @@ POLLERS = 8  # of the large job
 PATIENCE = 120  # seconds
 FILE = "/bench-file"
 BARE_CALLS = 2000
+TURNS = 3  # of two loads that are compared
 LOGGED_US, LOGGED_MOST = 500, 10000  # of Redis' log of slow calls
 
 # One place of the service and one of a file, both for who authenticates his connection once.
@@ -100,12 +101,17 @@ def answered(said):
 
 
 def rate(stack, caller, seconds, body):
-    """Requests a second of this envelope, and of a file that is as long as its answer."""
+    """Requests a second of this envelope, and of a file that is as long as its answer; in turns, so that a machine whose
+    speed changes changes both."""
     answer = caller.send(body)
     stack.places.write(stack.httpd.root / "run" / FILE[1:], "x" * len(answer.body))
-    service = load(stack, "/bench", seconds, body=body)
-    file = load(stack, FILE, seconds)
-    return Value(service["ok"] / service["seconds"], file["ok"] / file["seconds"]), [answered(service), answered(file)]
+    turns = min(seconds, TURNS)
+    service, file = [], []
+    for _ in range(turns):
+        service.append(load(stack, "/bench", seconds // turns, body=body))
+        file.append(load(stack, FILE, seconds // turns))
+    figure, floor = (sum(one["ok"] for one in said) / sum(one["seconds"] for one in said) for said in (service, file))
+    return Value(figure, floor), [answered(one) for one in service + file]
 
 
 def redis_cost(stack, seconds, body):

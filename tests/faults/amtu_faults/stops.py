@@ -11,7 +11,7 @@ import time
 from .campaign import Kind
 from .kills import BOUNDARIES, PCS, await_strike
 from .lane import Lane
-from .records import GRACE, LEASE, Broken
+from .records import GRACE, LEASE, VERIFY, Broken
 
 AWAKE = 10.0   # seconds in which a worker that was woken does its rounds again
 ACTS_BY = 0.5  # by then it would have sent what it meant to send
@@ -50,7 +50,7 @@ def overslept(lane, job, asleep, go_off=False):
         sleep_past(lane, job, asleep, go_off)
         await_awake(lane, sleeper, job)
         lane.switch_on([system for system, state in lane.watch(job).items() if state == "K"])
-        if not lane.watch_end(job):
+        if not lane.watch_end(job, max(lane.within, VERIFY)):  # what was marked and not typed is looked at until its deadline
             raise Broken(f"the job did not end: {job.tasks()}")
     finally:
         lane.end_worker(other)

@@ -239,6 +239,50 @@ def test_a_job_that_only_the_record_knows_of_is_restored(older, upgrade, ask):
     assert [task.system for task in verbs.claim("w2")] == ["pc2.example"]
 
 
+def as_of_schema_6(ask, *jobs):
+    """What that library did not write: the lines of a job, and whose waiters they are that joined a holder."""
+    for job in jobs:
+        ask("HDEL", f"{{amtu}}:job:{job}", "lines", "dropped", "swept")
+        ask("HDEL", f"{{amtu}}:job:{job}:names", "l:0", "l:1", "l:2")
+    for key in ask("KEYS", "{amtu}:system:*:waiters:*"):
+        ask("RENAME", key, key[:key.rindex(":")])
+        ask("HDEL", key[:key.rindex(":waiters")], "waiters")
+
+
+@pytest.mark.parametrize("then", ["finish", "release", "cancel", "overdue"])
+def test_jobs_of_schema_6_end(redis_server, ask, then):
+    ask("FLUSHALL")
+    redis_server.load()
+    verbs = Verbs(redis_server.ask)
+    verbs.publish(INVENTORY)
+    verbs.submit("j1", "pc1.example", "pc2.example", "pc3.example", "nosuch.example")
+    task = verbs.claim_one()
+    joined = [f"b{number}" for number in range(30)]
+    for job in joined:
+        verbs.submit(job, task.system, caller="bob")
+    held = [task, *verbs.claim(), *verbs.claim(), *verbs.claim()]
+    verbs.submit("j2", "vault.example", caller="carol")
+    as_of_schema_6(ask, "j1", "j2", *joined)
+    if then == "cancel":
+        assert verbs.cancel("j1") == verbs.cancel("j2", caller="carol") == "ok"
+    elif then == "overdue":
+        ask("HSET", "{amtu}:job:j2", "start_by", 1)
+        ask("ZADD", "{amtu}:deadlines", 1, "j2")
+        assert verbs.reap() == 1 and verbs.errors("j2", caller="carol") == [("vault.example", "", "timeout")]
+    elif then == "release":
+        assert verbs.release(held.pop(0)) == "ok"
+    for each in held:
+        verbs.finish(each)
+    for _ in range(8):
+        for each in verbs.claim():
+            assert verbs.finish(each) == "ok"
+    assert {verbs.read(job, caller="bob")["state"] for job in joined} == {COMPLETED}
+    assert verbs.read("j1")["state"] == verbs.read("j2", caller="carol")["state"] == (
+        TERMINATED if then == "cancel" else COMPLETED)
+    assert ask("EXISTS", "{amtu}:jobs", "{amtu}:ring", "{amtu}:deadlines", "{amtu}:leases") == 0
+    assert ask("KEYS", "{amtu}:system:*") == []
+
+
 def test_the_promises_hold_over_an_upgrade(redis_server):
     """Random work (model.py) under the older library, and on under this one."""
     redis_server.cli(TESTER, "CONFIG", "SET", "appendfsync", "no")

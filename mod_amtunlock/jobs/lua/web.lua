@@ -13,7 +13,9 @@ function verbs.list(_, read)
         owners[#owners + 1] = read.take(1)
     end
     if reads_all == '1' and #owners == 0 then
-        return { 'ok', '0', till, unpack(call('ZREVRANGE', key('callers'), till, number(till) + VALUES_A_CALL - 1)) }
+        local first = number(till)
+        return { 'ok', '0', text(first),
+            unpack(call('ZREVRANGE', key('callers'), text(first), text(first + VALUES_A_CALL - 1))) }
     end
     owners = reads_all == '1' and owners or { owner }
     local answer, left = { 'ok', text(#owners), '+inf' }, VALUES_A_CALL

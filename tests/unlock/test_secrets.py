@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from amtu_stack.process import pids_with_argument
 from rig import wait_until
 from scene import Scene
 from search import Search, children, is_open_to_us
@@ -145,6 +146,22 @@ def test_no_secret_stays_in_the_worker(job):
     check_worker(job.pids("WORKER_PIDS")[0], job.systems, job.secrets())
 
 
+def test_no_secret_stays_in_the_drive_process(job):
+    time.sleep(max(0.0, job.ended + AFTER - time.monotonic()))
+    check_drive_process(job.run / "worker-1" / "state", job.secrets())
+
+
+def check_drive_process(folder, words):
+    """It has logins until its drives are open, and is there for as long as the worker."""
+    pid, = pids_with_argument("amtunlockd", str(folder))
+    if not is_open_to_us(pid):
+        pytest.skip("its memory is closed to its own user, which is as it should be; to look, run as root")
+    found = Search({**words, "folder": str(folder).encode()}).in_process(pid)
+    assert ("memory", "folder") in found, "or the search is blind"
+    assert {name for _, name in found} == {"folder"}
+    assert Path(f"/proc/{pid}/mem").stat().st_uid == 0, "not dumpable"
+
+
 def check_worker(pid, systems, words):
     if not is_open_to_us(pid):
         pytest.skip("the worker's memory is closed to its own user, which is as it should be; to look, run as root")
@@ -199,6 +216,7 @@ def test_secrets_of_a_helper(rig):
     for path in (worker.log, worker.folder / "audit.jsonl", fleet.places.log(worker.name)):
         assert not look.in_file(path)
     check_worker(worker.process.pid, systems, words)
+    check_drive_process(worker.folder / "state", words)
 
 
 # ---- the search itself -----------------------------------------------------------------------------------------------

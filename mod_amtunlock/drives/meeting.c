@@ -15,12 +15,14 @@
 
 #include <apr_strings.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "drives/message_priv.h"
 
 #define LOCK_NAME "drives-" DRIVES_VERSION ".lock"
 #define SOCKET_NAME "drives-" DRIVES_VERSION ".socket"
+#define LOCK_WAIT apr_time_from_sec(2)
 #define WAITING 128 /* connections that are not accepted yet */
 
 /* This program, also if another file has its name by now. */
@@ -33,15 +35,21 @@ static const char *meeting_error(const char *what, const char *folder, int error
 
 /* ---- the lock ------------------------------------------------------------------------------------------ */
 
+/* Who has it may have been stopped: an event loop does not wait for that. */
 static int lock_folder(int folder)
 {
     int lock = openat(folder, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    apr_time_t until = clock_boottime() + LOCK_WAIT;
 
-    while (lock >= 0 && flock(lock, LOCK_EX) != 0) {
-        if (errno != EINTR) {
+    while (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        int error = errno;
+
+        if ((error != EWOULDBLOCK && error != EINTR) || clock_boottime() >= until) {
             close(lock);
+            errno = error;
             return -1;
         }
+        apr_sleep(apr_time_from_msec(2));
     }
     return lock;
 }

@@ -63,6 +63,9 @@ static void end_if_idle(server_t *server)
         return;
     }
     lock = meeting_lock(server->folder);
+    if (lock < 0 && errno == EWOULDBLOCK) {
+        return; /* the next tick tries again */
+    }
     accept_clients(server);
     if (APR_RING_EMPTY(&server->clients, client_t, link)) {
         if (lock >= 0) {

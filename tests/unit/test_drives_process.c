@@ -290,6 +290,21 @@ static void test_what_is_no_message(void **state)
     AWAIT(!is_there());
 }
 
+/* Who holds it may have been stopped there. */
+static void test_a_lock_that_is_held(void **state)
+{
+    int lock = meeting_lock(folder), fd = -1;
+    const char *error = meeting_connect(&fd, folder, 1, pool);
+
+    (void)state;
+    assert_true(lock >= 0);
+    assert_non_null(error);
+    assert_non_null(strstr(error, "cannot be locked"));
+    assert_int_equal(fd, -1);
+    close(lock);
+    assert_non_null(meeting_connect(&fd, "/dev/null", 1, pool));
+}
+
 static void channel_on_message(void *baton, const message_t *message, const int files[CHANNEL_FILES])
 {
     (void)message;
@@ -382,6 +397,7 @@ int main(int argc, char **argv)
         TEST(test_what_nobody_asks_for_ends),
         TEST(test_who_leaves_leaves_nothing),
         TEST(test_what_is_no_message),
+        TEST(test_a_lock_that_is_held),
         TEST(test_another_user),
     };
 

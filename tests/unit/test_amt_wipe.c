@@ -78,9 +78,9 @@ static void test_large_blocks(void **state)
     (void)state;
     for (int round = 0; round < 3; round++) {
         take_blocks(blocks, MANY, LARGE);
-        if (round == 0) {
-            assert_true(own_memory() - before < MANY * 8);
-        }
+#ifndef __SANITIZE_THREAD__ /* it keeps books of each byte */
+        assert_true(round > 0 || own_memory() - before < MANY * 8);
+#endif
         blocks[round][LARGE - 1] = 'y';
         blocks[round][9000] = 'z';
         for (int i = 0; i < MANY; i++) {

@@ -209,6 +209,31 @@ static void a_cancelled_job_is_terminated_and_can_be_forgotten(void **state)
     assert_int_equal(ids->nelts, 1);
 }
 
+/* More jobs than one call lists, of two callers in turn. */
+static void a_long_list_comes_in_pages_and_is_whole(void **state)
+{
+    enum { JOBS = 1100 };
+    jobs_caller_t bob = jobs_test.alice;
+    const jobs_caller_t *callers[] = {&jobs_test.alice, &bob};
+    const char *submitted[JOBS];
+    apr_array_header_t *ids = NULL;
+    (void)state;
+    bob.name = "bob@EXAMPLE";
+    for (int i = 0; i < JOBS; i++) {
+        submitted[i] = submit_one(callers[i % 2], "nowhere.example");
+    }
+    assert_outcome(jobs_list(jobs_test.jobs, &jobs_test.root, &ids, jobs_test.pool), JOBS_OK);
+    assert_int_equal(ids->nelts, JOBS);
+    for (int i = 0; i < JOBS; i++) {
+        assert_string_equal(text_at(ids, i), submitted[JOBS - 1 - i]);
+    }
+    assert_outcome(jobs_list(jobs_test.jobs, &bob, &ids, jobs_test.pool), JOBS_OK);
+    assert_int_equal(ids->nelts, JOBS / 2);
+    for (int i = 0; i < JOBS / 2; i++) {
+        assert_string_equal(text_at(ids, i), submitted[JOBS - 1 - 2 * i]);
+    }
+}
+
 static void an_enumeration_is_pulled(void **state)
 {
     apr_array_header_t *items = texts_of("one", "two", "three", LAST);
@@ -275,6 +300,7 @@ int main(void)
         TEST(limits_are_said),
         TEST(another_callers_job_is_no_job),
         TEST(a_cancelled_job_is_terminated_and_can_be_forgotten),
+        TEST(a_long_list_comes_in_pages_and_is_whole),
         TEST(an_enumeration_is_pulled),
         TEST(an_overview_counts),
     };

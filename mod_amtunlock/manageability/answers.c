@@ -13,7 +13,8 @@
 
 #define BUCKETS 256
 #define MOST_SLOTS 1024
-#define WAIT_MOST apr_time_from_sec(2) /* for other threads, in all */
+#define WAIT_MOST                                                                                            \
+    apr_time_from_sec(10) /* for other threads, in all: the pages of a job are read twice in it */
 
 /* Memory of its own for each answer and each slot, since they come and go in any order. */
 typedef struct {
@@ -283,7 +284,7 @@ manageability_turn_e manageability_answer_turn(manageability_answers_t *answers,
     apr_thread_mutex_lock(answers->lock);
     slot = slot_of(answers, key);
     if (slot != NULL && !slot_has(slot, version, since) && slot->is_made) {
-        turn = slot_await(answers, slot, since) ? ANSWER_ALONE : ANSWER_AGAIN;
+        turn = slot_await(answers, slot, since) ? ANSWER_LATE : ANSWER_AGAIN;
     }
     else if (slot != NULL) {
         turn = ANSWER_MINE;

@@ -26,7 +26,8 @@ typedef enum {
     ANSWER_KEPT,  /* there is one, and it is held */
     ANSWER_MINE,  /* make it, keep it, and say manageability_answer_done() */
     ANSWER_AGAIN, /* another thread has made one of an older version: ask for the version again */
-    ANSWER_ALONE  /* that takes too long: make it without regard to others */
+    ANSWER_ALONE, /* there is no memory to take turns: make it */
+    ANSWER_LATE /* another thread has not made it in time; to help it would make the job store only slower */
 } manageability_turn_e;
 
 /* Whose turn it is to make an answer that costs much, so that of all who ask at once one does the work. Waits while

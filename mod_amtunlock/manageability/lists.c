@@ -78,12 +78,17 @@ static void question_write(question_t *q)
 /* The same where that takes many calls: one thread does it for all who ask meanwhile. */
 static void question_share(question_t *q, apr_time_t since)
 {
+    static const jobs_result_t late = {
+        JOBS_UNAVAILABLE, "Redis is too slow to read a job of this size, which others ask for, too"};
     const manageability_answer_t *kept = NULL;
     manageability_turn_e turn = manageability_answer_turn(q->answers, q->key, q->look.version, since, &kept);
 
     if (turn == ANSWER_KEPT) {
         question_paste(q, kept);
         manageability_answer_release(q->answers, kept);
+    }
+    else if (turn == ANSWER_LATE) {
+        question_settle(q, manageability_fault_of(q->request, late));
     }
     else if (turn != ANSWER_AGAIN) {
         question_write(q);

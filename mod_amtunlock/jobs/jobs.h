@@ -406,9 +406,10 @@ typedef struct {
     char state;                   /* progress: 'P' or 'B'; finish, restore result: 'U' or 'F' */
     jobs_reason_e reason;         /* finish, restore result of 'F' */
     unsigned int blameless : 1; /* finish: it failed for a cause that is not the PC's; no breaker counts it */
-    /* restore intent: this Redis has not been restarted since it took what the worker was told that it took, so it has
-     * all of it */
-    unsigned int kept : 1;
+    /* restore intent: the Redis that took what the worker was told that it took, and while it is the same has all of it;
+     * NULL: that is not known of any. Another one may answer by the time that this is sent. */
+    const char *run_id, *history;
+    unsigned int kept : 1;  /* restore intent, out: that one was asked: what it does not have it never took */
     const char *kept_marks; /* restore intent, out: the marks that Redis has of it now, as words */
     jobs_result_t result;   /* out */
 } jobs_change_t;

@@ -179,7 +179,15 @@ static int carries_result(jobs_change_e change)
     return change == JOBS_FINISH || change == JOBS_RESTORE_RESULT;
 }
 
-static jobs_call_t *change_call(const char *worker, const jobs_change_t *change, apr_pool_t *pool)
+static int has_kept_all(const jobs_client_t *client, const jobs_change_t *change)
+{
+    return change->run_id != NULL && strcmp(change->run_id, jobs_client_run_id(client)) == 0 &&
+           strcmp(change->history, jobs_client_history(client)) == 0;
+}
+
+/* For the Redis that the client is connected to. */
+static jobs_call_t *change_call(const jobs_client_t *client, const char *worker, jobs_change_t *change,
+                                apr_pool_t *pool)
 {
     jobs_call_t *call = jobs_verb(change_verbs[change->change], pool);
 
@@ -201,6 +209,7 @@ static jobs_call_t *change_call(const char *worker, const jobs_change_t *change,
     }
     if (change->change == JOBS_RESTORE_INTENT) {
         jobs_call_text(call, jobs_marks_words(change->marks, pool));
+        change->kept = has_kept_all(client, change) != 0;
         jobs_call_number(call, change->kept);
     }
     if (change->change == JOBS_POWER_RATE) {
@@ -262,7 +271,7 @@ static jobs_result_t apply_some(jobs_client_t *client, const char *worker, jobs_
     int answered = 0;
 
     for (int i = 0; ready.outcome == JOBS_OK && i < count; i++) {
-        if (!redis_conn_put(conn, change_call(worker, changes[i], pool), deadline)) {
+        if (!redis_conn_put(conn, change_call(client, worker, changes[i], pool), deadline)) {
             redis_conn_close(conn);
             ready.outcome = JOBS_UNAVAILABLE;
         }

@@ -13,7 +13,7 @@ SIMULATE = ROOT / os.environ.get("AMTU_SIMULATE", "build/simulate") / "simulate"
 
 # Plans that showed something, in the product or in the simulation, when they were first run.
 SEEDS = (8, 10, 25, 36, 46, 221, 1002431, 510154, 530059, 2001638, 2002320, 2002558, 3000111, 3000461,
-         10000515)
+         10000515, 20008036, 20008718)
 
 
 def simulate(*words):

@@ -346,6 +346,27 @@ static void a_restart_of_redis_shows_in_its_run_id(void **state)
     assert_string_not_equal(jobs_client_run_id(jobs_test.client), before);
 }
 
+/* A worker that reads its record for long replays it to whichever Redis is there then. */
+static void what_one_run_of_redis_has_kept_is_not_asked_of_the_next(void **state)
+{
+    jobs_task_t task;
+    jobs_change_t intent;
+
+    (void)state;
+    submit_one(&jobs_test.alice, "pc1.example");
+    task = claim_one("w1");
+    intent = change_of(&task, JOBS_RESTORE_INTENT, 0);
+    intent.run_id = apr_pstrdup(jobs_test.pool, jobs_client_run_id(jobs_test.client));
+    intent.history = apr_pstrdup(jobs_test.pool, jobs_client_history(jobs_test.client));
+    assert_int_equal(apply("w1", intent), JOBS_REFUSED);
+    redis_server_kill(&jobs_test.server);
+    assert_int_equal(redis_server_restart(&jobs_test.server), 0);
+    for (int i = 0; i < 250 && jobs_connect(jobs_test.client, jobs_test.pool).outcome != JOBS_OK; i++)
+        apr_sleep(apr_time_from_msec(20));
+    assert_string_not_equal(jobs_client_run_id(jobs_test.client), intent.run_id);
+    assert_int_equal(apply("w1", intent), JOBS_OK);
+}
+
 static void the_bell_rings_and_times_out(void **state)
 {
     (void)state;
@@ -409,6 +430,7 @@ int main(void)
         TEST(an_empty_inventory_is_an_inventory),
         TEST(the_library_is_loaded_over_an_older_one_and_never_over_a_newer),
         TEST(a_restart_of_redis_shows_in_its_run_id),
+        TEST(what_one_run_of_redis_has_kept_is_not_asked_of_the_next),
         TEST(the_bell_rings_and_times_out),
         TEST(reap_takes_over_from_the_dead),
 #ifdef AMTUNLOCK_TEST

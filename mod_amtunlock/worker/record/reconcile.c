@@ -51,15 +51,16 @@ static void on_forgotten(reconciliation_t *reconciliation, const marks_task_t *t
 
 /* A task that Redis knows and this worker works on just goes on. */
 static void on_open_intent(reconciliation_t *reconciliation, const marks_task_t *task,
-                           const jobs_result_t *result)
+                           const jobs_change_t *change)
 {
     recorder_t *recorder = reconciliation->with->recorder;
+    const jobs_result_t *result = &change->result;
 
     reconciliation->intents++;
     if (result->outcome == JOBS_OK || (result->outcome == JOBS_ALREADY && task->earlier)) {
         recorder_add_event(recorder, AUDIT_HANDED_OVER, &task->ref, "told to Redis");
     }
-    else if (result->outcome == JOBS_REFUSED && reconciliation->kept) {
+    else if (result->outcome == JOBS_REFUSED && change->kept) {
         reconciliation->withdrawn++;
         recorder_add_event(recorder, AUDIT_WITHDRAWN, &task->ref, "Redis never took it");
     }
@@ -81,7 +82,7 @@ static void on_answer(reconciliation_t *reconciliation, marks_task_t *task, cons
     }
     reconciliation->verifies += result->outcome == JOBS_OK;
     if (task->is == MARKS_OPEN) {
-        on_open_intent(reconciliation, task, result);
+        on_open_intent(reconciliation, task, change);
     }
 }
 
@@ -100,7 +101,10 @@ static jobs_change_t *change_of_task(const reconciliation_t *reconciliation, con
     else {
         intent_restore(change, task->act, pool);
         change->marks = task->marks;
-        change->kept = reconciliation->kept != 0;
+        if (reconciliation->kept) {
+            change->run_id = reconciliation->run_id;
+            change->history = reconciliation->history;
+        }
     }
     change->task = task->ref;
     change->step = task->step;

@@ -197,6 +197,72 @@ static void list_member(reply_t *reply, const member_t *member, int with_score, 
     }
 }
 
+/* "5", "(5", "-inf". */
+static int parse_bound(text_t text, double *bound, int *is_open)
+{
+    *is_open = text.length > 0 && text.bytes[0] == '(';
+    return store_parse_float((text_t){text.bytes + *is_open, text.length - (size_t)*is_open}, bound);
+}
+
+static int are_bounds(const call_t *call)
+{
+    double bound;
+    int is_open;
+
+    return parse_bound(call->words[2], &bound, &is_open) && parse_bound(call->words[3], &bound, &is_open);
+}
+
+/* Positions of the members between the bounds: *first to before *after. */
+static void find_between(const value_t *value, text_t from, text_t to, int *first, int *after)
+{
+    double least = 0, most = 0;
+    int least_open, most_open;
+
+    parse_bound(from, &least, &least_open);
+    parse_bound(to, &most, &most_open);
+    *first = 0;
+    *after = value != NULL ? value->count : 0;
+    while (*first < *after && (value->members[*first]->score < least ||
+                               (least_open && value->members[*first]->score == least))) {
+        (*first)++;
+    }
+    while (*after > *first && (value->members[*after - 1]->score > most ||
+                               (most_open && value->members[*after - 1]->score == most))) {
+        (*after)--;
+    }
+}
+
+/* ZRANGE KEY MOST LEAST BYSCORE REV LIMIT OFFSET COUNT [WITHSCORES]: no other form by score is known here. */
+static reply_t run_zrange_by_score(const call_t *call)
+{
+    int first, after, with_scores = call->count == 10 && strcasecmp(call->words[9].bytes, "WITHSCORES") == 0;
+    long long offset = 0, most = -1;
+    value_t *value;
+    reply_t reply = NONE;
+
+    if (call->count != 9 + with_scores || strcasecmp(call->words[5].bytes, "REV") != 0 ||
+        strcasecmp(call->words[6].bytes, "LIMIT") != 0) {
+        return SYNTAX;
+    }
+    if (!store_parse_integer(call->words[7], &offset) || !store_parse_integer(call->words[8], &most)) {
+        return NO_INTEGER;
+    }
+    if (!are_bounds(call)) {
+        return store_failure("ERR min or max is not a float");
+    }
+    if (!store_look_up(call, IS_ZSET, 0, &value)) {
+        return WRONGTYPE;
+    }
+    find_between(value, call->words[3], call->words[2], &first, &after);
+    if (value != NULL) {
+        reply = store_array_of(2 * value->count, call->pool);
+    }
+    for (long long i = after - 1 - offset; value != NULL && i >= first && most != 0; i--, most--) {
+        list_member(&reply, value->members[i], with_scores, call->pool);
+    }
+    return reply;
+}
+
 static reply_t run_zrange(const call_t *call)
 {
     int backwards = strcasecmp(call->words[0].bytes, "ZREVRANGE") == 0;
@@ -205,6 +271,9 @@ static reply_t run_zrange(const call_t *call)
     value_t *value;
     reply_t reply = NONE;
 
+    if (call->count > 4 && strcasecmp(call->words[4].bytes, "BYSCORE") == 0) {
+        return run_zrange_by_score(call);
+    }
     if (call->count > 4 + with_scores) {
         return SYNTAX;
     }
@@ -222,41 +291,6 @@ static reply_t run_zrange(const call_t *call)
         list_member(&reply, value->members[backwards ? value->count - 1 - i : i], with_scores, call->pool);
     }
     return reply;
-}
-
-/* "5", "(5", "-inf". */
-static int parse_bound(text_t text, double *bound, int *is_open)
-{
-    *is_open = text.length > 0 && text.bytes[0] == '(';
-    return store_parse_float((text_t){text.bytes + *is_open, text.length - (size_t)*is_open}, bound);
-}
-
-static int are_bounds(const call_t *call)
-{
-    double bound;
-    int is_open;
-
-    return parse_bound(call->words[2], &bound, &is_open) && parse_bound(call->words[3], &bound, &is_open);
-}
-
-/* Positions of the members between the bounds: *first to before *after. */
-static void find_between(const call_t *call, const value_t *value, int *first, int *after)
-{
-    double least = 0, most = 0;
-    int least_open, most_open;
-
-    parse_bound(call->words[2], &least, &least_open);
-    parse_bound(call->words[3], &most, &most_open);
-    *first = 0;
-    *after = value != NULL ? value->count : 0;
-    while (*first < *after && (value->members[*first]->score < least ||
-                               (least_open && value->members[*first]->score == least))) {
-        (*first)++;
-    }
-    while (*after > *first && (value->members[*after - 1]->score > most ||
-                               (most_open && value->members[*after - 1]->score == most))) {
-        (*after)--;
-    }
 }
 
 static reply_t run_zrangebyscore(const call_t *call)
@@ -279,7 +313,7 @@ static reply_t run_zrangebyscore(const call_t *call)
     if (!store_look_up(call, IS_ZSET, 0, &value)) {
         return WRONGTYPE;
     }
-    find_between(call, value, &first, &after);
+    find_between(value, call->words[2], call->words[3], &first, &after);
     if (value != NULL) {
         reply = store_array_of(value->count, call->pool);
     }
@@ -300,7 +334,7 @@ static reply_t run_zremrangebyscore(const call_t *call)
     if (!store_look_up(call, IS_ZSET, 0, &value)) {
         return WRONGTYPE;
     }
-    find_between(call, value, &first, &after);
+    find_between(value, call->words[2], call->words[3], &first, &after);
     for (int i = first; i < after; i++) {
         remove_member(value, value->members[first]);
     }

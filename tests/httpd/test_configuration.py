@@ -70,7 +70,7 @@ def test_password_file_that_is_missing(check, stack):
 
 
 @pytest.mark.parametrize("systems, more, warns", [
-    (100, "", False), (10000, "", True), (10000, "SecRequestBodyNoFilesLimit 8388608", False),
+    (100, "", False), (10000, "", True), (10000, "SecRequestBodyNoFilesLimit 16777216", False),
     (10000, "SecRuleEngine DetectionOnly", False), (10000, "SecRequestBodyAccess Off", False)])
 def test_mod_security_that_refuses_what_may_be_asked_is_warned_of(check, systems, more, warns):
     lines = {"SecRuleEngine": "On", "SecRequestBodyAccess": "On", "SecRequestBodyNoFilesLimit": "131072"}
@@ -80,7 +80,7 @@ def test_mod_security_that_refuses_what_may_be_asked_is_warned_of(check, systems
         ("unique_id", "unique_id"), ("security2", "security2"))] + [f"{name} {value}" for name, value in lines.items()] +
         [f"AMTUnlockMaxSystems {systems}"]))
     assert status == 0, text
-    assert ("AMTU0109" in text and "SecRequestBodyNoFilesLimit 5120000" in text) is warns, text
+    assert ("AMTU0109" in text and "SecRequestBodyNoFilesLimit 10240000" in text) is warns, text
 
 
 TAKES = 'SetHandler "proxy:http://127.0.0.1:9/"'

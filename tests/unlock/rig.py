@@ -21,6 +21,7 @@ from amtu_stack.worker import Worker  # noqa: E402
 import shutil  # noqa: E402
 
 CALLER = "console@FLEET.TEST"
+IN_PARTS = 7  # the first schema that takes a request in parts
 NAMES_A_CALL = 500  # VALUES_A_CALL of jobs/lua/core.lua
 COMPLETED, TERMINATED = "7", "8"
 # A silent PC has as long to wake: a second try, no more.
@@ -208,8 +209,8 @@ class Rig:
         for first in range(0, len(systems), NAMES_A_CALL):
             verb = "submit" if first + NAMES_A_CALL >= len(systems) else "submit_part"
             names = [word for name in systems[first:first + NAMES_A_CALL] for word in (name, name)]
-            answer = self.redis_call("FCALL", f"amtunlock_{verb}", 1, f"{{amtu}}:verb:{verb}", *head,
-                                     f"{first}/{len(systems)}", 1, "*", *names)
+            place = [f"{first}/{len(systems)}"] if int(head[0]) >= IN_PARTS else []
+            answer = self.redis_call("FCALL", f"amtunlock_{verb}", 1, f"{{amtu}}:verb:{verb}", *head, *place, 1, "*", *names)
             if answer[0] != "ok":
                 raise RedisError(answer)
         return Job(self, answer[1], systems)

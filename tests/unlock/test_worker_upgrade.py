@@ -31,7 +31,7 @@ def test_jobs_of_the_older_library_end_after_the_upgrade(fleet):
     claimed = fleet.redis_call("FCALL", "amtunlock_claim", 0, "3", "older-worker", published, 1, EVER, 1000000)
     assert claimed[0] == "ok" and claimed[2][0][0] == held.id
     fleet.add_worker()
-    assert fleet.schema() == "6"
+    assert fleet.schema() == "7"
     for job in (held, waiting):
         assert job.await_end(30) == dict.fromkeys(job.systems, "unlocked")
     assert [fleet.power_requests(system) for system in fleet.systems()] == [1, 1, 1]

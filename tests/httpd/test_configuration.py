@@ -70,8 +70,8 @@ def test_password_file_that_is_missing(check, stack):
 
 
 @pytest.mark.parametrize("systems, more, warns", [
-    (100, "", False), (10000, "", True), (10000, "SecRequestBodyNoFilesLimit 16777216", False),
-    (10000, "SecRuleEngine DetectionOnly", False), (10000, "SecRequestBodyAccess Off", False)])
+    (100, "", False), (40000, "", True), (40000, "SecRequestBodyNoFilesLimit 33554432", False),
+    (40000, "SecRuleEngine DetectionOnly", False), (40000, "SecRequestBodyAccess Off", False)])
 def test_mod_security_that_refuses_what_may_be_asked_is_warned_of(check, systems, more, warns):
     lines = {"SecRuleEngine": "On", "SecRequestBodyAccess": "On", "SecRequestBodyNoFilesLimit": "131072"}
     name, _, value = more.partition(" ")
@@ -80,7 +80,7 @@ def test_mod_security_that_refuses_what_may_be_asked_is_warned_of(check, systems
         ("unique_id", "unique_id"), ("security2", "security2"))] + [f"{name} {value}" for name, value in lines.items()] +
         [f"AMTUnlockMaxSystems {systems}"]))
     assert status == 0, text
-    assert ("AMTU0109" in text and "SecRequestBodyNoFilesLimit 10240000" in text) is warns, text
+    assert ("AMTU0109" in text and "SecRequestBodyNoFilesLimit 20480000" in text) is warns, text
 
 
 TAKES = 'SetHandler "proxy:http://127.0.0.1:9/"'

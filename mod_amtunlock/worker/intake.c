@@ -217,12 +217,10 @@ static void compare_keys(intake_t *intake, apr_pool_t *pool)
     intake->keys_due = clock_boottime() + COMPARE_KEYS_EVERY;
     hosts = peer_keys_differ(intake->connection, key, pool);
     if (hosts->nelts > 0) {
-        log_error(
-            "AMTU0626",
-            "another worker has another proof key: neither can go on with an unlock image that the other "
-            "booted; copy one file to all hosts, and send each worker SIGHUP",
-            "host", APR_ARRAY_IDX(hosts, 0, const char *), "workers", log_number(LOG_NUMBER, hosts->nelts),
-            "key", proof_key_id(key), "file", snapshot_settings(intake->snapshot)->proof_key);
+        log_error("AMTU0626",
+                  "another worker has another proof key: copy one file to all, then send each SIGHUP", "host",
+                  APR_ARRAY_IDX(hosts, 0, const char *), "workers", log_number(LOG_NUMBER, hosts->nelts),
+                  "key", proof_key_id(key), "file", snapshot_settings(intake->snapshot)->proof_key);
     }
 }
 

@@ -194,7 +194,7 @@ static int receive_message(channel_t *channel, unsigned char *bytes)
     if (got < 0) {
         return 0;
     }
-    channel->destroyed = &destroyed;
+    channel->destroyed = &destroyed; /* cppcheck-suppress autoVariables ; taken back below */
     good = got > 0 && message_read(&message, bytes, (apr_size_t)got);
     if (good) {
         channel->events.received(channel->baton, &message, files);

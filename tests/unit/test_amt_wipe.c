@@ -79,7 +79,7 @@ static void test_large_blocks(void **state)
     for (int round = 0; round < 3; round++) {
         take_blocks(blocks, MANY, LARGE);
 #ifndef __SANITIZE_THREAD__ /* it keeps books of each byte */
-        assert_true(round > 0 || own_memory() - before < MANY * 8);
+        assert_true(round > 0 || own_memory() - before < (long)MANY * 8);
 #endif
         blocks[round][LARGE - 1] = 'y';
         blocks[round][9000] = 'z';

@@ -246,12 +246,20 @@ static apr_status_t channel_cleanup(void *data)
     return APR_SUCCESS;
 }
 
-static int is_own_user(int fd)
+static struct ucred other_end(int fd)
 {
-    struct ucred other = {.uid = (uid_t)-1};
+    struct ucred other = {.pid = -1, .uid = (uid_t)-1};
     socklen_t length = sizeof(other);
 
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &other, &length) == 0 && other.uid == geteuid();
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &other, &length); /* else it stays as it is */
+    return other;
+}
+
+pid_t channel_process(const channel_t *channel)
+{
+    pid_t process = other_end(channel->fd).pid;
+
+    return process > 0 ? process : -1; /* 0: of another namespace */
 }
 
 apr_status_t channel_create(channel_t **out, struct event_base *base, int fd, const channel_events_t *events,
@@ -262,7 +270,7 @@ apr_status_t channel_create(channel_t **out, struct event_base *base, int fd, co
     channel->fd = fd;
     channel->events = *events;
     channel->baton = baton;
-    if (!is_own_user(fd)) {
+    if (other_end(fd).uid != geteuid()) {
         close(fd);
         return APR_EACCES;
     }

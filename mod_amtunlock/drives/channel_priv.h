@@ -24,5 +24,7 @@ apr_status_t channel_create(channel_t **channel, struct event_base *base, int fd
 /* `files`: NULL, or all of them, which stay the caller's. What the socket does not take now is kept. An error: memory is
  * out, or it is too long. To an end that is gone it is as good as sent: `ended` follows. */
 apr_status_t channel_send(channel_t *channel, const message_t *message, const int *files);
+/* The process at the other end; of a worker's channel: that which listens. -1: it cannot be told. */
+pid_t channel_process(const channel_t *channel);
 
 #endif

@@ -2,15 +2,27 @@
 /* The worker's side: see drives.h. */
 #include "drives/drives.h"
 
+#include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <apr_ring.h>
 #include <apr_strings.h>
+#include <event2/event_struct.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "drives/channel_priv.h"
 #include "drives/meeting_priv.h"
+
+/* A drive process that says nothing for so long hangs: no PC is served any more, and no other process may serve them. */
+#ifdef AMTUNLOCK_TEST
+#define SILENT_MOST clock_test_interval("AMTUNLOCK_TEST_DRIVES_MS", apr_time_from_sec(30))
+#else
+#define SILENT_MOST apr_time_from_sec(30)
+#endif
+#define ASKS 5 /* in that time */
 
 typedef APR_RING_HEAD(drive_ring_t, drive_t) drive_ring_t;
 
@@ -28,7 +40,10 @@ struct drives_t {
     apr_pool_t *pool;
     apr_pool_t *connection; /* NULL: there is none */
     channel_t *channel;     /* the connection's */
-    apr_uint32_t numbers;   /* that were given */
+    int process;            /* a pidfd of who is at its other end; -1: it could not be had */
+    struct event watch;
+    int unanswered;       /* questions whether it is there, since it said something */
+    apr_uint32_t numbers; /* that were given */
     int leaves;
     drive_ring_t ring; /* that have not ended */
 };
@@ -62,9 +77,11 @@ static void end_drive(drive_t *drive, const amt_result_t *result)
 
 static void client_on_message(void *baton, const message_t *message, const int files[CHANNEL_FILES])
 {
-    drive_t *drive = find_drive(baton, message->drive);
+    drives_t *drives = baton;
+    drive_t *drive = find_drive(drives, message->drive);
 
     (void)files;
+    drives->unanswered = 0;
     if (drive == NULL) {
         return;
     }
@@ -123,6 +140,59 @@ static void say(drives_t *drives, message_e kind, apr_uint32_t number)
     }
 }
 
+/* ---- is it there? -------------------------------------------------------------------------------------- */
+
+/* The connection ends with the process. */
+static void end_process(drives_t *drives)
+{
+    log_error("AMTU0575", "the drive process hangs, and is killed");
+    if (syscall(SYS_pidfd_send_signal, drives->process, SIGKILL, NULL, 0) != 0) {
+        client_on_end(drives, "it hangs, and cannot be killed");
+    }
+}
+
+/* Questions are counted, not time: this worker may have stood still itself. */
+static void on_watch(evutil_socket_t fd, short what, void *data)
+{
+    drives_t *drives = data;
+
+    (void)fd;
+    (void)what;
+    if (APR_RING_EMPTY(&drives->ring, drive_t, link)) {
+        drives->unanswered = 0;
+    }
+    else if (drives->unanswered >= ASKS) {
+        end_process(drives);
+    }
+    else {
+        drives->unanswered++;
+        say(drives, MESSAGE_ASK, 0);
+    }
+}
+
+static apr_status_t stop_watch(void *data)
+{
+    drives_t *drives = data;
+
+    event_del(&drives->watch);
+    if (drives->process >= 0) {
+        close(drives->process);
+    }
+    return APR_SUCCESS;
+}
+
+static void begin_watch(drives_t *drives)
+{
+    apr_interval_time_t every = SILENT_MOST / ASKS;
+    const struct timeval interval = {.tv_sec = apr_time_sec(every), .tv_usec = apr_time_usec(every)};
+
+    drives->unanswered = 0;
+    drives->process = (int)syscall(SYS_pidfd_open, channel_process(drives->channel), 0);
+    event_assign(&drives->watch, drives->base, -1, EV_PERSIST, on_watch, drives);
+    event_add(&drives->watch, &interval);
+    apr_pool_cleanup_register(drives->connection, drives, stop_watch, apr_pool_cleanup_null);
+}
+
 static const char *connect_drives(drives_t *drives, int start, apr_pool_t *pool)
 {
     static const channel_events_t events = {client_on_message, client_on_end};
@@ -140,6 +210,7 @@ static const char *connect_drives(drives_t *drives, int start, apr_pool_t *pool)
         drives->connection = NULL;
         return "who listens at the drive process's socket is another user";
     }
+    begin_watch(drives);
     if (drives->leaves) {
         say(drives, MESSAGE_LEAVE, 0);
     }

@@ -23,7 +23,6 @@
 #define LOCK_NAME "drives-" DRIVES_VERSION ".lock"
 #define SOCKET_NAME "drives-" DRIVES_VERSION ".socket"
 #define LOCK_WAIT apr_time_from_sec(2)
-#define WAITING 128 /* connections that are not accepted yet */
 
 /* This program, also if another file has its name by now. */
 #define PROGRAM "/proc/self/exe"
@@ -118,7 +117,7 @@ static int listen_in(int folder)
     }
     unlinkat(folder, SOCKET_NAME, 0); /* of one that was killed */
     if (fchmod(fd, 0600) != 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
-        listen(fd, WAITING) != 0) {
+        listen(fd, MEETING_WAITING) != 0) {
         int error = errno;
 
         close(fd);

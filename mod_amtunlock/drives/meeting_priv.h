@@ -7,7 +7,8 @@
 
 #include <apr_pools.h>
 
-#define MEETING_LISTENER 3 /* the drive process's descriptor for it */
+#define MEETING_LISTENER 3  /* the drive process's descriptor for it */
+#define MEETING_WAITING 128 /* connections that are not accepted yet */
 
 /* Connects to the drive process of the folder; with `start`, begins one where none runs. NULL, and *fd is the caller's,
  * or -1: none runs; or an error message in `pool`. Blocks for as long as a program takes to begin, and for the lock at most two seconds. */

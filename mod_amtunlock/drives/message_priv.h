@@ -7,9 +7,11 @@
  *   CLOSE     drive            is answered by ENDED
  *   DROP      drive            nothing is said of it any more
  *   LEAVE                      see drives_leave()
+ *   ASK                        is answered by HERE: its loop turns
  *   OPENED    drive
  *   READ      drive            its first sector of the image was read
  *   ENDED     drive, result
+ *   HERE
  */
 #ifndef AMTUNLOCK_DRIVES_MESSAGE_PRIV_H
 #define AMTUNLOCK_DRIVES_MESSAGE_PRIV_H
@@ -27,15 +29,17 @@ typedef enum {
     MESSAGE_CLOSE,
     MESSAGE_DROP,
     MESSAGE_LEAVE,
+    MESSAGE_ASK,
     MESSAGE_OPENED,
     MESSAGE_READ,
     MESSAGE_ENDED,
+    MESSAGE_HERE,
     MESSAGES
 } message_e;
 
 typedef struct {
     message_e kind;
-    apr_uint32_t drive; /* the worker's number for it, on this connection; LEAVE: 0 */
+    apr_uint32_t drive; /* the worker's number for it, on this connection; LEAVE, ASK, HERE: 0 */
     drive_order_t order;
     amt_overlay_t overlay; /* of an order that was read */
     log_level_e level;     /* OPEN: of the log */

@@ -3,6 +3,7 @@
 #include "drives/drives.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,15 @@ static void on_tick(evutil_socket_t fd, short what, void *data)
 
 /* ---- clients ------------------------------------------------------------------------------------------- */
 
+static void answer(const client_t *client)
+{
+    const message_t here = {.kind = MESSAGE_HERE};
+
+    if (channel_send(client->channel, &here, NULL) != APR_SUCCESS) {
+        log_error("AMTU0570", "the worker cannot be told something: memory is out");
+    }
+}
+
 static void serve_on_message(void *baton, const message_t *message, const int files[CHANNEL_FILES])
 {
     client_t *client = baton;
@@ -110,6 +120,9 @@ static void serve_on_message(void *baton, const message_t *message, const int fi
         break;
     case MESSAGE_LEAVE:
         client->leaves = 1;
+        break;
+    case MESSAGE_ASK:
+        answer(client);
         break;
     default: /* a drive process's own words */
         break;
@@ -232,12 +245,32 @@ __attribute__((noreturn)) static void run_server(const char *folder, apr_pool_t 
     _exit(EXIT_SUCCESS);
 }
 
+/* The child's word that it listens, since its worker connects once this process has ended. */
+static int child_listens(int end)
+{
+    char word;
+    ssize_t got;
+
+    do {
+        got = read(end, &word, sizeof(word));
+    } while (got < 0 && errno == EINTR);
+    return got == 1;
+}
+
 int drives_serve(const char *folder, apr_pool_t *pool)
 {
-    pid_t child = is_listener(MEETING_LISTENER) ? fork() : -1;
+    int ends[2] = {-1, -1};
+    pid_t child = is_listener(MEETING_LISTENER) && pipe2(ends, O_CLOEXEC) == 0 ? fork() : -1;
 
     if (child == 0) {
+        close(ends[0]);
+        /* Again, so that who connects is told of this process, not of the worker that made the socket. */
+        if (listen(MEETING_LISTENER, MEETING_WAITING) != 0 || write(ends[1], "", 1) != 1) {
+            _exit(EXIT_FAILURE);
+        }
+        close(ends[1]);
         run_server(folder, pool);
     }
-    return child > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    close(ends[1]);
+    return child > 0 && child_listens(ends[0]) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

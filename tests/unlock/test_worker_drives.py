@@ -101,6 +101,22 @@ def test_the_drive_process_is_killed(reading):
     check_taken_back(fleet, system)
 
 
+def test_the_drive_process_hangs(rig):
+    """It is ended, so that the next drive starts another"""
+    fleet = rig(systems=2, method="image", boot_timeout=60, amtsim=("--drive-ms", "20"))
+    fleet.environment = {**LEASES, "AMTUNLOCK_TEST_DRIVES_MS": "2000"}
+    first, second = fleet.systems()
+    worker = fleet.add_worker()
+    job = fleet.submit([first])
+    assert wait_until(lambda: reads(fleet, first) > 5, 20, 0.02), fleet.worker_tail()
+    pid, = worker.drive_pids()
+    os.kill(pid, signal.SIGSTOP)
+    assert job.await_end(60) == {first: "amt-fault"}, fleet.worker_tail()
+    assert fleet.heard(worker, "AMTU0575") and is_over(worker)
+    assert fleet.submit([second]).await_end(60) == {second: "unlocked"}, fleet.worker_tail()
+    assert worker.log.read_text().count("AMTU0575") == 1
+
+
 def test_one_process_for_all_drives_of_a_worker(rig):
     """Of all its threads; it keeps none of the worker's files, and its socket is its user's."""
     fleet = rig(systems=6, method="image", boot_timeout=60, threads=2, amtsim=UNHURRIED)

@@ -256,6 +256,13 @@ static void read_device(check_t *check)
             facts->results[reads[i].kind] = check->result;
         }
     }
+    facts->capabilities_known =
+        facts->asked[AMT_READ_CAPABILITIES] && facts->results[AMT_READ_CAPABILITIES].status == AMT_OK;
+    if (answers && !sessions) {
+        amt_read(check->device, AMT_READ_CAPABILITIES, &facts->amt, check_on_called, check);
+        answers = call_answers(check);
+        facts->capabilities_known = check->result.status == AMT_OK;
+    }
     if (answers) {
         amt_read_account(check->device, &facts->account, check_on_called, check);
         facts->account_asked = call_answers(check) && check->result.status == AMT_OK;

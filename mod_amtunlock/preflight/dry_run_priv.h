@@ -27,7 +27,8 @@ typedef struct {
     int asked[AMT_READS]; /* by amt_read_e: it was read, and `results` is how that ended */
     amt_result_t results[AMT_READS];
     amt_facts_t amt;
-    int account_asked; /* and answered */
+    int capabilities_known; /* also where its method does not need them */
+    int account_asked;      /* and answered */
     amt_account_t account;
     int tls_minor; /* see amt_device_tls_minor() */
     int probe_open;

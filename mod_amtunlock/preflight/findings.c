@@ -23,7 +23,8 @@ const char *finding_subject_name(finding_subject_e subject)
         [FINDING_ADDRESS] = "address", [FINDING_LOGIN] = "login",       [FINDING_PASSPHRASE] = "passphrase",
         [FINDING_TLS] = "tls",         [FINDING_IDENTITY] = "identity", [FINDING_FIRMWARE] = "firmware",
         [FINDING_ACCOUNT] = "account", [FINDING_CONTROL] = "control",   [FINDING_REDIRECTION] = "redirection",
-        [FINDING_BOOT] = "boot",       [FINDING_POWER] = "power",       [FINDING_PROBE] = "probe",
+        [FINDING_BOOT] = "boot",       [FINDING_METHODS] = "methods",   [FINDING_POWER] = "power",
+        [FINDING_PROBE] = "probe",
     };
 
     return names[subject];
@@ -330,6 +331,48 @@ static void judge_obstacles(findings_t *findings)
     }
 }
 
+/* ---- other methods ------------------------------------------------------------------------------------- */
+
+/* NULL: the PC can have this method, by what is read of it. What somebody has set for its next start passes. */
+static const char *why_not(const findings_t *findings, const method_t *method)
+{
+    unlock_t unlock = *findings->unlock;
+    const char *text = NULL;
+    jobs_reason_e reason = JOBS_REASON_NONE;
+    size_t at = 0;
+
+    if (method->sessions == 0) { /* they are obstacles to a session */
+        return NULL;
+    }
+    unlock.method = method;
+    do {
+        reason = unlock_next_obstacle(&unlock, &at, &text);
+    } while (reason == JOBS_REASON_BUSY);
+    return reason == JOBS_REASON_NONE ? NULL : text;
+}
+
+static void judge_methods(findings_t *findings)
+{
+    const char *can = "", *cannot = "";
+
+    if (!findings->facts->capabilities_known || !findings_saw(findings, AMT_READ_CONSENT)) {
+        return;
+    }
+    for (int i = 0; i < INVENTORY_METHODS; i++) {
+        const method_t *method = method_find((inventory_method_e)i);
+        const char *name = inventory_method_name((inventory_method_e)i);
+        const char *why = method != NULL ? why_not(findings, method) : NULL;
+
+        if (why != NULL) {
+            cannot = apr_psprintf(findings->pool, "%s; not %s: %s", cannot, name, why);
+        }
+        else if (method != NULL) {
+            can = apr_pstrcat(findings->pool, can, can[0] != '\0' ? ", " : "", name, NULL);
+        }
+    }
+    findings_say(findings, FINDING_METHODS, FINDING_OK, "this PC can have %s%s", can, cannot);
+}
+
 /* ---- power and probe ----------------------------------------------------------------------------------- */
 
 static const char *power_name(int state)
@@ -444,6 +487,7 @@ static void (*const judges[])(findings_t *) = {judge_address,
                                                judge_redirection,
                                                judge_boot,
                                                judge_obstacles,
+                                               judge_methods,
                                                judge_power,
                                                judge_probe,
                                                judge_reads,

@@ -106,6 +106,7 @@ static facts_t healthy(const fixture_t *fixture, const char *system)
                      .amt.redirection = {.state = AMT_REDIRECTION_BOTH, .listener = 1},
                      .amt.capabilities = {.storage = 1, .sol = 1},
                      .amt.power = {.state = 8, .on_available = 1},
+                     .capabilities_known = 1,
                      .account_asked = 1,
                      .tls_minor = 2};
 
@@ -567,12 +568,63 @@ static void test_a_method_that_types_nothing(void **state)
     assert_string_equal(judge_run(dry_run, fixture->pool), "a");
 }
 
+static void no_drive(facts_t *facts)
+{
+    facts->amt.capabilities.storage = 0;
+}
+
+static void not_asked_for_capabilities(facts_t *facts)
+{
+    facts->capabilities_known = 0;
+}
+
+static void test_the_methods_it_can_have(void **state)
+{
+#define CONSENT                                                                                              \
+    "redirection needs the consent of the user at the PC (client control mode, or consent for all)"
+#define UNVERIFIED "a passphrase goes only over verified TLS: give the system tls ca or pin:<sha256>"
+    static const struct {
+        const char *system;
+        change_fn change;
+        const char *expected;
+    } methods[] = {
+        {"sol.test", nothing, "this PC can have sol, image, wake"},
+        {"wake.test", nothing, "this PC can have sol, image, wake"},
+        {"wake.test", no_drive,
+         "this PC can have sol, wake; not image: its firmware says that it cannot boot by storage redirection"},
+        {"sol.test", no_console,
+         "this PC can have wake; not sol: its firmware says that it has no Serial-over-LAN; not image: its firmware "
+         "says that it has no Serial-over-LAN"},
+        {"wake.test", consent, "this PC can have wake; not sol: " CONSENT "; not image: " CONSENT},
+        {"plain.test", nothing, "this PC can have wake; not sol: " UNVERIFIED "; not image: " UNVERIFIED},
+        {"sol.test", overridden, "this PC can have sol, image, wake"},
+        {"wake.test", not_asked_for_capabilities, ""},
+    };
+    fixture_t *fixture = *state;
+
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        facts_t facts = healthy(fixture, methods[i].system);
+        const apr_array_header_t *findings;
+        const char *said = "";
+
+        methods[i].change(&facts);
+        findings = findings_of(&facts, dry_run_make(&facts, fixture->pool), fixture->pool);
+        for (int k = 0; k < findings->nelts; k++) {
+            const finding_t *finding = &APR_ARRAY_IDX(findings, k, finding_t);
+
+            said = finding->subject == FINDING_METHODS ? finding->text : said;
+        }
+        assert_string_equal(said, methods[i].expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_a_dry_run_plans),
         cmocka_unit_test(test_a_method_that_types_nothing),
+        cmocka_unit_test(test_the_methods_it_can_have),
     };
 
     apr_initialize();

@@ -15,7 +15,7 @@ from rig import TIMES, Rig, wait_until
 
 LINE = re.compile(r"(ok|warning|failed) +([a-z]+) +(?:([a-z-]+): )?(.+)")
 SUBJECTS = ["address", "login", "passphrase", "tls", "identity", "firmware", "account", "control", "redirection",
-            "boot", "power", "probe"]
+            "boot", "methods", "power", "probe"]
 # All that a PC would have seen of a console that does more than look.
 TOUCHES = ("power", "write", "sol-open", "ider-open", "passphrase", "boot")
 
@@ -114,6 +114,7 @@ def test_well(rig, method):
     assert ("Redirection" in found.words("account")) is not wake
     assert "admin control mode" in found.words("control")
     assert found.words("power") == "off (power state 8), and may be powered on"
+    assert found.words("methods") == "this PC can have sol, image, wake"
     assert "an unlock now would go ahead" in found.summary
     # and so it does
     fleet.start_worker(worker)

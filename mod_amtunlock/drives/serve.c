@@ -96,7 +96,7 @@ static void answer(const client_t *client)
     const message_t here = {.kind = MESSAGE_HERE};
 
     if (channel_send(client->channel, &here, NULL) != APR_SUCCESS) {
-        log_error("AMTU0570", "the worker cannot be told something: memory is out");
+        log_error("AMTU0576", "a worker's question cannot be answered: memory is out");
     }
 }
 

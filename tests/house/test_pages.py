@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/architecture.md", "docs/scale.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/architecture.md", "docs/methods.md",
+         "docs/scale.md")
 SOURCES = [path for folder in ("mod_amtunlock", "tests") for path in (TOP / folder).rglob("*")
            if path.suffix in (".c", ".h", ".lua", ".py") and path != Path(__file__)]
 WORDS = {path.stem for path in SOURCES}.union(*(re.findall(r"\w+", path.read_text()) for path in SOURCES))

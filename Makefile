@@ -183,8 +183,10 @@ fuzz-targets: $(fuzz_targets)
 
 .PHONY: unit-tests thread-tests test-programs
 unit-tests: $(unit_tests)
-# those that tests/tsan/run runs: of rooms that have threads, and of what threads share
-thread-tests: $(filter $(addprefix $(B)/unit/test_,worker_% unlock_% preflight_% jobs_% secrets_%),$(unit_tests))
+# those that tests/tsan/run runs, by the list that is written here: of rooms that have threads, and of what threads share
+thread_tests := $(filter $(addprefix $(B)/unit/test_,worker_% unlock_% preflight_% jobs_% secrets_% manageability_%),$(unit_tests))
+thread-tests: $(thread_tests)
+	$(file >$(B)/thread-tests,$(thread_tests))
 test-programs: all $(B)/amtsim $(B)/amt_client unit-tests ## build everything that the tests run
 
 # For clangd and its like: how each C source is compiled for the tests.

@@ -71,14 +71,14 @@ void amt_line_shut(amt_line_t *line)
 
 /* ---- TLS's socket ---------------------------------------------------------------------------- */
 
-/* OpenSSL's, but that it can tell the system to wait for more: without that each record goes through all of TCP by
+/* As OpenSSL's, but that it can tell the system to wait for more: without that each record goes through all of TCP by
  * itself, and wakes the peer. */
 static BIO_METHOD *socket_method; /* NULL: memory was out */
 static pthread_once_t socket_method_once = PTHREAD_ONCE_INIT;
 
 static int send_by_bio(BIO *bio, const char *bytes, int length)
 {
-    const amt_line_t *line = (const amt_line_t *)BIO_get_callback_arg(bio);
+    const amt_line_t *line = BIO_get_data(bio);
     int rc = (int)send(line->fd, bytes, (size_t)length, MSG_NOSIGNAL | (line->more ? MSG_MORE : 0));
 
     BIO_clear_retry_flags(bio);
@@ -88,16 +88,35 @@ static int send_by_bio(BIO *bio, const char *bytes, int length)
     return rc;
 }
 
+static int receive_by_bio(BIO *bio, char *bytes, int room)
+{
+    amt_line_t *line = BIO_get_data(bio);
+    int rc = (int)recv(line->fd, bytes, (size_t)room, 0);
+
+    BIO_clear_retry_flags(bio);
+    if (rc < 0 && BIO_sock_should_retry(rc)) {
+        BIO_set_retry_read(bio);
+    }
+    line->ended |= rc == 0;
+    return rc;
+}
+
+/* What TLS asks of it. */
+static long control_bio(BIO *bio, int what, long number, void *pointer)
+{
+    const amt_line_t *line = BIO_get_data(bio);
+
+    (void)number;
+    (void)pointer;
+    return what == BIO_CTRL_FLUSH || (what == BIO_CTRL_EOF && line->ended);
+}
+
 static void make_socket_method(void)
 {
-    const BIO_METHOD *usual = BIO_s_socket();
-    BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOCKET, "redirection");
+    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "redirection");
 
     if (method != NULL && BIO_meth_set_write(method, send_by_bio) &&
-        BIO_meth_set_read(method, BIO_meth_get_read(usual)) &&
-        BIO_meth_set_ctrl(method, BIO_meth_get_ctrl(usual)) &&
-        BIO_meth_set_create(method, BIO_meth_get_create(usual)) &&
-        BIO_meth_set_destroy(method, BIO_meth_get_destroy(usual))) {
+        BIO_meth_set_read(method, receive_by_bio) && BIO_meth_set_ctrl(method, control_bio)) {
         socket_method = method;
         return;
     }
@@ -113,8 +132,7 @@ int amt_line_begin_tls(amt_line_t *line)
     if (bio == NULL) {
         return 0;
     }
-    BIO_set_fd(bio, line->fd, BIO_NOCLOSE);
-    BIO_set_callback_arg(bio, (char *)line);
+    BIO_set_data(bio, line);
     SSL_set_bio(line->ssl, bio, bio);
     SSL_set_read_ahead(line->ssl, 1); /* a record's head and its rest in one call */
     return 1;

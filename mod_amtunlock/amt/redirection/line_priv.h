@@ -11,6 +11,7 @@ typedef struct {
     SSL *ssl;           /* NULL: without TLS, or not yet */
     int read_wants_out; /* TLS must send before it can read */
     int more;           /* as amt_line_write() was told */
+    int ended;          /* the peer has closed its side */
 } amt_line_t;
 
 /* How a read or write went: bytes, or one of these. */

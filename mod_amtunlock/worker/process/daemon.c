@@ -439,9 +439,6 @@ static void drain_worker(worker_t *worker, const sigset_t *signals)
              log_number(LOG_NUMBER, count_running(worker)));
     intake_stop(worker->intake);
     drain_by_stages(worker, signals);
-    if (intake_ended(worker->intake)) {
-        intake_join(worker->intake);
-    }
     handed_over = drain_handed_over(worker->engines, worker->engine_count);
     if (handed_over > 0) {
         log_warn("AMTU0318",
@@ -474,6 +471,7 @@ static int stop_daemon(worker_t *worker, const sigset_t *signals)
                  log_number(LOG_NUMBER, drain_tasks_left(worker->engines, worker->engine_count)));
         _exit(outdated);
     }
+    intake_join(worker->intake); /* it has ended */
     is_idle = count_running(worker) == 0 && work_pool_idle(worker->work_pool);
     if (is_idle) {
         stop_threads(worker);

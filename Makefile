@@ -47,10 +47,11 @@ LINK     = $(CC) $(CFLAGS) $(VARIANT_CFLAGS) $(VARIANT_LDFLAGS) $(LDFLAGS) -Wl,-
 c_sources   := $(wildcard mod_amtunlock/*/*.c mod_amtunlock/*/*/*.c tests/*/*.c)
 c_headers   := $(wildcard mod_amtunlock/*/*.h mod_amtunlock/*/*/*.h tests/*/*.h)
 
-# The library holds every room but the httpd face and the two main() functions; for fuzzing, what the targets call.
+# The library holds every room but the httpd face, the unlock image's program and the two main() functions; for fuzzing,
+# what the targets call.
 mains       := mod_amtunlock/worker/process/main.c mod_amtunlock/console/amtunlock.c
 lib_rooms   := $(if $(filter fuzz,$(VARIANT)),base wsman proof amt unlock,*)
-lib_sources := $(filter-out $(mains) mod_amtunlock/httpd/% $(if $(filter faults,$(VARIANT)),,%/failpoint.c),\
+lib_sources := $(filter-out $(mains) mod_amtunlock/httpd/% mod_amtunlock/image/% $(if $(filter faults,$(VARIANT)),,%/failpoint.c),\
                $(wildcard $(foreach room,$(lib_rooms),mod_amtunlock/$(room)/*.c mod_amtunlock/$(room)/*/*.c)))
 lib_objects := $(call objects,$(lib_sources)) $(if $(filter fuzz,$(VARIANT)),,$(S)/obj/mod_amtunlock/jobs/library.o)
 httpd_objects := $(call objects,$(wildcard mod_amtunlock/httpd/*.c)) $(S)/obj/mod_amtunlock/httpd/interface_texts.o

@@ -289,6 +289,11 @@ static int has_ended(const drive_t *drive)
     return APR_RING_NEXT(drive, link) == drive;
 }
 
+void drive_keep(drive_t *drive)
+{
+    say(drive->drives, MESSAGE_KEEP, drive->number);
+}
+
 void drive_conceal(drive_t *drive)
 {
     say(drive->drives, MESSAGE_CONCEAL, drive->number);

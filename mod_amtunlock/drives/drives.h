@@ -4,7 +4,7 @@
  * A PC reads its drive for minutes, and a firmware that looks for it while it is away boots its disk instead. A TLS
  * session ends with its process. So the sessions live in a drive process (drives_serve()), one for each state folder,
  * which knows nothing of jobs: it opens what a worker orders, and tells it what the firmware does. If the worker dies it
- * serves on, each drive for the time that its order says, and gives it to the worker that orders the same drive of the
+ * serves on, each drive that a PC may look for, for the time that its order says, and gives it to the worker that orders the same drive of the
  * same boot again. It ends by itself, once it has neither a worker nor a drive.
  *
  * Both talk through a socket in the state folder (channel_priv.h, message_priv.h); its name has the version of what is
@@ -28,8 +28,9 @@ typedef struct {
     amt_target_t target;            /* `tickets` and `group` do not matter: */
     const char *keytab, *principal; /* Kerberos: whose tickets; "": none, and user and password count */
     const amt_overlay_t *overlay;
-    int now;                   /* amt_ider_enable_now() */
-    apr_interval_time_t alone; /* how long it is served once its worker is gone, at most a day */
+    int now; /* amt_ider_enable_now(), and drive_keep(): the PC has started */
+    apr_interval_time_t
+        alone; /* how long it is served once its worker is gone, at most a day; see drive_keep() */
 } drive_order_t;
 
 /* `folder` is copied. Where a drive process serves it already, this worker becomes known to it. `pool` ends the
@@ -44,6 +45,9 @@ void drives_leave(drives_t *drives);
 apr_status_t drive_open(drive_t **drive, drives_t *drives, const drive_order_t *order,
                         const amt_image_t *image, const amt_ider_events_t *events, void *baton,
                         const char **error, apr_pool_t *pool);
+/* Its PC is about to start. Until then the drive ends with its worker: no firmware looks for it yet, and another worker
+ * would find the device busy. */
+void drive_keep(drive_t *drive);
 /* amt_ider_drop_overlay() */
 void drive_conceal(drive_t *drive);
 /* amt_ider_close() */

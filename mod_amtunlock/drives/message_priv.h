@@ -3,6 +3,7 @@
  * order; texts have their length before them and a zero behind. What is not exactly so is no message.
  *
  *   OPEN      drive, order     with two descriptors: the worker's log, and the image in sealed memory
+ *   KEEP      drive            see drive_keep()
  *   CONCEAL   drive            its sector is served no more
  *   CLOSE     drive            is answered by ENDED
  *   DROP      drive            nothing is said of it any more
@@ -25,6 +26,7 @@
 
 typedef enum {
     MESSAGE_OPEN,
+    MESSAGE_KEEP,
     MESSAGE_CONCEAL,
     MESSAGE_CLOSE,
     MESSAGE_DROP,

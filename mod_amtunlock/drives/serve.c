@@ -109,6 +109,9 @@ static void serve_on_message(void *baton, const message_t *message, const int fi
     case MESSAGE_OPEN:
         drive_sessions_open(sessions, client->channel, message, files);
         break;
+    case MESSAGE_KEEP:
+        drive_sessions_keep(sessions, client->channel, message->drive);
+        break;
     case MESSAGE_CONCEAL:
         drive_sessions_conceal(sessions, client->channel, message->drive);
         break;

@@ -44,7 +44,7 @@ struct session_t {
     apr_time_t alone_until;
     apr_uint64_t served;
     apr_time_t served_at; /* when that was seen to grow last */
-    unsigned int is_open : 1, was_read : 1, is_concealed : 1, is_closing : 1;
+    unsigned int is_kept : 1, is_open : 1, was_read : 1, is_concealed : 1, is_closing : 1;
     char texts[]; /* system, job, fence, user */
 };
 
@@ -277,6 +277,7 @@ static void copy_order(session_t *session, const message_t *message)
 
     apr_pool_create(&session->order, session->sessions->pool);
     session->now = order->now;
+    session->is_kept = order->now != 0;
     session->alone = order->alone;
     session->overlay = apr_pmemdup(session->order, &message->overlay, sizeof(message->overlay));
     amt_target_copy(&session->target, &order->target, session->order);
@@ -403,6 +404,15 @@ static session_t *find_drive(const drive_sessions_t *sessions, const channel_t *
     return NULL;
 }
 
+void drive_sessions_keep(drive_sessions_t *sessions, const channel_t *client, apr_uint32_t drive)
+{
+    session_t *session = find_drive(sessions, client, drive);
+
+    if (session != NULL) {
+        session->is_kept = 1;
+    }
+}
+
 void drive_sessions_conceal(drive_sessions_t *sessions, const channel_t *client, apr_uint32_t drive)
 {
     session_t *session = find_drive(sessions, client, drive);
@@ -448,16 +458,20 @@ void drive_sessions_drop(drive_sessions_t *sessions, const channel_t *client, ap
 int drive_sessions_leave_alone(drive_sessions_t *sessions, const channel_t *client)
 {
     apr_time_t now = clock_boottime();
-    session_t *session = NULL;
+    session_t *session = NULL, *next = NULL;
     int count = 0;
 
-    APR_RING_FOREACH(session, &sessions->ring, session_t, link)
+    APR_RING_FOREACH_SAFE(session, next, &sessions->ring, session_t, link)
     {
-        if (session->client == client) {
-            session->client = NULL;
-            session->alone_until = now + session->alone;
-            session->served_at = now;
-            count++;
+        if (session->client != client) {
+            continue;
+        }
+        session->client = NULL;
+        session->alone_until = now + session->alone;
+        session->served_at = now;
+        count += session->is_kept;
+        if (!session->is_kept && !session->is_closing) {
+            close_session(session);
         }
     }
     return count;

@@ -228,6 +228,7 @@ static void call_set_boot(slot_t *slot)
 static void call_power_on(slot_t *slot)
 {
     end_permit(slot);
+    sessions_keep_drive(slot);
     amt_request_power(slot->device, slot->unlock.plan.power, slot_may_act, slot, on_called, slot);
 }
 

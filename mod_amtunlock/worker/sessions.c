@@ -225,6 +225,13 @@ void sessions_open_drive(slot_t *slot)
     }
 }
 
+void sessions_keep_drive(slot_t *slot)
+{
+    if (slot->drive != NULL) {
+        drive_keep(slot->drive);
+    }
+}
+
 /* ---- ends ---------------------------------------------------------------------------------------------- */
 
 void sessions_init(slot_t *slot)

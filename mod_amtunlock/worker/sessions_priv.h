@@ -10,6 +10,8 @@ void sessions_init(slot_t *slot);
 /* Each is answered by unlock_call_answer(), from the loop. */
 void sessions_open_console(slot_t *slot);
 void sessions_open_drive(slot_t *slot);
+/* Its PC is about to be powered: drive_keep(), where there is one. */
+void sessions_keep_drive(slot_t *slot);
 void sessions_close_drive(slot_t *slot);
 void sessions_close(slot_t *slot);
 void sessions_redraw(slot_t *slot);

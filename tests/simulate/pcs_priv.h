@@ -33,6 +33,7 @@ struct served_t {
     const char *job, *fence;
     unsigned char sector[AMT_SECTOR];
     int has_sector;
+    int is_kept;        /* without its worker, too */
     apr_time_t read_at; /* last; 0: it was not read */
     apr_interval_time_t alone;
     apr_time_t alone_until;

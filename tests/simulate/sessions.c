@@ -391,11 +391,20 @@ apr_status_t drive_open(drive_t **drive, drives_t *drives, const drive_order_t *
                              .job = apr_pstrdup(pcs_pool, order->job),
                              .fence = apr_pstrdup(pcs_pool, order->fence),
                              .has_sector = 1,
+                             .is_kept = order->now,
                              .alone = order->alone};
     memcpy(made->order.sector, order->overlay->bytes, AMT_SECTOR);
     event_assign(&made->read_event, drives->loop.base, -1, 0, on_drive_read, made);
     *drive = made;
     return APR_SUCCESS;
+}
+
+void drive_keep(drive_t *drive)
+{
+    drive->order.is_kept = 1; /* where it is not open yet */
+    if (drive->served != NULL) {
+        drive->served->is_kept = 1;
+    }
 }
 
 void drive_conceal(drive_t *drive)
@@ -456,7 +465,7 @@ int served_left_alone(served_t *served)
     if (drive == NULL) {
         return 1;
     }
-    if (drive->drives->leaves || chance_once_in(&served->pc->chance, 8)) {
+    if (drive->drives->leaves || !served->is_kept || chance_once_in(&served->pc->chance, 8)) {
         return 0;
     }
     served->drive = NULL;

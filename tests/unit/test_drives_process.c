@@ -161,6 +161,7 @@ static void test_the_same_order_is_given_the_same_drive(void **state)
 
     (void)state;
     order_drive(first, "1", 'a', apr_time_from_sec(600));
+    drive_keep(first->drive);
     AWAIT(connections() == 1);
     lose_worker(first);
     second = begin_worker();
@@ -178,6 +179,7 @@ static void check_another_order(const char *fence, unsigned char byte)
     rig_t *first = begin_worker(), *second = NULL;
 
     order_drive(first, "1", 'a', apr_time_from_sec(600));
+    drive_keep(first->drive);
     AWAIT(connections() == 1);
     lose_worker(first);
     second = begin_worker();
@@ -247,10 +249,29 @@ static void test_what_nobody_asks_for_ends(void **state)
 
     (void)state;
     order_drive(rig, "1", 'a', apr_time_from_msec(100));
+    drive_keep(rig->drive);
     AWAIT(connections() == 1);
     lose_worker(rig);
     AWAIT(!is_there());
     AWAIT(atomic_load(&hung_up) == 1);
+}
+
+/* No PC looks for it yet, and who takes over would find the device busy. */
+static void test_one_that_is_not_kept_ends_with_its_worker(void **state)
+{
+    rig_t *lost = begin_worker(), *kept = begin_worker();
+
+    (void)state;
+    order_drive(lost, "1", 'a', apr_time_from_sec(600));
+    AWAIT(connections() == 1);
+    lose_worker(lost);
+    AWAIT(atomic_load(&hung_up) == 1);
+    order_drive(kept, "2", 'a', apr_time_from_sec(600));
+    AWAIT(connections() == 2);
+    assert_int_equal(kept->ended, 0);
+    drive_destroy(kept->drive);
+    lose_worker(kept);
+    AWAIT(!is_there());
 }
 
 static void test_who_leaves_leaves_nothing(void **state)
@@ -259,6 +280,7 @@ static void test_who_leaves_leaves_nothing(void **state)
 
     (void)state;
     order_drive(lost, "1", 'a', apr_time_from_sec(600));
+    drive_keep(lost->drive);
     AWAIT(connections() == 1);
     lose_worker(lost);
     rig = begin_worker(); /* which knows nothing of that drive */
@@ -395,6 +417,7 @@ int main(int argc, char **argv)
         TEST(test_two_workers_and_one_drive),
         TEST(test_orders_in_a_row),
         TEST(test_what_nobody_asks_for_ends),
+        TEST(test_one_that_is_not_kept_ends_with_its_worker),
         TEST(test_who_leaves_leaves_nothing),
         TEST(test_what_is_no_message),
         TEST(test_a_lock_that_is_held),

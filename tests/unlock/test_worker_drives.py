@@ -71,6 +71,23 @@ def test_another_worker_goes_on_while_it_is_served(reading):
     assert wait_until(lambda: not second.process.alive(), 20, 0.02) and is_over(second)
 
 
+def test_a_drive_that_no_pc_looks_for_yet(rig):
+    """Its PC is not powered yet when the worker dies: another worker, with a state folder of its own, finds the device free."""
+    fleet = rig(systems=1, method="image", boot_timeout=60, amtsim=("--answer-ms", "300"))
+    fleet.environment = dict(LEASES)
+    system, = fleet.systems()
+    worker = fleet.add_worker()
+    job = fleet.submit([system])
+    assert wait_until(lambda: fleet.events(system, "ider-open"), 20, 0.01), fleet.worker_tail()
+    kill(worker)
+    assert fleet.power_requests(system) == 0
+    assert wait_until(lambda: fleet.events(system, "ider-close"), 10, 0.02) and is_over(worker), "it is served for nobody"
+    fleet.add_worker()
+    assert job.await_end(60) == {system: "unlocked"}, fleet.worker_tail()
+    assert fleet.power_requests(system) == 1 and names(fleet, system, "ider-open", "drive-left") == ["ider-open"] * 2
+    check_taken_back(fleet, system)
+
+
 def test_nobody_asks_for_it(reading):
     """The drive goes with its PC, or its time; then nothing is left."""
     fleet, worker, system, _ = reading

@@ -333,6 +333,13 @@ def read_an_image_whose_boot_was_taken_over(story):
     story.heard.append((4.5, {"event": "image", "secret": SECRETS[FIRST]}))
 
 
+def read_an_image_while_another_intent_was_refused(story):
+    """The one who slept wakes and records an intent of its own, which Redis does not take."""
+    read_an_image(story)
+    story.audit["worker-2"][:0] = [(1.2, "intent", {"fence": SECOND, "act": {"boot_fence": SECOND}}),
+                                   (1.21, "intent-withdrawn", {"fence": SECOND})]
+
+
 def read_the_secret_of_another_boot(story):
     read_an_image(story, of=SECOND)
 
@@ -644,7 +651,8 @@ ACCEPTED = (good, rolled_back, rolled_back_in_the_middle, taken_after_the_copy, 
             marked_and_never_powered, without_its_drive, powered_by_who_took_over_before_the_mark, typed_by_who_took_over,
             typed_behind_an_empty_line, typed_for_two_volumes, sealed_and_tried, indeterminate_where_nobody_could_ask,
             ended_when_somebody_lived_again, another_was_refused, powered_when_it_was_ready,
-            others_that_nobody_refused, the_message_of_another, asked_by_two_lines, read_an_image, read_an_image_whose_boot_was_taken_over)
+            others_that_nobody_refused, the_message_of_another, asked_by_two_lines, read_an_image,
+            read_an_image_whose_boot_was_taken_over, read_an_image_while_another_intent_was_refused)
 REJECTED = {
     typed_twice: "typed-once", typed_twice_for_a_volume: "typed-once", typed_when_nobody_asked_any_more: "typed-once",
     with_its_drive_and_not_unlocked: "costs-no-unlock",

@@ -174,10 +174,16 @@ def obeys_marks(history):
                              f"{act} though it was taken over with the marks {line['marks']!r}", job)
 
 
+def _intents(history, key, at):
+    """Those on the record by then, without what Redis did not take: by such a one nothing is done."""
+    withdrawn = {line["fence"] for line in history.of("intent-withdrawn").get(key, ())}
+    return [line for line in history.of("intent").get(key, ()) if line["at"] <= at and line["fence"] not in withdrawn]
+
+
 def _boot_fence(history, job, event):
     """Of the intent by which an image was booted, which later ones name again; "" if there is none."""
-    fences = [line["act"]["boot_fence"] for line in history.of("intent").get((job, event["system"]), ())
-              if line["at"] <= event["at"] + CLOCKS and "boot_fence" in line.get("act", {})]
+    fences = [line["act"]["boot_fence"] for line in _intents(history, (job, event["system"]), event["at"] + CLOCKS)
+              if "boot_fence" in line.get("act", {})]
     return fences[-1] if fences else ""
 
 
@@ -459,8 +465,7 @@ def _is_holders(history, holder, job, event):
     gates = [gate for gate in history.gates.get(key, ()) if gate[2] == "power" and gate[0] <= event["at"] + CLOCKS]
     if gates:
         return gates[-1][1] == holder["worker"] and gates[-1][0] >= holder["at"]
-    return any(line["fence"] == holder["fence"] and line["at"] <= event["at"] + CLOCKS
-               for line in history.of("intent").get(key, ()))
+    return any(line["fence"] == holder["fence"] for line in _intents(history, key, event["at"] + CLOCKS))
 
 
 def _late_acts(history):
@@ -470,7 +475,7 @@ def _late_acts(history):
         holder = _holder(history, job, event["system"], event["at"])
         if holder is not None and not _is_holders(history, holder, job, event):
             yield job, event, "a power request by another than who had taken it over"
-        intents = [line for line in history.of("intent").get((job, event["system"]), ()) if line["at"] <= event["at"]]
+        intents = _intents(history, (job, event["system"]), event["at"])
         for worker, begin, end in stops:
             mine = intents and intents[-1]["file"] == f"audit-{worker}.jsonl" and intents[-1]["at"] < begin
             if mine and end - begin > history.lease and event["at"] > end:

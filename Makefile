@@ -129,6 +129,24 @@ $(B)/amtsim: $(amtsim_objects)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(amtsim_packages)) -lpthread
 
+# The program of the unlock image: not part of "all", and it shares nothing with the product. What of it does no I/O is
+# tested and fuzzed like the rest.
+image_objects := $(patsubst %.c,$(S)/obj/%.o,$(wildcard mod_amtunlock/image/*.c))
+image_pure    := $(addprefix $(S)/obj/mod_amtunlock/image/,talk.o keys.o)
+image_compile  = $(CC) -Imod_amtunlock $(CPPFLAGS) -D_GNU_SOURCE $(CFLAGS) $(VARIANT_CFLAGS) $(WARNINGS) $(HARDEN) \
+                 -Wdeclaration-after-statement -fPIE -MMD -MP
+$(S)/obj/mod_amtunlock/image/%.o: mod_amtunlock/image/%.c $(flags)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(image_compile) -c -o $@ $<
+$(B)/image/init: $(image_objects)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -pie -o $@ $^ $(shell $(PKG_CONFIG) --libs libcryptsetup libcrypto)
+
+$(B)/unit/test_image_talk: $(image_pure)
+$(B)/unit/test_image_disks: $(addprefix $(S)/obj/mod_amtunlock/image/,disc.o disks.o keys.o console.o image.o)
+
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(unit_common) $(B)/libamtunlock.a
 	@mkdir -p $(@D)
 	$(call say,LINK)
@@ -158,8 +176,9 @@ $(B)/amt_client: $(B)/obj/tests/unlock/amt_client.o $(B)/libamtunlock.a
 fuzz_targets := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/libamtunlock.a
 	$(call say,LINK)
-	$(Q)$(LINK) -o $@ $^ $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(B)/libamtunlock.a $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 $(B)/fuzz_proof: $(B)/obj/tests/unit/proof_peer.o
+$(B)/fuzz_image: $(image_pure)
 
 # Every call fails once: defines malloc() and system calls itself, so it is built without sanitizers.
 torture_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/torture/*.c) \

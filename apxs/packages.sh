@@ -15,7 +15,7 @@ test="$build libapache2-mod-auth-gssapi libapache2-mod-security2 modsecurity-crs
       redis-server krb5-kdc krb5-admin-server krb5-user libcmocka-dev python3
       python3-pytest python3-pytest-xdist python3-cryptography curl openssl iproute2 procps systemd"
 fuzz="$build clang libclang-rt-dev"
-lint="$build clang clang-format clang-tidy cppcheck shellcheck libcmocka-dev liblua5.1-0-dev python3"
+lint="$build libcryptsetup-dev clang clang-format clang-tidy cppcheck shellcheck libcmocka-dev liblua5.1-0-dev python3"
 interop="$test python3-winrm python3-requests-kerberos python3-requests-ntlm wsl uuid-runtime golang-go
          golang-github-masterzen-winrm-dev nodejs nginx-light haproxy"
 faults="$test patch"

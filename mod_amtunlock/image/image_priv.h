@@ -52,4 +52,7 @@ typedef struct {
 /* A line on the screen (tty0), never with a secret. */
 void image_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The number in a file of sysfs, decimal or hexadecimal with 0x; -1 where there is none. */
+long image_number(const char *path);
+
 #endif

@@ -288,6 +288,7 @@ static void explain_reason(proof_session_t *session, const char *reason)
     } known[] = {
         {"no-disk", "the image found no encrypted disk"},
         {"unsupported-disk", "the image cannot unlock this kind of disk"},
+        {"no-system", "the disk is open, but no system on it can be started in memory"},
         {"disk-error", "the disk does not read or answer"},
         {"locked-out", "the disk takes no more tries before its power was off"},
         {"time-out", "the disk took too long to answer the image"},

@@ -212,6 +212,8 @@ static void look_around(struct pc *pc)
         say_nothing(pc, "internal");
     else if (pc_has(pc, FAULT_NO_DISK))
         refuse(pc, "no-disk");
+    else if (pc_has(pc, FAULT_DISK_FOREIGN))
+        refuse(pc, "unsupported-disk");
     else
         greet(pc);
 }
@@ -242,15 +244,25 @@ static void start_again(struct pc *pc)
     OPENSSL_cleanse(&sector, sizeof(sector));
 }
 
+/* Why the disk neither takes the passphrase nor refuses it; NULL where it does. */
+static const char *failure_of_disk(const struct pc *pc)
+{
+    return pc_has(pc, FAULT_DISK_ERROR)        ? "disk-error"
+           : pc_has(pc, FAULT_DISK_LOCKED_OUT) ? "locked-out"
+           : pc_has(pc, FAULT_DISK_EMPTY)      ? "no-system"
+                                               : NULL;
+}
+
 static void finish_try(struct pc *pc)
 {
+    const char *failure = failure_of_disk(pc);
     struct image *image = pc->image;
     bool good = image->length == strlen(pc->passphrase) &&
                 CRYPTO_memcmp(image->passphrase, pc->passphrase, image->length) == 0 &&
                 !pc_has(pc, FAULT_WRONG_PASSPHRASE);
 
-    if (pc_has(pc, FAULT_DISK_ERROR)) {
-        tell_result(pc, "failed", "disk-error");
+    if (failure != NULL) {
+        tell_result(pc, "failed", failure);
         return;
     }
     if (pc_has(pc, FAULT_FORGED_RESULT)) {

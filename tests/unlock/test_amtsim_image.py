@@ -187,23 +187,26 @@ def test_the_disk_refuses(sim):
     assert [one["ok"] for one in sim.events(pc, "passphrase")] == [False]
 
 
-def test_the_disk_does_not_answer_right(sim):
-    with booted(sim, "disk-error") as (pc, line):
+@pytest.mark.parametrize("fault,reason", [("disk-error", "disk-error"), ("disk-locked-out", "locked-out"),
+                                          ("disk-empty", "no-system")])
+def test_the_disk_does_not_answer_right(sim, fault, reason):
+    with booted(sim, fault) as (pc, line):
         line.hello()
         line.say(line.proof.seal(pc["passphrase"].encode()))
-        assert line.result() == ["failed", "disk-error"]
+        assert line.result() == ["failed", reason]
         line.say(line.proof.ack())
         restarted_locked(sim, pc)
     assert not sim.events(pc, "passphrase")
 
 
-def test_no_disk(sim):
-    with booted(sim, "no-disk") as (pc, line):
-        assert line.refusal() == "no-disk"
-        assert line.refusal() == "no-disk", "until it is heard"
+@pytest.mark.parametrize("fault,reason", [("no-disk", "no-disk"), ("disk-foreign", "unsupported-disk")])
+def test_no_disk(sim, fault, reason):
+    with booted(sim, fault) as (pc, line):
+        assert line.refusal() == reason
+        assert line.refusal() == reason, "until it is heard"
         line.say(line.proof.ack())
         restarted_locked(sim, pc)
-    assert proofs(sim, pc) == [("refusal", None, "no-disk"), ("ack", None, None)]
+    assert proofs(sim, pc) == [("refusal", None, reason), ("ack", None, None)]
 
 
 @pytest.mark.parametrize("damage", [

@@ -642,76 +642,6 @@ static void a_line_of_one_that_only_looks_is_replayed(void **state)
     assert_true(over.marks & (JOBS_MARK_TYPED | JOBS_MARKS_UNKNOWN));
 }
 
-/* ---- the table of marks -------------------------------------------------------------------------------- */
-
-static jobs_task_ref_t nth_task(int n, const char *fence)
-{
-    return (jobs_task_ref_t){apr_psprintf(outbox_test.pool, "job-%d", n), "pc1.example", fence};
-}
-
-static void take(marks_t *marks, const char *event, int n, const char *fence)
-{
-    const jobs_task_ref_t task = nth_task(n, fence);
-    json_t *fields = json_pack("{s:s, s:s, s:s}", "system", task.system, "job", task.job, "fence", fence);
-
-    assert_int_equal(marks_take(marks, event, fields), 1);
-    json_decref(fields);
-}
-
-static marks_state_e nth_state(const marks_t *marks, int n)
-{
-    const jobs_task_ref_t task = nth_task(n, "");
-
-    return marks_state(marks, &task);
-}
-
-static void intents_are_kept_for_as_long_as_tasks_may_come_back(void **state)
-{
-    marks_t *marks = marks_create(outbox_test.pool);
-    jobs_task_ref_t other = nth_task(1, "");
-
-    (void)state;
-    other.system = "pc2.example";
-    for (int i = 0; i < 20000; i++) {
-        ahead = i < 500 ? 0 : MARKS_KEPT + apr_time_from_sec(2);
-        take(marks, AUDIT_INTENT, i, "7");
-    }
-    for (int i = 500; i < 20000; i++) {
-        assert_int_equal(nth_state(marks, i), MARKS_OPEN);
-    }
-    assert_int_equal(nth_state(marks, 0), MARKS_NONE);
-    assert_int_equal(marks_state(marks, &other), MARKS_NONE);
-    ahead = 0;
-}
-
-static void the_latest_intent_of_a_task_counts_and_none_is_forgotten(void **state)
-{
-    marks_t *marks = marks_create(outbox_test.pool);
-    static const struct {
-        const char *event, *fence;
-        marks_state_e then;
-    } lines[] = {
-        {AUDIT_WITHDRAWN, "6", MARKS_NONE},
-        {AUDIT_OUTCOME, "6", MARKS_NONE}, /* without an intent */
-        {AUDIT_INTENT, "7", MARKS_OPEN},
-        {AUDIT_WITHDRAWN, "7", MARKS_NONE},
-        {AUDIT_INTENT, "8", MARKS_OPEN},
-        {AUDIT_HANDED_OVER, "8", MARKS_HANDED_OVER},
-        {AUDIT_INTENT, "9", MARKS_OPEN},
-        {AUDIT_WITHDRAWN, "9", MARKS_HANDED_OVER}, /* that of fence 8 is still there */
-        {AUDIT_INTENT, "10", MARKS_OPEN},
-        {AUDIT_OUTCOME, "10", MARKS_ENDED},
-        {AUDIT_HANDED_OVER, "8", MARKS_ENDED},
-        {AUDIT_REFUSED, "10", MARKS_HANDED_OVER},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        take(marks, lines[i].event, 1, lines[i].fence);
-        assert_int_equal(nth_state(marks, 1), lines[i].then);
-    }
-}
-
 int main(void)
 {
     int failed = 0;
@@ -743,8 +673,6 @@ int main(void)
         TEST(the_marks_of_two_records_add_up),
         TEST(the_marks_of_two_records_add_up_in_the_other_order),
         TEST(a_refused_end_falls_back_to_its_marks),
-        TEST(intents_are_kept_for_as_long_as_tasks_may_come_back),
-        TEST(the_latest_intent_of_a_task_counts_and_none_is_forgotten),
     };
     setenv("AMTUNLOCK_TEST_LEASE_MS", APR_STRINGIFY(LEASE_MS), 1);
     apr_initialize();

@@ -15,7 +15,7 @@
 #define JOBS_REPLY_MOST ((size_t)4 << 20)
 #define JOBS_REPLY_MOST_BELL ((size_t)64 << 10)
 
-typedef struct {
+typedef struct jobs_call_t {
     apr_pool_t *pool;
     apr_array_header_t *words;   /* const char * */
     apr_array_header_t *lengths; /* size_t */
@@ -23,10 +23,11 @@ typedef struct {
     int not_after;               /* index of the word that redis_conn_put() fills in; 0: none */
     apr_time_t
         give_up; /* of a verb of several calls, by clock_boottime(); 0: only the call itself is bounded */
-    size_t reply_most; /* bytes of its reply; 0: JOBS_REPLY_MOST */
-    int repeatable;    /* a second arrival changes nothing: may be sent again on a new connection */
-    int changes;       /* what it does lasts: whether it was done matters where no answer comes */
-    int repeated;      /* out, of jobs_pool_ask(): it was sent again, and may have been done before */
+    size_t reply_most;          /* bytes of its reply; 0: JOBS_REPLY_MOST */
+    int repeatable;             /* a second arrival changes nothing: may be sent again on a new connection */
+    int changes;                /* what it does lasts: whether it was done matters where no answer comes */
+    struct jobs_call_t *behind; /* sent with this one, and done right behind it; NULL: none */
+    int repeated; /* out, of jobs_pool_ask(): it was sent again, and may have been done before */
 } jobs_call_t;
 
 /* Any command. */

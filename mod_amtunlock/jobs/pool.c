@@ -148,6 +148,41 @@ typedef struct {
     int unknown;          /* an attempt was sent whole, and its answer did not come */
 } exchange_t;
 
+/* The call, and those behind it. */
+static int put_calls(redis_conn_t *conn, const exchange_t *x)
+{
+    for (jobs_call_t *call = x->call; call != NULL; call = call->behind) {
+        if (!redis_conn_put(conn, call, x->answer_by)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int is_taken(const redisReply *reply, apr_pool_t *pool)
+{
+    jobs_outcome_e outcome = jobs_answer(reply, NULL, pool).outcome;
+
+    return outcome == JOBS_OK || outcome == JOBS_ALREADY;
+}
+
+/* All answers are read, so that none of them is taken for that of a later call. */
+static redis_conn_e take_answers(redis_conn_t *conn, const exchange_t *x, redisReply **reply,
+                                 const char **why, apr_pool_t *pool)
+{
+    redis_conn_e outcome = REDIS_CONN_FINE;
+
+    *reply = NULL;
+    for (jobs_call_t *call = x->call; call != NULL && outcome == REDIS_CONN_FINE; call = call->behind) {
+        redisReply *taken = redis_conn_take(conn, x->answer_by, &outcome, why, pool);
+
+        if (outcome != REDIS_CONN_FINE || *reply == NULL || is_taken(*reply, pool)) {
+            *reply = taken;
+        }
+    }
+    return outcome;
+}
+
 /* A connection that lay idle may have died, and what it learnt of Redis' clock ages: then it is opened again
  * before anything is sent on it. */
 static redis_conn_e pool_attempt(redis_conn_t *conn, exchange_t *x, redisReply **reply, const char **why,
@@ -158,7 +193,7 @@ static redis_conn_e pool_attempt(redis_conn_t *conn, exchange_t *x, redisReply *
     if (!redis_conn_alive(conn) || clock_boottime() - conn->learnt >= RELEARN_AFTER) {
         outcome = redis_conn_open(conn, x->send_by, why, pool);
     }
-    if (outcome == REDIS_CONN_FINE && !redis_conn_put(conn, x->call, x->answer_by)) {
+    if (outcome == REDIS_CONN_FINE && !put_calls(conn, x)) {
         redis_conn_close(conn);
         *why = "there is no memory to ask Redis";
         return REDIS_CONN_AWAY;
@@ -167,7 +202,7 @@ static redis_conn_e pool_attempt(redis_conn_t *conn, exchange_t *x, redisReply *
         outcome = redis_conn_send(conn, x->send_by, why, pool);
     }
     if (outcome == REDIS_CONN_FINE) {
-        *reply = redis_conn_take(conn, x->answer_by, &outcome, why, pool);
+        outcome = take_answers(conn, x, reply, why, pool);
         x->unknown |= outcome != REDIS_CONN_FINE;
     }
     return outcome;

@@ -12,7 +12,8 @@
 #include "jobs/id_priv.h"
 
 #define NAMES_A_CALL 150 /* VALUES_A_CALL of lua/core.lua at most; each is looked up and written twice */
-#define TRIES 3          /* of a part, which may be sent again */
+#define CALLS_AT_ONCE 2  /* parts that one write to the disk serves; others wait for all of them */
+#define TRIES 3          /* of parts, which may be sent again */
 
 typedef struct {
     jobs_pool_t *jobs;
@@ -64,7 +65,7 @@ static int names_a_call(int names)
 #ifdef AMTUNLOCK_FAULTS
     names = names > 2 ? names / 3 + 1 : names;
 #endif
-    return names < NAMES_A_CALL ? names : NAMES_A_CALL;
+    return names > 0 && names < NAMES_A_CALL ? names : NAMES_A_CALL;
 }
 
 static void call_add_head(jobs_call_t *call, const submit_t *submit)
@@ -84,7 +85,7 @@ static void call_add_head(jobs_call_t *call, const submit_t *submit)
     jobs_call_limits(call, wanted->limits.systems, wanted->limits.names);
 }
 
-/* Names `first` to before `after`; the last ones make the job. */
+/* Names `first` to before `after` in one call; the last ones make the job. */
 static jobs_call_t *submit_call(const submit_t *submit, int first, int after, apr_pool_t *pool)
 {
     const apr_array_header_t *names = submit->wanted->names, *groups = submit->caller->groups;
@@ -103,15 +104,30 @@ static jobs_call_t *submit_call(const submit_t *submit, int first, int after, ap
         const jobs_name_t *name = &APR_ARRAY_IDX(names, i, jobs_name_t);
 
         jobs_call_text(call, name->spelling);
-        jobs_call_text(call, name->key);
+        jobs_call_text(call, strcmp(name->key, name->spelling) != 0 ? name->key : "");
     }
     return call;
 }
 
-static jobs_result_t submit_names(const submit_t *submit, int first, int after, redisReply **reply,
+/* The same in parts, behind each other. A part whose forerunner was not taken is not taken either. */
+static jobs_call_t *submit_calls(const submit_t *submit, int first, int after, int most, apr_pool_t *pool)
+{
+    jobs_call_t *calls = NULL, **next = &calls;
+
+    do {
+        int till = after - first > most ? first + most : after;
+
+        *next = submit_call(submit, first, till, pool);
+        next = &(*next)->behind;
+        first = till;
+    } while (first < after);
+    return calls;
+}
+
+static jobs_result_t submit_names(const submit_t *submit, int first, int after, int most, redisReply **reply,
                                   apr_pool_t *pool)
 {
-    jobs_call_t *call = submit_call(submit, first, after, pool);
+    jobs_call_t *call = submit_calls(submit, first, after, most, pool);
     int is_last = after == submit->wanted->names->nelts;
     int tries = first == 0 && is_last ? 1 : TRIES;
     jobs_result_t result;
@@ -129,6 +145,15 @@ static jobs_result_t submit_names(const submit_t *submit, int first, int after, 
     return result;
 }
 
+/* After which name the calls end that begin with `first`. The one that makes the job goes alone, since its caller waits
+ * longer for what may be done. */
+static int end_of_calls(int first, int count, int most)
+{
+    int parts = (count - first - 1) / most;
+
+    return parts <= 0 ? count : first + most * (parts < CALLS_AT_ONCE ? parts : CALLS_AT_ONCE);
+}
+
 /* *reply: the last one, or an earlier one that says which job it is. */
 static jobs_result_t submit_all(const submit_t *submit, redisReply **reply, apr_pool_t *pool)
 {
@@ -139,8 +164,8 @@ static jobs_result_t submit_all(const submit_t *submit, redisReply **reply, apr_
     do {
         int first = after;
 
-        after = count - first > most ? first + most : count;
-        result = submit_names(submit, first, after, reply, pool);
+        after = end_of_calls(first, count, most);
+        result = submit_names(submit, first, after, most, reply, pool);
         FAILPOINT("submit.part");
     } while (after < count && (result.outcome == JOBS_ALREADY || result.outcome == JOBS_OK) &&
              *jobs_text_at(*reply, 1) == '\0');

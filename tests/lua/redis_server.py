@@ -210,7 +210,8 @@ class Verbs:
                start_within=3600 * SECOND, max_jobs=0, max_systems=0, max_kept=0, max_names=0, a_call=A_CALL):
         head = [job, caller, f"sha-{caller}", "192.0.2.1", "krb5", message, not_after, retention, start_within]
         if self.schema != SCHEMA:
-            return self("submit", *head, max_jobs, max_systems, len(groups), *groups, *self.spelled(names))
+            return self("submit", *head, max_jobs, max_systems, len(groups), *groups,
+                        *(word for name in names for word in (name, name.lower())))
         head += [f"{max_jobs}/{max_kept}", f"{max_systems}/{max_names}"]
         for first in range(0, max(len(names), 1), a_call):
             verb = "submit" if first + a_call >= len(names) else "submit_part"
@@ -224,7 +225,7 @@ class Verbs:
 
     @staticmethod
     def spelled(names):
-        return [word for name in names for word in (name, name.lower())]
+        return [word for name in names for word in (name, "" if name == name.lower() else name.lower())]
 
     def read(self, job="", caller="alice", reads_all=0):
         answer = self("read", f"sha-{caller}", reads_all, job)

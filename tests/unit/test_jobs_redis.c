@@ -79,15 +79,22 @@ static void stop_server(void)
     fake_redis_stop(&fake);
 }
 
-static jobs_result_t submit_name(const char *spelling)
+static jobs_result_t submit_names(const char *spelling, int count)
 {
-    jobs_submission_t submission = {.names = apr_array_make(pool, 1, sizeof(jobs_name_t)),
+    jobs_submission_t submission = {.names = apr_array_make(pool, count, sizeof(jobs_name_t)),
                                     .retention = apr_time_from_sec(1800),
                                     .start_within = apr_time_from_sec(3600)};
     const char *id = NULL;
-    *(jobs_name_t *)apr_array_push((apr_array_header_t *)submission.names) =
-        (jobs_name_t){.spelling = spelling, .key = "pc1"};
+    for (int i = 0; i < count; i++) {
+        *(jobs_name_t *)apr_array_push((apr_array_header_t *)submission.names) =
+            (jobs_name_t){.spelling = spelling, .key = "pc1"};
+    }
     return jobs_submit(jobs, &alice, &submission, &id, NULL, pool);
+}
+
+static jobs_result_t submit_name(const char *spelling)
+{
+    return submit_names(spelling, 1);
 }
 
 static jobs_result_t submit(void)
@@ -472,6 +479,76 @@ static void answers_of_a_pipeline_stand_for_themselves(void **state)
     stop_server();
 }
 
+/* ---- parts --------------------------------------------------------------------------------------------- */
+
+#define IN_THREE_PARTS 400 /* names */
+#define QUOTA "*2\r\n$5\r\nquota\r\n$7\r\nsystems\r\n"
+#define CONFLICT "*2\r\n$8\r\nconflict\r\n$4\r\ngone\r\n"
+#define ALREADY "*1\r\n$7\r\nalready\r\n"
+#define AGAIN "*2\r\n$5\r\nagain\r\n$4\r\nbusy\r\n"
+
+static void two_parts_leave_together_and_the_last_alone(void **state)
+{
+    (void)state;
+    answers(0, "", OK_ONLY OK_ONLY, OK_JOB); /* the first is answered when the second has come */
+    start();
+    assert_int_equal(submit_names("PC1", IN_THREE_PARTS).outcome, JOBS_OK);
+    stop_server();
+    assert_int_equal(fake.connection_count, 1);
+    assert_non_null(strstr(fake.commands[2], "amtunlock_submit_part "));
+    assert_non_null(strstr(fake.commands[3], "amtunlock_submit_part "));
+    assert_non_null(strstr(fake.commands[4], "amtunlock_submit "));
+}
+
+/* Whatever those behind it are told: that the names before are gone, for the most part. */
+static void a_part_that_is_refused_is_the_answer(void **state)
+{
+    (void)state;
+    answers(0, QUOTA, CONFLICT, OK_JOB);
+    start();
+    jobs_result_t result = submit_names("PC1", IN_THREE_PARTS);
+    assert_int_equal(result.outcome, JOBS_QUOTA);
+    assert_string_equal(result.text, "systems");
+    assert_int_equal(submit().outcome, JOBS_OK); /* with its own answer, on the same connection */
+    stop_server();
+    assert_int_equal(fake.connection_count, 1);
+}
+
+static void parts_are_sent_again_where_redis_asks_for_it(void **state)
+{
+    (void)state;
+    answers(0, AGAIN, CONFLICT, OK_ONLY);
+    fake.replies[0][5] = OK_ONLY;
+    fake.replies[0][6] = OK_JOB;
+    start();
+    assert_int_equal(submit_names("PC1", IN_THREE_PARTS).outcome, JOBS_OK);
+    stop_server();
+    assert_int_equal(fake.command_count, 7);
+}
+
+static void parts_of_which_one_was_answered_are_sent_again(void **state)
+{
+    (void)state;
+    answers(0, OK_ONLY, NULL, NULL);
+    answers(1, ALREADY, OK_ONLY, OK_JOB);
+    start();
+    assert_int_equal(submit_names("PC1", IN_THREE_PARTS).outcome, JOBS_OK);
+    stop_server();
+    assert_int_equal(fake.connection_count, 2);
+}
+
+static void a_name_that_is_spelled_as_its_key_is_sent_once(void **state)
+{
+    (void)state;
+    answers(0, OK_JOB, OK_JOB, NULL);
+    start();
+    assert_int_equal(submit_name("PC1").outcome, JOBS_OK);
+    assert_int_equal(submit_name("pc1").outcome, JOBS_OK);
+    stop_server();
+    assert_non_null(strstr(fake.commands[2], " PC1 pc1"));
+    assert_string_equal(strrchr(fake.commands[3], 'p'), "pc1 ");
+}
+
 static void a_redis_without_a_run_id_is_not_used(void **state)
 {
     int reaped = 0;
@@ -506,6 +583,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_pipeline_that_breaks_leaves_what_was_answered, begin, end),
         cmocka_unit_test_setup_teardown(answers_of_a_pipeline_stand_for_themselves, begin, end),
         cmocka_unit_test_setup_teardown(a_redis_without_a_run_id_is_not_used, begin, end),
+        cmocka_unit_test_setup_teardown(two_parts_leave_together_and_the_last_alone, begin, end),
+        cmocka_unit_test_setup_teardown(a_part_that_is_refused_is_the_answer, begin, end),
+        cmocka_unit_test_setup_teardown(parts_are_sent_again_where_redis_asks_for_it, begin, end),
+        cmocka_unit_test_setup_teardown(parts_of_which_one_was_answered_are_sent_again, begin, end),
+        cmocka_unit_test_setup_teardown(a_name_that_is_spelled_as_its_key_is_sent_once, begin, end),
     };
     signal(SIGPIPE, SIG_IGN);
     apr_initialize();

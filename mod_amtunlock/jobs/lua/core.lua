@@ -205,7 +205,8 @@ local function reader(args)
         return unpack(args, first, at)
     end
     function read.text(most)
-        local value = read.take(1)
+        at = at + 1
+        local value = args[at] or error('too few arguments')
         if #value > most then
             error('an argument of ' .. #value .. ' bytes is too long')
         end

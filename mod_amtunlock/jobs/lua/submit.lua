@@ -109,7 +109,8 @@ local function read_submission(read, is_part)
     end
     s.kind = kind_of_job(scope_of(s.grants))
     while read.more() do
-        s.names[#s.names + 1] = { spelling = read.text(NAME_MOST), key = read.text(NAME_MOST) }
+        local spelling, name = read.text(NAME_MOST), read.text(NAME_MOST) -- '': it is spelled as its key
+        s.names[#s.names + 1] = { spelling = spelling, key = name ~= '' and name or spelling }
     end
     s.total, s.in_parts = math.max(s.total, s.first + #s.names), is_part or s.first > 0
     if #s.names > VALUES_A_CALL or s.total > NAMES_MOST then

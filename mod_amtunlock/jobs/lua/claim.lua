@@ -26,18 +26,36 @@ local function cut(value)
     return (value or ''):sub(1, 2 * CALLER_MOST)
 end
 
+-- What a claim needs of a job, read once for all of its tasks.
+local function job_of(claim, id)
+    if not claim.jobs[id] then
+        local start_by, caller, peer, mechanism = unpack(call('HMGET', key('job', id), 'start_by', 'caller', 'peer',
+            'mechanism'))
+        claim.jobs[id] = { start_by = number(start_by), origin = { cut(caller), cut(peer), cut(mechanism) } }
+    end
+    return claim.jobs[id]
+end
+
+local function start_once(now, claim, id)
+    local job = job_of(claim, id)
+    if not job.is_started then
+        start_job(now, id)
+        job.is_started = true
+    end
+end
+
 -- Gives the system and its lease to a task of this worker, and adds the task to the claim's answer.
 local function acquire(now, id, system, task, claim, state)
     task.fence, task.worker = next_fence(now), claim.worker
     call('HSET', key('system', system), 'job', id, 'fence', task.fence, 'worker', claim.worker)
     call('ZADD', key('leases'), text(now + claim.lease), system)
-    start_job(now, id)
+    start_once(now, claim, id)
     move_task(now, id, system, task, state)
     local over = state == 'K'
     local intent, marks = over and call('HGET', key('system', system), 'intent') or '', over and marks_of(system) or ''
-    local caller, peer, mechanism = unpack(call('HMGET', key('job', id), 'caller', 'peer', 'mechanism'))
-    claim.tasks[#claim.tasks + 1] = { id, system, task.fence, over and '1' or '0', intent, cut(caller), cut(peer),
-        cut(mechanism), marks }
+    local caller, peer, mechanism = unpack(job_of(claim, id).origin)
+    claim.tasks[#claim.tasks + 1] = { id, system, task.fence, over and '1' or '0', intent, caller, peer, mechanism,
+        marks }
 end
 
 -- Microseconds for which no unlock of this PC begins; nil: one may. A longer time than was ever given comes from a
@@ -58,7 +76,7 @@ local function take_queued(now, claim, id, system)
         return
     end
     local breaker, cooldown = breaker_reason(now, system), cooldown_left(system)
-    if number(call('HGET', key('job', id), 'start_by')) < now then
+    if job_of(claim, id).start_by < now then
         end_task(now, id, system, task, 'F', 'timeout', '')
     elseif call('HEXISTS', claim.inventory, 's:' .. system) == 0 then
         end_task(now, id, system, task, 'F', 'not-available', '')
@@ -67,7 +85,7 @@ local function take_queued(now, claim, id, system)
         tally('revoked')
     elseif call('EXISTS', key('system', system)) == 1 then
         join_holder(now, id, system)
-        start_job(now, id)
+        start_once(now, claim, id)
         move_task(now, id, system, task, 'J')
         tally('joined')
     elseif cooldown then
@@ -208,7 +226,7 @@ local function next_verify()
 end
 
 local function read_claim(read)
-    local claim = { tasks = {}, scopes = {}, intervals = {}, waiting_lines = {}, waiting_owners = 0,
+    local claim = { tasks = {}, jobs = {}, scopes = {}, intervals = {}, waiting_lines = {}, waiting_owners = 0,
         first_line = 0, stopped_at = 0, looks = LOOKS_A_CALL }
     claim.worker, claim.digest = read.take(2)
     claim.max, claim.not_after = math.min(read.number(), CLAIMED_A_CALL), read.number()

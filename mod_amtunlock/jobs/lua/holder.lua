@@ -42,12 +42,27 @@ local function next_fence(now)
     return fence
 end
 
-local function free_device(system)
-    local device = call('HGET', key('system', system), 'device') or ''
-    for _, each in ipairs({ device, uuid_of(device) }) do
-        if each ~= '' and call('GET', key('device', each)) == system then
-            call('DEL', key('device', each))
+-- What a device is held by: what it says it is, and that with its key.
+local function names_of_device(device)
+    local uuid = uuid_of(device)
+    return uuid == device and { device ~= '' and device or nil } or { device, uuid }
+end
+
+-- The keys of the system's device that are its own.
+local function device_keys(system)
+    local keys = {}
+    for _, each in ipairs(names_of_device(call('HGET', key('system', system), 'device') or '')) do
+        if call('GET', key('device', each)) == system then
+            keys[#keys + 1] = key('device', each)
         end
+    end
+    return keys
+end
+
+local function free_device(system)
+    local keys = device_keys(system)
+    if #keys > 0 then
+        call('DEL', unpack(keys))
     end
 end
 
@@ -69,8 +84,7 @@ end
 -- Frees the system. Returns the key of those that had joined.
 local function free_system(system)
     local waiters = waiters_of(system)
-    free_device(system)
-    call('DEL', key('system', system))
+    call('DEL', key('system', system), unpack(device_keys(system)))
     call('ZREM', key('leases'), system)
     return waiters
 end
@@ -164,8 +178,8 @@ end
 -- can be compared.
 local function device_holder(device, system)
     local uuid = uuid_of(device)
-    for _, each in ipairs({ device, uuid }) do
-        local other = each ~= '' and call('GET', key('device', each))
+    for _, each in ipairs(names_of_device(device)) do
+        local other = call('GET', key('device', each))
         local held = other and other ~= system and call('HGET', key('system', other), 'device')
         if held and (held == device or held == uuid or device == uuid and uuid_of(held) == uuid) then
             return other
@@ -175,10 +189,8 @@ local function device_holder(device, system)
 end
 
 local function hold_device(device, system)
-    for _, each in ipairs({ device, uuid_of(device) }) do
-        if each ~= '' then
-            call('SET', key('device', each), system)
-        end
+    for _, each in ipairs(names_of_device(device)) do
+        call('SET', key('device', each), system)
     end
 end
 

@@ -51,31 +51,36 @@ local function count_waiting(owner, n)
     call('HINCRBY', key('caller', owner), 'waiting', n)
 end
 
--- Counts n tasks of a job from one standing to another, and the caller's waiting tasks for its limit.
-local function move_count(id, from, to, n)
-    if from == to or n == 0 then
-        return
-    end
-    call('HINCRBY', key('job', id), from, -n)
-    call('HINCRBY', key('job', id), to, n)
+-- Counts a change of what readers of the job are shown: what was read at one count need not be read again.
+local function note_change(now, id)
+    local changes = number(call('HGET', key('job', id), 'changes'))
+    call('HSET', key('job', id), 'changed', text(now), 'changes', text(changes + 1))
+end
+
+-- Notes a change, and counts n tasks of a job from one standing to another, and the caller's waiting tasks for its limit.
+-- Returns how many are left of the first.
+local function move_count(now, id, from, to, n)
+    local counts = call('HMGET', key('job', id), 'changes', from, to)
+    local left = number(counts[2]) - n
+    call('HSET', key('job', id), 'changed', text(now), 'changes', text(number(counts[1]) + 1), from, text(left), to,
+        text(number(counts[3]) + n))
     if from == 'waiting' or to == 'waiting' then
         local owner = call('HGET', key('job', id), 'owner') or ''
         count_waiting(owner, from == 'waiting' and -n or n)
     end
+    return left
 end
 
--- Counts a change of what readers of the job are shown: what was read at one count need not be read again.
-local function note_change(now, id)
-    call('HSET', key('job', id), 'changed', text(now))
-    call('HINCRBY', key('job', id), 'changes', 1)
-end
-
+-- Returns how many of the job are left where the task was, if it is counted elsewhere now; else nil.
 local function move_task(now, id, system, task, state)
-    local from = STANDING[task.state]
+    local from, to = STANDING[task.state], STANDING[state]
     task.state, task.time = state, text(now)
     call('HSET', key('job', id, 'tasks'), system, pack_task(task))
-    note_change(now, id)
-    move_count(id, from, STANDING[state], 1)
+    if from == to then
+        note_change(now, id)
+        return nil
+    end
+    return move_count(now, id, from, to, 1)
 end
 
 -- ---- a job -----------------------------------------------------------------------------------------------------
@@ -194,9 +199,11 @@ end
 
 local function end_task(now, id, system, task, state, reason, step)
     task.reason, task.step = reason, step
-    move_task(now, id, system, task, state)
+    local left = move_task(now, id, system, task, state)
     tally(state == 'U' and 'unlocked' or 'failed:' .. reason)
-    complete_if_done(now, id)
+    if (left or 0) == 0 then
+        complete_if_done(now, id)
+    end
 end
 
 -- ---- what is decided of a whole job ----------------------------------------------------------------------------
@@ -264,9 +271,11 @@ local function end_positions(now, id, first, last, overdue, cancelled)
     end
     if #changed > 0 then
         write_many('HSET', key('job', id, 'tasks'), changed)
-        note_change(now, id)
-        move_count(id, 'waiting', 'failed', count.waiting)
-        move_count(id, 'running', 'failed', count.running)
+        for standing, n in pairs(count) do
+            if n > 0 then
+                move_count(now, id, standing, 'failed', n)
+            end
+        end
         for reason, n in pairs(reasons) do
             tally('failed:' .. reason, n)
         end

@@ -14,6 +14,7 @@ SYSTEMS, LARGE, GROUPS = 100_000, 20_000, 600
 DIGEST = "large"
 SYSTEMS_A_CHUNK, RENEWED_A_CALL, NAMES_A_CALL = 200, 150, 150  # as jobs/publish.c, worker.c and submit.c have it
 A_CALL = 250  # JOBS_CHANGES_A_CALL
+LATE = 4  # large jobs whose time passes, and that are forgotten
 FAR = 10**17
 
 
@@ -98,7 +99,8 @@ def go_through_jobs(watched):
     for n in range(5):
         unknown = [f"{n}-{number}.{'unknown-name.' * 18}" for number in range(1000)]
         submit(watched, f"unknown{n}", unknown, caller="bob", what="of unknown names")
-    submit(watched, "late", names, caller="carol", start_within=0)
+    for n in range(LATE):
+        submit(watched, f"late{n}", names, caller="carol", start_within=0)
     watched.what = "of a large job"
     tasks = claim_all(watched, "w1", 3000)
     assert len(tasks) > 1000
@@ -121,6 +123,8 @@ def go_through_jobs(watched):
     assert len(verbs.renew("w1", *tasks[80:], last=0)) > 1000
     watched.what = None
     assert verbs.forget("big") in ("ok", "conflict")
+    for n in range(LATE):
+        assert verbs.forget(f"late{n}", caller="carol") == "ok"
     return names
 
 

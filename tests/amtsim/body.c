@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "body.h"
 
+#include "drive.h"
 #include "qemu.h"
 #include "sol.h"
 
@@ -21,10 +22,14 @@ struct body {
     struct qemu *qemu; /* NULL: off */
     FILE *transcript;
     struct event ask_again;
+    struct event start_again;  /* another machine takes its place, as soon as this one has had its say */
     struct bufferevent *asked; /* the connection to the probe port, while it is asked */
     char tail[TAIL];           /* what it wrote last */
     bool reachable;            /* its probe port is forwarded */
     bool restarts_itself;
+    bool kernel;         /* its folder has one to boot */
+    bool started_kernel; /* the machine that runs did */
+    bool drive;          /* the machine has the redirected one */
 };
 
 /* What a Debian with an encrypted disk says on its console, and how far it has got then. */
@@ -185,34 +190,101 @@ static void on_ended(void *owner)
 /* ---- power
  * ------------------------------------------------------------------------------------------------- */
 
-static void start(struct pc *pc)
+static void end_machine(struct body *body)
+{
+    if (body->qemu)
+        qemu_kill(body->qemu);
+    body->qemu = NULL;
+    body->drive = false;
+}
+
+static void start(struct pc *pc, bool drive)
 {
     static const struct qemu_events events = {on_serial, on_restarted, on_ended};
+    struct body *body = pc->body;
     const struct qemu_machine machine = {.name = pc->fqdn,
                                          .uuid = pc->uuid,
-                                         .accelerator = pc->body->accelerator,
-                                         .folder = pc->body->folder,
+                                         .accelerator = body->accelerator,
+                                         .folder = body->folder,
+                                         .kernel = body->kernel && !drive,
+                                         .drive = drive,
                                          .serial_console = pc->booted.use_sol != 0};
 
-    pc->body->qemu = qemu_start(loop, &machine, &events, pc);
+    end_machine(body);
+    body->qemu = qemu_start(loop, &machine, &events, pc);
+    body->started_kernel = machine.kernel;
+    body->drive = drive && body->qemu;
+    if (body->drive)
+        drive_serve(pc, qemu_drive(body->qemu));
+}
+
+static void on_drive(struct pc *pc, bool there)
+{
+    if (!there) {
+        drive_stop(pc);
+        pc_boot_from_disk(pc);
+    }
+    start(pc, there);
+}
+
+static void on_image(struct pc *pc)
+{
+    pc_reach(pc, STAGE_IMAGE);
+    qemu_drive_was_booted(pc->body->qemu);
+}
+
+static void on_start_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    drive_stop(arg);
+    start(arg, false);
+}
+
+/* What the machine has now cannot be booted from: it needs its drive, or had one instead of its kernel. */
+static bool needs_another(const struct body *body)
+{
+    return !body->qemu || (body->kernel && !body->started_kernel);
 }
 
 void body_boot(struct pc *pc)
 {
+    static const struct drive_events events = {on_drive, on_image};
+    struct body *body = pc->body;
+
     is_not_up(pc);
     sol_tell_power(pc);
-    if (!pc->body->qemu)
-        start(pc);
-    else if (!pc->body->restarts_itself)
-        qemu_reset(pc->body->qemu);
+    event_del(&body->start_again);
+    if (!body->drive)
+        drive_stop(pc); /* it was still looked for */
+    if (pc->booted.use_ider && pc->booted.ider_boot_device) {
+        if (!body->restarts_itself)
+            end_machine(body);
+        drive_find(loop, pc, &events);
+    }
+    else if (needs_another(body)) {
+        event_active(&body->start_again, EV_TIMEOUT, 1);
+    }
+    else if (!body->restarts_itself) {
+        qemu_reset(body->qemu);
+    }
+}
+
+void body_drive_gone(struct pc *pc)
+{
+    if (pc->body->drive && pc->body->qemu)
+        qemu_pull_drive(pc->body->qemu);
+    pc->body->drive = false;
 }
 
 void body_power_gone(struct pc *pc)
 {
+    struct body *body = pc->body;
+
     is_not_up(pc);
-    if (pc->body->qemu)
-        qemu_kill(pc->body->qemu);
-    pc->body->qemu = NULL;
+    event_del(&body->start_again);
+    drive_stop(pc);
+    end_machine(body);
     sol_tell_power(pc);
 }
 
@@ -242,6 +314,14 @@ static bool read_word(const char *folder, const char *name, char *word, int size
     return ok;
 }
 
+static bool has_file(const char *folder, const char *name)
+{
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return access(path, R_OK) == 0;
+}
+
 static FILE *open_transcript(const struct pc *pc)
 {
     char path[4096];
@@ -264,9 +344,12 @@ int body_give(struct pc *pc, const char *folder)
         return -1;
     }
     body->folder = folder;
+    body->kernel = has_file(folder, "kernel");
     event_assign(&body->ask_again, loop, -1, 0, on_ask_again, pc);
+    event_assign(&body->start_again, loop, -1, 0, on_start_again, pc);
     pc->body = body;
-    pc->method = METHOD_SOL; /* its disk wants a passphrase */
+    if (pc->method == METHOD_WAKE)
+        pc->method = METHOD_SOL; /* its disk wants a passphrase */
     return 0;
 }
 

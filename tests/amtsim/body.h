@@ -5,7 +5,8 @@
  * What the host does is learned from what can be seen of it: that its disk is open, from the words of its
  * system on the serial port; that it is up, from its login there and the answer at its probe port; that it
  * went off or restarted, from QEMU. Whether a passphrase was right cannot be seen, and no `passphrase` is
- * logged. There is no redirected drive: such a PC boots from its disk whatever the boot options say. */
+ * logged. That an unlock image runs is seen from what is read of the redirected drive (drive.h); what it says
+ * goes over the serial port to the console, and is read by nobody here. */
 #ifndef AMTSIM_BODY_H
 #define AMTSIM_BODY_H
 
@@ -14,14 +15,17 @@
 /* Which loop the bodies live on. */
 void body_setup(struct event_base *base);
 
-/* Gives the PC the body in this folder: kernel, initrd, disk, accelerator (kvm or tcg), and the passphrase
- * that opens the disk, which becomes the PC's. What it writes to its serial port is kept in the simulator's
+/* Gives the PC the body in this folder: disk, accelerator (kvm or tcg), and the passphrase that opens the
+ * disk, which becomes the PC's; kernel and initrd where the disk has no boot loader. What it writes to its serial port is kept in the simulator's
  * folder, as FQDN.serial. Returns 0, or -1 with the reason on stderr. */
 int body_give(struct pc *pc, const char *folder);
 
 /* For struct pc_hooks: power came or the PC was reset; it went. */
 void body_boot(struct pc *pc);
 void body_power_gone(struct pc *pc);
+
+/* The redirected drive is not there any more. */
+void body_drive_gone(struct pc *pc);
 
 /* Somebody types at its serial port. */
 void body_input(struct pc *pc, const char *data, size_t size);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ider.h"
 
+#include "body.h"
 #include "log.h"
 #include "session.h"
 #include "wire.h"
@@ -235,6 +236,13 @@ static int take_open(struct session *session, const uint8_t *m)
     return 0;
 }
 
+/* What the host sees of it. */
+static void drive_gone(struct pc *pc)
+{
+    if (pc->body)
+        body_drive_gone(pc);
+}
+
 static uint32_t set_features(struct session *session, uint32_t value)
 {
     struct ider *ider = session->ider;
@@ -242,6 +250,7 @@ static uint32_t set_features(struct session *session, uint32_t value)
     if (!(value & FEATURE_ENABLE)) {
         ider->enabled = false;
         ider->enable_on_reset = false;
+        drive_gone(session->pc);
         return 1;
     }
     if ((value & FEATURE_NOW) == FEATURE_NOW)
@@ -365,6 +374,7 @@ static void ended(struct session *session)
         return;
     session->pc->ider = NULL; /* nothing more is sent from here on */
     finish_command(session, NULL);
+    drive_gone(session->pc);
     free(ider->data);
     free(ider);
     session->ider = NULL;

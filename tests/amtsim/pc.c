@@ -264,12 +264,13 @@ void pc_boot_from_disk(struct pc *pc)
 {
     bool prompts = pc->method != METHOD_WAKE && !pc->disk_unlocked;
 
-    if (pc->stage != STAGE_IMAGE)
+    if (pc->stage != (pc->body ? STAGE_FIRMWARE : STAGE_IMAGE))
         return;
     log_event(pc->fqdn, "drive-left", NULL);
     pc->stage = STAGE_FIRMWARE;
     pc->booted.use_ider = false;
-    arm(&pc->timer, prompts ? 0 : pc->boot_seconds / 2);
+    if (!pc->body)
+        arm(&pc->timer, prompts ? 0 : pc->boot_seconds / 2);
 }
 
 void pc_open_disk(struct pc *pc)
@@ -290,8 +291,10 @@ void pc_unlock(struct pc *pc)
 
 void pc_reach(struct pc *pc, enum stage stage)
 {
-    if (stage == STAGE_PROMPT && pc->stage == STAGE_FIRMWARE)
-        pc->stage = STAGE_PROMPT;
+    bool before = pc->stage == STAGE_FIRMWARE || pc->stage == STAGE_IMAGE;
+
+    if ((stage == STAGE_IMAGE || stage == STAGE_PROMPT) && before)
+        pc->stage = stage;
     if (stage == STAGE_STARTING)
         pc_unlock(pc);
     if (stage == STAGE_UP && pc->stage == STAGE_STARTING)

@@ -108,6 +108,7 @@ struct probe;     /* probe.h */
 struct session;   /* session.h */
 struct console;   /* prompt.h */
 struct bios;      /* bios.h */
+struct cd_drive;  /* drive.h */
 struct image;     /* image.h */
 struct player;    /* player.h */
 
@@ -164,9 +165,10 @@ struct pc {
     struct session *sol, *ider; /* open or being opened */
     struct console *console;
     struct bios *bios;
-    struct body *body;     /* NULL: its host is a model, as most are */
-    struct player *player; /* NULL: its serial port is prompt.c's */
-    struct image *image;   /* at work, NULL: none */
+    struct cd_drive *drive; /* redirected, of a body; NULL: none */
+    struct body *body;      /* NULL: its host is a model, as most are */
+    struct player *player;  /* NULL: its serial port is prompt.c's */
+    struct image *image;    /* at work, NULL: none */
 
     bool disk_unlocked;
     bool changing;          /* an accepted power request has not completed yet */
@@ -251,7 +253,7 @@ void pc_boot_from_disk(struct pc *pc);
 /* The guest restarts warm by itself (the unlock image does). */
 void pc_restart_warm(struct pc *pc);
 
-/* A body got that far: STAGE_PROMPT, STAGE_STARTING (its disk is open) or STAGE_UP. */
+/* A body got that far: STAGE_IMAGE, STAGE_PROMPT, STAGE_STARTING (its disk is open) or STAGE_UP. */
 void pc_reach(struct pc *pc, enum stage stage);
 
 /* A body lost its power without having been asked to. */

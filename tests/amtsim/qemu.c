@@ -18,104 +18,172 @@
 
 #define PROGRAM "qemu-system-x86_64"
 #define ARGUMENT_MAX 64
+#define WORDS_MAX 64
+#define REDIRECTED "redirected" /* its CD drive */
 
 struct qemu {
     pid_t pid;
     struct bufferevent *serial, *monitor;
     const struct qemu_events *events;
     void *owner;
+    int drive; /* -1: none, or taken */
     char name[128];
 };
 
 /* ---- the process
  * ------------------------------------------------------------------------------------------- */
 
-/* What differs from machine to machine. */
-struct words {
-    const char *machine, *accelerator, *name, *uuid;
-    char serial[ARGUMENT_MAX], monitor[ARGUMENT_MAX];
+/* Its end of each socket, and ours. */
+enum channel { SERIAL, MONITOR, DRIVE, CHANNELS };
+
+struct channels {
+    int ours[CHANNELS], its[CHANNELS];
 };
 
-/* The network leads nowhere (restrict): what is forwarded leads in. */
-static void execute(const struct words *words)
+/* The words of the command line. */
+struct line {
+    const char *word[WORDS_MAX];
+    size_t count;
+    char drive[2 * ARGUMENT_MAX], serial[ARGUMENT_MAX], monitor[ARGUMENT_MAX];
+};
+
+static void add(struct line *line, const char *const words[])
 {
-    /* an option and its value on one line */
-    /* clang-format off */
-    const char *const argv[] = {
+    for (; *words && line->count < WORDS_MAX - 1; words++)
+        line->word[line->count++] = *words;
+}
+
+/* an option and its value on one line */
+/* clang-format off */
+
+/* The network leads nowhere (restrict): what is forwarded leads in. */
+static void add_machine(struct line *line, const struct qemu_machine *machine)
+{
+    const char *const words[] = {
         PROGRAM, "-nodefaults", "-no-user-config",
         "-display", "none",
-        "-machine", words->machine,
-        "-accel", words->accelerator,
+        "-machine", machine->serial_console ? "pc,graphics=off" : "pc",
+        "-accel", machine->accelerator,
         "-m", "512",
-        "-name", words->name,
-        "-uuid", words->uuid,
-        "-kernel", "kernel",
-        "-initrd", "initrd",
-        "-append", "root=/dev/mapper/root ro console=ttyS0,115200 quiet",
-        "-drive", "file=disk,format=raw,if=virtio,snapshot=on",
+        "-name", machine->name,
+        "-uuid", machine->uuid,
+        "-drive", "file=disk,format=raw,if=none,id=disk,snapshot=on",
+        "-device", "nvme,drive=disk,serial=disk,bootindex=1",
         "-netdev", "user,id=net,restrict=on",
         "-device", "virtio-net-pci,netdev=net,romfile=",
         "-device", "virtio-rng-pci",
-        "-chardev", words->serial, "-serial", "chardev:serial",
-        "-chardev", words->monitor, "-mon", "chardev=monitor,mode=control",
+        "-chardev", line->serial, "-serial", "chardev:serial",
+        "-chardev", line->monitor, "-mon", "chardev=monitor,mode=control",
         NULL,
     };
-    /* clang-format on */
 
-    execvp(PROGRAM, (char *const *)argv);
+    add(line, words);
+}
+
+static void add_kernel(struct line *line)
+{
+    static const char *const words[] = {
+        "-kernel", "kernel",
+        "-initrd", "initrd",
+        "-append", "root=/dev/mapper/root ro console=ttyS0,115200 quiet",
+        NULL,
+    };
+
+    add(line, words);
+}
+
+static void add_drive(struct line *line)
+{
+    const char *const words[] = {
+        "-drive", line->drive,
+        "-device", "qemu-xhci,id=usb",
+        "-device", "usb-storage,bus=usb.0,id=" REDIRECTED ",drive=medium,bootindex=0",
+        NULL,
+    };
+
+    add(line, words);
+}
+/* clang-format on */
+
+static void execute(const struct qemu_machine *machine, const int its[CHANNELS])
+{
+    struct line line = {.count = 0};
+
+    snprintf(line.serial, sizeof(line.serial), "socket,id=serial,fd=%d", its[SERIAL]);
+    snprintf(line.monitor, sizeof(line.monitor), "socket,id=monitor,fd=%d", its[MONITOR]);
+    snprintf(line.drive, sizeof(line.drive),
+             "if=none,id=medium,media=cdrom,readonly=on,format=raw,file.driver=nbd,file.server.type=fd,"
+             "file.server.str=%d",
+             its[DRIVE]);
+    add_machine(&line, machine);
+    if (machine->kernel)
+        add_kernel(&line);
+    if (machine->drive)
+        add_drive(&line);
+    execvp(PROGRAM, (char *const *)line.word);
+}
+
+static bool keep_open(const int its[CHANNELS])
+{
+    for (int i = 0; i < CHANNELS; i++) {
+        if (its[i] >= 0 && fcntl(its[i], F_SETFD, 0) != 0)
+            return false;
+    }
+    return true;
 }
 
 /* The child's half of fork(): never returns. */
-static void become_machine(const struct qemu_machine *machine, pid_t parent, int serial, int monitor)
+static void become_machine(const struct qemu_machine *machine, pid_t parent, const int its[CHANNELS])
 {
     static const char failed[] = "amtsim: " PROGRAM " or its folder is not there\n";
-    struct words words = {.machine = machine->serial_console ? "pc,graphics=off" : "pc",
-                          .accelerator = machine->accelerator,
-                          .name = machine->name,
-                          .uuid = machine->uuid};
 
-    snprintf(words.serial, sizeof(words.serial), "socket,id=serial,fd=%d", serial);
-    snprintf(words.monitor, sizeof(words.monitor), "socket,id=monitor,fd=%d", monitor);
     /* whoever is killed without a chance to clean up takes the machine along */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent && chdir(machine->folder) == 0 &&
-        dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 && fcntl(serial, F_SETFD, 0) == 0 &&
-        fcntl(monitor, F_SETFD, 0) == 0)
-        execute(&words);
+        dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 && keep_open(its))
+        execute(machine, its);
     if (write(STDERR_FILENO, failed, sizeof(failed) - 1) < 0)
         _exit(126);
     _exit(127);
 }
 
-static bool pair(int fds[2])
+static bool open_channels(struct channels *channels, bool drive)
 {
-    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0;
+    for (int i = 0; i < CHANNELS; i++) {
+        int fds[2] = {-1, -1};
+
+        if ((i != DRIVE || drive) &&
+            socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
+            return false;
+        channels->ours[i] = fds[0];
+        channels->its[i] = fds[1];
+    }
+    return true;
 }
 
-static void close_pair(const int fds[2])
+static void close_all(const int fds[CHANNELS])
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < CHANNELS; i++) {
         if (fds[i] >= 0)
             close(fds[i]);
     }
 }
 
-/* Leaves this side's ends in serial[0] and monitor[0]. Returns its pid, or -1. */
-static pid_t spawn(const struct qemu_machine *machine, int serial[2], int monitor[2])
+/* Leaves this side's ends in ours[]. Returns its pid, or -1. */
+static pid_t spawn(const struct qemu_machine *machine, int ours[CHANNELS])
 {
+    struct channels channels = {{-1, -1, -1}, {-1, -1, -1}};
     pid_t parent = getpid(), pid = -1;
 
-    if (pair(serial) && pair(monitor))
+    if (open_channels(&channels, machine->drive))
         pid = fork();
     if (pid == 0)
-        become_machine(machine, parent, serial[1], monitor[1]);
+        become_machine(machine, parent, channels.its);
     if (pid < 0) {
         fprintf(stderr, "amtsim: no emulator for %s: %s\n", machine->name, strerror(errno));
-        close_pair(serial);
-        close_pair(monitor);
-        return -1;
+        close_all(channels.ours);
     }
-    close(serial[1]);
-    close(monitor[1]);
+    close_all(channels.its);
+    memcpy(ours, channels.ours, sizeof(channels.ours));
     return pid;
 }
 
@@ -206,8 +274,8 @@ static void on_gone(struct bufferevent *stream, short what, void *arg)
 /* ---- for the others
  * ---------------------------------------------------------------------------------------- */
 
-static struct bufferevent *channel(struct event_base *loop, struct qemu *qemu, int fd,
-                                   bufferevent_data_cb on_read)
+static struct bufferevent *talk(struct event_base *loop, struct qemu *qemu, int fd,
+                                bufferevent_data_cb on_read)
 {
     struct bufferevent *stream = bufferevent_socket_new(loop, fd, BEV_OPT_CLOSE_ON_FREE);
 
@@ -223,12 +291,12 @@ static struct bufferevent *channel(struct event_base *loop, struct qemu *qemu, i
 struct qemu *qemu_start(struct event_base *loop, const struct qemu_machine *machine,
                         const struct qemu_events *events, void *owner)
 {
-    int serial[2] = {-1, -1}, monitor[2] = {-1, -1};
+    int ours[CHANNELS];
     struct qemu *qemu = calloc(1, sizeof(*qemu));
 
     if (!qemu)
         return NULL;
-    qemu->pid = spawn(machine, serial, monitor);
+    qemu->pid = spawn(machine, ours);
     if (qemu->pid < 0) {
         free(qemu);
         return NULL;
@@ -236,8 +304,9 @@ struct qemu *qemu_start(struct event_base *loop, const struct qemu_machine *mach
     qemu->events = events;
     qemu->owner = owner;
     snprintf(qemu->name, sizeof(qemu->name), "%s", machine->name);
-    qemu->serial = channel(loop, qemu, serial[0], on_serial);
-    qemu->monitor = channel(loop, qemu, monitor[0], on_monitor);
+    qemu->serial = talk(loop, qemu, ours[SERIAL], on_serial);
+    qemu->monitor = talk(loop, qemu, ours[MONITOR], on_monitor);
+    qemu->drive = ours[DRIVE];
     if (!qemu->serial || !qemu->monitor) {
         qemu_kill(qemu);
         return NULL;
@@ -249,6 +318,26 @@ struct qemu *qemu_start(struct event_base *loop, const struct qemu_machine *mach
 void qemu_type(struct qemu *qemu, const char *data, size_t size)
 {
     bufferevent_write(qemu->serial, data, size);
+}
+
+int qemu_drive(struct qemu *qemu)
+{
+    int fd = qemu->drive;
+
+    qemu->drive = -1;
+    return fd;
+}
+
+void qemu_drive_was_booted(struct qemu *qemu)
+{
+    ask(qemu, "qom-set",
+        json_pack("{s:s, s:s, s:i}", "path", "/machine/peripheral/" REDIRECTED, "property", "bootindex",
+                  "value", -1));
+}
+
+void qemu_pull_drive(struct qemu *qemu)
+{
+    ask(qemu, "device_del", json_pack("{s:s}", "id", REDIRECTED));
 }
 
 void qemu_reset(struct qemu *qemu)
@@ -289,5 +378,7 @@ void qemu_kill(struct qemu *qemu)
         bufferevent_free(qemu->serial);
     if (qemu->monitor)
         bufferevent_free(qemu->monitor);
+    if (qemu->drive >= 0)
+        close(qemu->drive);
     free(qemu);
 }

@@ -23,7 +23,9 @@ struct qemu_machine {
     const char *name;
     const char *uuid;
     const char *accelerator; /* kvm, or tcg, which needs nothing of this machine */
-    const char *folder;      /* holds kernel, initrd and disk; nothing is ever written to the disk */
+    const char *folder;      /* holds the disk, which is never written to; and kernel and initrd */
+    bool kernel;             /* boots these two, not what is on the disk */
+    bool drive;              /* boots from a CD drive on USB, qemu_drive() */
     bool serial_console;     /* its firmware shows itself on the serial port */
 };
 
@@ -31,6 +33,16 @@ struct qemu_machine {
  * that there is no QEMU shows as `ended`. */
 struct qemu *qemu_start(struct event_base *loop, const struct qemu_machine *machine,
                         const struct qemu_events *events, void *owner);
+
+/* The socket that the machine reads its CD drive from, by NBD: it does not start before it is greeted there.
+ * The caller's; -1: it has none. */
+int qemu_drive(struct qemu *qemu);
+
+/* From the next reset on it does not boot from that drive any more. */
+void qemu_drive_was_booted(struct qemu *qemu);
+
+/* Pulls the drive out. */
+void qemu_pull_drive(struct qemu *qemu);
 
 /* Somebody types at its serial port. */
 void qemu_type(struct qemu *qemu, const char *data, size_t size);

@@ -164,7 +164,7 @@ $(B)/wall_clock.so $(B)/slow_disk.so: $(B)/%.so: tests/faults/%.c $(flags)
 $(B)/bench/%: $(S)/obj/tests/bench/%.o $(S)/obj/tests/bench/loop.o
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(LINK) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl libcrypto krb5-gssapi)
+	$(Q)$(LINK) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl libssl libcrypto krb5-gssapi)
 $(B)/bench/load: $(S)/obj/tests/bench/ntlm.o
 
 # Drives the AMT client by itself, against the simulated fleet.

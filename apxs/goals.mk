@@ -93,7 +93,7 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60); ends with "N passed, N failed"
 .PHONY: bench
 bench: ## one table of figures, each with its floor and what is wanted (a quarter of an hour; QUICK=1: two minutes; ONLY=ROW, REPEAT=3)
 	@apxs/packages.sh test
-	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim build/bench/load build/bench/floor
+	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim build/bench/load build/bench/floor build/bench/serve
 	@tests/bench/run $(if $(QUICK),--quick) $(ONLY:%=--only %) $(REPEAT:%=--repeat %)
 
 .PHONY: realdisk

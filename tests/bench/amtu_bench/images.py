@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from .stacks import names_of, running, unlock
+from .stacks import names_of, running, said_by, unlock
 from .table import Gate, Value
 from .watch import Watch
 
@@ -101,10 +101,14 @@ def unpaced(systems, mebibytes, boot_seconds):
     megabytes = systems * mebibytes * MEBIBYTE / 1e6
     cpu = readers.ended[1] - readers.began[1] if readers.ended and readers.began else 0
     gates.append(Gate("serving took time", cpu > 0))
-    return {"rate": Value(megabytes / cpu if cpu else 0, megabytes / copy_cost(systems, mebibytes))}, gates
+    rate = megabytes / cpu if cpu else 0
+    with tempfile.TemporaryDirectory() as folder:
+        files = make_certificate(Path(folder))
+        copied, asked = copy_cost(files, systems, mebibytes), bare_cost(files, systems, mebibytes)
+    return {"rate": Value(rate, megabytes / copied), "asked": Value(rate, megabytes / asked)}, gates
 
 
-# ---- the plain copy --------------------------------------------------------------------------------------------------
+# ---- the floors ------------------------------------------------------------------------------------------------------
 
 def make_certificate(folder):
     files = folder / "key.pem", folder / "certificate.pem"
@@ -123,15 +127,19 @@ def receive_all(port):
             pass
 
 
-def copy_cost(systems, mebibytes):
+def bare_cost(files, systems, mebibytes):
+    """CPU seconds of a bare server that is asked for as many bytes as the worker is, 32 KiB at a time."""
+    key, certificate = files
+    return said_by("serve", certificate, key, systems, mebibytes)["cpu"]
+
+
+def copy_cost(files, systems, mebibytes):
     """CPU seconds of a process that sends as many bytes, as the worker's peers take them (TLS 1.2), and does nothing
     else; another process reads them."""
     data = memoryview(os.urandom(mebibytes * MEBIBYTE))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with tempfile.TemporaryDirectory() as folder:
-        key, certificate = make_certificate(Path(folder))
-        context.load_cert_chain(certificate, key)
+    context.load_cert_chain(*reversed(files))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         reader = os.fork()
         if reader == 0:

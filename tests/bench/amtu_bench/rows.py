@@ -71,7 +71,8 @@ MEASUREMENTS = (
     Measurement("image-serving", images.unpaced, {"systems": 50, "mebibytes": 16, "boot_seconds": 6},
                 {"systems": 30, "mebibytes": 4, "boot_seconds": 2}, _rows(
         "image-serving",
-        _row("rate", "image served by a core; floor: a plain copy in TLS", "MB/s", 0.9, least=True, of="ratio"))),
+        _row("rate", "image served by a core; floor: a plain copy in TLS", "MB/s", 0.9, least=True, of="ratio"),
+        _row("asked", "... floor: a bare server that is asked for it", "MB/s"))),
     Measurement("black-holes", sharing.black_holes, {"systems": 400, "boot_seconds": 5}, {"systems": 60, "boot_seconds": 1},
                 _rows("black-holes", _row("p99", "99th of 100 of {systems}, a tenth dead; floor: none dead", "s", 1.05, of="ratio"))),
     Measurement("behind", sharing.behind, {"systems": 8000, "boot_seconds": 20, "slots": 8000},

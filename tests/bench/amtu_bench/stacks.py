@@ -101,7 +101,17 @@ def whole_lines(file):
         yield line
 
 
-# ---- the clients in C ------------------------------------------------------------------------------------------------
+# ---- the programs in C -----------------------------------------------------------------------------------------------
+
+def said_by(name, *words):
+    """What one of them says when it is through."""
+    began = time.monotonic()
+    done = subprocess.run([str(word) for word in (program(name), *words)], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=600, check=False)
+    if done.returncode != 0:
+        raise Failure(f"{name} ended with {done.returncode} after {time.monotonic() - began:.0f} s: {done.stderr}")
+    return json.loads(done.stdout)
+
 
 class Load:
     """One run of the client in C; what it said is in `said`. It is ended with the block that it runs in."""
@@ -171,9 +181,4 @@ def bare(stack, systems, calls, connections):
     """What the bare client said of the same calls to these systems (rows of the fleet)."""
     file = stack.places.write(stack.places.run / "bare", "".join(
         f"{row['fqdn']},{row['address']},{row['user']},{row['password']}\n" for row in systems))
-    began = time.monotonic()
-    done = subprocess.run([str(word) for word in (program("floor"), stack.fleet.ca, file, calls, connections)],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False)
-    if done.returncode != 0:
-        raise Failure(f"the bare client ended with {done.returncode} after {time.monotonic() - began:.0f} s: {done.stderr}")
-    return json.loads(done.stdout)
+    return said_by("floor", stack.fleet.ca, file, calls, connections)

@@ -45,11 +45,13 @@ static int is_looked_at(const char *name)
            device_number(name, "../removable") <= 0;
 }
 
-static int head_read(const char *path, unsigned char head[DISKS_HEAD])
+int disks_read(const char *path, unsigned char head[DISKS_HEAD])
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    int good = file >= 0 && pread(file, head, DISKS_HEAD, 0) == DISKS_HEAD;
+    int good;
 
+    memset(head, 0, DISKS_HEAD);
+    good = file >= 0 && pread(file, head, DISKS_HEAD, 0) > 0;
     if (file >= 0) {
         close(file);
     }
@@ -72,7 +74,7 @@ static void disks_add(disks_t *disks, const char *path)
 {
     unsigned char head[DISKS_HEAD];
 
-    if (!head_read(path, head)) {
+    if (!disks_read(path, head)) {
         disks->errors++;
         return;
     }

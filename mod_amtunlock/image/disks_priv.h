@@ -14,6 +14,9 @@ typedef enum {
 } disks_kind_e;
 
 disks_kind_e disks_kind(const unsigned char head[DISKS_HEAD]);
+/* Reads that; true if the device reads. Behind the end of a shorter one (the entry of extended partitions has 1 KiB) are
+ * zeros. */
+int disks_read(const char *path, unsigned char head[DISKS_HEAD]);
 
 typedef struct {
     image_volume_t volumes[IMAGE_VOLUMES_MAX]; /* LUKS; uuid is not filled in yet */

@@ -173,6 +173,27 @@ static void test_kinds_of_disks(void **state)
     }
 }
 
+/* An extended partition is shorter than what is looked at; that is no error of the disk. */
+static void test_device_shorter_than_its_head(void **state)
+{
+    char path[] = "/tmp/amtunlock-disk-XXXXXX";
+    int file = mkstemp(path);
+    unsigned char head[DISKS_HEAD];
+
+    (void)state;
+    memset(head, 'x', sizeof(head));
+    assert_int_equal(write(file, "LUKS\xba\xbe", 6), 6);
+    assert_true(disks_read(path, head));
+    assert_int_equal(disks_kind(head), DISKS_LUKS);
+    assert_int_equal(head[6], 0);
+    assert_int_equal(head[DISKS_HEAD - 1], 0);
+    assert_int_equal(ftruncate(file, 0), 0);
+    assert_false(disks_read(path, head));
+    close(file);
+    unlink(path);
+    assert_false(disks_read(path, head));
+}
+
 /* ---- the serial port ----------------------------------------------------------------------------------- */
 
 static const char *sys;
@@ -263,6 +284,7 @@ int main(void)
         IN_A_SESSION(test_what_is_not_this_boots_disc),
         IN_A_SESSION(test_damaged_folder),
         cmocka_unit_test(test_kinds_of_disks),
+        cmocka_unit_test(test_device_shorter_than_its_head),
         cmocka_unit_test_setup_teardown(test_port_of_amt, make_sys, remove_sys),
     };
 

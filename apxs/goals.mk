@@ -103,6 +103,15 @@ realdisk: ## unlock a real Debian on an encrypted disk, under QEMU (as root; min
 	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
 	@tests/realdisk/run
 
+.PHONY: image image-test
+image: ## the unlock image build/unlock.iso, from Debian's packages (KERNEL=, SHIM=, GRUB=, DRIVERS=: see docs/image.md)
+	@apxs/packages.sh image
+	@$(MAKE) --no-print-directory VARIANT= build/image/init
+	@mod_amtunlock/image/build build/image/init build/unlock.iso
+image-test: ## build the image twice, compare the two, and see that what is missing is said (five minutes)
+	@apxs/packages.sh image test
+	@/usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/image
+
 .PHONY: distros
 distros: ## build and install on newer releases of Debian (as root; ten minutes the first time); ends with "N passed, N failed"
 	@apxs/packages.sh distros

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian 12 packages that a goal needs and that are missing.
 #
-#   apxs/packages.sh build|test|lint|fuzz|faults|simulate|realdisk|interop|steps|distros ...
+#   apxs/packages.sh build|image|test|lint|fuzz|faults|simulate|realdisk|interop|steps|distros ...
 #
 # Run by "make demo", "make test" and their like. As root it installs; as an ordinary user it names what is missing
 # and fails. Daemons that come with a package are neither started nor enabled: what is installed here
@@ -11,6 +11,7 @@ set -eu
 
 build="gcc make pkg-config libc6-dev apache2-bin apache2-dev libxml2-dev libhiredis-dev libcurl4-openssl-dev
        libevent-dev libssl-dev libjansson-dev libcsv-dev libinih-dev libkrb5-dev libc-ares-dev"
+image="$build libcryptsetup-dev binutils kmod cpio xz-utils zstd xorriso mtools python3"
 test="$build libapache2-mod-auth-gssapi libapache2-mod-security2 modsecurity-crs libapache2-mod-evasive gss-ntlmssp
       redis-server krb5-kdc krb5-admin-server krb5-user libcmocka-dev python3
       python3-pytest python3-pytest-xdist python3-cryptography curl openssl iproute2 procps systemd"
@@ -28,6 +29,7 @@ wanted=
 for goal in "$@"; do
     case $goal in
     build) wanted="$wanted $build" ;;
+    image) wanted="$wanted $image" ;;
     test) wanted="$wanted $test" ;;
     lint) wanted="$wanted $lint" ;;
     fuzz) wanted="$wanted $fuzz" ;;
@@ -38,7 +40,7 @@ for goal in "$@"; do
     steps) wanted="$wanted $steps" ;;
     distros) wanted="$wanted $distros" ;;
     *)
-        echo "packages.sh: no such goal: $goal (build, test, lint, fuzz, faults, simulate, realdisk, interop, steps or distros)" >&2
+        echo "packages.sh: no such goal: $goal (build, image, test, lint, fuzz, faults, simulate, realdisk, interop, steps or distros)" >&2
         exit 2
         ;;
     esac

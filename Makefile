@@ -145,6 +145,8 @@ $(B)/image/init: $(image_objects)
 	$(Q)$(LINK) -pie -o $@ $^ $(shell $(PKG_CONFIG) --libs libcryptsetup libcrypto)
 
 $(B)/unit/test_image_talk: $(image_pure)
+image_menus   := $(addprefix $(S)/obj/mod_amtunlock/image/,menu.o menu_grub.o menu_entry.o initramfs.o)
+$(B)/unit/test_image_menu: $(image_menus)
 $(B)/unit/test_image_disks: $(addprefix $(S)/obj/mod_amtunlock/image/,disc.o disks.o keys.o console.o image.o)
 
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(unit_common) $(B)/libamtunlock.a
@@ -179,6 +181,7 @@ $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/libamtunlock.a
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(B)/libamtunlock.a $(WORKER_LIBS) $(WEB_LIBS) $(APR_LIBS) -lpthread
 $(B)/fuzz_proof: $(B)/obj/tests/unit/proof_peer.o
 $(B)/fuzz_image: $(image_pure)
+$(B)/fuzz_menu: $(image_menus)
 
 # Every call fails once: defines malloc() and system calls itself, so it is built without sanitizers.
 torture_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/torture/*.c) \

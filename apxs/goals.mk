@@ -199,7 +199,7 @@ install: all conf ## programs, module, configuration, unit file, manual pages an
 	install -D -m 0755 $(B)/amtunlockd '$(DESTDIR)$(sbindir)/amtunlockd'
 	install -D -m 0755 $(B)/amtunlock '$(DESTDIR)$(bindir)/amtunlock'
 	install -d '$(DESTDIR)$(docdir)/examples'
-	install -m 0644 README.md CHANGELOG.md SECURITY.md LICENSE docs/consoles.md docs/methods.md docs/operations.md '$(DESTDIR)$(docdir)'
+	install -m 0644 README.md CHANGELOG.md SECURITY.md LICENSE docs/consoles.md docs/image.md docs/methods.md docs/operations.md '$(DESTDIR)$(docdir)'
 	install -m 0644 $(samples) '$(DESTDIR)$(docdir)/examples'
 	install -d '$(DESTDIR)$(datadir)'
 	install -m 0644 $(interface_texts) '$(DESTDIR)$(datadir)'

@@ -214,7 +214,7 @@ static void find_disk(const char *device, char *disk)
     if (realpath(path, place) == NULL || strlen(place) >= PATH_BYTES) {
         return;
     }
-    strcpy(disk, place);
+    memcpy(disk, place, strlen(place) + 1);
     snprintf(path, sizeof(path), "/sys/class/block/%s/partition", strrchr(device, '/') + 1);
     if (access(path, F_OK) == 0) {
         *strrchr(disk, '/') = '\0';
@@ -302,14 +302,14 @@ const char *boot_find(const image_volume_t *volumes, size_t count, boot_use_fn *
     size_t devices = list_devices(names);
     int found = 0;
 
-    for (size_t i = 0; i < 2 * devices; i++) {
-        const char *device = names[i % devices];
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < devices; i++) {
+            if (is_candidate(names[i], round, volumes, count)) {
+                const char *reason = try_device(names[i], &found, use, context);
 
-        if (is_candidate(device, i >= devices, volumes, count)) {
-            const char *reason = try_device(device, &found, use, context);
-
-            if (found) {
-                return reason;
+                if (found) {
+                    return reason;
+                }
             }
         }
     }

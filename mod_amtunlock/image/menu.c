@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,18 +68,12 @@ menu_entry_t *menu_add(menu_t *menu)
 int menu_append_option(char *options, const char *word)
 {
     size_t at = strlen(options);
-    int quoted = strpbrk(word, " \t") != NULL;
+    const char *quote = strpbrk(word, " \t") != NULL ? "\"" : "";
 
     if (at + strlen(word) + 4 > MENU_OPTIONS_MAX) {
         return -1;
     }
-    if (at > 0) {
-        options[at++] = ' ';
-    }
-    options[at] = '\0';
-    strcat(options, quoted ? "\"" : "");
-    strcat(options, word);
-    strcat(options, quoted ? "\"" : "");
+    snprintf(options + at, MENU_OPTIONS_MAX - at, "%s%s%s%s", at > 0 ? " " : "", quote, word, quote);
     return 0;
 }
 
@@ -169,8 +164,7 @@ const menu_entry_t *menu_loader_default(const menu_t *menu)
             continue;
         }
         first = first != NULL ? first : entry;
-        memcpy(name, entry->id, strlen(entry->id) + 1);
-        strcat(name, ".conf");
+        snprintf(name, sizeof(name), "%s.conf", entry->id);
         if (fnmatch(pattern, name, 0) == 0 || fnmatch(pattern, entry->id, 0) == 0) {
             return entry;
         }

@@ -2,6 +2,7 @@
 /* Fuzzes what the disk of a PC may say of how its system is started, to the unlock image: the first byte chooses the
  * reader, a zero byte ends grubenv. Whatever comes of it must stay within its limits. */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,10 +44,9 @@ static void read_grub(const char *bytes, size_t size)
 static void read_entries(const char *bytes, size_t size)
 {
     size_t half = size / 2;
-    char name[64] = "";
+    char name[64];
 
-    memcpy(name, bytes, half < 40 ? half : 40);
-    strcat(name, ".conf");
+    snprintf(name, sizeof(name), "%.*s.conf", (int)(half < 40 ? half : 40), bytes);
     menu_read_entry(&menu, name, bytes, half);
     menu_read_entry(&menu, "b-2.conf", bytes + half, size - half);
     menu_read_loader(&menu, bytes, size);

@@ -25,27 +25,27 @@ static menu_t menu;
     "export menuentry_id_option\n"                                                                                           \
     "function load_video {\n  if [ x$feature_all_video_module = xy ]; then\n    insmod all_video\n  else\n    insmod efi_gop\n  fi\n}\n"
 
-#define DEBIAN                                                                                                 \
-    HEADER                                                                                                     \
-        "menuentry 'Debian GNU/Linux' --class debian --class os $menuentry_id_option 'gnulinux-simple-1' {\n"  \
-        "\tload_video\n\tif [ x$grub_platform = xxen ]; then insmod xzio; insmod lzopio; fi\n"                 \
-        "\tsearch --no-floppy --fs-uuid --set=root 1\n\techo\t'Loading Linux 6.1.0-2 ...'\n"                   \
-        "\tlinux\t/vmlinuz-6.1.0-2 root=/dev/mapper/pc--vg-root ro  quiet\n\tinitrd\t/initrd.img-6.1.0-2\n}\n" \
-        "submenu 'Advanced options for Debian GNU/Linux' $menuentry_id_option 'advanced-1' {\n"                \
-        "\tmenuentry 'Debian, with Linux 6.1.0-2' --class debian $menuentry_id_option 'adv-2' {\n"             \
-        "\t\tlinux\t/vmlinuz-6.1.0-2 root=/dev/x ro\n\t\tinitrd\t/initrd.img-6.1.0-2\n\t}\n"                   \
-        "\tmenuentry 'Debian, with Linux 6.1.0-1' --class debian $menuentry_id_option 'adv-1' {\n"             \
-        "\t\tlinux\t/vmlinuz-6.1.0-1 root=/dev/x ro\n\t\tinitrd\t/initrd.img-6.1.0-1\n\t}\n}\n"                \
-        "menuentry 'UEFI Firmware Settings' $menuentry_id_option 'uefi-firmware' {\n\tfwsetup\n}\n"
+#define DEBIAN                                                                                               \
+    HEADER                                                                                                   \
+    "menuentry 'Debian GNU/Linux' --class debian --class os $menuentry_id_option 'gnulinux-simple-1' {\n"    \
+    "\tload_video\n\tif [ x$grub_platform = xxen ]; then insmod xzio; insmod lzopio; fi\n"                   \
+    "\tsearch --no-floppy --fs-uuid --set=root 1\n\techo\t'Loading Linux 6.1.0-2 ...'\n"                     \
+    "\tlinux\t/vmlinuz-6.1.0-2 root=/dev/mapper/pc--vg-root ro  quiet\n\tinitrd\t/initrd.img-6.1.0-2\n}\n"   \
+    "submenu 'Advanced options for Debian GNU/Linux' $menuentry_id_option 'advanced-1' {\n"                  \
+    "\tmenuentry 'Debian, with Linux 6.1.0-2' --class debian $menuentry_id_option 'adv-2' {\n"               \
+    "\t\tlinux\t/vmlinuz-6.1.0-2 root=/dev/x ro\n\t\tinitrd\t/initrd.img-6.1.0-2\n\t}\n"                     \
+    "\tmenuentry 'Debian, with Linux 6.1.0-1' --class debian $menuentry_id_option 'adv-1' {\n"               \
+    "\t\tlinux\t/vmlinuz-6.1.0-1 root=/dev/x ro\n\t\tinitrd\t/initrd.img-6.1.0-1\n\t}\n}\n"                  \
+    "menuentry 'UEFI Firmware Settings' $menuentry_id_option 'uefi-firmware' {\n\tfwsetup\n}\n"
 
 /* Ubuntu's 10_linux: functions, recordfail, a kernel on the root's own file system. */
-#define UBUNTU                                                                                                                          \
-    HEADER                                                                                                                              \
-        "function gfxmode {\n\tset gfxpayload=\"${1}\"\n\tif [ \"${1}\" = \"keep\" ]; then\n\t\tset vt_handoff=vt.handoff=7\n\tfi\n}\n" \
-        "if [ \"${recordfail}\" != 1 ]; then\n  set linux_gfx_mode=keep\nelse\n  set linux_gfx_mode=text\nfi\n"                         \
-        "menuentry 'Ubuntu' --class ubuntu $menuentry_id_option 'gnulinux-simple-2' {\n\trecordfail\n"                                  \
-        "\tgfxmode $linux_gfx_mode\n\tlinux\t/boot/vmlinuz-6.8.0-31-generic root=/dev/mapper/v ro  quiet splash $vt_handoff\n"          \
-        "\tinitrd\t/boot/initrd.img-6.8.0-31-generic\n}\n"
+#define UBUNTU                                                                                                                      \
+    HEADER                                                                                                                          \
+    "function gfxmode {\n\tset gfxpayload=\"${1}\"\n\tif [ \"${1}\" = \"keep\" ]; then\n\t\tset vt_handoff=vt.handoff=7\n\tfi\n}\n" \
+    "if [ \"${recordfail}\" != 1 ]; then\n  set linux_gfx_mode=keep\nelse\n  set linux_gfx_mode=text\nfi\n"                         \
+    "menuentry 'Ubuntu' --class ubuntu $menuentry_id_option 'gnulinux-simple-2' {\n\trecordfail\n"                                  \
+    "\tgfxmode $linux_gfx_mode\n\tlinux\t/boot/vmlinuz-6.8.0-31-generic root=/dev/mapper/v ro  quiet splash $vt_handoff\n"          \
+    "\tinitrd\t/boot/initrd.img-6.8.0-31-generic\n}\n"
 
 /* Fedora's and RHEL's: the entries are those of grubby below /loader/entries. */
 #define FEDORA                                                                                                                         \
@@ -209,25 +209,24 @@ static void test_versions(void **state)
 static void test_limits(void **state)
 {
     static char config[40000];
+    static char words[MENU_OPTIONS_MAX + 1];
 
     (void)state;
-    strcpy(config, "menuentry x {\nlinux /vmlinuz ");
-    memset(config + strlen(config), 'a', MENU_OPTIONS_MAX);
-    strcat(config, "\ninitrd /i\n}\n");
+    memset(words, 'a', sizeof(words) - 1);
+    snprintf(config, sizeof(config), "menuentry x {\nlinux /vmlinuz %s\ninitrd /i\n}\n", words);
     read_grub("", config);
     assert_null(menu_default(&menu));
-    strcpy(config, "menuentry x {\nlinux /vmlinuz");
-    for (int i = 0; i < 200; i++) {
-        strcat(config, " a");
+    for (size_t i = 0; i + 1 < 400; i += 2) {
+        words[i] = ' ';
     }
-    strcat(config, "\ninitrd /i\n}\n");
+    words[400] = '\0';
+    snprintf(config, sizeof(config), "menuentry x {\nlinux /vmlinuz %s\ninitrd /i\n}\n", words);
     read_grub("", config);
     assert_null(menu_default(&menu));
     read_grub("", "menuentry x {\nlinux /v\ninitrd /1 /2 /3 /4 /5\n}\n");
     assert_null(menu_default(&menu));
-    memset(config, 0, sizeof(config));
-    for (int i = 0; i < 6000; i++) {
-        strcat(config, "if 1\n");
+    for (size_t i = 0; i + 5 < sizeof(config); i += 5) {
+        memcpy(config + i, "if 1\n", 6);
     }
     read_grub("", config);
     assert_null(menu_default(&menu));
@@ -244,7 +243,7 @@ static int give(const char *command_line)
 {
     image_passphrase_t passphrase = {"correct horse", 13};
 
-    strcpy(options, command_line);
+    snprintf(options, sizeof(options), "%s", command_line);
     return initramfs_give(&archive, options, sizeof(options), volumes, 3, &passphrase);
 }
 
@@ -264,12 +263,12 @@ static const char *find_file(const char *name, unsigned *length)
         size = (unsigned)strtoul(number, NULL, 16);
         memcpy(number, header + 94, 8);
         name_size = (unsigned)strtoul(number, NULL, 16);
-        at += (110 + name_size + 3) / 4 * 4;
+        at += ((size_t)110 + name_size + 3) / 4 * 4;
         if (strcmp(header + 110, name) == 0) {
             *length = size;
             return (const char *)archive.bytes + at;
         }
-        at += (size + 3) / 4 * 4;
+        at += ((size_t)size + 3) / 4 * 4;
     }
     return NULL;
 }
@@ -327,12 +326,13 @@ static void test_what_mkinitcpio_gets(void **state)
 
 static void test_a_command_line_that_is_full(void **state)
 {
-    static char full[MENU_OPTIONS_MAX];
+    static char full[MENU_OPTIONS_MAX - 32];
+    static char line[MENU_OPTIONS_MAX];
 
     (void)state;
     memset(full, 'a', sizeof(full) - 1);
-    memcpy(full, "rd.luks.uuid=1 ", 15);
-    assert_int_equal(give(full), -1);
+    snprintf(line, sizeof(line), "rd.luks.uuid=1 %s", full);
+    assert_int_equal(give(line), -1);
 }
 
 int main(void)

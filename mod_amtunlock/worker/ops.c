@@ -50,24 +50,36 @@ static void end_permit(slot_t *slot)
 
 /* ---- the power rate limit ------------------------------------------------------------------------------ */
 
+static void wait_until(slot_t *slot, apr_time_t due)
+{
+    apr_interval_time_t wait = due - clock_boottime();
+
+    start_timer(&slot->power_wait, wait > 0 ? wait : 0);
+}
+
+/* Redis' times do not come in their order: who took a PC over may have an early one. So the pacer is asked once it is due. */
 static void on_power_wait(evutil_socket_t fd, short what, void *data)
 {
     slot_t *slot = data;
+    const inventory_group_t *group = slot->unlock.system->group;
 
     (void)fd;
     (void)what;
-    unlock_permit_answer(&slot->unlock);
+    if (slot->is_paced) {
+        unlock_permit_answer(&slot->unlock);
+        return;
+    }
+    slot->is_paced = 1;
+    wait_until(slot, pacer_take(slot->slots->pacer, group->name, group->power_interval));
 }
 
 static void op_power_wait(unlock_t *unlock)
 {
     slot_t *slot = slot_of(unlock);
-    const inventory_group_t *group = unlock->system->group;
-    apr_time_t at = pacer_take(slot->slots->pacer, group->name, group->power_interval, slot->power_from);
-    apr_interval_time_t wait = at - clock_boottime();
 
     end_permit(slot); /* others need not wait for that */
-    start_timer(&slot->power_wait, wait > 0 ? wait : 0);
+    slot->is_paced = 0;
+    wait_until(slot, slot->power_from);
 }
 
 /* ---- work that blocks ---------------------------------------------------------------------------------- */

@@ -34,14 +34,11 @@ static apr_time_t *next_of(pacer_t *pacer, const char *group)
     return next;
 }
 
-apr_time_t pacer_take(pacer_t *pacer, const char *group, apr_interval_time_t interval, apr_time_t from)
+apr_time_t pacer_take(pacer_t *pacer, const char *group, apr_interval_time_t interval)
 {
     apr_time_t at = clock_boottime();
     apr_time_t *next = NULL;
 
-    if (at < from) {
-        at = from;
-    }
     apr_thread_mutex_lock(pacer->lock);
     next = next_of(pacer, group);
     if (at < *next) {

@@ -15,8 +15,8 @@ typedef struct pacer_t pacer_t;
 /* Lives in `pool`. */
 apr_status_t pacer_create(pacer_t **pacer, apr_pool_t *pool);
 
-/* Any thread. When the next power request of this group may leave, by clock_boottime(), not before `from`.
- * The time is used up: the next caller gets one `interval` later. */
-apr_time_t pacer_take(pacer_t *pacer, const char *group, apr_interval_time_t interval, apr_time_t from);
+/* Any thread. When the next power request of this group may leave, by clock_boottime(): ask once
+ * it is due by Redis. The time is used up: the next caller gets one `interval` later. */
+apr_time_t pacer_take(pacer_t *pacer, const char *group, apr_interval_time_t interval);
 
 #endif

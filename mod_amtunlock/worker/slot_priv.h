@@ -64,6 +64,7 @@ struct slot_t {
     unsigned int work_out : 1;    /* the work pool has `work` */
     unsigned int work_wanted : 1; /* and the unlock waits for its result */
     unsigned int calling : 1;     /* a call to the device is under way */
+    unsigned int is_paced : 1;    /* Redis' time for its power request has come; it has the pacer's */
     slot_event_t events[SLOT_EVENTS];
 };
 

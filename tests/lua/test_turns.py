@@ -7,6 +7,7 @@ from redis_server import SECOND, now
 
 DIGEST = "digest-turns"
 MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 
 
 def publish(verbs, **groups):
@@ -107,6 +108,33 @@ def test_each_power_request_gets_a_time_of_its_own(verbs):
     assert verbs.power_rate(tasks[3], "slow", MINUTE, worker="w9") == "refused"
 
 
+def taken_over(verbs, task):
+    """By another worker, with an intent of its own."""
+    assert verbs.release(task) == "ok"
+    one, = verbs.claim("w2", 1, digest=DIGEST)
+    assert one.system == task.system and verbs.intend(one) == "ok"
+    return one
+
+
+def test_a_time_goes_along_with_a_task_that_is_taken_over(verbs, tester):
+    names = publish(verbs, slow=4)
+    verbs.submit("j1", *names["slow"])
+    tasks = verbs.claim("w1", 4, digest=DIGEST)
+    for task in tasks:
+        verbs.intend(task)
+    waits = [verbs.power_rate(task, "slow", MINUTE) for task in tasks[:3]]
+    third, second = taken_over(verbs, tasks[2]), taken_over(verbs, tasks[1])
+    for task, before in ((third, waits[2]), (second, waits[1])):
+        assert before - 10 * SECOND < verbs.power_rate(task, "slow", MINUTE) <= before, "its own, whoever asks first"
+    assert 2 * MINUTE < verbs.power_rate(tasks[3], "slow", MINUTE) <= 3 * MINUTE, "none was wasted"
+    first = taken_over(verbs, tasks[0])
+    assert 3 * MINUTE < verbs.power_rate(first, "slow", MINUTE) <= 4 * MINUTE, "what is over would let many go at once"
+    assert verbs.power_rate(taken_over(verbs, third), "other", MINUTE) == 0, "it is in another group now"
+    ahead = now(tester) + HOUR
+    tester("HSET", f"{{amtu}}:system:{second.system}", "power_at", f"{ahead + MINUTE}|{ahead}|power:slow")
+    assert 4 * MINUTE < verbs.power_rate(second, "slow", MINUTE) <= 5 * MINUTE, "Redis' clock was set back since"
+
+
 def test_a_rate_limit_delays_no_other_group_and_wakes_no_worker(verbs, tester):
     names = publish(verbs, slow=10, free=1)
     verbs.submit("j1", *names["slow"])
@@ -139,12 +167,13 @@ def test_a_clock_that_was_set_back_does_not_block_a_group(verbs, tester):
 def test_a_rate_limit_moves_with_a_clock_that_is_set_back_by_less_than_it_may_be_long(verbs, tester):
     names = publish(verbs, slow=5)
     verbs.submit("j1", *names["slow"])
-    task, = verbs.claim(most=1, digest=DIGEST, limits=("slow", SECOND))
-    verbs.intend(task)
+    task, other = verbs.claim(most=2, digest=DIGEST)
+    for each in task, other:
+        verbs.intend(each)
     set_then = now(tester) + 1800 * SECOND
     tester("HSET", "{amtu}:ramp", "power:slow", f"{set_then + 7 * SECOND}|{set_then}")
     assert 6 * SECOND < verbs.power_rate(task, "slow", SECOND) <= 7 * SECOND
-    assert 7 * SECOND < verbs.power_rate(task, "slow", SECOND) <= 8 * SECOND
+    assert 7 * SECOND < verbs.power_rate(other, "slow", SECOND) <= 8 * SECOND
 
 
 def test_claims_that_wait_for_a_rate_limit_go_on_after_a_clock_was_set_back(verbs, tester):

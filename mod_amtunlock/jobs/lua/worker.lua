@@ -151,16 +151,28 @@ function verbs.progress(now, read)
     return { 'ok' }
 end
 
+-- The time that a worker before took for this PC and did not come to use: it is nobody else's. One that is over counts no
+-- more, or all that went by while nobody ran would be powered at once; nor does one from before Redis' clock was set back.
+local function kept_time(now, system, limit)
+    local at, taken, of = (call('HGET', key('system', system), 'power_at') or ''):match('^(%d+)|(%d+)|(.*)$')
+    return of == limit and number(taken) <= now and number(at) > now and number(at) or nil
+end
+
 -- Takes the next time at which a PC of the group may be powered; the task has its intent by then.
 function verbs.power_rate(now, read)
     local worker, id, system, fence = read.take(4)
-    local group = select(2, read.take(2))
+    local limit = 'power:' .. select(2, read.take(2))
     local interval = read.number()
     local task = held_task(id, system, worker, fence)
     if not task or task.state ~= 'I' then
         return refuse(id, system)
     end
-    return { 'ok', text(take_time(now, 'power:' .. group, interval, RATE_MOST) - now) }
+    local at = kept_time(now, system, limit)
+    if not at then
+        at = take_time(now, limit, interval, RATE_MOST)
+        call('HSET', key('system', system), 'power_at', table.concat({ text(at), text(now), limit }, '|'))
+    end
+    return { 'ok', text(at - now) }
 end
 
 function verbs.finish(now, read)

@@ -207,8 +207,11 @@ fuzz-targets: $(fuzz_targets)
 .PHONY: unit-tests thread-tests test-programs
 unit-tests: $(unit_tests)
 # those that tests/tsan/run runs, by the list that is written here: of rooms that have threads, and of what threads share
-thread_tests := $(filter $(addprefix $(B)/unit/test_,worker_% unlock_% preflight_% jobs_% secrets_% manageability_%),$(unit_tests))
+thread_rooms := worker unlock preflight jobs secrets manageability
+tests_of      = $(filter $(B)/unit/test_$(1)_%,$(unit_tests))
+thread_tests := $(foreach room,$(thread_rooms),$(call tests_of,$(room)))
 thread-tests: $(thread_tests)
+	$(foreach room,$(thread_rooms),$(if $(call tests_of,$(room)),,$(error no tests/unit/test_$(room)_*.c is left: mend thread_rooms)))
 	$(file >$(B)/thread-tests,$(thread_tests))
 test-programs: all $(B)/amtsim $(B)/amt_client unit-tests ## build everything that the tests run
 

@@ -58,8 +58,8 @@ def test_restarted_with_its_data_in_the_middle_of_an_unlock(fleet):
     job = fleet.submit(fleet.systems()[:2])
     job.await_states("PB", 10)
     stop_redis(fleet)
+    began = time.monotonic()  # before a worker can find it: the hold begins there
     start_redis(fleet)
-    began = time.monotonic()
     late = fleet.submit(fleet.systems()[2:])
     assert told(fleet, worker, 2), fleet.worker_tail()
     assert records(fleet, worker, "redis")[1]["intents"] == 2
@@ -271,9 +271,9 @@ def test_a_worker_that_comes_back_with_another_redis_waits_too(fleet):
     assert wait_until(lambda: not worker.process.alive(), 10)
     stop_redis(fleet)
     start_redis(fleet)
+    began = time.monotonic()
     fleet.start_worker(worker)
     assert wait_until(lambda: fleet.heard(worker, "AMTU0446"), 5)
-    began = time.monotonic()
     job = fleet.submit(fleet.systems()[:1])
     assert wait_until(lambda: job.tasks()[job.systems[0]][0] != "Q", 10)
     assert time.monotonic() - began > HOLD / 2

@@ -112,6 +112,14 @@ image-test: ## build the image twice, compare the two, and see that what is miss
 	@apxs/packages.sh image test
 	@/usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/image
 
+.PHONY: realimage
+realimage: ## boot build/unlock.iso on a PC under QEMU and let it unlock a real Debian (as root; minutes)
+	@[ "$$(id -u)" -eq 0 ] || { echo 'make realimage: only root can make the disk (debootstrap)' >&2; exit 1; }
+	@apxs/packages.sh realdisk
+	@[ -e build/unlock.iso ] || $(MAKE) --no-print-directory image
+	@$(MAKE) --no-print-directory $(jobs) VARIANT= all build/amtsim
+	@tests/realimage/run
+
 .PHONY: distros
 distros: ## build and install on newer releases of Debian (as root; ten minutes the first time); ends with "N passed, N failed"
 	@apxs/packages.sh distros

@@ -35,6 +35,7 @@ class Options:
     faults: str = ""
     seed: int | None = None
     body: str = ""
+    image: str = ""  # the unlock image; "": one for simulated PCs is made
     threads: int = 0
     group: tuple = ()  # more lines for [group default] of amtunlockd.conf
     blind: int = 0  # every so many-th PC of method sol has no probe; 0: all have one

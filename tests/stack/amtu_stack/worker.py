@@ -2,6 +2,7 @@
 """amtunlockd: its configuration, inventory and secrets, and workers that no httpd supervises."""
 
 import csv
+import shutil
 
 from . import image
 from .httpd import GROUPS
@@ -118,10 +119,17 @@ class Worker:
         if self.options.method in ("image", "mix"):
             disc = self.places.run / "unlock.iso"
             if not disc.exists():
-                image.make(disc, getattr(self.options, "image_mebibytes", 1))
+                self._make_image(disc)
                 disc.chmod(0o644)
             lines.append(f"image = {disc}")
         return "\n".join(lines)
+
+    def _make_image(self, disc):
+        """A copy of what the options name, which the worker's user may read wherever the original is."""
+        if getattr(self.options, "image", ""):
+            shutil.copyfile(self.options.image, disc)
+        else:
+            image.make(disc, getattr(self.options, "image_mebibytes", 1))
 
     def write_inventory(self, systems):
         """systems.csv for these rows of the fleet; the groups take turns, so that scopes can be told apart."""

@@ -101,6 +101,40 @@ def test_restore_intent_keeps_the_later_of_two_intents(verbs, tester, order, sec
     assert (three.intent, three.marks) == ('{"set":"more"}', "power typed") and int(three.fence) > int(two.fence)
 
 
+def test_restore_intent_of_a_holder_that_redis_knows_by_an_earlier_intent(verbs, tester):
+    """An older copy of Redis: the task was taken over, and the intent of who did is not there yet."""
+    verbs.submit("j1", "pc1.example")
+    one = verbs.claim_one("w1")
+    verbs.intend(one, device="uuid-1")
+    verbs.release(one)
+    two = verbs.claim_one("w2")
+    later = {"worker": "w2", "marks": "power", "device": "uuid-2", "intent": '{"set":"more"}'}
+    assert verbs.restore_intent(two, **later, kept=1) == "already" and record(tester, "j1")[0] == "K"
+    assert verbs.restore_intent(two, **later) == "ok"
+    assert record(tester, "j1")[:3] == ("I", two.fence, two.fence)
+    assert tester("EXISTS", "{amtu}:device:uuid-1", "{amtu}:device:uuid-2") == 1
+    assert verbs.mark(two, "typed") == "ok", "it lives, and goes on"
+    verbs.release(two)
+    three = verbs.claim_one("w3")
+    assert (three.intent, sorted(three.marks.split())) == ('{"set":"more"}', ["power", "typed"])
+
+
+def test_restore_intent_of_one_before_the_holder_but_later_than_what_redis_knows(verbs, tester):
+    """The holder is deposed; who takes over goes on by the later intent."""
+    verbs.submit("j1", "pc1.example")
+    one = verbs.claim_one("w1")
+    verbs.intend(one)
+    verbs.release(one)
+    two = verbs.claim_one("w2")
+    between = of_the_record(fence=str(int(one.fence) + 1))
+    assert int(one.fence) < int(between.fence) < int(two.fence)
+    assert verbs.restore_intent(between, marks="power", intent='{"set":"more"}') == "ok"
+    assert verbs.finish(two) == "refused"
+    tester("ZADD", "{amtu}:leases", "1", "pc1.example")
+    assert verbs.reap() == 1
+    assert verbs.claim_one("w3").intent == '{"set":"more"}'
+
+
 def test_restore_intent_makes_no_mark_known_that_is_not(verbs, tester):
     verbs.submit("j1", "pc1.example")
     one = verbs.claim_one("w1")

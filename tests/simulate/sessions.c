@@ -335,7 +335,7 @@ static void on_drive_timer(evutil_socket_t fd, short what, void *data)
     if (!drive->session.is_open && result.status == AMT_OK) {
         drive->session.is_open = 1;
         FAILPOINT("drive.open");
-        if (drive->served->read_at != 0) {
+        if (drive->served != NULL && drive->served->read_at != 0) { /* it may have been cut off since */
             wire_interrupt(&drive->read_event);
         }
         drive->events.opened(drive->baton);

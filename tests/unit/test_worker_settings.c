@@ -212,7 +212,7 @@ static void an_empty_file_is_the_defaults(void **state)
     assert_string_equal(settings->audit, "/var/lib/amtunlock/audit.jsonl");
     assert_string_equal(settings->log, "-");
     assert_int_equal(settings->log_level, LOG_LEVEL_INFO);
-    assert_int_equal(settings->slots, 8000);
+    assert_int_equal(settings->slots, 0);
     assert_int_equal(settings->connects, 100);
     assert_true(settings->threads >= 1);
     standard = group(settings, "default");
@@ -374,8 +374,8 @@ static const struct {
     {"slots = 5\n", 1, "before any [section]"},
     {"[worker]\nslots = 5\nslots = 6\n", 3, "given twice"},
     {"[group a]\ntls = ca\n[group a]\ntls = ca\n", 4, "given twice"},
-    {"[worker]\nslots = 0\n", 2, "from 1 to 20000"},
-    {"[worker]\nslots = 20001\n", 2, "from 1 to 20000"},
+    {"[worker]\nslots = -1\n", 2, "from 0 to 20000"},
+    {"[worker]\nslots = 20001\n", 2, "from 0 to 20000"},
     {"[worker]\nslots = 5x\n", 2, "whole number"},
     {"[worker]\nslots =\n", 2, "whole number"},
     {"[worker]\nslots = 99999999999999999999\n", 2, "whole number"},

@@ -9,14 +9,18 @@ local function raise_fence(fence)
     end
 end
 
--- A later worker than the one whose intent is here had this one.
-local function restore_later(now, id, system, task, old)
+-- The intent that is here is an earlier one: whoever takes the task over goes on by this one. OWN: its holder is here.
+local function restore_later(now, id, system, task, old, own)
     free_device(system)
-    call('HSET', key('system', system), 'fence', old.fence, 'intent', old.intent, 'device', old.device)
+    call('HSET', key('system', system), 'intent', old.intent, 'device', old.device)
     hold_device(old.device, system)
     raise_fence(old.fence)
-    task.fence, task.intent_fence, task.step = old.fence, old.fence, clean_step(old.step)
-    move_task(now, id, system, task, 'L')
+    task.intent_fence = old.fence
+    if task.state == 'L' then
+        call('HSET', key('system', system), 'fence', old.fence)
+        task.fence, task.step = old.fence, clean_step(old.step)
+    end
+    move_task(now, id, system, task, own and task.state == 'K' and 'I' or task.state)
 end
 
 -- The holder is heard no more: its next call says that it lost the task. It may be at work until its lease has run out, so
@@ -39,9 +43,9 @@ local function restore_known(now, id, system, task, old)
     elseif gives_up then
         hand_back(now, id, system, task)
     end
-    local is_later = task.state == 'L' and not old.kept and number(old.fence) > number(task.intent_fence)
+    local is_later = not old.kept and number(old.fence) > number(task.intent_fence)
     if is_later then
-        restore_later(now, id, system, task, old)
+        restore_later(now, id, system, task, old, own)
     end
     return { (gives_up or is_later) and 'ok' or 'already', '', marks_of(system) }
 end

@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #include "worker/process/log_channel_priv.h"
 #include "worker/process/notify_priv.h"
 #include "worker/process/problems_priv.h"
+#include "worker/process/slots_priv.h"
 #include "worker/process/watchdog_priv.h"
 
 /* A service manager may signal all processes of httpd, which then signals its worker: that is one stop. */
@@ -28,14 +28,13 @@
 
 /* A month of the audit record is read back first: ten minutes, where systemd's usual limit of a start is 90 seconds. */
 #define EXTENDED_START "EXTEND_TIMEOUT_USEC=600000000"
-#define FILES_A_SLOT 3 /* AMT, probe, and one to spare */
-#define FILES_BESIDES 64
 
 typedef struct {
     const char *file;
     apr_pool_t *pool;
     char id[33]; /* 128 random bits, hex */
     int supervised;
+    int slots;            /* unlocks at a time, over all threads */
     snapshot_t *first;    /* as at the start: what the threads were started with */
     snapshot_t *snapshot; /* in force; the main thread's */
     audit_t *audit;
@@ -69,23 +68,6 @@ static int count_running(const worker_t *worker)
 }
 
 /* ---- before there are threads -------------------------------------------------------------------------- */
-
-static void raise_file_limit(int slots)
-{
-    struct rlimit limit;
-    rlim_t wanted = (rlim_t)slots * FILES_A_SLOT + FILES_BESIDES;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return;
-    }
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < wanted) {
-        log_warn("AMTU0303", "fewer files may be open than all slots need (LimitNOFILE)", "limit",
-                 log_number(LOG_NUMBER, (long long)limit.rlim_max), "wanted",
-                 log_number(LOG_NUMBER, (long long)wanted));
-    }
-}
 
 static const char *name_worker(worker_t *worker)
 {
@@ -156,7 +138,6 @@ static const char *prepare_worker(worker_t *worker)
 static void write_about(void *baton, char *text, apr_size_t size)
 {
     const worker_t *worker = baton;
-    const settings_t *settings = snapshot_settings(worker->first);
     const char *idle = jobs_attendance_word((jobs_attendance_e)atomic_load(&worker->attendance));
     const char *key = atomic_load(&worker->proof_key);
     char host[65] = "", head[96] = "";
@@ -164,7 +145,7 @@ static void write_about(void *baton, char *text, apr_size_t size)
     gethostname(host, sizeof(host) - 1);
     outbox_audit_head(worker->outbox, head, sizeof(head));
     apr_snprintf(text, size, "host=%s pid=%d version=%s slots=%d running=%d threads=%d%s%s%s%s%s audit=%s",
-                 host, (int)getpid(), AMTUNLOCK_VERSION, settings->slots, count_running(worker),
+                 host, (int)getpid(), AMTUNLOCK_VERSION, worker->slots, count_running(worker),
                  worker->engine_count, atomic_load(&worker->redis_is_weak) ? " redis=may-forget" : "",
                  idle != NULL ? " idle=" : "", idle != NULL ? idle : "", key != NULL ? " proof-key=" : "",
                  key != NULL ? key : "", head);
@@ -186,7 +167,7 @@ static apr_status_t start_engines(worker_t *worker)
                                       .leases = worker->leases,
                                       .outbox = worker->outbox,
                                       .pacer = worker->pacer,
-                                      .slots = settings->slots,
+                                      .slots = worker->slots,
                                       .connects = settings->connects,
                                       .folder = settings->state_dir};
     apr_status_t status = APR_SUCCESS;
@@ -206,7 +187,7 @@ static apr_status_t start_intake(worker_t *worker)
                                       .worker = worker->id,
                                       .engines = worker->engines,
                                       .engine_count = worker->engine_count,
-                                      .slots = settings->slots,
+                                      .slots = worker->slots,
                                       .outbox = worker->outbox,
                                       .redis_before = worker->redis_before,
                                       .on_outdated = on_outdated,
@@ -240,7 +221,7 @@ static apr_status_t start_threads(worker_t *worker)
                                      .audit = worker->audit,
                                      .audit_file = settings->audit,
                                      .marks = worker->marks,
-                                     .capacity = settings->slots + 16};
+                                     .capacity = worker->slots + 16};
     apr_status_t status = work_pool_start(&worker->work_pool, worker->pool);
 
     if (status == APR_SUCCESS) {
@@ -351,8 +332,7 @@ static void notify_ready(const worker_t *worker)
     char words[160];
 
     apr_snprintf(words, sizeof(words), "READY=1\nSTATUS=%d systems, %d unlocks at a time",
-                 inventory_count(snapshot_inventory(worker->snapshot)),
-                 snapshot_settings(worker->first)->slots);
+                 inventory_count(snapshot_inventory(worker->snapshot)), worker->slots);
     notify_send(&worker->notify, words);
 }
 
@@ -490,12 +470,10 @@ static int stop_daemon(worker_t *worker, const sigset_t *signals)
 
 static void log_start(worker_t *worker)
 {
-    const settings_t *settings = snapshot_settings(worker->first);
-
     log_info("AMTU0301", "worker started", "version", AMTUNLOCK_VERSION, "pid",
              log_number(LOG_NUMBER, getpid()), "worker", worker->id, "supervised",
              worker->supervised ? "yes" : "no", "threads", log_number(LOG_NUMBER, worker->engine_count),
-             "slots", log_number(LOG_NUMBER, settings->slots), "systems",
+             "slots", log_number(LOG_NUMBER, worker->slots), "systems",
              log_number(LOG_NUMBER, inventory_count(snapshot_inventory(worker->first))));
     show_proof_key(worker, worker->first, NULL);
     if (secrets_process_warning() != NULL) {
@@ -522,7 +500,7 @@ static int start_daemon(worker_t *worker)
     if ((error = prepare_worker(worker)) != NULL) {
         return fail_start(error);
     }
-    raise_file_limit(snapshot_settings(worker->first)->slots);
+    worker->slots = slots_choose(snapshot_settings(worker->first)->slots);
     if ((status = start_threads(worker)) != APR_SUCCESS) {
         return fail_start(text_strerror(status, worker->pool));
     }

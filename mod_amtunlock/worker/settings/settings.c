@@ -265,7 +265,7 @@ static const settings_key_t keys[] = {
     {"worker", "log-level", take_level, IN_SETTINGS(log_level), 0, 0, 0},
     {"worker", "state-dir", take_path, IN_SETTINGS(state_dir), 0, 0, 0},
     {"worker", "threads", take_number, IN_SETTINGS(threads), 0, 64, 0},
-    {"worker", "slots", take_number, IN_SETTINGS(slots), 1, 20000, 0},
+    {"worker", "slots", take_number, IN_SETTINGS(slots), 0, 20000, 0},
     {"worker", "connects", take_number, IN_SETTINGS(connects), 1, 10000, 0},
     {GROUP_PREFIX, "method", take_cell, IN_GROUP(inventory.method), 0, 0, 0},
     {GROUP_PREFIX, "auth", take_cell, IN_GROUP(inventory.auth), 0, 0, 0},
@@ -503,7 +503,6 @@ static void set_defaults(reading_t *reading)
     settings->log = "-";
     settings->log_level = LOG_LEVEL_INFO;
     settings->state_dir = AMTUNLOCK_RUNSTATEDIR "/amtunlock";
-    settings->slots = 8000;
     settings->connects = 100;
     settings->groups = apr_hash_make(reading->pool);
     standard = group_of(reading, "default");

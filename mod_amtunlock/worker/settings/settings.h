@@ -36,9 +36,9 @@ typedef struct {
     const char *log; /* "-": standard error */
     log_level_e log_level;
     const char *state_dir;
-    int threads;        /* 1 or more: 0 in the file became the number of cores */
-    int slots;          /* unlocks at a time, over all threads */
-    int connects;       /* first connections to PCs under way at a time, a thread */
+    int threads;  /* 1 or more: 0 in the file became the number of cores */
+    int slots;    /* unlocks at a time, over all threads; 0: as many as open files allow, at most 8,000 */
+    int connects; /* first connections to PCs under way at a time, a thread */
     apr_hash_t *groups; /* inventory_group_t * by name; "default" is always there */
     const char *digest; /* hex SHA-256 over every line that was read, but for what each host has of its own */
     apr_time_t written; /* when the file was last changed */

@@ -144,9 +144,9 @@ def scene(stack, names, console, redis):
     """Callers with jobs to see and no enumeration left open."""
     for left in redis.call("KEYS", "{amtu}:context*"):
         redis.call("DEL", left)
-    if len(redis.call("KEYS", "{amtu}:job:*:names")) > 100 and redis.call("ZCARD", "{amtu}:jobs") == 0:
+    if len(redis.call("KEYS", "{amtu}:job:*:names")) > 40 and redis.call("ZCARD", "{amtu}:jobs") == 0:
         for left in redis.call("KEYS", "{amtu}:job:*") + redis.call("KEYS", "{amtu}:jobs:*"):
-            redis.call("DEL", left)  # so that an enumeration of everything fits into one answer
+            redis.call("DEL", left)  # so that an enumeration of everything, three items a job, fits into one answer of 200
     if len(redis.call("KEYS", "{amtu}:job:*:names")) < 3:
         for number in range(3):
             console.unlock([f"earlier-{number}.example"])

@@ -94,10 +94,11 @@ static void add_kernel(struct line *line)
 
 static void add_drive(struct line *line)
 {
+    static const char disc[] = "usb-storage,bus=usb.0,id=" REDIRECTED ",drive=medium,bootindex=0";
     const char *const words[] = {
         "-drive", line->drive,
         "-device", "qemu-xhci,id=usb",
-        "-device", "usb-storage,bus=usb.0,id=" REDIRECTED ",drive=medium,bootindex=0",
+        "-device", disc,
         NULL,
     };
 

@@ -23,11 +23,11 @@
 #define CONNECTIONS_MAX 1000L
 #define MEBIBYTES_MAX 4096L
 #define EVENTS_MAX 64
-#define COMMAND 28 /* bytes of a command to the drive */
-#define HEAD 34    /* of the messages that answer it */
-#define PIECE 8192 /* of the image, in each of these */
-#define PIECES 4
-#define ANSWER (PIECES * (HEAD + PIECE))
+#define COMMAND 28  /* bytes of a command to the drive */
+#define HEAD 34     /* of the messages that answer it */
+#define PIECE 8192L /* of the image, in each of these */
+#define PIECES 4L
+#define ANSWER ((size_t)(PIECES * (HEAD + PIECE)))
 
 typedef struct peer_t {
     SSL *tls;
@@ -195,7 +195,7 @@ static void collect_records(SSL *tls)
 {
     BIO *socket = SSL_get_wbio(tls), *buffer = BIO_new(BIO_f_buffer());
 
-    if (buffer == NULL || BIO_set_write_buffer_size(buffer, 2L * ANSWER) != 1 || !BIO_up_ref(socket)) {
+    if (buffer == NULL || BIO_set_write_buffer_size(buffer, 2 * (long)ANSWER) != 1 || !BIO_up_ref(socket)) {
         loop_die("no memory for answers");
     }
     SSL_set0_wbio(tls, BIO_push(buffer, socket));
@@ -257,7 +257,7 @@ int main(int argc, char **argv)
     connections = loop_number("connections", argv[3], CONNECTIONS_MAX);
     mebibytes = loop_number("mebibytes", argv[4], MEBIBYTES_MAX);
     for (long i = 0; i < connections; i++) {
-        peers[i].left = mebibytes * (1 << 20) / (PIECES * PIECE);
+        peers[i].left = mebibytes * (1L << 20) / (PIECES * PIECE);
     }
     listener = listen_somewhere(&port);
     child = fork();

@@ -304,10 +304,20 @@ void drive_close(drive_t *drive)
     say(drive->drives, MESSAGE_CLOSE, drive->number);
 }
 
-void drive_destroy(drive_t *drive)
+static void part_with(drive_t *drive, message_e word)
 {
     if (!has_ended(drive)) {
         remove_drive(drive);
-        say(drive->drives, MESSAGE_DROP, drive->number);
+        say(drive->drives, word, drive->number);
     }
+}
+
+void drive_hand_over(drive_t *drive)
+{
+    part_with(drive, MESSAGE_HAND_OVER);
+}
+
+void drive_destroy(drive_t *drive)
+{
+    part_with(drive, MESSAGE_DROP);
 }

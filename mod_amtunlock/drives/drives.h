@@ -36,8 +36,8 @@ typedef struct {
 /* `folder` is copied. Where a drive process serves it already, this worker becomes known to it. `pool` ends the
  * connection. */
 apr_status_t drives_create(drives_t **drives, struct event_base *base, const char *folder, apr_pool_t *pool);
-/* The worker is about to end on purpose: what is served for it when the connection ends, and what nobody has asked for,
- * then ends too. */
+/* The worker is about to end on purpose: drives that a dead one left, and that nobody has asked for, then end too. What is
+ * served for this one when its connection ends is handed over. */
 void drives_leave(drives_t *drives);
 
 /* As amt_ider_open(), with these events: each comes from the loop. Starts the drive process where none runs. `order` is
@@ -48,6 +48,9 @@ apr_status_t drive_open(drive_t **drive, drives_t *drives, const drive_order_t *
 /* Its PC is about to start. Until then the drive ends with its worker: no firmware looks for it yet, and another worker
  * would find the device busy. */
 void drive_keep(drive_t *drive);
+/* Its worker stops before its PC has read it: it is served on as after a death of the worker, and is gone for this one. One
+ * that is not kept ends. */
+void drive_hand_over(drive_t *drive);
 /* amt_ider_drop_overlay() */
 void drive_conceal(drive_t *drive);
 /* amt_ider_close() */

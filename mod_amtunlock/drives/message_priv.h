@@ -4,6 +4,7 @@
  *
  *   OPEN      drive, order     with two descriptors: the worker's log, and the image in sealed memory
  *   KEEP      drive            see drive_keep()
+ *   HAND_OVER drive            see drive_hand_over()
  *   CONCEAL   drive            its sector is served no more
  *   CLOSE     drive            is answered by ENDED
  *   DROP      drive            nothing is said of it any more
@@ -27,6 +28,7 @@
 typedef enum {
     MESSAGE_OPEN,
     MESSAGE_KEEP,
+    MESSAGE_HAND_OVER,
     MESSAGE_CONCEAL,
     MESSAGE_CLOSE,
     MESSAGE_DROP,

@@ -112,6 +112,9 @@ static void serve_on_message(void *baton, const message_t *message, const int fi
     case MESSAGE_KEEP:
         drive_sessions_keep(sessions, client->channel, message->drive);
         break;
+    case MESSAGE_HAND_OVER:
+        drive_sessions_hand_over(sessions, client->channel, message->drive);
+        break;
     case MESSAGE_CONCEAL:
         drive_sessions_conceal(sessions, client->channel, message->drive);
         break;
@@ -140,15 +143,10 @@ static void serve_on_end(void *baton, const char *why)
     int left = 0;
 
     APR_RING_REMOVE(client, link);
-    if (client->leaves) {
-        drive_sessions_drop_all(&server->sessions, client->channel);
-        if (APR_RING_EMPTY(&server->clients, client_t, link)) {
-            drive_sessions_drop_all(&server->sessions, NULL);
-        }
+    if (client->leaves && APR_RING_EMPTY(&server->clients, client_t, link)) {
+        drive_sessions_drop_alone(&server->sessions);
     }
-    else {
-        left = drive_sessions_leave_alone(&server->sessions, client->channel);
-    }
+    left = drive_sessions_leave_alone(&server->sessions, client->channel, client->leaves);
     if (left > 0) {
         log_warn("AMTU0565", "a worker is lost: its drives are served on until another one asks for them",
                  "drives", log_number(&count, left), "text", why);
@@ -244,7 +242,6 @@ __attribute__((noreturn)) static void run_server(const char *folder, apr_pool_t 
         _exit(EXIT_FAILURE);
     }
     event_base_dispatch(server->base);
-    drive_sessions_drop_all(&server->sessions, NULL);
     _exit(EXIT_SUCCESS);
 }
 

@@ -44,7 +44,7 @@ struct session_t {
     apr_time_t alone_until;
     apr_uint64_t served;
     apr_time_t served_at; /* when that was seen to grow last */
-    unsigned int is_kept : 1, is_open : 1, was_read : 1, is_concealed : 1, is_closing : 1;
+    unsigned int is_kept : 1, is_handed_over : 1, is_open : 1, was_read : 1, is_concealed : 1, is_closing : 1;
     char texts[]; /* system, job, fence, user */
 };
 
@@ -260,6 +260,7 @@ static void give_to_client(session_t *session, channel_t *client, apr_uint32_t d
     tell(session, MESSAGE_ENDED, &taken);
     session->client = client;
     session->drive = drive;
+    session->is_handed_over = 0;
     log_info("AMTU0566", "a worker goes on with a drive that is served already", "system", session->system,
              "job", session->job);
     if (session->is_open) {
@@ -455,47 +456,61 @@ void drive_sessions_drop(drive_sessions_t *sessions, const channel_t *client, ap
 
 /* ---- without a worker ---------------------------------------------------------------------------------- */
 
-int drive_sessions_leave_alone(drive_sessions_t *sessions, const channel_t *client)
+static void leave_alone(session_t *session, int hands_over)
 {
     apr_time_t now = clock_boottime();
+
+    session->client = NULL;
+    session->is_handed_over = hands_over && session->is_kept;
+    session->alone_until = now + session->alone;
+    session->served_at = now;
+    if (!session->is_kept && !session->is_closing) {
+        close_session(session);
+    }
+}
+
+int drive_sessions_leave_alone(drive_sessions_t *sessions, const channel_t *client, int hands_over)
+{
     session_t *session = NULL, *next = NULL;
     int count = 0;
 
     APR_RING_FOREACH_SAFE(session, next, &sessions->ring, session_t, link)
     {
-        if (session->client != client) {
-            continue;
-        }
-        session->client = NULL;
-        session->alone_until = now + session->alone;
-        session->served_at = now;
-        count += session->is_kept;
-        if (!session->is_kept && !session->is_closing) {
-            close_session(session);
+        if (session->client == client) {
+            count += session->is_kept;
+            leave_alone(session, hands_over);
         }
     }
     return count;
 }
 
-static session_t *first_of(const drive_sessions_t *sessions, const channel_t *client)
+void drive_sessions_hand_over(drive_sessions_t *sessions, const channel_t *client, apr_uint32_t drive)
+{
+    session_t *session = find_drive(sessions, client, drive);
+
+    if (session != NULL) {
+        leave_alone(session, 1);
+    }
+}
+
+static session_t *first_alone(const drive_sessions_t *sessions)
 {
     session_t *session = NULL;
 
     APR_RING_FOREACH(session, &sessions->ring, session_t, link)
     {
-        if (session->client == client) {
+        if (session->client == NULL && !session->is_handed_over) {
             return session;
         }
     }
     return NULL;
 }
 
-void drive_sessions_drop_all(drive_sessions_t *sessions, const channel_t *client)
+void drive_sessions_drop_alone(drive_sessions_t *sessions)
 {
     session_t *session = NULL;
 
-    while ((session = first_of(sessions, client)) != NULL) {
-        session->client = NULL;
+    while ((session = first_alone(sessions)) != NULL) {
         session_free(session);
     }
 }

@@ -31,14 +31,15 @@ int drive_sessions_exist(const drive_sessions_t *sessions);
 void drive_sessions_open(drive_sessions_t *sessions, channel_t *client, const message_t *message,
                          const int files[CHANNEL_FILES]);
 void drive_sessions_keep(drive_sessions_t *sessions, const channel_t *client, apr_uint32_t drive);
+void drive_sessions_hand_over(drive_sessions_t *sessions, const channel_t *client, apr_uint32_t drive);
 void drive_sessions_conceal(drive_sessions_t *sessions, const channel_t *client, apr_uint32_t drive);
 void drive_sessions_close(drive_sessions_t *sessions, const channel_t *client, apr_uint32_t drive);
 void drive_sessions_drop(drive_sessions_t *sessions, const channel_t *client, apr_uint32_t drive);
 
 /* The worker is gone: how many drives it leaves. Those that it had not kept are closed. */
-int drive_sessions_leave_alone(drive_sessions_t *sessions, const channel_t *client);
-/* All of this worker; NULL: all that have none. */
-void drive_sessions_drop_all(drive_sessions_t *sessions, const channel_t *client);
+int drive_sessions_leave_alone(drive_sessions_t *sessions, const channel_t *client, int hands_over);
+/* All that have no worker and were not handed over. */
+void drive_sessions_drop_alone(drive_sessions_t *sessions);
 /* Once a second: gives memory back, closes those that are alone and over their time, or that nobody reads any more. */
 void drive_sessions_tick(drive_sessions_t *sessions);
 

@@ -14,11 +14,17 @@ static int awaits_verdict(const unlock_t *unlock)
     return unlock->session_open && has_mark(unlock, JOBS_MARK_TYPED);
 }
 
+/* What was set is being taken back. */
+static int has_result(const unlock_t *unlock)
+{
+    return unlock->ended_at != NULL;
+}
+
 /* Its firmware or its boot loader looks for the drive, or reads it: a drive that goes away costs the start. */
-static int lends_drive(const unlock_t *unlock)
+int handover_lends_drive(const unlock_t *unlock)
 {
     return unlock->session_open && (unlock->plan.boot & AMT_START_IMAGE) &&
-           has_mark(unlock, JOBS_MARK_POWER) && !unlock->image_greeted;
+           has_mark(unlock, JOBS_MARK_POWER) && !unlock->image_greeted && !has_result(unlock);
 }
 
 /* It asks right now, and is about to be answered. Who comes next has to make it ask again, which may cost a try. */
@@ -35,18 +41,15 @@ static int asks_again(const unlock_t *unlock)
     return unlock->power_not_now && !unlock->seen_on;
 }
 
-/* What was set is being taken back. */
-static int has_result(const unlock_t *unlock)
-{
-    return unlock->ended_at != NULL;
-}
-
 static const struct {
     int (*applies)(const unlock_t *unlock);
     unlock_drain_e until; /* from this level on it is handed back all the same */
 } kept[] = {
-    {has_result, UNLOCK_DRAIN_ALL},      {asks_again, UNLOCK_DRAIN_ALL},   {is_asked, UNLOCK_DRAIN_MOST},
-    {awaits_verdict, UNLOCK_DRAIN_MOST}, {lends_drive, UNLOCK_DRAIN_MOST},
+    {has_result, UNLOCK_DRAIN_ALL},
+    {asks_again, UNLOCK_DRAIN_ALL},
+    {is_asked, UNLOCK_DRAIN_MOST},
+    {awaits_verdict, UNLOCK_DRAIN_MOST},
+    {handover_lends_drive, UNLOCK_DRAIN_MOST},
 };
 
 int handover_keeps(const unlock_t *unlock)

@@ -8,5 +8,7 @@
 #include "unlock/unlock.h"
 
 int handover_keeps(const unlock_t *unlock);
+/* Its PC may still look for its drive, which then goes along with it. */
+int handover_lends_drive(const unlock_t *unlock);
 
 #endif

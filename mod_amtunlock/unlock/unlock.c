@@ -263,6 +263,7 @@ static int unlock_hands_back(const unlock_t *unlock)
 
 static void unlock_hand_back(unlock_t *unlock)
 {
+    unlock->lends_drive = handover_lends_drive(unlock) != 0;
     unlock->ops->stop(unlock);
     unlock->ops->hang_up(unlock);
     unlock_go(unlock, UNLOCK_RELEASE);

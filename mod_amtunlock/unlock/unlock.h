@@ -300,6 +300,7 @@ struct unlock_t {
     unsigned int power_not_now : 1;  /* and that it did nothing, for now */
     unsigned int seen_on : 1;        /* the PC was seen running after the intent */
     unsigned int session_open : 1;   /* a session was opened and not closed since */
+    unsigned int lends_drive : 1;    /* it is handed over, and its PC may still look for its drive */
     unsigned int drive_open : 1;     /* the same of the drive, where a lost worker gave it first */
     unsigned int disconnected : 1;   /* a session ended by itself; disconnect_reason and _text say why */
     unsigned int image_read : 1;     /* the PC has read from the image */

@@ -304,6 +304,10 @@ void sessions_stop(slot_t *slot)
 void sessions_destroy(slot_t *slot)
 {
     event_del(&slot->soon_event);
+    if (slot->drive != NULL && slot->unlock.lends_drive) {
+        drive_hand_over(slot->drive);
+        slot->drive = NULL;
+    }
     destroy_drive(slot);
     destroy_console(slot);
 }

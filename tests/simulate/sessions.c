@@ -269,12 +269,10 @@ void sol_received(sol_t *sol, const char *text)
 
 struct drives_t {
     amt_loop_t loop;
-    int leaves;
 };
 
 struct drive_t {
     session_t session; /* first */
-    drives_t *drives;
     amt_ider_events_t events;
     void *baton;
     served_t order;   /* what it is to be */
@@ -369,7 +367,7 @@ apr_status_t drives_create(drives_t **drives, struct event_base *base, const cha
 
 void drives_leave(drives_t *drives)
 {
-    drives->leaves = 1;
+    (void)drives; /* what is kept is served on, however its worker ends */
 }
 
 apr_status_t drive_open(drive_t **drive, drives_t *drives, const drive_order_t *order,
@@ -380,7 +378,6 @@ apr_status_t drive_open(drive_t **drive, drives_t *drives, const drive_order_t *
 
     (void)image;
     (void)error;
-    made->drives = drives;
     made->events = *events;
     made->baton = baton;
     FAILPOINT("drive.opens");
@@ -457,6 +454,24 @@ static void on_read_no_more(void *baton)
     }
 }
 
+static void leave_alone(served_t *served)
+{
+    served->drive = NULL;
+    served->alone_until = clockwork_now() + served->alone;
+    clockwork_at(served->alone_until, NULL, on_alone_too_long, served);
+    if (served->read_at != 0) {
+        clockwork_at(clockwork_now() + READS_NO_MORE, NULL, on_read_no_more, served);
+    }
+}
+
+void drive_hand_over(drive_t *drive)
+{
+    if (drive->served != NULL && drive->served->is_kept) {
+        leave_alone(drive->served);
+    }
+    drive_destroy(drive);
+}
+
 /* Its worker is gone; now and then its drive process, too. Nonzero: it is served on. */
 int served_left_alone(served_t *served)
 {
@@ -465,15 +480,10 @@ int served_left_alone(served_t *served)
     if (drive == NULL) {
         return 1;
     }
-    if (drive->drives->leaves || !served->is_kept || chance_once_in(&served->pc->chance, 8)) {
+    if (!served->is_kept || chance_once_in(&served->pc->chance, 8)) {
         return 0;
     }
-    served->drive = NULL;
-    served->alone_until = clockwork_now() + served->alone;
-    clockwork_at(served->alone_until, NULL, on_alone_too_long, served);
-    if (served->read_at != 0) {
-        clockwork_at(clockwork_now() + READS_NO_MORE, NULL, on_read_no_more, served);
-    }
+    leave_alone(served);
     return 1;
 }
 

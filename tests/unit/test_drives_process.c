@@ -290,6 +290,44 @@ static void test_who_leaves_leaves_nothing(void **state)
     AWAIT(atomic_load(&hung_up) == 1);
 }
 
+/* Workers that are stopped, one after the other: what the first has handed over is there for the third. */
+static void test_what_is_handed_over_outlives_who_leaves(void **state)
+{
+    rig_t *first = begin_worker(), *second = NULL, *third = NULL;
+
+    (void)state;
+    order_drive(first, "1", 'a', apr_time_from_sec(600));
+    drive_keep(first->drive);
+    AWAIT(connections() == 1);
+    drive_hand_over(first->drive);
+    drives_leave(first->drives);
+    lose_worker(first);
+    second = begin_worker();
+    drives_leave(second->drives);
+    lose_worker(second);
+    third = begin_worker();
+    order_drive(third, "1", 'a', 0);
+    drive_close(third->drive); /* which only who has it can do */
+    AWAIT(third->ended == 1 && atomic_load(&hung_up) == 1);
+    assert_int_equal(connections(), 1);
+    lose_worker(third);
+    AWAIT(!is_there());
+}
+
+/* No PC may look for it. */
+static void test_one_that_is_not_kept_is_not_handed_over(void **state)
+{
+    rig_t *rig = begin_worker();
+
+    (void)state;
+    order_drive(rig, "1", 'a', apr_time_from_sec(600));
+    AWAIT(connections() == 1);
+    drive_hand_over(rig->drive);
+    AWAIT(atomic_load(&hung_up) == 1);
+    lose_worker(rig);
+    AWAIT(!is_there());
+}
+
 /* What is said so is refused, and hurts nobody else. */
 static void test_what_is_no_message(void **state)
 {
@@ -419,6 +457,8 @@ int main(int argc, char **argv)
         TEST(test_what_nobody_asks_for_ends),
         TEST(test_one_that_is_not_kept_ends_with_its_worker),
         TEST(test_who_leaves_leaves_nothing),
+        TEST(test_what_is_handed_over_outlives_who_leaves),
+        TEST(test_one_that_is_not_kept_is_not_handed_over),
         TEST(test_what_is_no_message),
         TEST(test_a_lock_that_is_held),
         TEST(test_another_user),

@@ -98,14 +98,30 @@ def test_nobody_asks_for_it(reading):
     assert fleet.heard(worker, "AMTU0569") and fleet.heard(worker, "AMTU0567")
 
 
-@pytest.mark.parametrize("signals", [1, 2])
-def test_a_planned_end_leaves_nothing(reading, signals):
-    fleet, worker, system, _ = reading
+def end(fleet, worker, signals):
     for _ in range(signals):
         worker.process.signal(signal.SIGTERM)
         assert wait_until(lambda: fleet.heard(worker, "AMTU0304"), 5, 0.01)
-    assert wait_until(lambda: not worker.process.alive(), 60, 0.02) and is_over(worker)
-    assert fleet.events(system, "ider-close")
+    assert wait_until(lambda: not worker.process.alive(), 60, 0.02)
+
+
+def test_a_planned_end_leaves_nothing(reading):
+    """There is time to see the PC read its image."""
+    fleet, worker, system, _ = reading
+    end(fleet, worker, 1)
+    assert is_over(worker) and fleet.events(system, "ider-close")
+
+
+def test_a_planned_end_without_time_takes_no_pc_its_drive(reading):
+    fleet, worker, system, job = reading
+    end(fleet, worker, 2)
+    read = reads(fleet, system)
+    assert wait_until(lambda: reads(fleet, system) > read + 5, 10, 0.02), "nobody serves it"
+    fleet.start_worker(worker)
+    check_unlocked(fleet, system, job)
+    assert fleet.heard(worker, "AMTU0566")
+    end(fleet, worker, 1)
+    assert is_over(worker)
 
 
 def test_the_drive_process_is_killed(reading):

@@ -55,7 +55,8 @@ def check_end(fleet, job):
 @pytest.mark.parametrize("supervised", ["1", "0"])
 def test_another_worker_goes_on(rig, supervised):
     fleet = rig(systems=9, method="mix", boot_seconds="2-3", boot_timeout=60)
-    fleet.environment = {"AMTUNLOCK_SUPERVISED": supervised}
+    # A drive that was handed over is served until nobody reads it any more.
+    fleet.environment = {"AMTUNLOCK_SUPERVISED": supervised, "AMTUNLOCK_TEST_READS_MS": "1000"}
     first, job = begun(fleet, 2)
     second = fleet.workers[1]
     first.process.signal(signal.SIGTERM)

@@ -11,20 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "require.h"
 #include "wsman/dispatch.h"
 #include "wsman/enumeration.h"
 #include "wsman/names.h"
 
 #define THING_URI WSMAN_URI_AMT_CLASS "AMT_Thing"
-
-/* What must hold for every input. */
-#define REQUIRE(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);                   \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -16,18 +16,10 @@
 #include <string.h>
 
 #include "image/talk_priv.h"
+#include "require.h"
 
 #define PASSPHRASE "correct horse battery staple"
 #define ACTS_MAX 64
-
-/* What must hold for every input. */
-#define REQUIRE(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);                   \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 static const char page_seal[] =
     "$AMTU,1,seal,404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f,"

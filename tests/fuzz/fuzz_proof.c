@@ -21,18 +21,10 @@
 #include "../unit/proof_peer.h"
 #include "proof/keys_priv.h"
 #include "proof/proof.h"
+#include "require.h"
 
 #define PASSPHRASE "correct horse battery staple"
 #define ACTS_MAX 64
-
-/* What must hold for every input. */
-#define REQUIRE(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);                   \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

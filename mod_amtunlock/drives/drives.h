@@ -4,8 +4,8 @@
  * A PC reads its drive for minutes, and a firmware that looks for it while it is away boots its disk instead. A TLS
  * session ends with its process. So the sessions live in a drive process (drives_serve()), one for each state folder,
  * which knows nothing of jobs: it opens what a worker orders, and tells it what the firmware does. If the worker dies it
- * serves on, each drive that a PC may look for, for the time that its order says, and gives it to the worker that orders the same drive of the
- * same boot again. It ends by itself, once it has neither a worker nor a drive.
+ * serves on, each drive that a PC may look for, for the time that its order says, and gives it to the worker that orders
+ * the same drive of the same boot again. It ends by itself, once it has neither a worker nor a drive.
  *
  * Both talk through a socket in the state folder (channel_priv.h, message_priv.h); its name has the version of what is
  * said there, so that each worker finds a drive process that understands it, or starts one (meeting_priv.h).
@@ -29,8 +29,8 @@ typedef struct {
     const char *keytab, *principal; /* Kerberos: whose tickets; "": none, and user and password count */
     const amt_overlay_t *overlay;
     int now; /* amt_ider_enable_now(), and drive_keep(): the PC has started */
-    apr_interval_time_t
-        alone; /* how long it is served once its worker is gone, at most a day; see drive_keep() */
+    /* How long it is served once its worker is gone, at most a day; see drive_keep(). */
+    apr_interval_time_t alone;
 } drive_order_t;
 
 /* `folder` is copied. Where a drive process serves it already, this worker becomes known to it. `pool` ends the

@@ -100,39 +100,31 @@ static void answer(const client_t *client)
     }
 }
 
+/* Words that are about one drive, and say nothing else. */
+static void (*const words[MESSAGES])(drive_sessions_t *sessions, const channel_t *client,
+                                     apr_uint32_t drive) = {
+    [MESSAGE_KEEP] = drive_sessions_keep,       [MESSAGE_HAND_OVER] = drive_sessions_hand_over,
+    [MESSAGE_CONCEAL] = drive_sessions_conceal, [MESSAGE_CLOSE] = drive_sessions_close,
+    [MESSAGE_DROP] = drive_sessions_drop,
+};
+
 static void serve_on_message(void *baton, const message_t *message, const int files[CHANNEL_FILES])
 {
     client_t *client = baton;
     drive_sessions_t *sessions = &client->server->sessions;
 
-    switch (message->kind) {
-    case MESSAGE_OPEN:
-        drive_sessions_open(sessions, client->channel, message, files);
-        break;
-    case MESSAGE_KEEP:
-        drive_sessions_keep(sessions, client->channel, message->drive);
-        break;
-    case MESSAGE_HAND_OVER:
-        drive_sessions_hand_over(sessions, client->channel, message->drive);
-        break;
-    case MESSAGE_CONCEAL:
-        drive_sessions_conceal(sessions, client->channel, message->drive);
-        break;
-    case MESSAGE_CLOSE:
-        drive_sessions_close(sessions, client->channel, message->drive);
-        break;
-    case MESSAGE_DROP:
-        drive_sessions_drop(sessions, client->channel, message->drive);
-        break;
-    case MESSAGE_LEAVE:
-        client->leaves = 1;
-        break;
-    case MESSAGE_ASK:
-        answer(client);
-        break;
-    default: /* a drive process's own words */
-        break;
+    if (words[message->kind] != NULL) {
+        words[message->kind](sessions, client->channel, message->drive);
     }
+    else if (message->kind == MESSAGE_OPEN) {
+        drive_sessions_open(sessions, client->channel, message, files);
+    }
+    else if (message->kind == MESSAGE_LEAVE) {
+        client->leaves = 1;
+    }
+    else if (message->kind == MESSAGE_ASK) {
+        answer(client);
+    } /* else it is a drive process's own word */
 }
 
 static void serve_on_end(void *baton, const char *why)

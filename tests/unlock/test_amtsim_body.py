@@ -5,7 +5,6 @@ QEMU itself is stood in for (fake_qemu.py); `make realdisk` has the real one.
 """
 
 import os
-import pathlib
 import select
 import signal
 import socket
@@ -15,25 +14,16 @@ import pytest
 import amtsim
 from amtsim import wait_for
 from redirection import Sol
+from stand_in import machines, make_body
 
 PROMPT = b"Please unlock disk root: "
-STAND_IN = pathlib.Path(__file__).with_name("fake_qemu.py")
 NAME = "pc-0002.fleet.test"
 SECRET = "a passphrase of 31 characters.."
 
 
 @pytest.fixture(name="folder")
 def _folder(tmp_path, monkeypatch):
-    """A body's folder, and a PATH that has the stand-in first."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "qemu-system-x86_64").symlink_to(STAND_IN)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    body = tmp_path / "body, of one"
-    body.mkdir()
-    for name, text in (("kernel", ""), ("initrd", ""), ("disk", ""), ("accelerator", "tcg\n"), ("passphrase", SECRET)):
-        (body / name).write_text(text)
-    return body
+    return make_body(tmp_path, monkeypatch, "body, of one", SECRET)
 
 
 @pytest.fixture(name="sim")
@@ -45,12 +35,6 @@ def _sim(folder):
 @pytest.fixture(name="pc")
 def _pc(sim):
     return sim.pcs[1]
-
-
-def machines(sim):
-    """The pids of its children."""
-    pid = sim.process.pid
-    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def probe_answers(pc):

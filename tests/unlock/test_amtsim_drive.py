@@ -6,19 +6,17 @@ QEMU itself is stood in for (fake_qemu.py), by a strict NBD client.
 """
 
 import hashlib
-import os
-import pathlib
 
 import pytest
 
 import amtsim
 from amtsim import wait_for
 from redirection import CD, Ider, Sol, cd_image
+from stand_in import machines, make_body
 
 IMAGE = cd_image()
 PROMPT = b"Please unlock disk root: "
 BOOTED = b"image " + hashlib.sha256(IMAGE).hexdigest().encode()
-STAND_IN = pathlib.Path(__file__).with_name("fake_qemu.py")
 NAME = "pc-0002.fleet.test"
 MEDIUM_ERROR = (3, 0x11, 0)
 EPERM, EIO, EINVAL = 1, 5, 22
@@ -39,15 +37,7 @@ class BadSector(Ider):
 
 @pytest.fixture(name="folder")
 def _folder(tmp_path, monkeypatch):
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "qemu-system-x86_64").symlink_to(STAND_IN)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    body = tmp_path / "body"
-    body.mkdir()
-    for name, text in (("kernel", ""), ("initrd", ""), ("disk", ""), ("accelerator", "tcg\n"), ("passphrase", "one")):
-        (body / name).write_text(text)
-    return body
+    return make_body(tmp_path, monkeypatch, "body", "one")
 
 
 @pytest.fixture(name="loader")
@@ -69,11 +59,6 @@ def _sim(folder, loader):
 @pytest.fixture(name="pc")
 def _pc(sim):
     return sim.pcs[1]
-
-
-def machines(sim):
-    pid = sim.process.pid
-    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def order(sim, pc, drive=CD):

@@ -449,9 +449,6 @@ static int stop_daemon(worker_t *worker, const sigset_t *signals)
     if (!is_empty(worker)) {
         log_warn("AMTU0305", "stopped with tasks left; their leases run out, then others go on", "tasks",
                  log_number(LOG_NUMBER, drain_tasks_left(worker->engines, worker->engine_count)));
-        if (intake_ended(worker->intake)) {
-            intake_join(worker->intake);
-        }
         _exit(outdated);
     }
     intake_join(worker->intake); /* it has ended */
